@@ -1,0 +1,37 @@
+# make run, make test: all a newcomer needs. Python 3.11 or newer is the only requirement.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run test lint e2e
+.DEFAULT_GOAL := run
+
+run: $(VENV)/run.stamp
+	@$(BIN)/flask --app wsgi db upgrade
+	@LOG_FORMAT=$${LOG_FORMAT:-text} $(BIN)/gunicorn -c gunicorn.conf.py wsgi:app
+
+test: $(VENV)/dev.stamp
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine -q
+	@$(BIN)/coverage report
+
+lint: $(VENV)/dev.stamp
+	@$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q . && $(BIN)/mypy
+
+# What needs more than Python: the Postman collection through newman (Node.js comes from a pip package)
+e2e: $(VENV)/e2e.stamp
+	@$(BIN)/python -m pytest tests/e2e
+
+$(VENV)/run.stamp: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "PromptCrafter needs Python 3.11 or newer; try make PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing what PromptCrafter needs into $(VENV) …"
+	@$(BIN)/pip install -q -r requirements.txt
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
+	@echo "Installing what its tests need …"
+	@$(BIN)/pip install -q -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,237 @@
+"""Every setting of the service: its environment variable, its default and what it does.
+
+`Config.from_env` reads the environment once, refuses bad values with a `ConfigError` that names the
+variable, and decides what depends on the host: where a throw-away disk makes SQLite unsafe, where a
+secret must be given rather than made. Tests build a `Config` directly.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+MIN_SECRET_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as the hash
+
+
+class ConfigError(ValueError):
+    """A setting is missing or has a value the service will not start with."""
+
+
+def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.strip().isdecimal() or not minimum <= int(text) <= maximum:
+            raise ValueError(f"must be a whole number from {minimum} to {maximum}")
+        return int(text)
+
+    return read
+
+
+def _choice(*allowed: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text.lower() not in allowed:
+            raise ValueError("must be " + " or ".join(allowed))
+        return text.lower()
+
+    return read
+
+
+def _switch(text: str) -> bool:
+    if text.lower() in ("on", "true", "yes", "1"):
+        return True
+    if text.lower() in ("off", "false", "no", "0"):
+        return False
+    raise ValueError("must be on or off")
+
+
+def _rate(text: str) -> str:
+    from limits import parse_many
+
+    parse_many(text)
+    return text
+
+
+def _setting(env: str, default: Any, doc: str, read: Callable[[str], Any] = str) -> Any:
+    return field(default=default, metadata={"env": env, "doc": doc, "read": read})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The settings of one running service; immutable once built."""
+
+    host: str = _setting(
+        "HOST", "127.0.0.1", "Address to listen on. Default `0.0.0.0` when `PORT` is set, as hosting platforms need"
+    )
+    port: int = _setting("PORT", 8000, "Port to listen on", _whole(1, 65535))
+    database_url: str = _setting(
+        "DATABASE_URL",
+        "sqlite:///instance/promptcrafter.db",
+        "`sqlite:///path`, `postgres://…` or `postgresql://…`. On Railway with a volume the default is a file on it",
+    )
+    jwt_secret_key: str = _setting(
+        "JWT_SECRET_KEY",
+        "",
+        "Signs tokens, at least 32 bytes. Unset: made once and kept in `instance/jwt_secret_key`; "
+        "hosting platforms must set it",
+    )
+    instance_path: str = _setting("INSTANCE_PATH", "instance", "Folder for what the service makes for itself")
+    token_days: int = _setting("TOKEN_DAYS", 7, "Days until a token expires", _whole(1, 3650))
+    signup: str = _setting("SIGNUP", "open", "`open` or `closed`: who may create an account", _choice("open", "closed"))
+    web_concurrency: int = _setting("WEB_CONCURRENCY", 2, "Worker processes", _whole(1, 64))
+    web_threads: int = _setting("WEB_THREADS", 4, "Threads of each worker", _whole(1, 64))
+    max_body_bytes: int = _setting(
+        "MAX_BODY_BYTES", 2 * 1024 * 1024, "Largest request body, in bytes", _whole(1024, 1024**3)
+    )
+    max_output_bytes: int = _setting(
+        "MAX_OUTPUT_BYTES", 1024 * 1024, "Largest `output` of a log, in bytes of UTF-8", _whole(1, 1024**3)
+    )
+    ratelimit_enabled: bool = _setting("RATELIMIT_ENABLED", True, "`on` or `off`: throttle sign-up and log-in", _switch)
+    ratelimit_storage_uri: str = _setting(
+        "RATELIMIT_STORAGE_URI",
+        "memory://",
+        "Where throttles count: `memory://` counts in each worker alone, `redis://…` (with the `redis` package) in all",
+    )
+    signup_rate: str = _setting("SIGNUP_RATE", "20 per hour", "Sign-ups from one address", _rate)
+    login_rate: str = _setting("LOGIN_RATE", "20 per minute", "Log-in attempts from one address", _rate)
+    login_failure_rate: str = _setting(
+        "LOGIN_FAILURE_RATE", "20 per hour", "Wrong passwords for one account, from all addresses together", _rate
+    )
+    trusted_proxies: int = _setting(
+        "TRUSTED_PROXIES",
+        0,
+        "How many proxies in front set `X-Forwarded-*`. Default 1 on Heroku and Railway",
+        _whole(0, 10),
+    )
+    sqlite_synchronous: str = _setting(
+        "SQLITE_SYNCHRONOUS",
+        "full",
+        "`full`: a 201 survives a power cut. `normal`: faster, the last moments may be lost in a power cut",
+        _choice("full", "normal"),
+    )
+    database_timeout_ms: int = _setting(
+        "DATABASE_TIMEOUT_MS",
+        5000,
+        "How long a request waits for a busy database before it answers 503",
+        _whole(1, 600_000),
+    )
+    allow_ephemeral: bool = _setting(
+        "ALLOW_EPHEMERAL", False, "`on`: run on a SQLite file that the platform will throw away", _switch
+    )
+    log_format: str = _setting(
+        "LOG_FORMAT", "json", "`json`: one object a line. `text`: for people", _choice("json", "text")
+    )
+
+    @property
+    def absolute_instance_path(self) -> Path:
+        """The folder for what the service makes for itself, wherever the process stands."""
+        return Path(self.instance_path).absolute()
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Config":
+        """Build the configuration from environment variables.
+
+        Secrets may come from a file: `JWT_SECRET_KEY_FILE` and `DATABASE_URL_FILE` name it.
+
+        Raises ConfigError when a value is malformed, a secret is missing on a hosting platform, or the
+        database would live on a disk that the platform throws away.
+        """
+        platform = _platform(environ)
+        values: dict[str, Any] = {}
+        if environ.get("PORT"):
+            values["host"] = "0.0.0.0"  # noqa: S104 - a platform's router reaches us from outside
+        if platform:
+            values["trusted_proxies"] = 1
+        volume = environ.get("RAILWAY_VOLUME_MOUNT_PATH")
+        if volume:
+            values["database_url"] = f"sqlite:///{volume}/promptcrafter.db"
+        for setting in fields(cls):
+            text = _read_variable(environ, setting.metadata["env"])
+            if text:
+                try:
+                    values[setting.name] = setting.metadata["read"](text)
+                except ValueError as error:
+                    raise ConfigError(f"{setting.metadata['env']} {error} (it is {text!r}).") from error
+        config = cls(**values)
+        values["database_url"] = _database_url(config.database_url)
+        if values["database_url"].startswith("sqlite") and platform and not config.allow_ephemeral:
+            _refuse_throwaway_disk(values["database_url"], platform, volume)
+        values["jwt_secret_key"] = _secret(config, platform)
+        return cls(**values)
+
+
+def _read_variable(environ: Mapping[str, str], name: str) -> str:
+    if name in ("JWT_SECRET_KEY", "DATABASE_URL") and not environ.get(name) and environ.get(f"{name}_FILE"):
+        path = environ[f"{name}_FILE"]
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError(f"{name}_FILE names {path!r}, which cannot be read: {error.strerror}.") from error
+    return environ.get(name, "").strip()
+
+
+def _platform(environ: Mapping[str, str]) -> str:
+    if environ.get("DYNO"):
+        return "Heroku"
+    if any(environ.get(name) for name in ("RAILWAY_ENVIRONMENT", "RAILWAY_ENVIRONMENT_ID", "RAILWAY_PROJECT_ID")):
+        return "Railway"
+    return ""
+
+
+def _database_url(url: str) -> str:
+    """Give the URL the form SQLAlchemy wants: an absolute SQLite path, psycopg 3 for PostgreSQL."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in ("sqlite", "postgres", "postgresql", "postgresql+psycopg"):
+        raise ConfigError("DATABASE_URL must begin with sqlite:///, postgres:// or postgresql://.")
+    if scheme != "sqlite":
+        return f"postgresql+psycopg://{rest}"
+    path, _, options = rest.partition("?")
+    if options or not path.startswith("/") or path in ("/", "/:memory:"):
+        raise ConfigError("DATABASE_URL must name a file: sqlite:///relative/path or sqlite:////absolute/path.")
+    return f"sqlite:///{Path(path[1:]).absolute()}"
+
+
+def _refuse_throwaway_disk(url: str, platform: str, volume: str | None) -> None:
+    if platform == "Railway" and volume and Path(urlsplit(url).path[1:]).is_relative_to(volume):
+        return
+    remedy = "add a PostgreSQL database" if platform == "Heroku" else "attach a volume or add a PostgreSQL database"
+    raise ConfigError(
+        f"DATABASE_URL is a SQLite file on {platform}'s disk, which is erased at every restart: {remedy} and set "
+        "DATABASE_URL, or set ALLOW_EPHEMERAL=on to run on it all the same."
+    )
+
+
+def _secret(config: Config, platform: str) -> str:
+    secret = config.jwt_secret_key
+    if not secret and platform:
+        raise ConfigError(
+            f"JWT_SECRET_KEY is not set. {platform} does not keep files, so set it to a random text of at least "
+            f"{MIN_SECRET_BYTES} bytes: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
+        )
+    if not secret:
+        return _kept_secret(config.absolute_instance_path / "jwt_secret_key")
+    if len(secret.encode()) < MIN_SECRET_BYTES:
+        raise ConfigError(
+            f"JWT_SECRET_KEY must have at least {MIN_SECRET_BYTES} bytes (it has {len(secret.encode())})."
+        )
+    return secret
+
+
+def _kept_secret(path: Path) -> str:
+    """Return the secret kept at `path`, making it first (mode 0600) when there is none.
+
+    It is written aside and linked into place, so that two processes starting at once agree on one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(48))
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text(encoding="ascii").strip()

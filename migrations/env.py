@@ -1,0 +1,44 @@
+"""Run migrations: all of them in one transaction, one process at a time.
+
+Whoever comes second waits, and then finds nothing to do. A migration that fails leaves the schema as it was.
+"""
+
+from alembic import context
+from sqlalchemy import Connection, text
+
+from promptcrafter import db
+
+_LOCK = 0x50C0_AF7E  # PostgreSQL's advisory lock: any number that is nobody else's
+_WAIT_MS = 600_000
+
+
+def _migrate(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=db.Base.metadata,
+        include_name=lambda name, kind, parents: db.is_ours(name, kind),
+        render_as_batch=True,
+        transactional_ddl=True,
+        transaction_per_migration=False,
+    )
+    with context.begin_transaction():
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        context.run_migrations()
+        if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
+            raise RuntimeError("A migration left rows whose parents are gone; nothing was changed.")
+
+
+with db.engine().connect() as connection:
+    if connection.dialect.name == "sqlite":
+        # Rebuilding a table drops the old one, which with foreign keys on deletes every row that points to it.
+        # The pragma does nothing inside a transaction, so it goes to the driver before one begins.
+        driver = connection.connection.dbapi_connection
+        assert driver is not None
+        driver.execute("PRAGMA foreign_keys=OFF")
+        driver.execute(f"PRAGMA busy_timeout={_WAIT_MS}")
+        connection = connection.execution_options(**db.WRITE_LOCKED)
+    else:
+        connection = connection.execution_options()
+    _migrate(connection)
+    connection.detach()  # the pool must not hand out a connection without foreign keys

@@ -1,0 +1,29 @@
+"""PromptCrafter: keeps a team's generative-AI prompts and every output they produced.
+
+A request's whole path: `gunicorn` → `wsgi:app` → `observe` gives it an id → `auth.principal` finds out who calls →
+`api` parses and validates → a feature's `views` → its `store` → `db` → back through `api`, or `errors`.
+"""
+
+from flask import Flask
+
+from config import Config
+from promptcrafter import api, db, errors, observe, status
+from promptcrafter.auth import principal, throttle
+from promptcrafter.auth import views as auth
+from promptcrafter.logs import views as logs
+from promptcrafter.prompts import views as prompts
+from promptcrafter.web import views as web
+
+
+def create_app(config: Config) -> Flask:
+    """Build the application from its configuration."""
+    app = Flask(__name__, static_folder=None, instance_path=str(config.absolute_instance_path))
+    app.config.update(SIGNUP=config.signup, MAX_OUTPUT_BYTES=config.max_output_bytes)
+    observe.init_app(app, config)
+    errors.init_app(app)
+    db.init_app(app, config)
+    principal.init_app(app, config)
+    throttle.init_app(app, config)
+    api.init_app(app, config, [auth.blueprint, prompts.blueprint, logs.blueprint, status.blueprint])
+    app.register_blueprint(web.blueprint)
+    return app

@@ -1,0 +1,27 @@
+"""The people who sign in."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Identity, Integer, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from promptcrafter.db import Base, UtcTime
+
+SEQUENCE = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER PRIMARY KEY is SQLite's row id
+
+
+class User(Base):
+    """An account."""
+
+    __tablename__ = "users"
+    __table_args__ = (UniqueConstraint("id"), UniqueConstraint("email_key"))
+
+    seq: Mapped[int] = mapped_column(SEQUENCE, Identity(), primary_key=True)
+    id: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(Text)
+    email: Mapped[str] = mapped_column(Text)  # as typed
+    email_key: Mapped[str] = mapped_column(Text)  # case-folded: what must be unique
+    password_hash: Mapped[str] = mapped_column(Text)
+    # Written into every token; raised by a password change or a log-out, which kills those issued before
+    token_epoch: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(UtcTime)

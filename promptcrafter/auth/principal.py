@@ -1,0 +1,66 @@
+"""Who is calling: every route but the public ones needs a good token.
+
+A token is a JWT signed with HS256, and only that. It names the user and the user's token epoch; when the epoch in
+the database has moved on, by a password change or a log-out, the token is dead.
+"""
+
+from datetime import timedelta
+
+from flask import Flask, current_app, g, request
+from flask_jwt_extended import JWTManager, create_access_token, decode_token
+from flask_jwt_extended.exceptions import JWTExtendedException
+from jwt.exceptions import PyJWTError
+
+from config import Config
+from promptcrafter.api import is_public
+from promptcrafter.auth import store
+from promptcrafter.auth.models import User
+from promptcrafter.errors import Unauthorized
+
+_EPOCH = "epoch"
+
+
+def init_app(app: Flask, config: Config) -> None:
+    """Make every route deny strangers by default."""
+    app.config.update(
+        JWT_SECRET_KEY=config.jwt_secret_key,
+        JWT_ALGORITHM="HS256",
+        JWT_DECODE_ALGORITHMS=["HS256"],
+        JWT_COOKIE_CSRF_PROTECT=False,  # tokens come in a header only
+        JWT_ACCESS_TOKEN_EXPIRES=timedelta(days=config.token_days),
+    )
+    JWTManager(app)
+    app.before_request(_require_principal)
+
+
+def issue_token(user: User) -> str:
+    """Return a token for this user, good until it expires or is revoked."""
+    token: str = create_access_token(user.id, additional_claims={_EPOCH: user.token_epoch})
+    return token
+
+
+def current_user_id() -> str:
+    """Return the id of the caller; only where a principal is required."""
+    user_id: str = g.user_id
+    return user_id
+
+
+def _require_principal() -> None:
+    if request.routing_exception is not None or request.method == "OPTIONS":
+        return  # there is no route to protect, and what methods one has is in /openapi.json
+    if not is_public(current_app.view_functions[str(request.endpoint)]):
+        g.user_id = _identify(request.headers.get("Authorization", ""))
+
+
+def _identify(authorization: str) -> str:
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        raise Unauthorized
+    try:
+        claims = decode_token(token.strip())
+    except (JWTExtendedException, PyJWTError) as error:
+        raise Unauthorized from error
+    user_id, epoch = claims["sub"], claims.get(_EPOCH)
+    if "exp" not in claims or type(epoch) is not int or store.get_token_epoch(user_id) != epoch:
+        raise Unauthorized
+    return str(user_id)

@@ -1,0 +1,85 @@
+"""Sign-up, log-in and what a person may do with the own account."""
+
+from typing import Any
+
+from flask import current_app
+
+from promptcrafter.api import Blueprint
+from promptcrafter.auth import passwords, store, throttle
+from promptcrafter.auth.models import User
+from promptcrafter.auth.principal import current_user_id, issue_token
+from promptcrafter.auth.schemas import LoginIn, LoginOut, PasswordIn, SignupIn, SignupOut, UserOut
+from promptcrafter.db import writing
+from promptcrafter.errors import Problem
+
+blueprint = Blueprint("auth", __name__, url_prefix="/auth", description="Accounts and tokens")
+
+
+@blueprint.route("/signup", methods=["POST"])
+@blueprint.public
+@blueprint.refuses(403, 409, 429)
+@throttle.limit_signups
+@blueprint.arguments(SignupIn())
+@blueprint.response(201, SignupOut())
+def sign_up(body: dict[str, Any]) -> dict[str, Any]:
+    """Create an account and sign in to it."""
+    if current_app.config["SIGNUP"] == "closed":
+        raise Problem(403, "Sign-up is closed on this server.", "signup_closed")
+    password_hash = passwords.hash_password(body["password"])
+    with writing():
+        user = store.add_user(body["name"], body["email"], password_hash)
+    return {"message": "User account created successfully.", "token": issue_token(user), "user": user}
+
+
+@blueprint.route("/login", methods=["POST"])
+@blueprint.public
+@blueprint.refuses(401, 429)
+@throttle.limit_logins
+@throttle.limit_login_failures
+@blueprint.arguments(LoginIn())
+@blueprint.response(200, LoginOut())
+def log_in(body: dict[str, Any]) -> dict[str, Any]:
+    """Exchange e-mail and password for a token."""
+    user = store.find_by_email(body["email"])
+    if not passwords.verify(user.password_hash if user else None, body["password"]) or user is None:
+        raise Problem(401, "Incorrect email or password.", "wrong_credentials")
+    if passwords.needs_rehash(user.password_hash):
+        _store_password(user, body["password"])
+    return {"token": issue_token(user), "user": user}
+
+
+@blueprint.route("/me")
+@blueprint.response(200, UserOut())
+def get_me() -> User:
+    """Return the account of the caller."""
+    return store.get_user(current_user_id())
+
+
+@blueprint.route("/password", methods=["POST"])
+@blueprint.refuses(429)
+@throttle.limit_password_failures
+@blueprint.arguments(PasswordIn())
+@blueprint.response(204)
+def change_password(body: dict[str, Any]) -> None:
+    """Change the password; every token issued before is dead."""
+    user = store.get_user(current_user_id())
+    if not passwords.verify(user.password_hash, body["currentPassword"]):
+        raise Problem(401, "Incorrect current password.", "wrong_password")
+    password_hash = passwords.hash_password(body["newPassword"])
+    with writing():
+        store.set_password_hash(user.id, password_hash)
+        store.revoke_tokens(user.id)
+
+
+@blueprint.route("/logout", methods=["POST"])
+@blueprint.response(204)
+def log_out() -> None:
+    """Revoke every token issued so far to the caller."""
+    with writing():
+        store.revoke_tokens(current_user_id())
+
+
+def _store_password(user: User, password: str) -> None:
+    password_hash = passwords.hash_password(password)
+    with writing():
+        store.set_password_hash(user.id, password_hash)

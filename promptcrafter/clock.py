@@ -1,0 +1,33 @@
+"""The time, in one place, so that tests can move it."""
+
+from datetime import UTC, datetime
+
+
+def now() -> datetime:
+    """Return the current UTC time, cut to the milliseconds that the API shows."""
+    return to_milliseconds(datetime.now(UTC))
+
+
+def to_milliseconds(moment: datetime) -> datetime:
+    """Return an aware time in UTC, cut to whole milliseconds."""
+    moment = moment.astimezone(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def to_text(moment: datetime) -> str:
+    """Return RFC 3339 text in UTC with milliseconds: `2024-06-20T13:10:00.000Z`."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def from_text(text: str) -> datetime:
+    """Read ISO 8601 text; a time without a zone is UTC.
+
+    Raises ValueError when it is none, or lies outside the years 1 to 9999 in UTC.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    try:
+        return to_milliseconds(moment)
+    except OverflowError as error:
+        raise ValueError(str(error)) from error

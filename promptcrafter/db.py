@@ -1,0 +1,199 @@
+"""The database: one session a request, and what differs between SQLite and PostgreSQL.
+
+Reads run in a deferred transaction that ends with the request. Every write runs in `writing()`, which takes
+SQLite's write lock at its beginning: a transaction that reads first and writes later would lose to "database
+is locked" whatever the timeout.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from flask import Flask
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import Connection, DateTime, Dialect, Engine, MetaData, String, Text, TypeDecorator, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import TypeEngine
+
+from config import Config
+from promptcrafter import clock
+from promptcrafter.jsonio import dumps
+
+WRITE_LOCKED = {"promptcrafter_begin": "BEGIN IMMEDIATE"}  # execution options: SQLite's transaction begins as a writer
+_SHADOW_TABLES = ("prompt_trigrams", "prompt_grams")
+
+
+class Base(DeclarativeBase):
+    """The base of every model; constraints are named by convention so that migrations can find them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+_db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
+_MIGRATIONS = Path(__file__).parent.parent / "migrations"
+_migrate = Migrate(directory=str(_MIGRATIONS))
+session = _db.session
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware UTC time in milliseconds: a timestamp on PostgreSQL, sortable RFC 3339 text on SQLite."""
+
+    impl = String(24)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(DateTime(timezone=True) if dialect.name == "postgresql" else String(24))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name == "postgresql":
+            return value
+        return clock.to_text(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        return clock.from_text(value) if isinstance(value, str) else value
+
+
+class JsonText(TypeDecorator[Any]):
+    """A JSON value kept as the text it was, key order and all, the same on both databases."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else dumps(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else json.loads(value)
+
+
+@contextmanager
+def writing() -> Iterator[Session]:
+    """Run a block as one write transaction, committed at its end and rolled back when it raises.
+
+    What was read before is let go first, so the block sees nothing stale: read again what it changes.
+    """
+    session.close()
+    session.connection(execution_options=WRITE_LOCKED)
+    try:
+        yield session()
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+
+
+def engine() -> Engine:
+    """Return the engine of the current application."""
+    return _db.engine
+
+
+def is_sqlite() -> bool:
+    """Tell whether the current application runs on SQLite."""
+    return engine().dialect.name == "sqlite"
+
+
+def is_unavailable(error: DBAPIError) -> bool:
+    """Tell whether a driver's error says that the database is busy, away or broken rather than the statement wrong."""
+    if error.connection_invalidated:
+        return True
+    name = str(getattr(error.orig, "sqlite_errorname", ""))
+    if name:
+        return name.startswith(
+            ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_READONLY")
+        )
+    state = str(getattr(error.orig, "sqlstate", None) or "08000")  # none: the connection itself failed
+    # 08 connection, 53 resources, 57 operator intervention, 55P03 lock not available, 40 serialization, 25006 standby
+    return state.startswith(("08", "53", "57", "55P03", "40", "25006"))
+
+
+def violates(error: DBAPIError, constraint: str) -> bool:
+    """Tell whether a driver's error is about the constraint of that name, such as `uq_users_email_key`.
+
+    SQLite names the columns of a unique constraint and no foreign key at all: there any foreign key answers.
+    """
+    text = str(error.orig)
+    if "UNIQUE constraint failed: " in text:
+        columns = [name.split(".") for name in text.rpartition(": ")[2].split(", ")]
+        return constraint == "_".join(["uq", columns[0][0], *(column for _, column in columns)])
+    if "FOREIGN KEY constraint failed" in text:
+        return constraint.startswith("fk_")
+    return constraint in text
+
+
+def is_migrated() -> bool:
+    """Tell whether every migration of this release has been applied. Raises DBAPIError when the database is away."""
+    with engine().connect() as connection:
+        return set(MigrationContext.configure(connection).get_current_heads()) == _heads()
+
+
+@cache
+def _heads() -> set[str]:
+    return set(ScriptDirectory(_MIGRATIONS).get_heads())
+
+
+def init_app(app: Flask, config: Config) -> None:
+    """Bind the session to the configured database and prepare its connections."""
+    app.config["SQLALCHEMY_DATABASE_URI"] = config.database_url
+    seconds = config.database_timeout_ms / 1000
+    if config.database_url.startswith("sqlite"):
+        Path(config.database_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
+            "connect_args": {"timeout": seconds, "isolation_level": None},
+            "pool_size": config.web_threads,
+            "pool_timeout": seconds,
+            "hide_parameters": True,
+        }
+    else:
+        app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
+            "connect_args": {
+                "connect_timeout": max(2, round(seconds)),
+                "options": f"-c timezone=UTC -c lock_timeout={config.database_timeout_ms}",
+            },
+            "pool_size": config.web_threads,
+            "pool_timeout": seconds,
+            "pool_pre_ping": True,
+            "hide_parameters": True,
+        }
+    _db.init_app(app)
+    _migrate.init_app(app, _db, compare_type=True)
+    with app.app_context():
+        if is_sqlite():
+            _prepare_sqlite(engine(), config)
+
+
+def _prepare_sqlite(target: Engine, config: Config) -> None:
+    @event.listens_for(target, "connect")
+    def configure(connection: Any, record: Any) -> None:
+        for pragma in (
+            f"busy_timeout={config.database_timeout_ms}",
+            "journal_mode=WAL",
+            f"synchronous={config.sqlite_synchronous.upper()}",
+            "foreign_keys=ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(target, "begin")
+    def begin(connection: Connection) -> None:
+        # The driver's own transactions are off (isolation_level None): it never begins before a read
+        connection.exec_driver_sql(connection.get_execution_options().get("promptcrafter_begin", "BEGIN"))
+
+
+def is_ours(name: str | None, kind: str) -> bool:
+    """Tell Alembic whether a table is ours to compare; those of FTS5 belong to SQLite."""
+    return kind != "table" or not str(name).startswith(_SHADOW_TABLES)

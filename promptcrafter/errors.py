@@ -1,0 +1,148 @@
+"""Every error's one body, and the one place that renders it.
+
+Code raises a `Problem`; werkzeug raises its own for routes and methods; drivers raise theirs. All leave as
+`{"message", "error", "code", "requestId"}`, validation errors with `details` besides. Nothing that a driver
+or a stack says ever leaves.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+
+from flask import Flask, Response, current_app, g, jsonify, request
+from gunicorn.http.errors import ParseException
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+
+from promptcrafter import db
+
+Details = dict[str, list[str]]
+REQUIRED = "is required"
+RETRY_AFTER_S = 1
+
+_log = logging.getLogger(__name__)
+
+
+class Problem(Exception):
+    """An error to be told to the client: status, text for people, code for machines, headers."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        code: str,
+        *,
+        details: Details | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.details = details
+        self.headers = dict(headers or {})
+
+
+class Invalid(Problem):
+    """400: fields break their rules. `details` maps each field to its reasons, each the rest of a sentence."""
+
+    def __init__(self, details: Details, code: str = "invalid_fields") -> None:
+        missing = [field for field, reasons in details.items() if REQUIRED in reasons]
+        if missing:
+            message, code = (
+                _enumerate(missing) + (" are required" if len(missing) > 1 else " is required"),
+                "missing_fields",
+            )
+        else:
+            message = "; ".join(f"{field} {reason}" for field, reasons in details.items() for reason in reasons) + "."
+        super().__init__(400, message, code, details=details)
+
+
+class Unauthorized(Problem):
+    """401: no token, or one that is not or no longer good."""
+
+    def __init__(self) -> None:
+        super().__init__(401, "Invalid or missing bearer token", "unauthorized")
+
+
+class TooLarge(Problem):
+    """413: names what is too large, the limit and, where it is known, the size."""
+
+    def __init__(self, what: str, limit: int, size: int | None) -> None:
+        told = f"it is {size:,}" if size is not None else "it is more"
+        super().__init__(413, f"{what} may have at most {limit:,} bytes; {told}.", "too_large")
+
+
+class Unavailable(Problem):
+    """503: the database is busy, away or not ready; the request may be sent again."""
+
+    def __init__(
+        self, message: str = "The database is busy or away. Try again.", code: str = "database_unavailable"
+    ) -> None:
+        super().__init__(503, message, code, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def init_app(app: Flask) -> None:
+    """Register the handlers."""
+    app.register_error_handler(Problem, render)
+    app.register_error_handler(HTTPException, _from_werkzeug)
+    app.register_error_handler(DBAPIError, _from_database)
+    app.register_error_handler(PoolTimeout, lambda error: render(Unavailable()))
+    app.register_error_handler(ParseException, _from_broken_body)
+    app.register_error_handler(Exception, _from_bug)
+
+
+def render(problem: Problem) -> Response:
+    """Make the one error body of a problem."""
+    body = {
+        "message": problem.message,
+        "error": problem.message,
+        "code": problem.code,
+        "requestId": g.get("request_id", ""),
+    }
+    if problem.details is not None:
+        body["details"] = problem.details
+    response = jsonify(body)
+    response.status_code = problem.status
+    response.headers.update(problem.headers)
+    if problem.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _enumerate(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)}{',' if len(others) > 1 else ''} and {last}" if others else last
+
+
+def _from_werkzeug(error: HTTPException) -> Response:
+    status = error.code or 500
+    if status == 413:
+        return render(TooLarge("The request body", current_app.config["MAX_CONTENT_LENGTH"], request.content_length))
+    texts = {404: "Route not found", 405: "Method not allowed", 500: "Unexpected server error"}
+    message = texts.get(status, error.description or HTTPStatus(status).phrase)
+    code = {404: "route_not_found", 500: "internal_error"}.get(status, HTTPStatus(status).name.lower())
+    headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
+    return render(Problem(status, message, code, headers=headers))
+
+
+def _from_database(error: DBAPIError) -> Response:
+    if db.is_unavailable(error):
+        _log.warning("database unavailable: %s", type(error.orig).__name__)
+        return render(Unavailable())
+    if not db.is_migrated():
+        return render(
+            Unavailable("The database is not migrated: run flask --app wsgi db upgrade.", "database_not_migrated")
+        )
+    return _from_bug(error)
+
+
+def _from_broken_body(error: ParseException) -> Response:
+    return render(Problem(400, "The request body is not valid chunked transfer coding.", "invalid_chunks"))
+
+
+def _from_bug(error: Exception) -> Response:
+    # Only the kind and the place: a driver's message quotes the values of the statement
+    _log.error("unexpected %s", type(error).__name__, exc_info=error)
+    return render(Problem(500, "Unexpected server error", "internal_error"))

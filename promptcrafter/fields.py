@@ -1,0 +1,212 @@
+"""The types of the wire, as marshmallow fields.
+
+Each refuses with the rest of a sentence that begins with the field's name ("score" + "must be a number
+from 0 to 10"), and documents its rule in OpenAPI.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate
+
+from promptcrafter import clock
+from promptcrafter.errors import REQUIRED
+from promptcrafter.jsonio import dumps
+
+_MILLISECONDS_FROM = 10**11  # a time given as a number: from here on milliseconds, below seconds
+_NO_NUL = "[^\\u0000]"
+_ERRORS = {"required": REQUIRED, "null": REQUIRED}
+
+
+class BodySchema(Schema):
+    """A request body: unknown keys are ignored, as the documented clients send extras."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class CreateSchema(BodySchema):
+    """The body of a POST: null is the same as absent."""
+
+    @pre_load
+    def drop_nulls(self, data: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return {key: value for key, value in data.items() if value is not None}
+
+
+class Text(fields.String):
+    """Text kept character by character; `minimum` and `maximum` count characters.
+
+    With `blank=False` at least one character must be visible. An empty text in a required field counts as missing.
+    """
+
+    default_error_messages = {**_ERRORS, "invalid": "must be a string"}
+
+    def __init__(self, *, minimum: int = 0, maximum: int | None = None, blank: bool = True, **kwargs: Any) -> None:
+        checks: list[Any] = []
+        if minimum or maximum:
+            checks.append(validate.Length(min=minimum or None, max=maximum, error=_length_rule(minimum, maximum)))
+        pattern = f"^{_NO_NUL}*$" if blank else f"^{_NO_NUL}*[^\\s\\u0000]{_NO_NUL}*$"
+        if not blank:
+            checks.append(lambda text: _refuse_blank(text))
+        super().__init__(validate=checks, metadata={"pattern": pattern, **kwargs.pop("metadata", {})}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if not isinstance(value, str):
+            raise self.make_error("invalid")
+        if not value and self.required:
+            raise self.make_error("required")
+        return value
+
+
+class Email(Text):
+    """An e-mail address."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(maximum=254, **kwargs)
+        self.validators.append(validate.Email(error="must be an e-mail address"))
+
+
+class Number(fields.Float):
+    """A finite JSON number, neither a boolean nor text; a whole value leaves as `9`, never `9.0`."""
+
+    def __init__(self, *, minimum: float, maximum: float | None = None, **kwargs: Any) -> None:
+        rule = (
+            f"must be a number from {minimum} to {maximum}"
+            if maximum is not None
+            else f"must be a number, at least {minimum}"
+        )
+        super().__init__(
+            validate=validate.Range(min=minimum, max=maximum, error=rule),
+            error_messages={**_ERRORS, "invalid": rule},
+            **kwargs,
+        )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.make_error("invalid")
+        try:
+            return float(value)
+        except OverflowError:
+            raise self.make_error("invalid") from None
+
+    def _serialize(self, value: float | None, attr: str | None, obj: Any, **kwargs: Any) -> float | int | None:
+        return None if value is None else as_number(value)
+
+
+class WholeNumber(fields.Integer):
+    """A whole JSON number, neither a boolean nor text."""
+
+    def __init__(self, *, minimum: int, maximum: int, **kwargs: Any) -> None:
+        rule = f"must be a whole number from {minimum} to {maximum}"
+        super().__init__(
+            validate=validate.Range(min=minimum, max=maximum, error=rule),
+            error_messages={**_ERRORS, "invalid": rule, "too_large": rule},
+            **kwargs,
+        )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.make_error("invalid")
+        return value
+
+
+class WholeDigits(WholeNumber):
+    """A whole number in a query string."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
+        if not re.fullmatch("-?[0-9]{1,18}", value):
+            raise self.make_error("invalid")
+        return int(value)
+
+
+class Tags(fields.List[str]):
+    """A list of non-empty strings; a repeated one is kept once."""
+
+    def __init__(self, *, maximum: int, maximum_length: int, **kwargs: Any) -> None:
+        self.maximum_length = maximum_length
+        super().__init__(
+            Text(minimum=1, maximum=maximum_length, blank=False),
+            validate=validate.Length(max=maximum, error=f"must have at most {maximum} entries"),
+            error_messages={**_ERRORS, "invalid": "must be an array of strings"},
+            **kwargs,
+        )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self.make_error("invalid")
+        if not all(item.strip() and len(item) <= self.maximum_length for item in value):
+            raise ValidationError(f"must hold strings of 1 to {self.maximum_length} characters, not all blank")
+        return list(dict.fromkeys(value))
+
+
+class Timestamp(fields.DateTime):
+    """A moment: ISO 8601 text (UTC unless it names a zone) or a Unix time in seconds or milliseconds."""
+
+    _RULE = "must be an ISO 8601 time or a Unix time"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(error_messages={**_ERRORS, "invalid": self._RULE}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:
+        try:
+            if isinstance(value, str):
+                return clock.from_text(value)
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                seconds = value / 1000 if abs(value) >= _MILLISECONDS_FROM else value
+                return clock.to_milliseconds(datetime.fromtimestamp(seconds, UTC))
+        except (ValueError, OverflowError, OSError):
+            pass
+        raise self.make_error("invalid")
+
+    def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return None if value is None else clock.to_text(value)
+
+
+class TextOrJson(fields.Raw):
+    """Text, or an object or array: loaded as `(text, None)` or `(compact JSON, "json")`."""
+
+    default_error_messages = {**_ERRORS, "invalid": "must be a string, an object or an array"}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(metadata={"type": ["string", "object", "array", "null"]}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, str | None]:
+        if isinstance(value, str):
+            return value, None
+        if isinstance(value, dict | list):
+            return dumps(value), "json"
+        raise self.make_error("invalid")
+
+
+class JsonObject(fields.Raw):
+    """A JSON object of any content."""
+
+    default_error_messages = {**_ERRORS, "invalid": "must be an object"}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(metadata={"type": ["object", "null"] if kwargs.get("allow_none") else "object"}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise self.make_error("invalid")
+        return value
+
+
+def as_number(value: float) -> float | int:
+    """Return a whole float as an integer, so that 9 leaves as `9`; larger than 2^53 it stays as it is."""
+    return int(value) if float(value).is_integer() and abs(value) < 2**53 else value
+
+
+def _length_rule(minimum: int, maximum: int | None) -> str:
+    if maximum is None:
+        return "must not be empty" if minimum == 1 else f"must have at least {minimum} characters"
+    return f"must have {minimum} to {maximum} characters" if minimum else f"must have at most {maximum} characters"
+
+
+def _refuse_blank(text: str) -> None:
+    if not text.strip():
+        raise ValidationError("must not be blank")

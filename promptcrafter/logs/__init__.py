@@ -1,0 +1,1 @@
+"""Logs: every output a prompt produced, with notes, a score and what it cost."""

@@ -1,0 +1,122 @@
+"""What logs look like on the wire."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema, fields, post_dump, post_load, pre_load
+
+from promptcrafter.fields import BodySchema, CreateSchema, JsonObject, Number, Text, TextOrJson, Timestamp, WholeNumber
+from promptcrafter.ids import pattern
+from promptcrafter.paging import PageQuery
+
+MODEL_MAX = 200
+SCORE_MAX = 10
+
+
+def _notes() -> Text:
+    return Text(allow_none=True, metadata={"example": "Clear, accessible explanation for students."})
+
+
+def _score() -> Number:
+    return Number(allow_none=True, minimum=0, maximum=SCORE_MAX, metadata={"example": 8})
+
+
+class LogIn(CreateSchema):
+    """An output to keep; loads to the columns of a log."""
+
+    prompt_id = Text(
+        data_key="promptId", required=True, minimum=1, metadata={"example": "prompt_01jz8x4m5n6p7q8r9s0t1v2w3x"}
+    )
+    output = Text(required=True, minimum=1, metadata={"example": "It changed how people lived and worked."})
+    model_used = Text(
+        data_key="modelUsed",
+        required=True,
+        minimum=1,
+        maximum=MODEL_MAX,
+        metadata={"example": "Claude 3 Sonnet", "description": "`model` is taken as another name of it"},
+    )
+    notes = _notes()
+    score = _score()
+    prompt_version = WholeNumber(
+        data_key="promptVersion",
+        allow_none=True,
+        minimum=1,
+        maximum=2**31 - 1,
+        metadata={"description": "The latest unless sent"},
+    )
+    input = TextOrJson(allow_none=True)
+    ideal_output = TextOrJson(data_key="idealOutput", allow_none=True)
+    variables = JsonObject(allow_none=True)
+    start_time = Timestamp(data_key="startTime", allow_none=True)
+    end_time = Timestamp(data_key="endTime", allow_none=True)
+    latency_ms = Number(data_key="latencyMs", allow_none=True, minimum=0)
+    input_tokens = Number(data_key="inputTokens", allow_none=True, minimum=0)
+    output_tokens = Number(data_key="outputTokens", allow_none=True, minimum=0)
+    cost = Number(allow_none=True, minimum=0, metadata={"description": "US dollars"})
+    meta = JsonObject(data_key="metadata", allow_none=True)
+
+    @pre_load
+    def accept_model(self, data: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Take `model` for `modelUsed`, as the older documents print it."""
+        values = dict(data)
+        if values.get("modelUsed") is None and "model" in values:
+            values["modelUsed"] = values["model"]
+        return values
+
+    @post_load
+    def split_formats(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Give text and format of what may be text or JSON a column each."""
+        for name in ("input", "ideal_output"):
+            if name in data:
+                data[name], data[f"{name}_format"] = data[name]
+        return data
+
+
+class LogPatch(BodySchema):
+    """A verdict after the fact; null clears."""
+
+    notes = _notes()
+    score = _score()
+
+
+class LogOut(Schema):
+    """An output that was kept."""
+
+    id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("log")})
+    prompt_id = fields.String(data_key="promptId", required=True)
+    prompt_version = fields.Integer(data_key="promptVersion", required=True)
+    output = fields.String(required=True)
+    notes = fields.String(required=True, allow_none=True)
+    model_used = fields.String(data_key="modelUsed", required=True)
+    score = Number(required=True, allow_none=True, minimum=0, maximum=SCORE_MAX)
+    input = fields.String()
+    input_format = fields.String(data_key="inputFormat")
+    ideal_output = fields.String(data_key="idealOutput")
+    ideal_output_format = fields.String(data_key="idealOutputFormat")
+    variables = JsonObject()
+    start_time = Timestamp(data_key="startTime")
+    end_time = Timestamp(data_key="endTime")
+    latency_ms = Number(data_key="latencyMs", minimum=0)
+    input_tokens = Number(data_key="inputTokens", minimum=0)
+    output_tokens = Number(data_key="outputTokens", minimum=0)
+    cost = Number(minimum=0)
+    meta = JsonObject(data_key="metadata")
+    created_at = Timestamp(data_key="createdAt", required=True)
+    updated_at = Timestamp(data_key="updatedAt", required=True)
+
+    @post_dump
+    def drop_unknown(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Leave out what is optional and not known."""
+        return {key: value for key, value in data.items() if value is not None or key in ("notes", "score")}
+
+
+class LogQuery(PageQuery):
+    """Filters of the list of logs."""
+
+    promptId = Text(metadata={"description": "Of this prompt only", "pattern": pattern("prompt")})
+
+
+class PromptLogQuery(PageQuery):
+    """Whose logs to list."""
+
+    promptId = Text(required=True, metadata={"description": "Of this prompt", "pattern": pattern("prompt")})

@@ -1,0 +1,62 @@
+"""Logs in the database. What writes here belongs inside `db.writing()`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Select, delete, select
+from sqlalchemy.exc import IntegrityError
+
+from promptcrafter import clock, db
+from promptcrafter.db import session
+from promptcrafter.errors import Problem
+from promptcrafter.ids import is_well_formed, new_id
+from promptcrafter.logs.models import Log
+from promptcrafter.prompts.store import prompt_not_found
+
+
+def record(owner_id: str, values: Mapping[str, Any]) -> Log:
+    """Insert an output of a prompt's version. Raises 404 when the prompt has gone since it was looked up."""
+    now = clock.now()
+    log = Log(id=new_id("log"), owner_id=owner_id, created_at=now, updated_at=now, **values)
+    session.add(log)
+    try:
+        session.flush()
+    except IntegrityError as error:
+        if not db.violates(error, "fk_logs_prompt_id_prompt_version"):
+            raise
+        raise prompt_not_found() from error
+    return log
+
+
+def find_logs(owner_id: str) -> Select[Log]:
+    """Return the owner's logs."""
+    return select(Log).where(Log.owner_id == owner_id)
+
+
+def find_logs_of(prompt_id: str) -> Select[Log]:
+    """Return a prompt's logs."""
+    return select(Log).where(Log.prompt_id == prompt_id)
+
+
+def get_log(log_id: str, owner_id: str) -> Log:
+    """Return the owner's log. Raises 400 for a malformed id, 404 for an unknown one, 403 for another's."""
+    if not is_well_formed("log", log_id):
+        raise Problem(400, "The log ID format is invalid.", "invalid_log_id")
+    log = session.scalar(select(Log).where(Log.id == log_id))
+    if log is None:
+        raise Problem(404, "Log not found", "log_not_found")
+    if log.owner_id != owner_id:
+        raise Problem(403, "You do not own this log", "log_not_owned")
+    return log
+
+
+def change_log(log: Log, changes: Mapping[str, Any]) -> None:
+    """Set notes or score, or clear them with None."""
+    for name in changes:
+        setattr(log, name, changes[name])
+    log.updated_at = clock.now()
+
+
+def remove_log(log: Log) -> None:
+    """Delete a log."""
+    session.execute(delete(Log).where(Log.id == log.id))

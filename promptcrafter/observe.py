@@ -1,0 +1,100 @@
+"""What the service tells its operator: one log line a request, with its id, status, duration and user.
+
+A line never holds a body, a query string, a token or a password; of an exception it holds the kind and the
+places, not the text, because a driver's text quotes values.
+"""
+
+import json
+import logging
+import re
+import sys
+import time
+import traceback
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+
+from flask import Flask, Response, g, request
+from ulid import ULID
+
+from config import Config
+from promptcrafter import clock
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+_log = logging.getLogger("promptcrafter.request")
+_ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+
+class _Formatter(logging.Formatter):
+    def formatException(self, ei: _ExcInfo) -> str:  # noqa: N802 - logging's name
+        kind, _, trace = ei
+        frames = (f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace))
+        return f"{kind.__name__ if kind else ''} at " + " < ".join(reversed(list(frames)))
+
+
+class _JsonFormatter(_Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": clock.to_text(datetime.fromtimestamp(record.created, UTC)),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+            **getattr(record, "request", {}),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+class _TextFormatter(_Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        told = getattr(record, "request", None)
+        moment = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
+        text = "{status} {method} {path} {durationMs} ms {userId}".format_map(told) if told else record.getMessage()
+        exception = f"\n  {self.formatException(record.exc_info)}" if record.exc_info else ""
+        # control characters would let a path write lines of its own
+        return f"{moment} {record.levelname[0]} {text.encode('unicode_escape').decode()}{exception}"
+
+
+def configure_logging(log_format: str) -> None:
+    """Send every log line to standard error, in the format of that name (`json` or `text`)."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)
+
+
+def init_app(app: Flask, config: Config) -> None:
+    """Number each request and write its line when its answer is finished."""
+    app.before_request(_begin)
+    app.after_request(_finish)
+
+
+def new_request_id() -> str:
+    """Make an id for a request whose client sent none, or none worth repeating."""
+    return str(ULID()).lower()
+
+
+def _begin() -> None:
+    sent = request.headers.get("X-Request-Id", "")
+    g.request_id = sent if _SANE_ID.fullmatch(sent) else new_request_id()
+    g.started = time.perf_counter()
+
+
+def _finish(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.request_id
+    line = {
+        "requestId": g.request_id,
+        "method": request.method,
+        "path": request.path,
+        "status": response.status_code,
+        "userId": g.get("user_id"),
+    }
+    started = g.started
+
+    def write() -> None:
+        line["durationMs"] = round((time.perf_counter() - started) * 1000, 1)
+        _log.info("request", extra={"request": line})
+
+    response.call_on_close(write)
+    return response

@@ -1,0 +1,110 @@
+"""Prompts, their immutable versions, labels and tags, and the text that search reads."""
+
+from datetime import datetime
+
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from promptcrafter.auth.models import SEQUENCE
+from promptcrafter.db import Base, UtcTime
+
+
+class Prompt(Base):
+    """A prompt as it is now: `content` and `model` repeat the latest version, so that lists read one table."""
+
+    __tablename__ = "prompts"
+    __table_args__ = (
+        UniqueConstraint("id"),
+        UniqueConstraint("owner_id", "slug"),
+        CheckConstraint("version >= 1", name="version"),
+        Index(None, "owner_id", "created_at", "seq"),
+        Index(None, "owner_id", "model", "created_at", "seq"),
+    )
+
+    seq: Mapped[int] = mapped_column(SEQUENCE, Identity(), primary_key=True)
+    id: Mapped[str] = mapped_column(String(64))
+    owner_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    slug: Mapped[str] = mapped_column(Text)
+    title: Mapped[str] = mapped_column(Text)
+    content: Mapped[str] = mapped_column(Text)
+    model: Mapped[str] = mapped_column(Text)
+    version: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcTime)
+
+    tag_rows: Mapped[list["Tag"]] = relationship(
+        order_by="Tag.position", cascade="all, delete-orphan", passive_deletes=True, lazy="selectin"
+    )
+    label_rows: Mapped[list["Label"]] = relationship(order_by="Label.name", viewonly=True, lazy="selectin")
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags in the order they were given."""
+        return [row.name for row in self.tag_rows]
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels that sit on any version, by name."""
+        return [row.name for row in self.label_rows]
+
+
+class Version(Base):
+    """One state of a prompt's content and model; never changed once made."""
+
+    __tablename__ = "prompt_versions"
+
+    prompt_id: Mapped[str] = mapped_column(ForeignKey("prompts.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    content: Mapped[str] = mapped_column(Text)
+    model: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    created_by: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+
+
+class Label(Base):
+    """A name such as `production` that sits on one version of a prompt."""
+
+    __tablename__ = "prompt_labels"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["prompt_id", "version"], ["prompt_versions.prompt_id", "prompt_versions.number"], ondelete="CASCADE"
+        ),
+    )
+
+    prompt_id: Mapped[str] = mapped_column(ForeignKey("prompts.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    version: Mapped[int]
+
+
+class Tag(Base):
+    """A word that a prompt is filed under."""
+
+    __tablename__ = "prompt_tags"
+    __table_args__ = (UniqueConstraint("prompt_id", "name"),)
+
+    prompt_id: Mapped[str] = mapped_column(ForeignKey("prompts.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(Text)
+
+
+class SearchText(Base):
+    """A prompt's folded text and its grams (see `search`); the database's indices are built over these columns."""
+
+    __tablename__ = "prompt_search"
+
+    seq: Mapped[int] = mapped_column(ForeignKey("prompts.seq", ondelete="CASCADE"), primary_key=True)
+    title: Mapped[str] = mapped_column(Text)
+    tags: Mapped[str] = mapped_column(Text)
+    content: Mapped[str] = mapped_column(Text)
+    title_grams: Mapped[str] = mapped_column(Text)
+    tags_grams: Mapped[str] = mapped_column(Text)
+    content_grams: Mapped[str] = mapped_column(Text)

@@ -1,0 +1,164 @@
+"""Prompts in the database. What writes here belongs inside `db.writing()`."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from sqlalchemy import Row, Select, delete, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from promptcrafter import clock, db
+from promptcrafter.auth.models import User
+from promptcrafter.db import session
+from promptcrafter.errors import Problem
+from promptcrafter.ids import is_well_formed, new_id
+from promptcrafter.prompts.models import Prompt, SearchText, Tag, Version
+from promptcrafter.prompts.search import search_columns
+
+_Found = TypeVar("_Found", Prompt, Row[str, int])
+
+
+def find_prompts(owner_id: str, filters: Mapping[str, Any]) -> Select[Prompt]:
+    """Return the owner's prompts, those of a `model` or with a `tag` if the filters say so."""
+    found = select(Prompt).where(Prompt.owner_id == owner_id)
+    if "model" in filters:
+        found = found.where(Prompt.model == filters["model"])
+    if "tag" in filters:
+        found = found.where(Prompt.tag_rows.any(Tag.name == filters["tag"]))
+    return found
+
+
+def get_prompt(prompt_id: str, owner_id: str) -> Prompt:
+    """Return the owner's prompt. Raises 400 for a malformed id, 404 for an unknown one, 403 for another's."""
+    _refuse_malformed(prompt_id)
+    return _owned(session.scalar(select(Prompt).where(Prompt.id == prompt_id)), owner_id)
+
+
+def get_latest_version(prompt_id: str, owner_id: str) -> int:
+    """Return the number of the latest version of the owner's prompt. Raises as `get_prompt` does."""
+    _refuse_malformed(prompt_id)
+    row = session.execute(select(Prompt.owner_id, Prompt.version).where(Prompt.id == prompt_id)).one_or_none()
+    version: int = _owned(row, owner_id).version
+    return version
+
+
+def prompt_not_found() -> Problem:
+    """Make the 404 of a prompt."""
+    return Problem(404, "Prompt not found", "prompt_not_found")
+
+
+def add_prompt(owner_id: str, values: Mapping[str, Any]) -> Prompt:
+    """Insert a prompt with its first version. Raises 409 when the slug sent is taken."""
+    _lock_library(owner_id)
+    now = clock.now()
+    prompt = Prompt(
+        id=new_id("prompt"),
+        owner_id=owner_id,
+        slug=values.get("slug") or _free_slug(owner_id, values["title"]),
+        title=values["title"],
+        content=values["content"],
+        model=values["model"],
+        created_at=now,
+        updated_at=now,
+    )
+    _set_tags(prompt, values.get("tags", []))
+    session.add(prompt)
+    _flush_slug()
+    _add_version(prompt, owner_id)
+    session.add(SearchText(seq=prompt.seq, **search_columns(prompt.title, prompt.tags, prompt.content)))
+    session.flush()
+    return prompt
+
+
+def lock_prompt(prompt_id: str, owner_id: str) -> Prompt:
+    """Return the owner's prompt as `get_prompt` does, and let nobody else change it until the commit."""
+    prompt = get_prompt(prompt_id, owner_id)
+    session.refresh(prompt, with_for_update=True)
+    return prompt
+
+
+def change_prompt(prompt: Prompt, changes: Mapping[str, Any]) -> None:
+    """Apply changes; a new content or model makes a new version. Raises 409 when the slug sent is taken."""
+    before = (prompt.content, prompt.model)
+    for name in ("title", "content", "model", "slug"):
+        if name in changes:
+            setattr(prompt, name, changes[name])
+    if "tags" in changes:
+        _set_tags(prompt, changes["tags"])
+    prompt.updated_at = clock.now()
+    if (prompt.content, prompt.model) != before:
+        prompt.version += 1
+        _add_version(prompt, prompt.owner_id)
+    _flush_slug()
+    session.execute(
+        update(SearchText)
+        .where(SearchText.seq == prompt.seq)
+        .values(**search_columns(prompt.title, prompt.tags, prompt.content))
+    )
+
+
+def remove_prompt(prompt: Prompt) -> None:
+    """Delete a prompt with all that hangs on it; the database's foreign keys take the logs along."""
+    session.execute(delete(Prompt).where(Prompt.id == prompt.id))
+
+
+def has_version(prompt_id: str, number: int) -> bool:
+    """Tell whether the prompt has this version."""
+    return session.scalar(select(Version.number).filter_by(prompt_id=prompt_id, number=number)) is not None
+
+
+def _refuse_malformed(prompt_id: str) -> None:
+    if not is_well_formed("prompt", prompt_id):
+        raise Problem(400, "The prompt ID format is invalid.", "invalid_prompt_id")
+
+
+def _owned(found: _Found | None, owner_id: str) -> _Found:
+    if found is None:
+        raise prompt_not_found()
+    if found.owner_id != owner_id:
+        raise Problem(403, "You do not own this prompt", "prompt_not_owned")
+    return found
+
+
+def _lock_library(owner_id: str) -> None:
+    """Let one transaction at a time choose slugs for an owner (SQLite's write lock does so by itself)."""
+    session.execute(select(User.id).where(User.id == owner_id).with_for_update())
+
+
+def _add_version(prompt: Prompt, author_id: str) -> None:
+    session.add(
+        Version(
+            prompt_id=prompt.id,
+            number=prompt.version,
+            content=prompt.content,
+            model=prompt.model,
+            created_at=prompt.updated_at,
+            created_by=author_id,
+        )
+    )
+
+
+def _set_tags(prompt: Prompt, names: list[str]) -> None:
+    if names != prompt.tags:
+        prompt.tag_rows.clear()
+        session.flush()  # deletes before inserts: the old rows have the new ones' keys
+        prompt.tag_rows.extend(Tag(position=position, name=name) for position, name in enumerate(names))
+
+
+def _flush_slug() -> None:
+    try:
+        session.flush()
+    except IntegrityError as error:
+        if not db.violates(error, "uq_prompts_owner_id_slug"):
+            raise
+        raise Problem(409, "Slug already in use.", "slug_taken", details={"slug": ["is already in use"]}) from error
+
+
+def _free_slug(owner_id: str, title: str) -> str:
+    """Derive a slug from the title, with `-2`, `-3` … when the owner has it already."""
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    slug = re.sub("[^a-z0-9]+", "-", plain).strip("-") or "prompt"
+    family = or_(Prompt.slug == slug, Prompt.slug.startswith(f"{slug}-", autoescape=True))
+    taken = set(session.scalars(select(Prompt.slug).where(Prompt.owner_id == owner_id, family)))
+    return next(name for name in (slug, *(f"{slug}-{n}" for n in range(2, len(taken) + 3))) if name not in taken)

@@ -1,0 +1,40 @@
+"""The page to read and try the API; all it needs comes from this server."""
+
+from pathlib import Path
+
+from flask import Blueprint, Response, jsonify, render_template, send_from_directory
+
+from promptcrafter.api import description
+
+blueprint = Blueprint("web", __name__, template_folder="templates")
+_STATIC = Path(__file__).parent / "static"
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; font-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+@blueprint.route("/openapi.json")
+def get_openapi() -> Response:
+    """Return the description of the API, made from its code."""
+    return jsonify(description())
+
+
+@blueprint.route("/docs")
+def show_docs() -> Response:
+    """Show Swagger UI over that description."""
+    response = Response(render_template("docs.html"))
+    response.headers["Content-Security-Policy"] = _PAGE_POLICY
+    return response
+
+
+@blueprint.route("/static/<path:name>")
+def get_static(name: str) -> Response:
+    """Return a script or a style sheet of the page."""
+    response = send_from_directory(_STATIC, name, max_age=3600)
+    response.headers["Cache-Control"] = "public, max-age=3600"
+    return response
+
+
+for _view in (get_openapi, show_docs, get_static):
+    _view.is_public = True  # type: ignore[union-attr]
