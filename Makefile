@@ -24,6 +24,12 @@ lint: $(VENV)/dev.stamp
 e2e: $(VENV)/e2e.stamp
 	@$(BIN)/python -m pytest tests/e2e
 
+$(VENV)/e2e.stamp: requirements-e2e.txt tests/e2e/package.json tests/e2e/package-lock.json tests/e2e/.npmrc $(VENV)/dev.stamp
+	@echo "Installing newman and the Node.js it runs on …"
+	@$(BIN)/pip install -q -r requirements-e2e.txt
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm ci --prefix tests/e2e --loglevel=error >/dev/null
+	@touch $@
+
 $(VENV)/run.stamp: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "PromptCrafter needs Python 3.11 or newer; try make PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

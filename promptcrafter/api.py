@@ -17,7 +17,7 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from config import Config
-from promptcrafter import jsonio
+from promptcrafter import ids, jsonio
 from promptcrafter.errors import Details, Invalid, Problem
 
 VERSION = "0.1.0"  # the newest of CHANGELOG.md
@@ -75,6 +75,11 @@ class Blueprint(flask_smorest.Blueprint):
                 "security": [] if is_public(view_func) else [{"bearer": []}],
             }
             view_func = self.doc(**described)(self._document_refusals(view_func))
+            options["parameters"] = [
+                {"in": "path", "name": f"{kind}_id", "schema": {"type": "string", "pattern": ids.pattern(kind)}}
+                for kind in ids.KINDS
+                if f"<{kind}_id>" in rule
+            ]
         super().add_url_rule(rule, endpoint, view_func, **options)
 
     def public(self, view: _View) -> _View:
@@ -166,10 +171,7 @@ def _read_object(req: Request) -> dict[str, Any]:
     try:
         value = jsonio.loads(req.get_data())
     except jsonio.JsonError as error:
-        if error.path:
-            raise Invalid({error.path: [str(error)]}, error.code) from error
-        message = str(error) if str(error)[0].isupper() else f"A key of the JSON {error}."
-        raise Problem(400, message, error.code) from error
+        raise Problem(400, str(error), error.code) from error
     if not isinstance(value, dict):
         raise Problem(400, "The body must be a JSON object.", "not_an_object")
     return value
@@ -194,8 +196,6 @@ def _refuse_unknown_parameters() -> None:
             details[name] = [f"is not a parameter of this call{hint}"]
         elif len(values) > 1:
             details[name] = ["must be given once"]
-        elif "\x00" in values[0]:
-            details[name] = ["must not contain the NUL character (U+0000)"]
     if details:
         raise Invalid(details, "invalid_parameters")
 

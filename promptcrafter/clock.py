@@ -1,6 +1,8 @@
 """The time, in one place, so that tests can move it."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def now() -> datetime:
@@ -17,6 +19,16 @@ def to_milliseconds(moment: datetime) -> datetime:
 def to_text(moment: datetime) -> str:
     """Return RFC 3339 text in UTC with milliseconds: `2024-06-20T13:10:00.000Z`."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def to_number(moment: datetime) -> int:
+    """Return the milliseconds since 1970."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def from_number(milliseconds: int) -> datetime:
+    """Return the time so many milliseconds after 1970. Raises OverflowError past the year 9999."""
+    return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def from_text(text: str) -> datetime:

@@ -6,17 +6,23 @@ from 0 to 10"), and documents its rule in OpenAPI.
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate
 
 from promptcrafter import clock
 from promptcrafter.errors import REQUIRED
-from promptcrafter.jsonio import dumps
+from promptcrafter.jsonio import dumps, flaw
 
 _MILLISECONDS_FROM = 10**11  # a time given as a number: from here on milliseconds, below seconds
 _NO_NUL = "[^\\u0000]"
+_EMAIL = r"^[^\s@\x00-\x1f\x7f-\x9f]+@[^\s@.\x00-\x1f\x7f-\x9f]+(\.[^\s@.\x00-\x1f\x7f-\x9f]+)+$"
+_TIME = (
+    r"^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+    r"([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?(Z|[+-]([01][0-9]|2[0-3]):?[0-5][0-9])?)?$"
+)
+_LATEST = 253_402_300_799_999  # the last millisecond of the year 9999
 _ERRORS = {"required": REQUIRED, "null": REQUIRED}
 
 
@@ -57,15 +63,16 @@ class Text(fields.String):
             raise self.make_error("invalid")
         if not value and self.required:
             raise self.make_error("required")
+        _refuse_flaw(value)
         return value
 
 
 class Email(Text):
-    """An e-mail address."""
+    """An e-mail address, by its shape: whether it is somebody's only a letter could tell."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(maximum=254, **kwargs)
-        self.validators.append(validate.Email(error="must be an e-mail address"))
+        super().__init__(maximum=254, metadata={**kwargs.pop("metadata", {}), "pattern": _EMAIL}, **kwargs)
+        self.validators.append(validate.Regexp(_EMAIL.replace("$", r"\Z"), error="must be an e-mail address"))
 
 
 class Number(fields.Float):
@@ -140,30 +147,35 @@ class Tags(fields.List[str]):
             raise self.make_error("invalid")
         if not all(item.strip() and len(item) <= self.maximum_length for item in value):
             raise ValidationError(f"must hold strings of 1 to {self.maximum_length} characters, not all blank")
+        _refuse_flaw(value)
         return list(dict.fromkeys(value))
 
 
 class Timestamp(fields.DateTime):
-    """A moment: ISO 8601 text (UTC unless it names a zone) or a Unix time in seconds or milliseconds."""
-
-    _RULE = "must be an ISO 8601 time or a Unix time"
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(error_messages={**_ERRORS, "invalid": self._RULE}, **kwargs)
-
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:
-        try:
-            if isinstance(value, str):
-                return clock.from_text(value)
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                seconds = value / 1000 if abs(value) >= _MILLISECONDS_FROM else value
-                return clock.to_milliseconds(datetime.fromtimestamp(seconds, UTC))
-        except (ValueError, OverflowError, OSError):
-            pass
-        raise self.make_error("invalid")
+    """A moment as the server shows it: RFC 3339, UTC, milliseconds."""
 
     def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return None if value is None else clock.to_text(value)
+
+
+class TimestampIn(fields.Raw):
+    """A moment: ISO 8601 text (UTC unless it names a zone) or a Unix time in seconds or milliseconds."""
+
+    default_error_messages = {**_ERRORS, "invalid": "must be an ISO 8601 time or a Unix time"}
+
+    def __init__(self, **kwargs: Any) -> None:
+        described = {"type": ["string", "number"], "pattern": _TIME, "minimum": 0, "maximum": _LATEST}
+        super().__init__(metadata={**described, "example": "2024-06-20T13:10:00Z"}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        try:
+            if isinstance(value, str) and re.fullmatch(_TIME[1:-1], value):
+                return clock.from_text(value)
+            if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LATEST:
+                return clock.from_number(int(value if value >= _MILLISECONDS_FROM else value * 1000))
+        except ValueError:
+            pass  # a day that the month does not have, or a year beyond 9999 in UTC
+        raise self.make_error("invalid")
 
 
 class TextOrJson(fields.Raw):
@@ -172,9 +184,10 @@ class TextOrJson(fields.Raw):
     default_error_messages = {**_ERRORS, "invalid": "must be a string, an object or an array"}
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(metadata={"type": ["string", "object", "array", "null"]}, **kwargs)
+        super().__init__(metadata={"type": ["string", "object", "array"]}, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, str | None]:
+        _refuse_flaw(value)
         if isinstance(value, str):
             return value, None
         if isinstance(value, dict | list):
@@ -188,11 +201,12 @@ class JsonObject(fields.Raw):
     default_error_messages = {**_ERRORS, "invalid": "must be an object"}
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(metadata={"type": ["object", "null"] if kwargs.get("allow_none") else "object"}, **kwargs)
+        super().__init__(metadata={"type": "object"}, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise self.make_error("invalid")
+        _refuse_flaw(value)
         return value
 
 
@@ -205,6 +219,12 @@ def _length_rule(minimum: int, maximum: int | None) -> str:
     if maximum is None:
         return "must not be empty" if minimum == 1 else f"must have at least {minimum} characters"
     return f"must have {minimum} to {maximum} characters" if minimum else f"must have at most {maximum} characters"
+
+
+def _refuse_flaw(value: Any) -> None:
+    found = flaw(value)
+    if found:
+        raise ValidationError(found)
 
 
 def _refuse_blank(text: str) -> None:

@@ -1,11 +1,12 @@
 """Public ids: a prefix, `_` and a lower-case ULID, unguessable (80 random bits) and sortable by time."""
 
 import re
-from typing import Literal
+from typing import Literal, get_args
 
 from ulid import ULID
 
 Kind = Literal["user", "prompt", "log"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 def new_id(kind: Kind) -> str:

@@ -1,14 +1,14 @@
 """JSON in and out, strictly.
 
 What is read is RFC 8259 JSON in UTF-8 and nothing more: NaN, duplicate keys and absurd nesting are
-refused, and so are NUL and lone surrogates inside strings, which one database or the other could not
-keep. What is written is compact UTF-8 with every character as itself.
+refused. `flaw` finds what JSON allows in a string but one database or the other could not keep: NUL and
+lone surrogates. What is written is compact UTF-8 with every character as itself.
 """
 
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 from flask.json.provider import JSONProvider
@@ -18,15 +18,11 @@ _OUTSIDE_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"|(NaN|-?Infinity)')
 
 
 class JsonError(ValueError):
-    """The bytes are not JSON that can be kept.
+    """The bytes are not JSON that can be read; `code` names the rule for machines."""
 
-    `code` names the rule for machines; `path` is where in the value a string breaks it, else empty.
-    """
-
-    def __init__(self, message: str, code: str, path: str = "") -> None:
+    def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
         self.code = code
-        self.path = path
 
 
 def loads(data: bytes) -> Any:
@@ -50,8 +46,8 @@ def loads(data: bytes) -> Any:
         raise
     except ValueError as error:  # int() refuses more digits than sys.get_int_max_str_digits()
         raise JsonError("A number in the JSON has too many digits.", "number_out_of_range") from error
-    for path, string in _strings(value):
-        check_text(string, path)
+    if _is_deep(value):
+        raise _too_deep()
     return value
 
 
@@ -60,15 +56,19 @@ def dumps(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def check_text(text: str, path: str = "") -> None:
-    """Raise JsonError when `text` holds a NUL or half of a surrogate pair."""
+def flaw(value: Any) -> str | None:
+    """Return what keeps a decoded value from being stored, as the rest of a sentence; None when nothing does."""
+    return next((found for text in _strings(value) if (found := _flaw_of_text(text))), None)
+
+
+def _flaw_of_text(text: str) -> str | None:
     if "\x00" in text:
-        raise JsonError("must not contain the NUL character (U+0000)", "nul_character", path)
+        return "must not contain the NUL character (U+0000)"
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        codepoint = f"U+{ord(text[error.start]):04X}"
-        raise JsonError(f"must not contain a lone surrogate ({codepoint})", "lone_surrogate", path) from error
+        return f"must not contain a lone surrogate (U+{ord(text[error.start]):04X})"
+    return None
 
 
 class Provider(JSONProvider):
@@ -114,20 +114,28 @@ def _too_deep() -> JsonError:
     return JsonError(f"The JSON is nested deeper than {MAX_DEPTH} levels.", "nested_too_deeply")
 
 
-def _strings(value: Any) -> Iterator[tuple[str, str]]:
-    """Yield every string in a decoded value, keys included, with the path to it. Raises JsonError past MAX_DEPTH."""
-    pending: list[tuple[str, Any, int]] = [("", value, 0)]
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [child for item in level for child in _children(item) if isinstance(child, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Yield every string in a decoded value, keys included."""
+    pending = [value]
     while pending:
-        path, item, depth = pending.pop()
+        item = pending.pop()
         if isinstance(item, str):
-            yield path, item
-        elif isinstance(item, dict | list):
-            if depth >= MAX_DEPTH:
-                raise _too_deep()
-            if isinstance(item, dict):
-                for key, child in item.items():
-                    yield path, key
-                    if not isinstance(child, int | float | None):
-                        pending.append((f"{path}.{key}" if path else key, child, depth + 1))
-            else:
-                pending.extend((f"{path}[{index}]", child, depth + 1) for index, child in enumerate(item))
+            yield item
+        elif isinstance(item, dict):
+            yield from item
+        pending.extend(_children(item))
+
+
+def _children(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()

@@ -4,37 +4,44 @@ Pages are found by keyset: a cursor holds the sort values of the last row shown,
 does and rows added meanwhile shift nothing.
 """
 
-import base64
-import binascii
-import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Response, current_app, request, stream_with_context
-from marshmallow import Schema
-from sqlalchemy import Row, Select, SQLColumnExpression, tuple_
+from flask import Response, current_app, request
+from marshmallow import Schema, validate
+from sqlalchemy import ColumnElement, Row, Select, SQLColumnExpression, literal, tuple_
+from sqlalchemy.orm import Session
 
 from promptcrafter import clock
-from promptcrafter.db import session
-from promptcrafter.errors import Invalid
+from promptcrafter.db import engine, session
 from promptcrafter.fields import Text, WholeDigits
 from promptcrafter.jsonio import dumps
 
 MAX_PER_PAGE = 1000
 _DEFAULT_PER_PAGE = 100  # for a cursor that comes without per_page
 _ROWS_AT_ONCE = 200
+TIME, SEQUENCE = "[0-9]{1,14}", "[0-9]{1,18}"  # a cursor's numbers: up to the year 5138, up to what a BIGINT holds
 _MIMETYPE = "application/json"
 
 
+class Cursor(Text):
+    """The sort values of the last row shown: whole numbers joined by hyphens, times in milliseconds since 1970."""
+
+    def __init__(self, numbers: str) -> None:
+        description = "Where the page begins: taken from the `Link` header of the one before."
+        super().__init__(metadata={"pattern": f"^{numbers}$", "description": description})
+        self.validators.append(validate.Regexp(rf"{numbers}\Z", error="is not one that this list gave"))
+
+
 class PageQuery(Schema):
-    """The query parameters of every list."""
+    """The query parameters of every list; the cursor is of one sorted by time and sequence."""
 
     per_page = WholeDigits(
         minimum=1, maximum=MAX_PER_PAGE, metadata={"description": "Rows of a page; without it the list comes whole."}
     )
-    cursor = Text(metadata={"description": "Where the page begins: taken from the `Link` header of the one before."})
+    cursor = Cursor(f"{TIME}-{SEQUENCE}")
 
 
 def listing(
@@ -42,7 +49,7 @@ def listing(
 ) -> Response:
     """Answer a list of what `select` finds, sorted descending by the columns `sort`, the last of them unique.
 
-    `page` is a loaded PageQuery. Raises Invalid for a cursor that is not of this list.
+    `page` is a loaded PageQuery whose cursor has a number for each of these columns.
     """
     select = select.add_columns(*sort).order_by(*(column.desc() for column in sort))
     if "per_page" not in page and "cursor" not in page:
@@ -59,8 +66,14 @@ def listing(
 
 
 def _whole(select: Select[Any], schema: Schema) -> Response:
-    rows = session.execute(select.execution_options(yield_per=_ROWS_AT_ONCE)).partitions()
-    first = next(rows, [])  # before the answer begins, so that a failure can still be told
+    session.close()
+    reader = Session(engine())  # lives as long as the answer, longer than the request
+    try:
+        rows = reader.execute(select.execution_options(yield_per=_ROWS_AT_ONCE)).partitions()
+        first = next(rows, [])  # before the answer begins, so that a failure can still be told
+    except BaseException:
+        reader.close()
+        raise
 
     def body() -> Iterator[str]:
         yield "["
@@ -69,7 +82,9 @@ def _whole(select: Select[Any], schema: Schema) -> Response:
             yield "," + _joined(partition, schema)
         yield "]"
 
-    return current_app.response_class(stream_with_context(body()), mimetype=_MIMETYPE)
+    response = current_app.response_class(body(), mimetype=_MIMETYPE)
+    response.call_on_close(reader.close)
+    return response
 
 
 def _joined(rows: Sequence[Row[Any]], schema: Schema) -> str:
@@ -77,24 +92,14 @@ def _joined(rows: Sequence[Row[Any]], schema: Schema) -> str:
 
 
 def _write_cursor(values: Sequence[Any]) -> str:
-    plain = [clock.to_text(value) if isinstance(value, datetime) else value for value in values]
-    return base64.urlsafe_b64encode(dumps(plain).encode()).decode().rstrip("=")
+    return "-".join(str(clock.to_number(value) if isinstance(value, datetime) else value) for value in values)
 
 
-def _read_cursor(cursor: str, sort: Sequence[SQLColumnExpression[Any]]) -> list[Any]:
-    try:
-        values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if not isinstance(values, list):
-            raise ValueError("not a list")
-        return [_like(column, value) for column, value in zip(sort, values, strict=True)]
-    except (ValueError, binascii.Error, RecursionError) as error:
-        raise Invalid({"cursor": ["is not one that this list gave"]}) from error
+def _read_cursor(cursor: str, sort: Sequence[SQLColumnExpression[Any]]) -> list[ColumnElement[Any]]:
+    """Make parameters of the columns' own types, which plain values would lose in a row comparison."""
+    return [_bind(column, int(number)) for column, number in zip(sort, cursor.split("-"), strict=True)]
 
 
-def _like(column: Any, value: Any) -> Any:
-    wanted = column.type.python_type
-    if wanted is datetime and isinstance(value, str):
-        return clock.from_text(value)
-    if type(value) is not wanted or (wanted is int and abs(value) >= 2**63):
-        raise ValueError("not a value of this column")
-    return value
+def _bind(column: Any, number: int) -> ColumnElement[Any]:
+    is_time = column.type.python_type is datetime
+    return literal(clock.from_number(number) if is_time else number, column.type)

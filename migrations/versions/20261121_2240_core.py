@@ -156,21 +156,9 @@ def _index_search_sqlite() -> None:
 
 
 def _index_search_postgresql() -> None:
-    """Index the search texts with pg_trgm where the server has it; without it words are searched by reading."""
-    for field in _FIELDS:
-        grams = f"string_to_array({field}_grams, ' ')"
-        op.execute(f"CREATE INDEX ix_prompt_search_{field}_grams ON prompt_search USING gin ({grams})")
-    columns = ", ".join(f"{field} gin_trgm_ops" for field in _FIELDS)
-    op.execute(
-        f"""
-        DO $$ BEGIN
-            CREATE EXTENSION IF NOT EXISTS pg_trgm;
-            CREATE INDEX ix_prompt_search_trigrams ON prompt_search USING gin ({columns});
-        EXCEPTION WHEN insufficient_privilege OR undefined_file OR feature_not_supported THEN
-            RAISE WARNING 'The extension pg_trgm cannot be created: search works, but reads every prompt.';
-        END $$
-        """
-    )
+    """Index the grams of the search texts."""
+    for grams in _GRAMS:
+        op.execute(f"CREATE INDEX ix_prompt_search_{grams} ON prompt_search USING gin (string_to_array({grams}, ' '))")
 
 
 def downgrade() -> None:

@@ -58,6 +58,6 @@ limit_password_failures = _limiter.limit(
 
 def _refuse(error: RateLimitExceeded) -> Response:
     limit = _limiter.current_limit
-    wait = max(1, round(limit.reset_at - time.time())) if limit else 60
+    wait = max(1, int(limit.reset_at - time.time())) if limit else 60
     message = f"Too many attempts. Try again in {wait} seconds."
     return render(Problem(429, message, "too_many_requests", headers={"Retry-After": str(wait)}))

@@ -5,7 +5,17 @@ from typing import Any
 
 from marshmallow import Schema, fields, post_dump, post_load, pre_load
 
-from promptcrafter.fields import BodySchema, CreateSchema, JsonObject, Number, Text, TextOrJson, Timestamp, WholeNumber
+from promptcrafter.fields import (
+    BodySchema,
+    CreateSchema,
+    JsonObject,
+    Number,
+    Text,
+    TextOrJson,
+    Timestamp,
+    TimestampIn,
+    WholeNumber,
+)
 from promptcrafter.ids import pattern
 from promptcrafter.paging import PageQuery
 
@@ -47,8 +57,8 @@ class LogIn(CreateSchema):
     input = TextOrJson(allow_none=True)
     ideal_output = TextOrJson(data_key="idealOutput", allow_none=True)
     variables = JsonObject(allow_none=True)
-    start_time = Timestamp(data_key="startTime", allow_none=True)
-    end_time = Timestamp(data_key="endTime", allow_none=True)
+    start_time = TimestampIn(data_key="startTime", allow_none=True)
+    end_time = TimestampIn(data_key="endTime", allow_none=True)
     latency_ms = Number(data_key="latencyMs", allow_none=True, minimum=0)
     input_tokens = Number(data_key="inputTokens", allow_none=True, minimum=0)
     output_tokens = Number(data_key="outputTokens", allow_none=True, minimum=0)

@@ -4,7 +4,7 @@ from marshmallow import Schema, fields, validate
 
 from promptcrafter.fields import BodySchema, CreateSchema, Tags, Text, Timestamp
 from promptcrafter.ids import pattern
-from promptcrafter.paging import PageQuery
+from promptcrafter.paging import SEQUENCE, TIME, Cursor, PageQuery
 
 TITLE_MIN, TITLE_MAX = 3, 100  # characters
 MODEL_MAX = 200
@@ -107,8 +107,9 @@ class PromptQuery(PageQuery):
 
 
 class SearchQuery(PageQuery):
-    """What to search for."""
+    """What to search for; the cursor begins with the relevance."""
 
+    cursor = Cursor(f"[0-9]-{TIME}-{SEQUENCE}")
     q = Text(
         required=True,
         minimum=1,

@@ -5,7 +5,8 @@ so that a word matches where it is a substring of the folded text, and both data
 
 On SQLite two FTS5 indices serve it. `prompt_trigrams` finds words of three characters and more. Shorter words find
 nothing there, so `prompt_grams` holds every single character and every pair that a text has, each written as one
-token of hexadecimal digits. On PostgreSQL trigram indices serve words, and the same grams serve the short ones.
+token of hexadecimal digits. On PostgreSQL the same grams serve words of any length, by indices that need no extension:
+a text that holds all pairs of a word is then read to see whether it holds the word.
 """
 
 import unicodedata
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Text,
     and_,
     case,
+    cast,
     column,
     func,
     literal_column,
@@ -27,7 +29,7 @@ from sqlalchemy import (
     select,
     table,
 )
-from sqlalchemy.dialects.postgresql import array
+from sqlalchemy.dialects.postgresql import ARRAY, array
 
 from promptcrafter import db
 from promptcrafter.prompts.models import Prompt, SearchText
@@ -96,10 +98,11 @@ def _matches_postgresql(words: Sequence[str], fields: Sequence[str], operator: O
 
 
 def _holds(field: str, word: str) -> ColumnElement[bool]:
-    if len(word) > _GRAM_MAX:
-        held: ColumnElement[bool] = getattr(SearchText, field).contains(word, autoescape=True)
-        return held
-    return func.string_to_array(getattr(SearchText, f"{field}_grams"), " ").op("@>")(array([_token(word)], type_=Text))
+    pairs = [_token(a + b) for a, b in pairwise(word)] or [_token(word)]
+    # written as in the index, with a literal blank: a bound one would keep PostgreSQL from using it
+    grams = func.string_to_array(getattr(SearchText, f"{field}_grams"), literal_column("' '"))
+    indexed = grams.op("@>", is_comparison=True)(cast(array(pairs), ARRAY(Text)))
+    return and_(indexed, getattr(SearchText, field).contains(word, autoescape=True))
 
 
 def _grams(text: str) -> str:

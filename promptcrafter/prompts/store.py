@@ -84,13 +84,14 @@ def change_prompt(prompt: Prompt, changes: Mapping[str, Any]) -> None:
     for name in ("title", "content", "model", "slug"):
         if name in changes:
             setattr(prompt, name, changes[name])
+    _flush_slug()
     if "tags" in changes:
         _set_tags(prompt, changes["tags"])
     prompt.updated_at = clock.now()
     if (prompt.content, prompt.model) != before:
         prompt.version += 1
         _add_version(prompt, prompt.owner_id)
-    _flush_slug()
+    session.flush()
     session.execute(
         update(SearchText)
         .where(SearchText.seq == prompt.seq)

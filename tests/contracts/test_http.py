@@ -1,0 +1,211 @@
+"""HTTP habits that every route shares, and the one body of every error."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from werkzeug.routing import Rule
+
+from promptcrafter.api import is_public
+from tests.conftest import Answer, Caller, Person, only_sqlite, sign_up
+
+pytestmark = only_sqlite
+PUBLIC = {
+    "/",
+    "/auth/signup",
+    "/auth/login",
+    "/docs",
+    "/healthz",
+    "/readyz",
+    "/openapi.json",
+    "/static/<path:name>",
+}
+
+
+def assert_error(answer: Answer, status: int, code: str, message: str | None = None) -> None:
+    assert answer.status_code == status, answer.text
+    assert answer.mimetype == "application/json"
+    body = answer.json
+    assert set(body) - {"details"} == {"message", "error", "code", "requestId"}
+    assert body["message"] == body["error"]
+    assert body["code"] == code
+    assert body["requestId"] == answer.headers["X-Request-Id"]
+    if message is not None:
+        assert body["message"] == message
+
+
+def operations(app: Flask) -> Iterator[tuple[Rule, str]]:
+    for rule in app.url_map.iter_rules():
+        for method in sorted((rule.methods or set()) - {"OPTIONS"}):
+            yield rule, method
+
+
+def concrete(rule: Rule) -> str:
+    return rule.rule.replace("<prompt_id>", "prompt_1").replace("<log_id>", "log_1").replace("<path:name>", "docs.js")
+
+
+def test_every_route_but_the_public_ones_refuses_strangers(app: Flask, client: Caller) -> None:
+    refused = set()
+    for rule, method in operations(app):
+        if rule.rule in PUBLIC:
+            assert is_public(app.view_functions[rule.endpoint])
+            continue
+        answer = client.open(concrete(rule), method=method, data="not json", query_string={"nonsense": "1"})
+        assert answer.status_code == 401, f"{method} {rule.rule}"
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+        if method != "HEAD":
+            assert_error(answer, 401, "unauthorized", "Invalid or missing bearer token")
+        refused.add((method, rule.rule))
+    assert len(refused) >= 18, "the walk has seen the routes"
+
+
+def test_every_route_answers_options_with_what_it_allows(app: Flask, client: Caller) -> None:
+    allowed: dict[str, set[str]] = {}
+    for rule in app.url_map.iter_rules():
+        allowed.setdefault(rule.rule, set()).update(rule.methods or ())
+    for rule in app.url_map.iter_rules():
+        answer = client.options(concrete(rule))
+        assert answer.status_code == 200
+        assert set(answer.headers["Allow"].split(", ")) == allowed[rule.rule]
+
+
+def test_every_wrong_method_is_405_with_allow(app: Flask, ada: Person) -> None:
+    for path in sorted({concrete(rule) for rule in app.url_map.iter_rules()}):
+        allow = ada.client.options(path).headers["Allow"]
+        for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"} - set(allow.split(", ")):
+            answer = ada.open(path, method=method)
+            assert_error(answer, 405, "method_not_allowed")
+            assert set(answer.headers["Allow"].split(", ")) == set(allow.split(", "))
+
+
+def test_head_is_get_without_its_body(app: Flask, ada: Person) -> None:
+    log = ada.log(ada.prompt())
+    for path in ("/prompts", "/logs", f"/prompts/{log['promptId']}", f"/logs/{log['_id']}", "/auth/me", "/", "/docs"):
+        head, get = ada.open(path, method="HEAD"), ada.get(path)
+        assert (head.status_code, head.data) == (200, b"")
+        assert head.headers["Content-Type"] == get.headers["Content-Type"]
+        assert head.headers.get("ETag") == get.headers.get("ETag")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nope",
+        "/prompts/",
+        "/logs/",
+        "/auth",
+        "/auth/login/",
+        "/prompts/a/b",
+        "/Prompts",
+        "/%ff",
+        "/v1/logs",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_unknown_route_is_404_and_never_a_redirect(client: Caller, path: str, method: str) -> None:
+    assert_error(client.open(path, method=method), 404, "route_not_found", "Route not found")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        ("application/json", 201),
+        ("application/json; charset=utf-8", 201),
+        ("Application/JSON;charset=UTF-8", 201),
+        ("application/merge-patch+json", 201),
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("multipart/form-data; boundary=x", 415),
+        ("application/jsonp", 415),
+        ("", 415),
+        (None, 415),
+    ],
+)
+def test_a_body_must_be_json_and_say_so(ada: Person, content_type: str | None, status: int) -> None:
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    body = '{"title": "title", "content": "c", "model": "m"}'
+    answer = ada.post("/prompts", data=body, headers=headers)
+    assert answer.status_code == status
+    if status == 415:
+        assert_error(answer, 415, "unsupported_media_type", "Content-Type must be application/json")
+
+
+def test_a_compressed_body_is_refused_as_such(ada: Person) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    assert_error(ada.post("/prompts", data=b"\x1f\x8b", headers=headers), 415, "unsupported_content_encoding")
+
+
+def test_checks_come_in_order(client: Caller, ada: Person, ben: Person) -> None:
+    path = f"/prompts/{ada.prompt()['_id']}"
+    json_type = {"Content-Type": "application/json"}
+    assert client.patch(path, data="{", headers={"Content-Type": "text/plain"}).status_code == 401
+    assert ben.patch(path, data="{", headers={"Content-Type": "text/plain"}).status_code == 415
+    assert ben.patch(path, data="{", headers=json_type).status_code == 400
+    assert ben.patch(path, data='{"title": "x"}', headers=json_type).status_code == 400
+    assert ben.patch(path, data='{"title": "Another"}', headers=json_type).status_code == 403
+    assert ben.patch("/prompts/prompt_1", data='{"title": "Another"}', headers=json_type).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/logs?limit=5", "limit is not a parameter of this call; the nearest is promptId."),
+        ("/logs?promptid=prompt_1", "promptid is not a parameter of this call; the nearest is promptId."),
+        ("/prompts?tags=x", "tags is not a parameter of this call; the nearest is tag."),
+        ("/prompts?perpage=5", "perpage is not a parameter of this call; the nearest is per_page."),
+        ("/prompts?tag=a&tag=b", "tag must be given once."),
+        ("/auth/me?x=1", "x is not a parameter of this call; this call takes none."),
+    ],
+)
+def test_a_parameter_that_a_call_does_not_take_is_named(ada: Person, path: str, message: str) -> None:
+    assert_error(ada.get(path), 400, "invalid_parameters", message)
+
+
+def test_a_body_over_the_limit_is_413_with_limit_and_size(app: Flask, ada: Person) -> None:
+    app.config["MAX_CONTENT_LENGTH"] = 2000
+    answer = ada.post("/prompts", {"title": "title", "content": "x" * 3000, "model": "m"})
+    assert_error(answer, 413, "too_large")
+    assert answer.json["message"].startswith("The request body may have at most 2,000 bytes; it is 3,0")
+    login = Caller(ada.client).post("/auth/login", json={"email": "x" * 3000, "password": "x"})
+    assert_error(login, 413, "too_large")
+
+
+def test_a_request_id_is_echoed_if_sane(client: Caller) -> None:
+    for sent, echoed in (("abc-123", True), ("x" * 128, True), ("x" * 129, False), ("a b", False), ("é", False)):
+        answer = client.get("/healthz", headers={"X-Request-Id": sent})
+        assert (answer.headers["X-Request-Id"] == sent) is echoed
+        assert answer.headers["X-Request-Id"]
+
+
+def test_a_bug_is_a_500_that_tells_nothing(app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    from promptcrafter.prompts import store
+
+    def fail(*args: Any) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(store, "find_prompts", fail)
+    answer = ada.get("/prompts")
+    assert_error(answer, 500, "internal_error", "Unexpected server error")
+    assert "secret" not in answer.text
+
+
+def test_every_answer_has_the_security_headers(client: Caller, ada: Person) -> None:
+    for answer in (client.get("/nope"), client.get("/healthz"), ada.get("/prompts"), client.get("/docs")):
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["X-Frame-Options"] == "DENY"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        assert "Strict-Transport-Security" not in answer.headers
+    assert ada.get("/auth/me").headers["Cache-Control"] == "no-store"
+    secure = client.get("/healthz", base_url="https://localhost")
+    assert secure.headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
+def test_forwarded_headers_count_only_behind_a_trusted_proxy(with_settings: Any) -> None:
+    headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "prompts.example", "X-Forwarded-Prefix": "/api"}
+    for trusted, link in ((0, "http://localhost/prompts"), (1, "https://prompts.example/api/prompts")):
+        person = sign_up(with_settings(trusted_proxies=trusted), f"p{trusted}")
+        person.prompt(), person.prompt()
+        answer = person.get("/prompts?per_page=1", headers=headers)
+        assert answer.headers["Link"].startswith(f"<{link}?")

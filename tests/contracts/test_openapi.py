@@ -1,0 +1,62 @@
+"""The description: valid and equal to the routes."""
+
+import re
+from typing import Any
+
+import pytest
+from flask import Flask
+from openapi_spec_validator import validate
+
+from promptcrafter.api import is_public
+from tests.conftest import Caller, only_sqlite
+
+pytestmark = only_sqlite
+METHODS = ("get", "post", "patch", "delete", "put")
+ERROR = {"$ref": "#/components/schemas/ErrorOut"}
+UNDESCRIBED = {"/openapi.json", "/docs", "/static/{name}"}  # they serve the description itself
+
+
+@pytest.fixture
+def document(client: Caller) -> dict[str, Any]:
+    answer = client.get("/openapi.json")
+    assert answer.status_code == 200
+    return dict(answer.json)
+
+
+def test_the_description_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
+    assert document["openapi"] == "3.1.0"
+    validate(document)
+
+
+def test_every_route_is_described_and_every_description_is_a_route(app: Flask, document: dict[str, Any]) -> None:
+    routes = {
+        (method.lower(), re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    described = {
+        (method, path) for path, item in document["paths"].items() for method in item if method != "parameters"
+    }
+    assert {route for route in routes if route[1] not in UNDESCRIBED} == described
+
+
+def test_every_operation_tells_its_name_its_security_and_its_errors(app: Flask, document: dict[str, Any]) -> None:
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            if method not in METHODS:
+                continue
+            view = app.view_functions[next(r.endpoint for r in app.url_map.iter_rules() if _is(r, path, method))]
+            assert operation["operationId"] == view.__name__
+            assert operation["summary"].endswith(".")
+            assert operation["security"] == ([] if is_public(view) else [{"bearer": []}])
+            assert ("401" in operation["responses"]) is (not is_public(view) or path == "/auth/login")
+            refusals = [response for status, response in operation["responses"].items() if int(status) >= 400]
+            assert all(response["content"]["application/json"]["schema"] == ERROR for response in refusals)
+
+
+def _is(rule: Any, path: str, method: str) -> bool:
+    return re.sub(r"<(\w+)>", r"{\1}", rule.rule) == path and method.upper() in rule.methods
+
+
+def test_no_schema_came_in_twice(document: dict[str, Any]) -> None:
+    assert not [name for name in document["components"]["schemas"] if re.search(r"\d$", name)]
