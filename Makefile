@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 run: $(VENV)/run.stamp
 	@$(BIN)/flask --app wsgi db upgrade
-	@LOG_FORMAT=$${LOG_FORMAT:-text} $(BIN)/gunicorn -c gunicorn.conf.py wsgi:app
+	@HOST=$${HOST:-127.0.0.1} LOG_FORMAT=$${LOG_FORMAT:-text} $(BIN)/gunicorn -c gunicorn.conf.py wsgi:app
 
 test: $(VENV)/dev.stamp
 	@$(BIN)/coverage erase

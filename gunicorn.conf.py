@@ -1,15 +1,17 @@
 """How Gunicorn serves the application: `gunicorn -c gunicorn.conf.py wsgi:app`."""
 
 import json
+import logging
 from typing import Any
 
 import gunicorn.util
 
 from config import Config
 from promptcrafter import db
-from promptcrafter.observe import configure_logging, new_request_id
+from promptcrafter.observe import logging_config, new_request_id
 
 _config = Config.from_env()
+_log = logging.getLogger("promptcrafter.gunicorn")
 
 bind = f"{_config.host}:{_config.port}"
 workers = _config.web_concurrency
@@ -20,16 +22,13 @@ timeout = 60
 graceful_timeout = 10
 keepalive = 5
 control_socket_disable = True
-logconfig_dict = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "loggers": {"gunicorn.error": {"level": "INFO", "propagate": True, "handlers": []}},
-}
+logconfig_dict = logging_config(_config.log_format)
 
 
-def on_starting(server: Any) -> None:
-    """Log in our own format from the first line on."""
-    configure_logging(_config.log_format)
+def when_ready(server: Any) -> None:
+    """Say where the service is and what to try next."""
+    url = f"http://{'127.0.0.1' if _config.host == '0.0.0.0' else _config.host}:{_config.port}"  # noqa: S104
+    server.log.info("PromptCrafter is at %s - try %s/docs, or the five requests of README.md", url, url)
 
 
 def post_fork(server: Any, worker: Any) -> None:
@@ -41,6 +40,7 @@ def post_fork(server: Any, worker: Any) -> None:
 def _write_error(sock: Any, status: int, reason: str, message: str) -> None:
     """Answer what Gunicorn refuses before the application sees it with the one error body."""
     text = message or reason
+    _log.warning("refused a malformed request with %s %s", status, reason)
     body = json.dumps(
         {"message": text, "error": text, "code": reason.lower().replace(" ", "_"), "requestId": new_request_id()}
     ).encode()

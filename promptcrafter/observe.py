@@ -7,7 +7,6 @@ places, not the text, because a driver's text quotes values.
 import json
 import logging
 import re
-import sys
 import time
 import traceback
 from datetime import UTC, datetime
@@ -55,13 +54,28 @@ class _TextFormatter(_Formatter):
         return f"{moment} {record.levelname[0]} {text.encode('unicode_escape').decode()}{exception}"
 
 
-def configure_logging(log_format: str) -> None:
-    """Send every log line to standard error, in the format of that name (`json` or `text`)."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(logging.INFO)
+class _NoQuotes(logging.Filter):
+    """Keeps out what Gunicorn says of a malformed request, because it quotes it: headers hold tokens."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("Invalid request from")
+
+
+def logging_config(log_format: str) -> dict[str, Any]:
+    """Return a logging.config dictionary: all lines to standard error, in the format `json` or `text`."""
+    formatter = _JsonFormatter if log_format == "json" else _TextFormatter
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"ours": {"()": formatter}},
+        "filters": {"no_quotes": {"()": _NoQuotes}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "ours", "filters": ["no_quotes"]}},
+        "root": {"level": "INFO", "handlers": ["stderr"]},
+        "loggers": {
+            "alembic": {"level": "WARNING"},
+            "gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True},
+        },
+    }
 
 
 def init_app(app: Flask, config: Config) -> None:
