@@ -189,7 +189,7 @@ def _database_url(url: str) -> str:
     path, _, options = rest.partition("?")
     if options or not path.startswith("/") or path in ("/", "/:memory:"):
         raise ConfigError("DATABASE_URL must name a file: sqlite:///relative/path or sqlite:////absolute/path.")
-    return f"sqlite:///{Path(path[1:]).absolute()}"
+    return f"sqlite:///{os.path.abspath(path[1:])}"
 
 
 def _refuse_throwaway_disk(url: str, platform: str, volume: str | None) -> None:

@@ -14,6 +14,7 @@ import flask_smorest
 from flask import Flask, Request, Response, current_app, request
 from marshmallow import Schema, ValidationError, fields
 from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from config import Config
@@ -119,7 +120,8 @@ def init_app(app: Flask, config: Config, blueprints: list[Blueprint]) -> None:
     app.json = jsonio.Provider(app)
     app.url_map.merge_slashes = False  # a redirect would lose the body and the token of a POST
     app.config.update(
-        MAX_CONTENT_LENGTH=config.max_body_bytes,
+        MAX_BODY_BYTES=config.max_body_bytes,
+        MAX_CONTENT_LENGTH=config.max_body_bytes + 1,  # werkzeug cuts a chunked body here without a word
         API_TITLE="PromptCrafter",
         API_VERSION=VERSION,
         OPENAPI_VERSION="3.1.0",
@@ -169,12 +171,19 @@ def _read_object(req: Request) -> dict[str, Any]:
     if req.headers.get("Content-Encoding", "identity") != "identity":
         raise Problem(415, "Content-Encoding is not supported; send the body as it is", "unsupported_content_encoding")
     try:
-        value = jsonio.loads(req.get_data())
+        value = jsonio.loads(_read_body(req))
     except jsonio.JsonError as error:
         raise Problem(400, str(error), error.code) from error
     if not isinstance(value, dict):
         raise Problem(400, "The body must be a JSON object.", "not_an_object")
     return value
+
+
+def _read_body(req: Request) -> bytes:
+    body = req.get_data()
+    if len(body) > current_app.config["MAX_BODY_BYTES"]:
+        raise RequestEntityTooLarge
+    return body
 
 
 def _flatten(messages: Any) -> Details:

@@ -7,6 +7,7 @@ or a stack says ever leaves.
 
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 
 from flask import Flask, Response, current_app, g, jsonify, request
@@ -20,6 +21,7 @@ from promptcrafter import db
 Details = dict[str, list[str]]
 REQUIRED = "is required"
 RETRY_AFTER_S = 1
+_DRAIN_BYTES = 64 * 1024 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -119,12 +121,22 @@ def _enumerate(names: Iterable[str]) -> str:
 def _from_werkzeug(error: HTTPException) -> Response:
     status = error.code or 500
     if status == 413:
-        return render(TooLarge("The request body", current_app.config["MAX_CONTENT_LENGTH"], request.content_length))
+        return _from_large_body()
     texts = {404: "Route not found", 405: "Method not allowed", 500: "Unexpected server error"}
     message = texts.get(status, error.description or HTTPStatus(status).phrase)
     code = {404: "route_not_found", 500: "internal_error"}.get(status, HTTPStatus(status).name.lower())
     headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
     return render(Problem(status, message, code, headers=headers))
+
+
+def _from_large_body() -> Response:
+    # A client that sends everything before it listens would meet a closed connection instead of the answer
+    left = min(_DRAIN_BYTES, request.content_length or _DRAIN_BYTES)
+    body = request.environ["wsgi.input"]
+    with suppress(OSError, ParseException):
+        while left > 0 and (read := body.read(min(left, 65536))):
+            left -= len(read)
+    return render(TooLarge("The request body", current_app.config["MAX_BODY_BYTES"], request.content_length))
 
 
 def _from_database(error: DBAPIError) -> Response:

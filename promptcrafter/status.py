@@ -73,7 +73,7 @@ def check_readiness() -> dict[str, str]:
 def get_limits() -> dict[str, int]:
     """List what the server takes at most."""
     return {
-        "bodyBytes": current_app.config["MAX_CONTENT_LENGTH"],
+        "bodyBytes": current_app.config["MAX_BODY_BYTES"],
         "outputBytes": current_app.config["MAX_OUTPUT_BYTES"],
         "titleCharacters": prompts.TITLE_MAX,
         "modelCharacters": prompts.MODEL_MAX,

@@ -1,6 +1,7 @@
 """What every test stands on: a migrated database of its own on both engines, a cast of people, a real server."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -230,6 +231,10 @@ class LiveServer:
     def log(self) -> str:
         """What the server has written so far."""
         return self.log_path.read_text()
+
+    def workers(self) -> list[int]:
+        """The process ids of its workers, as its log names them."""
+        return [int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", self.log)]
 
 
 def free_port() -> int:

@@ -1,6 +1,6 @@
 """HTTP habits that every route shares, and the one body of every error."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -162,8 +162,8 @@ def test_a_parameter_that_a_call_does_not_take_is_named(ada: Person, path: str, 
     assert_error(ada.get(path), 400, "invalid_parameters", message)
 
 
-def test_a_body_over_the_limit_is_413_with_limit_and_size(app: Flask, ada: Person) -> None:
-    app.config["MAX_CONTENT_LENGTH"] = 2000
+def test_a_body_over_the_limit_is_413_with_limit_and_size(with_settings: Callable[..., Caller]) -> None:
+    ada = sign_up(with_settings(max_body_bytes=2000), "ada")
     answer = ada.post("/prompts", {"title": "title", "content": "x" * 3000, "model": "m"})
     assert_error(answer, 413, "too_large")
     assert answer.json["message"].startswith("The request body may have at most 2,000 bytes; it is 3,0")

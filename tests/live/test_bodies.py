@@ -1,0 +1,126 @@
+"""Bodies on the wire: declared, chunked, too large, broken; and what Gunicorn itself refuses."""
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.conftest import LiveServer
+from tests.live.client import Connection, sign_up, talk
+
+LIMIT = 2 * 1024 * 1024
+
+
+def prompt_of(size: int) -> bytes:
+    head, tail = b'{"title": "title", "model": "m", "content": "', b'"}'
+    return head + b"x" * (size - len(head) - len(tail)) + tail
+
+
+def chunks(data: bytes, size: int = 65536) -> Iterator[bytes]:
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+@pytest.fixture
+def connection(live_server: LiveServer) -> Connection:
+    return Connection(live_server, sign_up(live_server))
+
+
+def test_a_declared_body_up_to_the_limit_is_taken_and_one_byte_more_is_413(connection: Connection) -> None:
+    assert connection.call("POST", "/prompts", prompt_of(LIMIT), Content_Type="application/json").status == 201
+    answer = connection.call("POST", "/prompts", prompt_of(LIMIT + 1), Content_Type="application/json")
+    assert answer.status == 413
+    assert answer.json["message"] == "The request body may have at most 2,097,152 bytes; it is 2,097,153."
+    answer = connection.call("POST", "/prompts", prompt_of(20 * LIMIT), Content_Type="application/json")
+    assert answer.json["message"].endswith("it is 41,943,040.")
+    assert len(connection.call("GET", "/prompts").json) == 1
+
+
+def test_a_chunked_body_up_to_the_limit_is_taken_and_one_byte_more_is_413(connection: Connection) -> None:
+    def post(size: int) -> tuple[int, str]:
+        http = connection.connection
+        headers = {**connection.headers, "Content-Type": "application/json"}
+        http.request("POST", "/prompts", chunks(prompt_of(size)), headers, encode_chunked=True)
+        response = http.getresponse()
+        return response.status, json.loads(response.read()).get("message", "")
+
+    assert post(LIMIT) == (201, "")
+    assert post(LIMIT + 1) == (413, "The request body may have at most 2,097,152 bytes; it is more.")
+    assert post(10 * LIMIT)[0] == 413
+    assert post(1000) == (201, "")
+
+
+def test_an_output_of_one_mebibyte_goes_through_whole_and_one_byte_more_is_413(connection: Connection) -> None:
+    prompt = connection.call("POST", "/prompts", {"title": "title", "content": "c", "model": "m"}).json
+    output = "😀" * (1024 * 1024 // 4)
+    body = {"promptId": prompt["_id"], "modelUsed": "m", "output": output}
+    sent = json.dumps(body, ensure_ascii=False).encode()
+    answer = connection.call("POST", "/logs", sent, Content_Type="application/json")
+    assert answer.status == 201
+    assert output.encode() in answer.body
+    sent = json.dumps({**body, "output": output + "x"}, ensure_ascii=False).encode()
+    answer = connection.call("POST", "/logs", sent, Content_Type="application/json")
+    assert (answer.status, answer.json["message"]) == (
+        413,
+        "output may have at most 1,048,576 bytes; it is 1,048,577.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\nBad Header: secret-token\r\n\r\n", 400),
+        (b"nonsense secret-token\r\n\r\n", 400),
+        (b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 20_000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/9.9 secret-token\r\nHost: x\r\n\r\n", 400),
+    ],
+)
+def test_what_gunicorn_refuses_has_the_one_error_body_and_is_not_quoted_in_the_log(
+    live_server: LiveServer, request_: bytes, status: int
+) -> None:
+    head, _, body = talk(live_server, request_).partition(b"\r\n\r\n")
+    assert int(head.split()[1]) == status
+    assert b"content-type: application/json" in head.lower()
+    told = json.loads(body)
+    assert told["message"] == told["error"]
+    assert told["code"]
+    assert told["requestId"]
+    assert "secret-token" not in live_server.log
+
+
+def test_broken_chunks_are_400(live_server: LiveServer) -> None:
+    token = sign_up(live_server)
+    head = (
+        f"POST /prompts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+        "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    answer = talk(live_server, head.encode() + b"zz\r\nnot a chunk\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"database" not in answer
+
+
+def test_two_slashes_are_no_redirect(live_server: LiveServer) -> None:
+    answer = talk(live_server, b"GET //prompts HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 4")
+
+
+def test_a_slow_reader_of_a_long_list_does_not_stop_the_others(
+    start_server: Callable[..., LiveServer],
+) -> None:
+    server = start_server(WEB_CONCURRENCY="1", WEB_THREADS="2")
+    token = sign_up(server)
+    writer = Connection(server, token)
+    prompt = writer.call("POST", "/prompts", {"title": "title", "content": "c", "model": "m"}).json
+    body = {"promptId": prompt["_id"], "modelUsed": "m", "output": "x" * 1_000_000}
+    for _ in range(12):
+        assert writer.call("POST", "/logs", body).status == 201
+    slow = Connection(server, token)
+    slow.connection.request("GET", "/logs", headers=slow.headers)
+    response = slow.connection.getresponse()
+    assert response.read(10) == b'[{"_id":"l'
+    for _ in range(5):
+        assert writer.call("GET", f"/prompts/{prompt['_id']}").status == 200
+        assert writer.call("POST", "/logs", {**body, "output": "written meanwhile"}).status == 201
+    rest = response.read()
+    assert len(json.loads(b'[{"_id":"l' + rest)) == 12
