@@ -28,7 +28,8 @@ from promptcrafter import clock
 from promptcrafter.jsonio import dumps
 
 WRITE_LOCKED = {"promptcrafter_begin": "BEGIN IMMEDIATE"}  # execution options: SQLite's transaction begins as a writer
-_SHADOW_TABLES = ("prompt_trigrams", "prompt_grams")
+_FTS_TABLES = ("prompt_trigrams", "prompt_grams")
+_SEARCH_INDICES = ("ix_prompt_search_",)
 
 
 class Base(DeclarativeBase):
@@ -199,5 +200,5 @@ def _prepare_sqlite(target: Engine, config: Config) -> None:
 
 
 def is_ours(name: str | None, kind: str) -> bool:
-    """Tell Alembic whether a table is ours to compare; those of FTS5 belong to SQLite."""
-    return kind != "table" or not str(name).startswith(_SHADOW_TABLES)
+    """Tell Alembic whether a table or index is in the models: those of the search are in the migrations alone."""
+    return not str(name).startswith({"table": _FTS_TABLES, "index": _SEARCH_INDICES}.get(kind, ("-",)))

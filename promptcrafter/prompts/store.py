@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Row, Select, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm.attributes import set_committed_value
 
 from promptcrafter import clock, db
 from promptcrafter.auth.models import User
@@ -62,6 +63,7 @@ def add_prompt(owner_id: str, values: Mapping[str, Any]) -> Prompt:
         created_at=now,
         updated_at=now,
     )
+    set_committed_value(prompt, "label_rows", [])  # a new prompt has none: spare the look
     _set_tags(prompt, values.get("tags", []))
     session.add(prompt)
     _flush_slug()

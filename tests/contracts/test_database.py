@@ -1,0 +1,153 @@
+"""What the service asks of its database: settings, plans and the number of statements."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import event, text
+
+from promptcrafter import db
+from tests.conftest import Person, only_sqlite
+
+READS = [
+    "/prompts",
+    "/prompts?per_page=2",
+    "/prompts?model=gpt-4o",
+    "/prompts?tag=a",
+    "/prompts?tag=a&model=gpt-4o&per_page=1&cursor=99999999999999-9",
+    "/prompts/{prompt}",
+    "/logs",
+    "/logs?per_page=2",
+    "/logs?per_page=2&cursor=99999999999999-9",
+    "/logs?promptId={prompt}",
+    "/logs?promptId={prompt}&per_page=2&cursor=99999999999999-9",
+    "/logs/{log}",
+    "/search?q=content",
+    "/search?q=co",
+    "/search?q=c+content+%E6%9D%B1%E4%BA%AC&per_page=2",
+    "/search?q=co&per_page=2&cursor=5-99999999999999-9",
+    "/auth/me",
+]
+
+
+@contextmanager
+def statements(app: Flask) -> Iterator[list[tuple[str, Any]]]:
+    """Collect the statements that run inside the block."""
+    seen: list[tuple[str, Any]] = []
+
+    def remember(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        seen.append((statement, parameters))
+
+    with app.app_context():
+        engine = db.engine()
+    event.listen(engine, "before_cursor_execute", remember)
+    try:
+        yield seen
+    finally:
+        event.remove(engine, "before_cursor_execute", remember)
+
+
+@pytest.fixture
+def library(ada: Person) -> dict[str, str]:
+    prompts = [ada.prompt(title=f"Title {n}", content=f"content {n}", tags=["a", "b"]) for n in range(5)]
+    logs = [ada.log(prompt) for prompt in prompts for _ in range(2)]
+    return {"prompt": prompts[0]["_id"], "log": logs[0]["_id"]}
+
+
+@only_sqlite
+@pytest.mark.parametrize("path", READS)
+def test_no_list_and_no_search_scans_a_table(app: Flask, ada: Person, library: dict[str, str], path: str) -> None:
+    with statements(app) as seen:
+        assert ada.get(path.format(**library)).status_code == 200
+    selects = [(statement, parameters) for statement, parameters in seen if statement.startswith("SELECT")]
+    assert selects
+    with app.app_context(), db.engine().connect() as connection:
+        for statement, parameters in selects:
+            plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+            scans = [step for step in plan if step.startswith("SCAN")]
+            # a full-text index is "scanned" by what its MATCH finds (index M); without one, by every row
+            assert all(re.match(r"SCAN prompt_(trigrams|grams) VIRTUAL TABLE INDEX \d+:.*M", step) for step in scans), (
+                plan
+            )
+
+
+@only_sqlite
+def test_the_plan_test_would_see_a_scan(app: Flask) -> None:
+    with app.app_context(), db.engine().connect() as connection:
+        plan = [
+            row[3] for row in connection.execute(text("EXPLAIN QUERY PLAN SELECT * FROM prompts WHERE title = 'x'"))
+        ]
+    assert plan == ["SCAN prompts"]
+
+
+@pytest.mark.parametrize(
+    ("path", "most"),
+    [("/prompts", 4), ("/logs", 2), ("/logs?promptId={prompt}", 3), ("/search?q=title", 4), ("/prompts/{prompt}", 4)],
+)
+def test_the_number_of_statements_does_not_grow_with_the_rows(
+    app: Flask, ada: Person, library: dict[str, str], path: str, most: int
+) -> None:
+    with statements(app) as seen:
+        ada.get(path.format(**library))
+    few = [statement for statement, _ in seen if statement.startswith("SELECT")]
+    for n in range(10):
+        ada.log(ada.prompt(title=f"More title {n}", tags=["a", "c"]))
+    with statements(app) as seen:
+        ada.get(path.format(**library))
+    many = [statement for statement, _ in seen if statement.startswith("SELECT")]
+    assert len(few) == len(many) <= most
+
+
+@only_sqlite
+def test_sqlite_runs_as_documented(app: Flask, with_settings: Callable[..., Any]) -> None:
+    def pragmas(of: Flask) -> dict[str, Any]:
+        names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        with of.app_context(), db.engine().connect() as connection:
+            return {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names}
+
+    assert pragmas(app) == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 2000}
+    faster = with_settings(sqlite_synchronous="normal").client.application
+    assert pragmas(faster)["synchronous"] == 1
+
+
+@only_sqlite
+def test_writing_requests_begin_as_writers_and_reading_ones_do_not(app: Flask, ada: Person) -> None:
+    def begins(seen: list[tuple[str, Any]]) -> list[str]:
+        return [statement for statement, _ in seen if statement.startswith("BEGIN")]
+
+    with statements(app) as seen:
+        prompt = ada.prompt()
+    assert begins(seen) == ["BEGIN", "BEGIN IMMEDIATE"]
+    with statements(app) as seen:
+        ada.get(f"/prompts/{prompt['_id']}")
+    assert begins(seen) == ["BEGIN"]
+
+
+@only_sqlite
+def test_the_search_indices_agree_with_their_texts_after_every_kind_of_change(app: Flask, ada: Person) -> None:
+    prompts = [ada.prompt(title=f"Title {n}", content="some content 東京", tags=["x"]) for n in range(4)]
+    ada.patch(f"/prompts/{prompts[0]['_id']}", {"content": "changed", "tags": []})
+    ada.delete(f"/prompts/{prompts[1]['_id']}")
+    with app.app_context(), db.engine().connect() as connection:
+        for index in ("prompt_trigrams", "prompt_grams"):
+            connection.exec_driver_sql(f"INSERT INTO {index} ({index}, rank) VALUES ('integrity-check', 1)")
+        assert connection.exec_driver_sql("SELECT count(*) FROM prompt_search").scalar() == 3
+        assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+
+
+def test_postgresql_finds_by_its_indices(app: Flask, ada: Person, engine_name: str) -> None:
+    if engine_name == "sqlite":
+        return
+    for n in range(3):
+        ada.prompt(title=f"Title {n}", content=f"content {n}")
+    with statements(app) as seen:
+        ada.get("/search?q=content")
+    statement, parameters = next((s, p) for s, p in seen if "prompt_search" in s)
+    with app.app_context(), db.engine().connect() as connection:
+        connection.exec_driver_sql("SET enable_seqscan = off")
+        plan = "\n".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {statement}", parameters))
+    assert "Seq Scan" not in plan
+    assert "ix_prompt_search_content_grams" in plan
