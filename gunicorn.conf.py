@@ -21,6 +21,7 @@ preload_app = True  # one copy of the code for all workers, and a bad setting st
 timeout = 60
 graceful_timeout = 10
 keepalive = 5
+limit_request_line = 8190  # 500 characters of a search take up to 6,000 bytes in a URL
 control_socket_disable = True
 logconfig_dict = logging_config(_config.log_format)
 

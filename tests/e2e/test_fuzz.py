@@ -1,0 +1,35 @@
+"""A schema-driven fuzzer against the live server: no 5xx, every answer as described, every described input taken."""
+
+import subprocess
+from pathlib import Path
+
+from tests.conftest import LiveServer, bin_path
+from tests.live.client import Connection, new_prompt, sign_up
+
+
+def test_a_fuzzer_finds_the_description_true(live_server: LiveServer, tmp_path: Path) -> None:
+    token = sign_up(live_server)
+    connection = Connection(live_server, token)
+    prompt_id = new_prompt(connection)
+    connection.call("POST", "/logs", {"promptId": prompt_id, "output": "x", "modelUsed": "m"})
+    fuzzed = subprocess.run(
+        [
+            bin_path("schemathesis"),
+            f"--config-file={Path(__file__).with_name('schemathesis.toml')}",
+            "run",
+            f"{live_server.url}/openapi.json",
+            f"--header=Authorization: Bearer {token}",
+            "--checks=all",
+            "--max-examples=30",
+            "--generation-deterministic",
+            "--continue-on-failure",
+            "--no-color",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert fuzzed.returncode == 0, fuzzed.stdout
+    assert "19 selected / 21 total" in fuzzed.stdout, fuzzed.stdout
+    assert '"status": 500' not in live_server.log
