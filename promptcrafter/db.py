@@ -157,7 +157,9 @@ def init_app(app: Flask, config: Config) -> None:
     app.config["SQLALCHEMY_DATABASE_URI"] = config.database_url
     seconds = config.database_timeout_ms / 1000
     if config.database_url.startswith("sqlite"):
-        Path(config.database_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        path = Path(config.database_url.removeprefix("sqlite:///"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)  # it will hold password hashes; SQLite gives its neighbours the same mode
         app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
             "connect_args": {"timeout": seconds, "isolation_level": None},
             "pool_size": config.web_threads,

@@ -1,16 +1,19 @@
 """What the service asks of its database: settings, plans and the number of statements."""
 
 import re
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from sqlalchemy import event, text
 
+from config import Config
 from promptcrafter import db
-from tests.conftest import Person, only_sqlite
+from tests.conftest import SECRET, Person, only_sqlite
 
 READS = [
     "/prompts",
@@ -111,6 +114,12 @@ def test_sqlite_runs_as_documented(app: Flask, with_settings: Callable[..., Any]
     assert pragmas(app) == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 2000}
     faster = with_settings(sqlite_synchronous="normal").client.application
     assert pragmas(faster)["synchronous"] == 1
+
+
+def test_a_new_database_is_readable_by_its_owner_only(make_app: Callable[[Config], Flask], tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "new.db"
+    make_app(Config(database_url=f"sqlite:///{path}", jwt_secret_key=SECRET))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 @only_sqlite
