@@ -98,6 +98,7 @@ class Config:
     login_failure_rate: str = _setting(
         "LOGIN_FAILURE_RATE", "20 per hour", "Wrong passwords for one account, from all addresses together", _rate
     )
+    key_rate: str = _setting("KEY_RATE", "60 per hour", "New API keys of one account", _rate)
     trusted_proxies: int = _setting(
         "TRUSTED_PROXIES",
         0,

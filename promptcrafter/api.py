@@ -73,7 +73,7 @@ class Blueprint(flask_smorest.Blueprint):
         if view_func is not None and not hasattr(view_func, "view_class"):
             described = {
                 "operationId": view_func.__name__,
-                "security": [] if is_public(view_func) else [{"bearer": []}],
+                "security": [] if is_public(view_func) else [{"bearer": []}, {"apiKey": []}],
             }
             view_func = self.doc(**described)(self._document_refusals(view_func))
             options["parameters"] = [
@@ -127,7 +127,12 @@ def init_app(app: Flask, config: Config, blueprints: list[Blueprint]) -> None:
         OPENAPI_VERSION="3.1.0",
         API_SPEC_OPTIONS={
             "info": {"description": "Keeps prompts, logs every output with notes and a score, and finds them again."},
-            "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}},
+            "components": {
+                "securitySchemes": {
+                    "bearer": {"type": "http", "scheme": "bearer", "description": "A token or an API key"},
+                    "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+                }
+            },
         },
     )
     if config.trusted_proxies:

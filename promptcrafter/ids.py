@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from ulid import ULID
 
-Kind = Literal["user", "prompt", "log"]
+Kind = Literal["user", "key", "prompt", "log"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 

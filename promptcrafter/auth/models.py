@@ -1,8 +1,8 @@
-"""The people who sign in."""
+"""The people who sign in, and the keys their programs sign in with."""
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Identity, Integer, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from promptcrafter.db import Base, UtcTime
@@ -25,3 +25,23 @@ class User(Base):
     # Written into every token; raised by a password change or a log-out, which kills those issued before
     token_epoch: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class ApiKey(Base):
+    """A key that a program shows instead of a token; only its digest is kept."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        UniqueConstraint("id"),
+        UniqueConstraint("digest"),
+        Index(None, "user_id", "created_at", "seq"),
+    )
+
+    seq: Mapped[int] = mapped_column(SEQUENCE, Identity(), primary_key=True)
+    id: Mapped[str] = mapped_column(String(64))
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(Text)
+    prefix: Mapped[str] = mapped_column(String(16))  # what the owner recognises it by
+    digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of the key in hexadecimal: 256 random bits need no salt
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcTime)

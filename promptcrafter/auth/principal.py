@@ -1,7 +1,8 @@
 """Who is calling: every route but the public ones needs a good token.
 
 A token is a JWT signed with HS256, and only that. It names the user and the user's token epoch; when the epoch in
-the database has moved on, by a password change or a log-out, the token is dead.
+the database has moved on, by a password change or a log-out, the token is dead. An API key serves instead of a token,
+in the same header or in `x-api-key`, until it expires or is revoked.
 """
 
 from datetime import timedelta
@@ -49,18 +50,29 @@ def _require_principal() -> None:
     if request.routing_exception is not None or request.method == "OPTIONS":
         return  # there is no route to protect, and what methods one has is in /openapi.json
     if not is_public(current_app.view_functions[str(request.endpoint)]):
-        g.user_id = _identify(request.headers.get("Authorization", ""))
+        g.user_id = _identify(_read_credential())
 
 
-def _identify(authorization: str) -> str:
-    scheme, _, token = authorization.partition(" ")
-    if scheme.lower() != "bearer":
+def _read_credential() -> str:
+    """Return the token or key of the request; a header that is not for us counts for nothing."""
+    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return credential.strip()
+    return request.headers.get("X-Api-Key", "").strip()
+
+
+def _identify(credential: str) -> str:
+    user_id = store.get_key_owner_id(credential) if credential.startswith(store.KEY_MARK) else _verify_token(credential)
+    if user_id is None:
         raise Unauthorized
+    return user_id
+
+
+def _verify_token(token: str) -> str | None:
     try:
-        claims = decode_token(token.strip())
-    except (JWTExtendedException, PyJWTError) as error:
-        raise Unauthorized from error
+        claims = decode_token(token)
+    except (JWTExtendedException, PyJWTError):
+        return None
     user_id, epoch = claims["sub"], claims.get(_EPOCH)
-    if "exp" not in claims or type(epoch) is not int or store.get_token_epoch(user_id) != epoch:
-        raise Unauthorized
-    return str(user_id)
+    is_good = "exp" in claims and type(epoch) is int and store.get_token_epoch(user_id) == epoch
+    return str(user_id) if is_good else None

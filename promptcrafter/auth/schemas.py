@@ -2,7 +2,8 @@
 
 from marshmallow import Schema, fields
 
-from promptcrafter.fields import CreateSchema, Email, Text, Timestamp
+from promptcrafter.fields import CreateSchema, Email, Text, Timestamp, TimestampIn
+from promptcrafter.ids import pattern
 
 PASSWORD_MIN, PASSWORD_MAX = 10, 128  # characters
 
@@ -51,3 +52,30 @@ class SignupOut(LoginOut):
     """The token of a new account."""
 
     message = fields.String(required=True)
+
+
+class KeyIn(CreateSchema):
+    """A new API key."""
+
+    name = Text(required=True, minimum=1, maximum=100, blank=False, metadata={"example": "nightly evaluation"})
+    expires_at = TimestampIn(
+        data_key="expiresAt",
+        allow_none=True,
+        metadata={"description": "In the future; without it, never", "example": "2099-12-31T00:00:00Z"},
+    )
+
+
+class KeyOut(Schema):
+    """An API key, without what makes it one."""
+
+    id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("key")})
+    name = fields.String(required=True)
+    prefix = fields.String(required=True, metadata={"description": "How the key begins"})
+    created_at = Timestamp(data_key="createdAt", required=True)
+    expires_at = Timestamp(data_key="expiresAt", required=True, allow_none=True)
+
+
+class NewKeyOut(KeyOut):
+    """An API key, the one time that it is shown."""
+
+    key = fields.String(required=True, metadata={"description": "`pc_` and 43 characters; shown this once"})

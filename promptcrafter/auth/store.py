@@ -1,13 +1,22 @@
-"""Accounts in the database."""
+"""Accounts and API keys in the database. What writes here belongs inside `db.writing()`."""
 
-from sqlalchemy import select, update
+import hashlib
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Select, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from promptcrafter import clock, db
-from promptcrafter.auth.models import User
+from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.db import session
 from promptcrafter.errors import Problem
-from promptcrafter.ids import new_id
+from promptcrafter.ids import is_well_formed, new_id
+
+KEY_MARK = "pc_"  # tells a key from a token
+_KEY_RANDOM_BYTES = 32
+_KEY_PREFIX_LENGTH = len(KEY_MARK) + 6
 
 
 def email_key(email: str) -> str:
@@ -58,3 +67,43 @@ def set_password_hash(user_id: str, password_hash: str) -> None:
 def revoke_tokens(user_id: str) -> None:
     """Make every token issued so far to this user worthless."""
     session.execute(update(User).where(User.id == user_id).values(token_epoch=User.token_epoch + 1))
+
+
+def add_key(user_id: str, values: Mapping[str, Any]) -> tuple[ApiKey, str]:
+    """Insert a key of this user; return it and the text that nobody will see again."""
+    text = KEY_MARK + secrets.token_urlsafe(_KEY_RANDOM_BYTES)
+    key = ApiKey(
+        id=new_id("key"),
+        user_id=user_id,
+        prefix=text[:_KEY_PREFIX_LENGTH],
+        digest=_digest(text),
+        created_at=clock.now(),
+        **values,
+    )
+    session.add(key)
+    session.flush()
+    return key, text
+
+
+def find_keys(user_id: str) -> Select[ApiKey]:
+    """Return the user's keys."""
+    return select(ApiKey).where(ApiKey.user_id == user_id)
+
+
+def get_key_owner_id(text: str) -> str | None:
+    """Return whose key this is; None when there is no such key, or no longer."""
+    alive = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > clock.now())
+    return session.scalar(select(ApiKey.user_id).where(ApiKey.digest == _digest(text), alive))
+
+
+def remove_key(key_id: str, user_id: str) -> None:
+    """Revoke a key at once. Raises 400 for a malformed id, 404 for one that is not the user's."""
+    if not is_well_formed("key", key_id):
+        raise Problem(400, "The key ID format is invalid.", "invalid_key_id")
+    removed = session.scalar(delete(ApiKey).where(ApiKey.id == key_id, ApiKey.user_id == user_id).returning(ApiKey.id))
+    if removed is None:
+        raise Problem(404, "Key not found", "key_not_found")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

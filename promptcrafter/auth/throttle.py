@@ -1,4 +1,4 @@
-"""Throttles on what can be guessed or flooded: sign-up, log-in, password change.
+"""Throttles on what can be guessed or flooded: sign-up, log-in, password change, new API keys.
 
 The counts are kept in each worker's memory, or in all hosts' together when RATELIMIT_STORAGE_URI names a Redis.
 """
@@ -27,6 +27,7 @@ def init_app(app: Flask, config: Config) -> None:
         SIGNUP_RATE=config.signup_rate,
         LOGIN_RATE=config.login_rate,
         LOGIN_FAILURE_RATE=config.login_failure_rate,
+        KEY_RATE=config.key_rate,
     )
     _limiter.init_app(app)
     app.register_error_handler(RateLimitExceeded, _refuse)
@@ -51,6 +52,7 @@ def _account() -> str:
 limit_signups = _limiter.limit(_rate("SIGNUP_RATE"))
 limit_logins = _limiter.limit(_rate("LOGIN_RATE"))
 limit_login_failures = _limiter.limit(_rate("LOGIN_FAILURE_RATE"), key_func=_account, deduct_when=_is_wrong_password)
+limit_keys = _limiter.limit(_rate("KEY_RATE"), key_func=current_user_id)
 limit_password_failures = _limiter.limit(
     _rate("LOGIN_FAILURE_RATE"), key_func=current_user_id, deduct_when=_is_wrong_password
 )

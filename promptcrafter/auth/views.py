@@ -2,17 +2,30 @@
 
 from typing import Any
 
-from flask import current_app
+from flask import Response, current_app
 
+from promptcrafter import clock, paging
 from promptcrafter.api import Blueprint
 from promptcrafter.auth import passwords, store, throttle
-from promptcrafter.auth.models import User
+from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.auth.principal import current_user_id, issue_token
-from promptcrafter.auth.schemas import LoginIn, LoginOut, PasswordIn, SignupIn, SignupOut, UserOut
+from promptcrafter.auth.schemas import (
+    KeyIn,
+    KeyOut,
+    LoginIn,
+    LoginOut,
+    NewKeyOut,
+    PasswordIn,
+    SignupIn,
+    SignupOut,
+    UserOut,
+)
 from promptcrafter.db import writing
-from promptcrafter.errors import Problem
+from promptcrafter.errors import Invalid, Problem
+from promptcrafter.paging import PageQuery
 
-blueprint = Blueprint("auth", __name__, url_prefix="/auth", description="Accounts and tokens")
+blueprint = Blueprint("auth", __name__, url_prefix="/auth", description="Accounts, tokens and API keys")
+_key_out = KeyOut()
 
 
 @blueprint.route("/signup", methods=["POST"])
@@ -77,6 +90,38 @@ def log_out() -> None:
     """Revoke every token issued so far to the caller."""
     with writing():
         store.revoke_tokens(current_user_id())
+
+
+@blueprint.route("/keys", methods=["POST"])
+@blueprint.refuses(429)
+@throttle.limit_keys
+@blueprint.arguments(KeyIn())
+@blueprint.response(201, NewKeyOut())
+def create_key(body: dict[str, Any]) -> dict[str, Any]:
+    """Make an API key; it works wherever a token does."""
+    if "expires_at" in body and body["expires_at"] <= clock.now():
+        raise Invalid({"expiresAt": ["must be in the future"]})
+    with writing():
+        key, text = store.add_key(current_user_id(), body)
+    shown = {name: getattr(key, name) for name in ("id", "name", "prefix", "created_at", "expires_at")}
+    return {**shown, "key": text}
+
+
+@blueprint.route("/keys")
+@blueprint.arguments(PageQuery(), location="query")
+@blueprint.response(200, KeyOut(many=True))
+def list_keys(query: dict[str, Any]) -> Response:
+    """List the caller's API keys, newest first."""
+    return paging.listing(store.find_keys(current_user_id()), (ApiKey.created_at, ApiKey.seq), _key_out, query)
+
+
+@blueprint.route("/keys/<key_id>", methods=["DELETE"])
+@blueprint.refuses(404)
+@blueprint.response(204)
+def delete_key(key_id: str) -> None:
+    """Revoke an API key; it is dead at once."""
+    with writing():
+        store.remove_key(key_id, current_user_id())
 
 
 def _store_password(user: User, password: str) -> None:

@@ -33,6 +33,8 @@ READS = [
     "/search?q=c+content+%E6%9D%B1%E4%BA%AC&per_page=2",
     "/search?q=co&per_page=2&cursor=5-99999999999999-9",
     "/auth/me",
+    "/auth/keys",
+    "/auth/keys?per_page=1&cursor=99999999999999-9",
 ]
 
 

@@ -1,5 +1,6 @@
 """HTTP habits that every route shares, and the one body of every error."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -42,7 +43,7 @@ def operations(app: Flask) -> Iterator[tuple[Rule, str]]:
 
 
 def concrete(rule: Rule) -> str:
-    return rule.rule.replace("<prompt_id>", "prompt_1").replace("<log_id>", "log_1").replace("<path:name>", "docs.js")
+    return re.sub(r"<(prompt|log|key)_id>", r"\1_1", rule.rule).replace("<path:name>", "docs.js")
 
 
 def test_every_route_but_the_public_ones_refuses_strangers(app: Flask, client: Caller) -> None:

@@ -48,7 +48,7 @@ def test_every_operation_tells_its_name_its_security_and_its_errors(app: Flask, 
             view = app.view_functions[next(r.endpoint for r in app.url_map.iter_rules() if _is(r, path, method))]
             assert operation["operationId"] == view.__name__
             assert operation["summary"].endswith(".")
-            assert operation["security"] == ([] if is_public(view) else [{"bearer": []}])
+            assert operation["security"] == ([] if is_public(view) else [{"bearer": []}, {"apiKey": []}])
             assert ("401" in operation["responses"]) is (not is_public(view) or path == "/auth/login")
             refusals = [response for status, response in operation["responses"].items() if int(status) >= 400]
             assert all(response["content"]["application/json"]["schema"] == ERROR for response in refusals)

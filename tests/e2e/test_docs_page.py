@@ -45,9 +45,9 @@ def test_the_page_shows_every_operation_and_calls_one_with_a_token(browser: Brow
     expect(page.locator(".opblock")).to_have_count(operations)
 
     page.get_by_role("button", name="Authorize").first.click()
-    page.get_by_role("textbox").fill(token)
-    page.locator(".modal-ux").get_by_role("button", name="Apply credentials").click()
-    page.get_by_role("button", name="Close").click()
+    page.get_by_role("textbox").first.fill(token)
+    page.locator(".modal-ux").get_by_role("button", name="Apply credentials").first.click()
+    page.get_by_role("button", name="Close").first.click()
     me = page.locator("#operations-auth-get_me")
     me.get_by_role("button").first.click()
     me.get_by_role("button", name="Try it out").click()
