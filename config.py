@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from limits import parse_many
+from sqlalchemy import make_url
+
+_SECRETS = ("JWT_SECRET_KEY", "DATABASE_URL")  # may come from files, and are never shown
 MIN_SECRET_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as the hash
 
 
@@ -47,14 +51,12 @@ def _switch(text: str) -> bool:
 
 
 def _rate(text: str) -> str:
-    from limits import parse_many
-
     parse_many(text)
     return text
 
 
 def _setting(env: str, default: Any, doc: str, read: Callable[[str], Any] = str) -> Any:
-    return field(default=default, metadata={"env": env, "doc": doc, "read": read})
+    return field(default=default, repr=env not in _SECRETS, metadata={"env": env, "doc": doc, "read": read})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,8 @@ class Config:
     database_url: str = _setting(
         "DATABASE_URL",
         "sqlite:///instance/promptcrafter.db",
-        "`sqlite:///path`, `postgres://…` or `postgresql://…`. On Railway with a volume the default is a file on it",
+        "`sqlite:///path`, `postgres://…` or `postgresql://…`. The default is a file in `INSTANCE_PATH`, or on "
+        "Railway's volume",
     )
     jwt_secret_key: str = _setting(
         "JWT_SECRET_KEY",
@@ -145,8 +148,9 @@ class Config:
         if platform:
             values["trusted_proxies"] = 1
         volume = environ.get("RAILWAY_VOLUME_MOUNT_PATH")
-        if volume:
-            values["database_url"] = f"sqlite:///{volume}/promptcrafter.db"
+        folder = volume or environ.get("INSTANCE_PATH")
+        if folder:
+            values["database_url"] = f"sqlite:///{folder}/promptcrafter.db"
         for setting in fields(cls):
             text = _read_variable(environ, setting.metadata["env"])
             if text:
@@ -163,12 +167,12 @@ class Config:
 
 
 def _read_variable(environ: Mapping[str, str], name: str) -> str:
-    if name in ("JWT_SECRET_KEY", "DATABASE_URL") and not environ.get(name) and environ.get(f"{name}_FILE"):
+    if name in _SECRETS and not environ.get(name) and environ.get(f"{name}_FILE"):
         path = environ[f"{name}_FILE"]
         try:
             return Path(path).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ConfigError(f"{name}_FILE names {path!r}, which cannot be read: {error.strerror}.") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{name}_FILE names {path!r}, which cannot be read: {error}.") from error
     return environ.get(name, "").strip()
 
 
@@ -186,7 +190,10 @@ def _database_url(url: str) -> str:
     if not separator or scheme not in ("sqlite", "postgres", "postgresql", "postgresql+psycopg"):
         raise ConfigError("DATABASE_URL must begin with sqlite:///, postgres:// or postgresql://.")
     if scheme != "sqlite":
-        return f"postgresql+psycopg://{rest}"
+        try:
+            return make_url(f"postgresql+psycopg://{rest}").render_as_string(hide_password=False)
+        except ValueError as error:
+            raise ConfigError(f"DATABASE_URL is malformed: {error}.") from error
     path, _, options = rest.partition("?")
     if options or not path.startswith("/") or path in ("/", "/:memory:"):
         raise ConfigError("DATABASE_URL must name a file: sqlite:///relative/path or sqlite:////absolute/path.")

@@ -2,6 +2,9 @@
 
 import json
 import logging
+import socket
+import struct
+from http import HTTPStatus
 from typing import Any
 
 import gunicorn.util
@@ -11,9 +14,11 @@ from promptcrafter import db
 from promptcrafter.observe import logging_config, new_request_id
 
 _config = Config.from_env()
+_RECEIVE_TIMEOUT_S = 15
+_SEND_TIMEOUT_S = 60
 _log = logging.getLogger("promptcrafter.gunicorn")
 
-bind = f"{_config.host}:{_config.port}"
+bind = f"[{_config.host}]:{_config.port}" if ":" in _config.host else f"{_config.host}:{_config.port}"
 workers = _config.web_concurrency
 threads = _config.web_threads
 worker_class = "gthread"
@@ -21,13 +26,18 @@ preload_app = True  # one copy of the code for all workers, and a bad setting st
 timeout = 60
 graceful_timeout = 10
 keepalive = 5
+forwarder_headers = ""
+forwarded_allow_ips = ""  # X-Forwarded-* is TRUSTED_PROXIES' business alone
 limit_request_line = 8190  # 500 characters of a search take up to 6,000 bytes in a URL
 control_socket_disable = True
 logconfig_dict = logging_config(_config.log_format)
 
 
 def when_ready(server: Any) -> None:
-    """Say where the service is and what to try next."""
+    """Bound how long a silent client can hold a thread; say where the service is and what to try next."""
+    for listener in server.LISTENERS:  # connections inherit it from the socket that accepts them
+        for option, seconds in ((socket.SO_RCVTIMEO, _RECEIVE_TIMEOUT_S), (socket.SO_SNDTIMEO, _SEND_TIMEOUT_S)):
+            listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", seconds, 0))
     url = f"http://{'127.0.0.1' if _config.host == '0.0.0.0' else _config.host}:{_config.port}"  # noqa: S104
     server.log.info("PromptCrafter is at %s - try %s/docs, or the five requests of README.md", url, url)
 
@@ -40,14 +50,15 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def _write_error(sock: Any, status: int, reason: str, message: str) -> None:
     """Answer what Gunicorn refuses before the application sees it with the one error body."""
+    reason = HTTPStatus(status).phrase
     text = message or reason
     _log.warning("refused a malformed request with %s %s", status, reason)
-    body = json.dumps(
-        {"message": text, "error": text, "code": reason.lower().replace(" ", "_"), "requestId": new_request_id()}
-    ).encode()
+    request_id = new_request_id()
+    code = reason.lower().replace(" ", "_")
+    body = json.dumps({"message": text, "error": text, "code": code, "requestId": request_id}).encode()
     head = (
         f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"Content-Length: {len(body)}\r\nX-Request-Id: {request_id}\r\nX-Content-Type-Options: nosniff\r\n\r\n"
     )
     gunicorn.util.write_nonblock(sock, head.encode() + body)
 

@@ -23,6 +23,7 @@ def _migrate(connection: Connection) -> None:
     )
     with context.begin_transaction():
         if connection.dialect.name == "postgresql":
+            connection.execute(text(f"SET LOCAL lock_timeout = {_WAIT_MS}"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         context.run_migrations()
         if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
@@ -35,10 +36,8 @@ with db.engine().connect() as connection:
         # The pragma does nothing inside a transaction, so it goes to the driver before one begins.
         driver = connection.connection.dbapi_connection
         assert driver is not None
+        connection.detach()  # the pool must not hand out a connection without foreign keys
         driver.execute("PRAGMA foreign_keys=OFF")
         driver.execute(f"PRAGMA busy_timeout={_WAIT_MS}")
-        connection = connection.execution_options(**db.WRITE_LOCKED)
-    else:
-        connection = connection.execution_options()
+        connection.execution_options(**db.WRITE_LOCKED)
     _migrate(connection)
-    connection.detach()  # the pool must not hand out a connection without foreign keys

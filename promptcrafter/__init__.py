@@ -17,9 +17,9 @@ from promptcrafter.web import views as web
 
 def create_app(config: Config) -> Flask:
     """Build the application from its configuration."""
-    app = Flask(__name__, static_folder=None, instance_path=str(config.absolute_instance_path))
+    app = Flask(__name__, static_folder=None)
     app.config.update(SIGNUP=config.signup, MAX_OUTPUT_BYTES=config.max_output_bytes)
-    observe.init_app(app, config)
+    observe.init_app(app)
     errors.init_app(app)
     db.init_app(app, config)
     principal.init_app(app, config)

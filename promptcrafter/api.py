@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NoReturn, TypeVar
+from urllib.parse import unquote_to_bytes
 
 import flask_smorest
 from flask import Flask, Request, Response, current_app, request
@@ -64,6 +65,12 @@ class _Parser(FlaskParser):
         raise Invalid(_flatten(error.messages))  # one location: {"json": {field: reasons}}
 
 
+def public(view: _View) -> _View:
+    """Open a view to callers who are not signed in."""
+    view.is_public = True  # type: ignore[attr-defined]
+    return view
+
+
 class Blueprint(flask_smorest.Blueprint):
     """A feature's routes."""
 
@@ -83,10 +90,7 @@ class Blueprint(flask_smorest.Blueprint):
             ]
         super().add_url_rule(rule, endpoint, view_func, **options)
 
-    def public(self, view: _View) -> _View:
-        """Open a view to callers who are not signed in."""
-        view.is_public = True  # type: ignore[attr-defined]
-        return view
+    public = staticmethod(public)
 
     def refuses(self, *statuses: int) -> Callable[[_View], _View]:
         """Document the errors that are a view's own; those of every view are documented for it."""
@@ -100,8 +104,7 @@ class Blueprint(flask_smorest.Blueprint):
     def _document_refusals(self, view: Any) -> Any:
         statuses = {400, 503, *getattr(view, "refuses", ())}
         statuses |= set() if is_public(view) else {401}
-        locations = {argument["in"] for argument in _arguments(view)}
-        statuses |= {413, 415} if "json" in locations else set()
+        statuses |= {413, 415} if _takes_json(view) else set()
         for status in sorted(statuses, reverse=True):
             view = self.alt_response(status, schema=ErrorOut(), description=_MEANINGS[status])(view)
         return view
@@ -135,9 +138,10 @@ def init_app(app: Flask, config: Config, blueprints: list[Blueprint]) -> None:
             },
         },
     )
-    if config.trusted_proxies:
-        hops = config.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, hops, hops, hops, hops, hops)  # type: ignore[method-assign]
+    hops = config.trusted_proxies
+    if hops:  # the host is what the proxy passes on: nobody's header may choose where our links lead
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
+    app.before_request(_refuse_other_media)
     app.before_request(_refuse_unknown_parameters)
     app.after_request(_complete_headers)
     api = _Api(app)
@@ -167,14 +171,24 @@ def refuse_lost_update(representation: Any) -> None:
         raise Problem(412, "It has changed since: read it again and retry.", "precondition_failed")
 
 
-def _read_object(req: Request) -> dict[str, Any]:
-    if not (
-        req.mimetype == "application/json"
-        or (req.mimetype.startswith("application/") and req.mimetype.endswith("+json"))
-    ):
+def _called_view() -> Any:
+    """Return the view that is about to run; None when there is none for this path and method."""
+    if request.endpoint is None or request.method == "OPTIONS":
+        return None
+    return current_app.view_functions[request.endpoint]
+
+
+def _refuse_other_media() -> None:
+    if not _takes_json(_called_view()):
+        return
+    kind = request.mimetype
+    if not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
         raise Problem(415, "Content-Type must be application/json", "unsupported_media_type")
-    if req.headers.get("Content-Encoding", "identity") != "identity":
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Problem(415, "Content-Encoding is not supported; send the body as it is", "unsupported_content_encoding")
+
+
+def _read_object(req: Request) -> dict[str, Any]:
     try:
         value = jsonio.loads(_read_body(req))
     except jsonio.JsonError as error:
@@ -199,9 +213,14 @@ def _flatten(messages: Any) -> Details:
 
 
 def _refuse_unknown_parameters() -> None:
-    if not request.args or request.endpoint is None:
+    view = _called_view()
+    if not request.query_string or view is None:
         return
-    known = _known_parameters(current_app.view_functions[request.endpoint])
+    try:
+        unquote_to_bytes(request.query_string).decode()
+    except UnicodeDecodeError as error:
+        raise Problem(400, "The query string is not UTF-8.", "invalid_utf8") from error
+    known = _known_parameters(view)
     details: Details = {}
     for name, values in request.args.lists():
         if name not in known:
@@ -222,6 +241,11 @@ def _known_parameters(view: Any) -> tuple[str, ...]:
         if argument["in"] == "query"
         for name, field in argument["schema"].fields.items()
     )
+
+
+@cache
+def _takes_json(view: Any) -> bool:
+    return any(argument["in"] == "json" for argument in _arguments(view))
 
 
 def _arguments(view: Any) -> list[dict[str, Any]]:

@@ -18,9 +18,21 @@ from alembic.script import ScriptDirectory
 from flask import Flask
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Connection, DateTime, Dialect, Engine, MetaData, String, Text, TypeDecorator, event
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    event,
+)
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeEngine
 
 from config import Config
@@ -28,6 +40,9 @@ from promptcrafter import clock
 from promptcrafter.jsonio import dumps
 
 WRITE_LOCKED = {"promptcrafter_begin": "BEGIN IMMEDIATE"}  # execution options: SQLite's transaction begins as a writer
+_SQLITE_UNAVAILABLE = tuple(
+    f"SQLITE_{name}" for name in ["BUSY", "LOCKED", "CANTOPEN", "IOERR", "FULL", "READONLY", "CORRUPT", "NOTADB"]
+)
 _FTS_TABLES = ("prompt_trigrams", "prompt_grams")
 _SEARCH_INDICES = ("ix_prompt_search_",)
 
@@ -50,6 +65,9 @@ _db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 _migrate = Migrate(directory=str(_MIGRATIONS))
 session = _db.session
+
+
+SEQUENCE = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER PRIMARY KEY is SQLite's row id
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -88,19 +106,15 @@ class JsonText(TypeDecorator[Any]):
 
 
 @contextmanager
-def writing() -> Iterator[Session]:
+def writing() -> Iterator[None]:
     """Run a block as one write transaction, committed at its end and rolled back when it raises.
 
     What was read before is let go first, so the block sees nothing stale: read again what it changes.
     """
     session.close()
-    session.connection(execution_options=WRITE_LOCKED)
-    try:
-        yield session()
-        session.commit()
-    except BaseException:
-        session.rollback()
-        raise
+    with session.begin():
+        session.connection(execution_options=WRITE_LOCKED)
+        yield
 
 
 def engine() -> Engine:
@@ -119,12 +133,12 @@ def is_unavailable(error: DBAPIError) -> bool:
         return True
     name = str(getattr(error.orig, "sqlite_errorname", ""))
     if name:
-        return name.startswith(
-            ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_READONLY")
-        )
-    state = str(getattr(error.orig, "sqlstate", None) or "08000")  # none: the connection itself failed
+        return name.startswith(_SQLITE_UNAVAILABLE)
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:
+        return isinstance(error, OperationalError | InterfaceError)  # the connection itself failed
     # 08 connection, 53 resources, 57 operator intervention, 55P03 lock not available, 40 serialization, 25006 standby
-    return state.startswith(("08", "53", "57", "55P03", "40", "25006"))
+    return str(state).startswith(("08", "53", "57", "55P03", "40", "25006"))
 
 
 def violates(error: DBAPIError, constraint: str) -> bool:
@@ -142,14 +156,19 @@ def violates(error: DBAPIError, constraint: str) -> bool:
 
 
 def is_migrated() -> bool:
-    """Tell whether every migration of this release has been applied. Raises DBAPIError when the database is away."""
+    """Tell whether every migration of this release has been applied, and perhaps some of the next.
+
+    Raises DBAPIError when the database is away.
+    """
     with engine().connect() as connection:
-        return set(MigrationContext.configure(connection).get_current_heads()) == _heads()
+        applied = set(MigrationContext.configure(connection).get_current_heads())
+    return bool(applied) and not applied & _older_revisions()
 
 
 @cache
-def _heads() -> set[str]:
-    return set(ScriptDirectory(_MIGRATIONS).get_heads())
+def _older_revisions() -> set[str]:
+    scripts = ScriptDirectory(_MIGRATIONS)
+    return {script.revision for script in scripts.walk_revisions()} - set(scripts.get_heads())
 
 
 def init_app(app: Flask, config: Config) -> None:
@@ -170,6 +189,11 @@ def init_app(app: Flask, config: Config) -> None:
         app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
             "connect_args": {
                 "connect_timeout": max(2, round(seconds)),
+                # a network that falls silent is noticed within the time a request may wait
+                "keepalives_idle": max(1, round(seconds)),
+                "keepalives_interval": 1,
+                "keepalives_count": 3,
+                "tcp_user_timeout": config.database_timeout_ms,
                 "options": f"-c timezone=UTC -c lock_timeout={config.database_timeout_ms}",
             },
             "pool_size": config.web_threads,
@@ -177,8 +201,9 @@ def init_app(app: Flask, config: Config) -> None:
             "pool_pre_ping": True,
             "hide_parameters": True,
         }
+    _older_revisions()  # those of the code that is loaded, not of what may lie there later
     _db.init_app(app)
-    _migrate.init_app(app, _db, compare_type=True)
+    _migrate.init_app(app, _db)
     with app.app_context():
         if is_sqlite():
             _prepare_sqlite(engine(), config)

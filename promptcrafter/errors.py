@@ -85,6 +85,13 @@ class Unavailable(Problem):
         super().__init__(503, message, code, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
+class NotMigrated(Unavailable):
+    """503: the database has not the tables that this release needs."""
+
+    def __init__(self) -> None:
+        super().__init__("The database is not migrated: run flask --app wsgi db upgrade.", "database_not_migrated")
+
+
 def init_app(app: Flask) -> None:
     """Register the handlers."""
     app.register_error_handler(Problem, render)
@@ -143,11 +150,11 @@ def _from_database(error: DBAPIError) -> Response:
     if db.is_unavailable(error):
         _log.warning("database unavailable: %s", type(error.orig).__name__)
         return render(Unavailable())
-    if not db.is_migrated():
-        return render(
-            Unavailable("The database is not migrated: run flask --app wsgi db upgrade.", "database_not_migrated")
-        )
-    return _from_bug(error)
+    try:
+        migrated = db.is_migrated()
+    except DBAPIError:
+        return render(Unavailable())
+    return _from_bug(error) if migrated else render(NotMigrated())
 
 
 def _from_broken_body(error: ParseException) -> Response:
@@ -156,5 +163,6 @@ def _from_broken_body(error: ParseException) -> Response:
 
 def _from_bug(error: Exception) -> Response:
     # Only the kind and the place: a driver's message quotes the values of the statement
-    _log.error("unexpected %s", type(error).__name__, exc_info=error)
+    told = {"requestId": g.get("request_id")}
+    _log.error("unexpected %s", type(error).__name__, exc_info=error, extra={"told": told})
     return render(Problem(500, "Unexpected server error", "internal_error"))

@@ -55,7 +55,7 @@ class Text(fields.String):
             checks.append(validate.Length(min=minimum or None, max=maximum, error=_length_rule(minimum, maximum)))
         pattern = f"^{_NO_NUL}*$" if blank else f"^{_NO_NUL}*[^\\s\\u0000]{_NO_NUL}*$"
         if not blank:
-            checks.append(lambda text: _refuse_blank(text))
+            checks.append(_refuse_blank)
         super().__init__(validate=checks, metadata={"pattern": pattern, **kwargs.pop("metadata", {})}, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
@@ -202,7 +202,7 @@ class JsonObject(fields.Raw):
     default_error_messages = {**_ERRORS, "invalid": "must be an object"}
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(metadata={"type": "object"}, **kwargs)
+        super().__init__(metadata={"type": "object", **kwargs.pop("metadata", {})}, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
         if not isinstance(value, dict):

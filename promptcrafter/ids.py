@@ -3,15 +3,17 @@
 import re
 from typing import Literal, get_args
 
-from ulid import ULID
+from ulid import PureRandomPolicy, ULIDGenerator
 
 Kind = Literal["user", "key", "prompt", "log"]
+# The library's usual generator counts up within a millisecond: who has an id could guess its neighbours
+_generator = ULIDGenerator(policy=PureRandomPolicy())
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 def new_id(kind: Kind) -> str:
     """Make an id such as `prompt_01j0…` (26 characters after the prefix)."""
-    return f"{kind}_{str(ULID()).lower()}"
+    return f"{kind}_{str(_generator.generate()).lower()}"
 
 
 def pattern(kind: Kind) -> str:

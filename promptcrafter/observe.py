@@ -7,6 +7,7 @@ places, not the text, because a driver's text quotes values.
 import json
 import logging
 import re
+import secrets
 import time
 import traceback
 from datetime import UTC, datetime
@@ -14,9 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from flask import Flask, Response, g, request
-from ulid import ULID
 
-from config import Config
 from promptcrafter import clock
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
@@ -37,7 +36,7 @@ class _JsonFormatter(_Formatter):
             "time": clock.to_text(datetime.fromtimestamp(record.created, UTC)),
             "level": record.levelname.lower(),
             "message": record.getMessage(),
-            **getattr(record, "request", {}),
+            **getattr(record, "told", {}),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -46,19 +45,21 @@ class _JsonFormatter(_Formatter):
 
 class _TextFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        told = getattr(record, "request", None)
+        told = getattr(record, "told", {})
         moment = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
-        text = "{status} {method} {path} {durationMs} ms {userId}".format_map(told) if told else record.getMessage()
+        text = record.getMessage()
+        if record.name == _log.name:
+            text = "{status} {method} {path} {durationMs} ms {userId}".format_map(told)
         exception = f"\n  {self.formatException(record.exc_info)}" if record.exc_info else ""
         # control characters would let a path write lines of its own
         return f"{moment} {record.levelname[0]} {text.encode('unicode_escape').decode()}{exception}"
 
 
 class _NoQuotes(logging.Filter):
-    """Keeps out what Gunicorn says of a malformed request, because it quotes it: headers hold tokens."""
+    """Keeps out what Gunicorn says of malformed requests, because it quotes them, and of clients that went away."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith("Invalid request from")
+        return not record.getMessage().startswith(("Invalid request from", "Socket error processing request"))
 
 
 def logging_config(log_format: str) -> dict[str, Any]:
@@ -73,12 +74,13 @@ def logging_config(log_format: str) -> dict[str, Any]:
         "root": {"level": "INFO", "handlers": ["stderr"]},
         "loggers": {
             "alembic": {"level": "WARNING"},
+            "flask-limiter": {"level": "ERROR"},  # it names the account whose password was tried
             "gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True},
         },
     }
 
 
-def init_app(app: Flask, config: Config) -> None:
+def init_app(app: Flask) -> None:
     """Number each request and write its line when its answer is finished."""
     app.before_request(_begin)
     app.after_request(_finish)
@@ -86,7 +88,7 @@ def init_app(app: Flask, config: Config) -> None:
 
 def new_request_id() -> str:
     """Make an id for a request whose client sent none, or none worth repeating."""
-    return str(ULID()).lower()
+    return secrets.token_hex(16)
 
 
 def _begin() -> None:
@@ -108,7 +110,7 @@ def _finish(response: Response) -> Response:
 
     def write() -> None:
         line["durationMs"] = round((time.perf_counter() - started) * 1000, 1)
-        _log.info("request", extra={"request": line})
+        _log.info("request", extra={"told": line})
 
     response.call_on_close(write)
     return response

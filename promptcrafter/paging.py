@@ -4,8 +4,9 @@ Pages are found by keyset: a cursor holds the sort values of the last row shown,
 does and rows added meanwhile shift nothing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,8 +22,9 @@ from promptcrafter.jsonio import dumps
 
 MAX_PER_PAGE = 1000
 _DEFAULT_PER_PAGE = 100  # for a cursor that comes without per_page
-_ROWS_AT_ONCE = 200
+_ROWS_AT_ONCE = 20  # each may hold a mebibyte of text
 TIME, SEQUENCE = "[0-9]{1,14}", "[0-9]{1,18}"  # a cursor's numbers: up to the year 5138, up to what a BIGINT holds
+_PIECE_CHARACTERS = 64 * 1024
 _MIMETYPE = "application/json"
 
 
@@ -58,7 +60,7 @@ def listing(
     if "cursor" in page:
         select = select.where(tuple_(*sort) < tuple_(*_read_cursor(page["cursor"], sort)))
     rows = session.execute(select.limit(per_page + 1)).all()
-    response = current_app.response_class(dumps([schema.dump(row[0]) for row in rows[:per_page]]), mimetype=_MIMETYPE)
+    response = current_app.response_class(_array(rows[:per_page], schema), mimetype=_MIMETYPE)
     if len(rows) > per_page:
         arguments = {**request.args.to_dict(), "per_page": per_page, "cursor": _write_cursor(rows[per_page - 1][1:])}
         response.headers["Link"] = f'<{request.base_url}?{urlencode(arguments)}>; rel="next"'
@@ -75,20 +77,24 @@ def _whole(select: Select[Any], schema: Schema) -> Response:
         reader.close()
         raise
 
-    def body() -> Iterator[str]:
-        yield "["
-        yield _joined(first, schema)
-        for partition in rows:
-            yield "," + _joined(partition, schema)
-        yield "]"
-
-    response = current_app.response_class(body(), mimetype=_MIMETYPE)
+    all_rows = chain(first, chain.from_iterable(rows))
+    response = current_app.response_class(_array(all_rows, schema), mimetype=_MIMETYPE)
     response.call_on_close(reader.close)
     return response
 
 
-def _joined(rows: Sequence[Row[Any]], schema: Schema) -> str:
-    return ",".join(dumps(schema.dump(row[0])) for row in rows)
+def _array(rows: Iterable[Row[Any]], schema: Schema) -> Iterator[str]:
+    """Write rows as a JSON array, in pieces of some tens of kilobytes or one row."""
+    piece, size, separator = ["["], 0, ""
+    for row in rows:
+        text = separator + dumps(schema.dump(row[0]))
+        piece.append(text)
+        size += len(text)
+        separator = ","
+        if size >= _PIECE_CHARACTERS:
+            yield "".join(piece)
+            piece, size = [], 0
+    yield "".join([*piece, "]"])
 
 
 def _write_cursor(values: Sequence[Any]) -> str:

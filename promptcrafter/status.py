@@ -5,7 +5,7 @@ from marshmallow import Schema, fields
 
 from promptcrafter import db, jsonio, paging
 from promptcrafter.api import VERSION, Blueprint
-from promptcrafter.errors import Unavailable
+from promptcrafter.errors import NotMigrated
 from promptcrafter.prompts import schemas as prompts
 from promptcrafter.prompts import search
 
@@ -64,7 +64,7 @@ def check_health() -> dict[str, str]:
 def check_readiness() -> dict[str, str]:
     """Tell whether the database can be reached and is migrated."""
     if not db.is_migrated():
-        raise Unavailable("The database is not migrated: run flask --app wsgi db upgrade.", "database_not_migrated")
+        raise NotMigrated
     return {"status": "ready"}
 
 

@@ -2,12 +2,10 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import ForeignKey, Identity, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from promptcrafter.db import Base, UtcTime
-
-SEQUENCE = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER PRIMARY KEY is SQLite's row id
+from promptcrafter.db import SEQUENCE, Base, UtcTime
 
 
 class User(Base):
@@ -20,7 +18,7 @@ class User(Base):
     id: Mapped[str] = mapped_column(String(64))
     name: Mapped[str] = mapped_column(Text)
     email: Mapped[str] = mapped_column(Text)  # as typed
-    email_key: Mapped[str] = mapped_column(Text)  # case-folded: what must be unique
+    email_key: Mapped[str] = mapped_column(Text)  # in lower case: what must be unique
     password_hash: Mapped[str] = mapped_column(Text)
     # Written into every token; raised by a password change or a log-out, which kills those issued before
     token_epoch: Mapped[int] = mapped_column(default=0)

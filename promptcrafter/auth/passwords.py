@@ -1,11 +1,10 @@
 """Password hashing: Argon2id with OWASP's parameters (19 MiB, 2 passes, 1 lane; Password Storage Cheat Sheet)."""
 
-from functools import cache
-
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+_HASH_OF_NOBODY = _hasher.hash("the password of nobody")  # with today's parameters, so that it costs what others cost
 
 
 def hash_password(password: str) -> str:
@@ -16,7 +15,7 @@ def hash_password(password: str) -> str:
 def verify(password_hash: str | None, password: str) -> bool:
     """Tell whether the password is right; without a hash (no such account) spend the same time and say no."""
     try:
-        _hasher.verify(password_hash or _hash_of_nobody(), password)
+        _hasher.verify(password_hash or _HASH_OF_NOBODY, password)
     except VerifyMismatchError:
         return False
     return password_hash is not None
@@ -25,8 +24,3 @@ def verify(password_hash: str | None, password: str) -> bool:
 def needs_rehash(password_hash: str) -> bool:
     """Tell whether the hash was made with other parameters than today's."""
     return _hasher.check_needs_rehash(password_hash)
-
-
-@cache
-def _hash_of_nobody() -> str:
-    return _hasher.hash("the password of nobody")

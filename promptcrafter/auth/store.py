@@ -21,7 +21,7 @@ _KEY_PREFIX_LENGTH = len(KEY_MARK) + 6
 
 def email_key(email: str) -> str:
     """Return what two spellings of one address share."""
-    return email.casefold()
+    return email.lower()
 
 
 def add_user(name: str, email: str, password_hash: str) -> User:
@@ -59,9 +59,11 @@ def get_token_epoch(user_id: str) -> int | None:
     return session.scalar(select(User.token_epoch).where(User.id == user_id))
 
 
-def set_password_hash(user_id: str, password_hash: str) -> None:
-    """Replace the hash; tokens stay as they are."""
-    session.execute(update(User).where(User.id == user_id).values(password_hash=password_hash))
+def set_password_hash(user: User, password_hash: str) -> bool:
+    """Replace the hash that `user` was read with; tokens stay as they are. Tell whether it was still that one."""
+    unchanged = (User.id == user.id) & (User.password_hash == user.password_hash)
+    changed = update(User).where(unchanged).values(password_hash=password_hash).returning(User.id)
+    return session.scalar(changed) is not None
 
 
 def revoke_tokens(user_id: str) -> None:

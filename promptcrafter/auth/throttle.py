@@ -24,6 +24,7 @@ def init_app(app: Flask, config: Config) -> None:
     app.config.update(
         RATELIMIT_ENABLED=config.ratelimit_enabled,
         RATELIMIT_STORAGE_URI=config.ratelimit_storage_uri,
+        RATELIMIT_IN_MEMORY_FALLBACK_ENABLED=True,  # a store that is away does not stop people from logging in
         SIGNUP_RATE=config.signup_rate,
         LOGIN_RATE=config.login_rate,
         LOGIN_FAILURE_RATE=config.login_failure_rate,

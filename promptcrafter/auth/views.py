@@ -76,11 +76,13 @@ def get_me() -> User:
 def change_password(body: dict[str, Any]) -> None:
     """Change the password; every token issued before is dead."""
     user = store.get_user(current_user_id())
+    wrong = Problem(401, "Incorrect current password.", "wrong_password")
     if not passwords.verify(user.password_hash, body["currentPassword"]):
-        raise Problem(401, "Incorrect current password.", "wrong_password")
+        raise wrong
     password_hash = passwords.hash_password(body["newPassword"])
     with writing():
-        store.set_password_hash(user.id, password_hash)
+        if not store.set_password_hash(user, password_hash):
+            raise wrong  # somebody has changed it meanwhile
         store.revoke_tokens(user.id)
 
 
@@ -127,4 +129,4 @@ def delete_key(key_id: str) -> None:
 def _store_password(user: User, password: str) -> None:
     password_hash = passwords.hash_password(password)
     with writing():
-        store.set_password_hash(user.id, password_hash)
+        store.set_password_hash(user, password_hash)

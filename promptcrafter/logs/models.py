@@ -16,8 +16,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from promptcrafter.auth.models import SEQUENCE
-from promptcrafter.db import Base, JsonText, UtcTime
+from promptcrafter.db import SEQUENCE, Base, JsonText, UtcTime
 
 
 class Log(Base):

@@ -40,14 +40,12 @@ def find_logs_of(prompt_id: str) -> Select[Log]:
 
 def get_log(log_id: str, owner_id: str) -> Log:
     """Return the owner's log. Raises 400 for a malformed id, 404 for an unknown one, 403 for another's."""
-    if not is_well_formed("log", log_id):
-        raise Problem(400, "The log ID format is invalid.", "invalid_log_id")
-    log = session.scalar(select(Log).where(Log.id == log_id))
-    if log is None:
-        raise Problem(404, "Log not found", "log_not_found")
-    if log.owner_id != owner_id:
-        raise Problem(403, "You do not own this log", "log_not_owned")
-    return log
+    return _owned(select(Log), log_id, owner_id)
+
+
+def lock_log(log_id: str, owner_id: str) -> Log:
+    """Return the owner's log as `get_log` does, and let nobody else change it until the commit."""
+    return _owned(select(Log).with_for_update(), log_id, owner_id)
 
 
 def change_log(log: Log, changes: Mapping[str, Any]) -> None:
@@ -60,3 +58,14 @@ def change_log(log: Log, changes: Mapping[str, Any]) -> None:
 def remove_log(log: Log) -> None:
     """Delete a log."""
     session.execute(delete(Log).where(Log.id == log.id))
+
+
+def _owned(found: Select[Log], log_id: str, owner_id: str) -> Log:
+    if not is_well_formed("log", log_id):
+        raise Problem(400, "The log ID format is invalid.", "invalid_log_id")
+    log = session.scalar(found.where(Log.id == log_id))
+    if log is None:
+        raise Problem(404, "Log not found", "log_not_found")
+    if log.owner_id != owner_id:
+        raise Problem(403, "You do not own this log", "log_not_owned")
+    return log

@@ -68,7 +68,7 @@ def get_log(log_id: str) -> Log:
 def change_log(body: dict[str, Any], log_id: str) -> Log:
     """Score or comment a log after the fact."""
     with writing():
-        log = store.get_log(log_id, current_user_id())
+        log = store.lock_log(log_id, current_user_id())
         if body:
             store.change_log(log, body)
     return log
@@ -80,7 +80,7 @@ def change_log(body: dict[str, Any], log_id: str) -> Log:
 def delete_log(log_id: str) -> None:
     """Delete a log."""
     with writing():
-        store.remove_log(store.get_log(log_id, current_user_id()))
+        store.remove_log(store.lock_log(log_id, current_user_id()))
 
 
 def _list_of_prompt(prompt_id: str, page: dict[str, Any]) -> Response:

@@ -14,8 +14,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from promptcrafter.auth.models import SEQUENCE
-from promptcrafter.db import Base, UtcTime
+from promptcrafter.db import SEQUENCE, Base, UtcTime
 
 
 class Prompt(Base):
@@ -68,6 +67,13 @@ class Version(Base):
     model: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     created_by: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+
+    label_rows: Mapped[list["Label"]] = relationship(order_by="Label.name", viewonly=True, lazy="selectin")
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels that sit on this version, by name."""
+        return [row.name for row in self.label_rows]
 
 
 class Label(Base):

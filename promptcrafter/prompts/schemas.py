@@ -1,8 +1,10 @@
 """What prompts look like on the wire."""
 
-from marshmallow import Schema, fields, validate
+from typing import Any
 
-from promptcrafter.fields import BodySchema, CreateSchema, Tags, Text, Timestamp
+from marshmallow import Schema, fields, pre_load, validate
+
+from promptcrafter.fields import BodySchema, CreateSchema, JsonObject, Tags, Text, Timestamp, WholeNumber
 from promptcrafter.ids import pattern
 from promptcrafter.paging import SEQUENCE, TIME, Cursor, PageQuery
 
@@ -10,6 +12,7 @@ TITLE_MIN, TITLE_MAX = 3, 100  # characters
 MODEL_MAX = 200
 TAGS_MAX, TAG_MAX = 100, 100
 QUERY_MAX = 500
+VERSION_NAME = "A version's number, a label, or `latest`"
 SLUG = r"^[a-z0-9-]{1,120}$"
 
 
@@ -117,3 +120,74 @@ class SearchQuery(PageQuery):
         blank=False,
         metadata={"description": "Words or parts of words, in any script; punctuation is literal", "example": "photo"},
     )
+
+
+class VersionOut(Schema):
+    """One state of a prompt."""
+
+    number = fields.Integer(data_key="version", required=True)
+    content = fields.String(required=True)
+    model = fields.String(required=True)
+    labels = fields.List(fields.String(), required=True)
+    created_at = Timestamp(data_key="createdAt", required=True)
+    created_by = fields.String(data_key="createdBy", required=True)
+
+
+class VersionQuery(PageQuery):
+    """The query parameters of the list of versions; its cursor is a version's number."""
+
+    cursor = Cursor("[0-9]{1,9}")
+
+
+class LabelIn(CreateSchema):
+    """Where a label sits."""
+
+    version = WholeNumber(required=True, minimum=1, maximum=2**31 - 1, metadata={"example": 1})
+
+
+class DiffQuery(Schema):
+    """What to compare."""
+
+    before = Text(data_key="from", required=True, minimum=1, metadata={"description": VERSION_NAME, "example": "1"})
+    after = Text(data_key="to", required=True, minimum=1, metadata={"description": VERSION_NAME, "example": "latest"})
+
+
+class ModelChangeOut(Schema):
+    """The models of two versions."""
+
+    before = fields.String(data_key="from", required=True)
+    after = fields.String(data_key="to", required=True)
+
+
+class DiffOut(Schema):
+    """What changed from one version to another."""
+
+    before = fields.Integer(data_key="from", required=True)
+    after = fields.Integer(data_key="to", required=True)
+    model = fields.Nested(ModelChangeOut(), required=True)
+    diff = fields.String(required=True, metadata={"description": "Unified diff of the content; empty when it is equal"})
+
+
+class RenderIn(CreateSchema):
+    """Values for the variables of a version."""
+
+    variables = JsonObject(required=True, metadata={"example": {"age": "12"}})
+    version = Text(
+        allow_none=True,
+        minimum=1,
+        metadata={"type": ["string", "integer"], "minimum": 1, "description": VERSION_NAME, "example": "latest"},
+    )
+
+    @pre_load
+    def accept_number(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Take a version's number as a number too."""
+        version = data.get("version")
+        return {**data, "version": str(version)} if type(version) is int else data
+
+
+class RenderOut(Schema):
+    """A version's text, ready to be sent to its model."""
+
+    text = fields.String(required=True)
+    model = fields.String(required=True)
+    version = fields.Integer(required=True)

@@ -14,9 +14,12 @@ from promptcrafter.auth.models import User
 from promptcrafter.db import session
 from promptcrafter.errors import Problem
 from promptcrafter.ids import is_well_formed, new_id
-from promptcrafter.prompts.models import Prompt, SearchText, Tag, Version
+from promptcrafter.prompts.models import Label, Prompt, SearchText, Tag, Version
 from promptcrafter.prompts.search import search_columns
 
+LABEL_PATTERN = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
+LATEST = "latest"  # the name that every prompt's newest version answers to
+_DERIVED_SLUG_MAX = 100  # characters; leaves room for a number behind
 _Found = TypeVar("_Found", Prompt, Row[str, int])
 
 
@@ -49,8 +52,8 @@ def prompt_not_found() -> Problem:
     return Problem(404, "Prompt not found", "prompt_not_found")
 
 
-def add_prompt(owner_id: str, values: Mapping[str, Any]) -> Prompt:
-    """Insert a prompt with its first version. Raises 409 when the slug sent is taken."""
+def add_prompt(owner_id: str, values: Mapping[str, Any], search_text: Mapping[str, str]) -> Prompt:
+    """Insert a prompt with its first version and the text to find it by. Raises 409 when the slug sent is taken."""
     _lock_library(owner_id)
     now = clock.now()
     prompt = Prompt(
@@ -63,26 +66,27 @@ def add_prompt(owner_id: str, values: Mapping[str, Any]) -> Prompt:
         created_at=now,
         updated_at=now,
     )
-    set_committed_value(prompt, "label_rows", [])  # a new prompt has none: spare the look
+    for rows in ("label_rows", "tag_rows"):  # a new prompt has none: spare the look
+        set_committed_value(prompt, rows, [])
     _set_tags(prompt, values.get("tags", []))
     session.add(prompt)
     _flush_slug()
     _add_version(prompt, owner_id)
-    session.add(SearchText(seq=prompt.seq, **search_columns(prompt.title, prompt.tags, prompt.content)))
+    session.add(SearchText(seq=prompt.seq, **search_text))
     session.flush()
     return prompt
 
 
 def lock_prompt(prompt_id: str, owner_id: str) -> Prompt:
     """Return the owner's prompt as `get_prompt` does, and let nobody else change it until the commit."""
-    prompt = get_prompt(prompt_id, owner_id)
-    session.refresh(prompt, with_for_update=True)
-    return prompt
+    _refuse_malformed(prompt_id)
+    return _owned(session.scalar(select(Prompt).where(Prompt.id == prompt_id).with_for_update()), owner_id)
 
 
 def change_prompt(prompt: Prompt, changes: Mapping[str, Any]) -> None:
     """Apply changes; a new content or model makes a new version. Raises 409 when the slug sent is taken."""
     before = (prompt.content, prompt.model)
+    searched = (prompt.title, prompt.tags, prompt.content)
     for name in ("title", "content", "model", "slug"):
         if name in changes:
             setattr(prompt, name, changes[name])
@@ -91,14 +95,9 @@ def change_prompt(prompt: Prompt, changes: Mapping[str, Any]) -> None:
         _set_tags(prompt, changes["tags"])
     prompt.updated_at = clock.now()
     if (prompt.content, prompt.model) != before:
-        prompt.version += 1
-        _add_version(prompt, prompt.owner_id)
-    session.flush()
-    session.execute(
-        update(SearchText)
-        .where(SearchText.seq == prompt.seq)
-        .values(**search_columns(prompt.title, prompt.tags, prompt.content))
-    )
+        _advance(prompt, prompt.owner_id)
+    if (prompt.title, prompt.tags, prompt.content) != searched:
+        _reindex(prompt)
 
 
 def remove_prompt(prompt: Prompt) -> None:
@@ -106,9 +105,59 @@ def remove_prompt(prompt: Prompt) -> None:
     session.execute(delete(Prompt).where(Prompt.id == prompt.id))
 
 
+def find_versions(prompt: Prompt) -> Select[Version]:
+    """Return every version of a prompt."""
+    return select(Version).where(Version.prompt_id == prompt.id)
+
+
+def get_version(prompt: Prompt, name: str) -> Version:
+    """Return the version of that number, under that label, or the `latest`. Raises 404 when there is none."""
+    if name == LATEST:
+        name = str(prompt.version)
+    if re.fullmatch("[1-9][0-9]{0,8}", name):
+        found = find_versions(prompt).where(Version.number == int(name))
+    elif not re.fullmatch(LABEL_PATTERN, name):
+        raise version_not_found()
+    else:
+        on_label = (Label.prompt_id == Version.prompt_id) & (Label.version == Version.number)
+        found = find_versions(prompt).join(Label, on_label).where(Label.name == name)
+    version = session.scalar(found)
+    if version is None:
+        raise version_not_found()
+    return version
+
+
+def version_not_found() -> Problem:
+    """Make the 404 of a version."""
+    return Problem(404, "Version not found", "version_not_found")
+
+
 def has_version(prompt_id: str, number: int) -> bool:
     """Tell whether the prompt has this version."""
     return session.scalar(select(Version.number).filter_by(prompt_id=prompt_id, number=number)) is not None
+
+
+def restore_version(prompt: Prompt, version: Version, author_id: str) -> Version:
+    """Make a new version equal to an old one."""
+    prompt.content, prompt.model = version.content, version.model
+    prompt.updated_at = clock.now()
+    restored = _advance(prompt, author_id)
+    _reindex(prompt)
+    return restored
+
+
+def set_label(prompt: Prompt, name: str, number: int) -> None:
+    """Put a label on a version, taking it from the one it sat on."""
+    session.merge(Label(prompt_id=prompt.id, name=name, version=number))
+    session.flush()
+    session.expire(prompt, ["label_rows"])
+
+
+def remove_label(prompt: Prompt, name: str) -> None:
+    """Take a label away. Raises 404 when there is none of that name."""
+    gone = delete(Label).where(Label.prompt_id == prompt.id, Label.name == name).returning(Label.name)
+    if session.scalar(gone) is None:
+        raise Problem(404, "Label not found", "label_not_found")
 
 
 def _refuse_malformed(prompt_id: str) -> None:
@@ -126,20 +175,34 @@ def _owned(found: _Found | None, owner_id: str) -> _Found:
 
 def _lock_library(owner_id: str) -> None:
     """Let one transaction at a time choose slugs for an owner (SQLite's write lock does so by itself)."""
-    session.execute(select(User.id).where(User.id == owner_id).with_for_update())
+    # a key share: rows that point to the owner, such as logs, can still be inserted meanwhile
+    session.execute(select(User.id).where(User.id == owner_id).with_for_update(key_share=True))
 
 
-def _add_version(prompt: Prompt, author_id: str) -> None:
-    session.add(
-        Version(
-            prompt_id=prompt.id,
-            number=prompt.version,
-            content=prompt.content,
-            model=prompt.model,
-            created_at=prompt.updated_at,
-            created_by=author_id,
-        )
+def _advance(prompt: Prompt, author_id: str) -> Version:
+    """Make what the prompt says now its next version."""
+    prompt.version += 1
+    return _add_version(prompt, author_id)
+
+
+def _add_version(prompt: Prompt, author_id: str) -> Version:
+    version = Version(
+        prompt_id=prompt.id,
+        number=prompt.version,
+        content=prompt.content,
+        model=prompt.model,
+        created_at=prompt.updated_at,
+        created_by=author_id,
     )
+    set_committed_value(version, "label_rows", [])
+    session.add(version)
+    return version
+
+
+def _reindex(prompt: Prompt) -> None:
+    session.flush()
+    columns = search_columns(prompt.title, prompt.tags, prompt.content)
+    session.execute(update(SearchText).where(SearchText.seq == prompt.seq).values(**columns))
 
 
 def _set_tags(prompt: Prompt, names: list[str]) -> None:
@@ -161,7 +224,7 @@ def _flush_slug() -> None:
 def _free_slug(owner_id: str, title: str) -> str:
     """Derive a slug from the title, with `-2`, `-3` … when the owner has it already."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
-    slug = re.sub("[^a-z0-9]+", "-", plain).strip("-") or "prompt"
+    slug = re.sub("[^a-z0-9]+", "-", plain)[:_DERIVED_SLUG_MAX].strip("-") or "prompt"
     family = or_(Prompt.slug == slug, Prompt.slug.startswith(f"{slug}-", autoescape=True))
     taken = set(session.scalars(select(Prompt.slug).where(Prompt.owner_id == owner_id, family)))
     return next(name for name in (slug, *(f"{slug}-{n}" for n in range(2, len(taken) + 3))) if name not in taken)

@@ -1,5 +1,6 @@
-"""The routes of prompts and of the search over them."""
+"""The routes of prompts, their versions and labels, and the search over them."""
 
+import re
 from typing import Any
 
 from flask import Response, jsonify, request, url_for
@@ -10,11 +11,26 @@ from promptcrafter.auth.principal import current_user_id
 from promptcrafter.db import writing
 from promptcrafter.errors import Invalid
 from promptcrafter.prompts import search, store
-from promptcrafter.prompts.models import Prompt
-from promptcrafter.prompts.schemas import PromptIn, PromptOut, PromptPatch, PromptQuery, SearchQuery
+from promptcrafter.prompts.models import Prompt, Version
+from promptcrafter.prompts.render import find_variables, render, unified_diff
+from promptcrafter.prompts.schemas import (
+    DiffOut,
+    DiffQuery,
+    LabelIn,
+    PromptIn,
+    PromptOut,
+    PromptPatch,
+    PromptQuery,
+    RenderIn,
+    RenderOut,
+    SearchQuery,
+    VersionOut,
+    VersionQuery,
+)
 
 blueprint = Blueprint("prompts", __name__, description="Prompts and the search over them")
 _prompt_out = PromptOut()
+_version_out = VersionOut()
 
 
 @blueprint.route("/prompts", methods=["POST"])
@@ -23,8 +39,9 @@ _prompt_out = PromptOut()
 @blueprint.response(201, _prompt_out, headers={"Location": {"schema": {"type": "string"}}})
 def create_prompt(body: dict[str, Any]) -> tuple[Prompt, int, dict[str, str]]:
     """Save a prompt."""
+    search_text = search.search_columns(body["title"], body.get("tags", []), body["content"])
     with writing():
-        prompt = store.add_prompt(current_user_id(), body)
+        prompt = store.add_prompt(current_user_id(), body, search_text)
     return prompt, 201, {"Location": url_for("prompts.get_prompt", prompt_id=prompt.id)}
 
 
@@ -69,6 +86,92 @@ def delete_prompt(prompt_id: str) -> None:
         prompt = store.lock_prompt(prompt_id, current_user_id())
         refuse_lost_update(_prompt_out.dump(prompt))
         store.remove_prompt(prompt)
+
+
+@blueprint.route("/prompts/<prompt_id>/versions")
+@blueprint.refuses(403, 404)
+@blueprint.arguments(VersionQuery(), location="query")
+@blueprint.response(200, VersionOut(many=True))
+def list_versions(query: dict[str, Any], prompt_id: str) -> Response:
+    """List a prompt's versions, newest first."""
+    prompt = store.get_prompt(prompt_id, current_user_id())
+    return paging.listing(store.find_versions(prompt), (Version.number,), _version_out, query)
+
+
+@blueprint.route("/prompts/<prompt_id>/versions/<name>")
+@blueprint.refuses(403, 404)
+@blueprint.response(200, _version_out)
+def get_version(prompt_id: str, name: str) -> Version:
+    """Return a version by its number, a label, or `latest`."""
+    return store.get_version(store.get_prompt(prompt_id, current_user_id()), name)
+
+
+@blueprint.route("/prompts/<prompt_id>/versions/<name>/restore", methods=["POST"])
+@blueprint.refuses(403, 404)
+@blueprint.response(201, _version_out, headers={"Location": {"schema": {"type": "string"}}})
+def restore_version(prompt_id: str, name: str) -> tuple[Version, int, dict[str, str]]:
+    """Make a new version equal to an old one."""
+    with writing():
+        prompt = store.lock_prompt(prompt_id, current_user_id())
+        version = store.restore_version(prompt, store.get_version(prompt, name), current_user_id())
+    return version, 201, {"Location": url_for("prompts.get_version", prompt_id=prompt_id, name=version.number)}
+
+
+@blueprint.route("/prompts/<prompt_id>/labels/<label>", methods=["PUT"])
+@blueprint.refuses(403, 404)
+@blueprint.arguments(LabelIn())
+@blueprint.response(200, _prompt_out)
+def set_label(body: dict[str, Any], prompt_id: str, label: str) -> Prompt:
+    """Put a label such as `production` on a version; it moves there from wherever it was."""
+    if label == store.LATEST or not re.fullmatch(store.LABEL_PATTERN, label):
+        raise Invalid({"label": [f"must match {store.LABEL_PATTERN} and not be {store.LATEST}"]})
+    with writing():
+        prompt = store.lock_prompt(prompt_id, current_user_id())
+        if body["version"] > prompt.version:
+            raise Invalid({"version": [f"must be a version of the prompt; the latest is {prompt.version}"]})
+        store.set_label(prompt, label, body["version"])
+        labelled = store.get_prompt(prompt_id, current_user_id())
+    return labelled
+
+
+@blueprint.route("/prompts/<prompt_id>/labels/<label>", methods=["DELETE"])
+@blueprint.refuses(403, 404)
+@blueprint.response(204)
+def remove_label(prompt_id: str, label: str) -> None:
+    """Take a label away."""
+    with writing():
+        store.remove_label(store.lock_prompt(prompt_id, current_user_id()), label)
+
+
+@blueprint.route("/prompts/<prompt_id>/diff")
+@blueprint.refuses(403, 404)
+@blueprint.arguments(DiffQuery(), location="query")
+@blueprint.response(200, DiffOut())
+def diff_versions(query: dict[str, Any], prompt_id: str) -> dict[str, Any]:
+    """Show what changed from one version to another."""
+    prompt = store.get_prompt(prompt_id, current_user_id())
+    before, after = (store.get_version(prompt, query[name]) for name in ("before", "after"))
+    names = f"version {before.number}", f"version {after.number}"
+    return {
+        "before": before.number,
+        "after": after.number,
+        "model": {"before": before.model, "after": after.model},
+        "diff": unified_diff(before.content, after.content, *names),
+    }
+
+
+@blueprint.route("/prompts/<prompt_id>/render", methods=["POST"])
+@blueprint.refuses(403, 404)
+@blueprint.arguments(RenderIn())
+@blueprint.response(200, RenderOut())
+def render_version(body: dict[str, Any], prompt_id: str) -> dict[str, Any]:
+    """Fill in a version's variables: `{{name}}` is replaced, nothing else is ever interpreted."""
+    version = store.get_version(store.get_prompt(prompt_id, current_user_id()), body.get("version", store.LATEST))
+    missing = [name for name in find_variables(version.content) if name not in body["variables"]]
+    if missing:
+        raise Invalid({"variables": [f"must have a value for {name}" for name in missing]})
+    text = render(version.content, body["variables"])
+    return {"text": text, "model": version.model, "version": version.number}
 
 
 @blueprint.route("/search")

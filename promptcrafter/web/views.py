@@ -4,7 +4,7 @@ from pathlib import Path
 
 from flask import Blueprint, Response, jsonify, render_template, send_from_directory
 
-from promptcrafter.api import description
+from promptcrafter.api import description, public
 
 blueprint = Blueprint("web", __name__, template_folder="templates")
 _STATIC = Path(__file__).parent / "static"
@@ -15,12 +15,14 @@ _PAGE_POLICY = (
 
 
 @blueprint.route("/openapi.json")
+@public
 def get_openapi() -> Response:
     """Return the description of the API, made from its code."""
     return jsonify(description())
 
 
 @blueprint.route("/docs")
+@public
 def show_docs() -> Response:
     """Show Swagger UI over that description."""
     response = Response(render_template("docs.html"))
@@ -29,12 +31,7 @@ def show_docs() -> Response:
 
 
 @blueprint.route("/static/<path:name>")
+@public
 def get_static(name: str) -> Response:
     """Return a script or a style sheet of the page."""
-    response = send_from_directory(_STATIC, name, max_age=3600)
-    response.headers["Cache-Control"] = "public, max-age=3600"
-    return response
-
-
-for _view in (get_openapi, show_docs, get_static):
-    _view.is_public = True  # type: ignore[union-attr]
+    return send_from_directory(_STATIC, name, max_age=3600)

@@ -73,9 +73,21 @@ def test_wrong_passwords_for_one_account_are_throttled_from_all_addresses(
 
 
 def test_a_hash_with_older_parameters_is_renewed_at_log_in(app: Flask, client: Caller, ada: Person) -> None:
-    with app.app_context(), writing():
-        store.set_password_hash(ada.id, PasswordHasher(time_cost=1, memory_cost=8192).hash(ada.password))
+    with app.app_context():
+        user = store.get_user(ada.id)
+        with writing():
+            store.set_password_hash(user, PasswordHasher(time_cost=1, memory_cost=8192).hash(ada.password))
     assert client.post("/auth/login", json={"email": ada.email, "password": ada.password}).status_code == 200
     with app.app_context():
         assert store.get_user(ada.id).password_hash.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert ada.get("/auth/me").status_code == 200, "a renewed hash is no change of password"
+
+
+def test_a_renewed_hash_never_undoes_a_password_change(app: Flask, client: Caller, ada: Person) -> None:
+    with app.app_context():
+        read_before = store.get_user(ada.id)
+        changed = ada.post("/auth/password", {"currentPassword": ada.password, "newPassword": "another password"})
+        assert changed.status_code == 204
+        with writing():
+            assert not store.set_password_hash(read_before, PasswordHasher().hash(ada.password))
+    assert client.post("/auth/login", json={"email": ada.email, "password": "another password"}).status_code == 200

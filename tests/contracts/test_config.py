@@ -51,7 +51,7 @@ def test_an_empty_environment_gives_the_defaults_with_a_secret_made_once(tmp_pat
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert first.jwt_secret_key == kept.read_text() == read(tmp_path).jwt_secret_key
     assert len(first.jwt_secret_key) >= 43
-    assert first.database_url == f"sqlite:///{Path.cwd()}/instance/promptcrafter.db"
+    assert first.database_url == f"sqlite:///{tmp_path}/promptcrafter.db"
     assert (first.host, first.port, first.trusted_proxies) == ("127.0.0.1", 8000, 0)
     assert list(tmp_path.iterdir()) == [kept]
 
@@ -86,6 +86,7 @@ def test_a_database_url_takes_the_form_the_driver_wants(tmp_path: Path, given: s
     [
         ("DATABASE_URL", "mysql://h/d"),
         ("DATABASE_URL", "data.db"),
+        ("DATABASE_URL", "postgres://host:port/d"),
         ("DATABASE_URL", "sqlite://"),
         ("DATABASE_URL", "sqlite:///:memory:"),
         ("PORT", "0"),

@@ -137,11 +137,15 @@ def test_a_compressed_body_is_refused_as_such(ada: Person) -> None:
     assert_error(ada.post("/prompts", data=b"\x1f\x8b", headers=headers), 415, "unsupported_content_encoding")
 
 
+def test_a_query_string_must_be_utf_8(ada: Person) -> None:
+    assert_error(ada.get("/prompts?tag=%ff"), 400, "invalid_utf8", "The query string is not UTF-8.")
+
+
 def test_checks_come_in_order(client: Caller, ada: Person, ben: Person) -> None:
     path = f"/prompts/{ada.prompt()['_id']}"
     json_type = {"Content-Type": "application/json"}
     assert client.patch(path, data="{", headers={"Content-Type": "text/plain"}).status_code == 401
-    assert ben.patch(path, data="{", headers={"Content-Type": "text/plain"}).status_code == 415
+    assert ben.patch(f"{path}?x=1", data="{", headers={"Content-Type": "text/plain"}).status_code == 415
     assert ben.patch(path, data="{", headers=json_type).status_code == 400
     assert ben.patch(path, data='{"title": "x"}', headers=json_type).status_code == 400
     assert ben.patch(path, data='{"title": "Another"}', headers=json_type).status_code == 403
@@ -203,10 +207,11 @@ def test_every_answer_has_the_security_headers(client: Caller, ada: Person) -> N
     assert secure.headers["Strict-Transport-Security"] == "max-age=31536000"
 
 
-def test_forwarded_headers_count_only_behind_a_trusted_proxy(with_settings: Any) -> None:
-    headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "prompts.example", "X-Forwarded-Prefix": "/api"}
-    for trusted, link in ((0, "http://localhost/prompts"), (1, "https://prompts.example/api/prompts")):
+def test_forwarded_headers_count_only_behind_a_trusted_proxy_and_never_choose_the_host(with_settings: Any) -> None:
+    headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example", "X-Forwarded-Prefix": "//evil.example"}
+    for trusted, scheme in ((0, "http"), (1, "https")):
         person = sign_up(with_settings(trusted_proxies=trusted), f"p{trusted}")
         person.prompt(), person.prompt()
         answer = person.get("/prompts?per_page=1", headers=headers)
-        assert answer.headers["Link"].startswith(f"<{link}?")
+        assert answer.headers["Link"].startswith(f"<{scheme}://localhost/prompts?")
+        assert "evil" not in person.get("/docs", headers=headers).text

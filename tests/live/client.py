@@ -27,7 +27,7 @@ class Connection:
     """One connection to a server, kept open between calls."""
 
     def __init__(self, server: LiveServer, token: str = "") -> None:
-        self.connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)
+        self.connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:

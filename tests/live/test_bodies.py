@@ -1,7 +1,10 @@
 """Bodies on the wire: declared, chunked, too large, broken; and what Gunicorn itself refuses."""
 
 import json
+import socket
+import time
 from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -98,6 +101,18 @@ def test_broken_chunks_are_400(live_server: LiveServer) -> None:
     answer = talk(live_server, head.encode() + b"zz\r\nnot a chunk\r\n")
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"database" not in answer
+
+
+def test_half_sent_requests_do_not_hold_the_service(start_server: Callable[..., LiveServer]) -> None:
+    server = start_server(WEB_CONCURRENCY="1", WEB_THREADS="2")
+    parts = urlsplit(server.url)
+    silent = [socket.create_connection((parts.hostname, parts.port)) for _ in range(6)]
+    for connection in silent:
+        connection.sendall(b"GET / HTTP/1.1\r\nHos")
+    time.sleep(0.5)
+    assert Connection(server).call("GET", "/healthz").status == 200
+    for connection in silent:
+        connection.close()
 
 
 def test_two_slashes_are_no_redirect(live_server: LiveServer) -> None:

@@ -42,13 +42,14 @@ def test_a_database_that_is_away_is_503(start_server: Callable[..., LiveServer],
 
 
 def test_each_request_writes_one_json_line_that_tells_no_secrets(start_server: Callable[..., LiveServer]) -> None:
-    server = start_server()
+    server = start_server(RATELIMIT_ENABLED="on", LOGIN_FAILURE_RATE="1 per hour", WEB_CONCURRENCY="1")
     token = sign_up(server)
     connection = Connection(server, token)
     prompt = connection.call("POST", "/prompts", {"title": "CANARY", "content": "CANARY", "model": "CANARY"}).json
     connection.call("POST", "/logs", {"promptId": prompt["_id"], "output": "CANARY", "modelUsed": "m"})
     connection.call("GET", "/search?q=CANARY")
     connection.call("POST", "/prompts", b'{"title": "CANARY', Content_Type="application/json")
+    connection.call("POST", "/auth/login", {"email": "CANARY@example.com", "password": "CANARY CANARY"})
     connection.call("POST", "/auth/login", {"email": "CANARY@example.com", "password": "CANARY CANARY"})
     Connection(server, "CANARY").call("GET", "/prompts")
     connection.call("GET", "/auth/me", X_Request_Id="my-request-1")
@@ -65,6 +66,7 @@ def test_each_request_writes_one_json_line_that_tells_no_secrets(start_server: C
             ("GET", "/search", 200),
             ("POST", "/prompts", 400),
             ("POST", "/auth/login", 401),
+            ("POST", "/auth/login", 429),
             ("GET", "/prompts", 401),
             ("GET", "/auth/me", 200),
             ("DELETE", f"/prompts/{prompt['_id']}", 204),

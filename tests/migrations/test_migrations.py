@@ -87,6 +87,17 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_app: Flask) -> None:
         assert tables() == {"logs"}
 
 
+def test_a_database_of_a_newer_release_counts_as_migrated_and_an_older_one_does_not(empty_app: Flask) -> None:
+    with empty_app.app_context():
+        upgrade()
+        with db.engine().begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = 'of a later release'"))
+        assert db.is_migrated()
+        with db.engine().begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = '9416f7a20451'"))
+        assert not db.is_migrated()
+
+
 def test_eight_processes_that_migrate_at_once_apply_it_once(empty_database_url: str, empty_app: Flask) -> None:
     started = [
         subprocess.Popen(

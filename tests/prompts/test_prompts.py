@@ -81,13 +81,14 @@ def test_slugs_are_unique_for_each_owner(ada: Person, ben: Person) -> None:
     assert ben.prompt(title="Uber uns")["slug"] == "uber-uns"
     assert ada.prompt(title="日本語のタイトル")["slug"] == "prompt"
     assert ada.prompt(slug="mine")["slug"] == "mine"
+    assert len(ada.prompt(title="㍱" * 100)["slug"]) <= 100
     answer = ada.post("/prompts", {**BODY, "slug": "mine"})
     assert (answer.status_code, answer.json["code"], answer.json["details"]) == (
         409,
         "slug_taken",
         {"slug": ["is already in use"]},
     )
-    assert len(ada.get("/prompts").json) == 6
+    assert len(ada.get("/prompts").json) == 7
 
 
 def test_the_list_is_the_callers_own_newest_first(ada: Person, ben: Person) -> None:
