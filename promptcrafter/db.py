@@ -5,7 +5,10 @@ SQLite's write lock at its beginning: a transaction that reads first and writes 
 is locked" whatever the timeout.
 """
 
+import fcntl
 import json
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,7 +18,7 @@ from typing import Any
 
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from flask import Flask
+from flask import Flask, current_app
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
@@ -31,7 +34,7 @@ from sqlalchemy import (
     TypeDecorator,
     event,
 )
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeEngine
 
@@ -40,6 +43,7 @@ from promptcrafter import clock
 from promptcrafter.jsonio import dumps
 
 WRITE_LOCKED = {"promptcrafter_begin": "BEGIN IMMEDIATE"}  # execution options: SQLite's transaction begins as a writer
+_QUEUE = "promptcrafter-write-queue"
 _SQLITE_UNAVAILABLE = tuple(
     f"SQLITE_{name}" for name in ["BUSY", "LOCKED", "CANTOPEN", "IOERR", "FULL", "READONLY", "CORRUPT", "NOTADB"]
 )
@@ -112,9 +116,31 @@ def writing() -> Iterator[None]:
     What was read before is let go first, so the block sees nothing stale: read again what it changes.
     """
     session.close()
-    with session.begin():
+    with _turn_to_write(), session.begin():
         session.connection(execution_options=WRITE_LOCKED)
         yield
+
+
+@contextmanager
+def _turn_to_write() -> Iterator[None]:
+    """Wait in line for SQLite's write lock: writers that meet it taken sleep and retry, and the unlucky starve.
+
+    A lock on a file beside the database is handed on in order, among threads and processes alike. It guards
+    nothing: whoever writes without it meets SQLite's own lock. Raises TimeoutError when the turn came too late.
+    """
+    path, seconds = current_app.extensions[_QUEUE]
+    if path is None:
+        yield
+        return
+    started = time.monotonic()
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if time.monotonic() - started > seconds:  # those ahead have waited for the lock in vain: so would this one
+            raise TimeoutError("no turn to write")
+        yield
+    finally:
+        os.close(file)
 
 
 def engine() -> Engine:
@@ -175,9 +201,11 @@ def init_app(app: Flask, config: Config) -> None:
     """Bind the session to the configured database and prepare its connections."""
     app.config["SQLALCHEMY_DATABASE_URI"] = config.database_url
     seconds = config.database_timeout_ms / 1000
+    app.extensions[_QUEUE] = (None, seconds)
     if config.database_url.startswith("sqlite"):
         path = Path(config.database_url.removeprefix("sqlite:///"))
         path.parent.mkdir(parents=True, exist_ok=True)
+        app.extensions[_QUEUE] = (f"{path}-queue", seconds)
         path.touch(mode=0o600)  # it will hold password hashes; SQLite gives its neighbours the same mode
         app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
             "connect_args": {"timeout": seconds, "isolation_level": None},

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from flask import Flask, Response, current_app, g, jsonify, request
 from gunicorn.http.errors import ParseException
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import TimeoutError as WaitedTooLong
 from werkzeug.exceptions import HTTPException
 
 from promptcrafter import db
@@ -97,7 +97,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(Problem, render)
     app.register_error_handler(HTTPException, _from_werkzeug)
     app.register_error_handler(DBAPIError, _from_database)
-    app.register_error_handler(PoolTimeout, lambda error: render(Unavailable()))
+    app.register_error_handler(WaitedTooLong, lambda error: render(Unavailable()))
     app.register_error_handler(ParseException, _from_broken_body)
     app.register_error_handler(Exception, _from_bug)
 

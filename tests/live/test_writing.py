@@ -75,6 +75,14 @@ def test_a_locked_database_is_503_with_retry_after_and_reads_go_on(start_server:
         assert (answer.status, answer.json["code"]) == (503, "database_unavailable")
         assert answer.headers["Retry-After"] == "1"
     assert connection.call("GET", "/logs").json == []
+
+    def write_in_line(_: int) -> int:
+        return Connection(server, token).call("POST", "/logs", body).status
+
+    started = time.monotonic()
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(write_in_line, range(16))) == {503}
+    assert time.monotonic() - started < 4, "those in line do not wait one after the other"
     blocker.execute("ROLLBACK")
     blocker.close()
     assert connection.call("POST", "/logs", body).status == 201
