@@ -30,5 +30,5 @@ def render(content: str, variables: Mapping[str, Any]) -> str:
 
 def unified_diff(before: str, after: str, before_name: str, after_name: str) -> str:
     """Return the unified diff of two texts, line by line; empty when they are equal."""
-    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), before_name, after_name, lineterm="")
+    lines = difflib.unified_diff(before.split("\n"), after.split("\n"), before_name, after_name, lineterm="")
     return "\n".join(lines)

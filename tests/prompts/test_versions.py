@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from promptcrafter.prompts.render import find_variables, render
+from promptcrafter.prompts.render import find_variables, render, unified_diff
 from tests.conftest import Caller, Person
 
 
@@ -130,6 +130,12 @@ def test_a_version_is_rendered_with_its_variables(ada: Person) -> None:
     assert ada.post(path, {"variables": {}, "version": 2}).json["version"] == 2
     assert ada.post(path, {"variables": {}, "version": "staging"}).status_code == 404
     assert ada.post(path, {}).json["message"] == "variables is required"
+
+
+@pytest.mark.parametrize(("before", "after"), [("a", "a\n"), ("a\nb", "a\r\nb"), ("a", "a ")])
+def test_a_difference_that_cannot_be_seen_is_still_in_the_diff(before: str, after: str) -> None:
+    assert unified_diff(before, before, "1", "2") == ""
+    assert unified_diff(before, after, "1", "2") != ""
 
 
 def test_rendering_is_one_pass_over_the_names_between_double_braces() -> None:
