@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 from tests.conftest import LiveServer
 from tests.live.client import Connection, new_prompt, sign_up
@@ -116,5 +117,5 @@ def test_what_was_acknowledged_survives_kill_9(start_server: Callable[..., LiveS
     kept = {log["_id"] for log in Connection(again, token).call("GET", "/logs").json}
     assert len(acknowledged) > 20
     assert set(acknowledged) <= kept
-    with sqlite3.connect(server.environment["DATABASE_URL"].removeprefix("sqlite:///")) as database:
+    with closing(sqlite3.connect(server.environment["DATABASE_URL"].removeprefix("sqlite:///"))) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
