@@ -51,9 +51,9 @@ def post_fork(server: Any, worker: Any) -> None:
 def _write_error(sock: Any, status: int, reason: str, message: str) -> None:
     """Answer what Gunicorn refuses before the application sees it with the one error body."""
     reason = HTTPStatus(status).phrase
-    text = message or reason
-    _log.warning("refused a malformed request with %s %s", status, reason)
     request_id = new_request_id()
+    text = message or reason
+    _log.warning("refused a malformed request with %s %s, as %s", status, reason, request_id)
     code = reason.lower().replace(" ", "_")
     body = json.dumps({"message": text, "error": text, "code": code, "requestId": request_id}).encode()
     head = (

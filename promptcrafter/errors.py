@@ -21,7 +21,7 @@ from promptcrafter import db
 Details = dict[str, list[str]]
 REQUIRED = "is required"
 RETRY_AFTER_S = 1
-_DRAIN_BYTES = 64 * 1024 * 1024
+_HEAR_OUT_BYTES = 64 * 1024 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -94,6 +94,7 @@ class NotMigrated(Unavailable):
 
 def init_app(app: Flask) -> None:
     """Register the handlers."""
+    app.after_request(_hear_out)
     app.register_error_handler(Problem, render)
     app.register_error_handler(HTTPException, _from_werkzeug)
     app.register_error_handler(DBAPIError, _from_database)
@@ -128,7 +129,7 @@ def _enumerate(names: Iterable[str]) -> str:
 def _from_werkzeug(error: HTTPException) -> Response:
     status = error.code or 500
     if status == 413:
-        return _from_large_body()
+        return render(TooLarge("The request body", current_app.config["MAX_BODY_BYTES"], request.content_length))
     texts = {404: "Route not found", 405: "Method not allowed", 500: "Unexpected server error"}
     message = texts.get(status, error.description or HTTPStatus(status).phrase)
     code = {404: "route_not_found", 500: "internal_error"}.get(status, HTTPStatus(status).name.lower())
@@ -136,14 +137,18 @@ def _from_werkzeug(error: HTTPException) -> Response:
     return render(Problem(status, message, code, headers=headers))
 
 
-def _from_large_body() -> Response:
-    # A client that sends everything before it listens would meet a closed connection instead of the answer
-    left = min(_DRAIN_BYTES, request.content_length or _DRAIN_BYTES)
-    body = request.environ["wsgi.input"]
-    with suppress(OSError, ParseException):
-        while left > 0 and (read := body.read(min(left, 65536))):
-            left -= len(read)
-    return render(TooLarge("The request body", current_app.config["MAX_BODY_BYTES"], request.content_length))
+def _hear_out(response: Response) -> Response:
+    """Read the rest of a refused request's body.
+
+    A client that sends it whole before it listens would otherwise meet a closed connection instead of the answer, and
+    so would its next request.
+    """
+    if response.status_code >= 400 and request.method in ("POST", "PUT", "PATCH"):
+        left = _HEAR_OUT_BYTES
+        with suppress(OSError, ParseException):
+            while left > 0 and (read := request.environ["wsgi.input"].read(65536)):
+                left -= len(read)
+    return response
 
 
 def _from_database(error: DBAPIError) -> Response:

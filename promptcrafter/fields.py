@@ -67,6 +67,15 @@ class Text(fields.String):
         return value
 
 
+class Reference(Text):
+    """The id of something else, as it was sent: one that is malformed refers to nothing."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if isinstance(value, str) and flaw(value):
+            return ""
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
 class Email(Text):
     """An e-mail address, by its shape: whether it is somebody's only a letter could tell."""
 
@@ -212,8 +221,8 @@ class JsonObject(fields.Raw):
 
 
 def as_number(value: float) -> float | int:
-    """Return a whole float as an integer, so that 9 leaves as `9`; larger than 2^53 it stays as it is."""
-    return int(value) if float(value).is_integer() and abs(value) < 2**53 else value
+    """Return a whole float as an integer, so that 9 leaves as `9`; from 10^21 on it keeps its exponent."""
+    return int(value) if float(value).is_integer() and abs(value) < 10**21 else value
 
 
 def _length_rule(minimum: int, maximum: int | None) -> str:

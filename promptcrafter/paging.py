@@ -14,6 +14,7 @@ from flask import Response, current_app, request
 from marshmallow import Schema, validate
 from sqlalchemy import ColumnElement, Row, Select, SQLColumnExpression, literal, tuple_
 from sqlalchemy.orm import Session
+from werkzeug.urls import iri_to_uri
 
 from promptcrafter import clock
 from promptcrafter.db import engine, session
@@ -63,7 +64,7 @@ def listing(
     response = current_app.response_class(_array(rows[:per_page], schema), mimetype=_MIMETYPE)
     if len(rows) > per_page:
         arguments = {**request.args.to_dict(), "per_page": per_page, "cursor": _write_cursor(rows[per_page - 1][1:])}
-        response.headers["Link"] = f'<{request.base_url}?{urlencode(arguments)}>; rel="next"'
+        response.headers["Link"] = f'<{_own_url()}?{urlencode(arguments)}>; rel="next"'
     return response
 
 
@@ -95,6 +96,11 @@ def _array(rows: Iterable[Row[Any]], schema: Schema) -> Iterator[str]:
             yield "".join(piece)
             piece, size = [], 0
     yield "".join([*piece, "]"])
+
+
+def _own_url() -> str:
+    """Return the URL of this call without its query, in ASCII; only its path when the Host header is no host."""
+    return iri_to_uri(request.base_url) if request.host else request.path
 
 
 def _write_cursor(values: Sequence[Any]) -> str:

@@ -10,6 +10,7 @@ from promptcrafter.fields import (
     CreateSchema,
     JsonObject,
     Number,
+    Reference,
     Text,
     TextOrJson,
     Timestamp,
@@ -34,9 +35,7 @@ def _score() -> Number:
 class LogIn(CreateSchema):
     """An output to keep; loads to the columns of a log."""
 
-    prompt_id = Text(
-        data_key="promptId", required=True, minimum=1, metadata={"example": "prompt_01jz8x4m5n6p7q8r9s0t1v2w3x"}
-    )
+    prompt_id = Reference(data_key="promptId", required=True, metadata={"example": "prompt_01jz8x4m5n6p7q8r9s0t1v2w3x"})
     output = Text(required=True, minimum=1, metadata={"example": "It changed how people lived and worked."})
     model_used = Text(
         data_key="modelUsed",
@@ -123,10 +122,10 @@ class LogOut(Schema):
 class LogQuery(PageQuery):
     """Filters of the list of logs."""
 
-    promptId = Text(metadata={"description": "Of this prompt only", "pattern": pattern("prompt")})
+    promptId = Reference(metadata={"description": "Of this prompt only", "pattern": pattern("prompt")})
 
 
 class PromptLogQuery(PageQuery):
     """Whose logs to list."""
 
-    promptId = Text(required=True, metadata={"description": "Of this prompt", "pattern": pattern("prompt")})
+    promptId = Reference(required=True, metadata={"description": "Of this prompt", "pattern": pattern("prompt")})

@@ -218,7 +218,7 @@ def _flush_slug() -> None:
     except IntegrityError as error:
         if not db.violates(error, "uq_prompts_owner_id_slug"):
             raise
-        raise Problem(409, "Slug already in use.", "slug_taken", details={"slug": ["is already in use"]}) from error
+        raise Problem(409, "Slug already in use.", "slug_taken") from error
 
 
 def _free_slug(owner_id: str, title: str) -> str:

@@ -57,6 +57,7 @@ def list_prompts(query: dict[str, Any]) -> Response:
 @blueprint.route("/prompts/<prompt_id>")
 @blueprint.refuses(403, 404)
 @blueprint.response(200, _prompt_out, headers={"ETag": {"schema": {"type": "string"}}})
+@blueprint.alt_response(304, description="It is what If-None-Match names")
 def get_prompt(prompt_id: str) -> Response:
     """Return a prompt."""
     return _with_etag(store.get_prompt(prompt_id, current_user_id()))
@@ -188,7 +189,9 @@ def search_prompts(query: dict[str, Any]) -> Response:
 
 def _with_etag(prompt: Prompt) -> Response:
     representation = _prompt_out.dump(prompt)
-    response = jsonify(representation)
+    tag = etag_of(representation)
+    is_known = request.method in ("GET", "HEAD") and request.if_none_match.contains_weak(tag)
+    response = Response(status=304) if is_known else jsonify(representation)
     response.headers["Cache-Control"] = "private, no-cache"
-    response.set_etag(etag_of(representation))
-    return response.make_conditional(request) if request.method in ("GET", "HEAD") else response  # type: ignore[return-value]
+    response.set_etag(tag)
+    return response

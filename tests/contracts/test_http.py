@@ -137,6 +137,20 @@ def test_a_compressed_body_is_refused_as_such(ada: Person) -> None:
     assert_error(ada.post("/prompts", data=b"\x1f\x8b", headers=headers), 415, "unsupported_content_encoding")
 
 
+@pytest.mark.parametrize(
+    ("host", "link"),
+    [
+        ("xn--e1afmkfd.xn--p1ai", "http://xn--e1afmkfd.xn--p1ai/prompts?"),
+        ("localhost:9000", "http://localhost:9000/prompts?"),
+        ("a,b", "/prompts?"),
+    ],
+)
+def test_the_next_page_is_at_the_host_that_was_called(ada: Person, host: str, link: str) -> None:
+    ada.prompt(), ada.prompt()
+    answer = ada.get("/prompts?per_page=1", headers={"Host": host})
+    assert answer.headers["Link"].startswith(f"<{link}")
+
+
 def test_a_query_string_must_be_utf_8(ada: Person) -> None:
     assert_error(ada.get("/prompts?tag=%ff"), 400, "invalid_utf8", "The query string is not UTF-8.")
 

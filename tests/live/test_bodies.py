@@ -53,6 +53,25 @@ def test_a_chunked_body_up_to_the_limit_is_taken_and_one_byte_more_is_413(connec
     assert post(1000) == (201, "")
 
 
+def test_a_refused_body_of_any_size_gets_its_answer_and_the_connection_goes_on(connection: Connection) -> None:
+    strangers = Connection.__new__(Connection)
+    strangers.connection, strangers.headers = connection.connection, {}
+    for size in (300_000, 8_000_000):
+        for path, content_type, status in (("/logs", "application/json", 401), ("/nope", "text/plain", 404)):
+            answer = strangers.call("POST", path, b"x" * size, Content_Type=content_type)
+            assert answer.status == status
+            assert answer.json["code"]
+        assert connection.call("POST", "/prompts", b"x" * size, Content_Type="text/plain").status == 415
+        assert connection.call("GET", "/healthz").status == 200
+
+
+def test_headers_of_proxies_are_not_believed(live_server: LiveServer) -> None:
+    for header in (b"SCRIPT_NAME: /healthz", b"X-Forwarded-Proto: https", b"Script-Name: /x"):
+        answer = talk(live_server, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + header + b"\r\n\r\n")
+        assert b"Strict-Transport-Security" not in answer
+        assert answer.split()[1] in (b"200", b"400"), answer
+
+
 def test_an_output_of_one_mebibyte_goes_through_whole_and_one_byte_more_is_413(connection: Connection) -> None:
     prompt = connection.call("POST", "/prompts", {"title": "title", "content": "c", "model": "m"}).json
     output = "😀" * (1024 * 1024 // 4)

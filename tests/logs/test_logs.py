@@ -79,6 +79,12 @@ def test_times_are_kept_in_utc(ada: Person, prompt: dict[str, Any], sent: Any, k
     assert ada.log(prompt, startTime=sent)["startTime"] == kept
 
 
+def test_large_counts_stay_whole(ada: Person, prompt: dict[str, Any]) -> None:
+    log = ada.log(prompt, inputTokens=2**60, outputTokens=1e300)
+    text = ada.get(f"/logs/{log['_id']}").text
+    assert '"inputTokens":1152921504606846976,"outputTokens":1e+300' in text
+
+
 @pytest.mark.parametrize("score", [0, 9, 9.5, 10, 7.25, 0.1, 1e-9])
 def test_a_score_stays_the_number_it_was(ada: Person, prompt: dict[str, Any], score: float) -> None:
     log = ada.log(prompt, score=score)
@@ -149,7 +155,7 @@ def test_model_is_another_name_for_model_used(ada: Person, prompt: dict[str, Any
     assert "model" not in ada.get("/logs").json[0]
 
 
-@pytest.mark.parametrize("prompt_id", ["prompt104", "prompt_01jz8x4m5n6p7q8r9s0t1v2w3x", "nonsense", "prompt_!", "☕"])
+@pytest.mark.parametrize("prompt_id", ["prompt104", "prompt_01jz8x4m5n6p7q8r9s0t1v2w3x", "nonsense", "☕", "prompt_\0"])
 def test_an_unknown_prompt_is_404_even_when_its_id_is_malformed(ada: Person, prompt_id: str) -> None:
     answer = ada.post("/logs", {"promptId": prompt_id, "output": "x", "modelUsed": "m"})
     assert (answer.status_code, answer.json["message"]) == (404, "Prompt not found")
@@ -186,6 +192,7 @@ def test_lists_are_own_logs_newest_first(ada: Person, ben: Person, prompt: dict[
 def test_lists_of_no_good_prompt(ada: Person, path: str) -> None:
     unknown = ada.get(f"{path}?promptId=prompt104")
     assert (unknown.status_code, unknown.json["message"]) == (404, "Prompt not found")
+    assert ada.get(f"{path}?promptId=prompt_1%00").json["message"] == "The prompt ID format is invalid."
     malformed = ada.get(f"{path}?promptId=xyz")
     assert (malformed.status_code, malformed.json["message"]) == (400, "The prompt ID format is invalid.")
     assert ada.get(f"{path}?promptId=").status_code == 400

@@ -83,11 +83,8 @@ def test_slugs_are_unique_for_each_owner(ada: Person, ben: Person) -> None:
     assert ada.prompt(slug="mine")["slug"] == "mine"
     assert len(ada.prompt(title="㍱" * 100)["slug"]) <= 100
     answer = ada.post("/prompts", {**BODY, "slug": "mine"})
-    assert (answer.status_code, answer.json["code"], answer.json["details"]) == (
-        409,
-        "slug_taken",
-        {"slug": ["is already in use"]},
-    )
+    assert (answer.status_code, answer.json["code"]) == (409, "slug_taken")
+    assert "details" not in answer.json
     assert len(ada.get("/prompts").json) == 7
 
 
@@ -191,6 +188,7 @@ def test_an_etag_saves_reading_twice_and_refuses_a_lost_update(ada: Person) -> N
     assert not tag.startswith("W/")
     unchanged = ada.get(path, headers={"If-None-Match": tag})
     assert (unchanged.status_code, unchanged.data) == (304, b"")
+    assert ada.get(path, headers={"If-Match": '"another"'}).json == prompt, "it guards changes, not reads"
     changed = ada.patch(path, {"title": "Another"}, headers={"If-Match": tag})
     assert changed.status_code == 200
     assert changed.headers["ETag"] == ada.get(path).headers["ETag"] != tag
