@@ -84,6 +84,9 @@ class Config:
     signup: str = _setting("SIGNUP", "open", "`open` or `closed`: who may create an account", _choice("open", "closed"))
     web_concurrency: int = _setting("WEB_CONCURRENCY", 2, "Worker processes", _whole(1, 64))
     web_threads: int = _setting("WEB_THREADS", 4, "Threads of each worker", _whole(1, 64))
+    client_timeout_s: int = _setting(
+        "CLIENT_TIMEOUT_S", 15, "Seconds until a client that sends nothing is disconnected", _whole(1, 3600)
+    )
     max_body_bytes: int = _setting(
         "MAX_BODY_BYTES", 2 * 1024 * 1024, "Largest request body, in bytes", _whole(1024, 1024**3)
     )

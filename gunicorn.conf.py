@@ -14,7 +14,6 @@ from promptcrafter import db
 from promptcrafter.observe import logging_config, new_request_id
 
 _config = Config.from_env()
-_RECEIVE_TIMEOUT_S = 15
 _SEND_TIMEOUT_S = 60
 _log = logging.getLogger("promptcrafter.gunicorn")
 
@@ -36,7 +35,7 @@ logconfig_dict = logging_config(_config.log_format)
 def when_ready(server: Any) -> None:
     """Bound how long a silent client can hold a thread; say where the service is and what to try next."""
     for listener in server.LISTENERS:  # connections inherit it from the socket that accepts them
-        for option, seconds in ((socket.SO_RCVTIMEO, _RECEIVE_TIMEOUT_S), (socket.SO_SNDTIMEO, _SEND_TIMEOUT_S)):
+        for option, seconds in ((socket.SO_RCVTIMEO, _config.client_timeout_s), (socket.SO_SNDTIMEO, _SEND_TIMEOUT_S)):
             listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", seconds, 0))
     url = f"http://{'127.0.0.1' if _config.host == '0.0.0.0' else _config.host}:{_config.port}"  # noqa: S104
     server.log.info("PromptCrafter is at %s - try %s/docs, or the five requests of README.md", url, url)

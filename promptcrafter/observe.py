@@ -49,7 +49,7 @@ class _TextFormatter(_Formatter):
         moment = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
         text = record.getMessage()
         if record.name == _log.name:
-            text = "{status} {method} {path} {durationMs} ms {userId}".format_map(told)
+            text = "{status} {method} {path} {durationMs} ms".format_map(told) + f" {told['userId'] or ''}".rstrip()
         exception = f"\n  {self.formatException(record.exc_info)}" if record.exc_info else ""
         # control characters would let a path write lines of its own
         return f"{moment} {record.levelname[0]} {text.encode('unicode_escape').decode()}{exception}"

@@ -19,8 +19,8 @@ from promptcrafter.fields import (
 )
 from promptcrafter.ids import pattern
 from promptcrafter.paging import PageQuery
+from promptcrafter.prompts.schemas import MODEL_MAX
 
-MODEL_MAX = 200
 SCORE_MAX = 10
 
 

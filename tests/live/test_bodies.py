@@ -123,7 +123,7 @@ def test_broken_chunks_are_400(live_server: LiveServer) -> None:
 
 
 def test_half_sent_requests_do_not_hold_the_service(start_server: Callable[..., LiveServer]) -> None:
-    server = start_server(WEB_CONCURRENCY="1", WEB_THREADS="2")
+    server = start_server(WEB_CONCURRENCY="1", WEB_THREADS="2", CLIENT_TIMEOUT_S="1")
     parts = urlsplit(server.url)
     silent = [socket.create_connection((parts.hostname, parts.port)) for _ in range(6)]
     for connection in silent:
