@@ -93,6 +93,12 @@ class Config:
     max_output_bytes: int = _setting(
         "MAX_OUTPUT_BYTES", 1024 * 1024, "Largest `output` of a log, in bytes of UTF-8", _whole(1, 1024**3)
     )
+    token_counting: bool = _setting(
+        "TOKEN_COUNTING",
+        True,
+        "`on` or `off`: count tokens that a log comes without. Takes 64 MB once, for all workers",
+        _switch,
+    )
     ratelimit_enabled: bool = _setting("RATELIMIT_ENABLED", True, "`on` or `off`: throttle sign-up and log-in", _switch)
     ratelimit_storage_uri: str = _setting(
         "RATELIMIT_STORAGE_URI",

@@ -11,6 +11,7 @@ import gunicorn.util
 
 from config import Config
 from promptcrafter import db
+from promptcrafter.logs import usage
 from promptcrafter.observe import logging_config, new_request_id
 
 _config = Config.from_env()
@@ -33,7 +34,9 @@ logconfig_dict = logging_config(_config.log_format)
 
 
 def when_ready(server: Any) -> None:
-    """Bound how long a silent client can hold a thread; say where the service is and what to try next."""
+    """Load what the workers share, bound a silent client's hold on a thread, and say where the service is."""
+    with server.app.callable.app_context():
+        usage.load()
     for listener in server.LISTENERS:  # connections inherit it from the socket that accepts them
         for option, seconds in ((socket.SO_RCVTIMEO, _config.client_timeout_s), (socket.SO_SNDTIMEO, _SEND_TIMEOUT_S)):
             listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", seconds, 0))

@@ -10,8 +10,12 @@ from config import Config
 from promptcrafter import api, db, errors, observe, status
 from promptcrafter.auth import principal, throttle
 from promptcrafter.auth import views as auth
+from promptcrafter.experiments import views as experiments
+from promptcrafter.ingest import agenttest
+from promptcrafter.logs import usage
 from promptcrafter.logs import views as logs
 from promptcrafter.prompts import views as prompts
+from promptcrafter.traces import views as traces
 from promptcrafter.web import views as web
 
 
@@ -24,6 +28,8 @@ def create_app(config: Config) -> Flask:
     db.init_app(app, config)
     principal.init_app(app, config)
     throttle.init_app(app, config)
-    api.init_app(app, config, [auth.blueprint, prompts.blueprint, logs.blueprint, status.blueprint])
+    usage.init_app(app, config)
+    features = (auth, prompts, logs, traces, experiments, agenttest, status)
+    api.init_app(app, config, [feature.blueprint for feature in features])
     app.register_blueprint(web.blueprint)
     return app

@@ -6,7 +6,7 @@ write the operation into `/openapi.json`. A route needs a signed-in caller unles
 
 import difflib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -78,8 +78,8 @@ class Blueprint(flask_smorest.Blueprint):
 
     def add_url_rule(self, rule: str, endpoint: str | None = None, view_func: Any = None, **options: Any) -> None:
         if view_func is not None and not hasattr(view_func, "view_class"):
-            described = {
-                "operationId": view_func.__name__,
+            described: dict[str, Any] = {
+                "operationId": endpoint or view_func.__name__,
                 "security": [] if is_public(view_func) else [{"bearer": []}, {"apiKey": []}],
             }
             view_func = self.doc(**described)(self._document_refusals(view_func))
@@ -91,6 +91,15 @@ class Blueprint(flask_smorest.Blueprint):
         super().add_url_rule(rule, endpoint, view_func, **options)
 
     public = staticmethod(public)
+
+    def unauthorized(self, message: str) -> Callable[[_View], _View]:
+        """Let strangers hear another text than the usual one."""
+
+        def decorate(view: _View) -> _View:
+            view.unauthorized = message  # type: ignore[attr-defined]
+            return view
+
+        return decorate
 
     def refuses(self, *statuses: int) -> Callable[[_View], _View]:
         """Document the errors that are a view's own; those of every view are documented for it."""
@@ -160,6 +169,12 @@ def is_public(view: Any) -> bool:
     return getattr(view, "is_public", False)
 
 
+def unauthorized_message(view: Any) -> str | None:
+    """Return what a view wants strangers to hear; None for the usual."""
+    message: str | None = getattr(view, "unauthorized", None)
+    return message
+
+
 def etag_of(representation: Any) -> str:
     """Return the strong entity tag of a serialised resource, without quotes."""
     return hashlib.sha256(jsonio.dumps(representation).encode()).hexdigest()[:32]
@@ -207,9 +222,16 @@ def _read_body(req: Request) -> bytes:
 
 def _flatten(messages: Any) -> Details:
     ((_, by_field),) = messages.items()
-    if not isinstance(by_field, dict):
-        raise AssertionError(f"not field by field: {messages!r}")
-    return {field: list(reasons) for field, reasons in by_field.items()}
+    return {".".join(path): reasons for path, reasons in _walk(by_field, ())}
+
+
+def _walk(messages: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """Yield where in the body and what is wrong: `logs.0.type` for the first of a list."""
+    if isinstance(messages, dict):
+        for name, inner in messages.items():
+            yield from _walk(inner, path if name == "_schema" else (*path, str(name)))
+    else:
+        yield path, list(messages)
 
 
 def _refuse_unknown_parameters() -> None:

@@ -64,8 +64,8 @@ class Invalid(Problem):
 class Unauthorized(Problem):
     """401: no token, or one that is not or no longer good."""
 
-    def __init__(self) -> None:
-        super().__init__(401, "Invalid or missing bearer token", "unauthorized")
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(401, message or "Invalid or missing bearer token", "unauthorized")
 
 
 class TooLarge(Problem):

@@ -5,7 +5,8 @@ from 0 to 10"), and documents its rule in OpenAPI.
 """
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -27,17 +28,21 @@ _ERRORS = {"required": REQUIRED, "null": REQUIRED}
 
 
 class BodySchema(Schema):
-    """A request body: unknown keys are ignored, as the documented clients send extras."""
+    """A request body or an object in it: unknown keys are ignored, as the documented clients send extras."""
 
     class Meta:
         unknown = EXCLUDE
 
+    error_messages = {"type": "must be an object"}
+
 
 class CreateSchema(BodySchema):
-    """The body of a POST: null is the same as absent."""
+    """The body of a POST or an object in it: null is the same as absent."""
 
     @pre_load
-    def drop_nulls(self, data: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
+    def drop_nulls(self, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(data, dict):
+            return data  # marshmallow says what it must be
         return {key: value for key, value in data.items() if value is not None}
 
 
@@ -45,18 +50,30 @@ class Text(fields.String):
     """Text kept character by character; `minimum` and `maximum` count characters.
 
     With `blank=False` at least one character must be visible. An empty text in a required field counts as missing.
+    `choices` are all there is to choose from.
     """
 
     default_error_messages = {**_ERRORS, "invalid": "must be a string"}
 
-    def __init__(self, *, minimum: int = 0, maximum: int | None = None, blank: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        minimum: int = 0,
+        maximum: int | None = None,
+        blank: bool = True,
+        choices: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
         checks: list[Any] = []
         if minimum or maximum:
             checks.append(validate.Length(min=minimum or None, max=maximum, error=_length_rule(minimum, maximum)))
         pattern = f"^{_NO_NUL}*$" if blank else f"^{_NO_NUL}*[^\\s\\u0000]{_NO_NUL}*$"
         if not blank:
             checks.append(_refuse_blank)
-        super().__init__(validate=checks, metadata={"pattern": pattern, **kwargs.pop("metadata", {})}, **kwargs)
+        described = {"enum": list(choices)} if choices else {"pattern": pattern}
+        if choices:
+            checks.append(validate.OneOf(choices, error=f"must be one of {', '.join(choices)}"))
+        super().__init__(validate=checks, metadata={**described, **kwargs.pop("metadata", {})}, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
         if not isinstance(value, str):
@@ -87,12 +104,10 @@ class Email(Text):
 class Number(fields.Float):
     """A finite JSON number, neither a boolean nor text; a whole value leaves as `9`, never `9.0`."""
 
-    def __init__(self, *, minimum: float, maximum: float | None = None, **kwargs: Any) -> None:
-        rule = (
-            f"must be a number from {minimum} to {maximum}"
-            if maximum is not None
-            else f"must be a number, at least {minimum}"
-        )
+    def __init__(self, *, minimum: float | None = None, maximum: float | None = None, **kwargs: Any) -> None:
+        rule = "must be a number"
+        if minimum is not None:
+            rule += f", at least {minimum}" if maximum is None else f" from {minimum} to {maximum}"
         super().__init__(
             validate=validate.Range(min=minimum, max=maximum, error=rule),
             error_messages={**_ERRORS, "invalid": rule},
@@ -160,6 +175,28 @@ class Tags(fields.List[str]):
         return list(dict.fromkeys(value))
 
 
+class Objects(fields.List[Any]):
+    """A list of objects of one shape, no two of which have the same text in the field `distinct`."""
+
+    def __init__(
+        self, schema: Schema, *, distinct: str = "", minimum: int = 0, maximum: int | None = None, **kwargs: Any
+    ) -> None:
+        self.distinct = distinct
+        checks: list[Any] = [self._refuse_twins] if distinct else []
+        if minimum or maximum:
+            rule = f"must have {minimum} to {maximum} entries"
+            checks.append(validate.Length(min=minimum, max=maximum, error=rule))
+        nested = fields.Nested(schema, error_messages={"null": "must be an object"})
+        messages: dict[str, Any] = {**_ERRORS, "invalid": "must be an array of objects"}
+        super().__init__(nested, validate=checks, error_messages=messages, **kwargs)
+
+    def _refuse_twins(self, items: list[dict[str, Any]]) -> None:
+        names = Counter(item[self.distinct] for item in items)
+        twins = [name for name, count in names.items() if count > 1]
+        if twins:
+            raise ValidationError(f"must not have the {self.distinct} {twins[0]} twice")
+
+
 class Timestamp(fields.DateTime):
     """A moment as the server shows it: RFC 3339, UTC, milliseconds."""
 
@@ -188,21 +225,28 @@ class TimestampIn(fields.Raw):
         raise self.make_error("invalid")
 
 
-class TextOrJson(fields.Raw):
-    """Text, or an object or array: loaded as `(text, None)` or `(compact JSON, "json")`."""
+class JsonOrText(fields.Raw):
+    """Text, or an object or array: loaded as it is."""
 
     default_error_messages = {**_ERRORS, "invalid": "must be a string, an object or an array"}
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(metadata={"type": ["string", "object", "array"]}, **kwargs)
+        described = {"type": ["string", "object", "array"], **kwargs.pop("metadata", {})}
+        super().__init__(metadata=described, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, str | dict | list):
+            raise self.make_error("invalid")
+        _refuse_flaw(value)
+        return value
+
+
+class TextOrJson(JsonOrText):
+    """Text, or an object or array: loaded as `(text, None)` or `(compact JSON, "json")`."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, str | None]:
-        _refuse_flaw(value)
-        if isinstance(value, str):
-            return value, None
-        if isinstance(value, dict | list):
-            return dumps(value), "json"
-        raise self.make_error("invalid")
+        value = super()._deserialize(value, attr, data, **kwargs)
+        return (value, None) if isinstance(value, str) else (dumps(value), "json")
 
 
 class JsonObject(fields.Raw):

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from ulid import PureRandomPolicy, ULIDGenerator
 
-Kind = Literal["user", "key", "prompt", "log"]
+Kind = Literal["user", "key", "prompt", "log", "trace", "experiment"]
 # The library's usual generator counts up within a millisecond: who has an id could guess its neighbours
 _generator = ULIDGenerator(policy=PureRandomPolicy())
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -13,7 +13,7 @@ from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt.exceptions import PyJWTError
 
 from config import Config
-from promptcrafter.api import is_public
+from promptcrafter.api import is_public, unauthorized_message
 from promptcrafter.auth import store
 from promptcrafter.auth.models import User
 from promptcrafter.errors import Unauthorized
@@ -49,8 +49,13 @@ def current_user_id() -> str:
 def _require_principal() -> None:
     if request.routing_exception is not None or request.method == "OPTIONS":
         return  # there is no route to protect, and what methods one has is in /openapi.json
-    if not is_public(current_app.view_functions[str(request.endpoint)]):
-        g.user_id = _identify(_read_credential())
+    view = current_app.view_functions[str(request.endpoint)]
+    if is_public(view):
+        return
+    user_id = _identify(_read_credential())
+    if user_id is None:
+        raise Unauthorized(unauthorized_message(view))
+    g.user_id = user_id
 
 
 def _read_credential() -> str:
@@ -61,11 +66,9 @@ def _read_credential() -> str:
     return request.headers.get("X-Api-Key", "").strip()
 
 
-def _identify(credential: str) -> str:
-    user_id = store.get_key_owner_id(credential) if credential.startswith(store.KEY_MARK) else _verify_token(credential)
-    if user_id is None:
-        raise Unauthorized
-    return user_id
+def _identify(credential: str) -> str | None:
+    is_key = credential.startswith(store.KEY_MARK)
+    return store.get_key_owner_id(credential) if is_key else _verify_token(credential)
 
 
 def _verify_token(token: str) -> str | None:

@@ -13,14 +13,22 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
 from promptcrafter.db import SEQUENCE, Base, JsonText, UtcTime
 
+_IN_TRACE = text("trace_id IS NOT NULL")
+_IN_EXPERIMENT = text("experiment_id IS NOT NULL")
+
 
 class Log(Base):
-    """An output, pinned to the prompt's version it was made with. NULL means unknown, never 0."""
+    """An output, pinned to the prompt's version it was made with. NULL means unknown, never 0.
+
+    Logs of the native API know their prompt, its version, their model and output. What other systems' clients log may
+    name a prompt that we have not, or none.
+    """
 
     __tablename__ = "logs"
     __table_args__ = (
@@ -28,23 +36,36 @@ class Log(Base):
         ForeignKeyConstraint(
             ["prompt_id", "prompt_version"], ["prompt_versions.prompt_id", "prompt_versions.number"], ondelete="CASCADE"
         ),
+        ForeignKeyConstraint(  # without an action: a variant that has results stays
+            ["experiment_id", "variant_key"], ["experiment_variants.experiment_id", "experiment_variants.key"]
+        ),
         CheckConstraint("score BETWEEN 0 AND 10", name="score"),
         Index(None, "owner_id", "created_at", "seq"),
         Index(None, "prompt_id", "created_at", "seq"),
         Index(None, "prompt_id", "prompt_version"),
+        Index(None, "trace_id", "seq", sqlite_where=_IN_TRACE, postgresql_where=_IN_TRACE),
+        Index(None, "experiment_id", "created_at", "seq", sqlite_where=_IN_EXPERIMENT, postgresql_where=_IN_EXPERIMENT),
+        Index(
+            None,
+            *("experiment_id", "variant_key", "created_at", "seq"),
+            sqlite_where=_IN_EXPERIMENT,
+            postgresql_where=_IN_EXPERIMENT,
+        ),
     )
 
     seq: Mapped[int] = mapped_column(SEQUENCE, Identity(), primary_key=True)
     id: Mapped[str] = mapped_column(String(64))
     owner_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    prompt_id: Mapped[str] = mapped_column(String(64))
-    prompt_version: Mapped[int]
-    model_used: Mapped[str] = mapped_column(Text)
-    output: Mapped[str] = mapped_column(Text)
+    prompt_id: Mapped[str | None] = mapped_column(ForeignKey("prompts.id", ondelete="CASCADE"))
+    prompt_version: Mapped[int | None]
+    prompt_reference: Mapped[Any | None] = mapped_column(JsonText)  # slug, version and tag as a client named them
+    model_used: Mapped[str | None] = mapped_column(Text)
+    output: Mapped[str | None] = mapped_column(Text)
+    output_format: Mapped[str | None] = mapped_column(String(8))  # "json": the text is JSON that was sent as such
     notes: Mapped[str | None] = mapped_column(Text)
     score: Mapped[float | None] = mapped_column(Float(53))
     input: Mapped[str | None] = mapped_column(Text)
-    input_format: Mapped[str | None] = mapped_column(String(8))  # "json": the text is JSON that was sent as such
+    input_format: Mapped[str | None] = mapped_column(String(8))
     ideal_output: Mapped[str | None] = mapped_column(Text)
     ideal_output_format: Mapped[str | None] = mapped_column(String(8))
     variables: Mapped[Any | None] = mapped_column(JsonText)
@@ -54,6 +75,17 @@ class Log(Base):
     input_tokens: Mapped[float | None] = mapped_column(Float(53))
     output_tokens: Mapped[float | None] = mapped_column(Float(53))
     cost: Mapped[float | None] = mapped_column(Float(53))  # US dollars
+    computed: Mapped[Any | None] = mapped_column(JsonText)  # which of the three above nobody sent
+    priced_as: Mapped[str | None] = mapped_column(Text)  # the entry of the price list, as provider/model
     meta: Mapped[Any | None] = mapped_column("metadata", JsonText)
+    source: Mapped[str | None] = mapped_column(String(16))  # the dialect; NULL for the native API
+    name: Mapped[str | None] = mapped_column(Text)
+    trace_id: Mapped[str | None] = mapped_column(ForeignKey("traces.id", ondelete="CASCADE"))
+    span_id: Mapped[str | None] = mapped_column(Text)  # the client's own, at best unique in its trace
+    parent_span_id: Mapped[str | None] = mapped_column(Text)
+    experiment_id: Mapped[str | None] = mapped_column(ForeignKey("experiments.id", ondelete="CASCADE"))
+    variant_key: Mapped[str | None] = mapped_column(Text)
+    metrics: Mapped[Any | None] = mapped_column(JsonText)
+    context: Mapped[Any | None] = mapped_column(JsonText)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     updated_at: Mapped[datetime] = mapped_column(UtcTime)

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from flask import current_app
 from marshmallow import Schema, fields, post_dump, post_load, pre_load
 
+from promptcrafter.errors import TooLarge
 from promptcrafter.fields import (
     BodySchema,
     CreateSchema,
@@ -24,6 +26,15 @@ from promptcrafter.prompts.schemas import MODEL_MAX
 SCORE_MAX = 10
 
 
+def refuse_large_output(output: str) -> str:
+    """Return the text unless it has more bytes than an output may have. Raises TooLarge."""
+    limit: int = current_app.config["MAX_OUTPUT_BYTES"]
+    size = len(output.encode())
+    if size > limit:
+        raise TooLarge("output", limit, size)
+    return output
+
+
 def _notes() -> Text:
     return Text(allow_none=True, metadata={"example": "Clear, accessible explanation for students."})
 
@@ -32,11 +43,18 @@ def _score() -> Number:
     return Number(allow_none=True, minimum=0, maximum=SCORE_MAX, metadata={"example": 8})
 
 
+class Output(Text):
+    """The text of an output. Raises TooLarge."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        return refuse_large_output(super()._deserialize(value, attr, data, **kwargs))
+
+
 class LogIn(CreateSchema):
     """An output to keep; loads to the columns of a log."""
 
     prompt_id = Reference(data_key="promptId", required=True, metadata={"example": "prompt_01jz8x4m5n6p7q8r9s0t1v2w3x"})
-    output = Text(required=True, minimum=1, metadata={"example": "It changed how people lived and worked."})
+    output = Output(required=True, minimum=1, metadata={"example": "It changed how people lived and worked."})
     model_used = Text(
         data_key="modelUsed",
         required=True,
@@ -89,15 +107,21 @@ class LogPatch(BodySchema):
 
 
 class LogOut(Schema):
-    """An output that was kept."""
+    """An output that was kept. A format `json` says that the text beside it is JSON that was sent as such."""
 
     id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("log")})
-    prompt_id = fields.String(data_key="promptId", required=True)
-    prompt_version = fields.Integer(data_key="promptVersion", required=True)
+    prompt_id = fields.String(
+        data_key="promptId",
+        required=True,
+        allow_none=True,
+        metadata={"description": "Null only where another system's client named no prompt of ours"},
+    )
+    prompt_version = fields.Integer(data_key="promptVersion", required=True, allow_none=True)
     output = fields.String(required=True)
     notes = fields.String(required=True, allow_none=True)
-    model_used = fields.String(data_key="modelUsed", required=True)
+    model_used = fields.String(data_key="modelUsed", required=True, allow_none=True)
     score = Number(required=True, allow_none=True, minimum=0, maximum=SCORE_MAX)
+    output_format = fields.String(data_key="outputFormat")
     input = fields.String()
     input_format = fields.String(data_key="inputFormat")
     ideal_output = fields.String(data_key="idealOutput")
@@ -108,15 +132,37 @@ class LogOut(Schema):
     latency_ms = Number(data_key="latencyMs", minimum=0)
     input_tokens = Number(data_key="inputTokens", minimum=0)
     output_tokens = Number(data_key="outputTokens", minimum=0)
-    cost = Number(minimum=0)
+    cost = Number(minimum=0, metadata={"description": "US dollars"})
+    computed = fields.List(
+        fields.String(), metadata={"description": "Which of inputTokens, outputTokens and cost were not sent"}
+    )
+    priced_as = fields.String(
+        data_key="pricedAs", metadata={"description": "Provider and model that a computed cost was taken from"}
+    )
     meta = JsonObject(data_key="metadata")
+    source = fields.String(metadata={"description": "The API it came by, unless it is this one"})
+    name = fields.String()
+    prompt_reference = JsonObject(
+        data_key="promptReference", metadata={"description": "The slug, version and tag that the client named"}
+    )
+    trace_id = fields.String(data_key="traceId")
+    span_id = fields.String(data_key="spanId")
+    parent_span_id = fields.String(data_key="parentSpanId")
+    experiment_id = fields.String(data_key="experimentId")
+    variant_key = fields.String(data_key="variantKey")
+    metrics = JsonObject()
+    context = JsonObject()
     created_at = Timestamp(data_key="createdAt", required=True)
     updated_at = Timestamp(data_key="updatedAt", required=True)
 
     @post_dump
     def drop_unknown(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Leave out what is optional and not known."""
-        return {key: value for key, value in data.items() if value is not None or key in ("notes", "score")}
+        """Leave out what is optional and not known; an output is always text, empty when there was none."""
+        data["output"] = data["output"] or ""
+        return {key: value for key, value in data.items() if value is not None or key in _ALWAYS}
+
+
+_ALWAYS = {field.data_key or name for name, field in LogOut._declared_fields.items() if field.required}
 
 
 class LogQuery(PageQuery):

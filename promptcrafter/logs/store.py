@@ -1,35 +1,48 @@
 """Logs in the database. What writes here belongs inside `db.writing()`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Select, delete, insert, inspect, select
 from sqlalchemy.exc import IntegrityError
 
 from promptcrafter import clock, db
-from promptcrafter.db import session
+from promptcrafter.db import Base, session
 from promptcrafter.errors import Problem
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.logs.models import Log
-from promptcrafter.prompts.store import prompt_not_found
 
 _COLUMNS = [attribute for attribute in inspect(Log).column_attrs if attribute.key != "seq"]
 _INSERT = insert(Log)
+_PARENTS = [str(constraint.name) for constraint in Base.metadata.tables["logs"].foreign_key_constraints]
+
+
+class ParentGone(Problem):
+    """404: the prompt of an output, or what else it belongs to, has gone since it was looked up."""
+
+    def __init__(self) -> None:
+        super().__init__(404, "Prompt not found", "prompt_not_found")
 
 
 def record(owner_id: str, values: Mapping[str, Any]) -> Log:
-    """Insert an output of a prompt's version. Raises 404 when the prompt has gone since it was looked up."""
-    now = clock.now()
-    log = Log(id=new_id("log"), owner_id=owner_id, created_at=now, updated_at=now, **values)
-    # not by the unit of work, which would hold the write lock three times as long
-    row = {column.key: getattr(log, column.key) for column in _COLUMNS}
-    try:
-        session.execute(_INSERT, row)
-    except IntegrityError as error:
-        if not db.violates(error, "fk_logs_prompt_id_prompt_version"):
-            raise
-        raise prompt_not_found() from error
+    """Insert an output. Raises ParentGone."""
+    (log,) = record_all(owner_id, [values])
     return log
+
+
+def record_all(owner_id: str, outputs: Sequence[Mapping[str, Any]]) -> list[Log]:
+    """Insert outputs in their order, all at the same time. Raises ParentGone."""
+    now = clock.now()
+    logs = [Log(id=new_id("log"), owner_id=owner_id, created_at=now, updated_at=now, **values) for values in outputs]
+    # not by the unit of work, which would hold the write lock three times as long
+    rows = [{column.key: getattr(log, column.key) for column in _COLUMNS} for log in logs]
+    try:
+        session.execute(_INSERT, rows)
+    except IntegrityError as error:
+        if any(db.violates(error, parent) for parent in _PARENTS):
+            raise ParentGone from error
+        raise
+    return logs
 
 
 def find_logs(owner_id: str) -> Select[Log]:
@@ -40,6 +53,11 @@ def find_logs(owner_id: str) -> Select[Log]:
 def find_logs_of(prompt_id: str) -> Select[Log]:
     """Return a prompt's logs."""
     return select(Log).where(Log.prompt_id == prompt_id)
+
+
+def find_logs_in(trace_id: str) -> Select[Log]:
+    """Return a trace's logs."""
+    return select(Log).where(Log.trace_id == trace_id)
 
 
 def get_log(log_id: str, owner_id: str) -> Log:

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from flask import Response, current_app, url_for
+from flask import Response, url_for
 
 from promptcrafter import paging
 from promptcrafter.api import Blueprint
 from promptcrafter.auth.principal import current_user_id
 from promptcrafter.db import writing
-from promptcrafter.errors import Invalid, TooLarge
+from promptcrafter.errors import Invalid
 from promptcrafter.ids import is_well_formed
-from promptcrafter.logs import store
+from promptcrafter.logs import store, usage
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.schemas import LogIn, LogOut, LogPatch, LogQuery, PromptLogQuery
 from promptcrafter.prompts import store as prompts
@@ -26,10 +26,10 @@ _NEWEST_FIRST = (Log.created_at, Log.seq)
 @blueprint.response(201, _log_out, headers={"Location": {"schema": {"type": "string"}}})
 def create_log(body: dict[str, Any]) -> tuple[Log, int, dict[str, str]]:
     """Log an output of a prompt."""
-    _refuse_large_output(body["output"])
     body["prompt_version"] = _resolve_version(body["prompt_id"], body.get("prompt_version"))
+    values = usage.complete(body, body["model_used"])
     with writing():
-        log = store.record(current_user_id(), body)
+        log = store.record(current_user_id(), values)
     return log, 201, {"Location": url_for("logs.get_log", log_id=log.id)}
 
 
@@ -96,10 +96,3 @@ def _resolve_version(prompt_id: str, number: int | None) -> int:
     if number is not None and not prompts.has_version(prompt_id, number):
         raise Invalid({"promptVersion": [f"must be a version of the prompt; the latest is {latest}"]})
     return number or latest
-
-
-def _refuse_large_output(output: str) -> None:
-    limit: int = current_app.config["MAX_OUTPUT_BYTES"]
-    size = len(output.encode())
-    if size > limit:
-        raise TooLarge("output", limit, size)

@@ -2,17 +2,18 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Row, Select, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import defer
 from sqlalchemy.orm.attributes import set_committed_value
 
 from promptcrafter import clock, db
 from promptcrafter.auth.models import User
 from promptcrafter.db import session
-from promptcrafter.errors import Problem
+from promptcrafter.errors import Invalid, Problem
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.prompts.models import Label, Prompt, SearchText, Tag, Version
 from promptcrafter.prompts.search import search_columns
@@ -33,6 +34,12 @@ def find_prompts(owner_id: str, filters: Mapping[str, Any]) -> Select[Prompt]:
     return found
 
 
+def get_prompts(owner_id: str, filters: Mapping[str, Any]) -> Sequence[Prompt]:
+    """Return the owner's prompts as `find_prompts` does, newest first, their content left aside."""
+    found = find_prompts(owner_id, filters).options(defer(Prompt.content))
+    return session.scalars(found.order_by(Prompt.created_at.desc(), Prompt.seq.desc())).all()
+
+
 def get_prompt(prompt_id: str, owner_id: str) -> Prompt:
     """Return the owner's prompt. Raises 400 for a malformed id, 404 for an unknown one, 403 for another's."""
     _refuse_malformed(prompt_id)
@@ -45,6 +52,11 @@ def get_latest_version(prompt_id: str, owner_id: str) -> int:
     row = session.execute(select(Prompt.owner_id, Prompt.version).where(Prompt.id == prompt_id)).one_or_none()
     version: int = _owned(row, owner_id).version
     return version
+
+
+def get_prompt_by_slug(slug: str, owner_id: str) -> Prompt | None:
+    """Return the owner's prompt of that slug, if there is one."""
+    return session.scalar(select(Prompt).where(Prompt.owner_id == owner_id, Prompt.slug == slug))
 
 
 def prompt_not_found() -> Problem:
@@ -127,6 +139,12 @@ def get_version(prompt: Prompt, name: str) -> Version:
     return version
 
 
+def get_latest(prompt_id: str) -> Version | None:
+    """Return the newest version of a prompt, if it still exists."""
+    found = select(Version).where(Version.prompt_id == prompt_id)
+    return session.scalar(found.order_by(Version.number.desc()).limit(1))
+
+
 def version_not_found() -> Problem:
     """Make the 404 of a version."""
     return Problem(404, "Version not found", "version_not_found")
@@ -144,6 +162,12 @@ def restore_version(prompt: Prompt, version: Version, author_id: str) -> Version
     restored = _advance(prompt, author_id)
     _reindex(prompt)
     return restored
+
+
+def refuse_label(name: str, field: str) -> None:
+    """Raise 400 about the field unless its value may be a label."""
+    if name == LATEST or not re.fullmatch(LABEL_PATTERN, name):
+        raise Invalid({field: [f"must match {LABEL_PATTERN} and not be {LATEST}"]})
 
 
 def set_label(prompt: Prompt, name: str, number: int) -> None:

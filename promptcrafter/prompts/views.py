@@ -1,6 +1,5 @@
 """The routes of prompts, their versions and labels, and the search over them."""
 
-import re
 from typing import Any
 
 from flask import Response, jsonify, request, url_for
@@ -124,8 +123,7 @@ def restore_version(prompt_id: str, name: str) -> tuple[Version, int, dict[str, 
 @blueprint.response(200, _prompt_out)
 def set_label(body: dict[str, Any], prompt_id: str, label: str) -> Prompt:
     """Put a label such as `production` on a version; it moves there from wherever it was."""
-    if label == store.LATEST or not re.fullmatch(store.LABEL_PATTERN, label):
-        raise Invalid({"label": [f"must match {store.LABEL_PATTERN} and not be {store.LATEST}"]})
+    store.refuse_label(label, "label")
     with writing():
         prompt = store.lock_prompt(prompt_id, current_user_id())
         if body["version"] > prompt.version:

@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "promptcrafter"
-FEATURES = ["auth", "prompts", "logs", "status", "web"]  # from left to right; what is not named lies left of all
+FEATURES = [
+    "auth",
+    "prompts",
+    "logs",
+    "traces",
+    "experiments",
+    "ingest",
+    "status",
+    "web",
+]  # from left to right; what is not named lies left of all
 SEES_REQUESTS = {"views", "principal", "throttle", "errors", "observe", "api", "paging"}
 
 

@@ -41,6 +41,8 @@ def test_a_log_comes_back_whole(ada: Person, prompt: dict[str, Any]) -> None:
         **sent,
         "_id": log["_id"],
         "promptVersion": 1,
+        "outputTokens": 3,
+        "computed": ["outputTokens"],
         "createdAt": log["createdAt"],
         "updatedAt": log["createdAt"],
     }
@@ -54,7 +56,7 @@ def test_optional_fields_come_back_as_sent_and_are_left_out_when_absent(ada: Per
     assert {name: log[name] for name in OPTIONAL} == OPTIONAL
     assert list(log["metadata"]) == ["z", "a"]
     plain = ada.log(prompt, **dict.fromkeys(OPTIONAL))
-    assert set(plain) == set(log) - set(OPTIONAL)
+    assert set(plain) == set(log) - set(OPTIONAL) | {"outputTokens", "computed"}
     assert (plain["notes"], plain["score"]) == (None, None)
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from flask import Flask
 from flask_migrate import downgrade, upgrade
 from sqlalchemy import inspect, text
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from config import Config
 from promptcrafter import db
@@ -135,3 +136,77 @@ def test_connections_keep_foreign_keys_on_after_a_migration(empty_app: Flask) ->
         upgrade()
         with db.engine().connect() as connection:
             assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+
+
+BEFORE_DIALECTS, DIALECTS = "c2f0d18a7b64", "5b1e8d37c960"
+OLD_ROWS: dict[str, dict[str, Any]] = {
+    "users": {"seq": 1, "id": "user_1", "name": "a", "email": "a@b.co", "email_key": "a@b.co", "password_hash": "x"},
+    "prompts": {"seq": 1, "id": "prompt_1", "owner_id": "user_1", "slug": "s", "title": "t", "content": "c"},
+    "prompt_versions": {"prompt_id": "prompt_1", "number": 1, "content": "c", "created_by": "user_1"},
+    "prompt_labels": {"prompt_id": "prompt_1", "name": "production", "version": 1},
+    "logs": {"seq": 7, "id": "log_1", "owner_id": "user_1", "prompt_id": "prompt_1", "prompt_version": 1},
+}
+OLD_REST: dict[str, dict[str, Any]] = {
+    "users": {"token_epoch": 0},
+    "prompts": {"model": "m", "version": 1},
+    "prompt_versions": {"model": "m"},
+    "logs": {"model_used": "m", "output": "o", "score": 8.5, "metadata": '{"a":1}'},
+}
+
+
+def insert_row(table: str, row: dict[str, Any]) -> None:
+    with db.engine().begin() as connection:
+        names = ", ".join(row)
+        values = ", ".join(f":{name}" for name in row)
+        connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({values})"), row)
+
+
+def insert_old_rows() -> None:
+    moment = "2024-06-20T13:10:00.000Z"
+    times = {"users": ("created_at",), "prompt_versions": ("created_at",), "prompt_labels": ()}
+    for table, row in OLD_ROWS.items():
+        stamps = dict.fromkeys(times.get(table, ("created_at", "updated_at")), moment)
+        insert_row(table, {**row, **OLD_REST.get(table, {}), **stamps})
+
+
+def read_rows(table: str, columns: str) -> list[Any]:
+    with db.engine().connect() as connection:
+        return [tuple(row) for row in connection.execute(text(f"SELECT {columns} FROM {table} ORDER BY 1"))]
+
+
+def test_logs_outlive_the_step_that_lets_them_be_without_a_prompt_and_the_step_back(empty_app: Flask) -> None:
+    columns = "seq, id, owner_id, prompt_id, prompt_version, model_used, output, score, metadata, created_at"
+    with empty_app.app_context():
+        upgrade(revision=BEFORE_DIALECTS)
+        insert_old_rows()
+        logs, labels = read_rows("logs", columns), read_rows("prompt_labels", "*")
+        upgrade(revision=DIALECTS)
+        assert (read_rows("logs", columns), read_rows("prompt_labels", "*")) == (logs, labels)
+        moment = {"created_at": "2024-06-20T13:10:00.000Z"}
+        insert_row(
+            "traces", {"seq": 1, "id": "trace_1", "owner_id": "user_1", "source": "basalt", "slug": "s", **moment}
+        )
+        stranger = {"id": "log_2", "owner_id": "user_1", "trace_id": "trace_1", "updated_at": moment["created_at"]}
+        insert_row("logs", {"seq": 8, **stranger, **moment})
+        for score, refused in ((11, True), (10, False)):
+            change = f"UPDATE logs SET score = {score} WHERE seq = 7"
+            with pytest.raises(IntegrityError) if refused else nullcontext(), db.engine().begin() as connection:
+                connection.execute(text(change))
+        downgrade(revision=BEFORE_DIALECTS)
+        assert [row[0] for row in read_rows("logs", columns)] == [7], "what an older release cannot hold is gone"
+        assert read_rows("prompt_labels", "*") == labels
+        with pytest.raises(IntegrityError), db.engine().begin() as connection:
+            connection.execute(text("UPDATE logs SET score = 11 WHERE seq = 7"))
+        upgrade()
+        assert [row[0] for row in read_rows("logs", columns)] == [7]
+
+
+def test_deleting_a_parent_takes_the_logs_along_and_nothing_else(empty_app: Flask) -> None:
+    with empty_app.app_context():
+        upgrade(revision=BEFORE_DIALECTS)
+        insert_old_rows()
+        upgrade()
+        with db.engine().begin() as connection:
+            connection.execute(text("DELETE FROM prompts"))
+        assert read_rows("logs", "seq") == []
+        assert read_rows("users", "seq") == [(1,)]

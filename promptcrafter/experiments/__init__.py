@@ -1,0 +1,1 @@
+"""Experiments: who gets which variant, and which of them does better."""

@@ -1,0 +1,52 @@
+"""Experiments and their variants. Their results are logs."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from promptcrafter.db import SEQUENCE, Base, JsonText, UtcTime
+
+
+class Experiment(Base):
+    """A named set of results; with variants, one that users are assigned to."""
+
+    __tablename__ = "experiments"
+    __table_args__ = (
+        UniqueConstraint("id"),
+        UniqueConstraint("owner_id", "slug"),
+        CheckConstraint("status IN ('DRAFT', 'ACTIVE', 'PAUSED', 'COMPLETED')", name="status"),
+        Index(None, "owner_id", "created_at", "seq"),
+    )
+
+    seq: Mapped[int] = mapped_column(SEQUENCE, Identity(), primary_key=True)
+    id: Mapped[str] = mapped_column(String(64))
+    owner_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    slug: Mapped[str] = mapped_column(Text)
+    name: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(String(16))
+    feature_slug: Mapped[str | None] = mapped_column(Text)  # of a client that groups its experiments by feature
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcTime)
+
+    variants: Mapped[list["Variant"]] = relationship(
+        order_by="Variant.position", cascade="all, delete-orphan", passive_deletes=True, lazy="selectin"
+    )
+
+
+class Variant(Base):
+    """One of the ways an experiment tries, and its share of the users."""
+
+    __tablename__ = "experiment_variants"
+    __table_args__ = (
+        CheckConstraint("traffic_percent BETWEEN 0 AND 100", name="traffic_percent"),
+        Index(None, "prompt_id"),
+    )
+
+    experiment_id: Mapped[str] = mapped_column(ForeignKey("experiments.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    position: Mapped[int]
+    payload: Mapped[Any] = mapped_column(JsonText)
+    traffic_percent: Mapped[int]
+    prompt_id: Mapped[str | None] = mapped_column(ForeignKey("prompts.id", ondelete="SET NULL"))

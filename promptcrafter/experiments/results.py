@@ -1,0 +1,201 @@
+"""What an experiment has shown: a summary of each metric, and which differences are settled. Pure functions.
+
+The intervals hold at every look, however often somebody looks: they invert the mixture sequential t-test, the
+likelihood ratio of Student's t averaged over normally distributed effects. For one look it is the Bayes factor of
+Gönen et al., "The Bayesian two-sample t test", The American Statistician 59 (2005); as a test martingale it
+exceeds 1/alpha ever with a probability of at most alpha when there is no difference (Pérez-Ortiz et al.,
+"E-statistics, group invariance and anytime-valid testing", Annals of Statistics 52 (2024)). For many observations it
+becomes the mixture SPRT of Johari et al., "Peeking at A/B tests", KDD 2017. Exact for normal values of equal variance,
+asymptotic for others. Variances may differ: the standard error of a difference is the larger of Welch's and the pooled
+one. By Welch's alone, rare events under uneven shares made false winners of a quarter of all runs.
+"""
+
+import math
+import operator
+from array import array
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from statistics import fmean
+from typing import Any
+
+ALPHA = 0.05
+# The standard deviation of the effects tested for, in standard deviations of the metric: Cohen's small effect
+_EFFECT = 0.2
+_LARGEST = 1e150  # the square of a larger number may not be finite
+NOT_ENOUGH = "not enough data yet"
+METHOD = {
+    "name": "mixture sequential t-test",
+    "alpha": ALPHA,
+    "description": (
+        "Always-valid 95 % intervals: they may be looked at after every result. For each metric, the chance that any "
+        "variant is ever called different from the first although none is, is at most 5 %."
+    ),
+}
+Interval = tuple[float, float]
+Measurements = Iterable[Sequence[Any]]  # pairs of a variant's key and its metrics, which may be None
+
+
+class Sample:
+    """The values of one metric under one variant; complete before anything is asked of them."""
+
+    def __init__(self) -> None:
+        self.values = array("d")
+
+    @cached_property
+    def count(self) -> int:
+        """How many values there are."""
+        return len(self.values)
+
+    @cached_property
+    def mean(self) -> float:
+        """Their mean."""
+        return fmean(self.values)
+
+    @cached_property
+    def variance(self) -> float:
+        """Their sample variance, with n - 1 in the denominator; 0 for a single one."""
+        mean = self.mean
+        return math.fsum((value - mean) ** 2 for value in self.values) / max(1, self.count - 1)
+
+
+def collect(measurements: Measurements) -> tuple[dict[str, int], dict[str, dict[str, Sample]]]:
+    """Sort measurements into counts by variant and samples by variant and metric.
+
+    What is no finite number within 10^150, booleans included, is left out.
+    """
+    counts: dict[str, int] = {}
+    samples: dict[str, dict[str, Sample]] = {}
+    for key, metrics in measurements:
+        counts[key] = counts.get(key, 0) + 1
+        of_variant = samples.setdefault(key, {})
+        for name, value in (metrics or {}).items():
+            if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST:
+                of_variant.setdefault(name, Sample()).values.append(value)
+    return counts, samples
+
+
+def evaluate(shares: Sequence[tuple[str, int]], measurements: Measurements) -> dict[str, Any]:
+    """Return method, summary by variant and comparison of every variant with the first.
+
+    `shares` are the variants' keys and shares in order.
+    """
+    counts, samples = collect(measurements)
+    total = sum(share for _, share in shares)
+    (first, _), *others = shares or [("", 0)]
+    return {
+        "method": METHOD,
+        "variants": [
+            {
+                "key": key,
+                "share": share / total if total else None,
+                "count": counts.get(key, 0),
+                "metrics": {name: summarize(sample) for name, sample in sorted(samples.get(key, {}).items())},
+            }
+            for key, share in shares
+        ],
+        "comparisons": [
+            {
+                "baseline": first,
+                "variant": key,
+                "metrics": {
+                    name: compare(key, sample, first, samples[first][name], len(others))
+                    for name, sample in sorted(samples.get(key, {}).items())
+                    if name in samples.get(first, {})
+                },
+            }
+            for key, _ in others
+        ],
+    }
+
+
+def summarize(sample: Sample) -> dict[str, Any]:
+    """Return count, mean, standard deviation, minimum, median, 95th percentile, maximum and interval of the mean.
+
+    Percentiles interpolate between neighbours (type 7 of Hyndman and Fan, as PostgreSQL's percentile_cont).
+    """
+    ordered = sorted(sample.values)
+    variance = sample.variance
+    return {
+        "count": sample.count,
+        "mean": sample.mean,
+        "stddev": math.sqrt(variance) if sample.count > 1 else None,
+        "min": ordered[0],
+        "median": percentile(ordered, 0.5),
+        "p95": percentile(ordered, 0.95),
+        "max": ordered[-1],
+        "interval95": find_interval(sample.mean, variance / sample.count, sample.count - 1, sample.count, ALPHA),
+    }
+
+
+def percentile(ordered: Sequence[float], fraction: float) -> float:
+    """Return the value at a fraction of the way through sorted values."""
+    place = fraction * (len(ordered) - 1)
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+
+
+def compare(key: str, sample: Sample, baseline_key: str, baseline: Sample, pairs: int) -> dict[str, Any]:
+    """Return the difference of a variant's mean from the baseline's, its interval, and whether it is settled.
+
+    `pairs` is the number of comparisons that share the error (Bonferroni).
+    """
+    difference = sample.mean - baseline.mean
+    counts = sample.count, baseline.count
+    variances = sample.variance, baseline.variance
+    interval = find_interval(
+        difference,
+        max(_apart(variances, counts), _pooled(variances, counts)),
+        _degrees(variances, counts),
+        counts[0] * counts[1] / sum(counts),
+        ALPHA / pairs,
+    )
+    settled = interval is not None and not interval[0] <= 0 <= interval[1]
+    higher, lower = (key, baseline_key) if difference > 0 else (baseline_key, key)
+    return {
+        "difference": difference,
+        "interval95": interval,
+        "settled": settled,
+        "verdict": f"{higher} is higher than {lower}" if settled else NOT_ENOUGH,
+    }
+
+
+def _apart(variances: Sequence[float], counts: Sequence[int]) -> float:
+    """Return the squared standard error of a difference, each sample with its own variance."""
+    return math.fsum(variance / count for variance, count in zip(variances, counts, strict=True))
+
+
+def _pooled(variances: Sequence[float], counts: Sequence[int]) -> float:
+    """Return it with one variance for both: a small sample of rare events seems to vary less than it does."""
+    freedom = [count - 1 for count in counts]
+    shared = math.fsum(map(operator.mul, variances, freedom)) / max(1, sum(freedom))
+    return shared * sum(1 / count for count in counts)
+
+
+def _degrees(variances: Sequence[float], counts: Sequence[int]) -> float:
+    """Return the degrees of freedom of a difference (Welch and Satterthwaite)."""
+    error = _apart(variances, counts)
+    if not error:
+        return sum(counts) - 2
+    parts = (
+        (variance / count) ** 2 / (count - 1) for variance, count in zip(variances, counts, strict=True) if variance
+    )
+    return float(error**2 / math.fsum(parts))
+
+
+def find_interval(
+    estimate: float, squared_error: float, degrees: float, effective: float, alpha: float
+) -> Interval | None:
+    """Return where the true value lies, by the mixture sequential t-test; None while it may lie anywhere.
+
+    With r = 1 + effective * effect^2 and x = t^2 / degrees, the mixture likelihood ratio is
+    r^(-1/2) * ((1 + x) / (1 + x / r))^((degrees + 1) / 2); the interval ends where it reaches 1 / alpha.
+    """
+    if degrees <= 0:
+        return None
+    ratio = 1 + effective * _EFFECT**2
+    bound = (math.sqrt(ratio) / alpha) ** (2 / (degrees + 1))
+    if bound >= ratio:
+        return None
+    reach = math.sqrt((bound - 1) / (1 - bound / ratio) * degrees * squared_error)
+    return estimate - reach, estimate + reach

@@ -1,0 +1,200 @@
+"""What experiments look like on the wire."""
+
+import json
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+
+from promptcrafter.fields import (
+    BodySchema,
+    CreateSchema,
+    JsonObject,
+    JsonOrText,
+    Number,
+    Objects,
+    Reference,
+    Text,
+    Timestamp,
+    WholeNumber,
+)
+from promptcrafter.ids import pattern
+from promptcrafter.paging import PageQuery
+
+STATUSES = ("DRAFT", "ACTIVE", "PAUSED", "COMPLETED")
+SLUG = r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,119}$"
+NAME_MAX = 200  # characters, of a name or a variant's key
+VARIANTS_MAX = 100
+
+
+def _slug() -> Text:
+    rule = "must consist of 1 to 120 letters, digits, `-`, `.`, `_` and `~` and begin with a letter or digit"
+    field = Text(required=True, metadata={"pattern": SLUG, "example": "greeting"})
+    field.validators.append(validate.Regexp(SLUG.replace("$", r"\Z"), error=rule))
+    return field
+
+
+def _name(required: bool) -> Text:
+    return Text(
+        required=required,
+        allow_none=not required,
+        minimum=1,
+        maximum=NAME_MAX,
+        blank=False,
+        metadata={"example": "Which greeting"},
+    )
+
+
+def _status() -> Text:
+    return Text(allow_none=True, choices=STATUSES, metadata={"example": "ACTIVE"})
+
+
+class VariantIn(CreateSchema):
+    """One way to try."""
+
+    key = Text(required=True, minimum=1, maximum=NAME_MAX, blank=False, metadata={"example": "A"})
+    payload = JsonObject(load_default=dict, metadata={"example": {"prompt": "Greet the customer."}})
+    traffic_percent = WholeNumber(
+        data_key="trafficPercent",
+        required=True,
+        minimum=0,
+        maximum=100,
+        metadata={"example": 50, "description": "Its share of the users, relative to the sum of all shares"},
+    )
+    prompt_id = Reference(
+        data_key="promptId", metadata={"description": "A prompt whose history its results belong to as well"}
+    )
+
+
+def _variants(required: bool) -> Objects:
+    return Objects(
+        VariantIn(), distinct="key", minimum=1, maximum=VARIANTS_MAX, required=required, allow_none=not required
+    )
+
+
+class ExperimentIn(CreateSchema):
+    """A new experiment."""
+
+    slug = _slug()
+    name = _name(required=True)
+    status = _status()
+    variants = _variants(required=True)
+
+
+class ExperimentPatch(BodySchema):
+    """Changes to an experiment; null leaves a field alone, variants replace those there are."""
+
+    name = _name(required=False)
+    status = _status()
+    variants = _variants(required=False)
+
+
+class VariantOut(Schema):
+    """One way that is tried."""
+
+    key = fields.String(required=True)
+    payload = JsonObject(required=True)
+    traffic_percent = fields.Integer(data_key="trafficPercent", required=True)
+    prompt_id = fields.String(data_key="promptId", required=True, allow_none=True)
+
+
+class ExperimentOut(Schema):
+    """An experiment."""
+
+    id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("experiment")})
+    slug = fields.String(required=True)
+    name = fields.String(required=True)
+    status = fields.String(required=True, metadata={"enum": STATUSES})
+    feature_slug = fields.String(
+        data_key="featureSlug",
+        required=True,
+        allow_none=True,
+        metadata={"description": "The feature it was made for, by a client that groups experiments so"},
+    )
+    variants = fields.List(fields.Nested(VariantOut()), required=True)
+    created_at = Timestamp(data_key="createdAt", required=True)
+    updated_at = Timestamp(data_key="updatedAt", required=True)
+
+
+class AsSent(JsonOrText):
+    """What `<name>` and `<name>_format` keep of a value, in its first form."""
+
+    def _serialize(self, value: str | None, attr: str | None, obj: Any, **kwargs: Any) -> Any:
+        return json.loads(value) if value is not None and getattr(obj, f"{attr}_format") == "json" else value
+
+
+class ResultOut(Schema):
+    """A result of an experiment, its objects as they were sent. It is a log too, of the same id."""
+
+    id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("log")})
+    variant_key = fields.String(data_key="variantKey", required=True, allow_none=True)
+    input = AsSent(required=True, allow_none=True)
+    output = AsSent(required=True, allow_none=True)
+    metrics = JsonObject(required=True, allow_none=True)
+    context = JsonObject(required=True, allow_none=True)
+    created_at = Timestamp(data_key="createdAt", required=True)
+
+
+class ResultQuery(PageQuery):
+    """Which results of an experiment to list."""
+
+    variantKey = Text(minimum=1, metadata={"description": "Of this variant only"})
+
+
+class MethodOut(Schema):
+    """How differences are judged."""
+
+    name = fields.String(required=True)
+    alpha = Number(required=True)
+    description = fields.String(required=True)
+
+
+class SummaryOut(Schema):
+    """The values of one metric."""
+
+    count = fields.Integer(required=True)
+    mean = Number(required=True)
+    stddev = Number(required=True, allow_none=True)
+    min = Number(required=True)
+    median = Number(required=True)
+    p95 = Number(required=True)
+    max = Number(required=True)
+    interval95 = fields.List(
+        Number(), required=True, allow_none=True, metadata={"description": "Of the mean; null while too wide"}
+    )
+
+
+class VariantResultOut(Schema):
+    """What one variant has shown."""
+
+    key = fields.String(required=True)
+    share = Number(required=True, allow_none=True, metadata={"description": "Of the users, from 0 to 1"})
+    count = fields.Integer(required=True, metadata={"description": "Results"})
+    metrics = fields.Dict(keys=fields.String(), values=fields.Nested(SummaryOut()), required=True)
+
+
+class DifferenceOut(Schema):
+    """How one metric differs between two variants."""
+
+    difference = Number(required=True)
+    interval95 = fields.List(Number(), required=True, allow_none=True)
+    settled = fields.Boolean(required=True)
+    verdict = fields.String(required=True)
+
+
+class ComparisonOut(Schema):
+    """A variant against the first one."""
+
+    baseline = fields.String(required=True)
+    variant = fields.String(required=True)
+    metrics = fields.Dict(keys=fields.String(), values=fields.Nested(DifferenceOut()), required=True)
+
+
+class ResultsOut(Schema):
+    """What an experiment has shown so far."""
+
+    slug = fields.String(required=True)
+    name = fields.String(required=True)
+    status = fields.String(required=True)
+    method = fields.Nested(MethodOut(), required=True)
+    variants = fields.List(fields.Nested(VariantResultOut()), required=True)
+    comparisons = fields.List(fields.Nested(ComparisonOut()), required=True)

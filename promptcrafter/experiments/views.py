@@ -1,0 +1,110 @@
+"""The routes under /experiments: making, changing and reading them. Clients report to them in `ingest.agenttest`."""
+
+from typing import Any
+
+from flask import Response, url_for
+
+from promptcrafter import paging
+from promptcrafter.api import Blueprint
+from promptcrafter.auth.principal import current_user_id
+from promptcrafter.db import writing
+from promptcrafter.experiments import results, store
+from promptcrafter.experiments.models import Experiment
+from promptcrafter.experiments.schemas import (
+    ExperimentIn,
+    ExperimentOut,
+    ExperimentPatch,
+    ResultOut,
+    ResultQuery,
+    ResultsOut,
+)
+from promptcrafter.ids import is_well_formed
+from promptcrafter.logs.models import Log
+from promptcrafter.paging import PageQuery
+from promptcrafter.prompts import store as prompts
+
+blueprint = Blueprint("experiments", __name__, description="Variants that are tried against each other")
+_experiment_out = ExperimentOut()
+_result_out = ResultOut()
+
+
+@blueprint.route("/experiments", methods=["POST"])
+@blueprint.refuses(403, 404, 409)
+@blueprint.arguments(ExperimentIn())
+@blueprint.response(201, _experiment_out, headers={"Location": {"schema": {"type": "string"}}})
+def create_experiment(body: dict[str, Any]) -> tuple[Experiment, int, dict[str, str]]:
+    """Make an experiment; a draft unless its status says otherwise."""
+    _refuse_strange_prompts(body["variants"])
+    with writing():
+        experiment = store.add_experiment(current_user_id(), {"status": "DRAFT", **body})
+    return experiment, 201, {"Location": url_for("experiments.get_experiment", slug=experiment.slug)}
+
+
+@blueprint.route("/experiments")
+@blueprint.arguments(PageQuery(), location="query")
+@blueprint.response(200, ExperimentOut(many=True))
+def list_experiments(query: dict[str, Any]) -> Response:
+    """List the caller's experiments, newest first."""
+    found = store.find_experiments(current_user_id())
+    return paging.listing(found, (Experiment.created_at, Experiment.seq), _experiment_out, query)
+
+
+@blueprint.route("/experiments/<slug>")
+@blueprint.refuses(404)
+@blueprint.response(200, _experiment_out)
+def get_experiment(slug: str) -> Experiment:
+    """Return an experiment."""
+    return store.get_experiment(slug, current_user_id())
+
+
+@blueprint.route("/experiments/<slug>", methods=["PATCH"])
+@blueprint.refuses(403, 404, 409)
+@blueprint.arguments(ExperimentPatch())
+@blueprint.response(200, _experiment_out)
+def change_experiment(body: dict[str, Any], slug: str) -> Experiment:
+    """Change name or status, or replace the variants; one that has results cannot go."""
+    changes = {name: value for name, value in body.items() if value is not None}
+    _refuse_strange_prompts(changes.get("variants", ()))
+    with writing():
+        experiment = store.lock_experiment(slug, current_user_id())
+        if changes:
+            store.change_experiment(experiment, changes)
+    return experiment
+
+
+@blueprint.route("/experiments/<slug>", methods=["DELETE"])
+@blueprint.refuses(404)
+@blueprint.response(204)
+def delete_experiment(slug: str) -> None:
+    """Delete an experiment and its results."""
+    with writing():
+        store.remove_experiment(store.lock_experiment(slug, current_user_id()))
+
+
+@blueprint.route("/experiments/<slug>/logs")
+@blueprint.refuses(404)
+@blueprint.arguments(ResultQuery(), location="query")
+@blueprint.response(200, ResultOut(many=True))
+def list_results(query: dict[str, Any], slug: str) -> Response:
+    """List an experiment's results as they were sent, newest first."""
+    experiment = store.get_experiment(slug, current_user_id())
+    return paging.listing(store.find_results(experiment, query), (Log.created_at, Log.seq), _result_out, query)
+
+
+@blueprint.route("/experiments/<slug>/results")
+@blueprint.refuses(404)
+@blueprint.response(200, ResultsOut())
+def get_results(slug: str) -> dict[str, Any]:
+    """Tell what each variant has shown and which differences are settled, however often one looks."""
+    experiment = store.get_experiment(slug, current_user_id())
+    shares = [(variant.key, variant.traffic_percent) for variant in experiment.variants]
+    shown = results.evaluate(shares, store.each_measurement(experiment))
+    return {"slug": experiment.slug, "name": experiment.name, "status": experiment.status, **shown}
+
+
+def _refuse_strange_prompts(variants: Any) -> None:
+    """Raise 404 or 403 unless every prompt that a variant names is the caller's."""
+    for prompt_id in {variant["prompt_id"] for variant in variants if "prompt_id" in variant}:
+        if not is_well_formed("prompt", prompt_id):
+            raise prompts.prompt_not_found()
+        prompts.get_latest_version(prompt_id, current_user_id())

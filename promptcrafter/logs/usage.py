@@ -1,0 +1,146 @@
+"""Tokens and cost of an output, worked out where the client did not send them; an estimate, offline.
+
+Tokens are counted with OpenAI's vocabulary o200k_base: exact for GPT-4o and its successors, an estimate for every
+other model. Prices are those of the genai-prices package at the time of the output. Nothing here ever refuses a log:
+what cannot be told, or a library that fails, leaves None.
+"""
+
+import logging
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from functools import cache, lru_cache
+from importlib import import_module
+from typing import Any
+
+from flask import Flask, current_app
+
+from config import Config
+
+_VOCABULARY = "o200k_base"
+_COUNTED = {"input_tokens": "input", "output_tokens": "output"}
+_WIRE_NAMES = {"input_tokens": "inputTokens", "output_tokens": "outputTokens", "cost": "cost"}
+_log = logging.getLogger(__name__)
+_Counter = Callable[[str], int | None]
+
+
+def init_app(app: Flask, config: Config) -> None:
+    """Remember whether tokens are to be counted."""
+    app.config["TOKEN_COUNTING"] = config.token_counting
+
+
+def load() -> None:
+    """Load the vocabulary (64 MB) and the prices now, so that the processes forked from this one share them."""
+    if current_app.config["TOKEN_COUNTING"]:
+        _counter()
+    _prices()
+
+
+def complete(values: Mapping[str, Any], model: str | None) -> dict[str, Any]:
+    """Return the columns of a log with tokens and cost filled in where they are None, and named in `computed`.
+
+    `values` has the texts `input` and `output`, and `end_time`, the moment whose prices hold. Cost is in US dollars
+    and stays None unless both counts and the price of the model are known.
+    """
+    found: dict[str, Any] = {}
+    for name, text in _COUNTED.items():
+        if values.get(name) is None and values.get(text) is not None:
+            found[name] = _count(values[text])
+    if values.get("cost") is None and model is not None:
+        sent, received = (found.get(name, values.get(name)) for name in _COUNTED)
+        if sent is not None and received is not None:
+            found["cost"], found["priced_as"] = _price(model, sent, received, values.get("end_time"))
+    computed = [wire_name for name, wire_name in _WIRE_NAMES.items() if found.get(name) is not None]
+    return {**values, **found, "computed": computed or None}
+
+
+def _count(text: str) -> int | None:
+    count = _counter() if current_app.config["TOKEN_COUNTING"] else None
+    return None if count is None else count(text)
+
+
+def _price(
+    model: str, input_tokens: float, output_tokens: float, moment: datetime | None
+) -> tuple[float | None, str | None]:
+    """Return the cost in US dollars and the price list's name of the model; twice None when it has none."""
+    prices = _prices()
+    name = _find_priced_name(model)
+    if prices is None or name is None:
+        return None, None
+    try:
+        usage = prices.Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+        priced = prices.calc_price(usage, name, genai_request_timestamp=moment)
+    except Exception:  # whatever it is, the log is worth more than its price
+        _warn_once("the price list failed")
+        return None, None
+    cost = float(priced.total_price)
+    return (cost, f"{priced.provider.id}/{priced.model.id}") if math.isfinite(cost) else (None, None)
+
+
+@lru_cache(maxsize=1024)
+def _find_priced_name(model: str) -> str | None:
+    """Return the first spelling of a model's name that the price list knows."""
+    prices = _prices()
+    if prices is None:
+        return None
+    for name in spellings(model):
+        try:
+            prices.calc_price(prices.Usage(input_tokens=0, output_tokens=0), name)
+        except LookupError:
+            continue
+        except Exception:  # as above
+            _warn_once("the price list failed")
+            return None
+        return name
+    return None
+
+
+def spellings(model: str) -> Iterator[str]:
+    """Yield what a model's name, as people type it, may be called in a price list: `Claude 3.5 Sonnet`, `gpt4o`."""
+    name = re.sub(r"[\s_]+", "-", model.strip().lower().rpartition("/")[2])
+    seen = set()
+    for spelling in (name, re.sub(r"^([a-z]+)(\d)", r"\1-\2", name)):
+        for dotless in (spelling, spelling.replace(".", "-")):
+            swapped = re.sub(r"^claude-([a-z]+)-(\d+(?:-\d{1,2})?)\b", r"claude-\2-\1", dotless)
+            if swapped == dotless:
+                swapped = re.sub(r"^claude-(\d+(?:-\d{1,2})?)-([a-z]+)\b", r"claude-\2-\1", dotless)
+            for found in (dotless, swapped):
+                if found and found not in seen:
+                    seen.add(found)
+                    yield found
+
+
+@cache
+def _counter() -> _Counter | None:
+    try:
+        toktok = import_module("toktok")
+        toktok.batch_count([""], _VOCABULARY, threads=1)
+    except Exception:  # a missing or broken library leaves the counts unknown
+        _log.exception("tokens are not counted: toktok-rs failed to load")
+        return None
+
+    def count(text: str) -> int | None:
+        try:
+            # one thread: a pool of them would be dead in a forked worker
+            (tokens,) = toktok.batch_count([text], _VOCABULARY, threads=1)
+        except Exception:  # as in _price
+            _warn_once("the token counter failed")
+            return None
+        return int(tokens)
+
+    return count
+
+
+@cache
+def _prices() -> Any:
+    try:
+        return import_module("genai_prices")
+    except Exception:  # as in _counter
+        _log.exception("costs are not computed: genai-prices failed to load")
+        return None
+
+
+@cache
+def _warn_once(message: str) -> None:
+    _log.exception(message)

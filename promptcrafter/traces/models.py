@@ -1,0 +1,40 @@
+"""One trace, kept as it was sent."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Identity, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from promptcrafter.db import SEQUENCE, Base, JsonText, UtcTime
+
+
+class Trace(Base):
+    """A run of a client's program. Its generations are logs; its other spans have no life of their own."""
+
+    __tablename__ = "traces"
+    __table_args__ = (
+        UniqueConstraint("id"),
+        Index(None, "owner_id", "created_at", "seq"),
+        Index(None, "experiment_id"),
+    )
+
+    seq: Mapped[int] = mapped_column(SEQUENCE, Identity(), primary_key=True)
+    id: Mapped[str] = mapped_column(String(64))
+    owner_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    source: Mapped[str] = mapped_column(String(16))
+    slug: Mapped[str] = mapped_column(Text)
+    name: Mapped[str | None] = mapped_column(Text)
+    input: Mapped[Any | None] = mapped_column(JsonText)
+    output: Mapped[Any | None] = mapped_column(JsonText)
+    ideal_output: Mapped[Any | None] = mapped_column(JsonText)
+    meta: Mapped[Any | None] = mapped_column("metadata", JsonText)
+    organization: Mapped[Any | None] = mapped_column(JsonText)
+    user: Mapped[Any | None] = mapped_column(JsonText)
+    start_time: Mapped[datetime | None] = mapped_column(UtcTime)
+    end_time: Mapped[datetime | None] = mapped_column(UtcTime)
+    experiment_id: Mapped[str | None] = mapped_column(ForeignKey("experiments.id", ondelete="CASCADE"))
+    evaluators: Mapped[Any | None] = mapped_column(JsonText)
+    evaluation_config: Mapped[Any | None] = mapped_column(JsonText)
+    spans: Mapped[Any | None] = mapped_column(JsonText)
+    created_at: Mapped[datetime] = mapped_column(UtcTime)

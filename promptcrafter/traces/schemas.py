@@ -1,0 +1,58 @@
+"""What traces look like on the wire."""
+
+from typing import Any
+
+from marshmallow import Schema, fields, post_dump
+
+from promptcrafter.fields import JsonObject, JsonOrText, Timestamp
+from promptcrafter.ids import pattern
+from promptcrafter.logs.schemas import LogOut
+
+
+class TraceOut(Schema):
+    """A trace without its steps. Inputs and outputs are as they were sent: text, objects or arrays."""
+
+    id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("trace")})
+    source = fields.String(required=True, metadata={"description": "The API it came by"})
+    slug = fields.String(required=True, metadata={"description": "The client's name of the feature it is about"})
+    name = fields.String()
+    input = JsonOrText()
+    output = JsonOrText()
+    ideal_output = JsonOrText(data_key="idealOutput")
+    meta = JsonObject(data_key="metadata")
+    organization = JsonObject()
+    user = JsonObject()
+    start_time = Timestamp(data_key="startTime")
+    end_time = Timestamp(data_key="endTime")
+    experiment_id = fields.String(data_key="experimentId")
+    evaluators = fields.Raw(metadata={"type": "array"})
+    evaluation_config = JsonObject(data_key="evaluationConfig")
+    created_at = Timestamp(data_key="createdAt", required=True)
+
+    @post_dump
+    def drop_unknown(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Leave out what is not known."""
+        return {key: value for key, value in data.items() if value is not None}
+
+
+class SpanOut(Schema):
+    """A step that is no generation, with the ids that the client gave; absent where it said nothing."""
+
+    id = fields.String(required=True)
+    type = fields.String(required=True)
+    parentId = fields.String()
+    name = fields.String()
+    startTime = fields.String()
+    endTime = fields.String()
+    input = JsonOrText()
+    output = JsonOrText()
+    idealOutput = JsonOrText()
+    metadata = JsonObject()
+    evaluators = fields.Raw(metadata={"type": "array"})
+
+
+class TraceWhole(TraceOut):
+    """A trace with its steps: its generations are logs, tied to its spans by `spanId` and `parentSpanId`."""
+
+    spans = fields.List(fields.Nested(SpanOut()), required=True)
+    logs = fields.List(fields.Nested(LogOut()), required=True)

@@ -1,0 +1,50 @@
+"""Traces in the database. What writes here belongs inside `db.writing()`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Select, delete, select
+from sqlalchemy.orm import defer
+
+from promptcrafter import clock
+from promptcrafter.db import session
+from promptcrafter.errors import Problem
+from promptcrafter.ids import is_well_formed, new_id
+from promptcrafter.logs.models import Log
+from promptcrafter.logs.store import find_logs_in
+from promptcrafter.traces.models import Trace
+
+
+def add_trace(owner_id: str, values: Mapping[str, Any]) -> Trace:
+    """Insert a trace."""
+    trace = Trace(id=new_id("trace"), owner_id=owner_id, created_at=clock.now(), **values)
+    session.add(trace)
+    session.flush()
+    return trace
+
+
+def find_traces(owner_id: str) -> Select[Trace]:
+    """Return the owner's traces, their steps left aside."""
+    return select(Trace).options(defer(Trace.spans)).where(Trace.owner_id == owner_id)
+
+
+def get_trace(trace_id: str, owner_id: str) -> Trace:
+    """Return the owner's trace. Raises 400 for a malformed id, 404 for an unknown one, 403 for another's."""
+    if not is_well_formed("trace", trace_id):
+        raise Problem(400, "The trace ID format is invalid.", "invalid_trace_id")
+    trace = session.scalar(select(Trace).where(Trace.id == trace_id))
+    if trace is None:
+        raise Problem(404, "Trace not found", "trace_not_found")
+    if trace.owner_id != owner_id:
+        raise Problem(403, "You do not own this trace", "trace_not_owned")
+    return trace
+
+
+def get_logs(trace: Trace) -> list[Log]:
+    """Return a trace's logs in the order they came."""
+    return list(session.scalars(find_logs_in(trace.id).order_by(Log.seq)))
+
+
+def remove_trace(trace: Trace) -> None:
+    """Delete a trace; the database's foreign keys take its logs along."""
+    session.execute(delete(Trace).where(Trace.id == trace.id))

@@ -1,0 +1,47 @@
+"""The routes of traces. They come in by the dialects of other systems."""
+
+from typing import Any
+
+from flask import Response
+
+from promptcrafter import paging
+from promptcrafter.api import Blueprint
+from promptcrafter.auth.principal import current_user_id
+from promptcrafter.db import writing
+from promptcrafter.paging import PageQuery
+from promptcrafter.traces import store
+from promptcrafter.traces.models import Trace
+from promptcrafter.traces.schemas import TraceOut, TraceWhole
+
+blueprint = Blueprint("traces", __name__, description="Runs of a program, step by step, with the outputs they took")
+_trace_out = TraceOut()
+
+
+@blueprint.route("/traces")
+@blueprint.arguments(PageQuery(), location="query")
+@blueprint.response(200, TraceOut(many=True))
+def list_traces(query: dict[str, Any]) -> Response:
+    """List the caller's traces, newest first."""
+    return paging.listing(store.find_traces(current_user_id()), (Trace.created_at, Trace.seq), _trace_out, query)
+
+
+@blueprint.route("/traces/<trace_id>")
+@blueprint.refuses(403, 404)
+@blueprint.response(200, TraceWhole())
+def get_trace(trace_id: str) -> dict[str, Any]:
+    """Return a trace with its spans and logs."""
+    trace = store.get_trace(trace_id, current_user_id())
+    return {**_columns(trace), "spans": trace.spans or [], "logs": store.get_logs(trace)}
+
+
+@blueprint.route("/traces/<trace_id>", methods=["DELETE"])
+@blueprint.refuses(403, 404)
+@blueprint.response(204)
+def delete_trace(trace_id: str) -> None:
+    """Delete a trace and its logs."""
+    with writing():
+        store.remove_trace(store.get_trace(trace_id, current_user_id()))
+
+
+def _columns(trace: Trace) -> dict[str, Any]:
+    return {name: getattr(trace, name) for name in _trace_out.fields}

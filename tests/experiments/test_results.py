@@ -1,0 +1,174 @@
+"""What an experiment has shown: figures against known values, and how often chance is taken for a difference."""
+
+import math
+import random
+import statistics
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from promptcrafter.experiments import results
+from promptcrafter.experiments.results import Sample
+
+Draw = Callable[[random.Random], float]
+RUNS, OBSERVATIONS = 300, 1000
+DRAWS: dict[str, Draw] = {
+    "normal": lambda source: source.gauss(5, 2),
+    "skewed": lambda source: source.lognormvariate(0, 1),
+    "one in twenty": lambda source: float(source.random() < 0.05),
+    "one to five": lambda source: float(source.randint(1, 5)),
+}
+
+
+class Running:
+    """A sample that grows: what `Sample` works out once, at every step."""
+
+    def __init__(self) -> None:
+        self.count, self.mean, self.squares = 0, 0.0, 0.0
+
+    def add(self, value: float) -> None:
+        """Take a value in (Welford 1962)."""
+        self.count += 1
+        change = value - self.mean
+        self.mean += change / self.count
+        self.squares += change * (value - self.mean)
+
+    @property
+    def variance(self) -> float:
+        return self.squares / max(1, self.count - 1)
+
+
+def sample_of(values: list[float]) -> Sample:
+    sample = Sample()
+    sample.values.extend(values)
+    return sample
+
+
+def is_ever_settled(source: random.Random, draw: Draw, share: float, lift: float = 0) -> bool:
+    """Tell whether the difference counts as settled after any observation of one run."""
+    first, second = Running(), Running()
+    for _ in range(OBSERVATIONS):
+        into_first = source.random() < share
+        (first if into_first else second).add(draw(source) + (0 if into_first else lift))
+        both: Any = (second, first)
+        if min(first.count, second.count) > 1 and results.compare("B", both[0], "A", both[1], 1)["settled"]:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+@pytest.mark.parametrize("name", DRAWS)
+def test_peeking_after_every_observation_rarely_finds_a_winner_among_equals(name: str, share: float) -> None:
+    source = random.Random(f"{name} {share}")
+    winners = sum(is_ever_settled(source, DRAWS[name], share) for _ in range(RUNS))
+    assert winners / RUNS <= results.ALPHA
+
+
+def test_a_fixed_sample_t_test_would_have_failed_the_same_simulation() -> None:
+    source = random.Random(1)
+    winners = 0
+    for _ in range(RUNS // 4):
+        first, second = Running(), Running()
+        for _ in range(OBSERVATIONS // 2):
+            first.add(source.gauss(5, 2))
+            second.add(source.gauss(5, 2))
+            error = math.sqrt((first.variance + second.variance) / first.count)
+            if first.count > 10 and abs(first.mean - second.mean) > 1.98 * error:
+                winners += 1
+                break
+    assert winners / (RUNS // 4) > 0.25
+
+
+@pytest.mark.parametrize(("share", "least"), [(0.5, 0.95), (0.8, 0.8)])
+def test_a_planted_difference_is_found(share: float, least: float) -> None:
+    source = random.Random(2)
+    found = sum(is_ever_settled(source, lambda of: of.gauss(5, 2), share, lift=0.8) for _ in range(50))
+    assert found / 50 >= least
+
+
+def test_intervals_hold_the_true_value_at_every_look() -> None:
+    source = random.Random(3)
+    misses = 0
+    for _ in range(200):
+        sample: Any = Running()
+        for _ in range(300):
+            sample.add(source.gauss(5, 2))
+            if sample.count < 2:
+                continue
+            parts = sample.variance / sample.count, sample.count - 1, sample.count
+            interval = results.find_interval(sample.mean, *parts, results.ALPHA)
+            if interval and not interval[0] <= 5 <= interval[1]:
+                misses += 1
+                break
+    assert misses / 200 <= results.ALPHA
+
+
+def test_the_interval_ends_where_the_likelihood_ratio_reaches_one_in_alpha() -> None:
+    sample = sample_of([1.5, 2.5, 2.0, 4.0, 3.0, 3.5, 1.0, 2.2] * 12)
+    summary = results.summarize(sample)
+    (low, high), n = summary["interval95"], sample.count
+    assert (low + high) / 2 == pytest.approx(sample.mean)
+    ratio, degrees = 1 + n * 0.2**2, n - 1
+    squared_t = (high - sample.mean) ** 2 / (sample.variance / n)
+    x = squared_t / degrees
+    likelihood_ratio = ratio**-0.5 * ((1 + x) / (1 + x / ratio)) ** ((degrees + 1) / 2)
+    assert likelihood_ratio == pytest.approx(1 / results.ALPHA)
+
+
+def test_intervals_narrow_and_comparisons_share_the_error() -> None:
+    values = [float(number % 7) for number in range(20_000)]
+    widths = [
+        high - low
+        for size in (50, 500, 5_000, 20_000)
+        for low, high in [results.summarize(sample_of(values[:size]))["interval95"]]
+    ]
+    assert all(later < earlier for earlier, later in pairwise(widths))
+    one, four = (
+        results.compare("B", sample_of(values[:500]), "A", sample_of(values[7:400]), pairs)["interval95"]
+        for pairs in (1, 4)
+    )
+    assert four[0] < one[0] < one[1] < four[1]
+
+
+def test_a_summary_gives_the_usual_figures() -> None:
+    values = [3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0]
+    summary = results.summarize(sample_of(values))
+    assert summary["count"] == 8
+    assert summary["mean"] == statistics.mean(values)
+    assert summary["stddev"] == pytest.approx(statistics.stdev(values))
+    assert (summary["min"], summary["median"], summary["max"]) == (1, 3.5, 9)
+    assert summary["p95"] == pytest.approx(statistics.quantiles(values, n=20, method="inclusive")[-1])
+
+
+@pytest.mark.parametrize("values", [[7.0], [7.0, 7.0], [1.0, 2.0, 3.0]])
+def test_a_few_values_have_no_interval_and_settle_nothing(values: list[float]) -> None:
+    summary = results.summarize(sample_of(values))
+    assert summary["interval95"] is None
+    assert (summary["stddev"] is None) is (len(values) == 1)
+    compared = results.compare("B", sample_of(values), "A", sample_of([100.0, 101.0]), 1)
+    assert (compared["settled"], compared["verdict"], compared["interval95"]) == (False, "not enough data yet", None)
+
+
+def test_values_that_never_vary_settle_when_there_are_many() -> None:
+    compared = results.compare("B", sample_of([2.0] * 50), "A", sample_of([1.0] * 50), 1)
+    assert (compared["settled"], compared["verdict"], compared["difference"]) == (True, "B is higher than A", 1)
+    same = results.compare("B", sample_of([1.0] * 50), "A", sample_of([1.0] * 50), 1)
+    assert (same["settled"], same["difference"]) == (False, 0)
+
+
+def test_what_is_no_number_is_left_out_and_no_number_is_too_large() -> None:
+    metrics = {"a": True, "b": "7", "c": None, "d": [1], "e": {"f": 1}, "g": 1e200, "h": 10**400, "i": 1e149, "j": -3}
+    counts, samples = results.collect([("A", metrics), ("A", None), ("A", {"i": -1e149})])
+    assert counts == {"A": 3}
+    assert {name: list(sample.values) for name, sample in samples["A"].items()} == {"i": [1e149, -1e149], "j": [-3.0]}
+    assert all(map(math.isfinite, _numbers(results.evaluate([("A", 1)], [("A", metrics), ("A", {"i": -1e149})]))))
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(item)
+    elif isinstance(value, int | float):
+        yield value
