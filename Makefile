@@ -20,14 +20,15 @@ test: $(VENV)/dev.stamp
 lint: $(VENV)/dev.stamp
 	@$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q . && $(BIN)/mypy
 
-# The Postman collection through newman, whose Node.js comes from a pip package, and /docs in Chromium, which
-# .ci/install-debian.sh installs
+# The Postman collection through newman, whose Node.js comes from a pip package, /docs in Chromium, which
+# .ci/install-debian.sh installs, a fuzzer, and the newest SDK of Basalt
 e2e: $(VENV)/e2e.stamp
 	@$(BIN)/python -m pytest -n0 tests/e2e
 
-$(VENV)/e2e.stamp: requirements-e2e.txt tests/e2e/package.json tests/e2e/package-lock.json tests/e2e/.npmrc $(VENV)/dev.stamp
+$(VENV)/e2e.stamp: requirements-e2e.txt tests/e2e/package.json tests/e2e/package-lock.json tests/e2e/.npmrc tests/e2e/basalt-sdk-1.txt $(VENV)/dev.stamp
 	@echo "Installing newman and the Node.js it runs on …"
 	@$(BIN)/pip install -q -r requirements-e2e.txt
+	@$(BIN)/pip install -q --upgrade --target $(VENV)/basalt-sdk-1 -r tests/e2e/basalt-sdk-1.txt
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm ci --prefix tests/e2e --loglevel=error >/dev/null
 	@touch $@
 

@@ -12,6 +12,9 @@ from promptcrafter.auth import principal, throttle
 from promptcrafter.auth import views as auth
 from promptcrafter.experiments import views as experiments
 from promptcrafter.ingest import agenttest
+from promptcrafter.ingest.basalt import monitor as basalt_monitor
+from promptcrafter.ingest.basalt import prompts as basalt_prompts
+from promptcrafter.ingest.basalt import root as basalt_root
 from promptcrafter.logs import usage
 from promptcrafter.logs import views as logs
 from promptcrafter.prompts import views as prompts
@@ -29,7 +32,8 @@ def create_app(config: Config) -> Flask:
     principal.init_app(app, config)
     throttle.init_app(app, config)
     usage.init_app(app, config)
-    features = (auth, prompts, logs, traces, experiments, agenttest, status)
+    features = (auth, prompts, logs, traces, experiments, agenttest, basalt_monitor, basalt_prompts, status)
     api.init_app(app, config, [feature.blueprint for feature in features])
+    basalt_root.init_app(app)
     app.register_blueprint(web.blueprint)
     return app

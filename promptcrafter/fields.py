@@ -264,6 +264,21 @@ class JsonObject(fields.Raw):
         return value
 
 
+class JsonArray(fields.Raw):
+    """A JSON array of any content."""
+
+    default_error_messages = {**_ERRORS, "invalid": "must be an array"}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(metadata={"type": "array", "items": {}, **kwargs.pop("metadata", {})}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise self.make_error("invalid")
+        _refuse_flaw(value)
+        return value
+
+
 def as_number(value: float) -> float | int:
     """Return a whole float as an integer, so that 9 leaves as `9`; from 10^21 on it keeps its exponent."""
     return int(value) if float(value).is_integer() and abs(value) < 10**21 else value

@@ -36,6 +36,8 @@ def record_all(owner_id: str, outputs: Sequence[Mapping[str, Any]]) -> list[Log]
     logs = [Log(id=new_id("log"), owner_id=owner_id, created_at=now, updated_at=now, **values) for values in outputs]
     # not by the unit of work, which would hold the write lock three times as long
     rows = [{column.key: getattr(log, column.key) for column in _COLUMNS} for log in logs]
+    if not rows:
+        return []
     try:
         session.execute(_INSERT, rows)
     except IntegrityError as error:

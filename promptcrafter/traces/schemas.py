@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, post_dump
 
-from promptcrafter.fields import JsonObject, JsonOrText, Timestamp
+from promptcrafter.fields import JsonArray, JsonObject, JsonOrText, Timestamp
 from promptcrafter.ids import pattern
 from promptcrafter.logs.schemas import LogOut
 
@@ -25,7 +25,7 @@ class TraceOut(Schema):
     start_time = Timestamp(data_key="startTime")
     end_time = Timestamp(data_key="endTime")
     experiment_id = fields.String(data_key="experimentId")
-    evaluators = fields.Raw(metadata={"type": "array"})
+    evaluators = JsonArray()
     evaluation_config = JsonObject(data_key="evaluationConfig")
     created_at = Timestamp(data_key="createdAt", required=True)
 
@@ -48,7 +48,7 @@ class SpanOut(Schema):
     output = JsonOrText()
     idealOutput = JsonOrText()
     metadata = JsonObject()
-    evaluators = fields.Raw(metadata={"type": "array"})
+    evaluators = JsonArray()
 
 
 class TraceWhole(TraceOut):

@@ -40,6 +40,21 @@ READS = [
     "/auth/me",
     "/auth/keys",
     "/auth/keys?per_page=1&cursor=99999999999999-9",
+    "/traces",
+    "/traces?per_page=1&cursor=99999999999999-9",
+    "/traces/{trace}",
+    "/experiments",
+    "/experiments?per_page=1&cursor=99999999999999-9",
+    "/experiments/greeting",
+    "/experiments/greeting/logs",
+    "/experiments/greeting/logs?per_page=1&cursor=99999999999999-9",
+    "/experiments/greeting/logs?variantKey=A",
+    "/experiments/greeting/logs?variantKey=A&per_page=1&cursor=99999999999999-9",
+    "/experiments/greeting/results",
+    "/basalt/prompts",
+    "/basalt/prompts?featureSlug=a",
+    "/basalt/prompts/title-0",
+    "/basalt/prompts/title-0/describe",
 ]
 
 # A full-text index is "scanned" by what its MATCH finds (index M), and by every row without one
@@ -68,7 +83,11 @@ def library(ada: Person) -> dict[str, str]:
     prompts = [ada.prompt(title=f"Title {n}", content=f"content {n}", tags=["a", "b"]) for n in range(5)]
     logs = [ada.log(prompt) for prompt in prompts for _ in range(2)]
     ada.open(f"/prompts/{prompts[0]['_id']}/labels/production", method="PUT", json={"version": 1})
-    return {"prompt": prompts[0]["_id"], "log": logs[0]["_id"]}
+    ada.post("/experiments", {"slug": "greeting", "name": "n", "variants": [{"key": "A", "trafficPercent": 1}]})
+    ada.post("/experiment/greeting/log", {"variantKey": "A", "metrics": {"m": 1}})
+    span = {"id": "1", "type": "generation", "prompt": {"slug": "title-0"}, "output": "x"}
+    trace = ada.post("/basalt/monitor/trace", {"featureSlug": "f", "logs": [span]}).json["trace"]
+    return {"prompt": prompts[0]["_id"], "log": logs[0]["_id"], "trace": trace["id"]}
 
 
 @only_sqlite
@@ -83,6 +102,33 @@ def test_no_list_and_no_search_scans_a_table(app: Flask, ada: Person, library: d
             plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
             scans = [step for step in plan if step.startswith("SCAN")]
             assert all(map(HARMLESS.match, scans)), plan
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    "path", [path for path in READS if "cursor" in path and "search" not in path and "tag" not in path]
+)
+def test_no_page_is_sorted_row_by_row(app: Flask, ada: Person, library: dict[str, str], path: str) -> None:
+    with statements(app) as seen:
+        assert ada.get(path.format(**library)).status_code == 200
+    paged = [(statement, parameters) for statement, parameters in seen if "LIMIT" in statement]
+    assert paged
+    with app.app_context(), db.engine().connect() as connection:
+        for statement, parameters in paged:
+            plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+            assert not any("TEMP B-TREE" in step for step in plan), plan
+
+
+@only_sqlite
+@pytest.mark.parametrize("parent", ["prompts", "traces", "experiments", "users"])
+def test_no_delete_scans_the_logs_for_what_goes_with_it(app: Flask, parent: str) -> None:
+    """SQLite looks for a parent's rows with a statement like this one."""
+    column = {"users": "owner_id"}.get(parent, f"{parent[:-1]}_id")
+    with app.app_context(), db.engine().connect() as connection:
+        plan = [
+            row[3] for row in connection.execute(text(f"EXPLAIN QUERY PLAN SELECT 1 FROM logs WHERE {column} = 'x'"))
+        ]
+    assert plan[0].startswith("SEARCH logs USING"), plan
 
 
 @only_sqlite

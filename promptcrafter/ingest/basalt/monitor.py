@@ -1,0 +1,100 @@
+"""Basalt's clients log: outputs, traces and the experiments these belong to. No prompt of ours need be named."""
+
+from typing import Any
+from uuid import uuid4
+
+from promptcrafter.api import Blueprint
+from promptcrafter.auth.principal import current_user_id
+from promptcrafter.clock import to_text
+from promptcrafter.db import writing
+from promptcrafter.experiments import store as experiments
+from promptcrafter.ingest.basalt import translate
+from promptcrafter.ingest.basalt.resolve import Resolved, resolve
+from promptcrafter.ingest.basalt.schemas import (
+    BasaltExperimentIn,
+    BasaltExperimentOut,
+    MonitorLogIn,
+    OutputLogged,
+    TraceIn,
+    TraceLogged,
+)
+from promptcrafter.ingest.recording import resolve_and_record
+from promptcrafter.logs import store as logs
+from promptcrafter.logs import usage
+from promptcrafter.traces import store as traces
+
+blueprint = Blueprint("basalt", __name__, description="For Basalt's clients: outputs, traces and experiments")
+
+
+@blueprint.route("/monitor/log", methods=["POST"], endpoint="log_output")
+@blueprint.route("/basalt/monitor/log", methods=["POST"], endpoint="log_output_of_sdk")
+@blueprint.arguments(MonitorLogIn())
+@blueprint.response(200, OutputLogged())
+def log_output(body: dict[str, Any]) -> dict[str, Any]:
+    """Log an output of the prompt of that slug; it is kept even when there is none."""
+
+    def attempt() -> dict[str, Any]:
+        resolved = resolve(body)
+        values = _to_log(body, body, resolved)
+        with writing():
+            trace = traces.add_trace(current_user_id(), translate.to_trace_of_output(body))
+            log = logs.record(current_user_id(), {**values, "trace_id": trace.id})
+        return {"trace": trace, "log": log, "warning": _warning(resolved)}
+
+    return resolve_and_record(attempt)
+
+
+@blueprint.route("/basalt/monitor/trace", methods=["POST"])
+@blueprint.arguments(TraceIn())
+@blueprint.response(200, TraceLogged())
+def log_trace(body: dict[str, Any]) -> dict[str, Any]:
+    """Log a trace; each of its generations becomes a log in its prompt's history."""
+    named = body.get("experiment", {}).get("id")
+    generations = [span for span in body.get("logs", ()) if translate.is_generation(span)]
+
+    def attempt() -> dict[str, Any]:
+        experiment_id = experiments.get_experiment_id(named, current_user_id()) if named else None
+        warnings = [f"There is no experiment with the id {named}."] if named and experiment_id is None else []
+        outputs = []
+        for span in generations:
+            reference = span.get("prompt", {})
+            resolved = resolve(reference) if reference else Resolved()
+            warning = _warning(resolved)
+            if warning and warning not in warnings:
+                warnings.append(warning)
+            outputs.append({**_to_log(span, reference, resolved), **translate.to_generation(span)})
+        with writing():
+            trace = traces.add_trace(current_user_id(), translate.to_trace(body, experiment_id))
+            place = {"trace_id": trace.id, "experiment_id": experiment_id}
+            logs.record_all(current_user_id(), [{**output, **place} for output in outputs])
+        return {"trace": trace, "warning": " ".join(warnings) or None}
+
+    return resolve_and_record(attempt)
+
+
+@blueprint.route("/basalt/monitor/experiments", methods=["POST"])
+@blueprint.arguments(BasaltExperimentIn())
+@blueprint.response(200, BasaltExperimentOut())
+def create_basalt_experiment(body: dict[str, Any]) -> dict[str, Any]:
+    """Make an experiment for traces to belong to."""
+    slug = f"experiment-{uuid4().hex[:12]}"
+    with writing():
+        experiment = experiments.add_experiment(current_user_id(), {**body, "slug": slug, "status": "ACTIVE"})
+    return {
+        "id": experiment.id,
+        "name": experiment.name,
+        "featureSlug": experiment.feature_slug,
+        "createdAt": to_text(experiment.created_at),
+    }
+
+
+def _to_log(body: dict[str, Any], reference: dict[str, Any], resolved: Resolved) -> dict[str, Any]:
+    values = translate.to_log(body, reference, resolved.prompt, resolved.version)
+    return usage.complete(values, values["model_used"])
+
+
+def _warning(resolved: Resolved) -> str | None:
+    """Say what was odd and what it did to the log."""
+    if resolved.oddity is None or resolved.version:
+        return resolved.oddity
+    return f"{resolved.oddity} The log is kept without a {'version' if resolved.prompt else 'prompt'}."
