@@ -45,10 +45,12 @@ def test_every_shell_command_of_a_document_works(document: str, live_server: Liv
         assert "Unexpected server error" not in output
 
 
-def test_the_five_requests_of_the_readme_do_what_it_says(live_server: LiveServer, tmp_path: Path) -> None:
+def test_the_requests_of_the_readme_do_what_it_says(live_server: LiveServer, tmp_path: Path) -> None:
     output = run("README.md", live_server, tmp_path)
     assert '"message":"User account created successfully."' in output
     assert output.count('"output":"Plants eat light 🌱"') == 2
     assert '"score":8.5' in output
     assert output.count('"slug":"explain-photosynthesis"') == 1
     assert '"error"' not in output
+    assert '"warning":null' in output
+    assert '"success":true' in output
