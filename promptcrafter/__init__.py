@@ -1,7 +1,7 @@
 """PromptCrafter: keeps a team's generative-AI prompts and every output they produced.
 
 A request's whole path: `gunicorn` → `wsgi:app` → `observe` gives it an id → `auth.principal` finds out who calls →
-`api` parses and validates → a feature's `views` → its `store` → `db` → back through `api`, or `errors`.
+`api` and `intake` parse and validate → a feature's `views` → its `store` → `db` → back through `api`, or `errors`.
 """
 
 from flask import Flask

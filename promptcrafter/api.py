@@ -4,22 +4,19 @@ A feature declares a route on a `Blueprint`; its decorators are the contract: th
 write the operation into `/openapi.json`. A route needs a signed-in caller unless it says `@blueprint.public`.
 """
 
-import difflib
 import hashlib
 from collections.abc import Callable, Iterator
-from functools import cache
+from threading import Lock
 from typing import Any, NoReturn, TypeVar
-from urllib.parse import unquote_to_bytes
 
 import flask_smorest
 from flask import Flask, Request, Response, current_app, request
 from marshmallow import Schema, ValidationError, fields
 from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from config import Config
-from promptcrafter import ids, jsonio
+from promptcrafter import ids, intake, jsonio
 from promptcrafter.errors import Details, Invalid, Problem
 
 VERSION = "0.1.0"  # the newest of CHANGELOG.md
@@ -59,7 +56,7 @@ class _Parser(FlaskParser):
     DEFAULT_VALIDATION_STATUS = 400
 
     def load_json(self, req: Request, schema: Schema) -> Any:
-        return _read_object(req)
+        return intake.read_object(req)
 
     def handle_error(self, error: ValidationError, req: Request, schema: Schema, **kwargs: Any) -> NoReturn:
         raise Invalid(_flatten(error.messages))  # one location: {"json": {field: reasons}}
@@ -113,7 +110,7 @@ class Blueprint(flask_smorest.Blueprint):
     def _document_refusals(self, view: Any) -> Any:
         statuses = {400, 503, *getattr(view, "refuses", ())}
         statuses |= set() if is_public(view) else {401}
-        statuses |= {413, 415} if _takes_json(view) else set()
+        statuses |= {413, 415} if intake.takes_json(view) else set()
         for status in sorted(statuses, reverse=True):
             view = self.alt_response(status, schema=ErrorOut(), description=_MEANINGS[status])(view)
         return view
@@ -122,6 +119,27 @@ class Blueprint(flask_smorest.Blueprint):
 class _Api(flask_smorest.Api):
     ERROR_SCHEMA = ErrorOut
     DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def __init__(self, app: Flask) -> None:
+        self._undescribed: list[Blueprint] = []
+        self._describing = Lock()
+        super().__init__(app)
+
+    def register_blueprint(self, blp: Blueprint, **options: Any) -> None:
+        """Register routes at once, and leave their description, which takes longer, until it is asked for."""
+        self._app.extensions["flask-smorest"]["blp_name_to_api"][blp.name] = self
+        self._app.register_blueprint(blp, **options)
+        self._undescribed.append(blp)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the OpenAPI document."""
+        with self._describing:
+            while self._undescribed:
+                blueprint = self._undescribed.pop(0)
+                blueprint.register_views_in_doc(self, self._app, self.spec, name=blueprint.name, parameters=None)
+                self.spec.tag({"name": blueprint.name, "description": blueprint.description})
+            document: dict[str, Any] = self.spec.to_dict()
+        return document
 
     def _register_error_handlers(self) -> None:
         """Leave errors to promptcrafter.errors."""
@@ -150,8 +168,8 @@ def init_app(app: Flask, config: Config, blueprints: list[Blueprint]) -> None:
     hops = config.trusted_proxies
     if hops:  # the host is what the proxy passes on: nobody's header may choose where our links lead
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
-    app.before_request(_refuse_other_media)
-    app.before_request(_refuse_unknown_parameters)
+    app.before_request(intake.refuse_other_media)
+    app.before_request(intake.refuse_unknown_parameters)
     app.after_request(_complete_headers)
     api = _Api(app)
     for blueprint in blueprints:
@@ -160,7 +178,7 @@ def init_app(app: Flask, config: Config, blueprints: list[Blueprint]) -> None:
 
 def description() -> dict[str, Any]:
     """Return the OpenAPI document of the current application."""
-    document: dict[str, Any] = current_app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec.to_dict()
+    document: dict[str, Any] = current_app.extensions["flask-smorest"]["apis"][""]["ext_obj"].describe()
     return document
 
 
@@ -186,40 +204,6 @@ def refuse_lost_update(representation: Any) -> None:
         raise Problem(412, "It has changed since: read it again and retry.", "precondition_failed")
 
 
-def _called_view() -> Any:
-    """Return the view that is about to run; None when there is none for this path and method."""
-    if request.endpoint is None or request.method == "OPTIONS":
-        return None
-    return current_app.view_functions[request.endpoint]
-
-
-def _refuse_other_media() -> None:
-    if not _takes_json(_called_view()):
-        return
-    kind = request.mimetype
-    if not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
-        raise Problem(415, "Content-Type must be application/json", "unsupported_media_type")
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Problem(415, "Content-Encoding is not supported; send the body as it is", "unsupported_content_encoding")
-
-
-def _read_object(req: Request) -> dict[str, Any]:
-    try:
-        value = jsonio.loads(_read_body(req))
-    except jsonio.JsonError as error:
-        raise Problem(400, str(error), error.code) from error
-    if not isinstance(value, dict):
-        raise Problem(400, "The body must be a JSON object.", "not_an_object")
-    return value
-
-
-def _read_body(req: Request) -> bytes:
-    body = req.get_data()
-    if len(body) > current_app.config["MAX_BODY_BYTES"]:
-        raise RequestEntityTooLarge
-    return body
-
-
 def _flatten(messages: Any) -> Details:
     ((_, by_field),) = messages.items()
     return {".".join(path): reasons for path, reasons in _walk(by_field, ())}
@@ -232,47 +216,6 @@ def _walk(messages: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
             yield from _walk(inner, path if name == "_schema" else (*path, str(name)))
     else:
         yield path, list(messages)
-
-
-def _refuse_unknown_parameters() -> None:
-    view = _called_view()
-    if not request.query_string or view is None:
-        return
-    try:
-        unquote_to_bytes(request.query_string).decode()
-    except UnicodeDecodeError as error:
-        raise Problem(400, "The query string is not UTF-8.", "invalid_utf8") from error
-    known = _known_parameters(view)
-    details: Details = {}
-    for name, values in request.args.lists():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0)
-            hint = f"; the nearest is {near[0]}" if near else "; this call takes none"
-            details[name] = [f"is not a parameter of this call{hint}"]
-        elif len(values) > 1:
-            details[name] = ["must be given once"]
-    if details:
-        raise Invalid(details, "invalid_parameters")
-
-
-@cache
-def _known_parameters(view: Any) -> tuple[str, ...]:
-    return tuple(
-        field.data_key or name
-        for argument in _arguments(view)
-        if argument["in"] == "query"
-        for name, field in argument["schema"].fields.items()
-    )
-
-
-@cache
-def _takes_json(view: Any) -> bool:
-    return any(argument["in"] == "json" for argument in _arguments(view))
-
-
-def _arguments(view: Any) -> list[dict[str, Any]]:
-    arguments: list[dict[str, Any]] = getattr(view, "_apidoc", {}).get("arguments", {}).get("parameters", [])
-    return arguments
 
 
 def _complete_headers(response: Response) -> Response:

@@ -225,20 +225,28 @@ class TimestampIn(fields.Raw):
         raise self.make_error("invalid")
 
 
-class JsonOrText(fields.Raw):
-    """Text, or an object or array: loaded as it is."""
+class _Json(fields.Raw):
+    """A JSON value of some types, loaded as it is."""
 
-    default_error_messages = {**_ERRORS, "invalid": "must be a string, an object or an array"}
+    kinds: tuple[type, ...]
+    described: dict[str, Any]
 
     def __init__(self, **kwargs: Any) -> None:
-        described = {"type": ["string", "object", "array"], **kwargs.pop("metadata", {})}
-        super().__init__(metadata=described, **kwargs)
+        super().__init__(metadata={**self.described, **kwargs.pop("metadata", {})}, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        if not isinstance(value, str | dict | list):
+        if not isinstance(value, self.kinds):
             raise self.make_error("invalid")
         _refuse_flaw(value)
         return value
+
+
+class JsonOrText(_Json):
+    """Text, or an object or array."""
+
+    kinds = (str, dict, list)
+    described = {"type": ["string", "object", "array"]}
+    default_error_messages = {**_ERRORS, "invalid": "must be a string, an object or an array"}
 
 
 class TextOrJson(JsonOrText):
@@ -249,34 +257,20 @@ class TextOrJson(JsonOrText):
         return (value, None) if isinstance(value, str) else (dumps(value), "json")
 
 
-class JsonObject(fields.Raw):
+class JsonObject(_Json):
     """A JSON object of any content."""
 
+    kinds = (dict,)
+    described = {"type": "object"}
     default_error_messages = {**_ERRORS, "invalid": "must be an object"}
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(metadata={"type": "object", **kwargs.pop("metadata", {})}, **kwargs)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise self.make_error("invalid")
-        _refuse_flaw(value)
-        return value
-
-
-class JsonArray(fields.Raw):
+class JsonArray(_Json):
     """A JSON array of any content."""
 
+    kinds = (list,)
+    described = {"type": "array", "items": {}}
     default_error_messages = {**_ERRORS, "invalid": "must be an array"}
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(metadata={"type": "array", "items": {}, **kwargs.pop("metadata", {})}, **kwargs)
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
-        if not isinstance(value, list):
-            raise self.make_error("invalid")
-        _refuse_flaw(value)
-        return value
 
 
 def as_number(value: float) -> float | int:

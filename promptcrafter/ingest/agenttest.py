@@ -30,7 +30,7 @@ class OutputObject(JsonObject):
     """An object that is kept as an output. Raises TooLarge."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
-        sent = super()._deserialize(value, attr, data, **kwargs)
+        sent: dict[str, Any] = super()._deserialize(value, attr, data, **kwargs)
         refuse_large_output(dumps(sent))
         return sent
 

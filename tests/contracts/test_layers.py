@@ -16,7 +16,7 @@ FEATURES = [
     "status",
     "web",
 ]  # from left to right; what is not named lies left of all
-SEES_REQUESTS = {"views", "principal", "throttle", "errors", "observe", "api", "paging"}
+SEES_REQUESTS = {"views", "principal", "throttle", "errors", "observe", "api", "intake", "paging"}
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:

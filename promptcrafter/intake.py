@@ -1,0 +1,91 @@
+"""What a request must be before its view runs: JSON in UTF-8 that says so, with parameters that the call takes."""
+
+import difflib
+from functools import cache
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from flask import Request, current_app, request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from promptcrafter import jsonio
+from promptcrafter.errors import Details, Invalid, Problem
+
+
+def refuse_other_media() -> None:
+    """Raise 415 where a view takes JSON and the body is, or says it is, something else."""
+    if not takes_json(_called_view()):
+        return
+    kind = request.mimetype
+    if not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
+        raise Problem(415, "Content-Type must be application/json", "unsupported_media_type")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Problem(415, "Content-Encoding is not supported; send the body as it is", "unsupported_content_encoding")
+
+
+def refuse_unknown_parameters() -> None:
+    """Raise 400 for a query parameter that the view does not take, or that comes twice."""
+    view = _called_view()
+    if not request.query_string or view is None:
+        return
+    try:
+        unquote_to_bytes(request.query_string).decode()
+    except UnicodeDecodeError as error:
+        raise Problem(400, "The query string is not UTF-8.", "invalid_utf8") from error
+    known = _known_parameters(view)
+    details: Details = {}
+    for name, values in request.args.lists():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0)
+            hint = f"; the nearest is {near[0]}" if near else "; this call takes none"
+            details[name] = [f"is not a parameter of this call{hint}"]
+        elif len(values) > 1:
+            details[name] = ["must be given once"]
+    if details:
+        raise Invalid(details, "invalid_parameters")
+
+
+def read_object(req: Request) -> dict[str, Any]:
+    """Return the JSON object that is the body. Raises 400 when it is none, 413 when it is too large."""
+    try:
+        value = jsonio.loads(_read_body(req))
+    except jsonio.JsonError as error:
+        raise Problem(400, str(error), error.code) from error
+    if not isinstance(value, dict):
+        raise Problem(400, "The body must be a JSON object.", "not_an_object")
+    return value
+
+
+@cache
+def takes_json(view: Any) -> bool:
+    """Tell whether a view takes a body."""
+    return any(argument["in"] == "json" for argument in _arguments(view))
+
+
+def _read_body(req: Request) -> bytes:
+    body = req.get_data()
+    if len(body) > current_app.config["MAX_BODY_BYTES"]:
+        raise RequestEntityTooLarge
+    return body
+
+
+def _called_view() -> Any:
+    """Return the view that is about to run; None when there is none for this path and method."""
+    if request.endpoint is None or request.method == "OPTIONS":
+        return None
+    return current_app.view_functions[request.endpoint]
+
+
+@cache
+def _known_parameters(view: Any) -> tuple[str, ...]:
+    return tuple(
+        field.data_key or name
+        for argument in _arguments(view)
+        if argument["in"] == "query"
+        for name, field in argument["schema"].fields.items()
+    )
+
+
+def _arguments(view: Any) -> list[dict[str, Any]]:
+    arguments: list[dict[str, Any]] = getattr(view, "_apidoc", {}).get("arguments", {}).get("parameters", [])
+    return arguments
