@@ -39,6 +39,11 @@ class BodySchema(Schema):
 class CreateSchema(BodySchema):
     """The body of a POST or an object in it: null is the same as absent."""
 
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
+        """Describe what may be absent as nullable."""
+        if not field_obj.required:
+            field_obj.allow_none = True
+
     @pre_load
     def drop_nulls(self, data: Any, **kwargs: Any) -> Any:
         if not isinstance(data, dict):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Answer, Caller, Person
+from tests.conftest import Answer, Caller, Person, only_sqlite
 
 A = {"key": "A", "payload": {"prompt": "Hello", "temperature": 0.5}, "trafficPercent": 50}
 B = {"key": "B", "trafficPercent": 50}
@@ -58,6 +58,7 @@ def test_lists_are_newest_first_and_in_pages(ada: Person, make: MakeExperiment) 
     assert [found["slug"] for found in ada.get(following).json] == slugs[:1]
 
 
+@only_sqlite
 @pytest.mark.parametrize(
     ("change", "message"),
     [

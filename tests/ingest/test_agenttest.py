@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from promptcrafter import db
 from promptcrafter.ingest import agenttest
-from tests.conftest import Caller, Person
+from tests.conftest import Caller, Person, only_sqlite
 
 PAYLOAD = json.loads((Path(__file__).parent / "payloads" / "agenttest_log.json").read_text())
 VARIANTS = [
@@ -117,6 +117,7 @@ def test_users_keep_their_variant_and_are_spread(ada: Person, experiment: dict[s
     assert ada.post(ASSIGN, {"userId": "u1"}).status_code == 404
 
 
+@only_sqlite
 @pytest.mark.parametrize(
     ("path", "body", "message"),
     [
@@ -155,6 +156,7 @@ def test_a_large_output_is_refused_with_the_limit(ada: Person, experiment: dict[
     assert (answer.status_code, answer.json["message"][:27]) == (413, "output may have at most 1,0")
 
 
+@only_sqlite
 @pytest.mark.parametrize("headers", [{}, {"x-api-key": "pc_wrong"}, {"Authorization": "Bearer nonsense"}])
 @pytest.mark.parametrize("path", [LOG, ASSIGN, "/experiment/unknown/log", "/experiment/unknown/assign"])
 def test_the_key_is_checked_before_slug_and_body(

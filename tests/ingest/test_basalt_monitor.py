@@ -168,6 +168,7 @@ def test_null_is_absent_and_what_is_unknown_is_ignored(ada: Person) -> None:
     assert log_of(ada, ada.post(LOG, {"slug": "qa", "output": "x", "organization": {}, "user": {}}))
 
 
+@only_sqlite
 @pytest.mark.parametrize(
     ("sent", "kept"),
     [
@@ -202,6 +203,7 @@ def test_tokens_and_cost_are_computed_with_the_model_of_the_version_or_the_metad
     )
 
 
+@only_sqlite
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -335,6 +337,7 @@ def test_every_oddity_of_a_trace_is_told_once(ada: Person, ben: Person) -> None:
     assert "experimentId" not in ada.get(f"/traces/{answer.json['trace']['id']}").json
 
 
+@only_sqlite
 @pytest.mark.parametrize(
     ("body", "message"),
     [

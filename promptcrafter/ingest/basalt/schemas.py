@@ -135,10 +135,12 @@ class TraceLogged(Schema):
     warning = fields.String(required=True, allow_none=True)
 
 
-class OutputLogged(TraceLogged):
+class OutputLogged(Schema):
     """The answer to an output."""
 
+    trace = fields.Nested(IdOut(), required=True)
     log = fields.Nested(IdOut(), required=True)
+    warning = fields.String(required=True, allow_none=True)
 
 
 class BasaltExperimentIn(CreateSchema):
