@@ -43,7 +43,7 @@ def run_program(arguments: list[str], **environment: str) -> dict[str, Any]:
 
 
 def test_sdk_0_5_reads_publishes_and_logs(start_server: Callable[..., LiveServer], database_url: str) -> None:
-    server = start_server(database_url.replace("+psycopg", ""), migrate=False)
+    server = start_server(database_url.replace("+psycopg", ""), migrate=False, TOKEN_COUNTING="on")
     owner, key = set_stage(server)
     seen = run_program([str(PROGRAM), server.url, key], BASALT_BUILD="development")
     assert seen == {

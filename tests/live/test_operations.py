@@ -90,21 +90,24 @@ def test_lines_for_people_cannot_be_forged(start_server: Callable[..., LiveServe
     assert any(r"404 GET /nope\n12:00:00 I 200 GET /forged" in line for line in server.log.splitlines())
 
 
-def test_a_request_under_way_is_finished_when_the_service_is_told_to_stop(live_server: LiveServer) -> None:
-    token = sign_up(live_server)
+def test_a_request_under_way_is_finished_when_the_service_is_told_to_stop(
+    start_server: Callable[..., LiveServer],
+) -> None:
+    server = start_server()
+    token = sign_up(server)
     body = json.dumps({"title": "In flight", "content": "c", "model": "m"}).encode()
     head = (
         f"POST /prompts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    parts = urlsplit(live_server.url)
+    parts = urlsplit(server.url)
     with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
         connection.sendall(head.encode() + body[:10])
         time.sleep(0.3)
-        live_server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         connection.sendall(body[10:])
         assert connection.recv(100).startswith(b"HTTP/1.1 201 ")
     started = time.monotonic()
-    assert live_server.process.wait(timeout=12) == 0
+    assert server.process.wait(timeout=12) == 0
     assert time.monotonic() - started < 11
