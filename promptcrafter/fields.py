@@ -159,6 +159,15 @@ class WholeDigits(WholeNumber):
         return int(value)
 
 
+class Digits(Number):
+    """A number in a query string."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> float:
+        if not re.fullmatch(r"-?[0-9]{1,18}(\.[0-9]{1,18})?", value):
+            raise self.make_error("invalid")
+        return float(value)
+
+
 class Tags(fields.List[str]):
     """A list of non-empty strings; a repeated one is kept once."""
 

@@ -1,10 +1,12 @@
-"""Lists: a bare JSON array, whole and streamed by default, in pages when asked.
+"""Lists: a bare JSON array, whole and streamed by default, in pages or in another form when asked.
 
 Pages are found by keyset: a cursor holds the sort values of the last row shown, so page 1,000 costs what page 1
 does and rows added meanwhile shift nothing.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from typing import Any
@@ -19,11 +21,13 @@ from werkzeug.urls import iri_to_uri
 from promptcrafter import clock
 from promptcrafter.db import engine, session
 from promptcrafter.fields import Text, WholeDigits
-from promptcrafter.jsonio import dumps
+from promptcrafter.formats import WRITERS
 
 MAX_PER_PAGE = 1000
 _DEFAULT_PER_PAGE = 100  # for a cursor that comes without per_page
 _ROWS_AT_ONCE = 20  # each may hold a mebibyte of text
+RANK = "[0-9]{1,19}"
+_LARGEST_RANK = 0x7FEF_FFFF_FFFF_FFFF  # of the largest finite double
 TIME, SEQUENCE = "[0-9]{1,14}", "[0-9]{1,18}"  # a cursor's numbers: up to the year 5138, up to what a BIGINT holds
 _PIECE_CHARACTERS = 64 * 1024
 _MIMETYPE = "application/json"
@@ -47,23 +51,46 @@ class PageQuery(Schema):
     cursor = Cursor(f"{TIME}-{SEQUENCE}")
 
 
-def listing(
-    select: Select[Any], sort: Sequence[SQLColumnExpression[Any]], schema: Schema, page: dict[str, Any]
-) -> Response:
-    """Answer a list of what `select` finds, sorted descending by the columns `sort`, the last of them unique.
+@dataclass(frozen=True)
+class Order:
+    """What a list is sorted by: columns, the last of them unique, all of them in one direction."""
 
-    `page` is a loaded PageQuery whose cursor has a number for each of these columns.
+    columns: Sequence[SQLColumnExpression[Any]]
+    is_ascending: bool = False
+
+    def sort(self, select: Select[Any]) -> Select[Any]:
+        """Return the select, sorted."""
+        return select.order_by(*(column.asc() if self.is_ascending else column.desc() for column in self.columns))
+
+    def begin_after(self, select: Select[Any], cursor: str) -> Select[Any]:
+        """Return the select from behind the row that the cursor names."""
+        here, there = tuple_(*self.columns), tuple_(*_read_cursor(cursor, self.columns))
+        return select.where(here > there if self.is_ascending else here < there)
+
+
+def listing(
+    select: Select[Any], order: Order | Sequence[SQLColumnExpression[Any]], schema: Schema, page: dict[str, Any]
+) -> Response:
+    """Answer a list of what `select` finds, as JSON, NDJSON or CSV, whichever the request accepts best.
+
+    It is sorted by `order`, descending if these are columns alone. `page` is a loaded PageQuery whose cursor has a
+    number for each of the columns.
     """
-    select = select.add_columns(*sort).order_by(*(column.desc() for column in sort))
+    order = order if isinstance(order, Order) else Order(order)
+    select = order.sort(select.add_columns(*order.columns))
     if "per_page" not in page and "cursor" not in page:
         return _whole(select, schema)
     per_page = page.get("per_page", _DEFAULT_PER_PAGE)
     if "cursor" in page:
-        select = select.where(tuple_(*sort) < tuple_(*_read_cursor(page["cursor"], sort)))
+        select = order.begin_after(select, page["cursor"])
     rows = session.execute(select.limit(per_page + 1)).all()
-    response = current_app.response_class(_array(rows[:per_page], schema), mimetype=_MIMETYPE)
+    response = _respond(rows[:per_page], schema)
     if len(rows) > per_page:
-        arguments = {**request.args.to_dict(), "per_page": per_page, "cursor": _write_cursor(rows[per_page - 1][1:])}
+        arguments = {
+            **request.args.to_dict(),
+            "per_page": per_page,
+            "cursor": _write_cursor(rows[per_page - 1][1:], order.columns),
+        }
         response.headers["Link"] = f'<{_own_url()}?{urlencode(arguments)}>; rel="next"'
     return response
 
@@ -78,24 +105,28 @@ def _whole(select: Select[Any], schema: Schema) -> Response:
         reader.close()
         raise
 
-    all_rows = chain(first, chain.from_iterable(rows))
-    response = current_app.response_class(_array(all_rows, schema), mimetype=_MIMETYPE)
+    response = _respond(chain(first, chain.from_iterable(rows)), schema)
     response.call_on_close(reader.close)
     return response
 
 
-def _array(rows: Iterable[Row[Any]], schema: Schema) -> Iterator[str]:
-    """Write rows as a JSON array, in pieces of some tens of kilobytes or one row."""
-    piece, size, separator = ["["], 0, ""
-    for row in rows:
-        text = separator + dumps(schema.dump(row[0]))
-        piece.append(text)
-        size += len(text)
-        separator = ","
+def _respond(rows: Iterable[Row[Any]], schema: Schema) -> Response:
+    mimetype = request.accept_mimetypes.best_match(WRITERS, default=_MIMETYPE)
+    columns = [field.data_key or name for name, field in schema.fields.items()]
+    text = WRITERS[mimetype]((schema.dump(row[0]) for row in rows), columns)
+    return current_app.response_class(_pieces(text), mimetype=mimetype, headers={"Vary": "Accept"})
+
+
+def _pieces(lines: Iterable[str]) -> Iterator[str]:
+    """Join lines to pieces of some tens of kilobytes or one line."""
+    piece, size = [], 0
+    for line in lines:
+        piece.append(line)
+        size += len(line)
         if size >= _PIECE_CHARACTERS:
             yield "".join(piece)
             piece, size = [], 0
-    yield "".join([*piece, "]"])
+    yield "".join(piece)
 
 
 def _own_url() -> str:
@@ -103,8 +134,13 @@ def _own_url() -> str:
     return iri_to_uri(request.base_url) if request.host else request.path
 
 
-def _write_cursor(values: Sequence[Any]) -> str:
-    return "-".join(str(clock.to_number(value) if isinstance(value, datetime) else value) for value in values)
+def _write_cursor(values: Sequence[Any], sort: Sequence[SQLColumnExpression[Any]]) -> str:
+    return "-".join(str(_number(column, value)) for column, value in zip(sort, values, strict=True))
+
+
+def _number(column: Any, value: Any) -> int:
+    writers: dict[type, Callable[[Any], int]] = {datetime: clock.to_number, float: _to_rank}
+    return writers.get(column.type.python_type, int)(value)
 
 
 def _read_cursor(cursor: str, sort: Sequence[SQLColumnExpression[Any]]) -> list[ColumnElement[Any]]:
@@ -113,5 +149,19 @@ def _read_cursor(cursor: str, sort: Sequence[SQLColumnExpression[Any]]) -> list[
 
 
 def _bind(column: Any, number: int) -> ColumnElement[Any]:
-    is_time = column.type.python_type is datetime
-    return literal(clock.from_number(number) if is_time else number, column.type)
+    read = {datetime: clock.from_number, float: _from_rank}.get(column.type.python_type, int)
+    return literal(read(number), column.type)
+
+
+def _to_rank(value: float) -> int:
+    """Return a whole number in whose order floats from 0 on stand; 0 for a negative one, which means none.
+
+    The bits of an IEEE 754 double of that sign, read as an integer, have the order of the numbers.
+    """
+    return 0 if value < 0 else int(struct.unpack(">q", struct.pack(">d", value))[0]) + 1
+
+
+def _from_rank(rank: int) -> float:
+    """Return the float of that rank, -1 for 0."""
+    bits = min(rank - 1, _LARGEST_RANK)
+    return float(struct.unpack(">d", struct.pack(">q", bits))[0]) if rank else -1.0

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import (
     CheckConstraint,
+    Computed,
     Float,
     ForeignKey,
     ForeignKeyConstraint,
@@ -42,7 +43,10 @@ class Log(Base):
         CheckConstraint("score BETWEEN 0 AND 10", name="score"),
         Index(None, "owner_id", "created_at", "seq"),
         Index(None, "prompt_id", "created_at", "seq"),
-        Index(None, "prompt_id", "prompt_version"),
+        Index(None, "owner_id", "model_used", "created_at", "seq"),
+        Index(None, "prompt_id", "prompt_version", "created_at", "seq"),
+        Index(None, "owner_id", "rank", "created_at", "seq"),
+        Index(None, "prompt_id", "rank", "created_at", "seq"),
         Index(None, "trace_id", "seq", sqlite_where=_IN_TRACE, postgresql_where=_IN_TRACE),
         Index(None, "experiment_id", "created_at", "seq", sqlite_where=_IN_EXPERIMENT, postgresql_where=_IN_EXPERIMENT),
         Index(
@@ -64,6 +68,7 @@ class Log(Base):
     output_format: Mapped[str | None] = mapped_column(String(8))  # "json": the text is JSON that was sent as such
     notes: Mapped[str | None] = mapped_column(Text)
     score: Mapped[float | None] = mapped_column(Float(53))
+    rank: Mapped[float] = mapped_column(Float(53), Computed("coalesce(score, -1)"), nullable=True)  # sorts; -1 is none
     input: Mapped[str | None] = mapped_column(Text)
     input_format: Mapped[str | None] = mapped_column(String(8))
     ideal_output: Mapped[str | None] = mapped_column(Text)

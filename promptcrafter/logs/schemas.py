@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import current_app
-from marshmallow import Schema, fields, post_dump, post_load, pre_load
+from marshmallow import Schema, ValidationError, fields, post_dump, post_load, pre_load, validates_schema
 
 from promptcrafter.errors import TooLarge
 from promptcrafter.fields import (
     BodySchema,
     CreateSchema,
+    Digits,
     JsonObject,
     Number,
     Reference,
@@ -17,13 +18,17 @@ from promptcrafter.fields import (
     TextOrJson,
     Timestamp,
     TimestampIn,
+    WholeDigits,
     WholeNumber,
 )
 from promptcrafter.ids import pattern
-from promptcrafter.paging import PageQuery
+from promptcrafter.paging import RANK, SEQUENCE, TIME, Cursor, PageQuery
 from promptcrafter.prompts.schemas import MODEL_MAX
 
 SCORE_MAX = 10
+NATIVE = "promptcrafter"
+SOURCES = (NATIVE, "basalt", "agenttest")
+SORTS = ("-createdAt", "createdAt", "-score", "score")
 
 
 def refuse_large_output(output: str) -> str:
@@ -166,9 +171,35 @@ _ALWAYS = {field.data_key or name for name, field in LogOut._declared_fields.ite
 
 
 class LogQuery(PageQuery):
-    """Filters of the list of logs."""
+    """Filters of the list of logs, all of which must hold, and its order."""
 
+    cursor = Cursor(f"({RANK}-)?{TIME}-{SEQUENCE}")
     promptId = Reference(metadata={"description": "Of this prompt only", "pattern": pattern("prompt")})
+    promptVersion = WholeDigits(
+        minimum=1, maximum=2**31 - 1, metadata={"description": "Of this version only; with `promptId`"}
+    )
+    model = Text(minimum=1, metadata={"description": "Exactly this modelUsed"})
+    minScore = Digits(minimum=0, maximum=SCORE_MAX, metadata={"description": "Scored this or better"})
+    maxScore = Digits(minimum=0, maximum=SCORE_MAX, metadata={"description": "Scored this or worse"})
+    since = TimestampIn(metadata={"type": "string", "description": "Made at this time or later"})
+    until = TimestampIn(metadata={"type": "string", "description": "Made before this time"})
+    source = Text(choices=SOURCES, metadata={"description": f"By which API it came; {NATIVE} is this one"})
+    sort = Text(
+        choices=SORTS, load_default=SORTS[0], metadata={"description": "Logs without a score stand below all others"}
+    )
+
+    @validates_schema
+    def refuse_contradictions(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """Refuse what makes no sense together."""
+        if "promptVersion" in data and "promptId" not in data:
+            raise ValidationError("needs promptId beside it", "promptVersion")
+        if "cursor" in data and data["cursor"].count("-") != 1 + data["sort"].endswith("score"):
+            raise ValidationError("is not one that this list gave", "cursor")
+
+    @post_load
+    def name_no_source(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Our own logs have no source."""
+        return {**data, "source": None} if data.get("source") == NATIVE else data
 
 
 class PromptLogQuery(PageQuery):

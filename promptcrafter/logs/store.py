@@ -1,9 +1,9 @@
 """Logs in the database. What writes here belongs inside `db.writing()`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, delete, insert, inspect, select
+from sqlalchemy import ColumnElement, Select, delete, insert, inspect, select
 from sqlalchemy.exc import IntegrityError
 
 from promptcrafter import clock, db
@@ -11,9 +11,19 @@ from promptcrafter.db import Base, session
 from promptcrafter.errors import Problem
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.logs.models import Log
+from promptcrafter.paging import Order
 
-_COLUMNS = [attribute for attribute in inspect(Log).column_attrs if attribute.key != "seq"]
+_COLUMNS = [attribute for attribute in inspect(Log).column_attrs if attribute.key not in ("seq", "rank")]
 _INSERT = insert(Log)
+_FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
+    "promptVersion": lambda number: Log.prompt_version == number,
+    "model": lambda name: Log.model_used == name,
+    "minScore": lambda score: Log.score >= score,
+    "maxScore": lambda score: Log.score <= score,
+    "since": lambda moment: Log.created_at >= moment,
+    "until": lambda moment: Log.created_at < moment,
+    "source": lambda name: Log.source == name,  # None finds those of the native API
+}
 _PARENTS = [str(constraint.name) for constraint in Base.metadata.tables["logs"].foreign_key_constraints]
 
 
@@ -47,14 +57,17 @@ def record_all(owner_id: str, outputs: Sequence[Mapping[str, Any]]) -> list[Log]
     return logs
 
 
-def find_logs(owner_id: str) -> Select[Log]:
-    """Return the owner's logs."""
-    return select(Log).where(Log.owner_id == owner_id)
+def find_logs(owner_id: str, filters: Mapping[str, Any]) -> Select[Log]:
+    """Return the owner's logs for which all filters of a LogQuery hold."""
+    # a prompt's logs are its owner's: with both conditions the database might choose the wrong index
+    whose = Log.prompt_id == filters["promptId"] if "promptId" in filters else Log.owner_id == owner_id
+    return select(Log).where(whose, *(_FILTERS[name](value) for name, value in filters.items() if name in _FILTERS))
 
 
-def find_logs_of(prompt_id: str) -> Select[Log]:
-    """Return a prompt's logs."""
-    return select(Log).where(Log.prompt_id == prompt_id)
+def order_logs(sort: str) -> Order:
+    """Return the order that a LogQuery names."""
+    newest = (Log.created_at, Log.seq)
+    return Order((Log.rank, *newest) if sort.endswith("score") else newest, not sort.startswith("-"))
 
 
 def find_logs_in(trace_id: str) -> Select[Log]:

@@ -17,7 +17,6 @@ from promptcrafter.prompts import store as prompts
 
 blueprint = Blueprint("logs", __name__, description="Outputs with notes and scores")
 _log_out = LogOut()
-_NEWEST_FIRST = (Log.created_at, Log.seq)
 
 
 @blueprint.route("/logs", methods=["POST"])
@@ -40,8 +39,9 @@ def create_log(body: dict[str, Any]) -> tuple[Log, int, dict[str, str]]:
 def list_logs(query: dict[str, Any]) -> Response:
     """List the caller's logs, or those of one prompt, newest first."""
     if "promptId" in query:
-        return _list_of_prompt(query["promptId"], query)
-    return paging.listing(store.find_logs(current_user_id()), _NEWEST_FIRST, _log_out, query)
+        prompts.get_latest_version(query["promptId"], current_user_id())
+    found = store.find_logs(current_user_id(), query)
+    return paging.listing(found, store.order_logs(query["sort"]), _log_out, query)
 
 
 @blueprint.route("/logs-by-prompt")
@@ -50,7 +50,9 @@ def list_logs(query: dict[str, Any]) -> Response:
 @blueprint.response(200, LogOut(many=True))
 def list_logs_by_prompt(query: dict[str, Any]) -> Response:
     """List a prompt's logs, newest first: another name of `GET /logs?promptId=`."""
-    return _list_of_prompt(query["promptId"], query)
+    prompts.get_latest_version(query["promptId"], current_user_id())
+    found = store.find_logs(current_user_id(), query)
+    return paging.listing(found, store.order_logs("-createdAt"), _log_out, query)
 
 
 @blueprint.route("/logs/<log_id>")
@@ -81,11 +83,6 @@ def delete_log(log_id: str) -> None:
     """Delete a log."""
     with writing():
         store.remove_log(store.lock_log(log_id, current_user_id()))
-
-
-def _list_of_prompt(prompt_id: str, page: dict[str, Any]) -> Response:
-    prompts.get_latest_version(prompt_id, current_user_id())
-    return paging.listing(store.find_logs_of(prompt_id), _NEWEST_FIRST, _log_out, page)
 
 
 def _resolve_version(prompt_id: str, number: int | None) -> int:
