@@ -135,9 +135,10 @@ class _Api(flask_smorest.Api):
         """Return the OpenAPI document."""
         with self._describing:
             while self._undescribed:
-                blueprint = self._undescribed.pop(0)
+                blueprint = self._undescribed[0]
                 blueprint.register_views_in_doc(self, self._app, self.spec, name=blueprint.name, parameters=None)
                 self.spec.tag({"name": blueprint.name, "description": blueprint.description})
+                self._undescribed.remove(blueprint)
             document: dict[str, Any] = self.spec.to_dict()
         return document
 

@@ -53,7 +53,6 @@ _INDICES = {
         "experiment_id IS NOT NULL",
     ),
 }
-_KEPT = (sa.CheckConstraint("score BETWEEN 0 AND 10", name="ck_logs_score"),)  # a rebuild on SQLite would lose it
 
 
 def upgrade() -> None:
@@ -68,7 +67,7 @@ def upgrade() -> None:
         sa.Column("feature_slug", sa.Text()),
         sa.Column("created_at", _MOMENT, nullable=False),
         sa.Column("updated_at", _MOMENT, nullable=False),
-        sa.CheckConstraint("status IN ('DRAFT', 'ACTIVE', 'PAUSED', 'COMPLETED')", name="ck_experiments_status"),
+        sa.CheckConstraint("status IN ('DRAFT', 'ACTIVE', 'PAUSED', 'COMPLETED')", name=op.f("ck_experiments_status")),
         sa.ForeignKeyConstraint(["owner_id"], ["users.id"], name="fk_experiments_owner_id", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("seq", name="pk_experiments"),
         sa.UniqueConstraint("id", name="uq_experiments_id"),
@@ -83,7 +82,7 @@ def upgrade() -> None:
         sa.Column("payload", sa.Text(), nullable=False),
         sa.Column("traffic_percent", sa.Integer(), nullable=False),
         sa.Column("prompt_id", sa.String(64)),
-        sa.CheckConstraint("traffic_percent BETWEEN 0 AND 100", name="ck_experiment_variants_traffic_percent"),
+        sa.CheckConstraint("traffic_percent BETWEEN 0 AND 100", name=op.f("ck_experiment_variants_traffic_percent")),
         sa.ForeignKeyConstraint(
             ["experiment_id"], ["experiments.id"], name="fk_experiment_variants_experiment_id", ondelete="CASCADE"
         ),
@@ -117,7 +116,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_traces_owner_id_created_at_seq", "traces", ["owner_id", "created_at", "seq"])
     op.create_index("ix_traces_experiment_id", "traces", ["experiment_id"])
-    with op.batch_alter_table("logs", table_args=_KEPT) as logs:
+    with op.batch_alter_table("logs") as logs:
         for name, kind in _NEW.items():
             logs.add_column(sa.Column(name, kind))
         for name, kind in _REQUIRED_BEFORE.items():
@@ -134,7 +133,7 @@ def downgrade() -> None:
     op.execute(f"DELETE FROM logs WHERE {' OR '.join(f'{name} IS NULL' for name in _REQUIRED_BEFORE)}")
     for name in _INDICES:
         op.drop_index(name, "logs")
-    with op.batch_alter_table("logs", table_args=_KEPT) as logs:
+    with op.batch_alter_table("logs") as logs:
         for name in _PARENTS:
             logs.drop_constraint(f"fk_logs_{name}", type_="foreignkey")
         for name, kind in _REQUIRED_BEFORE.items():

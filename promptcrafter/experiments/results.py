@@ -5,14 +5,18 @@ likelihood ratio of Student's t averaged over normally distributed effects. For 
 Gönen et al., "The Bayesian two-sample t test", The American Statistician 59 (2005); as a test martingale it
 exceeds 1/alpha ever with a probability of at most alpha when there is no difference (Pérez-Ortiz et al.,
 "E-statistics, group invariance and anytime-valid testing", Annals of Statistics 52 (2024)). For many observations it
-becomes the mixture SPRT of Johari et al., "Peeking at A/B tests", KDD 2017. Exact for normal values of equal variance,
-asymptotic for others. Variances may differ: the standard error of a difference is the larger of Welch's and the pooled
+becomes the mixture SPRT of Johari et al., "Peeking at A/B tests", KDD 2017.
+
+The error is at most alpha for normal values of equal variance, and asymptotically so for others, while shares and
+variants stay as they are; of strongly skewed values the interval of a single mean is an approximation
+(docs/decisions/0010). Variances may differ: the standard error of a difference is the larger of Welch's and the pooled
 one. By Welch's alone, rare events under uneven shares made false winners of a quarter of all runs.
 """
 
 import math
 import operator
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from statistics import fmean
@@ -22,13 +26,17 @@ ALPHA = 0.05
 # The standard deviation of the effects tested for, in standard deviations of the metric: Cohen's small effect
 _EFFECT = 0.2
 _LARGEST = 1e150  # the square of a larger number may not be finite
+# Values besides the most frequent one, below which a sample tells too little of its variance: the usual demand on
+# counts of rare events
+_LEAST_VARIED = 10
 NOT_ENOUGH = "not enough data yet"
 METHOD = {
     "name": "mixture sequential t-test",
     "alpha": ALPHA,
     "description": (
         "Always-valid 95 % intervals: they may be looked at after every result. For each metric, the chance that any "
-        "variant is ever called different from the first although none is, is at most 5 %."
+        "variant is ever called different from the first although none is, is at most 5 %. The intervals of single "
+        "means are approximate for strongly skewed metrics."
     ),
 }
 Interval = tuple[float, float]
@@ -57,6 +65,11 @@ class Sample:
         mean = self.mean
         return math.fsum((value - mean) ** 2 for value in self.values) / max(1, self.count - 1)
 
+    @cached_property
+    def is_varied(self) -> bool:
+        """Whether they differ enough for their variance to be believed."""
+        return self.variance > 0 and self.count - max(Counter(self.values).values()) >= _LEAST_VARIED
+
 
 def collect(measurements: Measurements) -> tuple[dict[str, int], dict[str, dict[str, Sample]]]:
     """Sort measurements into counts by variant and samples by variant and metric.
@@ -81,31 +94,29 @@ def evaluate(shares: Sequence[tuple[str, int]], measurements: Measurements) -> d
     """
     counts, samples = collect(measurements)
     total = sum(share for _, share in shares)
-    (first, _), *others = shares or [("", 0)]
-    return {
-        "method": METHOD,
-        "variants": [
-            {
-                "key": key,
-                "share": share / total if total else None,
-                "count": counts.get(key, 0),
-                "metrics": {name: summarize(sample) for name, sample in sorted(samples.get(key, {}).items())},
-            }
-            for key, share in shares
-        ],
-        "comparisons": [
-            {
-                "baseline": first,
-                "variant": key,
-                "metrics": {
-                    name: compare(key, sample, first, samples[first][name], len(others))
-                    for name, sample in sorted(samples.get(key, {}).items())
-                    if name in samples.get(first, {})
-                },
-            }
-            for key, _ in others
-        ],
-    }
+    variants = [
+        {
+            "key": key,
+            "share": share / total if total else None,
+            "count": counts.get(key, 0),
+            "metrics": {name: summarize(sample) for name, sample in sorted(samples.get(key, {}).items())},
+        }
+        for key, share in shares
+    ]
+    keys = [key for key, _ in shares]
+    comparisons = [
+        {
+            "baseline": keys[0],
+            "variant": key,
+            "metrics": {
+                name: compare(key, sample, keys[0], samples[keys[0]][name], len(keys) - 1)
+                for name, sample in sorted(samples.get(key, {}).items())
+                if name in samples.get(keys[0], {})
+            },
+        }
+        for key in keys[1:]
+    ]
+    return {"method": METHOD, "variants": variants, "comparisons": comparisons}
 
 
 def summarize(sample: Sample) -> dict[str, Any]:
@@ -123,7 +134,9 @@ def summarize(sample: Sample) -> dict[str, Any]:
         "median": percentile(ordered, 0.5),
         "p95": percentile(ordered, 0.95),
         "max": ordered[-1],
-        "interval95": find_interval(sample.mean, variance / sample.count, sample.count - 1, sample.count, ALPHA),
+        "interval95": find_interval(sample.mean, variance / sample.count, sample.count - 1, sample.count, ALPHA)
+        if sample.is_varied
+        else None,
     }
 
 
@@ -143,13 +156,11 @@ def compare(key: str, sample: Sample, baseline_key: str, baseline: Sample, pairs
     difference = sample.mean - baseline.mean
     counts = sample.count, baseline.count
     variances = sample.variance, baseline.variance
-    interval = find_interval(
-        difference,
-        max(_apart(variances, counts), _pooled(variances, counts)),
-        _degrees(variances, counts),
-        counts[0] * counts[1] / sum(counts),
-        ALPHA / pairs,
-    )
+    interval = None
+    if sample.is_varied and baseline.is_varied:
+        squared_error = max(_apart(variances, counts), _pooled(variances, counts))
+        effective = counts[0] * counts[1] / sum(counts)
+        interval = find_interval(difference, squared_error, _degrees(variances, counts), effective, ALPHA / pairs)
     settled = interval is not None and not interval[0] <= 0 <= interval[1]
     higher, lower = (key, baseline_key) if difference > 0 else (baseline_key, key)
     return {
@@ -175,12 +186,9 @@ def _pooled(variances: Sequence[float], counts: Sequence[int]) -> float:
 def _degrees(variances: Sequence[float], counts: Sequence[int]) -> float:
     """Return the degrees of freedom of a difference (Welch and Satterthwaite)."""
     error = _apart(variances, counts)
-    if not error:
-        return sum(counts) - 2
-    parts = (
-        (variance / count) ** 2 / (count - 1) for variance, count in zip(variances, counts, strict=True) if variance
-    )
-    return float(error**2 / math.fsum(parts))
+    # as parts of the whole, so that neither large nor small values leave the range of floats
+    parts = [variance / count / error for variance, count in zip(variances, counts, strict=True)]
+    return 1 / math.fsum(part**2 / (count - 1) for part, count in zip(parts, counts, strict=True))
 
 
 def find_interval(
@@ -191,11 +199,9 @@ def find_interval(
     With r = 1 + effective * effect^2 and x = t^2 / degrees, the mixture likelihood ratio is
     r^(-1/2) * ((1 + x) / (1 + x / r))^((degrees + 1) / 2); the interval ends where it reaches 1 / alpha.
     """
-    if degrees <= 0:
-        return None
     ratio = 1 + effective * _EFFECT**2
     bound = (math.sqrt(ratio) / alpha) ** (2 / (degrees + 1))
     if bound >= ratio:
         return None
-    reach = math.sqrt((bound - 1) / (1 - bound / ratio) * degrees * squared_error)
+    reach = math.sqrt((bound - 1) / (1 - bound / ratio) * degrees) * math.sqrt(squared_error)
     return estimate - reach, estimate + reach

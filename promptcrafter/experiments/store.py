@@ -100,9 +100,12 @@ def _set_variants(experiment: Experiment, variants: Sequence[Mapping[str, Any]])
     try:
         session.flush()
     except IntegrityError as error:
-        if not db.violates(error, "fk_logs_experiment_id_variant_key"):
-            raise
-        raise Problem(409, "A variant that has results cannot be removed.", "variant_has_results") from error
+        # SQLite does not say which, but there the prompts were looked up under the write lock
+        if db.violates(error, "fk_logs_experiment_id_variant_key"):
+            raise Problem(409, "A variant that has results cannot be removed.", "variant_has_results") from error
+        if db.violates(error, "fk_experiment_variants_prompt_id"):
+            raise Problem(404, "Prompt not found", "prompt_not_found") from error
+        raise
 
 
 def _change(variant: Variant, values: Mapping[str, Any], position: int) -> Variant:

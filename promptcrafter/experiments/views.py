@@ -34,8 +34,8 @@ _result_out = ResultOut()
 @blueprint.response(201, _experiment_out, headers={"Location": {"schema": {"type": "string"}}})
 def create_experiment(body: dict[str, Any]) -> tuple[Experiment, int, dict[str, str]]:
     """Make an experiment; a draft unless its status says otherwise."""
-    _refuse_strange_prompts(body["variants"])
     with writing():
+        _refuse_strange_prompts(body["variants"])
         experiment = store.add_experiment(current_user_id(), {"status": "DRAFT", **body})
     return experiment, 201, {"Location": url_for("experiments.get_experiment", slug=experiment.slug)}
 
@@ -64,9 +64,9 @@ def get_experiment(slug: str) -> Experiment:
 def change_experiment(body: dict[str, Any], slug: str) -> Experiment:
     """Change name or status, or replace the variants; one that has results cannot go."""
     changes = {name: value for name, value in body.items() if value is not None}
-    _refuse_strange_prompts(changes.get("variants", ()))
     with writing():
         experiment = store.lock_experiment(slug, current_user_id())
+        _refuse_strange_prompts(changes.get("variants", ()))
         if changes:
             store.change_experiment(experiment, changes)
     return experiment
@@ -107,4 +107,4 @@ def _refuse_strange_prompts(variants: Any) -> None:
     for prompt_id in {variant["prompt_id"] for variant in variants if "prompt_id" in variant}:
         if not is_well_formed("prompt", prompt_id):
             raise prompts.prompt_not_found()
-        prompts.get_latest_version(prompt_id, current_user_id())
+        prompts.get_latest_number(prompt_id, current_user_id())

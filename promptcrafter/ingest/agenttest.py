@@ -82,7 +82,7 @@ def log_result(body: dict[str, Any], slug: str) -> dict[str, Any]:
     def attempt() -> Log:
         experiment = experiments.get_experiment(slug, current_user_id())
         variant = _get_variant(experiment, body["variant_key"])
-        version = prompts.get_latest(variant.prompt_id) if variant.prompt_id else None
+        version = prompts.get_latest_version(variant.prompt_id) if variant.prompt_id else None
         with writing():
             return logs.record(current_user_id(), translate(body, experiment, variant, version))
 

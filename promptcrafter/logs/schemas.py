@@ -71,21 +71,20 @@ class LogIn(CreateSchema):
     score = _score()
     prompt_version = WholeNumber(
         data_key="promptVersion",
-        allow_none=True,
         minimum=1,
         maximum=2**31 - 1,
         metadata={"description": "The latest unless sent"},
     )
-    input = TextOrJson(allow_none=True)
-    ideal_output = TextOrJson(data_key="idealOutput", allow_none=True)
-    variables = JsonObject(allow_none=True)
-    start_time = TimestampIn(data_key="startTime", allow_none=True)
-    end_time = TimestampIn(data_key="endTime", allow_none=True)
-    latency_ms = Number(data_key="latencyMs", allow_none=True, minimum=0)
-    input_tokens = Number(data_key="inputTokens", allow_none=True, minimum=0)
-    output_tokens = Number(data_key="outputTokens", allow_none=True, minimum=0)
-    cost = Number(allow_none=True, minimum=0, metadata={"description": "US dollars"})
-    meta = JsonObject(data_key="metadata", allow_none=True)
+    input = TextOrJson()
+    ideal_output = TextOrJson(data_key="idealOutput")
+    variables = JsonObject()
+    start_time = TimestampIn(data_key="startTime")
+    end_time = TimestampIn(data_key="endTime")
+    latency_ms = Number(data_key="latencyMs", minimum=0)
+    input_tokens = Number(data_key="inputTokens", minimum=0)
+    output_tokens = Number(data_key="outputTokens", minimum=0)
+    cost = Number(minimum=0, metadata={"description": "US dollars"})
+    meta = JsonObject(data_key="metadata")
 
     @pre_load
     def accept_model(self, data: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:

@@ -13,8 +13,13 @@ from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.logs.models import Log
 from promptcrafter.paging import Order
 
-_COLUMNS = [attribute for attribute in inspect(Log).column_attrs if attribute.key not in ("seq", "rank")]
-_INSERT = insert(Log)
+# Columns and the attributes they come from
+_COLUMNS = {
+    attribute.columns[0].name: attribute.key
+    for attribute in inspect(Log).column_attrs
+    if attribute.key not in ("seq", "rank")
+}
+_INSERT = insert(Base.metadata.tables["logs"])
 _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "promptVersion": lambda number: Log.prompt_version == number,
     "model": lambda name: Log.model_used == name,
@@ -45,7 +50,7 @@ def record_all(owner_id: str, outputs: Sequence[Mapping[str, Any]]) -> list[Log]
     now = clock.now()
     logs = [Log(id=new_id("log"), owner_id=owner_id, created_at=now, updated_at=now, **values) for values in outputs]
     # not by the unit of work, which would hold the write lock three times as long
-    rows = [{column.key: getattr(log, column.key) for column in _COLUMNS} for log in logs]
+    rows = [{column: getattr(log, key) for column, key in _COLUMNS.items()} for log in logs]
     if not rows:
         return []
     try:

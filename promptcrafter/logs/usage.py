@@ -135,7 +135,9 @@ def _counter() -> _Counter | None:
 @cache
 def _prices() -> Any:
     try:
-        return import_module("genai_prices")
+        prices = import_module("genai_prices")
+        prices.calc_price(prices.Usage(input_tokens=0, output_tokens=0), "gpt-4o")  # the first call loads the list
+        return prices
     except Exception:  # as in _counter
         _log.exception("costs are not computed: genai-prices failed to load")
         return None

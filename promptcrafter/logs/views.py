@@ -39,7 +39,7 @@ def create_log(body: dict[str, Any]) -> tuple[Log, int, dict[str, str]]:
 def list_logs(query: dict[str, Any]) -> Response:
     """List the caller's logs, or those of one prompt, newest first."""
     if "promptId" in query:
-        prompts.get_latest_version(query["promptId"], current_user_id())
+        prompts.get_latest_number(query["promptId"], current_user_id())
     found = store.find_logs(current_user_id(), query)
     return paging.listing(found, store.order_logs(query["sort"]), _log_out, query)
 
@@ -50,7 +50,7 @@ def list_logs(query: dict[str, Any]) -> Response:
 @blueprint.response(200, LogOut(many=True))
 def list_logs_by_prompt(query: dict[str, Any]) -> Response:
     """List a prompt's logs, newest first: another name of `GET /logs?promptId=`."""
-    prompts.get_latest_version(query["promptId"], current_user_id())
+    prompts.get_latest_number(query["promptId"], current_user_id())
     found = store.find_logs(current_user_id(), query)
     return paging.listing(found, store.order_logs("-createdAt"), _log_out, query)
 
@@ -89,7 +89,7 @@ def _resolve_version(prompt_id: str, number: int | None) -> int:
     """Return the version a log is pinned to: the latest unless one is named."""
     if not is_well_formed("prompt", prompt_id):
         raise prompts.prompt_not_found()
-    latest = prompts.get_latest_version(prompt_id, current_user_id())
+    latest = prompts.get_latest_number(prompt_id, current_user_id())
     if number is not None and not prompts.has_version(prompt_id, number):
         raise Invalid({"promptVersion": [f"must be a version of the prompt; the latest is {latest}"]})
     return number or latest

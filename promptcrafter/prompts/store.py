@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Row, Select, delete, or_, select, update
@@ -20,6 +20,7 @@ from promptcrafter.prompts.search import search_columns
 
 LABEL_PATTERN = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
 LATEST = "latest"  # the name that every prompt's newest version answers to
+_SLUGS_AT_ONCE = 1000  # a statement takes no more than 32,766 parameters
 _DERIVED_SLUG_MAX = 100  # characters; leaves room for a number behind
 _Found = TypeVar("_Found", Prompt, Row[str, int])
 
@@ -46,7 +47,7 @@ def get_prompt(prompt_id: str, owner_id: str) -> Prompt:
     return _owned(session.scalar(select(Prompt).where(Prompt.id == prompt_id)), owner_id)
 
 
-def get_latest_version(prompt_id: str, owner_id: str) -> int:
+def get_latest_number(prompt_id: str, owner_id: str) -> int:
     """Return the number of the latest version of the owner's prompt. Raises as `get_prompt` does."""
     _refuse_malformed(prompt_id)
     row = session.execute(select(Prompt.owner_id, Prompt.version).where(Prompt.id == prompt_id)).one_or_none()
@@ -54,9 +55,14 @@ def get_latest_version(prompt_id: str, owner_id: str) -> int:
     return version
 
 
-def get_prompt_by_slug(slug: str, owner_id: str) -> Prompt | None:
-    """Return the owner's prompt of that slug, if there is one."""
-    return session.scalar(select(Prompt).where(Prompt.owner_id == owner_id, Prompt.slug == slug))
+def get_prompts_by_slug(slugs: Collection[str], owner_id: str) -> dict[str, Prompt]:
+    """Return those of the owner's prompts that have one of the slugs, by slug."""
+    names = sorted(slugs)
+    found: list[Prompt] = []
+    for start in range(0, len(names), _SLUGS_AT_ONCE):
+        some = names[start : start + _SLUGS_AT_ONCE]
+        found += session.scalars(select(Prompt).where(Prompt.owner_id == owner_id, Prompt.slug.in_(some)))
+    return {prompt.slug: prompt for prompt in found}
 
 
 def prompt_not_found() -> Problem:
@@ -139,7 +145,7 @@ def get_version(prompt: Prompt, name: str) -> Version:
     return version
 
 
-def get_latest(prompt_id: str) -> Version | None:
+def get_latest_version(prompt_id: str) -> Version | None:
     """Return the newest version of a prompt, if it still exists."""
     found = select(Version).where(Version.prompt_id == prompt_id)
     return session.scalar(found.order_by(Version.number.desc()).limit(1))

@@ -4,22 +4,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Select, delete, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import defer
 
-from promptcrafter import clock
+from promptcrafter import clock, db
 from promptcrafter.db import session
 from promptcrafter.errors import Problem
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.logs.models import Log
-from promptcrafter.logs.store import find_logs_in
+from promptcrafter.logs.store import ParentGone, find_logs_in
 from promptcrafter.traces.models import Trace
 
 
 def add_trace(owner_id: str, values: Mapping[str, Any]) -> Trace:
-    """Insert a trace."""
+    """Insert a trace. Raises ParentGone when its experiment has gone since it was looked up."""
     trace = Trace(id=new_id("trace"), owner_id=owner_id, created_at=clock.now(), **values)
     session.add(trace)
-    session.flush()
+    try:
+        session.flush()
+    except IntegrityError as error:
+        if not db.violates(error, "fk_traces_experiment_id"):
+            raise
+        raise ParentGone from error
     return trace
 
 

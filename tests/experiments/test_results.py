@@ -3,6 +3,7 @@
 import math
 import random
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -27,10 +28,14 @@ class Running:
 
     def __init__(self) -> None:
         self.count, self.mean, self.squares = 0, 0.0, 0.0
+        self.frequencies: Counter[float] = Counter()
+        self.most = 0
 
     def add(self, value: float) -> None:
         """Take a value in (Welford 1962)."""
         self.count += 1
+        self.frequencies[value] += 1
+        self.most = max(self.most, self.frequencies[value])
         change = value - self.mean
         self.mean += change / self.count
         self.squares += change * (value - self.mean)
@@ -38,6 +43,10 @@ class Running:
     @property
     def variance(self) -> float:
         return self.squares / max(1, self.count - 1)
+
+    @property
+    def is_varied(self) -> bool:
+        return self.count - self.most >= 10
 
 
 def sample_of(values: list[float]) -> Sample:
@@ -53,7 +62,7 @@ def is_ever_settled(source: random.Random, draw: Draw, share: float, lift: float
         into_first = source.random() < share
         (first if into_first else second).add(draw(source) + (0 if into_first else lift))
         both: Any = (second, first)
-        if min(first.count, second.count) > 1 and results.compare("B", both[0], "A", both[1], 1)["settled"]:
+        if min(first.count, second.count) and results.compare("B", both[0], "A", both[1], 1)["settled"]:
             return True
     return False
 
@@ -88,21 +97,42 @@ def test_a_planted_difference_is_found(share: float, least: float) -> None:
     assert found / 50 >= least
 
 
-def test_intervals_hold_the_true_value_at_every_look() -> None:
+@pytest.mark.parametrize(
+    ("draw", "truth"), [(DRAWS["normal"], 5), (DRAWS["one in twenty"], 0.05), (DRAWS["one to five"], 3)]
+)
+def test_intervals_of_means_hold_the_truth_at_every_look(draw: Draw, truth: float) -> None:
     source = random.Random(3)
     misses = 0
-    for _ in range(200):
+    for _ in range(100):
         sample: Any = Running()
-        for _ in range(300):
-            sample.add(source.gauss(5, 2))
-            if sample.count < 2:
+        for _ in range(500):
+            sample.add(draw(source))
+            if not sample.is_varied:
                 continue
             parts = sample.variance / sample.count, sample.count - 1, sample.count
             interval = results.find_interval(sample.mean, *parts, results.ALPHA)
-            if interval and not interval[0] <= 5 <= interval[1]:
+            if interval and not interval[0] <= truth <= interval[1]:
                 misses += 1
                 break
-    assert misses / 200 <= results.ALPHA
+    assert misses / 100 <= results.ALPHA
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_intervals_of_differences_hold_the_truth_at_every_look_although_variances_differ(share: float) -> None:
+    source = random.Random(4)
+    misses = 0
+    for _ in range(100):
+        samples: Any = Running(), Running()
+        for _ in range(OBSERVATIONS):
+            into_second = source.random() >= share
+            samples[into_second].add(float(source.random() < (0.05 if into_second else 0.2)))
+            if min(sample.count for sample in samples) == 0:
+                continue
+            interval = results.compare("B", samples[1], "A", samples[0], 1)["interval95"]
+            if interval and not interval[0] <= -0.15 <= interval[1]:
+                misses += 1
+                break
+    assert misses / 100 <= results.ALPHA
 
 
 def test_the_interval_ends_where_the_likelihood_ratio_reaches_one_in_alpha() -> None:
@@ -151,11 +181,31 @@ def test_a_few_values_have_no_interval_and_settle_nothing(values: list[float]) -
     assert (compared["settled"], compared["verdict"], compared["interval95"]) == (False, "not enough data yet", None)
 
 
-def test_values_that_never_vary_settle_when_there_are_many() -> None:
-    compared = results.compare("B", sample_of([2.0] * 50), "A", sample_of([1.0] * 50), 1)
-    assert (compared["settled"], compared["verdict"], compared["difference"]) == (True, "B is higher than A", 1)
-    same = results.compare("B", sample_of([1.0] * 50), "A", sample_of([1.0] * 50), 1)
-    assert (same["settled"], same["difference"]) == (False, 0)
+@pytest.mark.parametrize(
+    ("values", "baseline"),
+    [
+        ([2.0] * 50, [1.0] * 50),
+        ([0.0] * 160, [1.0]),
+        ([0.0] * 160, [1.0] * 9 + [0.0] * 151),
+        ([1e-170, 2e-170] * 50,) * 2,
+    ],
+)
+def test_values_that_hardly_vary_settle_nothing(values: list[float], baseline: list[float]) -> None:
+    compared = results.compare("B", sample_of(values), "A", sample_of(baseline), 1)
+    assert (compared["settled"], compared["verdict"], compared["interval95"]) == (False, "not enough data yet", None)
+    assert results.summarize(sample_of(values))["interval95"] is None
+
+
+@pytest.mark.parametrize("scale", [1e-90, 1e-150, 1, 1e90, 1e149])
+def test_the_scale_of_a_metric_changes_nothing_but_the_scale(scale: float) -> None:
+    first, second = ([scale * (number % 7 + more) for number in range(400)] for more in (0, 2))
+    shown = results.evaluate(
+        [("A", 1), ("B", 1)], [("A", {"m": value}) for value in first] + [("B", {"m": value}) for value in second]
+    )
+    difference = shown["comparisons"][0]["metrics"]["m"]
+    assert difference["settled"]
+    assert difference["difference"] == pytest.approx(2 * scale)
+    assert [end / scale for end in difference["interval95"]] == pytest.approx([1.568, 2.432], abs=0.01)
 
 
 def test_what_is_no_number_is_left_out_and_no_number_is_too_large() -> None:

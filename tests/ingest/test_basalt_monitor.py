@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from promptcrafter.ingest.basalt import monitor
-from promptcrafter.ingest.basalt.resolve import Resolved, resolve
 from tests.conftest import Caller, Person, only_sqlite
+from tests.contracts.test_database import statements
 
 PAYLOAD = json.loads((Path(__file__).parent / "payloads" / "basalt_log.json").read_text())
 LOG, TRACE, EXPERIMENTS = "/monitor/log", "/basalt/monitor/trace", "/basalt/monitor/experiments"
@@ -389,20 +390,52 @@ def test_a_prompt_deleted_between_look_and_write_never_refuses_a_log(
     ada: Person, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     prompt = prompt_with(ada, production=1)
-
-    def resolve_and_delete(reference: dict[str, Any]) -> Resolved:
-        monkeypatch.undo()
-        resolved = resolve(reference)
-        with ada.client.application.app_context():  # another request, in a session of its own
-            ada.delete(f"/prompts/{prompt['_id']}")
-        return resolved
-
-    monkeypatch.setattr(monitor, "resolve", resolve_and_delete)
+    name = "resolve" if path == LOG else "resolve_all"
+    delete_after(ada, f"/prompts/{prompt['_id']}", name, monkeypatch)
     span = {"id": "1", "type": "generation", "prompt": {"slug": "qa"}, "output": "x"}
     answer = ada.post(path, {"slug": "qa", "output": "x"} if path == LOG else {"featureSlug": "f", "logs": [span]})
     assert answer.status_code == 200, answer.text
     assert answer.json["warning"].startswith("There is no prompt with the slug qa.")
     assert [log["promptId"] for log in ada.get("/logs").json] == [None]
+
+
+def test_an_experiment_deleted_between_look_and_write_never_refuses_a_trace(
+    ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment_id = ada.post(EXPERIMENTS, {"featureSlug": "qa", "name": "n"}).json["id"]
+    (experiment,) = ada.get("/experiments").json
+    delete_after(ada, f"/experiments/{experiment['slug']}", "resolve_all", monkeypatch)
+    answer = ada.post(TRACE, {"featureSlug": "f", "experiment": {"id": experiment_id}})
+    assert answer.status_code == 200, answer.text
+    assert answer.json["warning"] == f"There is no experiment with the id {experiment_id}."
+    assert len(ada.get("/traces").json) == 1
+
+
+def delete_after(ada: Person, path: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have something deleted by another request after the first look."""
+    look = getattr(monitor, name)
+
+    def look_and_delete(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        seen = look(*arguments)
+        with ada.client.application.app_context():  # a session of its own
+            assert ada.delete(path).status_code == 204
+        return seen
+
+    monkeypatch.setattr(monitor, name, look_and_delete)
+
+
+def test_a_trace_of_many_generations_looks_for_each_prompt_once(app: Flask, ada: Person) -> None:
+    prompt_with(ada, production=1)
+
+    def count(generations: int) -> int:
+        named = ({"slug": "qa"}, {"slug": "qa", "tag": "latest"}, {"slug": "qa", "version": "1"}, {"slug": "no"})
+        spans = [{"id": "1", "type": "generation", "prompt": named[n % 4]} for n in range(generations)]
+        with statements(app) as seen:
+            assert ada.post(TRACE, {"featureSlug": "f", "logs": spans}).status_code == 200
+        return len(seen)
+
+    assert count(8) == count(400) < 25
 
 
 @only_sqlite

@@ -201,6 +201,34 @@ def test_logs_outlive_the_step_that_lets_them_be_without_a_prompt_and_the_step_b
         assert [row[0] for row in read_rows("logs", columns)] == [7]
 
 
+def constraints() -> dict[str, set[str]]:
+    """Return the names of the check and foreign key constraints by table."""
+    found = inspect(db.engine())
+    return {
+        table: {
+            str(constraint["name"])
+            for constraint in [*found.get_check_constraints(table), *found.get_foreign_keys(table)]
+        }
+        for table in tables()
+    }
+
+
+def test_constraints_have_the_names_that_the_code_knows_them_by_and_come_back_on_the_way_down(
+    empty_app: Flask,
+) -> None:
+    landed = {"ck_prompts_ck_prompts_version", "ck_logs_ck_logs_score"}  # the first release named these twice
+    with empty_app.app_context():
+        upgrade(revision=BEFORE_DIALECTS)
+        before = constraints()
+        upgrade()
+        for table, names in constraints().items():
+            if table in db.Base.metadata.tables:
+                known = {str(constraint.name) for constraint in db.Base.metadata.tables[table].constraints}
+                assert names - landed <= known, table
+        downgrade(revision=BEFORE_DIALECTS)
+        assert constraints() == before
+
+
 def test_deleting_a_parent_takes_the_logs_along_and_nothing_else(empty_app: Flask) -> None:
     with empty_app.app_context():
         upgrade(revision=BEFORE_DIALECTS)

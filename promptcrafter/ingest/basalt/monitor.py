@@ -5,11 +5,11 @@ from uuid import uuid4
 
 from promptcrafter.api import Blueprint
 from promptcrafter.auth.principal import current_user_id
-from promptcrafter.clock import to_text
 from promptcrafter.db import writing
 from promptcrafter.experiments import store as experiments
+from promptcrafter.experiments.models import Experiment
 from promptcrafter.ingest.basalt import translate
-from promptcrafter.ingest.basalt.resolve import Resolved, resolve
+from promptcrafter.ingest.basalt.resolve import Resolved, name_of, resolve, resolve_all
 from promptcrafter.ingest.basalt.schemas import (
     BasaltExperimentIn,
     BasaltExperimentOut,
@@ -56,9 +56,10 @@ def log_trace(body: dict[str, Any]) -> dict[str, Any]:
         experiment_id = experiments.get_experiment_id(named, current_user_id()) if named else None
         warnings = [f"There is no experiment with the id {named}."] if named and experiment_id is None else []
         outputs = []
+        found = resolve_all([span["prompt"] for span in generations if "prompt" in span])
         for span in generations:
             reference = span.get("prompt", {})
-            resolved = resolve(reference) if reference else Resolved()
+            resolved = found[name_of(reference)] if reference else Resolved()
             warning = _warning(resolved)
             if warning and warning not in warnings:
                 warnings.append(warning)
@@ -75,17 +76,11 @@ def log_trace(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.route("/basalt/monitor/experiments", methods=["POST"])
 @blueprint.arguments(BasaltExperimentIn())
 @blueprint.response(200, BasaltExperimentOut())
-def create_basalt_experiment(body: dict[str, Any]) -> dict[str, Any]:
+def create_basalt_experiment(body: dict[str, Any]) -> Experiment:
     """Make an experiment for traces to belong to."""
     slug = f"experiment-{uuid4().hex[:12]}"
     with writing():
-        experiment = experiments.add_experiment(current_user_id(), {**body, "slug": slug, "status": "ACTIVE"})
-    return {
-        "id": experiment.id,
-        "name": experiment.name,
-        "featureSlug": experiment.feature_slug,
-        "createdAt": to_text(experiment.created_at),
-    }
+        return experiments.add_experiment(current_user_id(), {**body, "slug": slug, "status": "ACTIVE"})
 
 
 def _to_log(body: dict[str, Any], reference: dict[str, Any], resolved: Resolved) -> dict[str, Any]:

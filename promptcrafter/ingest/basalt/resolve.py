@@ -1,6 +1,6 @@
 """Which of the caller's prompts and versions a Basalt client means."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,8 @@ from promptcrafter.auth.principal import current_user_id
 from promptcrafter.ingest.basalt.translate import choose_version
 from promptcrafter.prompts import store
 from promptcrafter.prompts.models import Prompt, Version
+
+Name = tuple[str, str | None, str | None]  # slug, version and tag
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,32 @@ class Resolved:
     oddity: str | None = None
 
 
+def name_of(reference: Mapping[str, Any]) -> Name:
+    """Return what a client's reference names; version and tag may be missing or empty."""
+    return reference["slug"], reference.get("version"), reference.get("tag")
+
+
 def resolve(reference: Mapping[str, Any]) -> Resolved:
-    """Find what `slug`, `version` and `tag` name; the last two may be missing or empty."""
-    prompt = store.get_prompt_by_slug(reference["slug"], current_user_id())
-    if prompt is None:
-        return Resolved(oddity=f"There is no prompt with the slug {reference['slug']}.")
-    labels = {row.name: row.version for row in prompt.label_rows}
-    choice = choose_version(prompt.version, labels, reference.get("version"), reference.get("tag"))
-    version = None if choice.number is None else store.get_version(prompt, str(choice.number))
-    return Resolved(prompt, version, choice.tag, choice.oddity)
+    """Find what a reference names."""
+    return resolve_all([reference])[name_of(reference)]
+
+
+def resolve_all(references: Iterable[Mapping[str, Any]]) -> dict[Name, Resolved]:
+    """Find what references name, looking for each prompt and each version once."""
+    names = set(map(name_of, references))
+    prompts = store.get_prompts_by_slug({slug for slug, _, _ in names}, current_user_id())
+    versions: dict[tuple[str, int], Version] = {}
+    found = {}
+    for name in names:
+        slug, version, tag = name
+        prompt = prompts.get(slug)
+        if prompt is None:
+            found[name] = Resolved(oddity=f"There is no prompt with the slug {slug}.")
+            continue
+        labels = {row.name: row.version for row in prompt.label_rows}
+        choice = choose_version(prompt.version, labels, version, tag)
+        key = (prompt.id, choice.number or 0)
+        if choice.number is not None and key not in versions:
+            versions[key] = store.get_version(prompt, str(choice.number))
+        found[name] = Resolved(prompt, versions.get(key), choice.tag, choice.oddity)
+    return found

@@ -14,8 +14,10 @@ from promptcrafter.fields import (
     Objects,
     Text,
     TextOrJson,
+    Timestamp,
     TimestampIn,
 )
+from promptcrafter.jsonio import dumps
 from promptcrafter.logs.schemas import refuse_large_output
 
 SPAN_TYPES = ("span", "function", "tool", "retrieval", "event", "generation")
@@ -28,6 +30,15 @@ class OutputText(TextOrJson):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, str | None]:
         text, kind = super()._deserialize(value, attr, data, **kwargs)
         return refuse_large_output(text), kind
+
+
+class OutputJson(JsonOrText):
+    """The same, loaded as it is."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        sent = super()._deserialize(value, attr, data, **kwargs)
+        refuse_large_output(sent if isinstance(sent, str) else dumps(sent))
+        return sent
 
 
 class VariableIn(CreateSchema):
@@ -100,7 +111,7 @@ class TraceIn(CreateSchema):
     chain_slug = Text(data_key="chainSlug", minimum=1)
     name = Text()
     input = JsonOrText()
-    output = JsonOrText()
+    output = OutputJson()
     ideal_output = JsonOrText(data_key="idealOutput")
     meta = JsonObject(data_key="metadata")
     organization = JsonObject()
@@ -155,8 +166,8 @@ class BasaltExperimentOut(Schema):
 
     id = fields.String(required=True)
     name = fields.String(required=True)
-    featureSlug = fields.String(required=True)
-    createdAt = fields.String(required=True)
+    feature_slug = fields.String(data_key="featureSlug", required=True)
+    created_at = Timestamp(data_key="createdAt", required=True)
 
 
 class BasaltListQuery(Schema):
