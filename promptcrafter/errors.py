@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
+from itertools import islice
 
 from flask import Flask, Response, current_app, g, jsonify, request
 from gunicorn.http.errors import ParseException
@@ -21,6 +22,7 @@ from promptcrafter import db
 Details = dict[str, list[str]]
 REQUIRED = "is required"
 RETRY_AFTER_S = 1
+_DETAILS_SHOWN = 100  # a body of two mebibytes may have as many wrong fields as it has bytes
 _HEAR_OUT_BYTES = 64 * 1024 * 1024
 
 _log = logging.getLogger(__name__)
@@ -50,6 +52,8 @@ class Invalid(Problem):
     """400: fields break their rules. `details` maps each field to its reasons, each the rest of a sentence."""
 
     def __init__(self, details: Details, code: str = "invalid_fields") -> None:
+        more = len(details) - _DETAILS_SHOWN
+        details = dict(islice(details.items(), _DETAILS_SHOWN))
         missing = [field for field, reasons in details.items() if REQUIRED in reasons]
         if missing:
             message, code = (
@@ -58,7 +62,7 @@ class Invalid(Problem):
             )
         else:
             message = "; ".join(f"{field} {reason}" for field, reasons in details.items() for reason in reasons) + "."
-        super().__init__(400, message, code, details=details)
+        super().__init__(400, f"{message} And {more} more." if more > 0 else message, code, details=details)
 
 
 class Unauthorized(Problem):

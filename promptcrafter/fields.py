@@ -5,50 +5,25 @@ from 0 to 10"), and documents its rule in OpenAPI.
 """
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate
+from marshmallow import ValidationError, fields, validate
 
 from promptcrafter import clock
 from promptcrafter.errors import REQUIRED
-from promptcrafter.jsonio import dumps, flaw
+from promptcrafter.jsonio import flaw
 
 _MILLISECONDS_FROM = 10**11  # a time given as a number: from here on milliseconds, below seconds
 _NO_NUL = "[^\\u0000]"
 _EMAIL = r"^[^\s@\x00-\x1f\x7f-\x9f]+@[^\s@.\x00-\x1f\x7f-\x9f]+(\.[^\s@.\x00-\x1f\x7f-\x9f]+)+$"
 _TIME = (
     r"^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
-    r"([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?(Z|[+-]([01][0-9]|2[0-3]):?[0-5][0-9])?)?$"
+    r"([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?(Z|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)?)?$"
 )
 _LATEST = 253_402_300_799_999  # the last millisecond of the year 9999
-_ERRORS = {"required": REQUIRED, "null": REQUIRED}
-
-
-class BodySchema(Schema):
-    """A request body or an object in it: unknown keys are ignored, as the documented clients send extras."""
-
-    class Meta:
-        unknown = EXCLUDE
-
-    error_messages = {"type": "must be an object"}
-
-
-class CreateSchema(BodySchema):
-    """The body of a POST or an object in it: null is the same as absent."""
-
-    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
-        """Describe what may be absent as nullable."""
-        if not field_obj.required:
-            field_obj.allow_none = True
-
-    @pre_load
-    def drop_nulls(self, data: Any, **kwargs: Any) -> Any:
-        if not isinstance(data, dict):
-            return data  # marshmallow says what it must be
-        return {key: value for key, value in data.items() if value is not None}
+ERRORS = {"required": REQUIRED, "null": REQUIRED}
 
 
 class Text(fields.String):
@@ -58,7 +33,7 @@ class Text(fields.String):
     `choices` are all there is to choose from.
     """
 
-    default_error_messages = {**_ERRORS, "invalid": "must be a string"}
+    default_error_messages = {**ERRORS, "invalid": "must be a string"}
 
     def __init__(
         self,
@@ -85,7 +60,7 @@ class Text(fields.String):
             raise self.make_error("invalid")
         if not value and self.required:
             raise self.make_error("required")
-        _refuse_flaw(value)
+        refuse_flaw(value)
         return value
 
 
@@ -115,7 +90,7 @@ class Number(fields.Float):
             rule += f", at least {minimum}" if maximum is None else f" from {minimum} to {maximum}"
         super().__init__(
             validate=validate.Range(min=minimum, max=maximum, error=rule),
-            error_messages={**_ERRORS, "invalid": rule},
+            error_messages={**ERRORS, "invalid": rule},
             **kwargs,
         )
 
@@ -138,7 +113,7 @@ class WholeNumber(fields.Integer):
         rule = f"must be a whole number from {minimum} to {maximum}"
         super().__init__(
             validate=validate.Range(min=minimum, max=maximum, error=rule),
-            error_messages={**_ERRORS, "invalid": rule, "too_large": rule},
+            error_messages={**ERRORS, "invalid": rule, "too_large": rule},
             **kwargs,
         )
 
@@ -176,7 +151,7 @@ class Tags(fields.List[str]):
         super().__init__(
             Text(minimum=1, maximum=maximum_length, blank=False),
             validate=validate.Length(max=maximum, error=f"must have at most {maximum} entries"),
-            error_messages={**_ERRORS, "invalid": "must be an array of strings"},
+            error_messages={**ERRORS, "invalid": "must be an array of strings"},
             **kwargs,
         )
 
@@ -185,30 +160,8 @@ class Tags(fields.List[str]):
             raise self.make_error("invalid")
         if not all(item.strip() and len(item) <= self.maximum_length for item in value):
             raise ValidationError(f"must hold strings of 1 to {self.maximum_length} characters, not all blank")
-        _refuse_flaw(value)
+        refuse_flaw(value)
         return list(dict.fromkeys(value))
-
-
-class Objects(fields.List[Any]):
-    """A list of objects of one shape, no two of which have the same text in the field `distinct`."""
-
-    def __init__(
-        self, schema: Schema, *, distinct: str = "", minimum: int = 0, maximum: int | None = None, **kwargs: Any
-    ) -> None:
-        self.distinct = distinct
-        checks: list[Any] = [self._refuse_twins] if distinct else []
-        if minimum or maximum:
-            rule = f"must have {minimum} to {maximum} entries"
-            checks.append(validate.Length(min=minimum, max=maximum, error=rule))
-        nested = fields.Nested(schema, error_messages={"null": "must be an object"})
-        messages: dict[str, Any] = {**_ERRORS, "invalid": "must be an array of objects"}
-        super().__init__(nested, validate=checks, error_messages=messages, **kwargs)
-
-    def _refuse_twins(self, items: list[dict[str, Any]]) -> None:
-        names = Counter(item[self.distinct] for item in items)
-        twins = [name for name, count in names.items() if count > 1]
-        if twins:
-            raise ValidationError(f"must not have the {self.distinct} {twins[0]} twice")
 
 
 class Timestamp(fields.DateTime):
@@ -221,7 +174,7 @@ class Timestamp(fields.DateTime):
 class TimestampIn(fields.Raw):
     """A moment: ISO 8601 text (UTC unless it names a zone) or a Unix time in seconds or milliseconds."""
 
-    default_error_messages = {**_ERRORS, "invalid": "must be an ISO 8601 time or a Unix time"}
+    default_error_messages = {**ERRORS, "invalid": "must be an ISO 8601 time or a Unix time"}
 
     def __init__(self, **kwargs: Any) -> None:
         described = {"type": ["string", "number"], "pattern": _TIME, "minimum": 0, "maximum": _LATEST}
@@ -239,54 +192,6 @@ class TimestampIn(fields.Raw):
         raise self.make_error("invalid")
 
 
-class _Json(fields.Raw):
-    """A JSON value of some types, loaded as it is."""
-
-    kinds: tuple[type, ...]
-    described: dict[str, Any]
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(metadata={**self.described, **kwargs.pop("metadata", {})}, **kwargs)
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        if not isinstance(value, self.kinds):
-            raise self.make_error("invalid")
-        _refuse_flaw(value)
-        return value
-
-
-class JsonOrText(_Json):
-    """Text, or an object or array."""
-
-    kinds = (str, dict, list)
-    described = {"type": ["string", "object", "array"]}
-    default_error_messages = {**_ERRORS, "invalid": "must be a string, an object or an array"}
-
-
-class TextOrJson(JsonOrText):
-    """Text, or an object or array: loaded as `(text, None)` or `(compact JSON, "json")`."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, str | None]:
-        value = super()._deserialize(value, attr, data, **kwargs)
-        return (value, None) if isinstance(value, str) else (dumps(value), "json")
-
-
-class JsonObject(_Json):
-    """A JSON object of any content."""
-
-    kinds = (dict,)
-    described = {"type": "object"}
-    default_error_messages = {**_ERRORS, "invalid": "must be an object"}
-
-
-class JsonArray(_Json):
-    """A JSON array of any content."""
-
-    kinds = (list,)
-    described = {"type": "array", "items": {}}
-    default_error_messages = {**_ERRORS, "invalid": "must be an array"}
-
-
 def as_number(value: float) -> float | int:
     """Return a whole float as an integer, so that 9 leaves as `9`; from 10^21 on it keeps its exponent."""
     return int(value) if float(value).is_integer() and abs(value) < 10**21 else value
@@ -298,7 +203,8 @@ def _length_rule(minimum: int, maximum: int | None) -> str:
     return f"must have {minimum} to {maximum} characters" if minimum else f"must have at most {maximum} characters"
 
 
-def _refuse_flaw(value: Any) -> None:
+def refuse_flaw(value: Any) -> None:
+    """Raise ValidationError about text that one database or the other could not keep."""
     found = flaw(value)
     if found:
         raise ValidationError(found)

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from flask import Request, current_app, request
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
 from promptcrafter import jsonio
 from promptcrafter.errors import Details, Invalid, Problem
@@ -21,6 +21,12 @@ def refuse_other_media() -> None:
         raise Problem(415, "Content-Type must be application/json", "unsupported_media_type")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Problem(415, "Content-Encoding is not supported; send the body as it is", "unsupported_content_encoding")
+
+
+def refuse_odd_paths() -> None:
+    """Raise 404 for a path that holds what no database keeps: nothing can be there."""
+    if jsonio.flaw(request.view_args or {}):
+        raise NotFound
 
 
 def refuse_unknown_parameters() -> None:

@@ -123,6 +123,17 @@ def upgrade() -> None:
             logs.alter_column(name, existing_type=kind, nullable=True)
         for name, (table, columns, referred, action) in _PARENTS.items():
             logs.create_foreign_key(f"fk_logs_{name}", table, columns, referred, ondelete=action)
+    if op.get_bind().dialect.name == "postgresql":
+        # It checks keys in the order they were made: a prompt before its version, as a deletion of it locks them
+        op.drop_constraint("fk_logs_prompt_id_prompt_version", "logs", type_="foreignkey")
+        op.create_foreign_key(
+            "fk_logs_prompt_id_prompt_version",
+            "logs",
+            "prompt_versions",
+            ["prompt_id", "prompt_version"],
+            ["prompt_id", "number"],
+            ondelete="CASCADE",
+        )
     for name, (columns, condition) in _INDICES.items():
         where = sa.text(condition)
         op.create_index(name, "logs", columns, sqlite_where=where, postgresql_where=where)

@@ -2,8 +2,9 @@
 
 from marshmallow import Schema, fields
 
-from promptcrafter.fields import CreateSchema, Email, Text, Timestamp, TimestampIn
+from promptcrafter.fields import Email, Text, Timestamp, TimestampIn
 from promptcrafter.ids import pattern
+from promptcrafter.structures import CreateSchema
 
 PASSWORD_MIN, PASSWORD_MAX = 10, 128  # characters
 

@@ -5,20 +5,10 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from promptcrafter.fields import (
-    BodySchema,
-    CreateSchema,
-    JsonObject,
-    JsonOrText,
-    Number,
-    Objects,
-    Reference,
-    Text,
-    Timestamp,
-    WholeNumber,
-)
+from promptcrafter.fields import Number, Reference, Text, Timestamp, WholeNumber
 from promptcrafter.ids import pattern
 from promptcrafter.paging import PageQuery
+from promptcrafter.structures import BodySchema, CreateSchema, JsonObject, JsonOrText, Objects
 
 STATUSES = ("DRAFT", "ACTIVE", "PAUSED", "COMPLETED")
 SLUG = r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,119}$"

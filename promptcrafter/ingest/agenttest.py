@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
 
 from promptcrafter.api import Blueprint
 from promptcrafter.auth.principal import current_user_id
@@ -11,19 +11,23 @@ from promptcrafter.errors import Invalid, Problem
 from promptcrafter.experiments import store as experiments
 from promptcrafter.experiments.assign import assign
 from promptcrafter.experiments.models import Experiment, Variant
-from promptcrafter.fields import CreateSchema, JsonObject, Text
+from promptcrafter.fields import Text
 from promptcrafter.ids import pattern
 from promptcrafter.ingest.recording import resolve_and_record
 from promptcrafter.jsonio import dumps
 from promptcrafter.logs import store as logs
 from promptcrafter.logs.models import Log
-from promptcrafter.logs.schemas import refuse_large_output
+from promptcrafter.logs.schemas import read_model, refuse_large_output
 from promptcrafter.prompts import store as prompts
 from promptcrafter.prompts.models import Version
+from promptcrafter.structures import CreateSchema, JsonObject
 
 blueprint = Blueprint("agenttest", __name__, description="For AgentTest's clients: variants and their results")
 _UNAUTHORIZED = "Unauthorized"  # the text that these clients know
 _ACTIVE = "ACTIVE"
+
+
+METRICS_MAX = 1000
 
 
 class OutputObject(JsonObject):
@@ -42,10 +46,11 @@ class ResultIn(CreateSchema):
     input = JsonObject(metadata={"example": {"query": "What are the latest AI advancements?"}})
     output = OutputObject(metadata={"example": {"response": "Recent AI advancements include …"}})
     metrics = JsonObject(
+        validate=validate.Length(max=METRICS_MAX, error=f"must have at most {METRICS_MAX} names"),
         metadata={
             "example": {"latency_ms": 123, "user_rating": 5},
             "description": "What is no number is kept and left out of the statistics",
-        }
+        },
     )
     context = JsonObject(metadata={"example": {"environment": "production"}})
 
@@ -86,7 +91,7 @@ def log_result(body: dict[str, Any], slug: str) -> dict[str, Any]:
         with writing():
             return logs.record(current_user_id(), translate(body, experiment, variant, version))
 
-    return {"success": True, "logId": resolve_and_record(attempt).id}
+    return {"success": True, "logId": resolve_and_record(attempt, attempt).id}
 
 
 @blueprint.route("/experiment/<slug>/assign", methods=["POST"])
@@ -109,14 +114,14 @@ def translate(
     body: dict[str, Any], experiment: Experiment, variant: Variant, version: Version | None
 ) -> dict[str, Any]:
     """Return the columns of a log that a result becomes."""
-    model = version.model if version else variant.payload.get("model")
+    model = version.model if version else read_model(variant.payload)
     return {
         "source": "agenttest",
         "experiment_id": experiment.id,
         "variant_key": variant.key,
         "prompt_id": version.prompt_id if version else None,
         "prompt_version": version.number if version else None,
-        "model_used": model if isinstance(model, str) else None,
+        "model_used": model,
         **{name: dumps(body[name]) for name in ("input", "output") if name in body},
         **{f"{name}_format": "json" for name in ("input", "output") if name in body},
         "metrics": body.get("metrics"),

@@ -7,28 +7,22 @@ from flask import current_app
 from marshmallow import Schema, ValidationError, fields, post_dump, post_load, pre_load, validates_schema
 
 from promptcrafter.errors import TooLarge
-from promptcrafter.fields import (
-    BodySchema,
-    CreateSchema,
-    Digits,
-    JsonObject,
-    Number,
-    Reference,
-    Text,
-    TextOrJson,
-    Timestamp,
-    TimestampIn,
-    WholeDigits,
-    WholeNumber,
-)
+from promptcrafter.fields import Digits, Number, Reference, Text, Timestamp, TimestampIn, WholeDigits, WholeNumber
 from promptcrafter.ids import pattern
 from promptcrafter.paging import RANK, SEQUENCE, TIME, Cursor, PageQuery
 from promptcrafter.prompts.schemas import MODEL_MAX
+from promptcrafter.structures import BodySchema, CreateSchema, JsonObject, TextOrJson
 
 SCORE_MAX = 10
 NATIVE = "promptcrafter"
 SOURCES = (NATIVE, "basalt", "agenttest")
 SORTS = ("-createdAt", "createdAt", "-score", "score")
+
+
+def read_model(values: Mapping[str, Any], *names: str) -> str | None:
+    """Return the first of the values, `model` unless others are named, that may be the name of a model."""
+    found = (values.get(name) for name in names or ("model",))
+    return next((name for name in found if isinstance(name, str) and 0 < len(name) <= MODEL_MAX), None)
 
 
 def refuse_large_output(output: str) -> str:

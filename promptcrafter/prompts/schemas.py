@@ -4,9 +4,10 @@ from typing import Any
 
 from marshmallow import Schema, fields, pre_load, validate
 
-from promptcrafter.fields import BodySchema, CreateSchema, JsonObject, Tags, Text, Timestamp, WholeNumber
+from promptcrafter.fields import Tags, Text, Timestamp, WholeNumber
 from promptcrafter.ids import pattern
 from promptcrafter.paging import SEQUENCE, TIME, Cursor, PageQuery
+from promptcrafter.structures import BodySchema, CreateSchema, JsonObject
 
 TITLE_MIN, TITLE_MAX = 3, 100  # characters
 MODEL_MAX = 200

@@ -101,6 +101,12 @@ def lock_prompt(prompt_id: str, owner_id: str) -> Prompt:
     return _owned(session.scalar(select(Prompt).where(Prompt.id == prompt_id).with_for_update()), owner_id)
 
 
+def lock_prompt_by_slug(slug: str, owner_id: str) -> Prompt:
+    """Return the owner's prompt of that slug, locked as by `lock_prompt`. Raises 404 when there is none."""
+    found = select(Prompt).where(Prompt.owner_id == owner_id, Prompt.slug == slug).with_for_update()
+    return _owned(session.scalar(found), owner_id)
+
+
 def change_prompt(prompt: Prompt, changes: Mapping[str, Any]) -> None:
     """Apply changes; a new content or model makes a new version. Raises 409 when the slug sent is taken."""
     before = (prompt.content, prompt.model)

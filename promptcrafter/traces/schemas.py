@@ -4,9 +4,10 @@ from typing import Any
 
 from marshmallow import Schema, fields, post_dump
 
-from promptcrafter.fields import JsonArray, JsonObject, JsonOrText, Timestamp
+from promptcrafter.fields import Timestamp
 from promptcrafter.ids import pattern
 from promptcrafter.logs.schemas import LogOut
+from promptcrafter.structures import JsonArray, JsonObject, JsonOrText
 
 
 class TraceOut(Schema):

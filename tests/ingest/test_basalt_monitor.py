@@ -9,6 +9,8 @@ import pytest
 from flask import Flask
 
 from promptcrafter.ingest.basalt import monitor
+from promptcrafter.ingest.basalt.resolve import resolve_all
+from promptcrafter.logs.store import ParentGone
 from tests.conftest import Caller, Person, only_sqlite
 from tests.contracts.test_database import statements
 
@@ -390,8 +392,7 @@ def test_a_prompt_deleted_between_look_and_write_never_refuses_a_log(
     ada: Person, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     prompt = prompt_with(ada, production=1)
-    name = "resolve" if path == LOG else "resolve_all"
-    delete_after(ada, f"/prompts/{prompt['_id']}", name, monkeypatch)
+    delete_after(ada, f"/prompts/{prompt['_id']}", monkeypatch)
     span = {"id": "1", "type": "generation", "prompt": {"slug": "qa"}, "output": "x"}
     answer = ada.post(path, {"slug": "qa", "output": "x"} if path == LOG else {"featureSlug": "f", "logs": [span]})
     assert answer.status_code == 200, answer.text
@@ -404,25 +405,50 @@ def test_an_experiment_deleted_between_look_and_write_never_refuses_a_trace(
 ) -> None:
     experiment_id = ada.post(EXPERIMENTS, {"featureSlug": "qa", "name": "n"}).json["id"]
     (experiment,) = ada.get("/experiments").json
-    delete_after(ada, f"/experiments/{experiment['slug']}", "resolve_all", monkeypatch)
+    delete_after(ada, f"/experiments/{experiment['slug']}", monkeypatch)
     answer = ada.post(TRACE, {"featureSlug": "f", "experiment": {"id": experiment_id}})
     assert answer.status_code == 200, answer.text
     assert answer.json["warning"] == f"There is no experiment with the id {experiment_id}."
     assert len(ada.get("/traces").json) == 1
 
 
-def delete_after(ada: Person, path: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def delete_after(ada: Person, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have something deleted by another request after the first look."""
-    look = getattr(monitor, name)
 
-    def look_and_delete(*arguments: Any) -> Any:
+    def look_and_delete(references: Any) -> Any:
         monkeypatch.undo()
-        seen = look(*arguments)
+        seen = resolve_all(references)
         with ada.client.application.app_context():  # a session of its own
             assert ada.delete(path).status_code == 204
         return seen
 
-    monkeypatch.setattr(monitor, name, look_and_delete)
+    monkeypatch.setattr(monitor, "resolve_all", look_and_delete)
+
+
+def test_an_output_whose_prompt_goes_at_every_look_is_kept_without_one(
+    ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt_with(ada, production=1)
+
+    def look_in_vain(references: Any) -> Any:
+        raise ParentGone
+
+    monkeypatch.setattr(monitor, "resolve_all", look_in_vain)
+    answer = ada.post(LOG, {"slug": "qa", "output": "x"})
+    assert log_of(ada, answer)["promptId"] is None
+    assert answer.json["warning"] == "There is no prompt with the slug qa. The log is kept without a prompt."
+
+
+def test_what_is_told_of_a_large_body_stays_short(ada: Person) -> None:
+    spans = [{"id": "1", "type": "generation", "prompt": {"slug": f"{number:03}" * 300}} for number in range(200)]
+    warning = ada.post(TRACE, {"featureSlug": "f", "logs": spans}).json["warning"]
+    assert len(warning) < 4000
+    assert warning.endswith("And 180 more.")
+    refused = ada.post(TRACE, {"featureSlug": "f", "logs": [{}] * 4000})
+    assert (refused.status_code, len(refused.json["details"])) == (400, 100)
+    assert refused.json["message"].endswith("And 7900 more.")
+    many = ada.post(TRACE, {"featureSlug": "f", "logs": [{"id": "1", "type": "span"}] * 5001})
+    assert (many.status_code, many.json["error"]) == (400, "logs must have 0 to 5000 entries.")
 
 
 def test_a_trace_of_many_generations_looks_for_each_prompt_once(app: Flask, ada: Person) -> None:

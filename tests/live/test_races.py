@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -71,3 +72,60 @@ def test_one_slug_sent_at_once_is_given_once_and_derived_ones_never_clash(server
     assert answers == {201: 13, 409: 11}
     slugs = [prompt["slug"] for prompt in Connection(server, token).call("GET", "/prompts").json]
     assert sorted(slugs) == sorted({"one", "same-title", *(f"same-title-{n}" for n in range(2, 13))})
+
+
+def test_outputs_of_other_systems_are_kept_whatever_is_deleted_meanwhile(server: LiveServer) -> None:
+    token = sign_up(server)
+    flip = {"title": "Flip", "slug": "flip", "content": "c", "model": "m"}
+    generation = {"id": "1", "type": "generation", "prompt": {"slug": "flip", "tag": "latest"}, "output": "x"}
+    variant = {"key": "A", "trafficPercent": 1}
+
+    def act(number: int) -> tuple[str, int]:
+        connection = Connection(server, token)
+        if number % 4 == 0:
+            saved = connection.call("POST", "/prompts", flip)
+            if saved.status == 201:
+                tied = [{**variant, "promptId": saved.json["_id"]}]
+                made = connection.call("POST", "/experiments", {"slug": f"e{number}", "name": "n", "variants": tied})
+                assert made.status in (201, 404), made.body
+                return "delete", connection.call("DELETE", f"/prompts/{saved.json['_id']}").status
+            return "delete", {409: 204}[saved.status]
+        if number % 4 == 1:
+            path = "/monitor/log"
+            body: dict[str, Any] = {"slug": "flip", "tag": "latest", "output": "x"}
+        elif number % 4 == 2:
+            experiment = connection.call("POST", "/basalt/monitor/experiments", {"featureSlug": "f", "name": "n"}).json
+            path = "/basalt/monitor/trace"
+            body = {"featureSlug": "f", "experiment": {"id": experiment["id"]}, "logs": [generation]}
+        else:
+            slugs = [found["slug"] for found in connection.call("GET", "/experiments").json if found["featureSlug"]]
+            for slug in slugs[:2]:
+                assert connection.call("DELETE", f"/experiments/{slug}").status in (204, 404)
+            return "delete", 204
+        return path, connection.call("POST", path, body).status
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = Counter(pool.map(act, range(160)))
+    assert set(answers) == {("delete", 204), ("/monitor/log", 200), ("/basalt/monitor/trace", 200)}, server.log
+    assert "deadlock" not in server.log
+
+
+def test_publishing_meets_other_labels_and_their_removal(server: LiveServer) -> None:
+    token = sign_up(server)
+    connection = Connection(server, token)
+    body = {"title": "QA bot", "slug": "qa", "content": "c", "model": "m"}
+    prompt_id = connection.call("POST", "/prompts", body).json["_id"]
+    connection.call("PATCH", f"/prompts/{prompt_id}", {"content": "d"})
+    calls = [
+        ("POST", "/basalt/prompts/qa/publish", {"newTag": "production", "version": "1"}, {201}),
+        ("POST", "/basalt/prompts/qa/publish", {"newTag": "production", "tag": "latest"}, {201}),
+        ("PUT", f"/prompts/{prompt_id}/labels/production", {"version": 2}, {200}),
+        ("DELETE", f"/prompts/{prompt_id}/labels/production", None, {204, 404}),
+    ]
+
+    def make(number: int) -> bool:
+        method, path, body, allowed = calls[number % 4]
+        return Connection(server, token).call(method, path, body).status in allowed
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(make, range(120)))

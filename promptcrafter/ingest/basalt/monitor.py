@@ -1,5 +1,6 @@
 """Basalt's clients log: outputs, traces and the experiments these belong to. No prompt of ours need be named."""
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -9,7 +10,7 @@ from promptcrafter.db import writing
 from promptcrafter.experiments import store as experiments
 from promptcrafter.experiments.models import Experiment
 from promptcrafter.ingest.basalt import translate
-from promptcrafter.ingest.basalt.resolve import Resolved, name_of, resolve, resolve_all
+from promptcrafter.ingest.basalt.resolve import Name, Resolved, name_of, resolve_all, resolve_none
 from promptcrafter.ingest.basalt.schemas import (
     BasaltExperimentIn,
     BasaltExperimentOut,
@@ -23,6 +24,8 @@ from promptcrafter.logs import store as logs
 from promptcrafter.logs import usage
 from promptcrafter.traces import store as traces
 
+Look = Callable[[Iterable[Mapping[str, Any]]], dict[Name, Resolved]]
+
 blueprint = Blueprint("basalt", __name__, description="For Basalt's clients: outputs, traces and experiments")
 
 
@@ -33,15 +36,15 @@ blueprint = Blueprint("basalt", __name__, description="For Basalt's clients: out
 def log_output(body: dict[str, Any]) -> dict[str, Any]:
     """Log an output of the prompt of that slug; it is kept even when there is none."""
 
-    def attempt() -> dict[str, Any]:
-        resolved = resolve(body)
+    def attempt(look: Look) -> dict[str, Any]:
+        resolved = look([body])[name_of(body)]
         values = _to_log(body, body, resolved)
         with writing():
             trace = traces.add_trace(current_user_id(), translate.to_trace_of_output(body))
             log = logs.record(current_user_id(), {**values, "trace_id": trace.id})
         return {"trace": trace, "log": log, "warning": _warning(resolved)}
 
-    return resolve_and_record(attempt)
+    return resolve_and_record(lambda: attempt(resolve_all), lambda: attempt(resolve_none))
 
 
 @blueprint.route("/basalt/monitor/trace", methods=["POST"])
@@ -49,28 +52,24 @@ def log_output(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, TraceLogged())
 def log_trace(body: dict[str, Any]) -> dict[str, Any]:
     """Log a trace; each of its generations becomes a log in its prompt's history."""
-    named = body.get("experiment", {}).get("id")
     generations = [span for span in body.get("logs", ()) if translate.is_generation(span)]
 
-    def attempt() -> dict[str, Any]:
-        experiment_id = experiments.get_experiment_id(named, current_user_id()) if named else None
-        warnings = [f"There is no experiment with the id {named}."] if named and experiment_id is None else []
+    def attempt(look: Look) -> dict[str, Any]:
+        experiment_id, warnings = _find_experiment(body)
+        found = look([span["prompt"] for span in generations if "prompt" in span])
         outputs = []
-        found = resolve_all([span["prompt"] for span in generations if "prompt" in span])
         for span in generations:
             reference = span.get("prompt", {})
             resolved = found[name_of(reference)] if reference else Resolved()
-            warning = _warning(resolved)
-            if warning and warning not in warnings:
-                warnings.append(warning)
             outputs.append({**_to_log(span, reference, resolved), **translate.to_generation(span)})
         with writing():
             trace = traces.add_trace(current_user_id(), translate.to_trace(body, experiment_id))
             place = {"trace_id": trace.id, "experiment_id": experiment_id}
             logs.record_all(current_user_id(), [{**output, **place} for output in outputs])
-        return {"trace": trace, "warning": " ".join(warnings) or None}
+        warnings += dict.fromkeys(filter(None, map(_warning, found.values())))
+        return {"trace": trace, "warning": translate.join_warnings(warnings)}
 
-    return resolve_and_record(attempt)
+    return resolve_and_record(lambda: attempt(resolve_all), lambda: attempt(resolve_none))
 
 
 @blueprint.route("/basalt/monitor/experiments", methods=["POST"])
@@ -81,6 +80,14 @@ def create_basalt_experiment(body: dict[str, Any]) -> Experiment:
     slug = f"experiment-{uuid4().hex[:12]}"
     with writing():
         return experiments.add_experiment(current_user_id(), {**body, "slug": slug, "status": "ACTIVE"})
+
+
+def _find_experiment(body: dict[str, Any]) -> tuple[str | None, list[str]]:
+    """Return the id of the experiment that a trace names, if there is one, and what to warn of."""
+    named = body.get("experiment", {}).get("id")
+    found = experiments.get_experiment_id(named, current_user_id()) if named else None
+    missing = named is not None and found is None
+    return found, [f"There is no experiment with the id {translate.cut(named)}."] if missing else []
 
 
 def _to_log(body: dict[str, Any], reference: dict[str, Any], resolved: Resolved) -> dict[str, Any]:

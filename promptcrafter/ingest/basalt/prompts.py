@@ -8,7 +8,7 @@ from promptcrafter.auth.principal import current_user_id
 from promptcrafter.db import writing
 from promptcrafter.errors import REQUIRED, Invalid, Problem
 from promptcrafter.ingest.basalt import translate
-from promptcrafter.ingest.basalt.resolve import Resolved, resolve
+from promptcrafter.ingest.basalt.resolve import Resolved, name_of, resolve_all
 from promptcrafter.ingest.basalt.schemas import (
     BasaltDescriptionAnswer,
     BasaltListOut,
@@ -65,16 +65,18 @@ def publish_basalt_prompt(body: dict[str, Any], slug: str) -> dict[str, Any]:
     label = body["new_tag"]
     store.refuse_label(label, "newTag")
     with writing():
-        prompt, version, resolved = _get_version(slug, body)
+        prompt = store.lock_prompt_by_slug(slug, current_user_id())  # before its labels are read
+        _, version, resolved = _get_version(slug, body)
         if resolved.oddity:
             raise store.version_not_found()
-        store.set_label(store.lock_prompt(prompt.id, current_user_id()), label, version.number)
+        store.set_label(prompt, label, version.number)
     return {"deploymentTag": {"id": translate.tag_id(prompt, label), "label": label}}
 
 
 def _get_version(slug: str, named: Mapping[str, Any]) -> tuple[Prompt, Version, Resolved]:
     """Return what a client means. Raises 404 when there is no such prompt or nothing resolves."""
-    resolved = resolve({**named, "slug": slug})
+    reference = {**named, "slug": slug}
+    resolved = resolve_all([reference])[name_of(reference)]
     if resolved.prompt is None:
         raise store.prompt_not_found()
     if resolved.version is None:

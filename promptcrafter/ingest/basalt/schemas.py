@@ -5,22 +5,13 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, post_load
 
 from promptcrafter.errors import REQUIRED
-from promptcrafter.fields import (
-    CreateSchema,
-    JsonArray,
-    JsonObject,
-    JsonOrText,
-    Number,
-    Objects,
-    Text,
-    TextOrJson,
-    Timestamp,
-    TimestampIn,
-)
+from promptcrafter.fields import Number, Text, Timestamp, TimestampIn
 from promptcrafter.jsonio import dumps
 from promptcrafter.logs.schemas import refuse_large_output
+from promptcrafter.structures import CreateSchema, JsonArray, JsonObject, JsonOrText, Objects, TextOrJson
 
 SPAN_TYPES = ("span", "function", "tool", "retrieval", "event", "generation")
+SPANS_MAX = 5000
 VERSION_NAME = "`2.0.0`; `2.0` and `2` are read as the same"
 
 
@@ -119,7 +110,7 @@ class TraceIn(CreateSchema):
     start_time = TimestampIn(data_key="startTime")
     end_time = TimestampIn(data_key="endTime")
     experiment = fields.Nested(ExperimentReference())
-    logs = Objects(SpanIn())
+    logs = Objects(SpanIn(), maximum=SPANS_MAX)
     evaluators = JsonArray()
     evaluation_config = JsonObject(data_key="evaluationConfig")
 

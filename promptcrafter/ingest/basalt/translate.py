@@ -5,20 +5,22 @@ Basalt's version `2.0.0` is our version 2, its tag our label, its generation our
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from promptcrafter.clock import to_text
+from promptcrafter.logs.schemas import read_model
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.prompts.render import find_variables
-from promptcrafter.prompts.schemas import MODEL_MAX
 from promptcrafter.prompts.store import LATEST
 
 SOURCE = "basalt"
 PRODUCTION = "production"
 _GENERATION = "generation"
+_NAME_SHOWN = 100  # characters
+_WARNINGS_SHOWN = 20
 _FAMILIES = {
     "open-ai": r"gpt|chatgpt|davinci|dall|o\d",
     "anthropic": r"claude",
@@ -57,16 +59,21 @@ def choose_version(latest: int, labels: Mapping[str, int], version: str | None, 
         number = read_version(version)
         if number is not None and number <= latest:
             return Choice(number)
-        oddity = f"There is no version {version} of the prompt"
+        oddity = f"There is no version {cut(version)} of the prompt"
     elif tag:
         if tag == LATEST or tag in labels:
             return Choice(latest if tag == LATEST else labels[tag], tag)
-        oddity = f"No version of the prompt has the tag {tag}"
+        oddity = f"No version of the prompt has the tag {cut(tag)}"
     if PRODUCTION in labels:
         return Choice(labels[PRODUCTION], PRODUCTION, f"{oddity}: production stands in." if oddity else None)
     return Choice(
         None, "", f"{oddity}, and none has the tag production." if oddity else "No version has the tag production."
     )
+
+
+def cut(name: str) -> str:
+    """Return a client's name for something, short enough to be told back."""
+    return name if len(name) <= _NAME_SHOWN else f"{name[:_NAME_SHOWN]}…"
 
 
 def read_version(version: str) -> int | None:
@@ -99,7 +106,7 @@ def to_log(
         "prompt_reference": named or None,
         "prompt_id": prompt.id if prompt else None,
         "prompt_version": version.number if version else None,
-        "model_used": version.model if version else _named_model(body.get("meta", {})),
+        "model_used": version.model if version else read_model(body.get("meta", {}), "modelName", "model"),
         "variables": variables or None,
         "meta": body.get("meta"),
     }
@@ -123,6 +130,13 @@ def to_trace_of_output(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns of the trace that holds a single output: what the log itself has no room for."""
     names = ("slug", "name", "organization", "user", "start_time", "end_time")
     return {"source": SOURCE, **{name: body[name] for name in names if name in body}}
+
+
+def join_warnings(warnings: Sequence[str]) -> str | None:
+    """Return warnings as one text, None when there are none, and of very many how many more there are."""
+    more = len(warnings) - _WARNINGS_SHOWN
+    shown = [*warnings[:_WARNINGS_SHOWN], *([f"And {more} more."] if more > 0 else [])]
+    return " ".join(shown) or None
 
 
 def is_generation(span: Mapping[str, Any]) -> bool:
@@ -180,11 +194,6 @@ def guess_provider(model: str) -> str:
 def tag_id(prompt: Prompt, label: str) -> UUID:
     """Return the id that Basalt's clients know a label by: always the same for the same label of the same prompt."""
     return uuid5(NAMESPACE_URL, f"{prompt.id}/{label}")
-
-
-def _named_model(metadata: Mapping[str, Any]) -> str | None:
-    names = (metadata.get("modelName"), metadata.get("model"))
-    return next((name for name in names if isinstance(name, str) and 0 < len(name) <= MODEL_MAX), None)
 
 
 def _to_span(span: Mapping[str, Any]) -> dict[str, Any]:
