@@ -18,6 +18,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from config import Config
 from promptcrafter import ids, intake, jsonio
 from promptcrafter.errors import Details, Invalid, Problem
+from promptcrafter.formats import WRITERS
 
 VERSION = "0.1.0"  # the newest of CHANGELOG.md
 
@@ -88,6 +89,17 @@ class Blueprint(flask_smorest.Blueprint):
         super().add_url_rule(rule, endpoint, view_func, **options)
 
     public = staticmethod(public)
+
+    def lists(self, schema: Schema) -> Callable[[_View], _View]:
+        """Document a list of `paging.listing`, in all its forms."""
+        text = {"schema": {"type": "string"}}
+        forms = {form: text for form in WRITERS if form != "application/json"}
+
+        def decorate(view: _View) -> _View:
+            described: _View = self.doc(responses={200: {"content": forms}})(self.response(200, schema)(view))
+            return described
+
+        return decorate
 
     def unauthorized(self, message: str) -> Callable[[_View], _View]:
         """Let strangers hear another text than the usual one."""

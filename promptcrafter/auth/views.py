@@ -111,7 +111,7 @@ def create_key(body: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.route("/keys")
 @blueprint.arguments(PageQuery(), location="query")
-@blueprint.response(200, KeyOut(many=True))
+@blueprint.lists(KeyOut(many=True))
 def list_keys(query: dict[str, Any]) -> Response:
     """List the caller's API keys, newest first."""
     return paging.listing(store.find_keys(current_user_id()), (ApiKey.created_at, ApiKey.seq), _key_out, query)

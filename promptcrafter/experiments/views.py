@@ -42,7 +42,7 @@ def create_experiment(body: dict[str, Any]) -> tuple[Experiment, int, dict[str, 
 
 @blueprint.route("/experiments")
 @blueprint.arguments(PageQuery(), location="query")
-@blueprint.response(200, ExperimentOut(many=True))
+@blueprint.lists(ExperimentOut(many=True))
 def list_experiments(query: dict[str, Any]) -> Response:
     """List the caller's experiments, newest first."""
     found = store.find_experiments(current_user_id())
@@ -84,7 +84,7 @@ def delete_experiment(slug: str) -> None:
 @blueprint.route("/experiments/<slug>/logs")
 @blueprint.refuses(404)
 @blueprint.arguments(ResultQuery(), location="query")
-@blueprint.response(200, ResultOut(many=True))
+@blueprint.lists(ResultOut(many=True))
 def list_results(query: dict[str, Any], slug: str) -> Response:
     """List an experiment's results as they were sent, newest first."""
     experiment = store.get_experiment(slug, current_user_id())

@@ -35,7 +35,7 @@ def create_log(body: dict[str, Any]) -> tuple[Log, int, dict[str, str]]:
 @blueprint.route("/logs")
 @blueprint.refuses(403, 404)
 @blueprint.arguments(LogQuery(), location="query")
-@blueprint.response(200, LogOut(many=True))
+@blueprint.lists(LogOut(many=True))
 def list_logs(query: dict[str, Any]) -> Response:
     """List the caller's logs, or those of one prompt, newest first."""
     if "promptId" in query:
@@ -47,7 +47,7 @@ def list_logs(query: dict[str, Any]) -> Response:
 @blueprint.route("/logs-by-prompt")
 @blueprint.refuses(403, 404)
 @blueprint.arguments(PromptLogQuery(), location="query")
-@blueprint.response(200, LogOut(many=True))
+@blueprint.lists(LogOut(many=True))
 def list_logs_by_prompt(query: dict[str, Any]) -> Response:
     """List a prompt's logs, newest first: another name of `GET /logs?promptId=`."""
     prompts.get_latest_number(query["promptId"], current_user_id())

@@ -46,7 +46,7 @@ def create_prompt(body: dict[str, Any]) -> tuple[Prompt, int, dict[str, str]]:
 
 @blueprint.route("/prompts")
 @blueprint.arguments(PromptQuery(), location="query")
-@blueprint.response(200, PromptOut(many=True))
+@blueprint.lists(PromptOut(many=True))
 def list_prompts(query: dict[str, Any]) -> Response:
     """List the caller's prompts, newest first."""
     found = store.find_prompts(current_user_id(), query)
@@ -91,7 +91,7 @@ def delete_prompt(prompt_id: str) -> None:
 @blueprint.route("/prompts/<prompt_id>/versions")
 @blueprint.refuses(403, 404)
 @blueprint.arguments(VersionQuery(), location="query")
-@blueprint.response(200, VersionOut(many=True))
+@blueprint.lists(VersionOut(many=True))
 def list_versions(query: dict[str, Any], prompt_id: str) -> Response:
     """List a prompt's versions, newest first."""
     prompt = store.get_prompt(prompt_id, current_user_id())
@@ -175,7 +175,7 @@ def render_version(body: dict[str, Any], prompt_id: str) -> dict[str, Any]:
 
 @blueprint.route("/search")
 @blueprint.arguments(SearchQuery(), location="query")
-@blueprint.response(200, PromptOut(many=True))
+@blueprint.lists(PromptOut(many=True))
 def search_prompts(query: dict[str, Any]) -> Response:
     """Search the caller's prompts by words or parts of words in title, tags and content."""
     words = search.words_of(query["q"])

@@ -19,7 +19,7 @@ _trace_out = TraceOut()
 
 @blueprint.route("/traces")
 @blueprint.arguments(PageQuery(), location="query")
-@blueprint.response(200, TraceOut(many=True))
+@blueprint.lists(TraceOut(many=True))
 def list_traces(query: dict[str, Any]) -> Response:
     """List the caller's traces, newest first."""
     return paging.listing(store.find_traces(current_user_id()), (Trace.created_at, Trace.seq), _trace_out, query)
