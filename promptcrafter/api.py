@@ -181,7 +181,7 @@ def init_app(app: Flask, config: Config, blueprints: list[Blueprint]) -> None:
     hops = config.trusted_proxies
     if hops:  # the host is what the proxy passes on: nobody's header may choose where our links lead
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
-    app.before_request(intake.refuse_odd_paths)
+    app.before_request(intake.refuse_odd_slugs)
     app.before_request(intake.refuse_other_media)
     app.before_request(intake.refuse_unknown_parameters)
     app.after_request(_complete_headers)

@@ -23,9 +23,9 @@ def refuse_other_media() -> None:
         raise Problem(415, "Content-Encoding is not supported; send the body as it is", "unsupported_content_encoding")
 
 
-def refuse_odd_paths() -> None:
-    """Raise 404 for a path that holds what no database keeps: nothing can be there."""
-    if jsonio.flaw(request.view_args or {}):
+def refuse_odd_slugs() -> None:
+    """Raise 404 for a slug that no database could keep. What else is in a path is refused by its shape."""
+    if jsonio.flaw((request.view_args or {}).get("slug", "")):
         raise NotFound
 
 

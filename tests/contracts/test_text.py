@@ -159,7 +159,7 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     assert jsonio.loads(jsonio.dumps(value).encode()) == value
 
 
-@pytest.mark.parametrize("path", ["/experiments/a%00b", "/basalt/prompts/a%00b", "/prompts/prompt_1/versions/%00"])
-def test_a_path_that_no_database_could_hold_leads_nowhere(ada: Person, path: str) -> None:
+@pytest.mark.parametrize("path", ["/experiments/a%00b", "/basalt/prompts/a%00b"])
+def test_a_slug_that_no_database_could_hold_leads_nowhere(ada: Person, path: str) -> None:
     answer = ada.get(path)
     assert (answer.status_code, answer.json["code"]) == (404, "route_not_found")
