@@ -14,6 +14,7 @@ from flask import Flask, Request, Response, current_app, request
 from marshmallow import Schema, ValidationError, fields
 from webargs.flaskparser import FlaskParser
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import BaseConverter, Map, UnicodeConverter
 
 from config import Config
 from promptcrafter import ids, intake, jsonio
@@ -84,11 +85,22 @@ class Blueprint(flask_smorest.Blueprint):
             options["parameters"] = [
                 {"in": "path", "name": f"{kind}_id", "schema": {"type": "string", "pattern": ids.pattern(kind)}}
                 for kind in ids.KINDS
-                if f"<{kind}_id>" in rule
+                if f"{kind}_id>" in rule
             ]
         super().add_url_rule(rule, endpoint, view_func, **options)
 
     public = staticmethod(public)
+
+    def takes_lines_of(self, field: str) -> Callable[[_View], _View]:
+        """Let the array in a field of the body be sent as NDJSON, a line for each of its items."""
+
+        def decorate(view: _View) -> _View:
+            view.lines_of = field  # type: ignore[attr-defined]
+            content = {intake.LINES: {"schema": {"type": "string"}}}
+            described: _View = self.doc(requestBody={"content": content})(view)
+            return described
+
+        return decorate
 
     def lists(self, schema: Schema) -> Callable[[_View], _View]:
         """Document a list of `paging.listing`, in all its forms."""
@@ -128,6 +140,15 @@ class Blueprint(flask_smorest.Blueprint):
         return view
 
 
+class _Item(UnicodeConverter):
+    """A name in a path where `batch` is not one: that is a resource of its own, with its own methods."""
+
+    regex = "(?!batch$)[^/]{1,}"  # with braces: the description reads the length from them
+
+    def __init__(self, url_map: Map) -> None:
+        BaseConverter.__init__(self, url_map)
+
+
 class _Api(flask_smorest.Api):
     ERROR_SCHEMA = ErrorOut
     DEFAULT_ERROR_RESPONSE_NAME = None
@@ -161,6 +182,7 @@ class _Api(flask_smorest.Api):
 def init_app(app: Flask, config: Config, blueprints: list[Blueprint]) -> None:
     """Register the routes, their description and the conventions that hold for all of them."""
     app.json = jsonio.Provider(app)
+    app.url_map.converters["item"] = _Item
     app.url_map.merge_slashes = False  # a redirect would lose the body and the token of a POST
     app.config.update(
         MAX_BODY_BYTES=config.max_body_bytes,
@@ -188,6 +210,14 @@ def init_app(app: Flask, config: Config, blueprints: list[Blueprint]) -> None:
     api = _Api(app)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
+
+
+def load(schema: Schema, value: Any) -> Any:
+    """Load a value of a body on its own. Raises Invalid."""
+    try:
+        return schema.load(value)
+    except ValidationError as error:
+        raise Invalid(_flatten({"json": error.messages})) from error
 
 
 def description() -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from itertools import islice
+from typing import Any
 
 from flask import Flask, Response, current_app, g, jsonify, request
 from gunicorn.http.errors import ParseException
@@ -107,17 +108,15 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(Exception, _from_bug)
 
 
+def describe(problem: Problem) -> dict[str, Any]:
+    """Return what is told of a problem."""
+    told = {"message": problem.message, "error": problem.message, "code": problem.code}
+    return told if problem.details is None else {**told, "details": problem.details}
+
+
 def render(problem: Problem) -> Response:
     """Make the one error body of a problem."""
-    body = {
-        "message": problem.message,
-        "error": problem.message,
-        "code": problem.code,
-        "requestId": g.get("request_id", ""),
-    }
-    if problem.details is not None:
-        body["details"] = problem.details
-    response = jsonify(body)
+    response = jsonify({**describe(problem), "requestId": g.get("request_id", "")})
     response.status_code = problem.status
     response.headers.update(problem.headers)
     if problem.status == 401:

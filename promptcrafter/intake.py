@@ -11,13 +11,17 @@ from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 from promptcrafter import jsonio
 from promptcrafter.errors import Details, Invalid, Problem
 
+LINES = "application/x-ndjson"
+
 
 def refuse_other_media() -> None:
     """Raise 415 where a view takes JSON and the body is, or says it is, something else."""
-    if not takes_json(_called_view()):
+    view = _called_view()
+    if not takes_json(view):
         return
     kind = request.mimetype
-    if not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
+    is_json = kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+    if not is_json and not (kind == LINES and lines_of(view)):
         raise Problem(415, "Content-Type must be application/json", "unsupported_media_type")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Problem(415, "Content-Encoding is not supported; send the body as it is", "unsupported_content_encoding")
@@ -52,14 +56,38 @@ def refuse_unknown_parameters() -> None:
 
 
 def read_object(req: Request) -> dict[str, Any]:
-    """Return the JSON object that is the body. Raises 400 when it is none, 413 when it is too large."""
-    try:
-        value = jsonio.loads(_read_body(req))
-    except jsonio.JsonError as error:
-        raise Problem(400, str(error), error.code) from error
+    """Return the JSON object that is the body. Raises 400 when it is none, 413 when it is too large.
+
+    Of a view that takes lines, NDJSON is read as an object whose one field holds them.
+    """
+    name = lines_of(_called_view())
+    if name and req.mimetype == LINES:
+        return {name: [_read_line(line) for line in _read_body(req).split(b"\n") if line.strip()]}
+    value = _read_json(_read_body(req))
     if not isinstance(value, dict):
         raise Problem(400, "The body must be a JSON object.", "not_an_object")
     return value
+
+
+def lines_of(view: Any) -> str | None:
+    """Return the field of the body that NDJSON may be sent as the lines of; None where it may not be sent."""
+    name: str | None = getattr(view, "lines_of", None)
+    return name
+
+
+def _read_line(line: bytes) -> Any:
+    """Return a line's value, or what is wrong with it: its neighbours are not to suffer."""
+    try:
+        return _read_json(line)
+    except Problem as problem:
+        return problem
+
+
+def _read_json(data: bytes) -> Any:
+    try:
+        return jsonio.loads(data)
+    except jsonio.JsonError as error:
+        raise Problem(400, str(error), error.code) from error
 
 
 @cache

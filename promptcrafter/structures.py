@@ -55,6 +55,15 @@ class Objects(fields.List[Any]):
             raise ValidationError(f"must not have the {self.distinct} {twins[0]} twice")
 
 
+class Batch(Objects):
+    """A list of objects of one shape, loaded as they are: each is then looked at on its own."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise self.make_error("invalid")
+        return value
+
+
 class _Json(fields.Raw):
     """A JSON value of some types, loaded as it is."""
 

@@ -11,9 +11,10 @@ from promptcrafter.fields import Digits, Number, Reference, Text, Timestamp, Tim
 from promptcrafter.ids import pattern
 from promptcrafter.paging import RANK, SEQUENCE, TIME, Cursor, PageQuery
 from promptcrafter.prompts.schemas import MODEL_MAX
-from promptcrafter.structures import BodySchema, CreateSchema, JsonObject, TextOrJson
+from promptcrafter.structures import Batch, BodySchema, CreateSchema, JsonObject, TextOrJson
 
 SCORE_MAX = 10
+BATCH_MAX = 1000
 NATIVE = "promptcrafter"
 SOURCES = (NATIVE, "basalt", "agenttest")
 SORTS = ("-createdAt", "createdAt", "-score", "score")
@@ -95,6 +96,29 @@ class LogIn(CreateSchema):
             if name in data:
                 data[name], data[f"{name}_format"] = data[name]
         return data
+
+
+class LogBatchIn(CreateSchema):
+    """Outputs to keep."""
+
+    logs = Batch(LogIn(), maximum=BATCH_MAX, required=True)
+
+
+class LogResult(Schema):
+    """What became of one of them: 201 and its id, or what was wrong with it."""
+
+    status = fields.Integer(required=True)
+    id = fields.String(data_key="_id", metadata={"pattern": pattern("log")})
+    message = fields.String()
+    error = fields.String()
+    code = fields.String()
+    details = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
+
+
+class LogBatchOut(Schema):
+    """What became of each, in their order."""
+
+    results = fields.List(fields.Nested(LogResult()), required=True)
 
 
 class LogPatch(BodySchema):

@@ -1,27 +1,30 @@
 """The native routes of logs."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from flask import Response, url_for
 
 from promptcrafter import paging
-from promptcrafter.api import Blueprint
+from promptcrafter.api import Blueprint, load
 from promptcrafter.auth.principal import current_user_id
 from promptcrafter.db import writing
-from promptcrafter.errors import Invalid
+from promptcrafter.errors import Invalid, Problem, Unavailable, describe
 from promptcrafter.ids import is_well_formed
 from promptcrafter.logs import store, usage
 from promptcrafter.logs.models import Log
-from promptcrafter.logs.schemas import LogIn, LogOut, LogPatch, LogQuery, PromptLogQuery
+from promptcrafter.logs.schemas import LogBatchIn, LogBatchOut, LogIn, LogOut, LogPatch, LogQuery, PromptLogQuery
 from promptcrafter.prompts import store as prompts
 
 blueprint = Blueprint("logs", __name__, description="Outputs with notes and scores")
+_log_in = LogIn()
 _log_out = LogOut()
+_TRIES = 3
 
 
 @blueprint.route("/logs", methods=["POST"])
 @blueprint.refuses(403, 404)
-@blueprint.arguments(LogIn())
+@blueprint.arguments(_log_in)
 @blueprint.response(201, _log_out, headers={"Location": {"schema": {"type": "string"}}})
 def create_log(body: dict[str, Any]) -> tuple[Log, int, dict[str, str]]:
     """Log an output of a prompt."""
@@ -30,6 +33,25 @@ def create_log(body: dict[str, Any]) -> tuple[Log, int, dict[str, str]]:
     with writing():
         log = store.record(current_user_id(), values)
     return log, 201, {"Location": url_for("logs.get_log", log_id=log.id)}
+
+
+@blueprint.route("/logs/batch", methods=["POST"])
+@blueprint.takes_lines_of("logs")
+@blueprint.arguments(LogBatchIn())
+@blueprint.response(200, LogBatchOut())
+def create_logs(body: dict[str, Any]) -> dict[str, Any]:
+    """Log up to 1,000 outputs in one transaction; a bad one does not keep its neighbours from being kept."""
+    loaded = [_load(item) for item in body["logs"]]
+    for _ in range(_TRIES):
+        prepared = _pin_all(loaded)
+        good = [usage.complete(values, values["model_used"]) for values in prepared if isinstance(values, dict)]
+        try:
+            with writing():
+                kept = iter(store.record_all(current_user_id(), good))
+        except store.ParentGone:
+            continue  # look again at which prompts there are
+        return {"results": [_result(values, kept) for values in prepared]}
+    raise Unavailable
 
 
 @blueprint.route("/logs")
@@ -55,7 +77,7 @@ def list_logs_by_prompt(query: dict[str, Any]) -> Response:
     return paging.listing(found, store.order_logs("-createdAt"), _log_out, query)
 
 
-@blueprint.route("/logs/<log_id>")
+@blueprint.route("/logs/<item:log_id>")
 @blueprint.refuses(403, 404)
 @blueprint.response(200, _log_out)
 def get_log(log_id: str) -> Log:
@@ -63,7 +85,7 @@ def get_log(log_id: str) -> Log:
     return store.get_log(log_id, current_user_id())
 
 
-@blueprint.route("/logs/<log_id>", methods=["PATCH"])
+@blueprint.route("/logs/<item:log_id>", methods=["PATCH"])
 @blueprint.refuses(403, 404)
 @blueprint.arguments(LogPatch())
 @blueprint.response(200, _log_out)
@@ -76,7 +98,7 @@ def change_log(body: dict[str, Any], log_id: str) -> Log:
     return log
 
 
-@blueprint.route("/logs/<log_id>", methods=["DELETE"])
+@blueprint.route("/logs/<item:log_id>", methods=["DELETE"])
 @blueprint.refuses(403, 404)
 @blueprint.response(204)
 def delete_log(log_id: str) -> None:
@@ -91,5 +113,47 @@ def _resolve_version(prompt_id: str, number: int | None) -> int:
         raise prompts.prompt_not_found()
     latest = prompts.get_latest_number(prompt_id, current_user_id())
     if number is not None and not prompts.has_version(prompt_id, number):
-        raise Invalid({"promptVersion": [f"must be a version of the prompt; the latest is {latest}"]})
+        raise _no_such_version(latest)
     return number or latest
+
+
+def _load(item: Any) -> dict[str, Any] | Problem:
+    """Return a log's columns, or what is wrong with it."""
+    try:
+        if isinstance(item, Problem):
+            raise item
+        if not isinstance(item, dict):
+            raise Invalid({"log": ["must be an object"]})
+        values: dict[str, Any] = load(_log_in, item)
+    except Problem as problem:
+        return problem
+    return values
+
+
+def _pin_all(loaded: Sequence[dict[str, Any] | Problem]) -> list[dict[str, Any] | Problem]:
+    """Pin each log to a version of its prompt, as `_resolve_version` does one."""
+    ids = {values["prompt_id"] for values in loaded if isinstance(values, dict)}
+    found = prompts.get_latest_numbers([prompt_id for prompt_id in ids if is_well_formed("prompt", prompt_id)])
+    return [
+        values if isinstance(values, Problem) else _pin(values, found.get(values["prompt_id"])) for values in loaded
+    ]
+
+
+def _pin(values: dict[str, Any], prompt: tuple[str, int] | None) -> dict[str, Any] | Problem:
+    if prompt is None:
+        return prompts.prompt_not_found()
+    owner_id, latest = prompt
+    if owner_id != current_user_id():
+        return prompts.prompt_not_owned()
+    number = values.get("prompt_version") or latest
+    return {**values, "prompt_version": number} if number <= latest else _no_such_version(latest)
+
+
+def _no_such_version(latest: int) -> Invalid:
+    return Invalid({"promptVersion": [f"must be a version of the prompt; the latest is {latest}"]})
+
+
+def _result(values: dict[str, Any] | Problem, kept: Iterator[Log]) -> dict[str, Any]:
+    if isinstance(values, Problem):
+        return {"status": values.status, **describe(values)}
+    return {"status": 201, "id": next(kept).id}

@@ -55,6 +55,12 @@ def get_latest_number(prompt_id: str, owner_id: str) -> int:
     return version
 
 
+def get_latest_numbers(prompt_ids: Collection[str]) -> dict[str, tuple[str, int]]:
+    """Return owner and latest version's number of those of the prompts that exist, by id."""
+    rows = session.execute(select(Prompt.id, Prompt.owner_id, Prompt.version).where(Prompt.id.in_(prompt_ids)))
+    return {prompt_id: (owner_id, number) for prompt_id, owner_id, number in rows}
+
+
 def get_prompts_by_slug(slugs: Collection[str], owner_id: str) -> dict[str, Prompt]:
     """Return those of the owner's prompts that have one of the slugs, by slug."""
     names = sorted(slugs)
@@ -68,6 +74,11 @@ def get_prompts_by_slug(slugs: Collection[str], owner_id: str) -> dict[str, Prom
 def prompt_not_found() -> Problem:
     """Make the 404 of a prompt."""
     return Problem(404, "Prompt not found", "prompt_not_found")
+
+
+def prompt_not_owned() -> Problem:
+    """Make the 403 of a prompt."""
+    return Problem(403, "You do not own this prompt", "prompt_not_owned")
 
 
 def add_prompt(owner_id: str, values: Mapping[str, Any], search_text: Mapping[str, str]) -> Prompt:
@@ -205,7 +216,7 @@ def _owned(found: _Found | None, owner_id: str) -> _Found:
     if found is None:
         raise prompt_not_found()
     if found.owner_id != owner_id:
-        raise Problem(403, "You do not own this prompt", "prompt_not_owned")
+        raise prompt_not_owned()
     return found
 
 

@@ -43,7 +43,7 @@ def operations(app: Flask) -> Iterator[tuple[Rule, str]]:
 
 
 def concrete(rule: Rule) -> str:
-    return re.sub(r"<(prompt|log|key|trace)_id>", r"\1_1", rule.rule).replace("<path:name>", "docs.js")
+    return re.sub(r"<(?:item:)?(prompt|log|key|trace)_id>", r"\1_1", rule.rule).replace("<path:name>", "docs.js")
 
 
 def test_every_route_but_the_public_ones_refuses_strangers(app: Flask, client: Caller) -> None:

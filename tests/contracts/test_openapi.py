@@ -56,7 +56,7 @@ def test_every_operation_tells_its_name_its_security_and_its_errors(app: Flask, 
 
 
 def _is(rule: Any, path: str, method: str) -> bool:
-    return re.sub(r"<(\w+)>", r"{\1}", rule.rule) == path and method.upper() in rule.methods
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule) == path and method.upper() in rule.methods
 
 
 def test_no_schema_came_in_twice(document: dict[str, Any]) -> None:
