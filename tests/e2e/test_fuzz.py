@@ -20,7 +20,7 @@ def test_a_fuzzer_finds_the_description_true(live_server: LiveServer, tmp_path: 
             f"{live_server.url}/openapi.json",
             f"--header=Authorization: Bearer {token}",
             "--checks=all",
-            "--max-examples=30",
+            "--max-examples=20",
             "--generation-deterministic",
             "--continue-on-failure",
             "--no-color",
