@@ -13,6 +13,7 @@ from promptcrafter.errors import Problem
 from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.ids import new_id
 from promptcrafter.logs.models import Log
+from promptcrafter.prompts.store import prompt_not_found
 
 _ROWS_AT_ONCE = 1000
 
@@ -104,7 +105,7 @@ def _set_variants(experiment: Experiment, variants: Sequence[Mapping[str, Any]])
         if db.violates(error, "fk_logs_experiment_id_variant_key"):
             raise Problem(409, "A variant that has results cannot be removed.", "variant_has_results") from error
         if db.violates(error, "fk_experiment_variants_prompt_id"):
-            raise Problem(404, "Prompt not found", "prompt_not_found") from error
+            raise prompt_not_found() from error
         raise
 
 

@@ -28,8 +28,10 @@ _TRIES = 3
 @blueprint.response(201, _log_out, headers={"Location": {"schema": {"type": "string"}}})
 def create_log(body: dict[str, Any]) -> tuple[Log, int, dict[str, str]]:
     """Log an output of a prompt."""
-    body["prompt_version"] = _resolve_version(body["prompt_id"], body.get("prompt_version"))
-    values = usage.complete(body, body["model_used"])
+    (pinned,) = _pin_all([body])
+    if isinstance(pinned, Problem):
+        raise pinned
+    values = usage.complete(pinned, pinned["model_used"])
     with writing():
         log = store.record(current_user_id(), values)
     return log, 201, {"Location": url_for("logs.get_log", log_id=log.id)}
@@ -107,16 +109,6 @@ def delete_log(log_id: str) -> None:
         store.remove_log(store.lock_log(log_id, current_user_id()))
 
 
-def _resolve_version(prompt_id: str, number: int | None) -> int:
-    """Return the version a log is pinned to: the latest unless one is named."""
-    if not is_well_formed("prompt", prompt_id):
-        raise prompts.prompt_not_found()
-    latest = prompts.get_latest_number(prompt_id, current_user_id())
-    if number is not None and not prompts.has_version(prompt_id, number):
-        raise _no_such_version(latest)
-    return number or latest
-
-
 def _load(item: Any) -> dict[str, Any] | Problem:
     """Return a log's columns, or what is wrong with it."""
     try:
@@ -131,7 +123,7 @@ def _load(item: Any) -> dict[str, Any] | Problem:
 
 
 def _pin_all(loaded: Sequence[dict[str, Any] | Problem]) -> list[dict[str, Any] | Problem]:
-    """Pin each log to a version of its prompt, as `_resolve_version` does one."""
+    """Pin each log to a version of its prompt, the latest unless it names one, or tell why it cannot be."""
     ids = {values["prompt_id"] for values in loaded if isinstance(values, dict)}
     found = prompts.get_latest_numbers([prompt_id for prompt_id in ids if is_well_formed("prompt", prompt_id)])
     return [

@@ -173,11 +173,6 @@ def version_not_found() -> Problem:
     return Problem(404, "Version not found", "version_not_found")
 
 
-def has_version(prompt_id: str, number: int) -> bool:
-    """Tell whether the prompt has this version."""
-    return session.scalar(select(Version.number).filter_by(prompt_id=prompt_id, number=number)) is not None
-
-
 def restore_version(prompt: Prompt, version: Version, author_id: str) -> Version:
     """Make a new version equal to an old one."""
     prompt.content, prompt.model = version.content, version.model

@@ -302,14 +302,14 @@ def test_a_prompt_deleted_between_look_up_and_write_is_404(
 ) -> None:
     from promptcrafter.logs import views
 
-    real = views._resolve_version
+    pin_all: Any = views._pin_all
 
-    def resolve_then_lose(prompt_id: str, number: int | None) -> int:
-        version = real(prompt_id, number)
+    def pin_then_lose(loaded: Any) -> Any:
+        pinned = pin_all(loaded)
         ada.delete(f"/prompts/{prompt['_id']}")
-        return version
+        return pinned
 
-    monkeypatch.setattr(views, "_resolve_version", resolve_then_lose)
+    monkeypatch.setattr(views, "_pin_all", pin_then_lose)
     answer = ada.post("/logs", {"promptId": prompt["_id"], "output": "x", "modelUsed": "m"})
     assert (answer.status_code, answer.json["message"]) == (404, "Prompt not found")
 
