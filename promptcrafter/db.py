@@ -47,7 +47,7 @@ _QUEUE = "promptcrafter-write-queue"
 _SQLITE_UNAVAILABLE = tuple(
     f"SQLITE_{name}" for name in ["BUSY", "LOCKED", "CANTOPEN", "IOERR", "FULL", "READONLY", "CORRUPT", "NOTADB"]
 )
-_FTS_TABLES = ("prompt_trigrams", "prompt_grams")
+_SEARCH_TABLES = ("prompt_trigrams", "prompt_grams", "log_search", "log_words")
 _SEARCH_INDICES = ("ix_prompt_search_",)
 
 
@@ -256,4 +256,4 @@ def _prepare_sqlite(target: Engine, config: Config) -> None:
 
 def is_ours(name: str | None, kind: str) -> bool:
     """Tell Alembic whether a table or index is in the models: those of the search are in the migrations alone."""
-    return not str(name).startswith({"table": _FTS_TABLES, "index": _SEARCH_INDICES}.get(kind, ("-",)))
+    return not str(name).startswith({"table": _SEARCH_TABLES, "index": _SEARCH_INDICES}.get(kind, ("-",)))

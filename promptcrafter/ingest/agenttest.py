@@ -88,8 +88,9 @@ def log_result(body: dict[str, Any], slug: str) -> dict[str, Any]:
         experiment = experiments.get_experiment(slug, current_user_id())
         variant = _get_variant(experiment, body["variant_key"])
         version = prompts.get_latest_version(variant.prompt_id) if variant.prompt_id else None
+        values = logs.prepare(translate(body, experiment, variant, version))
         with writing():
-            return logs.record(current_user_id(), translate(body, experiment, variant, version))
+            return logs.record(current_user_id(), values)
 
     return {"success": True, "logId": resolve_and_record(attempt, attempt).id}
 

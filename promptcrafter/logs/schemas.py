@@ -10,7 +10,7 @@ from promptcrafter.errors import TooLarge
 from promptcrafter.fields import Digits, Number, Reference, Text, Timestamp, TimestampIn, WholeDigits, WholeNumber
 from promptcrafter.ids import pattern
 from promptcrafter.paging import RANK, SEQUENCE, TIME, Cursor, PageQuery
-from promptcrafter.prompts.schemas import MODEL_MAX
+from promptcrafter.prompts.schemas import MODEL_MAX, QUERY_MAX
 from promptcrafter.structures import Batch, BodySchema, CreateSchema, JsonObject, TextOrJson
 
 SCORE_MAX = 10
@@ -201,6 +201,14 @@ class LogQuery(PageQuery):
     since = TimestampIn(metadata={"type": "string", "description": "Made at this time or later"})
     until = TimestampIn(metadata={"type": "string", "description": "Made before this time"})
     source = Text(choices=SOURCES, metadata={"description": f"By which API it came; {NATIVE} is this one"})
+    q = Text(
+        minimum=1,
+        maximum=QUERY_MAX,
+        metadata={
+            "description": "With all these words in output or notes; `word*` is any word that begins so",
+            "example": "lived work*",
+        },
+    )
     sort = Text(
         choices=SORTS, load_default=SORTS[0], metadata={"description": "Logs without a score stand below all others"}
     )

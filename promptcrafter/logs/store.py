@@ -10,6 +10,7 @@ from promptcrafter import clock, db
 from promptcrafter.db import Base, session
 from promptcrafter.errors import Problem
 from promptcrafter.ids import is_well_formed, new_id
+from promptcrafter.logs import search
 from promptcrafter.logs.models import Log
 from promptcrafter.paging import Order
 
@@ -19,7 +20,8 @@ _COLUMNS = {
     for attribute in inspect(Log).column_attrs
     if attribute.key not in ("seq", "rank")
 }
-_INSERT = insert(Base.metadata.tables["logs"])
+_TABLE = Base.metadata.tables["logs"]
+_INSERT = insert(_TABLE)
 _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "promptVersion": lambda number: Log.prompt_version == number,
     "model": lambda name: Log.model_used == name,
@@ -29,7 +31,7 @@ _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "until": lambda moment: Log.created_at < moment,
     "source": lambda name: Log.source == name,  # None finds those of the native API
 }
-_PARENTS = [str(constraint.name) for constraint in Base.metadata.tables["logs"].foreign_key_constraints]
+_PARENTS = [str(constraint.name) for constraint in _TABLE.foreign_key_constraints]
 
 
 class ParentGone(Problem):
@@ -39,22 +41,35 @@ class ParentGone(Problem):
         super().__init__(404, "Prompt not found", "prompt_not_found")
 
 
+def prepare(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a log with the words to find it by: what `record` takes, made before it holds a lock."""
+    return {**values, "words": search.words_of(values.get("output"), values.get("notes"))}
+
+
 def record(owner_id: str, values: Mapping[str, Any]) -> Log:
-    """Insert an output. Raises ParentGone."""
+    """Insert a prepared output. Raises ParentGone."""
     (log,) = record_all(owner_id, [values])
     return log
 
 
 def record_all(owner_id: str, outputs: Sequence[Mapping[str, Any]]) -> list[Log]:
-    """Insert outputs in their order, all at the same time. Raises ParentGone."""
+    """Insert prepared outputs in their order, all at the same time. Raises ParentGone."""
+    if not outputs:
+        return []
     now = clock.now()
-    logs = [Log(id=new_id("log"), owner_id=owner_id, created_at=now, updated_at=now, **values) for values in outputs]
+    made = {"owner_id": owner_id, "created_at": now, "updated_at": now}
+    columns = [{name: value for name, value in values.items() if name != "words"} for values in outputs]
+    logs = [Log(id=new_id("log"), **made, **values) for values in columns]
     # not by the unit of work, which would hold the write lock three times as long
     rows = [{column: getattr(log, key) for column, key in _COLUMNS.items()} for log in logs]
-    if not rows:
-        return []
+    milliseconds = min(clock.to_number(now), search.LATEST)
+    words = [
+        {"id": log.id, "milliseconds": milliseconds, "words": values["words"]}
+        for log, values in zip(logs, outputs, strict=True)
+    ]
     try:
         session.execute(_INSERT, rows)
+        session.execute(search.insert_words(), words)
     except IntegrityError as error:
         if any(db.violates(error, parent) for parent in _PARENTS):
             raise ParentGone from error
@@ -65,14 +80,22 @@ def record_all(owner_id: str, outputs: Sequence[Mapping[str, Any]]) -> list[Log]
 def find_logs(owner_id: str, filters: Mapping[str, Any]) -> Select[Log]:
     """Return the owner's logs for which all filters of a LogQuery hold."""
     # a prompt's logs are its owner's: with both conditions the database might choose the wrong index
-    whose = Log.prompt_id == filters["promptId"] if "promptId" in filters else Log.owner_id == owner_id
-    return select(Log).where(whose, *(_FILTERS[name](value) for name, value in filters.items() if name in _FILTERS))
+    column, value = (
+        (_TABLE.c.prompt_id, filters["promptId"]) if "promptId" in filters else (_TABLE.c.owner_id, owner_id)
+    )
+    found = select(Log).where(*(_FILTERS[name](value) for name, value in filters.items() if name in _FILTERS))
+    if "q" in filters:
+        return search.find_matching(found.where(search.unindexed(column) == value), filters["q"], filters)
+    return found.where(column == value)
 
 
-def order_logs(sort: str) -> Order:
+def order_logs(filters: Mapping[str, Any]) -> Order:
     """Return the order that a LogQuery names."""
+    is_ascending = not filters["sort"].startswith("-")
     newest = (Log.created_at, Log.seq)
-    return Order((Log.rank, *newest) if sort.endswith("score") else newest, not sort.startswith("-"))
+    if filters["sort"].endswith("score"):
+        return Order((Log.rank, *newest), is_ascending)
+    return (search.IndexOrder if "q" in filters and db.is_sqlite() else Order)(newest, is_ascending)
 
 
 def find_logs_in(trace_id: str) -> Select[Log]:
@@ -95,6 +118,8 @@ def change_log(log: Log, changes: Mapping[str, Any]) -> None:
     for name in changes:
         setattr(log, name, changes[name])
     log.updated_at = clock.now()
+    if "notes" in changes:
+        session.execute(search.update_words(), {"key": log.seq, "words": search.words_of(log.output, log.notes)})
 
 
 def remove_log(log: Log) -> None:

@@ -11,7 +11,7 @@ from promptcrafter.auth.principal import current_user_id
 from promptcrafter.db import writing
 from promptcrafter.errors import Invalid, Problem, Unavailable, describe
 from promptcrafter.ids import is_well_formed
-from promptcrafter.logs import store, usage
+from promptcrafter.logs import search, store, usage
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.schemas import LogBatchIn, LogBatchOut, LogIn, LogOut, LogPatch, LogQuery, PromptLogQuery
 from promptcrafter.prompts import store as prompts
@@ -31,7 +31,7 @@ def create_log(body: dict[str, Any]) -> tuple[Log, int, dict[str, str]]:
     (pinned,) = _pin_all([body])
     if isinstance(pinned, Problem):
         raise pinned
-    values = usage.complete(pinned, pinned["model_used"])
+    values = _complete(pinned)
     with writing():
         log = store.record(current_user_id(), values)
     return log, 201, {"Location": url_for("logs.get_log", log_id=log.id)}
@@ -46,7 +46,7 @@ def create_logs(body: dict[str, Any]) -> dict[str, Any]:
     loaded = [_load(item) for item in body["logs"]]
     for _ in range(_TRIES):
         prepared = _pin_all(loaded)
-        good = [usage.complete(values, values["model_used"]) for values in prepared if isinstance(values, dict)]
+        good = [_complete(values) for values in prepared if isinstance(values, dict)]
         try:
             with writing():
                 kept = iter(store.record_all(current_user_id(), good))
@@ -64,8 +64,10 @@ def list_logs(query: dict[str, Any]) -> Response:
     """List the caller's logs, or those of one prompt, newest first."""
     if "promptId" in query:
         prompts.get_latest_number(query["promptId"], current_user_id())
+    if "q" in query:
+        query = {**query, "q": _read_terms(query["q"])}
     found = store.find_logs(current_user_id(), query)
-    return paging.listing(found, store.order_logs(query["sort"]), _log_out, query)
+    return paging.listing(found, store.order_logs(query), _log_out, query)
 
 
 @blueprint.route("/logs-by-prompt")
@@ -76,7 +78,7 @@ def list_logs_by_prompt(query: dict[str, Any]) -> Response:
     """List a prompt's logs, newest first: another name of `GET /logs?promptId=`."""
     prompts.get_latest_number(query["promptId"], current_user_id())
     found = store.find_logs(current_user_id(), query)
-    return paging.listing(found, store.order_logs("-createdAt"), _log_out, query)
+    return paging.listing(found, store.order_logs({"sort": "-createdAt"}), _log_out, query)
 
 
 @blueprint.route("/logs/<item:log_id>")
@@ -109,6 +111,13 @@ def delete_log(log_id: str) -> None:
         store.remove_log(store.lock_log(log_id, current_user_id()))
 
 
+def _read_terms(query: str) -> list[str]:
+    terms = search.terms_of(query)
+    if not 0 < len(terms) <= search.MAX_WORDS:
+        raise Invalid({"q": [f"must have 1 to {search.MAX_WORDS} words, which are letters, digits or symbols"]})
+    return terms
+
+
 def _load(item: Any) -> dict[str, Any] | Problem:
     """Return a log's columns, or what is wrong with it."""
     try:
@@ -139,6 +148,10 @@ def _pin(values: dict[str, Any], prompt: tuple[str, int] | None) -> dict[str, An
         return prompts.prompt_not_owned()
     number = values.get("prompt_version") or latest
     return {**values, "prompt_version": number} if number <= latest else _no_such_version(latest)
+
+
+def _complete(pinned: dict[str, Any]) -> dict[str, Any]:
+    return store.prepare(usage.complete(pinned, pinned["model_used"]))
 
 
 def _no_such_version(latest: int) -> Invalid:

@@ -27,6 +27,10 @@ READS = [
     "/logs?per_page=2&cursor=99999999999999-9",
     "/logs?promptId={prompt}",
     "/logs?promptId={prompt}&per_page=2&cursor=99999999999999-9",
+    "/logs?q=output",
+    "/logs?q=out*+an&per_page=2&cursor=99999999999999-9",
+    "/logs?q=output&per_page=2&cursor=9-9&sort=createdAt",
+    "/logs?q=output&promptId={prompt}&model=gpt-4o&since=2000-01-01&until=2100-01-01&per_page=2&cursor=99999999999999-9",
     "/logs/{log}",
     "/search?q=content",
     "/search?q=co",
@@ -58,7 +62,7 @@ READS = [
 ]
 
 # A full-text index is "scanned" by what its MATCH finds (index M), and by every row without one
-HARMLESS = re.compile(r"SCAN prompt_(trigrams|grams) VIRTUAL TABLE INDEX \d+:.*M|SCAN CONSTANT ROW$")
+HARMLESS = re.compile(r"SCAN (prompt_trigrams|prompt_grams|log_words) VIRTUAL TABLE INDEX \d+:.*M|SCAN CONSTANT ROW$")
 
 
 @contextmanager

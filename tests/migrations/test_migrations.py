@@ -14,6 +14,9 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from config import Config
 from promptcrafter import db
+from promptcrafter.logs.models import Log
+from promptcrafter.logs.search import terms_of
+from promptcrafter.logs.store import find_logs
 from tests.conftest import ROOT, SECRET, Caller, bin_path, only_sqlite, sign_up
 
 
@@ -238,3 +241,37 @@ def test_deleting_a_parent_takes_the_logs_along_and_nothing_else(empty_app: Flas
             connection.execute(text("DELETE FROM prompts"))
         assert read_rows("logs", "seq") == []
         assert read_rows("users", "seq") == [(1,)]
+
+
+OLD_LOG = {
+    "owner_id": "user_1",
+    "prompt_id": "prompt_1",
+    "prompt_version": 1,
+    "notes": "Ünder way",
+    "created_at": "2024-06-20T13:10:00.000Z",
+    "updated_at": "2024-06-20T13:10:00.000Z",
+}
+
+
+def test_logs_that_were_there_before_the_full_text_are_found(empty_app: Flask) -> None:
+    with empty_app.app_context():
+        upgrade(revision=BEFORE_DIALECTS)
+        insert_old_rows()
+        upgrade(revision="e07c45a1b2f8")
+        for number in range(8, 600):
+            insert_row("logs", {"seq": number, "id": f"log_{number}", "output": f"output {number}", **OLD_LOG})
+        upgrade()
+        assert found("o") == [7]
+        assert found("ünder 599") == [599]
+        assert len(found("output")) == 592
+        downgrade(revision="e07c45a1b2f8")
+        assert len(read_rows("logs", "seq")) == 593
+        upgrade()
+        assert found("8 output") == [8]
+
+
+def found(query: str) -> list[int]:
+    """Return the sequence of the logs that the full text finds."""
+    statement = find_logs("user_1", {"q": terms_of(query)}).with_only_columns(Log.seq)
+    with db.engine().connect() as connection:
+        return list(connection.scalars(statement))

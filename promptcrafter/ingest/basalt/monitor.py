@@ -38,7 +38,7 @@ def log_output(body: dict[str, Any]) -> dict[str, Any]:
 
     def attempt(look: Look) -> dict[str, Any]:
         resolved = look([body])[name_of(body)]
-        values = _to_log(body, body, resolved)
+        values = logs.prepare(_to_log(body, body, resolved))
         with writing():
             trace = traces.add_trace(current_user_id(), translate.to_trace_of_output(body))
             log = logs.record(current_user_id(), {**values, "trace_id": trace.id})
@@ -61,7 +61,7 @@ def log_trace(body: dict[str, Any]) -> dict[str, Any]:
         for span in generations:
             reference = span.get("prompt", {})
             resolved = found[name_of(reference)] if reference else Resolved()
-            outputs.append({**_to_log(span, reference, resolved), **translate.to_generation(span)})
+            outputs.append(logs.prepare({**_to_log(span, reference, resolved), **translate.to_generation(span)}))
         with writing():
             trace = traces.add_trace(current_user_id(), translate.to_trace(body, experiment_id))
             place = {"trace_id": trace.id, "experiment_id": experiment_id}

@@ -1,0 +1,200 @@
+"""Full text over outputs and notes: whole words in any script, or their beginnings.
+
+Texts and queries are folded and split into words here, and not by the database, so that both answer the same. A log is
+found when it has every word of the query, in whatever order and in whichever of the two texts. Scripts that put no
+spaces between words are taken by pairs of characters.
+
+SQLite's index (FTS5) gives what it finds in the order of its row ids. Those are made of a log's time and its sequence,
+so that a page of a word that a million logs have is read from the index' end, and not found by sorting the million.
+On PostgreSQL a GIN index over a `tsvector` serves.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Insert,
+    Select,
+    Text,
+    Update,
+    bindparam,
+    cast,
+    column,
+    func,
+    insert,
+    literal_column,
+    select,
+    table,
+    update,
+)
+from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy.sql.elements import UnaryExpression
+from sqlalchemy.sql.operators import custom_op
+
+from promptcrafter import clock, db
+from promptcrafter.logs.models import Log
+from promptcrafter.paging import Order
+from promptcrafter.prompts.search import fold
+
+MAX_WORDS = 32
+_WORD_MAX = 64  # characters; of a longer word only the beginning counts
+_WORDS_MAX_BYTES = 1_000_000  # distinct words of one log that are found: a tsvector holds 1,048,575 bytes
+_SEQUENCE_BITS = 21  # of a row id of the index
+_SEQUENCE_MASK = (1 << _SEQUENCE_BITS) - 1
+LATEST = (
+    1 << 42
+) - 1  # milliseconds since 1970 that its other bits hold, until the year 2109; later times count as this
+# Thai, Lao, Myanmar, Khmer, Kana, Han: ranges of the Unicode blocks
+_SPACELESS = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"
+)
+_INDEX = table("log_words", column("rowid", BigInteger))
+_SEARCH = table("log_search", column("docid"), column("seq"), column("words"))
+_WORDS = bindparam("words", type_=Text)
+_TSVECTOR = func.array_to_tsvector(func.string_to_array(_WORDS, " "))
+_DOC_ID = (
+    bindparam("milliseconds", type_=BigInteger)
+    .bitwise_lshift(_SEQUENCE_BITS)
+    .bitwise_or(Log.seq.bitwise_and(_SEQUENCE_MASK))
+)
+_OF_LOG = Log.id == bindparam("id")
+_OF_ROW = _SEARCH.c.seq == bindparam("key")
+_INSERT_SQLITE = insert(_SEARCH).from_select(["docid", "seq", "words"], select(_DOC_ID, Log.seq, _WORDS).where(_OF_LOG))
+_INSERT_POSTGRESQL = insert(_SEARCH).from_select(["seq", "words"], select(Log.seq, _TSVECTOR).where(_OF_LOG))
+_UPDATE_SQLITE = update(_SEARCH).where(_OF_ROW).values(words=_WORDS)
+_UPDATE_POSTGRESQL = update(_SEARCH).where(_OF_ROW).values(words=_TSVECTOR)
+
+
+class _Separators(dict[int, str]):
+    """What `str.translate` makes of each character: itself in a word, a symbol on its own, a space between words."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        category = unicodedata.category(character)
+        if category == "Cf" or 0xFE00 <= code <= 0xFE0F:  # joiners and variation selectors, which nobody sees or types
+            found = " " if code == 0x200B else ""
+        elif category == "So":
+            found = f" {character} "
+        else:
+            found = character if category[0] in "LMN" or category == "Co" else " "
+        self[code] = found
+        return found
+
+
+_SEPARATORS = _Separators()
+
+
+def words_of(*texts: str | None) -> str:
+    """Return the distinct words of the texts, folded and joined by spaces: what the index is made of."""
+    words = dict.fromkeys(word for text in texts if text for word in _split(fold(text)))
+    joined = " ".join(words)
+    if len(joined) * 4 <= _WORDS_MAX_BYTES or len(joined.encode()) <= _WORDS_MAX_BYTES:
+        return joined
+    return joined.encode()[:_WORDS_MAX_BYTES].decode(errors="ignore").rpartition(" ")[0]
+
+
+def terms_of(query: str) -> list[str]:
+    """Return what a log must have to be found: words, and beginnings of words with a `*` at their end."""
+    terms: dict[str, None] = {}
+    *starred, last = fold(query).split("*")
+    for piece in starred:
+        words = list(_split(piece, is_query=True))
+        ends_in_word = bool(words) and not piece.translate(_SEPARATORS).endswith(" ")
+        if ends_in_word and not words[-1].endswith("*"):
+            words[-1] += "*"
+        terms |= dict.fromkeys(words)
+    return list(terms | dict.fromkeys(_split(last, is_query=True)))
+
+
+def find_matching(logs: Select[Log], terms: Sequence[str], filters: Mapping[str, Any]) -> Select[Log]:
+    """Return those of the logs that have all terms; `since` and `until` among the filters bound the search."""
+    found = logs.join(_SEARCH, _SEARCH.c.seq == Log.seq)
+    if not db.is_sqlite():
+        return found.where(_SEARCH.c.words.op("@@", is_comparison=True)(cast(_write_tsquery(terms), TSQUERY)))
+    found = found.join(_INDEX, _INDEX.c.rowid == _SEARCH.c.docid)
+    found = found.where(literal_column("log_words").op("MATCH", is_comparison=True)(_write_match(terms)))
+    if "since" in filters:
+        found = found.where(_INDEX.c.rowid >= _doc_id(clock.to_number(filters["since"]), 0))
+    if "until" in filters:
+        found = found.where(_INDEX.c.rowid < _doc_id(clock.to_number(filters["until"]), 0))
+    return found
+
+
+@dataclass(frozen=True)
+class IndexOrder(Order):
+    """The order of time and sequence, as SQLite's index has it."""
+
+    def sort(self, select: Select[Any]) -> Select[Any]:
+        """Return the select, sorted."""
+        return select.order_by(_INDEX.c.rowid.asc() if self.is_ascending else _INDEX.c.rowid.desc())
+
+    def begin_after(self, select: Select[Any], cursor: str) -> Select[Any]:
+        """Return the select from behind the row that the cursor names."""
+        milliseconds, sequence = map(int, cursor.split("-"))
+        here, there = _INDEX.c.rowid, _doc_id(milliseconds, sequence)
+        return select.where(here > there if self.is_ascending else here < there)
+
+
+def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a column that SQLite looks for in no index, so that it begins with what the words find."""
+    return UnaryExpression(column, operator=custom_op("+"), type_=column.type) if db.is_sqlite() else column
+
+
+def insert_words() -> Insert:
+    """Return the statement that indexes a log: its parameters are `id`, `words` and its time, `milliseconds`."""
+    return _INSERT_SQLITE if db.is_sqlite() else _INSERT_POSTGRESQL
+
+
+def update_words() -> Update:
+    """Return the statement that indexes a log anew: its parameters are `key`, which is its `seq`, and `words`."""
+    return _UPDATE_SQLITE if db.is_sqlite() else _UPDATE_POSTGRESQL
+
+
+def _split(folded: str, *, is_query: bool = False) -> Iterator[str]:
+    """Yield the words of a folded text, those of a text without spaces by pairs of characters.
+
+    Of such a run, a text has every character with the one behind it, and the last alone; a query has the pairs, or
+    its only character as a beginning.
+    """
+    for word in folded.translate(_SEPARATORS).split():
+        if word.isascii() or not _SPACELESS.search(word):
+            yield word[:_WORD_MAX]
+            continue
+        end = 0
+        for run in _SPACELESS.finditer(word):
+            if run.start() > end:
+                yield word[end : run.start()][:_WORD_MAX]
+            yield from _pairs(run.group(), is_query)
+            end = run.end()
+        if end < len(word):
+            yield word[end:][:_WORD_MAX]
+
+
+def _pairs(run: str, is_query: bool) -> Iterator[str]:
+    if not is_query:
+        yield from (run[at : at + 2] for at in range(len(run)))
+    elif len(run) == 1:
+        yield f"{run}*"
+    else:
+        yield from islice((run[at : at + 2] for at in range(len(run))), len(run) - 1)
+
+
+def _write_match(terms: Sequence[str]) -> str:
+    """Write an FTS5 query; a word has no character that means anything there."""
+    return " AND ".join(f'"{term[:-1]}" *' if term.endswith("*") else f'"{term}"' for term in terms)
+
+
+def _write_tsquery(terms: Sequence[str]) -> str:
+    """Write the same for PostgreSQL."""
+    return " & ".join(f"'{term[:-1]}':*" if term.endswith("*") else f"'{term}'" for term in terms)
+
+
+def _doc_id(milliseconds: int, sequence: int) -> int:
+    """Return the row id of a log in SQLite's index: its time, then its sequence."""
+    return (min(milliseconds, LATEST) << _SEQUENCE_BITS) | (sequence & _SEQUENCE_MASK)
