@@ -33,8 +33,15 @@ _MEANINGS = {
     412: "It has changed since the version named in If-Match",
     413: "The body or a part of it is too large",
     415: "The body is not application/json",
+    422: "The Idempotency-Key was used for another request",
     429: "Too many attempts; see Retry-After",
     503: "The database is busy or away; see Retry-After",
+}
+_IDEMPOTENCY_KEY = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "description": "Sent again within 24 hours, with the same body, it gets the first answer again",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]{1,255}$"},
 }
 
 
@@ -81,6 +88,8 @@ class Blueprint(flask_smorest.Blueprint):
                 "operationId": endpoint or view_func.__name__,
                 "security": [] if is_public(view_func) else [{"bearer": []}, {"apiKey": []}],
             }
+            if getattr(view_func, "is_idempotent", False):
+                described["parameters"] = [_IDEMPOTENCY_KEY]
             view_func = self.doc(**described)(self._document_refusals(view_func))
             options["parameters"] = [
                 {"in": "path", "name": f"{kind}_id", "schema": {"type": "string", "pattern": ids.pattern(kind)}}
@@ -134,6 +143,7 @@ class Blueprint(flask_smorest.Blueprint):
     def _document_refusals(self, view: Any) -> Any:
         statuses = {400, 503, *getattr(view, "refuses", ())}
         statuses |= set() if is_public(view) else {401}
+        statuses |= {422} if getattr(view, "is_idempotent", False) else set()
         statuses |= {413, 415} if intake.takes_json(view) else set()
         for status in sorted(statuses, reverse=True):
             view = self.alt_response(status, schema=ErrorOut(), description=_MEANINGS[status])(view)

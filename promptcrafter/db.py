@@ -9,8 +9,9 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -115,10 +116,48 @@ def writing() -> Iterator[None]:
 
     What was read before is let go first, so the block sees nothing stale: read again what it changes.
     """
+    later = _later.get()
+    if later is not None and later.has_transaction:
+        raise RuntimeError("the transaction that is to be committed later would be lost")
     session.close()
-    with _turn_to_write(), session.begin():
+    with ExitStack() as transaction:
+        transaction.enter_context(_turn_to_write())
+        transaction.enter_context(session.begin())
         session.connection(execution_options=WRITE_LOCKED)
+        if later is not None:
+            later.begin()
         yield
+        if later is not None:
+            later.take(transaction.pop_all())
+
+
+@contextmanager
+def committing_later(begin: Callable[[], None]) -> Iterator[None]:
+    """Leave the transaction of the one `writing()` inside open until this block ends, so that it can add to it.
+
+    `begin` is called at the transaction's beginning. Until the block ends, it holds whatever `writing()` holds.
+    """
+    with ExitStack() as stack:
+        token = _later.set(_Later(begin, stack))
+        try:
+            yield
+        finally:
+            _later.reset(token)
+
+
+class _Later:
+    def __init__(self, begin: Callable[[], None], stack: ExitStack) -> None:
+        self.begin = begin
+        self._stack = stack
+        self.has_transaction = False
+
+    def take(self, transaction: ExitStack) -> None:
+        """Commit this transaction later."""
+        self._stack.push(transaction)
+        self.has_transaction = True
+
+
+_later: ContextVar[_Later | None] = ContextVar("promptcrafter_later", default=None)
 
 
 @contextmanager

@@ -270,8 +270,8 @@ def start_server(tmp_path: Path, sqlite_template: Path) -> Iterator[Launch]:
     """A factory of servers: migrates, starts Gunicorn as the Procfile does, and waits until it is ready."""
     servers: list[LiveServer] = []
 
-    def start(database_url: str = "", *, migrate: bool = True, **settings: str) -> LiveServer:
-        servers.append(_launch(tmp_path, database_url, sqlite_template if migrate else None, settings))
+    def start(database_url: str = "", *, migrate: bool = True, app: str = "wsgi:app", **settings: str) -> LiveServer:
+        servers.append(_launch(tmp_path, database_url, sqlite_template if migrate else None, settings, app))
         return servers[-1]
 
     yield start
@@ -297,7 +297,9 @@ def live_server(shared_server: LiveServer) -> LiveServer:
     return replace(shared_server, log_start=shared_server.log_path.stat().st_size)
 
 
-def _launch(folder: Path, database_url: str, template: Path | None, settings: dict[str, str]) -> LiveServer:
+def _launch(
+    folder: Path, database_url: str, template: Path | None, settings: dict[str, str], app: str = "wsgi:app"
+) -> LiveServer:
     """Start a server, over a copy of a migrated SQLite file or over a database that is migrated if it is given."""
     port = free_port()
     environment = {
@@ -317,7 +319,7 @@ def _launch(folder: Path, database_url: str, template: Path | None, settings: di
     log_path = folder / f"server-{port}.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [bin_path("gunicorn"), "-c", "gunicorn.conf.py", "wsgi:app"],
+            [bin_path("gunicorn"), "-c", "gunicorn.conf.py", app],
             cwd=ROOT,
             env=environment,
             stdout=log,

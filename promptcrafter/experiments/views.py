@@ -18,6 +18,7 @@ from promptcrafter.experiments.schemas import (
     ResultQuery,
     ResultsOut,
 )
+from promptcrafter.idempotency.replay import idempotent
 from promptcrafter.ids import is_well_formed
 from promptcrafter.logs.models import Log
 from promptcrafter.paging import PageQuery
@@ -31,6 +32,7 @@ _result_out = ResultOut()
 @blueprint.route("/experiments", methods=["POST"])
 @blueprint.refuses(403, 404, 409)
 @blueprint.arguments(ExperimentIn())
+@idempotent
 @blueprint.response(201, _experiment_out, headers={"Location": {"schema": {"type": "string"}}})
 def create_experiment(body: dict[str, Any]) -> tuple[Experiment, int, dict[str, str]]:
     """Make an experiment; a draft unless its status says otherwise."""

@@ -12,6 +12,7 @@ from promptcrafter.experiments import store as experiments
 from promptcrafter.experiments.assign import assign
 from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.fields import Text
+from promptcrafter.idempotency.replay import idempotent
 from promptcrafter.ids import pattern
 from promptcrafter.ingest.recording import resolve_and_record
 from promptcrafter.jsonio import dumps
@@ -80,6 +81,7 @@ class Assignment(Schema):
 @blueprint.unauthorized(_UNAUTHORIZED)
 @blueprint.refuses(404)
 @blueprint.arguments(ResultIn())
+@idempotent
 @blueprint.response(200, ResultLogged())
 def log_result(body: dict[str, Any], slug: str) -> dict[str, Any]:
     """Log a result of an experiment's variant."""

@@ -10,6 +10,7 @@ from promptcrafter.api import Blueprint, load
 from promptcrafter.auth.principal import current_user_id
 from promptcrafter.db import writing
 from promptcrafter.errors import Invalid, Problem, Unavailable, describe
+from promptcrafter.idempotency.replay import idempotent
 from promptcrafter.ids import is_well_formed
 from promptcrafter.logs import search, store, usage
 from promptcrafter.logs.models import Log
@@ -25,6 +26,7 @@ _TRIES = 3
 @blueprint.route("/logs", methods=["POST"])
 @blueprint.refuses(403, 404)
 @blueprint.arguments(_log_in)
+@idempotent
 @blueprint.response(201, _log_out, headers={"Location": {"schema": {"type": "string"}}})
 def create_log(body: dict[str, Any]) -> tuple[Log, int, dict[str, str]]:
     """Log an output of a prompt."""
@@ -40,6 +42,7 @@ def create_log(body: dict[str, Any]) -> tuple[Log, int, dict[str, str]]:
 @blueprint.route("/logs/batch", methods=["POST"])
 @blueprint.takes_lines_of("logs")
 @blueprint.arguments(LogBatchIn())
+@idempotent
 @blueprint.response(200, LogBatchOut())
 def create_logs(body: dict[str, Any]) -> dict[str, Any]:
     """Log up to 1,000 outputs in one transaction; a bad one does not keep its neighbours from being kept."""

@@ -9,6 +9,7 @@ from promptcrafter.api import Blueprint, etag_of, refuse_lost_update
 from promptcrafter.auth.principal import current_user_id
 from promptcrafter.db import writing
 from promptcrafter.errors import Invalid
+from promptcrafter.idempotency.replay import idempotent
 from promptcrafter.prompts import search, store
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.prompts.render import find_variables, render, unified_diff
@@ -35,6 +36,7 @@ _version_out = VersionOut()
 @blueprint.route("/prompts", methods=["POST"])
 @blueprint.refuses(409)
 @blueprint.arguments(PromptIn())
+@idempotent
 @blueprint.response(201, _prompt_out, headers={"Location": {"schema": {"type": "string"}}})
 def create_prompt(body: dict[str, Any]) -> tuple[Prompt, int, dict[str, str]]:
     """Save a prompt."""
@@ -108,6 +110,7 @@ def get_version(prompt_id: str, name: str) -> Version:
 
 @blueprint.route("/prompts/<prompt_id>/versions/<name>/restore", methods=["POST"])
 @blueprint.refuses(403, 404)
+@idempotent
 @blueprint.response(201, _version_out, headers={"Location": {"schema": {"type": "string"}}})
 def restore_version(prompt_id: str, name: str) -> tuple[Version, int, dict[str, str]]:
     """Make a new version equal to an old one."""

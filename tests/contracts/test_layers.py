@@ -8,6 +8,7 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "promptcrafter"
 FEATURES = [
     "auth",
+    "idempotency",
     "prompts",
     "logs",
     "traces",
@@ -16,7 +17,7 @@ FEATURES = [
     "status",
     "web",
 ]  # from left to right; what is not named lies left of all
-SEES_REQUESTS = {"views", "principal", "throttle", "errors", "observe", "api", "intake", "paging"}
+SEES_REQUESTS = {"views", "principal", "throttle", "errors", "observe", "api", "intake", "paging", "replay"}
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:

@@ -9,6 +9,7 @@ from promptcrafter.auth.principal import current_user_id
 from promptcrafter.db import writing
 from promptcrafter.experiments import store as experiments
 from promptcrafter.experiments.models import Experiment
+from promptcrafter.idempotency.replay import idempotent
 from promptcrafter.ingest.basalt import translate
 from promptcrafter.ingest.basalt.resolve import Name, Resolved, name_of, resolve_all, resolve_none
 from promptcrafter.ingest.basalt.schemas import (
@@ -32,6 +33,7 @@ blueprint = Blueprint("basalt", __name__, description="For Basalt's clients: out
 @blueprint.route("/monitor/log", methods=["POST"], endpoint="log_output")
 @blueprint.route("/basalt/monitor/log", methods=["POST"], endpoint="log_output_of_sdk")
 @blueprint.arguments(MonitorLogIn())
+@idempotent
 @blueprint.response(200, OutputLogged())
 def log_output(body: dict[str, Any]) -> dict[str, Any]:
     """Log an output of the prompt of that slug; it is kept even when there is none."""
@@ -49,6 +51,7 @@ def log_output(body: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.route("/basalt/monitor/trace", methods=["POST"])
 @blueprint.arguments(TraceIn())
+@idempotent
 @blueprint.response(200, TraceLogged())
 def log_trace(body: dict[str, Any]) -> dict[str, Any]:
     """Log a trace; each of its generations becomes a log in its prompt's history."""
@@ -74,6 +77,7 @@ def log_trace(body: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.route("/basalt/monitor/experiments", methods=["POST"])
 @blueprint.arguments(BasaltExperimentIn())
+@idempotent
 @blueprint.response(200, BasaltExperimentOut())
 def create_basalt_experiment(body: dict[str, Any]) -> Experiment:
     """Make an experiment for traces to belong to."""

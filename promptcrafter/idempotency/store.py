@@ -1,0 +1,47 @@
+"""Kept answers in the database. What writes here belongs inside `db.writing()`."""
+
+from datetime import timedelta
+
+from sqlalchemy import delete, select, tuple_
+from sqlalchemy.exc import IntegrityError
+
+from promptcrafter import clock, db
+from promptcrafter.db import session
+from promptcrafter.idempotency.models import Answer
+
+KEPT = timedelta(hours=24)
+_EXPIRED_AT_ONCE = 100  # each new key takes as many old ones along, so that they never pile up
+_PLACE = tuple_(Answer.owner_id, Answer.key)
+
+
+class AlreadyAnswered(Exception):
+    """An equal key has been answered meanwhile."""
+
+
+def get_answer(owner_id: str, key: str) -> Answer | None:
+    """Return what was answered under the owner's key within the time that answers are kept."""
+    known = select(Answer).where(Answer.owner_id == owner_id, Answer.key == key, Answer.created_at > clock.now() - KEPT)
+    return session.scalar(known)
+
+
+def claim(owner_id: str, key: str, fingerprint: str) -> None:
+    """Take the key for this transaction; whoever else wants it waits for its end. Raises AlreadyAnswered."""
+    expired = Answer.created_at <= clock.now() - KEPT
+    session.execute(delete(Answer).where(Answer.owner_id == owner_id, Answer.key == key, expired))
+    some = select(Answer.owner_id, Answer.key).where(expired).limit(_EXPIRED_AT_ONCE).with_for_update(skip_locked=True)
+    session.execute(delete(Answer).where(_PLACE.in_(some)).execution_options(synchronize_session=False))
+    answer = Answer(owner_id=owner_id, key=key, fingerprint=fingerprint, status=0, body="", created_at=clock.now())
+    session.add(answer)
+    try:
+        session.flush()
+    except IntegrityError as error:
+        if db.violates(error, "fk_idempotency_keys_owner_id"):
+            raise
+        raise AlreadyAnswered from error
+
+
+def keep(owner_id: str, key: str, status: int, body: str, location: str | None) -> None:
+    """Keep the answer under the key that this transaction has claimed."""
+    answer = session.get_one(Answer, (owner_id, key))
+    answer.status, answer.body, answer.location = status, body, location
+    session.flush()
