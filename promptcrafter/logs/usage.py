@@ -10,13 +10,15 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from decimal import Decimal
 from functools import cache, lru_cache
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Flask, current_app
 
 from config import Config
+from promptcrafter import clock
 
 _VOCABULARY = "o200k_base"
 _COUNTED = {"input_tokens": "input", "output_tokens": "output"}
@@ -64,18 +66,46 @@ def _price(
     model: str, input_tokens: float, output_tokens: float, moment: datetime | None
 ) -> tuple[float | None, str | None]:
     """Return the cost in US dollars and the price list's name of the model; twice None when it has none."""
-    prices = _prices()
     name = _find_priced_name(model)
-    if prices is None or name is None:
+    if name is None:
         return None, None
+    moment = moment or clock.now()
     try:
-        usage = prices.Usage(input_tokens=input_tokens, output_tokens=output_tokens)
-        priced = prices.calc_price(usage, name, genai_request_timestamp=moment)
+        rate = _find_rate(name, moment.replace(second=0, microsecond=0))
+        total = (
+            _calculate(name, input_tokens, output_tokens, moment).total_price
+            if rate.per_input is None or rate.per_output is None
+            else rate.per_call + Decimal(input_tokens) * rate.per_input + Decimal(output_tokens) * rate.per_output
+        )
     except Exception:  # whatever it is, the log is worth more than its price
         _warn_once("the price list failed")
         return None, None
-    cost = float(priced.total_price)
-    return (cost, f"{priced.provider.id}/{priced.model.id}") if math.isfinite(cost) else (None, None)
+    cost = float(total)
+    return (cost, rate.priced_as) if math.isfinite(cost) else (None, None)
+
+
+class _Rate(NamedTuple):
+    """What a call and a token of it cost in US dollars; None where that depends on how many there are."""
+
+    priced_as: str
+    per_call: Decimal
+    per_input: Decimal | None
+    per_output: Decimal | None
+
+
+@lru_cache(maxsize=4096)
+def _find_rate(name: str, minute: datetime) -> _Rate:
+    """Return what a model's tokens cost at that time: the price list itself takes a tenth of a millisecond a log."""
+    priced = _calculate(name, 0, 0, minute)
+    per_million = [getattr(priced.model_price, unit) or Decimal(0) for unit in ("input_mtok", "output_mtok")]
+    per_token = [price / 1_000_000 if isinstance(price, Decimal) else None for price in per_million]
+    return _Rate(f"{priced.provider.id}/{priced.model.id}", priced.total_price, *per_token)
+
+
+def _calculate(name: str, input_tokens: float, output_tokens: float, moment: datetime) -> Any:
+    prices = _prices()
+    usage = prices.Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+    return prices.calc_price(usage, name, genai_request_timestamp=moment)
 
 
 @lru_cache(maxsize=1024)

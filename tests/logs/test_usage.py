@@ -4,11 +4,14 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from genai_prices import Usage, calc_price
+from genai_prices.data_snapshot import get_snapshot
 
 from promptcrafter.logs import usage
 from tests.conftest import Caller, LiveServer, Person, only_sqlite, sign_up
@@ -112,6 +115,27 @@ def test_the_price_is_that_of_the_time(ada: Person) -> None:
     # o3 became cheaper in June 2025
     assert priced(ada, "o3", endTime="2025-01-01")["cost"] == pytest.approx(0.014)
     assert priced(ada, "o3", endTime="2025-12-01")["cost"] == pytest.approx(0.0028)
+
+
+def test_every_price_is_the_one_of_the_list() -> None:
+    moment = datetime(2025, 3, 1, 17, 0, 30, tzinfo=UTC)
+    compared = 0
+    for model in {model.id.lower() for provider in get_snapshot().providers for model in provider.models}:
+        for sent, received in ((0, 0), (123, 4567), (300_000, 5)):
+            try:
+                priced = calc_price(
+                    Usage(input_tokens=sent, output_tokens=received), model, genai_request_timestamp=moment
+                )
+            except LookupError:
+                continue
+            spelling = next(usage.spellings(model), None)
+            if spelling == model:
+                values = {"input_tokens": sent, "output_tokens": received, "end_time": moment}
+                found = usage.complete(values, model)
+                assert found["cost"] == float(priced.total_price)
+                assert found["priced_as"] == f"{priced.provider.id}/{priced.model.id}"
+                compared += 1
+    assert compared > 1000
 
 
 @only_sqlite
