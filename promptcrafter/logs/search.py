@@ -13,7 +13,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from sqlalchemy import (
@@ -92,7 +92,7 @@ _SEPARATORS = _Separators()
 
 def words_of(*texts: str | None) -> str:
     """Return the distinct words of the texts, folded and joined by spaces: what the index is made of."""
-    words = dict.fromkeys(word for text in texts if text for word in _split(fold(text)))
+    words = dict.fromkeys(chain.from_iterable(_split(fold(text)) for text in texts if text))
     joined = " ".join(words)
     if len(joined) * 4 <= _WORDS_MAX_BYTES or len(joined.encode()) <= _WORDS_MAX_BYTES:
         return joined
@@ -104,7 +104,7 @@ def terms_of(query: str) -> list[str]:
     terms: dict[str, None] = {}
     *starred, last = fold(query).split("*")
     for piece in starred:
-        words = list(_split(piece, is_query=True))
+        words = _split(piece, is_query=True)
         ends_in_word = bool(words) and not piece.translate(_SEPARATORS).endswith(" ")
         if ends_in_word and not words[-1].endswith("*"):
             words[-1] += "*"
@@ -156,24 +156,27 @@ def update_words() -> Update:
     return _UPDATE_SQLITE if db.is_sqlite() else _UPDATE_POSTGRESQL
 
 
-def _split(folded: str, *, is_query: bool = False) -> Iterator[str]:
-    """Yield the words of a folded text, those of a text without spaces by pairs of characters.
+def _split(folded: str, *, is_query: bool = False) -> list[str]:
+    """Return the words of a folded text, those of a text without spaces by pairs of characters.
 
     Of such a run, a text has every character with the one behind it, and the last alone; a query has the pairs, or
     its only character as a beginning.
     """
-    for word in folded.translate(_SEPARATORS).split():
-        if word.isascii() or not _SPACELESS.search(word):
-            yield word[:_WORD_MAX]
-            continue
-        end = 0
-        for run in _SPACELESS.finditer(word):
-            if run.start() > end:
-                yield word[end : run.start()][:_WORD_MAX]
-            yield from _pairs(run.group(), is_query)
-            end = run.end()
-        if end < len(word):
-            yield word[end:][:_WORD_MAX]
+    words = folded.translate(_SEPARATORS).split()
+    if not folded.isascii() and _SPACELESS.search(folded):
+        words = [part for word in words for part in _parts(word, is_query)]
+    return [word[:_WORD_MAX] for word in words] if max(map(len, words), default=0) > _WORD_MAX else words
+
+
+def _parts(word: str, is_query: bool) -> Iterator[str]:
+    end = 0
+    for run in _SPACELESS.finditer(word):
+        if run.start() > end:
+            yield word[end : run.start()]
+        yield from _pairs(run.group(), is_query)
+        end = run.end()
+    if end < len(word):
+        yield word[end:]
 
 
 def _pairs(run: str, is_query: bool) -> Iterator[str]:

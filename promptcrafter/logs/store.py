@@ -48,24 +48,25 @@ def prepare(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def record(owner_id: str, values: Mapping[str, Any]) -> Log:
     """Insert a prepared output. Raises ParentGone."""
-    (log,) = record_all(owner_id, [values])
-    return log
+    (row,) = record_all(owner_id, [values])
+    return Log(**{key: row[column] for column, key in _COLUMNS.items()})
 
 
-def record_all(owner_id: str, outputs: Sequence[Mapping[str, Any]]) -> list[Log]:
-    """Insert prepared outputs in their order, all at the same time. Raises ParentGone."""
+def record_all(owner_id: str, outputs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Insert prepared outputs in their order, all at the same time, and return their columns. Raises ParentGone."""
     if not outputs:
         return []
     now = clock.now()
     made = {"owner_id": owner_id, "created_at": now, "updated_at": now}
-    columns = [{name: value for name, value in values.items() if name != "words"} for values in outputs]
-    logs = [Log(id=new_id("log"), **made, **values) for values in columns]
     # not by the unit of work, which would hold the write lock three times as long
-    rows = [{column: getattr(log, key) for column, key in _COLUMNS.items()} for log in logs]
+    rows = [
+        {**{column: values.get(key) for column, key in _COLUMNS.items()}, **made, "id": new_id("log")}
+        for values in outputs
+    ]
     milliseconds = min(clock.to_number(now), search.LATEST)
     words = [
-        {"id": log.id, "milliseconds": milliseconds, "words": values["words"]}
-        for log, values in zip(logs, outputs, strict=True)
+        {"id": row["id"], "milliseconds": milliseconds, "words": values["words"]}
+        for row, values in zip(rows, outputs, strict=True)
     ]
     try:
         session.execute(_INSERT, rows)
@@ -74,7 +75,7 @@ def record_all(owner_id: str, outputs: Sequence[Mapping[str, Any]]) -> list[Log]
         if any(db.violates(error, parent) for parent in _PARENTS):
             raise ParentGone from error
         raise
-    return logs
+    return rows
 
 
 def find_logs(owner_id: str, filters: Mapping[str, Any]) -> Select[Log]:

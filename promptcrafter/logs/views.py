@@ -1,6 +1,6 @@
 """The native routes of logs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from flask import Response, url_for
@@ -161,7 +161,7 @@ def _no_such_version(latest: int) -> Invalid:
     return Invalid({"promptVersion": [f"must be a version of the prompt; the latest is {latest}"]})
 
 
-def _result(values: dict[str, Any] | Problem, kept: Iterator[Log]) -> dict[str, Any]:
+def _result(values: dict[str, Any] | Problem, kept: Iterator[Mapping[str, Any]]) -> dict[str, Any]:
     if isinstance(values, Problem):
         return {"status": values.status, **describe(values)}
-    return {"status": 201, "id": next(kept).id}
+    return {"status": 201, "id": next(kept)["id"]}
