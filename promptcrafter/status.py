@@ -1,11 +1,15 @@
 """What the service says of itself: where to begin, whether it is alive and ready, and its limits."""
 
+from datetime import timedelta
+
 from flask import current_app
 from marshmallow import Schema, fields
 
 from promptcrafter import db, jsonio, paging
 from promptcrafter.api import VERSION, Blueprint
 from promptcrafter.errors import NotMigrated
+from promptcrafter.idempotency.store import KEPT
+from promptcrafter.logs.schemas import BATCH_MAX
 from promptcrafter.prompts import schemas as prompts
 from promptcrafter.prompts import search
 
@@ -40,6 +44,8 @@ class LimitsOut(Schema):
     searchWords = fields.Integer(required=True)
     perPage = fields.Integer(required=True)
     jsonDepth = fields.Integer(required=True)
+    batchLogs = fields.Integer(required=True)
+    idempotencyHours = fields.Integer(required=True)
 
 
 @blueprint.route("/")
@@ -83,4 +89,6 @@ def get_limits() -> dict[str, int]:
         "searchWords": search.MAX_WORDS,
         "perPage": paging.MAX_PER_PAGE,
         "jsonDepth": jsonio.MAX_DEPTH,
+        "batchLogs": BATCH_MAX,
+        "idempotencyHours": KEPT // timedelta(hours=1),
     }
