@@ -50,7 +50,8 @@ class Text(fields.String):
         pattern = f"^{_NO_NUL}*$" if blank else f"^{_NO_NUL}*[^\\s\\u0000]{_NO_NUL}*$"
         if not blank:
             checks.append(_refuse_blank)
-        described = {"enum": list(choices)} if choices else {"pattern": pattern}
+        nothing = [None] if kwargs.get("allow_none") else []
+        described = {"enum": [*choices, *nothing]} if choices else {"pattern": pattern}
         if choices:
             checks.append(validate.OneOf(choices, error=f"must be one of {', '.join(choices)}"))
         super().__init__(validate=checks, metadata={**described, **kwargs.pop("metadata", {})}, **kwargs)
