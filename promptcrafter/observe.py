@@ -112,5 +112,6 @@ def _finish(response: Response) -> Response:
         line["durationMs"] = round((time.perf_counter() - started) * 1000, 1)
         _log.info("request", extra={"told": line})
 
+    response.direct_passthrough = False  # the end of a file would go unseen
     response.call_on_close(write)
     return response
