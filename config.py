@@ -135,6 +135,9 @@ class Config:
     log_format: str = _setting(
         "LOG_FORMAT", "json", "`json`: one object a line. `text`: for people", _choice("json", "text")
     )
+    metrics: bool = _setting(
+        "METRICS", False, "`on` or `off`: count requests and logs, and tell Prometheus at `GET /metrics`", _switch
+    )
 
     @property
     def absolute_instance_path(self) -> Path:

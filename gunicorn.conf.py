@@ -10,7 +10,7 @@ from typing import Any
 import gunicorn.util
 
 from config import Config
-from promptcrafter import db
+from promptcrafter import db, metrics
 from promptcrafter.logs import usage
 from promptcrafter.observe import logging_config, new_request_id
 
@@ -32,6 +32,9 @@ limit_request_line = 8190  # 500 characters of a search take up to 6,000 bytes i
 control_socket_disable = True
 logconfig_dict = logging_config(_config.log_format)
 
+if _config.metrics:
+    metrics.share()
+
 
 def when_ready(server: Any) -> None:
     """Load what the workers share, bound a silent client's hold on a thread, and say where the service is."""
@@ -44,10 +47,26 @@ def when_ready(server: Any) -> None:
     server.log.info("PromptCrafter is at %s - try %s/docs, or the five requests of README.md", url, url)
 
 
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give the worker a place to count in."""
+    worker.place = metrics.reserve_place({other.place for other in server.WORKERS.values()})
+
+
 def post_fork(server: Any, worker: Any) -> None:
-    """Let each worker open its own connections; the parent's are not its to use."""
+    """Let each worker open its own connections and count for itself; what the parent has is not its to use."""
+    metrics.take_place(worker.place)
     with worker.app.callable.app_context():
         db.engine().dispose(close=False)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Clear the place of a worker that is gone."""
+    metrics.leave_place(worker.place)
+
+
+def on_exit(server: Any) -> None:
+    """Leave nothing behind."""
+    metrics.unshare()
 
 
 def _write_error(sock: Any, status: int, reason: str, message: str) -> None:

@@ -7,7 +7,7 @@ A request's whole path: `gunicorn` → `wsgi:app` → `observe` gives it an id �
 from flask import Flask
 
 from config import Config
-from promptcrafter import api, db, errors, observe, status
+from promptcrafter import api, db, errors, metrics, observe, status
 from promptcrafter.auth import principal, throttle
 from promptcrafter.auth import views as auth
 from promptcrafter.experiments import views as experiments
@@ -27,13 +27,14 @@ def create_app(config: Config) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config.update(SIGNUP=config.signup, MAX_OUTPUT_BYTES=config.max_output_bytes)
     observe.init_app(app)
+    metrics.init_app(app, config)
     errors.init_app(app)
     db.init_app(app, config)
     principal.init_app(app, config)
     throttle.init_app(app, config)
     usage.init_app(app, config)
     features = (auth, prompts, logs, traces, experiments, agenttest, basalt_monitor, basalt_prompts, status)
-    api.init_app(app, config, [feature.blueprint for feature in features])
+    api.init_app(app, config, [feature.blueprint for feature in features] + metrics.blueprints(config))
     basalt_root.init_app(app)
     app.register_blueprint(web.blueprint)
     return app

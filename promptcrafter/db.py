@@ -1,17 +1,9 @@
 """The database: one session a request, and what differs between SQLite and PostgreSQL.
 
-Reads run in a deferred transaction that ends with the request. Every write runs in `writing()`, which takes
-SQLite's write lock at its beginning: a transaction that reads first and writes later would lose to "database
-is locked" whatever the timeout.
+Reads run in a deferred transaction that ends with the request, writes in `transactions.writing`.
 """
 
-import fcntl
 import json
-import os
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from contextvars import ContextVar
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -34,8 +26,9 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     event,
+    text,
 )
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeEngine
 
@@ -110,86 +103,29 @@ class JsonText(TypeDecorator[Any]):
         return None if value is None else json.loads(value)
 
 
-@contextmanager
-def writing() -> Iterator[None]:
-    """Run a block as one write transaction, committed at its end and rolled back when it raises.
-
-    What was read before is let go first, so the block sees nothing stale: read again what it changes.
-    """
-    later = _later.get()
-    if later is not None and later.has_transaction:
-        raise RuntimeError("the transaction that is to be committed later would be lost")
-    session.close()
-    with ExitStack() as transaction:
-        transaction.enter_context(_turn_to_write())
-        transaction.enter_context(session.begin())
-        session.connection(execution_options=WRITE_LOCKED)
-        if later is not None:
-            later.begin()
-        yield
-        if later is not None:
-            later.take(transaction.pop_all())
-
-
-@contextmanager
-def committing_later(begin: Callable[[], None]) -> Iterator[None]:
-    """Leave the transaction of the one `writing()` inside open until this block ends, so that it can add to it.
-
-    `begin` is called at the transaction's beginning. Until the block ends, it holds whatever `writing()` holds.
-    """
-    with ExitStack() as stack:
-        token = _later.set(_Later(begin, stack))
-        try:
-            yield
-        finally:
-            _later.reset(token)
-
-
-class _Later:
-    def __init__(self, begin: Callable[[], None], stack: ExitStack) -> None:
-        self.begin = begin
-        self._stack = stack
-        self.has_transaction = False
-
-    def take(self, transaction: ExitStack) -> None:
-        """Commit this transaction later."""
-        self._stack.push(transaction)
-        self.has_transaction = True
-
-
-_later: ContextVar[_Later | None] = ContextVar("promptcrafter_later", default=None)
-
-
-@contextmanager
-def _turn_to_write() -> Iterator[None]:
-    """Wait in line for SQLite's write lock: writers that meet it taken sleep and retry, and the unlucky starve.
-
-    A lock on a file beside the database is handed on in order, among threads and processes alike. It guards
-    nothing: whoever writes without it meets SQLite's own lock. Raises TimeoutError when the turn came too late.
-    """
-    path, seconds = current_app.extensions[_QUEUE]
-    if path is None:
-        yield
-        return
-    started = time.monotonic()
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if time.monotonic() - started > seconds:  # those ahead have waited for the lock in vain: so would this one
-            raise TimeoutError("no turn to write")
-        yield
-    finally:
-        os.close(file)
-
-
 def engine() -> Engine:
     """Return the engine of the current application."""
     return _db.engine
 
 
+def write_queue() -> tuple[str | None, float]:
+    """Return the file whose lock SQLite's writers wait in line for, if any, and for how many seconds at most."""
+    queue: tuple[str | None, float] = current_app.extensions[_QUEUE]
+    return queue
+
+
 def is_sqlite() -> bool:
     """Tell whether the current application runs on SQLite."""
     return engine().dialect.name == "sqlite"
+
+
+def size() -> int:
+    """Return how many bytes the database takes. Raises DBAPIError or OSError when it is away or gone."""
+    if not is_sqlite():
+        return int(session.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
+    path = Path(str(engine().url.database))
+    log = Path(f"{path}-wal")
+    return path.stat().st_size + (log.stat().st_size if log.exists() else 0)
 
 
 def is_unavailable(error: DBAPIError) -> bool:

@@ -102,7 +102,7 @@ def init_app(app: Flask) -> None:
     app.after_request(_hear_out)
     app.register_error_handler(Problem, render)
     app.register_error_handler(HTTPException, _from_werkzeug)
-    app.register_error_handler(DBAPIError, _from_database)
+    app.register_error_handler(DBAPIError, from_database)
     app.register_error_handler(WaitedTooLong, lambda error: render(Unavailable()))
     app.register_error_handler(ParseException, _from_broken_body)
     app.register_error_handler(Exception, _from_bug)
@@ -154,7 +154,8 @@ def _hear_out(response: Response) -> Response:
     return response
 
 
-def _from_database(error: DBAPIError) -> Response:
+def from_database(error: DBAPIError) -> Response:
+    """Make the answer to what a driver raised."""
     if db.is_unavailable(error):
         _log.warning("database unavailable: %s", type(error.orig).__name__)
         return render(Unavailable())

@@ -1,4 +1,4 @@
-"""Accounts and API keys in the database. What writes here belongs inside `db.writing()`."""
+"""Accounts and API keys in the database. What writes here belongs inside `transactions.writing()`."""
 
 import hashlib
 import secrets

@@ -20,9 +20,9 @@ from promptcrafter.auth.schemas import (
     SignupOut,
     UserOut,
 )
-from promptcrafter.db import writing
 from promptcrafter.errors import Invalid, Problem
 from promptcrafter.paging import PageQuery
+from promptcrafter.transactions import writing
 
 blueprint = Blueprint("auth", __name__, url_prefix="/auth", description="Accounts, tokens and API keys")
 _key_out = KeyOut()

@@ -1,4 +1,4 @@
-"""Experiments in the database. What writes here belongs inside `db.writing()`."""
+"""Experiments in the database. What writes here belongs inside `transactions.writing()`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

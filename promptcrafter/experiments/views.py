@@ -7,7 +7,6 @@ from flask import Response, url_for
 from promptcrafter import paging
 from promptcrafter.api import Blueprint
 from promptcrafter.auth.principal import current_user_id
-from promptcrafter.db import writing
 from promptcrafter.experiments import results, store
 from promptcrafter.experiments.models import Experiment
 from promptcrafter.experiments.schemas import (
@@ -23,6 +22,7 @@ from promptcrafter.ids import is_well_formed
 from promptcrafter.logs.models import Log
 from promptcrafter.paging import PageQuery
 from promptcrafter.prompts import store as prompts
+from promptcrafter.transactions import writing
 
 blueprint = Blueprint("experiments", __name__, description="Variants that are tried against each other")
 _experiment_out = ExperimentOut()

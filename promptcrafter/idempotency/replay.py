@@ -14,10 +14,10 @@ from typing import Any
 from flask import Response, current_app, request
 
 from promptcrafter.auth.principal import current_user_id
-from promptcrafter.db import committing_later
 from promptcrafter.errors import Invalid, Problem
 from promptcrafter.idempotency import store
 from promptcrafter.idempotency.models import Answer
+from promptcrafter.transactions import committing_later
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"

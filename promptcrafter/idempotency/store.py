@@ -1,4 +1,4 @@
-"""Kept answers in the database. What writes here belongs inside `db.writing()`."""
+"""Kept answers in the database. What writes here belongs inside `transactions.writing()`."""
 
 from datetime import timedelta
 

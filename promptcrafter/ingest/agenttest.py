@@ -6,7 +6,6 @@ from marshmallow import Schema, fields, validate
 
 from promptcrafter.api import Blueprint
 from promptcrafter.auth.principal import current_user_id
-from promptcrafter.db import writing
 from promptcrafter.errors import Invalid, Problem
 from promptcrafter.experiments import store as experiments
 from promptcrafter.experiments.assign import assign
@@ -22,6 +21,7 @@ from promptcrafter.logs.schemas import read_model, refuse_large_output
 from promptcrafter.prompts import store as prompts
 from promptcrafter.prompts.models import Version
 from promptcrafter.structures import CreateSchema, JsonObject
+from promptcrafter.transactions import writing
 
 blueprint = Blueprint("agenttest", __name__, description="For AgentTest's clients: variants and their results")
 _UNAUTHORIZED = "Unauthorized"  # the text that these clients know

@@ -1,8 +1,9 @@
-"""Logs in the database. What writes here belongs inside `db.writing()`."""
+"""Logs in the database. What writes here belongs inside `transactions.writing()`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from blinker import Signal
 from sqlalchemy import ColumnElement, Select, delete, insert, inspect, select
 from sqlalchemy.exc import IntegrityError
 
@@ -13,6 +14,7 @@ from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.logs import search
 from promptcrafter.logs.models import Log
 from promptcrafter.paging import Order
+from promptcrafter.transactions import on_commit
 
 # Columns and the attributes they come from
 _COLUMNS = {
@@ -31,6 +33,7 @@ _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "until": lambda moment: Log.created_at < moment,
     "source": lambda name: Log.source == name,  # None finds those of the native API
 }
+recorded = Signal("Outputs have been committed; `sources` has the source of each.")
 _PARENTS = [str(constraint.name) for constraint in _TABLE.foreign_key_constraints]
 
 
@@ -75,6 +78,8 @@ def record_all(owner_id: str, outputs: Sequence[Mapping[str, Any]]) -> list[dict
         if any(db.violates(error, parent) for parent in _PARENTS):
             raise ParentGone from error
         raise
+    if recorded.receivers:
+        on_commit(lambda: recorded.send(sources=[row["source"] for row in rows]))
     return rows
 
 

@@ -8,7 +8,6 @@ from flask import Response, url_for
 from promptcrafter import paging
 from promptcrafter.api import Blueprint, load
 from promptcrafter.auth.principal import current_user_id
-from promptcrafter.db import writing
 from promptcrafter.errors import Invalid, Problem, Unavailable, describe
 from promptcrafter.idempotency.replay import idempotent
 from promptcrafter.ids import is_well_formed
@@ -16,6 +15,7 @@ from promptcrafter.logs import search, store, usage
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.schemas import LogBatchIn, LogBatchOut, LogIn, LogOut, LogPatch, LogQuery, PromptLogQuery
 from promptcrafter.prompts import store as prompts
+from promptcrafter.transactions import writing
 
 blueprint = Blueprint("logs", __name__, description="Outputs with notes and scores")
 _log_in = LogIn()

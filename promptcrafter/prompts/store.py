@@ -1,4 +1,4 @@
-"""Prompts in the database. What writes here belongs inside `db.writing()`."""
+"""Prompts in the database. What writes here belongs inside `transactions.writing()`."""
 
 import re
 import unicodedata

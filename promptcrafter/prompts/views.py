@@ -7,7 +7,6 @@ from flask import Response, jsonify, request, url_for
 from promptcrafter import paging
 from promptcrafter.api import Blueprint, etag_of, refuse_lost_update
 from promptcrafter.auth.principal import current_user_id
-from promptcrafter.db import writing
 from promptcrafter.errors import Invalid
 from promptcrafter.idempotency.replay import idempotent
 from promptcrafter.prompts import search, store
@@ -27,6 +26,7 @@ from promptcrafter.prompts.schemas import (
     VersionOut,
     VersionQuery,
 )
+from promptcrafter.transactions import writing
 
 blueprint = Blueprint("prompts", __name__, description="Prompts and the search over them")
 _prompt_out = PromptOut()

@@ -1,4 +1,4 @@
-"""Traces in the database. What writes here belongs inside `db.writing()`."""
+"""Traces in the database. What writes here belongs inside `transactions.writing()`."""
 
 from collections.abc import Mapping
 from typing import Any

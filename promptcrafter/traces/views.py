@@ -7,11 +7,11 @@ from flask import Response
 from promptcrafter import paging
 from promptcrafter.api import Blueprint
 from promptcrafter.auth.principal import current_user_id
-from promptcrafter.db import writing
 from promptcrafter.paging import PageQuery
 from promptcrafter.traces import store
 from promptcrafter.traces.models import Trace
 from promptcrafter.traces.schemas import TraceOut, TraceWhole
+from promptcrafter.transactions import writing
 
 blueprint = Blueprint("traces", __name__, description="Runs of a program, step by step, with the outputs they took")
 _trace_out = TraceOut()

@@ -10,7 +10,7 @@ from argon2 import PasswordHasher
 from flask import Flask
 
 from promptcrafter.auth import store
-from promptcrafter.db import writing
+from promptcrafter.transactions import writing
 from tests.conftest import Caller, Person, sign_up
 
 

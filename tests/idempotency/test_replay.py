@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
-from promptcrafter import clock, db
+from promptcrafter import clock, db, transactions
 from promptcrafter.idempotency.models import Answer
 from tests.conftest import Person, only_sqlite
 
@@ -141,18 +141,18 @@ def test_a_malformed_key_is_refused(ada: Person, key: str) -> None:
 
 
 def write_row(owner_id: str) -> None:
-    with db.writing():
+    with transactions.writing():
         db.session.add(Answer(owner_id=owner_id, key="k", fingerprint="", status=1, body="", created_at=clock.now()))
 
 
 def write_twice(owner_id: str) -> None:
-    with db.committing_later(lambda: None):
+    with transactions.committing_later(lambda: None):
         write_row(owner_id)
         write_row(owner_id)
 
 
 def write_and_fail(owner_id: str) -> None:
-    with db.committing_later(lambda: None):
+    with transactions.committing_later(lambda: None):
         write_row(owner_id)
         raise ZeroDivisionError
 

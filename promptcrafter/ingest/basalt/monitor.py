@@ -6,7 +6,6 @@ from uuid import uuid4
 
 from promptcrafter.api import Blueprint
 from promptcrafter.auth.principal import current_user_id
-from promptcrafter.db import writing
 from promptcrafter.experiments import store as experiments
 from promptcrafter.experiments.models import Experiment
 from promptcrafter.idempotency.replay import idempotent
@@ -24,6 +23,7 @@ from promptcrafter.ingest.recording import resolve_and_record
 from promptcrafter.logs import store as logs
 from promptcrafter.logs import usage
 from promptcrafter.traces import store as traces
+from promptcrafter.transactions import writing
 
 Look = Callable[[Iterable[Mapping[str, Any]]], dict[Name, Resolved]]
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from promptcrafter.api import Blueprint
 from promptcrafter.auth.principal import current_user_id
-from promptcrafter.db import writing
 from promptcrafter.errors import REQUIRED, Invalid, Problem
 from promptcrafter.ingest.basalt import translate
 from promptcrafter.ingest.basalt.resolve import Resolved, name_of, resolve_all
@@ -20,6 +19,7 @@ from promptcrafter.ingest.basalt.schemas import (
 )
 from promptcrafter.prompts import store
 from promptcrafter.prompts.models import Prompt, Version
+from promptcrafter.transactions import writing
 
 blueprint = Blueprint("basalt-prompts", __name__, description="For Basalt's clients: prompts to read and publish")
 

@@ -1,0 +1,106 @@
+"""Write transactions: when they begin, how writers wait for each other, and what waits for their commit.
+
+Every write runs in `writing()`, which takes SQLite's write lock at its beginning: a transaction that reads first and
+writes later would lose to "database is locked" whatever the timeout.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from sqlalchemy.exc import TimeoutError
+
+from promptcrafter import db
+from promptcrafter.db import WRITE_LOCKED, session
+
+_ON_COMMIT = "promptcrafter_on_commit"
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Run a block as one write transaction, committed at its end and rolled back when it raises.
+
+    What was read before is let go first, so the block sees nothing stale: read again what it changes.
+    """
+    later = _later.get()
+    if later is not None and later.has_transaction:
+        raise RuntimeError("the transaction that is to be committed later would be lost")
+    session.close()
+    with ExitStack() as transaction:
+        transaction.enter_context(_telling())
+        transaction.enter_context(_turn_to_write())
+        transaction.enter_context(session.begin())
+        session.connection(execution_options=WRITE_LOCKED)
+        if later is not None:
+            later.begin()
+        yield
+        if later is not None:
+            later.take(transaction.pop_all())
+
+
+@contextmanager
+def committing_later(begin: Callable[[], None]) -> Iterator[None]:
+    """Leave the transaction of the one `writing()` inside open until this block ends, so that it can add to it.
+
+    `begin` is called at the transaction's beginning. Until the block ends, it holds whatever `writing()` holds.
+    """
+    with ExitStack() as stack:
+        token = _later.set(_Later(begin, stack))
+        try:
+            yield
+        finally:
+            _later.reset(token)
+
+
+class _Later:
+    def __init__(self, begin: Callable[[], None], stack: ExitStack) -> None:
+        self.begin = begin
+        self._stack = stack
+        self.has_transaction = False
+
+    def take(self, transaction: ExitStack) -> None:
+        """Commit this transaction later."""
+        self._stack.push(transaction)
+        self.has_transaction = True
+
+
+_later: ContextVar[_Later | None] = ContextVar("promptcrafter_later", default=None)
+
+
+def on_commit(call: Callable[[], Any]) -> None:
+    """Call this when the `writing()` around has committed, and never when it is rolled back."""
+    session.info.setdefault(_ON_COMMIT, []).append(call)
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    session.info.pop(_ON_COMMIT, None)  # of a transaction that was rolled back
+    yield
+    for call in session.info.pop(_ON_COMMIT, ()):
+        call()
+
+
+@contextmanager
+def _turn_to_write() -> Iterator[None]:
+    """Wait in line for SQLite's write lock: writers that meet it taken sleep and retry, and the unlucky starve.
+
+    A lock on a file beside the database is handed on in order, among threads and processes alike. It guards
+    nothing: whoever writes without it meets SQLite's own lock. Raises TimeoutError when the turn came too late.
+    """
+    path, seconds = db.write_queue()
+    if path is None:
+        yield
+        return
+    started = time.monotonic()
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if time.monotonic() - started > seconds:  # those ahead have waited for the lock in vain: so would this one
+            raise TimeoutError("no turn to write")
+        yield
+    finally:
+        os.close(file)

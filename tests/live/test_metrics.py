@@ -1,0 +1,97 @@
+"""What Prometheus is told by several workers: what all of them have counted, those that are gone included."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.conftest import LiveServer
+from tests.live.client import Connection, new_prompt, sign_up
+from tests.test_metrics import IN_PROGRESS, REQUESTS, WRITTEN, read
+
+LISTED = f'{REQUESTS}{{method="GET",route="/prompts",status="200"}}'
+NATIVE = f'{WRITTEN}{{source="native"}}'
+KINDS = ("counter", "histogram", "gauge_livesum")
+
+
+@contextmanager
+def held(worker: int) -> Iterator[None]:
+    """Stop a worker meanwhile, so that another answers."""
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(worker, signal.SIGCONT)
+
+
+@contextmanager
+def begun_request(server: LiveServer, token: str) -> Iterator[None]:
+    """Send a part of a request, which a worker then waits for the rest of."""
+    parts = urlsplit(server.url)
+    head = f"POST /prompts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
+    with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
+        connection.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
+        yield
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 15
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_whichever_worker_answers_tells_what_all_have_counted_even_the_dead(
+    start_server: Callable[..., LiveServer], tmp_path: Path
+) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    server = start_server(METRICS="on", WEB_CONCURRENCY="2", TMPDIR=str(folder))
+    token = sign_up(server)
+    prompt_id = new_prompt(Connection(server, token))
+
+    def call(method: str, path: str, body: object = None) -> None:
+        assert Connection(server, token).call(method, path, body).status < 400
+
+    def scrape() -> dict[str, float]:
+        return read(Connection(server, token).call("GET", "/metrics").body.decode())
+
+    def told_by_each() -> list[tuple[float, float]]:
+        told = []
+        for worker in server.workers()[-2:]:
+            with held(worker):
+                samples = scrape()
+            told.append((samples[LISTED], samples[NATIVE]))
+        return told
+
+    wait_until(lambda: len(server.workers()) == 2)
+    first, second = server.workers()
+    for idle, requests in ((second, 5), (first, 7)):
+        with held(idle):
+            for _ in range(requests):
+                call("GET", "/prompts")
+            call("POST", "/logs", {"promptId": prompt_id, "output": "x", "modelUsed": "m"})
+    wait_until(lambda: scrape()[LISTED] == 12)  # a request is counted just after its answer has gone out
+    assert told_by_each() == [(12, 2)] * 2
+
+    with held(second), begun_request(server, token), begun_request(server, token):
+        wait_until(lambda: scrape()[IN_PROGRESS] >= 3)
+        os.kill(first, signal.SIGKILL)
+    wait_until(lambda: len(server.workers()) == 3)
+    wait_until(lambda: scrape()[IN_PROGRESS] == 1)
+    assert told_by_each() == [(12, 2)] * 2
+    with held(second):
+        call("GET", "/prompts")  # the new one counts on from where the dead one stopped
+    wait_until(lambda: scrape()[LISTED] == 13)
+    assert told_by_each() == [(13, 2)] * 2
+
+    (files,) = folder.iterdir()
+    assert {path.name for path in files.glob("*_[0-9].db")} == {f"{kind}_{n}.db" for kind in KINDS for n in (0, 1)}
+    assert {path.stat().st_size for path in files.glob("*_[0-9].db")} == {512 * 1024}, "they need not grow"
+    server.process.terminate()
+    server.process.wait(timeout=20)
+    assert list(folder.iterdir()) == []
