@@ -25,21 +25,29 @@ lint: $(VENV)/dev.stamp
 e2e: $(VENV)/e2e.stamp
 	@$(BIN)/python -m pytest -n0 tests/e2e
 
-$(VENV)/e2e.stamp: requirements-e2e.txt tests/e2e/package.json tests/e2e/package-lock.json tests/e2e/.npmrc tests/e2e/basalt-sdk-1.txt $(VENV)/dev.stamp
-	@echo "Installing newman and the Node.js it runs on …"
-	@$(BIN)/pip install -q -r requirements-e2e.txt
+$(VENV)/e2e.stamp: tests/e2e/package.json tests/e2e/package-lock.json tests/e2e/.npmrc tests/e2e/basalt-sdk-1.txt $(VENV)/e2e-python.stamp
+	@echo "Installing newman …"
 	@$(BIN)/pip install -q --upgrade --target $(VENV)/basalt-sdk-1 -r tests/e2e/basalt-sdk-1.txt
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm ci --prefix tests/e2e --loglevel=error >/dev/null
 	@touch $@
 
-$(VENV)/run.stamp: requirements.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "PromptCrafter needs Python 3.11 or newer; try make PYTHON=python3.12")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+# Each list of requirements takes in the one before it, so one installation serves for all up to it
+
+$(VENV)/e2e-python.stamp: requirements-e2e.txt requirements-dev.txt requirements.txt $(BIN)/pip
+	@echo "Installing what its tests and the end-to-end runs need …"
+	@$(BIN)/pip install -q -r $<
+	@touch $(VENV)/run.stamp $(VENV)/dev.stamp $@
+
+$(VENV)/dev.stamp: requirements-dev.txt requirements.txt $(BIN)/pip
+	@echo "Installing what PromptCrafter and its tests need into $(VENV) …"
+	@$(BIN)/pip install -q -r $<
+	@touch $(VENV)/run.stamp $@
+
+$(VENV)/run.stamp: requirements.txt $(BIN)/pip
 	@echo "Installing what PromptCrafter needs into $(VENV) …"
-	@$(BIN)/pip install -q -r requirements.txt
+	@$(BIN)/pip install -q -r $<
 	@touch $@
 
-$(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
-	@echo "Installing what its tests need …"
-	@$(BIN)/pip install -q -r requirements-dev.txt
-	@touch $@
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "PromptCrafter needs Python 3.11 or newer; try make PYTHON=python3.12")'
+	@$(PYTHON) -m venv $(VENV)
