@@ -93,6 +93,9 @@ class Config:
     max_output_bytes: int = _setting(
         "MAX_OUTPUT_BYTES", 1024 * 1024, "Largest `output` of a log, in bytes of UTF-8", _whole(1, 1024**3)
     )
+    max_import_bytes: int = _setting(
+        "MAX_IMPORT_BYTES", 1024**3, "Largest file that `POST /import` takes, in bytes", _whole(1024, 1024**4)
+    )
     token_counting: bool = _setting(
         "TOKEN_COUNTING",
         True,

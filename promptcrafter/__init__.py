@@ -19,13 +19,18 @@ from promptcrafter.logs import usage
 from promptcrafter.logs import views as logs
 from promptcrafter.prompts import views as prompts
 from promptcrafter.traces import views as traces
+from promptcrafter.transfer import views as transfer
 from promptcrafter.web import views as web
 
 
 def create_app(config: Config) -> Flask:
     """Build the application from its configuration."""
     app = Flask(__name__, static_folder=None)
-    app.config.update(SIGNUP=config.signup, MAX_OUTPUT_BYTES=config.max_output_bytes)
+    app.config.update(
+        SIGNUP=config.signup,
+        MAX_OUTPUT_BYTES=config.max_output_bytes,
+        MAX_IMPORT_BYTES=config.max_import_bytes,
+    )
     observe.init_app(app)
     metrics.init_app(app, config)
     errors.init_app(app)
@@ -33,7 +38,7 @@ def create_app(config: Config) -> Flask:
     principal.init_app(app, config)
     throttle.init_app(app, config)
     usage.init_app(app, config)
-    features = (auth, prompts, logs, traces, experiments, agenttest, basalt_monitor, basalt_prompts, status)
+    features = (auth, prompts, logs, traces, experiments, agenttest, basalt_monitor, basalt_prompts, transfer, status)
     api.init_app(app, config, [feature.blueprint for feature in features] + metrics.blueprints(config))
     basalt_root.init_app(app)
     app.register_blueprint(web.blueprint)

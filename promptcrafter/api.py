@@ -24,6 +24,7 @@ from promptcrafter.formats import WRITERS
 VERSION = "0.1.0"  # the newest of CHANGELOG.md
 
 _View = TypeVar("_View", bound=Callable[..., Any])
+_LINES = {intake.LINES: {"schema": {"type": "string"}}}
 _MEANINGS = {
     400: "Malformed JSON, a field that breaks its rule, or an unknown parameter",
     401: "No token, or one that is bad, expired or revoked",
@@ -32,7 +33,7 @@ _MEANINGS = {
     409: "It is already taken",
     412: "It has changed since the version named in If-Match",
     413: "The body or a part of it is too large",
-    415: "The body is not application/json",
+    415: "The body is not of the type that the call takes",
     422: "The Idempotency-Key was used for another request",
     429: "Too many attempts; see Retry-After",
     503: "The database is busy or away; see Retry-After",
@@ -105,8 +106,18 @@ class Blueprint(flask_smorest.Blueprint):
 
         def decorate(view: _View) -> _View:
             view.lines_of = field  # type: ignore[attr-defined]
-            content = {intake.LINES: {"schema": {"type": "string"}}}
-            described: _View = self.doc(requestBody={"content": content})(view)
+            described: _View = self.doc(requestBody={"content": _LINES})(view)
+            return described
+
+        return decorate
+
+    def takes_file(self, description: str) -> Callable[[_View], _View]:
+        """Let a view read NDJSON from the body by itself, whatever its size."""
+
+        def decorate(view: _View) -> _View:
+            view.takes_file = True  # type: ignore[attr-defined]
+            body = {"required": True, "description": description, "content": _LINES}
+            described: _View = self.doc(requestBody=body)(view)
             return described
 
         return decorate
@@ -144,7 +155,7 @@ class Blueprint(flask_smorest.Blueprint):
         statuses = {400, 503, *getattr(view, "refuses", ())}
         statuses |= set() if is_public(view) else {401}
         statuses |= {422} if getattr(view, "is_idempotent", False) else set()
-        statuses |= {413, 415} if intake.takes_json(view) else set()
+        statuses |= {413, 415} if intake.takes_body(view) else set()
         for status in sorted(statuses, reverse=True):
             view = self.alt_response(status, schema=ErrorOut(), description=_MEANINGS[status])(view)
         return view

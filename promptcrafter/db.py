@@ -29,7 +29,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeEngine
 
 from config import Config
@@ -101,6 +101,16 @@ class JsonText(TypeDecorator[Any]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         return None if value is None else json.loads(value)
+
+
+def snapshot() -> Session:
+    """Open a session that sees the database as it was when it first read, however long it lives; close it yourself.
+
+    What the request's own session has read is let go.
+    """
+    session.close()
+    # SQLite's transactions are of that kind by themselves
+    return Session(engine() if is_sqlite() else engine().execution_options(isolation_level="REPEATABLE READ"))
 
 
 def engine() -> Engine:

@@ -74,12 +74,19 @@ class Reference(Text):
         return super()._deserialize(value, attr, data, **kwargs)
 
 
-class Email(Text):
+class Shaped(Text):
+    """Text of one shape, a regular expression from `^` to `$`; `rule` tells it as the rest of a sentence."""
+
+    def __init__(self, shape: str, rule: str, **kwargs: Any) -> None:
+        super().__init__(metadata={**kwargs.pop("metadata", {}), "pattern": shape}, **kwargs)
+        self.validators.append(validate.Regexp(rf"{shape.removesuffix('$')}\Z", error=rule))
+
+
+class Email(Shaped):
     """An e-mail address, by its shape: whether it is somebody's only a letter could tell."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(maximum=254, metadata={**kwargs.pop("metadata", {}), "pattern": _EMAIL}, **kwargs)
-        self.validators.append(validate.Regexp(_EMAIL.replace("$", r"\Z"), error="must be an e-mail address"))
+        super().__init__(_EMAIL, "must be an e-mail address", maximum=254, **kwargs)
 
 
 class Number(fields.Float):

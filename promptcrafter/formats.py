@@ -9,6 +9,7 @@ from promptcrafter.jsonio import dumps
 
 Rows = Iterable[Mapping[str, Any]]
 Write = Callable[[Rows, Sequence[str]], Iterator[str]]
+_PIECE_CHARACTERS = 64 * 1024
 _RUNNABLE = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet take a cell for a formula
 
 
@@ -47,6 +48,18 @@ WRITERS: dict[str, Write] = {
     "application/x-ndjson": write_ndjson,
     "text/csv": write_csv,
 }
+
+
+def join_to_pieces(lines: Iterable[str]) -> Iterator[str]:
+    """Join lines to pieces of some tens of kilobytes or one line."""
+    piece, size = [], 0
+    for line in lines:
+        piece.append(line)
+        size += len(line)
+        if size >= _PIECE_CHARACTERS:
+            yield "".join(piece)
+            piece, size = [], 0
+    yield "".join(piece)
 
 
 def _cells(rows: Rows, columns: Sequence[str]) -> Iterator[list[str]]:

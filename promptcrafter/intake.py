@@ -15,14 +15,16 @@ LINES = "application/x-ndjson"
 
 
 def refuse_other_media() -> None:
-    """Raise 415 where a view takes JSON and the body is, or says it is, something else."""
+    """Raise 415 where a view takes a body and it is, or says it is, something else than the view takes."""
     view = _called_view()
-    if not takes_json(view):
+    if not takes_body(view):
         return
     kind = request.mimetype
     is_json = kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
-    if not is_json and not (kind == LINES and lines_of(view)):
-        raise Problem(415, "Content-Type must be application/json", "unsupported_media_type")
+    is_lines = kind == LINES and (takes_file(view) or lines_of(view))
+    if not is_lines and not (is_json and takes_json(view)):
+        named = "application/json" if takes_json(view) else LINES
+        raise Problem(415, f"Content-Type must be {named}", "unsupported_media_type")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Problem(415, "Content-Encoding is not supported; send the body as it is", "unsupported_content_encoding")
 
@@ -92,8 +94,18 @@ def _read_json(data: bytes) -> Any:
 
 @cache
 def takes_json(view: Any) -> bool:
-    """Tell whether a view takes a body."""
+    """Tell whether a view takes a JSON object as its body."""
     return any(argument["in"] == "json" for argument in _arguments(view))
+
+
+def takes_file(view: Any) -> bool:
+    """Tell whether a view reads NDJSON of any length from the body by itself."""
+    return getattr(view, "takes_file", False)
+
+
+def takes_body(view: Any) -> bool:
+    """Tell whether a view takes a body."""
+    return takes_json(view) or takes_file(view)
 
 
 def _read_body(req: Request) -> bytes:

@@ -58,6 +58,8 @@ def dumps(value: Any) -> str:
 
 def flaw(value: Any) -> str | None:
     """Return what keeps a decoded value from being stored, as the rest of a sentence; None when nothing does."""
+    if isinstance(value, str):
+        return _flaw_of_text(value)
     return next((found for text in _strings(value) if (found := _flaw_of_text(text))), None)
 
 

@@ -5,7 +5,7 @@ does and rows added meanwhile shift nothing.
 """
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
@@ -21,7 +21,7 @@ from werkzeug.urls import iri_to_uri
 from promptcrafter import clock
 from promptcrafter.db import engine, session
 from promptcrafter.fields import Text, WholeDigits
-from promptcrafter.formats import WRITERS
+from promptcrafter.formats import WRITERS, join_to_pieces
 
 MAX_PER_PAGE = 1000
 _DEFAULT_PER_PAGE = 100  # for a cursor that comes without per_page
@@ -29,7 +29,6 @@ _ROWS_AT_ONCE = 20  # each may hold a mebibyte of text
 RANK = "[0-9]{1,19}"
 _LARGEST_RANK = 0x7FEF_FFFF_FFFF_FFFF  # of the largest finite double
 TIME, SEQUENCE = "[0-9]{1,14}", "[0-9]{1,18}"  # a cursor's numbers: up to the year 5138, up to what a BIGINT holds
-_PIECE_CHARACTERS = 64 * 1024
 _MIMETYPE = "application/json"
 
 
@@ -114,19 +113,7 @@ def _respond(rows: Iterable[Row[Any]], schema: Schema) -> Response:
     mimetype = request.accept_mimetypes.best_match(WRITERS, default=_MIMETYPE)
     columns = [field.data_key or name for name, field in schema.fields.items()]
     text = WRITERS[mimetype]((schema.dump(row[0]) for row in rows), columns)
-    return current_app.response_class(_pieces(text), mimetype=mimetype, headers={"Vary": "Accept"})
-
-
-def _pieces(lines: Iterable[str]) -> Iterator[str]:
-    """Join lines to pieces of some tens of kilobytes or one line."""
-    piece, size = [], 0
-    for line in lines:
-        piece.append(line)
-        size += len(line)
-        if size >= _PIECE_CHARACTERS:
-            yield "".join(piece)
-            piece, size = [], 0
-    yield "".join(piece)
+    return current_app.response_class(join_to_pieces(text), mimetype=mimetype, headers={"Vary": "Accept"})
 
 
 def _own_url() -> str:

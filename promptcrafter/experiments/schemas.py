@@ -3,24 +3,18 @@
 import json
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, fields
 
-from promptcrafter.fields import Number, Reference, Text, Timestamp, WholeNumber
+from promptcrafter.fields import Number, Reference, Shaped, Text, Timestamp, WholeNumber
 from promptcrafter.ids import pattern
 from promptcrafter.paging import PageQuery
 from promptcrafter.structures import BodySchema, CreateSchema, JsonObject, JsonOrText, Objects
 
 STATUSES = ("DRAFT", "ACTIVE", "PAUSED", "COMPLETED")
 SLUG = r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,119}$"
+SLUG_RULE = "must consist of 1 to 120 letters, digits, `-`, `.`, `_` and `~` and begin with a letter or digit"
 NAME_MAX = 200  # characters, of a name or a variant's key
 VARIANTS_MAX = 100
-
-
-def _slug() -> Text:
-    rule = "must consist of 1 to 120 letters, digits, `-`, `.`, `_` and `~` and begin with a letter or digit"
-    field = Text(required=True, metadata={"pattern": SLUG, "example": "greeting"})
-    field.validators.append(validate.Regexp(SLUG.replace("$", r"\Z"), error=rule))
-    return field
 
 
 def _name(required: bool) -> Text:
@@ -64,7 +58,7 @@ def _variants(required: bool) -> Objects:
 class ExperimentIn(CreateSchema):
     """A new experiment."""
 
-    slug = _slug()
+    slug = Shaped(SLUG, SLUG_RULE, required=True, metadata={"example": "greeting"})
     name = _name(required=True)
     status = _status()
     variants = _variants(required=True)

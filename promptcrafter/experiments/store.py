@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, select
+from sqlalchemy import Row, Select, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -33,6 +33,23 @@ def add_experiment(owner_id: str, values: Mapping[str, Any]) -> Experiment:
         raise Problem(409, "Slug already in use.", "slug_taken") from error
     _set_variants(experiment, values.get("variants", ()))
     return experiment
+
+
+def restore_experiments(owner_id: str, experiments: Sequence[Mapping[str, Any]]) -> None:
+    """Insert experiments as they were elsewhere, with their ids and times and their variants in order."""
+    variants = [
+        {"prompt_id": None, **variant, "experiment_id": experiment["id"], "position": position}
+        for experiment in experiments
+        for position, variant in enumerate(experiment["variants"])
+    ]
+    rows = [
+        {"feature_slug": None, **{name: value for name, value in experiment.items() if name != "variants"}}
+        for experiment in experiments
+    ]
+    if rows:
+        session.execute(insert(Experiment), [{**row, "owner_id": owner_id} for row in rows])
+    if variants:
+        session.execute(insert(Variant), variants)
 
 
 def find_experiments(owner_id: str) -> Select[Experiment]:

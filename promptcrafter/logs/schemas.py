@@ -16,7 +16,7 @@ from promptcrafter.structures import Batch, BodySchema, CreateSchema, JsonObject
 SCORE_MAX = 10
 BATCH_MAX = 1000
 NATIVE = "promptcrafter"
-SOURCES = (NATIVE, "basalt", "agenttest")
+SOURCES = (NATIVE, "basalt", "agenttest", "llm", "promptfoo")
 SORTS = ("-createdAt", "createdAt", "-score", "score")
 
 

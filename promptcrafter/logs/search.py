@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain, islice
 from typing import Any
 
@@ -47,7 +48,7 @@ _WORD_MAX = 64  # characters; of a longer word only the beginning counts
 _WORDS_MAX_BYTES = 1_000_000  # distinct words of one log that are found: a tsvector holds 1,048,575 bytes
 _SEQUENCE_BITS = 21  # of a row id of the index
 _SEQUENCE_MASK = (1 << _SEQUENCE_BITS) - 1
-LATEST = (
+_LATEST = (
     1 << 42
 ) - 1  # milliseconds since 1970 that its other bits hold, until the year 2109; later times count as this
 # Thai, Lao, Myanmar, Khmer, Kana, Han: ranges of the Unicode blocks
@@ -120,9 +121,9 @@ def find_matching(logs: Select[Log], terms: Sequence[str], filters: Mapping[str,
     found = found.join(_INDEX, _INDEX.c.rowid == _SEARCH.c.docid)
     found = found.where(literal_column("log_words").op("MATCH", is_comparison=True)(_write_match(terms)))
     if "since" in filters:
-        found = found.where(_INDEX.c.rowid >= _doc_id(clock.to_number(filters["since"]), 0))
+        found = found.where(_INDEX.c.rowid >= _doc_id(time_of(filters["since"]), 0))
     if "until" in filters:
-        found = found.where(_INDEX.c.rowid < _doc_id(clock.to_number(filters["until"]), 0))
+        found = found.where(_INDEX.c.rowid < _doc_id(time_of(filters["until"]), 0))
     return found
 
 
@@ -146,8 +147,13 @@ def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return UnaryExpression(column, operator=custom_op("+"), type_=column.type) if db.is_sqlite() else column
 
 
+def time_of(moment: datetime) -> int:
+    """Return a log's time as the index takes it: milliseconds since 1970."""
+    return min(clock.to_number(moment), _LATEST)
+
+
 def insert_words() -> Insert:
-    """Return the statement that indexes a log: its parameters are `id`, `words` and its time, `milliseconds`."""
+    """Return the statement that indexes a log: its parameters are `id`, `words` and `milliseconds`, its time."""
     return _INSERT_SQLITE if db.is_sqlite() else _INSERT_POSTGRESQL
 
 
@@ -200,4 +206,4 @@ def _write_tsquery(terms: Sequence[str]) -> str:
 
 def _doc_id(milliseconds: int, sequence: int) -> int:
     """Return the row id of a log in SQLite's index: its time, then its sequence."""
-    return (min(milliseconds, LATEST) << _SEQUENCE_BITS) | (sequence & _SEQUENCE_MASK)
+    return (min(milliseconds, _LATEST) << _SEQUENCE_BITS) | (sequence & _SEQUENCE_MASK)

@@ -57,30 +57,17 @@ def record(owner_id: str, values: Mapping[str, Any]) -> Log:
 
 def record_all(owner_id: str, outputs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Insert prepared outputs in their order, all at the same time, and return their columns. Raises ParentGone."""
-    if not outputs:
-        return []
     now = clock.now()
     made = {"owner_id": owner_id, "created_at": now, "updated_at": now}
-    # not by the unit of work, which would hold the write lock three times as long
-    rows = [
-        {**{column: values.get(key) for column, key in _COLUMNS.items()}, **made, "id": new_id("log")}
-        for values in outputs
-    ]
-    milliseconds = min(clock.to_number(now), search.LATEST)
-    words = [
-        {"id": row["id"], "milliseconds": milliseconds, "words": values["words"]}
-        for row, values in zip(rows, outputs, strict=True)
-    ]
-    try:
-        session.execute(_INSERT, rows)
-        session.execute(search.insert_words(), words)
-    except IntegrityError as error:
-        if any(db.violates(error, parent) for parent in _PARENTS):
-            raise ParentGone from error
-        raise
+    rows = _insert([{"id": new_id("log"), **made, **values} for values in outputs])
     if recorded.receivers:
         on_commit(lambda: recorded.send(sources=[row["source"] for row in rows]))
     return rows
+
+
+def restore_all(owner_id: str, logs: Sequence[Mapping[str, Any]]) -> None:
+    """Insert prepared logs as they were elsewhere, with their ids and times, in their order. Raises ParentGone."""
+    _insert([{**values, "owner_id": owner_id} for values in logs])
 
 
 def find_logs(owner_id: str, filters: Mapping[str, Any]) -> Select[Log]:
@@ -131,6 +118,26 @@ def change_log(log: Log, changes: Mapping[str, Any]) -> None:
 def remove_log(log: Log) -> None:
     """Delete a log."""
     session.execute(delete(Log).where(Log.id == log.id))
+
+
+def _insert(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Insert prepared logs and return their columns. Raises ParentGone."""
+    if not logs:
+        return []
+    # not by the unit of work, which would hold the write lock three times as long
+    rows = [{column: values.get(key) for column, key in _COLUMNS.items()} for values in logs]
+    words = [
+        {"id": values["id"], "milliseconds": search.time_of(values["created_at"]), "words": values["words"]}
+        for values in logs
+    ]
+    try:
+        session.execute(_INSERT, rows)
+        session.execute(search.insert_words(), words)
+    except IntegrityError as error:
+        if any(db.violates(error, parent) for parent in _PARENTS):
+            raise ParentGone from error
+        raise
+    return rows
 
 
 def _owned(found: Select[Log], log_id: str, owner_id: str) -> Log:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from marshmallow import Schema, fields, pre_load, validate
+from marshmallow import Schema, fields, pre_load
 
-from promptcrafter.fields import Tags, Text, Timestamp, WholeNumber
+from promptcrafter.fields import Shaped, Tags, Text, Timestamp, WholeNumber
 from promptcrafter.ids import pattern
 from promptcrafter.paging import SEQUENCE, TIME, Cursor, PageQuery
 from promptcrafter.structures import BodySchema, CreateSchema, JsonObject
@@ -15,6 +15,7 @@ TAGS_MAX, TAG_MAX = 100, 100
 QUERY_MAX = 500
 VERSION_NAME = "A version's number, a label, or `latest`"
 SLUG = r"^[a-z0-9-]{1,120}$"
+SLUG_RULE = "must consist of 1 to 120 lower-case letters, digits and hyphens"
 
 
 def _title(required: bool) -> Text:
@@ -58,13 +59,8 @@ def _tags() -> Tags:
 
 
 def _slug() -> Text:
-    rule = "must consist of 1 to 120 lower-case letters, digits and hyphens"
-    field = Text(
-        allow_none=True,
-        metadata={"pattern": SLUG, "description": "Unique among the owner's; made from the title if absent"},
-    )
-    field.validators.append(validate.Regexp(SLUG.replace("$", r"\Z"), error=rule))
-    return field
+    described = {"description": "Unique among the owner's; made from the title if absent"}
+    return Shaped(SLUG, SLUG_RULE, allow_none=True, metadata=described)
 
 
 class PromptIn(CreateSchema):

@@ -83,7 +83,7 @@ def prompt_not_owned() -> Problem:
 
 def add_prompt(owner_id: str, values: Mapping[str, Any], search_text: Mapping[str, str]) -> Prompt:
     """Insert a prompt with its first version and the text to find it by. Raises 409 when the slug sent is taken."""
-    _lock_library(owner_id)
+    lock_library(owner_id)
     now = clock.now()
     prompt = Prompt(
         id=new_id("prompt"),
@@ -132,7 +132,7 @@ def change_prompt(prompt: Prompt, changes: Mapping[str, Any]) -> None:
     if (prompt.content, prompt.model) != before:
         _advance(prompt, prompt.owner_id)
     if (prompt.title, prompt.tags, prompt.content) != searched:
-        _reindex(prompt)
+        reindex(prompt)
 
 
 def remove_prompt(prompt: Prompt) -> None:
@@ -178,7 +178,7 @@ def restore_version(prompt: Prompt, version: Version, author_id: str) -> Version
     prompt.content, prompt.model = version.content, version.model
     prompt.updated_at = clock.now()
     restored = _advance(prompt, author_id)
-    _reindex(prompt)
+    reindex(prompt)
     return restored
 
 
@@ -215,7 +215,7 @@ def _owned(found: _Found | None, owner_id: str) -> _Found:
     return found
 
 
-def _lock_library(owner_id: str) -> None:
+def lock_library(owner_id: str) -> None:
     """Let one transaction at a time choose slugs for an owner (SQLite's write lock does so by itself)."""
     # a key share: rows that point to the owner, such as logs, can still be inserted meanwhile
     session.execute(select(User.id).where(User.id == owner_id).with_for_update(key_share=True))
@@ -241,7 +241,8 @@ def _add_version(prompt: Prompt, author_id: str) -> Version:
     return version
 
 
-def _reindex(prompt: Prompt) -> None:
+def reindex(prompt: Prompt) -> None:
+    """Let a prompt be found by what it says now."""
     session.flush()
     columns = search_columns(prompt.title, prompt.tags, prompt.content)
     session.execute(update(SearchText).where(SearchText.seq == prompt.seq).values(**columns))

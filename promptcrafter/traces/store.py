@@ -1,9 +1,9 @@
 """Traces in the database. What writes here belongs inside `transactions.writing()`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, delete, insert, inspect, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import defer
 
@@ -14,6 +14,9 @@ from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.store import ParentGone, find_logs_in
 from promptcrafter.traces.models import Trace
+
+# Rows of one statement have the same columns
+_NOTHING = {attribute.key: None for attribute in inspect(Trace).column_attrs if attribute.key != "seq"}
 
 
 def add_trace(owner_id: str, values: Mapping[str, Any]) -> Trace:
@@ -27,6 +30,12 @@ def add_trace(owner_id: str, values: Mapping[str, Any]) -> Trace:
             raise
         raise ParentGone from error
     return trace
+
+
+def restore_traces(owner_id: str, traces: Sequence[Mapping[str, Any]]) -> None:
+    """Insert traces as they were elsewhere, with their ids and times."""
+    if traces:
+        session.execute(insert(Trace), [{**_NOTHING, **values, "owner_id": owner_id} for values in traces])
 
 
 def find_traces(owner_id: str) -> Select[Trace]:

@@ -1,0 +1,158 @@
+"""The form of an export: NDJSON, one typed object a line, and a line before and after that say what it is.
+
+The first line names the form and its version. The last one counts the others, so that a file that was cut short, if
+only between two lines, is known as such. Nothing in it differs from server to server.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, BinaryIO, NamedTuple
+
+from flask import current_app
+
+from promptcrafter import jsonio
+from promptcrafter.api import load
+from promptcrafter.errors import Details, Invalid
+from promptcrafter.transfer import schemas
+
+BEGIN, END = "export", "end"
+HEADER = {"format": "promptcrafter", "version": 1}
+# In the order in which they leave: what is referred to before what refers
+KINDS = ("prompt", "version", "experiment", "trace", "log")
+# Of the largest body that the API takes: one makes a log and another its notes, and a number may leave longer than it
+# came, as `1E15` does
+_LONGEST = 5
+_SCHEMAS: dict[str, schemas.Line] = {
+    BEGIN: schemas.HeaderLine(),
+    "prompt": schemas.PromptLine(),
+    "version": schemas.VersionLine(),
+    "experiment": schemas.ExperimentLine(),
+    "trace": schemas.TraceLine(),
+    "log": schemas.LogLine(),
+    END: schemas.EndLine(),
+}
+_NAMES = {
+    kind: {field.data_key or name: name for name, field in schema.fields.items()} for kind, schema in _SCHEMAS.items()
+}
+_REQUIRED = {
+    kind: {name for name, field in schema.fields.items() if field.required} for kind, schema in _SCHEMAS.items()
+}
+
+
+class Line(NamedTuple):
+    """A line as it was read: how to name its place, its type, its other fields and about how many bytes it had."""
+
+    place: str
+    kind: str
+    fields: dict[str, Any]
+    size: int
+
+
+def count_name(kind: str) -> str:
+    """Return what the lines of a type are counted as."""
+    return f"{kind}s"
+
+
+def write(rows: Iterable[tuple[str, Any]]) -> Iterator[str]:
+    """Write rows, each with its type, between first and last line."""
+    yield _write_line(BEGIN, HEADER)
+    counts = dict.fromkeys(KINDS, 0)
+    for kind, row in rows:
+        counts[kind] += 1
+        known = frozenset(name for name in _NAMES[kind].values() if getattr(row, name) is not None)
+        yield _write_line(kind, _narrow(kind, known).dump(row))
+    yield _write_line(END, {count_name(kind): count for kind, count in counts.items()})
+
+
+def read(file: BinaryIO) -> Iterator[Line]:
+    """Yield the lines between first and last, as they are.
+
+    Raises Invalid about a line that is too long or no typed object, and when the first or last one is missing or wrong.
+    """
+    lines = _read_objects(file, _LONGEST * current_app.config["MAX_BODY_BYTES"])
+    line = next(lines, Line("line 1", "", {}, 0))
+    _refuse_other_forms(line)
+    counts: Counter[str] = Counter()
+    for line in lines:
+        if line.kind in (BEGIN, END):
+            break
+        counts[count_name(line.kind)] += 1
+        yield line
+    if line.kind != END:
+        raise fault(line.place, {"": [f"must be followed by more: the file ends without its {END} line"]})
+    _compare(load_fields(line), counts, line.place)
+    for line in lines:
+        raise fault(line.place, {"": [f"must not stand behind the {END} line"]})
+
+
+def load_fields(line: Line) -> dict[str, Any]:
+    """Return a line's fields as columns. Raises Invalid naming line and fields."""
+    names = _NAMES[line.kind]
+    known = frozenset(names[key] for key in line.fields.keys() & names.keys())
+    try:
+        loaded: dict[str, Any] = load(_narrow(line.kind, known), line.fields)
+    except Invalid as error:
+        raise fault(line.place, error.details or {}) from error
+    return loaded
+
+
+def fault(place: str, details: Mapping[str, list[str]], code: str = "invalid_fields") -> Invalid:
+    """Make the 400 about fields of a line, or about the line itself where the field is empty."""
+    return Invalid(locate(place, details), code)
+
+
+def locate(place: str, details: Mapping[str, list[str]]) -> Details:
+    """Return details whose fields are named with their line: `line 17.score`."""
+    return {f"{place}.{field}" if field else place: reasons for field, reasons in details.items()}
+
+
+@lru_cache(maxsize=256)
+def _narrow(kind: str, names: frozenset[str]) -> schemas.Line:
+    """Return a type's schema with these fields and those required: most lines have few of the many there are."""
+    return type(_SCHEMAS[kind])(only=names | _REQUIRED[kind])
+
+
+def _write_line(kind: str, fields: Mapping[str, Any]) -> str:
+    return jsonio.dumps({"type": kind, **fields}) + "\n"
+
+
+def _read_objects(file: BinaryIO, longest: int) -> Iterator[Line]:
+    """Yield every line but empty ones."""
+    number = 0
+    while data := file.readline(longest + 1):
+        number += 1
+        if len(data) > longest and not data.endswith(b"\n"):
+            raise fault(f"line {number}", {"": [f"must have at most {longest:,} bytes"]})
+        if data.strip():
+            yield _read_object(data, f"line {number}")
+
+
+def _read_object(data: bytes, place: str) -> Line:
+    try:
+        fields = jsonio.loads(data)
+    except jsonio.JsonError as error:
+        # in a line the line is always the first
+        told = str(error).removeprefix("Invalid JSON at line 1, ").removesuffix(".")
+        raise fault(place, {"": [f"must be JSON ({told})"]}, error.code) from error
+    if not isinstance(fields, dict):
+        raise fault(place, {"": ["must be an object"]})
+    kind = fields.pop("type", None)
+    if kind not in (*KINDS, BEGIN, END):
+        raise fault(place, {"type": [f"must be one of {', '.join(KINDS)}"]})
+    return Line(place, kind, fields, len(data))
+
+
+def _refuse_other_forms(line: Line) -> None:
+    if line.kind != BEGIN:
+        raise fault(line.place, {"type": [f"must be {BEGIN}, as in the first line of every export"]})
+    version = load_fields(line)["version"]
+    if version != HEADER["version"]:
+        raise fault(line.place, {"version": [f"must be {HEADER['version']}, which is what this release reads"]})
+
+
+def _compare(told: Mapping[str, int], counts: Mapping[str, int], place: str) -> None:
+    found = {name: counts.get(name, 0) for name in told}
+    wrong = {name: [f"must be {count}, for so many there are"] for name, count in found.items() if told[name] != count}
+    if wrong:
+        raise fault(place, wrong)

@@ -1,0 +1,55 @@
+"""What a line brings along and what it refers to, so that a file can be checked before any of it is stored."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+Key = tuple[str, str]  # what kind of thing, and which
+
+
+class Mention(NamedTuple):
+    """A field of a line and the thing that it names."""
+
+    field: str
+    key: Key
+
+
+def version_key(prompt_id: str, number: int) -> Key:
+    """Return what names a version."""
+    return "version", f"{prompt_id} {number}"
+
+
+def variant_key(experiment_id: str, key: str) -> Key:
+    """Return what names a variant of an experiment."""
+    return "variant", f"{experiment_id} {key}"
+
+
+def defined_by(kind: str, values: Mapping[str, Any]) -> Iterator[Mention]:
+    """Yield what a line of this type, loaded to columns, brings along; no two lines may bring the same."""
+    if kind == "version":
+        yield Mention("version", version_key(values["prompt_id"], values["number"]))
+        for place, label in enumerate(values["labels"]):
+            yield Mention(f"labels.{place}", ("label", f"{values['prompt_id']} {label}"))
+        return
+    yield Mention("_id", (kind, values["id"]))
+    if kind in ("prompt", "experiment"):
+        yield Mention("slug", (f"{kind} slug", values["slug"]))
+    if kind == "experiment":
+        for place, variant in enumerate(values["variants"]):
+            yield Mention(f"variants.{place}.key", variant_key(values["id"], variant["key"]))
+
+
+def referred_to_by(kind: str, values: Mapping[str, Any]) -> Iterator[Mention]:
+    """Yield what a line of this type, loaded to columns, needs to be there; a version's prompt is seen to elsewhere."""
+    if kind == "experiment":
+        for place, variant in enumerate(values["variants"]):
+            if "prompt_id" in variant:
+                yield Mention(f"variants.{place}.promptId", ("prompt", variant["prompt_id"]))
+    if kind not in ("trace", "log"):
+        return
+    for name, field in (("prompt", "promptId"), ("experiment", "experimentId"), ("trace", "traceId")):
+        if f"{name}_id" in values:
+            yield Mention(field, (name, values[f"{name}_id"]))
+    if "prompt_version" in values:
+        yield Mention("promptVersion", version_key(values["prompt_id"], values["prompt_version"]))
+    if "variant_key" in values:
+        yield Mention("variantKey", variant_key(values["experiment_id"], values["variant_key"]))

@@ -1,0 +1,64 @@
+"""Checked lines, kept on disk until all of a file are checked and the first is stored."""
+
+import pickle
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from promptcrafter.errors import Problem
+
+
+@dataclass(eq=False)
+class Item:
+    """A line that keeps all rules that can be told from itself, loaded to columns."""
+
+    place: str
+    kind: str
+    values: dict[str, Any]
+    size: int
+
+    @property
+    def id(self) -> str:
+        """The id of what it is; a version's is that of its prompt."""
+        id: str = self.values["prompt_id" if self.kind == "version" else "id"]
+        return id
+
+    @property
+    def family(self) -> str:
+        """What it is stored together with: versions with their prompts."""
+        return "prompt" if self.kind == "version" else self.kind
+
+
+class Spool:
+    """Items, some hundred at a time, in a file without a name that goes when it is closed."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this
+        self._chunks = 0
+
+    def add(self, chunk: Sequence[Item]) -> None:
+        """Keep items. Raises 507 when the disk is full."""
+        try:
+            pickle.dump(chunk, self._file)
+        except OSError as error:
+            raise Problem(507, "The server has no room to receive the file.", "insufficient_storage") from error
+        self._chunks += 1
+
+    def __len__(self) -> int:
+        return self._chunks
+
+    def __iter__(self) -> Iterator[list[Item]]:
+        self._file.seek(0)
+        for _ in range(self._chunks):
+            yield pickle.load(self._file)  # noqa: S301 - nobody else can reach the file
+
+    def close(self) -> None:
+        """Let go of the disk."""
+        self._file.close()
+
+    def __enter__(self) -> "Spool":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

@@ -1,0 +1,67 @@
+"""The routes of the way out and the way in."""
+
+import io
+from itertools import chain
+
+from flask import Response, current_app, request
+
+from promptcrafter import db
+from promptcrafter.api import Blueprint
+from promptcrafter.auth.principal import current_user_id
+from promptcrafter.errors import TooLarge
+from promptcrafter.formats import join_to_pieces
+from promptcrafter.intake import LINES
+from promptcrafter.transfer import incoming, lines, store
+from promptcrafter.transfer.schemas import ImportOut
+
+blueprint = Blueprint("transfer", __name__, description="Everything out, and in again")
+_PIECE_BYTES = 64 * 1024
+
+
+class _Body(io.RawIOBase):
+    """The body of the request, read as it comes. Raises TooLarge."""
+
+    def __init__(self, limit: int) -> None:
+        request.max_content_length = limit + 1  # werkzeug cuts a chunked body here without a word
+        self._limit = self._left = limit
+        if (request.content_length or 0) > limit:
+            raise TooLarge("The file", limit, request.content_length)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        piece = request.stream.read(len(buffer))
+        self._left -= len(piece)
+        if self._left < 0:
+            raise TooLarge("The file", self._limit, None)
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+@blueprint.route("/export")
+@blueprint.response(200, {"type": "string"}, content_type=LINES)
+def export_all() -> Response:
+    """Return everything that the caller owns, a typed object a line."""
+    reader = db.snapshot()  # lives as long as the answer, longer than the request
+    try:
+        pieces = join_to_pieces(lines.write(store.each_row(reader, current_user_id())))
+        first = next(pieces)  # before the answer begins, so that a failure can still be told
+    except BaseException:
+        reader.close()
+        raise
+    response = current_app.response_class(chain([first], pieces), mimetype=LINES)
+    response.call_on_close(reader.close)
+    return response
+
+
+@blueprint.route("/import", methods=["POST"])
+@blueprint.takes_file("What `GET /export` has returned, here or on another server")
+@blueprint.refuses(409)
+@blueprint.response(200, ImportOut())
+def import_all() -> incoming.Counts:
+    """Take an export into the caller's account; what is there already stays as it is."""
+    raw: io.RawIOBase = _Body(current_app.config["MAX_IMPORT_BYTES"])
+    body = io.BufferedReader(raw, _PIECE_BYTES)
+    with incoming.check(current_user_id(), lines.read(body)) as checked:
+        return incoming.keep(current_user_id(), checked)
