@@ -7,7 +7,7 @@ A request's whole path: `gunicorn` → `wsgi:app` → `observe` gives it an id �
 from flask import Flask
 
 from config import Config
-from promptcrafter import api, db, errors, metrics, observe, status
+from promptcrafter import api, cli, db, errors, metrics, observe, status
 from promptcrafter.auth import principal, throttle
 from promptcrafter.auth import views as auth
 from promptcrafter.experiments import views as experiments
@@ -42,4 +42,5 @@ def create_app(config: Config) -> Flask:
     api.init_app(app, config, [feature.blueprint for feature in features] + metrics.blueprints(config))
     basalt_root.init_app(app)
     app.register_blueprint(web.blueprint)
+    cli.init_app(app)
     return app

@@ -48,9 +48,7 @@ _WORD_MAX = 64  # characters; of a longer word only the beginning counts
 _WORDS_MAX_BYTES = 1_000_000  # distinct words of one log that are found: a tsvector holds 1,048,575 bytes
 _SEQUENCE_BITS = 21  # of a row id of the index
 _SEQUENCE_MASK = (1 << _SEQUENCE_BITS) - 1
-_LATEST = (
-    1 << 42
-) - 1  # milliseconds since 1970 that its other bits hold, until the year 2109; later times count as this
+_LATEST = (1 << 42) - 1  # milliseconds since 1970 that its other bits hold (the year 2109); later times count as this
 # Thai, Lao, Myanmar, Khmer, Kana, Han: ranges of the Unicode blocks
 _SPACELESS = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"

@@ -106,6 +106,12 @@ def add_prompt(owner_id: str, values: Mapping[str, Any], search_text: Mapping[st
     return prompt
 
 
+def derive_slug(title: str) -> str:
+    """Return the slug that a title suggests; somebody may have it."""
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    return re.sub("[^a-z0-9]+", "-", plain)[:_DERIVED_SLUG_MAX].strip("-") or "prompt"
+
+
 def lock_prompt(prompt_id: str, owner_id: str) -> Prompt:
     """Return the owner's prompt as `get_prompt` does, and let nobody else change it until the commit."""
     _refuse_malformed(prompt_id)
@@ -266,8 +272,7 @@ def _flush_slug() -> None:
 
 def _free_slug(owner_id: str, title: str) -> str:
     """Derive a slug from the title, with `-2`, `-3` … when the owner has it already."""
-    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
-    slug = re.sub("[^a-z0-9]+", "-", plain)[:_DERIVED_SLUG_MAX].strip("-") or "prompt"
+    slug = derive_slug(title)
     family = or_(Prompt.slug == slug, Prompt.slug.startswith(f"{slug}-", autoescape=True))
     taken = set(session.scalars(select(Prompt.slug).where(Prompt.owner_id == owner_id, family)))
     return next(name for name in (slug, *(f"{slug}-{n}" for n in range(2, len(taken) + 3))) if name not in taken)

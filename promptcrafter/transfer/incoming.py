@@ -6,7 +6,7 @@ rest: what is there already is left as it is.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -24,7 +24,7 @@ from promptcrafter.traces.store import restore_traces
 from promptcrafter.transactions import writing
 from promptcrafter.transfer import store
 from promptcrafter.transfer.lines import KINDS, Line, count_name, fault, load_fields, locate
-from promptcrafter.transfer.mentions import defined_by, referred_to_by
+from promptcrafter.transfer.mentions import Key, defined_by, referred_to_by
 from promptcrafter.transfer.register import Register
 from promptcrafter.transfer.spool import Item, Spool
 
@@ -147,13 +147,26 @@ def _find_new(reader: Session, chunk: Sequence[Item], owner_id: str) -> list[Ite
             raise Conflict(item.place, "_id", "is the id of something of somebody else's")
     there = {item for item in chunk if item.kind != "version" and item.id in owners}
     versions = {(item.id, item.values["number"]): item for item in chunk if item.kind == "version"}
-    for prompt_id, number, content, model in store.each_version(reader, [key for key in versions if key[0] in owners]):
-        item = versions[prompt_id, number]
+    there |= _find_kept(reader, {key: item for key, item in versions.items() if item.id in owners})
+    return [item for item in chunk if item not in there]
+
+
+def _find_kept(reader: Session, versions: Mapping[tuple[str, int], Item]) -> set[Item]:
+    """Return those of the versions that are there; refuse one that says something else there."""
+    there: set[Item] = set()
+    if not versions:
+        return there
+    numbers = [number for _, number in versions]
+    ids = {prompt_id for prompt_id, _ in versions}
+    for prompt_id, number, content, model in store.each_version(reader, ids, min(numbers), max(numbers)):
+        item = versions.get((prompt_id, number))
+        if item is None:
+            continue  # the file has fewer
         for field, value in (("content", content), ("model", model)):
             if item.values[field] != value:
                 raise Conflict(item.place, field, f"is not that of version {number} in the account")
         there.add(item)
-    return [item for item in chunk if item not in there]
+    return there
 
 
 def _refuse_taken_slugs(reader: Session, new: Sequence[Item], owner_id: str) -> None:
@@ -169,10 +182,27 @@ def _refuse_dangling(reader: Session, chunk: Sequence[Item], owner_id: str, regi
     keys = {mention.key for _, mention in references}
     if register is not None:
         keys -= register.find(keys)
-    missing = keys - store.find_keys(reader, owner_id, keys)
+    missing = keys - _find_owned(reader, keys, owner_id)
     for item, mention in references:
         if mention.key in missing:
             raise fault(item.place, {mention.field: ["must be in a line before or in the account"]})
+
+
+def _find_owned(reader: Session, keys: Collection[Key], owner_id: str) -> set[Key]:
+    """Return those of the keys that name something in the account."""
+    ids: dict[str, set[str]] = {}
+    for kind, id, *_ in keys:
+        ids.setdefault(kind, set()).add(id)
+    latest = store.get_latest_numbers(reader, owner_id, ids.pop("version", ()))
+    variants = store.get_variants(reader, owner_id, ids.pop("variant", ()))
+    owners = {kind: store.get_owners(reader, kind, ids[kind]) for kind in ids}
+    return {
+        key
+        for key in keys
+        if (key[0] == "version" and int(key[2]) <= latest.get(key[1], 0))
+        or (key[0] == "variant" and key[1:] in variants)
+        or (key[0] in owners and owners[key[0]].get(key[1]) == owner_id)
+    }
 
 
 def _note(chunk: Sequence[Item], new: Collection[Item], register: Register) -> None:

@@ -4,6 +4,7 @@ The first line names the form and its version. The last one counts the others, s
 only between two lines, is known as such. Nothing in it differs from server to server.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -52,6 +53,20 @@ class Line(NamedTuple):
 def count_name(kind: str) -> str:
     """Return what the lines of a type are counted as."""
     return f"{kind}s"
+
+
+def make(place: str, kind: str, fields: Mapping[str, Any]) -> Line:
+    """Return the line that would be read, had these fields, except those that are None, been written as one.
+
+    Raises Invalid where such a line could not be read.
+    """
+    known = {name: value for name, value in fields.items() if value is not None}
+    try:
+        # with escapes, which leave half a surrogate pair to be found where it stands
+        data = json.dumps({"type": kind, **known}).encode()
+    except TypeError as error:
+        raise fault(place, {"": ["must consist of text, numbers and the like"]}) from error
+    return _read_object(data, place)
 
 
 def write(rows: Iterable[tuple[str, Any]]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-Key = tuple[str, str]  # what kind of thing, and which
+Key = tuple[str, ...]  # what kind of thing, the id of what it is part of if it is part of something, and its name
 
 
 class Mention(NamedTuple):
@@ -13,29 +13,19 @@ class Mention(NamedTuple):
     key: Key
 
 
-def version_key(prompt_id: str, number: int) -> Key:
-    """Return what names a version."""
-    return "version", f"{prompt_id} {number}"
-
-
-def variant_key(experiment_id: str, key: str) -> Key:
-    """Return what names a variant of an experiment."""
-    return "variant", f"{experiment_id} {key}"
-
-
 def defined_by(kind: str, values: Mapping[str, Any]) -> Iterator[Mention]:
     """Yield what a line of this type, loaded to columns, brings along; no two lines may bring the same."""
     if kind == "version":
-        yield Mention("version", version_key(values["prompt_id"], values["number"]))
+        yield Mention("version", (kind, values["prompt_id"], str(values["number"])))
         for place, label in enumerate(values["labels"]):
-            yield Mention(f"labels.{place}", ("label", f"{values['prompt_id']} {label}"))
+            yield Mention(f"labels.{place}", ("label", values["prompt_id"], label))
         return
     yield Mention("_id", (kind, values["id"]))
     if kind in ("prompt", "experiment"):
         yield Mention("slug", (f"{kind} slug", values["slug"]))
     if kind == "experiment":
         for place, variant in enumerate(values["variants"]):
-            yield Mention(f"variants.{place}.key", variant_key(values["id"], variant["key"]))
+            yield Mention(f"variants.{place}.key", ("variant", values["id"], variant["key"]))
 
 
 def referred_to_by(kind: str, values: Mapping[str, Any]) -> Iterator[Mention]:
@@ -50,6 +40,6 @@ def referred_to_by(kind: str, values: Mapping[str, Any]) -> Iterator[Mention]:
         if f"{name}_id" in values:
             yield Mention(field, (name, values[f"{name}_id"]))
     if "prompt_version" in values:
-        yield Mention("promptVersion", version_key(values["prompt_id"], values["prompt_version"]))
+        yield Mention("promptVersion", ("version", values["prompt_id"], str(values["prompt_version"])))
     if "variant_key" in values:
-        yield Mention("variantKey", variant_key(values["experiment_id"], values["variant_key"]))
+        yield Mention("variantKey", ("variant", values["experiment_id"], values["variant_key"]))

@@ -11,12 +11,12 @@ class Register:
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
-        self._db.execute("CREATE TABLE keys (kind, key, place, PRIMARY KEY (kind, key)) WITHOUT ROWID")
+        self._db.execute("CREATE TABLE keys (key PRIMARY KEY, place) WITHOUT ROWID")
         self._db.execute("BEGIN")  # and never commit: nobody else will read it
 
     def add(self, key: Key, place: str) -> str | None:
         """Note a key; return the place where it stood before, None if nowhere."""
-        added = self._db.execute("INSERT OR IGNORE INTO keys VALUES (?, ?, ?)", (*key, place)).rowcount
+        added = self._db.execute("INSERT OR IGNORE INTO keys VALUES (?, ?)", (_name(key), place)).rowcount
         return None if added else self._find(key)
 
     def find(self, keys: Iterable[Key]) -> set[Key]:
@@ -28,5 +28,9 @@ class Register:
         self._db.close()
 
     def _find(self, key: Key) -> str | None:
-        row = self._db.execute("SELECT place FROM keys WHERE kind = ? AND key = ?", key).fetchone()
+        row = self._db.execute("SELECT place FROM keys WHERE key = ?", (_name(key),)).fetchone()
         return row and str(row[0])
+
+
+def _name(key: Key) -> str:
+    return "\n".join(key)  # only the last part may hold a line break

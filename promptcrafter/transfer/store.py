@@ -3,18 +3,18 @@
 Each call reads with a session from `db.snapshot()`.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Select, select, tuple_
+from sqlalchemy import Row, Select, select
 from sqlalchemy.orm import Session, defer, lazyload
+from sqlalchemy.orm.attributes import set_committed_value
 
 from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.logs.models import Log
-from promptcrafter.prompts.models import Prompt, Version
+from promptcrafter.prompts.models import Label, Prompt, Version
 from promptcrafter.traces.models import Trace
-from promptcrafter.transfer.mentions import Key, variant_key, version_key
 
 _ROWS_AT_ONCE = 20  # each may hold a mebibyte of text
 _KEYS_AT_ONCE = 1000  # a statement takes no more than 32,766 parameters
@@ -46,67 +46,61 @@ def get_slugs(reader: Session, kind: str, owner_id: str, slugs: Iterable[str]) -
     return {slug: id for some in _parts(slugs) for slug, id in reader.execute(found.where(model.slug.in_(some)))}
 
 
-def each_version(reader: Session, numbers: Iterable[tuple[str, int]]) -> Iterator[Row[str, int, str, str]]:
-    """Yield those that exist of versions named by prompt and number."""
-    found = select(Version.prompt_id, Version.number, Version.content, Version.model)
-    for some in _parts(numbers):
-        named = tuple_(Version.prompt_id, Version.number).in_(some)
-        yield from reader.execute(found.where(named).execution_options(yield_per=_ROWS_AT_ONCE))
-
-
-def find_keys(reader: Session, owner_id: str, keys: Collection[Key]) -> set[Key]:
-    """Return those of the keys that name something of the owner's."""
-    names: dict[str, set[str]] = {}
-    for kind, name in keys:
-        names.setdefault(kind, set()).add(name)
-    found: set[Key] = set()
-    for kind in names.keys() & _MODELS.keys():
-        owners = get_owners(reader, kind, names[kind])
-        found |= {(kind, id) for id, owner in owners.items() if owner == owner_id}
-    if "version" in names:
-        found |= _find_versions(reader, owner_id, names["version"])
-    if "variant" in names:
-        found |= _find_variants(reader, owner_id, names["variant"])
-    return found
-
-
-def _find_versions(reader: Session, owner_id: str, names: Iterable[str]) -> set[Key]:
-    numbers: dict[str, list[int]] = {}
-    for prompt_id, number in map(str.split, names):
-        numbers.setdefault(prompt_id, []).append(int(number))
-    latest = select(Prompt.id, Prompt.version).where(Prompt.owner_id == owner_id)
+def get_latest_numbers(reader: Session, owner_id: str, prompt_ids: Iterable[str]) -> dict[str, int]:
+    """Return the latest versions' numbers of those that the owner has, by id."""
+    found = select(Prompt.id, Prompt.version).where(Prompt.owner_id == owner_id)
     return {
-        version_key(prompt_id, number)
-        for some in _parts(numbers)
-        for prompt_id, last in reader.execute(latest.where(Prompt.id.in_(some)))
-        for number in numbers[prompt_id]
-        if number <= last
+        id: number for some in _parts(prompt_ids) for id, number in reader.execute(found.where(Prompt.id.in_(some)))
     }
 
 
-def _find_variants(reader: Session, owner_id: str, names: Iterable[str]) -> set[Key]:
+def get_variants(reader: Session, owner_id: str, experiment_ids: Iterable[str]) -> set[tuple[str, str]]:
+    """Return the variants of those experiments that the owner has, each by its experiment's id and its key."""
     named = select(Variant.experiment_id, Variant.key).join(Experiment, Experiment.id == Variant.experiment_id)
-    owned = named.where(Experiment.owner_id == owner_id)
-    ids = {name.partition(" ")[0] for name in names}
+    found = named.where(Experiment.owner_id == owner_id)
     return {
-        variant_key(*row) for some in _parts(ids) for row in reader.execute(owned.where(Experiment.id.in_(some)))
-    } & {("variant", name) for name in names}
+        (id, key)
+        for some in _parts(experiment_ids)
+        for id, key in reader.execute(found.where(Variant.experiment_id.in_(some)))
+    }
+
+
+def each_version(
+    reader: Session, prompt_ids: Iterable[str], first: int, last: int
+) -> Iterator[Row[str, int, str, str]]:
+    """Yield the versions of these prompts that have one of these numbers."""
+    found = select(Version.prompt_id, Version.number, Version.content, Version.model)
+    for some in _parts(prompt_ids):
+        named = found.where(Version.prompt_id.in_(some), Version.number.between(first, last))
+        yield from reader.execute(named.execution_options(yield_per=_ROWS_AT_ONCE))
 
 
 def _each_prompt(reader: Session, owner_id: str) -> Iterator[tuple[str, Any]]:
     """Yield each prompt, its versions behind it."""
-    order = (Prompt.created_at, Prompt.seq)
     # what a prompt says and its labels are in its versions
     aside = (defer(Prompt.content), lazyload(Prompt.label_rows))
-    owned = select(Prompt).where(Prompt.owner_id == owner_id).options(*aside).order_by(*order)
-    versions = select(Version).join(Prompt, Prompt.id == Version.prompt_id).where(Prompt.owner_id == owner_id)
-    following = _stream(reader, versions.order_by(*order, Version.number))
+    owned = select(Prompt).where(Prompt.owner_id == owner_id).options(*aside).order_by(Prompt.created_at, Prompt.seq)
+    following = _each_version_of(reader, owner_id)
     version = next(following, None)
     for prompt in _stream(reader, owned):
         yield "prompt", prompt
         while version is not None and version.prompt_id == prompt.id:
             yield "version", version
             version = next(following, None)
+
+
+def _each_version_of(reader: Session, owner_id: str) -> Iterator[Version]:
+    """Yield every version of the owner's prompts, in the order of these."""
+    owned = select(Version).join(Prompt, Prompt.id == Version.prompt_id).where(Prompt.owner_id == owner_id)
+    sorted_ = owned.options(lazyload(Version.label_rows)).order_by(Prompt.created_at, Prompt.seq, Version.number)
+    for some in reader.scalars(sorted_.execution_options(yield_per=_ROWS_AT_ONCE)).partitions():
+        labels: dict[tuple[str, int], list[Label]] = {}
+        # by their prompts alone: of pairs SQLite would make no use of the index
+        for label in reader.scalars(select(Label).where(Label.prompt_id.in_({version.prompt_id for version in some}))):
+            labels.setdefault((label.prompt_id, label.version), []).append(label)
+        for version in some:
+            set_committed_value(version, "label_rows", labels.get((version.prompt_id, version.number), []))
+            yield version
 
 
 def _stream(reader: Session, found: Select[_T]) -> Iterator[_T]:

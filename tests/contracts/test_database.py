@@ -59,6 +59,7 @@ READS = [
     "/basalt/prompts?featureSlug=a",
     "/basalt/prompts/title-0",
     "/basalt/prompts/title-0/describe",
+    "/export",
 ]
 
 # A full-text index is "scanned" by what its MATCH finds (index M), and by every row without one

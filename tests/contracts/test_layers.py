@@ -14,9 +14,11 @@ FEATURES = [
     "traces",
     "experiments",
     "ingest",
+    "transfer",
     "status",
     "metrics",
     "web",
+    "cli",
 ]  # from left to right; what is not named lies left of all
 SEES_REQUESTS = {"views", "principal", "throttle", "errors", "observe", "api", "intake", "paging", "replay", "metrics"}
 
@@ -74,7 +76,7 @@ def test_only_some_rooms_see_the_request_and_only_stores_query() -> None:
         if last not in SEES_REQUESTS:
             assert not names & {"flask.request", "flask.g"}, name
         if "promptcrafter.db.session" in names:
-            assert last in {"store", "paging", "transactions"}, name
+            assert last in {"store", "restore", "paging", "transactions"}, name
 
 
 def test_each_library_has_one_door() -> None:

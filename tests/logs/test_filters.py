@@ -98,7 +98,7 @@ def test_times_bound_a_list_from_the_first_to_before_the_last(ada: Person, histo
         ("maxScore=NaN", "maxScore must be a number from 0 to 10."),
         ("since=yesterday", "since must be an ISO 8601 time or a Unix time."),
         ("until=2024-06-20T13:10:00+02:00", "until must be an ISO 8601 time or a Unix time."),
-        ("source=other", "source must be one of promptcrafter, basalt, agenttest."),
+        ("source=other", "source must be one of promptcrafter, basalt, agenttest, llm, promptfoo."),
         ("sort=rating", "sort must be one of -createdAt, createdAt, -score, score."),
         ("sort=score&cursor=1-1", "cursor is not one that this list gave."),
         ("cursor=1-1-1", "cursor is not one that this list gave."),

@@ -1,0 +1,102 @@
+"""A file of json-server as the PromptCrafter documents of old describe it: `prompts` and `logs`, beside `users`.
+
+Ids stay as they are, `prompt104` and `log3`; one that is a bare number or word gets the prefix. Accounts are not taken
+along: everything goes to the one that imports, or only what was a given user's.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from promptcrafter.ids import Kind, is_well_formed
+from promptcrafter.transfer import lines
+from promptcrafter.transfer.lines import Line
+from promptcrafter.transfer.sources import Unreadable
+
+_LISTS = ("prompts", "logs")
+_OF_VERSION = ("content", "model")
+# What a log of ours may have; anything else goes to its metadata
+_OF_LOG = (
+    *("output", "notes", "score", "createdAt", "updatedAt", "input", "idealOutput", "variables"),
+    *("startTime", "endTime", "latencyMs", "inputTokens", "outputTokens", "cost"),
+)
+_ELSEWHERE = ("_id", "id", "ownerId", "promptId", "modelUsed", "model", "metadata")
+
+
+def read(document: Any, now: str, only_owner: str | None = None) -> Iterator[Line]:
+    """Yield the lines of the file's prompts and logs, those of one owner if named; `now` dates what has no date.
+
+    Raises Unreadable and Invalid.
+    """
+    if not isinstance(document, dict) or not any(isinstance(document.get(name), list) for name in _LISTS):
+        raise Unreadable("It has neither prompts nor logs.")
+    owners: dict[Any, Any] = {}
+    for place, prompt in _each(document, "prompts"):
+        id = _id("prompt", prompt)
+        owners[str(id)] = prompt.get("ownerId")
+        if only_owner in (None, prompt.get("ownerId")):
+            yield from _read_prompt(place, id, prompt, now)
+    for place, log in _each(document, "logs"):
+        prompt_id = _prefixed("prompt", log.get("promptId"))
+        if only_owner in (None, log.get("ownerId", owners.get(str(prompt_id)))):
+            yield _read_log(place, prompt_id, log, now)
+
+
+def left_out(document: Any) -> str:
+    """Return what the file has besides, such as `users (2)`."""
+    others = document.items() if isinstance(document, dict) else ()
+    return ", ".join(
+        f"{name} ({len(value)})" if isinstance(value, list) else name for name, value in others if name not in _LISTS
+    )
+
+
+def _each(document: Mapping[str, Any], name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    entries = document.get(name, [])
+    if not isinstance(entries, list):
+        raise Unreadable(f"{name} must be an array.")
+    for number, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise Unreadable(f"{name}.{number} must be an object.")
+        yield f"{name}.{number}", entry
+
+
+def _read_prompt(place: str, id: Any, prompt: Mapping[str, Any], now: str) -> Iterator[Line]:
+    made = prompt.get("createdAt") or now
+    told = {name: value for name, value in prompt.items() if name not in (*_OF_VERSION, "_id", "id", "ownerId")}
+    given = {"slug": str(id).lower().replace("_", "-"), "tags": []}  # a slug of its own that stays the same
+    times = {"createdAt": made, "updatedAt": prompt.get("updatedAt") or made}
+    yield lines.make(place, "prompt", {"_id": id, **given, **told, **times})
+    version = {name: prompt.get(name) for name in _OF_VERSION}
+    yield lines.make(place, "version", {"promptId": id, "version": 1, "labels": [], "createdAt": made, **version})
+
+
+def _read_log(place: str, prompt_id: Any, log: Mapping[str, Any], now: str) -> Line:
+    made = log.get("createdAt") or now
+    others = {name: value for name, value in log.items() if name not in (*_OF_LOG, *_ELSEWHERE)}
+    metadata = log.get("metadata")
+    if others:
+        metadata = {**others, **metadata} if isinstance(metadata, dict) else others
+    return lines.make(
+        place,
+        "log",
+        {
+            "_id": _id("log", log),
+            "promptId": prompt_id,
+            "promptVersion": 1,
+            "modelUsed": log.get("modelUsed") or log.get("model"),
+            **{name: log.get(name) for name in _OF_LOG},
+            "metadata": metadata,
+            "createdAt": made,
+            "updatedAt": log.get("updatedAt") or made,
+        },
+    )
+
+
+def _id(kind: Kind, entry: Mapping[str, Any]) -> Any:
+    return _prefixed(kind, entry.get("_id", entry.get("id")))
+
+
+def _prefixed(kind: Kind, id: Any) -> Any:
+    """Return an id with its prefix; one that cannot be an id as it is, to be refused."""
+    if isinstance(id, str | int) and not is_well_formed(kind, str(id)) and is_well_formed(kind, f"{kind}_{id}"):
+        return f"{kind}_{id}"
+    return id
