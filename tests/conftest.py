@@ -163,8 +163,13 @@ def empty_database_url(engine_name: str, request: pytest.FixtureRequest, tmp_pat
 @pytest.fixture
 def database_url(engine_name: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A migrated, empty database that is the test's alone."""
+    return empty_database(engine_name, request, tmp_path / "test.db")
+
+
+def empty_database(engine_name: str, request: pytest.FixtureRequest, path: Path) -> str:
+    """Make a migrated, empty database, at that path if it is a file."""
     if engine_name == "sqlite":
-        return f"sqlite:///{shutil.copy(request.getfixturevalue('sqlite_template'), tmp_path / 'test.db')}"
+        return f"sqlite:///{shutil.copy(request.getfixturevalue('sqlite_template'), path)}"
     url: str = request.getfixturevalue("migrated_postgresql_url")
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute("DELETE FROM users")  # everything hangs on them; a new database would take 20 times as long

@@ -80,16 +80,22 @@ def _chunks(source: Iterable[Line]) -> Iterator[list[Item]]:
     """Yield lines of one family, some hundred at a time; a prompt stays with its first version."""
     chunk: list[Item] = []
     size = 0
-    for item in _in_sequence(map(_load, source)):
-        is_full = len(chunk) >= _LINES_AT_ONCE or size >= _BYTES_AT_ONCE
-        is_first = item.kind == "version" and item.values["number"] == 1
-        if chunk and (item.family != chunk[0].family or (is_full and not is_first)):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(item)
-        size += item.size
+    failure = None
+    try:
+        for item in _in_sequence(map(_load, source)):
+            is_full = len(chunk) >= _LINES_AT_ONCE or size >= _BYTES_AT_ONCE
+            is_first = item.kind == "version" and item.values["number"] == 1
+            if chunk and (item.family != chunk[0].family or (is_full and not is_first)):
+                yield chunk
+                chunk, size = [], 0
+            chunk.append(item)
+            size += item.size
+    except Problem as problem:  # to be told only if there is no fault in the lines before
+        failure = problem
     if chunk:
         yield chunk
+    if failure:
+        raise failure
 
 
 def _load(line: Line) -> Item:

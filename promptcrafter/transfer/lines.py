@@ -125,7 +125,8 @@ def locate(place: str, details: Mapping[str, list[str]]) -> Details:
 @lru_cache(maxsize=256)
 def _narrow(kind: str, names: frozenset[str]) -> schemas.Line:
     """Return a type's schema with these fields and those required: most lines have few of the many there are."""
-    return type(_SCHEMAS[kind])(only=names | _REQUIRED[kind])
+    schema = _SCHEMAS[kind]
+    return type(schema)(only=[name for name in schema.fields if name in names or name in _REQUIRED[kind]])
 
 
 def _write_line(kind: str, fields: Mapping[str, Any]) -> str:

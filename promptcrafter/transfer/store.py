@@ -47,22 +47,18 @@ def get_slugs(reader: Session, kind: str, owner_id: str, slugs: Iterable[str]) -
 
 
 def get_latest_numbers(reader: Session, owner_id: str, prompt_ids: Iterable[str]) -> dict[str, int]:
-    """Return the latest versions' numbers of those that the owner has, by id."""
-    found = select(Prompt.id, Prompt.version).where(Prompt.owner_id == owner_id)
-    return {
-        id: number for some in _parts(prompt_ids) for id, number in reader.execute(found.where(Prompt.id.in_(some)))
-    }
+    """Return the latest versions' numbers of those that are the owner's, by id."""
+    # by the ids alone: with the owner in the condition the database might choose the wrong index
+    found = select(Prompt.id, Prompt.owner_id, Prompt.version)
+    rows = (row for some in _parts(prompt_ids) for row in reader.execute(found.where(Prompt.id.in_(some))))
+    return {row.id: row.version for row in rows if row.owner_id == owner_id}
 
 
 def get_variants(reader: Session, owner_id: str, experiment_ids: Iterable[str]) -> set[tuple[str, str]]:
-    """Return the variants of those experiments that the owner has, each by its experiment's id and its key."""
-    named = select(Variant.experiment_id, Variant.key).join(Experiment, Experiment.id == Variant.experiment_id)
-    found = named.where(Experiment.owner_id == owner_id)
-    return {
-        (id, key)
-        for some in _parts(experiment_ids)
-        for id, key in reader.execute(found.where(Variant.experiment_id.in_(some)))
-    }
+    """Return the variants of those that are the owner's, each by its experiment's id and its key."""
+    found = select(Variant.experiment_id, Variant.key, Experiment.owner_id).join_from(Variant, Experiment)
+    rows = (row for some in _parts(experiment_ids) for row in reader.execute(found.where(Experiment.id.in_(some))))
+    return {(row.experiment_id, row.key) for row in rows if row.owner_id == owner_id}
 
 
 def each_version(
@@ -92,8 +88,8 @@ def _each_prompt(reader: Session, owner_id: str) -> Iterator[tuple[str, Any]]:
 def _each_version_of(reader: Session, owner_id: str) -> Iterator[Version]:
     """Yield every version of the owner's prompts, in the order of these."""
     owned = select(Version).join(Prompt, Prompt.id == Version.prompt_id).where(Prompt.owner_id == owner_id)
-    sorted_ = owned.options(lazyload(Version.label_rows)).order_by(Prompt.created_at, Prompt.seq, Version.number)
-    for some in reader.scalars(sorted_.execution_options(yield_per=_ROWS_AT_ONCE)).partitions():
+    ordered = owned.options(lazyload(Version.label_rows)).order_by(Prompt.created_at, Prompt.seq, Version.number)
+    for some in reader.scalars(ordered.execution_options(yield_per=_ROWS_AT_ONCE)).partitions():
         labels: dict[tuple[str, int], list[Label]] = {}
         # by their prompts alone: of pairs SQLite would make no use of the index
         for label in reader.scalars(select(Label).where(Label.prompt_id.in_({version.prompt_id for version in some}))):
