@@ -100,7 +100,7 @@ def _opened(path: str) -> Iterator[BinaryIO]:
         return
     with tempfile.NamedTemporaryFile() as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
-        file.flush()
+        file.seek(0)  # which writes out what is buffered, too
         yield file  # type: ignore[misc]
 
 

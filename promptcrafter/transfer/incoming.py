@@ -159,19 +159,21 @@ def _find_new(reader: Session, chunk: Sequence[Item], owner_id: str) -> list[Ite
 
 def _find_kept(reader: Session, versions: Mapping[tuple[str, int], Item]) -> set[Item]:
     """Return those of the versions that are there; refuse one that says something else there."""
-    there: set[Item] = set()
     if not versions:
-        return there
-    numbers = [number for _, number in versions]
+        return set()
     ids = {prompt_id for prompt_id, _ in versions}
+    numbers = [number for _, number in versions]
+    there, conflicts = set(), []
     for prompt_id, number, content, model in store.each_version(reader, ids, min(numbers), max(numbers)):
         item = versions.get((prompt_id, number))
         if item is None:
             continue  # the file has fewer
+        there.add(item)
         for field, value in (("content", content), ("model", model)):
             if item.values[field] != value:
-                raise Conflict(item.place, field, f"is not that of version {number} in the account")
-        there.add(item)
+                conflicts.append(Conflict(item.place, field, f"is not that of version {number} in the account"))
+    if conflicts:  # all have been read, as PostgreSQL's cursors want to be
+        raise conflicts[0]
     return there
 
 

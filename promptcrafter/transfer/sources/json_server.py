@@ -61,7 +61,8 @@ def _each(document: Mapping[str, Any], name: str) -> Iterator[tuple[str, dict[st
 
 def _read_prompt(place: str, id: Any, prompt: Mapping[str, Any], now: str) -> Iterator[Line]:
     made = prompt.get("createdAt") or now
-    told = {name: value for name, value in prompt.items() if name not in (*_OF_VERSION, "_id", "id", "ownerId")}
+    others = (*_OF_VERSION, "_id", "id", "ownerId")
+    told = {name: value for name, value in prompt.items() if name not in others and value is not None}
     given = {"slug": str(id).lower().replace("_", "-"), "tags": []}  # a slug of its own that stays the same
     times = {"createdAt": made, "updatedAt": prompt.get("updatedAt") or made}
     yield lines.make(place, "prompt", {"_id": id, **given, **told, **times})

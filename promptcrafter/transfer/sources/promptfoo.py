@@ -96,8 +96,8 @@ def _to_log(result: _Object, prompt_id: str | None, id: str, document: _Object, 
     usage, grading = _find_usage(result, response), _as_object(result.get("gradingResult"))
     output, sent = response.get("output"), prompt.get("raw")
     rest = {name: value for name, value in result.items() if name not in ("vars", "response", "prompt")}
-    rest["response"] = {name: value for name, value in response.items() if name != "output"} or None
-    rest["prompt"] = {name: value for name, value in prompt.items() if name != "raw"} or None
+    rest["response"] = _without("output", result.get("response"))
+    rest["prompt"] = _without("raw", result.get("prompt"))
     variables = result.get("vars")
     if not isinstance(variables, dict):
         rest["vars"], variables = variables, None
@@ -121,6 +121,11 @@ def _to_log(result: _Object, prompt_id: str | None, id: str, document: _Object, 
         "createdAt": made,
         "updatedAt": made,
     }
+
+
+def _without(name: str, value: Any) -> Any:
+    """Return what is left of an object without that; None for nothing, and what is no object as it is."""
+    return {key: inner for key, inner in value.items() if key != name} or None if isinstance(value, dict) else value
 
 
 def _find_usage(result: _Object, response: _Object) -> _Object:
