@@ -63,10 +63,12 @@ def make(place: str, kind: str, fields: Mapping[str, Any]) -> Line:
     known = {name: value for name, value in fields.items() if value is not None}
     try:
         # with escapes, which leave half a surrogate pair to be found where it stands
-        data = json.dumps({"type": kind, **known}).encode()
+        line = _read_object(json.dumps({"type": kind, **known}).encode(), place)
     except TypeError as error:
         raise fault(place, {"": ["must consist of text, numbers and the like"]}) from error
-    return _read_object(data, place)
+    size = len(_write_line(kind, known).encode("utf-8", "surrogatepass"))
+    _refuse_long(size, place)
+    return line._replace(size=size)
 
 
 def write(rows: Iterable[tuple[str, Any]]) -> Iterator[str]:
@@ -85,7 +87,7 @@ def read(file: BinaryIO) -> Iterator[Line]:
 
     Raises Invalid about a line that is too long or no typed object, and when the first or last one is missing or wrong.
     """
-    lines = _read_objects(file, _LONGEST * current_app.config["MAX_BODY_BYTES"])
+    lines = _read_objects(file)
     line = next(lines, Line("line 1", "", {}, 0))
     _refuse_other_forms(line)
     counts: Counter[str] = Counter()
@@ -133,15 +135,25 @@ def _write_line(kind: str, fields: Mapping[str, Any]) -> str:
     return jsonio.dumps({"type": kind, **fields}) + "\n"
 
 
-def _read_objects(file: BinaryIO, longest: int) -> Iterator[Line]:
+def _read_objects(file: BinaryIO) -> Iterator[Line]:
     """Yield every line but empty ones."""
     number = 0
-    while data := file.readline(longest + 1):
+    while data := file.readline(_longest() + 1):
         number += 1
-        if len(data) > longest and not data.endswith(b"\n"):
-            raise fault(f"line {number}", {"": [f"must have at most {longest:,} bytes"]})
+        _refuse_long(len(data), f"line {number}")
         if data.strip():
             yield _read_object(data, f"line {number}")
+
+
+def _refuse_long(size: int, place: str) -> None:
+    if size > _longest():
+        raise fault(place, {"": [f"must have at most {_longest():,} bytes"]})
+
+
+def _longest() -> int:
+    """Return the bytes that a line, with its end, may have."""
+    limit: int = current_app.config["MAX_BODY_BYTES"]
+    return _LONGEST * limit
 
 
 def _read_object(data: bytes, place: str) -> Line:

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterable
 
 from promptcrafter.transfer.mentions import Key
+from promptcrafter.transfer.spool import NoRoom
 
 
 class Register:
@@ -15,8 +16,11 @@ class Register:
         self._db.execute("BEGIN")  # and never commit: nobody else will read it
 
     def add(self, key: Key, place: str) -> str | None:
-        """Note a key; return the place where it stood before, None if nowhere."""
-        added = self._db.execute("INSERT OR IGNORE INTO keys VALUES (?, ?)", (_name(key), place)).rowcount
+        """Note a key; return the place where it stood before, None if nowhere. Raises NoRoom."""
+        try:
+            added = self._db.execute("INSERT OR IGNORE INTO keys VALUES (?, ?)", (_name(key), place)).rowcount
+        except sqlite3.OperationalError as error:
+            raise NoRoom from error
         return None if added else self._find(key)
 
     def find(self, keys: Iterable[Key]) -> set[Key]:

@@ -9,6 +9,13 @@ from typing import Any
 from promptcrafter.errors import Problem
 
 
+class NoRoom(Problem):
+    """507: the disk for temporary files is full."""
+
+    def __init__(self) -> None:
+        super().__init__(507, "The server has no room to take the file in.", "insufficient_storage")
+
+
 @dataclass(eq=False)
 class Item:
     """A line that keeps all rules that can be told from itself, loaded to columns."""
@@ -38,11 +45,11 @@ class Spool:
         self._chunks = 0
 
     def add(self, chunk: Sequence[Item]) -> None:
-        """Keep items. Raises 507 when the disk is full."""
+        """Keep items. Raises NoRoom."""
         try:
             pickle.dump(chunk, self._file)
         except OSError as error:
-            raise Problem(507, "The server has no room to receive the file.", "insufficient_storage") from error
+            raise NoRoom from error
         self._chunks += 1
 
     def __len__(self) -> int:
