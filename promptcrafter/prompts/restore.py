@@ -1,4 +1,7 @@
-"""Prompts and versions that come from elsewhere, kept as they were. What writes here belongs inside `db.writing()`."""
+"""Prompts and versions that come from elsewhere, kept as they were.
+
+What writes here belongs inside `transactions.writing()`.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

@@ -23,6 +23,7 @@ OTHERS = {
     "/prompts/<prompt_id>/render",
     "/experiment/<slug>/assign",
     "/basalt/prompts/<slug>/publish",
+    "/import",
 }
 
 
