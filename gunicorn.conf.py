@@ -1,5 +1,6 @@
 """How Gunicorn serves the application: `gunicorn -c gunicorn.conf.py wsgi:app`."""
 
+import gc
 import json
 import logging
 import socket
@@ -40,6 +41,7 @@ def when_ready(server: Any) -> None:
     """Load what the workers share, bound a silent client's hold on a thread, and say where the service is."""
     with server.app.callable.app_context():
         usage.load()
+    gc.freeze()  # no worker goes through it all again: memory stays shared, and a worker ends ten times as fast
     for listener in server.LISTENERS:  # connections inherit it from the socket that accepts them
         for option, seconds in ((socket.SO_RCVTIMEO, _config.client_timeout_s), (socket.SO_SNDTIMEO, _SEND_TIMEOUT_S)):
             listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", seconds, 0))
