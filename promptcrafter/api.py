@@ -30,13 +30,14 @@ _MEANINGS = {
     401: "No token, or one that is bad, expired or revoked",
     403: "It belongs to somebody else",
     404: "There is no such thing",
-    409: "It is already taken",
+    409: "It is already taken, or something else is there",
     412: "It has changed since the version named in If-Match",
     413: "The body or a part of it is too large",
     415: "The body is not of the type that the call takes",
     422: "The Idempotency-Key was used for another request",
     429: "Too many attempts; see Retry-After",
     503: "The database is busy or away; see Retry-After",
+    507: "The disk is full",
 }
 _IDEMPOTENCY_KEY = {
     "in": "header",

@@ -3,6 +3,7 @@
 import pickle
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,7 @@ class Spool:
         """Keep items. Raises NoRoom."""
         try:
             pickle.dump(chunk, self._file)
+            self._file.flush()
         except OSError as error:
             raise NoRoom from error
         self._chunks += 1
@@ -62,7 +64,8 @@ class Spool:
 
     def close(self) -> None:
         """Let go of the disk."""
-        self._file.close()
+        with suppress(OSError):  # what could not be written is not wanted any more
+            self._file.close()
 
     def __enter__(self) -> "Spool":
         return self

@@ -57,7 +57,7 @@ def export_all() -> Response:
 
 @blueprint.route("/import", methods=["POST"])
 @blueprint.takes_file("What `GET /export` has returned, here or on another server")
-@blueprint.refuses(409)
+@blueprint.refuses(409, 507)
 @blueprint.response(200, ImportOut())
 def import_all() -> incoming.Counts:
     """Take an export into the caller's account; what is there already stays as it is."""

@@ -1,6 +1,7 @@
 """How a file comes in: whose it is, what it meets there, how large it may be, and what breaks it off."""
 
 import io
+import resource
 import sqlite3
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -254,6 +255,20 @@ def test_two_imports_of_one_file_at_once_store_it_once(app: Flask, ada: Person) 
         assert incoming.keep(ada.id, one)["logs"] == {"created": 2, "skipped": 0}
         assert incoming.keep(ada.id, other)["logs"] == {"created": 0, "skipped": 2}
     assert export(ada).count(b"\n") == len(GOOD)
+
+
+@only_sqlite
+def test_a_disk_that_is_full_is_told_of_and_nothing_is_stored(ada: Person) -> None:
+    file = change(LOG, output="x" * 1_000_000)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, before[1]))
+    try:
+        answer = bring(ada, file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert_error(answer, 507, "insufficient_storage", "The server has no room to take the file in.")
+    assert export(ada) == NOTHING
+    assert counts(bring(ada, file), "created") == (1, 2, 1, 1, 2)
 
 
 @only_sqlite
