@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, TypeVar
 import click
 from flask.cli import with_appcontext
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as WaitedTooLong
 
 from promptcrafter import clock, db, jsonio
 from promptcrafter.auth.models import User
@@ -69,7 +70,7 @@ def export_file(path: str, email: str, force: bool) -> None:
             rows = _watched(_counted(store.each_row(reader, user.id), counts), "Exporting")
             for line in lines.write(rows):
                 file.write(line.encode())
-    click.echo(f"Exported of {user.email}: {_tell(counts)}.", err=True)
+    click.echo(f"Exported for {user.email}: {_tell(counts)}.", err=True)
 
 
 COMMANDS = (import_file, export_file)
@@ -84,11 +85,14 @@ def _telling_failures() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(f"{error.filename or 'The file'}: {error.strerror or error}.") from error
+    except WaitedTooLong as error:
+        raise click.ClickException(Unavailable().message) from error
     except DBAPIError as error:
-        if not db.is_unavailable(error) and db.is_migrated():
-            raise
-        problem = Unavailable() if db.is_unavailable(error) else NotMigrated()
-        raise click.ClickException(problem.message) from error
+        if db.is_unavailable(error):
+            raise click.ClickException(Unavailable().message) from error
+        if not db.is_migrated():
+            raise click.ClickException(NotMigrated().message) from error
+        raise
 
 
 @contextmanager
@@ -111,20 +115,24 @@ def _target(path: str, force: bool) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         return
     place = Path(path)
-    if place.exists() and not force:
-        raise FileExistsError(errno.EEXIST, "It is there already; --force replaces it", path)
+    if not force:
+        _refuse_existing(place)
     draft = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        if force:
-            os.replace(draft, place)
-        else:
-            os.link(draft, place)  # which never replaces
+        if not force:
+            _refuse_existing(place)
+        os.replace(draft, place)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _refuse_existing(place: Path) -> None:
+    if place.exists():
+        raise FileExistsError(errno.EEXIST, "It is there already; --force replaces it", str(place))
 
 
 def _find_user(email: str) -> User:
@@ -139,7 +147,7 @@ def _recognise(file: BinaryIO) -> str:
     if file.read(len(_SQLITE)) == _SQLITE:
         return _LLM
     file.seek(0)
-    if _has(_parse(file.readline(_FIRST_LINE_MAX)), "format"):
+    if _has(_parse(file.readline(_FIRST_LINE_MAX)), "type"):
         return _OURS
     document = _parse_whole(file)
     if _has(document, "results"):

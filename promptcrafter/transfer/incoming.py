@@ -187,7 +187,10 @@ def _refuse_taken_slugs(reader: Session, new: Sequence[Item], owner_id: str) -> 
 
 def _refuse_dangling(reader: Session, chunk: Sequence[Item], owner_id: str, register: Register | None) -> None:
     references = [(item, mention) for item in chunk for mention in referred_to_by(item.kind, item.values)]
-    keys = {mention.key for _, mention in references}
+    beside = {
+        ("prompt", item.id) for item in chunk if item.kind == "prompt"
+    }  # of versions that come with their prompts
+    keys = {mention.key for _, mention in references} - beside
     if register is not None:
         keys -= register.find(keys)
     missing = keys - _find_owned(reader, keys, owner_id)

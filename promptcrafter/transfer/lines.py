@@ -21,6 +21,7 @@ BEGIN, END = "export", "end"
 HEADER = {"format": "promptcrafter", "version": 1}
 # In the order in which they leave: what is referred to before what refers
 KINDS = ("prompt", "version", "experiment", "trace", "log")
+_OTHER_TYPE = {"type": [f"must be one of {', '.join(KINDS)}"]}
 # Of the largest body that the API takes: one makes a log and another its notes, and a number may leave longer than it
 # came, as `1E15` does
 _LONGEST = 5
@@ -92,8 +93,10 @@ def read(file: BinaryIO) -> Iterator[Line]:
     _refuse_other_forms(line)
     counts: Counter[str] = Counter()
     for line in lines:
-        if line.kind in (BEGIN, END):
+        if line.kind == END:
             break
+        if line.kind == BEGIN:
+            raise fault(line.place, _OTHER_TYPE)
         counts[count_name(line.kind)] += 1
         yield line
     if line.kind != END:
@@ -167,7 +170,7 @@ def _read_object(data: bytes, place: str) -> Line:
         raise fault(place, {"": ["must be an object"]})
     kind = fields.pop("type", None)
     if kind not in (*KINDS, BEGIN, END):
-        raise fault(place, {"type": [f"must be one of {', '.join(KINDS)}"]})
+        raise fault(place, _OTHER_TYPE)
     return Line(place, kind, fields, len(data))
 
 

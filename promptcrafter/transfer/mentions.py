@@ -29,12 +29,12 @@ def defined_by(kind: str, values: Mapping[str, Any]) -> Iterator[Mention]:
 
 
 def referred_to_by(kind: str, values: Mapping[str, Any]) -> Iterator[Mention]:
-    """Yield what a line of this type, loaded to columns, needs to be there; a version's prompt is seen to elsewhere."""
+    """Yield what a line of this type, loaded to columns, needs to be there."""
     if kind == "experiment":
         for place, variant in enumerate(values["variants"]):
             if "prompt_id" in variant:
                 yield Mention(f"variants.{place}.promptId", ("prompt", variant["prompt_id"]))
-    if kind not in ("trace", "log"):
+    if kind in ("prompt", "experiment"):
         return
     for name, field in (("prompt", "promptId"), ("experiment", "experimentId"), ("trace", "traceId")):
         if f"{name}_id" in values:

@@ -43,7 +43,7 @@ def test_an_account_leaves_as_a_file_and_comes_back(run: Run, library: Person, t
     result = run("export", path, "--user", "ADA@example.com")
     assert (result.exit_code, result.stdout) == (0, "")
     told = "2 prompts, 4 versions, 2 experiments, 3 traces, 37 logs"
-    assert result.stderr == f"Exported of ada@example.com: {told}.\n"
+    assert result.stderr == f"Exported for ada@example.com: {told}.\n"
     left = export(library)
     assert path.read_bytes() == left
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -60,7 +60,9 @@ def test_both_take_a_hyphen_for_the_standard_streams(run: Run, ada: Person) -> N
     assert run("import", "-", "--user", ada.email, data=join(GOOD)).exit_code == 0
     result = run("export", "-", "--user", ada.email)
     assert result.stdout_bytes == export(ada)
-    assert result.stderr.startswith("Exported of ada@example.com: 1 prompt, 2 versions, 1 experiment, 1 trace, 2 logs.")
+    assert result.stderr.startswith(
+        "Exported for ada@example.com: 1 prompt, 2 versions, 1 experiment, 1 trace, 2 logs."
+    )
 
 
 @only_sqlite
@@ -95,6 +97,7 @@ def test_an_export_that_fails_leaves_nothing_behind(run: Run, ada: Person, tmp_p
         (join(GOOD)[:-1].rpartition(b"\n")[0], [], "the file ends without its end line."),
         (b"", [], "It is not JSON as a whole. Invalid JSON at line 1, column 1: Expecting value."),
         (b'{"a": 1}', [], "It is none of the files that can be imported."),
+        (join(GOOD[1:]), [], "line 1.type must be export"),
         (b'{"a": 1}', ["--format", "promptcrafter"], "line 1.type must be one of"),
         (b"[1]", ["--format", "json-server"], "It has neither prompts nor logs."),
         (b'{"prompts": {}, "logs": []}', [], "prompts must be an array."),

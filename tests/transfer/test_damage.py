@@ -78,7 +78,7 @@ DAMAGES: dict[str, tuple[bytes, dict[str, list[str]]]] = {
     ),
     "two files": (
         join([*GOOD[:LOG], *GOOD]),
-        {"line 7": ["must be followed by more: the file ends without its end line"]},
+        {"line 7.type": ["must be one of prompt, version, experiment, trace, log"]},
     ),
     "no JSON": (
         raw(LOG, b"{'a': 1}"),

@@ -250,6 +250,20 @@ def test_a_long_history_is_taken_in_pieces_and_is_whole_at_every_step(app: Flask
     assert export(ada).count(b'"type":"version"') == 1100
 
 
+def test_a_history_whose_prompt_goes_in_the_middle_is_broken_off_cleanly(app: Flask, ada: Person) -> None:
+    whole = prompt_lines("prompt1", [f"content {number}" for number in range(1, 601)])
+    with app.app_context(), check(ada, join(whole)) as checked:
+        first, second = checked
+        incoming.keep(ada.id, [first])
+        ada.delete("/prompts/prompt1")
+        with pytest.raises(
+            incoming.Interrupted, match=r"^line 502\.promptId must be in a line before or in the account"
+        ):
+            incoming.keep(ada.id, [second])
+    assert export(ada) == NOTHING
+    assert counts(bring(ada, whole), "created") == (1, 600, 0, 0, 0)
+
+
 def test_two_imports_of_one_file_at_once_store_it_once(app: Flask, ada: Person) -> None:
     with app.app_context(), check(ada, join(GOOD)) as one, check(ada, join(GOOD)) as other:
         assert incoming.keep(ada.id, one)["logs"] == {"created": 2, "skipped": 0}

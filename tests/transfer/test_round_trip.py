@@ -162,7 +162,7 @@ def test_an_import_finds_by_indices(app: Flask, library: Person) -> None:
 
 
 @only_sqlite  # and so to PostgreSQL
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(texts=st.tuples(*[ANY_TEXT] * 6), value=st.dictionaries(ANY_TEXT, JSON_VALUES))
 def test_any_text_and_any_json_survive_the_way_out_and_in(
     ada: Person, elsewhere: Person, texts: tuple[str, ...], value: dict[str, Any]

@@ -79,6 +79,16 @@ def test_a_file_of_json_server_comes_in_with_its_ids(app: Flask, ada: Person) ->
 
 
 @only_sqlite
+def test_what_a_log_of_json_server_has_besides_is_kept_even_where_names_meet(app: Flask, ada: Person) -> None:
+    document = fixture("json_server.json")
+    document["logs"][0] |= {"id": 5, "model": "another", "metadata": {"id": 6}}
+    document["logs"][1] |= {"temperature": None, "metadata": {"temperature": 1}}
+    take(app, ada, json_server.read(document, NOW))
+    assert ada.get("/logs/log104").json["metadata"] == {"id": 5, "model": "another", "metadata": {"id": 6}}
+    assert ada.get("/logs/log3").json["metadata"] == {"temperature": 1}
+
+
+@only_sqlite
 def test_of_json_server_one_owners_things_can_be_taken_alone(app: Flask, ada: Person) -> None:
     document = fixture("json_server.json")
     assert created(take(app, ada, json_server.read(document, NOW, "user2"))) == (2, 2, 0, 0, 2)

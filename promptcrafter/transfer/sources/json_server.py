@@ -19,7 +19,8 @@ _OF_LOG = (
     *("output", "notes", "score", "createdAt", "updatedAt", "input", "idealOutput", "variables"),
     *("startTime", "endTime", "latencyMs", "inputTokens", "outputTokens", "cost"),
 )
-_ELSEWHERE = ("_id", "id", "ownerId", "promptId", "modelUsed", "model", "metadata")
+_IDS = ("_id", "id")
+_MODELS = ("modelUsed", "model")
 
 
 def read(document: Any, now: str, only_owner: str | None = None) -> Iterator[Line]:
@@ -61,8 +62,7 @@ def _each(document: Mapping[str, Any], name: str) -> Iterator[tuple[str, dict[st
 
 def _read_prompt(place: str, id: Any, prompt: Mapping[str, Any], now: str) -> Iterator[Line]:
     made = prompt.get("createdAt") or now
-    others = (*_OF_VERSION, "_id", "id", "ownerId")
-    told = {name: value for name, value in prompt.items() if name not in others and value is not None}
+    told = _rest(prompt, *_OF_VERSION, _first(prompt, *_IDS), "ownerId")
     given = {"slug": str(id).lower().replace("_", "-"), "tags": []}  # a slug of its own that stays the same
     times = {"createdAt": made, "updatedAt": prompt.get("updatedAt") or made}
     yield lines.make(place, "prompt", {"_id": id, **given, **told, **times})
@@ -72,28 +72,35 @@ def _read_prompt(place: str, id: Any, prompt: Mapping[str, Any], now: str) -> It
 
 def _read_log(place: str, prompt_id: Any, log: Mapping[str, Any], now: str) -> Line:
     made = log.get("createdAt") or now
-    others = {name: value for name, value in log.items() if name not in (*_OF_LOG, *_ELSEWHERE)}
-    metadata = log.get("metadata")
-    if others:
-        metadata = {**others, **metadata} if isinstance(metadata, dict) else others
-    return lines.make(
-        place,
-        "log",
-        {
-            "_id": _id("log", log),
-            "promptId": prompt_id,
-            "promptVersion": 1,
-            "modelUsed": log.get("modelUsed") or log.get("model"),
-            **{name: log.get(name) for name in _OF_LOG},
-            "metadata": metadata,
-            "createdAt": made,
-            "updatedAt": log.get("updatedAt") or made,
-        },
-    )
+    model = _first(log, *_MODELS)
+    metadata = _rest(log, *_OF_LOG, _first(log, *_IDS), model, "ownerId", "promptId")
+    if metadata.keys() == {"metadata"}:
+        metadata = metadata["metadata"]
+    fields = {
+        "_id": _id("log", log),
+        "promptId": prompt_id,
+        "promptVersion": 1,
+        "modelUsed": log.get(model),
+        **{name: log.get(name) for name in _OF_LOG},
+        "metadata": metadata or None,
+        "createdAt": made,
+        "updatedAt": log.get("updatedAt") or made,
+    }
+    return lines.make(place, "log", fields)
+
+
+def _rest(entry: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return what an entry has under other names."""
+    return {name: value for name, value in entry.items() if name not in names and value is not None}
+
+
+def _first(entry: Mapping[str, Any], *names: str) -> str:
+    """Return the first of the names that the entry has, or else the last."""
+    return next((name for name in names if entry.get(name) is not None), names[-1])
 
 
 def _id(kind: Kind, entry: Mapping[str, Any]) -> Any:
-    return _prefixed(kind, entry.get("_id", entry.get("id")))
+    return _prefixed(kind, entry.get(_first(entry, *_IDS)))
 
 
 def _prefixed(kind: Kind, id: Any) -> Any:

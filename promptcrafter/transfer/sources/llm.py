@@ -110,7 +110,8 @@ def _make_line(place: str, origin: list[str], response: Mapping[str, Any], besid
     }
     made = response["datetime_utc"] or now
     fields = {
-        "_id": stable_id("log", *origin, str(response["id"])),
+        # old ids are numbers, which the files of two machines both have
+        "_id": stable_id("log", *origin, str(response["id"]), str(response["datetime_utc"])),
         "modelUsed": response["model"] or None,
         "output": response["response"],
         "input": response["prompt"],
