@@ -11,7 +11,7 @@ from typing import Any
 import gunicorn.util
 
 from config import Config
-from promptcrafter import db, metrics
+from promptcrafter import db, metrics, sqlite
 from promptcrafter.logs import usage
 from promptcrafter.observe import logging_config, new_request_id
 
@@ -35,6 +35,17 @@ logconfig_dict = logging_config(_config.log_format)
 
 if _config.metrics:
     metrics.share()
+
+
+def on_starting(server: Any) -> None:
+    """Count the service among those who have the database open; its workers inherit that."""
+    with server.app.callable.app_context():
+        path = db.sqlite_path()
+    if path is not None:
+        try:
+            sqlite.enter(path)
+        except sqlite.Restoring as error:
+            raise RuntimeError("A restore of the database is under way. Start again when it is done.") from error
 
 
 def when_ready(server: Any) -> None:

@@ -16,7 +16,6 @@ from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     BigInteger,
-    Connection,
     DateTime,
     Dialect,
     Engine,
@@ -25,7 +24,6 @@ from sqlalchemy import (
     String,
     Text,
     TypeDecorator,
-    event,
     text,
 )
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -33,10 +31,12 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeEngine
 
 from config import Config
-from promptcrafter import clock
+from promptcrafter import clock, sqlite
 from promptcrafter.jsonio import dumps
 
-WRITE_LOCKED = {"promptcrafter_begin": "BEGIN IMMEDIATE"}  # execution options: SQLite's transaction begins as a writer
+# Execution options: SQLite's transaction begins as a writer, or there is none
+WRITE_LOCKED = {sqlite.BEGIN: "BEGIN IMMEDIATE"}
+EACH_STATEMENT_ALONE = {sqlite.BEGIN: ""}
 _QUEUE = "promptcrafter-write-queue"
 _SQLITE_UNAVAILABLE = tuple(
     f"SQLITE_{name}" for name in ["BUSY", "LOCKED", "CANTOPEN", "IOERR", "FULL", "READONLY", "CORRUPT", "NOTADB"]
@@ -118,10 +118,16 @@ def engine() -> Engine:
     return _db.engine
 
 
-def write_queue() -> tuple[str | None, float]:
-    """Return the file whose lock SQLite's writers wait in line for, if any, and for how many seconds at most."""
-    queue: tuple[str | None, float] = current_app.extensions[_QUEUE]
-    return queue
+def sqlite_path() -> Path | None:
+    """Return the file of the current application's database; None when it is not SQLite's."""
+    path: Path | None = current_app.extensions[_QUEUE][0]
+    return path
+
+
+def patience() -> float:
+    """Return how many seconds a request waits for its turn to write."""
+    seconds: float = current_app.extensions[_QUEUE][1]
+    return seconds
 
 
 def is_sqlite() -> bool:
@@ -176,6 +182,16 @@ def is_migrated() -> bool:
     return bool(applied) and not applied & _older_revisions()
 
 
+def is_older(revision: str) -> bool:
+    """Tell whether this release has newer migrations than this one."""
+    return revision in _older_revisions()
+
+
+def is_newest(revision: str) -> bool:
+    """Tell whether this release has no newer migration than this one, which it has."""
+    return revision in ScriptDirectory(_MIGRATIONS).get_heads()
+
+
 @cache
 def _older_revisions() -> set[str]:
     scripts = ScriptDirectory(_MIGRATIONS)
@@ -188,12 +204,15 @@ def init_app(app: Flask, config: Config) -> None:
     seconds = config.database_timeout_ms / 1000
     app.extensions[_QUEUE] = (None, seconds)
     if config.database_url.startswith("sqlite"):
-        path = Path(config.database_url.removeprefix("sqlite:///"))
+        path = Path(
+            config.database_url.removeprefix("sqlite:///")
+        ).resolve()  # its neighbours lie beside the file itself
         path.parent.mkdir(parents=True, exist_ok=True)
-        app.extensions[_QUEUE] = (f"{path}-queue", seconds)
-        path.touch(mode=0o600)  # it will hold password hashes; SQLite gives its neighbours the same mode
+        app.extensions[_QUEUE] = (path, seconds)
+        if not path.exists():
+            sqlite.create(path)
         app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
-            "connect_args": {"timeout": seconds, "isolation_level": None},
+            "connect_args": {"timeout": seconds, "isolation_level": None, "factory": sqlite.Connection},
             "pool_size": config.web_threads,
             "pool_timeout": seconds,
             "hide_parameters": True,
@@ -219,24 +238,7 @@ def init_app(app: Flask, config: Config) -> None:
     _migrate.init_app(app, _db)
     with app.app_context():
         if is_sqlite():
-            _prepare_sqlite(engine(), config)
-
-
-def _prepare_sqlite(target: Engine, config: Config) -> None:
-    @event.listens_for(target, "connect")
-    def configure(connection: Any, record: Any) -> None:
-        for pragma in (
-            f"busy_timeout={config.database_timeout_ms}",
-            "journal_mode=WAL",
-            f"synchronous={config.sqlite_synchronous.upper()}",
-            "foreign_keys=ON",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(target, "begin")
-    def begin(connection: Connection) -> None:
-        # The driver's own transactions are off (isolation_level None): it never begins before a read
-        connection.exec_driver_sql(connection.get_execution_options().get("promptcrafter_begin", "BEGIN"))
+            sqlite.prepare(engine(), config)
 
 
 def is_ours(name: str | None, kind: str) -> bool:

@@ -4,18 +4,15 @@ Every write runs in `writing()`, which takes SQLite's write lock at its beginnin
 writes later would lose to "database is locked" whatever the timeout.
 """
 
-import fcntl
-import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from sqlalchemy.exc import TimeoutError
+from sqlalchemy import Connection
 
-from promptcrafter import db
-from promptcrafter.db import WRITE_LOCKED, session
+from promptcrafter import db, sqlite
+from promptcrafter.db import EACH_STATEMENT_ALONE, WRITE_LOCKED, session
 
 _ON_COMMIT = "promptcrafter_on_commit"
 
@@ -85,22 +82,25 @@ def _telling() -> Iterator[None]:
 
 
 @contextmanager
-def _turn_to_write() -> Iterator[None]:
-    """Wait in line for SQLite's write lock: writers that meet it taken sleep and retry, and the unlucky starve.
+def maintaining() -> Iterator[Connection]:
+    """Yield a connection on which each statement commits itself, in its turn among the writers.
 
-    A lock on a file beside the database is handed on in order, among threads and processes alike. It guards
-    nothing: whoever writes without it meets SQLite's own lock. Raises TimeoutError when the turn came too late.
+    What was read before is let go first.
     """
-    path, seconds = db.write_queue()
+    session.close()
+    with _turn_to_write(), db.engine().connect() as connection:
+        if db.is_sqlite():
+            yield connection.execution_options(**EACH_STATEMENT_ALONE)
+        else:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+@contextmanager
+def _turn_to_write() -> Iterator[None]:
+    """Wait in line with the other writers, where there is a line. Raises TimeoutError when the turn came too late."""
+    path = db.sqlite_path()
     if path is None:
         yield
         return
-    started = time.monotonic()
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if time.monotonic() - started > seconds:  # those ahead have waited for the lock in vain: so would this one
-            raise TimeoutError("no turn to write")
+    with sqlite.turn_to_write(path, db.patience()):
         yield
-    finally:
-        os.close(file)
