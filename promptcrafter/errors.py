@@ -114,6 +114,16 @@ def describe(problem: Problem) -> dict[str, Any]:
     return told if problem.details is None else {**told, "details": problem.details}
 
 
+def explain(error: DBAPIError) -> Problem | None:
+    """Return what to tell of a driver's error; None when the statement was wrong."""
+    if db.is_unavailable(error):
+        return Unavailable()
+    try:
+        return None if db.is_migrated() else NotMigrated()
+    except DBAPIError:
+        return Unavailable()
+
+
 def render(problem: Problem) -> Response:
     """Make the one error body of a problem."""
     response = jsonify({**describe(problem), "requestId": g.get("request_id", "")})
@@ -158,12 +168,8 @@ def from_database(error: DBAPIError) -> Response:
     """Make the answer to what a driver raised."""
     if db.is_unavailable(error):
         _log.warning("database unavailable: %s", type(error.orig).__name__)
-        return render(Unavailable())
-    try:
-        migrated = db.is_migrated()
-    except DBAPIError:
-        return render(Unavailable())
-    return _from_bug(error) if migrated else render(NotMigrated())
+    problem = explain(error)
+    return _from_bug(error) if problem is None else render(problem)
 
 
 def _from_broken_body(error: ParseException) -> Response:

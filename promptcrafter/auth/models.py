@@ -23,6 +23,7 @@ class User(Base):
     # Written into every token; raised by a password change or a log-out, which kills those issued before
     token_epoch: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
+    disabled_at: Mapped[datetime | None] = mapped_column(UtcTime)  # since when nobody gets in by it
 
 
 class ApiKey(Base):

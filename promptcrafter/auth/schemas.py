@@ -42,6 +42,12 @@ class UserOut(Schema):
     created_at = Timestamp(data_key="createdAt", required=True)
 
 
+class AccountOut(UserOut):
+    """An account as its server's operator sees it."""
+
+    disabled_at = Timestamp(data_key="disabledAt", required=True, allow_none=True)
+
+
 class LoginOut(Schema):
     """A token and whose it is."""
 

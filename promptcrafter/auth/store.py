@@ -5,13 +5,13 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Select, delete, or_, select, update
+from sqlalchemy import ColumnElement, Select, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from promptcrafter import clock, db
 from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.db import session
-from promptcrafter.errors import Problem
+from promptcrafter.errors import Invalid, Problem
 from promptcrafter.ids import is_well_formed, new_id
 
 KEY_MARK = "pc_"  # tells a key from a token
@@ -49,14 +49,27 @@ def find_by_email(email: str) -> User | None:
     return session.scalar(select(User).where(User.email_key == email_key(email)))
 
 
+def get_by_email(email: str) -> User:
+    """Return the account of an address, whatever its case. Raises 404 when it has none."""
+    user = find_by_email(email)
+    if user is None:
+        raise Problem(404, f"No account has the address {email}.", "user_not_found")
+    return user
+
+
+def list_users() -> list[User]:
+    """Return all accounts, oldest first."""
+    return list(session.scalars(select(User).order_by(User.seq)))
+
+
 def get_user(user_id: str) -> User:
     """Return the account; the caller is signed in to it, so it exists."""
     return session.scalars(select(User).where(User.id == user_id)).one()
 
 
 def get_token_epoch(user_id: str) -> int | None:
-    """Return the epoch that a good token of this user names; None for no such user."""
-    return session.scalar(select(User.token_epoch).where(User.id == user_id))
+    """Return the epoch that a good token of this user names; None for no such user, or a disabled one."""
+    return session.scalar(select(User.token_epoch).where(User.id == user_id, User.disabled_at.is_(None)))
 
 
 def set_password_hash(user: User, password_hash: str) -> bool:
@@ -66,20 +79,43 @@ def set_password_hash(user: User, password_hash: str) -> bool:
     return session.scalar(changed) is not None
 
 
+def reset_password(user_id: str, password_hash: str) -> None:
+    """Replace the hash, whatever it was, and make every token issued so far to this user worthless."""
+    values = {"password_hash": password_hash, "token_epoch": User.token_epoch + 1}
+    session.execute(update(User).where(User.id == user_id).values(values))
+
+
+def disable(user_id: str) -> bool:
+    """Let nobody in by this account, also with a token issued so far to it. Tell whether anybody was let in before."""
+    values = {"disabled_at": clock.now(), "token_epoch": User.token_epoch + 1}
+    changed = update(User).where(User.id == user_id, User.disabled_at.is_(None)).values(values).returning(User.id)
+    return session.scalar(changed) is not None
+
+
+def enable(user_id: str) -> bool:
+    """Let its owner and its keys in again. Tell whether they were not before."""
+    whose = (User.id == user_id) & User.disabled_at.is_not(None)
+    changed = update(User).where(whose).values(disabled_at=None).returning(User.id)
+    return session.scalar(changed) is not None
+
+
 def revoke_tokens(user_id: str) -> None:
     """Make every token issued so far to this user worthless."""
     session.execute(update(User).where(User.id == user_id).values(token_epoch=User.token_epoch + 1))
 
 
 def add_key(user_id: str, values: Mapping[str, Any]) -> tuple[ApiKey, str]:
-    """Insert a key of this user; return it and the text that nobody will see again."""
+    """Insert a key of this user; return it and the text that nobody will see again. Raises 400 for a past expiry."""
+    now = clock.now()
+    if values.get("expires_at") and values["expires_at"] <= now:
+        raise Invalid({"expiresAt": ["must be in the future"]})
     text = KEY_MARK + secrets.token_urlsafe(_KEY_RANDOM_BYTES)
     key = ApiKey(
         id=new_id("key"),
         user_id=user_id,
         prefix=text[:_KEY_PREFIX_LENGTH],
         digest=_digest(text),
-        created_at=clock.now(),
+        created_at=now,
         **values,
     )
     session.add(key)
@@ -93,16 +129,31 @@ def find_keys(user_id: str) -> Select[ApiKey]:
 
 
 def get_key_owner_id(text: str) -> str | None:
-    """Return whose key this is; None when there is no such key, or no longer."""
+    """Return whose key this is; None when there is no such key, or no longer, or its owner is disabled."""
     alive = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > clock.now())
-    return session.scalar(select(ApiKey.user_id).where(ApiKey.digest == _digest(text), alive))
+    owner = select(User.id).join(ApiKey, ApiKey.user_id == User.id)
+    return session.scalar(owner.where(ApiKey.digest == _digest(text), alive, User.disabled_at.is_(None)))
+
+
+def list_keys(user_id: str) -> list[ApiKey]:
+    """Return the user's keys, oldest first."""
+    return list(session.scalars(find_keys(user_id).order_by(ApiKey.created_at, ApiKey.seq)))
 
 
 def remove_key(key_id: str, user_id: str) -> None:
     """Revoke a key at once. Raises 400 for a malformed id, 404 for one that is not the user's."""
+    _remove_key(key_id, ApiKey.user_id == user_id)
+
+
+def remove_anyones_key(key_id: str) -> None:
+    """Revoke a key at once, whosever it is. Raises 400 for a malformed id, 404 when there is none."""
+    _remove_key(key_id)
+
+
+def _remove_key(key_id: str, *conditions: ColumnElement[bool]) -> None:
     if not is_well_formed("key", key_id):
         raise Problem(400, "The key ID format is invalid.", "invalid_key_id")
-    removed = session.scalar(delete(ApiKey).where(ApiKey.id == key_id, ApiKey.user_id == user_id).returning(ApiKey.id))
+    removed = session.scalar(delete(ApiKey).where(ApiKey.id == key_id, *conditions).returning(ApiKey.id))
     if removed is None:
         raise Problem(404, "Key not found", "key_not_found")
 

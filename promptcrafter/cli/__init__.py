@@ -1,11 +1,14 @@
-"""Commands for whoever runs the service: `flask --app wsgi …`."""
+"""What an operator does on the host: `flask --app wsgi user add …` and the like. Each command calls a store."""
 
 from flask import Flask
 
-from promptcrafter.cli import transfer
+from promptcrafter.cli import accounts, transfer
+
+_MODULES = (accounts, transfer)
 
 
 def init_app(app: Flask) -> None:
     """Register the commands."""
-    for command in transfer.COMMANDS:
-        app.cli.add_command(command)
+    for module in _MODULES:
+        for command in module.COMMANDS:
+            app.cli.add_command(command)

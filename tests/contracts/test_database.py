@@ -13,7 +13,7 @@ from sqlalchemy import event, text
 
 from config import Config
 from promptcrafter import db
-from tests.conftest import SECRET, Person, only_sqlite
+from tests.conftest import SECRET, Caller, Person, only_sqlite
 
 READS = [
     "/prompts",
@@ -161,6 +161,14 @@ def test_the_number_of_statements_does_not_grow_with_the_rows(
         ada.get(path.format(**library))
     many = [statement for statement, _ in seen if statement.startswith("SELECT")]
     assert len(few) == len(many) <= most
+
+
+def test_knowing_the_caller_takes_one_statement(app: Flask, client: Caller, ada: Person) -> None:
+    key = ada.post("/auth/keys", {"name": "k"}).json["key"]
+    for credential in (ada.token, key):
+        with statements(app) as seen:
+            assert client.get("/limits", headers={"Authorization": f"Bearer {credential}"}).status_code == 200
+        assert len([statement for statement, _ in seen if statement.startswith("SELECT")]) == 1
 
 
 @only_sqlite

@@ -275,3 +275,38 @@ def found(query: str) -> list[int]:
     statement = find_logs("user_1", {"q": terms_of(query)}).with_only_columns(Log.seq)
     with db.engine().connect() as connection:
         return list(connection.scalars(statement))
+
+
+BEFORE_DISABLED, DISABLED = "b84e2c5d1a97", "3f9c61d2ab47"
+
+
+def test_accounts_outlive_the_step_that_lets_them_be_disabled_and_the_step_back_lets_none_of_those_in(
+    empty_app: Flask,
+) -> None:
+    columns = "id, email, password_hash, created_at"
+    client = Caller(empty_app.test_client())
+    with empty_app.app_context():
+        upgrade()
+    ada, ben = sign_up(client, "ada"), sign_up(client, "ben")
+    keys = [person.post("/auth/keys", {"name": "k"}).json["key"] for person in (ada, ben)]
+    with empty_app.app_context():
+        before = read_rows("users", columns)
+        with db.engine().begin() as connection:
+            connection.execute(
+                text("UPDATE users SET disabled_at = :now WHERE id = :id"),
+                {"id": ben.id, "now": "2026-11-22T04:40:00.000Z"},
+            )
+        downgrade(revision=BEFORE_DISABLED)
+        after = read_rows("users", columns)
+        assert "disabled_at" not in {column["name"] for column in inspect(db.engine()).get_columns("users")}
+        assert after[0] == before[0]
+        assert (after[1][:2], after[1][3]) == (before[1][:2], before[1][3])
+        upgrade(revision=DISABLED)
+        assert read_rows("users", "id, disabled_at") == [(ada.id, None), (ben.id, None)]
+        upgrade()
+    statuses = [
+        client.post("/auth/login", {"email": person.email, "password": person.password}).status_code
+        for person in (ada, ben)
+    ]
+    assert statuses == [200, 401]
+    assert [client.get("/prompts", headers={"X-Api-Key": key}).status_code for key in keys] == [200, 401]

@@ -1,0 +1,139 @@
+"""`user` and `key`: who gets in."""
+
+import sys
+from typing import Any
+
+import click
+
+from promptcrafter import clock, jsonio
+from promptcrafter.api import load
+from promptcrafter.auth import passwords, store
+from promptcrafter.auth.schemas import AccountOut, KeyIn, KeyOut, SignupIn
+from promptcrafter.cli.commands import Group, Refusal, say, show_table
+from promptcrafter.transactions import writing
+
+_account_out = AccountOut()
+_key_out = KeyOut()
+_USER_COLUMNS = {"_id": "ID", "email": "EMAIL", "name": "NAME", "createdAt": "CREATED", "disabledAt": "DISABLED"}
+_KEY_COLUMNS = {"_id": "ID", "name": "NAME", "prefix": "PREFIX", "createdAt": "CREATED", "expiresAt": "EXPIRES"}
+_password_stdin = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+_json = click.option("--json", "as_json", is_flag=True, help="Write a JSON array instead of a table.")
+
+
+@click.group(cls=Group)
+def user() -> None:
+    """Add, list and disable accounts, reset their passwords."""
+
+
+@user.command("add")
+@click.argument("email")
+@click.option("--name", required=True, help="What to call its owner.")
+@_password_stdin
+def add_user(email: str, name: str, password_stdin: bool) -> None:
+    """Create an account, also while sign-up is closed, and write its id."""
+    values = load(SignupIn(), {"email": email, "name": name, "password": _read_password(password_stdin)})
+    password_hash = passwords.hash_password(values["password"])
+    with writing():
+        added = store.add_user(values["name"], values["email"], password_hash)
+    say(f"Added the account of {email}.")
+    click.echo(added.id)
+
+
+@user.command("list")
+@_json
+def list_users(as_json: bool) -> None:
+    """List all accounts, oldest first."""
+    rows = [_account_out.dump(account) for account in store.list_users()]
+    _show(rows, _USER_COLUMNS, as_json)
+
+
+@user.command("reset-password")
+@click.argument("email")
+@_password_stdin
+def reset_password(email: str, password_stdin: bool) -> None:
+    """Set another password; every token issued before is dead."""
+    account = store.get_by_email(email)
+    values = load(SignupIn(only=("password",)), {"password": _read_password(password_stdin)})
+    password_hash = passwords.hash_password(values["password"])
+    with writing():
+        store.reset_password(account.id, password_hash)
+    say(f"{account.email} has another password, and no token any more. API keys stay: see key list.")
+
+
+@user.command("disable")
+@click.argument("email")
+def disable_user(email: str) -> None:
+    """Let nobody in by an account any more, at once; its data stay."""
+    account = store.get_by_email(email)
+    with writing():
+        changed = store.disable(account.id)
+    say(f"{account.email} is disabled." if changed else f"{account.email} was disabled already.")
+
+
+@user.command("enable")
+@click.argument("email")
+def enable_user(email: str) -> None:
+    """Let the owner of a disabled account and its API keys in again."""
+    account = store.get_by_email(email)
+    with writing():
+        changed = store.enable(account.id)
+    done = f"{account.email} is enabled, and its API keys are good again."
+    say(done if changed else f"{account.email} was not disabled.")
+
+
+@click.group(cls=Group)
+def key() -> None:
+    """Make, list and revoke API keys."""
+
+
+@key.command("add")
+@click.argument("email")
+@click.argument("name")
+@click.option("--expires", metavar="DATE", help="The last moment, such as 2027-01-31 (0:00 UTC); without it, never.")
+def add_key(email: str, name: str, expires: str | None) -> None:
+    """Make an API key for an account and write it: it is shown this once."""
+    values = load(KeyIn(), {"name": name, "expiresAt": expires})
+    account = store.get_by_email(email)
+    with writing():
+        added, text = store.add_key(account.id, values)
+    until = f"until {clock.to_text(added.expires_at)}" if added.expires_at else "until it is revoked"
+    say(f"Made the key {added.id} for {account.email}, good {until}. Nobody will see it again:")
+    click.echo(text)
+
+
+@key.command("list")
+@click.argument("email")
+@_json
+def list_keys(email: str, as_json: bool) -> None:
+    """List the API keys of an account that have not been revoked, oldest first."""
+    rows = [_key_out.dump(found) for found in store.list_keys(store.get_by_email(email).id)]
+    _show(rows, _KEY_COLUMNS, as_json)
+
+
+@key.command("revoke")
+@click.argument("key_id")
+def revoke_key(key_id: str) -> None:
+    """Revoke an API key; it is dead at once."""
+    with writing():
+        store.remove_anyones_key(key_id)
+    say(f"Revoked {key_id}.")
+
+
+COMMANDS = (user, key)
+
+
+def _show(rows: list[dict[str, Any]], columns: dict[str, str], as_json: bool) -> None:
+    if as_json:
+        click.echo(jsonio.dumps(rows))
+    else:
+        show_table(list(columns.values()), [[row[name] or "" for name in columns] for row in rows])
+
+
+def _read_password(from_stdin: bool) -> str:
+    """Return a password, from the terminal without showing it unless it is to come from standard input."""
+    if from_stdin:
+        return sys.stdin.buffer.read().decode("utf-8", "surrogateescape").removesuffix("\n").removesuffix("\r")
+    if not sys.stdin.isatty():
+        raise Refusal("There is no terminal to ask for the password on: use --password-stdin.")
+    password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    return password

@@ -1,0 +1,234 @@
+"""The commands `user` and `key`."""
+
+import json
+import os
+import pty
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from flask import Flask
+
+from config import Config
+from promptcrafter import db
+from promptcrafter.auth import store
+from tests.cli.running import done, flask, refusal, refused, run
+from tests.conftest import ROOT, SECRET, Caller, Person, bin_path, only_sqlite
+
+PASSWORD = "a password for the first day"
+
+
+def log_in(client: Caller, email: str, password: str) -> tuple[int, str]:
+    """Return the status, and the token or the code."""
+    answer = client.post("/auth/login", {"email": email, "password": password})
+    return answer.status_code, answer.json.get("token") or answer.json["code"]
+
+
+def status_with(client: Caller, credential: str) -> int:
+    return client.get("/prompts", headers={"Authorization": f"Bearer {credential}"}).status_code
+
+
+def test_an_account_is_added_while_sign_up_is_closed_and_can_log_in(
+    make_app: Callable[[Config], Flask], config: Config
+) -> None:
+    app = make_app(replace(config, signup="closed"))
+    added = run(app, "user", "add", "Ada@example.com", "--name", "Ada", "--password-stdin", stdin=PASSWORD + "\n")
+    user_id = done(added).strip()
+    assert added.stderr == "Added the account of Ada@example.com.\n"
+    client = Caller(app.test_client())
+    answer = client.post("/auth/login", {"email": "ada@example.com", "password": PASSWORD})
+    assert answer.status_code == 200
+    shown = {name: answer.json["user"][name] for name in ("_id", "name", "email")}
+    assert shown == {"_id": user_id, "name": "Ada", "email": "Ada@example.com"}
+
+
+@pytest.mark.parametrize(
+    ("email", "name", "stdin", "told"),
+    [
+        ("ada@example.com", "Ada", "too short", "password must have 10 to 128 characters."),
+        ("ada@example.com", "Ada", "\n", "password is required"),
+        ("ada", "Ada", PASSWORD, "email must be an e-mail address."),
+        ("ada@example.com", " ", PASSWORD, "name must not be blank."),
+        ("ada@example.com", "Ada", b"\xff a latin-1 password", "password must not contain a lone surrogate (U+DCFF)."),
+        ("ada\udcff@example.com", "Ada", PASSWORD, "The arguments must be UTF-8."),
+    ],
+)
+@only_sqlite
+def test_an_account_that_nobody_could_sign_up_for_is_refused(
+    app: Flask, email: str, name: str, stdin: str | bytes, told: str
+) -> None:
+    assert refused(run(app, "user", "add", email, "--name", name, "--password-stdin", stdin=stdin)) == told
+
+
+def test_an_address_has_one_account_only(app: Flask, ada: Person) -> None:
+    again = run(app, "user", "add", "ADA@example.com", "--name", "x", "--password-stdin", stdin=PASSWORD)
+    assert refused(again) == "Email already in use."
+
+
+@only_sqlite
+def test_a_password_is_not_asked_for_where_nobody_can_answer(app: Flask, ada: Person) -> None:
+    told = "There is no terminal to ask for the password on: use --password-stdin."
+    assert refused(run(app, "user", "add", "x@example.com", "--name", "x", stdin=PASSWORD)) == told
+    assert refused(run(app, "user", "reset-password", ada.email, stdin=PASSWORD)) == told
+
+
+@only_sqlite
+def test_at_a_terminal_the_password_is_asked_for_twice_and_not_shown(app: Flask, client: Caller) -> None:
+    controller, terminal = pty.openpty()
+    with app.app_context():
+        url = f"sqlite:///{db.sqlite_path()}"
+    process = subprocess.Popen(
+        [bin_path("flask"), "--app", "wsgi", "user", "add", "ada@example.com", "--name", "Ada"],
+        cwd=ROOT,
+        env={"DATABASE_URL": url, "JWT_SECRET_KEY": SECRET},
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        start_new_session=True,
+    )
+    os.close(terminal)
+    shown = b""
+    for asked in (b"Password: ", b"Repeat for confirmation: "):
+        while not shown.endswith(asked):
+            shown += os.read(controller, 1000)
+        os.write(controller, PASSWORD.encode() + b"\n")
+    written, _ = process.communicate(timeout=30)
+    shown += os.read(controller, 1000)
+    os.close(controller)
+    assert process.returncode == 0, shown
+    assert written.startswith(b"user_")
+    assert PASSWORD.encode() not in shown
+    assert b"Added the account of ada@example.com." in shown
+    assert log_in(client, "ada@example.com", PASSWORD)[0] == 200
+
+
+def test_accounts_are_listed_as_a_table_or_as_json(app: Flask, ada: Person, ben: Person) -> None:
+    run(app, "user", "disable", ben.email)
+    listed = json.loads(done(run(app, "user", "list", "--json")))
+    assert [(row["_id"], row["email"], row["name"]) for row in listed] == [
+        (ada.id, ada.email, "ada"),
+        (ben.id, ben.email, "ben"),
+    ]
+    assert set(listed[0]) == {"_id", "name", "email", "createdAt", "disabledAt"}
+    assert listed[0]["disabledAt"] is None
+    table = [line.split() for line in done(run(app, "user", "list")).splitlines()]
+    assert table == [
+        ["ID", "EMAIL", "NAME", "CREATED", "DISABLED"],
+        [ada.id, ada.email, "ada", listed[0]["createdAt"]],
+        [ben.id, ben.email, "ben", listed[1]["createdAt"], listed[1]["disabledAt"]],
+    ]
+
+
+@only_sqlite
+def test_a_name_cannot_command_the_terminal(app: Flask, client: Caller) -> None:
+    body = {"name": "\x1b[2Jada\n", "email": "ada@example.com", "password": PASSWORD}
+    assert client.post("/auth/signup", body).status_code == 201
+    assert "\N{REPLACEMENT CHARACTER}[2Jada\N{REPLACEMENT CHARACTER} " in done(run(app, "user", "list"))
+
+
+def test_a_reset_password_kills_every_token_and_no_key(app: Flask, client: Caller, ada: Person) -> None:
+    key = ada.post("/auth/keys", {"name": "k"}).json["key"]
+    reset = run(app, "user", "reset-password", ada.email, "--password-stdin", stdin=PASSWORD + "\r\n")
+    assert done(reset) == ""
+    assert ada.get("/prompts").status_code == 401
+    assert status_with(client, key) == 200
+    assert log_in(client, ada.email, ada.password) == (401, "wrong_credentials")
+    status, token = log_in(client, ada.email, PASSWORD)
+    assert (status, status_with(client, token)) == (200, 200)
+    short = run(app, "user", "reset-password", ada.email, "--password-stdin", stdin="too short")
+    assert refused(short) == "password must have 10 to 128 characters."
+
+
+def test_a_disabled_account_lets_nobody_in_until_it_is_enabled(
+    app: Flask, client: Caller, ada: Person, ben: Person
+) -> None:
+    key = ada.post("/auth/keys", {"name": "k"}).json["key"]
+    log = ada.log(ada.prompt())
+    disabled = run(app, "user", "disable", "ADA@example.com")
+    assert (done(disabled), disabled.stderr) == ("", "ada@example.com is disabled.\n")
+    refusing = client.post("/auth/login", {"email": ada.email, "password": ada.password})
+    assert (refusing.status_code, refusing.json["message"]) == (403, "This account is disabled.")
+    assert refusing.json["code"] == "account_disabled"
+    assert log_in(client, ada.email, "a wrong password") == (401, "wrong_credentials")
+    assert (ada.get("/prompts").status_code, status_with(client, key)) == (401, 401)
+    assert ben.get("/prompts").status_code == 200
+    assert run(app, "user", "disable", ada.email).stderr == "ada@example.com was disabled already.\n"
+
+    enabled = run(app, "user", "enable", ada.email)
+    assert enabled.stderr == "ada@example.com is enabled, and its API keys are good again.\n"
+    assert run(app, "user", "enable", ada.email).stderr == "ada@example.com was not disabled.\n"
+    assert ada.get("/prompts").status_code == 401, "a token from before never lives again"
+    status, token = log_in(client, ada.email, ada.password)
+    assert (status, status_with(client, key)) == (200, 200)
+    assert client.get("/logs", headers={"Authorization": f"Bearer {token}"}).json == [log]
+
+
+def test_disabling_twice_keeps_the_time_of_the_first(app: Flask, ada: Person) -> None:
+    run(app, "user", "disable", ada.email)
+    with app.app_context():
+        first = store.get_user(ada.id).disabled_at
+    run(app, "user", "disable", ada.email)
+    with app.app_context():
+        assert store.get_user(ada.id).disabled_at == first is not None
+
+
+@pytest.mark.parametrize("command", ["user disable", "user enable", "user reset-password", "key list", "key add"])
+@only_sqlite
+def test_an_address_without_an_account_is_told(app: Flask, command: str) -> None:
+    arguments = [*command.split(), "nobody@example.com", *(["name"] if command == "key add" else [])]
+    assert refused(run(app, *arguments)) == "No account has the address nobody@example.com."
+
+
+def test_a_key_is_made_listed_and_revoked(app: Flask, client: Caller, ada: Person) -> None:
+    made = run(app, "key", "add", ada.email, "nightly evaluation", "--expires", "2099-12-31")
+    key = done(made).strip()
+    assert status_with(client, key) == 200
+    assert "good until 2099-12-31T00:00:00.000Z" in made.stderr
+    assert key not in made.stderr
+    (listed,) = json.loads(done(run(app, "key", "list", ada.email, "--json")))
+    assert [listed] == ada.get("/auth/keys").json
+    assert (
+        done(run(app, "key", "list", ada.email)).splitlines()[1].startswith(f"{listed['_id']}  nightly evaluation  pc_")
+    )
+    assert done(run(app, "key", "revoke", listed["_id"])) == ""
+    assert status_with(client, key) == 401
+    assert refused(run(app, "key", "revoke", listed["_id"])) == "Key not found"
+    assert refused(run(app, "key", "revoke", "log_1")) == "The key ID format is invalid."
+
+
+@pytest.mark.parametrize(
+    ("expires", "told"),
+    [
+        ("2020-01-01", "expiresAt must be in the future."),
+        ("tomorrow", "expiresAt must be an ISO 8601 time or a Unix time."),
+    ],
+)
+@only_sqlite
+def test_a_key_that_would_be_dead_is_not_made(app: Flask, ada: Person, expires: str, told: str) -> None:
+    assert refused(run(app, "key", "add", ada.email, "k", "--expires", expires)) == told
+    assert ada.get("/auth/keys").json == []
+
+
+@only_sqlite
+def test_the_real_commands_do_what_they_are_told_or_say_why_not(client: Caller, ada: Person, database_url: str) -> None:
+    again = flask(database_url, "user", "add", ada.email, "--name", "Ada", "--password-stdin", stdin=PASSWORD)
+    assert (again.returncode, again.stdout, refusal(again.stderr)) == (1, "", "Email already in use.")
+    made = flask(database_url, "key", "add", ada.email, "k")
+    assert (made.returncode, status_with(client, made.stdout.strip())) == (0, 200)
+    revoked = flask(database_url, "key", "revoke", "key_1")
+    assert (revoked.returncode, refusal(revoked.stderr)) == (1, "Key not found")
+
+
+def test_a_database_without_tables_is_told_in_one_line(
+    make_app: Callable[[Config], Flask], empty_database_url: str
+) -> None:
+    app = make_app(Config(database_url=empty_database_url, jwt_secret_key=SECRET))
+    told = "The database is not migrated: run flask --app wsgi db upgrade."
+    assert refused(run(app, "user", "list")) == told
+
+
+def test_a_database_that_is_away_is_told_in_one_line(make_app: Callable[[Config], Flask]) -> None:
+    url = "postgresql+psycopg://nobody@127.0.0.1:1/nothing"
+    app = make_app(Config(database_url=url, jwt_secret_key=SECRET, database_timeout_ms=100))
+    assert refused(run(app, "user", "list")) == "The database is busy or away. Try again."
