@@ -2,9 +2,9 @@
 
 from flask import Flask
 
-from promptcrafter.cli import accounts, transfer
+from promptcrafter.cli import accounts, backups, transfer
 
-_MODULES = (accounts, transfer)
+_MODULES = (accounts, backups, transfer)
 
 
 def init_app(app: Flask) -> None:
