@@ -94,6 +94,21 @@ def listing(
     return response
 
 
+def each_batch(
+    select: Select[Any], columns: Sequence[SQLColumnExpression[Any]], size: int
+) -> Iterator[Sequence[Row[Any]]]:
+    """Yield the sort values of what `select` finds, `size` rows at a time, in the ascending order of `columns`.
+
+    Each batch is found by a query and a transaction of its own, so that others may come between.
+    """
+    order = Order(columns, is_ascending=True)
+    following = batch = order.sort(select.with_only_columns(*columns)).limit(size)
+    while rows := session.execute(following).all():
+        session.close()
+        yield rows
+        following = order.begin_after(batch, _write_cursor(rows[-1], columns))
+
+
 def _whole(select: Select[Any], schema: Schema) -> Response:
     session.close()
     reader = Session(engine())  # lives as long as the answer, longer than the request

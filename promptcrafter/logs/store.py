@@ -1,10 +1,10 @@
 """Logs in the database. What writes here belongs inside `transactions.writing()`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from blinker import Signal
-from sqlalchemy import ColumnElement, Select, delete, insert, inspect, select
+from sqlalchemy import ColumnElement, Select, delete, func, insert, inspect, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from promptcrafter import clock, db
@@ -13,7 +13,7 @@ from promptcrafter.errors import Problem
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.logs import search
 from promptcrafter.logs.models import Log
-from promptcrafter.paging import Order
+from promptcrafter.paging import Order, each_batch
 from promptcrafter.transactions import on_commit
 
 # Columns and the attributes they come from
@@ -24,6 +24,7 @@ _COLUMNS = {
 }
 _TABLE = Base.metadata.tables["logs"]
 _INSERT = insert(_TABLE)
+_JUDGED = or_(Log.score.is_not(None), func.coalesce(Log.notes, "") != "")
 _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "promptVersion": lambda number: Log.prompt_version == number,
     "model": lambda name: Log.model_used == name,
@@ -32,6 +33,7 @@ _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "since": lambda moment: Log.created_at >= moment,
     "until": lambda moment: Log.created_at < moment,
     "source": lambda name: Log.source == name,  # None finds those of the native API
+    "judged": lambda wanted: _JUDGED if wanted else ~_JUDGED,
 }
 recorded = Signal("Outputs have been committed; `sources` has the source of each.")
 _PARENTS = [str(constraint.name) for constraint in _TABLE.foreign_key_constraints]
@@ -76,10 +78,15 @@ def find_logs(owner_id: str, filters: Mapping[str, Any]) -> Select[Log]:
     column, value = (
         (_TABLE.c.prompt_id, filters["promptId"]) if "promptId" in filters else (_TABLE.c.owner_id, owner_id)
     )
-    found = select(Log).where(*(_FILTERS[name](value) for name, value in filters.items() if name in _FILTERS))
+    found = select(Log).where(*conditions(filters))
     if "q" in filters:
         return search.find_matching(found.where(search.unindexed(column) == value), filters["q"], filters)
     return found.where(column == value)
+
+
+def conditions(filters: Mapping[str, Any]) -> list[ColumnElement[bool]]:
+    """Return what must hold of a log for all filters to hold but that of the prompt."""
+    return [_FILTERS[name](value) for name, value in filters.items() if name in _FILTERS]
 
 
 def order_logs(filters: Mapping[str, Any]) -> Order:
@@ -118,6 +125,23 @@ def change_log(log: Log, changes: Mapping[str, Any]) -> None:
 def remove_log(log: Log) -> None:
     """Delete a log."""
     session.execute(delete(Log).where(Log.id == log.id))
+
+
+def count_old(owner_id: str, filters: Mapping[str, Any]) -> int:
+    """Return how many of the owner's logs the filters find."""
+    return session.scalars(find_logs(owner_id, filters).with_only_columns(func.count())).one()
+
+
+def each_old(owner_id: str, filters: Mapping[str, Any], size: int) -> Iterator[list[int]]:
+    """Yield the sequence numbers of the owner's logs that the filters find, oldest first, `size` at a time."""
+    for rows in each_batch(find_logs(owner_id, filters), (Log.created_at, Log.seq), size):
+        yield [row[-1] for row in rows]
+
+
+def remove_old(owner_id: str, filters: Mapping[str, Any], rows: Sequence[int]) -> int:
+    """Delete those of the logs with these sequence numbers that the filters still find; return how many."""
+    whose = (Log.owner_id == owner_id) & Log.seq.in_(rows)
+    return len(session.scalars(delete(Log).where(whose, *conditions(filters)).returning(Log.seq)).all())
 
 
 def _insert(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -1,9 +1,9 @@
 """Traces in the database. What writes here belongs inside `transactions.writing()`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, delete, insert, inspect, select
+from sqlalchemy import Select, and_, delete, func, insert, inspect, not_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import defer
 
@@ -12,7 +12,8 @@ from promptcrafter.db import session
 from promptcrafter.errors import Problem
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.logs.models import Log
-from promptcrafter.logs.store import ParentGone, find_logs_in
+from promptcrafter.logs.store import ParentGone, conditions, find_logs_in
+from promptcrafter.paging import each_batch
 from promptcrafter.traces.models import Trace
 
 # Rows of one statement have the same columns
@@ -58,6 +59,31 @@ def get_trace(trace_id: str, owner_id: str) -> Trace:
 def get_logs(trace: Trace) -> list[Log]:
     """Return a trace's logs in the order they came."""
     return list(session.scalars(find_logs_in(trace.id).order_by(Log.seq)))
+
+
+def count_old(owner_id: str, filters: Mapping[str, Any]) -> int:
+    """Return how many of the owner's traces `each_old` finds."""
+    return session.scalars(_find_old(owner_id, filters).with_only_columns(func.count())).one()
+
+
+def each_old(owner_id: str, filters: Mapping[str, Any], size: int) -> Iterator[list[int]]:
+    """Yield the sequence numbers of the owner's traces that are left when the logs that filters find are gone.
+
+    Those are the traces from before the filter `until` in which no other log is, oldest first, `size` at a time.
+    """
+    for rows in each_batch(_find_old(owner_id, filters), (Trace.created_at, Trace.seq), size):
+        yield [row[-1] for row in rows]
+
+
+def remove_old(owner_id: str, filters: Mapping[str, Any], rows: Sequence[int]) -> int:
+    """Delete those of the traces with these sequence numbers that `each_old` still finds; return how many."""
+    old = _find_old(owner_id, filters).where(Trace.seq.in_(rows)).with_only_columns(Trace.seq)
+    return len(session.scalars(delete(Trace).where(Trace.seq.in_(old)).returning(Trace.seq)).all())
+
+
+def _find_old(owner_id: str, filters: Mapping[str, Any]) -> Select[Trace]:
+    stays = select(Log.seq).where(Log.trace_id == Trace.id, not_(and_(*conditions(filters))))
+    return select(Trace).where(Trace.owner_id == owner_id, Trace.created_at < filters["until"], ~stays.exists())
 
 
 def remove_trace(trace: Trace) -> None:
