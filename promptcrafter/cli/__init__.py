@@ -2,23 +2,9 @@
 
 from flask import Flask
 
-<<<<<<< HEAD
-from promptcrafter.cli import accounts, backups, transfer
+from promptcrafter.cli import accounts, backups, pruning, transfer
 
-_MODULES = (accounts, backups, transfer)
-=======
-from promptcrafter.cli import (
-    accounts,
-    backups,
-    pruning,
-)
-
-_MODULES = (
-    accounts,
-    backups,
-    pruning,
-)
->>>>>>> 8820547 (Delete what is old in small steps, and give the disk its room back)
+_MODULES = (accounts, backups, pruning, transfer)
 
 
 def init_app(app: Flask) -> None:
