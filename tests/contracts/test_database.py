@@ -174,11 +174,12 @@ def test_knowing_the_caller_takes_one_statement(app: Flask, client: Caller, ada:
 @only_sqlite
 def test_sqlite_runs_as_documented(app: Flask, with_settings: Callable[..., Any]) -> None:
     def pragmas(of: Flask) -> dict[str, Any]:
-        names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "auto_vacuum")
         with of.app_context(), db.engine().connect() as connection:
             return {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names}
 
-    assert pragmas(app) == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 2000}
+    expected = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 2000, "auto_vacuum": 2}
+    assert pragmas(app) == expected
     faster = with_settings(sqlite_synchronous="normal").client.application
     assert pragmas(faster)["synchronous"] == 1
 
