@@ -14,20 +14,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from promptcrafter import db, sqlite
+from promptcrafter.transactions import maintaining
 
 _PAGES_AT_ONCE = 500
 _ATTEMPTS, _PAUSE_S, _WAIT_MS = 10, 0.1, 100
 _TEMPORARY = ("/var/tmp", "/usr/tmp", "/tmp")  # noqa: S108 - where SQLite looks, https://sqlite.org/tempfiles.html §5
 _Told = Callable[[int, int], None]
-
-
-def measure() -> int:
-    """Return the bytes that the database takes on the disk."""
-    path = db.sqlite_path()
-    if path is None:
-        with db.maintaining() as connection:
-            return int(connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one())
-    return sum(file.stat().st_size for file in (path, Path(f"{path}-wal")) if file.exists())
 
 
 def give_back(told: _Told) -> None:
@@ -37,14 +29,14 @@ def give_back(told: _Told) -> None:
     """
     path = db.sqlite_path()
     if path is None:
-        with db.maintaining() as connection:
+        with maintaining() as connection:
             connection.exec_driver_sql(f"VACUUM (ANALYZE) {', '.join(db.Base.metadata.tables)}")
     else:
         _shrink(path, told)
 
 
 def _shrink(path: Path, told: _Told) -> None:
-    with db.maintaining() as connection:
+    with maintaining() as connection:
         if not _pragma(connection, "auto_vacuum"):
             _refuse_full_disk(path, connection)
             connection.exec_driver_sql("PRAGMA auto_vacuum=INCREMENTAL")
@@ -52,7 +44,7 @@ def _shrink(path: Path, told: _Told) -> None:
         free = _pragma(connection, "freelist_count")
     for done in range(0, free, _PAGES_AT_ONCE):
         told(done, free)
-        with db.maintaining() as connection:
+        with maintaining() as connection:
             driver: Any = connection.connection.driver_connection
             # the driver would free one page and call it done, but for a script
             driver.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
@@ -64,7 +56,7 @@ def _shrink(path: Path, told: _Told) -> None:
 
 def _fold_log() -> bool:
     """Fold SQLite's log into the file, which cuts both, unless somebody still reads an older state. Tell whether."""
-    with db.maintaining() as connection:
+    with maintaining() as connection:
         usual = _pragma(connection, "busy_timeout")
         _pragma(connection, f"busy_timeout={_WAIT_MS}")  # it keeps writers waiting as long as it waits for readers
         try:

@@ -48,7 +48,8 @@ class Command(click.Command):
         except sqlite3.Error as error:
             raise Refusal(f"SQLite says: {error}.") from error
         except OSError as error:
-            raise Refusal(f"{error.strerror}: {error.filename}") from error
+            place = f": {error.filename}" if error.filename else "."
+            raise Refusal(f"{error.strerror or error}{place}") from error
 
 
 class Group(click.Group):

@@ -11,6 +11,7 @@ from promptcrafter.auth import store as accounts
 from promptcrafter.cli.commands import Command, Refusal, count, progress, say
 from promptcrafter.logs import store as logs
 from promptcrafter.traces import store as traces
+from promptcrafter.transactions import writing
 
 _ROWS_AT_ONCE = 500
 _DAYS = {"d": 1, "w": 7, "y": 365}
@@ -34,7 +35,7 @@ def prune(age: str, keep_scored: bool, dry_run: bool, email: str | None) -> None
     if dry_run:
         click.echo(f"{_enumerate(*counted)} would go.")
         return
-    before = space.measure()
+    before = db.size()
     gone = _delete(owners, filters, sum(counted))
     click.echo(f"Deleted {_enumerate(*gone)}.")
     if any(gone):
@@ -51,7 +52,7 @@ def _delete(owners: list[str], filters: dict[str, Any], expected: int) -> list[i
         for owner in owners:
             for place, store in enumerate((logs, traces)):
                 for rows in store.each_old(owner, filters, _ROWS_AT_ONCE):
-                    with db.writing():
+                    with writing():
                         gone[place] += store.remove_old(owner, filters, rows)
                     told(sum(gone), max(expected, sum(gone)))
     return gone
@@ -63,7 +64,7 @@ def _give_back(before: int) -> None:
             space.give_back(told)
     except sqlite.NoSpace as error:
         say(f"The file keeps its size, which what comes next will use: to write it anew, {error}.")
-    click.echo(f"The database takes {max(0, before - space.measure()):,} bytes less on the disk.")
+    click.echo(f"The database takes {max(0, before - db.size()):,} bytes less on the disk.")
     if not db.is_sqlite():
         say("PostgreSQL keeps the rest of the room for what comes next.")
 

@@ -13,14 +13,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import click
-from flask.cli import with_appcontext
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as WaitedTooLong
 
 from promptcrafter import clock, db, jsonio
 from promptcrafter.auth.models import User
-from promptcrafter.auth.store import find_by_email
-from promptcrafter.errors import NotMigrated, Problem, Unavailable
+from promptcrafter.auth.store import get_by_email
+from promptcrafter.cli.commands import Command, Refusal, say
 from promptcrafter.transfer import incoming, lines, store
 from promptcrafter.transfer.lines import Line
 from promptcrafter.transfer.sources import Unreadable, json_server, llm, promptfoo
@@ -31,12 +28,11 @@ _FIRST_LINE_MAX = 1024  # bytes; the first line of an export has some fifty
 _T = TypeVar("_T")
 
 
-@click.command("import")
+@click.command("import", cls=Command)
 @click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True))
 @click.option("--user", "email", metavar="EMAIL", required=True, help="The account that it goes to.")
 @click.option("--format", "form", type=click.Choice(_FORMS), default=_AUTO, help="By default told by the content.")
 @click.option("--only-owner", metavar="ID", help="Of a json-server file: what was this user's only.")
-@with_appcontext
 def import_file(path: str, email: str, form: str, only_owner: str | None) -> None:
     """Import FILE, or what comes in for -, into an account.
 
@@ -44,8 +40,8 @@ def import_file(path: str, email: str, form: str, only_owner: str | None) -> Non
     results.json of promptfoo. What is there already stays as it is; if anything is wrong with the file, nothing of it
     is stored.
     """
-    with _telling_failures(), _opened(path) as file:
-        user = _find_user(email)
+    user = get_by_email(email)
+    with _refusing(), _opened(path) as file:
         form = _recognise(file) if form == _AUTO else form
         if only_owner and form != _JSON_SERVER:
             raise Unreadable("--only-owner is for files of json-server.")
@@ -53,46 +49,33 @@ def import_file(path: str, email: str, form: str, only_owner: str | None) -> Non
         with incoming.check(user.id, _watched(source, "Checking")) as checked:
             counts = incoming.keep(user.id, _watched(checked, "Storing"))
     told = [_tell({name: count[fate] for name, count in counts.items()}) for fate in ("created", "skipped")]
-    click.echo(f"Imported for {user.email}: {told[0]}. There already: {told[1]}.", err=True)
+    say(f"Imported for {user.email}: {told[0]}. There already: {told[1]}.")
 
 
-@click.command("export")
+@click.command("export", cls=Command)
 @click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True))
 @click.option("--user", "email", metavar="EMAIL", required=True, help="The account whose things to export.")
 @click.option("--force", is_flag=True, help="Replace FILE if there is one.")
-@with_appcontext
 def export_file(path: str, email: str, force: bool) -> None:
     """Export everything that an account owns to FILE, or for - to standard output."""
     counts: Counter[str] = Counter()
-    with _telling_failures():
-        user = _find_user(email)
-        with db.snapshot() as reader, _target(path, force) as file:
-            rows = _watched(_counted(store.each_row(reader, user.id), counts), "Exporting")
-            for line in lines.write(rows):
-                file.write(line.encode())
-    click.echo(f"Exported for {user.email}: {_tell(counts)}.", err=True)
+    user = get_by_email(email)
+    with db.snapshot() as reader, _target(path, force) as file:
+        rows = _watched(_counted(store.each_row(reader, user.id), counts), "Exporting")
+        for line in lines.write(rows):
+            file.write(line.encode())
+    say(f"Exported for {user.email}: {_tell(counts)}.")
 
 
 COMMANDS = (import_file, export_file)
 
 
 @contextmanager
-def _telling_failures() -> Iterator[None]:
-    """Tell what a person can mend in one line, and exit with 1."""
+def _refusing() -> Iterator[None]:
     try:
         yield
-    except (Problem, Unreadable) as error:
-        raise click.ClickException(str(error)) from error
-    except OSError as error:
-        raise click.ClickException(f"{error.filename or 'The file'}: {error.strerror or error}.") from error
-    except WaitedTooLong as error:
-        raise click.ClickException(Unavailable().message) from error
-    except DBAPIError as error:
-        if db.is_unavailable(error):
-            raise click.ClickException(Unavailable().message) from error
-        if not db.is_migrated():
-            raise click.ClickException(NotMigrated().message) from error
-        raise
+    except Unreadable as error:
+        raise Refusal(str(error)) from error
 
 
 @contextmanager
@@ -135,13 +118,6 @@ def _refuse_existing(place: Path) -> None:
         raise FileExistsError(errno.EEXIST, "It is there already; --force replaces it", str(place))
 
 
-def _find_user(email: str) -> User:
-    user = find_by_email(email)
-    if user is None:
-        raise click.ClickException(f"There is no account with the e-mail address {email}.")
-    return user
-
-
 def _recognise(file: BinaryIO) -> str:
     """Tell by its content what a file is. Raises Unreadable."""
     if file.read(len(_SQLITE)) == _SQLITE:
@@ -167,7 +143,7 @@ def _read(file: BinaryIO, form: str, user: User, only_owner: str | None) -> Iter
     if form == _JSON_SERVER:
         document = _parse_whole(file)
         if others := json_server.left_out(document):
-            click.echo(f"Not imported: {others}.", err=True)
+            say(f"Not imported: {others}.")
         return json_server.read(document, now, only_owner)
     file.seek(0)
     return lines.read(file)

@@ -14,7 +14,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
-from promptcrafter import clock, db, space
+from promptcrafter import clock, db, space, transactions
 from promptcrafter.cli import pruning
 from promptcrafter.logs import store as log_store
 from tests.cli.running import done, flask, refusal, refused, run
@@ -138,14 +138,14 @@ def test_a_log_that_is_scored_while_it_is_about_to_go_is_kept(
     with app.app_context():
         (rows,) = log_store.each_old(ada.id, filters, 500)
         ada.patch(f"/logs/{log['_id']}", {"score": 1})
-        with db.writing():
+        with transactions.writing():
             assert log_store.remove_old(ada.id, filters, rows) == 0
     assert ids(ada, "/logs") == {log["_id"]}
 
 
 def size_of(app: Flask) -> int:
     with app.app_context():
-        return space.measure()
+        return db.size()
 
 
 @pytest.mark.parametrize("before_incremental", ["as it is made", "as it was made before"])

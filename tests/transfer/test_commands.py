@@ -70,7 +70,7 @@ def test_an_export_replaces_nothing_unless_told_to(run: Run, ada: Person, tmp_pa
     path = tmp_path / "there"
     path.write_text("precious")
     assert failure(run("export", path, "--user", ada.email)) == (
-        f"Error: {path}: It is there already; --force replaces it."
+        f"Error: It is there already; --force replaces it: {path}"
     )
     assert path.read_text() == "precious"
     assert run("export", path, "--user", ada.email, "--force").exit_code == 0
@@ -83,7 +83,7 @@ def test_an_export_that_fails_leaves_nothing_behind(run: Run, ada: Person, tmp_p
     folder = tmp_path / "empty"
     folder.mkdir()
     assert failure(run("export", folder / "x", "--user", "nobody@example.com")) == (
-        "Error: There is no account with the e-mail address nobody@example.com."
+        "Error: No account has the address nobody@example.com."
     )
     assert "No such file or directory" in failure(run("export", folder / "none" / "x", "--user", ada.email))
     assert list(folder.iterdir()) == []
@@ -123,10 +123,10 @@ def test_what_is_missing_is_told_of_in_one_line(
     run: Run, ada: Person, tmp_path: Path, make_app: Callable[[Config], Flask]
 ) -> None:
     path = tmp_path / "file"
-    assert failure(run("import", path, "--user", ada.email)) == f"Error: {path}: No such file or directory."
+    assert failure(run("import", path, "--user", ada.email)) == f"Error: No such file or directory: {path}"
     path.write_bytes(NOTHING)
     assert failure(run("import", path, "--user", "x@example.com")) == (
-        "Error: There is no account with the e-mail address x@example.com."
+        "Error: No account has the address x@example.com."
     )
     unmigrated = make_app(Config(database_url=f"sqlite:///{tmp_path}/new.db", jwt_secret_key=SECRET))
     result = unmigrated.test_cli_runner().invoke(args=["import", str(path), "--user", "x@example.com"])
