@@ -310,3 +310,28 @@ def test_accounts_outlive_the_step_that_lets_them_be_disabled_and_the_step_back_
     ]
     assert statuses == [200, 401]
     assert [client.get("/prompts", headers={"X-Api-Key": key}).status_code for key in keys] == [200, 401]
+
+
+BEFORE_FIGURES, FIGURES = "3f9c61d2ab47", "7c40b9e2f6a1"
+
+
+def indices_of_prompts() -> dict[str, list[str | None]]:
+    """Return the columns of the indices of logs that begin with their prompt and the time."""
+    found = {str(index["name"]): index["column_names"] for index in inspect(db.engine()).get_indexes("logs")}
+    return {name: columns for name, columns in found.items() if columns[:3] == ["prompt_id", "created_at", "seq"]}
+
+
+def test_logs_stay_as_they_are_while_the_index_of_their_figures_comes_and_goes(empty_app: Flask) -> None:
+    narrow = {"ix_logs_prompt_id_created_at_seq": ["prompt_id", "created_at", "seq"]}
+    with empty_app.app_context():
+        upgrade(revision=BEFORE_DIALECTS)
+        insert_old_rows()
+        upgrade(revision=BEFORE_FIGURES)
+        logs = read_rows("logs", "*")
+        assert indices_of_prompts() == narrow
+        upgrade(revision=FIGURES)
+        assert read_rows("logs", "*") == logs
+        assert list(indices_of_prompts()) == ["ix_logs_figures"]
+        downgrade(revision=BEFORE_FIGURES)
+        assert read_rows("logs", "*") == logs
+        assert indices_of_prompts() == narrow
