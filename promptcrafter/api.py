@@ -123,16 +123,19 @@ class Blueprint(flask_smorest.Blueprint):
 
         return decorate
 
-    def lists(self, schema: Schema) -> Callable[[_View], _View]:
-        """Document a list of `paging.listing`, in all its forms."""
-        text = {"schema": {"type": "string"}}
-        forms = {form: text for form in WRITERS if form != "application/json"}
+    def answers(self, schema: Schema, *forms: str) -> Callable[[_View], _View]:
+        """Document an answer of `paging.respond`, in JSON and these other forms."""
+        content = {form: {"schema": {"type": "string"}} for form in forms}
 
         def decorate(view: _View) -> _View:
-            described: _View = self.doc(responses={200: {"content": forms}})(self.response(200, schema)(view))
+            described: _View = self.doc(responses={200: {"content": content}})(self.response(200, schema)(view))
             return described
 
         return decorate
+
+    def lists(self, schema: Schema) -> Callable[[_View], _View]:
+        """Document a list of `paging.listing`, in all its forms."""
+        return self.answers(schema, *(form for form in WRITERS if form != "application/json"))
 
     def unauthorized(self, message: str) -> Callable[[_View], _View]:
         """Let strangers hear another text than the usual one."""

@@ -1,7 +1,11 @@
-"""The forms a list can leave in: a JSON array, a JSON object a line, or CSV. Each yields its text row by row."""
+"""The forms a list can leave in: a JSON array, a JSON object a line, CSV, or a Markdown table.
+
+Each yields its text row by row. A column is a key of the rows, or a path of keys: `score.mean`.
+"""
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +14,9 @@ from promptcrafter.jsonio import dumps
 Rows = Iterable[Mapping[str, Any]]
 Write = Callable[[Rows, Sequence[str]], Iterator[str]]
 _PIECE_CHARACTERS = 64 * 1024
+# What Markdown takes for more than itself within a line; ids are full of `_`, which inside a word is itself
+_MEANINGFUL = re.compile(r"[\\`*~<\[|&]|(?<![^\W_])_|_(?![^\W_])")
+_BREAK = re.compile(r"\r\n|\r|\n")
 _RUNNABLE = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet take a cell for a formula
 
 
@@ -36,11 +43,24 @@ def write_csv(rows: Rows, columns: Sequence[str]) -> Iterator[str]:
     """
     line = io.StringIO()
     writer = csv.writer(line)
-    for cells in _cells(rows, columns):
+    for cells in _cells(rows, columns, _cell):
         writer.writerow(cells)
         yield line.getvalue()
         line.seek(0)
         line.truncate()
+
+
+def write_markdown(rows: Rows, columns: Sequence[str]) -> Iterator[str]:
+    """Write a table for people: fractions are rounded to six digits, and a line break in a cell is `<br>`."""
+    for number, cells in enumerate(_cells(rows, columns, _shown)):
+        yield f"| {' | '.join(cells)} |\n"
+        if number == 0:
+            yield f"|{' --- |' * len(cells)}\n"
+
+
+def escape_markdown(text: str) -> str:
+    """Return text that Markdown shows as it is, within a line."""
+    return _MEANINGFUL.sub(r"\\\g<0>", text)
 
 
 WRITERS: dict[str, Write] = {
@@ -62,10 +82,19 @@ def join_to_pieces(lines: Iterable[str]) -> Iterator[str]:
     yield "".join(piece)
 
 
-def _cells(rows: Rows, columns: Sequence[str]) -> Iterator[list[str]]:
-    yield list(columns)
+def _cells(rows: Rows, columns: Sequence[str], show: Callable[[Any], str]) -> Iterator[list[str]]:
+    """Yield the columns' names, then the cells of each row."""
+    yield [show(name) for name in columns]
+    paths = [name.split(".") for name in columns]
     for row in rows:
-        yield [_cell(row.get(name)) for name in columns]
+        yield [show(_find(row, path)) for path in paths]
+
+
+def _find(row: Mapping[str, Any], path: Sequence[str]) -> Any:
+    value: Any = row
+    for key in path:
+        value = None if value is None else value.get(key)
+    return value
 
 
 def _cell(value: Any) -> str:
@@ -74,3 +103,13 @@ def _cell(value: Any) -> str:
     if isinstance(value, str):
         return f"'{value}" if value.startswith(_RUNNABLE) else value
     return dumps(value)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return _BREAK.sub("<br>", escape_markdown(value if isinstance(value, str) else dumps(value)))

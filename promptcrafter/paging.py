@@ -5,15 +5,16 @@ does and rows added meanwhile shift nothing.
 """
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import chain
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response, current_app, request
-from marshmallow import Schema, validate
+from marshmallow import Schema, fields, validate
 from sqlalchemy import ColumnElement, Row, Select, SQLColumnExpression, literal, tuple_
 from sqlalchemy.orm import Session
 from werkzeug.urls import iri_to_uri
@@ -125,10 +126,25 @@ def _whole(select: Select[Any], schema: Schema) -> Response:
 
 
 def _respond(rows: Iterable[Row[Any]], schema: Schema) -> Response:
-    mimetype = request.accept_mimetypes.best_match(WRITERS, default=_MIMETYPE)
-    columns = [field.data_key or name for name, field in schema.fields.items()]
-    text = WRITERS[mimetype]((schema.dump(row[0]) for row in rows), columns)
-    return current_app.response_class(join_to_pieces(text), mimetype=mimetype, headers={"Vary": "Accept"})
+    dumped = (schema.dump(row[0]) for row in rows)
+    columns = columns_of(schema)
+    return respond({form: partial(write, dumped, columns) for form, write in WRITERS.items()})
+
+
+def respond(forms: Mapping[str, Callable[[], Iterable[str]]]) -> Response:
+    """Answer in the form that the request accepts best, JSON if it accepts none of them."""
+    mimetype = request.accept_mimetypes.best_match(forms, default=_MIMETYPE)
+    return current_app.response_class(join_to_pieces(forms[mimetype]()), mimetype=mimetype, headers={"Vary": "Accept"})
+
+
+def columns_of(schema: Schema) -> list[str]:
+    """Return the names of a table's columns, those of nested objects behind a dot: `score.mean`."""
+    columns = []
+    for name, field in schema.fields.items():
+        own = field.data_key or name
+        nested = columns_of(field.schema) if isinstance(field, fields.Nested) else []
+        columns += [f"{own}.{inner}" for inner in nested] or [own]
+    return columns
 
 
 def _own_url() -> str:
