@@ -18,6 +18,7 @@ from promptcrafter.ingest.basalt import root as basalt_root
 from promptcrafter.logs import usage
 from promptcrafter.logs import views as logs
 from promptcrafter.prompts import views as prompts
+from promptcrafter.stats import views as stats
 from promptcrafter.traces import views as traces
 from promptcrafter.transfer import views as transfer
 from promptcrafter.web import views as web
@@ -38,7 +39,8 @@ def create_app(config: Config) -> Flask:
     principal.init_app(app, config)
     throttle.init_app(app, config)
     usage.init_app(app, config)
-    features = (auth, prompts, logs, traces, experiments, agenttest, basalt_monitor, basalt_prompts, transfer, status)
+    dialects = (agenttest, basalt_monitor, basalt_prompts)
+    features = (auth, prompts, logs, traces, experiments, *dialects, stats, transfer, status)
     api.init_app(app, config, [feature.blueprint for feature in features] + metrics.blueprints(config))
     basalt_root.init_app(app)
     app.register_blueprint(web.blueprint)

@@ -5,7 +5,7 @@ write the operation into `/openapi.json`. A route needs a signed-in caller unles
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from threading import Lock
 from typing import Any, NoReturn, TypeVar
 
@@ -18,7 +18,7 @@ from werkzeug.routing import BaseConverter, Map, UnicodeConverter
 
 from config import Config
 from promptcrafter import ids, intake, jsonio
-from promptcrafter.errors import Details, Invalid, Problem
+from promptcrafter.errors import Invalid, Problem, flatten
 from promptcrafter.formats import WRITERS
 
 VERSION = "0.1.0"  # the newest of CHANGELOG.md
@@ -70,7 +70,7 @@ class _Parser(FlaskParser):
         return intake.read_object(req)
 
     def handle_error(self, error: ValidationError, req: Request, schema: Schema, **kwargs: Any) -> NoReturn:
-        raise Invalid(_flatten(error.messages))  # one location: {"json": {field: reasons}}
+        raise Invalid(flatten(error.messages))  # one location: {"json": {field: reasons}}
 
 
 def public(view: _View) -> _View:
@@ -242,7 +242,7 @@ def load(schema: Schema, value: Any) -> Any:
     try:
         return schema.load(value)
     except ValidationError as error:
-        raise Invalid(_flatten({"json": error.messages})) from error
+        raise Invalid(flatten({"json": error.messages})) from error
 
 
 def description() -> dict[str, Any]:
@@ -271,20 +271,6 @@ def refuse_lost_update(representation: Any) -> None:
     """Raise 412 when the caller's `If-Match` names another state than the one about to be changed."""
     if request.if_match and not request.if_match.contains(etag_of(representation)):
         raise Problem(412, "It has changed since: read it again and retry.", "precondition_failed")
-
-
-def _flatten(messages: Any) -> Details:
-    ((_, by_field),) = messages.items()
-    return {".".join(path): reasons for path, reasons in _walk(by_field, ())}
-
-
-def _walk(messages: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list[str]]]:
-    """Yield where in the body and what is wrong: `logs.0.type` for the first of a list."""
-    if isinstance(messages, dict):
-        for name, inner in messages.items():
-            yield from _walk(inner, path if name == "_schema" else (*path, str(name)))
-    else:
-        yield path, list(messages)
 
 
 def _complete_headers(response: Response) -> Response:

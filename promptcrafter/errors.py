@@ -6,7 +6,7 @@ or a stack says ever leaves.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from itertools import islice
@@ -106,6 +106,21 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(WaitedTooLong, lambda error: render(Unavailable()))
     app.register_error_handler(ParseException, _from_broken_body)
     app.register_error_handler(Exception, _from_bug)
+
+
+def flatten(messages: Any) -> Details:
+    """Return what marshmallow says of one location, such as the body, field by field."""
+    ((_, by_field),) = messages.items()
+    return {".".join(path): reasons for path, reasons in _walk(by_field, ())}
+
+
+def _walk(messages: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """Yield where in the body and what is wrong: `logs.0.type` for the first of a list."""
+    if isinstance(messages, dict):
+        for name, inner in messages.items():
+            yield from _walk(inner, path if name == "_schema" else (*path, str(name)))
+    else:
+        yield path, list(messages)
 
 
 def describe(problem: Problem) -> dict[str, Any]:

@@ -108,6 +108,17 @@ def get_log(log_id: str, owner_id: str) -> Log:
     return _owned(select(Log), log_id, owner_id)
 
 
+def get_logs(log_ids: Sequence[str], owner_id: str) -> list[Log]:
+    """Return the owner's logs in this order. Raises 404 for an unknown one and 403 for another's, by its id."""
+    found = {log.id: log for log in session.scalars(select(Log).where(Log.id.in_(log_ids)))}
+    for log_id in log_ids:
+        if log_id not in found:
+            raise Problem(404, f"Log not found: {log_id}", "log_not_found")
+        if found[log_id].owner_id != owner_id:
+            raise Problem(403, f"You do not own this log: {log_id}", "log_not_owned")
+    return [found[log_id] for log_id in log_ids]
+
+
 def lock_log(log_id: str, owner_id: str) -> Log:
     """Return the owner's log as `get_log` does, and let nobody else change it until the commit."""
     return _owned(select(Log).with_for_update(), log_id, owner_id)

@@ -14,6 +14,7 @@ FEATURES = [
     "traces",
     "experiments",
     "ingest",
+    "stats",
     "transfer",
     "status",
     "metrics",

@@ -1,0 +1,1 @@
+"""Statistics of a prompt's logs, and logs side by side."""
