@@ -172,7 +172,8 @@ def test_durations_are_told_in_buckets_from_a_millisecond_to_ten_seconds(ada: Pe
 
 
 def test_logs_are_counted_by_where_they_came_from_each_row_of_a_batch(ada: Person) -> None:
-    none = {'{source="native"}': 0, '{source="basalt"}': 0, '{source="agenttest"}': 0}
+    sources = ("native", "basalt", "agenttest", "llm", "promptfoo")
+    none = dict.fromkeys((f'{{source="{source}"}}' for source in sources), 0)
     assert counted(ada, WRITTEN) == none
     prompt = ada.prompt()
     ada.log(prompt)
@@ -184,7 +185,12 @@ def test_logs_are_counted_by_where_they_came_from_each_row_of_a_batch(ada: Perso
     ada.post("/experiments", {"slug": "greeting", "name": "n", "variants": [{"key": "A", "trafficPercent": 1}]})
     ada.post("/experiment/greeting/log", {"variantKey": "A", "metrics": {"m": 1}})
     ada.post("/experiment/greeting/log", {"variantKey": "B"})
-    assert counted(ada, WRITTEN) == {'{source="native"}': 3, '{source="basalt"}': 3, '{source="agenttest"}': 1}
+    written = {**none, '{source="native"}': 3, '{source="basalt"}': 3, '{source="agenttest"}': 1}
+    assert counted(ada, WRITTEN) == written
+    exported = ada.get("/export").data
+    ada.delete(f"/prompts/{prompt['_id']}")
+    ada.post("/import", data=exported, headers={"Content-Type": "application/x-ndjson"})
+    assert counted(ada, WRITTEN) == {**written, '{source="native"}': 6}
 
 
 def test_logs_that_are_rolled_back_are_not_counted(ada: Person) -> None:

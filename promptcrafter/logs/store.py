@@ -35,7 +35,7 @@ _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "source": lambda name: Log.source == name,  # None finds those of the native API
     "judged": lambda wanted: _JUDGED if wanted else ~_JUDGED,
 }
-recorded = Signal("Outputs have been committed; `sources` has the source of each.")
+recorded = Signal("Logs have been committed; `sources` has the source of each.")
 _PARENTS = [str(constraint.name) for constraint in _TABLE.foreign_key_constraints]
 
 
@@ -61,10 +61,7 @@ def record_all(owner_id: str, outputs: Sequence[Mapping[str, Any]]) -> list[dict
     """Insert prepared outputs in their order, all at the same time, and return their columns. Raises ParentGone."""
     now = clock.now()
     made = {"owner_id": owner_id, "created_at": now, "updated_at": now}
-    rows = _insert([{"id": new_id("log"), **made, **values} for values in outputs])
-    if recorded.receivers:
-        on_commit(lambda: recorded.send(sources=[row["source"] for row in rows]))
-    return rows
+    return _insert([{"id": new_id("log"), **made, **values} for values in outputs])
 
 
 def restore_all(owner_id: str, logs: Sequence[Mapping[str, Any]]) -> None:
@@ -172,6 +169,8 @@ def _insert(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         if any(db.violates(error, parent) for parent in _PARENTS):
             raise ParentGone from error
         raise
+    if recorded.receivers:
+        on_commit(lambda: recorded.send(sources=[row["source"] for row in rows]))
     return rows
 
 

@@ -48,7 +48,9 @@ def test_every_shell_command_of_a_document_works(document: str, live_server: Liv
 def test_the_requests_of_the_readme_do_what_it_says(live_server: LiveServer, tmp_path: Path) -> None:
     output = run("README.md", live_server, tmp_path)
     assert '"message":"User account created successfully."' in output
-    assert output.count('"output":"Plants eat light 🌱"') == 2
+    assert output.count('"output":"Plants eat light 🌱"') == 3
+    assert "| gpt-4o | 1 | 1 | 1 | 8.5 |" in output
+    assert '"output":"Leaves drink the sun."' in output
     assert '"score":8.5' in output
     assert output.count('"slug":"explain-photosynthesis"') == 1
     assert '"error"' not in output
