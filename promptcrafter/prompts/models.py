@@ -11,8 +11,10 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    func,
+    select,
 )
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
 
 from promptcrafter.db import SEQUENCE, Base, UtcTime
 
@@ -43,7 +45,7 @@ class Prompt(Base):
     tag_rows: Mapped[list["Tag"]] = relationship(
         order_by="Tag.position", cascade="all, delete-orphan", passive_deletes=True, lazy="selectin"
     )
-    label_rows: Mapped[list["Label"]] = relationship(order_by="Label.name", viewonly=True, lazy="selectin")
+    label_rows: Mapped[list["Label"]] = relationship(viewonly=True, lazy="selectin")
 
     @property
     def tags(self) -> list[str]:
@@ -53,27 +55,7 @@ class Prompt(Base):
     @property
     def labels(self) -> list[str]:
         """The labels that sit on any version, by name."""
-        return [row.name for row in self.label_rows]
-
-
-class Version(Base):
-    """One state of a prompt's content and model; never changed once made."""
-
-    __tablename__ = "prompt_versions"
-
-    prompt_id: Mapped[str] = mapped_column(ForeignKey("prompts.id", ondelete="CASCADE"), primary_key=True)
-    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    content: Mapped[str] = mapped_column(Text)
-    model: Mapped[str] = mapped_column(Text)
-    created_at: Mapped[datetime] = mapped_column(UtcTime)
-    created_by: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-
-    label_rows: Mapped[list["Label"]] = relationship(order_by="Label.name", viewonly=True, lazy="selectin")
-
-    @property
-    def labels(self) -> list[str]:
-        """The labels that sit on this version, by name."""
-        return [row.name for row in self.label_rows]
+        return sorted(row.name for row in self.label_rows)
 
 
 class Label(Base):
@@ -89,6 +71,31 @@ class Label(Base):
     prompt_id: Mapped[str] = mapped_column(ForeignKey("prompts.id", ondelete="CASCADE"), primary_key=True)
     name: Mapped[str] = mapped_column(Text, primary_key=True)
     version: Mapped[int]
+
+
+class Version(Base):
+    """One state of a prompt's content and model; never changed once made."""
+
+    __tablename__ = "prompt_versions"
+
+    prompt_id: Mapped[str] = mapped_column(ForeignKey("prompts.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    content: Mapped[str] = mapped_column(Text)
+    model: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    created_by: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    # row by row, not for many versions at once: SQLite finds rows by a list of pairs in no index
+    label_names: Mapped[str | None] = column_property(
+        select(func.aggregate_strings(Label.name, ","))
+        .where(Label.prompt_id == prompt_id, Label.version == number)
+        .correlate_except(Label)
+        .scalar_subquery()
+    )
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels that sit on this version, by name."""
+        return sorted(self.label_names.split(",")) if self.label_names else []
 
 
 class Tag(Base):

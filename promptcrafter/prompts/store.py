@@ -242,7 +242,7 @@ def _add_version(prompt: Prompt, author_id: str) -> Version:
         created_at=prompt.updated_at,
         created_by=author_id,
     )
-    set_committed_value(version, "label_rows", [])
+    set_committed_value(version, "label_names", None)
     session.add(version)
     return version
 

@@ -9,11 +9,10 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Row, Select, select
 from sqlalchemy.orm import Session, defer, lazyload
-from sqlalchemy.orm.attributes import set_committed_value
 
 from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.logs.models import Log
-from promptcrafter.prompts.models import Label, Prompt, Version
+from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.traces.models import Trace
 
 _ROWS_AT_ONCE = 20  # each may hold a mebibyte of text
@@ -88,15 +87,7 @@ def _each_prompt(reader: Session, owner_id: str) -> Iterator[tuple[str, Any]]:
 def _each_version_of(reader: Session, owner_id: str) -> Iterator[Version]:
     """Yield every version of the owner's prompts, in the order of these."""
     owned = select(Version).join(Prompt, Prompt.id == Version.prompt_id).where(Prompt.owner_id == owner_id)
-    ordered = owned.options(lazyload(Version.label_rows)).order_by(Prompt.created_at, Prompt.seq, Version.number)
-    for some in reader.scalars(ordered.execution_options(yield_per=_ROWS_AT_ONCE)).partitions():
-        labels: dict[tuple[str, int], list[Label]] = {}
-        # by their prompts alone: of pairs SQLite would make no use of the index
-        for label in reader.scalars(select(Label).where(Label.prompt_id.in_({version.prompt_id for version in some}))):
-            labels.setdefault((label.prompt_id, label.version), []).append(label)
-        for version in some:
-            set_committed_value(version, "label_rows", labels.get((version.prompt_id, version.number), []))
-            yield version
+    return _stream(reader, owned.order_by(Prompt.created_at, Prompt.seq, Version.number))
 
 
 def _stream(reader: Session, found: Select[_T]) -> Iterator[_T]:

@@ -95,6 +95,7 @@ def statements(app: Flask) -> Iterator[list[tuple[str, Any]]]:
 def library(ada: Person) -> dict[str, str]:
     prompts = [ada.prompt(title=f"Title {n}", content=f"content {n}", tags=["a", "b"]) for n in range(5)]
     logs = [ada.log(prompt) for prompt in prompts for _ in range(2)]
+    ada.patch(f"/prompts/{prompts[0]['_id']}", {"content": "of a second version"})
     ada.open(f"/prompts/{prompts[0]['_id']}/labels/production", method="PUT", json={"version": 1})
     ada.post("/experiments", {"slug": "greeting", "name": "n", "variants": [{"key": "A", "trafficPercent": 1}]})
     ada.post("/experiment/greeting/log", {"variantKey": "A", "metrics": {"m": 1}})
