@@ -22,6 +22,7 @@ _TIME = (
     r"^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
     r"([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?(Z|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)?)?$"
 )
+_TIME_TEXT = rf"{_TIME[:-1]}$|^[0-9]{{1,14}}(\.[0-9]{{1,9}})?$"
 _LATEST = 253_402_300_799_999  # the last millisecond of the year 9999
 ERRORS = {"required": REQUIRED, "null": REQUIRED}
 
@@ -198,6 +199,17 @@ class TimestampIn(fields.Raw):
         except ValueError:
             pass  # a day that the month does not have, or a year beyond 9999 in UTC
         raise self.make_error("invalid")
+
+
+class TimestampText(TimestampIn):
+    """A moment in a query string."""
+
+    def __init__(self, *, description: str) -> None:
+        super().__init__(metadata={"type": "string", "pattern": _TIME_TEXT, "description": description})
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        is_number = re.fullmatch(r"[0-9]{1,14}(\.[0-9]{1,9})?", value)
+        return super()._deserialize(float(value) if is_number else value, attr, data, **kwargs)
 
 
 def as_number(value: float) -> float | int:

@@ -7,7 +7,17 @@ from flask import current_app
 from marshmallow import Schema, ValidationError, fields, post_dump, post_load, pre_load, validates_schema
 
 from promptcrafter.errors import TooLarge
-from promptcrafter.fields import Digits, Number, Reference, Text, Timestamp, TimestampIn, WholeDigits, WholeNumber
+from promptcrafter.fields import (
+    Digits,
+    Number,
+    Reference,
+    Text,
+    Timestamp,
+    TimestampIn,
+    TimestampText,
+    WholeDigits,
+    WholeNumber,
+)
 from promptcrafter.ids import pattern
 from promptcrafter.paging import RANK, SEQUENCE, TIME, Cursor, PageQuery
 from promptcrafter.prompts.schemas import MODEL_MAX, QUERY_MAX
@@ -198,8 +208,8 @@ class LogQuery(PageQuery):
     model = Text(minimum=1, metadata={"description": "Exactly this modelUsed"})
     minScore = Digits(minimum=0, maximum=SCORE_MAX, metadata={"description": "Scored this or better"})
     maxScore = Digits(minimum=0, maximum=SCORE_MAX, metadata={"description": "Scored this or worse"})
-    since = TimestampIn(metadata={"type": "string", "description": "Made at this time or later"})
-    until = TimestampIn(metadata={"type": "string", "description": "Made before this time"})
+    since = TimestampText(description="Made at this time or later")
+    until = TimestampText(description="Made before this time")
     source = Text(choices=SOURCES, metadata={"description": f"By which API it came; {NATIVE} is this one"})
     q = Text(
         minimum=1,

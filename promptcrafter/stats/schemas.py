@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load
 
-from promptcrafter.fields import Number, Text, TimestampIn
+from promptcrafter.fields import Number, Text, TimestampText
 from promptcrafter.ids import is_well_formed, pattern
 from promptcrafter.logs.schemas import LogOut
 
@@ -18,8 +18,8 @@ class StatsQuery(Schema):
     """How to group a prompt's logs, and which of them."""
 
     groupBy = Text(choices=_GROUPINGS, load_default=KEYS[0], metadata={"description": "A group for each of these"})
-    since = TimestampIn(metadata={"type": "string", "description": "Made at this time or later"})
-    until = TimestampIn(metadata={"type": "string", "description": "Made before this time"})
+    since = TimestampText(description="Made at this time or later")
+    until = TimestampText(description="Made before this time")
 
     @post_load
     def split_keys(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:

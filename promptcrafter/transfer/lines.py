@@ -161,7 +161,7 @@ def _longest() -> int:
 
 def _read_object(data: bytes, place: str) -> Line:
     try:
-        fields = jsonio.loads(data)
+        fields = jsonio.loads(data.rstrip(b"\r\n"))
     except jsonio.JsonError as error:
         # in a line the line is always the first
         told = str(error).removeprefix("Invalid JSON at line 1, ").removesuffix(".")

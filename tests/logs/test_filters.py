@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from promptcrafter import db
+from promptcrafter import clock, db
 from tests.conftest import Person, only_sqlite
 from tests.contracts.test_database import statements
 
@@ -83,6 +83,8 @@ def test_times_bound_a_list_from_the_first_to_before_the_last(ada: Person, histo
     since, until = (ada.get(f"{path}&{name}={moment}").json for name in ("since", "until"))
     assert since == [log for log in history[::-1] if log["createdAt"] >= moment]
     assert until == [log for log in history[::-1] if log["createdAt"] < moment]
+    milliseconds = clock.to_number(clock.from_text(moment))
+    assert ada.get(f"{path}&since={milliseconds}").json == ada.get(f"{path}&since={milliseconds / 1000}").json == since
     assert ada.get("/logs?since=2999-01-01").json == ada.get("/logs?until=2000-01-01T00:00:00Z").json == []
 
 

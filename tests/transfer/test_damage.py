@@ -64,6 +64,10 @@ DAMAGES: dict[str, tuple[bytes, dict[str, list[str]]]] = {
         join(GOOD)[:-20],
         {"line 9": ["must be JSON (column 64: Unterminated string starting at)"]},
     ),
+    "a line cut in the middle": (
+        raw(EXPORT + 1, b'{"type": "prompt"'),
+        {"line 2": ["must be JSON (column 18: Expecting ',' delimiter)"]},
+    ),
     "cut between lines": (
         without(END),
         {"line 8": ["must be followed by more: the file ends without its end line"]},
