@@ -15,9 +15,10 @@ Rows = Iterable[Mapping[str, Any]]
 Write = Callable[[Rows, Sequence[str]], Iterator[str]]
 _PIECE_CHARACTERS = 64 * 1024
 # What Markdown takes for more than itself within a line; ids are full of `_`, which inside a word is itself
-_MEANINGFUL = re.compile(r"[\\`*~<\[|&]|(?<![^\W_])_|_(?![^\W_])")
+# and addresses become links
+_MEANINGFUL = re.compile(r"[\\`*~<\[|&@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.")
 _BREAK = re.compile(r"\r\n|\r|\n")
-_RUNNABLE = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet take a cell for a formula
+_RUNNABLE = (*"=+-@＝＋－＠", "\t", "\r", "\n")  # what makes a spreadsheet take a cell for a formula
 
 
 def write_json(rows: Rows, columns: Sequence[str]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from flask import Response, current_app, request
 from marshmallow import Schema, fields, validate
 from sqlalchemy import ColumnElement, Row, Select, SQLColumnExpression, literal, tuple_
 from sqlalchemy.orm import Session
+from werkzeug.datastructures import MIMEAccept
 from werkzeug.urls import iri_to_uri
 
 from promptcrafter import clock
@@ -133,7 +134,9 @@ def _respond(rows: Iterable[Row[Any]], schema: Schema) -> Response:
 
 def respond(forms: Mapping[str, Callable[[], Iterable[str]]]) -> Response:
     """Answer in the form that the request accepts best, JSON if it accepts none of them."""
-    mimetype = request.accept_mimetypes.best_match(forms, default=_MIMETYPE)
+    # without parameters such as a charset, which no form is told apart by
+    accepted = MIMEAccept([(form.partition(";")[0].strip(), quality) for form, quality in request.accept_mimetypes])
+    mimetype = accepted.best_match(forms, default=_MIMETYPE)
     return current_app.response_class(join_to_pieces(forms[mimetype]()), mimetype=mimetype, headers={"Vary": "Accept"})
 
 

@@ -123,6 +123,9 @@ def _refuse_strange(file: Path, contents: Contents) -> None:
             f"{_shown(file)} is of a newer release than this one, which does not know its migration "
             f"{contents.revision}: restore it with that release."
         )
+    missing = sorted(set(db.Base.metadata.tables) - set(contents.rows))
+    if missing and db.is_newest(contents.revision):
+        raise Refusal(f"{_shown(file)} cannot be restored: it has no table {missing[0]}.")
 
 
 def _make_ready(draft: Path, database: Path) -> None:

@@ -13,7 +13,8 @@ _FIELDS = {
     "cost ($)": "cost",
     "notes": "notes",
 }
-_MARKS = {"equal": "", "delete": "~~", "insert": "**"}
+_MARKS = {"delete": "del", "insert": "ins"}  # as tags: asterisks mean nothing between a letter and a full stop
+_VISIBLE = str.maketrans({" ": "␣", "\t": "⇥", "\r": "␍"})
 
 
 def report(compared: Mapping[str, Any]) -> Iterator[str]:
@@ -23,18 +24,13 @@ def report(compared: Mapping[str, Any]) -> Iterator[str]:
     yield from write_markdown(rows, ["", *(log["_id"] for log in logs)])
     for difference in compared["differences"]:
         yield f"\n## {difference['logId']} against {difference['against']}\n\n"
-        marked = "".join(_mark(change["text"], _MARKS[change["op"]]) for change in difference["words"])
+        marked = "".join(_mark(change["text"], _MARKS.get(change["op"])) for change in difference["words"])
         yield "".join(f"> {line}  \n" if line else ">\n" for line in marked.split("\n"))
 
 
-def _mark(text: str, mark: str) -> str:
-    """Escape a text and put marks around what each of its lines holds; beside white space they would mean nothing."""
-    return "\n".join(_mark_line(line, mark) for line in text.split("\n"))
-
-
-def _mark_line(line: str, mark: str) -> str:
-    inner = line.strip()
-    if not inner:
-        return line
-    start = line.index(inner)
-    return f"{line[:start]}{mark}{escape_markdown(inner)}{mark}{line[start + len(inner) :]}"
+def _mark(text: str, tag: str | None) -> str:
+    """Escape a text and put a tag around what each of its lines holds; white space alone is made visible."""
+    if tag is None:
+        return escape_markdown(text)
+    shown = text if text.strip() else text.translate(_VISIBLE).replace("\n", "↵\n")
+    return "\n".join(f"<{tag}>{escape_markdown(line)}</{tag}>" if line else "" for line in shown.split("\n"))

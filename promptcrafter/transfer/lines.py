@@ -25,6 +25,7 @@ _OTHER_TYPE = {"type": [f"must be one of {', '.join(KINDS)}"]}
 # Of the largest body that the API takes: one makes a log and another its notes, and a number may leave longer than it
 # came, as `1E15` does
 _LONGEST = 5
+_EMPTY_MAX = 1000  # lines
 _SCHEMAS: dict[str, schemas.Line] = {
     BEGIN: schemas.HeaderLine(),
     "prompt": schemas.PromptLine(),
@@ -139,13 +140,17 @@ def _write_line(kind: str, fields: Mapping[str, Any]) -> str:
 
 
 def _read_objects(file: BinaryIO) -> Iterator[Line]:
-    """Yield every line but empty ones."""
-    number = 0
-    while data := file.readline(_longest() + 1):
+    """Yield every line but empty ones, of which there may be some, not millions: each takes its time."""
+    longest, number, empty = _longest(), 0, 0
+    while data := file.readline(longest + 1):
         number += 1
-        _refuse_long(len(data), f"line {number}")
         if data.strip():
+            _refuse_long(len(data), f"line {number}")
             yield _read_object(data, f"line {number}")
+            continue
+        empty += 1
+        if empty > _EMPTY_MAX or len(data) > longest:
+            raise fault(f"line {number}", {"": [f"must not be empty, as {_EMPTY_MAX:,} before it are"]})
 
 
 def _refuse_long(size: int, place: str) -> None:

@@ -243,6 +243,13 @@ def test_a_backup_of_an_older_release_is_restored_and_one_of_a_newer_is_not(copy
     )
 
 
+def test_a_backup_that_lost_a_table_is_refused(copy: Path, elsewhere: Elsewhere) -> None:
+    with closing(sqlite3.connect(copy)) as connection:
+        connection.execute("DROP TABLE idempotency_keys")
+    told = f"{copy} cannot be restored: it has no table idempotency_keys."
+    assert refused(run(elsewhere.app, "restore", str(copy))) == told
+
+
 def test_what_is_no_backup_is_refused_and_the_database_stays(elsewhere: Elsewhere, tmp_path: Path) -> None:
     app, path, client = elsewhere
     ben = sign_up(client, "ben")

@@ -118,7 +118,7 @@ def test_every_well_formed_cursor_is_a_place_in_its_list(ada: Person, history: l
         assert ada.get(f"/logs?sort={sort}&cursor={cursor}").status_code == 200
 
 
-TRICKY = ["=1+1", "+1", "-1", "@x", "\t=1", 'a "quoted", one\r\nand a line', "東京 🌱", "'quoted", ""]
+TRICKY = ["\n=1", "＝1", "=1+1", "+1", "-1", "@x", "\t=1", 'a "quoted", one\r\nand a line', "東京 🌱", "'quoted", ""]
 
 
 def test_a_list_leaves_as_csv_or_ndjson_if_that_is_asked_for(ada: Person) -> None:
@@ -136,7 +136,7 @@ def test_a_list_leaves_as_csv_or_ndjson_if_that_is_asked_for(ada: Person) -> Non
     for row, log in zip(rows, expected, strict=True):
         assert row["_id"] == log["_id"]
         assert (row["score"], row["variables"], row["cost"]) == ("9", '{"a":[1]}', "")
-        runs = log["notes"].startswith(("=", "+", "-", "@", "\t"))
+        runs = log["notes"].startswith(("=", "+", "-", "@", "\t", "\n", "＝"))
         assert row["notes"] == (f"'{log['notes']}" if runs else log["notes"])
         assert not row["output"].startswith(("=", "+", "-", "@"))
 
@@ -148,6 +148,7 @@ def test_a_list_leaves_as_csv_or_ndjson_if_that_is_asked_for(ada: Person) -> Non
         ("*/*", "application/json"),
         ("text/html,application/xhtml+xml,*/*;q=0.8", "application/json"),
         ("text/csv;q=0.5, application/json", "application/json"),
+        ("text/csv; charset=utf-8", "text/csv"),
         ("text/*", "text/csv"),
         ("image/png", "application/json"),
     ],

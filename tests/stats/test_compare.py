@@ -177,19 +177,30 @@ def test_a_comparison_leaves_as_markdown_if_that_is_asked_for(ada: Person, logs:
         "| cost ($) |  | 0.0001 |\n"
         "| notes | True, but<br>why? |  |\n"
         f"\n## {second} against {first}\n\n"
-        "> Things fall ~~down~~" + r"**\*because\* of gravity**" + ".  \n"
+        r"> Things fall <del>down</del><ins>\*because\* of gravity</ins>.  " + "\n"
     )
     assert ada.get(f"/compare?logs={first},{second}", headers={"Accept": "text/html"}).mimetype == "application/json"
 
 
-def test_marks_stand_around_the_words_of_each_line(ada: Person) -> None:
+@pytest.mark.parametrize(
+    ("first", "second", "marked"),
+    [
+        (
+            "keep\nold <b>\n\n  gone \nkeep_it",
+            "keep\nnew\nkeep_it",
+            [r"> keep  ", r"> <del>old \<b></del>  ", ">", r"> <del>  gone </del><ins>new</ins>  ", r"> keep_it  "],
+        ),
+        ("Things fall down", "Things fall down.", ["> Things fall down<ins>.</ins>  "]),
+        ("a  b", "a b", ["> a <del>␣</del>b  "]),
+        ("a b", "a\nb", ["> a<del>␣</del><ins>↵</ins>  ", "> b  "]),
+        ("http://a.b", "www.a.b or a@b", [r"> <del>http\://</del><ins>www\.</ins>a.<ins>b or a\@</ins>b  "]),
+    ],
+)
+def test_marks_stand_around_what_changed_in_each_line(ada: Person, first: str, second: str, marked: list[str]) -> None:
     prompt = ada.prompt()
-    first = ada.log(prompt, output="keep\nold <b>\n\n  gone \nkeep_it")["_id"]
-    second = ada.log(prompt, output="keep\nnew\nkeep_it")["_id"]
-    answer = ada.get(f"/compare?logs={first},{second}", headers={"Accept": "text/markdown"})
-    assert answer.text.partition(f"against {first}\n\n")[2] == (
-        r"> keep  " + "\n" + r"> ~~old \<b>~~  " + "\n>\n" + r">   ~~gone~~ **new**  " + "\n" + r"> keep_it  " + "\n"
-    )
+    ids = [ada.log(prompt, output=output)["_id"] for output in (first, second)]
+    answer = ada.get(f"/compare?logs={','.join(ids)}", headers={"Accept": "text/markdown; charset=utf-8"})
+    assert answer.text.partition(f"against {ids[0]}\n\n")[2].splitlines() == marked
 
 
 @only_sqlite

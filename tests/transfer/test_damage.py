@@ -68,6 +68,10 @@ DAMAGES: dict[str, tuple[bytes, dict[str, list[str]]]] = {
         raw(EXPORT + 1, b'{"type": "prompt"'),
         {"line 2": ["must be JSON (column 18: Expecting ',' delimiter)"]},
     ),
+    "empty lines without end": (
+        raw(EXPORT, join(GOOD[:1]) + b"\n" * 2_000_000),
+        {"line 1002": ["must not be empty, as 1,000 before it are"]},
+    ),
     "cut between lines": (
         without(END),
         {"line 8": ["must be followed by more: the file ends without its end line"]},
