@@ -137,9 +137,9 @@ def is_sqlite() -> bool:
 
 def size() -> int:
     """Return how many bytes the database takes. Raises DBAPIError or OSError when it is away or gone."""
-    if not is_sqlite():
+    path = sqlite_path()
+    if path is None:
         return int(session.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
-    path = Path(str(engine().url.database))
     log = Path(f"{path}-wal")
     return path.stat().st_size + (log.stat().st_size if log.exists() else 0)
 
@@ -204,9 +204,8 @@ def init_app(app: Flask, config: Config) -> None:
     seconds = config.database_timeout_ms / 1000
     app.extensions[_QUEUE] = (None, seconds)
     if config.database_url.startswith("sqlite"):
-        path = Path(
-            config.database_url.removeprefix("sqlite:///")
-        ).resolve()  # its neighbours lie beside the file itself
+        # resolved, since its neighbours lie beside the file itself
+        path = Path(config.database_url.removeprefix("sqlite:///")).resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         app.extensions[_QUEUE] = (path, seconds)
         if not path.exists():

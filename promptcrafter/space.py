@@ -30,7 +30,8 @@ def give_back(told: _Told) -> None:
     path = db.sqlite_path()
     if path is None:
         with maintaining() as connection:
-            connection.exec_driver_sql(f"VACUUM (ANALYZE) {', '.join(db.Base.metadata.tables)}")
+            # the words of logs are in a table that no model has
+            connection.exec_driver_sql(f"VACUUM (ANALYZE) {', '.join([*db.Base.metadata.tables, 'log_search'])}")
     else:
         _shrink(path, told)
 

@@ -219,6 +219,7 @@ def test_postgresql_is_told_to_use_the_room_again(app: Flask, ada: Person, age: 
     assert done(pruned).splitlines()[0] == "Deleted 1 log and 0 traces."
     assert pruned.stderr == "PostgreSQL keeps the rest of the room for what comes next.\n"
     (vacuum,) = [statement for statement, _ in seen if statement.startswith("VACUUM")]
+    assert "log_search" in vacuum, "which no model has"
     assert " logs" in vacuum
     with app.app_context(), db.engine().begin() as connection:
         connection.execute(text("SELECT 1"))  # in a transaction again
