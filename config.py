@@ -174,7 +174,10 @@ class Config:
                 except ValueError as error:
                     raise ConfigError(f"{setting.metadata['env']} {error} (it is {text!r}).") from error
         config = cls(**values)
-        values["database_url"] = _database_url(config.database_url)
+        try:
+            values["database_url"] = read_database_url(config.database_url)
+        except ValueError as error:
+            raise ConfigError(f"DATABASE_URL {error}.") from error
         if values["database_url"].startswith("sqlite") and platform and not config.allow_ephemeral:
             _refuse_throwaway_disk(values["database_url"], platform, volume)
         values["jwt_secret_key"] = _secret(config, platform)
@@ -199,19 +202,22 @@ def _platform(environ: Mapping[str, str]) -> str:
     return ""
 
 
-def _database_url(url: str) -> str:
-    """Give the URL the form SQLAlchemy wants: an absolute SQLite path, psycopg 3 for PostgreSQL."""
+def read_database_url(url: str) -> str:
+    """Give the URL the form SQLAlchemy wants: an absolute SQLite path, psycopg 3 for PostgreSQL.
+
+    Raises ValueError, whose text is the rest of a sentence.
+    """
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in ("sqlite", "postgres", "postgresql", "postgresql+psycopg"):
-        raise ConfigError("DATABASE_URL must begin with sqlite:///, postgres:// or postgresql://.")
+        raise ValueError("must begin with sqlite:///, postgres:// or postgresql://")
     if scheme != "sqlite":
         try:
             return make_url(f"postgresql+psycopg://{rest}").render_as_string(hide_password=False)
         except ValueError as error:
-            raise ConfigError(f"DATABASE_URL is malformed: {error}.") from error
+            raise ValueError(f"is malformed: {error}") from error
     path, _, options = rest.partition("?")
     if options or not path.startswith("/") or path in ("/", "/:memory:"):
-        raise ConfigError("DATABASE_URL must name a file: sqlite:///relative/path or sqlite:////absolute/path.")
+        raise ValueError("must name a file: sqlite:///relative/path or sqlite:////absolute/path")
     return f"sqlite:///{os.path.abspath(path[1:])}"
 
 

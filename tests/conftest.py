@@ -117,7 +117,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def migrated_postgresql_url(postgresql: Any) -> str:
     """A migrated PostgreSQL database that the tests use one after another."""
-    url = _create_database(postgresql, "tests")
+    url = create_database(postgresql, "tests")
     _migrate(url)
     return url
 
@@ -129,7 +129,8 @@ def _migrate(url: str) -> None:
         db.engine().dispose()
 
 
-def _create_database(server: Any, name: str) -> str:
+def create_database(server: Any, name: str) -> str:
+    """Make a PostgreSQL database without any table."""
     with psycopg.connect(server.get_uri("postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
     return _postgresql_url(server, name)
@@ -157,7 +158,7 @@ def empty_database_url(engine_name: str, request: pytest.FixtureRequest, tmp_pat
     if engine_name == "sqlite":
         return f"sqlite:///{tmp_path / 'empty.db'}"
     server = request.getfixturevalue("postgresql")
-    return _create_database(server, f"empty_{time.monotonic_ns()}")
+    return create_database(server, f"empty_{time.monotonic_ns()}")
 
 
 @pytest.fixture

@@ -9,11 +9,10 @@ from pathlib import Path
 import click
 
 from promptcrafter import clock, db, snapshots, sqlite
-from promptcrafter.cli.commands import Command, Refusal, count, progress, say
+from promptcrafter.cli.commands import Command, Refusal, progress, say, tell_rows
 from promptcrafter.snapshots import Contents
 
 _OWN = ("", "-wal", "-shm", "-queue", sqlite.OPEN, sqlite.BACKUP)
-_TOLD = ("user", "prompt", "log", "experiment", "trace")
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -40,7 +39,7 @@ def backup(file: Path, force: bool) -> None:
         contents = _copy(source, partial, "No backup was made")
         partial.replace(file)
     snapshots.sync(file.absolute().parent)
-    say(f"Backed up and checked: {_describe(contents)}.")
+    say(f"Backed up and checked: {tell_rows(contents.rows)}.")
     click.echo(_shown(file))
 
 
@@ -62,7 +61,7 @@ def restore(file: Path) -> None:
         _refuse_strange(file, contents)
         _make_ready(draft, path)
         kept = _replace(path, draft)
-    say(f"Restored {_shown(file)}: {_describe(contents)}.")
+    say(f"Restored {_shown(file)}: {tell_rows(contents.rows)}.")
     if db.is_older(contents.revision):
         say("It is of an older release. Before the service starts: flask --app wsgi db upgrade")
     if kept:
@@ -183,10 +182,6 @@ def _fold(database: Path) -> int | None:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY:
             raise sqlite.InUse from error
         return None
-
-
-def _describe(contents: Contents) -> str:
-    return ", ".join(count(contents.rows[f"{noun}s"], noun) for noun in _TOLD if f"{noun}s" in contents.rows)
 
 
 def _shown(path: Path) -> str:

@@ -6,7 +6,7 @@ that did not exits with 1 and says why in one line.
 
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as WaitedTooLong
 from promptcrafter import errors, jsonio
 
 Told = Callable[[int, int], None]
+_TOLD = ("user", "prompt", "log", "experiment", "trace")
 
 
 class Refusal(click.ClickException):
@@ -66,6 +67,11 @@ def say(text: str) -> None:
 def count(number: int, noun: str) -> str:
     """Return `1 log` or `2,000 logs`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def tell_rows(rows: Mapping[str, int]) -> str:
+    """Return `1 user, 2 prompts` and so on, by the number of rows of each table."""
+    return ", ".join(count(rows[f"{noun}s"], noun) for noun in _TOLD if f"{noun}s" in rows)
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

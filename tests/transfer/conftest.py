@@ -14,6 +14,12 @@ from tests.conftest import Caller, Person, empty_database, sign_up
 @pytest.fixture
 def library(ada: Person) -> Person:
     """Ada, with some of everything."""
+    stock(ada)
+    return ada
+
+
+def stock(ada: Person) -> None:
+    """Make some of everything for her."""
     explain = ada.prompt(title="Explain gravity", slug="gravity", tags=["zebra", "apple", "東京"])
     path = f"/prompts/{explain['_id']}"
     ada.patch(path, {"content": "Explain gravity 🌍 to {{who}}", "tags": ["zebra", "ape", "apple"]})
@@ -43,7 +49,6 @@ def library(ada: Person) -> Person:
     ada.post("/logs/batch", {"logs": [{"promptId": other["_id"], "output": f"{n}", "model": "m"} for n in range(30)]})
     _make_results(ada, explain["_id"])
     ada.delete(f"/prompts/{gone['_id']}")
-    return ada
 
 
 def _make_results(ada: Person, prompt_id: str) -> None:
