@@ -4,6 +4,8 @@ Reads run in a deferred transaction that ends with the request, writes in `trans
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -12,10 +14,11 @@ from typing import Any
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import Flask, current_app
-from flask_migrate import Migrate
+from flask_migrate import Migrate, upgrade
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     BigInteger,
+    Connection,
     DateTime,
     Dialect,
     Engine,
@@ -178,8 +181,18 @@ def is_migrated() -> bool:
     Raises DBAPIError when the database is away.
     """
     with engine().connect() as connection:
-        applied = set(MigrationContext.configure(connection).get_current_heads())
+        applied = revisions(connection)
     return bool(applied) and not applied & _older_revisions()
+
+
+def revisions(connection: Connection) -> set[str]:
+    """Return the newest migrations that were applied to a database: one, or none if it was never migrated."""
+    return set(MigrationContext.configure(connection).get_current_heads())
+
+
+def migrate() -> None:
+    """Apply every migration of this release that has not been applied. Raises DBAPIError."""
+    upgrade()
 
 
 def is_older(revision: str) -> bool:
@@ -238,6 +251,18 @@ def init_app(app: Flask, config: Config) -> None:
     with app.app_context():
         if is_sqlite():
             sqlite.prepare(engine(), config)
+
+
+@contextmanager
+def elsewhere(url: str, timeout_ms: int) -> Iterator[None]:
+    """Work on another database inside the block: everything here is then about that one."""
+    app = Flask(__name__)
+    init_app(app, Config(database_url=url, database_timeout_ms=timeout_ms))
+    with app.app_context():
+        try:
+            yield
+        finally:
+            engine().dispose()
 
 
 def is_ours(name: str | None, kind: str) -> bool:

@@ -7,8 +7,8 @@ that transaction. Until it ends, the log cannot be folded into the file and grow
 
 import os
 import sqlite3
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,21 @@ def copy(source: sqlite3.Connection, target: Path, told: Callable[[int, int], No
     if contents.rows != _count_rows(source):
         raise Flawed("it has not the rows of what it was copied from")
     return contents
+
+
+@contextmanager
+def watching(path: Path) -> Iterator[Callable[[], bool]]:
+    """Yield what tells whether a database has been written to since the block began.
+
+    It may also say so when somebody has only folded the write-ahead log into the file.
+    """
+    with closing(sqlite3.connect(path, factory=sqlite.Connection, isolation_level=None)) as watcher:
+
+        def look() -> int:
+            return int(watcher.execute("PRAGMA data_version").fetchone()[0])
+
+        before = look()
+        yield lambda: look() != before
 
 
 def open_file(path: Path) -> sqlite3.Connection:

@@ -141,6 +141,15 @@ def alone(database: Path, lock: str) -> Iterator[None]:
         os.close(file)
 
 
+def is_open(database: Path) -> bool:
+    """Tell whether anybody has the database open at this moment."""
+    try:
+        with alone(database, OPEN):
+            return False
+    except InUse:
+        return True
+
+
 def open_beside(database: str | Path, suffix: str) -> int:
     """Open a file to lock, named as the database with a suffix; make it first, for whom the database belongs to."""
     path = os.path.realpath(database) + suffix

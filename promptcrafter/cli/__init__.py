@@ -2,9 +2,9 @@
 
 from flask import Flask
 
-from promptcrafter.cli import accounts, backups, pruning, transfer
+from promptcrafter.cli import accounts, backups, moving, pruning, transfer
 
-_MODULES = (accounts, backups, pruning, transfer)
+_MODULES = (accounts, backups, moving, pruning, transfer)
 
 
 def init_app(app: Flask) -> None:

@@ -160,6 +160,12 @@ def update_words() -> Update:
     return _UPDATE_SQLITE if db.is_sqlite() else _UPDATE_POSTGRESQL
 
 
+def write_tsvector(words: str) -> str:
+    """Return the words of a log, as `words_of` gives them, as PostgreSQL writes its `tsvector` of them."""
+    # sorted by their UTF-8 bytes, as code points are; a word has no character that would have to be escaped
+    return " ".join(f"'{word}'" for word in sorted(words.split()))
+
+
 def _split(folded: str, *, is_query: bool = False) -> list[str]:
     """Return the words of a folded text, those of a text without spaces by pairs of characters.
 

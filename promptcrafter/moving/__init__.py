@@ -1,0 +1,1 @@
+"""Moving house: a whole installation, everybody's things and their accounts, from a SQLite file into PostgreSQL."""
