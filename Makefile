@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test lint e2e
+.PHONY: run test lint e2e bench
 .DEFAULT_GOAL := run
 
 run: $(VENV)/run.stamp
@@ -24,6 +24,10 @@ lint: $(VENV)/dev.stamp
 # .ci/install-debian.sh installs, a fuzzer, and the newest SDK of Basalt
 e2e: $(VENV)/e2e.stamp
 	@$(BIN)/python -m pytest -n0 tests/e2e
+
+# How fast it is, and how near to what its own parts could do: see docs/performance.md
+bench: $(VENV)/dev.stamp
+	@$(BIN)/python -m bench
 
 $(VENV)/e2e.stamp: tests/e2e/package.json tests/e2e/package-lock.json tests/e2e/.npmrc tests/e2e/basalt-sdk-1.txt $(VENV)/e2e-python.stamp
 	@echo "Installing newman …"

@@ -1,0 +1,134 @@
+"""The raw ceiling: the same work by the same parts with nothing in between, as an application for Gunicorn.
+
+Bare Flask, json and PyJWT over sqlite3 or psycopg: a token is verified, JSON is read, a statement is executed, JSON is
+written. No validation, no ownership, no search index, no token counts, no ORM. It writes to a table of its own, without
+an index, and reads the service's.
+"""
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import jwt
+import psycopg
+from flask import Flask, Response, request
+
+_URL = os.environ["DATABASE_URL"]
+_SECRET = os.environ["JWT_SECRET_KEY"]
+_IS_SQLITE = _URL.startswith("sqlite")
+_ROWS_AT_ONCE = 100
+_MAKE = (
+    "CREATE TABLE IF NOT EXISTS bare_logs "
+    "(prompt_id TEXT, owner_id TEXT, output TEXT, model_used TEXT, score FLOAT, created_at TEXT)"
+)
+_INSERT = "INSERT INTO bare_logs VALUES (?, ?, ?, ?, ?, ?)"
+_SENT = ("promptId", "ownerId", "output", "modelUsed", "score", "createdAt")
+_COLUMNS = (
+    "id, prompt_id, prompt_version, output, notes, model_used, score, latency_ms, input_tokens, output_tokens, cost, "
+    "created_at, updated_at"
+)
+_NAMES = _COLUMNS.split(", ")
+_PAGE = f"SELECT {_COLUMNS} FROM logs WHERE prompt_id = ? ORDER BY created_at DESC, seq DESC LIMIT ?"
+_ALL = f"SELECT {_COLUMNS} FROM logs WHERE owner_id = ? ORDER BY created_at DESC, seq DESC"
+_local = threading.local()
+app = Flask(__name__)
+
+
+def prepare() -> None:
+    """Make the table that is written to; Gunicorn calls it before it has workers."""
+    connection = _connect()
+    connection.execute(_MAKE)
+    connection.close()
+
+
+@app.get("/healthz")
+def tell_health() -> str:
+    """Say that it is up."""
+    return "ok"
+
+
+@app.post("/logs")
+def create_log() -> tuple[Response, int]:
+    """Keep one output, committed before the answer."""
+    row = _row(_user_id(), json.loads(request.get_data()))
+    _database().execute(_sql(_INSERT), row)
+    return _answer(dict(zip(_SENT, row, strict=True))), 201
+
+
+@app.post("/logs/batch")
+def create_logs() -> Response:
+    """Keep many outputs in one transaction."""
+    user_id = _user_id()
+    rows = [_row(user_id, log) for log in json.loads(request.get_data())["logs"]]
+    if _IS_SQLITE:
+        _database().execute("BEGIN IMMEDIATE")
+        _database().executemany(_INSERT, rows)
+        _database().execute("COMMIT")
+    else:
+        with _database().transaction(), _database().cursor() as cursor:
+            cursor.executemany(_sql(_INSERT), rows)
+    return _answer({"results": [{"status": 201} for _ in rows]})
+
+
+@app.get("/logs")
+def list_logs() -> Response:
+    """Answer a page of a prompt's logs, or stream all that the caller has."""
+    user_id = _user_id()
+    if "promptId" in request.args:
+        found = _database().execute(_sql(_PAGE), (request.args["promptId"], int(request.args["per_page"])))
+        return _answer([dict(zip(_NAMES, row, strict=True)) for row in found])
+    return Response(_stream(user_id), mimetype="application/json")
+
+
+def _stream(user_id: str) -> Iterator[str]:
+    separator = "["
+    with _database().transaction() if not _IS_SQLITE else _database():
+        cursor = _database().cursor() if _IS_SQLITE else _database().cursor("stream")
+        cursor.execute(_sql(_ALL), (user_id,))
+        while rows := cursor.fetchmany(_ROWS_AT_ONCE):
+            yield separator + ",".join(_write(dict(zip(_NAMES, row, strict=True))) for row in rows)
+            separator = ","
+    yield "]"
+
+
+def _user_id() -> str:
+    token = request.headers["Authorization"].removeprefix("Bearer ")
+    user_id: str = jwt.decode(token, _SECRET, ["HS256"])["sub"]
+    return user_id
+
+
+def _row(user_id: str, log: dict[str, Any]) -> tuple[Any, ...]:
+    now = datetime.now(UTC).isoformat()
+    return log["promptId"], user_id, log["output"], log["modelUsed"], log["score"], now
+
+
+def _answer(value: Any) -> Response:
+    return Response(_write(value), mimetype="application/json")
+
+
+def _write(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def _sql(statement: str) -> str:
+    return statement if _IS_SQLITE else statement.replace("?", "%s")
+
+
+def _database() -> Any:
+    """Return the thread's own connection, on which each statement outside a transaction commits itself."""
+    if not hasattr(_local, "connection"):
+        _local.connection = _connect()
+    return _local.connection
+
+
+def _connect() -> Any:
+    if not _IS_SQLITE:
+        return psycopg.connect(_URL, autocommit=True)
+    connection = sqlite3.connect(_URL.removeprefix("sqlite:///"), timeout=30, isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    return connection

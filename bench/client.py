@@ -1,0 +1,44 @@
+"""Calls that prepare a measurement, and check that what was measured is true."""
+
+import json
+from http.client import HTTPConnection
+from typing import Any
+
+_EMAIL, _PASSWORD = "bench@example.com", "the password of the measurements"
+_PATIENCE_S = 60
+
+
+class Client:
+    """Somebody who is signed in."""
+
+    def __init__(self, port: int, token: str = "") -> None:
+        self.token = token
+        self._port = port
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Return what a call answers. Raises RuntimeError unless that is a 2xx."""
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=_PATIENCE_S)
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"}
+        connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        if not 200 <= answer.status < 300:
+            raise RuntimeError(f"{method} {path}: {answer.status} {text.decode()}")
+        return json.loads(text)
+
+    def create_prompt(self, title: str) -> str:
+        """Save a prompt and return its id."""
+        prompt = self.call("POST", "/prompts", {"title": title, "content": "Answer {question}.", "model": "gpt-4o"})
+        return str(prompt["_id"])
+
+
+def sign_up(port: int) -> Client:
+    """Create the account of the measurements."""
+    answer = Client(port).call("POST", "/auth/signup", {"name": "Bench", "email": _EMAIL, "password": _PASSWORD})
+    return Client(port, answer["token"])
+
+
+def log_in(port: int) -> Client:
+    """Log in to it."""
+    return Client(port, Client(port).call("POST", "/auth/login", {"email": _EMAIL, "password": _PASSWORD})["token"])
