@@ -7,10 +7,18 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import machine, table, write
+from bench import batch, footprint, machine, page, search, stats, stream, table, write
 from bench.databases import CACHE, POSTGRESQL, SQLITE, serve_databases
 
-_PARTS = {"write": write.measure}
+_PARTS = {
+    "write": write.measure,
+    "batch": batch.measure,
+    "page": page.measure,
+    "stream": stream.measure,
+    "stats": stats.measure,
+    "search": search.measure,
+    "footprint": footprint.measure,
+}
 
 
 def main() -> None:

@@ -4,7 +4,8 @@ import json
 from http.client import HTTPConnection
 from typing import Any
 
-_EMAIL, _PASSWORD = "bench@example.com", "the password of the measurements"
+EMAIL = "bench@example.com"
+_PASSWORD = "the password of the measurements"
 _PATIENCE_S = 60
 
 
@@ -32,13 +33,17 @@ class Client:
         prompt = self.call("POST", "/prompts", {"title": title, "content": "Answer {question}.", "model": "gpt-4o"})
         return str(prompt["_id"])
 
+    def find_prompt(self) -> str:
+        """Return the id of the newest prompt."""
+        return str(self.call("GET", "/prompts?per_page=1")[0]["_id"])
+
 
 def sign_up(port: int) -> Client:
     """Create the account of the measurements."""
-    answer = Client(port).call("POST", "/auth/signup", {"name": "Bench", "email": _EMAIL, "password": _PASSWORD})
+    answer = Client(port).call("POST", "/auth/signup", {"name": "Bench", "email": EMAIL, "password": _PASSWORD})
     return Client(port, answer["token"])
 
 
 def log_in(port: int) -> Client:
     """Log in to it."""
-    return Client(port, Client(port).call("POST", "/auth/login", {"email": _EMAIL, "password": _PASSWORD})["token"])
+    return Client(port, Client(port).call("POST", "/auth/login", {"email": EMAIL, "password": _PASSWORD})["token"])

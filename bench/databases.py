@@ -1,12 +1,15 @@
 """The databases that are measured: a SQLite file on the disk of this folder, and a real PostgreSQL server with it.
 
-What takes long to fill is kept in `.cache` and made anew when a migration has been added.
+What takes long to fill is kept in `.cache`, and made anew when a migration or what it is filled with has changed.
 """
 
+import hashlib
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,11 +28,26 @@ class Databases:
     def __init__(self, folder: Path, server: Any) -> None:
         self._folder = folder
         self._server = server
+        self._migrated: set[str] = set()
 
     def make(self, engine: str, name: str) -> str:
         """Return the URL of a migrated, empty database."""
-        url = f"sqlite:///{self._folder}/{name}.db" if engine == SQLITE else self._create(name)
-        migrate(url)
+        if engine not in self._migrated:
+            _migrate(self._copy(engine, "migrated", None))
+            self._migrated.add(engine)
+        return self._copy(engine, name, "migrated")
+
+    def keep(self, engine: str, base: str, fill: Callable[[str], None]) -> str:
+        """Return the URL of a database that is filled once and kept, and made anew for other migrations or contents."""
+        name = f"{base}-{_schema_and_contents()}"
+        url = self._find_kept(engine, name)
+        if url is None:
+            started = time.monotonic()
+            self._forget(engine, f"{base}-")
+            print(f"filling {name} on {engine}, which is kept for the next time …", file=sys.stderr)
+            fill(self.make(engine, "draft"))
+            url = self._take_draft(engine, name)
+            print(f"… took {time.monotonic() - started:.0f} s", file=sys.stderr)
         return url
 
     def version(self) -> str:
@@ -38,12 +56,43 @@ class Databases:
             (version,) = connection.execute("SHOW server_version").fetchone() or ("",)
             return str(version).partition(" ")[0]
 
-    def _create(self, name: str) -> str:
+    def _find_kept(self, engine: str, name: str) -> str | None:
+        if engine == SQLITE:
+            return f"sqlite:///{CACHE}/{name}.db" if (CACHE / f"{name}.db").exists() else None
+        with psycopg.connect(self._server.get_uri("postgres")) as connection:
+            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
+        return str(self._server.get_uri(name)) if found else None
+
+    def _forget(self, engine: str, beginning: str) -> None:
+        """Remove what was kept of older ones."""
+        if engine == SQLITE:
+            for path in CACHE.glob(f"{beginning}*"):
+                path.unlink()
+            return
+        with psycopg.connect(self._server.get_uri("postgres"), autocommit=True) as connection:
+            found = connection.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [beginning])
+            for (name,) in found.fetchall():
+                connection.execute(f'DROP DATABASE "{name}"'.encode())
+
+    def _take_draft(self, engine: str, name: str) -> str:
+        if engine == SQLITE:
+            (self._folder / "draft.db").rename(CACHE / f"{name}.db")
+            return f"sqlite:///{CACHE}/{name}.db"
+        with psycopg.connect(self._server.get_uri("postgres"), autocommit=True) as connection:
+            connection.execute(f'ALTER DATABASE "draft" RENAME TO "{name}"'.encode())
+        return str(self._server.get_uri(name))
+
+    def _copy(self, engine: str, name: str, template: str | None) -> str:
+        """Return the URL of a new database, a copy of another one or without any table."""
+        if engine == SQLITE:
+            path = self._folder / f"{name}.db"
+            if template:
+                shutil.copy(self._folder / f"{template}.db", path)
+            return f"sqlite:///{path}"
         with psycopg.connect(self._server.get_uri("postgres"), autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{name}"'.encode())
-            connection.execute(f'CREATE DATABASE "{name}"'.encode())
-        url: str = self._server.get_uri(name)
-        return url
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template or "template1"}"'.encode())
+        return str(self._server.get_uri(name))
 
 
 @contextmanager
@@ -59,10 +108,17 @@ def serve_databases(folder: Path) -> Iterator[Databases]:
         server.cleanup()
 
 
-def migrate(url: str) -> None:
+def _migrate(url: str) -> None:
     """Apply every migration."""
     environment = {**os.environ, "DATABASE_URL": url, "JWT_SECRET_KEY": SECRET}
     subprocess.run([bin_path("flask"), "--app", "wsgi", "db", "upgrade"], cwd=ROOT, env=environment, check=True)
+
+
+def _schema_and_contents() -> str:
+    """Return a name for the migrations and what fills a database."""
+    here = Path(__file__).parent
+    sources = [*sorted((ROOT / "migrations" / "versions").glob("*.py")), here / "fill.py", here / "texts.py"]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
 
 def bin_path(name: str) -> str:

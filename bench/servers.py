@@ -28,6 +28,11 @@ class Server:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii")
         return [int(pid) for pid in children.split()]
 
+    def cpu_s(self) -> float:
+        """Return the seconds of a core that its workers have taken so far."""
+        stats = (Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2] for pid in self.workers())
+        return sum(int(ticks) for stat in stats for ticks in stat.split()[11:13]) / os.sysconf("SC_CLK_TCK")
+
 
 @dataclass(frozen=True)
 class Pair:

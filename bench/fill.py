@@ -1,0 +1,111 @@
+"""What fills the databases that are kept: logs that the database itself makes up, prompts that are imported."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, text
+
+from bench.client import EMAIL, sign_up
+from bench.databases import ROOT, SECRET, bin_path
+from bench.servers import serve_ours
+from bench.texts import Writer
+
+PROMPTS = 5  # that the logs are dealt out to
+# Words of letters as common as in the vocabulary, but none of its words: one prompt in so many has them
+RARE, MIDDLE, THIRD = "sedlintora", "hortanesim", "rinolateks"
+_ONE_IN = {RARE: 10_000, MIDDLE: 50, THIRD: 3}
+_OUTPUT_CHARACTERS, _CONTENT_CHARACTERS = 600, 580
+_TEXT_CHARACTERS = 12_000
+_COLUMNS = (
+    "id, owner_id, prompt_id, prompt_version, model_used, output, score, latency_ms, input_tokens, output_tokens, "
+    "cost, created_at, updated_at"
+)
+_MADE_UP = (
+    "1, 'model-' || (n % 3), substr(:text, CAST(1 + n * 7919 % 11000 AS INTEGER), :length), n % 11, "
+    "500 + n * 7919 % 3000, 20, 150, 0.001"
+)
+_FILL_SQLITE = f"""
+    INSERT INTO logs ({_COLUMNS})
+    WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :count),
+    moments (n, moment) AS (SELECT n, strftime('%Y-%m-%dT%H:%M:%fZ', 1700000000 + n, 'unixepoch') FROM numbers)
+    SELECT printf('log_%026d', n), :owner, json_extract(:prompts, '$[' || (n % {PROMPTS}) || ']'), {_MADE_UP},
+    moment, moment FROM moments
+"""
+_FILL_POSTGRESQL = f"""
+    INSERT INTO logs ({_COLUMNS})
+    SELECT 'log_' || lpad(CAST(n AS text), 26, '0'), :owner,
+    CAST(:prompts AS json) ->> CAST(n % {PROMPTS} AS INTEGER), {_MADE_UP},
+    to_timestamp(1700000000 + n), to_timestamp(1700000000 + n)
+    FROM generate_series(CAST(0 AS BIGINT), :count - 1) AS n
+"""
+
+
+def fill_logs(url: str, folder: Path, count: int) -> None:
+    """Fill a database with logs of five prompts in turns, a second after each other, left out of the word index."""
+    with serve_ours(url, folder) as server:
+        client = sign_up(server.port)
+        prompts = [client.create_prompt(f"Prompt {number}") for number in range(PROMPTS)]
+        owner = client.call("GET", f"/prompts/{prompts[0]}")["ownerId"]
+    values = {
+        "text": Writer(seed=4).write(_TEXT_CHARACTERS),
+        "length": _OUTPUT_CHARACTERS,
+        "count": count,
+        "owner": owner,
+        "prompts": json.dumps(prompts),
+    }
+    with _connect(url) as connection:
+        is_sqlite = connection.dialect.name == "sqlite"
+        connection.execute(text(_FILL_SQLITE if is_sqlite else _FILL_POSTGRESQL), values)
+    _settle(url)
+
+
+def fill_prompts(url: str, folder: Path, count: int) -> None:
+    """Fill a database with prompts through the service's own import."""
+    with serve_ours(url, folder) as server:
+        sign_up(server.port)
+    file = folder / "prompts.ndjson"
+    writer = Writer(seed=5)
+    with file.open("w", encoding="utf-8") as lines:
+        print(json.dumps({"type": "export", "format": "promptcrafter", "version": 1}), file=lines)
+        for number in range(count):
+            for line in _make_prompt(number, writer):
+                print(json.dumps(line), file=lines)
+        print(json.dumps({"type": "end"}), file=lines)
+    environment = {**os.environ, "DATABASE_URL": url, "JWT_SECRET_KEY": SECRET}
+    command = [bin_path("flask"), "--app", "wsgi", "import", str(file), "--user", EMAIL]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+    file.unlink()
+    _settle(url)
+
+
+@contextmanager
+def _connect(url: str) -> Iterator[Connection]:
+    """Open a connection on which each statement commits itself."""
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def _settle(url: str) -> None:
+    """Let PostgreSQL do at once what it would do by itself within minutes."""
+    if not url.startswith("sqlite"):
+        with _connect(url) as connection:
+            connection.execute(text("VACUUM ANALYZE"))
+
+
+def _make_prompt(number: int, writer: Writer) -> list[dict[str, Any]]:
+    words = [word for word, one_in in _ONE_IN.items() if number % one_in == 0]
+    moment = "2026-01-01T00:00:00.000Z"
+    prompt = {"_id": f"prompt{number}", "slug": f"prompt-{number}", "title": writer.write(40), "tags": ["bench"]}
+    content = " ".join([writer.write(_CONTENT_CHARACTERS), *words])
+    version = {"promptId": f"prompt{number}", "version": 1, "content": content, "model": "gpt-4o", "labels": []}
+    return [
+        {"type": "prompt", **prompt, "createdAt": moment, "updatedAt": moment},
+        {"type": "version", **version, "createdAt": moment},
+    ]

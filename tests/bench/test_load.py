@@ -1,0 +1,30 @@
+"""The load generator tells the truth of the raw ceiling, which closes every connection, and of refusals."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import jwt
+
+from bench.databases import SECRET
+from bench.load import put_under_load, request
+from bench.servers import serve_bare
+from bench.write import make_requests
+from tests.conftest import LiveServer
+
+
+def test_what_the_raw_ceiling_answers_it_has_kept(tmp_path: Path) -> None:
+    with serve_bare(f"sqlite:///{tmp_path}/bare.db", tmp_path) as server:
+        requests = make_requests("prompt_1", jwt.encode({"sub": "user_1"}, SECRET, "HS256"))
+        load = put_under_load(server.port, requests, connections=4, seconds=0.3)
+    with closing(sqlite3.connect(tmp_path / "bare.db")) as database:
+        (kept,) = database.execute("SELECT count(*) FROM bare_logs").fetchone()
+    assert load.errors == 0
+    assert 0 < len(load.latencies_ms) <= load.sent == kept
+
+
+def test_refusals_are_errors(live_server: LiveServer) -> None:
+    port = int(live_server.url.rpartition(":")[2])
+    load = put_under_load(port, [request("POST", "/logs", "no token", b"{}")], connections=2, seconds=0.1)
+    assert load.errors > 0
+    assert load.latencies_ms == []
