@@ -5,7 +5,7 @@ write the operation into `/openapi.json`. A route needs a signed-in caller unles
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import Any, NoReturn, TypeVar
 
@@ -92,7 +92,7 @@ class Blueprint(flask_smorest.Blueprint):
             }
             if getattr(view_func, "is_idempotent", False):
                 described["parameters"] = [_IDEMPOTENCY_KEY]
-            view_func = self.doc(**described)(self._document_refusals(view_func))
+            _describe(view_func, self.doc(**described), *self._list_refusals(view_func))
             options["parameters"] = [
                 {"in": "path", "name": f"{kind}_id", "schema": {"type": "string", "pattern": ids.pattern(kind)}}
                 for kind in ids.KINDS
@@ -155,14 +155,21 @@ class Blueprint(flask_smorest.Blueprint):
 
         return decorate
 
-    def _document_refusals(self, view: Any) -> Any:
+    def _list_refusals(self, view: Any) -> Iterator[Callable[[Any], Any]]:
         statuses = {400, 503, *getattr(view, "refuses", ())}
         statuses |= set() if is_public(view) else {401}
         statuses |= {422} if getattr(view, "is_idempotent", False) else set()
         statuses |= {413, 415} if intake.takes_body(view) else set()
         for status in sorted(statuses, reverse=True):
-            view = self.alt_response(status, schema=ErrorOut(), description=_MEANINGS[status])(view)
-        return view
+            yield self.alt_response(status, schema=ErrorOut(), description=_MEANINGS[status])
+
+
+def _describe(view: Any, *decorators: Callable[[Any], Any]) -> None:
+    """Take over what decorators write into a view's description, and not their wrappers: every call would pass them."""
+    described = view
+    for decorate in decorators:
+        described = decorate(described)
+    view._apidoc = described._apidoc
 
 
 class _Item(UnicodeConverter):

@@ -102,10 +102,11 @@ def turn_to_write(database: Path, seconds: float) -> Iterator[None]:
     """Wait in line for SQLite's write lock: writers that meet it taken sleep and retry, and the unlucky starve.
 
     A lock on a file beside the database is handed on in order, among threads and processes alike. It guards
-    nothing: whoever writes without it meets SQLite's own lock. Raises TimeoutError when the turn came too late.
+    nothing: whoever writes without it meets SQLite's own lock. The path of the database has no symbolic link in it.
+    Raises TimeoutError when the turn came too late.
     """
     started = time.monotonic()
-    file = open_beside(database, _QUEUE)
+    file = _open_beside(str(database), _QUEUE)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
         if time.monotonic() - started > seconds:  # those ahead have waited for the lock in vain: so would this one
@@ -152,12 +153,15 @@ def is_open(database: Path) -> bool:
 
 def open_beside(database: str | Path, suffix: str) -> int:
     """Open a file to lock, named as the database with a suffix; make it first, for whom the database belongs to."""
-    path = os.path.realpath(database) + suffix
+    return _open_beside(os.path.realpath(database), suffix)
+
+
+def _open_beside(path: str, suffix: str) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        return os.open(path + suffix, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        give_away(file, Path(database))
+        file = os.open(path + suffix, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        give_away(file, Path(path))
         return file
 
 

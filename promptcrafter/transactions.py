@@ -24,19 +24,17 @@ def writing() -> Iterator[None]:
     What was read before is let go first, so the block sees nothing stale: read again what it changes.
     """
     later = _later.get()
-    if later is not None and later.has_transaction:
+    if later is None:
+        with _transaction():
+            yield
+        return
+    if later.has_transaction:
         raise RuntimeError("the transaction that is to be committed later would be lost")
-    session.close()
     with ExitStack() as transaction:
-        transaction.enter_context(_telling())
-        transaction.enter_context(_turn_to_write())
-        transaction.enter_context(session.begin())
-        session.connection(execution_options=WRITE_LOCKED)
-        if later is not None:
-            later.begin()
+        transaction.enter_context(_transaction())
+        later.begin()
         yield
-        if later is not None:
-            later.take(transaction.pop_all())
+        later.take(transaction.pop_all())
 
 
 @contextmanager
@@ -74,9 +72,12 @@ def on_commit(call: Callable[[], Any]) -> None:
 
 
 @contextmanager
-def _telling() -> Iterator[None]:
+def _transaction() -> Iterator[None]:
+    session.close()
     session.info.pop(_ON_COMMIT, None)  # of a transaction that was rolled back
-    yield
+    with _turn_to_write(), session.begin():
+        session.connection(execution_options=WRITE_LOCKED)
+        yield
     for call in session.info.pop(_ON_COMMIT, ()):
         call()
 

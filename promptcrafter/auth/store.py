@@ -5,18 +5,30 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, or_, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from promptcrafter import clock, db
 from promptcrafter.auth.models import ApiKey, User
-from promptcrafter.db import session
+from promptcrafter.db import Base, session
 from promptcrafter.errors import Invalid, Problem
 from promptcrafter.ids import is_well_formed, new_id
 
 KEY_MARK = "pc_"  # tells a key from a token
 _KEY_RANDOM_BYTES = 32
 _KEY_PREFIX_LENGTH = len(KEY_MARK) + 6
+# Every request asks one of these: they are made once, and of tables, which spares the session's work with objects
+_USERS, _KEYS = Base.metadata.tables["users"], Base.metadata.tables["api_keys"]
+_EPOCH = select(_USERS.c.token_epoch).where(_USERS.c.id == bindparam("user_id"), _USERS.c.disabled_at.is_(None))
+_KEY_OWNER = (
+    select(_USERS.c.id)
+    .join(_KEYS, _KEYS.c.user_id == _USERS.c.id)
+    .where(
+        _KEYS.c.digest == bindparam("digest"),
+        or_(_KEYS.c.expires_at.is_(None), _KEYS.c.expires_at > bindparam("now")),
+        _USERS.c.disabled_at.is_(None),
+    )
+)
 
 
 def email_key(email: str) -> str:
@@ -69,7 +81,7 @@ def get_user(user_id: str) -> User:
 
 def get_token_epoch(user_id: str) -> int | None:
     """Return the epoch that a good token of this user names; None for no such user, or a disabled one."""
-    return session.scalar(select(User.token_epoch).where(User.id == user_id, User.disabled_at.is_(None)))
+    return session.scalar(_EPOCH, {"user_id": user_id})
 
 
 def set_password_hash(user: User, password_hash: str) -> bool:
@@ -130,9 +142,7 @@ def find_keys(user_id: str) -> Select[ApiKey]:
 
 def get_key_owner_id(text: str) -> str | None:
     """Return whose key this is; None when there is no such key, or no longer, or its owner is disabled."""
-    alive = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > clock.now())
-    owner = select(User.id).join(ApiKey, ApiKey.user_id == User.id)
-    return session.scalar(owner.where(ApiKey.digest == _digest(text), alive, User.disabled_at.is_(None)))
+    return session.scalar(_KEY_OWNER, {"digest": _digest(text), "now": clock.now()})
 
 
 def list_keys(user_id: str) -> list[ApiKey]:

@@ -16,7 +16,6 @@ from promptcrafter.ids import pattern
 from promptcrafter.ingest.recording import resolve_and_record
 from promptcrafter.jsonio import dumps
 from promptcrafter.logs import store as logs
-from promptcrafter.logs.models import Log
 from promptcrafter.logs.schemas import read_model, refuse_large_output
 from promptcrafter.prompts import store as prompts
 from promptcrafter.prompts.models import Version
@@ -86,7 +85,7 @@ class Assignment(Schema):
 def log_result(body: dict[str, Any], slug: str) -> dict[str, Any]:
     """Log a result of an experiment's variant."""
 
-    def attempt() -> Log:
+    def attempt() -> dict[str, Any]:
         experiment = experiments.get_experiment(slug, current_user_id())
         variant = _get_variant(experiment, body["variant_key"])
         version = prompts.get_latest_version(variant.prompt_id) if variant.prompt_id else None
@@ -94,7 +93,7 @@ def log_result(body: dict[str, Any], slug: str) -> dict[str, Any]:
         with writing():
             return logs.record(current_user_id(), values)
 
-    return {"success": True, "logId": resolve_and_record(attempt, attempt).id}
+    return {"success": True, "logId": resolve_and_record(attempt, attempt)["id"]}
 
 
 @blueprint.route("/experiment/<slug>/assign", methods=["POST"])

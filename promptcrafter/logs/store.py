@@ -1,10 +1,11 @@
 """Logs in the database. What writes here belongs inside `transactions.writing()`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from blinker import Signal
-from sqlalchemy import ColumnElement, Select, delete, func, insert, inspect, or_, select
+from sqlalchemy import ColumnElement, Insert, Select, bindparam, delete, func, insert, inspect, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from promptcrafter import clock, db
@@ -16,14 +17,11 @@ from promptcrafter.logs.models import Log
 from promptcrafter.paging import Order, each_batch
 from promptcrafter.transactions import on_commit
 
-# Columns and the attributes they come from
-_COLUMNS = {
-    attribute.columns[0].name: attribute.key
-    for attribute in inspect(Log).column_attrs
-    if attribute.key not in ("seq", "rank")
-}
 _TABLE = Base.metadata.tables["logs"]
-_INSERT = insert(_TABLE)
+# What a log consists of, by the names of its attributes: nothing of it is known at first
+_UNKNOWN: dict[str, Any] = {
+    attribute.key: None for attribute in inspect(Log).column_attrs if attribute.key not in ("seq", "rank")
+}
 _JUDGED = or_(Log.score.is_not(None), func.coalesce(Log.notes, "") != "")
 _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "promptVersion": lambda number: Log.prompt_version == number,
@@ -47,18 +45,18 @@ class ParentGone(Problem):
 
 
 def prepare(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of a log with the words to find it by: what `record` takes, made before it holds a lock."""
+    """Return the attributes of a log with the words to find it by: what `record` takes, made before it holds a lock."""
     return {**values, "words": search.words_of(values.get("output"), values.get("notes"))}
 
 
-def record(owner_id: str, values: Mapping[str, Any]) -> Log:
-    """Insert a prepared output. Raises ParentGone."""
-    (row,) = record_all(owner_id, [values])
-    return Log(**{key: row[column] for column, key in _COLUMNS.items()})
+def record(owner_id: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Insert a prepared output and return its attributes. Raises ParentGone."""
+    (log,) = record_all(owner_id, [values])
+    return {**_UNKNOWN, **log}
 
 
 def record_all(owner_id: str, outputs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Insert prepared outputs in their order, all at the same time, and return their columns. Raises ParentGone."""
+    """Insert prepared outputs in their order, all at the same time, and return their attributes. Raises ParentGone."""
     now = clock.now()
     made = {"owner_id": owner_id, "created_at": now, "updated_at": now}
     return _insert([{"id": new_id("log"), **made, **values} for values in outputs])
@@ -153,25 +151,31 @@ def remove_old(owner_id: str, filters: Mapping[str, Any], rows: Sequence[int]) -
 
 
 def _insert(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Insert prepared logs and return their columns. Raises ParentGone."""
+    """Insert prepared logs and return their attributes. Raises ParentGone."""
     if not logs:
         return []
     # not by the unit of work, which would hold the write lock three times as long
-    rows = [{column: values.get(key) for column, key in _COLUMNS.items()} for values in logs]
+    known = tuple(name for name in _UNKNOWN if any(log.get(name) is not None for log in logs))
+    rows = [{name: log.get(name) for name in known} for log in logs]
     words = [
-        {"id": values["id"], "milliseconds": search.time_of(values["created_at"]), "words": values["words"]}
-        for values in logs
+        {"id": log["id"], "milliseconds": search.time_of(log["created_at"]), "words": log["words"]} for log in logs
     ]
     try:
-        session.execute(_INSERT, rows)
+        session.execute(_insert_of(known), rows)
         session.execute(search.insert_words(), words)
     except IntegrityError as error:
         if any(db.violates(error, parent) for parent in _PARENTS):
             raise ParentGone from error
         raise
     if recorded.receivers:
-        on_commit(lambda: recorded.send(sources=[row["source"] for row in rows]))
+        on_commit(lambda: recorded.send(sources=[log.get("source") for log in logs]))
     return rows
+
+
+@lru_cache(maxsize=256)
+def _insert_of(names: tuple[str, ...]) -> Insert:
+    """Return the statement that inserts logs of which these attributes are known: few are, of more than thirty."""
+    return insert(_TABLE).inline().values({getattr(Log, name): bindparam(name) for name in names})
 
 
 def _owned(found: Select[Log], log_id: str, owner_id: str) -> Log:
