@@ -16,6 +16,7 @@ from alembic.script import ScriptDirectory
 from flask import Flask, current_app
 from flask_migrate import Migrate, upgrade
 from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session as BoundSession
 from sqlalchemy import (
     BigInteger,
     Connection,
@@ -62,7 +63,22 @@ class Base(DeclarativeBase):
     )
 
 
-_db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
+class Reader(Session):
+    """A session whose end never fails: what it has read stays read when the database has gone away since then."""
+
+    def close(self) -> None:
+        try:
+            super().close()
+        except DBAPIError as error:
+            if not is_unavailable(error):
+                raise
+
+
+class _RequestSession(Reader, BoundSession):
+    """The session of a request, which commits what it writes long before its end."""
+
+
+_db = SQLAlchemy(model_class=Base, session_options={"class_": _RequestSession, "expire_on_commit": False})
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 _migrate = Migrate(directory=str(_MIGRATIONS))
 session = _db.session
@@ -106,14 +122,14 @@ class JsonText(TypeDecorator[Any]):
         return None if value is None else json.loads(value)
 
 
-def snapshot() -> Session:
+def snapshot() -> Reader:
     """Open a session that sees the database as it was when it first read, however long it lives; close it yourself.
 
     What the request's own session has read is let go.
     """
     session.close()
     # SQLite's transactions are of that kind by themselves
-    return Session(engine() if is_sqlite() else engine().execution_options(isolation_level="REPEATABLE READ"))
+    return Reader(engine() if is_sqlite() else engine().execution_options(isolation_level="REPEATABLE READ"))
 
 
 def engine() -> Engine:

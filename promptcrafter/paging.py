@@ -16,12 +16,11 @@ from urllib.parse import urlencode
 from flask import Response, current_app, request
 from marshmallow import Schema, fields, validate
 from sqlalchemy import ColumnElement, Row, Select, SQLColumnExpression, literal, tuple_
-from sqlalchemy.orm import Session
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.urls import iri_to_uri
 
 from promptcrafter import clock
-from promptcrafter.db import engine, session
+from promptcrafter.db import Reader, engine, session
 from promptcrafter.fields import Text, WholeDigits
 from promptcrafter.formats import WRITERS, join_to_pieces
 
@@ -113,7 +112,7 @@ def each_batch(
 
 def _whole(select: Select[Any], schema: Schema) -> Response:
     session.close()
-    reader = Session(engine())  # lives as long as the answer, longer than the request
+    reader = Reader(engine())  # lives as long as the answer, longer than the request
     try:
         rows = reader.execute(select.execution_options(yield_per=_ROWS_AT_ONCE)).partitions()
         first = next(rows, [])  # before the answer begins, so that a failure can still be told

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, Response, request
 from sqlalchemy import event, text
 
 from config import Config
 from promptcrafter import db
-from tests.conftest import SECRET, Caller, Person, only_sqlite
+from tests.conftest import SECRET, Caller, Person, only_sqlite, sign_up
 
 READS = [
     "/prompts",
@@ -236,3 +236,28 @@ def test_postgresql_finds_by_its_indices(app: Flask, ada: Person) -> None:
         plan = "\n".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {statement}", parameters))
     assert "Seq Scan" not in plan
     assert "ix_prompt_search_content_grams" in plan
+
+
+def cut_connections() -> None:
+    """End every connection of the application's database but one's own, and wait for their end."""
+    ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
+    with db.engine().connect() as connection:
+        assert set(connection.scalars(text(f"{ended} AND pid <> pg_backend_pid()"))) == {True}
+
+
+@pytest.mark.parametrize("engine_name", ["postgresql"])
+def test_a_database_that_goes_away_after_the_last_read_takes_nothing_from_the_answer(
+    app: Flask, client: Caller
+) -> None:
+    @app.after_request
+    def cut(response: Response) -> Response:
+        if request.path == "/auth/me":
+            cut_connections()
+        return response
+
+    ada = sign_up(client, "ada")
+    for _ in range(3):
+        assert ada.get("/auth/me").json["_id"] == ada.id
+    with app.app_context(), db.snapshot() as reader:
+        assert reader.scalar(text("SELECT 1")) == 1
+        cut_connections()
