@@ -74,7 +74,6 @@ def logging_config(log_format: str) -> dict[str, Any]:
         "root": {"level": "INFO", "handlers": ["stderr"]},
         "loggers": {
             "alembic": {"level": "WARNING"},
-            "flask-limiter": {"level": "ERROR"},  # it names the account whose password was tried
             "gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True},
         },
     }

@@ -3,43 +3,106 @@
 The counts are kept in each worker's memory, or in all hosts' together when RATELIMIT_STORAGE_URI names a Redis.
 """
 
+import logging
+import math
 import time
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeVar
 
-from flask import Flask, Response, current_app, request
-from flask_limiter import Limiter, RateLimitExceeded
-from flask_limiter.util import get_remote_address
+from flask import Flask, current_app, request
+from limits import RateLimitItem, parse_many
+from limits.errors import StorageError
+from limits.storage import MemoryStorage, storage_from_string
+from limits.strategies import FixedWindowRateLimiter as Counts
 
 from config import Config
 from promptcrafter import jsonio
 from promptcrafter.auth import store
 from promptcrafter.auth.principal import current_user_id
-from promptcrafter.errors import Problem, render
+from promptcrafter.errors import Problem
 
-_limiter = Limiter(get_remote_address)
+_THROTTLE = "promptcrafter-throttle"
+_PATIENCE_S = 1  # with a store that does not answer
+_AWAY_S = 2  # until a store that was away is asked again
+
+_log = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
+
+
+class _Throttle:
+    """The rates, none if throttles are off, and the counts: the store's, or this worker's own while that is away."""
+
+    def __init__(self, store_uri: str, rates: Mapping[str, str]) -> None:
+        self._rates = {name: parse_many(rate) for name, rate in rates.items()}
+        options = {"socket_timeout": _PATIENCE_S, "socket_connect_timeout": _PATIENCE_S}
+        self._shared = Counts(storage_from_string(store_uri, wrap_exceptions=True, **options))
+        self._own = Counts(MemoryStorage())
+        self._away_until = 0.0
+
+    def refuse_spent(self, is_free: Callable[..., bool], name: str, key: str) -> None:
+        """Raise a 429 when any of the rates of that name is spent, as a method of `Counts` tells."""
+        spent = [rate for rate in self._rates.get(name, ()) if not self._ask(is_free, rate, name, key)]
+        if spent:
+            resets = [self._ask(Counts.get_window_stats, rate, name, key).reset_time for rate in spent]
+            wait = max(1, math.ceil(max(resets) - time.time()))
+            message = f"Too many attempts. Try again in {wait} seconds."
+            raise Problem(429, message, "too_many_requests", headers={"Retry-After": str(wait)})
+
+    def count(self, name: str, key: str) -> None:
+        """Count one more, without asking whether it is too many."""
+        for rate in self._rates.get(name, ()):
+            self._ask(Counts.hit, rate, name, key)
+
+    def _ask(self, question: Callable[..., _Answer], rate: RateLimitItem, *identifiers: str) -> _Answer:
+        """Call a method of `Counts`. A store that is away keeps nobody from logging in."""
+        if time.monotonic() >= self._away_until:
+            try:
+                return question(self._shared, rate, *identifiers)
+            except StorageError as error:
+                self._away_until = time.monotonic() + _AWAY_S
+                _log.warning("throttles count alone, their store is away: %s", type(error.storage_error).__name__)
+        return question(self._own, rate, *identifiers)
 
 
 def init_app(app: Flask, config: Config) -> None:
     """Read the rates from the configuration."""
-    app.config.update(
-        RATELIMIT_ENABLED=config.ratelimit_enabled,
-        RATELIMIT_STORAGE_URI=config.ratelimit_storage_uri,
-        RATELIMIT_IN_MEMORY_FALLBACK_ENABLED=True,  # a store that is away does not stop people from logging in
-        SIGNUP_RATE=config.signup_rate,
-        LOGIN_RATE=config.login_rate,
-        LOGIN_FAILURE_RATE=config.login_failure_rate,
-        KEY_RATE=config.key_rate,
-    )
-    _limiter.init_app(app)
-    app.register_error_handler(RateLimitExceeded, _refuse)
+    rates = {
+        "signup": config.signup_rate,
+        "login": config.login_rate,
+        "failure": config.login_failure_rate,
+        "key": config.key_rate,
+    }
+    app.extensions[_THROTTLE] = _Throttle(config.ratelimit_storage_uri, rates if config.ratelimit_enabled else {})
 
 
-def _rate(setting: str) -> Any:
-    return lambda: current_app.config[setting]
+@contextmanager
+def _limit(name: str, whose: Callable[[], str]) -> Iterator[None]:
+    """Let a view be called as often as the rate of that name allows."""
+    _throttle().refuse_spent(Counts.hit, name, whose())
+    yield
 
 
-def _is_wrong_password(response: Response) -> bool:
-    return response.status_code == 401
+@contextmanager
+def _limit_wrong_passwords(whose: Callable[[], str]) -> Iterator[None]:
+    """Let a view answer 401 as often as the rate of failures allows, and then nothing else."""
+    throttle, key = _throttle(), whose()
+    throttle.refuse_spent(Counts.test, "failure", key)
+    try:
+        yield
+    except Problem as problem:
+        if problem.status == 401:
+            throttle.count("failure", key)
+        raise
+
+
+def _throttle() -> _Throttle:
+    throttle: _Throttle = current_app.extensions[_THROTTLE]
+    return throttle
+
+
+def _address() -> str:
+    return request.remote_addr or ""
 
 
 def _account() -> str:
@@ -50,17 +113,9 @@ def _account() -> str:
         return "account:"
 
 
-limit_signups = _limiter.limit(_rate("SIGNUP_RATE"))
-limit_logins = _limiter.limit(_rate("LOGIN_RATE"))
-limit_login_failures = _limiter.limit(_rate("LOGIN_FAILURE_RATE"), key_func=_account, deduct_when=_is_wrong_password)
-limit_keys = _limiter.limit(_rate("KEY_RATE"), key_func=current_user_id)
-limit_password_failures = _limiter.limit(
-    _rate("LOGIN_FAILURE_RATE"), key_func=current_user_id, deduct_when=_is_wrong_password
-)
-
-
-def _refuse(error: RateLimitExceeded) -> Response:
-    limit = _limiter.current_limit
-    wait = max(1, int(limit.reset_at - time.time())) if limit else 60
-    message = f"Too many attempts. Try again in {wait} seconds."
-    return render(Problem(429, message, "too_many_requests", headers={"Retry-After": str(wait)}))
+# As decorators these begin anew at each call
+limit_signups = _limit("signup", _address)
+limit_logins = _limit("login", _address)
+limit_keys = _limit("key", current_user_id)
+limit_login_failures = _limit_wrong_passwords(_account)
+limit_password_failures = _limit_wrong_passwords(current_user_id)

@@ -88,7 +88,7 @@ def test_each_library_has_one_door() -> None:
         "flask_sqlalchemy": "db",
         "flask_migrate": "db",
         "argon2": "auth.passwords",
-        "flask_limiter": "auth.throttle",
+        "limits": "auth.throttle",
         "flask_jwt_extended": "auth.principal",
         "prometheus_client": "metrics",
     }
