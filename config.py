@@ -6,6 +6,7 @@ secret must be given rather than made. Tests build a `Config` directly.
 """
 
 import os
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -70,8 +71,8 @@ class Config:
     database_url: str = _setting(
         "DATABASE_URL",
         "sqlite:///instance/promptcrafter.db",
-        "`sqlite:///path`, `postgres://…` or `postgresql://…`. The default is a file in `INSTANCE_PATH`, or on "
-        "Railway's volume",
+        "`sqlite:///path`, `postgres://…` or `postgresql://…`, also with several hosts. The default is a file in "
+        "`INSTANCE_PATH`, or on Railway's volume",
     )
     jwt_secret_key: str = _setting(
         "JWT_SECRET_KEY",
@@ -106,7 +107,7 @@ class Config:
     ratelimit_storage_uri: str = _setting(
         "RATELIMIT_STORAGE_URI",
         "memory://",
-        "Where throttles count: `memory://` counts in each worker alone, `redis://…` (with the `redis` package) in all",
+        "Where throttles count: `memory://` counts in each worker alone, `redis://…` in all workers of all hosts",
     )
     signup_rate: str = _setting("SIGNUP_RATE", "20 per hour", "Sign-ups from one address", _rate)
     login_rate: str = _setting("LOGIN_RATE", "20 per minute", "Log-in attempts from one address", _rate)
@@ -212,13 +213,39 @@ def read_database_url(url: str) -> str:
         raise ValueError("must begin with sqlite:///, postgres:// or postgresql://")
     if scheme != "sqlite":
         try:
-            return make_url(f"postgresql+psycopg://{rest}").render_as_string(hide_password=False)
+            return _postgresql_url(rest)
         except ValueError as error:
             raise ValueError(f"is malformed: {error}") from error
     path, _, options = rest.partition("?")
     if options or not path.startswith("/") or path in ("/", "/:memory:"):
         raise ValueError("must name a file: sqlite:///relative/path or sqlite:////absolute/path")
     return f"sqlite:///{os.path.abspath(path[1:])}"
+
+
+def _postgresql_url(rest: str) -> str:
+    """Give what comes after `postgresql://` the form SQLAlchemy wants: libpq's list of hosts belongs in the query.
+
+    Of several hosts the one that takes writes is wanted, unless the URL says otherwise.
+    """
+    authority = re.split("[/?]", rest, maxsplit=1)[0]
+    person, at, hosts = authority.rpartition("@")
+    places: dict[str, str] = {}
+    if "," in hosts:
+        names, ports = zip(*(_host_and_port(host) for host in hosts.split(",")), strict=True)
+        places = {"host": ",".join(names), "port": ",".join(ports)}
+        rest = person + at + rest.removeprefix(authority)
+    url = make_url(f"postgresql+psycopg://{rest}").update_query_dict(places)
+    given = url.query.get("host", "")
+    if (isinstance(given, tuple) or "," in given) and "target_session_attrs" not in url.query:
+        url = url.update_query_dict({"target_session_attrs": "read-write"})
+    return url.render_as_string(hide_password=False)
+
+
+def _host_and_port(text: str) -> tuple[str, str]:
+    parts = re.fullmatch(r"(?:\[(.+)\]|([^:]+))(?::(\d*))?", text)
+    if parts is None:
+        raise ValueError(f"{text!r} is no host with a port")
+    return parts[1] or parts[2], parts[3] or ""
 
 
 def _refuse_throwaway_disk(url: str, platform: str, volume: str | None) -> None:

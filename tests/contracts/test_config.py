@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from config import Config, ConfigError
 from promptcrafter.api import VERSION
@@ -73,6 +74,7 @@ def test_processes_that_start_at_once_agree_on_one_secret(tmp_path: Path) -> Non
     [
         ("postgres://u:p@h:5/d?sslmode=require", "postgresql+psycopg://u:p@h:5/d?sslmode=require"),
         ("postgresql://h/d", "postgresql+psycopg://h/d"),
+        ("postgresql://u:p,q@h/d?sslmode=require", "postgresql+psycopg://u:p%2Cq@h/d?sslmode=require"),
         ("sqlite:////var/lib/x.db", "sqlite:////var/lib/x.db"),
         ("sqlite:///data/x.db", f"sqlite:///{Path.cwd()}/data/x.db"),
     ],
@@ -82,11 +84,53 @@ def test_a_database_url_takes_the_form_the_driver_wants(tmp_path: Path, given: s
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:p%40,@one:5433,two:5434/d?sslmode=require",
+        "postgres://u:p%40,@/d?host=one,two&port=5433,5434&sslmode=require",
+        "postgresql://u:p%40,@/d?sslmode=require&host=one:5433&host=two:5434",
+    ],
+)
+def test_of_several_hosts_the_one_that_takes_writes_is_wanted(tmp_path: Path, url: str) -> None:
+    known = {
+        "user": "u",
+        "password": "p@,",
+        "host": "one,two",
+        "port": "5433,5434",
+        "dbname": "d",
+        "sslmode": "require",
+    }
+    assert connection_parameters(tmp_path, url) == {**known, "target_session_attrs": "read-write"}
+    assert connection_parameters(tmp_path, f"{url}&target_session_attrs=any") == {
+        **known,
+        "target_session_attrs": "any",
+    }
+
+
+def test_of_several_hosts_each_may_lack_a_port_or_be_an_address_of_ipv6(tmp_path: Path) -> None:
+    found = connection_parameters(tmp_path, "postgresql://[fd00::1]:5433,two,[fd00::3]?dbname=d")
+    assert found == {
+        "host": "fd00::1,two,fd00::3",
+        "port": "5433,,",
+        "dbname": "d",
+        "target_session_attrs": "read-write",
+    }
+
+
+def connection_parameters(tmp_path: Path, url: str) -> dict[str, str]:
+    """Return what the driver hands to libpq."""
+    kept = make_url(read(tmp_path, DATABASE_URL=url).database_url)
+    return dict(kept.get_dialect()().create_connect_args(kept)[1])
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("DATABASE_URL", "mysql://h/d"),
         ("DATABASE_URL", "data.db"),
         ("DATABASE_URL", "postgres://host:port/d"),
+        ("DATABASE_URL", "postgres://one:5432,two:port/d"),
+        ("DATABASE_URL", "postgres://one,,two/d"),
         ("DATABASE_URL", "sqlite://"),
         ("DATABASE_URL", "sqlite:///:memory:"),
         ("PORT", "0"),
