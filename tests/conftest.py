@@ -115,6 +115,12 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def sqlite_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the tests have their SQLite files, one after another."""
+    return tmp_path_factory.mktemp("databases") / "sqlite"
+
+
+@pytest.fixture(scope="session")
 def migrated_postgresql_url(postgresql: Any) -> str:
     """A migrated PostgreSQL database that the tests use one after another."""
     url = create_database(postgresql, "tests")
@@ -162,9 +168,12 @@ def empty_database_url(engine_name: str, request: pytest.FixtureRequest, tmp_pat
 
 
 @pytest.fixture
-def database_url(engine_name: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A migrated, empty database that is the test's alone."""
-    return empty_database(engine_name, request, tmp_path / "test.db")
+def database_url(engine_name: str, request: pytest.FixtureRequest) -> str:
+    """A migrated, empty database that is the test's alone while it runs."""
+    folder: Path = request.getfixturevalue("sqlite_folder")
+    shutil.rmtree(folder, ignore_errors=True)  # with the locks and logs beside the last test's file
+    folder.mkdir()
+    return empty_database(engine_name, request, folder / "test.db")
 
 
 def empty_database(engine_name: str, request: pytest.FixtureRequest, path: Path) -> str:
@@ -178,12 +187,12 @@ def empty_database(engine_name: str, request: pytest.FixtureRequest, path: Path)
 
 
 @pytest.fixture
-def config(database_url: str, tmp_path: Path) -> Config:
+def config(database_url: str, sqlite_folder: Path) -> Config:
     """Settings of the test's application; throttles off unless the test is about them."""
     return Config(
         database_url=database_url,
         jwt_secret_key=SECRET,
-        instance_path=str(tmp_path / "instance"),
+        instance_path=str(sqlite_folder.parent / "instance"),
         ratelimit_enabled=False,
         database_timeout_ms=2000,
     )
@@ -204,10 +213,24 @@ def make_app() -> Iterator[Callable[[Config], Flask]]:
             db.engine().dispose()
 
 
+@pytest.fixture(scope="session")
+def shared_apps() -> dict[Config, tuple[Flask, dict[str, Any]]]:
+    """Applications with the settings they were made with: making one takes as long as ten requests."""
+    return {}
+
+
 @pytest.fixture
-def app(make_app: Callable[[Config], Flask], config: Config) -> Flask:
-    """The application."""
-    return make_app(config)
+def app(shared_apps: dict[Config, tuple[Flask, dict[str, Any]]], config: Config) -> Iterator[Flask]:
+    """The application, which the tests use one after another; their changes of its settings are taken back."""
+    if config not in shared_apps:
+        made = create_app(config)
+        shared_apps[config] = made, dict(made.config)
+    app, settings = shared_apps[config]
+    yield app
+    app.config.clear()
+    app.config.update(settings)
+    with app.app_context():
+        db.engine().dispose()
 
 
 @pytest.fixture

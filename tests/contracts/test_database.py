@@ -247,15 +247,17 @@ def cut_connections() -> None:
 
 @pytest.mark.parametrize("engine_name", ["postgresql"])
 def test_a_database_that_goes_away_after_the_last_read_takes_nothing_from_the_answer(
-    app: Flask, client: Caller
+    make_app: Callable[[Config], Flask], config: Config
 ) -> None:
+    app = make_app(config)
+
     @app.after_request
     def cut(response: Response) -> Response:
         if request.path == "/auth/me":
             cut_connections()
         return response
 
-    ada = sign_up(client, "ada")
+    ada = sign_up(Caller(app.test_client()), "ada")
     for _ in range(3):
         assert ada.get("/auth/me").json["_id"] == ada.id
     with app.app_context(), db.snapshot() as reader:
