@@ -8,6 +8,7 @@ import struct
 from http import HTTPStatus
 from typing import Any
 
+import gunicorn.glogging
 import gunicorn.util
 
 from config import Config
@@ -32,6 +33,13 @@ forwarded_allow_ips = ""  # X-Forwarded-* is TRUSTED_PROXIES' business alone
 limit_request_line = 8190  # 500 characters of a search take up to 6,000 bytes in a URL
 control_socket_disable = True
 logconfig_dict = logging_config(_config.log_format)
+
+
+class logger_class(gunicorn.glogging.Logger):  # type: ignore[misc]  # noqa: N801 - Gunicorn's name
+    """Gunicorn's own lines; the one line of each request is written by `promptcrafter.observe`."""
+
+    access_log_enabled = False
+
 
 if _config.metrics:
     metrics.share()

@@ -132,6 +132,11 @@ def snapshot() -> Reader:
     return Reader(engine() if is_sqlite() else engine().execution_options(isolation_level="REPEATABLE READ"))
 
 
+def connection() -> Connection:
+    """Return the connection that the request's session has: statements that need no objects take half as long on it."""
+    return session.connection()
+
+
 def engine() -> Engine:
     """Return the engine of the current application."""
     return _db.engine

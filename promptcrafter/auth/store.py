@@ -81,7 +81,8 @@ def get_user(user_id: str) -> User:
 
 def get_token_epoch(user_id: str) -> int | None:
     """Return the epoch that a good token of this user names; None for no such user, or a disabled one."""
-    return session.scalar(_EPOCH, {"user_id": user_id})
+    epoch: int | None = db.connection().scalar(_EPOCH, {"user_id": user_id})
+    return epoch
 
 
 def set_password_hash(user: User, password_hash: str) -> bool:
@@ -142,7 +143,8 @@ def find_keys(user_id: str) -> Select[ApiKey]:
 
 def get_key_owner_id(text: str) -> str | None:
     """Return whose key this is; None when there is no such key, or no longer, or its owner is disabled."""
-    return session.scalar(_KEY_OWNER, {"digest": _digest(text), "now": clock.now()})
+    owner_id: str | None = db.connection().scalar(_KEY_OWNER, {"digest": _digest(text), "now": clock.now()})
+    return owner_id
 
 
 def list_keys(user_id: str) -> list[ApiKey]:

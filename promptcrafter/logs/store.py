@@ -161,8 +161,9 @@ def _insert(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         {"id": log["id"], "milliseconds": search.time_of(log["created_at"]), "words": log["words"]} for log in logs
     ]
     try:
-        session.execute(_insert_of(known), rows)
-        session.execute(search.insert_words(), words)
+        connection = db.connection()
+        connection.execute(_insert_of(known), rows)
+        connection.execute(search.insert_words(), words)
     except IntegrityError as error:
         if any(db.violates(error, parent) for parent in _PARENTS):
             raise ParentGone from error

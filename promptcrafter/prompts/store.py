@@ -62,7 +62,7 @@ def get_latest_number(prompt_id: str, owner_id: str) -> int:
 
 def get_latest_numbers(prompt_ids: Collection[str]) -> dict[str, tuple[str, int]]:
     """Return owner and latest version's number of those of the prompts that exist, by id."""
-    rows = session.execute(_LATEST_NUMBERS, {"ids": list(prompt_ids)})
+    rows = db.connection().execute(_LATEST_NUMBERS, {"ids": list(prompt_ids)})
     return {prompt_id: (owner_id, number) for prompt_id, owner_id, number in rows}
 
 
