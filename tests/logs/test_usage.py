@@ -153,7 +153,7 @@ def test_a_missing_library_costs_its_figures_and_one_line(
 
 @only_sqlite
 @pytest.mark.usefixtures("forget")
-@pytest.mark.parametrize(("library", "call"), [("toktok", "batch_count"), ("genai_prices", "calc_price")])
+@pytest.mark.parametrize(("library", "call"), [("toktok", "truncate"), ("genai_prices", "calc_price")])
 def test_a_failing_library_costs_its_figures_and_one_line(
     ada: Person, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, library: str, call: str
 ) -> None:
