@@ -20,7 +20,6 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Insert,
     Select,
     Text,
     Update,
@@ -39,6 +38,7 @@ from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 
 from promptcrafter import clock, db
+from promptcrafter.bulk import from_arrays
 from promptcrafter.logs.models import Log
 from promptcrafter.paging import Order
 from promptcrafter.prompts.search import fold
@@ -53,10 +53,15 @@ _LATEST = (1 << 42) - 1  # milliseconds since 1970 that its other bits hold (the
 _SPACELESS = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"
 )
+
+
+def _to_tsvector(words: ColumnElement[str]) -> ColumnElement[Any]:
+    return func.array_to_tsvector(func.string_to_array(words, " "))
+
+
 _INDEX = table("log_words", column("rowid", BigInteger))
 _SEARCH = table("log_search", column("docid"), column("seq"), column("words"))
 _WORDS = bindparam("words", type_=Text)
-_TSVECTOR = func.array_to_tsvector(func.string_to_array(_WORDS, " "))
 _DOC_ID = (
     bindparam("milliseconds", type_=BigInteger)
     .bitwise_lshift(_SEQUENCE_BITS)
@@ -65,9 +70,14 @@ _DOC_ID = (
 _OF_LOG = Log.id == bindparam("id")
 _OF_ROW = _SEARCH.c.seq == bindparam("key")
 _INSERT_SQLITE = insert(_SEARCH).from_select(["docid", "seq", "words"], select(_DOC_ID, Log.seq, _WORDS).where(_OF_LOG))
-_INSERT_POSTGRESQL = insert(_SEARCH).from_select(["seq", "words"], select(Log.seq, _TSVECTOR).where(_OF_LOG))
+_NEW = from_arrays({"id": Text(), "words": Text()})
+_INSERT_POSTGRESQL = insert(_SEARCH).from_select(
+    ["seq", "words"], select(Log.seq, _to_tsvector(_NEW.c.words)).join(_NEW, Log.id == _NEW.c.id)
+)
+# The statements for `bulk` that index logs, by `id`, `words` and `milliseconds`, a log's time
+INSERT_WORDS = _INSERT_SQLITE, _INSERT_POSTGRESQL
 _UPDATE_SQLITE = update(_SEARCH).where(_OF_ROW).values(words=_WORDS)
-_UPDATE_POSTGRESQL = update(_SEARCH).where(_OF_ROW).values(words=_TSVECTOR)
+_UPDATE_POSTGRESQL = update(_SEARCH).where(_OF_ROW).values(words=_to_tsvector(_WORDS))
 
 
 class _Separators(dict[int, str]):
@@ -148,11 +158,6 @@ def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
 def time_of(moment: datetime) -> int:
     """Return a log's time as the index takes it: milliseconds since 1970."""
     return min(clock.to_number(moment), _LATEST)
-
-
-def insert_words() -> Insert:
-    """Return the statement that indexes a log: its parameters are `id`, `words` and `milliseconds`, its time."""
-    return _INSERT_SQLITE if db.is_sqlite() else _INSERT_POSTGRESQL
 
 
 def update_words() -> Update:

@@ -8,7 +8,7 @@ from blinker import Signal
 from sqlalchemy import ColumnElement, Insert, Select, bindparam, delete, func, insert, inspect, or_, select
 from sqlalchemy.exc import IntegrityError
 
-from promptcrafter import clock, db
+from promptcrafter import bulk, clock, db
 from promptcrafter.db import Base, session
 from promptcrafter.errors import Problem
 from promptcrafter.ids import is_well_formed, new_id
@@ -161,9 +161,8 @@ def _insert(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         {"id": log["id"], "milliseconds": search.time_of(log["created_at"]), "words": log["words"]} for log in logs
     ]
     try:
-        connection = db.connection()
-        connection.execute(_insert_of(known), rows)
-        connection.execute(search.insert_words(), words)
+        bulk.execute(_insert_of(known), _insert_arrays_of(known), rows)
+        bulk.execute(*search.INSERT_WORDS, words)
     except IntegrityError as error:
         if any(db.violates(error, parent) for parent in _PARENTS):
             raise ParentGone from error
@@ -177,6 +176,14 @@ def _insert(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _insert_of(names: tuple[str, ...]) -> Insert:
     """Return the statement that inserts logs of which these attributes are known: few are, of more than thirty."""
     return insert(_TABLE).inline().values({getattr(Log, name): bindparam(name) for name in names})
+
+
+@lru_cache(maxsize=256)
+def _insert_arrays_of(names: tuple[str, ...]) -> Insert:
+    """Return the same for PostgreSQL, where the parameters are arrays."""
+    columns = {name: getattr(Log, name) for name in names}
+    rows = bulk.from_arrays({name: column.type for name, column in columns.items()})
+    return insert(_TABLE).inline().from_select(list(columns.values()), select(*rows.c))
 
 
 def _owned(found: Select[Log], log_id: str, owner_id: str) -> Log:
