@@ -5,7 +5,7 @@ write the operation into `/openapi.json`. A route needs a signed-in caller unles
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from threading import Lock
 from typing import Any, NoReturn, TypeVar
 
@@ -84,6 +84,10 @@ class Blueprint(flask_smorest.Blueprint):
 
     ARGUMENTS_PARSER = _Parser()
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._prepare_doc_cbks.append(_describe_refusals)
+
     def add_url_rule(self, rule: str, endpoint: str | None = None, view_func: Any = None, **options: Any) -> None:
         if view_func is not None and not hasattr(view_func, "view_class"):
             described: dict[str, Any] = {
@@ -92,7 +96,9 @@ class Blueprint(flask_smorest.Blueprint):
             }
             if getattr(view_func, "is_idempotent", False):
                 described["parameters"] = [_IDEMPOTENCY_KEY]
-            _describe(view_func, self.doc(**described), *self._list_refusals(view_func))
+            apidoc = vars(view_func).setdefault("_apidoc", {})  # as `doc` would, but every call would pass its wrapper
+            apidoc.setdefault("manual_doc", {}).update(described)
+            apidoc["refusals"] = _list_refusals(view_func)
             options["parameters"] = [
                 {"in": "path", "name": f"{kind}_id", "schema": {"type": "string", "pattern": ids.pattern(kind)}}
                 for kind in ids.KINDS
@@ -155,21 +161,21 @@ class Blueprint(flask_smorest.Blueprint):
 
         return decorate
 
-    def _list_refusals(self, view: Any) -> Iterator[Callable[[Any], Any]]:
-        statuses = {400, 503, *getattr(view, "refuses", ())}
-        statuses |= set() if is_public(view) else {401}
-        statuses |= {422} if getattr(view, "is_idempotent", False) else set()
-        statuses |= {413, 415} if intake.takes_body(view) else set()
-        for status in sorted(statuses, reverse=True):
-            yield self.alt_response(status, schema=ErrorOut(), description=_MEANINGS[status])
+
+def _describe_refusals(doc: dict[str, Any], doc_info: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Add its errors to an operation; as decorators they would copy, one by one, all that is described so far."""
+    for status in doc_info.get("refusals", ()):
+        content = {"application/json": {"schema": ErrorOut}}
+        doc.setdefault("responses", {})[status] = {"description": _MEANINGS[status], "content": content}
+    return doc
 
 
-def _describe(view: Any, *decorators: Callable[[Any], Any]) -> None:
-    """Take over what decorators write into a view's description, and not their wrappers: every call would pass them."""
-    described = view
-    for decorate in decorators:
-        described = decorate(described)
-    view._apidoc = described._apidoc
+def _list_refusals(view: Any) -> list[int]:
+    statuses = {400, 503, *getattr(view, "refuses", ())}
+    statuses |= set() if is_public(view) else {401}
+    statuses |= {422} if getattr(view, "is_idempotent", False) else set()
+    statuses |= {413, 415} if intake.takes_body(view) else set()
+    return sorted(statuses, reverse=True)
 
 
 class _Item(UnicodeConverter):
