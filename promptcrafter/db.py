@@ -4,6 +4,7 @@ Reads run in a deferred transaction that ends with the request, writes in `trans
 """
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -11,10 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from flask import Flask, current_app
-from flask_migrate import Migrate, upgrade
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as BoundSession
 from sqlalchemy import (
@@ -25,9 +23,14 @@ from sqlalchemy import (
     Engine,
     Integer,
     MetaData,
+    Select,
     String,
     Text,
     TypeDecorator,
+    column,
+    inspect,
+    select,
+    table,
     text,
 )
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -80,7 +83,7 @@ class _RequestSession(Reader, BoundSession):
 
 _db = SQLAlchemy(model_class=Base, session_options={"class_": _RequestSession, "expire_on_commit": False})
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
-_migrate = Migrate(directory=str(_MIGRATIONS))
+_APPLIED: Select[tuple[str]] = select(column("version_num")).select_from(table("alembic_version"))
 session = _db.session
 
 
@@ -203,33 +206,45 @@ def is_migrated() -> bool:
     """
     with engine().connect() as connection:
         applied = revisions(connection)
-    return bool(applied) and not applied & _older_revisions()
+    return bool(applied) and not applied & _revisions_here()[1]
 
 
 def revisions(connection: Connection) -> set[str]:
     """Return the newest migrations that were applied to a database: one, or none if it was never migrated."""
-    return set(MigrationContext.configure(connection).get_current_heads())
+    return set(connection.scalars(_APPLIED)) if inspect(connection).has_table("alembic_version") else set()
+
+
+def add_migrations(app: Flask) -> None:
+    """Give an application `flask db …`; a server goes without, for Alembic and what it loads take megabytes."""
+    from flask_migrate import Migrate
+
+    Migrate(app, _db, directory=str(_MIGRATIONS))
 
 
 def migrate() -> None:
     """Apply every migration of this release that has not been applied. Raises DBAPIError."""
+    from flask_migrate import upgrade  # as above
+
+    add_migrations(current_app)
     upgrade()
 
 
 def is_older(revision: str) -> bool:
     """Tell whether this release has newer migrations than this one."""
-    return revision in _older_revisions()
+    return revision in _revisions_here()[1]
 
 
 def is_newest(revision: str) -> bool:
     """Tell whether this release has no newer migration than this one, which it has."""
-    return revision in ScriptDirectory(_MIGRATIONS).get_heads()
+    return revision in _revisions_here()[0]
 
 
 @cache
-def _older_revisions() -> set[str]:
-    scripts = ScriptDirectory(_MIGRATIONS)
-    return {script.revision for script in scripts.walk_revisions()} - set(scripts.get_heads())
+def _revisions_here() -> tuple[set[str], set[str]]:
+    """Return the newest migrations of this release, one, and those that another one follows."""
+    code = "".join(path.read_text(encoding="utf-8") for path in (_MIGRATIONS / "versions").glob("*.py"))
+    every, older = (set(re.findall(f"^{name} = [\"'](\\w+)", code, re.M)) for name in ("revision", "down_revision"))
+    return every - older, older
 
 
 def init_app(app: Flask, config: Config) -> None:
@@ -266,9 +281,8 @@ def init_app(app: Flask, config: Config) -> None:
             "pool_pre_ping": True,
             "hide_parameters": True,
         }
-    _older_revisions()  # those of the code that is loaded, not of what may lie there later
+    _revisions_here()  # those of the code that is loaded, not of what may lie there later
     _db.init_app(app)
-    _migrate.init_app(app, _db)
     with app.app_context():
         if is_sqlite():
             sqlite.prepare(engine(), config)

@@ -20,7 +20,6 @@ import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from flask_migrate import upgrade
 from werkzeug.test import TestResponse
 
 from config import Config
@@ -131,7 +130,7 @@ def migrated_postgresql_url(postgresql: Any) -> str:
 def _migrate(url: str) -> None:
     app = create_app(Config(database_url=url, jwt_secret_key=SECRET))
     with app.app_context():
-        upgrade()
+        db.migrate()
         db.engine().dispose()
 
 
@@ -205,6 +204,7 @@ def make_app() -> Iterator[Callable[[Config], Flask]]:
 
     def make(config: Config) -> Flask:
         apps.append(create_app(config))
+        db.add_migrations(apps[-1])  # as `flask` does, for tests that go up and down
         return apps[-1]
 
     yield make

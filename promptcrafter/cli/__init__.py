@@ -1,32 +1,41 @@
 """What an operator does on the host: `flask --app wsgi user add …` and the like. Each command calls a store."""
 
-from functools import cache
-
 import click
 from flask import Flask
 from flask.cli import AppGroup
 
+from promptcrafter import db
+
 
 class _Commands(AppGroup):
-    """The commands; ours are loaded when one is asked for: a server never asks, and would carry all they need."""
+    """The commands, loaded when one is asked for: a server never asks, and would carry all that they need."""
+
+    def __init__(self, app: Flask) -> None:
+        super().__init__(app.name, commands=app.cli.commands)  # those that libraries have registered
+        self._not_loaded_for: Flask | None = app
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of that name; None if there is none."""
-        return super().get_command(ctx, cmd_name) or _load().get(cmd_name)
+        self._load()
+        return super().get_command(ctx, cmd_name)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, sorted."""
-        return sorted([*super().list_commands(ctx), *_load()])
+        self._load()
+        return super().list_commands(ctx)
 
+    def _load(self) -> None:
+        app, self._not_loaded_for = self._not_loaded_for, None
+        if app is None:
+            return
+        from promptcrafter.cli import accounts, backups, moving, pruning, transfer
 
-@cache
-def _load() -> dict[str, click.Command]:
-    from promptcrafter.cli import accounts, backups, moving, pruning, transfer
-
-    modules = (accounts, backups, moving, pruning, transfer)
-    return {str(command.name): command for module in modules for command in module.COMMANDS}
+        db.add_migrations(app)
+        for module in (accounts, backups, moving, pruning, transfer):
+            for command in module.COMMANDS:
+                self.add_command(command)
 
 
 def init_app(app: Flask) -> None:
-    """Register the commands, beside those that libraries have registered."""
-    app.cli = _Commands(app.name, commands=app.cli.commands)
+    """Register the commands."""
+    app.cli = _Commands(app)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.script import ScriptDirectory
 from flask import Flask
 from flask_migrate import downgrade, upgrade
 from sqlalchemy import inspect, text
@@ -101,6 +102,13 @@ def test_a_database_of_a_newer_release_counts_as_migrated_and_an_older_one_does_
         with db.engine().begin() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = '9416f7a20451'"))
         assert not db.is_migrated()
+
+
+def test_what_is_newest_and_what_is_older_is_what_alembic_says() -> None:
+    scripts = ScriptDirectory(str(ROOT / "migrations"))
+    revisions = {script.revision for script in scripts.walk_revisions()}
+    assert {revision for revision in revisions if db.is_newest(revision)} == set(scripts.get_heads())
+    assert {revision for revision in revisions if db.is_older(revision)} == revisions - set(scripts.get_heads())
 
 
 def test_eight_processes_that_migrate_at_once_apply_it_once(empty_database_url: str, empty_app: Flask) -> None:
