@@ -34,10 +34,13 @@ def init_app(app: Flask, config: Config) -> None:
 
 
 def load() -> None:
-    """Load the vocabulary (64 MB) and the prices now, so that the processes forked from this one share them."""
+    """Load the vocabulary (64 MB) and the prices (16 MB) now, so that the processes forked from this one share them.
+
+    Where no tokens are counted, the prices wait for the first log that comes with its own counts.
+    """
     if current_app.config["TOKEN_COUNTING"]:
         _counter()
-    _prices()
+        _prices()
 
 
 def complete(values: Mapping[str, Any], model: str | None) -> dict[str, Any]:
