@@ -11,10 +11,15 @@ from typing import Any
 import gunicorn.glogging
 import gunicorn.util
 
+gc.disable()  # what is loaded stays: to look for garbage in it, again and again, takes a sixth of a start
+
 from config import Config
 from promptcrafter import db, metrics, sqlite
 from promptcrafter.logs import usage
 from promptcrafter.observe import logging_config, new_request_id
+
+gc.freeze()
+gc.enable()
 
 _config = Config.from_env()
 _SEND_TIMEOUT_S = 60
