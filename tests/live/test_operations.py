@@ -1,10 +1,12 @@
 """What an operator sees: readiness, log lines, a graceful stop."""
 
 import json
+import re
 import signal
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -111,3 +113,24 @@ def test_a_request_under_way_is_finished_when_the_service_is_told_to_stop(
     started = time.monotonic()
     assert server.process.wait(timeout=12) == 0
     assert time.monotonic() - started < 11
+
+
+def test_the_memory_that_checking_passwords_took_goes_back_to_the_system(
+    start_server: Callable[..., LiveServer],
+) -> None:
+    server = start_server(WEB_CONCURRENCY="1")
+    (worker,) = server.workers()
+
+    def log_in(number: int) -> int:
+        credentials = {"email": f"nobody-{number}@example.com", "password": "x" * 10}
+        return Connection(server).call("POST", "/auth/login", credentials).status
+
+    def resident() -> int:
+        (kilobytes,) = re.findall(r"^VmRSS:\s+(\d+) kB$", Path(f"/proc/{worker}/status").read_text(), re.MULTILINE)
+        return int(kilobytes)
+
+    assert log_in(0) == 401
+    before = resident()
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(log_in, range(24))) == {401}
+    assert resident() < before + 19 * 1024, "kB; each of them takes that much while it is checked"
