@@ -23,7 +23,8 @@ LATEST = "latest"  # the name that every prompt's newest version answers to
 _SLUGS_AT_ONCE = 1000  # a statement takes no more than 32,766 parameters
 _DERIVED_SLUG_MAX = 100  # characters; leaves room for a number behind
 _PROMPTS = Base.metadata.tables["prompts"]
-# Made once, since every log asks it, and of a table, which spares the session's work with objects
+# Made once, since every log and list of logs asks one, and of a table, which spares the session's work with objects
+_LATEST_NUMBER = select(_PROMPTS.c.owner_id, _PROMPTS.c.version).where(_PROMPTS.c.id == bindparam("id"))
 _LATEST_NUMBERS = select(_PROMPTS.c.id, _PROMPTS.c.owner_id, _PROMPTS.c.version).where(
     _PROMPTS.c.id.in_(bindparam("ids", expanding=True))
 )
@@ -55,7 +56,7 @@ def get_prompt(prompt_id: str, owner_id: str) -> Prompt:
 def get_latest_number(prompt_id: str, owner_id: str) -> int:
     """Return the number of the latest version of the owner's prompt. Raises as `get_prompt` does."""
     _refuse_malformed(prompt_id)
-    row = session.execute(select(Prompt.owner_id, Prompt.version).where(Prompt.id == prompt_id)).one_or_none()
+    row = session.execute(_LATEST_NUMBER, {"id": prompt_id}).one_or_none()
     version: int = _owned(row, owner_id).version
     return version
 
