@@ -66,6 +66,13 @@ class Text(fields.String):
         return value
 
 
+class TextOut(fields.String):
+    """Text that the server shows, empty where there is none."""
+
+    def _serialize(self, value: str | None, attr: str | None, obj: Any, **kwargs: Any) -> str:
+        return value or ""
+
+
 class Reference(Text):
     """The id of something else, as it was sent: one that is malformed refers to nothing."""
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_dump, pre_load, validate
 
 from promptcrafter.fields import ERRORS, refuse_flaw
 from promptcrafter.jsonio import dumps
@@ -31,6 +31,19 @@ class CreateSchema(BodySchema):
         if not isinstance(data, dict):
             return data  # marshmallow says what it must be
         return {key: value for key, value in data.items() if value is not None}
+
+
+class SparseSchema(Schema):
+    """An object that leaves out what is optional and not known; a required field is there, null if need be."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._required = {field.data_key or name for name, field in self.fields.items() if field.required}
+
+    @post_dump
+    def drop_unknown(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Leave out what is optional and not known."""
+        return {key: value for key, value in data.items() if value is not None or key in self._required}
 
 
 class Objects(fields.List[Any]):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import current_app
-from marshmallow import Schema, ValidationError, fields, post_dump, post_load, pre_load, validates_schema
+from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validates_schema
 
 from promptcrafter.errors import TooLarge
 from promptcrafter.fields import (
@@ -12,6 +12,7 @@ from promptcrafter.fields import (
     Number,
     Reference,
     Text,
+    TextOut,
     Timestamp,
     TimestampIn,
     TimestampText,
@@ -21,7 +22,7 @@ from promptcrafter.fields import (
 from promptcrafter.ids import pattern
 from promptcrafter.paging import RANK, SEQUENCE, TIME, Cursor, PageQuery
 from promptcrafter.prompts.schemas import MODEL_MAX, QUERY_MAX
-from promptcrafter.structures import Batch, BodySchema, CreateSchema, JsonObject, TextOrJson
+from promptcrafter.structures import Batch, BodySchema, CreateSchema, JsonObject, SparseSchema, TextOrJson
 
 SCORE_MAX = 10
 BATCH_MAX = 1000
@@ -138,7 +139,7 @@ class LogPatch(BodySchema):
     score = _score()
 
 
-class LogOut(Schema):
+class LogOut(SparseSchema):
     """An output that was kept. A format `json` says that the text beside it is JSON that was sent as such."""
 
     id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("log")})
@@ -149,7 +150,7 @@ class LogOut(Schema):
         metadata={"description": "Null only where another system's client named no prompt of ours"},
     )
     prompt_version = fields.Integer(data_key="promptVersion", required=True, allow_none=True)
-    output = fields.String(required=True)
+    output = TextOut(required=True)
     notes = fields.String(required=True, allow_none=True)
     model_used = fields.String(data_key="modelUsed", required=True, allow_none=True)
     score = Number(required=True, allow_none=True, minimum=0, maximum=SCORE_MAX)
@@ -186,15 +187,6 @@ class LogOut(Schema):
     context = JsonObject()
     created_at = Timestamp(data_key="createdAt", required=True)
     updated_at = Timestamp(data_key="updatedAt", required=True)
-
-    @post_dump
-    def drop_unknown(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Leave out what is optional and not known; an output is always text, empty when there was none."""
-        data["output"] = data["output"] or ""
-        return {key: value for key, value in data.items() if value is not None or key in _ALWAYS}
-
-
-_ALWAYS = {field.data_key or name for name, field in LogOut._declared_fields.items() if field.required}
 
 
 class LogQuery(PageQuery):

@@ -1,16 +1,14 @@
 """What traces look like on the wire."""
 
-from typing import Any
-
-from marshmallow import Schema, fields, post_dump
+from marshmallow import Schema, fields
 
 from promptcrafter.fields import Timestamp
 from promptcrafter.ids import pattern
 from promptcrafter.logs.schemas import LogOut
-from promptcrafter.structures import JsonArray, JsonObject, JsonOrText
+from promptcrafter.structures import JsonArray, JsonObject, JsonOrText, SparseSchema
 
 
-class TraceOut(Schema):
+class TraceOut(SparseSchema):
     """A trace without its steps. Inputs and outputs are as they were sent: text, objects or arrays."""
 
     id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("trace")})
@@ -29,11 +27,6 @@ class TraceOut(Schema):
     evaluators = JsonArray()
     evaluation_config = JsonObject(data_key="evaluationConfig")
     created_at = Timestamp(data_key="createdAt", required=True)
-
-    @post_dump
-    def drop_unknown(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Leave out what is not known."""
-        return {key: value for key, value in data.items() if value is not None}
 
 
 class SpanOut(Schema):
