@@ -109,7 +109,7 @@ class UtcTime(TypeDecorator[datetime]):
         return clock.to_text(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        return clock.from_text(value) if isinstance(value, str) else value
+        return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
 class JsonText(TypeDecorator[Any]):

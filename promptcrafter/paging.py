@@ -8,14 +8,15 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response, current_app, request
 from marshmallow import Schema, fields, validate
-from sqlalchemy import ColumnElement, Row, Select, SQLColumnExpression, literal, tuple_
+from sqlalchemy import ColumnElement, Result, Row, Select, SQLColumnExpression, literal, tuple_
+from sqlalchemy.orm import Session
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.urls import iri_to_uri
 
@@ -23,6 +24,7 @@ from promptcrafter import clock
 from promptcrafter.db import Reader, engine, session
 from promptcrafter.fields import Text, WholeDigits
 from promptcrafter.formats import WRITERS, join_to_pieces
+from promptcrafter.projection import Projection
 
 MAX_PER_PAGE = 1000
 _DEFAULT_PER_PAGE = 100  # for a cursor that comes without per_page
@@ -68,29 +70,46 @@ class Order:
         return select.where(here > there if self.is_ascending else here < there)
 
 
+class _Objects:
+    """Does what a Projection does by objects of the model, in which more than one table may have a part."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+
+    def execute(self, reader: Session, found: Select[Any], *others: SQLColumnExpression[Any]) -> Result[Any]:
+        return reader.execute(found.add_columns(*others))
+
+    def dump(self, row: Row[Any]) -> dict[str, Any]:
+        dumped: dict[str, Any] = self.schema.dump(row[0])
+        return dumped
+
+
 def listing(
-    select: Select[Any], order: Order | Sequence[SQLColumnExpression[Any]], schema: Schema, page: dict[str, Any]
+    select: Select[Any],
+    order: Order | Sequence[SQLColumnExpression[Any]],
+    shown: Schema | Projection,
+    page: dict[str, Any],
 ) -> Response:
     """Answer a list of what `select` finds, as JSON, NDJSON or CSV, whichever the request accepts best.
 
-    It is sorted by `order`, descending if these are columns alone. `page` is a loaded PageQuery whose cursor has a
-    number for each of the columns.
+    It is sorted by `order`, descending if these are columns alone. What is shown of a row is a schema's business, or a
+    projection's where lists are long and one table has it all. `page` is a loaded PageQuery whose cursor has a number
+    for each of the columns of the order.
     """
     order = order if isinstance(order, Order) else Order(order)
-    select = order.sort(select.add_columns(*order.columns))
+    items = _Objects(shown) if isinstance(shown, Schema) else shown
+    select = order.sort(select)
     if "per_page" not in page and "cursor" not in page:
-        return _whole(select, schema)
+        return _whole(select, items)
     per_page = page.get("per_page", _DEFAULT_PER_PAGE)
     if "cursor" in page:
         select = order.begin_after(select, page["cursor"])
-    rows = session.execute(select.limit(per_page + 1)).all()
-    response = _respond(rows[:per_page], schema)
+    rows = items.execute(session(), select.limit(per_page + 1), *order.columns).all()
+    response = _respond(rows[:per_page], items)
     if len(rows) > per_page:
-        arguments = {
-            **request.args.to_dict(),
-            "per_page": per_page,
-            "cursor": _write_cursor(rows[per_page - 1][1:], order.columns),
-        }
+        last = rows[per_page - 1][-len(order.columns) :]
+        cursor = _write_cursor(last, order.columns)
+        arguments = {**request.args.to_dict(), "per_page": per_page, "cursor": cursor}
         response.headers["Link"] = f'<{_own_url()}?{urlencode(arguments)}>; rel="next"'
     return response
 
@@ -110,24 +129,24 @@ def each_batch(
         following = order.begin_after(batch, _write_cursor(rows[-1], columns))
 
 
-def _whole(select: Select[Any], schema: Schema) -> Response:
+def _whole(select: Select[Any], items: Projection | _Objects) -> Response:
     session.close()
     reader = Reader(engine())  # lives as long as the answer, longer than the request
     try:
-        rows = reader.execute(select.execution_options(yield_per=_ROWS_AT_ONCE)).partitions()
+        rows = items.execute(reader, select.execution_options(yield_per=_ROWS_AT_ONCE)).partitions()
         first = next(rows, [])  # before the answer begins, so that a failure can still be told
     except BaseException:
         reader.close()
         raise
 
-    response = _respond(chain(first, chain.from_iterable(rows)), schema)
+    response = _respond(chain(first, chain.from_iterable(rows)), items)
     response.call_on_close(reader.close)
     return response
 
 
-def _respond(rows: Iterable[Row[Any]], schema: Schema) -> Response:
-    dumped = (schema.dump(row[0]) for row in rows)
-    columns = columns_of(schema)
+def _respond(rows: Iterable[Row[Any]], items: Projection | _Objects) -> Response:
+    dumped = map(items.dump, rows)
+    columns = columns_of(items.schema)
     return respond({form: partial(write, dumped, columns) for form, write in WRITERS.items()})
 
 
@@ -139,6 +158,7 @@ def respond(forms: Mapping[str, Callable[[], Iterable[str]]]) -> Response:
     return current_app.response_class(join_to_pieces(forms[mimetype]()), mimetype=mimetype, headers={"Vary": "Accept"})
 
 
+@cache
 def columns_of(schema: Schema) -> list[str]:
     """Return the names of a table's columns, those of nested objects behind a dot: `score.mean`."""
     columns = []

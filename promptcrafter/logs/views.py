@@ -14,12 +14,14 @@ from promptcrafter.ids import is_well_formed
 from promptcrafter.logs import search, store, usage
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.schemas import LogBatchIn, LogBatchOut, LogIn, LogOut, LogPatch, LogQuery, PromptLogQuery
+from promptcrafter.projection import Projection
 from promptcrafter.prompts import store as prompts
 from promptcrafter.transactions import writing
 
 blueprint = Blueprint("logs", __name__, description="Outputs with notes and scores")
 _log_in = LogIn()
 _log_out = LogOut()
+_log_rows = Projection(Log, _log_out)
 _TRIES = 3
 
 
@@ -70,7 +72,7 @@ def list_logs(query: dict[str, Any]) -> Response:
     if "q" in query:
         query = {**query, "q": _read_terms(query["q"])}
     found = store.find_logs(current_user_id(), query)
-    return paging.listing(found, store.order_logs(query), _log_out, query)
+    return paging.listing(found, store.order_logs(query), _log_rows, query)
 
 
 @blueprint.route("/logs-by-prompt")
@@ -81,7 +83,7 @@ def list_logs_by_prompt(query: dict[str, Any]) -> Response:
     """List a prompt's logs, newest first: another name of `GET /logs?promptId=`."""
     prompts.get_latest_number(query["promptId"], current_user_id())
     found = store.find_logs(current_user_id(), query)
-    return paging.listing(found, store.order_logs({"sort": "-createdAt"}), _log_out, query)
+    return paging.listing(found, store.order_logs({"sort": "-createdAt"}), _log_rows, query)
 
 
 @blueprint.route("/logs/<item:log_id>")

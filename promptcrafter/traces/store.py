@@ -5,7 +5,6 @@ from typing import Any
 
 from sqlalchemy import Select, and_, delete, func, insert, inspect, not_, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import defer
 
 from promptcrafter import clock, db
 from promptcrafter.db import session
@@ -40,8 +39,8 @@ def restore_traces(owner_id: str, traces: Sequence[Mapping[str, Any]]) -> None:
 
 
 def find_traces(owner_id: str) -> Select[Trace]:
-    """Return the owner's traces, their steps left aside."""
-    return select(Trace).options(defer(Trace.spans)).where(Trace.owner_id == owner_id)
+    """Return the owner's traces."""
+    return select(Trace).where(Trace.owner_id == owner_id)
 
 
 def get_trace(trace_id: str, owner_id: str) -> Trace:

@@ -8,6 +8,7 @@ from promptcrafter import paging
 from promptcrafter.api import Blueprint
 from promptcrafter.auth.principal import current_user_id
 from promptcrafter.paging import PageQuery
+from promptcrafter.projection import Projection
 from promptcrafter.traces import store
 from promptcrafter.traces.models import Trace
 from promptcrafter.traces.schemas import TraceOut, TraceWhole
@@ -15,6 +16,7 @@ from promptcrafter.transactions import writing
 
 blueprint = Blueprint("traces", __name__, description="Runs of a program, step by step, with the outputs they took")
 _trace_out = TraceOut()
+_trace_rows = Projection(Trace, _trace_out)
 
 
 @blueprint.route("/traces")
@@ -22,7 +24,7 @@ _trace_out = TraceOut()
 @blueprint.lists(TraceOut(many=True))
 def list_traces(query: dict[str, Any]) -> Response:
     """List the caller's traces, newest first."""
-    return paging.listing(store.find_traces(current_user_id()), (Trace.created_at, Trace.seq), _trace_out, query)
+    return paging.listing(store.find_traces(current_user_id()), (Trace.created_at, Trace.seq), _trace_rows, query)
 
 
 @blueprint.route("/traces/<trace_id>")
