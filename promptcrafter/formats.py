@@ -1,19 +1,21 @@
 """The forms a list can leave in: a JSON array, a JSON object a line, CSV, or a Markdown table.
 
-Each yields its text row by row. A column is a key of the rows, or a path of keys: `score.mean`.
+Each yields its text as the rows come. A column is a key of the rows, or a path of keys: `score.mean`.
 """
 
 import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from promptcrafter.jsonio import dumps
 
 Rows = Iterable[Mapping[str, Any]]
 Write = Callable[[Rows, Sequence[str]], Iterator[str]]
-_PIECE_CHARACTERS = 64 * 1024
+_PIECE_CHARACTERS = 256 * 1024
+_ROWS_AT_ONCE = 5  # of JSON: to begin takes longer than a row does, and each may hold a mebibyte of text
 # What Markdown takes for more than itself within a line; ids are full of `_`, which inside a word is itself
 # and addresses become links
 _MEANINGFUL = re.compile(r"[\\`*~<\[|&@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.")
@@ -23,9 +25,9 @@ _RUNNABLE = (*"=+-@＝＋－＠", "\t", "\r", "\n")  # what makes a spreadsheet 
 
 def write_json(rows: Rows, columns: Sequence[str]) -> Iterator[str]:
     """Write one JSON array."""
-    separator = "["
-    for row in rows:
-        yield separator + dumps(row)
+    separator, rest = "[", iter(rows)
+    while some := list(islice(rest, _ROWS_AT_ONCE)):
+        yield separator + dumps(some)[1:-1]
         separator = ","
     yield "]" if separator == "," else "[]"
 
@@ -72,7 +74,7 @@ WRITERS: dict[str, Write] = {
 
 
 def join_to_pieces(lines: Iterable[str]) -> Iterator[str]:
-    """Join lines to pieces of some tens of kilobytes or one line."""
+    """Join lines to pieces of some hundred kilobytes or one line."""
     piece, size = [], 0
     for line in lines:
         piece.append(line)

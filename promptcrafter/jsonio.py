@@ -14,6 +14,8 @@ from typing import Any, NoReturn
 from flask.json.provider import JSONProvider
 
 MAX_DEPTH = 100  # levels of arrays and objects; both reading and writing recurse
+# Made once: json.dumps would make one of these for each call
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _OUTSIDE_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"|(NaN|-?Infinity)')
 
 
@@ -53,7 +55,7 @@ def loads(data: bytes) -> Any:
 
 def dumps(value: Any) -> str:
     """Write compact JSON; characters beyond ASCII stand as themselves."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def flaw(value: Any) -> str | None:

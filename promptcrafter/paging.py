@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 from urllib.parse import urlencode
 
@@ -134,12 +134,11 @@ def _whole(select: Select[Any], items: Projection | _Objects) -> Response:
     reader = Reader(engine())  # lives as long as the answer, longer than the request
     try:
         rows = items.execute(reader, select.execution_options(yield_per=_ROWS_AT_ONCE)).partitions()
-        first = next(rows, [])  # before the answer begins, so that a failure can still be told
+        response = _respond(chain.from_iterable(rows), items)  # begins to read: a failure can still be told
     except BaseException:
         reader.close()
         raise
 
-    response = _respond(chain(first, chain.from_iterable(rows)), items)
     response.call_on_close(reader.close)
     return response
 
@@ -155,7 +154,11 @@ def respond(forms: Mapping[str, Callable[[], Iterable[str]]]) -> Response:
     # without parameters such as a charset, which no form is told apart by
     accepted = MIMEAccept([(form.partition(";")[0].strip(), quality) for form, quality in request.accept_mimetypes])
     mimetype = accepted.best_match(forms, default=_MIMETYPE)
-    return current_app.response_class(join_to_pieces(forms[mimetype]()), mimetype=mimetype, headers={"Vary": "Accept"})
+    pieces = join_to_pieces(forms[mimetype]())
+    begin = list(islice(pieces, 2))
+    # of a single piece the length is known: it is sent at once, and not in chunks
+    body = chain(begin, pieces) if len(begin) > 1 else begin[0]
+    return current_app.response_class(body, mimetype=mimetype, headers={"Vary": "Accept"})
 
 
 @cache

@@ -231,3 +231,12 @@ def test_forwarded_headers_count_only_behind_a_trusted_proxy_and_never_choose_th
         answer = person.get("/prompts?per_page=1", headers=headers)
         assert answer.headers["Link"].startswith(f"<{scheme}://localhost/prompts?")
         assert "evil" not in person.get("/docs", headers=headers).text
+
+
+def test_a_list_of_one_piece_says_how_long_it_is_and_a_longer_one_comes_whole(ada: Person) -> None:
+    assert ada.get("/prompts").headers["Content-Length"] == "2"
+    prompts = [ada.prompt(content=letter * 200_000) for letter in "abc"]
+    for path, expected in (("/prompts", prompts[::-1]), ("/prompts?per_page=1", prompts[2:])):
+        answer = ada.get(path)
+        assert answer.json == expected
+        assert ("Content-Length" in answer.headers) is (len(expected) == 1)
