@@ -33,6 +33,7 @@ RANK = "[0-9]{1,19}"
 _LARGEST_RANK = 0x7FEF_FFFF_FFFF_FFFF  # of the largest finite double
 TIME, SEQUENCE = "[0-9]{1,14}", "[0-9]{1,18}"  # a cursor's numbers: up to the year 5138, up to what a BIGINT holds
 _MIMETYPE = "application/json"
+Columns = Sequence[SQLColumnExpression[Any]]
 
 
 class Cursor(Text):
@@ -57,7 +58,7 @@ class PageQuery(Schema):
 class Order:
     """What a list is sorted by: columns, the last of them unique, all of them in one direction."""
 
-    columns: Sequence[SQLColumnExpression[Any]]
+    columns: Columns
     is_ascending: bool = False
 
     def sort(self, select: Select[Any]) -> Select[Any]:
@@ -68,6 +69,13 @@ class Order:
         """Return the select from behind the row that the cursor names."""
         here, there = tuple_(*self.columns), tuple_(*_read_cursor(cursor, self.columns))
         return select.where(here > there if self.is_ascending else here < there)
+
+    def page(self, select: Select[Any], cursor: str | None, count: int) -> tuple[Select[Any], Columns]:
+        """Return the select, which is sorted, bounded to so many rows from behind the one that the cursor names.
+
+        With it come the columns whose values make the cursor of a row.
+        """
+        return (select if cursor is None else self.begin_after(select, cursor)).limit(count), self.columns
 
 
 class _Objects:
@@ -102,13 +110,11 @@ def listing(
     if "per_page" not in page and "cursor" not in page:
         return _whole(select, items)
     per_page = page.get("per_page", _DEFAULT_PER_PAGE)
-    if "cursor" in page:
-        select = order.begin_after(select, page["cursor"])
-    rows = items.execute(session(), select.limit(per_page + 1), *order.columns).all()
+    select, columns = order.page(select, page.get("cursor"), per_page + 1)
+    rows = items.execute(session(), select, *columns).all()
     response = _respond(rows[:per_page], items)
     if len(rows) > per_page:
-        last = rows[per_page - 1][-len(order.columns) :]
-        cursor = _write_cursor(last, order.columns)
+        cursor = _write_cursor(rows[per_page - 1][-len(columns) :], columns)
         arguments = {**request.args.to_dict(), "per_page": per_page, "cursor": cursor}
         response.headers["Link"] = f'<{_own_url()}?{urlencode(arguments)}>; rel="next"'
     return response

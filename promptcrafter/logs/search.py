@@ -34,8 +34,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import TSQUERY
-from sqlalchemy.sql.elements import UnaryExpression
-from sqlalchemy.sql.operators import custom_op
 
 from promptcrafter import clock, db
 from promptcrafter.bulk import from_arrays
@@ -148,11 +146,6 @@ class IndexOrder(Order):
         milliseconds, sequence = map(int, cursor.split("-"))
         here, there = _INDEX.c.rowid, _doc_id(milliseconds, sequence)
         return select.where(here > there if self.is_ascending else here < there)
-
-
-def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return a column that SQLite looks for in no index, so that it begins with what the words find."""
-    return UnaryExpression(column, operator=custom_op("+"), type_=column.type) if db.is_sqlite() else column
 
 
 def time_of(moment: datetime) -> int:

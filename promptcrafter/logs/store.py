@@ -15,6 +15,7 @@ from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.logs import search
 from promptcrafter.logs.models import Log
 from promptcrafter.paging import Order, each_batch
+from promptcrafter.prompts.search import unindexed
 from promptcrafter.transactions import on_commit
 
 _TABLE = Base.metadata.tables["logs"]
@@ -75,7 +76,7 @@ def find_logs(owner_id: str, filters: Mapping[str, Any]) -> Select[Log]:
     )
     found = select(Log).where(*conditions(filters))
     if "q" in filters:
-        return search.find_matching(found.where(search.unindexed(column) == value), filters["q"], filters)
+        return search.find_matching(found.where(unindexed(column) == value), filters["q"], filters)
     return found.where(column == value)
 
 

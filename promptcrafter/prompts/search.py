@@ -1,4 +1,4 @@
-"""Search over prompts: parts of words, in any script, ranked by where they stand.
+"""Search over prompts: parts of words, in any script; `ranking` has their order.
 
 Texts and queries are folded alike (compatibility forms, then case, by the Unicode tables and not by the database),
 so that a word matches where it is a substring of the folded text, and both databases answer the same.
@@ -16,11 +16,8 @@ from typing import Any, Literal
 
 from sqlalchemy import (
     ColumnElement,
-    Select,
-    SQLColumnExpression,
     Text,
     and_,
-    case,
     cast,
     column,
     func,
@@ -30,13 +27,15 @@ from sqlalchemy import (
     table,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, array
+from sqlalchemy.sql.elements import UnaryExpression
+from sqlalchemy.sql.operators import custom_op
 
 from promptcrafter import db
-from promptcrafter.prompts.models import Prompt, SearchText
+from promptcrafter.prompts.models import SearchText
 
 MAX_WORDS = 32
 _GRAM_MAX = 2  # characters; FTS5's trigram tokenizer sees only longer words
-_FIELDS = ("title", "tags", "content")
+FIELDS = ("title", "tags", "content")
 Operator = Literal["AND", "OR"]
 
 
@@ -56,20 +55,26 @@ def search_columns(title: str, tags: Iterable[str], content: str) -> dict[str, s
     return folded | {f"{field}_grams": _grams(value) for field, value in folded.items()}
 
 
-def find_matching(owner_id: str, words: Sequence[str]) -> tuple[Select[Prompt], list[SQLColumnExpression[Any]]]:
-    """Return the owner's prompts that hold any of the words, and what to sort them by, descending.
+def holds(words: Sequence[str], fields: Sequence[str], operator: Operator) -> ColumnElement[bool]:
+    """Tell whether a `SearchText` has all (AND) or any (OR) of the words in the fields taken together, by its texts."""
+    return _combine([or_(*(_has(field, word) for field in fields)) for word in words], operator)
 
-    Prompts with all words come first, then those with a word in the title, then in a tag; then the newest.
-    """
-    matches = _matches_sqlite if db.is_sqlite() else _matches_postgresql
-    in_fields = case((matches(words, ["title"], "OR"), 2), (matches(words, ["tags"], "OR"), 1), else_=0)
-    relevance = case((matches(words, _FIELDS, "AND"), 3), else_=0) + in_fields
-    found = select(Prompt).where(Prompt.owner_id == owner_id, matches(words, _FIELDS, "OR"))
-    return found, [relevance.label("relevance"), Prompt.created_at, Prompt.seq]
+
+def matches(words: Sequence[str], fields: Sequence[str], operator: Operator) -> ColumnElement[bool]:
+    """Tell the same as `holds`, by the indices."""
+    if db.is_sqlite():
+        return _matches_sqlite(words, fields, operator)
+    # apart from the texts, so that PostgreSQL does not read the grams again of what their index has found
+    indexed = [or_(*(_has_grams(field, word) for field in fields)) for word in words]
+    return and_(_combine(indexed, operator), holds(words, fields, operator))
+
+
+def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a column that SQLite looks for in no index, so that it begins with what the words find."""
+    return UnaryExpression(column, operator=custom_op("+"), type_=column.type) if db.is_sqlite() else column
 
 
 def _matches_sqlite(words: Sequence[str], fields: Sequence[str], operator: Operator) -> ColumnElement[bool]:
-    """Tell which prompts hold all (AND) or any (OR) of the words in the fields taken together."""
     long = [_quote(word) for word in words if len(word) > _GRAM_MAX]
     short = [_quote(_token(word)) for word in words if len(word) <= _GRAM_MAX]
     found = []
@@ -78,12 +83,12 @@ def _matches_sqlite(words: Sequence[str], fields: Sequence[str], operator: Opera
     if short:
         columns = " ".join(f"{field}_grams" for field in fields)
         found.append(_in_index("prompt_grams", f"{{{columns}}} : ({f' {operator} '.join(short)})"))
-    return and_(*found) if operator == "AND" else or_(*found)
+    return _combine(found, operator)
 
 
 def _in_index(index: str, expression: str) -> ColumnElement[bool]:
     fts = table(index, column("rowid"))
-    return Prompt.seq.in_(select(fts.c.rowid).where(literal_column(index).op("MATCH")(expression)))
+    return SearchText.seq.in_(select(fts.c.rowid).where(literal_column(index).op("MATCH")(expression)))
 
 
 def _quote(token: str) -> str:
@@ -91,18 +96,20 @@ def _quote(token: str) -> str:
     return '"' + token.replace('"', '""') + '"'
 
 
-def _matches_postgresql(words: Sequence[str], fields: Sequence[str], operator: Operator) -> ColumnElement[bool]:
-    """Tell the same as `_matches_sqlite`."""
-    found = [or_(*(_holds(field, word) for field in fields)) for word in words]
-    return Prompt.seq.in_(select(SearchText.seq).where(and_(*found) if operator == "AND" else or_(*found)))
+def _combine(found: Sequence[ColumnElement[bool]], operator: Operator) -> ColumnElement[bool]:
+    return and_(*found) if operator == "AND" else or_(*found)
 
 
-def _holds(field: str, word: str) -> ColumnElement[bool]:
+def _has(field: str, word: str) -> ColumnElement[bool]:
+    position = func.instr if db.is_sqlite() else func.strpos
+    return position(getattr(SearchText, field), word) > 0
+
+
+def _has_grams(field: str, word: str) -> ColumnElement[bool]:
     pairs = [_token(a + b) for a, b in pairwise(word)] or [_token(word)]
     # written as in the index, with a literal blank: a bound one would keep PostgreSQL from using it
     grams = func.string_to_array(getattr(SearchText, f"{field}_grams"), literal_column("' '"))
-    indexed = grams.op("@>", is_comparison=True)(cast(array(pairs), ARRAY(Text)))
-    return and_(indexed, getattr(SearchText, field).contains(word, autoescape=True))
+    return grams.op("@>", is_comparison=True)(cast(array(pairs), ARRAY(Text)))
 
 
 def _grams(text: str) -> str:

@@ -9,7 +9,7 @@ from promptcrafter.api import Blueprint, etag_of, refuse_lost_update
 from promptcrafter.auth.principal import current_user_id
 from promptcrafter.errors import Invalid
 from promptcrafter.idempotency.replay import idempotent
-from promptcrafter.prompts import search, store
+from promptcrafter.prompts import ranking, search, store
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.prompts.render import find_variables, render, unified_diff
 from promptcrafter.prompts.schemas import (
@@ -184,8 +184,8 @@ def search_prompts(query: dict[str, Any]) -> Response:
     words = search.words_of(query["q"])
     if len(words) > search.MAX_WORDS:
         raise Invalid({"q": [f"must have at most {search.MAX_WORDS} words"]})
-    found, sort = search.find_matching(current_user_id(), words)
-    return paging.listing(found, sort, _prompt_out, query)
+    order = ranking.BestFirst.of(current_user_id(), words)
+    return paging.listing(order.find_matching(), order, _prompt_out, query)
 
 
 def _with_etag(prompt: Prompt) -> Response:

@@ -1,0 +1,140 @@
+"""GET /search over more prompts than are walked through: every page is what a plain reading of all texts says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from random import Random
+from urllib.parse import quote
+
+import pytest
+from flask import Flask
+
+from promptcrafter.ids import new_id
+from promptcrafter.prompts.restore import restore_prompts
+from promptcrafter.prompts.search import search_columns
+from promptcrafter.transactions import writing
+from tests.conftest import Person
+
+COUNT = 2300
+FIRST = datetime(2026, 1, 1, tzinfo=UTC)
+# Words and in how many of a thousand prompts they stand, newest and oldest ones among them, in a field
+PLACES = {
+    "title": {"prompt": 995, "alpha": 2, "東京": 300, "x": 4, "gamma": 1},
+    "tags": {"alpha": 3, "beta": 400, "北": 2},
+    "content": {"alpha": 10, "beta": 20, "gamma": 500, "delta": 3, "東京": 9, "北": 350, "x": 200},
+}
+OLD, NEW = "quondam", "nuper"  # words that only the oldest and only the newest prompts have
+
+
+@dataclass(frozen=True)
+class Text:
+    """A prompt that was made up, which has three fields in the folded form."""
+
+    id: str
+    title: str
+    tags: tuple[str, ...]
+    content: str
+
+    def relevance(self, words: Sequence[str]) -> int | None:
+        """Return what the contract says of a prompt and words, None when it has none of them."""
+        fields = {2: [self.title], 1: self.tags, 0: [self.content]}
+        of_field = {
+            word: [value for value, texts in fields.items() if any(word in text for text in texts)] for word in words
+        }
+        found = [value for values in of_field.values() for value in values]
+        return max(found) + 3 * all(of_field.values()) if found else None
+
+
+@pytest.fixture
+def library(app: Flask, ada: Person, ben: Person) -> list[Text]:
+    """Give ada many prompts, newest last, some of them at one time, and not in the order of their sequence."""
+    random = Random(22)
+    texts = [make_text(number, random) for number in range(COUNT)]
+    rows = [
+        {"id": text.id, "slug": text.id, "title": text.title, "tags": text.tags, "created_at": at, "updated_at": at}
+        for number, text in enumerate(texts)
+        for at in [FIRST + timedelta(seconds=number // 3)]
+    ]
+    # three at one time keep their order, since the sequence decides it
+    groups = [range(first, min(first + 3, COUNT)) for first in range(0, COUNT, 3)]
+    random.shuffle(groups)
+    shuffled = [number for group in groups for number in group]
+    restore(app, ada, [rows[number] for number in shuffled], [texts[number] for number in shuffled])
+    others = [Text(new_id("prompt"), "prompt alpha", ("beta",), f"gamma {OLD}") for _ in range(50)]
+    moment = {"created_at": FIRST, "updated_at": FIRST}
+    restore(app, ben, [{"id": o.id, "slug": o.id, "title": o.title, "tags": o.tags, **moment} for o in others], others)
+    return texts
+
+
+def make_text(number: int, random: Random) -> Text:
+    words = {
+        field: [word for word, often in places.items() if random.randrange(1000) < often]
+        for field, places in PLACES.items()
+    }
+    words["content"] += [OLD] * (number < 90) + [NEW] * (number >= COUNT - 90)
+    random.shuffle(words["content"])
+    return Text(
+        new_id("prompt"), " ".join([f"no{number}", *words["title"]]), tuple(words["tags"]), " ".join(words["content"])
+    )
+
+
+def restore(app: Flask, owner: Person, rows: Sequence[dict[str, object]], texts: Sequence[Text]) -> None:
+    versions = [
+        {"prompt_id": row["id"], "number": 1, "content": text.content, "model": "m", "labels": [], **times(row)}
+        for row, text in zip(rows, texts, strict=True)
+    ]
+    columns = [search_columns(text.title, text.tags, text.content) for text in texts]
+    with app.app_context(), writing():
+        restore_prompts(owner.id, rows, versions, columns)
+
+
+def times(row: dict[str, object]) -> dict[str, object]:
+    return {name: row[name] for name in ("created_at", "updated_at")}
+
+
+def rank(library: Sequence[Text], words: Sequence[str]) -> list[str]:
+    """Return the ids of what is to be found, in its order."""
+    found = [
+        (relevance, place, text.id)
+        for place, text in enumerate(library)
+        if (relevance := text.relevance(words)) is not None
+    ]
+    return [prompt_id for _, _, prompt_id in sorted(found, reverse=True)]
+
+
+def read_pages(person: Person, words: Sequence[str], per_page: int, pages: int) -> list[list[str]]:
+    """Return the ids of the first pages."""
+    path = f"/search?q={quote(' '.join(words))}&per_page={per_page}"
+    read: list[list[str]] = []
+    while path and len(read) < pages:
+        answer = person.get(path)
+        read.append([prompt["_id"] for prompt in answer.json])
+        path = answer.headers.get("Link", "").partition("<http://localhost")[2].partition(">")[0]
+    return read
+
+
+QUERIES = [
+    *([word] for word in ("prompt", "alpha", "beta", "gamma", "東京", "北", OLD, NEW, "amm", "nothing")),
+    *(["gamma", "delta"], ["alpha", "x"], ["beta", OLD], ["prompt", "東京", "北"]),
+]
+
+
+def test_pages_are_what_a_plain_reading_of_all_texts_says(ada: Person, library: list[Text]) -> None:
+    for words in QUERIES:
+        expected = rank(library, words)
+        read = read_pages(ada, words, per_page=30, pages=2)
+        assert [found for page in read for found in page] == expected[:60], words
+    for words, per_page in ((["alpha"], 20), (["gamma", "delta"], 500)):  # from level to level
+        read = read_pages(ada, words, per_page, pages=COUNT)
+        assert [found for page in read for found in page] == rank(library, words), words
+        assert [len(page) for page in read[:-1]] == [per_page] * (len(read) - 1)
+    answer = ada.get(f"/search?q={quote('alpha 北')}")
+    assert [prompt["_id"] for prompt in answer.json] == rank(library, ["alpha", "北"])
+
+
+def test_a_cursor_that_is_no_prompt_is_taken_as_a_place(ada: Person) -> None:
+    prompts = [ada.prompt(title=f"number {n}", content="delta")["_id"] for n in range(3)]
+    newest = prompts[::-1]
+    for cursor, expected in (("9-0-0", newest), ("4-0-0", newest), ("3-0-0", []), ("2-99999999999999-1", [])):
+        answer = ada.get(f"/search?q=delta&per_page=2&cursor={cursor}")
+        assert [prompt["_id"] for prompt in answer.json] == expected[:2], cursor
