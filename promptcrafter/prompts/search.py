@@ -6,7 +6,8 @@ so that a word matches where it is a substring of the folded text, and both data
 On SQLite two FTS5 indices serve it. `prompt_trigrams` finds words of three characters and more. Shorter words find
 nothing there, so `prompt_grams` holds every single character and every pair that a text has, each written as one
 token of hexadecimal digits. On PostgreSQL the same grams serve words of any length, by indices that need no extension:
-a text that holds all pairs of a word is then read to see whether it holds the word.
+a text that holds all pairs of a word is then read to see whether it holds the word. So many contents have all pairs of
+a long word that there is an index over their trigrams, too, for the words of contents alone.
 """
 
 import unicodedata
@@ -16,6 +17,7 @@ from typing import Any, Literal
 
 from sqlalchemy import (
     ColumnElement,
+    LargeBinary,
     Text,
     and_,
     cast,
@@ -64,8 +66,10 @@ def matches(words: Sequence[str], fields: Sequence[str], operator: Operator) -> 
     """Tell the same as `holds`, by the indices."""
     if db.is_sqlite():
         return _matches_sqlite(words, fields, operator)
+    # Trigrams only where nothing but their index can find the prompts: to make those of a text for each row takes long
+    has_grams = _has_trigrams if fields == ["content"] else _has_pairs
     # apart from the texts, so that PostgreSQL does not read the grams again of what their index has found
-    indexed = [or_(*(_has_grams(field, word) for field in fields)) for word in words]
+    indexed = [or_(*(has_grams(field, word) for field in fields)) for word in words]
     return and_(_combine(indexed, operator), holds(words, fields, operator))
 
 
@@ -105,11 +109,24 @@ def _has(field: str, word: str) -> ColumnElement[bool]:
     return position(getattr(SearchText, field), word) > 0
 
 
-def _has_grams(field: str, word: str) -> ColumnElement[bool]:
+def _has_trigrams(field: str, word: str) -> ColumnElement[bool]:
+    """Tell by PostgreSQL's index which texts have all trigrams of a word, or its pairs if it has none."""
+    if len(word) <= _GRAM_MAX:
+        return _has_pairs(field, word)
+    trigrams = ["".join(found).encode() for found in zip(word, word[1:], word[2:], strict=False)]
+    return _contains(func.search_trigrams(getattr(SearchText, field)), cast(array(trigrams), ARRAY(LargeBinary)))
+
+
+def _has_pairs(field: str, word: str) -> ColumnElement[bool]:
+    """Tell by PostgreSQL's index which texts have all pairs of a word, or its only character."""
     pairs = [_token(a + b) for a, b in pairwise(word)] or [_token(word)]
     # written as in the index, with a literal blank: a bound one would keep PostgreSQL from using it
     grams = func.string_to_array(getattr(SearchText, f"{field}_grams"), literal_column("' '"))
-    return grams.op("@>", is_comparison=True)(cast(array(pairs), ARRAY(Text)))
+    return _contains(grams, cast(array(pairs), ARRAY(Text)))
+
+
+def _contains(whole: ColumnElement[Any], part: ColumnElement[Any]) -> ColumnElement[bool]:
+    return whole.op("@>", is_comparison=True)(part)
 
 
 def _grams(text: str) -> str:

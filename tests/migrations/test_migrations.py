@@ -11,7 +11,7 @@ import pytest
 from alembic.script import ScriptDirectory
 from flask import Flask
 from flask_migrate import downgrade, upgrade
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from config import Config
@@ -19,6 +19,8 @@ from promptcrafter import db
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.search import terms_of
 from promptcrafter.logs.store import find_logs
+from promptcrafter.prompts.models import SearchText
+from promptcrafter.prompts.search import matches, search_columns
 from tests.conftest import ROOT, SECRET, Caller, bin_path, only_sqlite, sign_up
 
 
@@ -341,3 +343,35 @@ def test_logs_stay_as_they_are_while_the_index_of_their_figures_comes_and_goes(e
         downgrade(revision=BEFORE_FIGURES)
         assert read_rows("logs", "*") == logs
         assert indices_of_prompts() == narrow
+
+
+BEFORE_TRIGRAMS = "7c40b9e2f6a1"
+
+
+@pytest.mark.parametrize("engine_name", ["postgresql"])
+def test_prompts_are_in_the_index_of_trigrams_that_were_there_before_it_and_after_the_step_back(
+    empty_app: Flask,
+) -> None:
+    def found(word: str) -> list[int]:
+        with db.engine().begin() as connection:
+            connection.execute(text("SET LOCAL enable_seqscan = off"))
+            return list(connection.scalars(select(SearchText.seq).where(matches([word], ["content"], "OR"))))
+
+    contents = {1: "findable 東京都", 2: "", 3: "ab", 4: "line\nline \U0001f331" * 9}
+    with empty_app.app_context():
+        upgrade(revision=BEFORE_TRIGRAMS)
+        insert_old_rows()
+        insert_row("prompt_search", {"seq": 1, **search_columns("t", [], contents[1])})
+        for seq in (2, 3, 4):
+            prompt = {**OLD_ROWS["prompts"], **OLD_REST["prompts"], "seq": seq, "id": f"prompt_{seq}", "slug": f"{seq}"}
+            moment = "2024-06-20T13:10:00.000Z"
+            insert_row("prompts", {**prompt, "created_at": moment, "updated_at": moment})
+            insert_row("prompt_search", {"seq": seq, **search_columns("t", [], contents[seq])})
+        upgrade()
+        searched = ("findable", "東京都", "東京", "ne \U0001f331", "ab", "abc")
+        assert [found(word) for word in searched] == [[1], [1], [1], [4], [1, 3], []]
+        rows = read_rows("prompt_search", "*")
+        downgrade(revision=BEFORE_TRIGRAMS)
+        assert read_rows("prompt_search", "*") == rows
+        upgrade()
+        assert found("findable") == [1]
