@@ -6,7 +6,7 @@ Whoever comes second waits, and then finds nothing to do. A migration that fails
 from alembic import context
 from sqlalchemy import Connection, text
 
-from promptcrafter import db
+from promptcrafter import db, revisions
 
 _LOCK = 0x50C0_AF7E  # PostgreSQL's advisory lock: any number that is nobody else's
 _WAIT_MS = 600_000
@@ -16,7 +16,7 @@ def _migrate(connection: Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=db.Base.metadata,
-        include_name=lambda name, kind, parents: db.is_ours(name, kind),
+        include_name=lambda name, kind, parents: revisions.is_ours(name, kind),
         render_as_batch=True,
         transactional_ddl=True,
         transaction_per_migration=False,

@@ -4,11 +4,9 @@ Reads run in a deferred transaction that ends with the request, writes in `trans
 """
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +21,9 @@ from sqlalchemy import (
     Engine,
     Integer,
     MetaData,
-    Select,
     String,
     Text,
     TypeDecorator,
-    column,
-    inspect,
-    select,
-    table,
     text,
 )
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -48,8 +41,6 @@ _QUEUE = "promptcrafter-write-queue"
 _SQLITE_UNAVAILABLE = tuple(
     f"SQLITE_{name}" for name in ["BUSY", "LOCKED", "CANTOPEN", "IOERR", "FULL", "READONLY", "CORRUPT", "NOTADB"]
 )
-_SEARCH_TABLES = ("prompt_trigrams", "prompt_grams", "log_search", "log_words")
-_SEARCH_INDICES = ("ix_prompt_search_",)
 
 
 class Base(DeclarativeBase):
@@ -82,8 +73,6 @@ class _RequestSession(Reader, BoundSession):
 
 
 _db = SQLAlchemy(model_class=Base, session_options={"class_": _RequestSession, "expire_on_commit": False})
-_MIGRATIONS = Path(__file__).parent.parent / "migrations"
-_APPLIED: Select[tuple[str]] = select(column("version_num")).select_from(table("alembic_version"))
 session = _db.session
 
 
@@ -199,54 +188,6 @@ def violates(error: DBAPIError, constraint: str) -> bool:
     return constraint in text
 
 
-def is_migrated() -> bool:
-    """Tell whether every migration of this release has been applied, and perhaps some of the next.
-
-    Raises DBAPIError when the database is away.
-    """
-    with engine().connect() as connection:
-        applied = revisions(connection)
-    return bool(applied) and not applied & _revisions_here()[1]
-
-
-def revisions(connection: Connection) -> set[str]:
-    """Return the newest migrations that were applied to a database: one, or none if it was never migrated."""
-    return set(connection.scalars(_APPLIED)) if inspect(connection).has_table("alembic_version") else set()
-
-
-def add_migrations(app: Flask) -> None:
-    """Give an application `flask db …`; a server goes without, for Alembic and what it loads take megabytes."""
-    from flask_migrate import Migrate
-
-    Migrate(app, _db, directory=str(_MIGRATIONS))
-
-
-def migrate() -> None:
-    """Apply every migration of this release that has not been applied. Raises DBAPIError."""
-    from flask_migrate import upgrade  # as above
-
-    add_migrations(current_app)
-    upgrade()
-
-
-def is_older(revision: str) -> bool:
-    """Tell whether this release has newer migrations than this one."""
-    return revision in _revisions_here()[1]
-
-
-def is_newest(revision: str) -> bool:
-    """Tell whether this release has no newer migration than this one, which it has."""
-    return revision in _revisions_here()[0]
-
-
-@cache
-def _revisions_here() -> tuple[set[str], set[str]]:
-    """Return the newest migrations of this release, one, and those that another one follows."""
-    code = "".join(path.read_text(encoding="utf-8") for path in (_MIGRATIONS / "versions").glob("*.py"))
-    every, older = (set(re.findall(f"^{name} = [\"'](\\w+)", code, re.M)) for name in ("revision", "down_revision"))
-    return every - older, older
-
-
 def init_app(app: Flask, config: Config) -> None:
     """Bind the session to the configured database and prepare its connections."""
     app.config["SQLALCHEMY_DATABASE_URI"] = config.database_url
@@ -281,7 +222,6 @@ def init_app(app: Flask, config: Config) -> None:
             "pool_pre_ping": True,
             "hide_parameters": True,
         }
-    _revisions_here()  # those of the code that is loaded, not of what may lie there later
     _db.init_app(app)
     with app.app_context():
         if is_sqlite():
@@ -298,8 +238,3 @@ def elsewhere(url: str, timeout_ms: int) -> Iterator[None]:
             yield
         finally:
             engine().dispose()
-
-
-def is_ours(name: str | None, kind: str) -> bool:
-    """Tell Alembic whether a table or index is in the models: those of the search are in the migrations alone."""
-    return not str(name).startswith({"table": _SEARCH_TABLES, "index": _SEARCH_INDICES}.get(kind, ("-",)))

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
 from werkzeug.exceptions import HTTPException
 
-from promptcrafter import db
+from promptcrafter import db, revisions
 
 Details = dict[str, list[str]]
 REQUIRED = "is required"
@@ -134,7 +134,7 @@ def explain(error: DBAPIError) -> Problem | None:
     if db.is_unavailable(error):
         return Unavailable()
     try:
-        return None if db.is_migrated() else NotMigrated()
+        return None if revisions.is_migrated() else NotMigrated()
     except DBAPIError:
         return Unavailable()
 

@@ -14,7 +14,7 @@ from promptcrafter.jsonio import dumps
 
 Rows = Iterable[Mapping[str, Any]]
 Write = Callable[[Rows, Sequence[str]], Iterator[str]]
-_PIECE_CHARACTERS = 256 * 1024
+_PIECE_CHARACTERS = 128 * 1024  # a page of a hundred outputs of 600 characters is one piece
 _ROWS_AT_ONCE = 5  # of JSON: to begin takes longer than a row does, and each may hold a mebibyte of text
 # What Markdown takes for more than itself within a line; ids are full of `_`, which inside a word is itself
 # and addresses become links
@@ -74,7 +74,7 @@ WRITERS: dict[str, Write] = {
 
 
 def join_to_pieces(lines: Iterable[str]) -> Iterator[str]:
-    """Join lines to pieces of some hundred kilobytes or one line."""
+    """Join lines to pieces of more than a hundred kilobytes or one line."""
     piece, size = [], 0
     for line in lines:
         piece.append(line)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from flask import current_app
 from marshmallow import Schema, fields
 
-from promptcrafter import db, jsonio, paging
+from promptcrafter import jsonio, paging, revisions
 from promptcrafter.api import VERSION, Blueprint
 from promptcrafter.errors import NotMigrated
 from promptcrafter.idempotency.store import KEPT
@@ -70,7 +70,7 @@ def check_health() -> dict[str, str]:
 @blueprint.response(200, HealthOut())
 def check_readiness() -> dict[str, str]:
     """Tell whether the database can be reached and is migrated."""
-    if not db.is_migrated():
+    if not revisions.is_migrated():
         raise NotMigrated
     return {"status": "ready"}
 

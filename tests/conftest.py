@@ -23,7 +23,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from config import Config
-from promptcrafter import create_app, db
+from promptcrafter import create_app, db, revisions
 
 ROOT = Path(__file__).parent.parent
 SECRET = "a secret of the tests, longer than 32 bytes"
@@ -130,7 +130,7 @@ def migrated_postgresql_url(postgresql: Any) -> str:
 def _migrate(url: str) -> None:
     app = create_app(Config(database_url=url, jwt_secret_key=SECRET))
     with app.app_context():
-        db.migrate()
+        revisions.migrate()
         db.engine().dispose()
 
 
@@ -204,7 +204,7 @@ def make_app() -> Iterator[Callable[[Config], Flask]]:
 
     def make(config: Config) -> Flask:
         apps.append(create_app(config))
-        db.add_migrations(apps[-1])  # as `flask` does, for tests that go up and down
+        revisions.add_commands(apps[-1])  # as `flask` does, for tests that go up and down
         return apps[-1]
 
     yield make

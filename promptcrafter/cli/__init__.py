@@ -4,7 +4,7 @@ import click
 from flask import Flask
 from flask.cli import AppGroup
 
-from promptcrafter import db
+from promptcrafter import revisions
 
 
 class _Commands(AppGroup):
@@ -30,7 +30,7 @@ class _Commands(AppGroup):
             return
         from promptcrafter.cli import accounts, backups, moving, pruning, transfer
 
-        db.add_migrations(app)
+        revisions.add_commands(app)
         for module in (accounts, backups, moving, pruning, transfer):
             for command in module.COMMANDS:
                 self.add_command(command)

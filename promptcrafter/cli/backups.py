@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from promptcrafter import clock, db, snapshots, sqlite
+from promptcrafter import clock, db, revisions, snapshots, sqlite
 from promptcrafter.cli.commands import Command, Refusal, progress, say, tell_rows
 from promptcrafter.snapshots import Contents
 
@@ -62,7 +62,7 @@ def restore(file: Path) -> None:
         _make_ready(draft, path)
         kept = _replace(path, draft)
     say(f"Restored {_shown(file)}: {tell_rows(contents.rows)}.")
-    if db.is_older(contents.revision):
+    if revisions.is_older(contents.revision):
         say("It is of an older release. Before the service starts: flask --app wsgi db upgrade")
     if kept:
         say("What was there before is kept in:")
@@ -117,13 +117,13 @@ def _copy(source: sqlite3.Connection, target: Path, failed: str) -> Contents:
 
 
 def _refuse_strange(file: Path, contents: Contents) -> None:
-    if not db.is_newest(contents.revision) and not db.is_older(contents.revision):
+    if not revisions.is_newest(contents.revision) and not revisions.is_older(contents.revision):
         raise Refusal(
             f"{_shown(file)} is of a newer release than this one, which does not know its migration "
             f"{contents.revision}: restore it with that release."
         )
     missing = sorted(set(db.Base.metadata.tables) - set(contents.rows))
-    if missing and db.is_newest(contents.revision):
+    if missing and revisions.is_newest(contents.revision):
         raise Refusal(f"{_shown(file)} cannot be restored: it has no table {missing[0]}.")
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from promptcrafter import db
+from promptcrafter import db, revisions
 from promptcrafter.db import session
 from promptcrafter.moving.tables import Content, Table, each_row, every_table
 
@@ -45,10 +45,10 @@ class Copy:
 
 def refuse_other_release(reader: Session) -> None:
     """Raise NotMoved unless a database has had just the migrations of this release."""
-    revisions = db.revisions(reader.connection())
-    if not revisions or any(map(db.is_older, revisions)):
+    applied = revisions.applied_to(reader.connection())
+    if not applied or any(map(revisions.is_older, applied)):
         raise NotMoved("The database is not up to date. Before it is moved: flask --app wsgi db upgrade")
-    if not all(map(db.is_newest, revisions)):
+    if not all(map(revisions.is_newest, applied)):
         raise NotMoved("The database is of a newer release than this one: move it with that release.")
 
 
@@ -62,7 +62,7 @@ def target(url: str) -> Iterator[None]:
         with db.elsewhere(url, _PATIENCE_MS):
             with db.engine().connect() as connection:
                 _refuse_used(connection)
-            db.migrate()
+            revisions.migrate()
             yield
     except DBAPIError as error:
         if not isinstance(error.orig, psycopg.Error):
@@ -137,12 +137,12 @@ def _refuse_used(connection: Connection) -> None:
     """Raise NotMoved unless a database has UTF-8, and no table but ours, without rows."""
     if connection.scalar(text("SHOW server_encoding")) != "UTF8":
         raise NotMoved("The database to move to must have the encoding UTF8.")
-    revisions = db.revisions(connection)
+    applied = revisions.applied_to(connection)
     there = set(inspect(connection).get_table_names()) - {"alembic_version"}
-    ours = {table.name for table in every_table()} if revisions else set()
+    ours = {table.name for table in every_table()} if applied else set()
     if strange := sorted(there - ours):
         raise NotMoved(f"The database to move to is not empty: it has a table {strange[0]}, which is not ours.")
-    if not all(db.is_newest(revision) or db.is_older(revision) for revision in revisions):
+    if not all(revisions.is_newest(revision) or revisions.is_older(revision) for revision in applied):
         raise NotMoved("The database to move to is of a newer release than this one, or of another program.")
     _refuse_rows(connection, there)
 

@@ -17,7 +17,7 @@ from flask_migrate import upgrade
 from sqlalchemy import Engine, event, make_url
 
 from config import Config
-from promptcrafter import db
+from promptcrafter import db, revisions
 from promptcrafter.moving.tables import every_table
 from tests.cli.running import done, refusal, refused, run
 from tests.conftest import (
@@ -377,7 +377,7 @@ def test_a_target_of_an_older_release_is_migrated_if_it_is_empty_and_else_not_to
     done(run(app, "move-to", bare_target))
     assert ask(bare_target, "SELECT id FROM users") == [(ada.id,)]
     with there.app_context():
-        assert db.is_migrated()
+        assert revisions.is_migrated()
 
 
 @pytest.mark.parametrize(

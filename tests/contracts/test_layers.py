@@ -86,7 +86,7 @@ def test_each_library_has_one_door() -> None:
     doors = {
         "flask_smorest": "api",
         "flask_sqlalchemy": "db",
-        "flask_migrate": "db",
+        "flask_migrate": "revisions",
         "argon2": "auth.passwords",
         "limits": "auth.throttle",
         "flask_jwt_extended": "auth.principal",

@@ -15,7 +15,7 @@ from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from config import Config
-from promptcrafter import db
+from promptcrafter import db, revisions
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.search import terms_of
 from promptcrafter.logs.store import find_logs
@@ -54,10 +54,10 @@ def test_every_step_goes_up_and_down_and_up_again(empty_app: Flask) -> None:
         upgrade()
         migrated = tables()
         assert {"users", "prompts", "prompt_versions", "logs"} <= migrated
-        assert db.is_migrated()
+        assert revisions.is_migrated()
         while tables():
             downgrade(revision="-1")
-            assert not db.is_migrated()
+            assert not revisions.is_migrated()
         upgrade()
         upgrade()
         assert tables() == migrated
@@ -100,17 +100,17 @@ def test_a_database_of_a_newer_release_counts_as_migrated_and_an_older_one_does_
         upgrade()
         with db.engine().begin() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = 'of a later release'"))
-        assert db.is_migrated()
+        assert revisions.is_migrated()
         with db.engine().begin() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = '9416f7a20451'"))
-        assert not db.is_migrated()
+        assert not revisions.is_migrated()
 
 
 def test_what_is_newest_and_what_is_older_is_what_alembic_says() -> None:
     scripts = ScriptDirectory(str(ROOT / "migrations"))
-    revisions = {script.revision for script in scripts.walk_revisions()}
-    assert {revision for revision in revisions if db.is_newest(revision)} == set(scripts.get_heads())
-    assert {revision for revision in revisions if db.is_older(revision)} == revisions - set(scripts.get_heads())
+    known = {script.revision for script in scripts.walk_revisions()}
+    assert {revision for revision in known if revisions.is_newest(revision)} == set(scripts.get_heads())
+    assert {revision for revision in known if revisions.is_older(revision)} == known - set(scripts.get_heads())
 
 
 def test_eight_processes_that_migrate_at_once_apply_it_once(empty_database_url: str, empty_app: Flask) -> None:
@@ -124,7 +124,7 @@ def test_eight_processes_that_migrate_at_once_apply_it_once(empty_database_url: 
     )
     assert done.stdout.strip() == str([0] * 8), done.stderr
     with empty_app.app_context():
-        assert db.is_migrated()
+        assert revisions.is_migrated()
 
 
 @only_sqlite
