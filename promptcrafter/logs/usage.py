@@ -61,9 +61,10 @@ def complete(values: Mapping[str, Any], model: str | None) -> dict[str, Any]:
     return {**values, **found, "computed": computed or None}
 
 
-def _count(text: str) -> int | None:
-    count = _counter() if current_app.config["TOKEN_COUNTING"] else None
-    return None if count is None else count(text)
+def _count(text: str) -> float | None:
+    counter = _counter() if current_app.config["TOKEN_COUNTING"] else None
+    count = None if counter is None else counter(text)
+    return None if count is None else float(count)  # as those that are sent: an array of both is of no one type
 
 
 def _price(

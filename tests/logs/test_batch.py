@@ -37,6 +37,20 @@ def test_a_batch_keeps_what_single_posts_would(ada: Person) -> None:
     assert [log["_id"] for log in ada.get("/logs").json][2:] == [result["_id"] for result in results][::-1]
 
 
+def test_figures_that_are_sent_and_figures_that_are_computed_are_kept_side_by_side(ada: Person) -> None:
+    log = {"promptId": ada.prompt()["_id"], "output": "one two", "input": "q", "modelUsed": "gpt-4o"}
+    sent: dict[str, Any] = {"inputTokens": 1.5, "outputTokens": 3, "cost": 0.25}
+    results = batch(ada, [log, {**log, **sent}, {**log, "cost": 0}])
+    assert [result["status"] for result in results] == [201, 201, 201]
+    kept = [ada.get(f"/logs/{result['_id']}").json for result in results]
+    assert [log["computed"] for log in (kept[0], kept[2])] == [
+        ["inputTokens", "outputTokens", "cost"],
+        ["inputTokens", "outputTokens"],
+    ]
+    assert [log["outputTokens"] for log in kept] == [2, 3, 2]
+    assert {name: kept[1][name] for name in sent} == sent
+
+
 def test_a_bad_item_never_loses_its_neighbours(ada: Person, ben: Person) -> None:
     prompt, foreign = ada.prompt()["_id"], ben.prompt()["_id"]
     good = {"promptId": prompt, "output": "x", "modelUsed": "m"}
