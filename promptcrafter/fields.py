@@ -114,7 +114,7 @@ class Number(fields.Float):
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.make_error("invalid")
         try:
-            return float(value)
+            return float(value) + 0.0  # -0.0 becomes 0, as SQLite would have it: there is but one zero on the wire
         except OverflowError:
             raise self.make_error("invalid") from None
 

@@ -118,6 +118,18 @@ def test_every_well_formed_cursor_is_a_place_in_its_list(ada: Person, history: l
         assert ada.get(f"/logs?sort={sort}&cursor={cursor}").status_code == 200
 
 
+def test_a_page_may_end_with_a_zero_that_was_sent_with_a_sign(ada: Person) -> None:
+    prompt = ada.prompt()
+    zeros = [ada.log(prompt, score=score)["_id"] for score in (-0.0, 0, -0.0)]
+    path, pages = "/logs?sort=score&per_page=1", []
+    while path:
+        answer = ada.get(path)
+        assert answer.status_code == 200, answer.text
+        pages += answer.json
+        path = answer.headers.get("Link", "<>")[1:].partition(">")[0]
+    assert [(log["_id"], log["score"]) for log in pages] == [(id, 0) for id in zeros]
+
+
 TRICKY = ["\n=1", "＝1", "=1+1", "+1", "-1", "@x", "\t=1", 'a "quoted", one\r\nand a line', "東京 🌱", "'quoted", ""]
 
 
