@@ -13,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     Float,
     FromClause,
+    Integer,
     ScalarSelect,
     Select,
     SQLColumnExpression,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     cast,
     extract,
     func,
+    literal,
     select,
     union,
 )
@@ -165,25 +167,31 @@ def _measure_latencies_postgresql(logs: Subquery, totals: CTE, keys: Sequence[st
 
 
 def _measure_latencies_sqlite(logs: Subquery, totals: CTE, keys: Sequence[str]) -> Subquery:
-    """Return the same, interpolated in the same way."""
+    """Return the same, interpolated in the same way, to the last digit."""
     place = func.row_number().over(partition_by=_pick(logs, keys), order_by=logs.c.latency) - 1
     timed = logs.c.latency.is_not(None)
     placed = select(*_pick(logs, keys), logs.c.latency, place.label("place")).where(timed).subquery("placed")
-    way = {percent: (totals.c.timed - 1) * percent for percent in _PERCENTS}  # in hundredths of a place
-    wanted = union(*(select(border) for steps in way.values() for border in (steps // 100, (steps + 99) // 100)))
+    way = {percent: (totals.c.timed - 1) * literal(percent / 100) for percent in _PERCENTS}  # in places, as floats
+    wanted = union(*(select(border) for steps in way.values() for border in _borders(steps)))
 
     def at(border: ColumnElement[Any]) -> ColumnElement[Any]:
         return func.max(case((placed.c.place == border, placed.c.latency)))
 
-    def between(steps: ColumnElement[int]) -> ColumnElement[Any]:
-        below, above = at(steps // 100), at((steps + 99) // 100)
-        return below + (above - below) * ((steps % 100) / 100.0)
+    def between(steps: ColumnElement[float]) -> ColumnElement[Any]:
+        below, above = _borders(steps)
+        return at(below) + (steps - below) * (at(above) - at(below))
 
     measured = [between(steps).label(f"p{percent}") for percent, steps in way.items()]
     # Few places are wanted, so only few rows are to be joined; an inner join might begin at the other end
     joined = placed.outerjoin(totals, _same(placed, totals, keys))
     found = select(*_pick(placed, keys), *measured).select_from(joined).where(placed.c.place.in_(wanted))
     return found.group_by(*_pick(placed, keys)).subquery("latencies")
+
+
+def _borders(steps: ColumnElement[float]) -> tuple[ColumnElement[int], ColumnElement[int]]:
+    """Return the whole numbers on both sides of one from 0 on, which are the same if it is whole itself."""
+    below = cast(steps, Integer)
+    return below, below + cast(steps > below, Integer)
 
 
 def _pick(table: FromClause, names: Sequence[str]) -> list[ColumnElement[Any]]:
