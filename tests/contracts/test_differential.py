@@ -1,0 +1,148 @@
+"""SQLite and PostgreSQL answer alike: the same calls, put together by hypothesis, get the same answers from both."""
+
+import os
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from flask import Flask
+from hypothesis import HealthCheck, given, note, settings
+
+from config import Config
+from promptcrafter import clock
+from tests.conftest import SECRET, Answer, Caller, empty_database, sign_up
+from tests.contracts.calls import BEGINNING, CALLS, END, REFERENCE, Call
+
+# In the suite always the same calls; others each time where somebody asks for more
+EXAMPLES = os.environ.get("DIFFERENTIAL_EXAMPLES")
+START = clock.from_text("2024-06-20T13:10:00Z")
+PAGES_MAX = 5
+# What differs from server to server by its nature
+_RANDOM = re.compile(
+    r"\b(?P<kind>user|prompt|log|trace|experiment)_[0-9a-hjkmnp-tv-z]{26}\b"
+    r"|\bexperiment-[0-9a-f]{12}\b"
+    r"|\b[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b"
+)
+_ETAG = re.compile(r'(?<=^")[0-9a-f]{32}(?="$)')
+_ROW = re.compile(r"(?<=[?&]cursor=)(?P<sort>[0-9-]*?)[0-9]+(?=[&>])")
+_FRACTION = re.compile(r"\b[0-9]+\.[0-9]+(e[+-]?[0-9]+)?")
+_NEXT = re.compile("<http://localhost([^>]*)>")
+numbers = count()
+
+
+class Told(NamedTuple):
+    """An answer as it is compared."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
+
+
+class Server(NamedTuple):
+    """An application on one of the databases, and what somebody else has there."""
+
+    stranger: Caller
+    bens: list[str]
+
+
+class Side:
+    """An account on one of the servers, and what it has been told so far."""
+
+    def __init__(self, server: Server, number: int) -> None:
+        self._ada = sign_up(server.stranger, f"ada{number}")
+        self._known = {"bens": server.bens}
+
+    def make(self, call: Call) -> Told:
+        """Return the answer to a call; `@next0` is then the path of its next page, if there is one."""
+        data = None if call.text is None else self._fill_in(call.text).encode(errors="surrogatepass")
+        headers = {name: self._fill_in(value) for name, value in call.headers.items()}
+        headers["X-Request-Id"] = "the-same"
+        answer = self._ada.open(self._fill_in(call.path), method=call.method, data=data, headers=headers)
+        if call.path == "/export":
+            self._known["export"] = [answer.text]
+        self._known["next"] = _NEXT.findall(answer.headers.get("Link", ""))
+        return self._tell(answer)
+
+    def _tell(self, answer: Answer) -> Told:
+        told = {}
+        for name, value in answer.headers.items():
+            plain = _ETAG.sub(lambda match: self._name("etag", match[0]), _ROW.sub(r"\g<sort>ROW", value))
+            told[name] = self._rename(plain)
+        return Told(answer.status_code, told, self._rename(answer.text))
+
+    def _rename(self, text: str) -> str:
+        return _RANDOM.sub(lambda match: self._name(match["kind"] or "other", match[0]), text)
+
+    def _name(self, kind: str, value: str) -> str:
+        known = self._known.setdefault(kind, [])
+        if value not in known:
+            known.append(value)
+        return f"{kind}#{known.index(value)}"
+
+    def _fill_in(self, text: str) -> str:
+        return REFERENCE.sub(lambda match: self._find(match["kind"], int(match["number"])), text)
+
+    def _find(self, kind: str, number: int) -> str:
+        known = self._known.get(kind)
+        return known[number % len(known)] if known else f"{kind}_00000000000000000000000000"
+
+
+@pytest.fixture
+def servers(
+    make_app: Callable[[Config], Flask], request: pytest.FixtureRequest, tmp_path: Path
+) -> tuple[Server, Server]:
+    """One on each of the databases."""
+
+    def serve(engine: str) -> Server:
+        url = empty_database(engine, request, tmp_path / "test.db")
+        folder = str(tmp_path / engine)
+        app = make_app(Config(database_url=url, jwt_secret_key=SECRET, instance_path=folder, ratelimit_enabled=False))
+        stranger = Caller(app.test_client())
+        ben = sign_up(stranger, "ben")
+        prompt = ben.prompt()
+        trace = ben.post("/monitor/log", {"slug": "of nobody", "output": "Ben's"}).json["trace"]
+        return Server(stranger, [prompt["_id"], ben.log(prompt)["_id"], trace["id"]])
+
+    return serve("sqlite"), serve("postgresql")
+
+
+@settings(
+    max_examples=int(EXAMPLES or 15),
+    derandomize=not EXAMPLES,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(calls=CALLS)
+def test_both_databases_answer_alike(servers: tuple[Server, Server], calls: list[Call]) -> None:
+    number = next(numbers)
+    with pytest.MonkeyPatch.context() as patch:
+        moment = START
+        patch.setattr(clock, "now", lambda: moment)
+        sides = [Side(server, number) for server in servers]
+        for call in [*BEGINNING, *calls, *END]:
+            note(str(call))
+            moment += timedelta(milliseconds=call.later)
+            compare(sides, call)
+
+
+def compare(sides: list[Side], call: Call) -> None:
+    """Make a call on each side, then those of some of the pages behind it."""
+    for _ in range(PAGES_MAX):
+        one, other = (side.make(call) for side in sides)
+        if "/stats" in call.path:
+            one, other = (told._replace(body=_FRACTION.sub(_round, told.body)) for told in (one, other))
+        assert one == other, call
+        assert one.status < 500, (call, one)
+        if "Link" not in one.headers:
+            return
+        call = Call("GET", "@next0", headers=call.headers)
+
+
+def _round(number: re.Match[str]) -> str:
+    """Return a number without its last digits: those of a sum depend on the order in which the database adds."""
+    return f"{round(float(number[0]), 9):.9g}"
