@@ -13,7 +13,7 @@ from typing import Any
 import gunicorn.glogging
 import gunicorn.util
 
-gc.disable()  # what is loaded stays: to look for garbage in it, again and again, takes a sixth of a start
+gc.disable()  # what is loaded stays: to look for garbage in it, again and again, takes a tenth of a start
 
 from config import Config
 from promptcrafter import db, metrics, sqlite
