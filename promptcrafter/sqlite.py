@@ -86,7 +86,6 @@ def prepare(target: Engine, config: Config) -> None:
             "journal_mode=WAL",
             f"synchronous={config.sqlite_synchronous.upper()}",
             "foreign_keys=ON",
-            "temp_store=MEMORY",  # what a statement would undo is else written to a file of its own
         ):
             connection.execute(f"PRAGMA {pragma}")
 
