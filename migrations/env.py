@@ -6,7 +6,7 @@ Whoever comes second waits, and then finds nothing to do. A migration that fails
 from alembic import context
 from sqlalchemy import Connection, text
 
-from promptcrafter import db, revisions
+from promptcrafter import db, revisions, sqlite
 
 _LOCK = 0x50C0_AF7E  # PostgreSQL's advisory lock: any number that is nobody else's
 _WAIT_MS = 600_000
@@ -39,5 +39,5 @@ with db.engine().connect() as connection:
         connection.detach()  # the pool must not hand out a connection without foreign keys
         driver.execute("PRAGMA foreign_keys=OFF")
         driver.execute(f"PRAGMA busy_timeout={_WAIT_MS}")
-        connection.execution_options(**db.WRITE_LOCKED)
+        sqlite.begin_next(connection, sqlite.BEGIN_AS_WRITER)
     _migrate(connection)

@@ -7,7 +7,7 @@ A request's whole path: `gunicorn` → `wsgi:app` → `observe` gives it an id �
 from flask import Flask
 
 from config import Config
-from promptcrafter import api, cli, db, errors, metrics, observe, status
+from promptcrafter import api, cli, db, errors, headers, metrics, observe, status
 from promptcrafter.auth import principal, throttle
 from promptcrafter.auth import views as auth
 from promptcrafter.experiments import views as experiments
@@ -27,6 +27,8 @@ from promptcrafter.web import views as web
 def create_app(config: Config) -> Flask:
     """Build the application from its configuration."""
     app = Flask(__name__, static_folder=None)
+    # no view is a coroutine: Flask would look at each, and at each hook, at every request
+    app.ensure_sync = lambda view: view  # type: ignore[assignment, method-assign]
     app.config.update(
         SIGNUP=config.signup,
         MAX_OUTPUT_BYTES=config.max_output_bytes,
@@ -42,6 +44,7 @@ def create_app(config: Config) -> Flask:
     dialects = (agenttest, basalt_monitor, basalt_prompts)
     features = (auth, prompts, logs, traces, experiments, *dialects, stats, transfer, status)
     api.init_app(app, config, [feature.blueprint for feature in features] + metrics.blueprints(config))
+    headers.init_app(app)
     basalt_root.init_app(app)
     app.register_blueprint(web.blueprint)
     cli.init_app(app)

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Any, NoReturn, TypeVar
 
 import flask_smorest
-from flask import Flask, Request, Response, current_app, request
+from flask import Flask, Request, current_app, request
 from marshmallow import Schema, ValidationError, fields
 from webargs.flaskparser import FlaskParser
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -244,7 +244,6 @@ def init_app(app: Flask, config: Config, blueprints: list[Blueprint]) -> None:
     app.before_request(intake.refuse_odd_slugs)
     app.before_request(intake.refuse_other_media)
     app.before_request(intake.refuse_unknown_parameters)
-    app.after_request(_complete_headers)
     api = _Api(app)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
@@ -284,17 +283,3 @@ def refuse_lost_update(representation: Any) -> None:
     """Raise 412 when the caller's `If-Match` names another state than the one about to be changed."""
     if request.if_match and not request.if_match.contains(etag_of(representation)):
         raise Problem(412, "It has changed since: read it again and retry.", "precondition_failed")
-
-
-def _complete_headers(response: Response) -> Response:
-    headers = response.headers
-    headers.setdefault("X-Content-Type-Options", "nosniff")
-    headers.setdefault("X-Frame-Options", "DENY")
-    headers.setdefault("Referrer-Policy", "no-referrer")
-    headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-    headers.setdefault("Cache-Control", "no-store")
-    if response.status_code == 204:
-        headers.pop("Content-Type", None)
-    if request.is_secure:
-        headers.setdefault("Strict-Transport-Security", "max-age=31536000")
-    return response

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
@@ -26,21 +26,16 @@ from sqlalchemy import (
     TypeDecorator,
     text,
 )
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeEngine
 
 from config import Config
 from promptcrafter import clock, sqlite
+from promptcrafter.failures import is_unavailable
 from promptcrafter.jsonio import dumps
 
-# Execution options: SQLite's transaction begins as a writer, or there is none
-WRITE_LOCKED = {sqlite.BEGIN: "BEGIN IMMEDIATE"}
-EACH_STATEMENT_ALONE = {sqlite.BEGIN: ""}
 _QUEUE = "promptcrafter-write-queue"
-_SQLITE_UNAVAILABLE = tuple(
-    f"SQLITE_{name}" for name in ["BUSY", "LOCKED", "CANTOPEN", "IOERR", "FULL", "READONLY", "CORRUPT", "NOTADB"]
-)
 
 
 class Base(DeclarativeBase):
@@ -61,18 +56,76 @@ class Reader(Session):
     """A session whose end never fails: what it has read stays read when the database has gone away since then."""
 
     def close(self) -> None:
-        try:
+        with _though_unavailable():
             super().close()
-        except DBAPIError as error:
-            if not is_unavailable(error):
-                raise
 
 
 class _RequestSession(Reader, BoundSession):
-    """The session of a request, which commits what it writes long before its end."""
+    """The session of a request, which takes part in the transactions of the request's one connection.
+
+    So statements that need no objects need no session: its bookkeeping takes longer than they do.
+    """
+
+    _held: Connection | None = None
+
+    def hold(self) -> Connection:
+        """Return the connection, in a transaction."""
+        if self._held is None:
+            self._held = engine().connect()
+        if not self._held.in_transaction():
+            self._held.begin()
+        return self._held
+
+    def begin_as_writer(self) -> None:
+        """Begin a transaction on a new connection; SQLite's takes the write lock at once."""
+        self._held = engine().connect()
+        if is_sqlite():
+            sqlite.begin_next(self._held, sqlite.BEGIN_AS_WRITER)
+        self._held.begin()
+
+    def get_bind(self, *args: Any, **options: Any) -> Connection:
+        """Let what the session does be done there."""
+        return self.hold()
+
+    def commit_held(self) -> None:
+        """Commit the connection's transaction, with what the session has not written yet, and let go of it."""
+        self.flush()
+        if self._held is not None:
+            self._held.commit()
+        if self.in_transaction():
+            self.commit()
+        self._let_go()
+
+    def close(self) -> None:
+        """Let go of all that was read, and of the connection; what was not committed is undone."""
+        if self.identity_map or self.in_transaction():
+            super().close()
+        with _though_unavailable():
+            self._let_go()
+
+    def _let_go(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            held.close()
 
 
-_db = SQLAlchemy(model_class=Base, session_options={"class_": _RequestSession, "expire_on_commit": False})
+@contextmanager
+def _though_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        if not is_unavailable(error):
+            raise
+
+
+_db = SQLAlchemy(
+    model_class=Base,
+    session_options={
+        "class_": _RequestSession,
+        "expire_on_commit": False,
+        "join_transaction_mode": "rollback_only",  # the connection's transaction is not the session's to commit
+    },
+)
 session = _db.session
 
 
@@ -125,8 +178,28 @@ def snapshot() -> Reader:
 
 
 def connection() -> Connection:
-    """Return the connection that the request's session has: statements that need no objects take half as long on it."""
-    return session.connection()
+    """Return the request's connection, in a transaction, for statements that need no objects."""
+    return _request_session().hold()
+
+
+@contextmanager
+def write_transaction() -> Iterator[None]:
+    """Run a block in one transaction, committed at its end and rolled back when it raises.
+
+    What was read before must have been let go.
+    """
+    own = _request_session()
+    try:
+        own.begin_as_writer()
+        yield
+        own.commit_held()
+    except BaseException:
+        own.close()
+        raise
+
+
+def _request_session() -> _RequestSession:
+    return cast(_RequestSession, session())
 
 
 def engine() -> Engine:
@@ -158,34 +231,6 @@ def size() -> int:
         return int(session.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
     log = Path(f"{path}-wal")
     return path.stat().st_size + (log.stat().st_size if log.exists() else 0)
-
-
-def is_unavailable(error: DBAPIError) -> bool:
-    """Tell whether a driver's error says that the database is busy, away or broken rather than the statement wrong."""
-    if error.connection_invalidated:
-        return True
-    name = str(getattr(error.orig, "sqlite_errorname", ""))
-    if name:
-        return name.startswith(_SQLITE_UNAVAILABLE)
-    state = getattr(error.orig, "sqlstate", None)
-    if state is None:
-        return isinstance(error, OperationalError | InterfaceError)  # the connection itself failed
-    # 08 connection, 53 resources, 57 operator intervention, 55P03 lock not available, 40 serialization, 25006 standby
-    return str(state).startswith(("08", "53", "57", "55P03", "40", "25006"))
-
-
-def violates(error: DBAPIError, constraint: str) -> bool:
-    """Tell whether a driver's error is about the constraint of that name, such as `uq_users_email_key`.
-
-    SQLite names the columns of a unique constraint and no foreign key at all: there any foreign key answers.
-    """
-    text = str(error.orig)
-    if "UNIQUE constraint failed: " in text:
-        columns = [name.split(".") for name in text.rpartition(": ")[2].split(", ")]
-        return constraint == "_".join(["uq", columns[0][0], *(column for _, column in columns)])
-    if "FOREIGN KEY constraint failed" in text:
-        return constraint.startswith("fk_")
-    return constraint in text
 
 
 def init_app(app: Flask, config: Config) -> None:

@@ -18,7 +18,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
 from werkzeug.exceptions import HTTPException
 
-from promptcrafter import db, revisions
+from promptcrafter import revisions
+from promptcrafter.failures import is_unavailable
 
 Details = dict[str, list[str]]
 REQUIRED = "is required"
@@ -131,7 +132,7 @@ def describe(problem: Problem) -> dict[str, Any]:
 
 def explain(error: DBAPIError) -> Problem | None:
     """Return what to tell of a driver's error; None when the statement was wrong."""
-    if db.is_unavailable(error):
+    if is_unavailable(error):
         return Unavailable()
     try:
         return None if revisions.is_migrated() else NotMigrated()
@@ -181,7 +182,7 @@ def _hear_out(response: Response) -> Response:
 
 def from_database(error: DBAPIError) -> Response:
     """Make the answer to what a driver raised."""
-    if db.is_unavailable(error):
+    if is_unavailable(error):
         _log.warning("database unavailable: %s", type(error.orig).__name__)
     problem = explain(error)
     return _from_bug(error) if problem is None else render(problem)

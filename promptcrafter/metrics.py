@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError, TimeoutError
 from config import Config
 from promptcrafter import db, errors
 from promptcrafter.api import VERSION, Blueprint
+from promptcrafter.failures import is_unavailable
 from promptcrafter.logs.schemas import NATIVE, SOURCES
 from promptcrafter.logs.store import recorded
 
@@ -132,7 +133,7 @@ def get_metrics() -> Response:
 @blueprint.errorhandler(TimeoutError)
 def tell_that_the_database_is_away(error: DBAPIError | TimeoutError) -> Response:
     """Answer although nobody's key can be checked: with what `/readyz` tells everybody, too, and nothing more."""
-    if isinstance(error, DBAPIError) and not db.is_unavailable(error):
+    if isinstance(error, DBAPIError) and not is_unavailable(error):
         return errors.from_database(error)
     return _answer(_describe_size(None))
 

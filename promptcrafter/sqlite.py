@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, PoolProxiedConnection, event
 from sqlalchemy.exc import TimeoutError
 
 from config import Config
+from promptcrafter.failures import as_of_sqlalchemy
 
-BEGIN = "promptcrafter_begin"  # the execution option that says with which statement a transaction begins, if any
+BEGIN, BEGIN_AS_WRITER = "BEGIN", "BEGIN IMMEDIATE"
 OPEN = "-open"  # shared by everybody who has it open
 BACKUP = "-backup"  # of whoever takes one
 _QUEUE = "-queue"
@@ -42,6 +43,8 @@ class NoSpace(Exception):
 
 class Connection(sqlite3.Connection):
     """A connection that is counted among those who have the database open."""
+
+    beginning = BEGIN  # what its next transaction begins with
 
     def __init__(self, database: str | Path, *args: Any, **kwargs: Any) -> None:
         self._lock: int | None = enter(database)
@@ -89,12 +92,23 @@ def prepare(target: Engine, config: Config) -> None:
         ):
             connection.execute(f"PRAGMA {pragma}")
 
-    @event.listens_for(target, "begin")
-    def begin(connection: sqlalchemy.Connection) -> None:
-        # The driver's own transactions are off (isolation_level None): it never begins before a read
-        statement = connection.get_execution_options().get(BEGIN, "BEGIN")
-        if statement:
-            connection.exec_driver_sql(statement)
+    # The driver's own transactions are off (isolation_level None): it never begins before a read. Not by the event
+    # "begin", since an engine with a listener gives each connection a set of events of its own
+    target.dialect.do_begin = _begin  # type: ignore[assignment, method-assign]
+
+
+def begin_next(connection: sqlalchemy.Connection, statement: str) -> None:
+    """Let the next transaction of a connection begin with this statement; with none, its statements stand alone."""
+    driver: Any = connection.connection.dbapi_connection
+    driver.beginning = statement
+
+
+def _begin(connection: PoolProxiedConnection) -> None:
+    driver: Any = connection.dbapi_connection
+    statement, driver.beginning = driver.beginning, BEGIN
+    if statement:
+        with as_of_sqlalchemy():
+            driver.execute(statement)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_dump, pre_load, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate
 
 from promptcrafter.fields import ERRORS, refuse_flaw
 from promptcrafter.jsonio import dumps
@@ -38,12 +38,21 @@ class SparseSchema(Schema):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._required = {field.data_key or name for name, field in self.fields.items() if field.required}
+        self._shown = [(field.data_key or name, name, field) for name, field in self.fields.items()]
 
-    @post_dump
-    def drop_unknown(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Leave out what is optional and not known."""
-        return {key: value for key, value in data.items() if value is not None or key in self._required}
+    def dump(self, obj: Any, *, many: bool | None = None) -> Any:
+        """Return what is known of an object, or of a mapping of its attributes.
+
+        The usual way asks each field for a value, a default and a hook, and most of them have none.
+        """
+        if self.many if many is None else many:
+            return [self.dump(one, many=False) for one in obj]
+        dumped = {}
+        for key, name, field in self._shown:
+            value = obj.get(name) if isinstance(obj, dict) else getattr(obj, name)
+            if value is not None or field.required:
+                dumped[key] = field._serialize(value, name, obj)
+        return dumped
 
 
 class Objects(fields.List[Any]):

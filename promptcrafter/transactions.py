@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from promptcrafter import db, sqlite
-from promptcrafter.db import EACH_STATEMENT_ALONE, WRITE_LOCKED, session
+from promptcrafter.db import session
 
 _ON_COMMIT = "promptcrafter_on_commit"
 
@@ -73,10 +73,9 @@ def on_commit(call: Callable[[], Any]) -> None:
 
 @contextmanager
 def _transaction() -> Iterator[None]:
-    session.close()
+    session.close()  # before the wait: what was read holds a connection
     session.info.pop(_ON_COMMIT, None)  # of a transaction that was rolled back
-    with _turn_to_write(), session.begin():
-        session.connection(execution_options=WRITE_LOCKED)
+    with _turn_to_write(), db.write_transaction():
         yield
     for call in session.info.pop(_ON_COMMIT, ()):
         call()
@@ -91,7 +90,8 @@ def maintaining() -> Iterator[Connection]:
     session.close()
     with _turn_to_write(), db.engine().connect() as connection:
         if db.is_sqlite():
-            yield connection.execution_options(**EACH_STATEMENT_ALONE)
+            sqlite.begin_next(connection, "")
+            yield connection
         else:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 

@@ -8,19 +8,21 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, bindparam, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from promptcrafter import clock, db
+from promptcrafter import clock
 from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.db import Base, session
 from promptcrafter.errors import Invalid, Problem
+from promptcrafter.failures import violates
 from promptcrafter.ids import is_well_formed, new_id
+from promptcrafter.prepared import Query
 
 KEY_MARK = "pc_"  # tells a key from a token
 _KEY_RANDOM_BYTES = 32
 _KEY_PREFIX_LENGTH = len(KEY_MARK) + 6
-# Every request asks one of these: they are made once, and of tables, which spares the session's work with objects
+# Every request asks one of these
 _USERS, _KEYS = Base.metadata.tables["users"], Base.metadata.tables["api_keys"]
-_EPOCH = select(_USERS.c.token_epoch).where(_USERS.c.id == bindparam("user_id"), _USERS.c.disabled_at.is_(None))
-_KEY_OWNER = (
+_EPOCH = Query(select(_USERS.c.token_epoch).where(_USERS.c.id == bindparam("user_id"), _USERS.c.disabled_at.is_(None)))
+_KEY_OWNER = Query(
     select(_USERS.c.id)
     .join(_KEYS, _KEYS.c.user_id == _USERS.c.id)
     .where(
@@ -50,7 +52,7 @@ def add_user(name: str, email: str, password_hash: str) -> User:
     try:
         session.flush()
     except IntegrityError as error:
-        if not db.violates(error, "uq_users_email_key"):
+        if not violates(error, "uq_users_email_key"):
             raise
         raise Problem(409, "Email already in use.", "email_taken") from error
     return user
@@ -81,8 +83,8 @@ def get_user(user_id: str) -> User:
 
 def get_token_epoch(user_id: str) -> int | None:
     """Return the epoch that a good token of this user names; None for no such user, or a disabled one."""
-    epoch: int | None = db.connection().scalar(_EPOCH, {"user_id": user_id})
-    return epoch
+    row = _EPOCH.first(user_id=user_id)
+    return row[0] if row else None
 
 
 def set_password_hash(user: User, password_hash: str) -> bool:
@@ -143,8 +145,8 @@ def find_keys(user_id: str) -> Select[ApiKey]:
 
 def get_key_owner_id(text: str) -> str | None:
     """Return whose key this is; None when there is no such key, or no longer, or its owner is disabled."""
-    owner_id: str | None = db.connection().scalar(_KEY_OWNER, {"digest": _digest(text), "now": clock.now()})
-    return owner_id
+    row = _KEY_OWNER.first(digest=_digest(text), now=clock.now())
+    return row[0] if row else None
 
 
 def list_keys(user_id: str) -> list[ApiKey]:

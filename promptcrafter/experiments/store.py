@@ -7,10 +7,11 @@ from sqlalchemy import Row, Select, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm.attributes import set_committed_value
 
-from promptcrafter import clock, db
+from promptcrafter import clock
 from promptcrafter.db import session
 from promptcrafter.errors import Problem
 from promptcrafter.experiments.models import Experiment, Variant
+from promptcrafter.failures import violates
 from promptcrafter.ids import new_id
 from promptcrafter.logs.models import Log
 from promptcrafter.prompts.store import prompt_not_found
@@ -28,7 +29,7 @@ def add_experiment(owner_id: str, values: Mapping[str, Any]) -> Experiment:
     try:
         session.flush()
     except IntegrityError as error:
-        if not db.violates(error, "uq_experiments_owner_id_slug"):
+        if not violates(error, "uq_experiments_owner_id_slug"):
             raise
         raise Problem(409, "Slug already in use.", "slug_taken") from error
     _set_variants(experiment, values.get("variants", ()))
@@ -119,9 +120,9 @@ def _set_variants(experiment: Experiment, variants: Sequence[Mapping[str, Any]])
         session.flush()
     except IntegrityError as error:
         # SQLite does not say which, but there the prompts were looked up under the write lock
-        if db.violates(error, "fk_logs_experiment_id_variant_key"):
+        if violates(error, "fk_logs_experiment_id_variant_key"):
             raise Problem(409, "A variant that has results cannot be removed.", "variant_has_results") from error
-        if db.violates(error, "fk_experiment_variants_prompt_id"):
+        if violates(error, "fk_experiment_variants_prompt_id"):
             raise prompt_not_found() from error
         raise
 

@@ -5,8 +5,9 @@ from datetime import timedelta
 from sqlalchemy import delete, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
-from promptcrafter import clock, db
+from promptcrafter import clock
 from promptcrafter.db import session
+from promptcrafter.failures import violates
 from promptcrafter.idempotency.models import Answer
 
 KEPT = timedelta(hours=24)
@@ -35,7 +36,7 @@ def claim(owner_id: str, key: str, fingerprint: str) -> None:
     try:
         session.flush()
     except IntegrityError as error:
-        if db.violates(error, "fk_idempotency_keys_owner_id"):
+        if violates(error, "fk_idempotency_keys_owner_id"):
             raise
         raise AlreadyAnswered from error
 

@@ -36,9 +36,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from promptcrafter import clock, db
-from promptcrafter.bulk import from_arrays
 from promptcrafter.logs.models import Log
 from promptcrafter.paging import Order
+from promptcrafter.prepared import Change, from_arrays
 from promptcrafter.prompts.search import fold
 
 MAX_WORDS = 32
@@ -57,7 +57,7 @@ def _to_tsvector(words: ColumnElement[str]) -> ColumnElement[Any]:
     return func.array_to_tsvector(func.string_to_array(words, " "))
 
 
-_INDEX = table("log_words", column("rowid", BigInteger))
+_INDEX = table("log_words", column("rowid", BigInteger), column("words"))
 _SEARCH = table("log_search", column("docid"), column("seq"), column("words"))
 _WORDS = bindparam("words", type_=Text)
 _DOC_ID = (
@@ -68,12 +68,14 @@ _DOC_ID = (
 _OF_LOG = Log.id == bindparam("id")
 _OF_ROW = _SEARCH.c.seq == bindparam("key")
 _INSERT_SQLITE = insert(_SEARCH).from_select(["docid", "seq", "words"], select(_DOC_ID, Log.seq, _WORDS).where(_OF_LOG))
+# A row of values by itself: in a trigger, or from a select, FTS5 would write out all it has gathered for each row
+_INDEX_SQLITE = insert(_INDEX).values(rowid=select(_DOC_ID).where(_OF_LOG).scalar_subquery(), words=_WORDS)
 _NEW = from_arrays({"id": Text(), "words": Text()})
 _INSERT_POSTGRESQL = insert(_SEARCH).from_select(
     ["seq", "words"], select(Log.seq, _to_tsvector(_NEW.c.words)).join(_NEW, Log.id == _NEW.c.id)
 )
-# The statements for `bulk` that index logs, by `id`, `words` and `milliseconds`, a log's time
-INSERT_WORDS = _INSERT_SQLITE, _INSERT_POSTGRESQL
+# What makes logs be found, by their `id`, `words` and `milliseconds`, a log's time
+INDEX_WORDS = Change([_INSERT_SQLITE, _INDEX_SQLITE], _INSERT_POSTGRESQL)
 _UPDATE_SQLITE = update(_SEARCH).where(_OF_ROW).values(words=_WORDS)
 _UPDATE_POSTGRESQL = update(_SEARCH).where(_OF_ROW).values(words=_to_tsvector(_WORDS))
 

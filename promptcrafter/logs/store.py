@@ -5,16 +5,18 @@ from functools import lru_cache
 from typing import Any
 
 from blinker import Signal
-from sqlalchemy import ColumnElement, Insert, Select, bindparam, delete, func, insert, inspect, or_, select
+from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, inspect, or_, select
 from sqlalchemy.exc import IntegrityError
 
-from promptcrafter import bulk, clock, db
+from promptcrafter import clock, db
 from promptcrafter.db import Base, session
 from promptcrafter.errors import Problem
+from promptcrafter.failures import violates
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.logs import search
 from promptcrafter.logs.models import Log
 from promptcrafter.paging import Order, each_batch
+from promptcrafter.prepared import Change, from_arrays
 from promptcrafter.prompts.search import unindexed
 from promptcrafter.transactions import on_commit
 
@@ -162,10 +164,10 @@ def _insert(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         {"id": log["id"], "milliseconds": search.time_of(log["created_at"]), "words": log["words"]} for log in logs
     ]
     try:
-        bulk.execute(_insert_of(known), _insert_arrays_of(known), rows)
-        bulk.execute(*search.INSERT_WORDS, words)
+        _insert_of(known).execute(rows)
+        search.INDEX_WORDS.execute(words)
     except IntegrityError as error:
-        if any(db.violates(error, parent) for parent in _PARENTS):
+        if any(violates(error, parent) for parent in _PARENTS):
             raise ParentGone from error
         raise
     if recorded.receivers:
@@ -174,17 +176,15 @@ def _insert(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 @lru_cache(maxsize=256)
-def _insert_of(names: tuple[str, ...]) -> Insert:
-    """Return the statement that inserts logs of which these attributes are known: few are, of more than thirty."""
-    return insert(_TABLE).inline().values({getattr(Log, name): bindparam(name) for name in names})
-
-
-@lru_cache(maxsize=256)
-def _insert_arrays_of(names: tuple[str, ...]) -> Insert:
-    """Return the same for PostgreSQL, where the parameters are arrays."""
+def _insert_of(names: tuple[str, ...]) -> Change:
+    """Return what inserts logs of which these attributes are known: few are, of more than thirty."""
     columns = {name: getattr(Log, name) for name in names}
-    rows = bulk.from_arrays({name: column.type for name, column in columns.items()})
-    return insert(_TABLE).inline().from_select(list(columns.values()), select(*rows.c))
+    arrays = from_arrays({name: column.type for name, column in columns.items()})
+    into = insert(_TABLE).inline()
+    return Change(
+        [into.values({column: bindparam(name) for name, column in columns.items()})],
+        into.from_select(list(columns.values()), select(*arrays.c)),
+    )
 
 
 def _owned(found: Select[Log], log_id: str, owner_id: str) -> Log:

@@ -77,7 +77,7 @@ def copy(reader: Session, told: Told) -> Copy:
 
     Nobody else sees the target until the transaction ends. `told` hears how many rows are done, and of how many.
     """
-    connection, tables = session.connection(), every_table()
+    connection, tables = db.connection(), every_table()
     for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
         connection.execute(text(f"SET LOCAL {setting} = 0"))
     names = [table.name for table in tables]
@@ -98,7 +98,7 @@ def index(copied: Copy, told: Told) -> None:
 
     `told` hears how many of them are done, and of how many.
     """
-    connection = session.connection()
+    connection = db.connection()
     for done, statement in enumerate(copied.put_off, 1):
         connection.exec_driver_sql(statement)
         told(done, len(copied.put_off))

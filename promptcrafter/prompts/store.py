@@ -2,10 +2,10 @@
 
 import re
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, delete, or_, select, update
+from sqlalchemy import Select, bindparam, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import defer
 from sqlalchemy.orm.attributes import set_committed_value
@@ -14,7 +14,9 @@ from promptcrafter import clock, db
 from promptcrafter.auth.models import User
 from promptcrafter.db import Base, session
 from promptcrafter.errors import Invalid, Problem
+from promptcrafter.failures import violates
 from promptcrafter.ids import is_well_formed, new_id
+from promptcrafter.prepared import Query
 from promptcrafter.prompts.models import Label, Prompt, SearchText, Tag, Version
 from promptcrafter.prompts.search import search_columns
 
@@ -23,12 +25,13 @@ LATEST = "latest"  # the name that every prompt's newest version answers to
 _SLUGS_AT_ONCE = 1000  # a statement takes no more than 32,766 parameters
 _DERIVED_SLUG_MAX = 100  # characters; leaves room for a number behind
 _PROMPTS = Base.metadata.tables["prompts"]
-# Made once, since every log and list of logs asks one, and of a table, which spares the session's work with objects
-_LATEST_NUMBER = select(_PROMPTS.c.owner_id, _PROMPTS.c.version).where(_PROMPTS.c.id == bindparam("id"))
+# Every log and list of logs asks one of these
+_LATEST_NUMBER = Query(
+    select(_PROMPTS.c.id, _PROMPTS.c.owner_id, _PROMPTS.c.version).where(_PROMPTS.c.id == bindparam("id"))
+)
 _LATEST_NUMBERS = select(_PROMPTS.c.id, _PROMPTS.c.owner_id, _PROMPTS.c.version).where(
     _PROMPTS.c.id.in_(bindparam("ids", expanding=True))
 )
-_Found = TypeVar("_Found", Prompt, Row[str, int])
 
 
 def find_prompts(owner_id: str, filters: Mapping[str, Any]) -> Select[Prompt]:
@@ -56,14 +59,21 @@ def get_prompt(prompt_id: str, owner_id: str) -> Prompt:
 def get_latest_number(prompt_id: str, owner_id: str) -> int:
     """Return the number of the latest version of the owner's prompt. Raises as `get_prompt` does."""
     _refuse_malformed(prompt_id)
-    row = session.execute(_LATEST_NUMBER, {"id": prompt_id}).one_or_none()
-    version: int = _owned(row, owner_id).version
-    return version
+    found_owner_id, number = get_latest_numbers([prompt_id]).get(prompt_id, (None, 0))
+    if found_owner_id is None:
+        raise prompt_not_found()
+    if found_owner_id != owner_id:
+        raise prompt_not_owned()
+    return number
 
 
 def get_latest_numbers(prompt_ids: Collection[str]) -> dict[str, tuple[str, int]]:
     """Return owner and latest version's number of those of the prompts that exist, by id."""
-    rows = db.connection().execute(_LATEST_NUMBERS, {"ids": list(prompt_ids)})
+    rows: Iterable[Any]
+    if len(prompt_ids) == 1:
+        rows = filter(None, [_LATEST_NUMBER.first(id=next(iter(prompt_ids)))])
+    else:
+        rows = db.connection().execute(_LATEST_NUMBERS, {"ids": list(prompt_ids)})
     return {prompt_id: (owner_id, number) for prompt_id, owner_id, number in rows}
 
 
@@ -219,7 +229,7 @@ def _refuse_malformed(prompt_id: str) -> None:
         raise Problem(400, "The prompt ID format is invalid.", "invalid_prompt_id")
 
 
-def _owned(found: _Found | None, owner_id: str) -> _Found:
+def _owned(found: Prompt | None, owner_id: str) -> Prompt:
     if found is None:
         raise prompt_not_found()
     if found.owner_id != owner_id:
@@ -271,7 +281,7 @@ def _flush_slug() -> None:
     try:
         session.flush()
     except IntegrityError as error:
-        if not db.violates(error, "uq_prompts_owner_id_slug"):
+        if not violates(error, "uq_prompts_owner_id_slug"):
             raise
         raise Problem(409, "Slug already in use.", "slug_taken") from error
 

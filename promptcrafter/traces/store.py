@@ -6,9 +6,10 @@ from typing import Any
 from sqlalchemy import Select, and_, delete, func, insert, inspect, not_, select
 from sqlalchemy.exc import IntegrityError
 
-from promptcrafter import clock, db
+from promptcrafter import clock
 from promptcrafter.db import session
 from promptcrafter.errors import Problem
+from promptcrafter.failures import violates
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.store import ParentGone, conditions, find_logs_in
@@ -26,7 +27,7 @@ def add_trace(owner_id: str, values: Mapping[str, Any]) -> Trace:
     try:
         session.flush()
     except IntegrityError as error:
-        if not db.violates(error, "fk_traces_experiment_id"):
+        if not violates(error, "fk_traces_experiment_id"):
             raise
         raise ParentGone from error
     return trace

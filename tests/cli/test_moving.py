@@ -350,7 +350,8 @@ def test_a_server_that_is_not_there_is_told_without_the_password(app: Flask, ada
 def test_a_server_that_goes_away_is_told(app: Flask, ada: Person, target: str) -> None:
     ada.log(ada.prompt())
     with triggered(target, "logs", "PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW;"):
-        assert refused_move(app, target) == "The database to move to cannot be used: the connection is lost."
+        told = refused_move(app, target)
+    assert told == "PostgreSQL says: terminating connection due to administrator command."
     assert set(rows(target).values()) == {0}
 
 

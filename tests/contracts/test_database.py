@@ -78,7 +78,7 @@ HARMLESS = re.compile(
 
 @contextmanager
 def statements(app: Flask) -> Iterator[list[tuple[str, Any]]]:
-    """Collect the statements that run inside the block."""
+    """Collect the statements that SQLAlchemy runs inside the block."""
     seen: list[tuple[str, Any]] = []
 
     def remember(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
@@ -91,6 +91,28 @@ def statements(app: Flask) -> Iterator[list[tuple[str, Any]]]:
         yield seen
     finally:
         event.remove(engine, "before_cursor_execute", remember)
+
+
+@contextmanager
+def traced(app: Flask) -> Iterator[list[str]]:
+    """Collect all that SQLite runs inside the block, row by row and with the values in it."""
+    seen: list[str] = []
+
+    def watch(connection: Any, *_: Any) -> None:
+        connection.set_trace_callback(seen.append)
+
+    def leave(connection: Any, *_: Any) -> None:
+        connection.set_trace_callback(None)
+
+    with app.app_context():
+        engine = db.engine()
+    event.listen(engine, "checkout", watch)
+    event.listen(engine, "checkin", leave)
+    try:
+        yield seen
+    finally:
+        event.remove(engine, "checkout", watch)
+        event.remove(engine, "checkin", leave)
 
 
 @pytest.fixture
@@ -174,12 +196,16 @@ def test_the_number_of_statements_does_not_grow_with_the_rows(
     assert len(few) == len(many) <= most
 
 
-def test_knowing_the_caller_takes_one_statement(app: Flask, client: Caller, ada: Person) -> None:
+@only_sqlite
+def test_knowing_the_caller_takes_one_statement_that_an_index_answers(app: Flask, client: Caller, ada: Person) -> None:
     key = ada.post("/auth/keys", {"name": "k"}).json["key"]
     for credential in (ada.token, key):
-        with statements(app) as seen:
+        with traced(app) as seen:
             assert client.get("/limits", headers={"Authorization": f"Bearer {credential}"}).status_code == 200
-        assert len([statement for statement, _ in seen if statement.startswith("SELECT")]) == 1
+        (statement,) = [statement for statement in seen if statement.startswith("SELECT")]
+        with app.app_context(), db.engine().connect() as connection:
+            plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")]
+        assert all(step.startswith("SEARCH") for step in plan), plan
 
 
 @only_sqlite
@@ -203,13 +229,13 @@ def test_a_new_database_is_readable_by_its_owner_only(make_app: Callable[[Config
 
 @only_sqlite
 def test_writing_requests_begin_as_writers_and_reading_ones_do_not(app: Flask, ada: Person) -> None:
-    def begins(seen: list[tuple[str, Any]]) -> list[str]:
-        return [statement for statement, _ in seen if statement.startswith("BEGIN")]
+    def begins(seen: list[str]) -> list[str]:
+        return [statement for statement in seen if statement.startswith("BEGIN")]
 
-    with statements(app) as seen:
+    with traced(app) as seen:
         prompt = ada.prompt()
     assert begins(seen) == ["BEGIN", "BEGIN IMMEDIATE"]
-    with statements(app) as seen:
+    with traced(app) as seen:
         ada.get(f"/prompts/{prompt['_id']}")
     assert begins(seen) == ["BEGIN"]
 

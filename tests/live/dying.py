@@ -3,19 +3,18 @@
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import event
+from flask import Response
 
-from promptcrafter import db
 from wsgi import app
 
 __all__ = ["app"]
 _order = Path(os.environ["DIE_AFTER_COMMIT"])
 
 
-@event.listens_for(db.session, "after_commit")
-def _die(session: Any) -> None:
+@app.after_request
+def _die(response: Response) -> Response:
     if _order.exists():
         _order.unlink()
         os.kill(os.getpid(), signal.SIGKILL)
+    return response

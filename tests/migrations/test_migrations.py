@@ -375,3 +375,42 @@ def test_prompts_are_in_the_index_of_trigrams_that_were_there_before_it_and_afte
         assert read_rows("prompt_search", "*") == rows
         upgrade()
         assert found("findable") == [1]
+
+
+BEFORE_INDEXED_BY_SERVICE = "a95d07c3e1f4"
+
+
+@only_sqlite
+def test_logs_are_found_from_before_and_after_the_step_that_lets_the_service_index_them(empty_app: Flask) -> None:
+    def found(word: str) -> list[str]:
+        return [log["output"] for log in ada.get(f"/logs?q={word}").json]
+
+    def in_the_index(words: str) -> int:
+        with db.engine().begin() as connection:
+            connection.exec_driver_sql("INSERT INTO log_words (log_words, rank) VALUES ('integrity-check', 1)")
+            statement = text("SELECT count(*) FROM log_words WHERE log_words MATCH :words")
+            return connection.scalar(statement, {"words": words}) or 0
+
+    with empty_app.app_context():
+        upgrade()
+    ada = sign_up(Caller(empty_app.test_client()), "ada")
+    prompt = ada.prompt()
+    first, other = ada.log(prompt, output="first"), ada.log(prompt, output="other")
+    assert found("first") == ["first"]
+    with empty_app.app_context():
+        downgrade(revision=BEFORE_INDEXED_BY_SERVICE)
+        with db.engine().begin() as connection:  # as the service of that time would
+            connection.exec_driver_sql("UPDATE log_search SET words = 'changed' WHERE words = 'first'")
+            connection.exec_driver_sql("DELETE FROM log_search WHERE words = 'other'")
+            connection.exec_driver_sql(
+                "INSERT INTO log_search SELECT 9, seq, 'second' FROM logs WHERE output = 'other'"
+            )
+        assert [in_the_index(word) for word in ("first", "changed", "other", "second")] == [0, 1, 0, 1]
+        upgrade()
+        assert [in_the_index(word) for word in ("first", "changed", "other", "second")] == [0, 1, 0, 1]
+    ada.patch(f"/logs/{first['_id']}", {"notes": "noted"})
+    ada.delete(f"/logs/{other['_id']}")
+    ada.log(prompt, output="third")
+    assert [found(word) for word in ("changed", "first", "noted", "third")] == [[], ["first"], ["first"], ["third"]]
+    with empty_app.app_context():
+        assert [in_the_index(word) for word in ("second", "third")] == [0, 1]

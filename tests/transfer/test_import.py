@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import event
 
-from promptcrafter import db
+from promptcrafter import db, sqlite
 from promptcrafter.transfer import incoming, lines
 from promptcrafter.transfer.spool import Spool
 from tests.conftest import Caller, Person, only_sqlite, sign_up
@@ -194,22 +193,23 @@ def test_what_goes_between_the_check_and_the_storing_breaks_the_import_off_clean
 
 
 @only_sqlite
-def test_what_goes_in_the_very_moment_of_storing_does_too(app: Flask, ada: Person, database_url: str) -> None:
+def test_what_goes_in_the_very_moment_of_storing_does_too(
+    app: Flask, ada: Person, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bring(ada, join([*GOOD[:EXPERIMENT], {"type": "end"}]))
     with app.app_context():
-        engine = db.engine()
+        dialect = db.engine().dialect
+    begin = dialect.do_begin
 
-    def delete(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
-        if statement == "BEGIN IMMEDIATE":
+    def delete_and_begin(connection: Any) -> None:
+        if connection.dbapi_connection.beginning == sqlite.BEGIN_AS_WRITER:
             with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)) as other:
                 other.execute("PRAGMA foreign_keys=ON")
                 other.execute("DELETE FROM prompts")
+        begin(connection)
 
-    event.listen(engine, "before_cursor_execute", delete)
-    try:
-        answer = bring(ada, [GOOD[0], {**GOOD[LOG], "_id": "log3"}, {"type": "end"}])
-    finally:
-        event.remove(engine, "before_cursor_execute", delete)
+    monkeypatch.setattr(dialect, "do_begin", delete_and_begin)
+    answer = bring(ada, [GOOD[0], {**GOOD[LOG], "_id": "log3"}, {"type": "end"}])
     assert_error(answer, 409, "import_interrupted")
     assert list(answer.json["details"]) == ["line 2.promptId"]
 
