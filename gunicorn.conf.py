@@ -19,6 +19,7 @@ from config import Config
 from promptcrafter import db, metrics, sqlite
 from promptcrafter.logs import usage
 from promptcrafter.observe import logging_config, new_request_id
+from promptcrafter.worker import Worker
 
 gc.freeze()
 gc.enable()
@@ -32,7 +33,8 @@ _log = logging.getLogger("promptcrafter.gunicorn")
 bind = f"[{_config.host}]:{_config.port}" if ":" in _config.host else f"{_config.host}:{_config.port}"
 workers = _config.web_concurrency
 threads = _config.web_threads
-worker_class = "gthread"
+# a statement of PostgreSQL's waits for its answer, and other threads may use that time
+worker_class = Worker if _config.database_url.startswith("sqlite") else "gthread"
 preload_app = True  # one copy of the code for all workers, and a bad setting stops the start instead of a loop
 timeout = 60
 graceful_timeout = 10

@@ -48,8 +48,12 @@ class ParentGone(Problem):
 
 
 def prepare(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the attributes of a log with the words to find it by: what `record` takes, made before it holds a lock."""
-    return {**values, "words": search.words_of(values.get("output"), values.get("notes"))}
+    """Return the attributes of a log with its id and the words to find it by.
+
+    It is what `record` and `restore_all` take, made before they hold a lock.
+    """
+    words = search.words_of(values.get("output"), values.get("notes"))
+    return {**values, "id": values.get("id") or new_id("log"), "words": words}
 
 
 def record(owner_id: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +66,7 @@ def record_all(owner_id: str, outputs: Sequence[Mapping[str, Any]]) -> list[dict
     """Insert prepared outputs in their order, all at the same time, and return their attributes. Raises ParentGone."""
     now = clock.now()
     made = {"owner_id": owner_id, "created_at": now, "updated_at": now}
-    return _insert([{"id": new_id("log"), **made, **values} for values in outputs])
+    return _insert([{**made, **values} for values in outputs])
 
 
 def restore_all(owner_id: str, logs: Sequence[Mapping[str, Any]]) -> None:
@@ -158,7 +162,8 @@ def _insert(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     if not logs:
         return []
     # not by the unit of work, which would hold the write lock three times as long
-    known = tuple(name for name in _UNKNOWN if any(log.get(name) is not None for log in logs))
+    found = {name for log in logs for name, value in log.items() if value is not None}
+    known = tuple(name for name in _UNKNOWN if name in found)
     rows = [{name: log.get(name) for name in known} for log in logs]
     words = [
         {"id": log["id"], "milliseconds": search.time_of(log["created_at"]), "words": log["words"]} for log in logs

@@ -1,0 +1,105 @@
+"""One thread does all there is to do as long as it is quick, and the others when it is not."""
+
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.conftest import LiveServer
+from tests.live.client import Connection, new_prompt, sign_up
+
+PATIENCE_S = 30
+
+
+@pytest.fixture
+def server(start_server: Callable[..., LiveServer]) -> LiveServer:
+    return start_server(WEB_CONCURRENCY="1")
+
+
+def connect(server: LiveServer) -> socket.socket:
+    parts = urlsplit(server.url)
+    return socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE_S)
+
+
+def head(method: str, path: str, **headers: object) -> bytes:
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    return f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n".encode()
+
+
+def read_statuses(connection: socket.socket, count: int) -> list[bytes]:
+    """Return the statuses of the next answers, which have no status line's beginning in their bodies."""
+    received = b""
+    while received.count(b"HTTP/1.1 ") < count or not received.endswith(b"}"):
+        piece = connection.recv(65536)
+        if not piece:
+            break
+        received += piece
+    return [part[:3] for part in received.split(b"HTTP/1.1 ")[1:]]
+
+
+def test_a_thousand_requests_sent_at_once_over_one_connection_are_answered(server: LiveServer) -> None:
+    with connect(server) as connection:
+        connection.sendall(head("GET", "/healthz") * 1000)
+        assert read_statuses(connection, 1000) == [b"200"] * 1000
+        connection.sendall(head("GET", "/healthz"))
+        assert read_statuses(connection, 1) == [b"200"]
+
+
+def test_connections_on_which_nothing_comes_keep_nobody_waiting(server: LiveServer) -> None:
+    with ExitStack() as stack:
+        silent = [stack.enter_context(connect(server)) for _ in range(40)]
+        connection = Connection(server)
+        assert {connection.call("GET", "/healthz").status for _ in range(50)} == {200}
+        silent[-1].sendall(head("GET", "/healthz"))
+        assert read_statuses(silent[-1], 1) == [b"200"]
+
+
+def test_whoever_is_slow_and_whenever_everybody_is_answered(server: LiveServer) -> None:
+    token = sign_up(server)
+    path = f"/logs?promptId={new_prompt(Connection(server, token))}"
+    body = b'{"title": "title", "model": "m", "content": "c"}'
+    sent = {"Authorization": f"Bearer {token}", "Content_Type": "application/json", "Content_Length": len(body)}
+
+    def send_slowly(number: int) -> list[bytes]:
+        statuses = []
+        with connect(server) as connection:
+            for turn in range(8):
+                connection.sendall(head("POST", "/prompts", **sent) + body[:9])
+                time.sleep(0.04 + 0.02 * ((number + turn) % 6))  # on both sides of what counts as long
+                connection.sendall(body[9:])
+                statuses += read_statuses(connection, 1)
+        return statuses
+
+    def send_quickly(_: int) -> set[int]:
+        connection = Connection(server, token)
+        return {connection.call("GET", path).status for _ in range(60)}
+
+    with ThreadPoolExecutor(9) as pool:
+        slow = [pool.submit(send_slowly, number) for number in range(3)]
+        quick = [pool.submit(send_quickly, number) for number in range(6)]
+        assert [each.result(PATIENCE_S) for each in slow] == [[b"201"] * 8] * 3
+        assert [each.result(PATIENCE_S) for each in quick] == [{200}] * 6
+
+
+def test_what_came_in_with_a_slow_request_need_not_wait_for_it(server: LiveServer) -> None:
+    token = sign_up(server)
+    with ExitStack() as stack:
+        others = [Connection(server, token) for _ in range(12)]
+        for other in others:
+            assert other.call("GET", "/prompts").status == 200
+        slow = [stack.enter_context(connect(server)) for _ in range(3)]  # of four threads
+        begin = head("POST", "/auth/login", Content_Type="application/json", Content_Length=1000)
+        with ThreadPoolExecutor(15) as pool:
+            sent = [pool.submit(connection.sendall, begin) for connection in slow]
+            answers = [pool.submit(other.call, "GET", "/prompts") for other in others]
+            assert {answer.result(PATIENCE_S).status for answer in answers} == {200}
+            for each in sent:
+                each.result()
+        for connection in slow:
+            connection.settimeout(0.01)
+            with pytest.raises(TimeoutError):
+                connection.recv(1)
