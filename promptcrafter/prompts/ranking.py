@@ -4,14 +4,36 @@ A prompt's relevance is one of few levels, and within a level the newest come fi
 and each level in two steps: first from the owner's newest prompts, which are walked through once for all levels, then
 from the older ones, by the index. One statement has all steps, and the database takes them until the page is full. A
 word that many prompts have is found by the walk, one that few have by the index, and nobody has to guess which it is.
+
+PostgreSQL must not have to guess either. With statistics from before an import, it takes every table for one of a row
+or none, any way to that row for as cheap as the best, and reads all rows again for each of others. So each part is
+found once, apart from what is done with it, and what belongs to its rows comes by primary keys alone.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Self
 
-from sqlalchemy import CTE, ColumnElement, Label, Select, case, false, func, literal, select, union_all
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Label,
+    Select,
+    SelectBase,
+    SQLColumnExpression,
+    case,
+    false,
+    func,
+    literal,
+    select,
+    true,
+    tuple_,
+    union_all,
+)
+from sqlalchemy.orm import aliased
 
+from promptcrafter import db
 from promptcrafter.paging import Columns, Order
 from promptcrafter.prompts.models import Prompt, SearchText
 from promptcrafter.prompts.search import FIELDS, holds, matches, unindexed
@@ -24,23 +46,25 @@ _LEVELS = range(_HAS_ALL + 2, -1, -1)
 _NEWEST = Order((Prompt.created_at, Prompt.seq))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BestFirst(Order):
     """Prompts with all words come first, then those with a word in the title, then in a tag; then the newest."""
 
-    owner_id: str = ""
-    words: Sequence[str] = ()
+    owner_id: str
+    words: Sequence[str]
+    matching: Select[Any]  # the owner's prompts that have any of the words
 
     @classmethod
     def of(cls, owner_id: str, words: Sequence[str]) -> Self:
         """Return the order of the owner's prompts that have any of the words."""
-        return cls((_relevance(words), Prompt.created_at, Prompt.seq), owner_id=owner_id, words=words)
-
-    def find_matching(self) -> Select[Prompt]:
-        """Return the owner's prompts that have any of the words."""
-        found = select(Prompt).join(SearchText, SearchText.seq == Prompt.seq)
-        is_owned = unindexed(Prompt.__table__.c.owner_id) == self.owner_id
-        return found.where(is_owned, matches(self.words, FIELDS, "OR"))
+        found = _once(select(SearchText.seq, _relevance(words)).where(matches(words, FIELDS, "OR")), "found")
+        prompt, matching = _read_each(found)
+        return cls(
+            columns=(found.c.relevance, prompt.created_at, prompt.seq),
+            owner_id=owner_id,
+            words=words,
+            matching=matching.where(unindexed(prompt.owner_id.expression) == owner_id),
+        )
 
     def page(self, select: Select[Any], cursor: str | None, count: int) -> tuple[Select[Any], Columns]:
         """Return so many of the prompts that have any of the words, from behind the one that the cursor names."""
@@ -58,27 +82,34 @@ class BestFirst(Order):
         """Yield the steps that read prompts of these levels, from behind the one of that time and sequence."""
         newest = Select[Any](Prompt.seq, Prompt.created_at).where(Prompt.owner_id == self.owner_id)
         newest = _NEWEST.begin_after(newest, behind) if behind else newest
-        walk = _NEWEST.sort(newest).limit(_length(count)).cte("walk_behind" if behind else "walk")
-        found = select(walk, self.columns[0]).join(SearchText, SearchText.seq == walk.c.seq)
-        passed = found.where(holds(self.words, FIELDS, "OR")).cte(f"{walk.name}_passed")
+        walk = _once(_NEWEST.sort(newest).limit(_length(count)), "walk_behind" if behind else "walk")
+        relevance = select(_relevance(self.words)).where(SearchText.seq == walk.c.seq, holds(self.words, FIELDS, "OR"))
+        passed = _once(select(walk, relevance.scalar_subquery().label("relevance")), f"{walk.name}_passed")
         order = passed.c.created_at.desc(), passed.c.seq.desc()
         for level in levels:
             yield select(passed).where(passed.c.relevance == level).order_by(*order)
-            yield self._look_up(level, behind, walk, count)
+            yield self._look_up(level, walk, count)
 
-    def _look_up(self, level: int, behind: str, walk: CTE, count: int) -> Select[Any]:
+    def _look_up(self, level: int, walk: CTE, count: int) -> Select[Any]:
         """Return the newest prompts of a level that the walk has not come to."""
-        found = Select[Any](Prompt.seq, Prompt.created_at, literal(level).label("relevance"))
-        found = found.join(SearchText, SearchText.seq == Prompt.seq).where(
-            # a walk that has come to the end leaves none, and the index alone knows of no owner
+        found = select(SearchText.seq, self._created_at(SearchText.seq.expression)).where(
+            # a walk that has come to the end leaves none
             select(func.count()).select_from(walk).scalar_subquery() == _length(count),
-            # in no index: an owner whom one walk has not read has many, however few the statistics tell of
-            Prompt.owner_id.concat("") == self.owner_id,
-            Prompt.seq.not_in(select(walk.c.seq)),
             *self._index(level),
-            self.columns[0] == level,
+            _relevance(self.words) == level,
         )
-        return _NEWEST.sort(_NEWEST.begin_after(found, behind) if behind else found).limit(count)
+        older = _once(found, f"{walk.name}_older_{level}")
+        oldest = select(walk.c.created_at, walk.c.seq).order_by(walk.c.created_at, walk.c.seq).limit(1)
+        left = Select[Any](older.c.seq, older.c.created_at, literal(level).label("relevance"))
+        left = left.where(tuple_(older.c.created_at, older.c.seq) < oldest.scalar_subquery())
+        return left.order_by(older.c.created_at.desc(), older.c.seq.desc()).limit(count)
+
+    def _created_at(self, seq: ColumnElement[int]) -> Label[datetime]:
+        """Return the time of the prompt of that sequence, NULL if it is somebody else's."""
+        own = aliased(Prompt)
+        # an index that has the owner, the time and the sequence, but is sorted by none alone, knows of no version
+        time = select(case((own.owner_id == self.owner_id, own.created_at))).where(own.version > 0)
+        return _by_key(time, own.seq, seq).scalar_subquery().label("created_at")
 
     def _index(self, level: int) -> Iterator[ColumnElement[bool]]:
         """Yield what finds all prompts of a level by the index, and some of others."""
@@ -87,6 +118,11 @@ class BestFirst(Order):
         yield matches(self.words, [field], "AND" if has_all and not of_field else "OR")
         if has_all and of_field and len(self.words) > 1:
             yield matches(self.words, FIELDS, "AND")
+
+
+def _once(found: SelectBase, name: str) -> CTE:
+    """Let PostgreSQL find rows once, and apart from the rest of the statement."""
+    return found.cte(name).prefix_with("MATERIALIZED", dialect="postgresql")
 
 
 def _relevance(words: Sequence[str]) -> Label[int]:
@@ -104,7 +140,23 @@ def _join(steps: Sequence[Select[Any]], count: int) -> tuple[Select[Any], Column
     if not steps:
         return select(Prompt).where(false()), (Prompt.created_at, Prompt.seq)
     subqueries = (select(step.subquery(f"step_{number}")) for number, step in enumerate(steps))
-    best = union_all(*subqueries).limit(count).subquery("best")
+    best = _once(union_all(*subqueries).limit(count), "best")
     columns = best.c.relevance, best.c.created_at, best.c.seq
-    found = select(Prompt).join(best, best.c.seq == Prompt.seq)
-    return found.order_by(*(column.desc() for column in columns)), columns
+    return _read_each(best)[1].order_by(*(column.desc() for column in columns)), columns
+
+
+def _read_each(found: CTE) -> tuple[type[Prompt], Select[Any]]:
+    """Return the prompts whose sequences were found, and a select of them."""
+    if db.is_sqlite():
+        return Prompt, select(Prompt).join(found, found.c.seq == Prompt.seq)
+    prompt = aliased(Prompt, _by_key(select(Prompt), Prompt.seq, found.c.seq).lateral("prompt"))
+    return prompt, select(prompt).select_from(found).join(prompt, true())
+
+
+def _by_key(rows: Select[Any], key: SQLColumnExpression[int], value: ColumnElement[int]) -> Select[Any]:
+    """Return the row whose primary key has that value, which is there, and find it by that key alone.
+
+    An equation might be looked up in an index that has the key as its last column, from end to end. Since there is such
+    a row, it is also the first from there on, and only the index of the key has that order.
+    """
+    return rows.where(key >= value).order_by(key).limit(1)

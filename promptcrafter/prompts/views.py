@@ -185,7 +185,7 @@ def search_prompts(query: dict[str, Any]) -> Response:
     if len(words) > search.MAX_WORDS:
         raise Invalid({"q": [f"must have at most {search.MAX_WORDS} words"]})
     order = ranking.BestFirst.of(current_user_id(), words)
-    return paging.listing(order.find_matching(), order, _prompt_out, query)
+    return paging.listing(order.matching, order, _prompt_out, query)
 
 
 def _with_etag(prompt: Prompt) -> Response:

@@ -1,6 +1,6 @@
 """GET /search over more prompts than are walked through: every page is what a plain reading of all texts says."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -8,7 +8,9 @@ from urllib.parse import quote
 
 import pytest
 from flask import Flask
+from sqlalchemy import Connection, event, text
 
+from promptcrafter import db
 from promptcrafter.ids import new_id
 from promptcrafter.prompts.restore import restore_prompts
 from promptcrafter.prompts.search import search_columns
@@ -108,6 +110,7 @@ def read_pages(person: Person, words: Sequence[str], per_page: int, pages: int) 
     read: list[list[str]] = []
     while path and len(read) < pages:
         answer = person.get(path)
+        assert answer.status_code == 200, answer.text
         read.append([prompt["_id"] for prompt in answer.json])
         path = answer.headers.get("Link", "").partition("<http://localhost")[2].partition(">")[0]
     return read
@@ -130,6 +133,39 @@ def test_pages_are_what_a_plain_reading_of_all_texts_says(ada: Person, library: 
         assert [len(page) for page in read[:-1]] == [per_page] * (len(read) - 1)
     answer = ada.get(f"/search?q={quote('alpha 北')}")
     assert [prompt["_id"] for prompt in answer.json] == rank(library, ["alpha", "北"])
+
+
+@pytest.fixture
+def statistics_from_before(app: Flask, library: list[Text]) -> Iterator[None]:
+    """Leave PostgreSQL's planner with what ANALYZE knows of tables whose rows have been deleted, and bound statements.
+
+    A table that takes a page and has no row is one of no rows however many pages it takes later.
+    """
+    tables = "('prompts', 'prompt_search', 'prompt_tags', 'prompt_labels')"
+    know = f"UPDATE pg_class SET relpages = :pages, reltuples = :rows WHERE relname IN {tables}"
+
+    def bound(connection: Connection) -> None:
+        connection.exec_driver_sql("SET LOCAL statement_timeout = '15s'")
+
+    with app.app_context():
+        engine = db.engine()
+    with engine.begin() as connection:
+        connection.execute(text(know), {"pages": 1, "rows": 0})
+    event.listen(engine, "begin", bound)
+    yield
+    event.remove(engine, "begin", bound)
+    with engine.begin() as connection:
+        connection.execute(text(know), {"pages": 0, "rows": -1})  # nothing, as of a new table
+
+
+@pytest.mark.parametrize("engine_name", ["postgresql"])
+@pytest.mark.usefixtures("statistics_from_before")
+def test_no_search_takes_long_before_the_database_has_analysed_an_import(ada: Person, library: list[Text]) -> None:
+    for words in QUERIES:
+        read = read_pages(ada, words, per_page=30, pages=2)
+        assert [found for page in read for found in page] == rank(library, words)[:60], words
+    answer = ada.get("/search?q=quondam")
+    assert [prompt["_id"] for prompt in answer.json] == rank(library, ["quondam"])
 
 
 def test_a_cursor_that_is_no_prompt_is_taken_as_a_place(ada: Person) -> None:
