@@ -12,7 +12,6 @@ found once, apart from what is done with it, and what belongs to its rows comes 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Self
 
 from sqlalchemy import (
@@ -34,6 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 
 from promptcrafter import db
+from promptcrafter.db import Base
 from promptcrafter.paging import Columns, Order
 from promptcrafter.prompts.models import Prompt, SearchText
 from promptcrafter.prompts.search import FIELDS, holds, matches, unindexed
@@ -43,7 +43,9 @@ _WALKED_A_ROW = 5  # prompts for each row of larger pages
 _HAS_ALL = 3  # the relevance of a prompt that has all words, to which that of the best field with any is added
 _OF_FIELD = {"title": 2, "tags": 1, "content": 0}
 _LEVELS = range(_HAS_ALL + 2, -1, -1)
-_NEWEST = Order((Prompt.created_at, Prompt.seq))
+# Columns of tables, and not attributes of classes, which make a statement dearer: it is made for each search
+_PROMPTS, _TEXTS = (Base.metadata.tables[model.__tablename__] for model in (Prompt, SearchText))
+_NEWEST = Order((_PROMPTS.c.created_at, _PROMPTS.c.seq))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,17 +54,20 @@ class BestFirst(Order):
 
     owner_id: str
     words: Sequence[str]
+    relevance: Label[int]
     matching: Select[Any]  # the owner's prompts that have any of the words
 
     @classmethod
     def of(cls, owner_id: str, words: Sequence[str]) -> Self:
         """Return the order of the owner's prompts that have any of the words."""
-        found = _once(select(SearchText.seq, _relevance(words)).where(matches(words, FIELDS, "OR")), "found")
+        relevance = _relevance(words)
+        found = _once(select(_TEXTS.c.seq, relevance).where(matches(words, FIELDS, "OR")), "found")
         prompt, matching = _read_each(found)
         return cls(
             columns=(found.c.relevance, prompt.created_at, prompt.seq),
             owner_id=owner_id,
             words=words,
+            relevance=relevance,
             matching=matching.where(unindexed(prompt.owner_id.expression) == owner_id),
         )
 
@@ -80,36 +85,34 @@ class BestFirst(Order):
 
     def _read(self, levels: Sequence[int], behind: str, count: int) -> Iterator[Select[Any]]:
         """Yield the steps that read prompts of these levels, from behind the one of that time and sequence."""
-        newest = Select[Any](Prompt.seq, Prompt.created_at).where(Prompt.owner_id == self.owner_id)
+        newest = Select[Any](_PROMPTS.c.seq, _PROMPTS.c.created_at).where(_PROMPTS.c.owner_id == self.owner_id)
         newest = _NEWEST.begin_after(newest, behind) if behind else newest
         walk = _once(_NEWEST.sort(newest).limit(_length(count)), "walk_behind" if behind else "walk")
-        relevance = select(_relevance(self.words)).where(SearchText.seq == walk.c.seq, holds(self.words, FIELDS, "OR"))
+        relevance = select(self.relevance).where(_TEXTS.c.seq == walk.c.seq, holds(self.words, FIELDS, "OR"))
         passed = _once(select(walk, relevance.scalar_subquery().label("relevance")), f"{walk.name}_passed")
         order = passed.c.created_at.desc(), passed.c.seq.desc()
+        looked_up = self._look_up(walk, count)
         for level in levels:
             yield select(passed).where(passed.c.relevance == level).order_by(*order)
-            yield self._look_up(level, walk, count)
+            yield self._take_older(looked_up, level, walk, count)
 
-    def _look_up(self, level: int, walk: CTE, count: int) -> Select[Any]:
+    def _look_up(self, walk: CTE, count: int) -> Select[Any]:
+        """Return sequence and time of prompts, the time NULL of somebody else's, if a walk has not come to its end."""
+        own = _PROMPTS.alias()
+        # an index that has the owner, the time and the sequence, but is sorted by none alone, knows of no version
+        time = select(case((own.c.owner_id == self.owner_id, own.c.created_at))).where(own.c.version > 0)
+        created_at = _by_key(time, own.c.seq, _TEXTS.c.seq).scalar_subquery().label("created_at")
+        is_needed = select(func.count()).select_from(walk).scalar_subquery() == _length(count)
+        return select(_TEXTS.c.seq, created_at).where(is_needed)
+
+    def _take_older(self, looked_up: Select[Any], level: int, walk: CTE, count: int) -> Select[Any]:
         """Return the newest prompts of a level that the walk has not come to."""
-        found = select(SearchText.seq, self._created_at(SearchText.seq.expression)).where(
-            # a walk that has come to the end leaves none
-            select(func.count()).select_from(walk).scalar_subquery() == _length(count),
-            *self._index(level),
-            _relevance(self.words) == level,
-        )
+        found = looked_up.where(*self._index(level), self.relevance == level)
         older = _once(found, f"{walk.name}_older_{level}")
         oldest = select(walk.c.created_at, walk.c.seq).order_by(walk.c.created_at, walk.c.seq).limit(1)
         left = Select[Any](older.c.seq, older.c.created_at, literal(level).label("relevance"))
         left = left.where(tuple_(older.c.created_at, older.c.seq) < oldest.scalar_subquery())
         return left.order_by(older.c.created_at.desc(), older.c.seq.desc()).limit(count)
-
-    def _created_at(self, seq: ColumnElement[int]) -> Label[datetime]:
-        """Return the time of the prompt of that sequence, NULL if it is somebody else's."""
-        own = aliased(Prompt)
-        # an index that has the owner, the time and the sequence, but is sorted by none alone, knows of no version
-        time = select(case((own.owner_id == self.owner_id, own.created_at))).where(own.version > 0)
-        return _by_key(time, own.seq, seq).scalar_subquery().label("created_at")
 
     def _index(self, level: int) -> Iterator[ColumnElement[bool]]:
         """Yield what finds all prompts of a level by the index, and some of others."""
