@@ -45,7 +45,13 @@ class Worker(ThreadWorker):
         super().run()
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Wait for connections to become readable or to come in, and look after them until a request was answered.
+        """Wait for connections to come in or to become readable, and look after them as long as that goes on."""
+        until = time.monotonic() + _LONG_S  # the usual loop around has other things to do
+        while self._look_after_some(timeout) and time.monotonic() < until:
+            timeout = 0
+
+    def _look_after_some(self, timeout: float) -> bool:
+        """Look after connections until a request was answered; tell whether one was.
 
         What else was ready then may not be any longer, and those who have come in meanwhile are not to wait for it all.
         """
@@ -54,10 +60,11 @@ class Worker(ThreadWorker):
             for key, _ in self.poller.select(timeout):
                 key.data(key.fileobj)
                 if self._has_answered:
-                    return
+                    return True
         except OSError as error:
             if error.errno != errno.EINTR:
                 raise
+        return False
 
     def enqueue_req(self, conn: Any) -> None:
         """Answer a connection's next request, or let another thread do so."""
