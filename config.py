@@ -84,7 +84,9 @@ class Config:
     token_days: int = _setting("TOKEN_DAYS", 7, "Days until a token expires", _whole(1, 3650))
     signup: str = _setting("SIGNUP", "open", "`open` or `closed`: who may create an account", _choice("open", "closed"))
     web_concurrency: int = _setting("WEB_CONCURRENCY", 2, "Worker processes", _whole(1, 64))
-    web_threads: int = _setting("WEB_THREADS", 4, "Requests that a worker answers at the same time", _whole(1, 64))
+    web_threads: int = _setting(
+        "WEB_THREADS", 4, "Requests that a worker answers at the same time; with SQLite 2 at least", _whole(1, 64)
+    )
     client_timeout_s: int = _setting(
         "CLIENT_TIMEOUT_S", 15, "Seconds until a client that sends nothing is disconnected", _whole(1, 3600)
     )

@@ -15,16 +15,19 @@ import gunicorn.util
 
 gc.disable()  # what is loaded stays: to look for garbage in it, again and again, takes a tenth of a start
 
-from config import Config
+from config import Config, ConfigError
 from promptcrafter import db, metrics, sqlite
 from promptcrafter.logs import usage
 from promptcrafter.observe import logging_config, new_request_id
-from promptcrafter.worker import Worker
+from promptcrafter.worker import InlineWorker
 
 gc.freeze()
 gc.enable()
 
-_config = Config.from_env()
+try:
+    _config = Config.from_env()
+except ConfigError as error:
+    raise SystemExit(str(error)) from None
 _SEND_TIMEOUT_S = 60
 _LARGE_BLOCK = 1024 * 1024
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # glibc's malloc.h
@@ -34,7 +37,7 @@ bind = f"[{_config.host}]:{_config.port}" if ":" in _config.host else f"{_config
 workers = _config.web_concurrency
 threads = _config.web_threads
 # a statement of PostgreSQL's waits for its answer, and other threads may use that time
-worker_class = Worker if _config.database_url.startswith("sqlite") else "gthread"
+worker_class = InlineWorker if _config.database_url.startswith("sqlite") else "gthread"
 preload_app = True  # one copy of the code for all workers, and a bad setting stops the start instead of a loop
 timeout = 60
 graceful_timeout = 10

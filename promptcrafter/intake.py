@@ -1,6 +1,7 @@
 """What a request must be before its view runs: JSON in UTF-8 that says so, with parameters that the call takes."""
 
 import difflib
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -23,8 +24,8 @@ def refuse_other_media() -> None:
     is_json = kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
     is_lines = kind == LINES and (takes_file(view) or lines_of(view))
     if not is_lines and not (is_json and takes_json(view)):
-        named = "application/json" if takes_json(view) else LINES
-        raise Problem(415, f"Content-Type must be {named}", "unsupported_media_type")
+        named = ["application/json"] * takes_json(view) + [LINES] * bool(takes_file(view) or lines_of(view))
+        raise Problem(415, f"Content-Type must be {' or '.join(named)}", "unsupported_media_type")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Problem(415, "Content-Encoding is not supported; send the body as it is", "unsupported_content_encoding")
 
@@ -48,9 +49,7 @@ def refuse_unknown_parameters() -> None:
     details: Details = {}
     for name, values in request.args.lists():
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0)
-            hint = f"; the nearest is {near[0]}" if near else "; this call takes none"
-            details[name] = [f"is not a parameter of this call{hint}"]
+            details[name] = [f"is not a parameter of this call; {_hint(name, known)}"]
         elif len(values) > 1:
             details[name] = ["must be given once"]
     if details:
@@ -120,6 +119,13 @@ def _called_view() -> Any:
     if request.endpoint is None or request.method == "OPTIONS":
         return None
     return current_app.view_functions[request.endpoint]
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f"the nearest is {near[0]}"
+    return f"it takes {', '.join(known)}" if known else "this call takes none"
 
 
 @cache

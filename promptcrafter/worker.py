@@ -20,8 +20,8 @@ from gunicorn.workers.gthread import ThreadWorker
 _LONG_S = 0.05  # what the others have to wait at most, twice: most requests take a few milliseconds
 
 
-class Worker(ThreadWorker):
-    """A worker of `threads` threads that answer, the first of which also looks after the connections."""
+class InlineWorker(ThreadWorker):
+    """A worker of `threads` threads that answer, two at least; the first also looks after the connections."""
 
     def init_process(self) -> None:
         """Begin to work."""

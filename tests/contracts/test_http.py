@@ -171,7 +171,7 @@ def test_checks_come_in_order(client: Caller, ada: Person, ben: Person) -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("/logs?limit=5", "limit is not a parameter of this call; the nearest is promptId."),
+        ("/search?limit=5", "limit is not a parameter of this call; it takes per_page, cursor, q."),
         ("/logs?promptid=prompt_1", "promptid is not a parameter of this call; the nearest is promptId."),
         ("/prompts?tags=x", "tags is not a parameter of this call; the nearest is tag."),
         ("/prompts?perpage=5", "perpage is not a parameter of this call; the nearest is per_page."),
