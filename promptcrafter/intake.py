@@ -111,6 +111,8 @@ def _read_body(req: Request) -> bytes:
     body = req.get_data()
     if len(body) > current_app.config["MAX_BODY_BYTES"]:
         raise RequestEntityTooLarge
+    if len(body) < (req.content_length or 0):  # a client that was cut off is to try again, and the whole of it
+        raise Problem(400, "The body ended before its Content-Length.", "incomplete_body")
     return body
 
 

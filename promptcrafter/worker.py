@@ -9,7 +9,10 @@ after the connections in the usual way until it is done.
 
 import errno
 import selectors
+import socket
 import time
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Event, Lock, Thread, get_ident
@@ -17,6 +20,7 @@ from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
+_MAX_UNREAD = 65536  # bytes that a client may still send when its connection is ended, as Gunicorn has it
 _LONG_S = 0.05  # what the others have to wait at most, twice: most requests take a few milliseconds
 
 
@@ -29,8 +33,8 @@ class InlineWorker(ThreadWorker):
         self._connections = Lock()  # who has it looks after them
         self._begun = 0  # requests that the first thread has begun to answer
         self._is_answering = False
-        self._has_answered = False
         self._is_finishing = False
+        self._waiting: deque[Any] = deque()  # connections with a request that the first thread had no time for
         self._busy = Event()
         super().init_process()
 
@@ -51,30 +55,73 @@ class InlineWorker(ThreadWorker):
             timeout = 0
 
     def _look_after_some(self, timeout: float) -> bool:
-        """Look after connections until a request was answered; tell whether one was.
+        """Look after connections until a request of those now ready was answered; tell whether one was.
 
         What else was ready then may not be any longer, and those who have come in meanwhile are not to wait for it all.
         """
-        self._has_answered = False
+        begun = self._begun
+        if get_ident() == self._first and (conn := self._take_waiting()):
+            self._answer(conn)
+            timeout = 0
+        answered = self._begun
         try:
             for key, _ in self.poller.select(timeout):
                 key.data(key.fileobj)
-                if self._has_answered:
-                    return True
+                if self._begun != answered:
+                    break
         except OSError as error:
             if error.errno != errno.EINTR:
                 raise
-        return False
+        return self._begun != begun
 
     def enqueue_req(self, conn: Any) -> None:
-        """Answer a connection's next request, or let another thread do so."""
-        # while one is finished, too: of many that a client sends at once, each would be answered within the one before
-        if get_ident() != self._first or self._is_finishing:
-            super().enqueue_req(conn)
-        elif conn.initialized or conn.data_ready:
+        """Answer a connection's next request, now or when there is a thread for it."""
+        is_first = get_ident() == self._first
+        if not (conn.initialized or conn.data_ready):
+            self._watch(conn, partial(self.on_pending_socket_readable, conn))
+        elif is_first and not self._is_finishing:
             self._answer(conn)
-        else:
-            self._wait_for_first_byte(conn)
+        else:  # of many that a client sends at once, each would be answered within the one before
+            self._waiting.append(conn)
+            if not is_first:
+                self.tpool.submit(self._answer_waiting)
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """Keep a connection for its next request, or end it.
+
+        It is ended in two steps, since the client might lose the last answer otherwise (RFC 9112, section 9.6): nobody
+        waits for the client's, as Gunicorn would.
+        """
+        if fs.result():
+            super().finish_request(conn, fs)
+            return
+        conn.unread = _MAX_UNREAD
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:  # the client has gone
+            self.nr_conns -= 1
+            conn.close()
+            return
+        self._watch(conn, partial(self._read_to_the_end, conn))
+
+    def _read_to_the_end(self, conn: Any, sock: socket.socket) -> None:
+        try:
+            data = sock.recv(_MAX_UNREAD)
+        except OSError:
+            data = b""
+        conn.unread -= len(data)
+        if not data or conn.unread <= 0:
+            self.poller.unregister(sock)
+            self.pending_conns.remove(conn)
+            self.nr_conns -= 1
+            conn.close()
+
+    def _watch(self, conn: Any, on_readable: Callable[[socket.socket], None]) -> None:
+        """Have this called when a connection becomes readable; end it if that takes longer than one is kept."""
+        conn.sock.setblocking(False)
+        conn.set_timeout()
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, on_readable)
 
     def _answer(self, conn: Any) -> None:
         self._begun += 1
@@ -89,18 +136,22 @@ class InlineWorker(ThreadWorker):
             if not self._connections.acquire(blocking=False):
                 self.method_queue.defer(int)  # wakes the deputy
                 self._connections.acquire()
-            self._has_answered = True
         self._is_finishing = True
         try:
             self.finish_request(conn, _Answered(is_kept))
         finally:
             self._is_finishing = False
 
-    def _wait_for_first_byte(self, conn: Any) -> None:
-        conn.sock.setblocking(False)
-        conn.set_timeout()
-        self.pending_conns.append(conn)
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+    def _answer_waiting(self) -> None:
+        """Answer a request that waits, if the first thread has not come back to do so."""
+        if conn := self._take_waiting():
+            self.method_queue.defer(self.finish_request, conn, _Answered(self.handle(conn)))
+
+    def _take_waiting(self) -> Any:
+        try:
+            return self._waiting.popleft()
+        except IndexError:
+            return None
 
     def _stand_by(self) -> None:
         """Look after the connections whenever the first thread takes long."""

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.conftest import LiveServer
-from tests.live.client import Connection, sign_up, talk
+from tests.live.client import Connection, new_prompt, sign_up, talk
 
 LIMIT = 2 * 1024 * 1024
 
@@ -158,3 +158,27 @@ def test_a_slow_reader_of_a_long_list_does_not_stop_the_others(
         assert writer.call("POST", "/logs", {**body, "output": "written meanwhile"}).status == 201
     rest = response.read()
     assert len(json.loads(b'[{"_id":"l' + rest)) == 12
+
+
+@pytest.mark.parametrize("path", ["/logs", "/logs/batch"])
+def test_of_a_body_that_is_cut_off_nothing_is_kept_and_the_whole_may_be_sent_again(
+    live_server: LiveServer, connection: Connection, path: str
+) -> None:
+    log = json.dumps({"promptId": new_prompt(connection), "output": "o", "modelUsed": "m"}).encode()
+    media = "application/x-ndjson" if path.endswith("batch") else "application/json"
+    body = (log + b"\n") * (10 if path.endswith("batch") else 1)
+    headers = {**connection.headers, "Host": "localhost", "Content-Type": media, "Idempotency-Key": "k"}
+    parts = urlsplit(live_server.url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=10) as cut:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        kept = body[: len(body) // 2] if path.endswith("batch") else body
+        cut.sendall(f"POST {path} HTTP/1.1\r\n{lines}Content-Length: {len(kept) + 50}\r\n\r\n".encode() + kept)
+        cut.shutdown(socket.SHUT_WR)
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += cut.recv(65536)
+        assert b'"code":"incomplete_body"' in answer
+    assert connection.call("GET", "/logs").json == []
+    again = connection.call("POST", path, body, Content_Type=media, Idempotency_Key="k")
+    assert again.status in (200, 201)
+    assert len(connection.call("GET", "/logs").json) == body.count(b"\n")

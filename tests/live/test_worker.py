@@ -92,14 +92,68 @@ def test_what_came_in_with_a_slow_request_need_not_wait_for_it(server: LiveServe
         for other in others:
             assert other.call("GET", "/prompts").status == 200
         slow = [stack.enter_context(connect(server)) for _ in range(3)]  # of four threads
-        begin = head("POST", "/auth/login", Content_Type="application/json", Content_Length=1000)
         with ThreadPoolExecutor(15) as pool:
-            sent = [pool.submit(connection.sendall, begin) for connection in slow]
+            sent = [pool.submit(begin_slowly, connection) for connection in slow]
             answers = [pool.submit(other.call, "GET", "/prompts") for other in others]
             assert {answer.result(PATIENCE_S).status for answer in answers} == {200}
             for each in sent:
                 each.result()
-        for connection in slow:
-            connection.settimeout(0.01)
-            with pytest.raises(TimeoutError):
-                connection.recv(1)
+        assert not any(map(has_answer, slow))
+
+
+def test_who_has_the_last_answer_and_stays_keeps_nobody_waiting(server: LiveServer) -> None:
+    last = {head("GET", "/healthz", Connection="close"): b"200", b"BROKEN\r\n\r\n": b"400"}
+    with ExitStack() as stack:
+        staying = [(stack.enter_context(connect(server)), request) for request in last for _ in range(20)]
+        for connection, request in staying:
+            connection.sendall(request)
+            assert read_statuses(connection, 1) == [last[request]]
+        assert Connection(server).call("GET", "/healthz").status == 200
+        for connection, _ in staying:
+            assert connection.recv(1) == b"", "it is ended in the end"
+
+
+def test_silent_connections_keep_nobody_waiting_while_a_request_is_slow(server: LiveServer) -> None:
+    with ExitStack() as stack:
+        slow = begin_slowly(stack.enter_context(connect(server)))
+        for _ in range(40):
+            stack.enter_context(connect(server))
+        assert Connection(server).call("GET", "/healthz").status == 200
+        assert not has_answer(slow)
+
+
+def test_what_waits_for_slow_requests_is_answered_as_soon_as_one_of_them_is_done(server: LiveServer) -> None:
+    with ExitStack() as stack:
+        slow = []
+        for _ in range(4):  # as many as there are threads
+            slow.append(begin_slowly(stack.enter_context(connect(server))))
+            time.sleep(0.2)
+        quick = [stack.enter_context(connect(server)) for _ in range(3)]
+        for connection in quick:
+            connection.sendall(head("GET", "/healthz"))
+        time.sleep(0.2)
+        assert not any(map(has_answer, quick))
+        slow[0].sendall(b" " * REST)
+        for connection in quick:
+            assert read_statuses(connection, 1) == [b"200"]
+        assert not any(map(has_answer, slow[1:]))
+
+
+BEGIN, REST = b'{"email": "x@example.com", "password": "x"}', 100
+
+
+def begin_slowly(connection: socket.socket) -> socket.socket:
+    """Send a request but for the rest of its body."""
+    length = len(BEGIN) + REST
+    connection.sendall(head("POST", "/auth/login", Content_Type="application/json", Content_Length=length) + BEGIN)
+    return connection
+
+
+def has_answer(connection: socket.socket) -> bool:
+    connection.settimeout(0.01)
+    try:
+        return bool(connection.recv(1, socket.MSG_PEEK))
+    except TimeoutError:
+        return False
+    finally:
+        connection.settimeout(PATIENCE_S)
