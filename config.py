@@ -85,7 +85,7 @@ class Config:
     signup: str = _setting("SIGNUP", "open", "`open` or `closed`: who may create an account", _choice("open", "closed"))
     web_concurrency: int = _setting("WEB_CONCURRENCY", 2, "Worker processes", _whole(1, 64))
     web_threads: int = _setting(
-        "WEB_THREADS", 4, "Requests that a worker answers at the same time; with SQLite 2 at least", _whole(1, 64)
+        "WEB_THREADS", 4, "Requests a worker answers at once; 2 or more on SQLite", _whole(1, 64)
     )
     client_timeout_s: int = _setting(
         "CLIENT_TIMEOUT_S", 15, "Seconds until a client that sends nothing is disconnected", _whole(1, 3600)
@@ -149,6 +149,14 @@ class Config:
     def absolute_instance_path(self) -> Path:
         """The folder for what the service makes for itself, wherever the process stands."""
         return Path(self.instance_path).absolute()
+
+    @classmethod
+    def from_env_or_exit(cls, environ: Mapping[str, str] = os.environ) -> "Config":
+        """Build it as `from_env` does, or end the process with one line that says why not."""
+        try:
+            return cls.from_env(environ)
+        except ConfigError as error:
+            raise SystemExit(str(error)) from None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Config":

@@ -15,7 +15,7 @@ import gunicorn.util
 
 gc.disable()  # what is loaded stays: to look for garbage in it, again and again, takes a tenth of a start
 
-from config import Config, ConfigError
+from config import Config
 from promptcrafter import db, metrics, sqlite
 from promptcrafter.logs import usage
 from promptcrafter.observe import logging_config, new_request_id
@@ -24,10 +24,7 @@ from promptcrafter.worker import InlineWorker
 gc.freeze()
 gc.enable()
 
-try:
-    _config = Config.from_env()
-except ConfigError as error:
-    raise SystemExit(str(error)) from None
+_config = Config.from_env_or_exit()
 _SEND_TIMEOUT_S = 60
 _LARGE_BLOCK = 1024 * 1024
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # glibc's malloc.h

@@ -1,9 +1,6 @@
 """The WSGI entry point: `gunicorn -c gunicorn.conf.py wsgi:app` and `flask --app wsgi …`."""
 
-from config import Config, ConfigError
+from config import Config
 from promptcrafter import create_app
 
-try:
-    app = create_app(Config.from_env())
-except ConfigError as error:
-    raise SystemExit(str(error)) from None
+app = create_app(Config.from_env_or_exit())

@@ -27,8 +27,8 @@ _Write = Callable[[Any], Any]
 class Projection:
     """The columns that a schema shows of a model, and what the schema makes of a row of them.
 
-    Each field of the schema must be a column of the model, and none may look at another one. Of hooks, only
-    SparseSchema's own is known. Raises KeyError for a field that is no column.
+    Each field of the schema must be a column of the model, and none may look at another one. What is left out is what
+    SparseSchema leaves out, and hooks are not called. Raises KeyError for a field that is no column.
     """
 
     def __init__(self, model: type[Base], schema: SparseSchema) -> None:

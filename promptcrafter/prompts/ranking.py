@@ -35,16 +35,15 @@ from sqlalchemy.orm import aliased
 from promptcrafter import db
 from promptcrafter.db import Base
 from promptcrafter.paging import Columns, Order
-from promptcrafter.prompts.models import Prompt, SearchText
-from promptcrafter.prompts.search import FIELDS, holds, matches, unindexed
+from promptcrafter.prompts.models import Prompt
+from promptcrafter.prompts.search import FIELDS, TEXTS, holds, matches, unindexed
 
 _WALKED = 2000  # prompts: a page of 20 of what one in a hundred has, in less time than the index takes
 _WALKED_A_ROW = 5  # prompts for each row of larger pages
 _HAS_ALL = 3  # the relevance of a prompt that has all words, to which that of the best field with any is added
 _OF_FIELD = {"title": 2, "tags": 1, "content": 0}
 _LEVELS = range(_HAS_ALL + 2, -1, -1)
-# Columns of tables, and not attributes of classes, which make a statement dearer: it is made for each search
-_PROMPTS, _TEXTS = (Base.metadata.tables[model.__tablename__] for model in (Prompt, SearchText))
+_PROMPTS = Base.metadata.tables[Prompt.__tablename__]
 _NEWEST = Order((_PROMPTS.c.created_at, _PROMPTS.c.seq))
 
 
@@ -61,7 +60,7 @@ class BestFirst(Order):
     def of(cls, owner_id: str, words: Sequence[str]) -> Self:
         """Return the order of the owner's prompts that have any of the words."""
         relevance = _relevance(words)
-        found = _once(select(_TEXTS.c.seq, relevance).where(matches(words, FIELDS, "OR")), "found")
+        found = _once(select(TEXTS.c.seq, relevance).where(matches(words, FIELDS, "OR")), "found")
         prompt, matching = _read_each(found)
         return cls(
             columns=(found.c.relevance, prompt.created_at, prompt.seq),
@@ -88,7 +87,7 @@ class BestFirst(Order):
         newest = Select[Any](_PROMPTS.c.seq, _PROMPTS.c.created_at).where(_PROMPTS.c.owner_id == self.owner_id)
         newest = _NEWEST.begin_after(newest, behind) if behind else newest
         walk = _once(_NEWEST.sort(newest).limit(_length(count)), "walk_behind" if behind else "walk")
-        relevance = select(self.relevance).where(_TEXTS.c.seq == walk.c.seq, holds(self.words, FIELDS, "OR"))
+        relevance = select(self.relevance).where(TEXTS.c.seq == walk.c.seq, holds(self.words, FIELDS, "OR"))
         passed = _once(select(walk, relevance.scalar_subquery().label("relevance")), f"{walk.name}_passed")
         order = passed.c.created_at.desc(), passed.c.seq.desc()
         looked_up = self._look_up(walk, count)
@@ -101,9 +100,9 @@ class BestFirst(Order):
         own = _PROMPTS.alias()
         # an index that has the owner, the time and the sequence, but is sorted by none alone, knows of no version
         time = select(case((own.c.owner_id == self.owner_id, own.c.created_at))).where(own.c.version > 0)
-        created_at = _by_key(time, own.c.seq, _TEXTS.c.seq).scalar_subquery().label("created_at")
+        created_at = _by_key(time, own.c.seq, TEXTS.c.seq).scalar_subquery().label("created_at")
         is_needed = select(func.count()).select_from(walk).scalar_subquery() == _length(count)
-        return select(_TEXTS.c.seq, created_at).where(is_needed)
+        return select(TEXTS.c.seq, created_at).where(is_needed)
 
     def _take_older(self, looked_up: Select[Any], level: int, walk: CTE, count: int) -> Select[Any]:
         """Return the newest prompts of a level that the walk has not come to."""

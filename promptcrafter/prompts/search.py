@@ -39,7 +39,7 @@ from promptcrafter.prompts.models import SearchText
 MAX_WORDS = 32
 _GRAM_MAX = 2  # characters; FTS5's trigram tokenizer sees only longer words
 FIELDS = ("title", "tags", "content")
-_TEXTS = Base.metadata.tables[SearchText.__tablename__]  # a class' attributes make a statement dearer than columns do
+TEXTS = Base.metadata.tables[SearchText.__tablename__]  # a class' attributes make a statement dearer than columns do
 Operator = Literal["AND", "OR"]
 
 
@@ -94,7 +94,7 @@ def _matches_sqlite(words: Sequence[str], fields: Sequence[str], operator: Opera
 
 def _in_index(index: str, expression: str) -> ColumnElement[bool]:
     fts = table(index, column("rowid"))
-    return _TEXTS.c.seq.in_(select(fts.c.rowid).where(literal_column(index).op("MATCH")(expression)))
+    return TEXTS.c.seq.in_(select(fts.c.rowid).where(literal_column(index).op("MATCH")(expression)))
 
 
 def _quote(token: str) -> str:
@@ -108,7 +108,7 @@ def _combine(found: Sequence[ColumnElement[bool]], operator: Operator) -> Column
 
 def _has(field: str, word: str) -> ColumnElement[bool]:
     position = func.instr if db.is_sqlite() else func.strpos
-    return position(_TEXTS.c[field], word) > 0
+    return position(TEXTS.c[field], word) > 0
 
 
 def _has_trigrams(field: str, word: str) -> ColumnElement[bool]:
@@ -116,14 +116,14 @@ def _has_trigrams(field: str, word: str) -> ColumnElement[bool]:
     if len(word) <= _GRAM_MAX:
         return _has_pairs(field, word)
     trigrams = ["".join(found).encode() for found in zip(word, word[1:], word[2:], strict=False)]
-    return _contains(func.search_trigrams(_TEXTS.c[field]), cast(array(trigrams), ARRAY(LargeBinary)))
+    return _contains(func.search_trigrams(TEXTS.c[field]), cast(array(trigrams), ARRAY(LargeBinary)))
 
 
 def _has_pairs(field: str, word: str) -> ColumnElement[bool]:
     """Tell by PostgreSQL's index which texts have all pairs of a word, or its only character."""
     pairs = [_token(a + b) for a, b in pairwise(word)] or [_token(word)]
     # written as in the index, with a literal blank: a bound one would keep PostgreSQL from using it
-    grams = func.string_to_array(_TEXTS.c[f"{field}_grams"], literal_column("' '"))
+    grams = func.string_to_array(TEXTS.c[f"{field}_grams"], literal_column("' '"))
     return _contains(grams, cast(array(pairs), ARRAY(Text)))
 
 

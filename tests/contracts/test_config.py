@@ -205,3 +205,8 @@ def test_gunicorn_does_not_start_on_a_bad_setting(tmp_path: Path) -> None:
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30)
     assert ended.returncode != 0
     assert "SIGNUP must be open or closed (it is 'perhaps')." in ended.stderr
+
+
+def test_a_server_or_a_command_ends_with_the_reason_alone() -> None:
+    with pytest.raises(SystemExit, match=r"^WEB_THREADS must be a whole number from 1 to 64 \(it is '0'\)\.$"):
+        Config.from_env_or_exit({"WEB_THREADS": "0"})

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import bindparam, insert, literal, literal_column, select
+from sqlalchemy import bindparam, literal, literal_column, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from promptcrafter import db
 from promptcrafter.idempotency.models import Answer
 from promptcrafter.logs.models import Log
-from promptcrafter.prepared import Change, Query, from_arrays
+from promptcrafter.logs.store import _insert_of
+from promptcrafter.prepared import Change, Query
 from promptcrafter.transactions import writing
 from tests.conftest import Person, only_sqlite
 
@@ -38,13 +39,7 @@ def context(app: Flask) -> Iterator[None]:
 
 
 def change() -> Change:
-    columns = {name: getattr(Log, name) for name in NAMES}
-    arrays = from_arrays({name: column.type for name, column in columns.items()})
-    into = insert(TABLE).inline()
-    return Change(
-        [into.values({column: bindparam(name) for name, column in columns.items()})],
-        into.from_select(list(columns.values()), select(*arrays.c)),
-    )
+    return _insert_of(NAMES)
 
 
 def test_values_arrive_as_sqlalchemy_sends_them(ada: Person) -> None:
