@@ -1,18 +1,85 @@
-"""Basalt's newest SDK reads prompts; it has the name of the older one, so it lives in a folder of its own."""
+"""Basalt's newest SDK reads prompts; it has the name of the older one, so it lives in a folder of its own.
 
+It exports traces by gRPC, whose C library resolves and connects past Python's sockets, so an audit hook of Python does
+not see it. A local proxy does: gRPC and Python's HTTP clients ask it for every host that is not on loopback.
+"""
+
+import re
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
 
 from tests.conftest import ROOT, LiveServer
 from tests.live.test_basalt_sdk import run_program, set_stage
 
 SDK = Path(sys.prefix) / "basalt-sdk-1"
+PROGRAMS = ROOT / "tests" / "ingest" / "programs"
+
+
+@dataclass
+class Outside:
+    """A local server in place of all other hosts: a proxy that refuses every CONNECT, and a collector of traces."""
+
+    url: str
+    connects: list[str] = field(default_factory=list)
+    posts: list[tuple[str | None, bytes]] = field(default_factory=list)
+
+    def environment(self) -> dict[str, str]:
+        """Return the proxy settings that send every connection here, except those to loopback."""
+        proxies = dict.fromkeys(["grpc_proxy", "https_proxy", "http_proxy", "all_proxy"], self.url)
+        return {**proxies, "no_proxy": "127.0.0.1", "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
+
+
+@pytest.fixture
+def outside() -> Iterator[Outside]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            seen.connects.append(self.path)
+            self.send_error(403)
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            seen.posts.append((self.headers["Authorization"], body))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        seen = Outside(f"http://127.0.0.1:{server.server_port}")
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
+        yield seen
+        server.shutdown()
+
+
+def documented_settings(service_url: str) -> dict[str, str]:
+    """Return the environment that the README gives for the SDK 1.x, with the address of the service."""
+    row = re.search(r"^\| 1\.x \|([^|]*)\|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert row
+    settings = dict(re.findall(r"`(\w+)=([^`]*)`", row[1]))
+    assert settings["BASALT_API_URL"] == "https://your-service"
+    return {**settings, "BASALT_API_URL": service_url}
+
+
+def trace_generation(key: str, addresses: Path, **environment: str) -> set[str]:
+    """Run a program that traces a generation, and return the addresses that Python's sockets resolved or reached."""
+    arguments = [str(PROGRAMS / "basalt_sdk_1_trace.py"), key, str(addresses)]
+    assert run_program(arguments, PYTHONPATH=str(SDK), **environment) == {"output": "A secret answer"}
+    return set(addresses.read_text().splitlines())
 
 
 def test_sdk_1_reads_and_publishes_prompts(live_server: LiveServer) -> None:
     assert (SDK / "basalt").is_dir(), "make e2e installs it"
     _, key = set_stage(live_server)
-    program = ROOT / "tests" / "ingest" / "programs" / "basalt_sdk_1.py"
+    program = PROGRAMS / "basalt_sdk_1.py"
     seen = run_program([str(program), key], BASALT_API_URL=live_server.url, PYTHONPATH=str(SDK))
     assert seen == {
         "prompts": [
@@ -30,3 +97,44 @@ def test_sdk_1_reads_and_publishes_prompts(live_server: LiveServer) -> None:
     }
     assert "Prompt not found" in seen["unknown"]
     assert "Invalid or missing bearer token" in seen["stranger"]
+
+
+@pytest.mark.parametrize("engine_name", ["sqlite"])
+def test_sdk_1_connects_only_to_the_service_with_the_documented_settings(
+    live_server: LiveServer, outside: Outside, tmp_path: Path, engine_name: str
+) -> None:
+    _, key = set_stage(live_server)
+    settings = documented_settings(live_server.url)
+    addresses = trace_generation(key, tmp_path / "addresses", **settings, **outside.environment())
+    assert addresses == {urlsplit(live_server.url).netloc}
+    assert (outside.connects, outside.posts) == ([], [])
+    described = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    del settings["BASALT_API_URL"]
+    assert settings
+    assert all(f"`{name}={value}`" in described for name, value in settings.items())
+
+
+@pytest.mark.parametrize("engine_name", ["sqlite"])
+@pytest.mark.parametrize("settings", [{}, {"BASALT_OTEL_EXPORTER_OTLP_ENDPOINT": ""}], ids=["default", "empty"])
+def test_sdk_1_calls_basalts_collector_without_them(
+    live_server: LiveServer, outside: Outside, tmp_path: Path, settings: dict[str, str], engine_name: str
+) -> None:
+    """The control for the test above: the proxy notices an attempt to leave."""
+    _, key = set_stage(live_server)
+    settings = {"BASALT_API_URL": live_server.url, **settings}
+    trace_generation(key, tmp_path / "addresses", **settings, **outside.environment())
+    assert set(outside.connects) == {"grpc.otel.getbasalt.ai:443"}
+
+
+@pytest.mark.parametrize("engine_name", ["sqlite"])
+def test_sdk_1_sends_a_collector_content_and_api_key(
+    live_server: LiveServer, outside: Outside, tmp_path: Path, engine_name: str
+) -> None:
+    _, key = set_stage(live_server)
+    settings = {"BASALT_API_URL": live_server.url, "BASALT_OTEL_EXPORTER_OTLP_ENDPOINT": outside.url}
+    addresses = trace_generation(key, tmp_path / "addresses", **settings, **outside.environment())
+    assert addresses == {urlsplit(live_server.url).netloc, urlsplit(outside.url).netloc}
+    ((authorization, body),) = outside.posts
+    assert authorization == f"Bearer {key}"
+    assert b"Answer Why?" in body
+    assert b"A secret answer" in body
