@@ -1,13 +1,14 @@
 """PromptCrafter: keeps a team's generative-AI prompts and every output they produced.
 
 A request's whole path: `gunicorn` → `wsgi:app` → `observe` gives it an id → `auth.principal` finds out who calls →
-`api` and `intake` parse and validate → a feature's `views` → its `store` → `db` → back through `api`, or `errors`.
+`api` and `intake` parse and validate → a feature's `views` → its `store` → `db` → back through `api`, or through
+`error_handlers`.
 """
 
 from flask import Flask
 
 from config import Config
-from promptcrafter import api, cli, db, errors, headers, metrics, observe, status
+from promptcrafter import api, cli, db, error_handlers, headers, metrics, observe, status
 from promptcrafter.auth import principal, throttle
 from promptcrafter.auth import views as auth
 from promptcrafter.experiments import views as experiments
@@ -36,7 +37,7 @@ def create_app(config: Config) -> Flask:
     )
     observe.init_app(app)
     metrics.init_app(app, config)
-    errors.init_app(app)
+    error_handlers.init_app(app)
     db.init_app(app, config)
     principal.init_app(app, config)
     throttle.init_app(app, config)

@@ -18,8 +18,8 @@ from werkzeug.routing import BaseConverter, Map, UnicodeConverter
 
 from config import Config
 from promptcrafter import ids, intake, jsonio
-from promptcrafter.errors import Invalid, Problem, flatten
 from promptcrafter.formats import WRITERS
+from promptcrafter.problems import Invalid, Problem, flatten
 
 VERSION = "0.1.0"  # the newest of CHANGELOG.md
 
@@ -214,7 +214,7 @@ class _Api(flask_smorest.Api):
         return document
 
     def _register_error_handlers(self) -> None:
-        """Leave errors to promptcrafter.errors."""
+        """Leave errors to promptcrafter.error_handlers."""
 
 
 def init_app(app: Flask, config: Config, blueprints: list[Blueprint]) -> None:

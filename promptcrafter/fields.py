@@ -12,8 +12,8 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 
 from promptcrafter import clock
-from promptcrafter.errors import REQUIRED
 from promptcrafter.jsonio import flaw
+from promptcrafter.problems import REQUIRED
 
 _MILLISECONDS_FROM = 10**11  # a time given as a number: from here on milliseconds, below seconds
 _NO_NUL = "[^\\u0000]"

@@ -10,7 +10,7 @@ from flask import Request, current_app, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
 from promptcrafter import jsonio
-from promptcrafter.errors import Details, Invalid, Problem
+from promptcrafter.problems import Details, Invalid, Problem
 
 LINES = "application/x-ndjson"
 

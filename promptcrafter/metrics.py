@@ -22,7 +22,7 @@ from flask import Flask, Response, current_app, g, request
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from config import Config
-from promptcrafter import db, errors
+from promptcrafter import db, error_handlers
 from promptcrafter.api import VERSION, Blueprint
 from promptcrafter.failures import is_unavailable
 from promptcrafter.logs.schemas import NATIVE, SOURCES
@@ -134,7 +134,7 @@ def get_metrics() -> Response:
 def tell_that_the_database_is_away(error: DBAPIError | TimeoutError) -> Response:
     """Answer although nobody's key can be checked: with what `/readyz` tells everybody, too, and nothing more."""
     if isinstance(error, DBAPIError) and not is_unavailable(error):
-        return errors.from_database(error)
+        return error_handlers.from_database(error)
     return _answer(_describe_size(None))
 
 

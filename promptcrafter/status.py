@@ -7,9 +7,9 @@ from marshmallow import Schema, fields
 
 from promptcrafter import jsonio, paging, revisions
 from promptcrafter.api import VERSION, Blueprint
-from promptcrafter.errors import NotMigrated
 from promptcrafter.idempotency.store import KEPT
 from promptcrafter.logs.schemas import BATCH_MAX
+from promptcrafter.problems import NotMigrated
 from promptcrafter.prompts import schemas as prompts
 from promptcrafter.prompts import search
 

@@ -18,7 +18,7 @@ from config import Config
 from promptcrafter.api import is_public, unauthorized_message
 from promptcrafter.auth import store
 from promptcrafter.auth.models import User
-from promptcrafter.errors import Unauthorized
+from promptcrafter.problems import Unauthorized
 
 _EPOCH = "epoch"
 _ALGORITHM = "HS256"

@@ -11,10 +11,10 @@ from sqlalchemy.exc import IntegrityError
 from promptcrafter import clock
 from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.db import Base, session
-from promptcrafter.errors import Invalid, Problem
 from promptcrafter.failures import violates
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.prepared import Query
+from promptcrafter.problems import Invalid, Problem
 
 KEY_MARK = "pc_"  # tells a key from a token
 _KEY_RANDOM_BYTES = 32

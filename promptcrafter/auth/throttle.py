@@ -20,7 +20,7 @@ from config import Config
 from promptcrafter import jsonio
 from promptcrafter.auth import store
 from promptcrafter.auth.principal import current_user_id
-from promptcrafter.errors import Problem
+from promptcrafter.problems import Problem
 
 _THROTTLE = "promptcrafter-throttle"
 _PATIENCE_S = 1  # with a store that does not answer

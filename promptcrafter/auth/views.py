@@ -20,8 +20,8 @@ from promptcrafter.auth.schemas import (
     SignupOut,
     UserOut,
 )
-from promptcrafter.errors import Problem
 from promptcrafter.paging import PageQuery
+from promptcrafter.problems import Problem
 from promptcrafter.transactions import writing
 
 blueprint = Blueprint("auth", __name__, url_prefix="/auth", description="Accounts, tokens and API keys")

@@ -16,7 +16,7 @@ from flask.cli import ScriptInfo
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
 
-from promptcrafter import errors, jsonio
+from promptcrafter import error_handlers, jsonio, problems
 
 Told = Callable[[int, int], None]
 _TOLD = ("user", "prompt", "log", "experiment", "trace")
@@ -37,12 +37,12 @@ class Command(click.Command):
             raise Refusal("The arguments must be UTF-8.")
         try:
             return super().invoke(ctx)
-        except errors.Problem as problem:
+        except problems.Problem as problem:
             raise Refusal(problem.message) from problem
         except WaitedTooLong as error:
-            raise Refusal(errors.Unavailable().message) from error
+            raise Refusal(problems.Unavailable().message) from error
         except DBAPIError as error:
-            found = errors.explain(error)
+            found = error_handlers.explain(error)
             if found is None:
                 raise
             raise Refusal(found.message) from error

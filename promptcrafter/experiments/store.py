@@ -9,11 +9,11 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from promptcrafter import clock
 from promptcrafter.db import session
-from promptcrafter.errors import Problem
 from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.failures import violates
 from promptcrafter.ids import new_id
 from promptcrafter.logs.models import Log
+from promptcrafter.problems import Problem
 from promptcrafter.prompts.store import prompt_not_found
 
 _ROWS_AT_ONCE = 1000

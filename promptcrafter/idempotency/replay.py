@@ -14,9 +14,9 @@ from typing import Any
 from flask import Response, current_app, request
 
 from promptcrafter.auth.principal import current_user_id
-from promptcrafter.errors import Invalid, Problem
 from promptcrafter.idempotency import store
 from promptcrafter.idempotency.models import Answer
+from promptcrafter.problems import Invalid, Problem
 from promptcrafter.transactions import committing_later
 
 HEADER = "Idempotency-Key"

@@ -6,7 +6,6 @@ from marshmallow import Schema, fields, validate
 
 from promptcrafter.api import Blueprint
 from promptcrafter.auth.principal import current_user_id
-from promptcrafter.errors import Invalid, Problem
 from promptcrafter.experiments import store as experiments
 from promptcrafter.experiments.assign import assign
 from promptcrafter.experiments.models import Experiment, Variant
@@ -17,6 +16,7 @@ from promptcrafter.ingest.recording import resolve_and_record
 from promptcrafter.jsonio import dumps
 from promptcrafter.logs import store as logs
 from promptcrafter.logs.schemas import read_model, refuse_large_output
+from promptcrafter.problems import Invalid, Problem
 from promptcrafter.prompts import store as prompts
 from promptcrafter.prompts.models import Version
 from promptcrafter.structures import CreateSchema, JsonObject

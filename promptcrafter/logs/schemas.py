@@ -6,7 +6,6 @@ from typing import Any
 from flask import current_app
 from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validates_schema
 
-from promptcrafter.errors import TooLarge
 from promptcrafter.fields import (
     Digits,
     Number,
@@ -21,6 +20,7 @@ from promptcrafter.fields import (
 )
 from promptcrafter.ids import pattern
 from promptcrafter.paging import RANK, SEQUENCE, TIME, Cursor, PageQuery
+from promptcrafter.problems import TooLarge
 from promptcrafter.prompts.schemas import MODEL_MAX, QUERY_MAX
 from promptcrafter.structures import Batch, BodySchema, CreateSchema, JsonObject, SparseSchema, TextOrJson
 

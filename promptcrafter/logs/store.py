@@ -10,13 +10,13 @@ from sqlalchemy.exc import IntegrityError
 
 from promptcrafter import clock, db
 from promptcrafter.db import Base, session
-from promptcrafter.errors import Problem
 from promptcrafter.failures import violates
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.logs import search
 from promptcrafter.logs.models import Log
 from promptcrafter.paging import Order, each_batch
 from promptcrafter.prepared import Change, from_arrays
+from promptcrafter.problems import Problem
 from promptcrafter.prompts.search import unindexed
 from promptcrafter.transactions import on_commit
 

@@ -8,12 +8,12 @@ from flask import Response, jsonify, url_for
 from promptcrafter import paging
 from promptcrafter.api import Blueprint, load
 from promptcrafter.auth.principal import current_user_id
-from promptcrafter.errors import Invalid, Problem, Unavailable, describe
 from promptcrafter.idempotency.replay import idempotent
 from promptcrafter.ids import is_well_formed
 from promptcrafter.logs import search, store, usage
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.schemas import LogBatchIn, LogBatchOut, LogIn, LogOut, LogPatch, LogQuery, PromptLogQuery
+from promptcrafter.problems import Invalid, Problem, Unavailable, describe
 from promptcrafter.projection import Projection
 from promptcrafter.prompts import store as prompts
 from promptcrafter.transactions import writing

@@ -13,10 +13,10 @@ from sqlalchemy.orm.attributes import set_committed_value
 from promptcrafter import clock, db
 from promptcrafter.auth.models import User
 from promptcrafter.db import Base, session
-from promptcrafter.errors import Invalid, Problem
 from promptcrafter.failures import violates
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.prepared import Query
+from promptcrafter.problems import Invalid, Problem
 from promptcrafter.prompts.models import Label, Prompt, SearchText, Tag, Version
 from promptcrafter.prompts.search import search_columns
 

@@ -7,8 +7,8 @@ from flask import Response, jsonify, request, url_for
 from promptcrafter import paging
 from promptcrafter.api import Blueprint, etag_of, refuse_lost_update
 from promptcrafter.auth.principal import current_user_id
-from promptcrafter.errors import Invalid
 from promptcrafter.idempotency.replay import idempotent
+from promptcrafter.problems import Invalid
 from promptcrafter.prompts import ranking, search, store
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.prompts.render import find_variables, render, unified_diff

@@ -8,12 +8,12 @@ from sqlalchemy.exc import IntegrityError
 
 from promptcrafter import clock
 from promptcrafter.db import session
-from promptcrafter.errors import Problem
 from promptcrafter.failures import violates
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.store import ParentGone, conditions, find_logs_in
 from promptcrafter.paging import each_batch
+from promptcrafter.problems import Problem
 from promptcrafter.traces.models import Trace
 
 # Rows of one statement have the same columns

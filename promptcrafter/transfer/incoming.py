@@ -14,9 +14,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from promptcrafter import db
-from promptcrafter.errors import Invalid, Problem
 from promptcrafter.experiments.store import restore_experiments
 from promptcrafter.logs.store import ParentGone, prepare, restore_all
+from promptcrafter.problems import Invalid, Problem
 from promptcrafter.prompts.restore import restore_prompts
 from promptcrafter.prompts.search import search_columns
 from promptcrafter.prompts.store import refuse_label

@@ -14,7 +14,7 @@ from flask import current_app
 
 from promptcrafter import jsonio
 from promptcrafter.api import load
-from promptcrafter.errors import Details, Invalid
+from promptcrafter.problems import Details, Invalid
 from promptcrafter.transfer import schemas
 
 BEGIN, END = "export", "end"

@@ -9,13 +9,13 @@ from flask import current_app
 from marshmallow import RAISE, Schema, ValidationError, fields, post_dump, post_load, validate, validates_schema
 
 from promptcrafter import clock, ids
-from promptcrafter.errors import REQUIRED
 from promptcrafter.experiments import schemas as experiments
 from promptcrafter.fields import ERRORS, Number, Shaped, Tags, Text, TimestampIn, WholeNumber
 from promptcrafter.ingest.agenttest import METRICS_MAX
 from promptcrafter.ingest.basalt.schemas import SPAN_TYPES, SPANS_MAX
 from promptcrafter.jsonio import dumps
 from promptcrafter.logs.schemas import SCORE_MAX, SOURCES
+from promptcrafter.problems import REQUIRED
 from promptcrafter.prompts import schemas as prompts
 from promptcrafter.structures import CreateSchema, JsonArray, JsonObject, JsonOrText, Objects, TextOrJson
 

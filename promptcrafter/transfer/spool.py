@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from promptcrafter.errors import Problem
+from promptcrafter.problems import Problem
 
 
 class NoRoom(Problem):

@@ -8,9 +8,9 @@ from flask import Response, current_app, request
 from promptcrafter import db
 from promptcrafter.api import Blueprint
 from promptcrafter.auth.principal import current_user_id
-from promptcrafter.errors import TooLarge
 from promptcrafter.formats import join_to_pieces
 from promptcrafter.intake import LINES
+from promptcrafter.problems import TooLarge
 from promptcrafter.transfer import incoming, lines, store
 from promptcrafter.transfer.schemas import ImportOut
 

@@ -27,7 +27,7 @@ SEES_REQUESTS = {
     "views",
     "principal",
     "throttle",
-    "errors",
+    "error_handlers",
     "observe",
     "api",
     "intake",

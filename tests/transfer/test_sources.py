@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from promptcrafter.errors import Invalid
+from promptcrafter.problems import Invalid
 from promptcrafter.transfer import incoming
 from promptcrafter.transfer.sources import Unreadable, json_server, llm, promptfoo
 from tests.conftest import Person, only_sqlite

@@ -5,7 +5,6 @@ from typing import Any
 
 from promptcrafter.api import Blueprint
 from promptcrafter.auth.principal import current_user_id
-from promptcrafter.errors import REQUIRED, Invalid, Problem
 from promptcrafter.ingest.basalt import translate
 from promptcrafter.ingest.basalt.resolve import Resolved, name_of, resolve_all
 from promptcrafter.ingest.basalt.schemas import (
@@ -17,6 +16,7 @@ from promptcrafter.ingest.basalt.schemas import (
     PublishIn,
     PublishOut,
 )
+from promptcrafter.problems import REQUIRED, Invalid, Problem
 from promptcrafter.prompts import store
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.transactions import writing

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from promptcrafter.auth.principal import current_user_id
-from promptcrafter.errors import Problem
 from promptcrafter.ingest.basalt.translate import choose_version, cut
 from promptcrafter.logs.store import ParentGone
+from promptcrafter.problems import Problem
 from promptcrafter.prompts import store
 from promptcrafter.prompts.models import Prompt, Version
 

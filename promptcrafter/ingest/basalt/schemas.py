@@ -4,10 +4,10 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load
 
-from promptcrafter.errors import REQUIRED
 from promptcrafter.fields import Number, Text, Timestamp, TimestampIn
 from promptcrafter.jsonio import dumps
 from promptcrafter.logs.schemas import refuse_large_output
+from promptcrafter.problems import REQUIRED
 from promptcrafter.structures import CreateSchema, JsonArray, JsonObject, JsonOrText, Objects, TextOrJson
 
 SPAN_TYPES = ("span", "function", "tool", "retrieval", "event", "generation")
