@@ -130,7 +130,7 @@ class Blueprint(flask_smorest.Blueprint):
         return decorate
 
     def answers(self, schema: Schema, *forms: str) -> Callable[[_View], _View]:
-        """Document an answer of `paging.respond`, in JSON and these other forms."""
+        """Document an answer of `lists.respond`, in JSON and these other forms."""
         content = {form: {"schema": {"type": "string"}} for form in forms}
 
         def decorate(view: _View) -> _View:
@@ -140,7 +140,7 @@ class Blueprint(flask_smorest.Blueprint):
         return decorate
 
     def lists(self, schema: Schema) -> Callable[[_View], _View]:
-        """Document a list of `paging.listing`, in all its forms."""
+        """Document a list of `lists.listing`, in all its forms."""
         return self.answers(schema, *(form for form in WRITERS if form != "application/json"))
 
     def unauthorized(self, message: str) -> Callable[[_View], _View]:

@@ -5,10 +5,11 @@ from datetime import timedelta
 from flask import current_app
 from marshmallow import Schema, fields
 
-from promptcrafter import jsonio, paging, revisions
+from promptcrafter import jsonio, revisions
 from promptcrafter.api import VERSION, Blueprint
 from promptcrafter.idempotency.store import KEPT
 from promptcrafter.logs.schemas import BATCH_MAX
+from promptcrafter.page_query import MAX_PER_PAGE
 from promptcrafter.problems import NotMigrated
 from promptcrafter.prompts import schemas as prompts
 from promptcrafter.prompts import search
@@ -89,7 +90,7 @@ def get_limits() -> dict[str, int]:
         "tagCharacters": prompts.TAG_MAX,
         "searchCharacters": prompts.QUERY_MAX,
         "searchWords": search.MAX_WORDS,
-        "perPage": paging.MAX_PER_PAGE,
+        "perPage": MAX_PER_PAGE,
         "jsonDepth": jsonio.MAX_DEPTH,
         "batchLogs": BATCH_MAX,
         "idempotencyHours": KEPT // timedelta(hours=1),

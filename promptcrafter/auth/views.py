@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Response, current_app
 
-from promptcrafter import paging
+from promptcrafter import lists
 from promptcrafter.api import Blueprint
 from promptcrafter.auth import passwords, store, throttle
 from promptcrafter.auth.models import ApiKey, User
@@ -20,7 +20,7 @@ from promptcrafter.auth.schemas import (
     SignupOut,
     UserOut,
 )
-from promptcrafter.paging import PageQuery
+from promptcrafter.page_query import PageQuery
 from promptcrafter.problems import Problem
 from promptcrafter.transactions import writing
 
@@ -114,7 +114,7 @@ def create_key(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.lists(KeyOut(many=True))
 def list_keys(query: dict[str, Any]) -> Response:
     """List the caller's API keys, newest first."""
-    return paging.listing(store.find_keys(current_user_id()), (ApiKey.created_at, ApiKey.seq), _key_out, query)
+    return lists.listing(store.find_keys(current_user_id()), (ApiKey.created_at, ApiKey.seq), _key_out, query)
 
 
 @blueprint.route("/keys/<key_id>", methods=["DELETE"])

@@ -7,7 +7,7 @@ from marshmallow import Schema, fields
 
 from promptcrafter.fields import Number, Reference, Shaped, Text, Timestamp, WholeNumber
 from promptcrafter.ids import pattern
-from promptcrafter.paging import PageQuery
+from promptcrafter.page_query import PageQuery
 from promptcrafter.structures import BodySchema, CreateSchema, JsonObject, JsonOrText, Objects
 
 STATUSES = ("DRAFT", "ACTIVE", "PAUSED", "COMPLETED")

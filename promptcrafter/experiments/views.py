@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Response, url_for
 
-from promptcrafter import paging
+from promptcrafter import lists
 from promptcrafter.api import Blueprint
 from promptcrafter.auth.principal import current_user_id
 from promptcrafter.experiments import results, store
@@ -20,7 +20,7 @@ from promptcrafter.experiments.schemas import (
 from promptcrafter.idempotency.replay import idempotent
 from promptcrafter.ids import is_well_formed
 from promptcrafter.logs.models import Log
-from promptcrafter.paging import PageQuery
+from promptcrafter.page_query import PageQuery
 from promptcrafter.prompts import store as prompts
 from promptcrafter.transactions import writing
 
@@ -48,7 +48,7 @@ def create_experiment(body: dict[str, Any]) -> tuple[Experiment, int, dict[str, 
 def list_experiments(query: dict[str, Any]) -> Response:
     """List the caller's experiments, newest first."""
     found = store.find_experiments(current_user_id())
-    return paging.listing(found, (Experiment.created_at, Experiment.seq), _experiment_out, query)
+    return lists.listing(found, (Experiment.created_at, Experiment.seq), _experiment_out, query)
 
 
 @blueprint.route("/experiments/<slug>")
@@ -90,7 +90,7 @@ def delete_experiment(slug: str) -> None:
 def list_results(query: dict[str, Any], slug: str) -> Response:
     """List an experiment's results as they were sent, newest first."""
     experiment = store.get_experiment(slug, current_user_id())
-    return paging.listing(store.find_results(experiment, query), (Log.created_at, Log.seq), _result_out, query)
+    return lists.listing(store.find_results(experiment, query), (Log.created_at, Log.seq), _result_out, query)
 
 
 @blueprint.route("/experiments/<slug>/results")

@@ -19,7 +19,7 @@ from promptcrafter.fields import (
     WholeNumber,
 )
 from promptcrafter.ids import pattern
-from promptcrafter.paging import RANK, SEQUENCE, TIME, Cursor, PageQuery
+from promptcrafter.page_query import RANK, SEQUENCE, TIME, Cursor, PageQuery
 from promptcrafter.problems import TooLarge
 from promptcrafter.prompts.schemas import MODEL_MAX, QUERY_MAX
 from promptcrafter.structures import Batch, BodySchema, CreateSchema, JsonObject, SparseSchema, TextOrJson

@@ -36,8 +36,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from promptcrafter import clock, db
+from promptcrafter.keyset import Order
 from promptcrafter.logs.models import Log
-from promptcrafter.paging import Order
 from promptcrafter.prepared import Change, from_arrays
 from promptcrafter.prompts.search import fold
 

@@ -12,9 +12,9 @@ from promptcrafter import clock, db
 from promptcrafter.db import Base, session
 from promptcrafter.failures import violates
 from promptcrafter.ids import is_well_formed, new_id
+from promptcrafter.keyset import Order, each_batch
 from promptcrafter.logs import search
 from promptcrafter.logs.models import Log
-from promptcrafter.paging import Order, each_batch
 from promptcrafter.prepared import Change, from_arrays
 from promptcrafter.problems import Problem
 from promptcrafter.prompts.search import unindexed

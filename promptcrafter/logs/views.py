@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Response, jsonify, url_for
 
-from promptcrafter import paging
+from promptcrafter import lists
 from promptcrafter.api import Blueprint, load
 from promptcrafter.auth.principal import current_user_id
 from promptcrafter.idempotency.replay import idempotent
@@ -72,7 +72,7 @@ def list_logs(query: dict[str, Any]) -> Response:
     if "q" in query:
         query = {**query, "q": _read_terms(query["q"])}
     found = store.find_logs(current_user_id(), query)
-    return paging.listing(found, store.order_logs(query), _log_rows, query)
+    return lists.listing(found, store.order_logs(query), _log_rows, query)
 
 
 @blueprint.route("/logs-by-prompt")
@@ -83,7 +83,7 @@ def list_logs_by_prompt(query: dict[str, Any]) -> Response:
     """List a prompt's logs, newest first: another name of `GET /logs?promptId=`."""
     prompts.get_latest_number(query["promptId"], current_user_id())
     found = store.find_logs(current_user_id(), query)
-    return paging.listing(found, store.order_logs({"sort": "-createdAt"}), _log_rows, query)
+    return lists.listing(found, store.order_logs({"sort": "-createdAt"}), _log_rows, query)
 
 
 @blueprint.route("/logs/<item:log_id>")

@@ -34,7 +34,7 @@ from sqlalchemy.orm import aliased
 
 from promptcrafter import db
 from promptcrafter.db import Base
-from promptcrafter.paging import Columns, Order
+from promptcrafter.keyset import Columns, Order
 from promptcrafter.prompts.models import Prompt
 from promptcrafter.prompts.search import FIELDS, TEXTS, holds, matches, unindexed
 

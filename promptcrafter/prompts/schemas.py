@@ -6,7 +6,7 @@ from marshmallow import Schema, fields, pre_load
 
 from promptcrafter.fields import Shaped, Tags, Text, Timestamp, WholeNumber
 from promptcrafter.ids import pattern
-from promptcrafter.paging import SEQUENCE, TIME, Cursor, PageQuery
+from promptcrafter.page_query import SEQUENCE, TIME, Cursor, PageQuery
 from promptcrafter.structures import BodySchema, CreateSchema, JsonObject
 
 TITLE_MIN, TITLE_MAX = 3, 100  # characters

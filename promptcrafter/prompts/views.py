@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Response, jsonify, request, url_for
 
-from promptcrafter import paging
+from promptcrafter import lists
 from promptcrafter.api import Blueprint, etag_of, refuse_lost_update
 from promptcrafter.auth.principal import current_user_id
 from promptcrafter.idempotency.replay import idempotent
@@ -52,7 +52,7 @@ def create_prompt(body: dict[str, Any]) -> tuple[Prompt, int, dict[str, str]]:
 def list_prompts(query: dict[str, Any]) -> Response:
     """List the caller's prompts, newest first."""
     found = store.find_prompts(current_user_id(), query)
-    return paging.listing(found, (Prompt.created_at, Prompt.seq), _prompt_out, query)
+    return lists.listing(found, (Prompt.created_at, Prompt.seq), _prompt_out, query)
 
 
 @blueprint.route("/prompts/<prompt_id>")
@@ -97,7 +97,7 @@ def delete_prompt(prompt_id: str) -> None:
 def list_versions(query: dict[str, Any], prompt_id: str) -> Response:
     """List a prompt's versions, newest first."""
     prompt = store.get_prompt(prompt_id, current_user_id())
-    return paging.listing(store.find_versions(prompt), (Version.number,), _version_out, query)
+    return lists.listing(store.find_versions(prompt), (Version.number,), _version_out, query)
 
 
 @blueprint.route("/prompts/<prompt_id>/versions/<name>")
@@ -185,7 +185,7 @@ def search_prompts(query: dict[str, Any]) -> Response:
     if len(words) > search.MAX_WORDS:
         raise Invalid({"q": [f"must have at most {search.MAX_WORDS} words"]})
     order = ranking.BestFirst.of(current_user_id(), words)
-    return paging.listing(order.matching, order, _prompt_out, query)
+    return lists.listing(order.matching, order, _prompt_out, query)
 
 
 def _with_etag(prompt: Prompt) -> Response:

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Response
 
-from promptcrafter import paging
+from promptcrafter import lists
 from promptcrafter.api import Blueprint
 from promptcrafter.auth.principal import current_user_id
 from promptcrafter.formats import write_csv, write_markdown
@@ -20,7 +20,7 @@ from promptcrafter.stats.summary import describe
 blueprint = Blueprint("stats", __name__, description="How the logs of a prompt did, and how some differ")
 _stats_out = StatsOut()
 _compare_out = CompareOut()
-_COLUMNS = paging.columns_of(GroupOut())
+_COLUMNS = lists.columns_of(GroupOut())
 
 
 @blueprint.route("/prompts/<prompt_id>/stats")
@@ -34,7 +34,7 @@ def get_stats(query: dict[str, Any], prompt_id: str) -> Response:
     figures = store.get_figures(current_user_id(), {**query, "promptId": prompt_id}, keys)
     stats = _stats_out.dump({"promptId": prompt_id, "groupBy": keys, "groups": describe(figures, keys)})
     columns = [name for name in _COLUMNS if name in keys or name not in KEYS]
-    return paging.respond(
+    return lists.respond(
         {
             "application/json": lambda: [dumps(stats)],
             "text/csv": lambda: write_csv(stats["groups"], columns),
@@ -56,4 +56,4 @@ def compare_logs(query: dict[str, Any]) -> Response:
         for log, changes in zip(logs[1:], compare(first, others), strict=True)
     ]
     compared = _compare_out.dump({"logs": logs, "differences": differences})
-    return paging.respond({"application/json": lambda: [dumps(compared)], "text/markdown": lambda: report(compared)})
+    return lists.respond({"application/json": lambda: [dumps(compared)], "text/markdown": lambda: report(compared)})

@@ -10,9 +10,9 @@ from promptcrafter import clock
 from promptcrafter.db import session
 from promptcrafter.failures import violates
 from promptcrafter.ids import is_well_formed, new_id
+from promptcrafter.keyset import each_batch
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.store import ParentGone, conditions, find_logs_in
-from promptcrafter.paging import each_batch
 from promptcrafter.problems import Problem
 from promptcrafter.traces.models import Trace
 

@@ -4,10 +4,10 @@ from typing import Any
 
 from flask import Response
 
-from promptcrafter import paging
+from promptcrafter import lists
 from promptcrafter.api import Blueprint
 from promptcrafter.auth.principal import current_user_id
-from promptcrafter.paging import PageQuery
+from promptcrafter.page_query import PageQuery
 from promptcrafter.projection import Projection
 from promptcrafter.traces import store
 from promptcrafter.traces.models import Trace
@@ -24,7 +24,7 @@ _trace_rows = Projection(Trace, _trace_out)
 @blueprint.lists(TraceOut(many=True))
 def list_traces(query: dict[str, Any]) -> Response:
     """List the caller's traces, newest first."""
-    return paging.listing(store.find_traces(current_user_id()), (Trace.created_at, Trace.seq), _trace_rows, query)
+    return lists.listing(store.find_traces(current_user_id()), (Trace.created_at, Trace.seq), _trace_rows, query)
 
 
 @blueprint.route("/traces/<trace_id>")

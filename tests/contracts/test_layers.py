@@ -31,7 +31,7 @@ SEES_REQUESTS = {
     "observe",
     "api",
     "intake",
-    "paging",
+    "lists",
     "replay",
     "metrics",
 }
@@ -91,7 +91,7 @@ def test_only_some_rooms_see_the_request_and_only_stores_query() -> None:
         if last not in SEES_REQUESTS:
             assert not names & {"flask.request", "flask.g"}, name
         if "promptcrafter.db.session" in names:
-            assert last in {"store", "restore", "paging", "transactions"}, name
+            assert last in {"store", "restore", "keyset", "lists", "transactions"}, name
 
 
 def test_each_library_has_one_door() -> None:
