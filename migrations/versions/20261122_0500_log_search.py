@@ -3,9 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from promptcrafter import clock
-from promptcrafter.db import UtcTime
-from promptcrafter.logs.search import words_of
+from migrations.frozen.log_words import milliseconds_of, words_of
 
 revision = "d16f7a3b9c05"
 down_revision = "e07c45a1b2f8"
@@ -67,14 +65,14 @@ def _index_logs() -> None:
     """Index the logs that are there, some at a time: their texts may be large."""
     connection = op.get_bind()
     insert = sa.text(_INSERT_SQLITE if connection.dialect.name == "sqlite" else _INSERT_POSTGRESQL)
-    logs = sa.table("logs", *map(sa.column, ("seq", "output", "notes")), sa.column("created_at", UtcTime))
+    logs = sa.table("logs", *map(sa.column, ("seq", "output", "notes", "created_at")))
     some = sa.select(logs).order_by(logs.c.seq).limit(_ROWS_AT_ONCE)
     last = 0
     while rows := connection.execute(some.where(logs.c.seq > last)).all():
         connection.execute(
             insert,
             [
-                {"seq": row.seq, "time": clock.to_number(row.created_at), "words": words_of(row.output, row.notes)}
+                {"seq": row.seq, "time": milliseconds_of(row.created_at), "words": words_of(row.output, row.notes)}
                 for row in rows
             ],
         )
