@@ -15,6 +15,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as BoundSession
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     DateTime,
     Dialect,
@@ -28,6 +29,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.sql.elements import UnaryExpression
+from sqlalchemy.sql.operators import custom_op
 from sqlalchemy.types import TypeEngine
 
 from config import Config
@@ -283,3 +286,8 @@ def elsewhere(url: str, timeout_ms: int) -> Iterator[None]:
             yield
         finally:
             engine().dispose()
+
+
+def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a column that SQLite looks for in no index, so that it begins with what the words find."""
+    return UnaryExpression(column, operator=custom_op("+"), type_=column.type) if is_sqlite() else column

@@ -39,7 +39,7 @@ from promptcrafter import clock, db
 from promptcrafter.keyset import Order
 from promptcrafter.logs.models import Log
 from promptcrafter.prepared import Change, from_arrays
-from promptcrafter.prompts.search import fold
+from promptcrafter.text import SPACELESS_SCRIPTS, fold
 
 MAX_WORDS = 32
 _WORD_MAX = 64  # characters; of a longer word only the beginning counts
@@ -47,10 +47,7 @@ _WORDS_MAX_BYTES = 1_000_000  # distinct words of one log that are found: a tsve
 _SEQUENCE_BITS = 21  # of a row id of the index
 _SEQUENCE_MASK = (1 << _SEQUENCE_BITS) - 1
 _LATEST = (1 << 42) - 1  # milliseconds since 1970 that its other bits hold (the year 2109); later times count as this
-# Thai, Lao, Myanmar, Khmer, Kana, Han: ranges of the Unicode blocks
-_SPACELESS = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"
-)
+_SPACELESS = re.compile(f"[{SPACELESS_SCRIPTS}]+")
 
 
 def _to_tsvector(words: ColumnElement[str]) -> ColumnElement[Any]:

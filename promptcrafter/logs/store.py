@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, i
 from sqlalchemy.exc import IntegrityError
 
 from promptcrafter import clock, db
-from promptcrafter.db import Base, session
+from promptcrafter.db import Base, session, unindexed
 from promptcrafter.failures import violates
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.keyset import Order, each_batch
@@ -17,7 +17,6 @@ from promptcrafter.logs import search
 from promptcrafter.logs.models import Log
 from promptcrafter.prepared import Change, from_arrays
 from promptcrafter.problems import Problem
-from promptcrafter.prompts.search import unindexed
 from promptcrafter.transactions import on_commit
 
 _TABLE = Base.metadata.tables["logs"]

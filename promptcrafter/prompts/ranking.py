@@ -33,10 +33,10 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 
 from promptcrafter import db
-from promptcrafter.db import Base
+from promptcrafter.db import Base, unindexed
 from promptcrafter.keyset import Columns, Order
 from promptcrafter.prompts.models import Prompt
-from promptcrafter.prompts.search import FIELDS, TEXTS, holds, matches, unindexed
+from promptcrafter.prompts.search import FIELDS, TEXTS, holds, matches
 
 _WALKED = 2000  # prompts: a page of 20 of what one in a hundred has, in less time than the index takes
 _WALKED_A_ROW = 5  # prompts for each row of larger pages

@@ -10,7 +10,6 @@ a text that holds all pairs of a word is then read to see whether it holds the w
 a long word that there is an index over their trigrams, too, for the words of contents alone.
 """
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Literal
@@ -29,23 +28,17 @@ from sqlalchemy import (
     table,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, array
-from sqlalchemy.sql.elements import UnaryExpression
-from sqlalchemy.sql.operators import custom_op
 
 from promptcrafter import db
 from promptcrafter.db import Base
 from promptcrafter.prompts.models import SearchText
+from promptcrafter.text import fold
 
 MAX_WORDS = 32
 _GRAM_MAX = 2  # characters; FTS5's trigram tokenizer sees only longer words
 FIELDS = ("title", "tags", "content")
 TEXTS = Base.metadata.tables[SearchText.__tablename__]  # a class' attributes make a statement dearer than columns do
 Operator = Literal["AND", "OR"]
-
-
-def fold(text: str) -> str:
-    """Return the form in which texts are compared (NFKC, case folded, NFKC again: UAX #31, R4)."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def words_of(query: str) -> list[str]:
@@ -73,11 +66,6 @@ def matches(words: Sequence[str], fields: Sequence[str], operator: Operator) -> 
     # apart from the texts, so that PostgreSQL does not read the grams again of what their index has found
     indexed = [or_(*(has_grams(field, word) for field in fields)) for word in words]
     return and_(_combine(indexed, operator), holds(words, fields, operator))
-
-
-def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return a column that SQLite looks for in no index, so that it begins with what the words find."""
-    return UnaryExpression(column, operator=custom_op("+"), type_=column.type) if db.is_sqlite() else column
 
 
 def _matches_sqlite(words: Sequence[str], fields: Sequence[str], operator: Operator) -> ColumnElement[bool]:

@@ -12,8 +12,9 @@ from difflib import SequenceMatcher
 from itertools import groupby, islice
 from typing import NamedTuple
 
-# Thai and Lao, Burmese, Khmer, Chinese and Japanese
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
+from promptcrafter.text import EAST_ASIAN_SYMBOLS, SPACELESS_SCRIPTS
+
+_UNSPACED = SPACELESS_SCRIPTS + EAST_ASIAN_SYMBOLS
 _SINGLE = rf"!-/:-@\[-`{{-~{_UNSPACED}"
 _UNITS = (
     re.compile(r"[^\n]*\n+|[^\n]+"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from promptcrafter.prompts.search import fold
+from promptcrafter.text import fold
 from tests.conftest import Person
 
 CORPUS = {
