@@ -16,10 +16,12 @@ import gunicorn.util
 gc.disable()  # what is loaded stays: to look for garbage in it, again and again, takes a tenth of a start
 
 from config import Config
-from promptcrafter import db, metrics, sqlite
-from promptcrafter.logs import usage
-from promptcrafter.observe import logging_config, new_request_id
-from promptcrafter.worker import InlineWorker
+from promptcrafter.database import sqlite
+from promptcrafter.database.session import get_engine, sqlite_path
+from promptcrafter.logs import token_costs
+from promptcrafter.server import metrics
+from promptcrafter.server.logging import logging_config, new_request_id
+from promptcrafter.server.worker import InlineWorker
 
 gc.freeze()
 gc.enable()
@@ -47,7 +49,7 @@ logconfig_dict = logging_config(_config.log_format)
 
 
 class logger_class(gunicorn.glogging.Logger):  # type: ignore[misc]  # noqa: N801 - Gunicorn's name
-    """Gunicorn's own lines; the one line of each request is written by `promptcrafter.observe`."""
+    """Gunicorn's own lines; the one line of each request is written by `promptcrafter.server.logging`."""
 
     access_log_enabled = False
 
@@ -60,10 +62,10 @@ def on_starting(server: Any) -> None:
     """Count the service among those who have the database open, and bound its memory; its workers inherit both."""
     _give_back_large_blocks()
     with server.app.callable.app_context():
-        path = db.sqlite_path()
+        path = sqlite_path()
     if path is not None:
         try:
-            sqlite.enter(path)
+            sqlite.acquire_shared_lock(path)
         except sqlite.Restoring as error:
             raise RuntimeError("A restore of the database is under way. Start again when it is done.") from error
 
@@ -71,7 +73,7 @@ def on_starting(server: Any) -> None:
 def when_ready(server: Any) -> None:
     """Load what the workers share, bound a silent client's hold on a thread, and say where the service is."""
     with server.app.callable.app_context():
-        usage.load()
+        token_costs.load()
     gc.freeze()  # no worker goes through it all again: memory stays shared, and a worker ends ten times as fast
     for listener in server.LISTENERS:  # connections inherit it from the socket that accepts them
         for option, seconds in ((socket.SO_RCVTIMEO, _config.client_timeout_s), (socket.SO_SNDTIMEO, _SEND_TIMEOUT_S)):
@@ -89,7 +91,7 @@ def post_fork(server: Any, worker: Any) -> None:
     """Let each worker open its own connections and count for itself; what the parent has is not its to use."""
     metrics.take_place(worker.place)
     with worker.app.callable.app_context():
-        db.engine().dispose(close=False)
+        get_engine().dispose(close=False)
 
 
 def child_exit(server: Any, worker: Any) -> None:

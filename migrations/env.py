@@ -6,7 +6,9 @@ Whoever comes second waits, and then finds nothing to do. A migration that fails
 from alembic import context
 from sqlalchemy import Connection, text
 
-from promptcrafter import db, revisions, sqlite
+from promptcrafter.database import revisions, sqlite
+from promptcrafter.database.base import Base
+from promptcrafter.database.session import get_engine
 
 _LOCK = 0x50C0_AF7E  # PostgreSQL's advisory lock: any number that is nobody else's
 _WAIT_MS = 600_000
@@ -15,8 +17,8 @@ _WAIT_MS = 600_000
 def _migrate(connection: Connection) -> None:
     context.configure(
         connection=connection,
-        target_metadata=db.Base.metadata,
-        include_name=lambda name, kind, parents: revisions.is_ours(name, kind),
+        target_metadata=Base.metadata,
+        include_name=lambda name, kind, parents: revisions.is_model_managed(name, kind),
         render_as_batch=True,
         transactional_ddl=True,
         transaction_per_migration=False,
@@ -30,7 +32,7 @@ def _migrate(connection: Connection) -> None:
             raise RuntimeError("A migration left rows whose parents are gone; nothing was changed.")
 
 
-with db.engine().connect() as connection:
+with get_engine().connect() as connection:
     if connection.dialect.name == "sqlite":
         # Rebuilding a table drops the old one, which with foreign keys on deletes every row that points to it.
         # The pragma does nothing inside a transaction, so it goes to the driver before one begins.

@@ -1,28 +1,31 @@
 """PromptCrafter: keeps a team's generative-AI prompts and every output they produced.
 
-A request's whole path: `gunicorn` → `wsgi:app` → `observe` gives it an id → `auth.principal` finds out who calls →
-`api` and `intake` parse and validate → a feature's `views` → its `store` → `db` → back through `api`, or through
-`error_handlers`.
+A request's path: Gunicorn → `wsgi:app` → `server.logging` gives it an id → `auth.principal` authenticates it →
+`http.request_checks` and `http.blueprint` parse and validate it → a feature's `views` → its `store` → `database` →
+back through `http.blueprint`, or through `http.error_handlers`.
 """
 
 from flask import Flask
 
 from config import Config
-from promptcrafter import api, cli, db, error_handlers, headers, metrics, observe, status
+from promptcrafter import cli
 from promptcrafter.auth import principal, throttle
 from promptcrafter.auth import views as auth
+from promptcrafter.database import session as database
+from promptcrafter.dialects import agenttest
+from promptcrafter.dialects.basalt import middleware as basalt_middleware
+from promptcrafter.dialects.basalt import views_monitor as basalt_monitor
+from promptcrafter.dialects.basalt import views_prompts as basalt_prompts
 from promptcrafter.experiments import views as experiments
-from promptcrafter.ingest import agenttest
-from promptcrafter.ingest.basalt import monitor as basalt_monitor
-from promptcrafter.ingest.basalt import prompts as basalt_prompts
-from promptcrafter.ingest.basalt import root as basalt_root
-from promptcrafter.logs import usage
+from promptcrafter.http import blueprint, error_handlers, headers
+from promptcrafter.logs import token_costs
 from promptcrafter.logs import views as logs
+from promptcrafter.pages import docs
 from promptcrafter.prompts import views as prompts
-from promptcrafter.stats import views as stats
+from promptcrafter.server import logging, metrics, status
+from promptcrafter.statistics import views as statistics
 from promptcrafter.traces import views as traces
 from promptcrafter.transfer import views as transfer
-from promptcrafter.web import views as web
 
 
 def create_app(config: Config) -> Flask:
@@ -35,18 +38,18 @@ def create_app(config: Config) -> Flask:
         MAX_OUTPUT_BYTES=config.max_output_bytes,
         MAX_IMPORT_BYTES=config.max_import_bytes,
     )
-    observe.init_app(app)
+    logging.init_app(app)
     metrics.init_app(app, config)
     error_handlers.init_app(app)
-    db.init_app(app, config)
+    database.init_app(app, config)
     principal.init_app(app, config)
     throttle.init_app(app, config)
-    usage.init_app(app, config)
+    token_costs.init_app(app, config)
     dialects = (agenttest, basalt_monitor, basalt_prompts)
-    features = (auth, prompts, logs, traces, experiments, *dialects, stats, transfer, status)
-    api.init_app(app, config, [feature.blueprint for feature in features] + metrics.blueprints(config))
+    features = (auth, prompts, logs, traces, experiments, *dialects, statistics, transfer, status)
+    blueprint.init_app(app, config, [feature.blueprint for feature in features] + metrics.blueprints(config))
     headers.init_app(app)
-    basalt_root.init_app(app)
-    app.register_blueprint(web.blueprint)
+    basalt_middleware.init_app(app)
+    app.register_blueprint(docs.blueprint)
     cli.init_app(app)
     return app

@@ -1,7 +1,7 @@
 """JSON in and out, strictly.
 
 What is read is RFC 8259 JSON in UTF-8 and nothing more: NaN, duplicate keys and absurd nesting are
-refused. `flaw` finds what JSON allows in a string but one database or the other could not keep: NUL and
+refused. `find_unstorable_text` finds what JSON allows in a string but one database or the other could not keep: NUL and
 lone surrogates. What is written is compact UTF-8 with every character as itself.
 """
 
@@ -10,8 +10,6 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
-
-from flask.json.provider import JSONProvider
 
 MAX_DEPTH = 100  # levels of arrays and objects; both reading and writing recurse
 # Made once: json.dumps would make one of these for each call
@@ -58,14 +56,14 @@ def dumps(value: Any) -> str:
     return _ENCODER.encode(value)
 
 
-def flaw(value: Any) -> str | None:
+def find_unstorable_text(value: Any) -> str | None:
     """Return what keeps a decoded value from being stored, as the rest of a sentence; None when nothing does."""
     if isinstance(value, str):
-        return _flaw_of_text(value)
-    return next((found for text in _strings(value) if (found := _flaw_of_text(text))), None)
+        return _find_unstorable(value)
+    return next((found for text in _strings(value) if (found := _find_unstorable(text))), None)
 
 
-def _flaw_of_text(text: str) -> str | None:
+def _find_unstorable(text: str) -> str | None:
     if "\x00" in text:
         return "must not contain the NUL character (U+0000)"
     try:
@@ -73,16 +71,6 @@ def _flaw_of_text(text: str) -> str | None:
     except UnicodeEncodeError as error:
         return f"must not contain a lone surrogate (U+{ord(text[error.start]):04X})"
     return None
-
-
-class Provider(JSONProvider):
-    """Flask's way to this module."""
-
-    def dumps(self, obj: Any, **kwargs: Any) -> str:
-        return dumps(obj)
-
-    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
-        return loads(s.encode("utf-8") if isinstance(s, str) else s)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -23,7 +23,9 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from config import Config
-from promptcrafter import create_app, db, revisions
+from promptcrafter import create_app
+from promptcrafter.database import revisions
+from promptcrafter.database.session import get_engine
 
 ROOT = Path(__file__).parent.parent
 SECRET = "a secret of the tests, longer than 32 bytes"
@@ -131,7 +133,7 @@ def _migrate(url: str) -> None:
     app = create_app(Config(database_url=url, jwt_secret_key=SECRET))
     with app.app_context():
         revisions.migrate()
-        db.engine().dispose()
+        get_engine().dispose()
 
 
 def create_database(server: Any, name: str) -> str:
@@ -210,7 +212,7 @@ def make_app() -> Iterator[Callable[[Config], Flask]]:
     yield make
     for app in apps:
         with app.app_context():
-            db.engine().dispose()
+            get_engine().dispose()
 
 
 @pytest.fixture(scope="session")
@@ -230,7 +232,7 @@ def app(shared_apps: dict[Config, tuple[Flask, dict[str, Any]]], config: Config)
     app.config.clear()
     app.config.update(settings)
     with app.app_context():
-        db.engine().dispose()
+        get_engine().dispose()
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from flask import Flask
 from openapi_spec_validator import validate
 
 from config import Config
-from promptcrafter import metrics
+from promptcrafter.database.transactions import writing
 from promptcrafter.logs import store as logs
-from promptcrafter.transactions import writing
+from promptcrafter.server import metrics
 from tests.conftest import ROOT, SECRET, Caller, Person, only_sqlite, sign_up
 from tests.contracts.test_http import assert_error
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Identity, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from promptcrafter.db import SEQUENCE, Base, UtcTime
+from promptcrafter.database.base import SEQUENCE, Base, UtcTime
 
 
 class User(Base):

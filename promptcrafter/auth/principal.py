@@ -15,9 +15,9 @@ from flask import Flask, current_app, g, request
 from flask_jwt_extended import JWTManager, create_access_token
 
 from config import Config
-from promptcrafter.api import is_public, unauthorized_message
 from promptcrafter.auth import store
 from promptcrafter.auth.models import User
+from promptcrafter.http.blueprint import is_public, unauthorized_message
 from promptcrafter.problems import Unauthorized
 
 _EPOCH = "epoch"

@@ -2,9 +2,9 @@
 
 from marshmallow import Schema, fields
 
-from promptcrafter.fields import Email, Text, Timestamp, TimestampIn
+from promptcrafter.http.fields import Email, Text, Timestamp, TimestampIn
+from promptcrafter.http.schemas import CreateSchema
 from promptcrafter.ids import pattern
-from promptcrafter.structures import CreateSchema
 
 PASSWORD_MIN, PASSWORD_MAX = 10, 128  # characters
 

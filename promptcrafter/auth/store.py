@@ -10,10 +10,11 @@ from sqlalchemy.exc import IntegrityError
 
 from promptcrafter import clock
 from promptcrafter.auth.models import ApiKey, User
-from promptcrafter.db import Base, session
-from promptcrafter.failures import violates
+from promptcrafter.database.base import Base
+from promptcrafter.database.compiled import CompiledQuery
+from promptcrafter.database.errors import violates
+from promptcrafter.database.session import session
 from promptcrafter.ids import is_well_formed, new_id
-from promptcrafter.prepared import Query
 from promptcrafter.problems import Invalid, Problem
 
 KEY_MARK = "pc_"  # tells a key from a token
@@ -21,8 +22,10 @@ _KEY_RANDOM_BYTES = 32
 _KEY_PREFIX_LENGTH = len(KEY_MARK) + 6
 # Every request asks one of these
 _USERS, _KEYS = Base.metadata.tables["users"], Base.metadata.tables["api_keys"]
-_EPOCH = Query(select(_USERS.c.token_epoch).where(_USERS.c.id == bindparam("user_id"), _USERS.c.disabled_at.is_(None)))
-_KEY_OWNER = Query(
+_EPOCH = CompiledQuery(
+    select(_USERS.c.token_epoch).where(_USERS.c.id == bindparam("user_id"), _USERS.c.disabled_at.is_(None))
+)
+_KEY_OWNER = CompiledQuery(
     select(_USERS.c.id)
     .join(_KEYS, _KEYS.c.user_id == _USERS.c.id)
     .where(

@@ -4,8 +4,6 @@ from typing import Any
 
 from flask import Response, current_app
 
-from promptcrafter import lists
-from promptcrafter.api import Blueprint
 from promptcrafter.auth import passwords, store, throttle
 from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.auth.principal import current_user_id, issue_token
@@ -20,9 +18,11 @@ from promptcrafter.auth.schemas import (
     SignupOut,
     UserOut,
 )
-from promptcrafter.page_query import PageQuery
+from promptcrafter.database.transactions import writing
+from promptcrafter.http import lists
+from promptcrafter.http.blueprint import Blueprint
+from promptcrafter.http.page_query import PageQuery
 from promptcrafter.problems import Problem
-from promptcrafter.transactions import writing
 
 blueprint = Blueprint("auth", __name__, url_prefix="/auth", description="Accounts, tokens and API keys")
 _key_out = KeyOut()

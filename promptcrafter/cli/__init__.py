@@ -4,7 +4,7 @@ import click
 from flask import Flask
 from flask.cli import AppGroup
 
-from promptcrafter import revisions
+from promptcrafter.database import revisions
 
 
 class _Commands(AppGroup):
@@ -28,10 +28,10 @@ class _Commands(AppGroup):
         app, self._not_loaded_for = self._not_loaded_for, None
         if app is None:
             return
-        from promptcrafter.cli import accounts, backups, moving, pruning, transfer
+        from promptcrafter.cli import accounts, backup, move_to, prune, transfer
 
         revisions.add_commands(app)
-        for module in (accounts, backups, moving, pruning, transfer):
+        for module in (accounts, backup, move_to, prune, transfer):
             for command in module.COMMANDS:
                 self.add_command(command)
 

@@ -6,11 +6,11 @@ from typing import Any
 import click
 
 from promptcrafter import clock, jsonio
-from promptcrafter.api import load
 from promptcrafter.auth import passwords, store
 from promptcrafter.auth.schemas import AccountOut, KeyIn, KeyOut, SignupIn
 from promptcrafter.cli.commands import Group, Refusal, say, show_table
-from promptcrafter.transactions import writing
+from promptcrafter.database.transactions import writing
+from promptcrafter.http.blueprint import load
 
 _account_out = AccountOut()
 _key_out = KeyOut()

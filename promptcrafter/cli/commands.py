@@ -16,9 +16,10 @@ from flask.cli import ScriptInfo
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
 
-from promptcrafter import error_handlers, jsonio, problems
+from promptcrafter import jsonio, problems
+from promptcrafter.http import error_handlers
 
-Told = Callable[[int, int], None]
+Progress = Callable[[int, int], None]
 _TOLD = ("user", "prompt", "log", "experiment", "trace")
 
 
@@ -33,7 +34,7 @@ class Command(click.Command):
         """Run the command."""
         if not current_app:
             ctx.with_resource(ctx.ensure_object(ScriptInfo).load_app().app_context())
-        if jsonio.flaw([value for value in ctx.params.values() if isinstance(value, str)]):
+        if jsonio.find_unstorable_text([value for value in ctx.params.values() if isinstance(value, str)]):
             raise Refusal("The arguments must be UTF-8.")
         try:
             return super().invoke(ctx)
@@ -83,7 +84,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 @contextmanager
-def progress(label: str) -> Iterator[Told]:
+def progress(label: str) -> Iterator[Progress]:
     """Show a bar on standard error while a person watches, moved by what is told: how much is done, of how much."""
     with click.progressbar(length=1, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
 

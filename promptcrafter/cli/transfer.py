@@ -14,13 +14,14 @@ from typing import Any, BinaryIO, TypeVar
 
 import click
 
-from promptcrafter import clock, db, jsonio
+from promptcrafter import clock, jsonio
 from promptcrafter.auth.models import User
 from promptcrafter.auth.store import get_by_email
 from promptcrafter.cli.commands import Command, Refusal, say
-from promptcrafter.transfer import incoming, lines, store
-from promptcrafter.transfer.lines import Line
-from promptcrafter.transfer.sources import Unreadable, json_server, llm, promptfoo
+from promptcrafter.database.session import read_snapshot
+from promptcrafter.transfer import importer, lines, store
+from promptcrafter.transfer.importers import Unreadable, json_server, llm, promptfoo
+from promptcrafter.transfer.lines import Record
 
 _FORMS = _AUTO, _OURS, _JSON_SERVER, _LLM, _PROMPTFOO = "auto", "promptcrafter", "json-server", "llm", "promptfoo"
 _SQLITE = b"SQLite format 3\x00"  # what every file of it begins with
@@ -46,8 +47,8 @@ def import_file(path: str, email: str, form: str, only_owner: str | None) -> Non
         if only_owner and form != _JSON_SERVER:
             raise Unreadable("--only-owner is for files of json-server.")
         source = _read(file, form, user, only_owner)
-        with incoming.check(user.id, _watched(source, "Checking")) as checked:
-            counts = incoming.keep(user.id, _watched(checked, "Storing"))
+        with importer.check(user.id, _watched(source, "Checking")) as checked:
+            counts = importer.store_checked(user.id, _watched(checked, "Storing"))
     told = [_tell({name: count[fate] for name, count in counts.items()}) for fate in ("created", "skipped")]
     say(f"Imported for {user.email}: {told[0]}. There already: {told[1]}.")
 
@@ -60,7 +61,7 @@ def export_file(path: str, email: str, force: bool) -> None:
     """Export everything that an account owns to FILE, or for - to standard output."""
     counts: Counter[str] = Counter()
     user = get_by_email(email)
-    with db.snapshot() as reader, _target(path, force) as file:
+    with read_snapshot() as reader, _target(path, force) as file:
         rows = _watched(_counted(store.each_row(reader, user.id), counts), "Exporting")
         for line in lines.write(rows):
             file.write(line.encode())
@@ -133,7 +134,7 @@ def _recognise(file: BinaryIO) -> str:
     raise Unreadable("It is none of the files that can be imported.")
 
 
-def _read(file: BinaryIO, form: str, user: User, only_owner: str | None) -> Iterator[Line]:
+def _read(file: BinaryIO, form: str, user: User, only_owner: str | None) -> Iterator[Record]:
     """Return the lines of a file. Raises Unreadable, now or when they are read."""
     now = clock.to_text(clock.now())
     if form == _LLM:

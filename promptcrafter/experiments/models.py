@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from promptcrafter.db import SEQUENCE, Base, JsonText, UtcTime
+from promptcrafter.database.base import SEQUENCE, Base, JsonText, UtcTime
 
 
 class Experiment(Base):

@@ -5,10 +5,10 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from promptcrafter.fields import Number, Reference, Shaped, Text, Timestamp, WholeNumber
+from promptcrafter.http.fields import ForeignId, Number, PatternText, Text, Timestamp, WholeNumber
+from promptcrafter.http.page_query import PageQuery
+from promptcrafter.http.schemas import BodySchema, CreateSchema, JsonObject, JsonOrText, Objects
 from promptcrafter.ids import pattern
-from promptcrafter.page_query import PageQuery
-from promptcrafter.structures import BodySchema, CreateSchema, JsonObject, JsonOrText, Objects
 
 STATUSES = ("DRAFT", "ACTIVE", "PAUSED", "COMPLETED")
 SLUG = r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,119}$"
@@ -44,7 +44,7 @@ class VariantIn(CreateSchema):
         maximum=100,
         metadata={"example": 50, "description": "Its share of the users, relative to the sum of all shares"},
     )
-    prompt_id = Reference(
+    prompt_id = ForeignId(
         data_key="promptId", metadata={"description": "A prompt whose history its results belong to as well"}
     )
 
@@ -58,7 +58,7 @@ def _variants(required: bool) -> Objects:
 class ExperimentIn(CreateSchema):
     """A new experiment."""
 
-    slug = Shaped(SLUG, SLUG_RULE, required=True, metadata={"example": "greeting"})
+    slug = PatternText(SLUG, SLUG_RULE, required=True, metadata={"example": "greeting"})
     name = _name(required=True)
     status = _status()
     variants = _variants(required=True)

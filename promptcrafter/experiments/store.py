@@ -8,9 +8,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm.attributes import set_committed_value
 
 from promptcrafter import clock
-from promptcrafter.db import session
+from promptcrafter.database.errors import violates
+from promptcrafter.database.session import session
 from promptcrafter.experiments.models import Experiment, Variant
-from promptcrafter.failures import violates
 from promptcrafter.ids import new_id
 from promptcrafter.logs.models import Log
 from promptcrafter.problems import Problem

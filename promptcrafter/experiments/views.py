@@ -1,12 +1,11 @@
-"""The routes under /experiments: making, changing and reading them. Clients report to them in `ingest.agenttest`."""
+"""The routes under /experiments: making, changing and reading them. Clients report to them in `dialects.agenttest`."""
 
 from typing import Any
 
 from flask import Response, url_for
 
-from promptcrafter import lists
-from promptcrafter.api import Blueprint
 from promptcrafter.auth.principal import current_user_id
+from promptcrafter.database.transactions import writing
 from promptcrafter.experiments import results, store
 from promptcrafter.experiments.models import Experiment
 from promptcrafter.experiments.schemas import (
@@ -17,12 +16,13 @@ from promptcrafter.experiments.schemas import (
     ResultQuery,
     ResultsOut,
 )
-from promptcrafter.idempotency.replay import idempotent
+from promptcrafter.http import lists
+from promptcrafter.http.blueprint import Blueprint
+from promptcrafter.http.page_query import PageQuery
+from promptcrafter.idempotency.decorator import idempotent
 from promptcrafter.ids import is_well_formed
 from promptcrafter.logs.models import Log
-from promptcrafter.page_query import PageQuery
 from promptcrafter.prompts import store as prompts
-from promptcrafter.transactions import writing
 
 blueprint = Blueprint("experiments", __name__, description="Variants that are tried against each other")
 _experiment_out = ExperimentOut()

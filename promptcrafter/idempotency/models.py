@@ -5,10 +5,10 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from promptcrafter.db import Base, UtcTime
+from promptcrafter.database.base import Base, UtcTime
 
 
-class Answer(Base):
+class IdempotencyRecord(Base):
     """What was answered to a request; written in the transaction of what it created, so there are both or neither."""
 
     __tablename__ = "idempotency_keys"

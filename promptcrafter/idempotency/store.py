@@ -6,32 +6,45 @@ from sqlalchemy import delete, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
 from promptcrafter import clock
-from promptcrafter.db import session
-from promptcrafter.failures import violates
-from promptcrafter.idempotency.models import Answer
+from promptcrafter.database.errors import violates
+from promptcrafter.database.session import session
+from promptcrafter.idempotency.models import IdempotencyRecord
 
 KEPT = timedelta(hours=24)
 _EXPIRED_AT_ONCE = 100  # each new key takes as many old ones along, so that they never pile up
-_PLACE = tuple_(Answer.owner_id, Answer.key)
+_PLACE = tuple_(IdempotencyRecord.owner_id, IdempotencyRecord.key)
 
 
 class AlreadyAnswered(Exception):
     """An equal key has been answered meanwhile."""
 
 
-def get_answer(owner_id: str, key: str) -> Answer | None:
+def get_answer(owner_id: str, key: str) -> IdempotencyRecord | None:
     """Return what was answered under the owner's key within the time that answers are kept."""
-    known = select(Answer).where(Answer.owner_id == owner_id, Answer.key == key, Answer.created_at > clock.now() - KEPT)
+    known = select(IdempotencyRecord).where(
+        IdempotencyRecord.owner_id == owner_id,
+        IdempotencyRecord.key == key,
+        IdempotencyRecord.created_at > clock.now() - KEPT,
+    )
     return session.scalar(known)
 
 
 def claim(owner_id: str, key: str, fingerprint: str) -> None:
     """Take the key for this transaction; whoever else wants it waits for its end. Raises AlreadyAnswered."""
-    expired = Answer.created_at <= clock.now() - KEPT
-    session.execute(delete(Answer).where(Answer.owner_id == owner_id, Answer.key == key, expired))
-    some = select(Answer.owner_id, Answer.key).where(expired).limit(_EXPIRED_AT_ONCE).with_for_update(skip_locked=True)
-    session.execute(delete(Answer).where(_PLACE.in_(some)).execution_options(synchronize_session=False))
-    answer = Answer(owner_id=owner_id, key=key, fingerprint=fingerprint, status=0, body="", created_at=clock.now())
+    expired = IdempotencyRecord.created_at <= clock.now() - KEPT
+    session.execute(
+        delete(IdempotencyRecord).where(IdempotencyRecord.owner_id == owner_id, IdempotencyRecord.key == key, expired)
+    )
+    some = (
+        select(IdempotencyRecord.owner_id, IdempotencyRecord.key)
+        .where(expired)
+        .limit(_EXPIRED_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    session.execute(delete(IdempotencyRecord).where(_PLACE.in_(some)).execution_options(synchronize_session=False))
+    answer = IdempotencyRecord(
+        owner_id=owner_id, key=key, fingerprint=fingerprint, status=0, body="", created_at=clock.now()
+    )
     session.add(answer)
     try:
         session.flush()
@@ -43,6 +56,6 @@ def claim(owner_id: str, key: str, fingerprint: str) -> None:
 
 def keep(owner_id: str, key: str, status: int, body: str, location: str | None) -> None:
     """Keep the answer under the key that this transaction has claimed."""
-    answer = session.get_one(Answer, (owner_id, key))
+    answer = session.get_one(IdempotencyRecord, (owner_id, key))
     answer.status, answer.body, answer.location = status, body, location
     session.flush()

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from promptcrafter.db import SEQUENCE, Base, JsonText, UtcTime
+from promptcrafter.database.base import SEQUENCE, Base, JsonText, UtcTime
 
 _IN_TRACE = text("trace_id IS NOT NULL")
 _IN_EXPERIMENT = text("experiment_id IS NOT NULL")

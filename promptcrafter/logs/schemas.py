@@ -6,23 +6,23 @@ from typing import Any
 from flask import current_app
 from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validates_schema
 
-from promptcrafter.fields import (
-    Digits,
+from promptcrafter.http.fields import (
+    ForeignId,
     Number,
-    Reference,
+    QueryInteger,
+    QueryNumber,
     Text,
     TextOut,
     Timestamp,
     TimestampIn,
     TimestampText,
-    WholeDigits,
     WholeNumber,
 )
+from promptcrafter.http.page_query import RANK, SEQUENCE, TIME, Cursor, PageQuery
+from promptcrafter.http.schemas import Batch, BodySchema, CreateSchema, JsonObject, SparseSchema, TextOrJson
 from promptcrafter.ids import pattern
-from promptcrafter.page_query import RANK, SEQUENCE, TIME, Cursor, PageQuery
 from promptcrafter.problems import TooLarge
 from promptcrafter.prompts.schemas import MODEL_MAX, QUERY_MAX
-from promptcrafter.structures import Batch, BodySchema, CreateSchema, JsonObject, SparseSchema, TextOrJson
 
 SCORE_MAX = 10
 BATCH_MAX = 1000
@@ -64,7 +64,7 @@ class Output(Text):
 class LogIn(CreateSchema):
     """An output to keep; loads to the columns of a log."""
 
-    prompt_id = Reference(data_key="promptId", required=True, metadata={"example": "prompt_01jz8x4m5n6p7q8r9s0t1v2w3x"})
+    prompt_id = ForeignId(data_key="promptId", required=True, metadata={"example": "prompt_01jz8x4m5n6p7q8r9s0t1v2w3x"})
     output = Output(required=True, minimum=1, metadata={"example": "It changed how people lived and worked."})
     model_used = Text(
         data_key="modelUsed",
@@ -193,13 +193,13 @@ class LogQuery(PageQuery):
     """Filters of the list of logs, all of which must hold, and its order."""
 
     cursor = Cursor(f"({RANK}-)?{TIME}-{SEQUENCE}")
-    promptId = Reference(metadata={"description": "Of this prompt only", "pattern": pattern("prompt")})
-    promptVersion = WholeDigits(
+    promptId = ForeignId(metadata={"description": "Of this prompt only", "pattern": pattern("prompt")})
+    promptVersion = QueryInteger(
         minimum=1, maximum=2**31 - 1, metadata={"description": "Of this version only; with `promptId`"}
     )
     model = Text(minimum=1, metadata={"description": "Exactly this modelUsed"})
-    minScore = Digits(minimum=0, maximum=SCORE_MAX, metadata={"description": "Scored this or better"})
-    maxScore = Digits(minimum=0, maximum=SCORE_MAX, metadata={"description": "Scored this or worse"})
+    minScore = QueryNumber(minimum=0, maximum=SCORE_MAX, metadata={"description": "Scored this or better"})
+    maxScore = QueryNumber(minimum=0, maximum=SCORE_MAX, metadata={"description": "Scored this or worse"})
     since = TimestampText(description="Made at this time or later")
     until = TimestampText(description="Made before this time")
     source = Text(choices=SOURCES, metadata={"description": f"By which API it came; {NATIVE} is this one"})
@@ -232,4 +232,4 @@ class LogQuery(PageQuery):
 class PromptLogQuery(PageQuery):
     """Whose logs to list."""
 
-    promptId = Reference(required=True, metadata={"description": "Of this prompt", "pattern": pattern("prompt")})
+    promptId = ForeignId(required=True, metadata={"description": "Of this prompt", "pattern": pattern("prompt")})

@@ -35,10 +35,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSQUERY
 
-from promptcrafter import clock, db
-from promptcrafter.keyset import Order
+from promptcrafter import clock
+from promptcrafter.database.compiled import CompiledWrite, from_arrays
+from promptcrafter.database.keyset import Order
+from promptcrafter.database.session import is_sqlite
 from promptcrafter.logs.models import Log
-from promptcrafter.prepared import Change, from_arrays
 from promptcrafter.text import SPACELESS_SCRIPTS, fold
 
 MAX_WORDS = 32
@@ -72,7 +73,7 @@ _INSERT_POSTGRESQL = insert(_SEARCH).from_select(
     ["seq", "words"], select(Log.seq, _to_tsvector(_NEW.c.words)).join(_NEW, Log.id == _NEW.c.id)
 )
 # What makes logs be found, by their `id`, `words` and `milliseconds`, a log's time
-INDEX_WORDS = Change([_INSERT_SQLITE, _INDEX_SQLITE], _INSERT_POSTGRESQL)
+INDEX_WORDS = CompiledWrite([_INSERT_SQLITE, _INDEX_SQLITE], _INSERT_POSTGRESQL)
 _UPDATE_SQLITE = update(_SEARCH).where(_OF_ROW).values(words=_WORDS)
 _UPDATE_POSTGRESQL = update(_SEARCH).where(_OF_ROW).values(words=_to_tsvector(_WORDS))
 
@@ -121,7 +122,7 @@ def terms_of(query: str) -> list[str]:
 def find_matching(logs: Select[Log], terms: Sequence[str], filters: Mapping[str, Any]) -> Select[Log]:
     """Return those of the logs that have all terms; `since` and `until` among the filters bound the search."""
     found = logs.join(_SEARCH, _SEARCH.c.seq == Log.seq)
-    if not db.is_sqlite():
+    if not is_sqlite():
         return found.where(_SEARCH.c.words.op("@@", is_comparison=True)(cast(_write_tsquery(terms), TSQUERY)))
     found = found.join(_INDEX, _INDEX.c.rowid == _SEARCH.c.docid)
     found = found.where(literal_column("log_words").op("MATCH", is_comparison=True)(_write_match(terms)))
@@ -154,7 +155,7 @@ def time_of(moment: datetime) -> int:
 
 def update_words() -> Update:
     """Return the statement that indexes a log anew: its parameters are `key`, which is its `seq`, and `words`."""
-    return _UPDATE_SQLITE if db.is_sqlite() else _UPDATE_POSTGRESQL
+    return _UPDATE_SQLITE if is_sqlite() else _UPDATE_POSTGRESQL
 
 
 def write_tsvector(words: str) -> str:

@@ -8,16 +8,17 @@ from blinker import Signal
 from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, inspect, or_, select
 from sqlalchemy.exc import IntegrityError
 
-from promptcrafter import clock, db
-from promptcrafter.db import Base, session, unindexed
-from promptcrafter.failures import violates
+from promptcrafter import clock
+from promptcrafter.database.base import Base
+from promptcrafter.database.compiled import CompiledWrite, from_arrays
+from promptcrafter.database.errors import violates
+from promptcrafter.database.keyset import Order, each_batch
+from promptcrafter.database.session import is_sqlite, session, unindexed
+from promptcrafter.database.transactions import on_commit
 from promptcrafter.ids import is_well_formed, new_id
-from promptcrafter.keyset import Order, each_batch
 from promptcrafter.logs import search
 from promptcrafter.logs.models import Log
-from promptcrafter.prepared import Change, from_arrays
 from promptcrafter.problems import Problem
-from promptcrafter.transactions import on_commit
 
 _TABLE = Base.metadata.tables["logs"]
 # What a log consists of, by the names of its attributes: nothing of it is known at first
@@ -96,7 +97,7 @@ def order_logs(filters: Mapping[str, Any]) -> Order:
     newest = (Log.created_at, Log.seq)
     if filters["sort"].endswith("score"):
         return Order((Log.rank, *newest), is_ascending)
-    return (search.IndexOrder if "q" in filters and db.is_sqlite() else Order)(newest, is_ascending)
+    return (search.IndexOrder if "q" in filters and is_sqlite() else Order)(newest, is_ascending)
 
 
 def find_logs_in(trace_id: str) -> Select[Log]:
@@ -180,12 +181,12 @@ def _insert(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 @lru_cache(maxsize=256)
-def _insert_of(names: tuple[str, ...]) -> Change:
+def _insert_of(names: tuple[str, ...]) -> CompiledWrite:
     """Return what inserts logs of which these attributes are known: few are, of more than thirty."""
     columns = {name: getattr(Log, name) for name in names}
     arrays = from_arrays({name: column.type for name, column in columns.items()})
     into = insert(_TABLE).inline()
-    return Change(
+    return CompiledWrite(
         [into.values({column: bindparam(name) for name, column in columns.items()})],
         into.from_select(list(columns.values()), select(*arrays.c)),
     )

@@ -5,18 +5,18 @@ from typing import Any
 
 from flask import Response, jsonify, url_for
 
-from promptcrafter import lists
-from promptcrafter.api import Blueprint, load
 from promptcrafter.auth.principal import current_user_id
-from promptcrafter.idempotency.replay import idempotent
+from promptcrafter.database.transactions import writing
+from promptcrafter.http import lists
+from promptcrafter.http.blueprint import Blueprint, load
+from promptcrafter.http.row_serializer import Projection
+from promptcrafter.idempotency.decorator import idempotent
 from promptcrafter.ids import is_well_formed
-from promptcrafter.logs import search, store, usage
+from promptcrafter.logs import search, store, token_costs
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.schemas import LogBatchIn, LogBatchOut, LogIn, LogOut, LogPatch, LogQuery, PromptLogQuery
 from promptcrafter.problems import Invalid, Problem, Unavailable, describe
-from promptcrafter.projection import Projection
 from promptcrafter.prompts import store as prompts
-from promptcrafter.transactions import writing
 
 blueprint = Blueprint("logs", __name__, description="Outputs with notes and scores")
 _log_in = LogIn()
@@ -156,7 +156,7 @@ def _pin(values: dict[str, Any], prompt: tuple[str, int] | None) -> dict[str, An
 
 
 def _complete(pinned: dict[str, Any]) -> dict[str, Any]:
-    return store.prepare(usage.complete(pinned, pinned["model_used"]))
+    return store.prepare(token_costs.complete(pinned, pinned["model_used"]))
 
 
 def _no_such_version(latest: int) -> Invalid:

@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
 
-from promptcrafter.db import SEQUENCE, Base, UtcTime
+from promptcrafter.database.base import SEQUENCE, Base, UtcTime
 
 
 class Prompt(Base):

@@ -32,9 +32,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
-from promptcrafter import db
-from promptcrafter.db import Base, unindexed
-from promptcrafter.keyset import Columns, Order
+from promptcrafter.database.base import Base
+from promptcrafter.database.keyset import Columns, Order
+from promptcrafter.database.session import is_sqlite, unindexed
 from promptcrafter.prompts.models import Prompt
 from promptcrafter.prompts.search import FIELDS, TEXTS, holds, matches
 
@@ -149,7 +149,7 @@ def _join(steps: Sequence[Select[Any]], count: int) -> tuple[Select[Any], Column
 
 def _read_each(found: CTE) -> tuple[type[Prompt], Select[Any]]:
     """Return the prompts whose sequences were found, and a select of them."""
-    if db.is_sqlite():
+    if is_sqlite():
         return Prompt, select(Prompt).join(found, found.c.seq == Prompt.seq)
     prompt = aliased(Prompt, _by_key(select(Prompt), Prompt.seq, found.c.seq).lateral("prompt"))
     return prompt, select(prompt).select_from(found).join(prompt, true())

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
-from promptcrafter.db import session
+from promptcrafter.database.session import session
 from promptcrafter.prompts.models import Label, Prompt, SearchText, Tag, Version
 from promptcrafter.prompts.store import lock_library, reindex
 

@@ -4,10 +4,10 @@ from typing import Any
 
 from marshmallow import Schema, fields, pre_load
 
-from promptcrafter.fields import Shaped, Tags, Text, Timestamp, WholeNumber
+from promptcrafter.http.fields import PatternText, Tags, Text, Timestamp, WholeNumber
+from promptcrafter.http.page_query import SEQUENCE, TIME, Cursor, PageQuery
+from promptcrafter.http.schemas import BodySchema, CreateSchema, JsonObject
 from promptcrafter.ids import pattern
-from promptcrafter.page_query import SEQUENCE, TIME, Cursor, PageQuery
-from promptcrafter.structures import BodySchema, CreateSchema, JsonObject
 
 TITLE_MIN, TITLE_MAX = 3, 100  # characters
 MODEL_MAX = 200
@@ -60,7 +60,7 @@ def _tags() -> Tags:
 
 def _slug() -> Text:
     described = {"description": "Unique among the owner's; made from the title if absent"}
-    return Shaped(SLUG, SLUG_RULE, allow_none=True, metadata=described)
+    return PatternText(SLUG, SLUG_RULE, allow_none=True, metadata=described)
 
 
 class PromptIn(CreateSchema):

@@ -29,8 +29,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, array
 
-from promptcrafter import db
-from promptcrafter.db import Base
+from promptcrafter.database.base import Base
+from promptcrafter.database.session import is_sqlite
 from promptcrafter.prompts.models import SearchText
 from promptcrafter.text import fold
 
@@ -59,7 +59,7 @@ def holds(words: Sequence[str], fields: Sequence[str], operator: Operator) -> Co
 
 def matches(words: Sequence[str], fields: Sequence[str], operator: Operator) -> ColumnElement[bool]:
     """Tell the same as `holds`, by the indices."""
-    if db.is_sqlite():
+    if is_sqlite():
         return _matches_sqlite(words, fields, operator)
     # Trigrams only where nothing but their index can find the prompts: to make those of a text for each row takes long
     has_grams = _has_trigrams if fields == ["content"] else _has_pairs
@@ -95,7 +95,7 @@ def _combine(found: Sequence[ColumnElement[bool]], operator: Operator) -> Column
 
 
 def _has(field: str, word: str) -> ColumnElement[bool]:
-    position = func.instr if db.is_sqlite() else func.strpos
+    position = func.instr if is_sqlite() else func.strpos
     return position(TEXTS.c[field], word) > 0
 
 

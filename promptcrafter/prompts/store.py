@@ -10,12 +10,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import defer
 from sqlalchemy.orm.attributes import set_committed_value
 
-from promptcrafter import clock, db
+from promptcrafter import clock
 from promptcrafter.auth.models import User
-from promptcrafter.db import Base, session
-from promptcrafter.failures import violates
+from promptcrafter.database.base import Base
+from promptcrafter.database.compiled import CompiledQuery
+from promptcrafter.database.errors import violates
+from promptcrafter.database.session import request_connection, session
 from promptcrafter.ids import is_well_formed, new_id
-from promptcrafter.prepared import Query
 from promptcrafter.problems import Invalid, Problem
 from promptcrafter.prompts.models import Label, Prompt, SearchText, Tag, Version
 from promptcrafter.prompts.search import search_columns
@@ -26,7 +27,7 @@ _SLUGS_AT_ONCE = 1000  # a statement takes no more than 32,766 parameters
 _DERIVED_SLUG_MAX = 100  # characters; leaves room for a number behind
 _PROMPTS = Base.metadata.tables["prompts"]
 # Every log and list of logs asks one of these
-_LATEST_NUMBER = Query(
+_LATEST_NUMBER = CompiledQuery(
     select(_PROMPTS.c.id, _PROMPTS.c.owner_id, _PROMPTS.c.version).where(_PROMPTS.c.id == bindparam("id"))
 )
 _LATEST_NUMBERS = select(_PROMPTS.c.id, _PROMPTS.c.owner_id, _PROMPTS.c.version).where(
@@ -73,7 +74,7 @@ def get_latest_numbers(prompt_ids: Collection[str]) -> dict[str, tuple[str, int]
     if len(prompt_ids) == 1:
         rows = filter(None, [_LATEST_NUMBER.first(id=next(iter(prompt_ids)))])
     else:
-        rows = db.connection().execute(_LATEST_NUMBERS, {"ids": list(prompt_ids)})
+        rows = request_connection().execute(_LATEST_NUMBERS, {"ids": list(prompt_ids)})
     return {prompt_id: (owner_id, number) for prompt_id, owner_id, number in rows}
 
 

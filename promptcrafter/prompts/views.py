@@ -4,10 +4,12 @@ from typing import Any
 
 from flask import Response, jsonify, request, url_for
 
-from promptcrafter import lists
-from promptcrafter.api import Blueprint, etag_of, refuse_lost_update
 from promptcrafter.auth.principal import current_user_id
-from promptcrafter.idempotency.replay import idempotent
+from promptcrafter.database.transactions import writing
+from promptcrafter.http import lists
+from promptcrafter.http.blueprint import Blueprint
+from promptcrafter.http.etags import etag_of, refuse_lost_update
+from promptcrafter.idempotency.decorator import idempotent
 from promptcrafter.problems import Invalid
 from promptcrafter.prompts import ranking, search, store
 from promptcrafter.prompts.models import Prompt, Version
@@ -26,7 +28,6 @@ from promptcrafter.prompts.schemas import (
     VersionOut,
     VersionQuery,
 )
-from promptcrafter.transactions import writing
 
 blueprint = Blueprint("prompts", __name__, description="Prompts and the search over them")
 _prompt_out = PromptOut()

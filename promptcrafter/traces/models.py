@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Identity, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from promptcrafter.db import SEQUENCE, Base, JsonText, UtcTime
+from promptcrafter.database.base import SEQUENCE, Base, JsonText, UtcTime
 
 
 class Trace(Base):

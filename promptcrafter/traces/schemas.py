@@ -2,10 +2,10 @@
 
 from marshmallow import Schema, fields
 
-from promptcrafter.fields import Timestamp
+from promptcrafter.http.fields import Timestamp
+from promptcrafter.http.schemas import JsonArray, JsonObject, JsonOrText, SparseSchema
 from promptcrafter.ids import pattern
 from promptcrafter.logs.schemas import LogOut
-from promptcrafter.structures import JsonArray, JsonObject, JsonOrText, SparseSchema
 
 
 class TraceOut(SparseSchema):

@@ -7,10 +7,10 @@ from sqlalchemy import Select, and_, delete, func, insert, inspect, not_, select
 from sqlalchemy.exc import IntegrityError
 
 from promptcrafter import clock
-from promptcrafter.db import session
-from promptcrafter.failures import violates
+from promptcrafter.database.errors import violates
+from promptcrafter.database.keyset import each_batch
+from promptcrafter.database.session import session
 from promptcrafter.ids import is_well_formed, new_id
-from promptcrafter.keyset import each_batch
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.store import ParentGone, conditions, find_logs_in
 from promptcrafter.problems import Problem

@@ -4,15 +4,15 @@ from typing import Any
 
 from flask import Response
 
-from promptcrafter import lists
-from promptcrafter.api import Blueprint
 from promptcrafter.auth.principal import current_user_id
-from promptcrafter.page_query import PageQuery
-from promptcrafter.projection import Projection
+from promptcrafter.database.transactions import writing
+from promptcrafter.http import lists
+from promptcrafter.http.blueprint import Blueprint
+from promptcrafter.http.page_query import PageQuery
+from promptcrafter.http.row_serializer import Projection
 from promptcrafter.traces import store
 from promptcrafter.traces.models import Trace
 from promptcrafter.traces.schemas import TraceOut, TraceWhole
-from promptcrafter.transactions import writing
 
 blueprint = Blueprint("traces", __name__, description="Runs of a program, step by step, with the outputs they took")
 _trace_out = TraceOut()

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 from flask import current_app
 
 from promptcrafter import jsonio
-from promptcrafter.api import load
+from promptcrafter.http.blueprint import load
 from promptcrafter.problems import Details, Invalid
 from promptcrafter.transfer import schemas
 
@@ -43,7 +43,7 @@ _REQUIRED = {
 }
 
 
-class Line(NamedTuple):
+class Record(NamedTuple):
     """A line as it was read: how to name its place, its type, its other fields and about how many bytes it had."""
 
     place: str
@@ -57,7 +57,7 @@ def count_name(kind: str) -> str:
     return f"{kind}s"
 
 
-def make(place: str, kind: str, fields: Mapping[str, Any]) -> Line:
+def make(place: str, kind: str, fields: Mapping[str, Any]) -> Record:
     """Return the line that would be read, had these fields, except those that are None, been written as one.
 
     Raises Invalid where such a line could not be read.
@@ -84,13 +84,13 @@ def write(rows: Iterable[tuple[str, Any]]) -> Iterator[str]:
     yield _write_line(END, {count_name(kind): count for kind, count in counts.items()})
 
 
-def read(file: BinaryIO) -> Iterator[Line]:
+def read(file: BinaryIO) -> Iterator[Record]:
     """Yield the lines between first and last, as they are.
 
     Raises Invalid about a line that is too long or no typed object, and when the first or last one is missing or wrong.
     """
     lines = _read_objects(file)
-    line = next(lines, Line("line 1", "", {}, 0))
+    line = next(lines, Record("line 1", "", {}, 0))
     _refuse_other_forms(line)
     counts: Counter[str] = Counter()
     for line in lines:
@@ -107,7 +107,7 @@ def read(file: BinaryIO) -> Iterator[Line]:
         raise fault(line.place, {"": [f"must not stand behind the {END} line"]})
 
 
-def load_fields(line: Line) -> dict[str, Any]:
+def load_fields(line: Record) -> dict[str, Any]:
     """Return a line's fields as columns. Raises Invalid naming line and fields."""
     names = _NAMES[line.kind]
     known = frozenset(names[key] for key in line.fields.keys() & names.keys())
@@ -139,7 +139,7 @@ def _write_line(kind: str, fields: Mapping[str, Any]) -> str:
     return jsonio.dumps({"type": kind, **fields}) + "\n"
 
 
-def _read_objects(file: BinaryIO) -> Iterator[Line]:
+def _read_objects(file: BinaryIO) -> Iterator[Record]:
     """Yield every line but empty ones, of which there may be some, not millions: each takes its time."""
     longest, number, empty = _longest(), 0, 0
     while data := file.readline(longest + 1):
@@ -164,7 +164,7 @@ def _longest() -> int:
     return _LONGEST * limit
 
 
-def _read_object(data: bytes, place: str) -> Line:
+def _read_object(data: bytes, place: str) -> Record:
     try:
         fields = jsonio.loads(data.rstrip(b"\r\n"))
     except jsonio.JsonError as error:
@@ -176,10 +176,10 @@ def _read_object(data: bytes, place: str) -> Line:
     kind = fields.pop("type", None)
     if kind not in (*KINDS, BEGIN, END):
         raise fault(place, _OTHER_TYPE)
-    return Line(place, kind, fields, len(data))
+    return Record(place, kind, fields, len(data))
 
 
-def _refuse_other_forms(line: Line) -> None:
+def _refuse_other_forms(line: Record) -> None:
     if line.kind != BEGIN:
         raise fault(line.place, {"type": [f"must be {BEGIN}, as in the first line of every export"]})
     version = load_fields(line)["version"]

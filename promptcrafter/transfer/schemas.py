@@ -9,15 +9,15 @@ from flask import current_app
 from marshmallow import RAISE, Schema, ValidationError, fields, post_dump, post_load, validate, validates_schema
 
 from promptcrafter import clock, ids
+from promptcrafter.dialects.agenttest import METRICS_MAX
+from promptcrafter.dialects.basalt.schemas import SPAN_TYPES, SPANS_MAX
 from promptcrafter.experiments import schemas as experiments
-from promptcrafter.fields import ERRORS, Number, Shaped, Tags, Text, TimestampIn, WholeNumber
-from promptcrafter.ingest.agenttest import METRICS_MAX
-from promptcrafter.ingest.basalt.schemas import SPAN_TYPES, SPANS_MAX
+from promptcrafter.http.fields import ERRORS, Number, PatternText, Tags, Text, TimestampIn, WholeNumber
+from promptcrafter.http.schemas import CreateSchema, JsonArray, JsonObject, JsonOrText, Objects, TextOrJson
 from promptcrafter.jsonio import dumps
 from promptcrafter.logs.schemas import SCORE_MAX, SOURCES
 from promptcrafter.problems import REQUIRED
 from promptcrafter.prompts import schemas as prompts
-from promptcrafter.structures import CreateSchema, JsonArray, JsonObject, JsonOrText, Objects, TextOrJson
 
 _COMPUTED = ("inputTokens", "outputTokens", "cost")
 _NUMBER_MAX = 2**31 - 1
@@ -28,7 +28,7 @@ _TEXT_OR_JSON = ("input", "output", "ideal_output")
 _NATIVE = {"prompt_id": "promptId", "prompt_version": "promptVersion", "model_used": "modelUsed", "output": "output"}
 
 
-class Id(Shaped):
+class Id(PatternText):
     """An id, made here or elsewhere."""
 
     def __init__(self, kind: ids.Kind, **kwargs: Any) -> None:
@@ -114,7 +114,7 @@ class PromptLine(Line):
     """A prompt. What it says is in its versions, which follow it at once."""
 
     id = Id("prompt", data_key="_id", required=True)
-    slug = Shaped(prompts.SLUG, prompts.SLUG_RULE, required=True)
+    slug = PatternText(prompts.SLUG, prompts.SLUG_RULE, required=True)
     title = Text(required=True, minimum=prompts.TITLE_MIN, maximum=prompts.TITLE_MAX, blank=False)
     tags = Tags(required=True, maximum=prompts.TAGS_MAX, maximum_length=prompts.TAG_MAX)
     created_at = Moment(data_key="createdAt", required=True)
@@ -150,7 +150,7 @@ class ExperimentLine(Line):
     """An experiment with its variants in order."""
 
     id = Id("experiment", data_key="_id", required=True)
-    slug = Shaped(experiments.SLUG, experiments.SLUG_RULE, required=True)
+    slug = PatternText(experiments.SLUG, experiments.SLUG_RULE, required=True)
     name = Text(required=True, minimum=1, maximum=experiments.NAME_MAX, blank=False)
     status = Text(required=True, choices=experiments.STATUSES)
     feature_slug = Text(data_key="featureSlug", minimum=1)

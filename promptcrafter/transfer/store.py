@@ -1,6 +1,6 @@
 """Everything an account owns, in the order in which it leaves; and what account and server have of what comes in.
 
-Each call reads with a session from `db.snapshot()`.
+Each call reads with a session from `read_snapshot()`.
 """
 
 from collections.abc import Iterable, Iterator

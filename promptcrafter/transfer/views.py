@@ -5,13 +5,13 @@ from itertools import chain
 
 from flask import Response, current_app, request
 
-from promptcrafter import db
-from promptcrafter.api import Blueprint
 from promptcrafter.auth.principal import current_user_id
-from promptcrafter.formats import join_to_pieces
-from promptcrafter.intake import LINES
+from promptcrafter.database.session import read_snapshot
+from promptcrafter.http.blueprint import Blueprint
+from promptcrafter.http.formats import join_to_pieces
+from promptcrafter.http.request_checks import LINES
 from promptcrafter.problems import TooLarge
-from promptcrafter.transfer import incoming, lines, store
+from promptcrafter.transfer import importer, lines, store
 from promptcrafter.transfer.schemas import ImportOut
 
 blueprint = Blueprint("transfer", __name__, description="Everything out, and in again")
@@ -43,7 +43,7 @@ class _Body(io.RawIOBase):
 @blueprint.response(200, {"type": "string"}, content_type=LINES)
 def export_all() -> Response:
     """Return everything that the caller owns, a typed object a line."""
-    reader = db.snapshot()  # lives as long as the answer, longer than the request
+    reader = read_snapshot()  # lives as long as the answer, longer than the request
     try:
         pieces = join_to_pieces(lines.write(store.each_row(reader, current_user_id())))
         first = next(pieces)  # before the answer begins, so that a failure can still be told
@@ -59,9 +59,9 @@ def export_all() -> Response:
 @blueprint.takes_file("What `GET /export` has returned, here or on another server")
 @blueprint.refuses(409, 507)
 @blueprint.response(200, ImportOut())
-def import_all() -> incoming.Counts:
+def import_all() -> importer.Counts:
     """Take an export into the caller's account; what is there already stays as it is."""
     raw: io.RawIOBase = _Body(current_app.config["MAX_IMPORT_BYTES"])
     body = io.BufferedReader(raw, _PIECE_BYTES)
-    with incoming.check(current_user_id(), lines.read(body)) as checked:
-        return incoming.keep(current_user_id(), checked)
+    with importer.check(current_user_id(), lines.read(body)) as checked:
+        return importer.store_checked(current_user_id(), checked)

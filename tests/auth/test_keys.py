@@ -10,7 +10,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
-from promptcrafter import clock, db
+from promptcrafter import clock
+from promptcrafter.database.session import get_engine
 from tests.conftest import Caller, Person, sign_up
 
 
@@ -28,7 +29,7 @@ def test_a_key_is_shown_once_and_kept_as_a_digest(app: Flask, ada: Person) -> No
     assert len(key["prefix"]) == 9
     secret = key.pop("key")
     assert ada.get("/auth/keys").json == [key]
-    with app.app_context(), db.engine().connect() as connection:
+    with app.app_context(), get_engine().connect() as connection:
         row = connection.execute(text("SELECT * FROM api_keys")).one()
     assert row.digest == hashlib.sha256(secret.encode()).hexdigest()
     assert secret not in str(row)

@@ -8,7 +8,7 @@ from argon2 import Parameters, PasswordHasher, extract_parameters
 from flask import Flask
 
 from promptcrafter.auth import store
-from promptcrafter.transactions import writing
+from promptcrafter.database.transactions import writing
 from tests.conftest import Caller, Person, sign_up
 
 

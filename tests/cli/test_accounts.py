@@ -11,8 +11,8 @@ import pytest
 from flask import Flask
 
 from config import Config
-from promptcrafter import db
 from promptcrafter.auth import store
+from promptcrafter.database.session import sqlite_path
 from tests.cli.running import done, flask, refusal, refused, run
 from tests.conftest import ROOT, SECRET, Caller, Person, bin_path, only_sqlite
 
@@ -77,7 +77,7 @@ def test_a_password_is_not_asked_for_where_nobody_can_answer(app: Flask, ada: Pe
 def test_at_a_terminal_the_password_is_asked_for_twice_and_not_shown(app: Flask, client: Caller) -> None:
     controller, terminal = pty.openpty()
     with app.app_context():
-        url = f"sqlite:///{db.sqlite_path()}"
+        url = f"sqlite:///{sqlite_path()}"
     process = subprocess.Popen(
         [bin_path("flask"), "--app", "wsgi", "user", "add", "ada@example.com", "--name", "Ada"],
         cwd=ROOT,

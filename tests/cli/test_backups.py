@@ -16,7 +16,9 @@ import pytest
 from flask import Flask
 
 from config import Config
-from promptcrafter import db, snapshots, sqlite
+from promptcrafter.database import sqlite
+from promptcrafter.database.session import get_engine, sqlite_path
+from promptcrafter.maintenance.backup import copy_database, open_read_only
 from tests.cli.running import done, flask, refusal, refused, run
 from tests.conftest import ROOT, SECRET, Caller, Launch, LiveServer, Person, bin_path, sign_up
 from tests.live.client import Connection, new_prompt
@@ -33,7 +35,7 @@ def engine_name() -> str:
 
 def path_of(app: Flask) -> Path:
     with app.app_context():
-        path = db.sqlite_path()
+        path = sqlite_path()
     assert path is not None
     return path
 
@@ -41,12 +43,12 @@ def path_of(app: Flask) -> Path:
 def leave(app: Flask) -> Path:
     """Close the application's connections; return the path of its database."""
     with app.app_context():
-        db.engine().dispose()
+        get_engine().dispose()
     return path_of(app)
 
 
 def rows(path: Path, query: str) -> list[Any]:
-    with closing(snapshots.open_file(path)) as connection:
+    with closing(open_read_only(path)) as connection:
         return connection.execute(query).fetchall()
 
 
@@ -147,7 +149,7 @@ def test_a_full_disk_is_told_before_anything_is_written(
 def test_of_two_backups_at_once_the_second_is_refused_and_a_leftover_is_in_nobodys_way(app: Flask, copy: Path) -> None:
     partial = copy.with_name(f"{copy.name}.partial")
     partial.write_text("a leftover of one that was killed")
-    with sqlite.alone(path_of(app), sqlite.BACKUP):
+    with sqlite.exclusive_lock(path_of(app), sqlite.BACKUP_LOCK_SUFFIX):
         assert refused(run(app, "backup", str(copy), "--force")) == "Another backup of this database is being made."
     assert partial.exists()
     done(run(app, "backup", str(copy), "--force"))
@@ -181,7 +183,7 @@ def test_a_restored_database_has_what_the_backup_had_and_the_old_one_is_kept(
     headers = {"Authorization": f"Bearer {login.json['token']}"}
     assert client.get("/search?q=findable", headers=headers).json == ada.get("/prompts").json
     assert ben.get("/prompts").status_code == 401
-    with app.app_context(), db.engine().connect() as connection:
+    with app.app_context(), get_engine().connect() as connection:
         assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
 
@@ -282,7 +284,7 @@ def test_a_database_that_somebody_has_open_is_not_replaced(copy: Path, elsewhere
 
 def test_nobody_opens_a_database_while_it_is_restored(elsewhere: Elsewhere, tmp_path: Path) -> None:
     app, path, client = elsewhere
-    with sqlite.alone(path, sqlite.OPEN):
+    with sqlite.exclusive_lock(path, sqlite.OPEN_LOCK_SUFFIX):
         answer = client.post("/auth/login", {"email": "ada@example.com", "password": "x"})
         assert (answer.status_code, answer.json["code"]) == (503, "database_unavailable")
         assert refused(run(app, "user", "list")) == "The database is busy or away. Try again."
@@ -356,7 +358,7 @@ def test_a_copy_never_begins_again_however_much_is_written(app: Flask, ada: Pers
             assert len(steps) < 100, "it begins again and again"
             writer.execute("UPDATE prompts SET title = ?", [f"title {finished}"])
 
-        snapshots.copy(reader, tmp_path / "copy.db", write_more)
+        copy_database(reader, tmp_path / "copy.db", write_more)
     assert len(steps) > 1
     assert steps == sorted(set(steps))
     assert rows(tmp_path / "copy.db", "SELECT title FROM prompts") == [("A title",)]

@@ -17,8 +17,9 @@ from flask_migrate import upgrade
 from sqlalchemy import Engine, event, make_url
 
 from config import Config
-from promptcrafter import db, revisions
-from promptcrafter.moving.tables import every_table
+from promptcrafter.database import revisions
+from promptcrafter.database.session import sqlite_path
+from promptcrafter.maintenance.sqlite_to_postgresql.tables import every_table
 from tests.cli.running import done, refusal, refused, run
 from tests.conftest import (
     ROOT,
@@ -78,7 +79,7 @@ def rows(url: str) -> dict[str, int]:
 
 def change_file(app: Flask, statement: str) -> None:
     """Change the SQLite file as another program would, which checks no foreign keys."""
-    with app.app_context(), closing(sqlite3.connect(str(db.sqlite_path()))) as connection:
+    with app.app_context(), closing(sqlite3.connect(str(sqlite_path()))) as connection:
         connection.execute(statement)
         connection.commit()
 

@@ -14,9 +14,13 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
-from promptcrafter import clock, db, space, transactions
-from promptcrafter.cli import pruning
+from promptcrafter import clock
+from promptcrafter.cli import prune
+from promptcrafter.database import transactions
+from promptcrafter.database.base import Base
+from promptcrafter.database.session import database_size, get_engine, sqlite_path
 from promptcrafter.logs import store as log_store
+from promptcrafter.maintenance import vacuum
 from tests.cli.running import done, flask, refusal, refused, run
 from tests.conftest import LiveServer, Person, only_sqlite
 from tests.contracts.test_database import statements, traced
@@ -30,9 +34,9 @@ def age(app: Flask) -> Callable[..., None]:
 
     def make_older(days: int, *ids: str) -> None:
         moment = clock.now() - timedelta(days=days)
-        with app.app_context(), db.engine().begin() as connection:
+        with app.app_context(), get_engine().begin() as connection:
             for id in ids:
-                table = db.Base.metadata.tables["logs" if id.startswith("log_") else "traces"]
+                table = Base.metadata.tables["logs" if id.startswith("log_") else "traces"]
                 connection.execute(table.update().where(table.c.id == id).values(created_at=moment))
 
     return make_older
@@ -108,14 +112,14 @@ def test_an_age_that_is_none_is_refused(app: Flask, nonsense: str) -> None:
 def test_each_few_rows_are_a_transaction_of_their_own_and_found_by_an_index(
     app: Flask, ada: Person, age: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pruning, "_ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(prune, "_ROWS_AT_ONCE", 2)
     prompt = ada.prompt()
     age(2, *(ada.log(prompt, score=n % 2 or None)["_id"] for n in range(10)), trace(ada))
     with statements(app) as seen:
         assert first_line(app, "1d", "--keep-scored") == "Deleted 5 logs and 0 traces."
     assert len([statement for statement, _ in seen if statement.startswith("DELETE")]) == 3
     assert len(ids(ada, "/logs")) == 6
-    with app.app_context(), db.engine().connect() as connection:
+    with app.app_context(), get_engine().connect() as connection:
         if connection.dialect.name == "sqlite":
             for statement, parameters in seen:
                 if (
@@ -132,7 +136,7 @@ def test_each_few_rows_are_a_transaction_of_their_own_and_found_by_an_index(
 def test_writers_have_their_turn_between_the_few_rows(
     app: Flask, ada: Person, age: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pruning, "_ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(prune, "_ROWS_AT_ONCE", 2)
     prompt = ada.prompt()
     age(2, *(ada.log(prompt)["_id"] for _ in range(5)))
     with traced(app) as seen:
@@ -156,7 +160,7 @@ def test_a_log_that_is_scored_while_it_is_about_to_go_is_kept(
 
 def size_of(app: Flask) -> int:
     with app.app_context():
-        return db.size()
+        return database_size()
 
 
 @pytest.mark.parametrize("before_incremental", ["as it is made", "as it was made before"])
@@ -173,7 +177,7 @@ def test_a_sqlite_file_shrinks(app: Flask, ada: Person, age: Callable[..., None]
     assert gave_back == f"The database takes {before - size_of(app):,} bytes less on the disk."
     assert before - size_of(app) > 2_000_000
     assert ada.get(f"/logs/{kept}").json["output"] == "x" * 200_000
-    with app.app_context(), db.engine().connect() as connection:
+    with app.app_context(), get_engine().connect() as connection:
         for pragma, value in (("auto_vacuum", 2), ("freelist_count", 0), ("busy_timeout", 2000)):
             assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
         assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
@@ -182,8 +186,8 @@ def test_a_sqlite_file_shrinks(app: Flask, ada: Person, age: Callable[..., None]
 def make_as_before(app: Flask) -> None:
     """Let the database's file be one that cannot give back pages."""
     with app.app_context():
-        db.engine().dispose()
-        with closing(connect(str(db.sqlite_path()), isolation_level=None)) as connection:
+        get_engine().dispose()
+        with closing(connect(str(sqlite_path()), isolation_level=None)) as connection:
             connection.execute("PRAGMA auto_vacuum=NONE")
             connection.execute("VACUUM")
             assert connection.execute("PRAGMA auto_vacuum").fetchone() == (0,)
@@ -212,9 +216,9 @@ def test_a_disk_too_full_to_write_an_older_file_anew_is_told(
 def test_somebody_who_reads_an_older_state_stops_nothing(
     app: Flask, ada: Person, age: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(space, "_ATTEMPTS", 1)
+    monkeypatch.setattr(vacuum, "_ATTEMPTS", 1)
     age(2, ada.log(ada.prompt(), output="x" * 100_000)["_id"])
-    with app.app_context(), closing(connect(str(db.sqlite_path()), isolation_level=None)) as reader:
+    with app.app_context(), closing(connect(str(sqlite_path()), isolation_level=None)) as reader:
         reader.execute("BEGIN")
         assert reader.execute("SELECT count(*) FROM logs").fetchone() == (1,)
         assert first_line(app, "1d") == "Deleted 1 log and 0 traces."
@@ -232,7 +236,7 @@ def test_postgresql_is_told_to_use_the_room_again(app: Flask, ada: Person, age: 
     (vacuum,) = [statement for statement, _ in seen if statement.startswith("VACUUM")]
     assert "log_search" in vacuum, "which no model has"
     assert " logs" in vacuum
-    with app.app_context(), db.engine().begin() as connection:
+    with app.app_context(), get_engine().begin() as connection:
         connection.execute(text("SELECT 1"))  # in a transaction again
         assert connection.get_isolation_level() == "READ COMMITTED"
 

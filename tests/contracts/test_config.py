@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import make_url
 
 from config import Config, ConfigError
-from promptcrafter.api import VERSION
+from promptcrafter.version import VERSION
 from tests.conftest import ROOT, bin_path
 
 SECRET = "x" * 32

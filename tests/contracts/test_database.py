@@ -12,7 +12,7 @@ from flask import Flask, Response, request
 from sqlalchemy import event, select, text
 
 from config import Config
-from promptcrafter import db
+from promptcrafter.database.session import get_engine, read_snapshot
 from promptcrafter.prompts.models import SearchText
 from promptcrafter.prompts.search import FIELDS, matches
 from tests.conftest import SECRET, Caller, Person, only_sqlite, sign_up
@@ -85,7 +85,7 @@ def statements(app: Flask) -> Iterator[list[tuple[str, Any]]]:
         seen.append((statement, parameters))
 
     with app.app_context():
-        engine = db.engine()
+        engine = get_engine()
     event.listen(engine, "before_cursor_execute", remember)
     try:
         yield seen
@@ -105,7 +105,7 @@ def traced(app: Flask) -> Iterator[list[str]]:
         connection.set_trace_callback(None)
 
     with app.app_context():
-        engine = db.engine()
+        engine = get_engine()
     event.listen(engine, "checkout", watch)
     event.listen(engine, "checkin", leave)
     try:
@@ -135,7 +135,7 @@ def test_no_list_and_no_search_scans_a_table(app: Flask, ada: Person, library: d
         assert ada.get(path.format(**library)).status_code == 200
     selects = [(statement, parameters) for statement, parameters in seen if statement.startswith(("SELECT", "WITH"))]
     assert selects
-    with app.app_context(), db.engine().connect() as connection:
+    with app.app_context(), get_engine().connect() as connection:
         for statement, parameters in selects:
             plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
             scans = [step for step in plan if step.startswith("SCAN")]
@@ -151,7 +151,7 @@ def test_no_page_is_sorted_row_by_row(app: Flask, ada: Person, library: dict[str
         assert ada.get(path.format(**library)).status_code == 200
     paged = [(statement, parameters) for statement, parameters in seen if "LIMIT" in statement]
     assert paged
-    with app.app_context(), db.engine().connect() as connection:
+    with app.app_context(), get_engine().connect() as connection:
         for statement, parameters in paged:
             plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
             assert not any("TEMP B-TREE" in step for step in plan), plan
@@ -162,7 +162,7 @@ def test_no_page_is_sorted_row_by_row(app: Flask, ada: Person, library: dict[str
 def test_no_delete_scans_the_logs_for_what_goes_with_it(app: Flask, parent: str) -> None:
     """SQLite looks for a parent's rows with a statement like this one."""
     column = {"users": "owner_id"}.get(parent, f"{parent[:-1]}_id")
-    with app.app_context(), db.engine().connect() as connection:
+    with app.app_context(), get_engine().connect() as connection:
         plan = [
             row[3] for row in connection.execute(text(f"EXPLAIN QUERY PLAN SELECT 1 FROM logs WHERE {column} = 'x'"))
         ]
@@ -171,7 +171,7 @@ def test_no_delete_scans_the_logs_for_what_goes_with_it(app: Flask, parent: str)
 
 @only_sqlite
 def test_the_plan_test_would_see_a_scan(app: Flask) -> None:
-    with app.app_context(), db.engine().connect() as connection:
+    with app.app_context(), get_engine().connect() as connection:
         plan = [
             row[3] for row in connection.execute(text("EXPLAIN QUERY PLAN SELECT * FROM prompts WHERE title = 'x'"))
         ]
@@ -203,7 +203,7 @@ def test_knowing_the_caller_takes_one_statement_that_an_index_answers(app: Flask
         with traced(app) as seen:
             assert client.get("/limits", headers={"Authorization": f"Bearer {credential}"}).status_code == 200
         (statement,) = [statement for statement in seen if statement.startswith("SELECT")]
-        with app.app_context(), db.engine().connect() as connection:
+        with app.app_context(), get_engine().connect() as connection:
             plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")]
         assert all(step.startswith("SEARCH") for step in plan), plan
 
@@ -212,7 +212,7 @@ def test_knowing_the_caller_takes_one_statement_that_an_index_answers(app: Flask
 def test_sqlite_runs_as_documented(app: Flask, with_settings: Callable[..., Any]) -> None:
     def pragmas(of: Flask) -> dict[str, Any]:
         names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "auto_vacuum")
-        with of.app_context(), db.engine().connect() as connection:
+        with of.app_context(), get_engine().connect() as connection:
             return {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names}
 
     expected = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 2000, "auto_vacuum": 2}
@@ -245,7 +245,7 @@ def test_the_search_indices_agree_with_their_texts_after_every_kind_of_change(ap
     prompts = [ada.prompt(title=f"Title {n}", content="some content 東京", tags=["x"]) for n in range(4)]
     ada.patch(f"/prompts/{prompts[0]['_id']}", {"content": "changed", "tags": []})
     ada.delete(f"/prompts/{prompts[1]['_id']}")
-    with app.app_context(), db.engine().connect() as connection:
+    with app.app_context(), get_engine().connect() as connection:
         for index in ("prompt_trigrams", "prompt_grams"):
             connection.exec_driver_sql(f"INSERT INTO {index} ({index}, rank) VALUES ('integrity-check', 1)")
         assert connection.exec_driver_sql("SELECT count(*) FROM prompt_search").scalar() == 3
@@ -262,7 +262,7 @@ def test_the_search_indices_agree_with_their_texts_after_every_kind_of_change(ap
     ],
 )
 def test_postgresql_finds_by_its_indices(app: Flask, word: str, fields: list[str], indices: list[str]) -> None:
-    with app.app_context(), db.engine().connect() as connection:
+    with app.app_context(), get_engine().connect() as connection:
         found = select(SearchText.seq).where(matches([word], fields, "OR"))
         connection.execute(text("SET enable_seqscan = off"))
         statement = found.compile(connection)
@@ -275,7 +275,7 @@ def test_postgresql_finds_by_its_indices(app: Flask, word: str, fields: list[str
 def cut_connections() -> None:
     """End every connection of the application's database but one's own, and wait for their end."""
     ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
-    with db.engine().connect() as connection:
+    with get_engine().connect() as connection:
         assert set(connection.scalars(text(f"{ended} AND pid <> pg_backend_pid()"))) == {True}
 
 
@@ -294,6 +294,6 @@ def test_a_database_that_goes_away_after_the_last_read_takes_nothing_from_the_an
     ada = sign_up(Caller(app.test_client()), "ada")
     for _ in range(3):
         assert ada.get("/auth/me").json["_id"] == ada.id
-    with app.app_context(), db.snapshot() as reader:
+    with app.app_context(), read_snapshot() as reader:
         assert reader.scalar(text("SELECT 1")) == 1
         cut_connections()

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from werkzeug.routing import Rule
 
-from promptcrafter.api import is_public
+from promptcrafter.http.blueprint import is_public
 from tests.conftest import Answer, Caller, Person, only_sqlite, sign_up
 
 pytestmark = only_sqlite

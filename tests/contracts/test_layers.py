@@ -1,4 +1,4 @@
-"""Imports go left only, and each room keeps to its own things."""
+"""Imports go down only: the database knows no HTTP, HTTP knows no feature, a feature knows no dialect."""
 
 import ast
 from collections.abc import Iterator
@@ -6,41 +6,25 @@ from collections.abc import Iterator
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "promptcrafter"
-FEATURES = [
-    "auth",
-    "idempotency",
-    "prompts",
-    "logs",
-    "traces",
-    "experiments",
-    "ingest",
-    "stats",
-    "transfer",
-    "moving",
-    "status",
-    "metrics",
-    "web",
-    "cli",
-]  # from left to right; what is not named lies left of all
-SEES_REQUESTS = {
-    "headers",
-    "views",
-    "principal",
-    "throttle",
-    "error_handlers",
-    "observe",
-    "api",
-    "intake",
-    "lists",
-    "replay",
-    "metrics",
-}
+GROUND = ""  # the modules beside the folders
+ROOMS = [
+    GROUND,
+    "database",
+    "http",
+    *("auth", "idempotency", "prompts", "logs", "traces", "statistics", "experiments"),
+    *("dialects", "transfer"),
+    "maintenance",
+    *("pages", "cli", "server"),
+]  # from the bottom up
+SEES_REQUESTS = {"views", "principal", "throttle", "decorator", "docs", "metrics", "logging"}  # beside http
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
+    """Yield each module but the package itself, which builds the application out of all of them."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        yield name.removesuffix(".__init__"), ast.parse(path.read_text(encoding="utf-8"))
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+        if name != "__init__":
+            yield name, ast.parse(path.read_text(encoding="utf-8"))
 
 
 def imports(tree: ast.Module) -> Iterator[str]:
@@ -58,51 +42,60 @@ def ours(tree: ast.Module) -> Iterator[str]:
             yield name.removeprefix("promptcrafter.")
 
 
-def rank(name: str) -> int:
+def room(name: str) -> str:
     first = name.partition(".")[0]
-    return FEATURES.index(first) + 1 if first in FEATURES else 0
+    return first if (PACKAGE / first).is_dir() else GROUND
 
 
-def test_every_folder_is_a_known_feature() -> None:
+def test_every_folder_is_a_known_room() -> None:
     folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert folders <= set(FEATURES)
+    assert folders == set(ROOMS) - {GROUND}
 
 
-def test_imports_go_left_only() -> None:
+def test_imports_go_down_only() -> None:
     for name, tree in modules():
-        if name != "__init__":
-            assert [found for found in ours(tree) if rank(found) > rank(name)] == [], name
+        above = [found for found in ours(tree) if ROOMS.index(room(found)) > ROOMS.index(room(name))]
+        assert above == [], name
+
+
+def test_the_ground_is_pure_and_the_database_knows_no_http() -> None:
+    wire = {"marshmallow", "werkzeug", "webargs", "flask_smorest", "gunicorn"}
+    for name, tree in modules():
+        libraries = {found.partition(".")[0] for found in imports(tree)}
+        if room(name) in (GROUND, "database"):
+            assert not libraries & wire, name
+        if room(name) == GROUND:
+            assert not libraries & {"flask", "sqlalchemy"}, name
 
 
 def test_inside_a_feature_schemas_know_neither_models_nor_store_and_stores_no_views() -> None:
-    allowed = {"schemas": {"schemas"}, "models": {"models"}, "search": {"models"}}
-    allowed["store"] = {"models", "search", "tables"}
+    allowed = {"schemas": {"schemas"}, "models": {"models"}, "search": {"models"}, "store": {"models", "search"}}
     for name, tree in modules():
-        feature, _, part = name.partition(".")
-        if part in allowed:
-            own = {found.split(".")[1] for found in ours(tree) if found.startswith(f"{feature}.")}
+        feature, _, part = name.rpartition(".")
+        if part in allowed and room(name) not in ("database", "http"):
+            own = {found.removeprefix(f"{feature}.").split(".")[0] for found in ours(tree) if found.startswith(feature)}
             assert own <= allowed[part], name
 
 
-def test_only_some_rooms_see_the_request_and_only_stores_query() -> None:
+def test_only_some_modules_see_the_request_and_only_stores_query() -> None:
     for name, tree in modules():
         last = name.rpartition(".")[2]
         names = set(imports(tree))
-        if last not in SEES_REQUESTS:
+        if room(name) != "http" and last.partition("_")[0] not in SEES_REQUESTS:
             assert not names & {"flask.request", "flask.g"}, name
-        if "promptcrafter.db.session" in names:
-            assert last in {"store", "restore", "keyset", "lists", "transactions"}, name
+        if "promptcrafter.database.session.session" in names:
+            assert last in {"store", "restore", "keyset", "lists", "transactions", "move"}, name
 
 
 def test_each_library_has_one_door() -> None:
     doors = {
-        "flask_smorest": "api",
-        "flask_sqlalchemy": "db",
-        "flask_migrate": "revisions",
+        "flask_smorest": "http.blueprint",
+        "flask_sqlalchemy": "database.session",
+        "flask_migrate": "database.revisions",
         "argon2": "auth.passwords",
         "limits": "auth.throttle",
         "flask_jwt_extended": "auth.principal",
-        "prometheus_client": "metrics",
+        "prometheus_client": "server.metrics",
     }
     for library, door in doors.items():
         users = [name for name, tree in modules() if any(found.split(".")[0] == library for found in imports(tree))]
@@ -113,9 +106,5 @@ def test_no_module_commits_but_those_that_own_the_transaction() -> None:
     def attributes(tree: ast.Module) -> set[str]:
         return {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
 
-    assert [name for name, tree in modules() if attributes(tree) & {"commit", "begin"}] == ["db", "transactions"]
-
-
-def test_files_stay_short() -> None:
-    lines = {str(path): len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
-    assert {path: count for path, count in lines.items() if count > 300} == {}
+    committing = [name for name, tree in modules() if attributes(tree) & {"commit", "begin"}]
+    assert committing == ["database.session", "database.transactions"]

@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from openapi_spec_validator import validate
 
-from promptcrafter.api import is_public
+from promptcrafter.http.blueprint import is_public
 from tests.conftest import Caller, only_sqlite
 
 pytestmark = only_sqlite

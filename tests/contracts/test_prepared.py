@@ -9,15 +9,16 @@ from flask import Flask
 from sqlalchemy import bindparam, literal, literal_column, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from promptcrafter import db
-from promptcrafter.idempotency.models import Answer
+from promptcrafter.database.base import Base
+from promptcrafter.database.compiled import CompiledQuery, CompiledWrite
+from promptcrafter.database.session import session
+from promptcrafter.database.transactions import writing
+from promptcrafter.idempotency.models import IdempotencyRecord
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.store import _insert_of
-from promptcrafter.prepared import Change, Query
-from promptcrafter.transactions import writing
 from tests.conftest import Person, only_sqlite
 
-TABLE = db.Base.metadata.tables["logs"]
+TABLE = Base.metadata.tables["logs"]
 MOMENT = datetime(2026, 11, 22, 10, 0, 0, 123000, tzinfo=UTC)
 VALUES: dict[str, Any] = {
     "id": "log_x",
@@ -38,7 +39,7 @@ def context(app: Flask) -> Iterator[None]:
         yield
 
 
-def change() -> Change:
+def change() -> CompiledWrite:
     return _insert_of(NAMES)
 
 
@@ -46,15 +47,15 @@ def test_values_arrive_as_sqlalchemy_sends_them(ada: Person) -> None:
     rows = [{**VALUES, "owner_id": ada.id}, {**VALUES, "owner_id": ada.id, "id": "log_y", "score": 10.0}]
     with writing():
         change().execute(rows)
-        db.session.add(Log(**{**VALUES, "owner_id": ada.id, "id": "log_z"}))
-    kept = {log.id: {name: getattr(log, name) for name in NAMES} for log in db.session.scalars(select(Log))}
+        session.add(Log(**{**VALUES, "owner_id": ada.id, "id": "log_z"}))
+    kept = {log.id: {name: getattr(log, name) for name in NAMES} for log in session.scalars(select(Log))}
     assert kept == {row["id"]: row for row in [*rows, {**rows[0], "id": "log_z"}]}
 
 
 def test_a_query_finds_by_what_it_is_given_and_what_is_written_into_it(ada: Person) -> None:
     with writing():
         change().execute([{**VALUES, "owner_id": ada.id}])
-    found = Query(
+    found = CompiledQuery(
         select(Log.id, literal(3), Log.score).where(Log.created_at == bindparam("at"), Log.score > literal(7))
     )
     row = found.first(at=MOMENT)
@@ -68,12 +69,12 @@ def test_a_constraint_that_is_broken_is_the_same_error_and_undoes_all(ada: Perso
     with pytest.raises(IntegrityError) as raised, writing():
         change().execute(rows)
     assert "東京" not in str(raised.value)
-    assert db.session.scalars(select(Log.id)).all() == []
+    assert session.scalars(select(Log.id)).all() == []
 
 
 @only_sqlite
 def test_a_statement_that_is_wrong_is_the_same_error() -> None:
-    wrong = Query(select(literal_column("unheard_of")).select_from(TABLE).where(TABLE.c.id == bindparam("id")))
+    wrong = CompiledQuery(select(literal_column("unheard_of")).select_from(TABLE).where(TABLE.c.id == bindparam("id")))
     with pytest.raises(OperationalError, match="no such column"):
         wrong.first(id=1)
 
@@ -81,16 +82,18 @@ def test_a_statement_that_is_wrong_is_the_same_error() -> None:
 def test_what_sessions_and_connections_do_is_one_transaction(app: Flask, ada: Person) -> None:
     def write(*, fails: bool) -> None:
         with writing():
-            db.session.add(Answer(owner_id=ada.id, key="k", fingerprint="", status=1, body="", created_at=MOMENT))
+            session.add(
+                IdempotencyRecord(owner_id=ada.id, key="k", fingerprint="", status=1, body="", created_at=MOMENT)
+            )
             change().execute([{**VALUES, "owner_id": ada.id}])
-            assert db.session.scalars(select(Log.id)).all() == ["log_x"], "it sees what the connection has written"
+            assert session.scalars(select(Log.id)).all() == ["log_x"], "it sees what the connection has written"
             if fails:
                 raise RuntimeError
 
     with pytest.raises(RuntimeError):
         write(fails=True)
-    assert (db.session.scalars(select(Log.id)).all(), db.session.scalars(select(Answer.key)).all()) == ([], [])
+    assert (session.scalars(select(Log.id)).all(), session.scalars(select(IdempotencyRecord.key)).all()) == ([], [])
     write(fails=False)
     with app.app_context():  # another session, another connection
-        assert db.session.scalars(select(Log.id)).all() == ["log_x"]
-        assert db.session.scalars(select(Answer.key)).all() == ["k"]
+        assert session.scalars(select(Log.id)).all() == ["log_x"]
+        assert session.scalars(select(IdempotencyRecord.key)).all() == ["k"]

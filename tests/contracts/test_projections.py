@@ -11,11 +11,11 @@ from marshmallow import Schema
 from sqlalchemy import select
 
 from promptcrafter.clock import to_text
-from promptcrafter.db import session
+from promptcrafter.database.session import session
+from promptcrafter.http.row_serializer import Projection
 from promptcrafter.jsonio import dumps
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.schemas import LogOut
-from promptcrafter.projection import Projection
 from promptcrafter.traces.models import Trace
 from promptcrafter.traces.schemas import TraceOut, TraceWhole
 from tests.conftest import Person

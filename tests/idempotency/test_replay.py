@@ -8,8 +8,10 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
-from promptcrafter import clock, db, transactions
-from promptcrafter.idempotency.models import Answer
+from promptcrafter import clock
+from promptcrafter.database import transactions
+from promptcrafter.database.session import get_engine, session
+from promptcrafter.idempotency.models import IdempotencyRecord
 from tests.conftest import Person, only_sqlite
 
 KEY = {"Idempotency-Key": "3f1c-a"}
@@ -128,8 +130,8 @@ def test_an_answer_is_kept_for_a_day(app: Flask, ada: Person, monkeypatch: pytes
     assert ada.post("/prompts", ada_prompt(), headers=KEY).json == first
     monkeypatch.setattr(clock, "now", lambda: start + timedelta(hours=24, minutes=1))
     assert ada.post("/prompts", {**ada_prompt(), "model": "other"}, headers=KEY).json["model"] == "other"
-    with app.app_context(), db.engine().connect() as connection:
-        assert connection.scalar(select(func.count()).select_from(Answer)) == 1, "what has expired is gone"
+    with app.app_context(), get_engine().connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(IdempotencyRecord)) == 1, "what has expired is gone"
 
 
 @only_sqlite
@@ -143,17 +145,19 @@ def test_a_malformed_key_is_refused(ada: Person, key: str) -> None:
 
 def write_row(owner_id: str) -> None:
     with transactions.writing():
-        db.session.add(Answer(owner_id=owner_id, key="k", fingerprint="", status=1, body="", created_at=clock.now()))
+        session.add(
+            IdempotencyRecord(owner_id=owner_id, key="k", fingerprint="", status=1, body="", created_at=clock.now())
+        )
 
 
 def write_twice(owner_id: str) -> None:
-    with transactions.committing_later(lambda: None):
+    with transactions.joined_transaction(lambda: None):
         write_row(owner_id)
         write_row(owner_id)
 
 
 def write_and_fail(owner_id: str) -> None:
-    with transactions.committing_later(lambda: None):
+    with transactions.joined_transaction(lambda: None):
         write_row(owner_id)
         raise ZeroDivisionError
 
@@ -165,6 +169,6 @@ def test_what_is_to_be_committed_later_is_rolled_back_when_that_fails(
     with app.app_context():
         with pytest.raises(error):
             act(ada.id)
-        assert db.session.scalar(select(func.count()).select_from(Answer)) == 0
+        assert session.scalar(select(func.count()).select_from(IdempotencyRecord)) == 0
         write_row(ada.id)
-        assert db.session.scalar(select(func.count()).select_from(Answer)) == 1
+        assert session.scalar(select(func.count()).select_from(IdempotencyRecord)) == 1

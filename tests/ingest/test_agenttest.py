@@ -9,8 +9,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
-from promptcrafter import db
-from promptcrafter.ingest import agenttest
+from promptcrafter.database.session import get_engine
+from promptcrafter.dialects import agenttest
 from tests.conftest import Caller, Person, only_sqlite
 
 PAYLOAD = json.loads((Path(__file__).parent / "payloads" / "agenttest_log.json").read_text())
@@ -190,5 +190,5 @@ def test_a_prompt_deleted_between_look_and_write_costs_no_result(
     monkeypatch.setattr(agenttest, "translate", delete_first)
     answer = ada.post(LOG, {"variantKey": "A"})
     assert answer.status_code == 200
-    with app.app_context(), db.engine().connect() as connection:
+    with app.app_context(), get_engine().connect() as connection:
         assert connection.execute(text("SELECT prompt_id FROM logs")).scalar() == prompt["_id"]

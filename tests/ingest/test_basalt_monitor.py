@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from promptcrafter.ingest.basalt import monitor
-from promptcrafter.ingest.basalt.resolve import resolve_all
+from promptcrafter.dialects.basalt import views_monitor
+from promptcrafter.dialects.basalt.resolve import resolve_all
 from promptcrafter.logs.store import ParentGone
 from tests.conftest import Caller, Person, only_sqlite
 from tests.contracts.test_database import statements
@@ -422,7 +422,7 @@ def delete_after(ada: Person, path: str, monkeypatch: pytest.MonkeyPatch) -> Non
             assert ada.delete(path).status_code == 204
         return seen
 
-    monkeypatch.setattr(monitor, "resolve_all", look_and_delete)
+    monkeypatch.setattr(views_monitor, "resolve_all", look_and_delete)
 
 
 def test_an_output_whose_prompt_goes_at_every_look_is_kept_without_one(
@@ -433,7 +433,7 @@ def test_an_output_whose_prompt_goes_at_every_look_is_kept_without_one(
     def look_in_vain(references: Any) -> Any:
         raise ParentGone
 
-    monkeypatch.setattr(monitor, "resolve_all", look_in_vain)
+    monkeypatch.setattr(views_monitor, "resolve_all", look_in_vain)
     answer = ada.post(LOG, {"slug": "qa", "output": "x"})
     assert log_of(ada, answer)["promptId"] is None
     assert answer.json["warning"] == "There is no prompt with the slug qa. The log is kept without a prompt."

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from promptcrafter.ingest.basalt.translate import guess_provider, read_version
+from promptcrafter.dialects.basalt.translate import guess_provider, read_version
 from tests.conftest import Caller, Person
 from tests.ingest.test_basalt_monitor import prompt_with
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from promptcrafter import clock, db
+from promptcrafter import clock
+from promptcrafter.database.session import get_engine
 from tests.conftest import Person, only_sqlite
 from tests.contracts.test_database import statements
 
@@ -184,7 +185,7 @@ def test_every_combination_is_a_range_of_an_index(
     with statements(app) as seen:
         assert ada.get(f"/logs?{'&'.join(filter(None, parts))}").status_code == 200
     (listed,) = [pair for pair in seen if "FROM logs" in pair[0]]
-    with app.app_context(), db.engine().connect() as connection:
+    with app.app_context(), get_engine().connect() as connection:
         plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {listed[0]}", listed[1])]
     assert len(plan) == 1, plan
     assert plan[0].startswith("SEARCH logs USING INDEX"), plan

@@ -8,7 +8,8 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from promptcrafter import clock, db
+from promptcrafter import clock
+from promptcrafter.database.session import get_engine
 from promptcrafter.logs import search, store
 from tests.conftest import Person, only_sqlite
 from tests.contracts.test_database import statements
@@ -197,7 +198,7 @@ def test_every_word_of_a_text_finds_it(output: str, notes: str) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(query=st.text(min_size=1, max_size=40, alphabet=st.characters(codec="utf-8", exclude_characters="\0")))
 def test_no_query_fails(app: Flask, query: str) -> None:
-    with app.app_context(), db.engine().connect() as connection:
+    with app.app_context(), get_engine().connect() as connection:
         terms = search.terms_of(query)
         if terms:
             connection.execute(store.find_logs("user_x", {"q": terms}))
@@ -212,7 +213,7 @@ def test_the_index_agrees_with_its_words_after_every_kind_of_change(
     ada.delete(f"/prompts/{ada.get('/prompts').json[0]['_id']}")
     kept = ada.log(ada.prompt())
     assert [log["_id"] for log in ada.get("/logs?q=output").json] == [kept["_id"]]
-    with app.app_context(), db.engine().connect() as connection:
+    with app.app_context(), get_engine().connect() as connection:
         connection.exec_driver_sql("INSERT INTO log_words (log_words, rank) VALUES ('integrity-check', 1)")
         assert connection.exec_driver_sql("SELECT count(*) FROM log_search").scalar() == 1
 
@@ -225,7 +226,7 @@ def test_sqlite_reads_a_page_of_matches_from_the_index_end(app: Flask, ada: Pers
     with statements(app) as seen:
         ada.get(f"/logs?q=output&per_page=1&promptId={prompt['_id']}&cursor=99999999999999-9")
     statement, parameters = next((s, p) for s, p in seen if "MATCH" in s)
-    with app.app_context(), db.engine().connect() as connection:
+    with app.app_context(), get_engine().connect() as connection:
         plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
     assert plan[0].startswith("SCAN log_words VIRTUAL TABLE")
     assert [step for step in plan[1:] if not step.startswith("SEARCH")] == []
@@ -238,11 +239,11 @@ def test_postgresql_finds_a_rare_word_by_its_index(app: Flask, ada: Person) -> N
     log = {"promptId": prompt["_id"], "modelUsed": "m", "notes": more}
     for tenth in range(3):
         ada.post("/logs/batch", {"logs": [{**log, "output": f"common {tenth}n{n}"} for n in range(1000)]})
-    with app.app_context(), db.engine().connect() as connection:
+    with app.app_context(), get_engine().connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM ANALYZE log_search, logs")
     with statements(app) as seen:
         assert [found["output"] for found in ada.get("/logs?q=common+2n500").json] == ["common 2n500"]
     statement, parameters = next((s, p) for s, p in seen if "@@" in s)
-    with app.app_context(), db.engine().connect() as connection:
+    with app.app_context(), get_engine().connect() as connection:
         plan = "\n".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {statement}", parameters))
     assert "ix_log_search_words" in plan

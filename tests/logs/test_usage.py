@@ -13,7 +13,7 @@ import pytest
 from genai_prices import Usage, calc_price
 from genai_prices.data_snapshot import get_snapshot
 
-from promptcrafter.logs import usage
+from promptcrafter.logs import token_costs
 from tests.conftest import Caller, LiveServer, Person, only_sqlite, sign_up
 from tests.live.client import Connection, new_prompt
 from tests.live.client import sign_up as sign_up_live
@@ -37,7 +37,12 @@ SENT = {"input": "What is the capital of France?", "output": "Paris"}
 @pytest.fixture
 def forget() -> Iterator[None]:
     """Let the libraries be looked for anew, before and after."""
-    caches: list[Any] = [usage._counter, usage._prices, usage._find_priced_name, usage._warn_once]
+    caches: list[Any] = [
+        token_costs._counter,
+        token_costs._prices,
+        token_costs._find_priced_name,
+        token_costs._warn_once,
+    ]
     for cached in caches * 2:
         cached.cache_clear()
     yield
@@ -128,10 +133,10 @@ def test_every_price_is_the_one_of_the_list() -> None:
                 )
             except LookupError:
                 continue
-            spelling = next(usage.spellings(model), None)
+            spelling = next(token_costs.spellings(model), None)
             if spelling == model:
                 values = {"input_tokens": sent, "output_tokens": received, "end_time": moment}
-                found = usage.complete(values, model)
+                found = token_costs.complete(values, model)
                 assert found["cost"] == float(priced.total_price)
                 assert found["priced_as"] == f"{priced.provider.id}/{priced.model.id}"
                 compared += 1
@@ -148,7 +153,7 @@ def test_a_missing_library_costs_its_figures_and_one_line(
     for _ in range(2):
         log = ada.log(ada.prompt(), modelUsed="gpt-4o", **SENT)
         assert not ({"cost", "pricedAs"} | lost) & set(log)
-    assert [record.levelno for record in caplog.records if record.name == usage.__name__] == [logging.ERROR]
+    assert [record.levelno for record in caplog.records if record.name == token_costs.__name__] == [logging.ERROR]
 
 
 @only_sqlite
@@ -163,10 +168,10 @@ def test_a_failing_library_costs_its_figures_and_one_line(
         raise MemoryError("no")
 
     monkeypatch.setattr(sys.modules[library], call, fail)
-    usage._find_priced_name.cache_clear()
+    token_costs._find_priced_name.cache_clear()
     for _ in range(2):
         assert "cost" not in ada.log(ada.prompt(), modelUsed="gpt-4o", **SENT)
-    assert len([record for record in caplog.records if record.name == usage.__name__]) == 1
+    assert len([record for record in caplog.records if record.name == token_costs.__name__]) == 1
 
 
 @only_sqlite

@@ -15,7 +15,9 @@ from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from config import Config
-from promptcrafter import db, revisions
+from promptcrafter.database import revisions
+from promptcrafter.database.base import Base
+from promptcrafter.database.session import get_engine
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.search import terms_of
 from promptcrafter.logs.store import find_logs
@@ -33,7 +35,7 @@ def empty_app(make_app: Callable[[Config], Flask], empty_database_url: str, tmp_
 
 
 def tables() -> set[str]:
-    return set(inspect(db.engine()).get_table_names()) - {"alembic_version"}
+    return set(inspect(get_engine()).get_table_names()) - {"alembic_version"}
 
 
 def command(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -88,7 +90,7 @@ def test_the_models_are_what_the_migrations_made(empty_app: Flask, empty_databas
 
 def test_a_migration_that_fails_leaves_nothing_behind(empty_app: Flask) -> None:
     with empty_app.app_context():
-        with db.engine().begin() as connection:
+        with get_engine().begin() as connection:
             connection.execute(text("CREATE TABLE logs (mine INTEGER)"))
         with pytest.raises(DatabaseError, match="logs"):
             upgrade()
@@ -98,10 +100,10 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_app: Flask) -> None:
 def test_a_database_of_a_newer_release_counts_as_migrated_and_an_older_one_does_not(empty_app: Flask) -> None:
     with empty_app.app_context():
         upgrade()
-        with db.engine().begin() as connection:
+        with get_engine().begin() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = 'of a later release'"))
         assert revisions.is_migrated()
-        with db.engine().begin() as connection:
+        with get_engine().begin() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = '9416f7a20451'"))
         assert not revisions.is_migrated()
 
@@ -131,7 +133,7 @@ def test_eight_processes_that_migrate_at_once_apply_it_once(empty_database_url: 
 def test_a_row_whose_parent_a_migration_lost_stops_it(empty_app: Flask, caplog: pytest.LogCaptureFixture) -> None:
     with empty_app.app_context():
         upgrade()
-        with db.engine().connect() as connection:
+        with get_engine().connect() as connection:
             driver: Any = connection.connection.dbapi_connection
             driver.execute("PRAGMA foreign_keys=OFF")
             driver.execute("INSERT INTO prompt_tags VALUES ('prompt_lost', 0, 'tag')")
@@ -145,7 +147,7 @@ def test_a_row_whose_parent_a_migration_lost_stops_it(empty_app: Flask, caplog: 
 def test_connections_keep_foreign_keys_on_after_a_migration(empty_app: Flask) -> None:
     with empty_app.app_context():
         upgrade()
-        with db.engine().connect() as connection:
+        with get_engine().connect() as connection:
             assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
 
 
@@ -166,7 +168,7 @@ OLD_REST: dict[str, dict[str, Any]] = {
 
 
 def insert_row(table: str, row: dict[str, Any]) -> None:
-    with db.engine().begin() as connection:
+    with get_engine().begin() as connection:
         names = ", ".join(row)
         values = ", ".join(f":{name}" for name in row)
         connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({values})"), row)
@@ -181,7 +183,7 @@ def insert_old_rows() -> None:
 
 
 def read_rows(table: str, columns: str) -> list[Any]:
-    with db.engine().connect() as connection:
+    with get_engine().connect() as connection:
         return [tuple(row) for row in connection.execute(text(f"SELECT {columns} FROM {table} ORDER BY 1"))]
 
 
@@ -201,12 +203,12 @@ def test_logs_outlive_the_step_that_lets_them_be_without_a_prompt_and_the_step_b
         insert_row("logs", {"seq": 8, **stranger, **moment})
         for score, refused in ((11, True), (10, False)):
             change = f"UPDATE logs SET score = {score} WHERE seq = 7"
-            with pytest.raises(IntegrityError) if refused else nullcontext(), db.engine().begin() as connection:
+            with pytest.raises(IntegrityError) if refused else nullcontext(), get_engine().begin() as connection:
                 connection.execute(text(change))
         downgrade(revision=BEFORE_DIALECTS)
         assert [row[0] for row in read_rows("logs", columns)] == [7], "what an older release cannot hold is gone"
         assert read_rows("prompt_labels", "*") == labels
-        with pytest.raises(IntegrityError), db.engine().begin() as connection:
+        with pytest.raises(IntegrityError), get_engine().begin() as connection:
             connection.execute(text("UPDATE logs SET score = 11 WHERE seq = 7"))
         upgrade()
         assert [row[0] for row in read_rows("logs", columns)] == [7]
@@ -214,7 +216,7 @@ def test_logs_outlive_the_step_that_lets_them_be_without_a_prompt_and_the_step_b
 
 def constraints() -> dict[str, set[str]]:
     """Return the names of the check and foreign key constraints by table."""
-    found = inspect(db.engine())
+    found = inspect(get_engine())
     return {
         table: {
             str(constraint["name"])
@@ -233,8 +235,8 @@ def test_constraints_have_the_names_that_the_code_knows_them_by_and_come_back_on
         before = constraints()
         upgrade()
         for table, names in constraints().items():
-            if table in db.Base.metadata.tables:
-                known = {str(constraint.name) for constraint in db.Base.metadata.tables[table].constraints}
+            if table in Base.metadata.tables:
+                known = {str(constraint.name) for constraint in Base.metadata.tables[table].constraints}
                 assert names - landed <= known, table
         downgrade(revision=BEFORE_DIALECTS)
         assert constraints() == before
@@ -245,7 +247,7 @@ def test_deleting_a_parent_takes_the_logs_along_and_nothing_else(empty_app: Flas
         upgrade(revision=BEFORE_DIALECTS)
         insert_old_rows()
         upgrade()
-        with db.engine().begin() as connection:
+        with get_engine().begin() as connection:
             connection.execute(text("DELETE FROM prompts"))
         assert read_rows("logs", "seq") == []
         assert read_rows("users", "seq") == [(1,)]
@@ -281,7 +283,7 @@ def test_logs_that_were_there_before_the_full_text_are_found(empty_app: Flask) -
 def found(query: str) -> list[int]:
     """Return the sequence of the logs that the full text finds."""
     statement = find_logs("user_1", {"q": terms_of(query)}).with_only_columns(Log.seq)
-    with db.engine().connect() as connection:
+    with get_engine().connect() as connection:
         return list(connection.scalars(statement))
 
 
@@ -299,14 +301,14 @@ def test_accounts_outlive_the_step_that_lets_them_be_disabled_and_the_step_back_
     keys = [person.post("/auth/keys", {"name": "k"}).json["key"] for person in (ada, ben)]
     with empty_app.app_context():
         before = read_rows("users", columns)
-        with db.engine().begin() as connection:
+        with get_engine().begin() as connection:
             connection.execute(
                 text("UPDATE users SET disabled_at = :now WHERE id = :id"),
                 {"id": ben.id, "now": "2026-11-22T04:40:00.000Z"},
             )
         downgrade(revision=BEFORE_DISABLED)
         after = read_rows("users", columns)
-        assert "disabled_at" not in {column["name"] for column in inspect(db.engine()).get_columns("users")}
+        assert "disabled_at" not in {column["name"] for column in inspect(get_engine()).get_columns("users")}
         assert after[0] == before[0]
         assert (after[1][:2], after[1][3]) == (before[1][:2], before[1][3])
         upgrade(revision=DISABLED)
@@ -325,7 +327,7 @@ BEFORE_FIGURES, FIGURES = "3f9c61d2ab47", "7c40b9e2f6a1"
 
 def indices_of_prompts() -> dict[str, list[str | None]]:
     """Return the columns of the indices of logs that begin with their prompt and the time."""
-    found = {str(index["name"]): index["column_names"] for index in inspect(db.engine()).get_indexes("logs")}
+    found = {str(index["name"]): index["column_names"] for index in inspect(get_engine()).get_indexes("logs")}
     return {name: columns for name, columns in found.items() if columns[:3] == ["prompt_id", "created_at", "seq"]}
 
 
@@ -353,7 +355,7 @@ def test_prompts_are_in_the_index_of_trigrams_that_were_there_before_it_and_afte
     empty_app: Flask,
 ) -> None:
     def found(word: str) -> list[int]:
-        with db.engine().begin() as connection:
+        with get_engine().begin() as connection:
             connection.execute(text("SET LOCAL enable_seqscan = off"))
             return list(connection.scalars(select(SearchText.seq).where(matches([word], ["content"], "OR"))))
 
@@ -386,7 +388,7 @@ def test_logs_are_found_from_before_and_after_the_step_that_lets_the_service_ind
         return [log["output"] for log in ada.get(f"/logs?q={word}").json]
 
     def in_the_index(words: str) -> int:
-        with db.engine().begin() as connection:
+        with get_engine().begin() as connection:
             connection.exec_driver_sql("INSERT INTO log_words (log_words, rank) VALUES ('integrity-check', 1)")
             statement = text("SELECT count(*) FROM log_words WHERE log_words MATCH :words")
             return connection.scalar(statement, {"words": words}) or 0
@@ -399,7 +401,7 @@ def test_logs_are_found_from_before_and_after_the_step_that_lets_the_service_ind
     assert found("first") == ["first"]
     with empty_app.app_context():
         downgrade(revision=BEFORE_INDEXED_BY_SERVICE)
-        with db.engine().begin() as connection:  # as the service of that time would
+        with get_engine().begin() as connection:  # as the service of that time would
             connection.exec_driver_sql("UPDATE log_search SET words = 'changed' WHERE words = 'first'")
             connection.exec_driver_sql("DELETE FROM log_search WHERE words = 'other'")
             connection.exec_driver_sql(

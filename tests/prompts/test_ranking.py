@@ -10,11 +10,11 @@ import pytest
 from flask import Flask
 from sqlalchemy import Connection, event, text
 
-from promptcrafter import db
+from promptcrafter.database.session import get_engine
+from promptcrafter.database.transactions import writing
 from promptcrafter.ids import new_id
 from promptcrafter.prompts.restore import restore_prompts
 from promptcrafter.prompts.search import search_columns
-from promptcrafter.transactions import writing
 from tests.conftest import Person
 
 COUNT = 2300
@@ -148,7 +148,7 @@ def statistics_from_before(app: Flask, library: list[Text]) -> Iterator[None]:
         connection.exec_driver_sql("SET LOCAL statement_timeout = '15s'")
 
     with app.app_context():
-        engine = db.engine()
+        engine = get_engine()
     with engine.begin() as connection:
         connection.execute(text(know), {"pages": 1, "rows": 0})
     event.listen(engine, "begin", bound)

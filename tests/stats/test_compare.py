@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptcrafter.stats.compare import Change, compare
+from promptcrafter.statistics.word_diff import Change, compare
 from tests.conftest import Person, only_sqlite
 
 MEBIBYTE = 1024 * 1024

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from promptcrafter import db
-from promptcrafter.stats.summary import find_interval
+from promptcrafter.database.session import get_engine
+from promptcrafter.statistics.aggregates import find_interval
 from tests.conftest import Caller, Person, only_sqlite, sign_up
 from tests.contracts.test_database import statements
 
@@ -343,7 +343,7 @@ def test_statistics_never_read_the_rows_of_the_logs(ada: Person, engine_name: st
     prompt = ada.prompt()
     batch(ada, prompt, [{"modelUsed": "m", "output": "x" * 1000, "score": number % 11} for number in range(1000)])
     if engine_name == "postgresql":  # whether a row is to be seen, the index alone tells after a vacuum
-        with app.app_context(), db.engine().connect() as connection:
+        with app.app_context(), get_engine().connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM ANALYZE logs")
     explain, by = {
         "sqlite": ("EXPLAIN QUERY PLAN", "SEARCH logs USING COVERING INDEX ix_logs_figures (prompt_id=?"),
@@ -353,7 +353,7 @@ def test_statistics_never_read_the_rows_of_the_logs(ada: Person, engine_name: st
         with statements(app) as seen:
             stats_of(ada, prompt, query)
         ((statement, parameters),) = [pair for pair in seen if pair[0].startswith("WITH")]
-        with app.app_context(), db.engine().connect() as connection:
+        with app.app_context(), get_engine().connect() as connection:
             if engine_name == "postgresql":  # all that there is may be read as quickly without an index
                 for way in ("seqscan", "bitmapscan"):
                     connection.exec_driver_sql(f"SET enable_{way} = off")

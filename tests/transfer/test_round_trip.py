@@ -8,7 +8,7 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from promptcrafter import db
+from promptcrafter.database.session import get_engine
 from tests.conftest import Caller, Person, only_sqlite, sign_up
 from tests.contracts.test_database import statements
 from tests.contracts.test_text import ANY_TEXT, JSON_VALUES
@@ -155,7 +155,7 @@ def test_an_import_finds_by_indices(app: Flask, library: Person) -> None:
         bring(library, left)
     selects = [(statement, parameters) for statement, parameters in seen if statement.startswith("SELECT")]
     assert len(selects) > 10
-    with app.app_context(), db.engine().connect() as connection:
+    with app.app_context(), get_engine().connect() as connection:
         for statement, parameters in selects:
             plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
             assert not [step for step in plan if step.startswith("SCAN")], (statement, plan)

@@ -11,8 +11,8 @@ import pytest
 from flask import Flask
 
 from promptcrafter.problems import Invalid
-from promptcrafter.transfer import incoming
-from promptcrafter.transfer.sources import Unreadable, json_server, llm, promptfoo
+from promptcrafter.transfer import importer
+from promptcrafter.transfer.importers import Unreadable, json_server, llm, promptfoo
 from tests.conftest import Person, only_sqlite
 from tests.transfer import llm_database
 from tests.transfer.moving import export
@@ -25,13 +25,13 @@ def fixture(name: str) -> Any:
     return json.loads((FIXTURES / name).read_text(encoding="utf-8"))
 
 
-def take(app: Flask, person: Person, source: Any) -> incoming.Counts:
+def take(app: Flask, person: Person, source: Any) -> importer.Counts:
     """Import lines as the command does."""
-    with app.app_context(), incoming.check(person.id, source) as checked:
-        return incoming.keep(person.id, checked)
+    with app.app_context(), importer.check(person.id, source) as checked:
+        return importer.store_checked(person.id, checked)
 
 
-def created(counts: incoming.Counts) -> tuple[int, ...]:
+def created(counts: importer.Counts) -> tuple[int, ...]:
     return tuple(count["created"] for count in counts.values())
 
 

@@ -1,0 +1,191 @@
+"""`backup` and `restore`: a copy of the SQLite file, checked before it counts, and back again."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import click
+
+from promptcrafter import clock
+from promptcrafter.cli.commands import Command, Refusal, progress, say, tell_rows
+from promptcrafter.database import revisions, sqlite
+from promptcrafter.database.base import Base
+from promptcrafter.database.session import sqlite_path
+from promptcrafter.maintenance.backup import Contents, InvalidBackup, copy_database, fsync_path, open_read_only
+
+_OWN = ("", "-wal", "-shm", "-queue", sqlite.OPEN_LOCK_SUFFIX, sqlite.BACKUP_LOCK_SUFFIX)
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+@click.command("backup", cls=Command)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Replace FILE if there is one.")
+def backup(file: Path, force: bool) -> None:
+    """Copy the database to FILE and check the copy.
+
+    The service may run. The copy is written aside, and takes its place only when it is whole.
+    """
+    path = _find_database("pg_dump copies it, and flask export what one account owns")
+    _refuse_own_file(file, path)
+    if file.is_dir():
+        raise Refusal(f"{_shown(file)} is a folder.")
+    if file.exists() and not force:
+        raise Refusal(f"There is a {_shown(file)}; --force replaces it.")
+    partial = file.with_name(f"{file.name}.partial")
+    with (
+        _alone(path, sqlite.BACKUP_LOCK_SUFFIX, "Another backup of this database is being made."),
+        closing(sqlite3.connect(path, factory=sqlite.Connection, isolation_level=None)) as source,
+        _thrown_away(partial),
+    ):
+        contents = _copy(source, partial, "No backup was made")
+        partial.replace(file)
+    fsync_path(file.absolute().parent)
+    say(f"Backed up and checked: {tell_rows(contents.rows)}.")
+    click.echo(_shown(file))
+
+
+@click.command("restore", cls=Command)
+@click.argument("file", type=click.Path(path_type=Path))
+def restore(file: Path) -> None:
+    """Put a backup in the database's place.
+
+    The service must be stopped. What was there is kept under another name, which is told.
+    """
+    path = _find_database("pg_restore restores it")
+    if not file.is_file():
+        raise Refusal(f"There is no file {_shown(file)}.")
+    _refuse_own_file(file, path)
+    draft = path.with_name(f"{path.name}.restoring")
+    in_use = "The database is in use: stop the service, and whatever else has it open."
+    with _alone(path, sqlite.OPEN_LOCK_SUFFIX, in_use), closing(open_read_only(file)) as source, _thrown_away(draft):
+        contents = _copy(source, draft, f"{_shown(file)} cannot be restored")
+        _refuse_strange(file, contents)
+        _make_ready(draft, path)
+        kept = _replace(path, draft)
+    say(f"Restored {_shown(file)}: {tell_rows(contents.rows)}.")
+    if revisions.is_older(contents.revision):
+        say("It is of an older release. Before the service starts: flask --app wsgi db upgrade")
+    if kept:
+        say("What was there before is kept in:")
+        click.echo(_shown(kept))
+
+
+COMMANDS = (backup, restore)
+
+
+def _find_database(instead: str) -> Path:
+    path = sqlite_path()
+    if path is None:
+        raise Refusal(f"The database is PostgreSQL's: {instead}.")
+    return path
+
+
+def _refuse_own_file(file: Path, database: Path) -> None:
+    """Refuse the database and what belongs to it; what was kept aside does not."""
+    own = [database.with_name(database.name + suffix) for suffix in _OWN]
+    if file.exists() and any(path.exists() and file.samefile(path) for path in own):
+        raise Refusal(f"{_shown(file)} belongs to the database itself.")
+
+
+@contextmanager
+def _alone(database: Path, lock: str, otherwise: str) -> Iterator[None]:
+    try:
+        with sqlite.exclusive_lock(database, lock):
+            yield
+    except sqlite.InUse as error:
+        raise Refusal(otherwise) from error
+
+
+@contextmanager
+def _thrown_away(draft: Path) -> Iterator[None]:
+    """Leave nothing of a draft behind, this time or from one that was cut off; one that has been renamed is safe."""
+    leftovers = [draft, *(draft.with_name(draft.name + suffix) for suffix in ("-journal", "-wal", "-shm"))]
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        for path in leftovers:
+            path.unlink(missing_ok=True)
+
+
+def _copy(source: sqlite3.Connection, target: Path, failed: str) -> Contents:
+    try:
+        with progress("Copying") as told:
+            return copy_database(source, target, told)
+    except (InvalidBackup, sqlite.NoSpace, sqlite3.Error) as error:
+        raise Refusal(f"{failed}: {error}.") from error
+
+
+def _refuse_strange(file: Path, contents: Contents) -> None:
+    if not revisions.is_newest(contents.revision) and not revisions.is_older(contents.revision):
+        raise Refusal(
+            f"{_shown(file)} is of a newer release than this one, which does not know its migration "
+            f"{contents.revision}: restore it with that release."
+        )
+    missing = sorted(set(Base.metadata.tables) - set(contents.rows))
+    if missing and revisions.is_newest(contents.revision):
+        raise Refusal(f"{_shown(file)} cannot be restored: it has no table {missing[0]}.")
+
+
+def _make_ready(draft: Path, database: Path) -> None:
+    """Give a draft what the database in its place will have: its owner, and a write-ahead log."""
+    sqlite.chown_like(draft, database)
+    with closing(sqlite3.connect(draft, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    fsync_path(draft)
+
+
+def _replace(database: Path, draft: Path) -> Path | None:
+    """Rename a draft into the database's place; return where that is kept, if there was anything in it."""
+    kept = _keep(database)
+    for suffix in ("-wal", "-shm"):  # those of another database would damage the new one
+        Path(f"{database}{suffix}").unlink(missing_ok=True)
+    draft.replace(database)
+    fsync_path(database.parent)
+    return kept
+
+
+def _keep(database: Path) -> Path | None:
+    """Give a database another name besides its own, and return that; None when nothing is in it.
+
+    One that is too damaged to be folded is kept as it is, with its log. Raises InUse.
+    """
+    kept = Path(f"{database}.before-restore-{clock.to_text(clock.now()).replace(':', '')}")
+    log, kept_log = (Path(f"{path}-wal") for path in (database, kept))
+    os.link(database, kept)
+    if log.exists():
+        os.link(log, kept_log)  # before SQLite looks, which removes it beside what is no database any more
+    try:
+        tables = _fold(database)
+    except sqlite.InUse:
+        for path in (kept, kept_log):
+            path.unlink(missing_ok=True)
+        raise
+    if tables is not None:
+        kept_log.unlink(missing_ok=True)
+    if tables == 0:
+        kept.unlink()
+        return None
+    return kept
+
+
+def _fold(database: Path) -> int | None:
+    """Fold a database's log into it, so that it is one file; return the number of its tables, None if it is damaged.
+
+    Raises InUse when another program, which does not know of our lock, has it open.
+    """
+    try:
+        with closing(sqlite3.connect(database, timeout=0, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode=DELETE")
+            return int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY:
+            raise sqlite.InUse from error
+        return None
+
+
+def _shown(path: Path) -> str:
+    return click.format_filename(path)

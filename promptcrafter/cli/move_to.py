@@ -1,0 +1,79 @@
+"""`move-to`: from the SQLite file into PostgreSQL, as a whole."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from sqlalchemy.orm import Session
+
+from config import read_database_url
+from promptcrafter.cli.commands import Command, Refusal, progress, say, tell_rows
+from promptcrafter.database import sqlite
+from promptcrafter.database.session import read_snapshot, sqlite_path
+from promptcrafter.database.transactions import writing
+from promptcrafter.maintenance.backup import watch_for_writes
+from promptcrafter.maintenance.sqlite_to_postgresql import move
+
+
+@click.command("move-to", cls=Command)
+@click.argument("url", metavar="URL")
+@click.option("--live", is_flag=True, help="Move it though somebody writes meanwhile, without what they write.")
+def move_to(url: str, live: bool) -> None:
+    """Copy the SQLite database into an empty database of PostgreSQL, and compare the two.
+
+    URL is what DATABASE_URL is to be: postgresql://user:password@host:5432/name. For - it is read from standard input.
+    The SQLite file stays as it is. If somebody writes to it meanwhile, nothing is moved, unless --live says so.
+    """
+    path = sqlite_path()
+    if path is None:
+        raise Refusal("The database is PostgreSQL's already: pg_dump and pg_restore move it.")
+    address = _read_address(url)
+    if sqlite.is_open(path):
+        say("The database is in use. What is written to it from now on is not moved: better stop the service first.")
+    with watch_for_writes(path) as is_changed, read_snapshot() as reader, _refusing():
+        move.refuse_other_release(reader)
+        with move.target(address), writing():
+            copied = _copy(reader)
+            left_behind = is_changed()
+            if left_behind and not live:
+                raise Refusal(
+                    "Somebody has written to the SQLite file meanwhile, and PostgreSQL would be without that. Nothing "
+                    "was moved: stop the service and move again, or leave that behind with --live."
+                )
+    say(f"Moved and compared: {tell_rows({name: content.rows for name, content in copied.contents.items()})}.")
+    if left_behind:
+        say("Somebody has written to the SQLite file meanwhile. That is not in PostgreSQL.")
+    say("Now set DATABASE_URL to that address and start the service with it. JWT_SECRET_KEY must stay what it is.")
+
+
+COMMANDS = (move_to,)
+
+
+def _copy(reader: Session) -> move.Copy:
+    with progress("Copying") as told:
+        copied = move.copy(reader, told)
+    with progress("Indexing") as told:
+        move.index(copied, told)
+    with progress("Comparing") as told:
+        move.compare(copied, told)
+    return copied
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except move.NotMoved as error:
+        raise Refusal(str(error)) from error
+
+
+def _read_address(given: str) -> str:
+    """Return the address of a database of PostgreSQL as `config` does. An address is never told: it has a password."""
+    try:
+        url = read_database_url(sys.stdin.readline().strip() if given == "-" else given)
+    except ValueError:
+        url = ""
+    if not url.startswith("postgresql"):
+        raise Refusal("The URL must be one of PostgreSQL: postgresql://user:password@host:5432/name.")
+    return url

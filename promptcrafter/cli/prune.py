@@ -1,0 +1,87 @@
+"""`prune`: what is old goes, and the disk has its room back."""
+
+import re
+from datetime import datetime, timedelta
+from typing import Any
+
+import click
+
+from promptcrafter import clock
+from promptcrafter.auth import store as accounts
+from promptcrafter.cli.commands import Command, Refusal, count, progress, say
+from promptcrafter.database import sqlite
+from promptcrafter.database.session import database_size, is_sqlite
+from promptcrafter.database.transactions import writing
+from promptcrafter.logs import store as logs
+from promptcrafter.maintenance import vacuum
+from promptcrafter.traces import store as traces
+
+_ROWS_AT_ONCE = 500
+_DAYS = {"d": 1, "w": 7, "y": 365}
+
+
+@click.command("prune", cls=Command)
+@click.option("--older-than", "age", metavar="AGE", required=True, help="Days, weeks or years: 90d, 12w, 2y.")
+@click.option("--keep-scored", is_flag=True, help="Keep logs that somebody has judged, by a score or in notes.")
+@click.option("--dry-run", is_flag=True, help="Count, and delete nothing.")
+@click.option("--user", "email", metavar="EMAIL", help="Only what this account owns.")
+def prune(age: str, keep_scored: bool, dry_run: bool, email: str | None) -> None:
+    """Delete old logs and give back their room.
+
+    Traces that are as old and have no log left go with them.
+    """
+    filters: dict[str, Any] = {"until": _read_age(age)}
+    if keep_scored:
+        filters["judged"] = False
+    owners = [account.id for account in ([accounts.get_by_email(email)] if email else accounts.list_users())]
+    counted = [sum(store.count_old(owner, filters) for owner in owners) for store in (logs, traces)]
+    if dry_run:
+        click.echo(f"{_enumerate(*counted)} would go.")
+        return
+    before = database_size()
+    gone = _delete(owners, filters, sum(counted))
+    click.echo(f"Deleted {_enumerate(*gone)}.")
+    if any(gone):
+        _give_back(before)
+
+
+COMMANDS = (prune,)
+
+
+def _delete(owners: list[str], filters: dict[str, Any], expected: int) -> list[int]:
+    """Delete what is old in small transactions, between which others write; return how many logs and traces it was."""
+    gone = [0, 0]
+    with progress("Deleting") as told:
+        for owner in owners:
+            for place, store in enumerate((logs, traces)):
+                for rows in store.each_old(owner, filters, _ROWS_AT_ONCE):
+                    with writing():
+                        gone[place] += store.remove_old(owner, filters, rows)
+                    told(sum(gone), max(expected, sum(gone)))
+    return gone
+
+
+def _give_back(before: int) -> None:
+    try:
+        with progress("Giving back") as told:
+            vacuum.reclaim(told)
+    except sqlite.NoSpace as error:
+        say(f"The file keeps its size, which what comes next will use: to write it anew, {error}.")
+    click.echo(f"The database takes {max(0, before - database_size()):,} bytes less on the disk.")
+    if not is_sqlite():
+        say("PostgreSQL keeps the rest of the room for what comes next.")
+
+
+def _read_age(text: str) -> datetime:
+    """Return the moment that lies so long ago."""
+    found = re.fullmatch("([1-9][0-9]{0,5})([dwy])", text)
+    try:
+        if found:
+            return clock.now() - timedelta(days=int(found[1]) * _DAYS[found[2]])
+    except OverflowError:
+        pass  # before the year 1
+    raise Refusal("--older-than takes days, weeks or years, at least one, such as 90d, 12w or 2y.")
+
+
+def _enumerate(log_count: int, trace_count: int) -> str:
+    return f"{count(log_count, 'log')} and {count(trace_count, 'trace')}"

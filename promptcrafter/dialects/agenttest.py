@@ -1,0 +1,139 @@
+"""The dialect of AgentTest's clients: they ask for a variant and report what came of it."""
+
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+
+from promptcrafter.auth.principal import current_user_id
+from promptcrafter.database.transactions import writing
+from promptcrafter.experiments import store as experiments
+from promptcrafter.experiments.assign import assign
+from promptcrafter.experiments.models import Experiment, Variant
+from promptcrafter.http.blueprint import Blueprint
+from promptcrafter.http.fields import Text
+from promptcrafter.http.schemas import CreateSchema, JsonObject
+from promptcrafter.idempotency.decorator import idempotent
+from promptcrafter.ids import pattern
+from promptcrafter.jsonio import dumps
+from promptcrafter.logs import store as logs
+from promptcrafter.logs.recording import resolve_and_record
+from promptcrafter.logs.schemas import read_model, refuse_large_output
+from promptcrafter.problems import Invalid, Problem
+from promptcrafter.prompts import store as prompts
+from promptcrafter.prompts.models import Version
+
+blueprint = Blueprint("agenttest", __name__, description="For AgentTest's clients: variants and their results")
+_UNAUTHORIZED = "Unauthorized"  # the text that these clients know
+_ACTIVE = "ACTIVE"
+
+
+METRICS_MAX = 1000
+
+
+class OutputObject(JsonObject):
+    """An object that is kept as an output. Raises TooLarge."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
+        sent: dict[str, Any] = super()._deserialize(value, attr, data, **kwargs)
+        refuse_large_output(dumps(sent))
+        return sent
+
+
+class ResultIn(CreateSchema):
+    """A result of a variant."""
+
+    variant_key = Text(data_key="variantKey", required=True, minimum=1, metadata={"example": "A"})
+    input = JsonObject(metadata={"example": {"query": "What are the latest AI advancements?"}})
+    output = OutputObject(metadata={"example": {"response": "Recent AI advancements include …"}})
+    metrics = JsonObject(
+        validate=validate.Length(max=METRICS_MAX, error=f"must have at most {METRICS_MAX} names"),
+        metadata={
+            "example": {"latency_ms": 123, "user_rating": 5},
+            "description": "What is no number is kept and left out of the statistics",
+        },
+    )
+    context = JsonObject(metadata={"example": {"environment": "production"}})
+
+
+class ResultLogged(Schema):
+    """The answer to a result."""
+
+    success = fields.Boolean(required=True)
+    logId = fields.String(required=True, metadata={"pattern": pattern("log")})
+
+
+class AssignIn(CreateSchema):
+    """Who needs a variant."""
+
+    user_id = Text(data_key="userId", required=True, minimum=1, metadata={"example": "user-42"})
+    context = JsonObject()
+
+
+class Assignment(Schema):
+    """The variant that a user gets."""
+
+    variant = fields.String(required=True)
+    payload = JsonObject(required=True)
+
+
+@blueprint.route("/experiment/<slug>/log", methods=["POST"])
+@blueprint.unauthorized(_UNAUTHORIZED)
+@blueprint.refuses(404)
+@blueprint.arguments(ResultIn())
+@idempotent
+@blueprint.response(200, ResultLogged())
+def log_result(body: dict[str, Any], slug: str) -> dict[str, Any]:
+    """Log a result of an experiment's variant."""
+
+    def attempt() -> dict[str, Any]:
+        experiment = experiments.get_experiment(slug, current_user_id())
+        variant = _get_variant(experiment, body["variant_key"])
+        version = prompts.get_latest_version(variant.prompt_id) if variant.prompt_id else None
+        values = logs.prepare(translate(body, experiment, variant, version))
+        with writing():
+            return logs.record(current_user_id(), values)
+
+    return {"success": True, "logId": resolve_and_record(attempt, attempt)["id"]}
+
+
+@blueprint.route("/experiment/<slug>/assign", methods=["POST"])
+@blueprint.unauthorized(_UNAUTHORIZED)
+@blueprint.refuses(404)
+@blueprint.arguments(AssignIn())
+@blueprint.response(200, Assignment())
+def assign_variant(body: dict[str, Any], slug: str) -> dict[str, Any]:
+    """Return the variant that a user gets, always the same one while the shares stay."""
+    experiment = experiments.get_experiment(slug, current_user_id())
+    shares = [variant.traffic_percent for variant in experiment.variants]
+    index = assign(slug, body["user_id"], shares) if experiment.status == _ACTIVE else None
+    if index is None:
+        raise Problem(404, "Experiment is not active", "experiment_not_active")
+    variant = experiment.variants[index]
+    return {"variant": variant.key, "payload": variant.payload}
+
+
+def translate(
+    body: dict[str, Any], experiment: Experiment, variant: Variant, version: Version | None
+) -> dict[str, Any]:
+    """Return the columns of a log that a result becomes."""
+    model = version.model if version else read_model(variant.payload)
+    return {
+        "source": "agenttest",
+        "experiment_id": experiment.id,
+        "variant_key": variant.key,
+        "prompt_id": version.prompt_id if version else None,
+        "prompt_version": version.number if version else None,
+        "model_used": model,
+        **{name: dumps(body[name]) for name in ("input", "output") if name in body},
+        **{f"{name}_format": "json" for name in ("input", "output") if name in body},
+        "metrics": body.get("metrics"),
+        "context": body.get("context"),
+    }
+
+
+def _get_variant(experiment: Experiment, key: str) -> Variant:
+    for variant in experiment.variants:
+        if variant.key == key:
+            return variant
+    keys = ", ".join(variant.key for variant in experiment.variants)
+    raise Invalid({"variantKey": [f"must be a variant of the experiment, which has {keys or 'none'}"]})

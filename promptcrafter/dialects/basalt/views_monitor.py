@@ -1,0 +1,106 @@
+"""Basalt's clients log: outputs, traces and the experiments these belong to. No prompt of ours need be named."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from uuid import uuid4
+
+from promptcrafter.auth.principal import current_user_id
+from promptcrafter.database.transactions import writing
+from promptcrafter.dialects.basalt import translate
+from promptcrafter.dialects.basalt.resolve import Name, Resolved, name_of, resolve_all, resolve_none
+from promptcrafter.dialects.basalt.schemas import (
+    BasaltExperimentIn,
+    BasaltExperimentOut,
+    MonitorLogIn,
+    OutputLogged,
+    TraceIn,
+    TraceLogged,
+)
+from promptcrafter.experiments import store as experiments
+from promptcrafter.experiments.models import Experiment
+from promptcrafter.http.blueprint import Blueprint
+from promptcrafter.idempotency.decorator import idempotent
+from promptcrafter.logs import store as logs
+from promptcrafter.logs import token_costs
+from promptcrafter.logs.recording import resolve_and_record
+from promptcrafter.traces import store as traces
+
+Look = Callable[[Iterable[Mapping[str, Any]]], dict[Name, Resolved]]
+
+blueprint = Blueprint("basalt", __name__, description="For Basalt's clients: outputs, traces and experiments")
+
+
+@blueprint.route("/monitor/log", methods=["POST"], endpoint="log_output")
+@blueprint.route("/basalt/monitor/log", methods=["POST"], endpoint="log_output_of_sdk")
+@blueprint.arguments(MonitorLogIn())
+@idempotent
+@blueprint.response(200, OutputLogged())
+def log_output(body: dict[str, Any]) -> dict[str, Any]:
+    """Log an output of the prompt of that slug; it is kept even when there is none."""
+
+    def attempt(look: Look) -> dict[str, Any]:
+        resolved = look([body])[name_of(body)]
+        values = logs.prepare(_to_log(body, body, resolved))
+        with writing():
+            trace = traces.add_trace(current_user_id(), translate.to_trace_of_output(body))
+            log = logs.record(current_user_id(), {**values, "trace_id": trace.id})
+        return {"trace": trace, "log": log, "warning": _warning(resolved)}
+
+    return resolve_and_record(lambda: attempt(resolve_all), lambda: attempt(resolve_none))
+
+
+@blueprint.route("/basalt/monitor/trace", methods=["POST"])
+@blueprint.arguments(TraceIn())
+@idempotent
+@blueprint.response(200, TraceLogged())
+def log_trace(body: dict[str, Any]) -> dict[str, Any]:
+    """Log a trace; each of its generations becomes a log in its prompt's history."""
+    generations = [span for span in body.get("logs", ()) if translate.is_generation(span)]
+
+    def attempt(look: Look) -> dict[str, Any]:
+        experiment_id, warnings = _find_experiment(body)
+        found = look([span["prompt"] for span in generations if "prompt" in span])
+        outputs = []
+        for span in generations:
+            reference = span.get("prompt", {})
+            resolved = found[name_of(reference)] if reference else Resolved()
+            outputs.append(logs.prepare({**_to_log(span, reference, resolved), **translate.to_generation(span)}))
+        with writing():
+            trace = traces.add_trace(current_user_id(), translate.to_trace(body, experiment_id))
+            place = {"trace_id": trace.id, "experiment_id": experiment_id}
+            logs.record_all(current_user_id(), [{**output, **place} for output in outputs])
+        warnings += dict.fromkeys(filter(None, map(_warning, found.values())))
+        return {"trace": trace, "warning": translate.join_warnings(warnings)}
+
+    return resolve_and_record(lambda: attempt(resolve_all), lambda: attempt(resolve_none))
+
+
+@blueprint.route("/basalt/monitor/experiments", methods=["POST"])
+@blueprint.arguments(BasaltExperimentIn())
+@idempotent
+@blueprint.response(200, BasaltExperimentOut())
+def create_basalt_experiment(body: dict[str, Any]) -> Experiment:
+    """Make an experiment for traces to belong to."""
+    slug = f"experiment-{uuid4().hex[:12]}"
+    with writing():
+        return experiments.add_experiment(current_user_id(), {**body, "slug": slug, "status": "ACTIVE"})
+
+
+def _find_experiment(body: dict[str, Any]) -> tuple[str | None, list[str]]:
+    """Return the id of the experiment that a trace names, if there is one, and what to warn of."""
+    named = body.get("experiment", {}).get("id")
+    found = experiments.get_experiment_id(named, current_user_id()) if named else None
+    missing = named is not None and found is None
+    return found, [f"There is no experiment with the id {translate.cut(named)}."] if missing else []
+
+
+def _to_log(body: dict[str, Any], reference: dict[str, Any], resolved: Resolved) -> dict[str, Any]:
+    values = translate.to_log(body, reference, resolved.prompt, resolved.version)
+    return token_costs.complete(values, values["model_used"])
+
+
+def _warning(resolved: Resolved) -> str | None:
+    """Say what was odd and what it did to the log."""
+    if resolved.oddity is None or resolved.version:
+        return resolved.oddity
+    return f"{resolved.oddity} The log is kept without a {'version' if resolved.prompt else 'prompt'}."

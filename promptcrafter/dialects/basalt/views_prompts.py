@@ -1,0 +1,90 @@
+"""Basalt's clients read prompts and publish their versions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from promptcrafter.auth.principal import current_user_id
+from promptcrafter.database.transactions import writing
+from promptcrafter.dialects.basalt import translate
+from promptcrafter.dialects.basalt.resolve import Resolved, name_of, resolve_all
+from promptcrafter.dialects.basalt.schemas import (
+    BasaltDescriptionAnswer,
+    BasaltListOut,
+    BasaltListQuery,
+    BasaltPromptAnswer,
+    BasaltPromptQuery,
+    PublishIn,
+    PublishOut,
+)
+from promptcrafter.http.blueprint import Blueprint
+from promptcrafter.problems import REQUIRED, Invalid, Problem
+from promptcrafter.prompts import store
+from promptcrafter.prompts.models import Prompt, Version
+
+blueprint = Blueprint("basalt-prompts", __name__, description="For Basalt's clients: prompts to read and publish")
+
+
+@blueprint.route("/basalt/prompts")
+@blueprint.arguments(BasaltListQuery(), location="query")
+@blueprint.response(200, BasaltListOut())
+def list_basalt_prompts(query: dict[str, Any]) -> dict[str, Any]:
+    """List the caller's prompts, newest first, or those that have the feature's slug as a tag."""
+    filters = {"tag": query["featureSlug"]} if query.get("featureSlug") else {}
+    prompts = store.get_prompts(current_user_id(), filters)
+    return {"prompts": [translate.to_entry(prompt) for prompt in prompts], "warning": None}
+
+
+@blueprint.route("/basalt/prompts/<slug>")
+@blueprint.refuses(404)
+@blueprint.arguments(BasaltPromptQuery(), location="query")
+@blueprint.response(200, BasaltPromptAnswer())
+def get_basalt_prompt(query: dict[str, Any], slug: str) -> dict[str, Any]:
+    """Return the version that is meant: the named one, else the one in production."""
+    prompt, version, resolved = _get_version(slug, query)
+    return {"prompt": translate.to_prompt(prompt, version, resolved.tag), "warning": _warning(resolved, query)}
+
+
+@blueprint.route("/basalt/prompts/<slug>/describe")
+@blueprint.refuses(404)
+@blueprint.arguments(BasaltPromptQuery(), location="query")
+@blueprint.response(200, BasaltDescriptionAnswer())
+def describe_basalt_prompt(query: dict[str, Any], slug: str) -> dict[str, Any]:
+    """Return what there is of a prompt, and the variables of the version that is meant."""
+    prompt, version, resolved = _get_version(slug, query)
+    return {"prompt": translate.to_description(prompt, version), "warning": _warning(resolved, query)}
+
+
+@blueprint.route("/basalt/prompts/<slug>/publish", methods=["POST"])
+@blueprint.refuses(404)
+@blueprint.arguments(PublishIn())
+@blueprint.response(201, PublishOut())
+def publish_basalt_prompt(body: dict[str, Any], slug: str) -> dict[str, Any]:
+    """Put a tag on a version. Nothing stands in for a version or a tag that does not exist."""
+    if not body.get("version") and not body.get("tag"):
+        raise Invalid({"version": [f"{REQUIRED} unless tag is given"]})
+    label = body["new_tag"]
+    store.refuse_label(label, "newTag")
+    with writing():
+        prompt = store.lock_prompt_by_slug(slug, current_user_id())  # before its labels are read
+        _, version, resolved = _get_version(slug, body)
+        if resolved.oddity:
+            raise store.version_not_found()
+        store.set_label(prompt, label, version.number)
+    return {"deploymentTag": {"id": translate.tag_id(prompt, label), "label": label}}
+
+
+def _get_version(slug: str, named: Mapping[str, Any]) -> tuple[Prompt, Version, Resolved]:
+    """Return what a client means. Raises 404 when there is no such prompt or nothing resolves."""
+    reference = {**named, "slug": slug}
+    resolved = resolve_all([reference])[name_of(reference)]
+    if resolved.prompt is None:
+        raise store.prompt_not_found()
+    if resolved.version is None:
+        raise Problem(404, str(resolved.oddity), "version_not_found")
+    return resolved.prompt, resolved.version, resolved
+
+
+def _warning(resolved: Resolved, query: Mapping[str, Any]) -> str | None:
+    is_tag_ignored = query.get("version") and query.get("tag")
+    warnings = ["The tag was ignored: a version was named."] if is_tag_ignored else []
+    return " ".join([*warnings, *([resolved.oddity] if resolved.oddity else [])]) or None

@@ -1,0 +1,99 @@
+"""Every error's one body, and the one place that renders it.
+
+Code raises a `Problem`; werkzeug raises its own for routes and methods; drivers raise theirs. All leave as
+`{"message", "error", "code", "requestId"}`, validation errors with `details` besides. Nothing that a driver
+or a stack says ever leaves.
+"""
+
+import logging
+from contextlib import suppress
+from http import HTTPStatus
+
+from flask import Flask, Response, current_app, g, jsonify, request
+from gunicorn.http.errors import ParseException
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as WaitedTooLong
+from werkzeug.exceptions import HTTPException
+
+from promptcrafter.database import revisions
+from promptcrafter.database.errors import is_unavailable
+from promptcrafter.problems import NotMigrated, Problem, TooLarge, Unavailable, describe
+
+_HEAR_OUT_BYTES = 64 * 1024 * 1024
+
+_log = logging.getLogger(__name__)
+
+
+def init_app(app: Flask) -> None:
+    """Register the handlers."""
+    app.after_request(_hear_out)
+    app.register_error_handler(Problem, render)
+    app.register_error_handler(HTTPException, _from_werkzeug)
+    app.register_error_handler(DBAPIError, from_database)
+    app.register_error_handler(WaitedTooLong, lambda error: render(Unavailable()))
+    app.register_error_handler(ParseException, _from_broken_body)
+    app.register_error_handler(Exception, _from_bug)
+
+
+def explain(error: DBAPIError) -> Problem | None:
+    """Return what to tell of a driver's error; None when the statement was wrong."""
+    if is_unavailable(error):
+        return Unavailable()
+    try:
+        return None if revisions.is_migrated() else NotMigrated()
+    except DBAPIError:
+        return Unavailable()
+
+
+def render(problem: Problem) -> Response:
+    """Make the one error body of a problem."""
+    response = jsonify({**describe(problem), "requestId": g.get("request_id", "")})
+    response.status_code = problem.status
+    response.headers.update(problem.headers)
+    if problem.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _from_werkzeug(error: HTTPException) -> Response:
+    status = error.code or 500
+    if status == 413:
+        return render(TooLarge("The request body", current_app.config["MAX_BODY_BYTES"], request.content_length))
+    texts = {404: "Route not found", 405: "Method not allowed", 500: "Unexpected server error"}
+    message = texts.get(status, error.description or HTTPStatus(status).phrase)
+    code = {404: "route_not_found", 500: "internal_error"}.get(status, HTTPStatus(status).name.lower())
+    headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
+    return render(Problem(status, message, code, headers=headers))
+
+
+def _hear_out(response: Response) -> Response:
+    """Read the rest of a refused request's body.
+
+    A client that sends it whole before it listens would otherwise meet a closed connection instead of the answer, and
+    so would its next request.
+    """
+    if response.status_code >= 400 and request.method in ("POST", "PUT", "PATCH"):
+        left = _HEAR_OUT_BYTES
+        with suppress(OSError, ParseException):
+            while left > 0 and (read := request.environ["wsgi.input"].read(65536)):
+                left -= len(read)
+    return response
+
+
+def from_database(error: DBAPIError) -> Response:
+    """Make the answer to what a driver raised."""
+    if is_unavailable(error):
+        _log.warning("database unavailable: %s", type(error.orig).__name__)
+    problem = explain(error)
+    return _from_bug(error) if problem is None else render(problem)
+
+
+def _from_broken_body(error: ParseException) -> Response:
+    return render(Problem(400, "The request body is not valid chunked transfer coding.", "invalid_chunks"))
+
+
+def _from_bug(error: Exception) -> Response:
+    # Only the kind and the place: a driver's message quotes the values of the statement
+    told = {"requestId": g.get("request_id")}
+    _log.error("unexpected %s", type(error).__name__, exc_info=error, extra={"told": told})
+    return render(Problem(500, "Unexpected server error", "internal_error"))

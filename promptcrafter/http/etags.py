@@ -1,0 +1,20 @@
+"""Conditional requests: entity tags and `If-Match` (RFC 9110, section 13)."""
+
+import hashlib
+from typing import Any
+
+from flask import request
+
+from promptcrafter import jsonio
+from promptcrafter.problems import Problem
+
+
+def etag_of(representation: Any) -> str:
+    """Return the strong entity tag of a serialised resource, without quotes."""
+    return hashlib.sha256(jsonio.dumps(representation).encode()).hexdigest()[:32]
+
+
+def refuse_lost_update(representation: Any) -> None:
+    """Raise 412 when the caller's `If-Match` names another state than the one about to be changed."""
+    if request.if_match and not request.if_match.contains(etag_of(representation)):
+        raise Problem(412, "It has changed since: read it again and retry.", "precondition_failed")

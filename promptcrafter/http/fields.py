@@ -1,0 +1,242 @@
+"""The types of the wire, as marshmallow fields.
+
+Each refuses with the rest of a sentence that begins with the field's name ("score" + "must be a number
+from 0 to 10"), and documents its rule in OpenAPI.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate
+
+from promptcrafter import clock
+from promptcrafter.jsonio import find_unstorable_text
+from promptcrafter.problems import REQUIRED
+
+_MILLISECONDS_FROM = 10**11  # a time given as a number: from here on milliseconds, below seconds
+_NO_NUL = "[^\\u0000]"
+_EMAIL = r"^[^\s@\x00-\x1f\x7f-\x9f]+@[^\s@.\x00-\x1f\x7f-\x9f]+(\.[^\s@.\x00-\x1f\x7f-\x9f]+)+$"
+_TIME = (
+    r"^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+    r"([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?(Z|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)?)?$"
+)
+_TIME_TEXT = rf"{_TIME[:-1]}$|^[0-9]{{1,14}}(\.[0-9]{{1,9}})?$"
+_LATEST = 253_402_300_799_999  # the last millisecond of the year 9999
+ERRORS = {"required": REQUIRED, "null": REQUIRED}
+
+
+class Text(fields.String):
+    """Text kept character by character; `minimum` and `maximum` count characters.
+
+    With `blank=False` at least one character must be visible. An empty text in a required field counts as missing.
+    `choices` are all there is to choose from.
+    """
+
+    default_error_messages = {**ERRORS, "invalid": "must be a string"}
+
+    def __init__(
+        self,
+        *,
+        minimum: int = 0,
+        maximum: int | None = None,
+        blank: bool = True,
+        choices: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        checks: list[Any] = []
+        if minimum or maximum:
+            checks.append(validate.Length(min=minimum or None, max=maximum, error=_length_rule(minimum, maximum)))
+        pattern = f"^{_NO_NUL}*$" if blank else f"^{_NO_NUL}*[^\\s\\u0000]{_NO_NUL}*$"
+        if not blank:
+            checks.append(_refuse_blank)
+        nothing = [None] if kwargs.get("allow_none") else []
+        described = {"enum": [*choices, *nothing]} if choices else {"pattern": pattern}
+        if choices:
+            checks.append(validate.OneOf(choices, error=f"must be one of {', '.join(choices)}"))
+        super().__init__(validate=checks, metadata={**described, **kwargs.pop("metadata", {})}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if not isinstance(value, str):
+            raise self.make_error("invalid")
+        if not value and self.required:
+            raise self.make_error("required")
+        refuse_unstorable_text(value)
+        return value
+
+
+class TextOut(fields.String):
+    """Text that the server shows, empty where there is none."""
+
+    def _serialize(self, value: str | None, attr: str | None, obj: Any, **kwargs: Any) -> str:
+        return value or ""
+
+
+class ForeignId(Text):
+    """The id of something else, as it was sent: one that is malformed refers to nothing."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if isinstance(value, str) and find_unstorable_text(value):
+            return ""
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class PatternText(Text):
+    """Text of one shape, a regular expression from `^` to `$`; `rule` tells it as the rest of a sentence."""
+
+    def __init__(self, shape: str, rule: str, **kwargs: Any) -> None:
+        super().__init__(metadata={**kwargs.pop("metadata", {}), "pattern": shape}, **kwargs)
+        self.validators.append(validate.Regexp(rf"{shape.removesuffix('$')}\Z", error=rule))
+
+
+class Email(PatternText):
+    """An e-mail address, by its shape: whether it is somebody's only a letter could tell."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(_EMAIL, "must be an e-mail address", maximum=254, **kwargs)
+
+
+class Number(fields.Float):
+    """A finite JSON number, neither a boolean nor text; a whole value leaves as `9`, never `9.0`."""
+
+    def __init__(self, *, minimum: float | None = None, maximum: float | None = None, **kwargs: Any) -> None:
+        rule = "must be a number"
+        if minimum is not None:
+            rule += f", at least {minimum}" if maximum is None else f" from {minimum} to {maximum}"
+        super().__init__(
+            validate=validate.Range(min=minimum, max=maximum, error=rule),
+            error_messages={**ERRORS, "invalid": rule},
+            **kwargs,
+        )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.make_error("invalid")
+        try:
+            return float(value) + 0.0  # -0.0 becomes 0, as SQLite would have it: there is but one zero on the wire
+        except OverflowError:
+            raise self.make_error("invalid") from None
+
+    def _serialize(self, value: float | None, attr: str | None, obj: Any, **kwargs: Any) -> float | int | None:
+        return None if value is None else as_number(value)
+
+
+class WholeNumber(fields.Integer):
+    """A whole JSON number, neither a boolean nor text."""
+
+    def __init__(self, *, minimum: int, maximum: int, **kwargs: Any) -> None:
+        rule = f"must be a whole number from {minimum} to {maximum}"
+        super().__init__(
+            validate=validate.Range(min=minimum, max=maximum, error=rule),
+            error_messages={**ERRORS, "invalid": rule, "too_large": rule},
+            **kwargs,
+        )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.make_error("invalid")
+        return value
+
+
+class QueryInteger(WholeNumber):
+    """A whole number in a query string."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
+        if not re.fullmatch("-?[0-9]{1,18}", value):
+            raise self.make_error("invalid")
+        return int(value)
+
+
+class QueryNumber(Number):
+    """A number in a query string."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> float:
+        if not re.fullmatch(r"-?[0-9]{1,18}(\.[0-9]{1,18})?", value):
+            raise self.make_error("invalid")
+        return float(value)
+
+
+class Tags(fields.List[str]):
+    """A list of non-empty strings; a repeated one is kept once."""
+
+    def __init__(self, *, maximum: int, maximum_length: int, **kwargs: Any) -> None:
+        self.maximum_length = maximum_length
+        super().__init__(
+            Text(minimum=1, maximum=maximum_length, blank=False),
+            validate=validate.Length(max=maximum, error=f"must have at most {maximum} entries"),
+            error_messages={**ERRORS, "invalid": "must be an array of strings"},
+            **kwargs,
+        )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self.make_error("invalid")
+        if not all(item.strip() and len(item) <= self.maximum_length for item in value):
+            raise ValidationError(f"must hold strings of 1 to {self.maximum_length} characters, not all blank")
+        refuse_unstorable_text(value)
+        return list(dict.fromkeys(value))
+
+
+class Timestamp(fields.DateTime):
+    """A moment as the server shows it: RFC 3339, UTC, milliseconds."""
+
+    def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return None if value is None else clock.to_text(value)
+
+
+class TimestampIn(fields.Raw):
+    """A moment: ISO 8601 text (UTC unless it names a zone) or a Unix time in seconds or milliseconds."""
+
+    default_error_messages = {**ERRORS, "invalid": "must be an ISO 8601 time or a Unix time"}
+
+    def __init__(self, **kwargs: Any) -> None:
+        described = {"type": ["string", "number"], "pattern": _TIME, "minimum": 0, "maximum": _LATEST}
+        described |= {"example": "2024-06-20T13:10:00Z", **kwargs.pop("metadata", {})}
+        super().__init__(metadata=described, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        try:
+            if isinstance(value, str) and re.fullmatch(_TIME[1:-1], value):
+                return clock.from_text(value)
+            if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LATEST:
+                return clock.from_number(int(value if value >= _MILLISECONDS_FROM else value * 1000))
+        except ValueError:
+            pass  # a day that the month does not have, or a year beyond 9999 in UTC
+        raise self.make_error("invalid")
+
+
+class TimestampText(TimestampIn):
+    """A moment in a query string."""
+
+    def __init__(self, *, description: str) -> None:
+        super().__init__(metadata={"type": "string", "pattern": _TIME_TEXT, "description": description})
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        is_number = re.fullmatch(r"[0-9]{1,14}(\.[0-9]{1,9})?", value)
+        return super()._deserialize(float(value) if is_number else value, attr, data, **kwargs)
+
+
+def as_number(value: float) -> float | int:
+    """Return a whole float as an integer, so that 9 leaves as `9`; from 10^21 on it keeps its exponent."""
+    return int(value) if float(value).is_integer() and abs(value) < 10**21 else value
+
+
+def _length_rule(minimum: int, maximum: int | None) -> str:
+    if maximum is None:
+        return "must not be empty" if minimum == 1 else f"must have at least {minimum} characters"
+    return f"must have {minimum} to {maximum} characters" if minimum else f"must have at most {maximum} characters"
+
+
+def refuse_unstorable_text(value: Any) -> None:
+    """Raise ValidationError about text that one database or the other could not keep."""
+    found = find_unstorable_text(value)
+    if found:
+        raise ValidationError(found)
+
+
+def _refuse_blank(text: str) -> None:
+    if not text.strip():
+        raise ValidationError("must not be blank")

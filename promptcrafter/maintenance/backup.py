@@ -1,0 +1,111 @@
+"""Copies of a SQLite file: taken while it is in use, and looked through before anybody relies on them.
+
+A copy is made page by page inside one read transaction of its source. Writers go on meanwhile, since a reader of the
+write-ahead log stands in nobody's way, and what they write does not make the copy begin again, as it would without
+that transaction. Until it ends, the log cannot be folded into the file and grows by what is written.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from promptcrafter.database import sqlite
+
+_PAGES_AT_ONCE = 512
+
+
+class InvalidBackup(Exception):
+    """A file is no whole database of ours; the text says why."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a database holds: the newest migration that was applied to it, and the number of rows of each table."""
+
+    revision: str
+    rows: Mapping[str, int]
+
+
+def copy_database(source: sqlite3.Connection, target: Path, told: Callable[[int, int], None]) -> Contents:
+    """Write a database, as it is at this moment, to a file of mode 0600 that nobody else knows of yet, and check it.
+
+    When this returns, the copy is one file without neighbours, and on the disk. `told` hears how many pages are done
+    and of how many. Raises sqlite.NoSpace before it begins, InvalidBackup, sqlite3.Error and OSError.
+    """
+    source.execute("BEGIN")
+    ((pages, size),) = source.execute("SELECT page_count, page_size FROM pragma_page_count, pragma_page_size")
+    sqlite.refuse_full_disk(target.parent, pages * size)
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+    with closing(sqlite3.connect(target, isolation_level=None)) as writer:
+        writer.execute("PRAGMA locking_mode=EXCLUSIVE")  # no index of a log beside it
+        source.backup(writer, pages=_PAGES_AT_ONCE, progress=lambda _, left, total: told(total - left, total))
+        writer.execute("PRAGMA journal_mode=DELETE")  # no log: it can be read where nothing can be written
+    fsync_path(target)
+    contents = examine(target)
+    if contents.rows != _count_rows(source):
+        raise InvalidBackup("it has not the rows of what it was copied from")
+    return contents
+
+
+@contextmanager
+def watch_for_writes(path: Path) -> Iterator[Callable[[], bool]]:
+    """Yield what tells whether a database has been written to since the block began.
+
+    It may also say so when somebody has only folded the write-ahead log into the file.
+    """
+    with closing(sqlite3.connect(path, factory=sqlite.Connection, isolation_level=None)) as watcher:
+
+        def look() -> int:
+            return int(watcher.execute("PRAGMA data_version").fetchone()[0])
+
+        before = look()
+        yield lambda: look() != before
+
+
+def open_read_only(path: Path) -> sqlite3.Connection:
+    """Open a database to read; one without a log beside it is taken for a copy that nobody writes to."""
+    is_written = any(Path(f"{path}{suffix}").exists() for suffix in ("-wal", "-journal"))
+    options = "mode=ro" if is_written else "mode=ro&immutable=1"
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{options}", uri=True, isolation_level=None)
+
+
+def examine(path: Path) -> Contents:
+    """Read a whole database, and tell what is in it. Raises InvalidBackup."""
+    with closing(open_read_only(path)) as connection:
+        try:
+            (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            if found != "ok":
+                raise InvalidBackup(f"it is damaged ({' '.join(found.split())})")
+            if connection.execute("PRAGMA foreign_key_check").fetchone():
+                raise InvalidBackup("it has rows whose parents are missing")
+            return Contents(_read_revision(connection), _count_rows(connection))
+        except sqlite3.DatabaseError as error:
+            raise InvalidBackup(f"it is damaged ({error})") from error
+
+
+def fsync_path(path: Path) -> None:
+    """Wait until a file or, after a renaming, a folder is on the disk."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _read_revision(connection: sqlite3.Connection) -> str:
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone():
+        raise InvalidBackup("it is no database of this service, or was never migrated")
+    revisions = [str(revision) for (revision,) in connection.execute("SELECT version_num FROM alembic_version")]
+    if len(revisions) != 1:
+        raise InvalidBackup("it does not say which migrations it has had")
+    return revisions[0]
+
+
+def _count_rows(connection: sqlite3.Connection) -> dict[str, int]:
+    """Return the rows of each table; a virtual one keeps them in others."""
+    tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL %' ORDER BY name"
+    names = [name for (name,) in connection.execute(tables).fetchall()]
+    return {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in names}  # noqa: S608

@@ -1,0 +1,37 @@
+"""The page to read and try the API; all it needs comes from this server."""
+
+from pathlib import Path
+
+from flask import Blueprint, Response, jsonify, render_template, send_from_directory
+
+from promptcrafter.http.blueprint import description, public
+
+blueprint = Blueprint("web", __name__, template_folder="templates")
+_STATIC = Path(__file__).parent / "static"
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; font-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+@blueprint.route("/openapi.json")
+@public
+def get_openapi() -> Response:
+    """Return the description of the API, made from its code."""
+    return jsonify(description())
+
+
+@blueprint.route("/docs")
+@public
+def show_docs() -> Response:
+    """Show Swagger UI over that description."""
+    response = Response(render_template("docs.html"))
+    response.headers["Content-Security-Policy"] = _PAGE_POLICY
+    return response
+
+
+@blueprint.route("/static/<path:name>")
+@public
+def get_static(name: str) -> Response:
+    """Return a script or a style sheet of the page."""
+    return send_from_directory(_STATIC, name, max_age=3600)

@@ -1,0 +1,99 @@
+"""What the service says of itself: where to begin, whether it is alive and ready, and its limits."""
+
+from datetime import timedelta
+
+from flask import current_app
+from marshmallow import Schema, fields
+
+from promptcrafter import jsonio
+from promptcrafter.database import revisions
+from promptcrafter.http.blueprint import Blueprint
+from promptcrafter.http.page_query import MAX_PER_PAGE
+from promptcrafter.idempotency.store import KEPT
+from promptcrafter.logs.schemas import BATCH_MAX
+from promptcrafter.problems import NotMigrated
+from promptcrafter.prompts import schemas as prompts
+from promptcrafter.prompts import search
+from promptcrafter.version import VERSION
+
+blueprint = Blueprint("status", __name__, description="The service itself")
+
+
+class IndexOut(Schema):
+    """Where to begin."""
+
+    name = fields.String(required=True)
+    version = fields.String(required=True)
+    docs = fields.String(required=True)
+    openapi = fields.String(required=True)
+
+
+class HealthOut(Schema):
+    """A health check's answer."""
+
+    status = fields.String(required=True, metadata={"example": "ok"})
+
+
+class LimitsOut(Schema):
+    """What the server takes at most."""
+
+    bodyBytes = fields.Integer(required=True)
+    outputBytes = fields.Integer(required=True)
+    importBytes = fields.Integer(required=True)
+    titleCharacters = fields.Integer(required=True)
+    modelCharacters = fields.Integer(required=True)
+    tags = fields.Integer(required=True)
+    tagCharacters = fields.Integer(required=True)
+    searchCharacters = fields.Integer(required=True)
+    searchWords = fields.Integer(required=True)
+    perPage = fields.Integer(required=True)
+    jsonDepth = fields.Integer(required=True)
+    batchLogs = fields.Integer(required=True)
+    idempotencyHours = fields.Integer(required=True)
+
+
+@blueprint.route("/")
+@blueprint.public
+@blueprint.response(200, IndexOut())
+def get_index() -> dict[str, str]:
+    """Say what this is and where it is described."""
+    return {"name": "PromptCrafter", "version": VERSION, "docs": "/docs", "openapi": "/openapi.json"}
+
+
+@blueprint.route("/healthz")
+@blueprint.public
+@blueprint.response(200, HealthOut())
+def check_health() -> dict[str, str]:
+    """Tell whether the process is up."""
+    return {"status": "ok"}
+
+
+@blueprint.route("/readyz")
+@blueprint.public
+@blueprint.response(200, HealthOut())
+def check_readiness() -> dict[str, str]:
+    """Tell whether the database can be reached and is migrated."""
+    if not revisions.is_migrated():
+        raise NotMigrated
+    return {"status": "ready"}
+
+
+@blueprint.route("/limits")
+@blueprint.response(200, LimitsOut())
+def get_limits() -> dict[str, int]:
+    """List what the server takes at most."""
+    return {
+        "bodyBytes": current_app.config["MAX_BODY_BYTES"],
+        "outputBytes": current_app.config["MAX_OUTPUT_BYTES"],
+        "importBytes": current_app.config["MAX_IMPORT_BYTES"],
+        "titleCharacters": prompts.TITLE_MAX,
+        "modelCharacters": prompts.MODEL_MAX,
+        "tags": prompts.TAGS_MAX,
+        "tagCharacters": prompts.TAG_MAX,
+        "searchCharacters": prompts.QUERY_MAX,
+        "searchWords": search.MAX_WORDS,
+        "perPage": MAX_PER_PAGE,
+        "jsonDepth": jsonio.MAX_DEPTH,
+        "batchLogs": BATCH_MAX,
+        "idempotencyHours": KEPT // timedelta(hours=1),
+    }

@@ -1,0 +1,141 @@
+"""What statistics and comparisons look like on the wire."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, post_load
+
+from promptcrafter.http.fields import Number, Text, TimestampText
+from promptcrafter.ids import is_well_formed, pattern
+from promptcrafter.logs.schemas import LogOut
+
+KEYS = ("model", "version")
+LOGS_MIN, LOGS_MAX = 2, 5
+_GROUPINGS = ("model", "version", "model,version", "version,model")
+
+
+class StatsQuery(Schema):
+    """How to group a prompt's logs, and which of them."""
+
+    groupBy = Text(choices=_GROUPINGS, load_default=KEYS[0], metadata={"description": "A group for each of these"})
+    since = TimestampText(description="Made at this time or later")
+    until = TimestampText(description="Made before this time")
+
+    @post_load
+    def split_keys(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Make a list of the keys, always in one order."""
+        return {**data, "groupBy": [key for key in KEYS if key in data["groupBy"].split(",")]}
+
+
+class ScoresOut(Schema):
+    """The scores of a group."""
+
+    count = fields.Integer(required=True)
+    mean = Number(required=True, allow_none=True)
+    median = Number(required=True, allow_none=True)
+    min = Number(required=True, allow_none=True)
+    max = Number(required=True, allow_none=True)
+    stddev = Number(required=True, allow_none=True, metadata={"description": "Of a sample; null for a single score"})
+    interval95 = fields.List(
+        Number(), required=True, allow_none=True, metadata={"description": "Of the mean, for one look; null if unknown"}
+    )
+
+
+class LatenciesOut(Schema):
+    """The latencies of a group, in milliseconds."""
+
+    count = fields.Integer(required=True)
+    p50 = Number(required=True, allow_none=True)
+    p95 = Number(required=True, allow_none=True)
+
+
+class SumOut(Schema):
+    """What adds up in a group."""
+
+    count = fields.Integer(required=True, metadata={"description": "Logs of which it is known"})
+    total = Number(required=True, allow_none=True)
+    mean = Number(required=True, allow_none=True)
+
+
+class TokensOut(Schema):
+    """The tokens of a group."""
+
+    input = fields.Nested(SumOut(), required=True)
+    output = fields.Nested(SumOut(), required=True)
+
+
+class GroupOut(Schema):
+    """What logs of one model, one version or both have shown."""
+
+    model = fields.String(allow_none=True, metadata={"description": "If grouped by it"})
+    version = fields.Integer(allow_none=True, metadata={"description": "If grouped by it"})
+    count = fields.Integer(required=True, metadata={"description": "Logs"})
+    score = fields.Nested(ScoresOut(), required=True)
+    latencyMs = fields.Nested(LatenciesOut(), required=True)
+    cost = fields.Nested(SumOut(), required=True, metadata={"description": "US dollars"})
+    tokens = fields.Nested(TokensOut(), required=True)
+    bestLogId = fields.String(required=True, allow_none=True, metadata={"pattern": pattern("log")})
+    worstLogId = fields.String(required=True, allow_none=True, metadata={"pattern": pattern("log")})
+
+
+class StatsOut(Schema):
+    """What the logs of a prompt have shown, the group with the best mean score first."""
+
+    promptId = fields.String(required=True, metadata={"pattern": pattern("prompt")})
+    groupBy = fields.List(fields.String(), required=True)
+    groups = fields.List(fields.Nested(GroupOut()), required=True)
+
+
+class LogIds(Text):
+    """Some ids of logs, with commas between them; loaded to a list."""
+
+    def __init__(self, minimum: int, maximum: int, **kwargs: Any) -> None:
+        self.minimum, self.maximum = minimum, maximum
+        one = pattern("log")[1:-1]
+        described = {"pattern": f"^{one}(,{one}){{{minimum - 1},{maximum - 1}}}$", **kwargs.pop("metadata", {})}
+        super().__init__(metadata=described, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        ids: list[str] = super()._deserialize(value, attr, data, **kwargs).split(",")
+        if not self.minimum <= len(ids) <= self.maximum:
+            raise ValidationError(f"must have {self.minimum} to {self.maximum} ids, with commas between them")
+        for place, log_id in enumerate(ids):
+            if not is_well_formed("log", log_id):
+                raise ValidationError("must have ids of logs only")
+            if log_id in ids[:place]:
+                raise ValidationError(f"must not have {log_id} twice")
+        return ids
+
+
+class CompareQuery(Schema):
+    """What to compare."""
+
+    logs = LogIds(
+        LOGS_MIN, LOGS_MAX, required=True, metadata={"description": "Ids; the first is what the others differ from"}
+    )
+
+
+class ChangeOut(Schema):
+    """A piece of an output."""
+
+    op = fields.String(required=True, metadata={"enum": ["equal", "delete", "insert"]})
+    text = fields.String(required=True)
+
+
+class DifferenceFromOut(Schema):
+    """How the output of a log differs from the first one's."""
+
+    logId = fields.String(required=True, metadata={"pattern": pattern("log")})
+    against = fields.String(required=True, metadata={"pattern": pattern("log")})
+    words = fields.List(
+        fields.Nested(ChangeOut()),
+        required=True,
+        metadata={"description": "`equal` and `delete` make up the first output, `equal` and `insert` this one"},
+    )
+
+
+class CompareOut(Schema):
+    """Logs side by side."""
+
+    logs = fields.List(fields.Nested(LogOut()), required=True)
+    differences = fields.List(fields.Nested(DifferenceFromOut()), required=True)

@@ -1,0 +1,59 @@
+"""The routes that tell how the logs of a prompt did, and how some differ."""
+
+from typing import Any
+
+from flask import Response
+
+from promptcrafter.auth.principal import current_user_id
+from promptcrafter.http import lists
+from promptcrafter.http.blueprint import Blueprint
+from promptcrafter.http.formats import write_csv, write_markdown
+from promptcrafter.jsonio import dumps
+from promptcrafter.logs.store import get_logs
+from promptcrafter.prompts.store import get_latest_number
+from promptcrafter.statistics import store
+from promptcrafter.statistics.aggregates import describe
+from promptcrafter.statistics.comparison_markdown import report
+from promptcrafter.statistics.schemas import KEYS, CompareOut, CompareQuery, GroupOut, StatsOut, StatsQuery
+from promptcrafter.statistics.word_diff import compare
+
+blueprint = Blueprint("stats", __name__, description="How the logs of a prompt did, and how some differ")
+_stats_out = StatsOut()
+_compare_out = CompareOut()
+_COLUMNS = lists.columns_of(GroupOut())
+
+
+@blueprint.route("/prompts/<prompt_id>/stats")
+@blueprint.refuses(403, 404)
+@blueprint.arguments(StatsQuery(), location="query")
+@blueprint.answers(_stats_out, "text/csv", "text/markdown")
+def get_stats(query: dict[str, Any], prompt_id: str) -> Response:
+    """Tell how the logs of a prompt did, by model or version or both, the best first."""
+    get_latest_number(prompt_id, current_user_id())
+    keys = query["groupBy"]
+    figures = store.get_figures(current_user_id(), {**query, "promptId": prompt_id}, keys)
+    stats = _stats_out.dump({"promptId": prompt_id, "groupBy": keys, "groups": describe(figures, keys)})
+    columns = [name for name in _COLUMNS if name in keys or name not in KEYS]
+    return lists.respond(
+        {
+            "application/json": lambda: [dumps(stats)],
+            "text/csv": lambda: write_csv(stats["groups"], columns),
+            "text/markdown": lambda: write_markdown(stats["groups"], columns),
+        }
+    )
+
+
+@blueprint.route("/compare")
+@blueprint.refuses(403, 404)
+@blueprint.arguments(CompareQuery(), location="query")
+@blueprint.answers(_compare_out, "text/markdown")
+def compare_logs(query: dict[str, Any]) -> Response:
+    """Show logs side by side, and word by word how their outputs differ from the first one's."""
+    logs = get_logs(query["logs"], current_user_id())
+    first, *others = [log.output or "" for log in logs]
+    differences = [
+        {"logId": log.id, "against": logs[0].id, "words": [change._asdict() for change in changes]}
+        for log, changes in zip(logs[1:], compare(first, others), strict=True)
+    ]
+    compared = _compare_out.dump({"logs": logs, "differences": differences})
+    return lists.respond({"application/json": lambda: [dumps(compared)], "text/markdown": lambda: report(compared)})
