@@ -24,7 +24,7 @@ from promptcrafter.maintenance import vacuum
 from tests.cli.running import done, flask, refusal, refused, run
 from tests.conftest import LiveServer, Person, only_sqlite
 from tests.contracts.test_database import statements, traced
-from tests.live.client import Connection, new_prompt, sign_up
+from tests.integration.client import Connection, new_prompt, sign_up
 from tests.traces.test_traces import trace
 
 

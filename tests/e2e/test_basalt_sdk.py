@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.conftest import ROOT, LiveServer
-from tests.live.test_basalt_sdk import run_program, set_stage
+from tests.integration.test_basalt_sdk import run_program, set_stage
 
 SDK = Path(sys.prefix) / "basalt-sdk-1"
-PROGRAMS = ROOT / "tests" / "ingest" / "programs"
+PROGRAMS = ROOT / "tests" / "dialects" / "programs"
 
 
 @dataclass

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.conftest import LiveServer
-from tests.live.client import Connection, new_prompt, sign_up
+from tests.integration.client import Connection, new_prompt, sign_up
 from tests.test_metrics import IN_PROGRESS, REQUESTS, WRITTEN, read
 
 LISTED = f'{REQUESTS}{{method="GET",route="/prompts",status="200"}}'

@@ -19,8 +19,8 @@ from flask import Flask
 
 from config import Config
 from tests.conftest import SECRET, Caller, LiveServer
-from tests.live.client import Connection, new_prompt, sign_up
-from tests.live.postgresql import PostgreSQL
+from tests.integration.client import Connection, new_prompt, sign_up
+from tests.integration.postgresql import PostgreSQL
 
 CLIENTS = 6
 Copy = Callable[..., PostgreSQL]
