@@ -17,7 +17,7 @@ from promptcrafter.dialects.basalt import middleware as basalt_middleware
 from promptcrafter.dialects.basalt import views_monitor as basalt_monitor
 from promptcrafter.dialects.basalt import views_prompts as basalt_prompts
 from promptcrafter.experiments import views as experiments
-from promptcrafter.http import blueprint, error_handlers, headers
+from promptcrafter.http import blueprint, error_handlers, headers, route
 from promptcrafter.logs import token_costs
 from promptcrafter.logs import views as logs
 from promptcrafter.pages import docs
@@ -52,4 +52,5 @@ def create_app(config: Config) -> Flask:
     basalt_middleware.init_app(app)
     app.register_blueprint(docs.blueprint)
     cli.init_app(app)
+    route.refuse_undeclared(app)
     return app

@@ -17,7 +17,7 @@ from flask_jwt_extended import JWTManager, create_access_token
 from config import Config
 from promptcrafter.auth import store
 from promptcrafter.auth.models import User
-from promptcrafter.http.blueprint import is_public, unauthorized_message
+from promptcrafter.http.route import requested_route
 from promptcrafter.problems import Unauthorized
 
 _EPOCH = "epoch"
@@ -49,14 +49,12 @@ def current_user_id() -> str:
 
 
 def _require_principal() -> None:
-    if request.routing_exception is not None or request.method == "OPTIONS":
-        return  # there is no route to protect, and what methods one has is in /openapi.json
-    view = current_app.view_functions[str(request.endpoint)]
-    if is_public(view):
-        return
+    route = requested_route()
+    if route is None or route.is_public:
+        return  # there is nothing to protect: which methods a route has is in /openapi.json
     user_id = _identify(_read_credential())
     if user_id is None:
-        raise Unauthorized(unauthorized_message(view))
+        raise Unauthorized(route.unauthorized_message)
     g.user_id = user_id
 
 

@@ -22,15 +22,14 @@ from promptcrafter.database.transactions import writing
 from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.page_query import PageQuery
+from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem
 
 blueprint = Blueprint("auth", __name__, url_prefix="/auth", description="Accounts, tokens and API keys")
 _key_out = KeyOut()
 
 
-@blueprint.route("/signup", methods=["POST"])
-@blueprint.public
-@blueprint.refuses(403, 409, 429)
+@blueprint.route("/signup", methods=["POST"], permission=Permission.PUBLIC, refuses=(403, 409, 429))
 @throttle.limit_signups
 @blueprint.arguments(SignupIn())
 @blueprint.response(201, SignupOut())
@@ -44,9 +43,7 @@ def sign_up(body: dict[str, Any]) -> dict[str, Any]:
     return {"message": "User account created successfully.", "token": issue_token(user), "user": user}
 
 
-@blueprint.route("/login", methods=["POST"])
-@blueprint.public
-@blueprint.refuses(401, 403, 429)
+@blueprint.route("/login", methods=["POST"], permission=Permission.PUBLIC, refuses=(401, 403, 429))
 @throttle.limit_logins
 @throttle.limit_login_failures
 @blueprint.arguments(LoginIn())
@@ -63,15 +60,14 @@ def log_in(body: dict[str, Any]) -> dict[str, Any]:
     return {"token": issue_token(user), "user": user}
 
 
-@blueprint.route("/me")
+@blueprint.route("/me", permission=Permission.ACCOUNT)
 @blueprint.response(200, UserOut())
 def get_me() -> User:
     """Return the account of the caller."""
     return store.get_user(current_user_id())
 
 
-@blueprint.route("/password", methods=["POST"])
-@blueprint.refuses(429)
+@blueprint.route("/password", methods=["POST"], permission=Permission.ACCOUNT, refuses=(429,))
 @throttle.limit_password_failures
 @blueprint.arguments(PasswordIn())
 @blueprint.response(204)
@@ -88,7 +84,7 @@ def change_password(body: dict[str, Any]) -> None:
         store.revoke_tokens(user.id)
 
 
-@blueprint.route("/logout", methods=["POST"])
+@blueprint.route("/logout", methods=["POST"], permission=Permission.ACCOUNT)
 @blueprint.response(204)
 def log_out() -> None:
     """Revoke every token issued so far to the caller."""
@@ -96,8 +92,7 @@ def log_out() -> None:
         store.revoke_tokens(current_user_id())
 
 
-@blueprint.route("/keys", methods=["POST"])
-@blueprint.refuses(429)
+@blueprint.route("/keys", methods=["POST"], permission=Permission.ACCOUNT, refuses=(429,))
 @throttle.limit_keys
 @blueprint.arguments(KeyIn())
 @blueprint.response(201, NewKeyOut())
@@ -109,7 +104,7 @@ def create_key(body: dict[str, Any]) -> dict[str, Any]:
     return {**shown, "key": text}
 
 
-@blueprint.route("/keys")
+@blueprint.route("/keys", permission=Permission.ACCOUNT)
 @blueprint.arguments(PageQuery(), location="query")
 @blueprint.lists(KeyOut(many=True))
 def list_keys(query: dict[str, Any]) -> Response:
@@ -117,8 +112,7 @@ def list_keys(query: dict[str, Any]) -> Response:
     return lists.listing(store.find_keys(current_user_id()), (ApiKey.created_at, ApiKey.seq), _key_out, query)
 
 
-@blueprint.route("/keys/<key_id>", methods=["DELETE"])
-@blueprint.refuses(404)
+@blueprint.route("/keys/<key_id>", methods=["DELETE"], permission=Permission.ACCOUNT, refuses=(404,))
 @blueprint.response(204)
 def delete_key(key_id: str) -> None:
     """Revoke an API key; it is dead at once."""

@@ -18,6 +18,7 @@ from promptcrafter.jsonio import dumps
 from promptcrafter.logs import store as logs
 from promptcrafter.logs.recording import resolve_and_record
 from promptcrafter.logs.schemas import read_model, refuse_large_output
+from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem
 from promptcrafter.prompts import store as prompts
 from promptcrafter.prompts.models import Version
@@ -76,9 +77,13 @@ class Assignment(Schema):
     payload = JsonObject(required=True)
 
 
-@blueprint.route("/experiment/<slug>/log", methods=["POST"])
-@blueprint.unauthorized(_UNAUTHORIZED)
-@blueprint.refuses(404)
+@blueprint.route(
+    "/experiment/<slug>/log",
+    methods=["POST"],
+    permission=Permission.INGEST,
+    unauthorized_message=_UNAUTHORIZED,
+    refuses=(404,),
+)
 @blueprint.arguments(ResultIn())
 @idempotent
 @blueprint.response(200, ResultLogged())
@@ -96,9 +101,13 @@ def log_result(body: dict[str, Any], slug: str) -> dict[str, Any]:
     return {"success": True, "logId": resolve_and_record(attempt, attempt)["id"]}
 
 
-@blueprint.route("/experiment/<slug>/assign", methods=["POST"])
-@blueprint.unauthorized(_UNAUTHORIZED)
-@blueprint.refuses(404)
+@blueprint.route(
+    "/experiment/<slug>/assign",
+    methods=["POST"],
+    permission=Permission.INGEST,
+    unauthorized_message=_UNAUTHORIZED,
+    refuses=(404,),
+)
 @blueprint.arguments(AssignIn())
 @blueprint.response(200, Assignment())
 def assign_variant(body: dict[str, Any], slug: str) -> dict[str, Any]:

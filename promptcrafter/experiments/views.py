@@ -22,6 +22,7 @@ from promptcrafter.http.page_query import PageQuery
 from promptcrafter.idempotency.decorator import idempotent
 from promptcrafter.ids import is_well_formed
 from promptcrafter.logs.models import Log
+from promptcrafter.permissions import Permission
 from promptcrafter.prompts import store as prompts
 
 blueprint = Blueprint("experiments", __name__, description="Variants that are tried against each other")
@@ -29,8 +30,7 @@ _experiment_out = ExperimentOut()
 _result_out = ResultOut()
 
 
-@blueprint.route("/experiments", methods=["POST"])
-@blueprint.refuses(403, 404, 409)
+@blueprint.route("/experiments", methods=["POST"], permission=Permission.WRITE, refuses=(403, 404, 409))
 @blueprint.arguments(ExperimentIn())
 @idempotent
 @blueprint.response(201, _experiment_out, headers={"Location": {"schema": {"type": "string"}}})
@@ -42,7 +42,7 @@ def create_experiment(body: dict[str, Any]) -> tuple[Experiment, int, dict[str, 
     return experiment, 201, {"Location": url_for("experiments.get_experiment", slug=experiment.slug)}
 
 
-@blueprint.route("/experiments")
+@blueprint.route("/experiments", permission=Permission.READ)
 @blueprint.arguments(PageQuery(), location="query")
 @blueprint.lists(ExperimentOut(many=True))
 def list_experiments(query: dict[str, Any]) -> Response:
@@ -51,16 +51,14 @@ def list_experiments(query: dict[str, Any]) -> Response:
     return lists.listing(found, (Experiment.created_at, Experiment.seq), _experiment_out, query)
 
 
-@blueprint.route("/experiments/<slug>")
-@blueprint.refuses(404)
+@blueprint.route("/experiments/<slug>", permission=Permission.READ, refuses=(404,))
 @blueprint.response(200, _experiment_out)
 def get_experiment(slug: str) -> Experiment:
     """Return an experiment."""
     return store.get_experiment(slug, current_user_id())
 
 
-@blueprint.route("/experiments/<slug>", methods=["PATCH"])
-@blueprint.refuses(403, 404, 409)
+@blueprint.route("/experiments/<slug>", methods=["PATCH"], permission=Permission.WRITE, refuses=(403, 404, 409))
 @blueprint.arguments(ExperimentPatch())
 @blueprint.response(200, _experiment_out)
 def change_experiment(body: dict[str, Any], slug: str) -> Experiment:
@@ -74,8 +72,7 @@ def change_experiment(body: dict[str, Any], slug: str) -> Experiment:
     return experiment
 
 
-@blueprint.route("/experiments/<slug>", methods=["DELETE"])
-@blueprint.refuses(404)
+@blueprint.route("/experiments/<slug>", methods=["DELETE"], permission=Permission.WRITE, refuses=(404,))
 @blueprint.response(204)
 def delete_experiment(slug: str) -> None:
     """Delete an experiment and its results."""
@@ -83,8 +80,7 @@ def delete_experiment(slug: str) -> None:
         store.remove_experiment(store.lock_experiment(slug, current_user_id()))
 
 
-@blueprint.route("/experiments/<slug>/logs")
-@blueprint.refuses(404)
+@blueprint.route("/experiments/<slug>/logs", permission=Permission.READ, refuses=(404,))
 @blueprint.arguments(ResultQuery(), location="query")
 @blueprint.lists(ResultOut(many=True))
 def list_results(query: dict[str, Any], slug: str) -> Response:
@@ -93,8 +89,7 @@ def list_results(query: dict[str, Any], slug: str) -> Response:
     return lists.listing(store.find_results(experiment, query), (Log.created_at, Log.seq), _result_out, query)
 
 
-@blueprint.route("/experiments/<slug>/results")
-@blueprint.refuses(404)
+@blueprint.route("/experiments/<slug>/results", permission=Permission.READ, refuses=(404,))
 @blueprint.response(200, ResultsOut())
 def get_results(slug: str) -> dict[str, Any]:
     """Tell what each variant has shown and which differences are settled, however often one looks."""

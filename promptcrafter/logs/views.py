@@ -15,6 +15,7 @@ from promptcrafter.ids import is_well_formed
 from promptcrafter.logs import search, store, token_costs
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.schemas import LogBatchIn, LogBatchOut, LogIn, LogOut, LogPatch, LogQuery, PromptLogQuery
+from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem, Unavailable, describe
 from promptcrafter.prompts import store as prompts
 
@@ -25,8 +26,7 @@ _log_rows = Projection(Log, _log_out)
 _TRIES = 3
 
 
-@blueprint.route("/logs", methods=["POST"])
-@blueprint.refuses(403, 404)
+@blueprint.route("/logs", methods=["POST"], permission=Permission.INGEST, refuses=(403, 404))
 @blueprint.arguments(_log_in)
 @idempotent
 @blueprint.response(201, _log_out, headers={"Location": {"schema": {"type": "string"}}})
@@ -41,8 +41,7 @@ def create_log(body: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str
     return log, 201, {"Location": url_for("logs.get_log", log_id=log["id"])}
 
 
-@blueprint.route("/logs/batch", methods=["POST"])
-@blueprint.takes_lines_of("logs")
+@blueprint.route("/logs/batch", methods=["POST"], permission=Permission.INGEST, ndjson_field="logs")
 @blueprint.arguments(LogBatchIn())
 @idempotent
 @blueprint.response(200, LogBatchOut())
@@ -61,8 +60,7 @@ def create_logs(body: dict[str, Any]) -> Response:
     raise Unavailable
 
 
-@blueprint.route("/logs")
-@blueprint.refuses(403, 404)
+@blueprint.route("/logs", permission=Permission.READ, refuses=(403, 404))
 @blueprint.arguments(LogQuery(), location="query")
 @blueprint.lists(LogOut(many=True))
 def list_logs(query: dict[str, Any]) -> Response:
@@ -75,8 +73,7 @@ def list_logs(query: dict[str, Any]) -> Response:
     return lists.listing(found, store.order_logs(query), _log_rows, query)
 
 
-@blueprint.route("/logs-by-prompt")
-@blueprint.refuses(403, 404)
+@blueprint.route("/logs-by-prompt", permission=Permission.READ, refuses=(403, 404))
 @blueprint.arguments(PromptLogQuery(), location="query")
 @blueprint.lists(LogOut(many=True))
 def list_logs_by_prompt(query: dict[str, Any]) -> Response:
@@ -86,16 +83,14 @@ def list_logs_by_prompt(query: dict[str, Any]) -> Response:
     return lists.listing(found, store.order_logs({"sort": "-createdAt"}), _log_rows, query)
 
 
-@blueprint.route("/logs/<item:log_id>")
-@blueprint.refuses(403, 404)
+@blueprint.route("/logs/<item:log_id>", permission=Permission.READ, refuses=(403, 404))
 @blueprint.response(200, _log_out)
 def get_log(log_id: str) -> Log:
     """Return a log."""
     return store.get_log(log_id, current_user_id())
 
 
-@blueprint.route("/logs/<item:log_id>", methods=["PATCH"])
-@blueprint.refuses(403, 404)
+@blueprint.route("/logs/<item:log_id>", methods=["PATCH"], permission=Permission.WRITE, refuses=(403, 404))
 @blueprint.arguments(LogPatch())
 @blueprint.response(200, _log_out)
 def change_log(body: dict[str, Any], log_id: str) -> Log:
@@ -107,8 +102,7 @@ def change_log(body: dict[str, Any], log_id: str) -> Log:
     return log
 
 
-@blueprint.route("/logs/<item:log_id>", methods=["DELETE"])
-@blueprint.refuses(403, 404)
+@blueprint.route("/logs/<item:log_id>", methods=["DELETE"], permission=Permission.WRITE, refuses=(403, 404))
 @blueprint.response(204)
 def delete_log(log_id: str) -> None:
     """Delete a log."""

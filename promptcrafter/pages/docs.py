@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from flask import Blueprint, Response, jsonify, render_template, send_from_directory
+from flask import Response, jsonify, render_template, send_from_directory
 
-from promptcrafter.http.blueprint import description, public
+from promptcrafter.http import openapi
+from promptcrafter.http.blueprint import Blueprint
+from promptcrafter.permissions import Permission
 
-blueprint = Blueprint("web", __name__, template_folder="templates")
+blueprint = Blueprint("docs", __name__, template_folder="templates")
 _STATIC = Path(__file__).parent / "static"
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -14,15 +16,13 @@ _PAGE_POLICY = (
 )
 
 
-@blueprint.route("/openapi.json")
-@public
+@blueprint.route("/openapi.json", permission=Permission.PUBLIC)
 def get_openapi() -> Response:
     """Return the description of the API, made from its code."""
-    return jsonify(description())
+    return jsonify(openapi.document())
 
 
-@blueprint.route("/docs")
-@public
+@blueprint.route("/docs", permission=Permission.PUBLIC)
 def show_docs() -> Response:
     """Show Swagger UI over that description."""
     response = Response(render_template("docs.html"))
@@ -30,8 +30,7 @@ def show_docs() -> Response:
     return response
 
 
-@blueprint.route("/static/<path:name>")
-@public
+@blueprint.route("/static/<path:name>", permission=Permission.PUBLIC)
 def get_static(name: str) -> Response:
     """Return a script or a style sheet of the page."""
     return send_from_directory(_STATIC, name, max_age=3600)

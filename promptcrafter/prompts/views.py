@@ -10,6 +10,7 @@ from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.etags import etag_of, refuse_lost_update
 from promptcrafter.idempotency.decorator import idempotent
+from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid
 from promptcrafter.prompts import ranking, search, store
 from promptcrafter.prompts.models import Prompt, Version
@@ -34,8 +35,7 @@ _prompt_out = PromptOut()
 _version_out = VersionOut()
 
 
-@blueprint.route("/prompts", methods=["POST"])
-@blueprint.refuses(409)
+@blueprint.route("/prompts", methods=["POST"], permission=Permission.WRITE, refuses=(409,))
 @blueprint.arguments(PromptIn())
 @idempotent
 @blueprint.response(201, _prompt_out, headers={"Location": {"schema": {"type": "string"}}})
@@ -47,7 +47,7 @@ def create_prompt(body: dict[str, Any]) -> tuple[Prompt, int, dict[str, str]]:
     return prompt, 201, {"Location": url_for("prompts.get_prompt", prompt_id=prompt.id)}
 
 
-@blueprint.route("/prompts")
+@blueprint.route("/prompts", permission=Permission.READ)
 @blueprint.arguments(PromptQuery(), location="query")
 @blueprint.lists(PromptOut(many=True))
 def list_prompts(query: dict[str, Any]) -> Response:
@@ -56,8 +56,7 @@ def list_prompts(query: dict[str, Any]) -> Response:
     return lists.listing(found, (Prompt.created_at, Prompt.seq), _prompt_out, query)
 
 
-@blueprint.route("/prompts/<prompt_id>")
-@blueprint.refuses(403, 404)
+@blueprint.route("/prompts/<prompt_id>", permission=Permission.READ, refuses=(403, 404))
 @blueprint.response(200, _prompt_out, headers={"ETag": {"schema": {"type": "string"}}})
 @blueprint.alt_response(304, description="It is what If-None-Match names")
 def get_prompt(prompt_id: str) -> Response:
@@ -65,8 +64,7 @@ def get_prompt(prompt_id: str) -> Response:
     return _with_etag(store.get_prompt(prompt_id, current_user_id()))
 
 
-@blueprint.route("/prompts/<prompt_id>", methods=["PATCH"])
-@blueprint.refuses(403, 404, 409, 412)
+@blueprint.route("/prompts/<prompt_id>", methods=["PATCH"], permission=Permission.WRITE, refuses=(403, 404, 409, 412))
 @blueprint.arguments(PromptPatch())
 @blueprint.response(200, _prompt_out, headers={"ETag": {"schema": {"type": "string"}}})
 def change_prompt(body: dict[str, Any], prompt_id: str) -> Response:
@@ -80,8 +78,7 @@ def change_prompt(body: dict[str, Any], prompt_id: str) -> Response:
     return _with_etag(prompt)
 
 
-@blueprint.route("/prompts/<prompt_id>", methods=["DELETE"])
-@blueprint.refuses(403, 404, 412)
+@blueprint.route("/prompts/<prompt_id>", methods=["DELETE"], permission=Permission.WRITE, refuses=(403, 404, 412))
 @blueprint.response(204)
 def delete_prompt(prompt_id: str) -> None:
     """Delete a prompt and its logs."""
@@ -91,8 +88,7 @@ def delete_prompt(prompt_id: str) -> None:
         store.remove_prompt(prompt)
 
 
-@blueprint.route("/prompts/<prompt_id>/versions")
-@blueprint.refuses(403, 404)
+@blueprint.route("/prompts/<prompt_id>/versions", permission=Permission.READ, refuses=(403, 404))
 @blueprint.arguments(VersionQuery(), location="query")
 @blueprint.lists(VersionOut(many=True))
 def list_versions(query: dict[str, Any], prompt_id: str) -> Response:
@@ -101,16 +97,16 @@ def list_versions(query: dict[str, Any], prompt_id: str) -> Response:
     return lists.listing(store.find_versions(prompt), (Version.number,), _version_out, query)
 
 
-@blueprint.route("/prompts/<prompt_id>/versions/<name>")
-@blueprint.refuses(403, 404)
+@blueprint.route("/prompts/<prompt_id>/versions/<name>", permission=Permission.READ, refuses=(403, 404))
 @blueprint.response(200, _version_out)
 def get_version(prompt_id: str, name: str) -> Version:
     """Return a version by its number, a label, or `latest`."""
     return store.get_version(store.get_prompt(prompt_id, current_user_id()), name)
 
 
-@blueprint.route("/prompts/<prompt_id>/versions/<name>/restore", methods=["POST"])
-@blueprint.refuses(403, 404)
+@blueprint.route(
+    "/prompts/<prompt_id>/versions/<name>/restore", methods=["POST"], permission=Permission.WRITE, refuses=(403, 404)
+)
 @idempotent
 @blueprint.response(201, _version_out, headers={"Location": {"schema": {"type": "string"}}})
 def restore_version(prompt_id: str, name: str) -> tuple[Version, int, dict[str, str]]:
@@ -121,8 +117,9 @@ def restore_version(prompt_id: str, name: str) -> tuple[Version, int, dict[str, 
     return version, 201, {"Location": url_for("prompts.get_version", prompt_id=prompt_id, name=version.number)}
 
 
-@blueprint.route("/prompts/<prompt_id>/labels/<label>", methods=["PUT"])
-@blueprint.refuses(403, 404)
+@blueprint.route(
+    "/prompts/<prompt_id>/labels/<label>", methods=["PUT"], permission=Permission.WRITE, refuses=(403, 404)
+)
 @blueprint.arguments(LabelIn())
 @blueprint.response(200, _prompt_out)
 def set_label(body: dict[str, Any], prompt_id: str, label: str) -> Prompt:
@@ -137,8 +134,9 @@ def set_label(body: dict[str, Any], prompt_id: str, label: str) -> Prompt:
     return labelled
 
 
-@blueprint.route("/prompts/<prompt_id>/labels/<label>", methods=["DELETE"])
-@blueprint.refuses(403, 404)
+@blueprint.route(
+    "/prompts/<prompt_id>/labels/<label>", methods=["DELETE"], permission=Permission.WRITE, refuses=(403, 404)
+)
 @blueprint.response(204)
 def remove_label(prompt_id: str, label: str) -> None:
     """Take a label away."""
@@ -146,8 +144,7 @@ def remove_label(prompt_id: str, label: str) -> None:
         store.remove_label(store.lock_prompt(prompt_id, current_user_id()), label)
 
 
-@blueprint.route("/prompts/<prompt_id>/diff")
-@blueprint.refuses(403, 404)
+@blueprint.route("/prompts/<prompt_id>/diff", permission=Permission.READ, refuses=(403, 404))
 @blueprint.arguments(DiffQuery(), location="query")
 @blueprint.response(200, DiffOut())
 def diff_versions(query: dict[str, Any], prompt_id: str) -> dict[str, Any]:
@@ -163,8 +160,7 @@ def diff_versions(query: dict[str, Any], prompt_id: str) -> dict[str, Any]:
     }
 
 
-@blueprint.route("/prompts/<prompt_id>/render", methods=["POST"])
-@blueprint.refuses(403, 404)
+@blueprint.route("/prompts/<prompt_id>/render", methods=["POST"], permission=Permission.READ, refuses=(403, 404))
 @blueprint.arguments(RenderIn())
 @blueprint.response(200, RenderOut())
 def render_version(body: dict[str, Any], prompt_id: str) -> dict[str, Any]:
@@ -177,7 +173,7 @@ def render_version(body: dict[str, Any], prompt_id: str) -> dict[str, Any]:
     return {"text": text, "model": version.model, "version": version.number}
 
 
-@blueprint.route("/search")
+@blueprint.route("/search", permission=Permission.READ)
 @blueprint.arguments(SearchQuery(), location="query")
 @blueprint.lists(PromptOut(many=True))
 def search_prompts(query: dict[str, Any]) -> Response:

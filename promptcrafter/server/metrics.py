@@ -28,6 +28,7 @@ from promptcrafter.http import error_handlers
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.logs.schemas import NATIVE, SOURCES
 from promptcrafter.logs.store import recorded
+from promptcrafter.permissions import Permission
 from promptcrafter.version import VERSION
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def blueprints(config: Config) -> list[Blueprint]:
     return [blueprint] if config.metrics else []
 
 
-@blueprint.route("/metrics")
+@blueprint.route("/metrics", permission=Permission.SIGNED_IN)
 @blueprint.response(200, {"type": "string"}, content_type="text/plain")
 def get_metrics() -> Response:
     """Tell Prometheus what has been counted and measured."""

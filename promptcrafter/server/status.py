@@ -11,6 +11,7 @@ from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.page_query import MAX_PER_PAGE
 from promptcrafter.idempotency.store import KEPT
 from promptcrafter.logs.schemas import BATCH_MAX
+from promptcrafter.permissions import Permission
 from promptcrafter.problems import NotMigrated
 from promptcrafter.prompts import schemas as prompts
 from promptcrafter.prompts import search
@@ -52,24 +53,21 @@ class LimitsOut(Schema):
     idempotencyHours = fields.Integer(required=True)
 
 
-@blueprint.route("/")
-@blueprint.public
+@blueprint.route("/", permission=Permission.PUBLIC)
 @blueprint.response(200, IndexOut())
 def get_index() -> dict[str, str]:
     """Say what this is and where it is described."""
     return {"name": "PromptCrafter", "version": VERSION, "docs": "/docs", "openapi": "/openapi.json"}
 
 
-@blueprint.route("/healthz")
-@blueprint.public
+@blueprint.route("/healthz", permission=Permission.PUBLIC)
 @blueprint.response(200, HealthOut())
 def check_health() -> dict[str, str]:
     """Tell whether the process is up."""
     return {"status": "ok"}
 
 
-@blueprint.route("/readyz")
-@blueprint.public
+@blueprint.route("/readyz", permission=Permission.PUBLIC)
 @blueprint.response(200, HealthOut())
 def check_readiness() -> dict[str, str]:
     """Tell whether the database can be reached and is migrated."""
@@ -78,7 +76,7 @@ def check_readiness() -> dict[str, str]:
     return {"status": "ready"}
 
 
-@blueprint.route("/limits")
+@blueprint.route("/limits", permission=Permission.SIGNED_IN)
 @blueprint.response(200, LimitsOut())
 def get_limits() -> dict[str, int]:
     """List what the server takes at most."""

@@ -10,6 +10,7 @@ from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.formats import write_csv, write_markdown
 from promptcrafter.jsonio import dumps
 from promptcrafter.logs.store import get_logs
+from promptcrafter.permissions import Permission
 from promptcrafter.prompts.store import get_latest_number
 from promptcrafter.statistics import store
 from promptcrafter.statistics.aggregates import describe
@@ -23,8 +24,7 @@ _compare_out = CompareOut()
 _COLUMNS = lists.columns_of(GroupOut())
 
 
-@blueprint.route("/prompts/<prompt_id>/stats")
-@blueprint.refuses(403, 404)
+@blueprint.route("/prompts/<prompt_id>/stats", permission=Permission.READ, refuses=(403, 404))
 @blueprint.arguments(StatsQuery(), location="query")
 @blueprint.answers(_stats_out, "text/csv", "text/markdown")
 def get_stats(query: dict[str, Any], prompt_id: str) -> Response:
@@ -43,8 +43,7 @@ def get_stats(query: dict[str, Any], prompt_id: str) -> Response:
     )
 
 
-@blueprint.route("/compare")
-@blueprint.refuses(403, 404)
+@blueprint.route("/compare", permission=Permission.READ, refuses=(403, 404))
 @blueprint.arguments(CompareQuery(), location="query")
 @blueprint.answers(_compare_out, "text/markdown")
 def compare_logs(query: dict[str, Any]) -> Response:

@@ -10,6 +10,7 @@ from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.page_query import PageQuery
 from promptcrafter.http.row_serializer import Projection
+from promptcrafter.permissions import Permission
 from promptcrafter.traces import store
 from promptcrafter.traces.models import Trace
 from promptcrafter.traces.schemas import TraceOut, TraceWhole
@@ -19,7 +20,7 @@ _trace_out = TraceOut()
 _trace_rows = Projection(Trace, _trace_out)
 
 
-@blueprint.route("/traces")
+@blueprint.route("/traces", permission=Permission.READ)
 @blueprint.arguments(PageQuery(), location="query")
 @blueprint.lists(TraceOut(many=True))
 def list_traces(query: dict[str, Any]) -> Response:
@@ -27,8 +28,7 @@ def list_traces(query: dict[str, Any]) -> Response:
     return lists.listing(store.find_traces(current_user_id()), (Trace.created_at, Trace.seq), _trace_rows, query)
 
 
-@blueprint.route("/traces/<trace_id>")
-@blueprint.refuses(403, 404)
+@blueprint.route("/traces/<trace_id>", permission=Permission.READ, refuses=(403, 404))
 @blueprint.response(200, TraceWhole())
 def get_trace(trace_id: str) -> dict[str, Any]:
     """Return a trace with its spans and logs."""
@@ -36,8 +36,7 @@ def get_trace(trace_id: str) -> dict[str, Any]:
     return {**_columns(trace), "spans": trace.spans or [], "logs": store.get_logs(trace)}
 
 
-@blueprint.route("/traces/<trace_id>", methods=["DELETE"])
-@blueprint.refuses(403, 404)
+@blueprint.route("/traces/<trace_id>", methods=["DELETE"], permission=Permission.WRITE, refuses=(403, 404))
 @blueprint.response(204)
 def delete_trace(trace_id: str) -> None:
     """Delete a trace and its logs."""

@@ -9,7 +9,8 @@ from promptcrafter.auth.principal import current_user_id
 from promptcrafter.database.session import read_snapshot
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.formats import join_to_pieces
-from promptcrafter.http.request_checks import LINES
+from promptcrafter.http.request_checks import NDJSON
+from promptcrafter.permissions import Permission
 from promptcrafter.problems import TooLarge
 from promptcrafter.transfer import importer, lines, store
 from promptcrafter.transfer.schemas import ImportOut
@@ -39,8 +40,8 @@ class _Body(io.RawIOBase):
         return len(piece)
 
 
-@blueprint.route("/export")
-@blueprint.response(200, {"type": "string"}, content_type=LINES)
+@blueprint.route("/export", permission=Permission.READ)
+@blueprint.response(200, {"type": "string"}, content_type=NDJSON)
 def export_all() -> Response:
     """Return everything that the caller owns, a typed object a line."""
     reader = read_snapshot()  # lives as long as the answer, longer than the request
@@ -50,14 +51,18 @@ def export_all() -> Response:
     except BaseException:
         reader.close()
         raise
-    response = current_app.response_class(chain([first], pieces), mimetype=LINES)
+    response = current_app.response_class(chain([first], pieces), mimetype=NDJSON)
     response.call_on_close(reader.close)
     return response
 
 
-@blueprint.route("/import", methods=["POST"])
-@blueprint.takes_file("What `GET /export` has returned, here or on another server")
-@blueprint.refuses(409, 507)
+@blueprint.route(
+    "/import",
+    methods=["POST"],
+    permission=Permission.WRITE,
+    takes_file="What `GET /export` has returned, here or on another server",
+    refuses=(409, 507),
+)
 @blueprint.response(200, ImportOut())
 def import_all() -> importer.Counts:
     """Take an export into the caller's account; what is there already stays as it is."""

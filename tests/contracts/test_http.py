@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from werkzeug.routing import Rule
 
-from promptcrafter.http.blueprint import is_public
+from promptcrafter.http.route import route_of
 from tests.conftest import Answer, Caller, Person, only_sqlite, sign_up
 
 pytestmark = only_sqlite
@@ -50,7 +50,7 @@ def test_every_route_but_the_public_ones_refuses_strangers(app: Flask, client: C
     refused = set()
     for rule, method in operations(app):
         if rule.rule in PUBLIC:
-            assert is_public(app.view_functions[rule.endpoint])
+            assert route_of(app.view_functions[rule.endpoint]).is_public
             continue
         answer = client.open(concrete(rule), method=method, data="not json", query_string={"nonsense": "1"})
         assert answer.status_code == 401, f"{method} {rule.rule}"

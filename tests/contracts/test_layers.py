@@ -87,19 +87,19 @@ def test_only_some_modules_see_the_request_and_only_stores_query() -> None:
             assert last in {"store", "restore", "keyset", "lists", "transactions", "move"}, name
 
 
-def test_each_library_has_one_door() -> None:
+def test_few_modules_use_each_library_of_the_plumbing() -> None:
     doors = {
-        "flask_smorest": "http.blueprint",
-        "flask_sqlalchemy": "database.session",
-        "flask_migrate": "database.revisions",
-        "argon2": "auth.passwords",
-        "limits": "auth.throttle",
-        "flask_jwt_extended": "auth.principal",
-        "prometheus_client": "server.metrics",
+        "flask_smorest": ["http.blueprint", "http.openapi"],
+        "flask_sqlalchemy": ["database.session"],
+        "flask_migrate": ["database.revisions"],
+        "argon2": ["auth.passwords"],
+        "limits": ["auth.throttle"],
+        "flask_jwt_extended": ["auth.principal"],
+        "prometheus_client": ["server.metrics"],
     }
     for library, door in doors.items():
         users = [name for name, tree in modules() if any(found.split(".")[0] == library for found in imports(tree))]
-        assert users == [door], library
+        assert users == door, library
 
 
 def test_no_module_commits_but_those_that_own_the_transaction() -> None:

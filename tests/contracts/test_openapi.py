@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from openapi_spec_validator import validate
 
-from promptcrafter.http.blueprint import is_public
+from promptcrafter.http.route import route_of
 from tests.conftest import Caller, only_sqlite
 
 pytestmark = only_sqlite
@@ -46,11 +46,11 @@ def test_every_operation_tells_its_name_its_security_and_its_errors(app: Flask, 
             if method not in METHODS:
                 continue
             endpoint = next(r.endpoint for r in app.url_map.iter_rules() if _is(r, path, method))
-            view = app.view_functions[endpoint]
+            is_public = route_of(app.view_functions[endpoint]).is_public
             assert operation["operationId"] == endpoint.rpartition(".")[2]
             assert operation["summary"].endswith(".")
-            assert operation["security"] == ([] if is_public(view) else [{"bearer": []}, {"apiKey": []}])
-            assert ("401" in operation["responses"]) is (not is_public(view) or path == "/auth/login")
+            assert operation["security"] == ([] if is_public else [{"bearer": []}, {"apiKey": []}])
+            assert ("401" in operation["responses"]) is (not is_public or path == "/auth/login")
             refusals = [response for status, response in operation["responses"].items() if int(status) >= 400]
             assert all(response["content"]["application/json"]["schema"] == ERROR for response in refusals)
 

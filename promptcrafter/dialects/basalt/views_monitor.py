@@ -23,6 +23,7 @@ from promptcrafter.idempotency.decorator import idempotent
 from promptcrafter.logs import store as logs
 from promptcrafter.logs import token_costs
 from promptcrafter.logs.recording import resolve_and_record
+from promptcrafter.permissions import Permission
 from promptcrafter.traces import store as traces
 
 Look = Callable[[Iterable[Mapping[str, Any]]], dict[Name, Resolved]]
@@ -30,8 +31,8 @@ Look = Callable[[Iterable[Mapping[str, Any]]], dict[Name, Resolved]]
 blueprint = Blueprint("basalt", __name__, description="For Basalt's clients: outputs, traces and experiments")
 
 
-@blueprint.route("/monitor/log", methods=["POST"], endpoint="log_output")
-@blueprint.route("/basalt/monitor/log", methods=["POST"], endpoint="log_output_of_sdk")
+@blueprint.route("/monitor/log", methods=["POST"], endpoint="log_output", permission=Permission.INGEST)
+@blueprint.route("/basalt/monitor/log", methods=["POST"], endpoint="log_output_of_sdk", permission=Permission.INGEST)
 @blueprint.arguments(MonitorLogIn())
 @idempotent
 @blueprint.response(200, OutputLogged())
@@ -49,7 +50,7 @@ def log_output(body: dict[str, Any]) -> dict[str, Any]:
     return resolve_and_record(lambda: attempt(resolve_all), lambda: attempt(resolve_none))
 
 
-@blueprint.route("/basalt/monitor/trace", methods=["POST"])
+@blueprint.route("/basalt/monitor/trace", methods=["POST"], permission=Permission.INGEST)
 @blueprint.arguments(TraceIn())
 @idempotent
 @blueprint.response(200, TraceLogged())
@@ -75,7 +76,7 @@ def log_trace(body: dict[str, Any]) -> dict[str, Any]:
     return resolve_and_record(lambda: attempt(resolve_all), lambda: attempt(resolve_none))
 
 
-@blueprint.route("/basalt/monitor/experiments", methods=["POST"])
+@blueprint.route("/basalt/monitor/experiments", methods=["POST"], permission=Permission.WRITE)
 @blueprint.arguments(BasaltExperimentIn())
 @idempotent
 @blueprint.response(200, BasaltExperimentOut())

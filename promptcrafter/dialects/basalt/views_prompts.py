@@ -17,6 +17,7 @@ from promptcrafter.dialects.basalt.schemas import (
     PublishOut,
 )
 from promptcrafter.http.blueprint import Blueprint
+from promptcrafter.permissions import Permission
 from promptcrafter.problems import REQUIRED, Invalid, Problem
 from promptcrafter.prompts import store
 from promptcrafter.prompts.models import Prompt, Version
@@ -24,7 +25,7 @@ from promptcrafter.prompts.models import Prompt, Version
 blueprint = Blueprint("basalt-prompts", __name__, description="For Basalt's clients: prompts to read and publish")
 
 
-@blueprint.route("/basalt/prompts")
+@blueprint.route("/basalt/prompts", permission=Permission.READ)
 @blueprint.arguments(BasaltListQuery(), location="query")
 @blueprint.response(200, BasaltListOut())
 def list_basalt_prompts(query: dict[str, Any]) -> dict[str, Any]:
@@ -34,8 +35,7 @@ def list_basalt_prompts(query: dict[str, Any]) -> dict[str, Any]:
     return {"prompts": [translate.to_entry(prompt) for prompt in prompts], "warning": None}
 
 
-@blueprint.route("/basalt/prompts/<slug>")
-@blueprint.refuses(404)
+@blueprint.route("/basalt/prompts/<slug>", permission=Permission.READ, refuses=(404,))
 @blueprint.arguments(BasaltPromptQuery(), location="query")
 @blueprint.response(200, BasaltPromptAnswer())
 def get_basalt_prompt(query: dict[str, Any], slug: str) -> dict[str, Any]:
@@ -44,8 +44,7 @@ def get_basalt_prompt(query: dict[str, Any], slug: str) -> dict[str, Any]:
     return {"prompt": translate.to_prompt(prompt, version, resolved.tag), "warning": _warning(resolved, query)}
 
 
-@blueprint.route("/basalt/prompts/<slug>/describe")
-@blueprint.refuses(404)
+@blueprint.route("/basalt/prompts/<slug>/describe", permission=Permission.READ, refuses=(404,))
 @blueprint.arguments(BasaltPromptQuery(), location="query")
 @blueprint.response(200, BasaltDescriptionAnswer())
 def describe_basalt_prompt(query: dict[str, Any], slug: str) -> dict[str, Any]:
@@ -54,8 +53,7 @@ def describe_basalt_prompt(query: dict[str, Any], slug: str) -> dict[str, Any]:
     return {"prompt": translate.to_description(prompt, version), "warning": _warning(resolved, query)}
 
 
-@blueprint.route("/basalt/prompts/<slug>/publish", methods=["POST"])
-@blueprint.refuses(404)
+@blueprint.route("/basalt/prompts/<slug>/publish", methods=["POST"], permission=Permission.WRITE, refuses=(404,))
 @blueprint.arguments(PublishIn())
 @blueprint.response(201, PublishOut())
 def publish_basalt_prompt(body: dict[str, Any], slug: str) -> dict[str, Any]:

@@ -1,0 +1,73 @@
+"""The facts about a route, declared beside it and read by everything that handles a request."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask, current_app, request
+
+from promptcrafter.permissions import Permission
+
+_ATTRIBUTE = "promptcrafter_route"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """What a route needs and takes, and how it may refuse."""
+
+    permission: Permission
+    query_parameters: tuple[str, ...] = ()
+    takes_json: bool = False  # a JSON object as the body
+    ndjson_field: str | None = None  # the field of that object whose array may be sent as NDJSON, a line for each item
+    takes_file: bool = False  # NDJSON of any length, which the view reads from the body itself
+    is_idempotent: bool = False  # honours the header Idempotency-Key
+    refuses: tuple[int, ...] = ()  # the status codes of errors that are this route's own
+    unauthorized_message: str | None = None  # the text of its 401, where it is not the usual one
+
+    @property
+    def is_public(self) -> bool:
+        """Whether the route answers callers who are not signed in."""
+        return self.permission is Permission.PUBLIC
+
+    @property
+    def takes_body(self) -> bool:
+        """Whether the route takes a request body."""
+        return self.takes_json or self.takes_file
+
+    @property
+    def takes_ndjson(self) -> bool:
+        """Whether the body may be NDJSON."""
+        return self.takes_file or self.ndjson_field is not None
+
+    @property
+    def error_statuses(self) -> list[int]:
+        """The status codes of all errors that the route documents, its own and those of every route of its kind."""
+        statuses = {400, 503, *self.refuses}
+        statuses |= set() if self.is_public else {401}
+        statuses |= {422} if self.is_idempotent else set()
+        statuses |= {413, 415} if self.takes_body else set()
+        return sorted(statuses, reverse=True)
+
+
+def declare(view: Any, route: Route) -> None:
+    """Attach the facts about its route to a view function."""
+    setattr(view, _ATTRIBUTE, route)
+
+
+def route_of(view: Any) -> Route:
+    """Return the facts about the route of a view function. Raises AttributeError for one that declares none."""
+    route: Route = getattr(view, _ATTRIBUTE)
+    return route
+
+
+def requested_route() -> Route | None:
+    """Return the route that the request is about; None when no route has its path and method, and for OPTIONS."""
+    if request.endpoint is None or request.method == "OPTIONS":
+        return None
+    return route_of(current_app.view_functions[request.endpoint])
+
+
+def refuse_undeclared(app: Flask) -> None:
+    """Raise RuntimeError for a view function that declares no route, and so no permission."""
+    undeclared = [name for name, view in app.view_functions.items() if not hasattr(view, _ATTRIBUTE)]
+    if undeclared:
+        raise RuntimeError(f"These endpoints declare no permission: {', '.join(undeclared)}")
