@@ -11,12 +11,17 @@ import pytest
 
 from tests.conftest import ROOT, LiveServer
 
-DOCUMENTS = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))]
+API = "docs/api/README.md"
+DOCUMENTS = ["README.md", API, *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))]
 
 
 def commands(document: str) -> str:
-    """Return the blocks marked `bash`, in order."""
+    """Return the blocks marked `bash`, in order: of the API, those of its pages in the order of their index."""
     text = (ROOT / document).read_text(encoding="utf-8")
+    if document == API:
+        pages = dict.fromkeys(re.findall(r"\]\((\w+\.md)", text))
+        assert set(pages) == {path.name for path in (ROOT / API).parent.glob("*.md")} - {"README.md"}
+        text = "\n".join([text, *((ROOT / API).with_name(page).read_text(encoding="utf-8") for page in pages)])
     return "\n".join(re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
 
 

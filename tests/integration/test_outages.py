@@ -1,6 +1,6 @@
 """PostgreSQL goes away under load: restarted, and lost for good with a standby in its place.
 
-Nobody touches the service meanwhile. Clients do what api.md tells them: they send again under the same
+Nobody touches the service meanwhile. Clients do what docs/api tells them: they send again under the same
 Idempotency-Key until the answer is a 201.
 """
 
