@@ -24,7 +24,16 @@ def preparation(document: str) -> str:
     """Return the commands that a document tells its reader to run first."""
     if document.startswith("docs/api/") and document != API_INDEX:
         return commands((ROOT / API_INDEX).read_text(encoding="utf-8"))
+    if document == "docs/guide.md":
+        readme = (ROOT / "README.md").read_text(encoding="utf-8")
+        return commands(readme.partition("## Five requests")[2].partition("\n## ")[0])
     return ""
+
+
+def save_programs(text: str, folder: Path) -> None:
+    """Save the blocks marked `python` under the file names in their first lines."""
+    for program in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        (folder / program.partition("\n")[0].removeprefix("# ")).write_text(program, encoding="utf-8")
 
 
 def run(document: str, server: LiveServer, tmp_path: Path) -> str:
@@ -33,10 +42,12 @@ def run(document: str, server: LiveServer, tmp_path: Path) -> str:
         pytest.skip("curl is not installed")
     # curl connects to the port of this test, so the commands run unchanged
     (tmp_path / ".curlrc").write_text(f'connect-to = "127.0.0.1:8000:{urlsplit(server.url).netloc}"\n')
-    script = f"{preparation(document)}\n{commands((ROOT / document).read_text(encoding='utf-8'))}"
+    text = (ROOT / document).read_text(encoding="utf-8")
+    save_programs(text, tmp_path)
     ended = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        env={"PATH": os.environ["PATH"], "CURL_HOME": str(tmp_path)},
+        ["bash", "-euo", "pipefail", "-c", f"{preparation(document)}\n{commands(text)}"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "CURL_HOME": str(tmp_path), "PROMPTCRAFTER_URL": server.url},
         capture_output=True,
         text=True,
         timeout=120,
@@ -67,3 +78,17 @@ def test_the_requests_of_the_readme_do_what_it_says(live_server: LiveServer, tmp
     assert '"error"' not in output
     assert '"warning":null' in output
     assert '"success":true' in output
+
+
+def test_the_commands_of_the_guide_do_what_it_says(live_server: LiveServer, tmp_path: Path) -> None:
+    output = run("docs/guide.md", live_server, tmp_path)
+    assert "+Explain photosynthesis to a child of {{age}} in two sentences." in output
+    assert '"text":"Explain photosynthesis to a child of 7 in two sentences."' in output
+    assert '"output":"Plants make sugar from light, water and air.","notes":null' in output
+    assert output.count('{"status":201,') == 4
+    assert "| 2 | 3 | 3 | 8.83333 | 9 | 8 | 9.5 | 0.763763 | 6.93604, 10 |" in output
+    assert "<del>make sugar from light, water and air</del><ins>eat sunlight</ins>" in output
+    assert '{"variant":"short","payload":{"version":2}}' in output
+    assert '"prompts":1,"versions":2,"experiments":1,"traces":0,"logs":7' in output
+    assert '"logs":{"created":0,"skipped":7}' in output
+    assert len((tmp_path / "outputs.csv").read_text(encoding="utf-8").splitlines()) == 4
