@@ -9,7 +9,7 @@ from flask import Flask
 
 from config import Config
 from promptcrafter import cli
-from promptcrafter.auth import principal, throttle
+from promptcrafter.auth import authentication, throttle
 from promptcrafter.auth import views as auth
 from promptcrafter.database import session as database
 from promptcrafter.dialects import agenttest
@@ -42,7 +42,7 @@ def create_app(config: Config) -> Flask:
     metrics.init_app(app, config)
     error_handlers.init_app(app)
     database.init_app(app, config)
-    principal.init_app(app, config)
+    authentication.init_app(app, config)
     throttle.init_app(app, config)
     token_costs.init_app(app, config)
     dialects = (agenttest, basalt_monitor, basalt_prompts)

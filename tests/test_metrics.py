@@ -12,6 +12,7 @@ from flask import Flask
 from openapi_spec_validator import validate
 
 from config import Config
+from promptcrafter.auth.principal import Principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.logs import store as logs
 from promptcrafter.server import metrics
@@ -198,12 +199,12 @@ def test_logs_that_are_rolled_back_are_not_counted(ada: Person) -> None:
     values = {"prompt_id": prompt["_id"], "prompt_version": 1, "model_used": "m", "output": "x"}
     with ada.client.application.app_context():
         with suppress(InterruptedError), writing():
-            logs.record_all(ada.id, [logs.prepare(values), logs.prepare(values)])
+            logs.record_all(Principal(ada.id), [logs.prepare(values), logs.prepare(values)])
             raise InterruptedError
         with suppress(logs.ParentGone), writing():
-            logs.record(ada.id, logs.prepare({**values, "prompt_id": "prompt_1"}))
+            logs.record(Principal(ada.id), logs.prepare({**values, "prompt_id": "prompt_1"}))
         with writing():
-            logs.record(ada.id, logs.prepare(values))
+            logs.record(Principal(ada.id), logs.prepare(values))
     assert counted(ada, WRITTEN)['{source="native"}'] == 1 == len(ada.get("/logs").json)
 
 

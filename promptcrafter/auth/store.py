@@ -152,7 +152,7 @@ def list_keys(user_id: str) -> list[ApiKey]:
     return list(session.scalars(find_keys(user_id).order_by(ApiKey.created_at, ApiKey.seq)))
 
 
-def remove_key(key_id: str, user_id: str) -> None:
+def remove_key(user_id: str, key_id: str) -> None:
     """Revoke a key at once. Raises 400 for a malformed id, 404 for one that is not the user's."""
     _remove_key(key_id, ApiKey.user_id == user_id)
 

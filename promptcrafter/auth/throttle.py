@@ -19,7 +19,7 @@ from limits.strategies import FixedWindowRateLimiter as Counts
 from config import Config
 from promptcrafter import jsonio
 from promptcrafter.auth import store
-from promptcrafter.auth.principal import current_user_id
+from promptcrafter.auth.authentication import current_principal
 from promptcrafter.problems import Problem
 
 _THROTTLE = "promptcrafter-throttle"
@@ -113,9 +113,13 @@ def _account() -> str:
         return "account:"
 
 
+def _caller() -> str:
+    return current_principal().user_id
+
+
 # As decorators these begin anew at each call
 limit_signups = _limit("signup", _address)
 limit_logins = _limit("login", _address)
-limit_keys = _limit("key", current_user_id)
+limit_keys = _limit("key", _caller)
 limit_login_failures = _limit_wrong_passwords(_account)
-limit_password_failures = _limit_wrong_passwords(current_user_id)
+limit_password_failures = _limit_wrong_passwords(_caller)

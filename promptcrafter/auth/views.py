@@ -5,8 +5,8 @@ from typing import Any
 from flask import Response, current_app
 
 from promptcrafter.auth import passwords, store, throttle
+from promptcrafter.auth.authentication import current_principal, issue_token
 from promptcrafter.auth.models import ApiKey, User
-from promptcrafter.auth.principal import current_user_id, issue_token
 from promptcrafter.auth.schemas import (
     KeyIn,
     KeyOut,
@@ -64,7 +64,7 @@ def log_in(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, UserOut())
 def get_me() -> User:
     """Return the account of the caller."""
-    return store.get_user(current_user_id())
+    return store.get_user(current_principal().user_id)
 
 
 @blueprint.route("/password", methods=["POST"], permission=Permission.ACCOUNT, refuses=(429,))
@@ -73,7 +73,7 @@ def get_me() -> User:
 @blueprint.response(204)
 def change_password(body: dict[str, Any]) -> None:
     """Change the password; every token issued before is dead."""
-    user = store.get_user(current_user_id())
+    user = store.get_user(current_principal().user_id)
     wrong = Problem(401, "Incorrect current password.", "wrong_password")
     if not passwords.verify(user.password_hash, body["currentPassword"]):
         raise wrong
@@ -89,7 +89,7 @@ def change_password(body: dict[str, Any]) -> None:
 def log_out() -> None:
     """Revoke every token issued so far to the caller."""
     with writing():
-        store.revoke_tokens(current_user_id())
+        store.revoke_tokens(current_principal().user_id)
 
 
 @blueprint.route("/keys", methods=["POST"], permission=Permission.ACCOUNT, refuses=(429,))
@@ -99,7 +99,7 @@ def log_out() -> None:
 def create_key(body: dict[str, Any]) -> dict[str, Any]:
     """Make an API key; it works wherever a token does."""
     with writing():
-        key, text = store.add_key(current_user_id(), body)
+        key, text = store.add_key(current_principal().user_id, body)
     shown = {name: getattr(key, name) for name in ("id", "name", "prefix", "created_at", "expires_at")}
     return {**shown, "key": text}
 
@@ -109,7 +109,7 @@ def create_key(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.lists(KeyOut(many=True))
 def list_keys(query: dict[str, Any]) -> Response:
     """List the caller's API keys, newest first."""
-    return lists.listing(store.find_keys(current_user_id()), (ApiKey.created_at, ApiKey.seq), _key_out, query)
+    return lists.listing(store.find_keys(current_principal().user_id), (ApiKey.created_at, ApiKey.seq), _key_out, query)
 
 
 @blueprint.route("/keys/<key_id>", methods=["DELETE"], permission=Permission.ACCOUNT, refuses=(404,))
@@ -117,7 +117,7 @@ def list_keys(query: dict[str, Any]) -> Response:
 def delete_key(key_id: str) -> None:
     """Revoke an API key; it is dead at once."""
     with writing():
-        store.remove_key(key_id, current_user_id())
+        store.remove_key(current_principal().user_id, key_id)
 
 
 def _store_password(user: User, password: str) -> None:

@@ -8,6 +8,7 @@ import click
 
 from promptcrafter import clock
 from promptcrafter.auth import store as accounts
+from promptcrafter.auth.principal import Principal
 from promptcrafter.cli.commands import Command, Refusal, count, progress, say
 from promptcrafter.database import sqlite
 from promptcrafter.database.session import database_size, is_sqlite
@@ -33,7 +34,7 @@ def prune(age: str, keep_scored: bool, dry_run: bool, email: str | None) -> None
     filters: dict[str, Any] = {"until": _read_age(age)}
     if keep_scored:
         filters["judged"] = False
-    owners = [account.id for account in ([accounts.get_by_email(email)] if email else accounts.list_users())]
+    owners = [Principal(account.id) for account in ([accounts.get_by_email(email)] if email else accounts.list_users())]
     counted = [sum(store.count_old(owner, filters) for owner in owners) for store in (logs, traces)]
     if dry_run:
         click.echo(f"{_enumerate(*counted)} would go.")
@@ -48,7 +49,7 @@ def prune(age: str, keep_scored: bool, dry_run: bool, email: str | None) -> None
 COMMANDS = (prune,)
 
 
-def _delete(owners: list[str], filters: dict[str, Any], expected: int) -> list[int]:
+def _delete(owners: list[Principal], filters: dict[str, Any], expected: int) -> list[int]:
     """Delete what is old in small transactions, between which others write; return how many logs and traces it was."""
     gone = [0, 0]
     with progress("Deleting") as told:

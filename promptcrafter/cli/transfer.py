@@ -16,6 +16,7 @@ import click
 
 from promptcrafter import clock, jsonio
 from promptcrafter.auth.models import User
+from promptcrafter.auth.principal import Principal
 from promptcrafter.auth.store import get_by_email
 from promptcrafter.cli.commands import Command, Refusal, say
 from promptcrafter.database.session import read_snapshot
@@ -42,13 +43,14 @@ def import_file(path: str, email: str, form: str, only_owner: str | None) -> Non
     is stored.
     """
     user = get_by_email(email)
+    principal = Principal(user.id)
     with _refusing(), _opened(path) as file:
         form = _recognise(file) if form == _AUTO else form
         if only_owner and form != _JSON_SERVER:
             raise Unreadable("--only-owner is for files of json-server.")
         source = _read(file, form, user, only_owner)
-        with importer.check(user.id, _watched(source, "Checking")) as checked:
-            counts = importer.store_checked(user.id, _watched(checked, "Storing"))
+        with importer.check(principal, _watched(source, "Checking")) as checked:
+            counts = importer.store_checked(principal, _watched(checked, "Storing"))
     told = [_tell({name: count[fate] for name, count in counts.items()}) for fate in ("created", "skipped")]
     say(f"Imported for {user.email}: {told[0]}. There already: {told[1]}.")
 
@@ -62,7 +64,7 @@ def export_file(path: str, email: str, force: bool) -> None:
     counts: Counter[str] = Counter()
     user = get_by_email(email)
     with read_snapshot() as reader, _target(path, force) as file:
-        rows = _watched(_counted(store.each_row(reader, user.id), counts), "Exporting")
+        rows = _watched(_counted(store.each_row(reader, Principal(user.id)), counts), "Exporting")
         for line in lines.write(rows):
             file.write(line.encode())
     say(f"Exported for {user.email}: {_tell(counts)}.")

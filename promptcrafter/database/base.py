@@ -2,13 +2,14 @@
 
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, String, Text, TypeDecorator
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, Mapped
 from sqlalchemy.types import TypeEngine
 
 from promptcrafter import clock
+from promptcrafter.ids import Kind
 from promptcrafter.jsonio import dumps
 
 SEQUENCE = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER PRIMARY KEY is SQLite's row id
@@ -26,6 +27,16 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
+
+
+class Resource(Base):
+    """The base of the models whose rows have a public id and belong to an account."""
+
+    __abstract__ = True
+
+    kind: ClassVar[Kind]
+    id: Mapped[str]
+    owner_id: Mapped[str]
 
 
 class UtcTime(TypeDecorator[datetime]):

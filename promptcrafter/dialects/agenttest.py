@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from promptcrafter.auth.principal import current_user_id
+from promptcrafter.auth.authentication import current_principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.experiments import store as experiments
 from promptcrafter.experiments.assign import assign
@@ -16,7 +16,7 @@ from promptcrafter.idempotency.decorator import idempotent
 from promptcrafter.ids import pattern
 from promptcrafter.jsonio import dumps
 from promptcrafter.logs import store as logs
-from promptcrafter.logs.recording import resolve_and_record
+from promptcrafter.logs.recording import retry_if_parent_gone
 from promptcrafter.logs.schemas import read_model, refuse_large_output
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem
@@ -91,14 +91,14 @@ def log_result(body: dict[str, Any], slug: str) -> dict[str, Any]:
     """Log a result of an experiment's variant."""
 
     def attempt() -> dict[str, Any]:
-        experiment = experiments.get_experiment(slug, current_user_id())
+        experiment = experiments.get_experiment(current_principal(), slug)
         variant = _get_variant(experiment, body["variant_key"])
         version = prompts.get_latest_version(variant.prompt_id) if variant.prompt_id else None
         values = logs.prepare(translate(body, experiment, variant, version))
         with writing():
-            return logs.record(current_user_id(), values)
+            return logs.record(current_principal(), values)
 
-    return {"success": True, "logId": resolve_and_record(attempt, attempt)["id"]}
+    return {"success": True, "logId": retry_if_parent_gone(attempt, attempt)["id"]}
 
 
 @blueprint.route(
@@ -112,7 +112,7 @@ def log_result(body: dict[str, Any], slug: str) -> dict[str, Any]:
 @blueprint.response(200, Assignment())
 def assign_variant(body: dict[str, Any], slug: str) -> dict[str, Any]:
     """Return the variant that a user gets, always the same one while the shares stay."""
-    experiment = experiments.get_experiment(slug, current_user_id())
+    experiment = experiments.get_experiment(current_principal(), slug)
     shares = [variant.traffic_percent for variant in experiment.variants]
     index = assign(slug, body["user_id"], shares) if experiment.status == _ACTIVE else None
     if index is None:

@@ -6,12 +6,13 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from promptcrafter.database.base import SEQUENCE, Base, JsonText, UtcTime
+from promptcrafter.database.base import SEQUENCE, Base, JsonText, Resource, UtcTime
 
 
-class Experiment(Base):
+class Experiment(Resource):
     """A named set of results; with variants, one that users are assigned to."""
 
+    kind = "experiment"
     __tablename__ = "experiments"
     __table_args__ = (
         UniqueConstraint("id"),

@@ -7,22 +7,25 @@ from sqlalchemy import Row, Select, delete, insert, select
 from sqlalchemy.orm.attributes import set_committed_value
 
 from promptcrafter import clock
+from promptcrafter.auth.access import find_owned, not_found, owned_by
+from promptcrafter.auth.principal import Principal
 from promptcrafter.database.errors import translating
 from promptcrafter.database.session import session
 from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.ids import new_id
 from promptcrafter.logs.models import Log
 from promptcrafter.problems import Problem
-from promptcrafter.prompts.store import prompt_not_found
 
 _ROWS_AT_ONCE = 1000
 
 
-def add_experiment(owner_id: str, values: Mapping[str, Any]) -> Experiment:
+def add_experiment(principal: Principal, values: Mapping[str, Any]) -> Experiment:
     """Insert an experiment with its variants. Raises 409 when the owner has one of that slug."""
     now = clock.now()
     columns = {name: value for name, value in values.items() if name != "variants"}
-    experiment = Experiment(id=new_id("experiment"), owner_id=owner_id, created_at=now, updated_at=now, **columns)
+    experiment = Experiment(
+        id=new_id("experiment"), owner_id=principal.user_id, created_at=now, updated_at=now, **columns
+    )
     set_committed_value(experiment, "variants", [])
     session.add(experiment)
     with translating({"uq_experiments_owner_id_slug": lambda: Problem(409, "Slug already in use.", "slug_taken")}):
@@ -31,7 +34,7 @@ def add_experiment(owner_id: str, values: Mapping[str, Any]) -> Experiment:
     return experiment
 
 
-def restore_experiments(owner_id: str, experiments: Sequence[Mapping[str, Any]]) -> None:
+def restore_experiments(principal: Principal, experiments: Sequence[Mapping[str, Any]]) -> None:
     """Insert experiments as they were elsewhere, with their ids and times and their variants in order."""
     variants = [
         {"prompt_id": None, **variant, "experiment_id": experiment["id"], "position": position}
@@ -43,30 +46,30 @@ def restore_experiments(owner_id: str, experiments: Sequence[Mapping[str, Any]])
         for experiment in experiments
     ]
     if rows:
-        session.execute(insert(Experiment), [{**row, "owner_id": owner_id} for row in rows])
+        session.execute(insert(Experiment), [{**row, "owner_id": principal.user_id} for row in rows])
     if variants:
         session.execute(insert(Variant), variants)
 
 
-def find_experiments(owner_id: str) -> Select[Experiment]:
+def find_experiments(principal: Principal) -> Select[Experiment]:
     """Return the owner's experiments."""
-    return select(Experiment).where(Experiment.owner_id == owner_id)
+    return find_owned(principal, Experiment)
 
 
-def get_experiment(slug: str, owner_id: str) -> Experiment:
+def get_experiment(principal: Principal, slug: str) -> Experiment:
     """Return the owner's experiment. Raises 404 when there is none, whoever else may have one."""
-    return _found(session.scalar(find_experiments(owner_id).where(Experiment.slug == slug)))
+    return _found(session.scalar(find_experiments(principal).where(Experiment.slug == slug)))
 
 
-def get_experiment_id(experiment_id: str, owner_id: str) -> str | None:
+def get_experiment_id(principal: Principal, experiment_id: str) -> str | None:
     """Return the id when the owner has such an experiment, else None."""
-    return session.scalar(select(Experiment.id).where(Experiment.id == experiment_id, Experiment.owner_id == owner_id))
+    return session.scalar(select(Experiment.id).where(Experiment.id == experiment_id, owned_by(principal, Experiment)))
 
 
-def lock_experiment(slug: str, owner_id: str) -> Experiment:
+def lock_experiment(principal: Principal, slug: str) -> Experiment:
     """Return the owner's experiment as `get_experiment` does, and let nobody else change it until the commit."""
     # not for key shares: results that point to it can still be inserted meanwhile
-    locked = find_experiments(owner_id).where(Experiment.slug == slug).with_for_update(key_share=True)
+    locked = find_experiments(principal).where(Experiment.slug == slug).with_for_update(key_share=True)
     return _found(session.scalar(locked))
 
 
@@ -117,7 +120,7 @@ def _set_variants(experiment: Experiment, variants: Sequence[Mapping[str, Any]])
             "fk_logs_experiment_id_variant_key": lambda: Problem(
                 409, "A variant that has results cannot be removed.", "variant_has_results"
             ),
-            "fk_experiment_variants_prompt_id": prompt_not_found,
+            "fk_experiment_variants_prompt_id": lambda: not_found("prompt"),
         }
     ):
         session.flush()

@@ -4,7 +4,8 @@ from typing import Any
 
 from flask import Response, url_for
 
-from promptcrafter.auth.principal import current_user_id
+from promptcrafter.auth.access import not_found
+from promptcrafter.auth.authentication import current_principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.experiments import results, store
 from promptcrafter.experiments.models import Experiment
@@ -38,7 +39,7 @@ def create_experiment(body: dict[str, Any]) -> tuple[Experiment, int, dict[str, 
     """Make an experiment; a draft unless its status says otherwise."""
     with writing():
         _refuse_strange_prompts(body["variants"])
-        experiment = store.add_experiment(current_user_id(), {"status": "DRAFT", **body})
+        experiment = store.add_experiment(current_principal(), {"status": "DRAFT", **body})
     return experiment, 201, {"Location": url_for("experiments.get_experiment", slug=experiment.slug)}
 
 
@@ -47,7 +48,7 @@ def create_experiment(body: dict[str, Any]) -> tuple[Experiment, int, dict[str, 
 @blueprint.lists(ExperimentOut(many=True))
 def list_experiments(query: dict[str, Any]) -> Response:
     """List the caller's experiments, newest first."""
-    found = store.find_experiments(current_user_id())
+    found = store.find_experiments(current_principal())
     return lists.listing(found, (Experiment.created_at, Experiment.seq), _experiment_out, query)
 
 
@@ -55,7 +56,7 @@ def list_experiments(query: dict[str, Any]) -> Response:
 @blueprint.response(200, _experiment_out)
 def get_experiment(slug: str) -> Experiment:
     """Return an experiment."""
-    return store.get_experiment(slug, current_user_id())
+    return store.get_experiment(current_principal(), slug)
 
 
 @blueprint.route("/experiments/<slug>", methods=["PATCH"], permission=Permission.WRITE, refuses=(403, 404, 409))
@@ -65,7 +66,7 @@ def change_experiment(body: dict[str, Any], slug: str) -> Experiment:
     """Change name or status, or replace the variants; one that has results cannot go."""
     changes = {name: value for name, value in body.items() if value is not None}
     with writing():
-        experiment = store.lock_experiment(slug, current_user_id())
+        experiment = store.lock_experiment(current_principal(), slug)
         _refuse_strange_prompts(changes.get("variants", ()))
         if changes:
             store.change_experiment(experiment, changes)
@@ -77,7 +78,7 @@ def change_experiment(body: dict[str, Any], slug: str) -> Experiment:
 def delete_experiment(slug: str) -> None:
     """Delete an experiment and its results."""
     with writing():
-        store.remove_experiment(store.lock_experiment(slug, current_user_id()))
+        store.remove_experiment(store.lock_experiment(current_principal(), slug))
 
 
 @blueprint.route("/experiments/<slug>/logs", permission=Permission.READ, refuses=(404,))
@@ -85,7 +86,7 @@ def delete_experiment(slug: str) -> None:
 @blueprint.lists(ResultOut(many=True))
 def list_results(query: dict[str, Any], slug: str) -> Response:
     """List an experiment's results as they were sent, newest first."""
-    experiment = store.get_experiment(slug, current_user_id())
+    experiment = store.get_experiment(current_principal(), slug)
     return lists.listing(store.find_results(experiment, query), (Log.created_at, Log.seq), _result_out, query)
 
 
@@ -93,7 +94,7 @@ def list_results(query: dict[str, Any], slug: str) -> Response:
 @blueprint.response(200, ResultsOut())
 def get_results(slug: str) -> dict[str, Any]:
     """Tell what each variant has shown and which differences are settled, however often one looks."""
-    experiment = store.get_experiment(slug, current_user_id())
+    experiment = store.get_experiment(current_principal(), slug)
     shares = [(variant.key, variant.traffic_percent) for variant in experiment.variants]
     shown = results.evaluate(shares, store.each_measurement(experiment))
     return {"slug": experiment.slug, "name": experiment.name, "status": experiment.status, **shown}
@@ -103,5 +104,5 @@ def _refuse_strange_prompts(variants: Any) -> None:
     """Raise 404 or 403 unless every prompt that a variant names is the caller's."""
     for prompt_id in {variant["prompt_id"] for variant in variants if "prompt_id" in variant}:
         if not is_well_formed("prompt", prompt_id):
-            raise prompts.prompt_not_found()
-        prompts.get_latest_number(prompt_id, current_user_id())
+            raise not_found("prompt")
+        prompts.get_latest_number(current_principal(), prompt_id)

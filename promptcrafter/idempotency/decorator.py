@@ -13,7 +13,7 @@ from typing import Any
 
 from flask import Response, current_app, request
 
-from promptcrafter.auth.principal import current_user_id
+from promptcrafter.auth.authentication import current_principal
 from promptcrafter.database.transactions import joined_transaction
 from promptcrafter.idempotency import store
 from promptcrafter.idempotency.models import IdempotencyRecord
@@ -38,18 +38,18 @@ def idempotent(view: _View) -> _View:
             return made
         if not re.fullmatch(_KEY, key):
             raise Invalid({HEADER: ["must have 1 to 255 visible ASCII characters"]}, "invalid_idempotency_key")
-        owner_id, fingerprint = current_user_id(), _fingerprint()
-        known = store.get_answer(owner_id, key)
+        principal, fingerprint = current_principal(), _fingerprint()
+        known = store.get_answer(principal, key)
         if known is None:
             try:
-                with joined_transaction(lambda: store.claim(owner_id, key, fingerprint)):
+                with joined_transaction(lambda: store.claim(principal, key, fingerprint)):
                     made = view(*args, **kwargs)
                     store.keep(
-                        owner_id, key, made.status_code, made.get_data(as_text=True), made.headers.get("Location")
+                        principal, key, made.status_code, made.get_data(as_text=True), made.headers.get("Location")
                     )
                 return made
             except store.AlreadyAnswered:
-                known = store.get_answer(owner_id, key)
+                known = store.get_answer(principal, key)
         return _replay(known, fingerprint)
 
     answer.is_idempotent = True  # type: ignore[attr-defined]

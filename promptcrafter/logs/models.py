@@ -18,19 +18,20 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from promptcrafter.database.base import SEQUENCE, Base, JsonText, UtcTime
+from promptcrafter.database.base import SEQUENCE, JsonText, Resource, UtcTime
 
 _IN_TRACE = text("trace_id IS NOT NULL")
 _IN_EXPERIMENT = text("experiment_id IS NOT NULL")
 
 
-class Log(Base):
+class Log(Resource):
     """An output, pinned to the prompt's version it was made with. NULL means unknown, never 0.
 
     Logs of the native API know their prompt, its version, their model and output. What other systems' clients log may
     name a prompt that we have not, or none.
     """
 
+    kind = "log"
     __tablename__ = "logs"
     __table_args__ = (
         UniqueConstraint("id"),

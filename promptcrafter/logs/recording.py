@@ -1,23 +1,84 @@
-"""What every dialect does to record an output."""
+"""Recording outputs: the steps that the native calls and every dialect share.
 
-from collections.abc import Callable
-from typing import TypeVar
+1. Pin: find the version of the prompt that an output was made with. Dialects resolve their own names for it.
+2. Complete: count tokens and compute the cost where the client sent none.
+3. Prepare: make the id and the words of the search index, before any lock is held.
+4. Write: insert all outputs of a request in one transaction.
+5. Look again: when a prompt was deleted between the first step and the fourth, begin anew.
+"""
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from promptcrafter.auth.access import not_found, not_owned
+from promptcrafter.auth.principal import Principal
+from promptcrafter.database.transactions import writing
+from promptcrafter.ids import is_well_formed
+from promptcrafter.logs import store, token_costs
 from promptcrafter.logs.store import ParentGone
+from promptcrafter.problems import Invalid, Problem, Unavailable
+from promptcrafter.prompts import store as prompts
 
+Output = dict[str, Any] | Problem  # the columns of a log, or why the output cannot be recorded
 _Recorded = TypeVar("_Recorded")
-_TRIES = 3
+_ATTEMPTS = 3
 
 
-def resolve_and_record(attempt: Callable[[], _Recorded], give_up: Callable[[], _Recorded]) -> _Recorded:
-    """Run `attempt`, which looks up what an output belongs to and then writes it, and return what it does.
+def record(principal: Principal, outputs: Sequence[Output]) -> list[Output]:
+    """Record the outputs that can be, in their order and one transaction; return the log or the problem of each.
 
-    Again when that was deleted in between: a client whose outputs are kept in any case must not hear of it. `give_up`
-    is what to do when it happens every time.
+    A `Problem` among the outputs stays what it is. Raises Unavailable when prompts keep disappearing meanwhile.
     """
-    for _ in range(_TRIES):
+
+    def attempt() -> list[Output]:
+        pinned = _pin(principal, outputs)
+        prepared = [prepare(output) for output in pinned if isinstance(output, dict)]
+        with writing():
+            logs = iter(store.record_all(principal, prepared))
+        return [output if isinstance(output, Problem) else next(logs) for output in pinned]
+
+    def give_up() -> list[Output]:
+        raise Unavailable
+
+    return retry_if_parent_gone(attempt, give_up)
+
+
+def prepare(output: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a log with tokens, cost, id and words filled in: what `store.record` inserts."""
+    return store.prepare(token_costs.complete(output, output["model_used"]))
+
+
+def retry_if_parent_gone(attempt: Callable[[], _Recorded], last_attempt: Callable[[], _Recorded]) -> _Recorded:
+    """Run `attempt`, which looks up what outputs belong to and then writes them, and return its result.
+
+    It runs again when what it looked up was deleted in between, so that the client does not notice; `last_attempt` runs
+    when that has happened every time.
+    """
+    for _ in range(_ATTEMPTS):
         try:
             return attempt()
         except ParentGone:
             continue
-    return give_up()
+    return last_attempt()
+
+
+def _pin(principal: Principal, outputs: Sequence[Output]) -> list[Output]:
+    """Pin each output to a version of its prompt: the one it names, or else the latest."""
+    ids = {output["prompt_id"] for output in outputs if isinstance(output, dict)}
+    found = prompts.get_latest_numbers([prompt_id for prompt_id in ids if is_well_formed("prompt", prompt_id)])
+    return [
+        output if isinstance(output, Problem) else _pin_one(principal, output, found.get(output["prompt_id"]))
+        for output in outputs
+    ]
+
+
+def _pin_one(principal: Principal, output: dict[str, Any], prompt: tuple[str, int] | None) -> Output:
+    if prompt is None:
+        return not_found("prompt")
+    owner_id, latest = prompt
+    if owner_id != principal.user_id:
+        return not_owned("prompt")
+    number = output.get("prompt_version") or latest
+    if number > latest:
+        return Invalid({"promptVersion": [f"must be a version of the prompt; the latest is {latest}"]})
+    return {**output, "prompt_version": number}

@@ -8,13 +8,15 @@ from blinker import Signal
 from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, inspect, or_, select
 
 from promptcrafter import clock
+from promptcrafter.auth.access import get_owned, owned_by
+from promptcrafter.auth.principal import Principal
 from promptcrafter.database.base import Base
 from promptcrafter.database.compiled import CompiledWrite, from_arrays
 from promptcrafter.database.errors import translating
 from promptcrafter.database.keyset import Order, each_batch
 from promptcrafter.database.session import is_sqlite, session, unindexed
 from promptcrafter.database.transactions import on_commit
-from promptcrafter.ids import is_well_formed, new_id
+from promptcrafter.ids import new_id
 from promptcrafter.logs import search
 from promptcrafter.logs.models import Log
 from promptcrafter.problems import Problem
@@ -57,29 +59,29 @@ def prepare(values: Mapping[str, Any]) -> dict[str, Any]:
     return {**values, "id": values.get("id") or new_id("log"), "words": words}
 
 
-def record(owner_id: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def record(principal: Principal, values: Mapping[str, Any]) -> dict[str, Any]:
     """Insert a prepared output and return its attributes. Raises ParentGone."""
-    (log,) = record_all(owner_id, [values])
+    (log,) = record_all(principal, [values])
     return {**_UNKNOWN, **log}
 
 
-def record_all(owner_id: str, outputs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def record_all(principal: Principal, outputs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Insert prepared outputs in their order, all at the same time, and return their attributes. Raises ParentGone."""
     now = clock.now()
-    made = {"owner_id": owner_id, "created_at": now, "updated_at": now}
+    made = {"owner_id": principal.user_id, "created_at": now, "updated_at": now}
     return _insert([{**made, **values} for values in outputs])
 
 
-def restore_all(owner_id: str, logs: Sequence[Mapping[str, Any]]) -> None:
+def restore_all(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> None:
     """Insert prepared logs as they were elsewhere, with their ids and times, in their order. Raises ParentGone."""
-    _insert([{**values, "owner_id": owner_id} for values in logs])
+    _insert([{**values, "owner_id": principal.user_id} for values in logs])
 
 
-def find_logs(owner_id: str, filters: Mapping[str, Any]) -> Select[Log]:
+def find_logs(principal: Principal, filters: Mapping[str, Any]) -> Select[Log]:
     """Return the owner's logs for which all filters of a LogQuery hold."""
     # a prompt's logs are its owner's: with both conditions the database might choose the wrong index
     column, value = (
-        (_TABLE.c.prompt_id, filters["promptId"]) if "promptId" in filters else (_TABLE.c.owner_id, owner_id)
+        (_TABLE.c.prompt_id, filters["promptId"]) if "promptId" in filters else (_TABLE.c.owner_id, principal.user_id)
     )
     found = select(Log).where(*conditions(filters))
     if "q" in filters:
@@ -106,25 +108,25 @@ def find_logs_in(trace_id: str) -> Select[Log]:
     return select(Log).where(Log.trace_id == trace_id)
 
 
-def get_log(log_id: str, owner_id: str) -> Log:
+def get_log(principal: Principal, log_id: str) -> Log:
     """Return the owner's log. Raises 400 for a malformed id, 404 for an unknown one, 403 for another's."""
-    return _owned(select(Log), log_id, owner_id)
+    return get_owned(principal, Log, log_id)
 
 
-def get_logs(log_ids: Sequence[str], owner_id: str) -> list[Log]:
+def get_logs(principal: Principal, log_ids: Sequence[str]) -> list[Log]:
     """Return the owner's logs in this order. Raises 404 for an unknown one and 403 for another's, by its id."""
     found = {log.id: log for log in session.scalars(select(Log).where(Log.id.in_(log_ids)))}
     for log_id in log_ids:
         if log_id not in found:
             raise Problem(404, f"Log not found: {log_id}", "log_not_found")
-        if found[log_id].owner_id != owner_id:
+        if found[log_id].owner_id != principal.user_id:
             raise Problem(403, f"You do not own this log: {log_id}", "log_not_owned")
     return [found[log_id] for log_id in log_ids]
 
 
-def lock_log(log_id: str, owner_id: str) -> Log:
+def lock_log(principal: Principal, log_id: str) -> Log:
     """Return the owner's log as `get_log` does, and let nobody else change it until the commit."""
-    return _owned(select(Log).with_for_update(), log_id, owner_id)
+    return get_owned(principal, Log, log_id, lock=True)
 
 
 def change_log(log: Log, changes: Mapping[str, Any]) -> None:
@@ -141,20 +143,20 @@ def remove_log(log: Log) -> None:
     session.execute(delete(Log).where(Log.id == log.id))
 
 
-def count_old(owner_id: str, filters: Mapping[str, Any]) -> int:
+def count_old(principal: Principal, filters: Mapping[str, Any]) -> int:
     """Return how many of the owner's logs the filters find."""
-    return session.scalars(find_logs(owner_id, filters).with_only_columns(func.count())).one()
+    return session.scalars(find_logs(principal, filters).with_only_columns(func.count())).one()
 
 
-def each_old(owner_id: str, filters: Mapping[str, Any], size: int) -> Iterator[list[int]]:
+def each_old(principal: Principal, filters: Mapping[str, Any], size: int) -> Iterator[list[int]]:
     """Yield the sequence numbers of the owner's logs that the filters find, oldest first, `size` at a time."""
-    for rows in each_batch(find_logs(owner_id, filters), (Log.created_at, Log.seq), size):
+    for rows in each_batch(find_logs(principal, filters), (Log.created_at, Log.seq), size):
         yield [row[-1] for row in rows]
 
 
-def remove_old(owner_id: str, filters: Mapping[str, Any], rows: Sequence[int]) -> int:
+def remove_old(principal: Principal, filters: Mapping[str, Any], rows: Sequence[int]) -> int:
     """Delete those of the logs with these sequence numbers that the filters still find; return how many."""
-    whose = (Log.owner_id == owner_id) & Log.seq.in_(rows)
+    whose = (owned_by(principal, Log)) & Log.seq.in_(rows)
     return len(session.scalars(delete(Log).where(whose, *conditions(filters)).returning(Log.seq)).all())
 
 
@@ -187,14 +189,3 @@ def _insert_of(names: tuple[str, ...]) -> CompiledWrite:
         [into.values({column: bindparam(name) for name, column in columns.items()})],
         into.from_select(list(columns.values()), select(*arrays.c)),
     )
-
-
-def _owned(found: Select[Log], log_id: str, owner_id: str) -> Log:
-    if not is_well_formed("log", log_id):
-        raise Problem(400, "The log ID format is invalid.", "invalid_log_id")
-    log = session.scalar(found.where(Log.id == log_id))
-    if log is None:
-        raise Problem(404, "Log not found", "log_not_found")
-    if log.owner_id != owner_id:
-        raise Problem(403, "You do not own this log", "log_not_owned")
-    return log

@@ -1,29 +1,26 @@
 """The native routes of logs."""
 
-from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from flask import Response, jsonify, url_for
 
-from promptcrafter.auth.principal import current_user_id
+from promptcrafter.auth.authentication import current_principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint, load
 from promptcrafter.http.row_serializer import Projection
 from promptcrafter.idempotency.decorator import idempotent
-from promptcrafter.ids import is_well_formed
-from promptcrafter.logs import search, store, token_costs
+from promptcrafter.logs import recording, search, store
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.schemas import LogBatchIn, LogBatchOut, LogIn, LogOut, LogPatch, LogQuery, PromptLogQuery
 from promptcrafter.permissions import Permission
-from promptcrafter.problems import Invalid, Problem, Unavailable, describe
+from promptcrafter.problems import Invalid, Problem, describe
 from promptcrafter.prompts import store as prompts
 
 blueprint = Blueprint("logs", __name__, description="Outputs with notes and scores")
 _log_in = LogIn()
 _log_out = LogOut()
 _log_rows = Projection(Log, _log_out)
-_TRIES = 3
 
 
 @blueprint.route("/logs", methods=["POST"], permission=Permission.INGEST, refuses=(403, 404))
@@ -32,12 +29,9 @@ _TRIES = 3
 @blueprint.response(201, _log_out, headers={"Location": {"schema": {"type": "string"}}})
 def create_log(body: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Log an output of a prompt."""
-    (pinned,) = _pin_all([body])
-    if isinstance(pinned, Problem):
-        raise pinned
-    values = _complete(pinned)
-    with writing():
-        log = store.record(current_user_id(), values)
+    (log,) = recording.record(current_principal(), [body])
+    if isinstance(log, Problem):
+        raise log
     return log, 201, {"Location": url_for("logs.get_log", log_id=log["id"])}
 
 
@@ -47,17 +41,8 @@ def create_log(body: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str
 @blueprint.response(200, LogBatchOut())
 def create_logs(body: dict[str, Any]) -> Response:
     """Log up to 1,000 outputs in one transaction; a bad one does not keep its neighbours from being kept."""
-    loaded = [_load(item) for item in body["logs"]]
-    for _ in range(_TRIES):
-        prepared = _pin_all(loaded)
-        good = [_complete(values) for values in prepared if isinstance(values, dict)]
-        try:
-            with writing():
-                kept = iter(store.record_all(current_user_id(), good))
-        except store.ParentGone:
-            continue  # look again at which prompts there are
-        return jsonify(results=[_result(values, kept) for values in prepared])
-    raise Unavailable
+    logs = recording.record(current_principal(), [_load(item) for item in body["logs"]])
+    return jsonify(results=[_to_result(log) for log in logs])
 
 
 @blueprint.route("/logs", permission=Permission.READ, refuses=(403, 404))
@@ -66,10 +51,10 @@ def create_logs(body: dict[str, Any]) -> Response:
 def list_logs(query: dict[str, Any]) -> Response:
     """List the caller's logs, or those of one prompt, newest first."""
     if "promptId" in query:
-        prompts.get_latest_number(query["promptId"], current_user_id())
+        prompts.get_latest_number(current_principal(), query["promptId"])
     if "q" in query:
         query = {**query, "q": _read_terms(query["q"])}
-    found = store.find_logs(current_user_id(), query)
+    found = store.find_logs(current_principal(), query)
     return lists.listing(found, store.order_logs(query), _log_rows, query)
 
 
@@ -78,8 +63,8 @@ def list_logs(query: dict[str, Any]) -> Response:
 @blueprint.lists(LogOut(many=True))
 def list_logs_by_prompt(query: dict[str, Any]) -> Response:
     """List a prompt's logs, newest first: another name of `GET /logs?promptId=`."""
-    prompts.get_latest_number(query["promptId"], current_user_id())
-    found = store.find_logs(current_user_id(), query)
+    prompts.get_latest_number(current_principal(), query["promptId"])
+    found = store.find_logs(current_principal(), query)
     return lists.listing(found, store.order_logs({"sort": "-createdAt"}), _log_rows, query)
 
 
@@ -87,7 +72,7 @@ def list_logs_by_prompt(query: dict[str, Any]) -> Response:
 @blueprint.response(200, _log_out)
 def get_log(log_id: str) -> Log:
     """Return a log."""
-    return store.get_log(log_id, current_user_id())
+    return store.get_log(current_principal(), log_id)
 
 
 @blueprint.route("/logs/<item:log_id>", methods=["PATCH"], permission=Permission.WRITE, refuses=(403, 404))
@@ -96,7 +81,7 @@ def get_log(log_id: str) -> Log:
 def change_log(body: dict[str, Any], log_id: str) -> Log:
     """Score or comment a log after the fact."""
     with writing():
-        log = store.lock_log(log_id, current_user_id())
+        log = store.lock_log(current_principal(), log_id)
         if body:
             store.change_log(log, body)
     return log
@@ -107,7 +92,7 @@ def change_log(body: dict[str, Any], log_id: str) -> Log:
 def delete_log(log_id: str) -> None:
     """Delete a log."""
     with writing():
-        store.remove_log(store.lock_log(log_id, current_user_id()))
+        store.remove_log(store.lock_log(current_principal(), log_id))
 
 
 def _read_terms(query: str) -> list[str]:
@@ -117,8 +102,8 @@ def _read_terms(query: str) -> list[str]:
     return terms
 
 
-def _load(item: Any) -> dict[str, Any] | Problem:
-    """Return a log's columns, or what is wrong with it."""
+def _load(item: Any) -> recording.Output:
+    """Return the columns of an item of a batch, or the `Problem`, so that one bad item does not reject the batch."""
     try:
         if isinstance(item, Problem):
             raise item
@@ -130,35 +115,6 @@ def _load(item: Any) -> dict[str, Any] | Problem:
     return values
 
 
-def _pin_all(loaded: Sequence[dict[str, Any] | Problem]) -> list[dict[str, Any] | Problem]:
-    """Pin each log to a version of its prompt, the latest unless it names one, or tell why it cannot be."""
-    ids = {values["prompt_id"] for values in loaded if isinstance(values, dict)}
-    found = prompts.get_latest_numbers([prompt_id for prompt_id in ids if is_well_formed("prompt", prompt_id)])
-    return [
-        values if isinstance(values, Problem) else _pin(values, found.get(values["prompt_id"])) for values in loaded
-    ]
-
-
-def _pin(values: dict[str, Any], prompt: tuple[str, int] | None) -> dict[str, Any] | Problem:
-    if prompt is None:
-        return prompts.prompt_not_found()
-    owner_id, latest = prompt
-    if owner_id != current_user_id():
-        return prompts.prompt_not_owned()
-    number = values.get("prompt_version") or latest
-    return {**values, "prompt_version": number} if number <= latest else _no_such_version(latest)
-
-
-def _complete(pinned: dict[str, Any]) -> dict[str, Any]:
-    return store.prepare(token_costs.complete(pinned, pinned["model_used"]))
-
-
-def _no_such_version(latest: int) -> Invalid:
-    return Invalid({"promptVersion": [f"must be a version of the prompt; the latest is {latest}"]})
-
-
-def _result(values: dict[str, Any] | Problem, kept: Iterator[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return a LogResult as it is on the wire: the schema would take a tenth of a batch's time to rename a field."""
-    if isinstance(values, Problem):
-        return {"status": values.status, **describe(values)}
-    return {"status": 201, "_id": next(kept)["id"]}
+def _to_result(log: recording.Output) -> dict[str, Any]:
+    """Return a LogResult as it is sent; the schema would take a tenth of a batch's time to rename one field."""
+    return {"status": log.status, **describe(log)} if isinstance(log, Problem) else {"status": 201, "_id": log["id"]}

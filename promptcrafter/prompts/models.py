@@ -16,12 +16,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
 
-from promptcrafter.database.base import SEQUENCE, Base, UtcTime
+from promptcrafter.database.base import SEQUENCE, Base, Resource, UtcTime
 
 
-class Prompt(Base):
+class Prompt(Resource):
     """A prompt as it is now: `content` and `model` repeat the latest version, so that lists read one table."""
 
+    kind = "prompt"
     __tablename__ = "prompts"
     __table_args__ = (
         UniqueConstraint("id"),

@@ -32,6 +32,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
+from promptcrafter.auth.access import owned_by
+from promptcrafter.auth.principal import Principal
 from promptcrafter.database.base import Base
 from promptcrafter.database.keyset import Columns, Order
 from promptcrafter.database.session import is_sqlite, unindexed
@@ -51,23 +53,23 @@ _NEWEST = Order((_PROMPTS.c.created_at, _PROMPTS.c.seq))
 class BestFirst(Order):
     """Prompts with all words come first, then those with a word in the title, then in a tag; then the newest."""
 
-    owner_id: str
+    principal: Principal
     words: Sequence[str]
     relevance: Label[int]
     matching: Select[Any]  # the owner's prompts that have any of the words
 
     @classmethod
-    def of(cls, owner_id: str, words: Sequence[str]) -> Self:
+    def of(cls, principal: Principal, words: Sequence[str]) -> Self:
         """Return the order of the owner's prompts that have any of the words."""
         relevance = _relevance(words)
         found = _once(select(TEXTS.c.seq, relevance).where(matches(words, FIELDS, "OR")), "found")
         prompt, matching = _read_each(found)
         return cls(
             columns=(found.c.relevance, prompt.created_at, prompt.seq),
-            owner_id=owner_id,
+            principal=principal,
             words=words,
             relevance=relevance,
-            matching=matching.where(unindexed(prompt.owner_id.expression) == owner_id),
+            matching=matching.where(unindexed(prompt.owner_id.expression) == principal.user_id),
         )
 
     def page(self, select: Select[Any], cursor: str | None, count: int) -> tuple[Select[Any], Columns]:
@@ -84,7 +86,7 @@ class BestFirst(Order):
 
     def _read(self, levels: Sequence[int], behind: str, count: int) -> Iterator[Select[Any]]:
         """Yield the steps that read prompts of these levels, from behind the one of that time and sequence."""
-        newest = Select[Any](_PROMPTS.c.seq, _PROMPTS.c.created_at).where(_PROMPTS.c.owner_id == self.owner_id)
+        newest = Select[Any](_PROMPTS.c.seq, _PROMPTS.c.created_at).where(owned_by(self.principal, _PROMPTS.c))
         newest = _NEWEST.begin_after(newest, behind) if behind else newest
         walk = _once(_NEWEST.sort(newest).limit(_length(count)), "walk_behind" if behind else "walk")
         relevance = select(self.relevance).where(TEXTS.c.seq == walk.c.seq, holds(self.words, FIELDS, "OR"))
@@ -99,7 +101,7 @@ class BestFirst(Order):
         """Return sequence and time of prompts, the time NULL of somebody else's, if a walk has not come to its end."""
         own = _PROMPTS.alias()
         # an index that has the owner, the time and the sequence, but is sorted by none alone, knows of no version
-        time = select(case((own.c.owner_id == self.owner_id, own.c.created_at))).where(own.c.version > 0)
+        time = select(case((owned_by(self.principal, own.c), own.c.created_at))).where(own.c.version > 0)
         created_at = _by_key(time, own.c.seq, TEXTS.c.seq).scalar_subquery().label("created_at")
         is_needed = select(func.count()).select_from(walk).scalar_subquery() == _length(count)
         return select(TEXTS.c.seq, created_at).where(is_needed)

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
+from promptcrafter.auth.principal import Principal
 from promptcrafter.database.session import session
 from promptcrafter.prompts.models import Label, Prompt, SearchText, Tag, Version
 from promptcrafter.prompts.store import lock_library, reindex
@@ -15,7 +16,9 @@ from promptcrafter.prompts.store import lock_library, reindex
 _Rows = Sequence[Mapping[str, Any]]
 
 
-def restore_prompts(owner_id: str, prompts: _Rows, versions: _Rows, search_texts: Sequence[Mapping[str, str]]) -> None:
+def restore_prompts(
+    principal: Principal, prompts: _Rows, versions: _Rows, search_texts: Sequence[Mapping[str, str]]
+) -> None:
     """Insert prompts with their ids and times, and versions of them or of prompts that are there, in their order.
 
     A prompt says what the last of its versions says; each of those inserted has one at least. `search_texts` has the
@@ -24,26 +27,29 @@ def restore_prompts(owner_id: str, prompts: _Rows, versions: _Rows, search_texts
     """
     if not versions:
         return
-    lock_library(owner_id)
+    lock_library(principal)
     latest = {version["prompt_id"]: version for version in versions}
     added = {prompt["id"] for prompt in prompts}
-    _insert_prompts(owner_id, prompts, latest, search_texts)
+    _insert_prompts(principal, prompts, latest, search_texts)
     columns = ("prompt_id", "number", "content", "model", "created_at")
-    _insert(Version, ({"created_by": owner_id, **{name: row[name] for name in columns}} for row in versions))
+    _insert(Version, ({"created_by": principal.user_id, **{name: row[name] for name in columns}} for row in versions))
     _insert_labels(versions)
     for prompt_id in latest.keys() - added:
         _advance(latest[prompt_id])
 
 
 def _insert_prompts(
-    owner_id: str, prompts: _Rows, latest: Mapping[str, Mapping[str, Any]], search_texts: Sequence[Mapping[str, str]]
+    principal: Principal,
+    prompts: _Rows,
+    latest: Mapping[str, Mapping[str, Any]],
+    search_texts: Sequence[Mapping[str, str]],
 ) -> None:
     columns = ("id", "slug", "title", "created_at", "updated_at")
     _insert(
         Prompt,
         (
             {
-                "owner_id": owner_id,
+                "owner_id": principal.user_id,
                 **{name: prompt[name] for name in columns},
                 **{name: latest[prompt["id"]][name] for name in ("content", "model")},
                 "version": latest[prompt["id"]]["number"],

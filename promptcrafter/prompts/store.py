@@ -10,12 +10,14 @@ from sqlalchemy.orm import defer
 from sqlalchemy.orm.attributes import set_committed_value
 
 from promptcrafter import clock
+from promptcrafter.auth.access import find_owned, get_owned, not_found, owned_by, refuse_foreign, refuse_malformed
 from promptcrafter.auth.models import User
+from promptcrafter.auth.principal import Principal
 from promptcrafter.database.base import Base
 from promptcrafter.database.compiled import CompiledQuery
 from promptcrafter.database.errors import translating
 from promptcrafter.database.session import request_connection, session
-from promptcrafter.ids import is_well_formed, new_id
+from promptcrafter.ids import new_id
 from promptcrafter.problems import Invalid, Problem
 from promptcrafter.prompts.models import Label, Prompt, SearchText, Tag, Version
 from promptcrafter.prompts.search import search_columns
@@ -34,9 +36,9 @@ _LATEST_NUMBERS = select(_PROMPTS.c.id, _PROMPTS.c.owner_id, _PROMPTS.c.version)
 )
 
 
-def find_prompts(owner_id: str, filters: Mapping[str, Any]) -> Select[Prompt]:
+def find_prompts(principal: Principal, filters: Mapping[str, Any]) -> Select[Prompt]:
     """Return the owner's prompts, those of a `model` or with a `tag` if the filters say so."""
-    found = select(Prompt).where(Prompt.owner_id == owner_id)
+    found = find_owned(principal, Prompt)
     if "model" in filters:
         found = found.where(Prompt.model == filters["model"])
     if "tag" in filters:
@@ -44,26 +46,24 @@ def find_prompts(owner_id: str, filters: Mapping[str, Any]) -> Select[Prompt]:
     return found
 
 
-def get_prompts(owner_id: str, filters: Mapping[str, Any]) -> Sequence[Prompt]:
+def get_prompts(principal: Principal, filters: Mapping[str, Any]) -> Sequence[Prompt]:
     """Return the owner's prompts as `find_prompts` does, newest first, their content left aside."""
-    found = find_prompts(owner_id, filters).options(defer(Prompt.content))
+    found = find_prompts(principal, filters).options(defer(Prompt.content))
     return session.scalars(found.order_by(Prompt.created_at.desc(), Prompt.seq.desc())).all()
 
 
-def get_prompt(prompt_id: str, owner_id: str) -> Prompt:
-    """Return the owner's prompt. Raises 400 for a malformed id, 404 for an unknown one, 403 for another's."""
-    _refuse_malformed(prompt_id)
-    return _owned(session.scalar(select(Prompt).where(Prompt.id == prompt_id)), owner_id)
+def get_prompt(principal: Principal, prompt_id: str) -> Prompt:
+    """Return the principal's prompt. Raises as `get_owned` does."""
+    return get_owned(principal, Prompt, prompt_id)
 
 
-def get_latest_number(prompt_id: str, owner_id: str) -> int:
-    """Return the number of the latest version of the owner's prompt. Raises as `get_prompt` does."""
-    _refuse_malformed(prompt_id)
-    found_owner_id, number = get_latest_numbers([prompt_id]).get(prompt_id, (None, 0))
-    if found_owner_id is None:
-        raise prompt_not_found()
-    if found_owner_id != owner_id:
-        raise prompt_not_owned()
+def get_latest_number(principal: Principal, prompt_id: str) -> int:
+    """Return the number of the latest version of the principal's prompt. Raises as `get_owned` does."""
+    refuse_malformed("prompt", prompt_id)
+    owner_id, number = get_latest_numbers([prompt_id]).get(prompt_id, (None, 0))
+    if owner_id is None:
+        raise not_found("prompt")
+    refuse_foreign(principal, "prompt", owner_id)
     return number
 
 
@@ -77,34 +77,24 @@ def get_latest_numbers(prompt_ids: Collection[str]) -> dict[str, tuple[str, int]
     return {prompt_id: (owner_id, number) for prompt_id, owner_id, number in rows}
 
 
-def get_prompts_by_slug(slugs: Collection[str], owner_id: str) -> dict[str, Prompt]:
+def get_prompts_by_slug(principal: Principal, slugs: Collection[str]) -> dict[str, Prompt]:
     """Return those of the owner's prompts that have one of the slugs, by slug."""
     names = sorted(slugs)
     found: list[Prompt] = []
     for start in range(0, len(names), _SLUGS_AT_ONCE):
         some = names[start : start + _SLUGS_AT_ONCE]
-        found += session.scalars(select(Prompt).where(Prompt.owner_id == owner_id, Prompt.slug.in_(some)))
+        found += session.scalars(find_owned(principal, Prompt).where(Prompt.slug.in_(some)))
     return {prompt.slug: prompt for prompt in found}
 
 
-def prompt_not_found() -> Problem:
-    """Make the 404 of a prompt."""
-    return Problem(404, "Prompt not found", "prompt_not_found")
-
-
-def prompt_not_owned() -> Problem:
-    """Make the 403 of a prompt."""
-    return Problem(403, "You do not own this prompt", "prompt_not_owned")
-
-
-def add_prompt(owner_id: str, values: Mapping[str, Any], search_text: Mapping[str, str]) -> Prompt:
+def add_prompt(principal: Principal, values: Mapping[str, Any], search_text: Mapping[str, str]) -> Prompt:
     """Insert a prompt with its first version and the text to find it by. Raises 409 when the slug sent is taken."""
-    lock_library(owner_id)
+    lock_library(principal)
     now = clock.now()
     prompt = Prompt(
         id=new_id("prompt"),
-        owner_id=owner_id,
-        slug=values.get("slug") or _free_slug(owner_id, values["title"]),
+        owner_id=principal.user_id,
+        slug=values.get("slug") or _free_slug(principal, values["title"]),
         title=values["title"],
         content=values["content"],
         model=values["model"],
@@ -116,7 +106,7 @@ def add_prompt(owner_id: str, values: Mapping[str, Any], search_text: Mapping[st
     _set_tags(prompt, values.get("tags", []))
     session.add(prompt)
     _flush_slug()
-    _add_version(prompt, owner_id)
+    _add_version(prompt, principal.user_id)
     session.add(SearchText(seq=prompt.seq, **search_text))
     session.flush()
     return prompt
@@ -128,16 +118,18 @@ def derive_slug(title: str) -> str:
     return re.sub("[^a-z0-9]+", "-", plain)[:_DERIVED_SLUG_MAX].strip("-") or "prompt"
 
 
-def lock_prompt(prompt_id: str, owner_id: str) -> Prompt:
-    """Return the owner's prompt as `get_prompt` does, and let nobody else change it until the commit."""
-    _refuse_malformed(prompt_id)
-    return _owned(session.scalar(select(Prompt).where(Prompt.id == prompt_id).with_for_update()), owner_id)
+def lock_prompt(principal: Principal, prompt_id: str) -> Prompt:
+    """Return the principal's prompt, locked until the commit. Raises as `get_owned` does."""
+    return get_owned(principal, Prompt, prompt_id, lock=True)
 
 
-def lock_prompt_by_slug(slug: str, owner_id: str) -> Prompt:
-    """Return the owner's prompt of that slug, locked as by `lock_prompt`. Raises 404 when there is none."""
-    found = select(Prompt).where(Prompt.owner_id == owner_id, Prompt.slug == slug).with_for_update()
-    return _owned(session.scalar(found), owner_id)
+def lock_prompt_by_slug(principal: Principal, slug: str) -> Prompt:
+    """Return the principal's prompt of that slug, locked until the commit. Raises 404 when there is none."""
+    found = find_owned(principal, Prompt).where(Prompt.slug == slug).with_for_update()
+    prompt = session.scalar(found)
+    if prompt is None:
+        raise not_found("prompt")
+    return prompt
 
 
 def change_prompt(prompt: Prompt, changes: Mapping[str, Any]) -> None:
@@ -224,23 +216,10 @@ def remove_label(prompt: Prompt, name: str) -> None:
         raise Problem(404, "Label not found", "label_not_found")
 
 
-def _refuse_malformed(prompt_id: str) -> None:
-    if not is_well_formed("prompt", prompt_id):
-        raise Problem(400, "The prompt ID format is invalid.", "invalid_prompt_id")
-
-
-def _owned(found: Prompt | None, owner_id: str) -> Prompt:
-    if found is None:
-        raise prompt_not_found()
-    if found.owner_id != owner_id:
-        raise prompt_not_owned()
-    return found
-
-
-def lock_library(owner_id: str) -> None:
+def lock_library(principal: Principal) -> None:
     """Let one transaction at a time choose slugs for an owner (SQLite's write lock does so by itself)."""
     # a key share: rows that point to the owner, such as logs, can still be inserted meanwhile
-    session.execute(select(User.id).where(User.id == owner_id).with_for_update(key_share=True))
+    session.execute(select(User.id).where(User.id == principal.user_id).with_for_update(key_share=True))
 
 
 def _advance(prompt: Prompt, author_id: str) -> Version:
@@ -282,9 +261,9 @@ def _flush_slug() -> None:
         session.flush()
 
 
-def _free_slug(owner_id: str, title: str) -> str:
+def _free_slug(principal: Principal, title: str) -> str:
     """Derive a slug from the title, with `-2`, `-3` … when the owner has it already."""
     slug = derive_slug(title)
     family = or_(Prompt.slug == slug, Prompt.slug.startswith(f"{slug}-", autoescape=True))
-    taken = set(session.scalars(select(Prompt.slug).where(Prompt.owner_id == owner_id, family)))
+    taken = set(session.scalars(select(Prompt.slug).where(owned_by(principal, Prompt), family)))
     return next(name for name in (slug, *(f"{slug}-{n}" for n in range(2, len(taken) + 3))) if name not in taken)

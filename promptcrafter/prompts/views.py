@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Response, jsonify, request, url_for
 
-from promptcrafter.auth.principal import current_user_id
+from promptcrafter.auth.authentication import current_principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
@@ -43,7 +43,7 @@ def create_prompt(body: dict[str, Any]) -> tuple[Prompt, int, dict[str, str]]:
     """Save a prompt."""
     search_text = search.search_columns(body["title"], body.get("tags", []), body["content"])
     with writing():
-        prompt = store.add_prompt(current_user_id(), body, search_text)
+        prompt = store.add_prompt(current_principal(), body, search_text)
     return prompt, 201, {"Location": url_for("prompts.get_prompt", prompt_id=prompt.id)}
 
 
@@ -52,7 +52,7 @@ def create_prompt(body: dict[str, Any]) -> tuple[Prompt, int, dict[str, str]]:
 @blueprint.lists(PromptOut(many=True))
 def list_prompts(query: dict[str, Any]) -> Response:
     """List the caller's prompts, newest first."""
-    found = store.find_prompts(current_user_id(), query)
+    found = store.find_prompts(current_principal(), query)
     return lists.listing(found, (Prompt.created_at, Prompt.seq), _prompt_out, query)
 
 
@@ -61,7 +61,7 @@ def list_prompts(query: dict[str, Any]) -> Response:
 @blueprint.alt_response(304, description="It is what If-None-Match names")
 def get_prompt(prompt_id: str) -> Response:
     """Return a prompt."""
-    return _with_etag(store.get_prompt(prompt_id, current_user_id()))
+    return _with_etag(store.get_prompt(current_principal(), prompt_id))
 
 
 @blueprint.route("/prompts/<prompt_id>", methods=["PATCH"], permission=Permission.WRITE, refuses=(403, 404, 409, 412))
@@ -71,7 +71,7 @@ def change_prompt(body: dict[str, Any], prompt_id: str) -> Response:
     """Change a prompt; a new content or model makes a new version."""
     changes = {name: value for name, value in body.items() if value is not None}
     with writing():
-        prompt = store.lock_prompt(prompt_id, current_user_id())
+        prompt = store.lock_prompt(current_principal(), prompt_id)
         refuse_lost_update(_prompt_out.dump(prompt))
         if changes:
             store.change_prompt(prompt, changes)
@@ -83,7 +83,7 @@ def change_prompt(body: dict[str, Any], prompt_id: str) -> Response:
 def delete_prompt(prompt_id: str) -> None:
     """Delete a prompt and its logs."""
     with writing():
-        prompt = store.lock_prompt(prompt_id, current_user_id())
+        prompt = store.lock_prompt(current_principal(), prompt_id)
         refuse_lost_update(_prompt_out.dump(prompt))
         store.remove_prompt(prompt)
 
@@ -93,7 +93,7 @@ def delete_prompt(prompt_id: str) -> None:
 @blueprint.lists(VersionOut(many=True))
 def list_versions(query: dict[str, Any], prompt_id: str) -> Response:
     """List a prompt's versions, newest first."""
-    prompt = store.get_prompt(prompt_id, current_user_id())
+    prompt = store.get_prompt(current_principal(), prompt_id)
     return lists.listing(store.find_versions(prompt), (Version.number,), _version_out, query)
 
 
@@ -101,7 +101,7 @@ def list_versions(query: dict[str, Any], prompt_id: str) -> Response:
 @blueprint.response(200, _version_out)
 def get_version(prompt_id: str, name: str) -> Version:
     """Return a version by its number, a label, or `latest`."""
-    return store.get_version(store.get_prompt(prompt_id, current_user_id()), name)
+    return store.get_version(store.get_prompt(current_principal(), prompt_id), name)
 
 
 @blueprint.route(
@@ -112,8 +112,8 @@ def get_version(prompt_id: str, name: str) -> Version:
 def restore_version(prompt_id: str, name: str) -> tuple[Version, int, dict[str, str]]:
     """Make a new version equal to an old one."""
     with writing():
-        prompt = store.lock_prompt(prompt_id, current_user_id())
-        version = store.restore_version(prompt, store.get_version(prompt, name), current_user_id())
+        prompt = store.lock_prompt(current_principal(), prompt_id)
+        version = store.restore_version(prompt, store.get_version(prompt, name), current_principal().user_id)
     return version, 201, {"Location": url_for("prompts.get_version", prompt_id=prompt_id, name=version.number)}
 
 
@@ -126,11 +126,11 @@ def set_label(body: dict[str, Any], prompt_id: str, label: str) -> Prompt:
     """Put a label such as `production` on a version; it moves there from wherever it was."""
     store.refuse_label(label, "label")
     with writing():
-        prompt = store.lock_prompt(prompt_id, current_user_id())
+        prompt = store.lock_prompt(current_principal(), prompt_id)
         if body["version"] > prompt.version:
             raise Invalid({"version": [f"must be a version of the prompt; the latest is {prompt.version}"]})
         store.set_label(prompt, label, body["version"])
-        labelled = store.get_prompt(prompt_id, current_user_id())
+        labelled = store.get_prompt(current_principal(), prompt_id)
     return labelled
 
 
@@ -141,7 +141,7 @@ def set_label(body: dict[str, Any], prompt_id: str, label: str) -> Prompt:
 def remove_label(prompt_id: str, label: str) -> None:
     """Take a label away."""
     with writing():
-        store.remove_label(store.lock_prompt(prompt_id, current_user_id()), label)
+        store.remove_label(store.lock_prompt(current_principal(), prompt_id), label)
 
 
 @blueprint.route("/prompts/<prompt_id>/diff", permission=Permission.READ, refuses=(403, 404))
@@ -149,7 +149,7 @@ def remove_label(prompt_id: str, label: str) -> None:
 @blueprint.response(200, DiffOut())
 def diff_versions(query: dict[str, Any], prompt_id: str) -> dict[str, Any]:
     """Show what changed from one version to another."""
-    prompt = store.get_prompt(prompt_id, current_user_id())
+    prompt = store.get_prompt(current_principal(), prompt_id)
     before, after = (store.get_version(prompt, query[name]) for name in ("before", "after"))
     names = f"version {before.number}", f"version {after.number}"
     return {
@@ -165,7 +165,7 @@ def diff_versions(query: dict[str, Any], prompt_id: str) -> dict[str, Any]:
 @blueprint.response(200, RenderOut())
 def render_version(body: dict[str, Any], prompt_id: str) -> dict[str, Any]:
     """Fill in a version's variables: `{{name}}` is replaced, nothing else is ever interpreted."""
-    version = store.get_version(store.get_prompt(prompt_id, current_user_id()), body.get("version", store.LATEST))
+    version = store.get_version(store.get_prompt(current_principal(), prompt_id), body.get("version", store.LATEST))
     missing = [name for name in find_variables(version.content) if name not in body["variables"]]
     if missing:
         raise Invalid({"variables": [f"must have a value for {name}" for name in missing]})
@@ -181,7 +181,7 @@ def search_prompts(query: dict[str, Any]) -> Response:
     words = search.words_of(query["q"])
     if len(words) > search.MAX_WORDS:
         raise Invalid({"q": [f"must have at most {search.MAX_WORDS} words"]})
-    order = ranking.BestFirst.of(current_user_id(), words)
+    order = ranking.BestFirst.of(current_principal(), words)
     return lists.listing(order.matching, order, _prompt_out, query)
 
 

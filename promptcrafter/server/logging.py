@@ -17,6 +17,7 @@ from typing import Any
 from flask import Flask, Response, g, request
 
 from promptcrafter import clock
+from promptcrafter.auth.principal import Principal
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _log = logging.getLogger("promptcrafter.request")
@@ -98,12 +99,13 @@ def _begin() -> None:
 
 def _finish(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.request_id
+    principal: Principal | None = g.get("principal")
     line = {
         "requestId": g.request_id,
         "method": request.method,
         "path": request.path,
         "status": response.status_code,
-        "userId": g.get("user_id"),
+        "userId": principal.user_id if principal else None,
     }
     started = g.started
 

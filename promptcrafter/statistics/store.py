@@ -28,6 +28,7 @@ from sqlalchemy import (
     union,
 )
 
+from promptcrafter.auth.principal import Principal
 from promptcrafter.database.session import is_sqlite, session
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.store import find_logs
@@ -42,12 +43,12 @@ _SUMMED = {"cost": Log.cost, "input": Log.input_tokens, "output": Log.output_tok
 _PERCENTS = (50, 95)
 
 
-def get_figures(owner_id: str, filters: Mapping[str, Any], keys: Sequence[str]) -> list[Mapping[str, Any]]:
+def get_figures(principal: Principal, filters: Mapping[str, Any], keys: Sequence[str]) -> list[Mapping[str, Any]]:
     """Return the figures of the owner's logs that the filters find, a row for each group of them.
 
     The keys, `model` and `version` or one of them, make the groups; `""` and 0 stand for an unknown one.
     """
-    logs = _read(find_logs(owner_id, filters), keys)
+    logs = _read(find_logs(principal, filters), keys)
     counts = _count_scores(logs, keys)
     totals = _total(counts, keys)
     scores = _measure_scores(counts, keys)

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Response
 
-from promptcrafter.auth.principal import current_user_id
+from promptcrafter.auth.authentication import current_principal
 from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.formats import write_csv, write_markdown
@@ -29,9 +29,9 @@ _COLUMNS = lists.columns_of(GroupOut())
 @blueprint.answers(_stats_out, "text/csv", "text/markdown")
 def get_stats(query: dict[str, Any], prompt_id: str) -> Response:
     """Tell how the logs of a prompt did, by model or version or both, the best first."""
-    get_latest_number(prompt_id, current_user_id())
+    get_latest_number(current_principal(), prompt_id)
     keys = query["groupBy"]
-    figures = store.get_figures(current_user_id(), {**query, "promptId": prompt_id}, keys)
+    figures = store.get_figures(current_principal(), {**query, "promptId": prompt_id}, keys)
     stats = _stats_out.dump({"promptId": prompt_id, "groupBy": keys, "groups": describe(figures, keys)})
     columns = [name for name in _COLUMNS if name in keys or name not in KEYS]
     return lists.respond(
@@ -48,7 +48,7 @@ def get_stats(query: dict[str, Any], prompt_id: str) -> Response:
 @blueprint.answers(_compare_out, "text/markdown")
 def compare_logs(query: dict[str, Any]) -> Response:
     """Show logs side by side, and word by word how their outputs differ from the first one's."""
-    logs = get_logs(query["logs"], current_user_id())
+    logs = get_logs(current_principal(), query["logs"])
     first, *others = [log.output or "" for log in logs]
     differences = [
         {"logId": log.id, "against": logs[0].id, "words": [change._asdict() for change in changes]}

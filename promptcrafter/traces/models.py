@@ -6,12 +6,13 @@ from typing import Any
 from sqlalchemy import ForeignKey, Identity, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from promptcrafter.database.base import SEQUENCE, Base, JsonText, UtcTime
+from promptcrafter.database.base import SEQUENCE, JsonText, Resource, UtcTime
 
 
-class Trace(Base):
+class Trace(Resource):
     """A run of a client's program. Its generations are logs; its other spans have no life of their own."""
 
+    kind = "trace"
     __tablename__ = "traces"
     __table_args__ = (
         UniqueConstraint("id"),

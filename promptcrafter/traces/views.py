@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Response
 
-from promptcrafter.auth.principal import current_user_id
+from promptcrafter.auth.authentication import current_principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
@@ -25,14 +25,14 @@ _trace_rows = Projection(Trace, _trace_out)
 @blueprint.lists(TraceOut(many=True))
 def list_traces(query: dict[str, Any]) -> Response:
     """List the caller's traces, newest first."""
-    return lists.listing(store.find_traces(current_user_id()), (Trace.created_at, Trace.seq), _trace_rows, query)
+    return lists.listing(store.find_traces(current_principal()), (Trace.created_at, Trace.seq), _trace_rows, query)
 
 
 @blueprint.route("/traces/<trace_id>", permission=Permission.READ, refuses=(403, 404))
 @blueprint.response(200, TraceWhole())
 def get_trace(trace_id: str) -> dict[str, Any]:
     """Return a trace with its spans and logs."""
-    trace = store.get_trace(trace_id, current_user_id())
+    trace = store.get_trace(current_principal(), trace_id)
     return {**_columns(trace), "spans": trace.spans or [], "logs": store.get_logs(trace)}
 
 
@@ -41,7 +41,7 @@ def get_trace(trace_id: str) -> dict[str, Any]:
 def delete_trace(trace_id: str) -> None:
     """Delete a trace and its logs."""
     with writing():
-        store.remove_trace(store.get_trace(trace_id, current_user_id()))
+        store.remove_trace(store.get_trace(current_principal(), trace_id))
 
 
 def _columns(trace: Trace) -> dict[str, Any]:

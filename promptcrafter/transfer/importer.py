@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from promptcrafter.auth.principal import Principal
 from promptcrafter.database.session import read_snapshot
 from promptcrafter.database.transactions import writing
 from promptcrafter.experiments.store import restore_experiments
@@ -51,13 +52,13 @@ class Interrupted(Problem):
         super().__init__(409, f"{problem.message} {told}", "import_interrupted", details=problem.details)
 
 
-def check(owner_id: str, source: Iterable[Record]) -> Spool:
+def check(principal: Principal, source: Iterable[Record]) -> Spool:
     """Return the lines, to be closed, if all of them can be stored in the account. Raises Invalid and Conflict."""
     checked = Spool()
     try:
         with closing(SeenKeys()) as register:
             for chunk in _chunks(source):
-                _examine(chunk, owner_id, register)
+                _examine(chunk, principal, register)
                 checked.add(chunk)
     except BaseException:
         checked.close()
@@ -65,11 +66,11 @@ def check(owner_id: str, source: Iterable[Record]) -> Spool:
     return checked
 
 
-def store_checked(owner_id: str, checked: Iterable[Sequence[Item]]) -> Counts:
+def store_checked(principal: Principal, checked: Iterable[Sequence[Item]]) -> Counts:
     """Store what is not there yet, and return how many of each type were and were not. Raises Interrupted."""
     counts = {count_name(kind): {"created": 0, "skipped": 0} for kind in KINDS}
     for chunk in checked:
-        created = Counter(item.kind for item in _store(chunk, owner_id))
+        created = Counter(item.kind for item in _store(chunk, principal))
         for kind, count in Counter(item.kind for item in chunk).items():
             counts[count_name(kind)]["created"] += created[kind]
             counts[count_name(kind)]["skipped"] += count - created[kind]
@@ -131,25 +132,25 @@ def _refuse_empty(prompt: Item | None, number: int) -> None:
         raise fault(prompt.place, {"": ["must be followed by the versions of the prompt"]})
 
 
-def _examine(chunk: Sequence[Item], owner_id: str, register: SeenKeys | None) -> list[Item]:
+def _examine(chunk: Sequence[Item], principal: Principal, register: SeenKeys | None) -> list[Item]:
     """Return the items that are not there yet. Raises Invalid and Conflict.
 
     What an item refers to must be in the account, or else in the register, which then notes what the chunk brings.
     """
     with read_snapshot() as reader:
-        new = _find_new(reader, chunk, owner_id)
-        _refuse_taken_slugs(reader, new, owner_id)
-        _refuse_dangling(reader, chunk, owner_id, register)
+        new = _find_new(reader, chunk, principal)
+        _refuse_taken_slugs(reader, new, principal)
+        _refuse_dangling(reader, chunk, principal, register)
     if register is not None:
         _note(chunk, set(new), register)
     return new
 
 
-def _find_new(reader: Session, chunk: Sequence[Item], owner_id: str) -> list[Item]:
+def _find_new(reader: Session, chunk: Sequence[Item], principal: Principal) -> list[Item]:
     """Return the items that are not there; refuse other people's ids and versions that say something else there."""
     owners = store.get_owners(reader, chunk[0].family, {item.id for item in chunk})
     for item in chunk:
-        if owners.get(item.id, owner_id) != owner_id:
+        if owners.get(item.id, principal.user_id) != principal.user_id:
             raise Conflict(item.place, "_id", "is the id of something of somebody else's")
     there = {item for item in chunk if item.kind != "version" and item.id in owners}
     versions = {(item.id, item.values["number"]): item for item in chunk if item.kind == "version"}
@@ -177,15 +178,15 @@ def _find_kept(reader: Session, versions: Mapping[tuple[str, int], Item]) -> set
     return there
 
 
-def _refuse_taken_slugs(reader: Session, new: Sequence[Item], owner_id: str) -> None:
+def _refuse_taken_slugs(reader: Session, new: Sequence[Item], principal: Principal) -> None:
     slugs = {item.values["slug"]: item for item in new if item.kind in ("prompt", "experiment")}
     if slugs:
         kind = next(iter(slugs.values())).kind
-        for slug, id in store.get_slugs(reader, kind, owner_id, slugs).items():
+        for slug, id in store.get_slugs(reader, kind, principal, slugs).items():
             raise Conflict(slugs[slug].place, "slug", f"is that of {id} in the account: {slug}")
 
 
-def _refuse_dangling(reader: Session, chunk: Sequence[Item], owner_id: str, register: SeenKeys | None) -> None:
+def _refuse_dangling(reader: Session, chunk: Sequence[Item], principal: Principal, register: SeenKeys | None) -> None:
     references = [(item, mention) for item in chunk for mention in referred_to_by(item.kind, item.values)]
     beside = {
         ("prompt", item.id) for item in chunk if item.kind == "prompt"
@@ -193,26 +194,26 @@ def _refuse_dangling(reader: Session, chunk: Sequence[Item], owner_id: str, regi
     keys = {mention.key for _, mention in references} - beside
     if register is not None:
         keys -= register.find(keys)
-    missing = keys - _find_owned(reader, keys, owner_id)
+    missing = keys - _find_owned(reader, keys, principal)
     for item, mention in references:
         if mention.key in missing:
             raise fault(item.place, {mention.field: ["must be in a line before or in the account"]})
 
 
-def _find_owned(reader: Session, keys: Collection[Key], owner_id: str) -> set[Key]:
+def _find_owned(reader: Session, keys: Collection[Key], principal: Principal) -> set[Key]:
     """Return those of the keys that name something in the account."""
     ids: dict[str, set[str]] = {}
     for kind, id, *_ in keys:
         ids.setdefault(kind, set()).add(id)
-    latest = store.get_latest_numbers(reader, owner_id, ids.pop("version", ()))
-    variants = store.get_variants(reader, owner_id, ids.pop("variant", ()))
+    latest = store.get_latest_numbers(reader, principal, ids.pop("version", ()))
+    variants = store.get_variants(reader, principal, ids.pop("variant", ()))
     owners = {kind: store.get_owners(reader, kind, ids[kind]) for kind in ids}
     return {
         key
         for key in keys
         if (key[0] == "version" and int(key[2]) <= latest.get(key[1], 0))
         or (key[0] == "variant" and key[1:] in variants)
-        or (key[0] in owners and owners[key[0]].get(key[1]) == owner_id)
+        or (key[0] in owners and owners[key[0]].get(key[1]) == principal.user_id)
     }
 
 
@@ -227,16 +228,16 @@ def _note(chunk: Sequence[Item], new: Collection[Item], register: SeenKeys) -> N
                 raise fault(item.place, {mention.field: [f"stands in {before} already"]})
 
 
-def _store(chunk: Sequence[Item], owner_id: str) -> list[Item]:
+def _store(chunk: Sequence[Item], principal: Principal) -> list[Item]:
     """Store the items that are not there, and return them. Raises Interrupted."""
     for tries_left in reversed(range(_TRIES)):
         try:
-            new = _examine(chunk, owner_id, None)
+            new = _examine(chunk, principal, None)
         except Problem as problem:
             raise Interrupted(problem) from problem
         if not new:
             break
-        write = _prepare(new, owner_id)
+        write = _prepare(new, principal)
         try:
             with writing():
                 write()
@@ -248,7 +249,7 @@ def _store(chunk: Sequence[Item], owner_id: str) -> list[Item]:
     return new
 
 
-def _prepare(new: Sequence[Item], owner_id: str) -> Callable[[], None]:
+def _prepare(new: Sequence[Item], principal: Principal) -> Callable[[], None]:
     """Do what need not be done under the write lock, and return what must."""
     rows: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
     for item in new:
@@ -258,9 +259,9 @@ def _prepare(new: Sequence[Item], owner_id: str) -> Callable[[], None]:
     texts = [search_columns(row["title"], row["tags"], latest[row["id"]]) for row in rows["prompt"]]
 
     def write() -> None:
-        restore_prompts(owner_id, rows["prompt"], rows["version"], texts)
-        restore_experiments(owner_id, rows["experiment"])
-        restore_traces(owner_id, rows["trace"])
-        restore_all(owner_id, logs)
+        restore_prompts(principal, rows["prompt"], rows["version"], texts)
+        restore_experiments(principal, rows["experiment"])
+        restore_traces(principal, rows["trace"])
+        restore_all(principal, logs)
 
     return write

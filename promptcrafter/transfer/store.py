@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 from sqlalchemy import Row, Select, select
 from sqlalchemy.orm import Session, defer, lazyload
 
+from promptcrafter.auth.access import owned_by
+from promptcrafter.auth.principal import Principal
 from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.logs.models import Log
 from promptcrafter.prompts.models import Prompt, Version
@@ -21,12 +23,12 @@ _MODELS: dict[str, Any] = {"prompt": Prompt, "experiment": Experiment, "trace": 
 _T = TypeVar("_T")
 
 
-def each_row(reader: Session, owner_id: str) -> Iterator[tuple[str, Any]]:
+def each_row(reader: Session, principal: Principal) -> Iterator[tuple[str, Any]]:
     """Yield all that the owner has, each with its type: what is referred to before what refers, the oldest first."""
-    yield from _each_prompt(reader, owner_id)
+    yield from _each_prompt(reader, principal)
     for kind in ("experiment", "trace", "log"):
         model = _MODELS[kind]
-        found = select(model).where(model.owner_id == owner_id).order_by(model.created_at, model.seq)
+        found = select(model).where(owned_by(principal, model)).order_by(model.created_at, model.seq)
         for row in _stream(reader, found):
             yield kind, row
 
@@ -38,26 +40,26 @@ def get_owners(reader: Session, kind: str, ids: Iterable[str]) -> dict[str, str]
     return {row.id: row.owner_id for some in _parts(ids) for row in reader.execute(found.where(model.id.in_(some)))}
 
 
-def get_slugs(reader: Session, kind: str, owner_id: str, slugs: Iterable[str]) -> dict[str, str]:
+def get_slugs(reader: Session, kind: str, principal: Principal, slugs: Iterable[str]) -> dict[str, str]:
     """Return which of the slugs the owner's prompts or experiments have, with their ids."""
     model = _MODELS[kind]
-    found = select(model.slug, model.id).where(model.owner_id == owner_id)
+    found = select(model.slug, model.id).where(owned_by(principal, model))
     return {slug: id for some in _parts(slugs) for slug, id in reader.execute(found.where(model.slug.in_(some)))}
 
 
-def get_latest_numbers(reader: Session, owner_id: str, prompt_ids: Iterable[str]) -> dict[str, int]:
+def get_latest_numbers(reader: Session, principal: Principal, prompt_ids: Iterable[str]) -> dict[str, int]:
     """Return the latest versions' numbers of those that are the owner's, by id."""
     # by the ids alone: with the owner in the condition the database might choose the wrong index
     found = select(Prompt.id, Prompt.owner_id, Prompt.version)
     rows = (row for some in _parts(prompt_ids) for row in reader.execute(found.where(Prompt.id.in_(some))))
-    return {row.id: row.version for row in rows if row.owner_id == owner_id}
+    return {row.id: row.version for row in rows if owned_by(principal, row)}
 
 
-def get_variants(reader: Session, owner_id: str, experiment_ids: Iterable[str]) -> set[tuple[str, str]]:
+def get_variants(reader: Session, principal: Principal, experiment_ids: Iterable[str]) -> set[tuple[str, str]]:
     """Return the variants of those that are the owner's, each by its experiment's id and its key."""
     found = select(Variant.experiment_id, Variant.key, Experiment.owner_id).join_from(Variant, Experiment)
     rows = (row for some in _parts(experiment_ids) for row in reader.execute(found.where(Experiment.id.in_(some))))
-    return {(row.experiment_id, row.key) for row in rows if row.owner_id == owner_id}
+    return {(row.experiment_id, row.key) for row in rows if owned_by(principal, row)}
 
 
 def each_version(
@@ -70,12 +72,12 @@ def each_version(
         yield from reader.execute(named.execution_options(yield_per=_ROWS_AT_ONCE))
 
 
-def _each_prompt(reader: Session, owner_id: str) -> Iterator[tuple[str, Any]]:
+def _each_prompt(reader: Session, principal: Principal) -> Iterator[tuple[str, Any]]:
     """Yield each prompt, its versions behind it."""
     # what a prompt says and its labels are in its versions
     aside = (defer(Prompt.content), lazyload(Prompt.label_rows))
-    owned = select(Prompt).where(Prompt.owner_id == owner_id).options(*aside).order_by(Prompt.created_at, Prompt.seq)
-    following = _each_version_of(reader, owner_id)
+    owned = select(Prompt).where(owned_by(principal, Prompt)).options(*aside).order_by(Prompt.created_at, Prompt.seq)
+    following = _each_version_of(reader, principal)
     version = next(following, None)
     for prompt in _stream(reader, owned):
         yield "prompt", prompt
@@ -84,9 +86,9 @@ def _each_prompt(reader: Session, owner_id: str) -> Iterator[tuple[str, Any]]:
             version = next(following, None)
 
 
-def _each_version_of(reader: Session, owner_id: str) -> Iterator[Version]:
+def _each_version_of(reader: Session, principal: Principal) -> Iterator[Version]:
     """Yield every version of the owner's prompts, in the order of these."""
-    owned = select(Version).join(Prompt, Prompt.id == Version.prompt_id).where(Prompt.owner_id == owner_id)
+    owned = select(Version).join(Prompt, Prompt.id == Version.prompt_id).where(owned_by(principal, Prompt))
     return _stream(reader, owned.order_by(Prompt.created_at, Prompt.seq, Version.number))
 
 

@@ -5,7 +5,7 @@ from itertools import chain
 
 from flask import Response, current_app, request
 
-from promptcrafter.auth.principal import current_user_id
+from promptcrafter.auth.authentication import current_principal
 from promptcrafter.database.session import read_snapshot
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.formats import join_to_pieces
@@ -46,7 +46,7 @@ def export_all() -> Response:
     """Return everything that the caller owns, a typed object a line."""
     reader = read_snapshot()  # lives as long as the answer, longer than the request
     try:
-        pieces = join_to_pieces(lines.write(store.each_row(reader, current_user_id())))
+        pieces = join_to_pieces(lines.write(store.each_row(reader, current_principal())))
         first = next(pieces)  # before the answer begins, so that a failure can still be told
     except BaseException:
         reader.close()
@@ -68,5 +68,5 @@ def import_all() -> importer.Counts:
     """Take an export into the caller's account; what is there already stays as it is."""
     raw: io.RawIOBase = _Body(current_app.config["MAX_IMPORT_BYTES"])
     body = io.BufferedReader(raw, _PIECE_BYTES)
-    with importer.check(current_user_id(), lines.read(body)) as checked:
-        return importer.store_checked(current_user_id(), checked)
+    with importer.check(current_principal(), lines.read(body)) as checked:
+        return importer.store_checked(current_principal(), checked)

@@ -15,6 +15,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from promptcrafter import clock
+from promptcrafter.auth.principal import Principal
 from promptcrafter.cli import prune
 from promptcrafter.database import transactions
 from promptcrafter.database.base import Base
@@ -151,10 +152,10 @@ def test_a_log_that_is_scored_while_it_is_about_to_go_is_kept(
     age(2, log["_id"])
     filters = {"until": clock.now() - timedelta(days=1), "judged": False}
     with app.app_context():
-        (rows,) = log_store.each_old(ada.id, filters, 500)
+        (rows,) = log_store.each_old(Principal(ada.id), filters, 500)
         ada.patch(f"/logs/{log['_id']}", {"score": 1})
         with transactions.writing():
-            assert log_store.remove_old(ada.id, filters, rows) == 0
+            assert log_store.remove_old(Principal(ada.id), filters, rows) == 0
     assert ids(ada, "/logs") == {log["_id"]}
 
 

@@ -1,13 +1,13 @@
 """Many logs at once."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
 from flask import Flask
 
-from promptcrafter.logs import views
+from promptcrafter.prompts import store as prompts
 from tests.conftest import Caller, Person, only_sqlite, sign_up
 from tests.contracts.test_database import statements
 
@@ -137,18 +137,16 @@ def test_a_prompt_deleted_between_look_and_write_costs_its_own_logs_only(
     ada: Person, monkeypatch: pytest.MonkeyPatch, times: int, statuses: list[int] | None
 ) -> None:
     gone, kept = ada.prompt()["_id"], ada.prompt()["_id"]
-    pin_all: Any = views._pin_all
-    looked = []
+    look_up = prompts.get_latest_numbers
+    looks = []
 
-    def pin_and_delete(loaded: Any) -> Any:
-        pinned = pin_all(loaded)
-        looked.append(pinned)
-        if len(looked) <= times:
-            pinned[0] = {**pinned[1], "prompt_id": "prompt_gone"}
-        return pinned
+    def find_what_was_deleted(prompt_ids: Collection[str]) -> dict[str, tuple[str, int]]:
+        looks.append(prompt_ids)
+        deleted = {gone: (ada.id, 1)} if len(looks) <= times else {}
+        return {**look_up(prompt_ids), **deleted}
 
     ada.delete(f"/prompts/{gone}")
-    monkeypatch.setattr(views, "_pin_all", pin_and_delete)
+    monkeypatch.setattr(prompts, "get_latest_numbers", find_what_was_deleted)
     bodies = [{"promptId": prompt, "output": "x", "modelUsed": "m"} for prompt in (gone, kept)]
     answer = ada.post("/logs/batch", {"logs": bodies})
     if statuses is None:

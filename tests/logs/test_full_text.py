@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from promptcrafter import clock
+from promptcrafter.auth.principal import Principal
 from promptcrafter.database.session import get_engine
 from promptcrafter.logs import search, store
 from tests.conftest import Person, only_sqlite
@@ -201,7 +202,7 @@ def test_no_query_fails(app: Flask, query: str) -> None:
     with app.app_context(), get_engine().connect() as connection:
         terms = search.terms_of(query)
         if terms:
-            connection.execute(store.find_logs("user_x", {"q": terms}))
+            connection.execute(store.find_logs(Principal("user_x"), {"q": terms}))
 
 
 @only_sqlite

@@ -1,10 +1,12 @@
 """The routes under /logs."""
 
+from collections.abc import Collection
 from typing import Any
 
 import pytest
 from flask import Flask
 
+from promptcrafter.prompts import store as prompts
 from tests.conftest import Caller, Person
 
 OPTIONAL = {
@@ -300,16 +302,14 @@ def test_an_output_over_its_limit_is_told_limit_and_size(ada: Person, prompt: di
 def test_a_prompt_deleted_between_look_up_and_write_is_404(
     ada: Person, prompt: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from promptcrafter.logs import views
+    look_up = prompts.get_latest_numbers
 
-    pin_all: Any = views._pin_all
-
-    def pin_then_lose(loaded: Any) -> Any:
-        pinned = pin_all(loaded)
+    def look_up_then_delete(prompt_ids: Collection[str]) -> dict[str, tuple[str, int]]:
+        found = look_up(prompt_ids)
         ada.delete(f"/prompts/{prompt['_id']}")
-        return pinned
+        return found
 
-    monkeypatch.setattr(views, "_pin_all", pin_then_lose)
+    monkeypatch.setattr(prompts, "get_latest_numbers", look_up_then_delete)
     answer = ada.post("/logs", {"promptId": prompt["_id"], "output": "x", "modelUsed": "m"})
     assert (answer.status_code, answer.json["message"]) == (404, "Prompt not found")
 

@@ -15,6 +15,7 @@ from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from config import Config
+from promptcrafter.auth.principal import Principal
 from promptcrafter.database import revisions
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import get_engine
@@ -282,7 +283,7 @@ def test_logs_that_were_there_before_the_full_text_are_found(empty_app: Flask) -
 
 def found(query: str) -> list[int]:
     """Return the sequence of the logs that the full text finds."""
-    statement = find_logs("user_1", {"q": terms_of(query)}).with_only_columns(Log.seq)
+    statement = find_logs(Principal("user_1"), {"q": terms_of(query)}).with_only_columns(Log.seq)
     with get_engine().connect() as connection:
         return list(connection.scalars(statement))
 

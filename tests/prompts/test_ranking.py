@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import Connection, event, text
 
+from promptcrafter.auth.principal import Principal
 from promptcrafter.database.session import get_engine
 from promptcrafter.database.transactions import writing
 from promptcrafter.ids import new_id
@@ -87,7 +88,7 @@ def restore(app: Flask, owner: Person, rows: Sequence[dict[str, object]], texts:
     ]
     columns = [search_columns(text.title, text.tags, text.content) for text in texts]
     with app.app_context(), writing():
-        restore_prompts(owner.id, rows, versions, columns)
+        restore_prompts(Principal(owner.id), rows, versions, columns)
 
 
 def times(row: dict[str, object]) -> dict[str, object]:

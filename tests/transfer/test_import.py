@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from promptcrafter.auth.principal import Principal
 from promptcrafter.database import sqlite
 from promptcrafter.database.session import get_engine
 from promptcrafter.transfer import importer, lines
@@ -24,7 +25,7 @@ from tests.transfer.test_damage import EXPERIMENT, FIRST, GOOD, LOG, PROMPT, cha
 
 def check(person: Person, data: bytes) -> Spool:
     """Do the first half of an import."""
-    return importer.check(person.id, lines.read(io.BytesIO(data)))
+    return importer.check(Principal(person.id), lines.read(io.BytesIO(data)))
 
 
 def prompt_lines(id: str, contents: list[str], **values: Any) -> list[dict[str, Any]]:
@@ -185,7 +186,7 @@ def test_what_goes_between_the_check_and_the_storing_breaks_the_import_off_clean
     with app.app_context(), check(ada, join([GOOD[0], log, {"type": "end"}])) as checked:
         ada.delete("/prompts/prompt1")
         with pytest.raises(importer.Interrupted) as told:
-            importer.store_checked(ada.id, checked)
+            importer.store_checked(Principal(ada.id), checked)
     assert told.value.message == (
         "line 2.promptId must be in a line before or in the account. It was not so when the import began: what stands "
         "before it is stored. Importing again is safe."
@@ -231,7 +232,7 @@ def test_an_import_that_was_killed_is_finished_by_importing_again(
         check(elsewhere, left) as checked,
         pytest.raises(KeyboardInterrupt),
     ):
-        importer.store_checked(elsewhere.id, killed(checked))
+        importer.store_checked(Principal(elsewhere.id), killed(checked))
     partial = export(elsewhere)
     assert NOTHING != partial != left
     assert counts(bring(elsewhere, left), "created")[-1] == 37
@@ -243,7 +244,7 @@ def test_a_long_history_is_taken_in_pieces_and_is_whole_at_every_step(app: Flask
     with app.app_context(), check(ada, join(whole)) as checked:
         latest = []
         for chunk in checked:
-            importer.store_checked(ada.id, [chunk])
+            importer.store_checked(Principal(ada.id), [chunk])
             prompt = ada.get("/prompts/prompt1").json
             latest.append((prompt["version"], prompt["content"]))
     assert latest == [(499, "content 499"), (999, "content 999"), (1100, "content 1100")]
@@ -255,20 +256,20 @@ def test_a_history_whose_prompt_goes_in_the_middle_is_broken_off_cleanly(app: Fl
     whole = prompt_lines("prompt1", [f"content {number}" for number in range(1, 601)])
     with app.app_context(), check(ada, join(whole)) as checked:
         first, second = checked
-        importer.store_checked(ada.id, [first])
+        importer.store_checked(Principal(ada.id), [first])
         ada.delete("/prompts/prompt1")
         with pytest.raises(
             importer.Interrupted, match=r"^line 502\.promptId must be in a line before or in the account"
         ):
-            importer.store_checked(ada.id, [second])
+            importer.store_checked(Principal(ada.id), [second])
     assert export(ada) == NOTHING
     assert counts(bring(ada, whole), "created") == (1, 600, 0, 0, 0)
 
 
 def test_two_imports_of_one_file_at_once_store_it_once(app: Flask, ada: Person) -> None:
     with app.app_context(), check(ada, join(GOOD)) as one, check(ada, join(GOOD)) as other:
-        assert importer.store_checked(ada.id, one)["logs"] == {"created": 2, "skipped": 0}
-        assert importer.store_checked(ada.id, other)["logs"] == {"created": 0, "skipped": 2}
+        assert importer.store_checked(Principal(ada.id), one)["logs"] == {"created": 2, "skipped": 0}
+        assert importer.store_checked(Principal(ada.id), other)["logs"] == {"created": 0, "skipped": 2}
     assert export(ada).count(b"\n") == len(GOOD)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from promptcrafter.auth.principal import Principal
 from promptcrafter.problems import Invalid
 from promptcrafter.transfer import importer
 from promptcrafter.transfer.importers import Unreadable, json_server, llm, promptfoo
@@ -27,8 +28,8 @@ def fixture(name: str) -> Any:
 
 def take(app: Flask, person: Person, source: Any) -> importer.Counts:
     """Import lines as the command does."""
-    with app.app_context(), importer.check(person.id, source) as checked:
-        return importer.store_checked(person.id, checked)
+    with app.app_context(), importer.check(Principal(person.id), source) as checked:
+        return importer.store_checked(Principal(person.id), checked)
 
 
 def created(counts: importer.Counts) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from promptcrafter.auth.principal import current_user_id
+from promptcrafter.auth.authentication import current_principal
 from promptcrafter.dialects.basalt.translate import choose_version, cut
 from promptcrafter.logs.store import ParentGone
 from promptcrafter.problems import Problem
@@ -32,7 +32,7 @@ def name_of(reference: Mapping[str, Any]) -> Name:
 def resolve_all(references: Iterable[Mapping[str, Any]]) -> dict[Name, Resolved]:
     """Find what references name, looking for each prompt and each version once."""
     names = list(dict.fromkeys(map(name_of, references)))
-    prompts = store.get_prompts_by_slug({slug for slug, _, _ in names}, current_user_id())
+    prompts = store.get_prompts_by_slug(current_principal(), {slug for slug, _, _ in names})
     versions: dict[tuple[str, int], Version] = {}
     found = {}
     for name in names:

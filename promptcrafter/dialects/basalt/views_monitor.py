@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from uuid import uuid4
 
-from promptcrafter.auth.principal import current_user_id
+from promptcrafter.auth.authentication import current_principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.dialects.basalt import translate
 from promptcrafter.dialects.basalt.resolve import Name, Resolved, name_of, resolve_all, resolve_none
@@ -20,9 +20,8 @@ from promptcrafter.experiments import store as experiments
 from promptcrafter.experiments.models import Experiment
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.idempotency.decorator import idempotent
+from promptcrafter.logs import recording
 from promptcrafter.logs import store as logs
-from promptcrafter.logs import token_costs
-from promptcrafter.logs.recording import resolve_and_record
 from promptcrafter.permissions import Permission
 from promptcrafter.traces import store as traces
 
@@ -41,13 +40,13 @@ def log_output(body: dict[str, Any]) -> dict[str, Any]:
 
     def attempt(look: Look) -> dict[str, Any]:
         resolved = look([body])[name_of(body)]
-        values = logs.prepare(_to_log(body, body, resolved))
+        values = recording.prepare(_to_log(body, body, resolved))
         with writing():
-            trace = traces.add_trace(current_user_id(), translate.to_trace_of_output(body))
-            log = logs.record(current_user_id(), {**values, "trace_id": trace.id})
+            trace = traces.add_trace(current_principal(), translate.to_trace_of_output(body))
+            log = logs.record(current_principal(), {**values, "trace_id": trace.id})
         return {"trace": trace, "log": log, "warning": _warning(resolved)}
 
-    return resolve_and_record(lambda: attempt(resolve_all), lambda: attempt(resolve_none))
+    return recording.retry_if_parent_gone(lambda: attempt(resolve_all), lambda: attempt(resolve_none))
 
 
 @blueprint.route("/basalt/monitor/trace", methods=["POST"], permission=Permission.INGEST)
@@ -65,15 +64,16 @@ def log_trace(body: dict[str, Any]) -> dict[str, Any]:
         for span in generations:
             reference = span.get("prompt", {})
             resolved = found[name_of(reference)] if reference else Resolved()
-            outputs.append(logs.prepare({**_to_log(span, reference, resolved), **translate.to_generation(span)}))
+            output = {**_to_log(span, reference, resolved), **translate.to_generation(span)}
+            outputs.append(recording.prepare(output))
         with writing():
-            trace = traces.add_trace(current_user_id(), translate.to_trace(body, experiment_id))
+            trace = traces.add_trace(current_principal(), translate.to_trace(body, experiment_id))
             place = {"trace_id": trace.id, "experiment_id": experiment_id}
-            logs.record_all(current_user_id(), [{**output, **place} for output in outputs])
+            logs.record_all(current_principal(), [{**output, **place} for output in outputs])
         warnings += dict.fromkeys(filter(None, map(_warning, found.values())))
         return {"trace": trace, "warning": translate.join_warnings(warnings)}
 
-    return resolve_and_record(lambda: attempt(resolve_all), lambda: attempt(resolve_none))
+    return recording.retry_if_parent_gone(lambda: attempt(resolve_all), lambda: attempt(resolve_none))
 
 
 @blueprint.route("/basalt/monitor/experiments", methods=["POST"], permission=Permission.WRITE)
@@ -84,20 +84,19 @@ def create_basalt_experiment(body: dict[str, Any]) -> Experiment:
     """Make an experiment for traces to belong to."""
     slug = f"experiment-{uuid4().hex[:12]}"
     with writing():
-        return experiments.add_experiment(current_user_id(), {**body, "slug": slug, "status": "ACTIVE"})
+        return experiments.add_experiment(current_principal(), {**body, "slug": slug, "status": "ACTIVE"})
 
 
 def _find_experiment(body: dict[str, Any]) -> tuple[str | None, list[str]]:
     """Return the id of the experiment that a trace names, if there is one, and what to warn of."""
     named = body.get("experiment", {}).get("id")
-    found = experiments.get_experiment_id(named, current_user_id()) if named else None
+    found = experiments.get_experiment_id(current_principal(), named) if named else None
     missing = named is not None and found is None
     return found, [f"There is no experiment with the id {translate.cut(named)}."] if missing else []
 
 
 def _to_log(body: dict[str, Any], reference: dict[str, Any], resolved: Resolved) -> dict[str, Any]:
-    values = translate.to_log(body, reference, resolved.prompt, resolved.version)
-    return token_costs.complete(values, values["model_used"])
+    return translate.to_log(body, reference, resolved.prompt, resolved.version)
 
 
 def _warning(resolved: Resolved) -> str | None:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from promptcrafter.auth.principal import current_user_id
+from promptcrafter.auth.access import not_found
+from promptcrafter.auth.authentication import current_principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.dialects.basalt import translate
 from promptcrafter.dialects.basalt.resolve import Resolved, name_of, resolve_all
@@ -31,7 +32,7 @@ blueprint = Blueprint("basalt-prompts", __name__, description="For Basalt's clie
 def list_basalt_prompts(query: dict[str, Any]) -> dict[str, Any]:
     """List the caller's prompts, newest first, or those that have the feature's slug as a tag."""
     filters = {"tag": query["featureSlug"]} if query.get("featureSlug") else {}
-    prompts = store.get_prompts(current_user_id(), filters)
+    prompts = store.get_prompts(current_principal(), filters)
     return {"prompts": [translate.to_entry(prompt) for prompt in prompts], "warning": None}
 
 
@@ -63,7 +64,7 @@ def publish_basalt_prompt(body: dict[str, Any], slug: str) -> dict[str, Any]:
     label = body["new_tag"]
     store.refuse_label(label, "newTag")
     with writing():
-        prompt = store.lock_prompt_by_slug(slug, current_user_id())  # before its labels are read
+        prompt = store.lock_prompt_by_slug(current_principal(), slug)  # before its labels are read
         _, version, resolved = _get_version(slug, body)
         if resolved.oddity:
             raise store.version_not_found()
@@ -76,7 +77,7 @@ def _get_version(slug: str, named: Mapping[str, Any]) -> tuple[Prompt, Version, 
     reference = {**named, "slug": slug}
     resolved = resolve_all([reference])[name_of(reference)]
     if resolved.prompt is None:
-        raise store.prompt_not_found()
+        raise not_found("prompt")
     if resolved.version is None:
         raise Problem(404, str(resolved.oddity), "version_not_found")
     return resolved.prompt, resolved.version, resolved

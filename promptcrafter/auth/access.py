@@ -1,0 +1,60 @@
+"""What a principal may reach: the one place that compares a resource's owner with who asks for it."""
+
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Select, select
+
+from promptcrafter.auth.principal import Principal
+from promptcrafter.database.base import Resource
+from promptcrafter.database.session import session
+from promptcrafter.ids import Kind, is_well_formed
+from promptcrafter.problems import Problem
+
+_Resource = TypeVar("_Resource", bound=Resource)
+
+
+def owned_by(principal: Principal, model: Any) -> ColumnElement[bool]:
+    """Return the condition that rows of a model, or of a table, belong to the principal."""
+    condition: ColumnElement[bool] = model.owner_id == principal.user_id
+    return condition
+
+
+def find_owned(principal: Principal, model: type[_Resource]) -> Select[_Resource]:
+    """Return a select of all rows of a model that belong to the principal."""
+    return select(model).where(owned_by(principal, model))
+
+
+def get_owned(principal: Principal, model: type[_Resource], resource_id: str, *, lock: bool = False) -> _Resource:
+    """Return the principal's resource of that id, locked against other writers until the commit if `lock` is set.
+
+    Raises 400 for a malformed id, 404 for an unknown one and 403 for a resource of another account.
+    """
+    refuse_malformed(model.kind, resource_id)
+    found = select(model).where(model.id == resource_id)
+    resource = session.scalar(found.with_for_update() if lock else found)
+    if resource is None:
+        raise not_found(model.kind)
+    refuse_foreign(principal, model.kind, resource.owner_id)
+    return resource
+
+
+def refuse_malformed(kind: Kind, resource_id: str) -> None:
+    """Raise 400 for text that cannot be the id of a resource of this kind."""
+    if not is_well_formed(kind, resource_id):
+        raise Problem(400, f"The {kind} ID format is invalid.", f"invalid_{kind}_id")
+
+
+def refuse_foreign(principal: Principal, kind: Kind, owner_id: str) -> None:
+    """Raise 403 unless the account that owns a resource is the principal's."""
+    if owner_id != principal.user_id:
+        raise not_owned(kind)
+
+
+def not_found(kind: Kind) -> Problem:
+    """Make the 404 of a kind of resource."""
+    return Problem(404, f"{kind.capitalize()} not found", f"{kind}_not_found")
+
+
+def not_owned(kind: Kind) -> Problem:
+    """Make the 403 of a kind of resource."""
+    return Problem(403, f"You do not own this {kind}", f"{kind}_not_owned")

@@ -1,0 +1,93 @@
+"""Authentication: every route that is not public needs a valid token or API key.
+
+A token is a JWT signed with HS256, and no other algorithm. It names the user and the user's token epoch; once the epoch
+in the database is higher, after a password change or a log-out, the token is invalid. An API key takes the place of a
+token, in the same header or in `x-api-key`, until it expires or is revoked.
+"""
+
+import time
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+
+import jwt
+from flask import Flask, current_app, g, request
+from flask_jwt_extended import JWTManager, create_access_token
+
+from config import Config
+from promptcrafter.auth import store
+from promptcrafter.auth.models import User
+from promptcrafter.auth.principal import Principal
+from promptcrafter.http.route import requested_route
+from promptcrafter.problems import Unauthorized
+
+_EPOCH = "epoch"
+_ALGORITHM = "HS256"
+
+
+def init_app(app: Flask, config: Config) -> None:
+    """Require authentication on every route that is not public."""
+    app.config.update(
+        JWT_SECRET_KEY=config.jwt_secret_key,
+        JWT_ALGORITHM=_ALGORITHM,
+        JWT_COOKIE_CSRF_PROTECT=False,  # tokens come in a header only
+        JWT_ACCESS_TOKEN_EXPIRES=timedelta(days=config.token_days),
+    )
+    JWTManager(app)
+    app.before_request(_authenticate)
+
+
+def issue_token(user: User) -> str:
+    """Return a token for this user, valid until it expires or is revoked."""
+    token: str = create_access_token(user.id, additional_claims={_EPOCH: user.token_epoch})
+    return token
+
+
+def current_principal() -> Principal:
+    """Return who the request acts for. Raises AttributeError on a public route."""
+    principal: Principal = g.principal
+    return principal
+
+
+def _authenticate() -> None:
+    route = requested_route()
+    if route is None or route.is_public:
+        return  # there is nothing to protect: which methods a route has is in /openapi.json
+    user_id = _identify(_read_credential())
+    if user_id is None:
+        raise Unauthorized(route.unauthorized_message)
+    g.principal = Principal(user_id)
+
+
+def _read_credential() -> str:
+    """Return the token or API key of the request, `""` when it has none; other authentication schemes are ignored."""
+    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return credential.strip()
+    return request.headers.get("X-Api-Key", "").strip()
+
+
+def _identify(credential: str) -> str | None:
+    is_key = credential.startswith(store.KEY_MARK)
+    return store.get_key_owner_id(credential) if is_key else _verify_token(credential)
+
+
+def _verify_token(token: str) -> str | None:
+    try:
+        claims = _read_token(token, current_app.config["JWT_SECRET_KEY"])
+    except jwt.PyJWTError:
+        return None
+    user_id, epoch = claims["sub"], claims.get(_EPOCH)
+    is_good = claims["exp"] > time.time() and type(epoch) is int and store.get_token_epoch(user_id) == epoch
+    return str(user_id) if is_good else None
+
+
+@lru_cache(maxsize=1024)
+def _read_token(token: str, key: str) -> dict[str, Any]:
+    """Return the claims of a correctly signed token. Raises jwt.PyJWTError.
+
+    The result is cached, since a client sends the same token with every request and verifying it takes as long as a
+    statement; the caller checks the expiry. PyJWT is called directly: Flask-JWT-Extended would decode the token twice.
+    """
+    claims: dict[str, Any] = jwt.decode(token, key, [_ALGORITHM], {"require": ["sub", "exp"]})
+    return claims
