@@ -1,13 +1,8 @@
 """How Gunicorn serves the application: `gunicorn -c gunicorn.conf.py wsgi:app`."""
 
-import ctypes
 import gc
-import json
-import logging
 import socket
 import struct
-from contextlib import suppress
-from http import HTTPStatus
 from typing import Any
 
 import gunicorn.glogging
@@ -19,8 +14,8 @@ from config import Config
 from promptcrafter.database import sqlite
 from promptcrafter.database.session import get_engine, sqlite_path
 from promptcrafter.logs import token_costs
-from promptcrafter.server import metrics
-from promptcrafter.server.logging import logging_config, new_request_id
+from promptcrafter.server import gunicorn_errors, memory, metrics
+from promptcrafter.server.logging import logging_config
 from promptcrafter.server.worker import InlineWorker
 
 gc.freeze()
@@ -28,9 +23,6 @@ gc.enable()
 
 _config = Config.from_env_or_exit()
 _SEND_TIMEOUT_S = 60
-_LARGE_BLOCK = 1024 * 1024
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # glibc's malloc.h
-_log = logging.getLogger("promptcrafter.gunicorn")
 
 bind = f"[{_config.host}]:{_config.port}" if ":" in _config.host else f"{_config.host}:{_config.port}"
 workers = _config.web_concurrency
@@ -54,13 +46,14 @@ class logger_class(gunicorn.glogging.Logger):  # type: ignore[misc]  # noqa: N80
     access_log_enabled = False
 
 
+gunicorn.util.write_error = gunicorn_errors.write_error
 if _config.metrics:
     metrics.share()
 
 
 def on_starting(server: Any) -> None:
     """Count the service among those who have the database open, and bound its memory; its workers inherit both."""
-    _give_back_large_blocks()
+    memory.return_large_blocks()
     with server.app.callable.app_context():
         path = sqlite_path()
     if path is not None:
@@ -102,33 +95,3 @@ def child_exit(server: Any, worker: Any) -> None:
 def on_exit(server: Any) -> None:
     """Leave nothing behind."""
     metrics.unshare()
-
-
-def _give_back_large_blocks() -> None:
-    """Let freed blocks of a megabyte and more go back to the system, as the 19 of a password that was checked.
-
-    By itself glibc maps such a block once, and then takes and keeps the next as it does small ones, for each thread.
-    """
-    with suppress(AttributeError):  # another C library, with another way
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
-        mallopt(_M_TRIM_THRESHOLD, _LARGE_BLOCK)
-        mallopt(_M_ARENA_MAX, 1)  # the interpreter's lock lets one thread allocate at a time as it is
-
-
-def _write_error(sock: Any, status: int, reason: str, message: str) -> None:
-    """Answer what Gunicorn refuses before the application sees it with the one error body."""
-    reason = HTTPStatus(status).phrase
-    request_id = new_request_id()
-    text = message or reason
-    _log.warning("refused a malformed request with %s %s, as %s", status, reason, request_id)
-    code = reason.lower().replace(" ", "_")
-    body = json.dumps({"message": text, "error": text, "code": code, "requestId": request_id}).encode()
-    head = (
-        f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\nX-Request-Id: {request_id}\r\nX-Content-Type-Options: nosniff\r\n\r\n"
-    )
-    gunicorn.util.write_nonblock(sock, head.encode() + body)
-
-
-gunicorn.util.write_error = _write_error

@@ -1,0 +1,27 @@
+"""The answer to requests that Gunicorn refuses before the application sees them."""
+
+import json
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import gunicorn.util
+
+from promptcrafter.server.logging import new_request_id
+
+_log = logging.getLogger("promptcrafter.gunicorn")
+
+
+def write_error(sock: Any, status: int, reason: str, message: str) -> None:
+    """Answer what Gunicorn refuses before the application sees it with the one error body."""
+    reason = HTTPStatus(status).phrase
+    request_id = new_request_id()
+    text = message or reason
+    _log.warning("refused a malformed request with %s %s, as %s", status, reason, request_id)
+    code = reason.lower().replace(" ", "_")
+    body = json.dumps({"message": text, "error": text, "code": code, "requestId": request_id}).encode()
+    head = (
+        f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nX-Request-Id: {request_id}\r\nX-Content-Type-Options: nosniff\r\n\r\n"
+    )
+    gunicorn.util.write_nonblock(sock, head.encode() + body)
