@@ -22,7 +22,7 @@ from promptcrafter.logs import token_costs
 from promptcrafter.logs import views as logs
 from promptcrafter.pages import docs
 from promptcrafter.prompts import views as prompts
-from promptcrafter.server import logging, metrics, status
+from promptcrafter.server import chunked_bodies, logging, metrics, status
 from promptcrafter.statistics import views as statistics
 from promptcrafter.traces import views as traces
 from promptcrafter.transfer import views as transfer
@@ -50,6 +50,7 @@ def create_app(config: Config) -> Flask:
     blueprint.init_app(app, config, [feature.blueprint for feature in features] + metrics.blueprints(config))
     headers.init_app(app)
     basalt_middleware.init_app(app)
+    chunked_bodies.init_app(app)
     app.register_blueprint(docs.blueprint)
     cli.init_app(app)
     route.refuse_undeclared(app)

@@ -81,6 +81,14 @@ class NotMigrated(Unavailable):
         super().__init__("The database is not migrated: run flask --app wsgi db upgrade.", "database_not_migrated")
 
 
+class InvalidChunks(Exception):
+    """The request body is not valid chunked transfer coding; answered as 400 `invalid_chunks`.
+
+    It is not a Problem, because what reads a body line by line collects the problems of its lines, and this one ends
+    the body.
+    """
+
+
 def flatten(messages: Any) -> Details:
     """Return what marshmallow says of one location, such as the body, field by field."""
     ((_, by_field),) = messages.items()

@@ -10,14 +10,13 @@ from contextlib import suppress
 from http import HTTPStatus
 
 from flask import Flask, Response, current_app, g, jsonify, request
-from gunicorn.http.errors import ParseException
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
 from werkzeug.exceptions import HTTPException
 
 from promptcrafter.database import revisions
 from promptcrafter.database.errors import is_unavailable
-from promptcrafter.problems import NotMigrated, Problem, TooLarge, Unavailable, describe
+from promptcrafter.problems import InvalidChunks, NotMigrated, Problem, TooLarge, Unavailable, describe
 
 _HEAR_OUT_BYTES = 64 * 1024 * 1024
 
@@ -31,7 +30,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(HTTPException, _from_werkzeug)
     app.register_error_handler(DBAPIError, from_database)
     app.register_error_handler(WaitedTooLong, lambda error: render(Unavailable()))
-    app.register_error_handler(ParseException, _from_broken_body)
+    app.register_error_handler(InvalidChunks, _from_invalid_chunks)
     app.register_error_handler(Exception, _from_bug)
 
 
@@ -74,7 +73,7 @@ def _hear_out(response: Response) -> Response:
     """
     if response.status_code >= 400 and request.method in ("POST", "PUT", "PATCH"):
         left = _HEAR_OUT_BYTES
-        with suppress(OSError, ParseException):
+        with suppress(OSError, InvalidChunks):
             while left > 0 and (read := request.environ["wsgi.input"].read(65536)):
                 left -= len(read)
     return response
@@ -88,7 +87,7 @@ def from_database(error: DBAPIError) -> Response:
     return _from_bug(error) if problem is None else render(problem)
 
 
-def _from_broken_body(error: ParseException) -> Response:
+def _from_invalid_chunks(error: InvalidChunks) -> Response:
     return render(Problem(400, "The request body is not valid chunked transfer coding.", "invalid_chunks"))
 
 

@@ -102,6 +102,11 @@ def test_few_modules_use_each_library_of_the_plumbing() -> None:
         assert users == door, library
 
 
+def test_only_the_server_knows_gunicorn() -> None:
+    users = [name for name, tree in modules() if any(found.split(".")[0] == "gunicorn" for found in imports(tree))]
+    assert {room(name) for name in users} == {"server"}
+
+
 def test_no_module_commits_but_those_that_own_the_transaction() -> None:
     def attributes(tree: ast.Module) -> set[str]:
         return {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}

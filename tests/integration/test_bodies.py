@@ -111,15 +111,33 @@ def test_what_gunicorn_refuses_has_the_one_error_body_and_is_not_quoted_in_the_l
     assert "secret-token" not in live_server.log
 
 
-def test_broken_chunks_are_400(live_server: LiveServer) -> None:
-    token = sign_up(live_server)
-    head = (
-        f"POST /prompts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
-        "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+@pytest.mark.parametrize(
+    ("path", "media"),
+    [("/prompts", "application/json"), ("/logs/batch", "application/x-ndjson"), ("/import", "application/x-ndjson")],
+)
+def test_broken_chunks_are_400(live_server: LiveServer, path: str, media: str) -> None:
+    answer = talk(live_server, broken_chunks(path, media, f"Authorization: Bearer {sign_up(live_server)}\r\n"))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    told = json.loads(body)
+    assert (told["code"], told["message"]) == (
+        "invalid_chunks",
+        "The request body is not valid chunked transfer coding.",
     )
-    answer = talk(live_server, head.encode() + b"zz\r\nnot a chunk\r\n")
-    assert answer.startswith(b"HTTP/1.1 400 ")
-    assert b"database" not in answer
+    assert "unexpected" not in live_server.log
+
+
+def test_a_request_refused_for_another_reason_keeps_its_answer_when_its_chunks_are_broken(
+    live_server: LiveServer,
+) -> None:
+    answer = talk(live_server, broken_chunks("/prompts", "application/json"))
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert "unexpected" not in live_server.log
+
+
+def broken_chunks(path: str, media: str, header: str = "") -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {media}\r\n{header}Transfer-Encoding: chunked\r\n\r\n"
+    return head.encode() + b"1\r\n{\r\nzz\r\nnot a chunk\r\n"
 
 
 def test_half_sent_requests_do_not_hold_the_service(start_server: Callable[..., LiveServer]) -> None:
