@@ -1,10 +1,13 @@
-"""Gunicorn's threaded worker, with requests answered where they arrive as long as that is quick.
+"""A Gunicorn threaded worker that answers short requests in the thread of its event loop.
 
-Its usual way hands each request from the thread that looks after the connections to one that answers, and back. With
-SQLite that is most of a request's time: threads that compute at the same time wait for the interpreter's lock at every
-statement. A sync worker spares all that, but one slow client would stop it. So here the first thread does both, and
-when a request takes long - a client that sends or reads slowly, a long list, a wait for the write lock - a deputy looks
-after the connections in the usual way until it is done.
+Gunicorn's threaded worker polls the connections in its main thread and hands each request to a thread of a pool, and
+back. On SQLite that is most of a request's time, because threads that compute at the same time compete for the
+interpreter lock at every statement. A sync worker has no such cost, but one slow client would block it. Here the main
+thread both polls the connections and answers requests. When a request takes long (the client sends or reads slowly, the
+list is long, another writer holds the write lock), a standby thread polls the connections and the pool answers other
+requests until that request is done. See decision record 24.
+
+The module relies on Gunicorn's internals, which docs/private-apis.md lists.
 """
 
 import errno
@@ -20,165 +23,177 @@ from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
-_MAX_UNREAD = 65536  # bytes that a client may still send when its connection is ended, as Gunicorn has it
-_LONG_S = 0.05  # what the others have to wait at most, twice: most requests take a few milliseconds
+_MAX_DISCARDED_BYTES = 65536  # read from a client after the server has ended the connection; Gunicorn's own limit
+_SHORT_REQUEST_S = 0.05  # other connections wait at most twice as long; most requests take a few milliseconds
 
 
 class InlineWorker(ThreadWorker):
-    """A worker of `threads` threads that answer, two at least; the first also looks after the connections."""
+    """A worker that answers in `threads` threads, two at least: the main thread, which runs the event loop, and a pool.
+
+    `_poller_lock` guards the poller and the lists of connections: the main thread holds it except while it handles a
+    request, and the standby thread holds it while it replaces the main thread as event loop.
+    """
 
     def init_process(self) -> None:
-        """Begin to work."""
-        self._first = get_ident()
-        self._connections = Lock()  # who has it looks after them
-        self._begun = 0  # requests that the first thread has begun to answer
-        self._is_answering = False
-        self._is_finishing = False
-        self._waiting: deque[Any] = deque()  # connections with a request that the first thread had no time for
-        self._busy = Event()
+        """Create the state of the worker, then start it as Gunicorn does."""
+        self._main_thread_id = get_ident()
+        self._poller_lock = Lock()
+        self._requests_started = 0  # by the main thread; identifies the request that it handles
+        self._is_handling = False  # whether the main thread handles a request
+        self._is_finishing = False  # whether the main thread runs finish_request
+        self._backlog: deque[Any] = deque()  # connections with a request that waits for a thread
+        self._standby_needed = Event()  # set when the main thread starts a request
         super().init_process()
 
     def get_thread_pool(self) -> ThreadPoolExecutor:
-        """Return the threads that answer while the first one takes long."""
+        """Return the threads that answer while the main thread handles a long request."""
         return ThreadPoolExecutor(max_workers=max(1, self.cfg.threads - 1))
 
     def run(self) -> None:
-        """Look after the connections until the end."""
-        self._connections.acquire()
-        Thread(target=self._stand_by, name="deputy", daemon=True).start()
+        """Start the standby thread, then run the event loop until the worker stops."""
+        self._poller_lock.acquire()
+        Thread(target=self._run_standby_thread, name="standby", daemon=True).start()
         super().run()
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Wait for connections to come in or to become readable, and look after them as long as that goes on."""
-        until = time.monotonic() + _LONG_S  # the usual loop around has other things to do
-        while self._look_after_some(timeout) and time.monotonic() < until:
-            timeout = 0
+        """Wait up to `timeout` seconds for events and dispatch them, then go on while requests are being answered.
 
-    def _look_after_some(self, timeout: float) -> bool:
-        """Look after connections until a request of those now ready was answered; tell whether one was.
-
-        What else was ready then may not be any longer, and those who have come in meanwhile are not to wait for it all.
+        Return after `_SHORT_REQUEST_S` at the latest, because the calling loop also sends heartbeats and closes idle connections.
         """
-        begun = self._begun
-        if get_ident() == self._first and (conn := self._take_waiting()):
-            self._answer(conn)
+        until = time.monotonic() + _SHORT_REQUEST_S
+        while self._poll_and_dispatch(timeout) and time.monotonic() < until:
             timeout = 0
-        answered = self._begun
+
+    def _poll_and_dispatch(self, timeout: float) -> bool:
+        """Dispatch events until one of them has led to an answer; return whether any request was answered.
+
+        Poll again after each answer: readiness may have changed, and new connections must not wait for this batch.
+        """
+        before = self._requests_started
+        if get_ident() == self._main_thread_id and (conn := self._pop_backlog()):
+            self._handle_inline(conn)
+            timeout = 0
+        before_dispatch = self._requests_started
         try:
             for key, _ in self.poller.select(timeout):
                 key.data(key.fileobj)
-                if self._begun != answered:
+                if self._requests_started != before_dispatch:
                     break
         except OSError as error:
             if error.errno != errno.EINTR:
                 raise
-        return self._begun != begun
+        return self._requests_started != before
 
     def enqueue_req(self, conn: Any) -> None:
-        """Answer a connection's next request, now or when there is a thread for it."""
-        is_first = get_ident() == self._first
+        """Handle the next request of a connection inline, or put it in the backlog for another thread.
+
+        A new connection is first polled until it is readable, so that a silent client occupies no thread.
+        """
+        is_main = get_ident() == self._main_thread_id
         if not (conn.initialized or conn.data_ready):
-            self._watch(conn, partial(self.on_pending_socket_readable, conn))
-        elif is_first and not self._is_finishing:
-            self._answer(conn)
-        else:  # of many that a client sends at once, each would be answered within the one before
-            self._waiting.append(conn)
-            if not is_first:
-                self.tpool.submit(self._answer_waiting)
+            self._register_pending(conn, partial(self.on_pending_socket_readable, conn))
+        elif is_main and not self._is_finishing:
+            self._handle_inline(conn)
+        else:  # within finish_request, pipelined requests would nest one inside the other
+            self._backlog.append(conn)
+            if not is_main:
+                self.tpool.submit(self._handle_from_backlog)
 
     def finish_request(self, conn: Any, fs: Any) -> None:
-        """Keep a connection for its next request, or end it.
+        """Keep a connection for its next request, or close it.
 
-        It is ended in two steps, since the client might lose the last answer otherwise (RFC 9112, section 9.6): nobody
-        waits for the client's, as Gunicorn would.
+        Closing has two steps, because the client might lose the last answer otherwise (RFC 9112, section 9.6): end the
+        sending side, then discard input until the client closes. The poller waits for that; Gunicorn would block.
         """
         if fs.result():
             super().finish_request(conn, fs)
             return
-        conn.unread = _MAX_UNREAD
+        conn.bytes_to_discard = _MAX_DISCARDED_BYTES
         try:
             conn.sock.shutdown(socket.SHUT_WR)
-        except OSError:  # the client has gone
+        except OSError:  # the client has closed the connection
             self.nr_conns -= 1
             conn.close()
             return
-        self._watch(conn, partial(self._read_to_the_end, conn))
+        self._register_pending(conn, partial(self._discard_input, conn))
 
-    def _read_to_the_end(self, conn: Any, sock: socket.socket) -> None:
+    def _discard_input(self, conn: Any, sock: socket.socket) -> None:
         try:
-            data = sock.recv(_MAX_UNREAD)
+            data = sock.recv(_MAX_DISCARDED_BYTES)
         except OSError:
             data = b""
-        conn.unread -= len(data)
-        if not data or conn.unread <= 0:
+        conn.bytes_to_discard -= len(data)
+        if not data or conn.bytes_to_discard <= 0:
             self.poller.unregister(sock)
             self.pending_conns.remove(conn)
             self.nr_conns -= 1
             conn.close()
 
-    def _watch(self, conn: Any, on_readable: Callable[[socket.socket], None]) -> None:
-        """Have this called when a connection becomes readable; end it if that takes longer than one is kept."""
+    def _register_pending(self, conn: Any, on_readable: Callable[[socket.socket], None]) -> None:
+        """Call `on_readable` when the connection becomes readable; close it if the keep-alive time passes before."""
         conn.sock.setblocking(False)
         conn.set_timeout()
         self.pending_conns.append(conn)
         self.poller.register(conn.sock, selectors.EVENT_READ, on_readable)
 
-    def _answer(self, conn: Any) -> None:
-        self._begun += 1
-        self._is_answering = True
-        if not self._busy.is_set():
-            self._busy.set()
-        self._connections.release()
+    def _handle_inline(self, conn: Any) -> None:
+        """Handle a request in the main thread, without the poller lock, so that the standby thread can take it."""
+        self._requests_started += 1
+        self._is_handling = True
+        if not self._standby_needed.is_set():
+            self._standby_needed.set()
+        self._poller_lock.release()
         try:
             is_kept = self.handle(conn)
         finally:
-            self._is_answering = False
-            if not self._connections.acquire(blocking=False):
-                self.method_queue.defer(int)  # wakes the deputy
-                self._connections.acquire()
+            self._is_handling = False
+            if not self._poller_lock.acquire(blocking=False):
+                self.method_queue.defer(int)  # wakes the standby thread's poll
+                self._poller_lock.acquire()
         self._is_finishing = True
         try:
-            self.finish_request(conn, _Answered(is_kept))
+            self.finish_request(conn, _CompletedFuture(is_kept))
         finally:
             self._is_finishing = False
 
-    def _answer_waiting(self) -> None:
-        """Answer a request that waits, if the first thread has not come back to do so."""
-        if conn := self._take_waiting():
-            self.method_queue.defer(self.finish_request, conn, _Answered(self.handle(conn)))
+    def _handle_from_backlog(self) -> None:
+        """Handle a request of the backlog in the pool, unless the main thread has taken it meanwhile."""
+        if conn := self._pop_backlog():
+            self.method_queue.defer(self.finish_request, conn, _CompletedFuture(self.handle(conn)))
 
-    def _take_waiting(self) -> Any:
+    def _pop_backlog(self) -> Any:
         try:
-            return self._waiting.popleft()
+            return self._backlog.popleft()
         except IndexError:
             return None
 
-    def _stand_by(self) -> None:
-        """Look after the connections whenever the first thread takes long."""
-        seen = 0
+    def _run_standby_thread(self) -> None:
+        """Run the event loop whenever the main thread handles a request for longer than `_SHORT_REQUEST_S`."""
+        request = 0
         while True:
-            if self._begun == seen and not self._is_answering:
-                self._busy.clear()
-                if self._begun == seen:
-                    self._busy.wait()
-            seen = self._begun
-            time.sleep(_LONG_S)
-            if self._takes_long(seen) and self._connections.acquire(blocking=False):
+            if self._requests_started == request and not self._is_handling:
+                self._standby_needed.clear()
+                if self._requests_started == request:
+                    self._standby_needed.wait()
+            request = self._requests_started
+            time.sleep(_SHORT_REQUEST_S)
+            if self._is_still_handling(request) and self._poller_lock.acquire(blocking=False):
                 try:
-                    self._deputise(seen)
+                    self._run_event_loop_during(request)
                 except Exception:
                     self.log.exception("This worker ends: its connections cannot be looked after.")
                     self.alive = False
                     return
                 finally:
-                    self._connections.release()
+                    self._poller_lock.release()
 
-    def _takes_long(self, seen: int) -> bool:
-        """Tell whether the first thread answers that request still."""
-        return self._is_answering and self._begun == seen
+    def _is_still_handling(self, request: int) -> bool:
+        """Return whether the main thread still handles the request of that number."""
+        return self._is_handling and self._requests_started == request
 
-    def _deputise(self, seen: int) -> None:
-        while self._takes_long(seen):
+    def _run_event_loop_during(self, request: int) -> None:
+        """Do what Gunicorn's loop does, until the main thread has answered the request of that number."""
+        while self._is_still_handling(request):
             self.notify()
             self.set_accept_enabled(self.alive and self.nr_conns < self.worker_connections)
             self.wait_for_and_dispatch_events(timeout=1.0)
@@ -187,8 +202,8 @@ class InlineWorker(ThreadWorker):
                 self.murder_pending()
 
 
-class _Answered:
-    """What is done, as a future says it."""
+class _CompletedFuture:
+    """The part of a `Future` that Gunicorn's `finish_request` uses, with a result that is there."""
 
     def __init__(self, is_kept: Any) -> None:
         self._is_kept = is_kept
