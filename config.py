@@ -1,8 +1,8 @@
-"""Every setting of the service: its environment variable, its default and what it does.
+"""The settings of the service: for each its environment variable, its default and its description.
 
-`Config.from_env` reads the environment once, refuses bad values with a `ConfigError` that names the
-variable, and decides what depends on the host: where a throw-away disk makes SQLite unsafe, where a
-secret must be given rather than made. Tests build a `Config` directly.
+`Config.from_env` reads the environment once and rejects bad values with a `ConfigError` that names the variable. It
+also applies the rules of hosting platforms: SQLite needs a permanent disk, and the secret must be set instead of
+generated. Tests create a `Config` directly.
 """
 
 import os
@@ -17,15 +17,15 @@ from urllib.parse import urlsplit
 from limits import parse_many
 from sqlalchemy import make_url
 
-_SECRETS = ("JWT_SECRET_KEY", "DATABASE_URL")  # may come from files, and are never shown
+_SECRETS = ("JWT_SECRET_KEY", "DATABASE_URL")  # may be read from files, and are not part of the repr
 MIN_SECRET_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as the hash
 
 
 class ConfigError(ValueError):
-    """A setting is missing or has a value the service will not start with."""
+    """A setting is missing or invalid."""
 
 
-def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
+def _integer(minimum: int, maximum: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         if not text.strip().isdecimal() or not minimum <= int(text) <= maximum:
             raise ValueError(f"must be a whole number from {minimum} to {maximum}")
@@ -62,12 +62,12 @@ def _setting(env: str, default: Any, doc: str, read: Callable[[str], Any] = str)
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The settings of one running service; immutable once built."""
+    """The settings of a service; immutable."""
 
     host: str = _setting(
         "HOST", "127.0.0.1", "Address to listen on. Default `0.0.0.0` when `PORT` is set, as hosting platforms need"
     )
-    port: int = _setting("PORT", 8000, "Port to listen on", _whole(1, 65535))
+    port: int = _setting("PORT", 8000, "Port to listen on", _integer(1, 65535))
     database_url: str = _setting(
         "DATABASE_URL",
         "sqlite:///instance/promptcrafter.db",
@@ -81,23 +81,23 @@ class Config:
         "hosting platforms must set it",
     )
     instance_path: str = _setting("INSTANCE_PATH", "instance", "Folder for what the service makes for itself")
-    token_days: int = _setting("TOKEN_DAYS", 7, "Days until a token expires", _whole(1, 3650))
+    token_days: int = _setting("TOKEN_DAYS", 7, "Days until a token expires", _integer(1, 3650))
     signup: str = _setting("SIGNUP", "open", "`open` or `closed`: who may create an account", _choice("open", "closed"))
-    web_concurrency: int = _setting("WEB_CONCURRENCY", 2, "Worker processes", _whole(1, 64))
+    web_concurrency: int = _setting("WEB_CONCURRENCY", 2, "Worker processes", _integer(1, 64))
     web_threads: int = _setting(
-        "WEB_THREADS", 4, "Requests a worker answers at once; 2 or more on SQLite", _whole(1, 64)
+        "WEB_THREADS", 4, "Requests a worker answers at once; 2 or more on SQLite", _integer(1, 64)
     )
     client_timeout_s: int = _setting(
-        "CLIENT_TIMEOUT_S", 15, "Seconds until a client that sends nothing is disconnected", _whole(1, 3600)
+        "CLIENT_TIMEOUT_S", 15, "Seconds until a client that sends nothing is disconnected", _integer(1, 3600)
     )
     max_body_bytes: int = _setting(
-        "MAX_BODY_BYTES", 2 * 1024 * 1024, "Largest request body, in bytes", _whole(1024, 1024**3)
+        "MAX_BODY_BYTES", 2 * 1024 * 1024, "Largest request body, in bytes", _integer(1024, 1024**3)
     )
     max_output_bytes: int = _setting(
-        "MAX_OUTPUT_BYTES", 1024 * 1024, "Largest `output` of a log, in bytes of UTF-8", _whole(1, 1024**3)
+        "MAX_OUTPUT_BYTES", 1024 * 1024, "Largest `output` of a log, in bytes of UTF-8", _integer(1, 1024**3)
     )
     max_import_bytes: int = _setting(
-        "MAX_IMPORT_BYTES", 1024**3, "Largest file that `POST /import` takes, in bytes", _whole(1024, 1024**4)
+        "MAX_IMPORT_BYTES", 1024**3, "Largest file that `POST /import` takes, in bytes", _integer(1024, 1024**4)
     )
     token_counting: bool = _setting(
         "TOKEN_COUNTING",
@@ -121,7 +121,7 @@ class Config:
         "TRUSTED_PROXIES",
         0,
         "How many proxies in front set `X-Forwarded-*`. Default 1 on Heroku and Railway",
-        _whole(0, 10),
+        _integer(0, 10),
     )
     sqlite_synchronous: str = _setting(
         "SQLITE_SYNCHRONOUS",
@@ -133,7 +133,7 @@ class Config:
         "DATABASE_TIMEOUT_MS",
         5000,
         "How long a request waits for a busy database before it answers 503",
-        _whole(1, 600_000),
+        _integer(1, 600_000),
     )
     allow_ephemeral: bool = _setting(
         "ALLOW_EPHEMERAL", False, "`on`: run on a SQLite file that the platform will throw away", _switch
@@ -147,12 +147,12 @@ class Config:
 
     @property
     def absolute_instance_path(self) -> Path:
-        """The folder for what the service makes for itself, wherever the process stands."""
+        """`instance_path`, relative to the current directory, as an absolute path."""
         return Path(self.instance_path).absolute()
 
     @classmethod
     def from_env_or_exit(cls, environ: Mapping[str, str] = os.environ) -> "Config":
-        """Build it as `from_env` does, or end the process with one line that says why not."""
+        """Return `from_env(environ)`; on a ConfigError exit the process with its one-line message."""
         try:
             return cls.from_env(environ)
         except ConfigError as error:
@@ -164,13 +164,13 @@ class Config:
 
         Secrets may come from a file: `JWT_SECRET_KEY_FILE` and `DATABASE_URL_FILE` name it.
 
-        Raises ConfigError when a value is malformed, a secret is missing on a hosting platform, or the
-        database would live on a disk that the platform throws away.
+        Raises ConfigError if a value is malformed, a secret is missing on a hosting platform, or the database would be
+        a file on a disk that the platform erases.
         """
         platform = _platform(environ)
         values: dict[str, Any] = {}
         if environ.get("PORT"):
-            values["host"] = "0.0.0.0"  # noqa: S104 - a platform's router reaches us from outside
+            values["host"] = "0.0.0.0"  # noqa: S104 - the platform's router connects from another host
         if platform:
             values["trusted_proxies"] = 1
         volume = environ.get("RAILWAY_VOLUME_MOUNT_PATH")
@@ -190,7 +190,7 @@ class Config:
         except ValueError as error:
             raise ConfigError(f"DATABASE_URL {error}.") from error
         if values["database_url"].startswith("sqlite") and platform and not config.allow_ephemeral:
-            _refuse_throwaway_disk(values["database_url"], platform, volume)
+            _refuse_ephemeral_disk(values["database_url"], platform, volume)
         values["jwt_secret_key"] = _secret(config, platform)
         return cls(**values)
 
@@ -214,9 +214,9 @@ def _platform(environ: Mapping[str, str]) -> str:
 
 
 def read_database_url(url: str) -> str:
-    """Give the URL the form SQLAlchemy wants: an absolute SQLite path, psycopg 3 for PostgreSQL.
+    """Return the URL in SQLAlchemy's form: an absolute SQLite path, psycopg 3 for PostgreSQL.
 
-    Raises ValueError, whose text is the rest of a sentence.
+    Raises ValueError with a text that continues a sentence beginning with the variable's name.
     """
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in ("sqlite", "postgres", "postgresql", "postgresql+psycopg"):
@@ -233,18 +233,18 @@ def read_database_url(url: str) -> str:
 
 
 def _postgresql_url(rest: str) -> str:
-    """Give what comes after `postgresql://` the form SQLAlchemy wants: libpq's list of hosts belongs in the query.
+    """Return SQLAlchemy's URL for the part after `postgresql://`: libpq's list of hosts moves to the query.
 
-    Of several hosts the one that takes writes is wanted, unless the URL says otherwise.
+    With several hosts, connect to the one that accepts writes, unless the URL sets `target_session_attrs`.
     """
     authority = re.split("[/?]", rest, maxsplit=1)[0]
-    person, at, hosts = authority.rpartition("@")
-    places: dict[str, str] = {}
+    userinfo, at, hosts = authority.rpartition("@")
+    host_options: dict[str, str] = {}
     if "," in hosts:
         names, ports = zip(*(_host_and_port(host) for host in hosts.split(",")), strict=True)
-        places = {"host": ",".join(names), "port": ",".join(ports)}
-        rest = person + at + rest.removeprefix(authority)
-    url = make_url(f"postgresql+psycopg://{rest}").update_query_dict(places)
+        host_options = {"host": ",".join(names), "port": ",".join(ports)}
+        rest = userinfo + at + rest.removeprefix(authority)
+    url = make_url(f"postgresql+psycopg://{rest}").update_query_dict(host_options)
     given = url.query.get("host", "")
     if (isinstance(given, tuple) or "," in given) and "target_session_attrs" not in url.query:
         url = url.update_query_dict({"target_session_attrs": "read-write"})
@@ -258,7 +258,7 @@ def _host_and_port(text: str) -> tuple[str, str]:
     return parts[1] or parts[2], parts[3] or ""
 
 
-def _refuse_throwaway_disk(url: str, platform: str, volume: str | None) -> None:
+def _refuse_ephemeral_disk(url: str, platform: str, volume: str | None) -> None:
     if platform == "Railway" and volume and Path(urlsplit(url).path[1:]).is_relative_to(volume):
         return
     remedy = "add a PostgreSQL database" if platform == "Heroku" else "attach a volume or add a PostgreSQL database"
@@ -276,7 +276,7 @@ def _secret(config: Config, platform: str) -> str:
             f"{MIN_SECRET_BYTES} bytes: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
         )
     if not secret:
-        return _kept_secret(config.absolute_instance_path / "jwt_secret_key")
+        return _stored_secret(config.absolute_instance_path / "jwt_secret_key")
     if len(secret.encode()) < MIN_SECRET_BYTES:
         raise ConfigError(
             f"JWT_SECRET_KEY must have at least {MIN_SECRET_BYTES} bytes (it has {len(secret.encode())})."
@@ -284,10 +284,11 @@ def _secret(config: Config, platform: str) -> str:
     return secret
 
 
-def _kept_secret(path: Path) -> str:
-    """Return the secret kept at `path`, making it first (mode 0600) when there is none.
+def _stored_secret(path: Path) -> str:
+    """Return the secret stored in the file `path`; create the file (mode 0600) if it does not exist.
 
-    It is written aside and linked into place, so that two processes starting at once agree on one.
+    The secret is written to a temporary file that is then linked to `path`, so that processes that start at the same
+    time use the same secret.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():

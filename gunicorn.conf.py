@@ -8,7 +8,7 @@ from typing import Any
 import gunicorn.glogging
 import gunicorn.util
 
-gc.disable()  # what is loaded stays: to look for garbage in it, again and again, takes a tenth of a start
+gc.disable()  # loaded code is no garbage, and searching it takes a tenth of the startup time
 
 from config import Config
 from promptcrafter.database import sqlite
@@ -27,21 +27,21 @@ _SEND_TIMEOUT_S = 60
 bind = f"[{_config.host}]:{_config.port}" if ":" in _config.host else f"{_config.host}:{_config.port}"
 workers = _config.web_concurrency
 threads = _config.web_threads
-# a statement of PostgreSQL's waits for its answer, and other threads may use that time
+# while a statement waits for PostgreSQL, other threads can use that time
 worker_class = InlineWorker if _config.database_url.startswith("sqlite") else "gthread"
-preload_app = True  # one copy of the code for all workers, and a bad setting stops the start instead of a loop
+preload_app = True  # workers share the memory of the code, and a bad setting stops the start once
 timeout = 60
 graceful_timeout = 10
 keepalive = 5
 forwarder_headers = ""
-forwarded_allow_ips = ""  # X-Forwarded-* is TRUSTED_PROXIES' business alone
+forwarded_allow_ips = ""  # only TRUSTED_PROXIES decides about X-Forwarded-*
 limit_request_line = 8190  # 500 characters of a search take up to 6,000 bytes in a URL
 control_socket_disable = True
 logconfig_dict = logging_config(_config.log_format)
 
 
 class logger_class(gunicorn.glogging.Logger):  # type: ignore[misc]  # noqa: N801 - Gunicorn's name
-    """Gunicorn's own lines; the one line of each request is written by `promptcrafter.server.logging`."""
+    """Gunicorn's logger without access lines: `promptcrafter.server.logging` writes one line for each request."""
 
     access_log_enabled = False
 
@@ -52,7 +52,7 @@ if _config.metrics:
 
 
 def on_starting(server: Any) -> None:
-    """Count the service among those who have the database open, and bound its memory; its workers inherit both."""
+    """Configure malloc and take the shared lock of the SQLite file; the workers inherit both."""
     memory.return_large_blocks()
     with server.app.callable.app_context():
         path = sqlite_path()
@@ -64,11 +64,11 @@ def on_starting(server: Any) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Load what the workers share, bound a silent client's hold on a thread, and say where the service is."""
+    """Load what the workers share, set the timeouts of connections, and log the address of the service."""
     with server.app.callable.app_context():
         token_costs.load()
-    gc.freeze()  # no worker goes through it all again: memory stays shared, and a worker ends ten times as fast
-    for listener in server.LISTENERS:  # connections inherit it from the socket that accepts them
+    gc.freeze()  # workers do not traverse it: their memory stays shared, and they exit ten times as fast
+    for listener in server.LISTENERS:  # connections inherit the options of the listening socket
         for option, seconds in ((socket.SO_RCVTIMEO, _config.client_timeout_s), (socket.SO_SNDTIMEO, _SEND_TIMEOUT_S)):
             listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", seconds, 0))
     url = f"http://{'127.0.0.1' if _config.host == '0.0.0.0' else _config.host}:{_config.port}"  # noqa: S104
@@ -76,22 +76,22 @@ def when_ready(server: Any) -> None:
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """Give the worker a place to count in."""
-    worker.place = metrics.reserve_place({other.place for other in server.WORKERS.values()})
+    """Reserve the worker's slot for metrics."""
+    worker.slot = metrics.reserve_slot({other.slot for other in server.WORKERS.values()})
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Let each worker open its own connections and count for itself; what the parent has is not its to use."""
-    metrics.take_place(worker.place)
+    """Take the slot, and drop the database connections of the parent, which a fork must not use."""
+    metrics.take_slot(worker.slot)
     with worker.app.callable.app_context():
         get_engine().dispose(close=False)
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """Clear the place of a worker that is gone."""
-    metrics.leave_place(worker.place)
+    """Clear the slot of a worker that has exited."""
+    metrics.leave_slot(worker.slot)
 
 
 def on_exit(server: Any) -> None:
-    """Leave nothing behind."""
+    """Remove the folder of the metrics."""
     metrics.unshare()

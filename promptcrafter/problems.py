@@ -1,6 +1,6 @@
-"""The errors that code raises for a client to see: `Problem` and its kinds, and how their fields are described.
+"""Errors that are reported to the client: `Problem` and its subclasses.
 
-`http/error_handlers.py` renders them. Nothing here knows Flask.
+`http/error_handlers.py` renders them. Nothing here depends on Flask.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +14,10 @@ _DETAILS_SHOWN = 100  # a body of two mebibytes may have as many wrong fields as
 
 
 class Problem(Exception):
-    """An error to be told to the client: status, text for people, code for machines, headers."""
+    """An error to report to the client: HTTP status, text for people, code for programs, response headers.
+
+    `details` maps field names to lists of reasons, or is None.
+    """
 
     def __init__(
         self,
@@ -34,7 +37,11 @@ class Problem(Exception):
 
 
 class Invalid(Problem):
-    """400: fields break their rules. `details` maps each field to its reasons, each the rest of a sentence."""
+    """400: fields are missing or invalid.
+
+    `details` maps each field to its reasons. A reason continues a sentence that begins with the field's name. At most
+    `_DETAILS_SHOWN` fields are reported.
+    """
 
     def __init__(self, details: Details, code: str = "invalid_fields") -> None:
         more = len(details) - _DETAILS_SHOWN
@@ -51,22 +58,22 @@ class Invalid(Problem):
 
 
 class Unauthorized(Problem):
-    """401: no token, or one that is not or no longer good."""
+    """401: the token is missing, invalid, expired or revoked."""
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(401, message or "Invalid or missing bearer token", "unauthorized")
 
 
 class TooLarge(Problem):
-    """413: names what is too large, the limit and, where it is known, the size."""
+    """413: `what` is larger than `limit` bytes; `size` is its size in bytes, None if unknown."""
 
     def __init__(self, what: str, limit: int, size: int | None) -> None:
-        told = f"it is {size:,}" if size is not None else "it is more"
-        super().__init__(413, f"{what} may have at most {limit:,} bytes; {told}.", "too_large")
+        actual = f"it is {size:,}" if size is not None else "it is more"
+        super().__init__(413, f"{what} may have at most {limit:,} bytes; {actual}.", "too_large")
 
 
 class Unavailable(Problem):
-    """503: the database is busy, away or not ready; the request may be sent again."""
+    """503: the database is busy, unreachable or not ready; the client may retry after `RETRY_AFTER_S` seconds."""
 
     def __init__(
         self, message: str = "The database is busy or away. Try again.", code: str = "database_unavailable"
@@ -75,7 +82,7 @@ class Unavailable(Problem):
 
 
 class NotMigrated(Unavailable):
-    """503: the database has not the tables that this release needs."""
+    """503: the database lacks migrations of this release."""
 
     def __init__(self) -> None:
         super().__init__("The database is not migrated: run flask --app wsgi db upgrade.", "database_not_migrated")
@@ -90,13 +97,13 @@ class InvalidChunks(Exception):
 
 
 def flatten(messages: Any) -> Details:
-    """Return what marshmallow says of one location, such as the body, field by field."""
+    """Return marshmallow's messages about one location, such as `{"json": {…}}`, as reasons by dotted field name."""
     ((_, by_field),) = messages.items()
     return {".".join(path): reasons for path, reasons in _walk(by_field, ())}
 
 
 def _walk(messages: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list[str]]]:
-    """Yield where in the body and what is wrong: `logs.0.type` for the first of a list."""
+    """Yield the path and the reasons of each invalid field: `("logs", "0", "type")` in the first item of a list."""
     if isinstance(messages, dict):
         for name, inner in messages.items():
             yield from _walk(inner, path if name == "_schema" else (*path, str(name)))
@@ -105,9 +112,9 @@ def _walk(messages: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
 
 
 def describe(problem: Problem) -> dict[str, Any]:
-    """Return what is told of a problem."""
-    told = {"message": problem.message, "error": problem.message, "code": problem.code}
-    return told if problem.details is None else {**told, "details": problem.details}
+    """Return the fields of the error body, without `requestId`."""
+    body = {"message": problem.message, "error": problem.message, "code": problem.code}
+    return body if problem.details is None else {**body, "details": problem.details}
 
 
 def _enumerate(names: Iterable[str]) -> str:

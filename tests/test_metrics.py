@@ -84,8 +84,8 @@ def test_gunicorn_gets_the_library_and_one_folder_only_where_it_is_asked_for(
     assert ended.stdout == f"{told}\n", ended.stderr
 
 
-def test_a_worker_gets_the_lowest_place_that_no_living_one_has() -> None:
-    assert [metrics.reserve_place(taken) for taken in (set(), {"0"}, {"0", "2"}, {"1"})] == ["0", "1", "1", "0"]
+def test_a_worker_gets_the_lowest_slot_that_no_living_one_has() -> None:
+    assert [metrics.reserve_slot(taken) for taken in (set(), {"0"}, {"0", "2"}, {"1"})] == ["0", "1", "1", "0"]
 
 
 @only_sqlite

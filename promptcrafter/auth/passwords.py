@@ -4,8 +4,8 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-# No password has it, and with today's parameters it costs what others cost: a salt of 16 bytes, a hash of 32, all zero
-_HASH_OF_NOBODY = (
+# matches no password and takes as long to verify as a real hash: a salt of 16 bytes and a hash of 32, all zero
+_DUMMY_HASH = (
     f"$argon2id$v=19$m={_hasher.memory_cost},t={_hasher.time_cost},p={_hasher.parallelism}${'A' * 22}${'A' * 43}"
 )
 
@@ -16,14 +16,14 @@ def hash_password(password: str) -> str:
 
 
 def verify(password_hash: str | None, password: str) -> bool:
-    """Tell whether the password is right; without a hash (no such account) spend the same time and say no."""
+    """Return whether the password matches the hash; without a hash (no such account) take as long and return False."""
     try:
-        _hasher.verify(password_hash or _HASH_OF_NOBODY, password)
+        _hasher.verify(password_hash or _DUMMY_HASH, password)
     except VerifyMismatchError:
         return False
     return password_hash is not None
 
 
 def needs_rehash(password_hash: str) -> bool:
-    """Tell whether the hash was made with other parameters than today's."""
+    """Return whether the hash was made with other parameters than the current ones."""
     return _hasher.check_needs_rehash(password_hash)

@@ -1,6 +1,6 @@
-"""Throttles on what can be guessed or flooded: sign-up, log-in, password change, new API keys.
+"""Rate limits on sign-up, log-in, password change and new API keys.
 
-The counts are kept in each worker's memory, or in all hosts' together when RATELIMIT_STORAGE_URI names a Redis.
+The counts are kept in each worker's memory, or, for all hosts together, in the Redis that RATELIMIT_STORAGE_URI names.
 """
 
 import logging
@@ -23,46 +23,55 @@ from promptcrafter.auth.authentication import current_principal
 from promptcrafter.problems import Problem
 
 _THROTTLE = "promptcrafter-throttle"
-_PATIENCE_S = 1  # with a store that does not answer
-_AWAY_S = 2  # until a store that was away is asked again
+_STORE_TIMEOUT_S = 1
+_STORE_RETRY_S = 2  # time for which a store that failed is not used
 
 _log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 
 
 class _Throttle:
-    """The rates, none if throttles are off, and the counts: the store's, or this worker's own while that is away."""
+    """The configured rates and their counts: in the store, or in this worker's memory while the store is unreachable.
+
+    `rates` is empty if throttles are off.
+    """
 
     def __init__(self, store_uri: str, rates: Mapping[str, str]) -> None:
         self._rates = {name: parse_many(rate) for name, rate in rates.items()}
-        options = {"socket_timeout": _PATIENCE_S, "socket_connect_timeout": _PATIENCE_S}
+        options = {"socket_timeout": _STORE_TIMEOUT_S, "socket_connect_timeout": _STORE_TIMEOUT_S}
         self._shared = Counts(storage_from_string(store_uri, wrap_exceptions=True, **options))
         self._own = Counts(MemoryStorage())
-        self._away_until = 0.0
+        self._retry_store_at = 0.0
 
     def refuse_spent(self, is_free: Callable[..., bool], name: str, key: str) -> None:
-        """Raise a 429 when any of the rates of that name is spent, as a method of `Counts` tells."""
-        spent = [rate for rate in self._rates.get(name, ()) if not self._ask(is_free, rate, name, key)]
+        """Raise 429 if one of the rates of that name is exhausted.
+
+        `is_free` is `Counts.hit`, which also counts, or `Counts.test`, which does not.
+        """
+        spent = [rate for rate in self._rates.get(name, ()) if not self._call(is_free, rate, name, key)]
         if spent:
-            resets = [self._ask(Counts.get_window_stats, rate, name, key).reset_time for rate in spent]
+            resets = [self._call(Counts.get_window_stats, rate, name, key).reset_time for rate in spent]
             wait = max(1, math.ceil(max(resets) - time.time()))
             message = f"Too many attempts. Try again in {wait} seconds."
             raise Problem(429, message, "too_many_requests", headers={"Retry-After": str(wait)})
 
     def count(self, name: str, key: str) -> None:
-        """Count one more, without asking whether it is too many."""
+        """Count one attempt without checking the limit."""
         for rate in self._rates.get(name, ()):
-            self._ask(Counts.hit, rate, name, key)
+            self._call(Counts.hit, rate, name, key)
 
-    def _ask(self, question: Callable[..., _Answer], rate: RateLimitItem, *identifiers: str) -> _Answer:
-        """Call a method of `Counts`. A store that is away keeps nobody from logging in."""
-        if time.monotonic() >= self._away_until:
+    def _call(self, method: Callable[..., _Answer], rate: RateLimitItem, *identifiers: str) -> _Answer:
+        """Call a method of `Counts` on the store, or on this worker's own counts if the store is unreachable.
+
+        Log-ins stay possible while the store is down.
+        """
+        if time.monotonic() >= self._retry_store_at:
             try:
-                return question(self._shared, rate, *identifiers)
+                return method(self._shared, rate, *identifiers)
             except StorageError as error:
-                self._away_until = time.monotonic() + _AWAY_S
+                self._retry_store_at = time.monotonic() + _STORE_RETRY_S
                 _log.warning("throttles count alone, their store is away: %s", type(error.storage_error).__name__)
-        return question(self._own, rate, *identifiers)
+        return method(self._own, rate, *identifiers)
 
 
 def init_app(app: Flask, config: Config) -> None:
@@ -77,16 +86,16 @@ def init_app(app: Flask, config: Config) -> None:
 
 
 @contextmanager
-def _limit(name: str, whose: Callable[[], str]) -> Iterator[None]:
-    """Let a view be called as often as the rate of that name allows."""
-    _throttle().refuse_spent(Counts.hit, name, whose())
+def _limit(name: str, get_key: Callable[[], str]) -> Iterator[None]:
+    """Raise 429 if a view is called more often than the rate of that name allows. `get_key` returns what is counted."""
+    _throttle().refuse_spent(Counts.hit, name, get_key())
     yield
 
 
 @contextmanager
-def _limit_wrong_passwords(whose: Callable[[], str]) -> Iterator[None]:
-    """Let a view answer 401 as often as the rate of failures allows, and then nothing else."""
-    throttle, key = _throttle(), whose()
+def _limit_wrong_passwords(get_key: Callable[[], str]) -> Iterator[None]:
+    """Count the 401 responses of a view, and raise 429 instead of calling it once the rate of failures is exhausted."""
+    throttle, key = _throttle(), get_key()
     throttle.refuse_spent(Counts.test, "failure", key)
     try:
         yield
@@ -106,7 +115,7 @@ def _address() -> str:
 
 
 def _account() -> str:
-    """Name the account whose password is tried; what is not a proper body names none and is refused later."""
+    """Return the key of the account in the body; of an invalid body, which is rejected later, a key without account."""
     try:
         return "account:" + store.email_key(jsonio.loads(request.get_data())["email"])
     except (jsonio.JsonError, TypeError, KeyError, AttributeError):
@@ -117,7 +126,7 @@ def _caller() -> str:
     return current_principal().user_id
 
 
-# As decorators these begin anew at each call
+# as decorators, these context managers are recreated for each call
 limit_signups = _limit("signup", _address)
 limit_logins = _limit("login", _address)
 limit_keys = _limit("key", _caller)

@@ -1,8 +1,8 @@
-"""Every error's one body, and the one place that renders it.
+"""Error handlers: turn every exception into the one JSON error body.
 
-Code raises a `Problem`; werkzeug raises its own for routes and methods; drivers raise theirs. All leave as
-`{"message", "error", "code", "requestId"}`, validation errors with `details` besides. Nothing that a driver
-or a stack says ever leaves.
+Code raises a `Problem`, werkzeug an `HTTPException` for routes and methods, drivers a `DBAPIError`. The body of each is
+`{"message", "error", "code", "requestId"}`, for validation errors also `details`. The text of a driver's error and
+stack traces are never sent.
 """
 
 import logging
@@ -11,31 +11,31 @@ from http import HTTPStatus
 
 from flask import Flask, Response, current_app, g, jsonify, request
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as WaitedTooLong
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from promptcrafter.database import revisions
 from promptcrafter.database.errors import is_unavailable
 from promptcrafter.problems import InvalidChunks, NotMigrated, Problem, TooLarge, Unavailable, describe
 
-_HEAR_OUT_BYTES = 64 * 1024 * 1024
+_DRAIN_BYTES = 64 * 1024 * 1024
 
 _log = logging.getLogger(__name__)
 
 
 def init_app(app: Flask) -> None:
     """Register the handlers."""
-    app.after_request(_hear_out)
+    app.after_request(_drain_body)
     app.register_error_handler(Problem, render)
     app.register_error_handler(HTTPException, _from_werkzeug)
     app.register_error_handler(DBAPIError, from_database)
-    app.register_error_handler(WaitedTooLong, lambda error: render(Unavailable()))
+    app.register_error_handler(PoolTimeout, lambda error: render(Unavailable()))
     app.register_error_handler(InvalidChunks, _from_invalid_chunks)
     app.register_error_handler(Exception, _from_bug)
 
 
 def explain(error: DBAPIError) -> Problem | None:
-    """Return what to tell of a driver's error; None when the statement was wrong."""
+    """Return the problem to answer for a driver's error: Unavailable, NotMigrated, or None if the error is a bug."""
     if is_unavailable(error):
         return Unavailable()
     try:
@@ -45,7 +45,7 @@ def explain(error: DBAPIError) -> Problem | None:
 
 
 def render(problem: Problem) -> Response:
-    """Make the one error body of a problem."""
+    """Return the response with the JSON error body, the status and the headers of a problem."""
     response = jsonify({**describe(problem), "requestId": g.get("request_id", "")})
     response.status_code = problem.status
     response.headers.update(problem.headers)
@@ -65,14 +65,14 @@ def _from_werkzeug(error: HTTPException) -> Response:
     return render(Problem(status, message, code, headers=headers))
 
 
-def _hear_out(response: Response) -> Response:
-    """Read the rest of a refused request's body.
+def _drain_body(response: Response) -> Response:
+    """Read and discard the rest of a rejected request's body, up to `_DRAIN_BYTES`.
 
-    A client that sends it whole before it listens would otherwise meet a closed connection instead of the answer, and
-    so would its next request.
+    A client that sends the whole body before it reads would otherwise find the connection closed instead of the
+    response, and could not send its next request on it.
     """
     if response.status_code >= 400 and request.method in ("POST", "PUT", "PATCH"):
-        left = _HEAR_OUT_BYTES
+        left = _DRAIN_BYTES
         with suppress(OSError, InvalidChunks):
             while left > 0 and (read := request.environ["wsgi.input"].read(65536)):
                 left -= len(read)
@@ -80,7 +80,7 @@ def _hear_out(response: Response) -> Response:
 
 
 def from_database(error: DBAPIError) -> Response:
-    """Make the answer to what a driver raised."""
+    """Return the response for a driver's error: 503, or 500 if the error is a bug."""
     if is_unavailable(error):
         _log.warning("database unavailable: %s", type(error.orig).__name__)
     problem = explain(error)
@@ -92,7 +92,7 @@ def _from_invalid_chunks(error: InvalidChunks) -> Response:
 
 
 def _from_bug(error: Exception) -> Response:
-    # Only the kind and the place: a driver's message quotes the values of the statement
-    told = {"requestId": g.get("request_id")}
-    _log.error("unexpected %s", type(error).__name__, exc_info=error, extra={"told": told})
+    # the formatter logs only the class and the locations: a driver's message quotes the values of the statement
+    fields = {"requestId": g.get("request_id")}
+    _log.error("unexpected %s", type(error).__name__, exc_info=error, extra={"fields": fields})
     return render(Problem(500, "Unexpected server error", "internal_error"))

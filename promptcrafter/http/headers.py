@@ -1,4 +1,4 @@
-"""What every answer's headers say to browsers and caches, unless the view has said something else."""
+"""Default response headers for browsers and caches; a view may set others."""
 
 from flask import Flask, Response, request
 
@@ -12,15 +12,15 @@ _HEADERS = {
 
 
 def init_app(app: Flask) -> None:
-    """Add the headers to every answer."""
-    app.after_request(_complete)
+    """Add the headers to every response that does not have them."""
+    app.after_request(_add_defaults)
 
 
-def _complete(response: Response) -> Response:
+def _add_defaults(response: Response) -> Response:
     headers = response.headers
-    said = {name.lower() for name, _ in headers}  # setdefault would raise and catch an exception for each
+    present = {name.lower() for name, _ in headers}  # setdefault would raise and catch an exception for each
     for name, value in _HEADERS.items():
-        if name.lower() not in said:
+        if name.lower() not in present:
             headers.add(name, value)
     if response.status_code == 204:
         headers.pop("Content-Type", None)

@@ -1,4 +1,4 @@
-"""Flask's way to `jsonio`."""
+"""The JSON provider that lets Flask use `jsonio`."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from promptcrafter.jsonio import dumps, loads
 
 
 class Provider(JSONProvider):
-    """Reads and writes JSON as `jsonio` does."""
+    """Serializes and parses JSON with `jsonio`."""
 
     def dumps(self, obj: Any, **kwargs: Any) -> str:
         return dumps(obj)

@@ -1,1 +1,1 @@
-"""The process that serves: its worker, its log, its metrics and its status."""
+"""The server process: Gunicorn's worker and hooks, logging, metrics and the status routes."""

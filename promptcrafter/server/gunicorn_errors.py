@@ -1,4 +1,4 @@
-"""The answer to requests that Gunicorn refuses before the application sees them."""
+"""The response to requests that Gunicorn rejects before they reach the application."""
 
 import json
 import logging
@@ -13,7 +13,10 @@ _log = logging.getLogger("promptcrafter.gunicorn")
 
 
 def write_error(sock: Any, status: int, reason: str, message: str) -> None:
-    """Answer what Gunicorn refuses before the application sees it with the one error body."""
+    """Write the JSON error body that the application's errors have; replaces `gunicorn.util.write_error`.
+
+    `message` is Gunicorn's text for the client, or empty. The log line does not quote the request.
+    """
     reason = HTTPStatus(status).phrase
     request_id = new_request_id()
     text = message or reason

@@ -1,7 +1,9 @@
-"""What the service tells its operator: one log line a request, with its id, status, duration and user.
+"""Logging: one line for each request, with its id, status, duration and user.
 
-A line never holds a body, a query string, a token or a password; of an exception it holds the kind and the
-places, not the text, because a driver's text quotes values.
+A line never contains a body, a query string, a token or a password. Of an exception it contains the class and the
+stack's locations, but not the text, because a driver's text quotes values.
+
+A call may add fields to its line with `extra={"fields": {…}}`.
 """
 
 import json
@@ -19,7 +21,7 @@ from flask import Flask, Response, g, request
 from promptcrafter import clock
 from promptcrafter.auth.principal import Principal
 
-_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+_VALID_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _log = logging.getLogger("promptcrafter.request")
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
@@ -37,7 +39,7 @@ class _JsonFormatter(_Formatter):
             "time": clock.to_text(datetime.fromtimestamp(record.created, UTC)),
             "level": record.levelname.lower(),
             "message": record.getMessage(),
-            **getattr(record, "told", {}),
+            **getattr(record, "fields", {}),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -46,25 +48,25 @@ class _JsonFormatter(_Formatter):
 
 class _TextFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        told = getattr(record, "told", {})
+        fields = getattr(record, "fields", {})
         moment = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
         text = record.getMessage()
         if record.name == _log.name:
-            text = "{status} {method} {path} {durationMs} ms".format_map(told) + f" {told['userId'] or ''}".rstrip()
+            text = "{status} {method} {path} {durationMs} ms".format_map(fields) + f" {fields['userId'] or ''}".rstrip()
         exception = f"\n  {self.formatException(record.exc_info)}" if record.exc_info else ""
-        # control characters would let a path write lines of its own
+        # unescaped control characters in a path could forge lines
         return f"{moment} {record.levelname[0]} {text.encode('unicode_escape').decode()}{exception}"
 
 
 class _NoQuotes(logging.Filter):
-    """Keeps out what Gunicorn says of malformed requests, because it quotes them, and of clients that went away."""
+    """Drops Gunicorn's lines about malformed requests, because they quote them, and about clients that disconnected."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not record.getMessage().startswith(("Invalid request from", "Socket error processing request"))
 
 
 def logging_config(log_format: str) -> dict[str, Any]:
-    """Return a logging.config dictionary: all lines to standard error, in the format `json` or `text`."""
+    """Return a `logging.config` dictionary: all lines to standard error, in the format `json` or `text`."""
     formatter = _JsonFormatter if log_format == "json" else _TextFormatter
     return {
         "version": 1,
@@ -81,19 +83,19 @@ def logging_config(log_format: str) -> dict[str, Any]:
 
 
 def init_app(app: Flask) -> None:
-    """Number each request and write its line when its answer is finished."""
+    """Give each request an id, and write its line when its response has been sent."""
     app.before_request(_begin)
     app.after_request(_finish)
 
 
 def new_request_id() -> str:
-    """Make an id for a request whose client sent none, or none worth repeating."""
+    """Return a random id, for a request whose client sent none or an invalid one."""
     return secrets.token_hex(16)
 
 
 def _begin() -> None:
     sent = request.headers.get("X-Request-Id", "")
-    g.request_id = sent if _SANE_ID.fullmatch(sent) else new_request_id()
+    g.request_id = sent if _VALID_ID.fullmatch(sent) else new_request_id()
     g.started = time.perf_counter()
 
 
@@ -111,8 +113,8 @@ def _finish(response: Response) -> Response:
 
     def write() -> None:
         line["durationMs"] = round((time.perf_counter() - started) * 1000, 1)
-        _log.info("request", extra={"told": line})
+        _log.info("request", extra={"fields": line})
 
-    response.direct_passthrough = False  # the end of a file would go unseen
+    response.direct_passthrough = False  # otherwise the server closes files itself and the line is missing
     response.call_on_close(write)
     return response

@@ -1,19 +1,20 @@
-"""How the server's processes give memory back to the system."""
+"""Configure how glibc returns freed memory to the system."""
 
 import ctypes
 from contextlib import suppress
 
-_LARGE_BLOCK = 1024 * 1024
+_LARGE_BLOCK = 1024 * 1024  # bytes
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # glibc's malloc.h
 
 
 def return_large_blocks() -> None:
-    """Let freed blocks of a megabyte and more go back to the system, as the 19 of a password that was checked.
+    """Let malloc return freed blocks of a megabyte and more to the system at once, such as a password check's 19 MiB.
 
-    By itself glibc maps such a block once, and then takes and keeps the next as it does small ones, for each thread.
+    By default glibc maps such a block only once, then raises its threshold and keeps the next ones, in a heap for each
+    thread. The setting is inherited by forks. With another C library nothing is configured. See decision record 23.
     """
-    with suppress(AttributeError):  # another C library, with another way
+    with suppress(AttributeError):  # another C library has no mallopt
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
         mallopt(_M_TRIM_THRESHOLD, _LARGE_BLOCK)
-        mallopt(_M_ARENA_MAX, 1)  # the interpreter's lock lets one thread allocate at a time as it is
+        mallopt(_M_ARENA_MAX, 1)  # the interpreter lock lets only one thread allocate at a time anyway

@@ -1,8 +1,9 @@
-"""What Prometheus is told at `GET /metrics`, with METRICS=on: counts, times and sizes, and nothing of the users' own.
+"""Metrics for Prometheus at `GET /metrics`, with METRICS=on: counts, times and sizes, without any data of users.
 
-Under Gunicorn each worker counts in files of its own, in a folder that all of them read, so that any of them tells
-what all have counted. The files go by the worker's place, not by its process: whoever takes the place of a dead worker
-counts on from where that one stopped. With METRICS=off, nothing here imports prometheus_client.
+Under Gunicorn each worker counts in files of its own, in a folder that all workers read, so that a scrape of any worker
+reports the sum over all of them. The files are named after the worker's slot, not after its process: the worker that
+takes the slot of a dead one continues its counts (decision record 14). With METRICS=off, prometheus_client is not
+imported.
 """
 
 import os
@@ -36,12 +37,12 @@ if TYPE_CHECKING:
 
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-_OTHER_METHOD = "other"  # a client may invent any number of them
+_OTHER_METHOD = "other"  # clients may send any method, and each would add a time series
 _NO_ROUTE = "unknown"
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the library's name
 _IN_PROGRESS = "gauge_livesum"
-_FILES = ("counter", "histogram", _IN_PROGRESS)  # the library's names, too
-_EMPTY = bytes(512 * 1024)  # a file of the library's without an entry; filled by some thousand
+_FILES = ("counter", "histogram", _IN_PROGRESS)  # the library's names
+_EMPTY = bytes(512 * 1024)  # a file of the library without an entry; it holds several thousand
 _METERS = "promptcrafter-metrics"
 
 blueprint = Blueprint("metrics", __name__, description="For Prometheus")
@@ -49,7 +50,7 @@ blueprint = Blueprint("metrics", __name__, description="For Prometheus")
 
 @dataclass
 class _Sharing:
-    """Where this process counts: in a folder that others count in as well, under a name of its own; or alone."""
+    """Where this process counts: in files of the shared folder named after `name`, or, without a folder, in memory."""
 
     folder: str = ""
     name: str = "master"
@@ -59,17 +60,17 @@ _sharing = _Sharing()
 
 
 class _Meters:
-    """What an application counts."""
+    """The meters of an application."""
 
     def __init__(self) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
         from prometheus_client.multiprocess import MultiProcessCollector
 
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # several workers could not tell them
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # not available from several workers
         self.registry = CollectorRegistry()
         own: CollectorRegistry | None = self.registry
         if _sharing.folder:
-            own = None  # what this process has counted is in the folder, too
+            own = None  # the folder includes what this process has counted
             MultiProcessCollector(self.registry, _sharing.folder)  # type: ignore[no-untyped-call]
         self.requests = Counter(
             "promptcrafter_http_requests_total",
@@ -112,7 +113,7 @@ class _Meters:
 
 
 def init_app(app: Flask, config: Config) -> None:
-    """Count this application's requests, timed from where `server.logging` began, and the logs that it writes."""
+    """Count this application's requests, timed from `g.started` of `server.logging`, and the logs that it writes."""
     if config.metrics:
         meters = app.extensions[_METERS] = _Meters()
         app.before_request(meters.start)
@@ -121,83 +122,89 @@ def init_app(app: Flask, config: Config) -> None:
 
 
 def blueprints(config: Config) -> list[Blueprint]:
-    """Return the routes that this configuration asks for."""
+    """Return the blueprint of `/metrics`, or an empty list with METRICS=off."""
     return [blueprint] if config.metrics else []
 
 
 @blueprint.route("/metrics", permission=Permission.SIGNED_IN)
 @blueprint.response(200, {"type": "string"}, content_type="text/plain")
 def get_metrics() -> Response:
-    """Tell Prometheus what has been counted and measured."""
+    """Report all counts and measurements to Prometheus."""
     return _answer([*current_app.extensions[_METERS].registry.collect(), *_describe_build(), *_describe_database()])
 
 
 @blueprint.errorhandler(DBAPIError)
 @blueprint.errorhandler(TimeoutError)
-def tell_that_the_database_is_away(error: DBAPIError | TimeoutError) -> Response:
-    """Answer although nobody's key can be checked: with what `/readyz` tells everybody, too, and nothing more."""
+def report_database_down(error: DBAPIError | TimeoutError) -> Response:
+    """With the database down no key can be verified: report only `promptcrafter_database_up 0`.
+
+    `/readyz` exposes the same fact without authentication anyway.
+    """
     if isinstance(error, DBAPIError) and not is_unavailable(error):
         return error_handlers.from_database(error)
     return _answer(_describe_size(None))
 
 
 def share() -> None:
-    """Let the workers of this Gunicorn count together; to be called in its master, before it makes the application."""
+    """Create the folder in which workers count together. Call it in Gunicorn's master, before `create_app`."""
     from prometheus_client import values
 
-    if not _sharing.folder:  # Gunicorn reads its settings again when it is told to reload
+    if not _sharing.folder:  # Gunicorn reads its settings again on a reload
         _sharing.folder = os.environ[_FOLDER] = mkdtemp(prefix="promptcrafter-metrics-")
         values.ValueClass = values.MultiProcessValue(lambda: _sharing.name)  # type: ignore[no-untyped-call]
 
 
 def unshare() -> None:
-    """Remove what `share` made."""
+    """Remove the folder that `share` has created."""
     if _sharing.folder:
         shutil.rmtree(_sharing.folder, ignore_errors=True)
 
 
-def reserve_place(taken: Collection[str]) -> str:
-    """Return the lowest place for a worker that is not taken, with the files of whoever had it before."""
-    place = next(place for place in map(str, count()) if place not in taken)
+def reserve_slot(taken: Collection[str]) -> str:
+    """Return the lowest free slot (`"0"`, `"1"`, …) for a new worker; create its files unless a worker had it before.
+
+    Call it in Gunicorn's master. `taken` are the slots of the living workers.
+    """
+    slot = next(slot for slot in map(str, count()) if slot not in taken)
     if _sharing.folder:
-        _make_files(place)
-    return place
+        _create_files(slot)
+    return slot
 
 
-def take_place(place: str) -> None:
-    """Count under this name from now on; to be called in a worker."""
-    _sharing.name = place
+def take_slot(slot: str) -> None:
+    """Count in the files of `slot` from now on. Call it in the worker."""
+    _sharing.name = slot
 
 
-def leave_place(place: str) -> None:
-    """Forget what a worker that is dead had in progress, not what it has counted."""
+def leave_slot(slot: str) -> None:
+    """Reset the gauge of requests in progress of a worker that has exited; its counters stay. Call it in the master."""
     if _sharing.folder:
-        with suppress(FileNotFoundError), _file(place, _IN_PROGRESS).open("r+b") as file:
+        with suppress(FileNotFoundError), _file(slot, _IN_PROGRESS).open("r+b") as file:
             file.write(_EMPTY)
 
 
-def _file(place: str, kind: str) -> Path:
-    return Path(_sharing.folder, f"{kind}_{place}.db")
+def _file(slot: str, kind: str) -> Path:
+    return Path(_sharing.folder, f"{kind}_{slot}.db")
 
 
-def _make_files(place: str) -> None:
-    """Make a place's files where there are none, at their full size.
+def _create_files(slot: str) -> None:
+    """Create the missing files of a slot at their full size.
 
-    To write to a mapped file for which a full disk has no room would kill the worker.
+    A write to a memory-mapped file for which a full disk has no room would kill the worker.
     """
-    Path(_sharing.folder).mkdir(mode=0o700, exist_ok=True)  # whoever tidies temporary folders does not ask
+    Path(_sharing.folder).mkdir(mode=0o700, exist_ok=True)  # the system may have cleaned up its temporary folders
     for kind in _FILES:
-        path = _file(place, kind)
+        path = _file(slot, kind)
         if not path.exists():
             draft = path.with_suffix(".new")
-            with suppress(OSError):  # then the library makes it, and it grows as it may
+            with suppress(OSError):  # if this fails, the library creates the file and lets it grow
                 draft.write_bytes(_EMPTY)
                 draft.rename(path)
 
 
 def _count_logs(_: object, sources: Iterable[str | None]) -> None:
     meters = current_app.extensions.get(_METERS)
-    if meters:  # another application in this process may have none
+    if meters:  # tests may create another application without metrics in this process
         for source in sources:
             meters.logs.labels(_name_source(source)).inc()
 
@@ -208,15 +215,15 @@ def _name_source(source: str | None) -> str:
 
 @cache
 def _name_route(rule: str) -> str:
-    """Return a rule as the path that the description has for it."""
+    """Return a rule as the API description writes its path: `/prompts/{prompt_id}`."""
     return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule)
 
 
 def _describe_build() -> "Iterator[Metric]":
     from prometheus_client.core import InfoMetricFamily
 
-    told = {"version": VERSION, "database": get_engine().dialect.name}
-    yield InfoMetricFamily("promptcrafter_build", "What is running", told)
+    labels = {"version": VERSION, "database": get_engine().dialect.name}
+    yield InfoMetricFamily("promptcrafter_build", "What is running", labels)
 
 
 def _describe_database() -> "Iterator[Metric]":
@@ -228,7 +235,7 @@ def _describe_database() -> "Iterator[Metric]":
 
 
 def _describe_size(size: int | None) -> "Iterator[Metric]":
-    """Tell the size of the database in bytes, None if it is away."""
+    """Yield whether the database is up and its size in bytes; `size` is None if it is down."""
     from prometheus_client.core import GaugeMetricFamily
 
     yield GaugeMetricFamily("promptcrafter_database_up", "1 if the database can be used", int(size is not None))
@@ -237,8 +244,8 @@ def _describe_size(size: int | None) -> "Iterator[Metric]":
 
 
 @dataclass(frozen=True)
-class _Told:
-    """Metrics as the library wants them."""
+class _Collector:
+    """Metrics in the form that the library's `generate_latest` takes, sorted by name."""
 
     metrics: "Iterable[Metric]"
 
@@ -249,4 +256,4 @@ class _Told:
 def _answer(metrics: "Iterable[Metric]") -> Response:
     from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-    return Response(generate_latest(_Told(metrics)), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+    return Response(generate_latest(_Collector(metrics)), content_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -1,4 +1,4 @@
-"""What the service says of itself: where to begin, whether it is alive and ready, and its limits."""
+"""Routes about the service itself: the index, health and readiness checks, and limits."""
 
 from datetime import timedelta
 
@@ -21,7 +21,7 @@ blueprint = Blueprint("status", __name__, description="The service itself")
 
 
 class IndexOut(Schema):
-    """Where to begin."""
+    """Name, version and documentation of the service."""
 
     name = fields.String(required=True)
     version = fields.String(required=True)
@@ -30,13 +30,13 @@ class IndexOut(Schema):
 
 
 class HealthOut(Schema):
-    """A health check's answer."""
+    """The result of a health check."""
 
     status = fields.String(required=True, metadata={"example": "ok"})
 
 
 class LimitsOut(Schema):
-    """What the server takes at most."""
+    """The limits of the server."""
 
     bodyBytes = fields.Integer(required=True)
     outputBytes = fields.Integer(required=True)
@@ -56,21 +56,21 @@ class LimitsOut(Schema):
 @blueprint.route("/", permission=Permission.PUBLIC)
 @blueprint.response(200, IndexOut())
 def get_index() -> dict[str, str]:
-    """Say what this is and where it is described."""
+    """Return the name and version of the service, and where its documentation is."""
     return {"name": "PromptCrafter", "version": VERSION, "docs": "/docs", "openapi": "/openapi.json"}
 
 
 @blueprint.route("/healthz", permission=Permission.PUBLIC)
 @blueprint.response(200, HealthOut())
 def check_health() -> dict[str, str]:
-    """Tell whether the process is up."""
+    """Answer 200 while the process is running."""
     return {"status": "ok"}
 
 
 @blueprint.route("/readyz", permission=Permission.PUBLIC)
 @blueprint.response(200, HealthOut())
 def check_readiness() -> dict[str, str]:
-    """Tell whether the database can be reached and is migrated."""
+    """Answer 200 if the database can be reached and is migrated, otherwise 503."""
     if not revisions.is_migrated():
         raise NotMigrated
     return {"status": "ready"}
@@ -79,7 +79,7 @@ def check_readiness() -> dict[str, str]:
 @blueprint.route("/limits", permission=Permission.SIGNED_IN)
 @blueprint.response(200, LimitsOut())
 def get_limits() -> dict[str, int]:
-    """List what the server takes at most."""
+    """List the limits of the server."""
     return {
         "bodyBytes": current_app.config["MAX_BODY_BYTES"],
         "outputBytes": current_app.config["MAX_OUTPUT_BYTES"],

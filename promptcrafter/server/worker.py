@@ -58,7 +58,8 @@ class InlineWorker(ThreadWorker):
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wait up to `timeout` seconds for events and dispatch them, then go on while requests are being answered.
 
-        Return after `_SHORT_REQUEST_S` at the latest, because the calling loop also sends heartbeats and closes idle connections.
+        Return after `_SHORT_REQUEST_S` at the latest: the calling loop also sends heartbeats and closes idle
+        connections.
         """
         until = time.monotonic() + _SHORT_REQUEST_S
         while self._poll_and_dispatch(timeout) and time.monotonic() < until:

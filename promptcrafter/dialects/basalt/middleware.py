@@ -1,4 +1,4 @@
-"""The way in for Basalt's own SDKs, which know a host and no folder under it."""
+"""WSGI middleware for Basalt's own SDKs, which can be configured with a host but not with a path prefix."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,7 +10,7 @@ _Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 def init_app(app: Flask) -> None:
-    """Send what carries the SDKs' header to this dialect: `/prompts` means another thing to everybody else."""
+    """Add the prefix `/basalt` to requests with the SDKs' header; for other clients `/prompts` is a native route."""
     app.wsgi_app = _route_sdk(app.wsgi_app)  # type: ignore[method-assign, assignment]
 
 
