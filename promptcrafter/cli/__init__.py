@@ -28,10 +28,10 @@ class _Commands(AppGroup):
         app, self._not_loaded_for = self._not_loaded_for, None
         if app is None:
             return
-        from promptcrafter.cli import accounts, backup, move_to, prune, transfer
+        from promptcrafter.cli import accounts, backup, move_to, prune, transfer, version
 
         revisions.add_commands(app)
-        for module in (accounts, backup, move_to, prune, transfer):
+        for module in (accounts, backup, move_to, prune, transfer, version):
             for command in module.COMMANDS:
                 self.add_command(command)
 

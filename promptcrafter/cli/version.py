@@ -1,0 +1,15 @@
+"""The command `version`. `flask --version` reports Flask's own version."""
+
+import click
+
+from promptcrafter.cli.commands import Command
+from promptcrafter.version import VERSION
+
+
+@click.command("version", cls=Command)
+def show_version() -> None:
+    """Show the version of PromptCrafter."""
+    click.echo(f"PromptCrafter {VERSION}")
+
+
+COMMANDS = (show_version,)

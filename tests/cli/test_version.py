@@ -1,0 +1,18 @@
+"""The command `version`."""
+
+from flask import Flask
+
+from promptcrafter.version import VERSION
+from tests.cli.running import done, flask, run
+from tests.conftest import only_sqlite
+
+
+@only_sqlite
+def test_version_shows_the_version_of_the_product(app: Flask) -> None:
+    assert done(run(app, "version")) == f"PromptCrafter {VERSION}\n"
+
+
+@only_sqlite
+def test_the_real_command_needs_no_migrated_database(empty_database_url: str) -> None:
+    ended = flask(empty_database_url, "version")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"PromptCrafter {VERSION}\n", "")
