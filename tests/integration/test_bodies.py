@@ -135,6 +135,13 @@ def test_a_request_refused_for_another_reason_keeps_its_answer_when_its_chunks_a
     assert "unexpected" not in live_server.log
 
 
+def test_broken_chunks_are_400_with_the_worker_that_postgresql_has(start_server: Callable[..., LiveServer]) -> None:
+    server = start_server("postgresql://nobody@127.0.0.1:1/nothing", migrate=False)
+    answer = talk(server, broken_chunks("/auth/login", "application/json"))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'"code":"invalid_chunks"' in answer
+
+
 def broken_chunks(path: str, media: str, header: str = "") -> bytes:
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {media}\r\n{header}Transfer-Encoding: chunked\r\n\r\n"
     return head.encode() + b"1\r\n{\r\nzz\r\nnot a chunk\r\n"
