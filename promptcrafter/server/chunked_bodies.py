@@ -1,4 +1,4 @@
-"""Translate Gunicorn's errors about malformed chunked bodies, so that no other module knows the server."""
+"""Translate Gunicorn's errors about malformed chunked bodies, so that only the server room depends on Gunicorn."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
