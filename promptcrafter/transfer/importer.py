@@ -23,10 +23,10 @@ from promptcrafter.prompts.search import search_columns
 from promptcrafter.prompts.store import refuse_label
 from promptcrafter.traces.store import restore_traces
 from promptcrafter.transfer import store
-from promptcrafter.transfer.lines import KINDS, Record, count_name, fault, load_fields, locate
+from promptcrafter.transfer.batch_file import Spool
+from promptcrafter.transfer.records import KINDS, Item, Record, count_name, fault, load_fields, locate
 from promptcrafter.transfer.references import Key, defined_by, referred_to_by
 from promptcrafter.transfer.seen_keys import SeenKeys
-from promptcrafter.transfer.spool import Item, Spool
 
 Counts = dict[str, dict[str, int]]
 

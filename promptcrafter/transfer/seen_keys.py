@@ -3,8 +3,8 @@
 import sqlite3
 from collections.abc import Iterable
 
+from promptcrafter.transfer.batch_file import NoRoom
 from promptcrafter.transfer.references import Key
-from promptcrafter.transfer.spool import NoRoom
 
 
 class SeenKeys:

@@ -14,8 +14,8 @@ from flask import Flask
 
 from promptcrafter.database import sqlite
 from promptcrafter.database.session import get_engine
-from promptcrafter.transfer import importer, lines
-from promptcrafter.transfer.spool import Spool
+from promptcrafter.transfer import export_format, importer
+from promptcrafter.transfer.batch_file import Spool
 from tests.conftest import Caller, Person, only_sqlite, sign_up
 from tests.contracts.test_http import assert_error
 from tests.transfer.moving import LINES, NOTHING, bring, counts, export, join
@@ -24,7 +24,7 @@ from tests.transfer.test_damage import EXPERIMENT, FIRST, GOOD, LOG, PROMPT, cha
 
 def check(person: Person, data: bytes) -> Spool:
     """Do the first half of an import."""
-    return importer.check(person.id, lines.read(io.BytesIO(data)))
+    return importer.check(person.id, export_format.read(io.BytesIO(data)))
 
 
 def prompt_lines(id: str, contents: list[str], **values: Any) -> list[dict[str, Any]]:

@@ -13,9 +13,9 @@ from typing import Any
 from urllib.parse import quote
 
 from promptcrafter import jsonio
-from promptcrafter.transfer import lines
+from promptcrafter.transfer import records
 from promptcrafter.transfer.importers import Unreadable, stable_id
-from promptcrafter.transfer.lines import Record
+from promptcrafter.transfer.records import Record
 
 SOURCE = "llm"
 # Releases before 0.5 (July 2023) wrote to the first, and newer ones leave there what is in it
@@ -126,7 +126,7 @@ def _make_line(
         "createdAt": made,
         "updatedAt": made,
     }
-    return lines.make(place, "log", fields)
+    return records.make(place, "log", fields)
 
 
 def _parse(text: Any) -> Any:

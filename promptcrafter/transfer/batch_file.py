@@ -4,10 +4,9 @@ import pickle
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
 
 from promptcrafter.problems import Problem
+from promptcrafter.transfer.records import Item
 
 
 class NoRoom(Problem):
@@ -15,27 +14,6 @@ class NoRoom(Problem):
 
     def __init__(self) -> None:
         super().__init__(507, "The server has no room to take the file in.", "insufficient_storage")
-
-
-@dataclass(eq=False)
-class Item:
-    """A line that keeps all rules that can be told from itself, loaded to columns."""
-
-    place: str
-    kind: str
-    values: dict[str, Any]
-    size: int
-
-    @property
-    def id(self) -> str:
-        """The id of what it is; a version's is that of its prompt."""
-        id: str = self.values["prompt_id" if self.kind == "version" else "id"]
-        return id
-
-    @property
-    def family(self) -> str:
-        """What it is stored together with: versions with their prompts."""
-        return "prompt" if self.kind == "version" else self.kind
 
 
 class Spool:
