@@ -21,7 +21,7 @@ from promptcrafter.cli.commands import Command, Refusal, say
 from promptcrafter.database.session import read_snapshot
 from promptcrafter.transfer import export_format, importer, store
 from promptcrafter.transfer.importers import Unreadable, json_server, llm, promptfoo
-from promptcrafter.transfer.records import Record, count_name
+from promptcrafter.transfer.records import Record, plural
 
 _FORMS = _AUTO, _OURS, _JSON_SERVER, _LLM, _PROMPTFOO = "auto", "promptcrafter", "json-server", "llm", "promptfoo"
 _SQLITE = b"SQLite format 3\x00"  # what every file of it begins with
@@ -63,7 +63,7 @@ def export_file(path: str, email: str, force: bool) -> None:
     user = get_by_email(email)
     with read_snapshot() as reader, _target(path, force) as file:
         rows = _watched(_counted(store.each_row(reader, user.id), counts), "Exporting")
-        for line in export_format.write(rows):
+        for line in export_format.write_lines(rows):
             file.write(line.encode())
     say(f"Exported for {user.email}: {_tell(counts)}.")
 
@@ -147,7 +147,7 @@ def _read(file: BinaryIO, form: str, user: User, only_owner: str | None) -> Iter
             say(f"Not imported: {others}.")
         return json_server.read(document, now, only_owner)
     file.seek(0)
-    return export_format.read(file)
+    return export_format.read_records(file)
 
 
 def _parse_whole(file: BinaryIO) -> Any:
@@ -171,7 +171,7 @@ def _has(document: Any, *names: str) -> bool:
 
 def _counted(rows: Iterable[tuple[str, Any]], counts: Counter[str]) -> Iterator[tuple[str, Any]]:
     for kind, row in rows:
-        counts[count_name(kind)] += 1
+        counts[plural(kind)] += 1
         yield kind, row
 
 

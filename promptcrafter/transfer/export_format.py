@@ -1,7 +1,7 @@
-"""The form of an export: NDJSON, one typed object a line, and a line before and after that say what it is.
+"""The export format: NDJSON, with a header line, one record a line, and an end line.
 
-The first line names the form and its version. The last one counts the others, so that a file that was cut short, if
-only between two lines, is known as such. Nothing in it differs from server to server.
+The header names the format and its version. The end line counts the records of each type, so that a file that was cut
+off between two lines is recognised. Nothing in the file depends on the server that wrote it.
 """
 
 from collections import Counter
@@ -9,84 +9,87 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 from promptcrafter.transfer.records import (
-    BEGIN,
     END,
+    HEADER,
     KINDS,
-    NAMES,
-    OTHER_TYPE,
+    UNKNOWN_TYPE,
     Record,
-    count_name,
-    fault,
-    load_fields,
-    longest,
-    narrow,
-    read_object,
-    refuse_long,
-    write_line,
+    format_line,
+    format_row,
+    get_max_line_bytes,
+    invalid_record,
+    load_values,
+    parse_line,
+    plural,
+    refuse_long_line,
 )
 
-HEADER = {"format": "promptcrafter", "version": 1}
-_EMPTY_MAX = 1000  # lines
+_HEADER_FIELDS = {"format": "promptcrafter", "version": 1}
+_MAX_EMPTY_LINES = 1000
 
 
-def write(rows: Iterable[tuple[str, Any]]) -> Iterator[str]:
-    """Write rows, each with its type, between first and last line."""
-    yield write_line(BEGIN, HEADER)
+def write_lines(rows: Iterable[tuple[str, Any]]) -> Iterator[str]:
+    """Yield the lines of an export of these rows, each a type and a model instance (see `store.each_row`)."""
+    yield format_line(HEADER, _HEADER_FIELDS)
     counts = dict.fromkeys(KINDS, 0)
     for kind, row in rows:
         counts[kind] += 1
-        known = frozenset(name for name in NAMES[kind].values() if getattr(row, name) is not None)
-        yield write_line(kind, narrow(kind, known).dump(row))
-    yield write_line(END, {count_name(kind): count for kind, count in counts.items()})
+        yield format_row(kind, row)
+    yield format_line(END, {plural(kind): count for kind, count in counts.items()})
 
 
-def read(file: BinaryIO) -> Iterator[Record]:
-    """Yield the lines between first and last, as they are.
+def read_records(file: BinaryIO) -> Iterator[Record]:
+    """Yield the records of an export, without its header and end. Their fields are not validated yet.
 
-    Raises Invalid about a line that is too long or no typed object, and when the first or last one is missing or wrong.
+    Raises Invalid for a line that is too long or not an object with a known type, for a missing or wrong header or end,
+    and for numbers in the end line that differ from those found.
     """
-    lines = _read_objects(file)
-    line = next(lines, Record("line 1", "", {}, 0))
-    _refuse_other_forms(line)
+    records = _parse_lines(file)
+    record = next(records, Record("line 1", "", {}, 0))
+    _check_header(record)
     counts: Counter[str] = Counter()
-    for line in lines:
-        if line.kind == END:
+    for record in records:
+        if record.kind == END:
             break
-        if line.kind == BEGIN:
-            raise fault(line.place, OTHER_TYPE)
-        counts[count_name(line.kind)] += 1
-        yield line
-    if line.kind != END:
-        raise fault(line.place, {"": [f"must be followed by more: the file ends without its {END} line"]})
-    _compare(load_fields(line), counts, line.place)
-    for line in lines:
-        raise fault(line.place, {"": [f"must not stand behind the {END} line"]})
+        if record.kind == HEADER:
+            raise invalid_record(record.location, UNKNOWN_TYPE)
+        counts[plural(record.kind)] += 1
+        yield record
+    if record.kind != END:
+        raise invalid_record(record.location, {"": [f"must be followed by more: the file ends without its {END} line"]})
+    _check_counts(load_values(record), counts, record.location)
+    for record in records:
+        raise invalid_record(record.location, {"": [f"must not stand behind the {END} line"]})
 
 
-def _read_objects(file: BinaryIO) -> Iterator[Record]:
-    """Yield every line but empty ones, of which there may be some, not millions: each takes its time."""
-    limit, number, empty = longest(), 0, 0
+def _parse_lines(file: BinaryIO) -> Iterator[Record]:
+    """Yield each line as a record. Empty lines are skipped, but limited in number: a file of millions costs time."""
+    limit, number, empty = get_max_line_bytes(), 0, 0
     while data := file.readline(limit + 1):
         number += 1
         if data.strip():
-            refuse_long(len(data), f"line {number}")
-            yield read_object(data, f"line {number}")
+            refuse_long_line(len(data), f"line {number}")
+            yield parse_line(data, f"line {number}")
             continue
         empty += 1
-        if empty > _EMPTY_MAX or len(data) > limit:
-            raise fault(f"line {number}", {"": [f"must not be empty, as {_EMPTY_MAX:,} before it are"]})
+        if empty > _MAX_EMPTY_LINES or len(data) > limit:
+            raise invalid_record(f"line {number}", {"": [f"must not be empty, as {_MAX_EMPTY_LINES:,} before it are"]})
 
 
-def _refuse_other_forms(line: Record) -> None:
-    if line.kind != BEGIN:
-        raise fault(line.place, {"type": [f"must be {BEGIN}, as in the first line of every export"]})
-    version = load_fields(line)["version"]
-    if version != HEADER["version"]:
-        raise fault(line.place, {"version": [f"must be {HEADER['version']}, which is what this release reads"]})
+def _check_header(record: Record) -> None:
+    if record.kind != HEADER:
+        raise invalid_record(record.location, {"type": [f"must be {HEADER}, as in the first line of every export"]})
+    version, readable = load_values(record)["version"], _HEADER_FIELDS["version"]
+    if version != readable:
+        raise invalid_record(record.location, {"version": [f"must be {readable}, which is what this release reads"]})
 
 
-def _compare(told: Mapping[str, int], counts: Mapping[str, int], place: str) -> None:
-    found = {name: counts.get(name, 0) for name in told}
-    wrong = {name: [f"must be {count}, for so many there are"] for name, count in found.items() if told[name] != count}
+def _check_counts(stated: Mapping[str, int], found: Mapping[str, int], location: str) -> None:
+    """Raise Invalid if the end line states another number of records of a type than were found."""
+    wrong = {
+        name: [f"must be {found.get(name, 0)}, for so many there are"]
+        for name, count in stated.items()
+        if count != found.get(name, 0)
+    }
     if wrong:
-        raise fault(place, wrong)
+        raise invalid_record(location, wrong)

@@ -1,4 +1,8 @@
-"""The records of an export: one typed object a line."""
+"""Records: the typed objects of an export, one a line.
+
+A `Record` has its fields as they were read. A `LoadedRecord` has passed the schema of its type and has column values.
+`export_format` describes the file around the records.
+"""
 
 import json
 from collections.abc import Mapping
@@ -13,15 +17,15 @@ from promptcrafter.http.blueprint import load
 from promptcrafter.problems import Details, Invalid
 from promptcrafter.transfer import schemas
 
-BEGIN, END = "export", "end"
-# In the order in which they leave: what is referred to before what refers
+HEADER, END = "export", "end"  # the types of the first and the last line
+# In the order of the export: a record refers only to records before it
 KINDS = ("prompt", "version", "experiment", "trace", "log")
-OTHER_TYPE = {"type": [f"must be one of {', '.join(KINDS)}"]}
-# Of the largest body that the API takes: one makes a log and another its notes, and a number may leave longer than it
-# came, as `1E15` does
-_LONGEST = 5
+UNKNOWN_TYPE = {"type": [f"must be one of {', '.join(KINDS)}"]}
+# A line may be as long as this many of the largest bodies that the API accepts: one body creates a log, another sets
+# its notes, and a number may be exported longer than it was sent (`1E15`)
+_MAX_LINE_BODIES = 5
 _SCHEMAS: dict[str, schemas.Line] = {
-    BEGIN: schemas.HeaderLine(),
+    HEADER: schemas.HeaderLine(),
     "prompt": schemas.PromptLine(),
     "version": schemas.VersionLine(),
     "experiment": schemas.ExperimentLine(),
@@ -29,7 +33,8 @@ _SCHEMAS: dict[str, schemas.Line] = {
     "log": schemas.LogLine(),
     END: schemas.EndLine(),
 }
-NAMES = {
+# By type: the name of the schema's field, which is that of the column, by its name in JSON
+_FIELD_NAMES = {
     kind: {field.data_key or name: name for name, field in schema.fields.items()} for kind, schema in _SCHEMAS.items()
 }
 _REQUIRED = {
@@ -38,112 +43,125 @@ _REQUIRED = {
 
 
 class Record(NamedTuple):
-    """A line as it was read: how to name its place, its type, its other fields and about how many bytes it had."""
+    """A record as it was read, not yet validated.
 
-    place: str
+    `location` names it in error messages, such as `line 17`; `fields` are all but its type; `size` is in bytes.
+    """
+
+    location: str
     kind: str
     fields: dict[str, Any]
     size: int
 
 
 @dataclass(eq=False)
-class Item:
-    """A line that keeps all rules that can be told from itself, loaded to columns."""
+class LoadedRecord:
+    """A record that is valid by itself, with column values. Whether it fits the account is checked by `importer`."""
 
-    place: str
+    location: str
     kind: str
     values: dict[str, Any]
     size: int
 
     @property
     def id(self) -> str:
-        """The id of what it is; a version's is that of its prompt."""
+        """The id of the resource; for a version, that of its prompt."""
         id: str = self.values["prompt_id" if self.kind == "version" else "id"]
         return id
 
     @property
-    def family(self) -> str:
-        """What it is stored together with: versions with their prompts."""
+    def group(self) -> str:
+        """The kind of records that it is stored with: versions are stored with their prompts."""
         return "prompt" if self.kind == "version" else self.kind
 
 
-def count_name(kind: str) -> str:
-    """Return what the lines of a type are counted as."""
+def plural(kind: str) -> str:
+    """Return the name under which the records of a type are counted, such as `logs`."""
     return f"{kind}s"
 
 
-def make(place: str, kind: str, fields: Mapping[str, Any]) -> Record:
-    """Return the line that would be read, had these fields, except those that are None, been written as one.
+def make_record(location: str, kind: str, fields: Mapping[str, Any]) -> Record:
+    """Return a record of these fields, leaving out those that are None.
 
-    Raises Invalid where such a line could not be read.
+    The record is the same as if it had been written to an export and read from there. Raises Invalid if it cannot be.
     """
-    known = {name: value for name, value in fields.items() if value is not None}
+    present = {name: value for name, value in fields.items() if value is not None}
     try:
-        # with escapes, which leave half a surrogate pair to be found where it stands
-        line = read_object(json.dumps({"type": kind, **known}).encode(), place)
+        # ASCII only, so that an unpaired surrogate passes the encoding and is reported with its field
+        record = parse_line(json.dumps({"type": kind, **present}).encode(), location)
     except TypeError as error:
-        raise fault(place, {"": ["must consist of text, numbers and the like"]}) from error
-    size = len(write_line(kind, known).encode("utf-8", "surrogatepass"))
-    refuse_long(size, place)
-    return line._replace(size=size)
+        raise invalid_record(location, {"": ["must consist of text, numbers and the like"]}) from error
+    size = len(format_line(kind, present).encode("utf-8", "surrogatepass"))
+    refuse_long_line(size, location)
+    return record._replace(size=size)
 
 
-def load_fields(line: Record) -> dict[str, Any]:
-    """Return a line's fields as columns. Raises Invalid naming line and fields."""
-    names = NAMES[line.kind]
-    known = frozenset(names[key] for key in line.fields.keys() & names.keys())
+def load_values(record: Record) -> dict[str, Any]:
+    """Return the column values of a record. Raises Invalid with details named by location and field."""
+    names = _FIELD_NAMES[record.kind]
+    present = frozenset(names[key] for key in record.fields.keys() & names.keys())
     try:
-        loaded: dict[str, Any] = load(narrow(line.kind, known), line.fields)
+        values: dict[str, Any] = load(_get_schema(record.kind, present), record.fields)
     except Invalid as error:
-        raise fault(line.place, error.details or {}) from error
-    return loaded
+        raise invalid_record(record.location, error.details or {}) from error
+    return values
 
 
-def fault(place: str, details: Mapping[str, list[str]], code: str = "invalid_fields") -> Invalid:
-    """Make the 400 about fields of a line, or about the line itself where the field is empty."""
-    return Invalid(locate(place, details), code)
-
-
-def locate(place: str, details: Mapping[str, list[str]]) -> Details:
-    """Return details whose fields are named with their line: `line 17.score`."""
-    return {f"{place}.{field}" if field else place: reasons for field, reasons in details.items()}
-
-
-@lru_cache(maxsize=256)
-def narrow(kind: str, names: frozenset[str]) -> schemas.Line:
-    """Return a type's schema with these fields and those required: most lines have few of the many there are."""
-    schema = _SCHEMAS[kind]
-    return type(schema)(only=[name for name in schema.fields if name in names or name in _REQUIRED[kind]])
-
-
-def write_line(kind: str, fields: Mapping[str, Any]) -> str:
-    """Return the record as a line of the export, with its line break."""
-    return jsonio.dumps({"type": kind, **fields}) + "\n"
-
-
-def refuse_long(size: int, place: str) -> None:
-    """Raise Invalid if a line of this many bytes is too long."""
-    if size > longest():
-        raise fault(place, {"": [f"must have at most {longest():,} bytes"]})
-
-
-def longest() -> int:
-    """Return the bytes that a line, with its end, may have."""
-    limit: int = current_app.config["MAX_BODY_BYTES"]
-    return _LONGEST * limit
-
-
-def read_object(data: bytes, place: str) -> Record:
-    """Parse one line. Raises Invalid unless it is a JSON object with a known `type`."""
+def parse_line(data: bytes, location: str) -> Record:
+    """Parse a line of an export. Raises Invalid unless it is a JSON object with a known `type`."""
     try:
         fields = jsonio.loads(data.rstrip(b"\r\n"))
     except jsonio.JsonError as error:
-        # in a line the line is always the first
-        told = str(error).removeprefix("Invalid JSON at line 1, ").removesuffix(".")
-        raise fault(place, {"": [f"must be JSON ({told})"]}, error.code) from error
+        # the line number of the JSON error is always 1: `location` has the number in the file
+        reason = str(error).removeprefix("Invalid JSON at line 1, ").removesuffix(".")
+        raise invalid_record(location, {"": [f"must be JSON ({reason})"]}, error.code) from error
     if not isinstance(fields, dict):
-        raise fault(place, {"": ["must be an object"]})
+        raise invalid_record(location, {"": ["must be an object"]})
     kind = fields.pop("type", None)
-    if kind not in (*KINDS, BEGIN, END):
-        raise fault(place, OTHER_TYPE)
-    return Record(place, kind, fields, len(data))
+    if kind not in (*KINDS, HEADER, END):
+        raise invalid_record(location, UNKNOWN_TYPE)
+    return Record(location, kind, fields, len(data))
+
+
+def format_row(kind: str, row: Any) -> str:
+    """Return a model instance as a line of an export, without the attributes that are None."""
+    present = frozenset(name for name in _FIELD_NAMES[kind].values() if getattr(row, name) is not None)
+    return format_line(kind, _get_schema(kind, present).dump(row))
+
+
+def format_line(kind: str, fields: Mapping[str, Any]) -> str:
+    """Return a type and fields as a line of an export, with the line break."""
+    return jsonio.dumps({"type": kind, **fields}) + "\n"
+
+
+def get_max_line_bytes() -> int:
+    """Return how many bytes a line may have, its line break included."""
+    limit: int = current_app.config["MAX_BODY_BYTES"]
+    return _MAX_LINE_BODIES * limit
+
+
+def refuse_long_line(size: int, location: str) -> None:
+    """Raise Invalid if a line of this many bytes is too long."""
+    limit = get_max_line_bytes()
+    if size > limit:
+        raise invalid_record(location, {"": [f"must have at most {limit:,} bytes"]})
+
+
+def invalid_record(location: str, details: Mapping[str, list[str]], code: str = "invalid_fields") -> Invalid:
+    """Return the 400 for fields of a record; the field `""` stands for the record as a whole."""
+    return Invalid(add_location(location, details), code)
+
+
+def add_location(location: str, details: Mapping[str, list[str]]) -> Details:
+    """Return the details with the location before the name of each field: `line 17.score`."""
+    return {f"{location}.{field}" if field else location: reasons for field, reasons in details.items()}
+
+
+@lru_cache(maxsize=256)
+def _get_schema(kind: str, present: frozenset[str]) -> schemas.Line:
+    """Return the schema of a type, reduced to the required and the present fields.
+
+    Most records have few of the optional fields, and marshmallow spends time on each field of a schema.
+    """
+    schema = _SCHEMAS[kind]
+    return type(schema)(only=[name for name in schema.fields if name in present or name in _REQUIRED[kind]])

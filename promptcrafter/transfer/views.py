@@ -45,7 +45,7 @@ def export_all() -> Response:
     """Return everything that the caller owns, a typed object a line."""
     reader = read_snapshot()  # lives as long as the answer, longer than the request
     try:
-        pieces = join_to_pieces(export_format.write(store.each_row(reader, current_user_id())))
+        pieces = join_to_pieces(export_format.write_lines(store.each_row(reader, current_user_id())))
         first = next(pieces)  # before the answer begins, so that a failure can still be told
     except BaseException:
         reader.close()
@@ -63,5 +63,5 @@ def import_all() -> importer.Counts:
     """Take an export into the caller's account; what is there already stays as it is."""
     raw: io.RawIOBase = _Body(current_app.config["MAX_IMPORT_BYTES"])
     body = io.BufferedReader(raw, _PIECE_BYTES)
-    with importer.check(current_user_id(), export_format.read(body)) as checked:
+    with importer.check(current_user_id(), export_format.read_records(body)) as checked:
         return importer.store_checked(current_user_id(), checked)

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from promptcrafter.ids import Kind, is_well_formed
-from promptcrafter.transfer import records
 from promptcrafter.transfer.importers import Unreadable
-from promptcrafter.transfer.records import Record
+from promptcrafter.transfer.records import Record, make_record
 
 _LISTS = ("prompts", "logs")
 _OF_VERSION = ("content", "model")
@@ -65,9 +64,9 @@ def _read_prompt(place: str, id: Any, prompt: Mapping[str, Any], now: str) -> It
     told = _rest(prompt, *_OF_VERSION, _first(prompt, *_IDS), "ownerId")
     given = {"slug": str(id).lower().replace("_", "-"), "tags": []}  # a slug of its own that stays the same
     times = {"createdAt": made, "updatedAt": prompt.get("updatedAt") or made}
-    yield records.make(place, "prompt", {"_id": id, **given, **told, **times})
+    yield make_record(place, "prompt", {"_id": id, **given, **told, **times})
     version = {name: prompt.get(name) for name in _OF_VERSION}
-    yield records.make(place, "version", {"promptId": id, "version": 1, "labels": [], "createdAt": made, **version})
+    yield make_record(place, "version", {"promptId": id, "version": 1, "labels": [], "createdAt": made, **version})
 
 
 def _read_log(place: str, prompt_id: Any, log: Mapping[str, Any], now: str) -> Record:
@@ -86,7 +85,7 @@ def _read_log(place: str, prompt_id: Any, log: Mapping[str, Any], now: str) -> R
         "createdAt": made,
         "updatedAt": log.get("updatedAt") or made,
     }
-    return records.make(place, "log", fields)
+    return make_record(place, "log", fields)
 
 
 def _rest(entry: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -13,9 +13,8 @@ from typing import Any
 from urllib.parse import quote
 
 from promptcrafter import jsonio
-from promptcrafter.transfer import records
 from promptcrafter.transfer.importers import Unreadable, stable_id
-from promptcrafter.transfer.records import Record
+from promptcrafter.transfer.records import Record, make_record
 
 SOURCE = "llm"
 # Releases before 0.5 (July 2023) wrote to the first, and newer ones leave there what is in it
@@ -126,7 +125,7 @@ def _make_line(
         "createdAt": made,
         "updatedAt": made,
     }
-    return records.make(place, "log", fields)
+    return make_record(place, "log", fields)
 
 
 def _parse(text: Any) -> Any:

@@ -11,9 +11,8 @@ from typing import Any
 from promptcrafter.jsonio import dumps
 from promptcrafter.prompts.schemas import MODEL_MAX, TITLE_MAX, TITLE_MIN
 from promptcrafter.prompts.store import derive_slug
-from promptcrafter.transfer import records
 from promptcrafter.transfer.importers import Unreadable, stable_id
-from promptcrafter.transfer.records import Record
+from promptcrafter.transfer.records import Record, make_record
 
 SOURCE = "promptfoo"
 _VERSION_MAX = 4
@@ -45,7 +44,7 @@ def read(document: Any, account: str, now: str) -> Iterator[Record]:
         template = _find_template(result, templates, by_label)
         prompt_id = ids.get((_label(template), _to_text(template.get("raw"))))
         origin = [account, SOURCE, document.get("evalId") or made, result.get("id") or [number, result]]
-        yield records.make(place, "log", _to_log(result, prompt_id, stable_id("log", *origin), document, made))
+        yield make_record(place, "log", _to_log(result, prompt_id, stable_id("log", *origin), document, made))
 
 
 def _find_summary(document: Any) -> _Object:
@@ -86,9 +85,9 @@ def _to_prompt(template: _Object, content: str, account: str) -> dict[str, Any]:
 
 
 def _read_prompt(place: str, prompt: _Object, content: str, model: str, made: Any) -> Iterator[Record]:
-    yield records.make(place, "prompt", {**prompt, "createdAt": made, "updatedAt": made})
+    yield make_record(place, "prompt", {**prompt, "createdAt": made, "updatedAt": made})
     version = {"version": 1, "content": content, "model": model, "labels": [], "createdAt": made}
-    yield records.make(place, "version", {"promptId": prompt["_id"], **version})
+    yield make_record(place, "version", {"promptId": prompt["_id"], **version})
 
 
 def _to_log(result: _Object, prompt_id: str | None, id: str, document: _Object, made: Any) -> dict[str, Any]:
