@@ -143,7 +143,7 @@ def _read(file: BinaryIO, form: str, user: User, only_owner: str | None) -> Iter
         return promptfoo.read(_parse_whole(file), user.email_key, now)
     if form == _JSON_SERVER:
         document = _parse_whole(file)
-        if others := json_server.left_out(document):
+        if others := json_server.describe_skipped(document):
             say(f"Not imported: {others}.")
         return json_server.read(document, now, only_owner)
     file.seek(0)
