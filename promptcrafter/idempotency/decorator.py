@@ -42,9 +42,9 @@ def idempotent(view: _View) -> _View:
         known = store.get_answer(owner_id, key)
         if known is None:
             try:
-                with joined_transaction(lambda: store.claim(owner_id, key, fingerprint)):
+                with joined_transaction(lambda: store.insert_key(owner_id, key, fingerprint)):
                     made = view(*args, **kwargs)
-                    store.keep(
+                    store.store_answer(
                         owner_id, key, made.status_code, made.get_data(as_text=True), made.headers.get("Location")
                     )
                 return made
