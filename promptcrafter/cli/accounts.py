@@ -1,4 +1,4 @@
-"""`user` and `key`: who gets in."""
+"""The commands `user` and `key`: accounts, their passwords and their API keys."""
 
 import sys
 from typing import Any
@@ -12,8 +12,8 @@ from promptcrafter.cli.commands import Group, Refusal, say, show_table
 from promptcrafter.database.transactions import writing
 from promptcrafter.http.blueprint import load
 
-_account_out = AccountOut()
-_key_out = KeyOut()
+_user_schema = AccountOut()
+_key_schema = KeyOut()
 _USER_COLUMNS = {"_id": "ID", "email": "EMAIL", "name": "NAME", "createdAt": "CREATED", "disabledAt": "DISABLED"}
 _KEY_COLUMNS = {"_id": "ID", "name": "NAME", "prefix": "PREFIX", "createdAt": "CREATED", "expiresAt": "EXPIRES"}
 _password_stdin = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
@@ -43,7 +43,7 @@ def add_user(email: str, name: str, password_stdin: bool) -> None:
 @_json
 def list_users(as_json: bool) -> None:
     """List all accounts, oldest first."""
-    rows = [_account_out.dump(account) for account in store.list_users()]
+    rows = [_user_schema.dump(account) for account in store.list_users()]
     _show(rows, _USER_COLUMNS, as_json)
 
 
@@ -106,7 +106,7 @@ def add_key(email: str, name: str, expires: str | None) -> None:
 @_json
 def list_keys(email: str, as_json: bool) -> None:
     """List the API keys of an account that have not been revoked, oldest first."""
-    rows = [_key_out.dump(found) for found in store.list_keys(store.get_by_email(email).id)]
+    rows = [_key_schema.dump(found) for found in store.list_keys(store.get_by_email(email).id)]
     _show(rows, _KEY_COLUMNS, as_json)
 
 
@@ -123,6 +123,7 @@ COMMANDS = (user, key)
 
 
 def _show(rows: list[dict[str, Any]], columns: dict[str, str], as_json: bool) -> None:
+    """Write rows to standard output, as JSON or as a table of these fields under these headings."""
     if as_json:
         click.echo(jsonio.dumps(rows))
     else:
@@ -130,7 +131,7 @@ def _show(rows: list[dict[str, Any]], columns: dict[str, str], as_json: bool) ->
 
 
 def _read_password(from_stdin: bool) -> str:
-    """Return a password, from the terminal without showing it unless it is to come from standard input."""
+    """Return a password from standard input, or from the terminal without echo. Raises Refusal without a terminal."""
     if from_stdin:
         return sys.stdin.buffer.read().decode("utf-8", "surrogateescape").removesuffix("\n").removesuffix("\r")
     if not sys.stdin.isatty():

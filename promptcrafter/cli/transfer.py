@@ -1,4 +1,4 @@
-"""`import` and `export`: an account's things from a file and into one."""
+"""The commands `import` and `export`: from a file into an account, and from an account to a file."""
 
 import errno
 import os
@@ -20,22 +20,24 @@ from promptcrafter.auth.principal import Principal
 from promptcrafter.auth.store import get_by_email
 from promptcrafter.cli.commands import Command, Refusal, say
 from promptcrafter.database.session import read_snapshot
-from promptcrafter.transfer import importer, lines, store
+from promptcrafter.transfer import export_format, importer, store
 from promptcrafter.transfer.importers import Unreadable, json_server, llm, promptfoo
-from promptcrafter.transfer.lines import Record
+from promptcrafter.transfer.records import Record, plural
 
-_FORMS = _AUTO, _OURS, _JSON_SERVER, _LLM, _PROMPTFOO = "auto", "promptcrafter", "json-server", "llm", "promptfoo"
-_SQLITE = b"SQLite format 3\x00"  # what every file of it begins with
-_FIRST_LINE_MAX = 1024  # bytes; the first line of an export has some fifty
+_FORMATS = _AUTO, _EXPORT, _JSON_SERVER, _LLM, _PROMPTFOO = "auto", "promptcrafter", "json-server", "llm", "promptfoo"
+_SQLITE_HEADER = b"SQLite format 3\x00"  # the first bytes of every SQLite file
+_FIRST_LINE_MAX = 1024  # bytes; the first line of an export has about fifty
 _T = TypeVar("_T")
 
 
 @click.command("import", cls=Command)
 @click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True))
 @click.option("--user", "email", metavar="EMAIL", required=True, help="The account that it goes to.")
-@click.option("--format", "form", type=click.Choice(_FORMS), default=_AUTO, help="By default told by the content.")
+@click.option(
+    "--format", "file_format", type=click.Choice(_FORMATS), default=_AUTO, help="By default told by the content."
+)
 @click.option("--only-owner", metavar="ID", help="Of a json-server file: what was this user's only.")
-def import_file(path: str, email: str, form: str, only_owner: str | None) -> None:
+def import_file(path: str, email: str, file_format: str, only_owner: str | None) -> None:
     """Import FILE, or what comes in for -, into an account.
 
     It may be an export of PromptCrafter, a file of json-server with prompts and logs, the logs.db of llm or a
@@ -44,15 +46,17 @@ def import_file(path: str, email: str, form: str, only_owner: str | None) -> Non
     """
     user = get_by_email(email)
     principal = Principal(user.id)
-    with _refusing(), _opened(path) as file:
-        form = _recognise(file) if form == _AUTO else form
-        if only_owner and form != _JSON_SERVER:
+    with _refusing_unreadable(), _open_source(path) as file:
+        file_format = _detect_format(file) if file_format == _AUTO else file_format
+        if only_owner and file_format != _JSON_SERVER:
             raise Unreadable("--only-owner is for files of json-server.")
-        source = _read(file, form, user, only_owner)
-        with importer.check(principal, _watched(source, "Checking")) as checked:
-            counts = importer.store_checked(principal, _watched(checked, "Storing"))
-    told = [_tell({name: count[fate] for name, count in counts.items()}) for fate in ("created", "skipped")]
-    say(f"Imported for {user.email}: {told[0]}. There already: {told[1]}.")
+        source = _read_records(file, file_format, user, only_owner)
+        with importer.check(principal, _with_progress(source, "Checking")) as checked:
+            counts = importer.store_checked(principal, _with_progress(checked, "Storing"))
+    created, skipped = (
+        _describe_counts({name: count[outcome] for name, count in counts.items()}) for outcome in ("created", "skipped")
+    )
+    say(f"Imported for {user.email}: {created}. There already: {skipped}.")
 
 
 @click.command("export", cls=Command)
@@ -63,18 +67,19 @@ def export_file(path: str, email: str, force: bool) -> None:
     """Export everything that an account owns to FILE, or for - to standard output."""
     counts: Counter[str] = Counter()
     user = get_by_email(email)
-    with read_snapshot() as reader, _target(path, force) as file:
-        rows = _watched(_counted(store.each_row(reader, Principal(user.id)), counts), "Exporting")
-        for line in lines.write(rows):
+    with read_snapshot() as reader, _open_target(path, force) as file:
+        rows = _with_progress(_count_rows(store.each_row(reader, Principal(user.id)), counts), "Exporting")
+        for line in export_format.write_lines(rows):
             file.write(line.encode())
-    say(f"Exported for {user.email}: {_tell(counts)}.")
+    say(f"Exported for {user.email}: {_describe_counts(counts)}.")
 
 
 COMMANDS = (import_file, export_file)
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
+def _refusing_unreadable() -> Iterator[None]:
+    """Turn Unreadable into Refusal, which ends a command with its text."""
     try:
         yield
     except Unreadable as error:
@@ -82,77 +87,81 @@ def _refusing() -> Iterator[None]:
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[BinaryIO]:
-    """Open a file to read, from anywhere in it; standard input becomes one first."""
+def _open_source(path: str) -> Iterator[BinaryIO]:
+    """Open a file for reading. Standard input is first copied to a temporary file, which has a name and can seek."""
     if path != "-":
         with open(path, "rb") as file:
             yield file
         return
     with tempfile.NamedTemporaryFile() as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
-        file.seek(0)  # which writes out what is buffered, too
+        file.seek(0)  # this also flushes the buffer, for readers that open the file by its name
         yield file  # type: ignore[misc]
 
 
 @contextmanager
-def _target(path: str, force: bool) -> Iterator[BinaryIO]:
-    """Open a file to write: aside and its owner's alone, until it is whole and takes its place."""
+def _open_target(path: str, force: bool) -> Iterator[BinaryIO]:
+    """Open standard output, or a file under a temporary name, which gets its own name when it is complete.
+
+    Only its owner may read the file. Raises FileExistsError unless `force` is set.
+    """
     if path == "-":
         yield sys.stdout.buffer
         return
-    place = Path(path)
+    target = Path(path)
     if not force:
-        _refuse_existing(place)
-    draft = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+        _refuse_existing(target)
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         if not force:
-            _refuse_existing(place)
-        os.replace(draft, place)
+            _refuse_existing(target)
+        os.replace(draft, target)
     finally:
         draft.unlink(missing_ok=True)
 
 
-def _refuse_existing(place: Path) -> None:
-    if place.exists():
-        raise FileExistsError(errno.EEXIST, "It is there already; --force replaces it", str(place))
+def _refuse_existing(target: Path) -> None:
+    if target.exists():
+        raise FileExistsError(errno.EEXIST, "It is there already; --force replaces it", str(target))
 
 
-def _recognise(file: BinaryIO) -> str:
-    """Tell by its content what a file is. Raises Unreadable."""
-    if file.read(len(_SQLITE)) == _SQLITE:
+def _detect_format(file: BinaryIO) -> str:
+    """Return the format of a file by its content. Raises Unreadable if it has none of them."""
+    if file.read(len(_SQLITE_HEADER)) == _SQLITE_HEADER:
         return _LLM
     file.seek(0)
-    if _has(_parse(file.readline(_FIRST_LINE_MAX)), "type"):
-        return _OURS
-    document = _parse_whole(file)
-    if _has(document, "results"):
+    if _has_any_key(_parse_line(file.readline(_FIRST_LINE_MAX)), "type"):
+        return _EXPORT
+    document = _parse_document(file)
+    if _has_any_key(document, "results"):
         return _PROMPTFOO
-    if _has(document, "prompts", "logs"):
+    if _has_any_key(document, "prompts", "logs"):
         return _JSON_SERVER
     raise Unreadable("It is none of the files that can be imported.")
 
 
-def _read(file: BinaryIO, form: str, user: User, only_owner: str | None) -> Iterator[Record]:
-    """Return the lines of a file. Raises Unreadable, now or when they are read."""
+def _read_records(file: BinaryIO, file_format: str, user: User, only_owner: str | None) -> Iterator[Record]:
+    """Return the records of a file. Raises Unreadable, here or from the iterator."""
     now = clock.to_text(clock.now())
-    if form == _LLM:
+    if file_format == _LLM:
         return llm.read(Path(file.name), user.email_key, now)
-    if form == _PROMPTFOO:
-        return promptfoo.read(_parse_whole(file), user.email_key, now)
-    if form == _JSON_SERVER:
-        document = _parse_whole(file)
-        if others := json_server.left_out(document):
-            say(f"Not imported: {others}.")
+    if file_format == _PROMPTFOO:
+        return promptfoo.read(_parse_document(file), user.email_key, now)
+    if file_format == _JSON_SERVER:
+        document = _parse_document(file)
+        if skipped := json_server.describe_skipped(document):
+            say(f"Not imported: {skipped}.")
         return json_server.read(document, now, only_owner)
     file.seek(0)
-    return lines.read(file)
+    return export_format.read_records(file)
 
 
-def _parse_whole(file: BinaryIO) -> Any:
+def _parse_document(file: BinaryIO) -> Any:
+    """Return the value of a file that is one JSON text. Raises Unreadable."""
     file.seek(0)
     try:
         return jsonio.loads(file.read())
@@ -160,32 +169,35 @@ def _parse_whole(file: BinaryIO) -> Any:
         raise Unreadable(f"It is not JSON as a whole. {error}") from error
 
 
-def _parse(line: bytes) -> Any:
+def _parse_line(line: bytes) -> Any:
+    """Return the value of a line of JSON, None if it is not JSON."""
     try:
         return jsonio.loads(line)
     except jsonio.JsonError:
         return None
 
 
-def _has(document: Any, *names: str) -> bool:
+def _has_any_key(document: Any, *names: str) -> bool:
     return isinstance(document, dict) and any(name in document for name in names)
 
 
-def _counted(rows: Iterable[tuple[str, Any]], counts: Counter[str]) -> Iterator[tuple[str, Any]]:
+def _count_rows(rows: Iterable[tuple[str, Any]], counts: Counter[str]) -> Iterator[tuple[str, Any]]:
+    """Yield the rows, and count them by type in `counts`."""
     for kind, row in rows:
-        counts[lines.count_name(kind)] += 1
+        counts[plural(kind)] += 1
         yield kind, row
 
 
-def _watched(things: Iterable[_T], label: str) -> Iterator[_T]:
-    """Yield the things, and show a person who watches how far it is."""
+def _with_progress(items: Iterable[_T], label: str) -> Iterator[_T]:
+    """Yield the items, with a progress bar on standard error if that is a terminal."""
     if not sys.stderr.isatty():
-        yield from things
+        yield from items
         return
-    with click.progressbar(things, label=label, file=sys.stderr) as bar:
+    with click.progressbar(items, label=label, file=sys.stderr) as bar:
         yield from bar
 
 
-def _tell(counts: Mapping[str, int]) -> str:
-    told = [f"{count} {name if count != 1 else name[:-1]}" for name, count in counts.items() if count]
-    return ", ".join(told) or "nothing"
+def _describe_counts(counts: Mapping[str, int]) -> str:
+    """Return counts as text: `1 prompt, 2 logs`, or `nothing`."""
+    parts = [f"{count} {name if count != 1 else name[:-1]}" for name, count in counts.items() if count]
+    return ", ".join(parts) or "nothing"

@@ -1,1 +1,1 @@
-"""Safe retries: the same request, sent again under the same `Idempotency-Key`, gets the first answer again."""
+"""Safe retries: a request that is sent again with the same `Idempotency-Key` gets the first answer again."""

@@ -42,9 +42,9 @@ def idempotent(view: _View) -> _View:
         known = store.get_answer(principal, key)
         if known is None:
             try:
-                with joined_transaction(lambda: store.claim(principal, key, fingerprint)):
+                with joined_transaction(lambda: store.insert_key(principal, key, fingerprint)):
                     made = view(*args, **kwargs)
-                    store.keep(
+                    store.store_answer(
                         principal, key, made.status_code, made.get_data(as_text=True), made.headers.get("Location")
                     )
                 return made

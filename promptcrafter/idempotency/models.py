@@ -1,4 +1,4 @@
-"""The answers that are kept for a while."""
+"""The table of idempotency keys and the answers stored under them."""
 
 from datetime import datetime
 
@@ -9,14 +9,17 @@ from promptcrafter.database.base import Base, UtcTime
 
 
 class IdempotencyRecord(Base):
-    """What was answered to a request; written in the transaction of what it created, so there are both or neither."""
+    """An idempotency key of an account and the answer to the request that was sent with it.
+
+    The row is inserted in the transaction of what the request creates: after a crash there are both or neither.
+    """
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (Index(None, "created_at"),)
 
     owner_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
-    fingerprint: Mapped[str] = mapped_column(String(64))  # of the request
+    fingerprint: Mapped[str] = mapped_column(String(64))  # SHA-256 of the request, in hexadecimal
     status: Mapped[int]
     location: Mapped[str | None] = mapped_column(Text)
     body: Mapped[str] = mapped_column(Text)

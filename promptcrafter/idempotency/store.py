@@ -1,4 +1,4 @@
-"""Kept answers in the database. What writes here belongs inside `transactions.writing()`."""
+"""Idempotency keys and their answers in the database. The writing functions belong in `transactions.writing()`."""
 
 from datetime import timedelta
 
@@ -11,48 +11,54 @@ from promptcrafter.database.errors import translating
 from promptcrafter.database.session import session
 from promptcrafter.idempotency.models import IdempotencyRecord
 
-KEPT = timedelta(hours=24)
-_EXPIRED_AT_ONCE = 100  # each new key takes as many old ones along, so that they never pile up
-_PLACE = tuple_(IdempotencyRecord.owner_id, IdempotencyRecord.key)
+RETENTION = timedelta(hours=24)
+_EXPIRED_PER_INSERT = 100  # deleted with each new key, so that expired keys cannot accumulate
+_PRIMARY_KEY = tuple_(IdempotencyRecord.owner_id, IdempotencyRecord.key)
 
 
 class AlreadyAnswered(Exception):
-    """An equal key has been answered meanwhile."""
+    """A concurrent request with the same key has been answered."""
 
 
 def get_answer(principal: Principal, key: str) -> IdempotencyRecord | None:
-    """Return what was answered under the owner's key within the time that answers are kept."""
-    known = select(IdempotencyRecord).where(
+    """Return the record of the owner's key, None if there is none or it has expired."""
+    current = select(IdempotencyRecord).where(
         owned_by(principal, IdempotencyRecord),
         IdempotencyRecord.key == key,
-        IdempotencyRecord.created_at > clock.now() - KEPT,
+        IdempotencyRecord.created_at > clock.now() - RETENTION,
     )
-    return session.scalar(known)
+    return session.scalar(current)
 
 
-def claim(principal: Principal, key: str, fingerprint: str) -> None:
-    """Take the key for this transaction; whoever else wants it waits for its end. Raises AlreadyAnswered."""
-    expired = IdempotencyRecord.created_at <= clock.now() - KEPT
+def insert_key(principal: Principal, key: str, fingerprint: str) -> None:
+    """Insert the row of a key, still without an answer, and delete some expired rows.
+
+    A concurrent request with the same key blocks until this transaction ends. Raises AlreadyAnswered if the key has an
+    answer by then.
+    """
+    expired = IdempotencyRecord.created_at <= clock.now() - RETENTION
     session.execute(
         delete(IdempotencyRecord).where(owned_by(principal, IdempotencyRecord), IdempotencyRecord.key == key, expired)
     )
-    some = (
+    expired_keys = (
         select(IdempotencyRecord.owner_id, IdempotencyRecord.key)
         .where(expired)
-        .limit(_EXPIRED_AT_ONCE)
+        .limit(_EXPIRED_PER_INSERT)
         .with_for_update(skip_locked=True)
     )
-    session.execute(delete(IdempotencyRecord).where(_PLACE.in_(some)).execution_options(synchronize_session=False))
-    answer = IdempotencyRecord(
+    session.execute(
+        delete(IdempotencyRecord).where(_PRIMARY_KEY.in_(expired_keys)).execution_options(synchronize_session=False)
+    )
+    record = IdempotencyRecord(
         owner_id=principal.user_id, key=key, fingerprint=fingerprint, status=0, body="", created_at=clock.now()
     )
-    session.add(answer)
+    session.add(record)
     with translating({"pk_idempotency_keys": AlreadyAnswered}):
         session.flush()
 
 
-def keep(principal: Principal, key: str, status: int, body: str, location: str | None) -> None:
-    """Keep the answer under the key that this transaction has claimed."""
-    answer = session.get_one(IdempotencyRecord, (principal.user_id, key))
-    answer.status, answer.body, answer.location = status, body, location
+def store_answer(principal: Principal, key: str, status: int, body: str, location: str | None) -> None:
+    """Store the answer in the row of the key that this transaction has inserted."""
+    record = session.get_one(IdempotencyRecord, (principal.user_id, key))
+    record.status, record.body, record.location = status, body, location
     session.flush()

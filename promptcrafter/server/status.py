@@ -9,7 +9,7 @@ from promptcrafter import jsonio
 from promptcrafter.database import revisions
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.page_query import MAX_PER_PAGE
-from promptcrafter.idempotency.store import KEPT
+from promptcrafter.idempotency.store import RETENTION
 from promptcrafter.logs.schemas import BATCH_MAX
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import NotMigrated
@@ -93,5 +93,5 @@ def get_limits() -> dict[str, int]:
         "perPage": MAX_PER_PAGE,
         "jsonDepth": jsonio.MAX_DEPTH,
         "batchLogs": BATCH_MAX,
-        "idempotencyHours": KEPT // timedelta(hours=1),
+        "idempotencyHours": RETENTION // timedelta(hours=1),
     }

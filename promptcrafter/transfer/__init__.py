@@ -1,4 +1,8 @@
-"""The way out and the way in: everything an account owns as one file of lines, and such a file as part of an account.
+"""Export everything that an account owns as one file, and import such a file or the files of other tools.
 
-What other tools have written comes in the same way: `sources` turns it into the same lines.
+- Export: `store.each_row` reads the account's rows, `export_format.write_lines` writes them as NDJSON.
+- Import: `export_format.read_records`, or the `read` of a module in `importers`, yields records; `importer.check`
+  validates them all, then `importer.store_checked` stores them.
+- `records` defines the types of records, `schemas` their fields, `references` which keys they define and refer to.
+- `seen_keys` and `batch_file` keep the state of a check in temporary files: memory does not grow with the file.
 """

@@ -1,8 +1,8 @@
-"""Taking lines into an account.
+"""Import records into an account, in two steps.
 
-First all lines are checked, without writing; only if there is no fault in any are they stored, some hundred in each
-transaction, so that nobody waits long for the write lock. If that is broken off, importing the file again stores the
-rest: what is there already is left as it is.
+`check` validates all records without writing. `store_checked` then stores them in batches of some hundred, each in a
+transaction of its own, so that other writers wait for the lock of a batch only. If the import stops halfway, importing
+the file again stores the rest: what the account already has is skipped.
 """
 
 from collections import Counter
@@ -24,184 +24,208 @@ from promptcrafter.prompts.search import search_columns
 from promptcrafter.prompts.store import refuse_label
 from promptcrafter.traces.store import restore_traces
 from promptcrafter.transfer import store
-from promptcrafter.transfer.lines import KINDS, Record, count_name, fault, load_fields, locate
-from promptcrafter.transfer.references import Key, defined_by, referred_to_by
+from promptcrafter.transfer.batch_file import BatchFile
+from promptcrafter.transfer.records import (
+    KINDS,
+    LoadedRecord,
+    Record,
+    add_location,
+    invalid_record,
+    load_values,
+    plural,
+)
+from promptcrafter.transfer.references import Key, defined_keys, referenced_keys
 from promptcrafter.transfer.seen_keys import SeenKeys
-from promptcrafter.transfer.spool import Item, Spool
 
 Counts = dict[str, dict[str, int]]
 
-_LINES_AT_ONCE = 500
-_BYTES_AT_ONCE = 4 * 1024 * 1024
-_TRIES = 3
+_BATCH_RECORDS = 500
+_BATCH_BYTES = 4 * 1024 * 1024
+_MAX_ATTEMPTS = 3
 
 
-class Conflict(Problem):
-    """409: a line does not go together with what is there."""
+class ImportConflict(Problem):
+    """409: a record contradicts what the account or another account has."""
 
-    def __init__(self, place: str, field: str, reason: str) -> None:
-        details = locate(place, {field: [reason]})
-        super().__init__(409, f"{place}.{field} {reason}.", "import_conflict", details=details)
+    def __init__(self, location: str, field: str, reason: str) -> None:
+        details = add_location(location, {field: [reason]})
+        super().__init__(409, f"{location}.{field} {reason}.", "import_conflict", details=details)
 
 
-class Interrupted(Problem):
-    """409: what the rest of the lines need has changed since they were checked."""
+class ImportInterrupted(Problem):
+    """409: what the remaining records need has changed since the check."""
 
     def __init__(self, problem: Problem) -> None:
-        told = "It was not so when the import began: what stands before it is stored. Importing again is safe."
-        super().__init__(409, f"{problem.message} {told}", "import_interrupted", details=problem.details)
+        explanation = "It was not so when the import began: what stands before it is stored. Importing again is safe."
+        super().__init__(409, f"{problem.message} {explanation}", "import_interrupted", details=problem.details)
 
 
-def check(principal: Principal, source: Iterable[Record]) -> Spool:
-    """Return the lines, to be closed, if all of them can be stored in the account. Raises Invalid and Conflict."""
-    checked = Spool()
+def check(principal: Principal, source: Iterable[Record]) -> BatchFile:
+    """Return the records in batches, to be closed by the caller, if all of them can be stored in the account.
+
+    Raises Invalid, ImportConflict and InsufficientStorage, and what `source` raises.
+    """
+    checked = BatchFile()
     try:
-        with closing(SeenKeys()) as register:
-            for chunk in _chunks(source):
-                _examine(chunk, principal, register)
-                checked.add(chunk)
+        with closing(SeenKeys()) as seen_keys:
+            for batch in _each_batch(source):
+                _check_batch(batch, principal, seen_keys)
+                checked.add(batch)
     except BaseException:
         checked.close()
         raise
     return checked
 
 
-def store_checked(principal: Principal, checked: Iterable[Sequence[Item]]) -> Counts:
-    """Store what is not there yet, and return how many of each type were and were not. Raises Interrupted."""
-    counts = {count_name(kind): {"created": 0, "skipped": 0} for kind in KINDS}
-    for chunk in checked:
-        created = Counter(item.kind for item in _store(chunk, principal))
-        for kind, count in Counter(item.kind for item in chunk).items():
-            counts[count_name(kind)]["created"] += created[kind]
-            counts[count_name(kind)]["skipped"] += count - created[kind]
+def store_checked(principal: Principal, checked: Iterable[Sequence[LoadedRecord]]) -> Counts:
+    """Store the records that the account does not have yet. Raises ImportInterrupted.
+
+    Returns for each type, such as `logs`, the number `created` and the number `skipped`.
+    """
+    counts = {plural(kind): {"created": 0, "skipped": 0} for kind in KINDS}
+    for batch in checked:
+        created = Counter(record.kind for record in _store_batch(batch, principal))
+        for kind, count in Counter(record.kind for record in batch).items():
+            counts[plural(kind)]["created"] += created[kind]
+            counts[plural(kind)]["skipped"] += count - created[kind]
     return counts
 
 
-def _chunks(source: Iterable[Record]) -> Iterator[list[Item]]:
-    """Yield lines of one family, some hundred at a time; a prompt stays with its first version."""
-    chunk: list[Item] = []
+def _each_batch(source: Iterable[Record]) -> Iterator[list[LoadedRecord]]:
+    """Load the records and yield them in batches of one group, a prompt with its first version in the same batch."""
+    batch: list[LoadedRecord] = []
     size = 0
     failure = None
     try:
-        for item in _in_sequence(map(_load, source)):
-            is_full = len(chunk) >= _LINES_AT_ONCE or size >= _BYTES_AT_ONCE
-            is_first = item.kind == "version" and item.values["number"] == 1
-            if chunk and (item.family != chunk[0].family or (is_full and not is_first)):
-                yield chunk
-                chunk, size = [], 0
-            chunk.append(item)
-            size += item.size
-    except Problem as problem:  # to be told only if there is no fault in the lines before
+        for record in _check_version_order(map(_load_record, source)):
+            is_full = len(batch) >= _BATCH_RECORDS or size >= _BATCH_BYTES
+            is_first = record.kind == "version" and record.values["number"] == 1
+            if batch and (record.group != batch[0].group or (is_full and not is_first)):
+                yield batch
+                batch, size = [], 0
+            batch.append(record)
+            size += record.size
+    except Problem as problem:  # raised below, so that an error in an earlier record is reported first
         failure = problem
-    if chunk:
-        yield chunk
+    if batch:
+        yield batch
     if failure:
         raise failure
 
 
-def _load(line: Record) -> Item:
-    values = load_fields(line)
-    for place, label in enumerate(values.get("labels", ())):
+def _load_record(record: Record) -> LoadedRecord:
+    values = load_values(record)
+    for index, label in enumerate(values.get("labels", ())):
         try:
-            refuse_label(label, f"labels.{place}")
+            refuse_label(label, f"labels.{index}")
         except Invalid as error:
-            raise fault(line.place, error.details or {}) from error
-    return Item(line.place, line.kind, values, line.size)
+            raise invalid_record(record.location, error.details or {}) from error
+    return LoadedRecord(record.location, record.kind, values, record.size)
 
 
-def _in_sequence(items: Iterable[Item]) -> Iterator[Item]:
-    """Yield the items, and see to it that the versions of each prompt follow it at once, from 1 on."""
+def _check_version_order(records: Iterable[LoadedRecord]) -> Iterator[LoadedRecord]:
+    """Yield the records. Raise Invalid unless each prompt is followed by its versions, numbered from 1 on.
+
+    A version gets the `updated_at` of its prompt, because `restore_prompts` needs it there.
+    """
     prompt, number = None, 0
-    for item in items:
-        if item.kind == "version":
-            if prompt is None or item.id != prompt.id:
-                raise fault(item.place, {"promptId": ["must be the id of the prompt just before"]})
+    for record in records:
+        if record.kind == "version":
+            if prompt is None or record.id != prompt.id:
+                raise invalid_record(record.location, {"promptId": ["must be the id of the prompt just before"]})
             number += 1
-            if item.values["number"] != number:
-                raise fault(item.place, {"version": [f"must be {number}, the next of its prompt"]})
-            item.values["updated_at"] = prompt.values["updated_at"]
+            if record.values["number"] != number:
+                raise invalid_record(record.location, {"version": [f"must be {number}, the next of its prompt"]})
+            record.values["updated_at"] = prompt.values["updated_at"]
         else:
-            _refuse_empty(prompt, number)
-            prompt, number = (item if item.kind == "prompt" else None), 0
-        yield item
-    _refuse_empty(prompt, number)
+            _refuse_without_version(prompt, number)
+            prompt, number = (record if record.kind == "prompt" else None), 0
+        yield record
+    _refuse_without_version(prompt, number)
 
 
-def _refuse_empty(prompt: Item | None, number: int) -> None:
+def _refuse_without_version(prompt: LoadedRecord | None, number: int) -> None:
     if prompt is not None and number == 0:
-        raise fault(prompt.place, {"": ["must be followed by the versions of the prompt"]})
+        raise invalid_record(prompt.location, {"": ["must be followed by the versions of the prompt"]})
 
 
-def _examine(chunk: Sequence[Item], principal: Principal, register: SeenKeys | None) -> list[Item]:
-    """Return the items that are not there yet. Raises Invalid and Conflict.
+def _check_batch(batch: Sequence[LoadedRecord], principal: Principal, seen_keys: SeenKeys | None) -> list[LoadedRecord]:
+    """Return the records that the account does not have yet. Raises Invalid and ImportConflict.
 
-    What an item refers to must be in the account, or else in the register, which then notes what the chunk brings.
+    What a record refers to must be in the account or, during the check, in `seen_keys`, to which the keys of the batch
+    are then added. While storing, `seen_keys` is None: the records before the batch are in the account.
     """
     with read_snapshot() as reader:
-        new = _find_new(reader, chunk, principal)
+        new = _find_new(reader, batch, principal)
         _refuse_taken_slugs(reader, new, principal)
-        _refuse_dangling(reader, chunk, principal, register)
-    if register is not None:
-        _note(chunk, set(new), register)
+        _refuse_missing_references(reader, batch, principal, seen_keys)
+    if seen_keys is not None:
+        _add_keys(batch, set(new), seen_keys)
     return new
 
 
-def _find_new(reader: Session, chunk: Sequence[Item], principal: Principal) -> list[Item]:
-    """Return the items that are not there; refuse other people's ids and versions that say something else there."""
-    owners = store.get_owners(reader, chunk[0].family, {item.id for item in chunk})
-    for item in chunk:
-        if owners.get(item.id, principal.user_id) != principal.user_id:
-            raise Conflict(item.place, "_id", "is the id of something of somebody else's")
-    there = {item for item in chunk if item.kind != "version" and item.id in owners}
-    versions = {(item.id, item.values["number"]): item for item in chunk if item.kind == "version"}
-    there |= _find_kept(reader, {key: item for key, item in versions.items() if item.id in owners})
-    return [item for item in chunk if item not in there]
+def _find_new(reader: Session, batch: Sequence[LoadedRecord], principal: Principal) -> list[LoadedRecord]:
+    """Return the records that are not in the database yet.
+
+    Raises ImportConflict for an id of another account and for a version whose text or model differs from the stored.
+    """
+    owners = store.get_owners(reader, batch[0].group, {record.id for record in batch})
+    for record in batch:
+        if owners.get(record.id, principal.user_id) != principal.user_id:
+            raise ImportConflict(record.location, "_id", "is the id of something of somebody else's")
+    stored = {record for record in batch if record.kind != "version" and record.id in owners}
+    versions = {(record.id, record.values["number"]): record for record in batch if record.kind == "version"}
+    stored |= _find_stored_versions(reader, {key: record for key, record in versions.items() if record.id in owners})
+    return [record for record in batch if record not in stored]
 
 
-def _find_kept(reader: Session, versions: Mapping[tuple[str, int], Item]) -> set[Item]:
-    """Return those of the versions that are there; refuse one that says something else there."""
+def _find_stored_versions(reader: Session, versions: Mapping[tuple[str, int], LoadedRecord]) -> set[LoadedRecord]:
+    """Return those of the versions that are stored. Raises ImportConflict if the stored one differs."""
     if not versions:
         return set()
     ids = {prompt_id for prompt_id, _ in versions}
     numbers = [number for _, number in versions]
-    there, conflicts = set(), []
+    stored, conflicts = set(), []
     for prompt_id, number, content, model in store.each_version(reader, ids, min(numbers), max(numbers)):
-        item = versions.get((prompt_id, number))
-        if item is None:
-            continue  # the file has fewer
-        there.add(item)
+        record = versions.get((prompt_id, number))
+        if record is None:
+            continue  # the account has more versions than the batch
+        stored.add(record)
         for field, value in (("content", content), ("model", model)):
-            if item.values[field] != value:
-                conflicts.append(Conflict(item.place, field, f"is not that of version {number} in the account"))
-    if conflicts:  # all have been read, as PostgreSQL's cursors want to be
+            if record.values[field] != value:
+                conflicts.append(
+                    ImportConflict(record.location, field, f"is not that of version {number} in the account")
+                )
+    if conflicts:  # raised only after all rows are read: a PostgreSQL cursor must be read to its end
         raise conflicts[0]
-    return there
+    return stored
 
 
-def _refuse_taken_slugs(reader: Session, new: Sequence[Item], principal: Principal) -> None:
-    slugs = {item.values["slug"]: item for item in new if item.kind in ("prompt", "experiment")}
+def _refuse_taken_slugs(reader: Session, new: Sequence[LoadedRecord], principal: Principal) -> None:
+    slugs = {record.values["slug"]: record for record in new if record.kind in ("prompt", "experiment")}
     if slugs:
         kind = next(iter(slugs.values())).kind
         for slug, id in store.get_slugs(reader, kind, principal, slugs).items():
-            raise Conflict(slugs[slug].place, "slug", f"is that of {id} in the account: {slug}")
+            raise ImportConflict(slugs[slug].location, "slug", f"is that of {id} in the account: {slug}")
 
 
-def _refuse_dangling(reader: Session, chunk: Sequence[Item], principal: Principal, register: SeenKeys | None) -> None:
-    references = [(item, mention) for item in chunk for mention in referred_to_by(item.kind, item.values)]
-    beside = {
-        ("prompt", item.id) for item in chunk if item.kind == "prompt"
-    }  # of versions that come with their prompts
-    keys = {mention.key for _, mention in references} - beside
-    if register is not None:
-        keys -= register.find(keys)
+def _refuse_missing_references(
+    reader: Session, batch: Sequence[LoadedRecord], principal: Principal, seen_keys: SeenKeys | None
+) -> None:
+    references = [(record, reference) for record in batch for reference in referenced_keys(record.kind, record.values)]
+    # prompts that come in the same batch as their versions
+    own_prompts = {("prompt", record.id) for record in batch if record.kind == "prompt"}
+    keys = {reference.key for _, reference in references} - own_prompts
+    if seen_keys is not None:
+        keys -= seen_keys.find(keys)
     missing = keys - _find_owned(reader, keys, principal)
-    for item, mention in references:
-        if mention.key in missing:
-            raise fault(item.place, {mention.field: ["must be in a line before or in the account"]})
+    for record, reference in references:
+        if reference.key in missing:
+            raise invalid_record(record.location, {reference.field: ["must be in a line before or in the account"]})
 
 
 def _find_owned(reader: Session, keys: Collection[Key], principal: Principal) -> set[Key]:
-    """Return those of the keys that name something in the account."""
+    """Return those of the keys that exist in the account."""
     ids: dict[str, set[str]] = {}
     for kind, id, *_ in keys:
         ids.setdefault(kind, set()).add(id)
@@ -217,43 +241,46 @@ def _find_owned(reader: Session, keys: Collection[Key], principal: Principal) ->
     }
 
 
-def _note(chunk: Sequence[Item], new: Collection[Item], register: SeenKeys) -> None:
-    """Note what the items bring along. An experiment that is there keeps the variants it has there."""
-    for item in chunk:
-        for mention in defined_by(item.kind, item.values):
-            if mention.key[0] == "variant" and item not in new:
+def _add_keys(batch: Sequence[LoadedRecord], new: Collection[LoadedRecord], seen_keys: SeenKeys) -> None:
+    """Add the keys that the records define. Raises Invalid if one is defined twice in the file.
+
+    Variants of an experiment that is stored are left out: the stored experiment keeps its own.
+    """
+    for record in batch:
+        for reference in defined_keys(record.kind, record.values):
+            if reference.key[0] == "variant" and record not in new:
                 continue
-            before = register.add(mention.key, item.place)
+            before = seen_keys.add(reference.key, record.location)
             if before is not None:
-                raise fault(item.place, {mention.field: [f"stands in {before} already"]})
+                raise invalid_record(record.location, {reference.field: [f"stands in {before} already"]})
 
 
-def _store(chunk: Sequence[Item], principal: Principal) -> list[Item]:
-    """Store the items that are not there, and return them. Raises Interrupted."""
-    for tries_left in reversed(range(_TRIES)):
+def _store_batch(batch: Sequence[LoadedRecord], principal: Principal) -> list[LoadedRecord]:
+    """Store the records that the account does not have yet, and return them. Raises ImportInterrupted."""
+    for attempts_left in reversed(range(_MAX_ATTEMPTS)):
         try:
-            new = _examine(chunk, principal, None)
+            new = _check_batch(batch, principal, None)
         except Problem as problem:
-            raise Interrupted(problem) from problem
+            raise ImportInterrupted(problem) from problem
         if not new:
             break
-        write = _prepare(new, principal)
+        write = _prepare_write(new, principal)
         try:
             with writing():
                 write()
-        except (IntegrityError, ParentGone):  # something has come or gone since: look again
-            if not tries_left:
+        except (IntegrityError, ParentGone):  # another transaction has added or deleted rows since the check
+            if not attempts_left:
                 raise
         else:
             break
     return new
 
 
-def _prepare(new: Sequence[Item], principal: Principal) -> Callable[[], None]:
-    """Do what need not be done under the write lock, and return what must."""
+def _prepare_write(new: Sequence[LoadedRecord], principal: Principal) -> Callable[[], None]:
+    """Prepare the rows outside the write lock, and return the function that inserts them."""
     rows: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
-    for item in new:
-        rows[item.kind].append(item.values)
+    for record in new:
+        rows[record.kind].append(record.values)
     latest = {version["prompt_id"]: version["content"] for version in rows["version"]}
     logs = [prepare(row) for row in rows["log"]]
     texts = [search_columns(row["title"], row["tags"], latest[row["id"]]) for row in rows["prompt"]]

@@ -1,39 +1,41 @@
-"""What a line brings along and what it refers to, so that a file can be checked before any of it is stored."""
+"""Which keys a record defines and which it refers to, so that a file can be checked before any of it is stored."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-Key = tuple[str, ...]  # what kind of thing, the id of what it is part of if it is part of something, and its name
+# The kind of key, the id of the parent if there is one, and the name: ("prompt", id), ("version", prompt id, "3"),
+# ("label", prompt id, label), ("variant", experiment id, variant key), ("prompt slug", slug)
+Key = tuple[str, ...]
 
 
 class Reference(NamedTuple):
-    """A field of a line and the thing that it names."""
+    """A field of a record, by its path in JSON, and the key that it defines or refers to."""
 
     field: str
     key: Key
 
 
-def defined_by(kind: str, values: Mapping[str, Any]) -> Iterator[Reference]:
-    """Yield what a line of this type, loaded to columns, brings along; no two lines may bring the same."""
+def defined_keys(kind: str, values: Mapping[str, Any]) -> Iterator[Reference]:
+    """Yield the keys that a record of this type with these column values defines. Each must be unique in a file."""
     if kind == "version":
         yield Reference("version", (kind, values["prompt_id"], str(values["number"])))
-        for place, label in enumerate(values["labels"]):
-            yield Reference(f"labels.{place}", ("label", values["prompt_id"], label))
+        for index, label in enumerate(values["labels"]):
+            yield Reference(f"labels.{index}", ("label", values["prompt_id"], label))
         return
     yield Reference("_id", (kind, values["id"]))
     if kind in ("prompt", "experiment"):
         yield Reference("slug", (f"{kind} slug", values["slug"]))
     if kind == "experiment":
-        for place, variant in enumerate(values["variants"]):
-            yield Reference(f"variants.{place}.key", ("variant", values["id"], variant["key"]))
+        for index, variant in enumerate(values["variants"]):
+            yield Reference(f"variants.{index}.key", ("variant", values["id"], variant["key"]))
 
 
-def referred_to_by(kind: str, values: Mapping[str, Any]) -> Iterator[Reference]:
-    """Yield what a line of this type, loaded to columns, needs to be there."""
+def referenced_keys(kind: str, values: Mapping[str, Any]) -> Iterator[Reference]:
+    """Yield the keys that must exist before a record of this type with these column values can be stored."""
     if kind == "experiment":
-        for place, variant in enumerate(values["variants"]):
+        for index, variant in enumerate(values["variants"]):
             if "prompt_id" in variant:
-                yield Reference(f"variants.{place}.promptId", ("prompt", variant["prompt_id"]))
+                yield Reference(f"variants.{index}.promptId", ("prompt", variant["prompt_id"]))
     if kind in ("prompt", "experiment"):
         return
     for name, field in (("prompt", "promptId"), ("experiment", "experimentId"), ("trace", "traceId")):

@@ -1,40 +1,43 @@
-"""What the lines of a file have brought along so far: on disk, because memory must not grow with the file."""
+"""The keys that the records of a file have defined so far, on disk so that memory does not grow with the file."""
 
 import sqlite3
 from collections.abc import Iterable
 
+from promptcrafter.transfer.batch_file import InsufficientStorage
 from promptcrafter.transfer.references import Key
-from promptcrafter.transfer.spool import NoRoom
 
 
 class SeenKeys:
-    """Keys and the places where they stood, in a SQLite database of its own that goes when it is closed."""
+    """Keys and the locations of the records that defined them, in a temporary SQLite database.
+
+    `close()` deletes the database.
+    """
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
-        self._db.execute("CREATE TABLE keys (key PRIMARY KEY, place) WITHOUT ROWID")
-        self._db.execute("BEGIN")  # and never commit: nobody else will read it
+        self._db.execute("CREATE TABLE keys (key PRIMARY KEY, location) WITHOUT ROWID")
+        self._db.execute("BEGIN")  # never committed: no other connection reads it
 
-    def add(self, key: Key, place: str) -> str | None:
-        """Note a key; return the place where it stood before, None if nowhere. Raises NoRoom."""
+    def add(self, key: Key, location: str) -> str | None:
+        """Add a key. If it was added before, return the earlier location, else None. Raises InsufficientStorage."""
         try:
-            added = self._db.execute("INSERT OR IGNORE INTO keys VALUES (?, ?)", (_name(key), place)).rowcount
+            added = self._db.execute("INSERT OR IGNORE INTO keys VALUES (?, ?)", (_to_text(key), location)).rowcount
         except sqlite3.OperationalError as error:
-            raise NoRoom from error
-        return None if added else self._find(key)
+            raise InsufficientStorage from error
+        return None if added else self._get_location(key)
 
     def find(self, keys: Iterable[Key]) -> set[Key]:
-        """Return those of the keys that were noted."""
-        return {key for key in keys if self._find(key) is not None}
+        """Return those of the keys that were added."""
+        return {key for key in keys if self._get_location(key) is not None}
 
     def close(self) -> None:
-        """Let go of the disk."""
+        """Close and thereby delete the database."""
         self._db.close()
 
-    def _find(self, key: Key) -> str | None:
-        row = self._db.execute("SELECT place FROM keys WHERE key = ?", (_name(key),)).fetchone()
+    def _get_location(self, key: Key) -> str | None:
+        row = self._db.execute("SELECT location FROM keys WHERE key = ?", (_to_text(key),)).fetchone()
         return row and str(row[0])
 
 
-def _name(key: Key) -> str:
-    return "\n".join(key)  # only the last part may hold a line break
+def _to_text(key: Key) -> str:
+    return "\n".join(key)  # unambiguous: only the last part may contain a line break

@@ -1,6 +1,6 @@
-"""Everything an account owns, in the order in which it leaves; and what account and server have of what comes in.
+"""Queries of export and import: all rows of an account, and which of the records to import are stored already.
 
-Each call reads with a session from `read_snapshot()`.
+Each function reads with a session from `read_snapshot()`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,14 +17,14 @@ from promptcrafter.logs.models import Log
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.traces.models import Trace
 
-_ROWS_AT_ONCE = 20  # each may hold a mebibyte of text
-_KEYS_AT_ONCE = 1000  # a statement takes no more than 32,766 parameters
+_FETCH_ROWS = 20  # few, because a row may have a mebibyte of text
+_MAX_KEYS = 1000  # in one statement: SQLite allows 32,766 parameters
 _MODELS: dict[str, Any] = {"prompt": Prompt, "experiment": Experiment, "trace": Trace, "log": Log}
 _T = TypeVar("_T")
 
 
 def each_row(reader: Session, principal: Principal) -> Iterator[tuple[str, Any]]:
-    """Yield all that the owner has, each with its type: what is referred to before what refers, the oldest first."""
+    """Yield all rows of the owner with their types, referenced rows before those that refer to them, oldest first."""
     yield from _each_prompt(reader, principal)
     for kind in ("experiment", "trace", "log"):
         model = _MODELS[kind]
@@ -34,29 +34,29 @@ def each_row(reader: Session, principal: Principal) -> Iterator[tuple[str, Any]]
 
 
 def get_owners(reader: Session, kind: str, ids: Iterable[str]) -> dict[str, str]:
-    """Return the owners of those that exist, by id."""
+    """Return the owner's id by row id, for those of these rows of a type that exist."""
     model = _MODELS[kind]
     found = select(model.id, model.owner_id)
     return {row.id: row.owner_id for some in _parts(ids) for row in reader.execute(found.where(model.id.in_(some)))}
 
 
 def get_slugs(reader: Session, kind: str, principal: Principal, slugs: Iterable[str]) -> dict[str, str]:
-    """Return which of the slugs the owner's prompts or experiments have, with their ids."""
+    """Return the ids of the owner's prompts or experiments that have one of the slugs, by slug."""
     model = _MODELS[kind]
     found = select(model.slug, model.id).where(owned_by(principal, model))
     return {slug: id for some in _parts(slugs) for slug, id in reader.execute(found.where(model.slug.in_(some)))}
 
 
 def get_latest_numbers(reader: Session, principal: Principal, prompt_ids: Iterable[str]) -> dict[str, int]:
-    """Return the latest versions' numbers of those that are the owner's, by id."""
-    # by the ids alone: with the owner in the condition the database might choose the wrong index
+    """Return the latest version number by prompt id, without prompts of other owners."""
+    # the owner is compared here: with it in the condition the database might choose the wrong index
     found = select(Prompt.id, Prompt.owner_id, Prompt.version)
     rows = (row for some in _parts(prompt_ids) for row in reader.execute(found.where(Prompt.id.in_(some))))
     return {row.id: row.version for row in rows if owned_by(principal, row)}
 
 
 def get_variants(reader: Session, principal: Principal, experiment_ids: Iterable[str]) -> set[tuple[str, str]]:
-    """Return the variants of those that are the owner's, each by its experiment's id and its key."""
+    """Return the variants of these experiments, as (experiment id, key), without those of other owners."""
     found = select(Variant.experiment_id, Variant.key, Experiment.owner_id).join_from(Variant, Experiment)
     rows = (row for some in _parts(experiment_ids) for row in reader.execute(found.where(Experiment.id.in_(some))))
     return {(row.experiment_id, row.key) for row in rows if owned_by(principal, row)}
@@ -65,18 +65,18 @@ def get_variants(reader: Session, principal: Principal, experiment_ids: Iterable
 def each_version(
     reader: Session, prompt_ids: Iterable[str], first: int, last: int
 ) -> Iterator[Row[str, int, str, str]]:
-    """Yield the versions of these prompts that have one of these numbers."""
+    """Yield (prompt id, number, content, model) of the versions from number `first` to `last` of these prompts."""
     found = select(Version.prompt_id, Version.number, Version.content, Version.model)
     for some in _parts(prompt_ids):
         named = found.where(Version.prompt_id.in_(some), Version.number.between(first, last))
-        yield from reader.execute(named.execution_options(yield_per=_ROWS_AT_ONCE))
+        yield from reader.execute(named.execution_options(yield_per=_FETCH_ROWS))
 
 
 def _each_prompt(reader: Session, principal: Principal) -> Iterator[tuple[str, Any]]:
-    """Yield each prompt, its versions behind it."""
-    # what a prompt says and its labels are in its versions
-    aside = (defer(Prompt.content), lazyload(Prompt.label_rows))
-    owned = select(Prompt).where(owned_by(principal, Prompt)).options(*aside).order_by(Prompt.created_at, Prompt.seq)
+    """Yield each prompt, followed by its versions."""
+    # content and labels are exported with the versions
+    deferred = (defer(Prompt.content), lazyload(Prompt.label_rows))
+    owned = select(Prompt).where(owned_by(principal, Prompt)).options(*deferred).order_by(Prompt.created_at, Prompt.seq)
     following = _each_version_of(reader, principal)
     version = next(following, None)
     for prompt in _stream(reader, owned):
@@ -87,17 +87,18 @@ def _each_prompt(reader: Session, principal: Principal) -> Iterator[tuple[str, A
 
 
 def _each_version_of(reader: Session, principal: Principal) -> Iterator[Version]:
-    """Yield every version of the owner's prompts, in the order of these."""
+    """Yield every version of the owner's prompts, in the order of the prompts."""
     owned = select(Version).join(Prompt, Prompt.id == Version.prompt_id).where(owned_by(principal, Prompt))
     return _stream(reader, owned.order_by(Prompt.created_at, Prompt.seq, Version.number))
 
 
 def _stream(reader: Session, found: Select[_T]) -> Iterator[_T]:
-    partitions = reader.scalars(found.execution_options(yield_per=_ROWS_AT_ONCE)).partitions()
+    partitions = reader.scalars(found.execution_options(yield_per=_FETCH_ROWS)).partitions()
     return chain.from_iterable(partitions)
 
 
 def _parts(values: Iterable[_T]) -> Iterator[list[_T]]:
+    """Yield the values in lists that are short enough for one statement."""
     rest = iter(values)
-    while some := list(islice(rest, _KEYS_AT_ONCE)):
+    while some := list(islice(rest, _MAX_KEYS)):
         yield some

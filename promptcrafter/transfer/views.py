@@ -1,4 +1,4 @@
-"""The routes of the way out and the way in."""
+"""The routes `GET /export` and `POST /import`."""
 
 import io
 from itertools import chain
@@ -12,18 +12,18 @@ from promptcrafter.http.formats import join_to_pieces
 from promptcrafter.http.request_checks import NDJSON
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import TooLarge
-from promptcrafter.transfer import importer, lines, store
+from promptcrafter.transfer import export_format, importer, store
 from promptcrafter.transfer.schemas import ImportOut
 
-blueprint = Blueprint("transfer", __name__, description="Everything out, and in again")
+blueprint = Blueprint("transfer", __name__, description="Export everything that an account owns, and import it")
 _PIECE_BYTES = 64 * 1024
 
 
 class _Body(io.RawIOBase):
-    """The body of the request, read as it comes. Raises TooLarge."""
+    """The request body as a stream. Reading past the limit in bytes raises TooLarge."""
 
     def __init__(self, limit: int) -> None:
-        request.max_content_length = limit + 1  # werkzeug cuts a chunked body here without a word
+        request.max_content_length = limit + 1  # Werkzeug cuts a longer chunked body without an error
         self._limit = self._left = limit
         if (request.content_length or 0) > limit:
             raise TooLarge("The file", limit, request.content_length)
@@ -43,11 +43,11 @@ class _Body(io.RawIOBase):
 @blueprint.route("/export", permission=Permission.READ)
 @blueprint.response(200, {"type": "string"}, content_type=NDJSON)
 def export_all() -> Response:
-    """Return everything that the caller owns, a typed object a line."""
-    reader = read_snapshot()  # lives as long as the answer, longer than the request
+    """Return everything that the caller owns, one typed JSON object a line."""
+    reader = read_snapshot()  # open until the response is sent, which is after the request context has ended
     try:
-        pieces = join_to_pieces(lines.write(store.each_row(reader, current_principal())))
-        first = next(pieces)  # before the answer begins, so that a failure can still be told
+        pieces = join_to_pieces(export_format.write_lines(store.each_row(reader, current_principal())))
+        first = next(pieces)  # read before the response starts, so that a failure still gets an error status
     except BaseException:
         reader.close()
         raise
@@ -60,13 +60,13 @@ def export_all() -> Response:
     "/import",
     methods=["POST"],
     permission=Permission.WRITE,
-    takes_file="What `GET /export` has returned, here or on another server",
+    takes_file="The file that `GET /export` returned, on this server or another one",
     refuses=(409, 507),
 )
 @blueprint.response(200, ImportOut())
 def import_all() -> importer.Counts:
-    """Take an export into the caller's account; what is there already stays as it is."""
+    """Import an export into the caller's account. What the account has already is skipped."""
     raw: io.RawIOBase = _Body(current_app.config["MAX_IMPORT_BYTES"])
     body = io.BufferedReader(raw, _PIECE_BYTES)
-    with importer.check(current_principal(), lines.read(body)) as checked:
+    with importer.check(current_principal(), export_format.read_records(body)) as checked:
         return importer.store_checked(current_principal(), checked)

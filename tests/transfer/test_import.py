@@ -15,17 +15,17 @@ from flask import Flask
 from promptcrafter.auth.principal import Principal
 from promptcrafter.database import sqlite
 from promptcrafter.database.session import get_engine
-from promptcrafter.transfer import importer, lines
-from promptcrafter.transfer.spool import Spool
+from promptcrafter.transfer import export_format, importer
+from promptcrafter.transfer.batch_file import BatchFile
 from tests.conftest import Caller, Person, only_sqlite, sign_up
 from tests.contracts.test_http import assert_error
 from tests.transfer.moving import LINES, NOTHING, bring, counts, export, join
 from tests.transfer.test_damage import EXPERIMENT, FIRST, GOOD, LOG, PROMPT, change
 
 
-def check(person: Person, data: bytes) -> Spool:
+def check(person: Person, data: bytes) -> BatchFile:
     """Do the first half of an import."""
-    return importer.check(Principal(person.id), lines.read(io.BytesIO(data)))
+    return importer.check(Principal(person.id), export_format.read_records(io.BytesIO(data)))
 
 
 def prompt_lines(id: str, contents: list[str], **values: Any) -> list[dict[str, Any]]:
@@ -185,7 +185,7 @@ def test_what_goes_between_the_check_and_the_storing_breaks_the_import_off_clean
     log = {**GOOD[LOG], "_id": "log3"}
     with app.app_context(), check(ada, join([GOOD[0], log, {"type": "end"}])) as checked:
         ada.delete("/prompts/prompt1")
-        with pytest.raises(importer.Interrupted) as told:
+        with pytest.raises(importer.ImportInterrupted) as told:
             importer.store_checked(Principal(ada.id), checked)
     assert told.value.message == (
         "line 2.promptId must be in a line before or in the account. It was not so when the import began: what stands "
@@ -259,7 +259,7 @@ def test_a_history_whose_prompt_goes_in_the_middle_is_broken_off_cleanly(app: Fl
         importer.store_checked(Principal(ada.id), [first])
         ada.delete("/prompts/prompt1")
         with pytest.raises(
-            importer.Interrupted, match=r"^line 502\.promptId must be in a line before or in the account"
+            importer.ImportInterrupted, match=r"^line 502\.promptId must be in a line before or in the account"
         ):
             importer.store_checked(Principal(ada.id), [second])
     assert export(ada) == NOTHING

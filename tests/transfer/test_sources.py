@@ -95,7 +95,7 @@ def test_of_json_server_one_owners_things_can_be_taken_alone(app: Flask, ada: Pe
     assert created(take(app, ada, json_server.read(document, NOW, "user2"))) == (2, 2, 0, 0, 2)
     assert {log["_id"] for log in ada.get("/logs").json} == {"log3", "log_9"}
     assert created(take(app, ada, json_server.read(document, NOW, "nobody"))) == (0, 0, 0, 0, 0)
-    assert json_server.left_out(document) == "users (2)"
+    assert json_server.describe_skipped(document) == "users (2)"
 
 
 @only_sqlite

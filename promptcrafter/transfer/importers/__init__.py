@@ -1,7 +1,7 @@
-"""What other tools have written, as lines of our own export, which are then checked like those of any file.
+"""Importers: one module for each tool whose files can be imported, with a function `read` that yields records.
 
-The readers are pure: they neither ask nor write the database, and make of the same file the same lines. So the ids that
-they derive are the same each time, and importing twice changes nothing.
+The records are then checked and stored like those of an export (see `transfer.importer`). Importers do not use the
+database, and yield the same records for the same file, ids included, so that importing a file twice changes nothing.
 """
 
 import hashlib
@@ -12,9 +12,9 @@ from promptcrafter.ids import Kind
 
 
 class Unreadable(Exception):
-    """The file is not what it was taken for; the text says why."""
+    """The file cannot be read as a file of this tool; the text says why."""
 
 
 def stable_id(kind: Kind, *parts: Any) -> str:
-    """Return an id that follows from the parts."""
+    """Return an id that is a hash of the parts, which must be JSON values: equal parts give equal ids."""
     return f"{kind}_{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]}"

@@ -1,8 +1,8 @@
 """The `logs.db` of the command-line tool llm (https://llm.datasette.io/en/stable/logging.html).
 
-Each response becomes a log without a prompt of ours: what is typed once for one answer is no entry of a library, and
-the tool records no other prompts. `input` is what was typed; the system prompt, the conversation, the options and what
-else was recorded is in the metadata. Tool calls and the content of attachments stay behind.
+Each response becomes a log without a prompt: llm records no reusable prompts, only what was typed for one response,
+which becomes the `input`. The system prompt, the conversation, the options and the rest go to the metadata. Tool calls
+and the content of attachments are not imported.
 """
 
 import sqlite3
@@ -13,12 +13,11 @@ from typing import Any
 from urllib.parse import quote
 
 from promptcrafter import jsonio
-from promptcrafter.transfer import lines
 from promptcrafter.transfer.importers import Unreadable, stable_id
-from promptcrafter.transfer.lines import Record
+from promptcrafter.transfer.records import Record, make_record
 
 SOURCE = "llm"
-# Releases before 0.5 (July 2023) wrote to the first, and newer ones leave there what is in it
+# Releases before 0.5 (July 2023) wrote to `logs`; newer ones write to `responses` and keep the old table
 _TABLES = ("logs", "responses")
 # As of release 0.27 (migration 22); older databases have fewer
 _COLUMNS = (
@@ -26,8 +25,8 @@ _COLUMNS = (
     *("conversation_id", "chat_id", "reply_to_id", "duration_ms", "datetime_utc", "input_tokens", "output_tokens"),
     *("token_details", "schema_id", "resolved_model"),
 )
-# What is recorded in other tables: which those are, a query and the column of a response that it is asked with
-_BESIDE = {
+# Metadata from other tables, by name: the tables, a query, and the column of a response that is its parameter
+_RELATED = {
     "conversation": (("conversations",), "SELECT name, model FROM conversations WHERE id = ?", "conversation_id"),
     "schema": (("schemas",), "SELECT content FROM schemas WHERE id = ?", "schema_id"),
     "fragments": (
@@ -52,15 +51,16 @@ _BESIDE = {
 
 
 def read(path: Path, account: str, now: str) -> Iterator[Record]:
-    """Yield the lines of the file's responses, with ids of the account's own; `now` dates what has no date.
+    """Yield a record for each response in the database.
 
-    The file is opened to be read only, and functions that its schema may call are not trusted. Raises Unreadable and
-    Invalid.
+    `account` identifies the account and is part of each derived id: two accounts may import the same file. `now` is the
+    time, in RFC 3339, of responses without one. The file is opened read-only, and SQL functions in its schema must be
+    safe ones (`trusted_schema`). Raises Unreadable and Invalid.
     """
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as database:
             database.row_factory = sqlite3.Row
-            # what is not UTF-8 is found, and refused, when the lines are checked
+            # text that is not UTF-8 is kept as surrogates, which the check of the records refuses
             database.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
             database.execute("PRAGMA trusted_schema=OFF")
             yield from _read_tables(database, account, now)
@@ -69,34 +69,34 @@ def read(path: Path, account: str, now: str) -> Iterator[Record]:
 
 
 def _read_tables(database: sqlite3.Connection, account: str, now: str) -> Iterator[Record]:
-    found = {str(row["name"]) for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    tables = [name for name in _TABLES if name in found]
+    existing = {str(row["name"]) for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    tables = [name for name in _TABLES if name in existing]
     if not tables:
         raise Unreadable("It has no table of responses, so it is not a database of llm.")
     for table in tables:
-        there = {str(row["name"]) for row in database.execute(f"PRAGMA table_info({table})")}
-        columns = [name for name in _COLUMNS if name in there]
+        present = {str(row["name"]) for row in database.execute(f"PRAGMA table_info({table})")}
+        columns = [name for name in _COLUMNS if name in present]
         if "id" not in columns:
             raise Unreadable(f"Its table {table} has no ids, so it is not a database of llm.")
         for row in database.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY rowid"):  # noqa: S608
             response = dict.fromkeys(_COLUMNS) | dict(row)
-            beside = _read_beside(database, found, response)
-            yield _make_line(f"{table} {response['id']}", [account, SOURCE, table], response, beside, now)
+            related = _read_related(database, existing, response)
+            yield _to_log(f"{table} {response['id']}", [account, SOURCE, table], response, related, now)
 
 
-def _read_beside(
-    database: sqlite3.Connection, found: set[str], response: Mapping[str, Any]
+def _read_related(
+    database: sqlite3.Connection, existing: set[str], response: Mapping[str, Any]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return what other tables have of a response, as far as there are such."""
-    beside = {}
-    for name, (tables, query, column) in _BESIDE.items():
-        if found.issuperset(tables) and response[column] is not None:
-            beside[name] = [dict(row) for row in database.execute(query, (response[column],))]
-    return beside
+    """Return the rows of other tables that belong to a response, for those tables that exist."""
+    related = {}
+    for name, (tables, query, column) in _RELATED.items():
+        if existing.issuperset(tables) and response[column] is not None:
+            related[name] = [dict(row) for row in database.execute(query, (response[column],))]
+    return related
 
 
-def _make_line(
-    place: str, origin: list[str], response: Mapping[str, Any], beside: Mapping[str, Any], now: str
+def _to_log(
+    location: str, origin: list[str], response: Mapping[str, Any], related: Mapping[str, Any], now: str
 ) -> Record:
     metadata = {
         "responseId": response["id"],
@@ -108,11 +108,11 @@ def _make_line(
         "tokenDetails": _parse(response["token_details"]),
         "promptJson": _parse(response["prompt_json"]),
         "responseJson": _parse(response["response_json"]),
-        **beside,
+        **related,
     }
-    made = response["datetime_utc"] or now
+    created_at = response["datetime_utc"] or now
     fields = {
-        # old ids are numbers, which the files of two machines both have
+        # with the time, because ids in `logs` are row numbers: two databases have the same ones
         "_id": stable_id("log", *origin, str(response["id"]), str(response["datetime_utc"])),
         "modelUsed": response["model"] or None,
         "output": response["response"],
@@ -123,14 +123,14 @@ def _make_line(
         "outputTokens": response["output_tokens"],
         "metadata": {name: value for name, value in metadata.items() if value not in (None, [])},
         "source": SOURCE,
-        "createdAt": made,
-        "updatedAt": made,
+        "createdAt": created_at,
+        "updatedAt": created_at,
     }
-    return lines.make(place, "log", fields)
+    return make_record(location, "log", fields)
 
 
 def _parse(text: Any) -> Any:
-    """Return the value of JSON text, and what is none as it is."""
+    """Return the value of JSON text, or the argument itself if it is not JSON text."""
     try:
         return jsonio.loads(text.encode()) if isinstance(text, str) else text
     except (jsonio.JsonError, UnicodeEncodeError):

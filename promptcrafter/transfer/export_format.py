@@ -1,0 +1,95 @@
+"""The export format: NDJSON, with a header line, one record a line, and an end line.
+
+The header names the format and its version. The end line counts the records of each type, so that a file that was cut
+off between two lines is recognised. Nothing in the file depends on the server that wrote it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, BinaryIO
+
+from promptcrafter.transfer.records import (
+    END,
+    HEADER,
+    KINDS,
+    UNKNOWN_TYPE,
+    Record,
+    format_line,
+    format_row,
+    get_max_line_bytes,
+    invalid_record,
+    load_values,
+    parse_line,
+    plural,
+    refuse_long_line,
+)
+
+_HEADER_FIELDS = {"format": "promptcrafter", "version": 1}
+_MAX_EMPTY_LINES = 1000
+
+
+def write_lines(rows: Iterable[tuple[str, Any]]) -> Iterator[str]:
+    """Yield the lines of an export of these rows, each a type and a model instance (see `store.each_row`)."""
+    yield format_line(HEADER, _HEADER_FIELDS)
+    counts = dict.fromkeys(KINDS, 0)
+    for kind, row in rows:
+        counts[kind] += 1
+        yield format_row(kind, row)
+    yield format_line(END, {plural(kind): count for kind, count in counts.items()})
+
+
+def read_records(file: BinaryIO) -> Iterator[Record]:
+    """Yield the records of an export, without its header and end. Their fields are not validated yet.
+
+    Raises Invalid for a line that is too long or not an object with a known type, for a missing or wrong header or end,
+    and for numbers in the end line that differ from those found.
+    """
+    records = _parse_lines(file)
+    record = next(records, Record("line 1", "", {}, 0))
+    _check_header(record)
+    counts: Counter[str] = Counter()
+    for record in records:
+        if record.kind == END:
+            break
+        if record.kind == HEADER:
+            raise invalid_record(record.location, UNKNOWN_TYPE)
+        counts[plural(record.kind)] += 1
+        yield record
+    if record.kind != END:
+        raise invalid_record(record.location, {"": [f"must be followed by more: the file ends without its {END} line"]})
+    _check_counts(load_values(record), counts, record.location)
+    for record in records:
+        raise invalid_record(record.location, {"": [f"must not stand behind the {END} line"]})
+
+
+def _parse_lines(file: BinaryIO) -> Iterator[Record]:
+    """Yield each line as a record. Empty lines are skipped, but limited in number: a file of millions costs time."""
+    limit, number, empty = get_max_line_bytes(), 0, 0
+    while data := file.readline(limit + 1):
+        number += 1
+        if data.strip():
+            refuse_long_line(len(data), f"line {number}")
+            yield parse_line(data, f"line {number}")
+            continue
+        empty += 1
+        if empty > _MAX_EMPTY_LINES or len(data) > limit:
+            raise invalid_record(f"line {number}", {"": [f"must not be empty, as {_MAX_EMPTY_LINES:,} before it are"]})
+
+
+def _check_header(record: Record) -> None:
+    if record.kind != HEADER:
+        raise invalid_record(record.location, {"type": [f"must be {HEADER}, as in the first line of every export"]})
+    version, readable = load_values(record)["version"], _HEADER_FIELDS["version"]
+    if version != readable:
+        raise invalid_record(record.location, {"version": [f"must be {readable}, which is what this release reads"]})
+
+
+def _check_counts(stated: Mapping[str, int], found: Mapping[str, int], location: str) -> None:
+    """Raise Invalid if the end line states another number of records of a type than were found."""
+    wrong = {
+        name: [f"must be {found.get(name, 0)}, for so many there are"]
+        for name, count in stated.items()
+        if count != found.get(name, 0)
+    }
+    if wrong:
+        raise invalid_record(location, wrong)
