@@ -1,11 +1,7 @@
 """What an experiment has shown: a summary of each metric, and which differences are settled. Pure functions.
 
-The intervals hold at every look, however often somebody looks: they invert the mixture sequential t-test, the
-likelihood ratio of Student's t averaged over normally distributed effects. For one look it is the Bayes factor of
-Gönen et al., "The Bayesian two-sample t test", The American Statistician 59 (2005); as a test martingale it
-exceeds 1/alpha ever with a probability of at most alpha when there is no difference (Pérez-Ortiz et al.,
-"E-statistics, group invariance and anytime-valid testing", Annals of Statistics 52 (2024)). For many observations it
-becomes the mixture SPRT of Johari et al., "Peeking at A/B tests", KDD 2017.
+The intervals hold at every look, however often somebody looks: they are those of the mixture sequential t-test (see
+`promptcrafter.statistics.intervals`, which has the formulas and their sources).
 
 The error is at most alpha for normal values of equal variance, and asymptotically so for others, while shares and
 variants stay as they are; of strongly skewed values the interval of a single mean is an approximation
@@ -14,7 +10,6 @@ one. By Welch's alone, rare events under uneven shares made false winners of a q
 """
 
 import math
-import operator
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -22,9 +17,15 @@ from functools import cached_property
 from statistics import fmean
 from typing import Any
 
+from promptcrafter.statistics.intervals import (
+    percentile,
+    pooled_squared_error,
+    sequential_interval,
+    welch_satterthwaite_degrees,
+    welch_squared_error,
+)
+
 ALPHA = 0.05
-# The standard deviation of the effects tested for, in standard deviations of the metric: Cohen's small effect
-_EFFECT = 0.2
 _LARGEST = 1e150  # the square of a larger number may not be finite
 # Values besides the most frequent one, below which a sample tells too little of its variance: the usual demand on
 # counts of rare events
@@ -39,7 +40,6 @@ METHOD = {
         "means are approximate for strongly skewed metrics."
     ),
 }
-Interval = tuple[float, float]
 Measurements = Iterable[Sequence[Any]]  # pairs of a variant's key and its metrics, which may be None
 
 
@@ -134,18 +134,10 @@ def summarize(sample: Sample) -> dict[str, Any]:
         "median": percentile(ordered, 0.5),
         "p95": percentile(ordered, 0.95),
         "max": ordered[-1],
-        "interval95": find_interval(sample.mean, variance / sample.count, sample.count - 1, sample.count, ALPHA)
+        "interval95": sequential_interval(sample.mean, variance / sample.count, sample.count - 1, sample.count, ALPHA)
         if sample.is_varied
         else None,
     }
-
-
-def percentile(ordered: Sequence[float], fraction: float) -> float:
-    """Return the value at a fraction of the way through sorted values."""
-    place = fraction * (len(ordered) - 1)
-    below = math.floor(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
 
 
 def compare(key: str, sample: Sample, baseline_key: str, baseline: Sample, pairs: int) -> dict[str, Any]:
@@ -158,9 +150,10 @@ def compare(key: str, sample: Sample, baseline_key: str, baseline: Sample, pairs
     variances = sample.variance, baseline.variance
     interval = None
     if sample.is_varied and baseline.is_varied:
-        squared_error = max(_apart(variances, counts), _pooled(variances, counts))
+        squared_error = max(welch_squared_error(variances, counts), pooled_squared_error(variances, counts))
         effective = counts[0] * counts[1] / sum(counts)
-        interval = find_interval(difference, squared_error, _degrees(variances, counts), effective, ALPHA / pairs)
+        degrees = welch_satterthwaite_degrees(variances, counts)
+        interval = sequential_interval(difference, squared_error, degrees, effective, ALPHA / pairs)
     settled = interval is not None and not interval[0] <= 0 <= interval[1]
     higher, lower = (key, baseline_key) if difference > 0 else (baseline_key, key)
     return {
@@ -169,39 +162,3 @@ def compare(key: str, sample: Sample, baseline_key: str, baseline: Sample, pairs
         "settled": settled,
         "verdict": f"{higher} is higher than {lower}" if settled else NOT_ENOUGH,
     }
-
-
-def _apart(variances: Sequence[float], counts: Sequence[int]) -> float:
-    """Return the squared standard error of a difference, each sample with its own variance."""
-    return math.fsum(variance / count for variance, count in zip(variances, counts, strict=True))
-
-
-def _pooled(variances: Sequence[float], counts: Sequence[int]) -> float:
-    """Return it with one variance for both: a small sample of rare events seems to vary less than it does."""
-    freedom = [count - 1 for count in counts]
-    shared = math.fsum(map(operator.mul, variances, freedom)) / max(1, sum(freedom))
-    return shared * sum(1 / count for count in counts)
-
-
-def _degrees(variances: Sequence[float], counts: Sequence[int]) -> float:
-    """Return the degrees of freedom of a difference (Welch and Satterthwaite)."""
-    error = _apart(variances, counts)
-    # as parts of the whole, so that neither large nor small values leave the range of floats
-    parts = [variance / count / error for variance, count in zip(variances, counts, strict=True)]
-    return 1 / math.fsum(part**2 / (count - 1) for part, count in zip(parts, counts, strict=True))
-
-
-def find_interval(
-    estimate: float, squared_error: float, degrees: float, effective: float, alpha: float
-) -> Interval | None:
-    """Return where the true value lies, by the mixture sequential t-test; None while it may lie anywhere.
-
-    With r = 1 + effective * effect^2 and x = t^2 / degrees, the mixture likelihood ratio is
-    r^(-1/2) * ((1 + x) / (1 + x / r))^((degrees + 1) / 2); the interval ends where it reaches 1 / alpha.
-    """
-    ratio = 1 + effective * _EFFECT**2
-    bound = (math.sqrt(ratio) / alpha) ** (2 / (degrees + 1))
-    if bound >= ratio:
-        return None
-    reach = math.sqrt((bound - 1) / (1 - bound / ratio) * degrees) * math.sqrt(squared_error)
-    return estimate - reach, estimate + reach

@@ -12,6 +12,7 @@ import pytest
 
 from promptcrafter.experiments import results
 from promptcrafter.experiments.results import Sample
+from promptcrafter.statistics.intervals import sequential_interval
 
 Draw = Callable[[random.Random], float]
 RUNS, OBSERVATIONS = 200, 1000
@@ -110,7 +111,7 @@ def test_intervals_of_means_hold_the_truth_at_every_look(draw: Draw, truth: floa
             if not sample.is_varied:
                 continue
             parts = sample.variance / sample.count, sample.count - 1, sample.count
-            interval = results.find_interval(sample.mean, *parts, results.ALPHA)
+            interval = sequential_interval(sample.mean, *parts, results.ALPHA)
             if interval and not interval[0] <= truth <= interval[1]:
                 misses += 1
                 break
