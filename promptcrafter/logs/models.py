@@ -42,7 +42,9 @@ class Log(Base):
         ),
         CheckConstraint("score BETWEEN 0 AND 10", name="score"),
         Index(None, "owner_id", "created_at", "seq"),
-        Index(  # holds all that statistics ask for: they never read the rows, whose outputs may be long
+        # Covers all columns that statistics read, so that they never read the rows, whose outputs may be long. Its name
+        # has an older word for aggregates: a better one would need a migration.
+        Index(
             "ix_logs_figures",
             *("prompt_id", "created_at", "seq", "prompt_version", "model_used", "score", "latency_ms"),
             *("start_time", "end_time", "input_tokens", "output_tokens", "cost"),

@@ -1,4 +1,4 @@
-"""What is told of a group of logs, made from the figures that the database has worked out. Pure functions."""
+"""The statistics of groups of logs, from the aggregates that `statistics.store` returns. Pure functions."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,13 +8,14 @@ from promptcrafter.logs.schemas import SCORE_MAX
 from promptcrafter.statistics.intervals import student_t_interval
 
 
-def describe(figures: Iterable[Mapping[str, Any]], keys: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the groups, the one with the highest mean score first; what is not known is None.
+def describe(aggregates: Iterable[Mapping[str, Any]], keys: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a dict in the shape of GroupOut for each row of aggregates, in descending order of mean score.
 
-    Groups without a score come last; among equals the larger one is first, then the order of the keys decides.
+    Unknown values are None. Groups without a score come last. Groups with equal means are sorted by descending number
+    of logs, then by their keys.
     """
-    groups = [_describe(row, keys) for row in figures]
-    return sorted(groups, key=lambda group: _place(group, keys))
+    groups = [_describe(row, keys) for row in aggregates]
+    return sorted(groups, key=lambda group: _sort_key(group, keys))
 
 
 def _describe(row: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
@@ -32,23 +33,25 @@ def _describe(row: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
 
 def _describe_scores(row: Mapping[str, Any]) -> dict[str, Any]:
     count = row["scored"] or 0
-    told = {name: row[name] for name in ("mean", "median")} | {"min": row["lowest"], "max": row["highest"]}
-    spread = None
+    mean, stddev = row["mean"], None
     if count and row["lowest"] == row["highest"]:
-        told["mean"] = row["lowest"]  # which a quotient might miss by its last digit, and the deviations with it
-        spread = 0.0 if count > 1 else None
+        # All scores are equal; the quotient of sum and number might differ from them in the last digit
+        mean, stddev = row["lowest"], (0.0 if count > 1 else None)
     elif count:
-        spread = math.sqrt(row["squares"] / (count - 1))
+        stddev = math.sqrt(row["squares"] / (count - 1))
     return {
         "count": count,
-        **told,
-        "stddev": spread,
-        "interval95": _clamp(student_t_interval(told["mean"], spread, count)),
+        "mean": mean,
+        "median": row["median"],
+        "min": row["lowest"],
+        "max": row["highest"],
+        "stddev": stddev,
+        "interval95": _clamp(student_t_interval(mean, stddev, count)),
     }
 
 
 def _clamp(interval: tuple[float, float] | None) -> list[float] | None:
-    """Cut an interval of a mean score off at the ends of the scale of scores."""
+    """Limit an interval to the scale of scores."""
     return None if interval is None else [max(0.0, interval[0]), min(float(SCORE_MAX), interval[1])]
 
 
@@ -57,7 +60,7 @@ def _describe_sum(row: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {"count": count, "total": total, "mean": total / count if count else None}
 
 
-def _place(group: Mapping[str, Any], keys: Sequence[str]) -> tuple[Any, ...]:
+def _sort_key(group: Mapping[str, Any], keys: Sequence[str]) -> tuple[Any, ...]:
     mean = group["score"]["mean"]
     names = [(group[key] is None, group[key] or 0) for key in keys]
     return (mean is None, -(mean or 0), -group["count"], *names)
