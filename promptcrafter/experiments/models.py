@@ -1,4 +1,4 @@
-"""Experiments and their variants. Their results are logs."""
+"""Experiments and their variants. The results of an experiment are stored as logs."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from promptcrafter.database.base import SEQUENCE, Base, JsonText, UtcTime
 
 
 class Experiment(Base):
-    """A named set of results; with variants, one that users are assigned to."""
+    """A named set of results. If it has variants, users are assigned to them."""
 
     __tablename__ = "experiments"
     __table_args__ = (
@@ -26,7 +26,7 @@ class Experiment(Base):
     slug: Mapped[str] = mapped_column(Text)
     name: Mapped[str] = mapped_column(Text)
     status: Mapped[str] = mapped_column(String(16))
-    feature_slug: Mapped[str | None] = mapped_column(Text)  # of a client that groups its experiments by feature
+    feature_slug: Mapped[str | None] = mapped_column(Text)  # set by clients that group experiments by feature
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     updated_at: Mapped[datetime] = mapped_column(UtcTime)
 
@@ -36,7 +36,7 @@ class Experiment(Base):
 
 
 class Variant(Base):
-    """One of the ways an experiment tries, and its share of the users."""
+    """One of the alternatives that an experiment compares, with its share of the users."""
 
     __tablename__ = "experiment_variants"
     __table_args__ = (

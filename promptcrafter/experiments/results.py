@@ -1,12 +1,11 @@
-"""What an experiment has shown: a summary of each metric, and which differences are settled. Pure functions.
+"""Results of experiments: a summary of each metric, and which differences are statistically settled. Pure functions.
 
-The intervals hold at every look, however often somebody looks: they are those of the mixture sequential t-test (see
-`promptcrafter.statistics.intervals`, which has the formulas and their sources).
+The intervals are always valid: their error probability covers all looks together, however often results are read. They
+are those of the mixture sequential t-test (see `promptcrafter.statistics.intervals` for formulas and sources).
 
-The error is at most alpha for normal values of equal variance, and asymptotically so for others, while shares and
-variants stay as they are; of strongly skewed values the interval of a single mean is an approximation
-(docs/decisions/0010). Variances may differ: the standard error of a difference is the larger of Welch's and the pooled
-one. By Welch's alone, rare events under uneven shares made false winners of a quarter of all runs.
+The error probability is at most alpha for normally distributed values of equal variance, and asymptotically for others,
+as long as variants and shares do not change. For strongly skewed values the interval of a single mean is an
+approximation (docs/decisions/0010).
 """
 
 import math
@@ -27,9 +26,9 @@ from promptcrafter.statistics.intervals import (
 
 ALPHA = 0.05
 _LARGEST = 1e150  # the square of a larger number may not be finite
-# Values besides the most frequent one, below which a sample tells too little of its variance: the usual demand on
+# With fewer values that differ from the mode, the estimated variance of a sample is unreliable: the usual minimum for
 # counts of rare events
-_LEAST_VARIED = 10
+_MIN_NON_MODAL_VALUES = 10
 NOT_ENOUGH = "not enough data yet"
 METHOD = {
     "name": "mixture sequential t-test",
@@ -40,41 +39,44 @@ METHOD = {
         "means are approximate for strongly skewed metrics."
     ),
 }
-Measurements = Iterable[Sequence[Any]]  # pairs of a variant's key and its metrics, which may be None
+Measurements = Iterable[Sequence[Any]]  # pairs of a variant's key and a dict of metrics, or None for no metrics
 
 
 class Sample:
-    """The values of one metric under one variant; complete before anything is asked of them."""
+    """The values of one metric under one variant.
+
+    The properties are cached: add all values to `values` before reading any of them.
+    """
 
     def __init__(self) -> None:
         self.values = array("d")
 
     @cached_property
     def count(self) -> int:
-        """How many values there are."""
+        """The number of values."""
         return len(self.values)
 
     @cached_property
     def mean(self) -> float:
-        """Their mean."""
+        """The arithmetic mean of the values."""
         return fmean(self.values)
 
     @cached_property
     def variance(self) -> float:
-        """Their sample variance, with n - 1 in the denominator; 0 for a single one."""
+        """The sample variance, with n - 1 in the denominator; 0 for a single value."""
         mean = self.mean
         return math.fsum((value - mean) ** 2 for value in self.values) / max(1, self.count - 1)
 
     @cached_property
-    def is_varied(self) -> bool:
-        """Whether they differ enough for their variance to be believed."""
-        return self.variance > 0 and self.count - max(Counter(self.values).values()) >= _LEAST_VARIED
+    def has_reliable_variance(self) -> bool:
+        """Whether the variance is above 0 and enough values differ from the mode to rely on it."""
+        return self.variance > 0 and self.count - max(Counter(self.values).values()) >= _MIN_NON_MODAL_VALUES
 
 
 def collect(measurements: Measurements) -> tuple[dict[str, int], dict[str, dict[str, Sample]]]:
-    """Sort measurements into counts by variant and samples by variant and metric.
+    """Return the number of measurements by variant, and the samples by variant and metric.
 
-    What is no finite number within 10^150, booleans included, is left out.
+    Booleans, values that are not numbers, and numbers beyond ±1e150 are left out of the samples.
     """
     counts: dict[str, int] = {}
     samples: dict[str, dict[str, Sample]] = {}
@@ -88,9 +90,9 @@ def collect(measurements: Measurements) -> tuple[dict[str, int], dict[str, dict[
 
 
 def evaluate(shares: Sequence[tuple[str, int]], measurements: Measurements) -> dict[str, Any]:
-    """Return method, summary by variant and comparison of every variant with the first.
+    """Return the results of an experiment: `method`, `variants` and `comparisons`, in the shape of the API's answer.
 
-    `shares` are the variants' keys and shares in order.
+    `shares` has a pair of key and share for each variant, in order. Every other variant is compared with the first.
     """
     counts, samples = collect(measurements)
     total = sum(share for _, share in shares)
@@ -122,7 +124,7 @@ def evaluate(shares: Sequence[tuple[str, int]], measurements: Measurements) -> d
 def summarize(sample: Sample) -> dict[str, Any]:
     """Return count, mean, standard deviation, minimum, median, 95th percentile, maximum and interval of the mean.
 
-    Percentiles interpolate between neighbours (type 7 of Hyndman and Fan, as PostgreSQL's percentile_cont).
+    The interval is None unless the variance of the sample is reliable, and while the interval is unbounded.
     """
     ordered = sorted(sample.values)
     variance = sample.variance
@@ -135,25 +137,30 @@ def summarize(sample: Sample) -> dict[str, Any]:
         "p95": percentile(ordered, 0.95),
         "max": ordered[-1],
         "interval95": sequential_interval(sample.mean, variance / sample.count, sample.count - 1, sample.count, ALPHA)
-        if sample.is_varied
+        if sample.has_reliable_variance
         else None,
     }
 
 
-def compare(key: str, sample: Sample, baseline_key: str, baseline: Sample, pairs: int) -> dict[str, Any]:
+def compare(key: str, sample: Sample, baseline_key: str, baseline: Sample, comparisons: int) -> dict[str, Any]:
     """Return the difference of a variant's mean from the baseline's, its interval, and whether it is settled.
 
-    `pairs` is the number of comparisons that share the error (Bonferroni).
+    It is settled if the interval excludes 0. `comparisons` is the number of comparisons that share the error
+    probability (Bonferroni correction).
+
+    The standard error is the larger of Welch's and the pooled one. Welch's alone is too small for rare events under
+    uneven shares, because a small sample of rare events seems to vary less than it does: in simulations, a quarter of
+    the experiments without a difference had a false winner.
     """
     difference = sample.mean - baseline.mean
     counts = sample.count, baseline.count
     variances = sample.variance, baseline.variance
     interval = None
-    if sample.is_varied and baseline.is_varied:
+    if sample.has_reliable_variance and baseline.has_reliable_variance:
         squared_error = max(welch_squared_error(variances, counts), pooled_squared_error(variances, counts))
-        effective = counts[0] * counts[1] / sum(counts)
+        effective_size = counts[0] * counts[1] / sum(counts)
         degrees = welch_satterthwaite_degrees(variances, counts)
-        interval = sequential_interval(difference, squared_error, degrees, effective, ALPHA / pairs)
+        interval = sequential_interval(difference, squared_error, degrees, effective_size, ALPHA / comparisons)
     settled = interval is not None and not interval[0] <= 0 <= interval[1]
     higher, lower = (key, baseline_key) if difference > 0 else (baseline_key, key)
     return {

@@ -46,7 +46,7 @@ class Running:
         return self.squares / max(1, self.count - 1)
 
     @property
-    def is_varied(self) -> bool:
+    def has_reliable_variance(self) -> bool:
         return self.count - self.most >= 10
 
 
@@ -108,7 +108,7 @@ def test_intervals_of_means_hold_the_truth_at_every_look(draw: Draw, truth: floa
         sample: Any = Running()
         for _ in range(500):
             sample.add(draw(source))
-            if not sample.is_varied:
+            if not sample.has_reliable_variance:
                 continue
             parts = sample.variance / sample.count, sample.count - 1, sample.count
             interval = sequential_interval(sample.mean, *parts, results.ALPHA)
