@@ -22,7 +22,7 @@ from promptcrafter.logs.models import Log
 from promptcrafter.logs.search import terms_of
 from promptcrafter.logs.store import find_logs
 from promptcrafter.prompts.models import SearchText
-from promptcrafter.prompts.search import matches, search_columns
+from promptcrafter.prompts.search import index_matches, search_columns
 from tests.conftest import ROOT, SECRET, Caller, bin_path, only_sqlite, sign_up
 
 
@@ -357,7 +357,7 @@ def test_prompts_are_in_the_index_of_trigrams_that_were_there_before_it_and_afte
     def found(word: str) -> list[int]:
         with get_engine().begin() as connection:
             connection.execute(text("SET LOCAL enable_seqscan = off"))
-            return list(connection.scalars(select(SearchText.seq).where(matches([word], ["content"], "OR"))))
+            return list(connection.scalars(select(SearchText.seq).where(index_matches([word], ["content"], "OR"))))
 
     contents = {1: "findable 東京都", 2: "", 3: "ab", 4: "line\nline \U0001f331" * 9}
     with empty_app.app_context():
