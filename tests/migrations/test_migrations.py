@@ -19,7 +19,7 @@ from promptcrafter.database import revisions
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import get_engine
 from promptcrafter.logs.models import Log
-from promptcrafter.logs.search import terms_of
+from promptcrafter.logs.search import parse_terms
 from promptcrafter.logs.store import find_logs
 from promptcrafter.prompts.models import SearchText
 from promptcrafter.prompts.search import index_matches, search_columns
@@ -282,7 +282,7 @@ def test_logs_that_were_there_before_the_full_text_are_found(empty_app: Flask) -
 
 def found(query: str) -> list[int]:
     """Return the sequence of the logs that the full text finds."""
-    statement = find_logs("user_1", {"q": terms_of(query)}).with_only_columns(Log.seq)
+    statement = find_logs("user_1", {"q": parse_terms(query)}).with_only_columns(Log.seq)
     with get_engine().connect() as connection:
         return list(connection.scalars(statement))
 
