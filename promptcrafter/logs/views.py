@@ -156,7 +156,7 @@ def _pin(values: dict[str, Any], prompt: tuple[str, int] | None) -> dict[str, An
 
 
 def _complete(pinned: dict[str, Any]) -> dict[str, Any]:
-    return store.prepare(token_costs.complete(pinned, pinned["model_used"]))
+    return store.prepare(token_costs.with_tokens_and_cost(pinned, pinned["model_used"]))
 
 
 def _no_such_version(latest: int) -> Invalid:

@@ -96,7 +96,7 @@ def _find_experiment(body: dict[str, Any]) -> tuple[str | None, list[str]]:
 
 def _to_log(body: dict[str, Any], reference: dict[str, Any], resolved: Resolved) -> dict[str, Any]:
     values = translate.to_log(body, reference, resolved.prompt, resolved.version)
-    return token_costs.complete(values, values["model_used"])
+    return token_costs.with_tokens_and_cost(values, values["model_used"])
 
 
 def _warning(resolved: Resolved) -> str | None:
