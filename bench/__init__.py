@@ -1,5 +1,6 @@
-"""What `make bench` runs: the service beside the raw ceiling of its own parts, in the same minutes on the same machine.
+"""The benchmark of `make bench`: the service, and the raw ceiling of the libraries it is built on.
 
-Absolute figures drift from machine to machine and from hour to hour. So each figure is measured in rounds, ours and
-the ceiling in turns, and what counts is the median of the rounds' ratios. docs/performance.md describes each figure.
+Absolute figures vary between machines and from hour to hour. So the service and the raw ceiling are measured in
+alternating rounds on the same machine, and the main result is the median of the rounds' ratios. docs/performance.md
+describes each figure.
 """

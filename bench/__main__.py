@@ -1,4 +1,4 @@
-"""`python -m bench`: measure everything, or the parts named, and print the table."""
+"""`python -m bench`: run all parts of the benchmark, or those named, and print a table of the figures."""
 
 import argparse
 import shutil
@@ -22,11 +22,11 @@ _PARTS = {
 
 
 def main() -> None:
-    """Run the parts on both databases and print what came of them."""
+    """Run the parts on both databases and print the table of their figures."""
     arguments = _read_arguments()
     started = time.monotonic()
     CACHE.mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="run-", dir=CACHE))  # on the disk of the checkout: /tmp may be memory
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=CACHE))  # not in /tmp, which may be in memory
     try:
         with serve_databases(folder) as databases:
             described = machine.describe(folder, databases.version())
@@ -42,7 +42,7 @@ def main() -> None:
 
 def _read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    # none at all, which argparse takes for an empty list, is a choice, too
+    # argparse checks an empty list of parts, too, so [] is one of the choices
     parser.add_argument("parts", nargs="*", choices=[[], *_PARTS], metavar="part", help=", ".join(_PARTS))
     parser.add_argument("--database", action="append", choices=[SQLITE, POSTGRESQL], help="only this one")
     parser.add_argument("--rounds", type=int, default=3)

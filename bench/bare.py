@@ -1,8 +1,8 @@
-"""The raw ceiling: the same work by the same parts with nothing in between, as an application for Gunicorn.
+"""The raw ceiling: a minimal application with the libraries that the service uses, served by Gunicorn.
 
-Bare Flask, json and PyJWT over sqlite3 or psycopg: a token is verified, JSON is read, a statement is executed, JSON is
-written. No validation, no ownership, no search index, no token counts, no ORM. It writes to a table of its own, without
-an index, and reads the service's.
+Flask, json and PyJWT over sqlite3 or psycopg: it verifies a token, parses JSON, executes a statement and writes JSON.
+It has no validation, ownership, search index, token counts or ORM. It writes to its own table, which has no index, and
+reads the service's tables.
 """
 
 import json
@@ -39,7 +39,7 @@ app = Flask(__name__)
 
 
 def prepare() -> None:
-    """Make the table that is written to; Gunicorn calls it before it has workers."""
+    """Create the table that is written to. Gunicorn calls this before it starts workers."""
     connection = _connect()
     connection.execute(_MAKE)
     connection.close()
@@ -47,13 +47,13 @@ def prepare() -> None:
 
 @app.get("/healthz")
 def tell_health() -> str:
-    """Say that it is up."""
+    """Return 200 when the server is up."""
     return "ok"
 
 
 @app.post("/logs")
 def create_log() -> tuple[Response, int]:
-    """Keep one output, committed before the answer."""
+    """Insert one log and commit before the answer."""
     row = _row(_user_id(), json.loads(request.get_data()))
     _database().execute(_sql(_INSERT), row)
     return _answer(dict(zip(_SENT, row, strict=True))), 201
@@ -61,7 +61,7 @@ def create_log() -> tuple[Response, int]:
 
 @app.post("/logs/batch")
 def create_logs() -> Response:
-    """Keep many outputs in one transaction."""
+    """Insert many logs in one transaction."""
     user_id = _user_id()
     rows = [_row(user_id, log) for log in json.loads(request.get_data())["logs"]]
     if _IS_SQLITE:
@@ -76,7 +76,7 @@ def create_logs() -> Response:
 
 @app.get("/logs")
 def list_logs() -> Response:
-    """Answer a page of a prompt's logs, or stream all that the caller has."""
+    """Return a page of a prompt's logs, or stream all logs of the caller."""
     user_id = _user_id()
     if "promptId" in request.args:
         found = _database().execute(_sql(_PAGE), (request.args["promptId"], int(request.args["per_page"])))
@@ -119,7 +119,7 @@ def _sql(statement: str) -> str:
 
 
 def _database() -> Any:
-    """Return the thread's own connection, on which each statement outside a transaction commits itself."""
+    """Return the connection of this thread, which is in autocommit mode."""
     if not hasattr(_local, "connection"):
         _local.connection = _connect()
     return _local.connection

@@ -1,4 +1,4 @@
-"""How Gunicorn serves the raw ceiling: `gunicorn -c bench/bare_gunicorn.py bench.bare:app`."""
+"""Gunicorn's configuration for the raw ceiling: `gunicorn -c bench/bare_gunicorn.py bench.bare:app`."""
 
 import os
 from typing import Any
@@ -15,5 +15,5 @@ preload_app = True
 
 
 def on_starting(server: Any) -> None:
-    """Make the table before there are workers to race for it."""
+    """Create the table before workers start, which would otherwise all try to create it."""
     bare.prepare()

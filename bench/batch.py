@@ -1,4 +1,4 @@
-"""A thousand logs a request: `POST /logs/batch` by four clients, search index and token counts included."""
+"""`POST /logs/batch` with 1,000 logs per request by four clients, including the search index and token counts."""
 
 import json
 import secrets
@@ -20,7 +20,10 @@ _GOALS = {SQLITE: Goal("≥", 10_000), POSTGRESQL: Goal("≥", 8_000)}
 
 
 def measure(engine: str, databases: Databases, folder: Path, rounds: int) -> list[Figure]:
-    """Return throughput in rows. Raises RuntimeError when rows cannot be found at once, or lack their tokens."""
+    """Return the throughput in rows per second.
+
+    Raises RuntimeError if a batch is refused, or if its rows cannot be found immediately or lack token counts.
+    """
     ours: list[float] = []
     raw: list[float] = []
     with serve_both(databases.make(engine, "batch"), folder) as pair:
@@ -46,7 +49,7 @@ def _make_batch(prompt_id: str, writer: Writer, first_word: str = "") -> dict[st
 
 
 def _check_findable(client: Client, prompt_id: str, writer: Writer) -> None:
-    """Send a batch with a word of its own, and find all of it by that word in the very next call."""
+    """Send a batch whose logs have a unique word, and check that the next request finds all of them by it."""
     word = f"needle{secrets.token_hex(8)}"
     client.call("POST", "/logs/batch", _make_batch(prompt_id, writer, word))
     found = client.call("GET", f"/logs?promptId={prompt_id}&q={word}&per_page={ROWS}")

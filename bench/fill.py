@@ -1,4 +1,7 @@
-"""What fills the databases that are kept: logs that the database itself makes up, prompts that are imported."""
+"""Contents of the kept databases: logs that SQL generates, and prompts that the service imports.
+
+`bench.databases` fills kept databases again when this file changes.
+"""
 
 import json
 import os
@@ -15,8 +18,8 @@ from bench.databases import ROOT, SECRET, bin_path
 from bench.servers import serve_ours
 from bench.texts import Writer
 
-PROMPTS = 5  # that the logs are dealt out to
-# Words of letters as common as in the vocabulary, but none of its words: one prompt in so many has them
+PROMPTS = 5  # the logs belong to them in turn
+# Words that are not in the vocabulary, but have letters as common as its words; one in so many prompts contains each
 RARE, MIDDLE, THIRD = "sedlintora", "hortanesim", "rinolateks"
 _ONE_IN = {RARE: 10_000, MIDDLE: 50, THIRD: 3}
 _OUTPUT_CHARACTERS, _CONTENT_CHARACTERS = 600, 580
@@ -25,7 +28,7 @@ _COLUMNS = (
     "id, owner_id, prompt_id, prompt_version, model_used, output, score, latency_ms, input_tokens, output_tokens, "
     "cost, created_at, updated_at"
 )
-_MADE_UP = (
+_GENERATED = (
     "1, 'model-' || (n % 3), substr(:text, CAST(1 + n * 7919 % 11000 AS INTEGER), :length), n % 11, "
     "500 + n * 7919 % 3000, 20, 150, 0.001"
 )
@@ -33,20 +36,20 @@ _FILL_SQLITE = f"""
     INSERT INTO logs ({_COLUMNS})
     WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :count),
     moments (n, moment) AS (SELECT n, strftime('%Y-%m-%dT%H:%M:%fZ', 1700000000 + n, 'unixepoch') FROM numbers)
-    SELECT printf('log_%026d', n), :owner, json_extract(:prompts, '$[' || (n % {PROMPTS}) || ']'), {_MADE_UP},
+    SELECT printf('log_%026d', n), :owner, json_extract(:prompts, '$[' || (n % {PROMPTS}) || ']'), {_GENERATED},
     moment, moment FROM moments
 """
 _FILL_POSTGRESQL = f"""
     INSERT INTO logs ({_COLUMNS})
     SELECT 'log_' || lpad(CAST(n AS text), 26, '0'), :owner,
-    CAST(:prompts AS json) ->> CAST(n % {PROMPTS} AS INTEGER), {_MADE_UP},
+    CAST(:prompts AS json) ->> CAST(n % {PROMPTS} AS INTEGER), {_GENERATED},
     to_timestamp(1700000000 + n), to_timestamp(1700000000 + n)
     FROM generate_series(CAST(0 AS BIGINT), :count - 1) AS n
 """
 
 
 def fill_logs(url: str, folder: Path, count: int) -> None:
-    """Fill a database with logs of five prompts in turns, a second after each other, left out of the word index."""
+    """Fill a database with logs of five prompts in turn, one per second. They are not added to the word index."""
     with serve_ours(url, folder) as server:
         client = sign_up(server.port)
         prompts = [client.create_prompt(f"Prompt {number}") for number in range(PROMPTS)]
@@ -65,7 +68,7 @@ def fill_logs(url: str, folder: Path, count: int) -> None:
 
 
 def fill_prompts(url: str, folder: Path, count: int) -> None:
-    """Fill a database with prompts through the service's own import."""
+    """Fill a database with prompts by the command `flask import`."""
     with serve_ours(url, folder) as server:
         sign_up(server.port)
     file = folder / "prompts.ndjson"
@@ -85,7 +88,7 @@ def fill_prompts(url: str, folder: Path, count: int) -> None:
 
 @contextmanager
 def _connect(url: str) -> Iterator[Connection]:
-    """Open a connection on which each statement commits itself."""
+    """Open a connection in autocommit mode."""
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         yield connection
@@ -93,7 +96,7 @@ def _connect(url: str) -> Iterator[Connection]:
 
 
 def _settle(url: str) -> None:
-    """Let PostgreSQL do at once what it would do by itself within minutes."""
+    """Vacuum and analyse a PostgreSQL database, which autovacuum would do within minutes."""
     if not url.startswith("sqlite"):
         with _connect(url) as connection:
             connection.execute(text("VACUUM ANALYZE"))

@@ -1,4 +1,4 @@
-"""What it takes to run the service: seconds to its first answer, memory, packages and room on the disk."""
+"""The resources of the service: seconds until its first response, memory, packages and disk space."""
 
 import re
 from importlib.metadata import PackageNotFoundError, distribution
@@ -17,7 +17,7 @@ _MB = 1e6
 
 
 def measure(engine: str, databases: Databases, folder: Path, rounds: int) -> list[Figure]:
-    """Return start, memory after load, packages and their size: on SQLite alone, for PostgreSQL changes them little."""
+    """Return start time, memory after load, packages and their size, on SQLite only: PostgreSQL changes them little."""
     if engine != SQLITE:
         return []
     url = databases.make(engine, "footprint")
@@ -49,10 +49,10 @@ def _measure_installation() -> list[Figure]:
 
 
 def _installed_bytes(name: str) -> int:
-    """Return the bytes of a distribution's files, those compiled for Python included."""
+    """Return the size of a distribution's files in bytes, compiled Python files included."""
     try:
         files = distribution(name).files or []
-    except PackageNotFoundError:  # of an extra that this platform has no wheel for
+    except PackageNotFoundError:  # an extra without a wheel for this platform
         return 0
     paths = (Path(str(file.locate())) for file in files)
     return sum(path.stat().st_size for path in paths if path.exists())

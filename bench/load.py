@@ -1,7 +1,7 @@
-"""Load on an HTTP server from one process that takes little of the machine: prebuilt requests on raw sockets.
+"""A load generator for HTTP servers: one process that sends prebuilt requests on raw sockets, and so needs little CPU.
 
-Each connection sends its next request as soon as it has its answer. A server that closes a connection after an answer
-is connected to again, and the time that takes counts as the next request's.
+Each connection sends its next request as soon as it has the response. If the server closes a connection after a
+response, the generator reconnects, and the time for that is part of the next request's latency.
 """
 
 import selectors
@@ -11,34 +11,34 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 
-_WARM_UP = 0.15  # of the time is left out at its beginning
-_PATIENCE_S = 30  # for answers that are under way at the end
+_WARM_UP = 0.15  # the fraction of the time, at the beginning, that is not counted
+_TIMEOUT_S = 30  # to wait for a response, also for those outstanding at the end
 _PIECE = 256 * 1024
 _CHUNKED = -1
 
 
 @dataclass(frozen=True)
 class Load:
-    """What came of a run: the answers counted, over how many seconds, and how long each took, in ascending order."""
+    """The result of a run: the seconds that were counted, and the latencies of their responses in ascending order."""
 
     seconds: float
     latencies_ms: Sequence[float]
     errors: int
-    sent: int  # requests, those included that are not counted: at the beginning and at the end
-    cpu_share: float  # of one core, taken by the generator itself
+    sent: int  # all requests, including those before and after the counted seconds
+    cpu_share: float  # of one core, used by the generator itself
 
     @property
     def per_second(self) -> float:
-        """Answers a second."""
+        """Responses per second."""
         return len(self.latencies_ms) / self.seconds
 
     def percentile(self, percent: int) -> float:
-        """Return the latency in milliseconds that so many per cent of the answers did not exceed (nearest rank)."""
+        """Return a percentile of the latencies in milliseconds, by the nearest-rank method."""
         return self.latencies_ms[max(0, -(-len(self.latencies_ms) * percent // 100) - 1)]
 
 
 def request(method: str, path: str, token: str, body: bytes = b"") -> bytes:
-    """Return the bytes of a request."""
+    """Return a request as bytes."""
     head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
     if body:
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
@@ -46,10 +46,10 @@ def request(method: str, path: str, token: str, body: bytes = b"") -> bytes:
 
 
 def put_under_load(port: int, requests: Sequence[bytes], connections: int, seconds: float) -> Load:
-    """Send the requests, again and again in their order, over so many connections for so many seconds.
+    """Send the requests repeatedly in their order, over this number of connections and for this number of seconds.
 
-    An answer that is not a 2xx, or a connection that breaks, is an error. Raises TimeoutError when the server hangs,
-    ValueError when an answer does not say where it ends.
+    Responses other than 2xx and lost connections count as errors. Raises TimeoutError if no response arrives in time,
+    ValueError if a response has neither a Content-Length nor is chunked.
     """
     run = _Run(port, cycle(requests))
     started, cpu_started = time.monotonic(), time.process_time()
@@ -57,7 +57,7 @@ def put_under_load(port: int, requests: Sequence[bytes], connections: int, secon
     for _ in range(connections):
         run.begin(_Exchange())
     while run.selector.get_map():
-        events = run.selector.select(_PATIENCE_S)
+        events = run.selector.select(_TIMEOUT_S)
         if not events:
             raise TimeoutError("no answer within the generator's patience")
         for key, _ in events:
@@ -69,19 +69,19 @@ def put_under_load(port: int, requests: Sequence[bytes], connections: int, secon
 
 @dataclass
 class _Exchange:
-    """A connection, what of its request is still to be sent and what of the answer has come."""
+    """A connection with the unsent part of its request and the received part of the response."""
 
     connection: socket.socket | None = None
     started: float = 0
     unsent: memoryview = field(default_factory=lambda: memoryview(b""))
     answer: bytearray = field(default_factory=bytearray)
-    size: int = 0  # of the whole answer, as _read_size tells it
+    size: int = 0  # of the whole response, as returned by _read_size
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of the answer has come."""
+        """Whether the whole response has been received."""
         if self.size == _CHUNKED:
-            return self.answer.endswith(b"\r\n0\r\n\r\n")  # JSON has no line break of that kind inside
+            return self.answer.endswith(b"\r\n0\r\n\r\n")  # JSON never contains this line break
         return 0 < self.size <= len(self.answer)
 
 
@@ -95,21 +95,21 @@ class _Run:
         self._requests = requests
 
     def begin(self, exchange: _Exchange) -> None:
-        """Send the next request, or as much of it as goes."""
+        """Send the next request, or as much of it as the socket accepts."""
         self.sent += 1
         exchange.started = time.monotonic()
         exchange.unsent = memoryview(next(self._requests))
         exchange.answer.clear()
         exchange.size = 0
         if exchange.connection is None:
-            exchange.connection = socket.create_connection(self._address, _PATIENCE_S)
+            exchange.connection = socket.create_connection(self._address, _TIMEOUT_S)
             exchange.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             exchange.connection.setblocking(False)
             self.selector.register(exchange.connection, selectors.EVENT_READ, exchange)
         self._send(exchange, exchange.connection)
 
     def go_on(self, exchange: _Exchange, counting_from: float, end: float) -> None:
-        """Do what the connection is ready for, and begin anew when it has its answer and there is time left."""
+        """Send or receive on a ready connection; after a complete response, begin the next request until the end."""
         assert exchange.connection is not None
         if exchange.unsent:
             self._send(exchange, exchange.connection)
@@ -123,7 +123,7 @@ class _Run:
         if piece and not exchange.is_whole:
             return
         now = time.monotonic()
-        if counting_from <= now and (now < end or not self.latencies_ms):  # one at least, however slow
+        if counting_from <= now and (now < end or not self.latencies_ms):  # at least one, even after the end
             self._count(exchange, now)
         if not piece or b"\r\nConnection: close\r\n" in exchange.answer[:1000] or now >= end:
             self.selector.unregister(exchange.connection)
@@ -137,7 +137,7 @@ class _Run:
             exchange.unsent = exchange.unsent[connection.send(exchange.unsent) :]
         except BlockingIOError:
             pass
-        except ConnectionError:  # what is read next tells
+        except ConnectionError:  # the next read detects it
             exchange.unsent = memoryview(b"")
         events = selectors.EVENT_WRITE if exchange.unsent else selectors.EVENT_READ
         if self.selector.get_key(connection).events != events:
@@ -151,7 +151,7 @@ class _Run:
 
 
 def _read_size(answer: bytearray) -> int:
-    """Return the bytes of the whole answer, 0 as long as its head is incomplete, _CHUNKED when it comes in chunks."""
+    """Return the size of the whole response in bytes, 0 while its head is incomplete, _CHUNKED if it is chunked."""
     end = answer.find(b"\r\n\r\n")
     if end < 0:
         return 0

@@ -1,4 +1,4 @@
-"""The machine that figures come from."""
+"""A description of the machine on which the figures were measured."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ _BLOCK = b"x" * 4096
 
 
 def describe(folder: Path, postgresql_version: str) -> str:
-    """Return a line about the machine and what runs on it; the disk is that of `folder`."""
+    """Return a line about the hardware and software; the disk is the one of `folder`."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     parts = [
         _cpu_model(),
@@ -27,7 +27,7 @@ def describe(folder: Path, postgresql_version: str) -> str:
 
 
 def measure_sync_ms(folder: Path) -> float:
-    """Return how many milliseconds the disk takes to keep four kilobytes, the median of many times."""
+    """Return the median time in milliseconds to write 4 KiB and fdatasync it."""
     path = folder / "fdatasync"
     took = []
     file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)

@@ -1,4 +1,4 @@
-"""A page of the 100 newest logs of one prompt, among a thousand, a hundred thousand and a million logs."""
+"""A page of the 100 newest logs of a prompt, in databases of 1,000, 100,000 and 1,000,000 logs."""
 
 from contextlib import ExitStack
 from functools import partial
@@ -16,7 +16,7 @@ _SECONDS = 0.5
 
 
 def measure(engine: str, databases: Databases, folder: Path, rounds: int) -> list[Figure]:
-    """Return the median latency of each size, and how much that of the largest is above that of the smallest."""
+    """Return the median latency for each size, and the ratio of the largest size's to the smallest size's."""
     ours: dict[int, list[float]] = {count: [] for count in COUNTS}
     raw: dict[int, list[float]] = {count: [] for count in COUNTS}
     with ExitStack() as stack:
@@ -41,5 +41,5 @@ def measure(engine: str, databases: Databases, folder: Path, rounds: int) -> lis
 
 
 def keep_logs(engine: str, databases: Databases, folder: Path, count: int) -> str:
-    """Return the URL of a database with so many logs, which is filled once and kept."""
+    """Return the URL of a kept database with `count` logs; see `Databases.keep`."""
     return databases.keep(engine, f"logs-{count}", partial(fill_logs, folder=folder, count=count))

@@ -1,4 +1,4 @@
-"""The search over a hundred thousand prompts: a page of 20 for words that few, some and many of them have."""
+"""The search over 100,000 prompts: a page of 20 for a rare, a less rare and a common word."""
 
 from functools import partial
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Real Gunicorn processes: the service as it is shipped, and the raw ceiling."""
+"""Gunicorn processes of the service with its own configuration, and of the raw ceiling."""
 
 import http.client
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.databases import ROOT, SECRET, bin_path
 
-_PATIENCE_S = 30
+_TIMEOUT_S = 30
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Server:
 
     port: int
     pid: int
-    started_in_s: float  # until its first 200
+    started_in_s: float  # seconds until the first 200
 
     def workers(self) -> list[int]:
         """Return the process ids of its workers."""
@@ -29,14 +29,14 @@ class Server:
         return [int(pid) for pid in children.split()]
 
     def cpu_s(self) -> float:
-        """Return the seconds of a core that its workers have taken so far."""
+        """Return the CPU seconds that its workers have used so far."""
         stats = (Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2] for pid in self.workers())
         return sum(int(ticks) for stat in stats for ticks in stat.split()[11:13]) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The service and the raw ceiling over the same database."""
+    """The service and the raw ceiling with the same database."""
 
     ours: Server
     raw: Server
@@ -44,7 +44,7 @@ class Pair:
 
 @contextmanager
 def serve_both(database_url: str, folder: Path, bare_worker: str = "sync") -> Iterator[Pair]:
-    """Serve a database by the service in its default settings and by the raw ceiling."""
+    """Start the service with its default settings and the raw ceiling, both with one database."""
     with ExitStack() as stack:
         ours = stack.enter_context(serve_ours(database_url, folder))
         yield Pair(ours, stack.enter_context(serve_bare(database_url, folder, bare_worker)))
@@ -52,14 +52,14 @@ def serve_both(database_url: str, folder: Path, bare_worker: str = "sync") -> It
 
 @contextmanager
 def serve_ours(database_url: str, folder: Path, **settings: str) -> Iterator[Server]:
-    """Serve a migrated database as the Procfile does."""
+    """Start the service with a migrated database, by the command of the Procfile."""
     with _serve(["gunicorn.conf.py", "wsgi:app"], database_url, folder, settings) as server:
         yield server
 
 
 @contextmanager
 def serve_bare(database_url: str, folder: Path, worker: str = "sync") -> Iterator[Server]:
-    """Serve the raw ceiling by Gunicorn's workers of that class."""
+    """Start the raw ceiling with Gunicorn workers of this class."""
     with _serve(
         ["bench/bare_gunicorn.py", "bench.bare:app"], database_url, folder, {"BARE_WORKER_CLASS": worker}
     ) as server:
@@ -88,13 +88,13 @@ def _serve(arguments: list[str], database_url: str, folder: Path, settings: dict
         yield Server(port, process.pid, time.monotonic() - started)
     finally:
         process.terminate()
-        process.wait(timeout=_PATIENCE_S)
+        process.wait(timeout=_TIMEOUT_S)
 
 
 def _wait_until_up(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + _TIMEOUT_S
     while process.poll() is None and time.monotonic() < deadline:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_S)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_S)
         try:
             connection.request("GET", "/healthz")
             if connection.getresponse().status == 200:

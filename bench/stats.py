@@ -1,4 +1,4 @@
-"""The statistics of a prompt with 200,000 logs, among a million."""
+"""The statistics of a prompt with 200,000 of a million logs."""
 
 from pathlib import Path
 

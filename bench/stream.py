@@ -1,4 +1,4 @@
-"""A hundred thousand logs in one answer, and what memory that takes."""
+"""100,000 logs in one streamed response, and the memory that it takes."""
 
 import re
 import time
@@ -15,18 +15,18 @@ from bench.table import Figure, Goal
 _COUNT = COUNTS[1]
 _CONNECTIONS, _SECONDS = 8, 1.0
 _PIECE = 256 * 1024
-_PIECES_BETWEEN_LOOKS = 20
-_PATIENCE_S = 60
+_PIECES_PER_SAMPLE = 20
+_TIMEOUT_S = 60
 _MB = 1e6
 
 
 def measure(engine: str, databases: Databases, folder: Path, rounds: int) -> list[Figure]:
-    """Return throughput in rows, and how much the workers grow from before the first answer to their largest."""
+    """Return the throughput in rows per second, and the largest growth of the workers' memory."""
     ours: list[float] = []
     raw: list[float] = []
     with serve_both(keep_logs(engine, databases, folder, _COUNT), folder, "gthread") as pair:
         token = log_in(pair.ours.port).token
-        # so that what each first request leaves behind is not taken for the stream's
+        # Warm up, so that memory allocated by the first requests does not count as growth
         put_under_load(pair.ours.port, [request("GET", "/logs?per_page=100", token)], _CONNECTIONS, _SECONDS)
         before = largest = _memory_mb(pair.ours)
         for _ in range(rounds):
@@ -42,17 +42,17 @@ def measure(engine: str, databases: Databases, folder: Path, rounds: int) -> lis
 
 
 def _stream(server: Server, token: str) -> tuple[float, float]:
-    """Return rows a second and the most memory seen meanwhile."""
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=_PATIENCE_S)
+    """Return rows per second and the largest memory of the workers in MB that was sampled."""
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=_TIMEOUT_S)
     started = time.monotonic()
     connection.request("GET", "/logs", headers={"Authorization": f"Bearer {token}"})
     answer = connection.getresponse()
-    rows = looks = 0
+    rows = pieces = 0
     memory = 0.0
     while piece := answer.read(_PIECE):
-        rows += piece.count(b"}")  # which nothing inside the rows has
-        looks += 1
-        if looks % _PIECES_BETWEEN_LOOKS == 0:
+        rows += piece.count(b"}")  # one per row: the rows contain no others
+        pieces += 1
+        if pieces % _PIECES_PER_SAMPLE == 0:
             memory = max(memory, _memory_mb(server))
     took = time.monotonic() - started
     connection.close()
@@ -62,6 +62,6 @@ def _stream(server: Server, token: str) -> tuple[float, float]:
 
 
 def _memory_mb(server: Server) -> float:
-    """Return the workers' proportional set size: what they share with others counts in parts."""
+    """Return the workers' proportional set size (PSS), in which shared memory is divided among its processes."""
     texts = (Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii") for pid in server.workers())
     return sum(int(kb) for text in texts for kb in re.findall(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)) * 1024 / _MB

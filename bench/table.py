@@ -1,4 +1,4 @@
-"""Figures and the table they stand in."""
+"""The measured figures and their table."""
 
 import statistics
 from collections.abc import Iterable, Sequence
@@ -10,20 +10,20 @@ _HEAD = ("Figure", "Database", "Ours", "Raw ceiling", "Ratio", "Goal", "Met")
 
 @dataclass(frozen=True)
 class Goal:
-    """What a figure is to reach: our value, or its ratio to the raw ceiling, is at most or at least `limit`."""
+    """The goal of a figure: the service's value, or its ratio to the raw ceiling, is at most or at least `limit`."""
 
     sign: Literal["≤", "≥"]
     limit: float
     of_ratio: bool = False
 
     def is_met(self, value: float) -> bool:
-        """Tell whether a value reaches it."""
+        """Return whether a value meets the goal."""
         return value <= self.limit if self.sign == "≤" else value >= self.limit
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure as its rounds gave it: ours, and the raw ceiling's where there is one, both in `unit`."""
+    """The values of a figure in each round, in `unit`: the service's, and the raw ceiling's if it was measured."""
 
     name: str
     database: str
@@ -34,7 +34,7 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """The median of the rounds' ratios of ours to the ceiling."""
+        """The median of the rounds' ratios of the service to the raw ceiling; None without a ceiling."""
         if not self.raw or 0 in self.raw:
             return None
         return statistics.median(ours / raw for ours, raw in zip(self.ours, self.raw, strict=True))
@@ -46,9 +46,9 @@ class Figure:
         goal, met = "–", "–"
         if self.goal:
             of = "× raw" if self.goal.of_ratio else self.unit
-            judged = ratio if self.goal.of_ratio else ours
+            reached = ratio if self.goal.of_ratio else ours
             goal = f"{self.goal.sign} {self.goal.limit:,} {of}".strip()
-            met = "yes" if judged is not None and self.goal.is_met(judged) else "**no**"
+            met = "yes" if reached is not None and self.goal.is_met(reached) else "**no**"
         shown_ratio = "–" if ratio is None else f"{ratio:.2f}"
         return [self.name, self.database, f"{_round(ours)} {self.unit}".strip(), raw, shown_ratio, goal, met]
 

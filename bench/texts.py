@@ -1,9 +1,12 @@
-"""Text to fill databases and requests with: the same in every run, with words as unevenly common as in a language."""
+"""Texts for databases and requests: the same in every run, with word frequencies like those of a natural language.
+
+`bench.databases` fills kept databases again when this file changes.
+"""
 
 from itertools import accumulate
 from random import Random
 
-# Letters and how many of a hundred are this one in English, about: so are the parts of words as unevenly common, too
+# Letters and their approximate frequencies in English in per cent, so that parts of words have uneven frequencies, too
 _LETTERS = "etaoinshrdlcumwfgypbvk"
 _PER_CENT = (13, 9, 8, 8, 7, 7, 6, 6, 6, 4, 4, 3, 3, 2, 2, 2, 2, 2, 2, 2, 1, 1)
 _LENGTHS = (2, 3, 4, 4, 5, 6, 7, 8, 10)
@@ -20,7 +23,7 @@ def make_vocabulary() -> list[str]:
 
 
 class Writer:
-    """Writes texts in which the n-th word is n times rarer than the first (Zipf)."""
+    """Writes texts in which the n-th word of the vocabulary is n times rarer than the first (Zipf's law)."""
 
     def __init__(self, seed: int) -> None:
         self._random = Random(seed)
@@ -28,6 +31,6 @@ class Writer:
         self._weights = list(accumulate(1 / rank for rank in range(1, _VOCABULARY_SIZE + 1)))
 
     def write(self, characters: int) -> str:
-        """Return a text of about so many characters."""
+        """Return a text of at most this number of characters."""
         words = self._random.choices(self._words, cum_weights=self._weights, k=characters // 4)
         return " ".join(words)[:characters]

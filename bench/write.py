@@ -1,4 +1,4 @@
-"""One log a request: `POST /logs` by 32 and by 8 connections, every 201 on the disk."""
+"""`POST /logs` with one log per request, by 32 and by 8 connections. Every log is on disk before its 201."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ _SECONDS = {_MANY: 2.0, _FEW: 1.2}
 
 
 def measure(engine: str, databases: Databases, folder: Path, rounds: int) -> list[Figure]:
-    """Return throughput, latencies, the workers' time and errors."""
+    """Return throughput, latencies, CPU time of the workers and errors."""
     ours: dict[int, list[_Round]] = {connections: [] for connections in _SECONDS}
     raw: dict[int, list[_Round]] = {connections: [] for connections in _SECONDS}
     with serve_both(databases.make(engine, "write"), folder) as pair:
@@ -32,7 +32,7 @@ def measure(engine: str, databases: Databases, folder: Path, rounds: int) -> lis
 
     def figure(what: str, unit: str, take: Callable[[_Round], float], connections: int, goal: Goal | None) -> Figure:
         of_ours, of_raw = ([take(run) for run in found[connections]] for found in (ours, raw))
-        goal = goal if engine == SQLITE else None  # on PostgreSQL a log is a wait for several answers
+        goal = goal if engine == SQLITE else None  # on PostgreSQL several round trips determine the time of a request
         return Figure(f"`POST /logs`, {connections} connections: {what}", engine, unit, of_ours, of_raw, goal)
 
     errors = [sum(run.load.errors for runs in found.values() for run in runs) for found in (ours, raw)]
@@ -50,7 +50,7 @@ def measure(engine: str, databases: Databases, folder: Path, rounds: int) -> lis
 @dataclass(frozen=True)
 class _Round:
     load: Load
-    cpu_ms: float  # a request, of all workers: what another process on the machine changes least
+    cpu_ms: float  # of all workers, per request: the figure that other processes on the machine change least
 
 
 def _run(server: Server, requests: Sequence[bytes], connections: int) -> _Round:
@@ -60,7 +60,7 @@ def _run(server: Server, requests: Sequence[bytes], connections: int) -> _Round:
 
 
 def make_requests(prompt_id: str, token: str) -> list[bytes]:
-    """Return requests that log different outputs of a prompt."""
+    """Return requests to log different outputs of a prompt."""
     writer = Writer(seed=2)
     logs = (
         {"promptId": prompt_id, "output": writer.write(_OUTPUT_CHARACTERS), "modelUsed": "gpt-4o", "score": 7}

@@ -1,1 +1,1 @@
-"""Experiments: who gets which variant, and which of them does better."""
+"""Experiments: the assignment of users to variants, and the results of each variant."""

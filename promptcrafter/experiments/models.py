@@ -1,4 +1,4 @@
-"""Experiments and their variants. Their results are logs."""
+"""Experiments and their variants. The results of an experiment are stored as logs."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from promptcrafter.database.base import SEQUENCE, Base, JsonText, Resource, UtcT
 
 
 class Experiment(Resource):
-    """A named set of results; with variants, one that users are assigned to."""
+    """A named set of results. If it has variants, users are assigned to them."""
 
     kind = "experiment"
     __tablename__ = "experiments"
@@ -27,7 +27,7 @@ class Experiment(Resource):
     slug: Mapped[str] = mapped_column(Text)
     name: Mapped[str] = mapped_column(Text)
     status: Mapped[str] = mapped_column(String(16))
-    feature_slug: Mapped[str | None] = mapped_column(Text)  # of a client that groups its experiments by feature
+    feature_slug: Mapped[str | None] = mapped_column(Text)  # set by clients that group experiments by feature
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     updated_at: Mapped[datetime] = mapped_column(UtcTime)
 
@@ -37,7 +37,7 @@ class Experiment(Resource):
 
 
 class Variant(Base):
-    """One of the ways an experiment tries, and its share of the users."""
+    """One of the alternatives that an experiment compares, with its share of the users."""
 
     __tablename__ = "experiment_variants"
     __table_args__ = (

@@ -1,20 +1,14 @@
-"""What an experiment has shown: a summary of each metric, and which differences are settled. Pure functions.
+"""Results of experiments: a summary of each metric, and which differences are statistically settled. Pure functions.
 
-The intervals hold at every look, however often somebody looks: they invert the mixture sequential t-test, the
-likelihood ratio of Student's t averaged over normally distributed effects. For one look it is the Bayes factor of
-Gönen et al., "The Bayesian two-sample t test", The American Statistician 59 (2005); as a test martingale it
-exceeds 1/alpha ever with a probability of at most alpha when there is no difference (Pérez-Ortiz et al.,
-"E-statistics, group invariance and anytime-valid testing", Annals of Statistics 52 (2024)). For many observations it
-becomes the mixture SPRT of Johari et al., "Peeking at A/B tests", KDD 2017.
+The intervals are always valid: their error probability covers all looks together, however often results are read. They
+are those of the mixture sequential t-test (see `promptcrafter.statistics.intervals` for formulas and sources).
 
-The error is at most alpha for normal values of equal variance, and asymptotically so for others, while shares and
-variants stay as they are; of strongly skewed values the interval of a single mean is an approximation
-(docs/decisions/0010). Variances may differ: the standard error of a difference is the larger of Welch's and the pooled
-one. By Welch's alone, rare events under uneven shares made false winners of a quarter of all runs.
+The error probability is at most alpha for normally distributed values of equal variance, and asymptotically for others,
+as long as variants and shares do not change. For strongly skewed values the interval of a single mean is an
+approximation (docs/decisions/0010).
 """
 
 import math
-import operator
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -22,13 +16,19 @@ from functools import cached_property
 from statistics import fmean
 from typing import Any
 
+from promptcrafter.statistics.intervals import (
+    percentile,
+    pooled_squared_error,
+    sequential_interval,
+    welch_satterthwaite_degrees,
+    welch_squared_error,
+)
+
 ALPHA = 0.05
-# The standard deviation of the effects tested for, in standard deviations of the metric: Cohen's small effect
-_EFFECT = 0.2
 _LARGEST = 1e150  # the square of a larger number may not be finite
-# Values besides the most frequent one, below which a sample tells too little of its variance: the usual demand on
+# With fewer values that differ from the mode, the estimated variance of a sample is unreliable: the usual minimum for
 # counts of rare events
-_LEAST_VARIED = 10
+_MIN_NON_MODAL_VALUES = 10
 NOT_ENOUGH = "not enough data yet"
 METHOD = {
     "name": "mixture sequential t-test",
@@ -39,42 +39,44 @@ METHOD = {
         "means are approximate for strongly skewed metrics."
     ),
 }
-Interval = tuple[float, float]
-Measurements = Iterable[Sequence[Any]]  # pairs of a variant's key and its metrics, which may be None
+Measurements = Iterable[Sequence[Any]]  # pairs of a variant's key and a dict of metrics, or None for no metrics
 
 
 class Sample:
-    """The values of one metric under one variant; complete before anything is asked of them."""
+    """The values of one metric under one variant.
+
+    The properties are cached: add all values to `values` before reading any of them.
+    """
 
     def __init__(self) -> None:
         self.values = array("d")
 
     @cached_property
     def count(self) -> int:
-        """How many values there are."""
+        """The number of values."""
         return len(self.values)
 
     @cached_property
     def mean(self) -> float:
-        """Their mean."""
+        """The arithmetic mean of the values."""
         return fmean(self.values)
 
     @cached_property
     def variance(self) -> float:
-        """Their sample variance, with n - 1 in the denominator; 0 for a single one."""
+        """The sample variance, with n - 1 in the denominator; 0 for a single value."""
         mean = self.mean
         return math.fsum((value - mean) ** 2 for value in self.values) / max(1, self.count - 1)
 
     @cached_property
-    def is_varied(self) -> bool:
-        """Whether they differ enough for their variance to be believed."""
-        return self.variance > 0 and self.count - max(Counter(self.values).values()) >= _LEAST_VARIED
+    def has_reliable_variance(self) -> bool:
+        """Whether the variance is above 0 and enough values differ from the mode to rely on it."""
+        return self.variance > 0 and self.count - max(Counter(self.values).values()) >= _MIN_NON_MODAL_VALUES
 
 
 def collect(measurements: Measurements) -> tuple[dict[str, int], dict[str, dict[str, Sample]]]:
-    """Sort measurements into counts by variant and samples by variant and metric.
+    """Return the number of measurements by variant, and the samples by variant and metric.
 
-    What is no finite number within 10^150, booleans included, is left out.
+    Booleans, values that are not numbers, and numbers beyond ±1e150 are left out of the samples.
     """
     counts: dict[str, int] = {}
     samples: dict[str, dict[str, Sample]] = {}
@@ -88,9 +90,9 @@ def collect(measurements: Measurements) -> tuple[dict[str, int], dict[str, dict[
 
 
 def evaluate(shares: Sequence[tuple[str, int]], measurements: Measurements) -> dict[str, Any]:
-    """Return method, summary by variant and comparison of every variant with the first.
+    """Return the results of an experiment: `method`, `variants` and `comparisons`, in the shape of the API's answer.
 
-    `shares` are the variants' keys and shares in order.
+    `shares` has a pair of key and share for each variant, in order. Every other variant is compared with the first.
     """
     counts, samples = collect(measurements)
     total = sum(share for _, share in shares)
@@ -122,7 +124,7 @@ def evaluate(shares: Sequence[tuple[str, int]], measurements: Measurements) -> d
 def summarize(sample: Sample) -> dict[str, Any]:
     """Return count, mean, standard deviation, minimum, median, 95th percentile, maximum and interval of the mean.
 
-    Percentiles interpolate between neighbours (type 7 of Hyndman and Fan, as PostgreSQL's percentile_cont).
+    The interval is None unless the variance of the sample is reliable, and while the interval is unbounded.
     """
     ordered = sorted(sample.values)
     variance = sample.variance
@@ -134,33 +136,31 @@ def summarize(sample: Sample) -> dict[str, Any]:
         "median": percentile(ordered, 0.5),
         "p95": percentile(ordered, 0.95),
         "max": ordered[-1],
-        "interval95": find_interval(sample.mean, variance / sample.count, sample.count - 1, sample.count, ALPHA)
-        if sample.is_varied
+        "interval95": sequential_interval(sample.mean, variance / sample.count, sample.count - 1, sample.count, ALPHA)
+        if sample.has_reliable_variance
         else None,
     }
 
 
-def percentile(ordered: Sequence[float], fraction: float) -> float:
-    """Return the value at a fraction of the way through sorted values."""
-    place = fraction * (len(ordered) - 1)
-    below = math.floor(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
-
-
-def compare(key: str, sample: Sample, baseline_key: str, baseline: Sample, pairs: int) -> dict[str, Any]:
+def compare(key: str, sample: Sample, baseline_key: str, baseline: Sample, comparisons: int) -> dict[str, Any]:
     """Return the difference of a variant's mean from the baseline's, its interval, and whether it is settled.
 
-    `pairs` is the number of comparisons that share the error (Bonferroni).
+    It is settled if the interval excludes 0. `comparisons` is the number of comparisons that share the error
+    probability (Bonferroni correction).
+
+    The standard error is the larger of Welch's and the pooled one. Welch's alone is too small for rare events under
+    uneven shares, because a small sample of rare events seems to vary less than it does: in simulations, a quarter of
+    the experiments without a difference had a false winner.
     """
     difference = sample.mean - baseline.mean
     counts = sample.count, baseline.count
     variances = sample.variance, baseline.variance
     interval = None
-    if sample.is_varied and baseline.is_varied:
-        squared_error = max(_apart(variances, counts), _pooled(variances, counts))
-        effective = counts[0] * counts[1] / sum(counts)
-        interval = find_interval(difference, squared_error, _degrees(variances, counts), effective, ALPHA / pairs)
+    if sample.has_reliable_variance and baseline.has_reliable_variance:
+        squared_error = max(welch_squared_error(variances, counts), pooled_squared_error(variances, counts))
+        effective_size = counts[0] * counts[1] / sum(counts)
+        degrees = welch_satterthwaite_degrees(variances, counts)
+        interval = sequential_interval(difference, squared_error, degrees, effective_size, ALPHA / comparisons)
     settled = interval is not None and not interval[0] <= 0 <= interval[1]
     higher, lower = (key, baseline_key) if difference > 0 else (baseline_key, key)
     return {
@@ -169,39 +169,3 @@ def compare(key: str, sample: Sample, baseline_key: str, baseline: Sample, pairs
         "settled": settled,
         "verdict": f"{higher} is higher than {lower}" if settled else NOT_ENOUGH,
     }
-
-
-def _apart(variances: Sequence[float], counts: Sequence[int]) -> float:
-    """Return the squared standard error of a difference, each sample with its own variance."""
-    return math.fsum(variance / count for variance, count in zip(variances, counts, strict=True))
-
-
-def _pooled(variances: Sequence[float], counts: Sequence[int]) -> float:
-    """Return it with one variance for both: a small sample of rare events seems to vary less than it does."""
-    freedom = [count - 1 for count in counts]
-    shared = math.fsum(map(operator.mul, variances, freedom)) / max(1, sum(freedom))
-    return shared * sum(1 / count for count in counts)
-
-
-def _degrees(variances: Sequence[float], counts: Sequence[int]) -> float:
-    """Return the degrees of freedom of a difference (Welch and Satterthwaite)."""
-    error = _apart(variances, counts)
-    # as parts of the whole, so that neither large nor small values leave the range of floats
-    parts = [variance / count / error for variance, count in zip(variances, counts, strict=True)]
-    return 1 / math.fsum(part**2 / (count - 1) for part, count in zip(parts, counts, strict=True))
-
-
-def find_interval(
-    estimate: float, squared_error: float, degrees: float, effective: float, alpha: float
-) -> Interval | None:
-    """Return where the true value lies, by the mixture sequential t-test; None while it may lie anywhere.
-
-    With r = 1 + effective * effect^2 and x = t^2 / degrees, the mixture likelihood ratio is
-    r^(-1/2) * ((1 + x) / (1 + x / r))^((degrees + 1) / 2); the interval ends where it reaches 1 / alpha.
-    """
-    ratio = 1 + effective * _EFFECT**2
-    bound = (math.sqrt(ratio) / alpha) ** (2 / (degrees + 1))
-    if bound >= ratio:
-        return None
-    reach = math.sqrt((bound - 1) / (1 - bound / ratio) * degrees) * math.sqrt(squared_error)
-    return estimate - reach, estimate + reach

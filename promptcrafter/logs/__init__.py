@@ -1,1 +1,1 @@
-"""Logs: every output a prompt produced, with notes, a score and what it cost."""
+"""Logs: the outputs of prompts, with notes, score, token counts and cost."""

@@ -1,4 +1,4 @@
-"""One output of a prompt."""
+"""The table of logs."""
 
 from datetime import datetime
 from typing import Any
@@ -25,10 +25,10 @@ _IN_EXPERIMENT = text("experiment_id IS NOT NULL")
 
 
 class Log(Resource):
-    """An output, pinned to the prompt's version it was made with. NULL means unknown, never 0.
+    """An output of a model, with the version of the prompt that produced it. NULL means unknown, never 0.
 
-    Logs of the native API know their prompt, its version, their model and output. What other systems' clients log may
-    name a prompt that we have not, or none.
+    Logs of the native API always have a prompt, its version, a model and an output. Logs of other clients may refer to
+    a prompt that does not exist here, or to none.
     """
 
     kind = "log"
@@ -38,12 +38,14 @@ class Log(Resource):
         ForeignKeyConstraint(
             ["prompt_id", "prompt_version"], ["prompt_versions.prompt_id", "prompt_versions.number"], ondelete="CASCADE"
         ),
-        ForeignKeyConstraint(  # without an action: a variant that has results stays
+        ForeignKeyConstraint(  # no ON DELETE action: a variant with results cannot be deleted
             ["experiment_id", "variant_key"], ["experiment_variants.experiment_id", "experiment_variants.key"]
         ),
         CheckConstraint("score BETWEEN 0 AND 10", name="score"),
         Index(None, "owner_id", "created_at", "seq"),
-        Index(  # holds all that statistics ask for: they never read the rows, whose outputs may be long
+        # Covers all columns that statistics read, so that they never read the rows, whose outputs may be long. Its name
+        # has an older word for aggregates: a better one would need a migration.
+        Index(
             "ix_logs_figures",
             *("prompt_id", "created_at", "seq", "prompt_version", "model_used", "score", "latency_ms"),
             *("start_time", "end_time", "input_tokens", "output_tokens", "cost"),
@@ -67,13 +69,13 @@ class Log(Resource):
     owner_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     prompt_id: Mapped[str | None] = mapped_column(ForeignKey("prompts.id", ondelete="CASCADE"))
     prompt_version: Mapped[int | None]
-    prompt_reference: Mapped[Any | None] = mapped_column(JsonText)  # slug, version and tag as a client named them
+    prompt_reference: Mapped[Any | None] = mapped_column(JsonText)  # slug, version and tag as the client sent them
     model_used: Mapped[str | None] = mapped_column(Text)
     output: Mapped[str | None] = mapped_column(Text)
-    output_format: Mapped[str | None] = mapped_column(String(8))  # "json": the text is JSON that was sent as such
+    output_format: Mapped[str | None] = mapped_column(String(8))  # "json": the text is that of a JSON value
     notes: Mapped[str | None] = mapped_column(Text)
     score: Mapped[float | None] = mapped_column(Float(53))
-    rank: Mapped[float] = mapped_column(Float(53), Computed("coalesce(score, -1)"), nullable=True)  # sorts; -1 is none
+    rank: Mapped[float] = mapped_column(Float(53), Computed("coalesce(score, -1)"), nullable=True)  # to sort by
     input: Mapped[str | None] = mapped_column(Text)
     input_format: Mapped[str | None] = mapped_column(String(8))
     ideal_output: Mapped[str | None] = mapped_column(Text)
@@ -85,13 +87,13 @@ class Log(Resource):
     input_tokens: Mapped[float | None] = mapped_column(Float(53))
     output_tokens: Mapped[float | None] = mapped_column(Float(53))
     cost: Mapped[float | None] = mapped_column(Float(53))  # US dollars
-    computed: Mapped[Any | None] = mapped_column(JsonText)  # which of the three above nobody sent
-    priced_as: Mapped[str | None] = mapped_column(Text)  # the entry of the price list, as provider/model
+    computed: Mapped[Any | None] = mapped_column(JsonText)  # which of the three above were not sent but computed
+    priced_as: Mapped[str | None] = mapped_column(Text)  # the entry of the price list, as "provider/model"
     meta: Mapped[Any | None] = mapped_column("metadata", JsonText)
-    source: Mapped[str | None] = mapped_column(String(16))  # the dialect; NULL for the native API
+    source: Mapped[str | None] = mapped_column(String(16))  # the name of the dialect; NULL for the native API
     name: Mapped[str | None] = mapped_column(Text)
     trace_id: Mapped[str | None] = mapped_column(ForeignKey("traces.id", ondelete="CASCADE"))
-    span_id: Mapped[str | None] = mapped_column(Text)  # the client's own, at best unique in its trace
+    span_id: Mapped[str | None] = mapped_column(Text)  # sent by the client; not necessarily unique, even in its trace
     parent_span_id: Mapped[str | None] = mapped_column(Text)
     experiment_id: Mapped[str | None] = mapped_column(ForeignKey("experiments.id", ondelete="CASCADE"))
     variant_key: Mapped[str | None] = mapped_column(Text)

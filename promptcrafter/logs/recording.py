@@ -45,7 +45,7 @@ def record(principal: Principal, outputs: Sequence[Output]) -> list[Output]:
 
 def prepare(output: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns of a log with tokens, cost, id and words filled in: what `store.record` inserts."""
-    return store.prepare(token_costs.complete(output, output["model_used"]))
+    return store.prepare(token_costs.with_tokens_and_cost(output, output["model_used"]))
 
 
 def retry_if_parent_gone(attempt: Callable[[], _Recorded], last_attempt: Callable[[], _Recorded]) -> _Recorded:

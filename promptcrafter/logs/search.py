@@ -1,12 +1,12 @@
-"""Full text over outputs and notes: whole words in any script, or their beginnings.
+"""Full-text search in the outputs and notes of logs: by whole words or prefixes of words, in any script.
 
-Texts and queries are folded and split into words here, and not by the database, so that both answer the same. A log is
-found when it has every word of the query, in whatever order and in whichever of the two texts. Scripts that put no
-spaces between words are taken by pairs of characters.
+Texts and queries are folded and split into words here and not by the database, so that both databases return the same
+results. A log matches a query if it contains all of its words, in any order and in either of the two texts. In scripts
+that put no spaces between words, pairs of characters take the place of words.
 
-SQLite's index (FTS5) gives what it finds in the order of its row ids. Those are made of a log's time and its sequence,
-so that a page of a word that a million logs have is read from the index' end, and not found by sorting the million.
-On PostgreSQL a GIN index over a `tsvector` serves.
+SQLite's index (FTS5) returns matches in the order of their row ids. A row id consists of the log's time and its
+sequence number, so that a page of the newest of a million matches is read from the end of the index, without sorting
+all of them. PostgreSQL uses a GIN index over a `tsvector`.
 """
 
 import re
@@ -43,11 +43,11 @@ from promptcrafter.logs.models import Log
 from promptcrafter.text import SPACELESS_SCRIPTS, fold
 
 MAX_WORDS = 32
-_WORD_MAX = 64  # characters; of a longer word only the beginning counts
-_WORDS_MAX_BYTES = 1_000_000  # distinct words of one log that are found: a tsvector holds 1,048,575 bytes
-_SEQUENCE_BITS = 21  # of a row id of the index
+_WORD_MAX = 64  # characters; longer words are cut off
+_WORDS_MAX_BYTES = 1_000_000  # of the distinct words of a log; more are not indexed: a tsvector holds 1,048,575 bytes
+_SEQUENCE_BITS = 21  # the lower bits of a row id of the index, which are the lower bits of the sequence number
 _SEQUENCE_MASK = (1 << _SEQUENCE_BITS) - 1
-_LATEST = (1 << 42) - 1  # milliseconds since 1970 that its other bits hold (the year 2109); later times count as this
+_LATEST = (1 << 42) - 1  # the maximum of the upper bits: milliseconds since 1970, until 2109; later times become this
 _SPACELESS = re.compile(f"[{SPACELESS_SCRIPTS}]+")
 
 
@@ -63,42 +63,42 @@ _DOC_ID = (
     .bitwise_lshift(_SEQUENCE_BITS)
     .bitwise_or(Log.seq.bitwise_and(_SEQUENCE_MASK))
 )
-_OF_LOG = Log.id == bindparam("id")
-_OF_ROW = _SEARCH.c.seq == bindparam("key")
-_INSERT_SQLITE = insert(_SEARCH).from_select(["docid", "seq", "words"], select(_DOC_ID, Log.seq, _WORDS).where(_OF_LOG))
-# A row of values by itself: in a trigger, or from a select, FTS5 would write out all it has gathered for each row
-_INDEX_SQLITE = insert(_INDEX).values(rowid=select(_DOC_ID).where(_OF_LOG).scalar_subquery(), words=_WORDS)
-_NEW = from_arrays({"id": Text(), "words": Text()})
+_BY_ID = Log.id == bindparam("id")
+_BY_SEQ = _SEARCH.c.seq == bindparam("key")
+_INSERT_SQLITE = insert(_SEARCH).from_select(["docid", "seq", "words"], select(_DOC_ID, Log.seq, _WORDS).where(_BY_ID))
+# VALUES, because FTS5 flushes its pending terms to disk after each row that a trigger or INSERT … SELECT adds
+_INDEX_SQLITE = insert(_INDEX).values(rowid=select(_DOC_ID).where(_BY_ID).scalar_subquery(), words=_WORDS)
+_NEW_ROWS = from_arrays({"id": Text(), "words": Text()})
 _INSERT_POSTGRESQL = insert(_SEARCH).from_select(
-    ["seq", "words"], select(Log.seq, _to_tsvector(_NEW.c.words)).join(_NEW, Log.id == _NEW.c.id)
+    ["seq", "words"], select(Log.seq, _to_tsvector(_NEW_ROWS.c.words)).join(_NEW_ROWS, Log.id == _NEW_ROWS.c.id)
 )
-# What makes logs be found, by their `id`, `words` and `milliseconds`, a log's time
-INDEX_WORDS = CompiledWrite([_INSERT_SQLITE, _INDEX_SQLITE], _INSERT_POSTGRESQL)
-_UPDATE_SQLITE = update(_SEARCH).where(_OF_ROW).values(words=_WORDS)
-_UPDATE_POSTGRESQL = update(_SEARCH).where(_OF_ROW).values(words=_to_tsvector(_WORDS))
+# Adds logs to the word index. The parameters are `id`, `words` (of `extract_words`), `milliseconds` (of `index_time`)
+INSERT_WORDS = CompiledWrite([_INSERT_SQLITE, _INDEX_SQLITE], _INSERT_POSTGRESQL)
+_UPDATE_SQLITE = update(_SEARCH).where(_BY_SEQ).values(words=_WORDS)
+_UPDATE_POSTGRESQL = update(_SEARCH).where(_BY_SEQ).values(words=_to_tsvector(_WORDS))
 
 
 class _Separators(dict[int, str]):
-    """What `str.translate` makes of each character: itself in a word, a symbol on its own, a space between words."""
+    """A table for `str.translate`: keeps characters of words, puts spaces around symbols, replaces others by spaces."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
         category = unicodedata.category(character)
-        if category == "Cf" or 0xFE00 <= code <= 0xFE0F:  # joiners and variation selectors, which nobody sees or types
-            found = " " if code == 0x200B else ""
+        if category == "Cf" or 0xFE00 <= code <= 0xFE0F:  # joiners and variation selectors, which are invisible
+            replacement = " " if code == 0x200B else ""  # a zero-width space separates words
         elif category == "So":
-            found = f" {character} "
+            replacement = f" {character} "
         else:
-            found = character if category[0] in "LMN" or category == "Co" else " "
-        self[code] = found
-        return found
+            replacement = character if category[0] in "LMN" or category == "Co" else " "
+        self[code] = replacement
+        return replacement
 
 
 _SEPARATORS = _Separators()
 
 
-def words_of(*texts: str | None) -> str:
-    """Return the distinct words of the texts, folded and joined by spaces: what the index is made of."""
+def extract_words(*texts: str | None) -> str:
+    """Return the distinct folded words of the texts, joined by spaces, for the index."""
     words = dict.fromkeys(chain.from_iterable(_split(fold(text)) for text in texts if text))
     joined = " ".join(words)
     if len(joined) * 4 <= _WORDS_MAX_BYTES or len(joined.encode()) <= _WORDS_MAX_BYTES:
@@ -106,8 +106,8 @@ def words_of(*texts: str | None) -> str:
     return joined.encode()[:_WORDS_MAX_BYTES].decode(errors="ignore").rpartition(" ")[0]
 
 
-def terms_of(query: str) -> list[str]:
-    """Return what a log must have to be found: words, and beginnings of words with a `*` at their end."""
+def parse_terms(query: str) -> list[str]:
+    """Return the terms of a query, all of which a log must contain: words, and prefixes of words that end with `*`."""
     terms: dict[str, None] = {}
     *starred, last = fold(query).split("*")
     for piece in starred:
@@ -120,74 +120,77 @@ def terms_of(query: str) -> list[str]:
 
 
 def find_matching(logs: Select[Log], terms: Sequence[str], filters: Mapping[str, Any]) -> Select[Log]:
-    """Return those of the logs that have all terms; `since` and `until` among the filters bound the search."""
+    """Return the select of those of the logs that contain all terms.
+
+    `since` and `until` among the filters limit the range of SQLite's index that is read.
+    """
     found = logs.join(_SEARCH, _SEARCH.c.seq == Log.seq)
     if not is_sqlite():
         return found.where(_SEARCH.c.words.op("@@", is_comparison=True)(cast(_write_tsquery(terms), TSQUERY)))
     found = found.join(_INDEX, _INDEX.c.rowid == _SEARCH.c.docid)
     found = found.where(literal_column("log_words").op("MATCH", is_comparison=True)(_write_match(terms)))
     if "since" in filters:
-        found = found.where(_INDEX.c.rowid >= _doc_id(time_of(filters["since"]), 0))
+        found = found.where(_INDEX.c.rowid >= _doc_id(index_time(filters["since"]), 0))
     if "until" in filters:
-        found = found.where(_INDEX.c.rowid < _doc_id(time_of(filters["until"]), 0))
+        found = found.where(_INDEX.c.rowid < _doc_id(index_time(filters["until"]), 0))
     return found
 
 
 @dataclass(frozen=True)
-class IndexOrder(Order):
-    """The order of time and sequence, as SQLite's index has it."""
+class WordIndexOrder(Order):
+    """The order by time and sequence number, by the row ids of SQLite's word index."""
 
     def sort(self, select: Select[Any]) -> Select[Any]:
-        """Return the select, sorted."""
+        """Return the select, sorted by row id."""
         return select.order_by(_INDEX.c.rowid.asc() if self.is_ascending else _INDEX.c.rowid.desc())
 
     def begin_after(self, select: Select[Any], cursor: str) -> Select[Any]:
-        """Return the select from behind the row that the cursor names."""
+        """Return the select of the rows after the row of the cursor."""
         milliseconds, sequence = map(int, cursor.split("-"))
-        here, there = _INDEX.c.rowid, _doc_id(milliseconds, sequence)
-        return select.where(here > there if self.is_ascending else here < there)
+        row_id, last = _INDEX.c.rowid, _doc_id(milliseconds, sequence)
+        return select.where(row_id > last if self.is_ascending else row_id < last)
 
 
-def time_of(moment: datetime) -> int:
-    """Return a log's time as the index takes it: milliseconds since 1970."""
+def index_time(moment: datetime) -> int:
+    """Return a time as the index stores it: in milliseconds since 1970, at most the year 2109."""
     return min(clock.to_number(moment), _LATEST)
 
 
-def update_words() -> Update:
-    """Return the statement that indexes a log anew: its parameters are `key`, which is its `seq`, and `words`."""
+def update_words_statement() -> Update:
+    """Return the statement that replaces a log's indexed words; its parameters are `key` (the `seq`) and `words`."""
     return _UPDATE_SQLITE if is_sqlite() else _UPDATE_POSTGRESQL
 
 
 def write_tsvector(words: str) -> str:
-    """Return the words of a log, as `words_of` gives them, as PostgreSQL writes its `tsvector` of them."""
-    # sorted by their UTF-8 bytes, as code points are; a word has no character that would have to be escaped
+    """Return PostgreSQL's text form of the `tsvector` of a log's words, which are in the form of `extract_words`."""
+    # Sorted by code points, which have the order of UTF-8 bytes. Words have no characters that need escaping
     return " ".join(f"'{word}'" for word in sorted(words.split()))
 
 
 def _split(folded: str, *, is_query: bool = False) -> list[str]:
-    """Return the words of a folded text, those of a text without spaces by pairs of characters.
+    """Return the words of a folded text. Runs of characters of scripts without spaces are split into pairs.
 
-    Of such a run, a text has every character with the one behind it, and the last alone; a query has the pairs, or
-    its only character as a beginning.
+    For a text, the pairs of such a run are every character with the following one, and the last character alone. For a
+    query, they are the pairs only; a single character is a prefix.
     """
     words = folded.translate(_SEPARATORS).split()
     if not folded.isascii() and _SPACELESS.search(folded):
-        words = [part for word in words for part in _parts(word, is_query)]
+        words = [part for word in words for part in _split_runs(word, is_query)]
     return [word[:_WORD_MAX] for word in words] if max(map(len, words), default=0) > _WORD_MAX else words
 
 
-def _parts(word: str, is_query: bool) -> Iterator[str]:
+def _split_runs(word: str, is_query: bool) -> Iterator[str]:
     end = 0
     for run in _SPACELESS.finditer(word):
         if run.start() > end:
             yield word[end : run.start()]
-        yield from _pairs(run.group(), is_query)
+        yield from _split_run(run.group(), is_query)
         end = run.end()
     if end < len(word):
         yield word[end:]
 
 
-def _pairs(run: str, is_query: bool) -> Iterator[str]:
+def _split_run(run: str, is_query: bool) -> Iterator[str]:
     if not is_query:
         yield from (run[at : at + 2] for at in range(len(run)))
     elif len(run) == 1:
@@ -197,15 +200,15 @@ def _pairs(run: str, is_query: bool) -> Iterator[str]:
 
 
 def _write_match(terms: Sequence[str]) -> str:
-    """Write an FTS5 query; a word has no character that means anything there."""
+    """Return the terms as an FTS5 query. Words have no characters that are operators of its syntax."""
     return " AND ".join(f'"{term[:-1]}" *' if term.endswith("*") else f'"{term}"' for term in terms)
 
 
 def _write_tsquery(terms: Sequence[str]) -> str:
-    """Write the same for PostgreSQL."""
+    """Return the terms as a `tsquery` of PostgreSQL."""
     return " & ".join(f"'{term[:-1]}':*" if term.endswith("*") else f"'{term}'" for term in terms)
 
 
 def _doc_id(milliseconds: int, sequence: int) -> int:
-    """Return the row id of a log in SQLite's index: its time, then its sequence."""
+    """Return the row id of a log in SQLite's index: time in the upper bits, sequence number in the lower ones."""
     return (min(milliseconds, _LATEST) << _SEQUENCE_BITS) | (sequence & _SEQUENCE_MASK)

@@ -55,7 +55,7 @@ def prepare(values: Mapping[str, Any]) -> dict[str, Any]:
 
     It is what `record` and `restore_all` take, made before they hold a lock.
     """
-    words = search.words_of(values.get("output"), values.get("notes"))
+    words = search.extract_words(values.get("output"), values.get("notes"))
     return {**values, "id": values.get("id") or new_id("log"), "words": words}
 
 
@@ -100,7 +100,7 @@ def order_logs(filters: Mapping[str, Any]) -> Order:
     newest = (Log.created_at, Log.seq)
     if filters["sort"].endswith("score"):
         return Order((Log.rank, *newest), is_ascending)
-    return (search.IndexOrder if "q" in filters and is_sqlite() else Order)(newest, is_ascending)
+    return (search.WordIndexOrder if "q" in filters and is_sqlite() else Order)(newest, is_ascending)
 
 
 def find_logs_in(trace_id: str) -> Select[Log]:
@@ -135,7 +135,9 @@ def change_log(log: Log, changes: Mapping[str, Any]) -> None:
         setattr(log, name, changes[name])
     log.updated_at = clock.now()
     if "notes" in changes:
-        session.execute(search.update_words(), {"key": log.seq, "words": search.words_of(log.output, log.notes)})
+        session.execute(
+            search.update_words_statement(), {"key": log.seq, "words": search.extract_words(log.output, log.notes)}
+        )
 
 
 def remove_log(log: Log) -> None:
@@ -169,11 +171,11 @@ def _insert(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     known = tuple(name for name in _UNKNOWN if name in found)
     rows = [{name: log.get(name) for name in known} for log in logs]
     words = [
-        {"id": log["id"], "milliseconds": search.time_of(log["created_at"]), "words": log["words"]} for log in logs
+        {"id": log["id"], "milliseconds": search.index_time(log["created_at"]), "words": log["words"]} for log in logs
     ]
     with translating(_GONE_PARENTS):
         _insert_of(known).execute(rows)
-        search.INDEX_WORDS.execute(words)
+        search.INSERT_WORDS.execute(words)
     if recorded.receivers:
         on_commit(lambda: recorded.send(sources=[log.get("source") for log in logs]))
     return rows

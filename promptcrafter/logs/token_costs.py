@@ -1,8 +1,8 @@
-"""Tokens and cost of an output, worked out where the client did not send them; an estimate, offline.
+"""Token counts and cost of an output, computed without network access if the client did not send them.
 
-Tokens are counted with OpenAI's vocabulary o200k_base: exact for GPT-4o and its successors, an estimate for every
-other model. Prices are those of the genai-prices package at the time of the output. Nothing here ever refuses a log:
-what cannot be told, or a library that fails, leaves None.
+Tokens are counted with OpenAI's vocabulary o200k_base: the counts are exact for GPT-4o and its successors, and
+estimates for all other models. Prices are those of the genai-prices package at the time of the output. A value that
+cannot be computed is None, also when a library is missing or fails, so that no log is rejected for it (decision 11).
 """
 
 import logging
@@ -21,40 +21,46 @@ from config import Config
 from promptcrafter import clock
 
 _VOCABULARY = "o200k_base"
-_ALL = 2**31  # tokens, more than any text has
-_COUNTED = {"input_tokens": "input", "output_tokens": "output"}
+_NO_LIMIT = 2**31  # tokens, more than any text has
+_TEXTS = {"input_tokens": "input", "output_tokens": "output"}
 _WIRE_NAMES = {"input_tokens": "inputTokens", "output_tokens": "outputTokens", "cost": "cost"}
 _log = logging.getLogger(__name__)
 _Counter = Callable[[str], int | None]
 
 
 def init_app(app: Flask, config: Config) -> None:
-    """Remember whether tokens are to be counted."""
+    """Store the setting for token counting in the app's configuration."""
     app.config["TOKEN_COUNTING"] = config.token_counting
 
 
 def load() -> None:
-    """Load the vocabulary (64 MB) and the prices (16 MB) now, so that the processes forked from this one share them.
+    """Load the vocabulary (64 MB) and the prices (16 MB) before forking, so that all workers share their memory.
 
-    Where no tokens are counted, the prices wait for the first log that comes with its own counts.
+    If token counting is off, do nothing: prices are loaded for the first log that has token counts of its own.
     """
     if current_app.config["TOKEN_COUNTING"]:
         _counter()
         _prices()
 
 
-def complete(values: Mapping[str, Any], model: str | None) -> dict[str, Any]:
-    """Return the columns of a log with tokens and cost filled in where they are None, and named in `computed`.
+def clear_caches() -> None:
+    """Forget the loaded libraries, the prices and the failures already logged, as if the process had just started."""
+    for cached in (_counter, _prices, _find_priced_name, _find_rate, _warn_once):
+        cached.cache_clear()
 
-    `values` has the texts `input` and `output`, and `end_time`, the moment whose prices hold. Cost is in US dollars
-    and stays None unless both counts and the price of the model are known.
+
+def with_tokens_and_cost(values: Mapping[str, Any], model: str | None) -> dict[str, Any]:
+    """Return the columns of a log with token counts and cost computed if they are None; `computed` lists which.
+
+    `values` has the texts `input` and `output`, and `end_time`, which selects the prices (now if it is None). The cost
+    is in US dollars, and None unless both token counts and the price of the model are known.
     """
     found: dict[str, Any] = {}
-    for name, text in _COUNTED.items():
+    for name, text in _TEXTS.items():
         if values.get(name) is None and values.get(text) is not None:
             found[name] = _count(values[text])
     if values.get("cost") is None and model is not None:
-        sent, received = (found.get(name, values.get(name)) for name in _COUNTED)
+        sent, received = (found.get(name, values.get(name)) for name in _TEXTS)
         if sent is not None and received is not None:
             found["cost"], found["priced_as"] = _price(model, sent, received, values.get("end_time"))
     computed = [wire_name for name, wire_name in _WIRE_NAMES.items() if found.get(name) is not None]
@@ -64,13 +70,13 @@ def complete(values: Mapping[str, Any], model: str | None) -> dict[str, Any]:
 def _count(text: str) -> float | None:
     counter = _counter() if current_app.config["TOKEN_COUNTING"] else None
     count = None if counter is None else counter(text)
-    return None if count is None else float(count)  # as those that are sent: an array of both is of no one type
+    return None if count is None else float(count)  # counts that are sent are floats, too, and an array has one type
 
 
 def _price(
     model: str, input_tokens: float, output_tokens: float, moment: datetime | None
 ) -> tuple[float | None, str | None]:
-    """Return the cost in US dollars and the price list's name of the model; twice None when it has none."""
+    """Return the cost in US dollars and the price list's name of the model; (None, None) if the model has no price."""
     name = _find_priced_name(model)
     if name is None:
         return None, None
@@ -82,7 +88,7 @@ def _price(
             if rate.per_input is None or rate.per_output is None
             else rate.per_call + Decimal(input_tokens) * rate.per_input + Decimal(output_tokens) * rate.per_output
         )
-    except Exception:  # whatever it is, the log is worth more than its price
+    except Exception:  # no failure of the price list may reject a log
         _warn_once("the price list failed")
         return None, None
     cost = float(total)
@@ -90,7 +96,7 @@ def _price(
 
 
 class _Rate(NamedTuple):
-    """What a call and a token of it cost in US dollars; None where that depends on how many there are."""
+    """Prices of a model in US dollars, per call and per token; None if the price per token depends on the count."""
 
     priced_as: str
     per_call: Decimal
@@ -100,7 +106,7 @@ class _Rate(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def _find_rate(name: str, minute: datetime) -> _Rate:
-    """Return what a model's tokens cost at that time: the price list itself takes a tenth of a millisecond a log."""
+    """Return the prices of a model at a time. They are cached, because the price list takes 0.1 ms for each log."""
     priced = _calculate(name, 0, 0, minute)
     per_million = [getattr(priced.model_price, unit) or Decimal(0) for unit in ("input_mtok", "output_mtok")]
     per_token = [price / 1_000_000 if isinstance(price, Decimal) else None for price in per_million]
@@ -115,7 +121,7 @@ def _calculate(name: str, input_tokens: float, output_tokens: float, moment: dat
 
 @lru_cache(maxsize=1024)
 def _find_priced_name(model: str) -> str | None:
-    """Return the first spelling of a model's name that the price list knows."""
+    """Return the first spelling of a model's name that the price list knows; None if it knows none."""
     prices = _prices()
     if prices is None:
         return None
@@ -124,7 +130,7 @@ def _find_priced_name(model: str) -> str | None:
             prices.calc_price(prices.Usage(input_tokens=0, output_tokens=0), name)
         except LookupError:
             continue
-        except Exception:  # as above
+        except Exception:  # as in _price
             _warn_once("the price list failed")
             return None
         return name
@@ -132,7 +138,7 @@ def _find_priced_name(model: str) -> str | None:
 
 
 def spellings(model: str) -> Iterator[str]:
-    """Yield what a model's name, as people type it, may be called in a price list: `Claude 3.5 Sonnet`, `gpt4o`."""
+    """Yield possible names in the price list of a model as users write it, such as `Claude 3.5 Sonnet` or `gpt4o`."""
     name = re.sub(r"[\s_]+", "-", model.strip().lower().rpartition("/")[2])
     seen = set()
     for spelling in (name, re.sub(r"^([a-z]+)(\d)", r"\1-\2", name)):
@@ -150,15 +156,15 @@ def spellings(model: str) -> Iterator[str]:
 def _counter() -> _Counter | None:
     try:
         toktok = import_module("toktok")
-        toktok.truncate("", _ALL, _VOCABULARY)
-    except Exception:  # a missing or broken library leaves the counts unknown
+        toktok.truncate("", _NO_LIMIT, _VOCABULARY)
+    except Exception:  # without the library, or if it is broken, counts stay None
         _log.exception("tokens are not counted: toktok-rs failed to load")
         return None
 
     def count(text: str) -> int | None:
         try:
-            # which counts what it cuts; batch_count asks the system for its cores first, at three times the price
-            _, tokens = toktok.truncate(text, _ALL, _VOCABULARY)
+            # truncate() also counts; batch_count() takes three times as long, because it asks for the number of cores
+            _, tokens = toktok.truncate(text, _NO_LIMIT, _VOCABULARY)
         except Exception:  # as in _price
             _warn_once("the token counter failed")
             return None
@@ -171,7 +177,7 @@ def _counter() -> _Counter | None:
 def _prices() -> Any:
     try:
         prices = import_module("genai_prices")
-        prices.calc_price(prices.Usage(input_tokens=0, output_tokens=0), "gpt-4o")  # the first call loads the list
+        prices.calc_price(prices.Usage(input_tokens=0, output_tokens=0), "gpt-4o")  # the first call loads the prices
         return prices
     except Exception:  # as in _counter
         _log.exception("costs are not computed: genai-prices failed to load")
@@ -180,4 +186,5 @@ def _prices() -> Any:
 
 @cache
 def _warn_once(message: str) -> None:
+    """Log the current exception, once in a process for each message."""
     _log.exception(message)

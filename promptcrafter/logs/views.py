@@ -96,7 +96,7 @@ def delete_log(log_id: str) -> None:
 
 
 def _read_terms(query: str) -> list[str]:
-    terms = search.terms_of(query)
+    terms = search.parse_terms(query)
     if not 0 < len(terms) <= search.MAX_WORDS:
         raise Invalid({"q": [f"must have 1 to {search.MAX_WORDS} words, which are letters, digits or symbols"]})
     return terms

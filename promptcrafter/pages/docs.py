@@ -1,4 +1,4 @@
-"""The page to read and try the API; all it needs comes from this server."""
+"""The page on which the API can be read and tried. This server serves all of its files."""
 
 from pathlib import Path
 
@@ -18,13 +18,13 @@ _PAGE_POLICY = (
 
 @blueprint.route("/openapi.json", permission=Permission.PUBLIC)
 def get_openapi() -> Response:
-    """Return the description of the API, made from its code."""
+    """Return the OpenAPI description of the API, which is generated from its code."""
     return jsonify(openapi.document())
 
 
 @blueprint.route("/docs", permission=Permission.PUBLIC)
 def show_docs() -> Response:
-    """Show Swagger UI over that description."""
+    """Return a page with Swagger UI for the OpenAPI description."""
     response = Response(render_template("docs.html"))
     response.headers["Content-Security-Policy"] = _PAGE_POLICY
     return response
@@ -32,5 +32,5 @@ def show_docs() -> Response:
 
 @blueprint.route("/static/<path:name>", permission=Permission.PUBLIC)
 def get_static(name: str) -> Response:
-    """Return a script or a style sheet of the page."""
+    """Return a static file of the page."""
     return send_from_directory(_STATIC, name, max_age=3600)

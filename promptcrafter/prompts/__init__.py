@@ -1,1 +1,1 @@
-"""Prompts: what they say now, every version they had, their tags and labels, and the search over them."""
+"""Prompts: their current state, all versions, tags and labels, and search."""

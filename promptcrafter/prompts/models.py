@@ -1,4 +1,4 @@
-"""Prompts, their immutable versions, labels and tags, and the text that search reads."""
+"""Prompts, their immutable versions, labels and tags, and the texts that search reads."""
 
 from datetime import datetime
 
@@ -20,7 +20,10 @@ from promptcrafter.database.base import SEQUENCE, Base, Resource, UtcTime
 
 
 class Prompt(Resource):
-    """A prompt as it is now: `content` and `model` repeat the latest version, so that lists read one table."""
+    """A prompt in its current state.
+
+    `content` and `model` are copies of the latest version's, so that lists read one table.
+    """
 
     kind = "prompt"
     __tablename__ = "prompts"
@@ -50,17 +53,17 @@ class Prompt(Resource):
 
     @property
     def tags(self) -> list[str]:
-        """The tags in the order they were given."""
+        """The tag names, in the order in which they were sent."""
         return [row.name for row in self.tag_rows]
 
     @property
     def labels(self) -> list[str]:
-        """The labels that sit on any version, by name."""
+        """The names of the labels of all versions, sorted."""
         return sorted(row.name for row in self.label_rows)
 
 
 class Label(Base):
-    """A name such as `production` that sits on one version of a prompt."""
+    """A name such as `production` that points to one version of a prompt."""
 
     __tablename__ = "prompt_labels"
     __table_args__ = (
@@ -75,7 +78,7 @@ class Label(Base):
 
 
 class Version(Base):
-    """One state of a prompt's content and model; never changed once made."""
+    """One state of a prompt's content and model; immutable."""
 
     __tablename__ = "prompt_versions"
 
@@ -85,7 +88,7 @@ class Version(Base):
     model: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     created_by: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    # row by row, not for many versions at once: SQLite finds rows by a list of pairs in no index
+    # A subquery for each row instead of one query for many versions: SQLite uses no index for a list of pairs
     label_names: Mapped[str | None] = column_property(
         select(func.aggregate_strings(Label.name, ","))
         .where(Label.prompt_id == prompt_id, Label.version == number)
@@ -95,12 +98,12 @@ class Version(Base):
 
     @property
     def labels(self) -> list[str]:
-        """The labels that sit on this version, by name."""
+        """The names of the labels of this version, sorted."""
         return sorted(self.label_names.split(",")) if self.label_names else []
 
 
 class Tag(Base):
-    """A word that a prompt is filed under."""
+    """A keyword of a prompt."""
 
     __tablename__ = "prompt_tags"
     __table_args__ = (UniqueConstraint("prompt_id", "name"),)
@@ -111,7 +114,7 @@ class Tag(Base):
 
 
 class SearchText(Base):
-    """A prompt's folded text and its grams (see `search`); the database's indices are built over these columns."""
+    """The folded texts of a prompt and their grams (see `search`), over which the database has its word indices."""
 
     __tablename__ = "prompt_search"
 

@@ -1,13 +1,24 @@
-"""The order of search, and how a page of it is read without finding all that matches.
+"""The order of search results, and how a page of them is read without finding all matching prompts (decision 22).
 
-A prompt's relevance is one of few levels, and within a level the newest come first. So a page is read level by level,
-and each level in two steps: first from the owner's newest prompts, which are walked through once for all levels, then
-from the older ones, by the index. One statement has all steps, and the database takes them until the page is full. A
-word that many prompts have is found by the walk, one that few have by the index, and nobody has to guess which it is.
+The relevance of a prompt is one of six levels, and within a level the newest prompts come first:
 
-PostgreSQL must not have to guess either. With statistics from before an import, it takes every table for one of a row
-or none, any way to that row for as cheap as the best, and reads all rows again for each of others. So each part is
-found once, apart from what is done with it, and what belongs to its rows comes by primary keys alone.
+| Level | The prompt contains | The best field with a word is |
+|---|---|---|
+| 5, 4, 3 | all words | the title, a tag, the content |
+| 2, 1, 0 | some of the words | the title, a tag, the content |
+
+With one word, "any" equals "all", so the lower levels are empty.
+
+A page is read level by level, and each level in two steps: recent prompts first, then the index. The recent prompts are
+the owner's newest 2,000 (more for large pages). They are read once for all levels, and their texts are compared with
+the words. Only if the page is not full, older prompts of the level are looked up in the word index. A page of a common
+word is filled by the recent prompts, and the index finds a rare word fast; no estimate of a word's frequency is needed.
+All steps are parts of one UNION ALL with a LIMIT, which the database evaluates until the page is full.
+
+The statement also has to be fast when PostgreSQL's planner has outdated statistics, from before an import: it then
+assumes that tables are almost empty, rates all access paths alike, and may read a whole table again for each row of
+another. So each part is a materialized CTE, which is computed once, and further columns of its rows are read by primary
+key, in subqueries that cannot become joins.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,32 +49,34 @@ from promptcrafter.database.base import Base
 from promptcrafter.database.keyset import Columns, Order
 from promptcrafter.database.session import is_sqlite, unindexed
 from promptcrafter.prompts.models import Prompt
-from promptcrafter.prompts.search import FIELDS, TEXTS, holds, matches
+from promptcrafter.prompts.search import FIELDS, TEXTS, contains_words, index_matches
 
-_WALKED = 2000  # prompts: a page of 20 of what one in a hundred has, in less time than the index takes
-_WALKED_A_ROW = 5  # prompts for each row of larger pages
-_HAS_ALL = 3  # the relevance of a prompt that has all words, to which that of the best field with any is added
-_OF_FIELD = {"title": 2, "tags": 1, "content": 0}
-_LEVELS = range(_HAS_ALL + 2, -1, -1)
+# The number of recent prompts: enough to fill a page of 20 with a word that one prompt in a hundred contains, and read
+# in less time than one look-up in the index takes
+_RECENT = 2000
+_RECENT_PER_ROW = 5  # for large pages: at least so many recent prompts for each row of the page
+_ALL_WORDS = 3  # added to the level of the best field if a prompt contains all words
+_FIELD_LEVELS = {"title": 2, "tags": 1, "content": 0}
+_LEVELS = range(_ALL_WORDS + 2, -1, -1)  # from the most to the least relevant
 _PROMPTS = Base.metadata.tables[Prompt.__tablename__]
-_NEWEST = Order((_PROMPTS.c.created_at, _PROMPTS.c.seq))
+_NEWEST_FIRST = Order((_PROMPTS.c.created_at, _PROMPTS.c.seq))
 
 
 @dataclass(frozen=True, kw_only=True)
 class BestFirst(Order):
-    """Prompts with all words come first, then those with a word in the title, then in a tag; then the newest."""
+    """The order of the owner's prompts that contain any of the words: by relevance level, then the newest first."""
 
     principal: Principal
     words: Sequence[str]
     relevance: Label[int]
-    matching: Select[Any]  # the owner's prompts that have any of the words
+    matching: Select[Any]  # all of these prompts, not sorted
 
     @classmethod
     def of(cls, principal: Principal, words: Sequence[str]) -> Self:
-        """Return the order of the owner's prompts that have any of the words."""
+        """Return the order for an owner and folded words, of which there is at least one."""
         relevance = _relevance(words)
-        found = _once(select(TEXTS.c.seq, relevance).where(matches(words, FIELDS, "OR")), "found")
-        prompt, matching = _read_each(found)
+        found = _materialized(select(TEXTS.c.seq, relevance).where(index_matches(words, FIELDS, "OR")), "found")
+        prompt, matching = _select_prompts(found)
         return cls(
             columns=(found.c.relevance, prompt.created_at, prompt.seq),
             principal=principal,
@@ -73,94 +86,117 @@ class BestFirst(Order):
         )
 
     def page(self, select: Select[Any], cursor: str | None, count: int) -> tuple[Select[Any], Columns]:
-        """Return so many of the prompts that have any of the words, from behind the one that the cursor names."""
-        return _join(list(self._steps(cursor, count)), count)
+        """Return a select of the `count` prompts after the row of the cursor, or of the first ones without a cursor.
+
+        With it come the columns whose values are the cursor of a row: relevance, time and sequence number. The argument
+        `select` is not used: the page is built of other selects than a complete list.
+        """
+        return _union_steps(list(self._steps(cursor, count)), count)
 
     def _steps(self, cursor: str | None, count: int) -> Iterator[Select[Any]]:
-        first, _, behind = (cursor or f"{_LEVELS[0] + 1}").partition("-")
-        # who has the only word, has all words
-        levels = [level for level in _LEVELS if len(self.words) > 1 or level >= _HAS_ALL]
+        """Yield the steps of a page: the rest of the level that the cursor is in, then all lower levels."""
+        first, _, position = (cursor or f"{_LEVELS[0] + 1}").partition("-")
+        # With one word, "any" equals "all", so the lower levels are empty
+        levels = [level for level in _LEVELS if len(self.words) > 1 or level >= _ALL_WORDS]
         if int(first) in levels:
-            yield from self._read([int(first)], behind, count)
+            yield from self._read([int(first)], position, count)
         yield from self._read([level for level in levels if level < int(first)], "", count)
 
-    def _read(self, levels: Sequence[int], behind: str, count: int) -> Iterator[Select[Any]]:
-        """Yield the steps that read prompts of these levels, from behind the one of that time and sequence."""
-        newest = Select[Any](_PROMPTS.c.seq, _PROMPTS.c.created_at).where(owned_by(self.principal, _PROMPTS.c))
-        newest = _NEWEST.begin_after(newest, behind) if behind else newest
-        walk = _once(_NEWEST.sort(newest).limit(_length(count)), "walk_behind" if behind else "walk")
-        relevance = select(self.relevance).where(TEXTS.c.seq == walk.c.seq, holds(self.words, FIELDS, "OR"))
-        passed = _once(select(walk, relevance.scalar_subquery().label("relevance")), f"{walk.name}_passed")
-        order = passed.c.created_at.desc(), passed.c.seq.desc()
-        looked_up = self._look_up(walk, count)
-        for level in levels:
-            yield select(passed).where(passed.c.relevance == level).order_by(*order)
-            yield self._take_older(looked_up, level, walk, count)
+    def _read(self, levels: Sequence[int], position: str, count: int) -> Iterator[Select[Any]]:
+        """Yield the two steps of each of the levels.
 
-    def _look_up(self, walk: CTE, count: int) -> Select[Any]:
-        """Return sequence and time of prompts, the time NULL of somebody else's, if a walk has not come to its end."""
+        `position` is the part of a cursor that has time and sequence number: only prompts after it are read, or all
+        prompts if it is empty.
+        """
+        newest = Select[Any](_PROMPTS.c.seq, _PROMPTS.c.created_at).where(owned_by(self.principal, _PROMPTS.c))
+        newest = _NEWEST_FIRST.begin_after(newest, position) if position else newest
+        newest = _NEWEST_FIRST.sort(newest).limit(_recent_count(count))
+        recent = _materialized(newest, "recent_after_cursor" if position else "recent")
+        relevance = select(self.relevance).where(TEXTS.c.seq == recent.c.seq, contains_words(self.words, FIELDS, "OR"))
+        ranked = _materialized(
+            select(recent, relevance.scalar_subquery().label("relevance")), f"{recent.name}_with_relevance"
+        )
+        order = ranked.c.created_at.desc(), ranked.c.seq.desc()
+        look_up = self._look_up(recent, count)
+        for level in levels:
+            yield select(ranked).where(ranked.c.relevance == level).order_by(*order)
+            yield self._older(look_up, level, recent, count)
+
+    def _look_up(self, recent: CTE, count: int) -> Select[Any]:
+        """Return a select of sequence number and time of prompts, to which the condition on the words is added.
+
+        The time of other owners' prompts is NULL. There are no rows if no prompts are older than the recent ones.
+        """
         own = _PROMPTS.alias()
-        # an index that has the owner, the time and the sequence, but is sorted by none alone, knows of no version
+        # `version > 0` is always true. It excludes the index over owner, time and sequence number, which has no version
+        # and would be read from end to end to find one sequence number.
         time = select(case((owned_by(self.principal, own.c), own.c.created_at))).where(own.c.version > 0)
-        created_at = _by_key(time, own.c.seq, TEXTS.c.seq).scalar_subquery().label("created_at")
-        is_needed = select(func.count()).select_from(walk).scalar_subquery() == _length(count)
+        created_at = _row_with_key(time, own.c.seq, TEXTS.c.seq).scalar_subquery().label("created_at")
+        is_needed = select(func.count()).select_from(recent).scalar_subquery() == _recent_count(count)
         return select(TEXTS.c.seq, created_at).where(is_needed)
 
-    def _take_older(self, looked_up: Select[Any], level: int, walk: CTE, count: int) -> Select[Any]:
-        """Return the newest prompts of a level that the walk has not come to."""
-        found = looked_up.where(*self._index(level), self.relevance == level)
-        older = _once(found, f"{walk.name}_older_{level}")
-        oldest = select(walk.c.created_at, walk.c.seq).order_by(walk.c.created_at, walk.c.seq).limit(1)
-        left = Select[Any](older.c.seq, older.c.created_at, literal(level).label("relevance"))
-        left = left.where(tuple_(older.c.created_at, older.c.seq) < oldest.scalar_subquery())
-        return left.order_by(older.c.created_at.desc(), older.c.seq.desc()).limit(count)
+    def _older(self, look_up: Select[Any], level: int, recent: CTE, count: int) -> Select[Any]:
+        """Return the newest `count` prompts of a level that are older than the recent ones."""
+        found = look_up.where(*self._index_conditions(level), self.relevance == level)
+        matching = _materialized(found, f"{recent.name}_look_up_{level}")
+        oldest = select(recent.c.created_at, recent.c.seq).order_by(recent.c.created_at, recent.c.seq).limit(1)
+        older = Select[Any](matching.c.seq, matching.c.created_at, literal(level).label("relevance"))
+        older = older.where(tuple_(matching.c.created_at, matching.c.seq) < oldest.scalar_subquery())
+        return older.order_by(matching.c.created_at.desc(), matching.c.seq.desc()).limit(count)
 
-    def _index(self, level: int) -> Iterator[ColumnElement[bool]]:
-        """Yield what finds all prompts of a level by the index, and some of others."""
-        has_all, of_field = divmod(level, _HAS_ALL)
-        (field,) = (field for field, value in _OF_FIELD.items() if value == of_field)
-        yield matches(self.words, [field], "AND" if has_all and not of_field else "OR")
-        if has_all and of_field and len(self.words) > 1:
-            yield matches(self.words, FIELDS, "AND")
+    def _index_conditions(self, level: int) -> Iterator[ColumnElement[bool]]:
+        """Yield conditions on the word index that all prompts of a level fulfil, and some of other levels, too."""
+        has_all, field_level = divmod(level, _ALL_WORDS)
+        (field,) = (field for field, value in _FIELD_LEVELS.items() if value == field_level)
+        yield index_matches(self.words, [field], "AND" if has_all and not field_level else "OR")
+        if has_all and field_level and len(self.words) > 1:
+            yield index_matches(self.words, FIELDS, "AND")
 
 
-def _once(found: SelectBase, name: str) -> CTE:
-    """Let PostgreSQL find rows once, and apart from the rest of the statement."""
+def _materialized(found: SelectBase, name: str) -> CTE:
+    """Return a CTE that PostgreSQL computes once and does not merge into the rest of the statement."""
     return found.cte(name).prefix_with("MATERIALIZED", dialect="postgresql")
 
 
 def _relevance(words: Sequence[str]) -> Label[int]:
-    best = case(*((holds(words, [field], "OR"), value) for field, value in _OF_FIELD.items() if value), else_=0)
-    return (case((holds(words, FIELDS, "AND"), _HAS_ALL), else_=0) + best).label("relevance")
+    """Return the relevance level of a `SearchText` that contains any of the words."""
+    best_field = case(
+        *((contains_words(words, [field], "OR"), value) for field, value in _FIELD_LEVELS.items() if value), else_=0
+    )
+    return (case((contains_words(words, FIELDS, "AND"), _ALL_WORDS), else_=0) + best_field).label("relevance")
 
 
-def _length(count: int) -> int:
-    """Return how many prompts are walked through for so many rows."""
-    return max(_WALKED, _WALKED_A_ROW * count)
+def _recent_count(count: int) -> int:
+    """Return the number of recent prompts that are read for a page of `count` rows."""
+    return max(_RECENT, _RECENT_PER_ROW * count)
 
 
-def _join(steps: Sequence[Select[Any]], count: int) -> tuple[Select[Any], Columns]:
-    """Return so many prompts of the steps: one is taken only when those before it have too few."""
+def _union_steps(steps: Sequence[Select[Any]], count: int) -> tuple[Select[Any], Columns]:
+    """Return the first `count` prompts of the steps, and the columns of their cursor.
+
+    The database evaluates a step only if the steps before it have too few rows.
+    """
     if not steps:
         return select(Prompt).where(false()), (Prompt.created_at, Prompt.seq)
     subqueries = (select(step.subquery(f"step_{number}")) for number, step in enumerate(steps))
-    best = _once(union_all(*subqueries).limit(count), "best")
+    best = _materialized(union_all(*subqueries).limit(count), "best")
     columns = best.c.relevance, best.c.created_at, best.c.seq
-    return _read_each(best)[1].order_by(*(column.desc() for column in columns)), columns
+    return _select_prompts(best)[1].order_by(*(column.desc() for column in columns)), columns
 
 
-def _read_each(found: CTE) -> tuple[type[Prompt], Select[Any]]:
-    """Return the prompts whose sequences were found, and a select of them."""
+def _select_prompts(found: CTE) -> tuple[type[Prompt], Select[Any]]:
+    """Return a select of the prompts whose sequence numbers are in `found`, and the entity that it selects."""
     if is_sqlite():
         return Prompt, select(Prompt).join(found, found.c.seq == Prompt.seq)
-    prompt = aliased(Prompt, _by_key(select(Prompt), Prompt.seq, found.c.seq).lateral("prompt"))
+    prompt = aliased(Prompt, _row_with_key(select(Prompt), Prompt.seq, found.c.seq).lateral("prompt"))
     return prompt, select(prompt).select_from(found).join(prompt, true())
 
 
-def _by_key(rows: Select[Any], key: SQLColumnExpression[int], value: ColumnElement[int]) -> Select[Any]:
-    """Return the row whose primary key has that value, which is there, and find it by that key alone.
+def _row_with_key(rows: Select[Any], key: SQLColumnExpression[int], value: ColumnElement[int]) -> Select[Any]:
+    """Return the row whose primary key is `value`; such a row must exist. It is read by the index of the primary key.
 
-    An equation might be looked up in an index that has the key as its last column, from end to end. Since there is such
-    a row, it is also the first from there on, and only the index of the key has that order.
+    For `key = value` the planner might read another index, in which the key is the last column, from end to end. The
+    row is also the first one with `key >= value` in the order of the key, and only the primary key's index has that
+    order.
     """
     return rows.where(key >= value).order_by(key).limit(1)

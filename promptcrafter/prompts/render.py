@@ -1,4 +1,4 @@
-"""A version's text with its variables filled in, and what changed from one version to another. Pure functions."""
+"""The text of a version with its variables replaced, and the diff between two versions. Pure functions."""
 
 import difflib
 import re
@@ -11,14 +11,14 @@ _VARIABLE = re.compile(r"\{\{[ \t]*(\w[\w.-]*)[ \t]*\}\}")
 
 
 def find_variables(content: str) -> list[str]:
-    """Return the names between double braces, each once, in the order they appear."""
+    """Return the distinct variable names, which are between double braces, in the order of their first occurrence."""
     return list(dict.fromkeys(_VARIABLE.findall(content)))
 
 
 def render(content: str, variables: Mapping[str, Any]) -> str:
-    """Replace every `{{name}}` by its value: a string as it is, anything else as compact JSON.
+    """Return the text with every `{{name}}` replaced by its value: a string as it is, anything else as compact JSON.
 
-    Nothing else in the text has a meaning, and a value is never looked into. Raises KeyError for a name without value.
+    There is no other syntax, and placeholders inside values are not replaced. Raises KeyError for a name without value.
     """
 
     def value_of(match: re.Match[str]) -> str:
@@ -29,6 +29,6 @@ def render(content: str, variables: Mapping[str, Any]) -> str:
 
 
 def unified_diff(before: str, after: str, before_name: str, after_name: str) -> str:
-    """Return the unified diff of two texts, line by line; empty when they are equal."""
+    """Return the unified diff of two texts by lines; an empty string if they are equal."""
     lines = difflib.unified_diff(before.split("\n"), after.split("\n"), before_name, after_name, lineterm="")
     return "\n".join(lines)

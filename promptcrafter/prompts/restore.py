@@ -1,6 +1,6 @@
-"""Prompts and versions that come from elsewhere, kept as they were.
+"""Insertion of imported prompts and versions with their original ids and times.
 
-What writes here belongs inside `transactions.writing()`.
+Call these functions inside `transactions.writing()`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,11 +19,11 @@ _Rows = Sequence[Mapping[str, Any]]
 def restore_prompts(
     principal: Principal, prompts: _Rows, versions: _Rows, search_texts: Sequence[Mapping[str, str]]
 ) -> None:
-    """Insert prompts with their ids and times, and versions of them or of prompts that are there, in their order.
+    """Insert prompts with their ids and times, and versions of these or of existing prompts, in their order.
 
-    A prompt says what the last of its versions says; each of those inserted has one at least. `search_texts` has the
-    columns of each one's SearchText. A version brings its labels along, except where its prompt has them already. It
-    has the time, in `updated_at`, at which its prompt last changed.
+    Each new prompt has at least one version, and takes its content and model from the last one. `search_texts` has the
+    values of a SearchText for each prompt. The labels of a version are inserted unless the prompt has them already. The
+    `updated_at` of a version is the time of the last change of its prompt.
     """
     if not versions:
         return
@@ -35,7 +35,7 @@ def restore_prompts(
     _insert(Version, ({"created_by": principal.user_id, **{name: row[name] for name in columns}} for row in versions))
     _insert_labels(versions)
     for prompt_id in latest.keys() - added:
-        _advance(latest[prompt_id])
+        _update_prompt(latest[prompt_id])
 
 
 def _insert_prompts(
@@ -58,10 +58,10 @@ def _insert_prompts(
         ),
     )
     found = select(Prompt.id, Prompt.seq).where(Prompt.id.in_([prompt["id"] for prompt in prompts]))
-    places: dict[str, int] = dict(session.execute(found).all()) if prompts else {}
+    sequence_numbers: dict[str, int] = dict(session.execute(found).all()) if prompts else {}
     _insert(
         SearchText,
-        ({"seq": places[prompt["id"]], **text} for prompt, text in zip(prompts, search_texts, strict=True)),
+        ({"seq": sequence_numbers[prompt["id"]], **text} for prompt, text in zip(prompts, search_texts, strict=True)),
     )
     _insert(
         Tag,
@@ -76,20 +76,20 @@ def _insert_prompts(
 def _insert_labels(versions: _Rows) -> None:
     labelled = [version for version in versions if version["labels"]]
     found = select(Label.prompt_id, Label.name).where(Label.prompt_id.in_({row["prompt_id"] for row in labelled}))
-    taken = {(prompt_id, name) for prompt_id, name in session.execute(found)} if labelled else set()
+    existing = {(prompt_id, name) for prompt_id, name in session.execute(found)} if labelled else set()
     _insert(
         Label,
         (
             {"prompt_id": version["prompt_id"], "name": name, "version": version["number"]}
             for version in labelled
             for name in version["labels"]
-            if (version["prompt_id"], name) not in taken
+            if (version["prompt_id"], name) not in existing
         ),
     )
 
 
-def _advance(version: Mapping[str, Any]) -> None:
-    """Let a prompt that is there say what this version of it says."""
+def _update_prompt(version: Mapping[str, Any]) -> None:
+    """Set an existing prompt to the state of this version."""
     prompt = session.scalars(select(Prompt).where(Prompt.id == version["prompt_id"]).with_for_update()).one()
     prompt.version, prompt.content, prompt.model = version["number"], version["content"], version["model"]
     prompt.updated_at = max(prompt.updated_at, version["updated_at"])

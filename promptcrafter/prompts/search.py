@@ -1,13 +1,16 @@
-"""Search over prompts: parts of words, in any script; `ranking` has their order.
+"""Substring search over prompts, in any script. `ranking` defines the order of the results.
 
-Texts and queries are folded alike (compatibility forms, then case, by the Unicode tables and not by the database),
-so that a word matches where it is a substring of the folded text, and both databases answer the same.
+Texts and queries are folded in the same way (compatibility forms, then case, by the Unicode tables of Python and not by
+the database). A word matches a text if it is a substring of the folded text, so both databases return the same results.
 
-On SQLite two FTS5 indices serve it. `prompt_trigrams` finds words of three characters and more. Shorter words find
-nothing there, so `prompt_grams` holds every single character and every pair that a text has, each written as one
-token of hexadecimal digits. On PostgreSQL the same grams serve words of any length, by indices that need no extension:
-a text that holds all pairs of a word is then read to see whether it holds the word. So many contents have all pairs of
-a long word that there is an index over their trigrams, too, for the words of contents alone.
+SQLite uses two FTS5 indices. `prompt_trigrams` finds words of three or more characters. It cannot find shorter ones, so
+`prompt_grams` indexes every single character and every pair of characters of a text, each as a token of hexadecimal
+digits.
+
+PostgreSQL uses the same grams for words of any length, with GIN indices that need no extension. A text that has all
+pairs of a word does not always contain the word, so the text is compared as well. Many contents have all pairs of a
+long word; therefore a further index has the trigrams of contents. It is used only where nothing but contents is
+searched.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,49 +38,55 @@ from promptcrafter.prompts.models import SearchText
 from promptcrafter.text import fold
 
 MAX_WORDS = 32
-_GRAM_MAX = 2  # characters; FTS5's trigram tokenizer sees only longer words
+_GRAM_MAX = 2  # characters; FTS5's trigram tokenizer finds only longer words
 FIELDS = ("title", "tags", "content")
-TEXTS = Base.metadata.tables[SearchText.__tablename__]  # a class' attributes make a statement dearer than columns do
+TEXTS = Base.metadata.tables[
+    SearchText.__tablename__
+]  # building a statement of columns is faster than of a model's attributes
 Operator = Literal["AND", "OR"]
 
 
-def words_of(query: str) -> list[str]:
+def parse_words(query: str) -> list[str]:
     """Split a query at white space into its distinct folded words."""
     return list(dict.fromkeys(fold(query).split()))
 
 
 def search_columns(title: str, tags: Iterable[str], content: str) -> dict[str, str]:
-    """Return the columns of a prompt's `SearchText`."""
+    """Return the values of a prompt's `SearchText` by column name, without `seq`."""
     folded = {"title": fold(title), "tags": fold("\n".join(tags)), "content": fold(content)}
     return folded | {f"{field}_grams": _grams(value) for field, value in folded.items()}
 
 
-def holds(words: Sequence[str], fields: Sequence[str], operator: Operator) -> ColumnElement[bool]:
-    """Tell whether a `SearchText` has all (AND) or any (OR) of the words in the fields taken together, by its texts."""
-    return _combine([or_(*(_has(field, word) for field in fields)) for word in words], operator)
+def contains_words(words: Sequence[str], fields: Sequence[str], operator: Operator) -> ColumnElement[bool]:
+    """Return the condition that a `SearchText` contains all (AND) or any (OR) of the words, by comparing its texts.
+
+    With AND, each word may be in another one of the fields.
+    """
+    return _combine([or_(*(_contains_word(field, word) for field in fields)) for word in words], operator)
 
 
-def matches(words: Sequence[str], fields: Sequence[str], operator: Operator) -> ColumnElement[bool]:
-    """Tell the same as `holds`, by the indices."""
+def index_matches(words: Sequence[str], fields: Sequence[str], operator: Operator) -> ColumnElement[bool]:
+    """Return the same condition as `contains_words`, in a form for which the database uses its word indices."""
     if is_sqlite():
-        return _matches_sqlite(words, fields, operator)
-    # Trigrams only where nothing but their index can find the prompts: to make those of a text for each row takes long
+        return _index_matches_sqlite(words, fields, operator)
+    # Trigrams only if contents are the only field: otherwise the planner may compute those of every text instead of
+    # using their index, which takes half a millisecond a row
     has_grams = _has_trigrams if fields == ["content"] else _has_pairs
-    # apart from the texts, so that PostgreSQL does not read the grams again of what their index has found
+    # Separate from the condition on the texts, so that PostgreSQL does not recheck the grams that its index has found
     indexed = [or_(*(has_grams(field, word) for field in fields)) for word in words]
-    return and_(_combine(indexed, operator), holds(words, fields, operator))
+    return and_(_combine(indexed, operator), contains_words(words, fields, operator))
 
 
-def _matches_sqlite(words: Sequence[str], fields: Sequence[str], operator: Operator) -> ColumnElement[bool]:
+def _index_matches_sqlite(words: Sequence[str], fields: Sequence[str], operator: Operator) -> ColumnElement[bool]:
     long = [_quote(word) for word in words if len(word) > _GRAM_MAX]
     short = [_quote(_token(word)) for word in words if len(word) <= _GRAM_MAX]
-    found = []
+    conditions = []
     if long:
-        found.append(_in_index("prompt_trigrams", f"{{{' '.join(fields)}}} : ({f' {operator} '.join(long)})"))
+        conditions.append(_in_index("prompt_trigrams", f"{{{' '.join(fields)}}} : ({f' {operator} '.join(long)})"))
     if short:
         columns = " ".join(f"{field}_grams" for field in fields)
-        found.append(_in_index("prompt_grams", f"{{{columns}}} : ({f' {operator} '.join(short)})"))
-    return _combine(found, operator)
+        conditions.append(_in_index("prompt_grams", f"{{{columns}}} : ({f' {operator} '.join(short)})"))
+    return _combine(conditions, operator)
 
 
 def _in_index(index: str, expression: str) -> ColumnElement[bool]:
@@ -86,41 +95,41 @@ def _in_index(index: str, expression: str) -> ColumnElement[bool]:
 
 
 def _quote(token: str) -> str:
-    """Make a token an FTS5 string, in which nothing has a meaning."""
+    """Return a token as an FTS5 string, in which no character is an operator."""
     return '"' + token.replace('"', '""') + '"'
 
 
-def _combine(found: Sequence[ColumnElement[bool]], operator: Operator) -> ColumnElement[bool]:
-    return and_(*found) if operator == "AND" else or_(*found)
+def _combine(conditions: Sequence[ColumnElement[bool]], operator: Operator) -> ColumnElement[bool]:
+    return and_(*conditions) if operator == "AND" else or_(*conditions)
 
 
-def _has(field: str, word: str) -> ColumnElement[bool]:
+def _contains_word(field: str, word: str) -> ColumnElement[bool]:
     position = func.instr if is_sqlite() else func.strpos
     return position(TEXTS.c[field], word) > 0
 
 
 def _has_trigrams(field: str, word: str) -> ColumnElement[bool]:
-    """Tell by PostgreSQL's index which texts have all trigrams of a word, or its pairs if it has none."""
+    """Return PostgreSQL's condition that a text has all trigrams of a word, or its pairs if the word is shorter."""
     if len(word) <= _GRAM_MAX:
         return _has_pairs(field, word)
     trigrams = ["".join(found).encode() for found in zip(word, word[1:], word[2:], strict=False)]
-    return _contains(func.search_trigrams(TEXTS.c[field]), cast(array(trigrams), ARRAY(LargeBinary)))
+    return _array_contains(func.search_trigrams(TEXTS.c[field]), cast(array(trigrams), ARRAY(LargeBinary)))
 
 
 def _has_pairs(field: str, word: str) -> ColumnElement[bool]:
-    """Tell by PostgreSQL's index which texts have all pairs of a word, or its only character."""
+    """Return PostgreSQL's condition that a text has all pairs of a word, or its only character."""
     pairs = [_token(a + b) for a, b in pairwise(word)] or [_token(word)]
-    # written as in the index, with a literal blank: a bound one would keep PostgreSQL from using it
+    # The same expression as in the index, with a literal space: with a parameter PostgreSQL would not use the index
     grams = func.string_to_array(TEXTS.c[f"{field}_grams"], literal_column("' '"))
-    return _contains(grams, cast(array(pairs), ARRAY(Text)))
+    return _array_contains(grams, cast(array(pairs), ARRAY(Text)))
 
 
-def _contains(whole: ColumnElement[Any], part: ColumnElement[Any]) -> ColumnElement[bool]:
+def _array_contains(whole: ColumnElement[Any], part: ColumnElement[Any]) -> ColumnElement[bool]:
     return whole.op("@>", is_comparison=True)(part)
 
 
 def _grams(text: str) -> str:
-    """Return the tokens of all single characters and pairs in a text, white space aside, each once."""
+    """Return the distinct tokens of all single characters and pairs in a text that have no white space."""
     grams = set(text) | {a + b for a, b in pairwise(text)}
     return " ".join(sorted(_token(gram) for gram in grams if not any(map(str.isspace, gram))))
 

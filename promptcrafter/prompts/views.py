@@ -178,7 +178,7 @@ def render_version(body: dict[str, Any], prompt_id: str) -> dict[str, Any]:
 @blueprint.lists(PromptOut(many=True))
 def search_prompts(query: dict[str, Any]) -> Response:
     """Search the caller's prompts by words or parts of words in title, tags and content."""
-    words = search.words_of(query["q"])
+    words = search.parse_words(query["q"])
     if len(words) > search.MAX_WORDS:
         raise Invalid({"q": [f"must have at most {search.MAX_WORDS} words"]})
     order = ranking.BestFirst.of(current_principal(), words)

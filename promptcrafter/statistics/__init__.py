@@ -1,1 +1,1 @@
-"""Statistics of a prompt's logs, and logs side by side."""
+"""Statistics of a prompt's logs, and the comparison of logs side by side."""

@@ -1,7 +1,8 @@
-"""Figures of a prompt's logs, worked out by the database in one statement, so that they are of one moment.
+"""Aggregates of a prompt's logs, computed by the database in one statement and therefore from one snapshot.
 
-Nothing but the index `ix_logs_figures` is read for them. Scores are first counted by value, since few differ, and
-what is asked of them follows from the counts. Latencies do differ, and are sorted.
+The statement reads only the covering index `ix_logs_figures` (decision 17). Scores have few distinct values: they are
+counted by value first, and median, deviations and extremes are computed from the counts. Latencies have many distinct
+values, and are sorted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,8 +34,8 @@ from promptcrafter.database.session import is_sqlite, session
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.store import find_logs
 
-_LARGEST = 1e100  # the sum of much larger numbers may not be finite
-_SMALLEST = 1e-100  # PostgreSQL refuses to square differences of much smaller ones
+_LARGEST = 1e100  # larger values are left out of sums: a sum of much larger ones may not be finite
+_SMALLEST = 1e-100  # smaller scores count as 0: PostgreSQL raises an underflow error when it squares much smaller ones
 _KEYS: dict[str, ColumnElement[Any]] = {
     "model": func.coalesce(Log.model_used, ""),
     "version": func.coalesce(Log.prompt_version, 0),
@@ -43,49 +44,63 @@ _SUMMED = {"cost": Log.cost, "input": Log.input_tokens, "output": Log.output_tok
 _PERCENTS = (50, 95)
 
 
-def get_figures(principal: Principal, filters: Mapping[str, Any], keys: Sequence[str]) -> list[Mapping[str, Any]]:
-    """Return the figures of the owner's logs that the filters find, a row for each group of them.
+def get_aggregates(principal: Principal, filters: Mapping[str, Any], keys: Sequence[str]) -> list[Mapping[str, Any]]:
+    """Return one row of aggregates for each group of the owner's logs that match the filters of a StatsQuery.
 
-    The keys, `model` and `version` or one of them, make the groups; `""` and 0 stand for an unknown one.
+    `keys` has `model`, `version` or both. They are columns of the rows, with `""` for an unknown model and 0 for an
+    unknown version. The other columns are:
+
+    - `count`: the number of logs
+    - `scored`, `mean`, `median`, `lowest`, `highest`, `squares`: number, mean, median, extremes and sum of squared
+      deviations of the scores
+    - `timed`, `p50`, `p95`: number and percentiles of the latencies, in milliseconds
+    - `cost_…`, `input_…` and `output_…`, each with `count` and `total`: number and sum of the costs in US dollars, and
+      of the input and output tokens
+    - `best`, `worst`: the ids of the newest logs with the highest and the lowest score
+
+    Except for the numbers of logs, latencies, costs and tokens, an aggregate of no values is None.
     """
-    logs = _read(find_logs(principal, filters), keys)
+    logs = _select_values(find_logs(principal, filters), keys)
     counts = _count_scores(logs, keys)
-    totals = _total(counts, keys)
-    scores = _measure_scores(counts, keys)
-    latencies = (_measure_latencies_sqlite if is_sqlite() else _measure_latencies_postgresql)(logs, totals, keys)
+    totals = _sum_counts(counts, keys)
+    scores = _aggregate_scores(counts, keys)
+    latencies = (_latency_percentiles_sqlite if is_sqlite() else _latency_percentiles_postgresql)(logs, totals, keys)
     found = select(
         *totals.c,
-        *_but(scores, *keys, "best", "worst"),
-        *_but(latencies, *keys),
-        _find_id(scores.c.best).label("best"),
-        _find_id(scores.c.worst).label("worst"),
+        *_columns_except(scores, *keys, "best", "worst"),
+        *_columns_except(latencies, *keys),
+        _id_of(scores.c.best).label("best"),
+        _id_of(scores.c.worst).label("worst"),
     )
-    found = found.outerjoin_from(totals, scores, _same(totals, scores, keys))
-    rows = session.execute(found.outerjoin(latencies, _same(totals, latencies, keys)))
+    found = found.outerjoin_from(totals, scores, _same_group(totals, scores, keys))
+    rows = session.execute(found.outerjoin(latencies, _same_group(totals, latencies, keys)))
     return [dict(row) for row in rows.mappings()]
 
 
-def _read(found: Select[Log], keys: Sequence[str]) -> Subquery:
-    """Return keys, score, latency and what is summed of each log."""
-    passed = cast(_milliseconds_between(Log.start_time, Log.end_time), Float(53))
+def _select_values(found: Select[Log], keys: Sequence[str]) -> Subquery:
+    """Return keys, sequence number, score, latency, cost and tokens of each log.
+
+    The latency is the one that was sent, or else the time from start to end if both are known.
+    """
+    elapsed = cast(_milliseconds_between(Log.start_time, Log.end_time), Float(53))
     return found.with_only_columns(
         *(_KEYS[key].label(key) for key in keys),
         Log.seq,
         case((Log.score < _SMALLEST, 0.0), else_=Log.score).label("score"),
-        func.coalesce(Log.latency_ms, case((Log.end_time >= Log.start_time, passed))).label("latency"),
+        func.coalesce(Log.latency_ms, case((Log.end_time >= Log.start_time, elapsed))).label("latency"),
         *(case((column <= _LARGEST, column)).label(name) for name, column in _SUMMED.items()),
-    ).subquery("picked")
+    ).subquery("logs_read")
 
 
 def _milliseconds_between(start: SQLColumnExpression[Any], end: SQLColumnExpression[Any]) -> ColumnElement[Any]:
-    if is_sqlite():  # days as floats, exact to a twentieth of a millisecond
+    if is_sqlite():  # julianday() returns days as a float, exact to a twentieth of a millisecond
         return func.round((func.julianday(end) - func.julianday(start)) * 86_400_000)
     return (extract("epoch", end) - extract("epoch", start)) * 1000
 
 
 def _count_scores(logs: Subquery, keys: Sequence[str]) -> CTE:
-    """Count the logs of each group and score, and what is summed of them."""
-    by = [*_pick(logs, keys), logs.c.score]
+    """Count the logs of each group and score, and sum their costs and tokens."""
+    by = [*_columns(logs, keys), logs.c.score]
     sums = (
         aggregate(logs.c[name]).label(f"{name}_{what}")
         for name in _SUMMED
@@ -101,27 +116,27 @@ def _count_scores(logs: Subquery, keys: Sequence[str]) -> CTE:
     return counted.group_by(*by).cte("counts")
 
 
-def _total(counts: CTE, keys: Sequence[str]) -> CTE:
-    """Sum over the scores of each group."""
+def _sum_counts(counts: CTE, keys: Sequence[str]) -> CTE:
+    """Add up the counts and sums of all scores of each group."""
     names = ("count", "timed", *(f"{name}_count" for name in _SUMMED))
     return (
         select(
-            *_pick(counts, keys),
+            *_columns(counts, keys),
             *(cast(func.sum(counts.c[name]), BigInteger).label(name) for name in names),
             *(func.sum(counts.c[f"{name}_total"]).label(f"{name}_total") for name in _SUMMED),
         )
-        .group_by(*_pick(counts, keys))
+        .group_by(*_columns(counts, keys))
         .cte("totals")
     )
 
 
-def _measure_scores(counts: CTE, keys: Sequence[str]) -> Subquery:
-    """Return count, mean, extremes, median and the sum of squared deviations of each group's scores.
+def _aggregate_scores(counts: CTE, keys: Sequence[str]) -> Subquery:
+    """Return number, mean, extremes, median and sum of squared deviations of each group's scores.
 
-    With them come the sequence numbers of the newest logs that have the highest and the lowest one.
+    `best` and `worst` are the sequence numbers of the newest logs with the highest and the lowest score.
     """
     count, score = counts.c.count, counts.c.score
-    group = _pick(counts, keys)
+    group = _columns(counts, keys)
     whole = func.sum(count).over(partition_by=group)
     ranked = (
         select(
@@ -139,13 +154,13 @@ def _measure_scores(counts: CTE, keys: Sequence[str]) -> Subquery:
         .subquery("ranked")
     )
     of = ranked.c
-    # the scores on both sides of the middle, which are the same one when their number is odd
+    # The median is the mean of the two middle scores, which are the same one if the number of scores is odd
     below = func.min(of.score).filter(2 * of.reached >= of.scored)
     above = func.min(of.score).filter(2 * of.reached > of.scored)
     deviation = of.score - of.mean
     return (
         select(
-            *_pick(ranked, keys),
+            *_columns(ranked, keys),
             cast(func.max(of.scored), BigInteger).label("scored"),
             func.max(of.mean).label("mean"),
             func.min(of.lowest).label("lowest"),
@@ -155,57 +170,66 @@ def _measure_scores(counts: CTE, keys: Sequence[str]) -> Subquery:
             func.max(of.newest).filter(of.score == of.highest).label("best"),
             func.max(of.newest).filter(of.score == of.lowest).label("worst"),
         )
-        .group_by(*_pick(ranked, keys))
+        .group_by(*_columns(ranked, keys))
         .subquery("scores")
     )
 
 
-def _measure_latencies_postgresql(logs: Subquery, totals: CTE, keys: Sequence[str]) -> Subquery:
-    """Return the percentiles of each group's latencies."""
-    places = (func.percentile_cont(percent / 100).within_group(logs.c.latency) for percent in _PERCENTS)
-    named = (place.label(f"p{percent}") for percent, place in zip(_PERCENTS, places, strict=True))
-    return select(*_pick(logs, keys), *named).group_by(*_pick(logs, keys)).subquery("latencies")
+def _latency_percentiles_postgresql(logs: Subquery, totals: CTE, keys: Sequence[str]) -> Subquery:
+    """Return the percentiles of each group's latencies.
+
+    They are those of `intervals.percentile` (type 7 of Hyndman and Fan), as `percentile_cont` defines them.
+    """
+    percentiles = (
+        func.percentile_cont(percent / 100).within_group(logs.c.latency).label(f"p{percent}") for percent in _PERCENTS
+    )
+    return select(*_columns(logs, keys), *percentiles).group_by(*_columns(logs, keys)).subquery("latencies")
 
 
-def _measure_latencies_sqlite(logs: Subquery, totals: CTE, keys: Sequence[str]) -> Subquery:
-    """Return the same, interpolated in the same way, to the last digit."""
-    place = func.row_number().over(partition_by=_pick(logs, keys), order_by=logs.c.latency) - 1
+def _latency_percentiles_sqlite(logs: Subquery, totals: CTE, keys: Sequence[str]) -> Subquery:
+    """Return the same percentiles as `_latency_percentiles_postgresql`, with the same digits.
+
+    SQLite has no function for them: the latencies of each group are numbered from 0 in ascending order, and a
+    percentile is interpolated between the two latencies on both sides of its position.
+    """
+    number = func.row_number().over(partition_by=_columns(logs, keys), order_by=logs.c.latency) - 1
     timed = logs.c.latency.is_not(None)
-    placed = select(*_pick(logs, keys), logs.c.latency, place.label("place")).where(timed).subquery("placed")
-    way = {percent: (totals.c.timed - 1) * literal(percent / 100) for percent in _PERCENTS}  # in places, as floats
-    wanted = union(*(select(border) for steps in way.values() for border in _borders(steps)))
+    numbered = select(*_columns(logs, keys), logs.c.latency, number.label("number")).where(timed).subquery("numbered")
+    positions = {percent: (totals.c.timed - 1) * literal(percent / 100) for percent in _PERCENTS}
+    neighbours = union(*(select(side) for position in positions.values() for side in _floor_and_ceiling(position)))
 
-    def at(border: ColumnElement[Any]) -> ColumnElement[Any]:
-        return func.max(case((placed.c.place == border, placed.c.latency)))
+    def latency_at(side: ColumnElement[Any]) -> ColumnElement[Any]:
+        return func.max(case((numbered.c.number == side, numbered.c.latency)))
 
-    def between(steps: ColumnElement[float]) -> ColumnElement[Any]:
-        below, above = _borders(steps)
-        return at(below) + (steps - below) * (at(above) - at(below))
+    def interpolate(position: ColumnElement[float]) -> ColumnElement[Any]:
+        below, above = _floor_and_ceiling(position)
+        return latency_at(below) + (position - below) * (latency_at(above) - latency_at(below))
 
-    measured = [between(steps).label(f"p{percent}") for percent, steps in way.items()]
-    # Few places are wanted, so only few rows are to be joined; an inner join might begin at the other end
-    joined = placed.outerjoin(totals, _same(placed, totals, keys))
-    found = select(*_pick(placed, keys), *measured).select_from(joined).where(placed.c.place.in_(wanted))
-    return found.group_by(*_pick(placed, keys)).subquery("latencies")
-
-
-def _borders(steps: ColumnElement[float]) -> tuple[ColumnElement[int], ColumnElement[int]]:
-    """Return the whole numbers on both sides of one from 0 on, which are the same if it is whole itself."""
-    below = cast(steps, Integer)
-    return below, below + cast(steps > below, Integer)
+    percentiles = [interpolate(position).label(f"p{percent}") for percent, position in positions.items()]
+    # An outer join makes SQLite begin with the few rows that are needed; it might begin an inner join at `totals`
+    joined = numbered.outerjoin(totals, _same_group(numbered, totals, keys))
+    found = select(*_columns(numbered, keys), *percentiles).select_from(joined)
+    found = found.where(numbered.c.number.in_(neighbours))
+    return found.group_by(*_columns(numbered, keys)).subquery("latencies")
 
 
-def _pick(table: FromClause, names: Sequence[str]) -> list[ColumnElement[Any]]:
+def _floor_and_ceiling(position: ColumnElement[float]) -> tuple[ColumnElement[int], ColumnElement[int]]:
+    """Return the integers below and above a number from 0 on; both are the number itself if it is an integer."""
+    below = cast(position, Integer)
+    return below, below + cast(position > below, Integer)
+
+
+def _columns(table: FromClause, names: Sequence[str]) -> list[ColumnElement[Any]]:
     return [table.c[name] for name in names]
 
 
-def _but(table: FromClause, *names: str) -> list[ColumnElement[Any]]:
+def _columns_except(table: FromClause, *names: str) -> list[ColumnElement[Any]]:
     return [column for column in table.c if column.name not in names]
 
 
-def _same(one: FromClause, other: FromClause, keys: Sequence[str]) -> ColumnElement[bool]:
+def _same_group(one: FromClause, other: FromClause, keys: Sequence[str]) -> ColumnElement[bool]:
     return and_(*(one.c[key] == other.c[key] for key in keys))
 
 
-def _find_id(seq: ColumnElement[int]) -> ScalarSelect[str]:
+def _id_of(seq: ColumnElement[int]) -> ScalarSelect[str]:
     return select(Log.id).where(Log.seq == seq).scalar_subquery()

@@ -1,4 +1,4 @@
-"""The routes that tell how the logs of a prompt did, and how some differ."""
+"""The routes of statistics of a prompt's logs and of comparisons between logs."""
 
 from typing import Any
 
@@ -14,11 +14,11 @@ from promptcrafter.permissions import Permission
 from promptcrafter.prompts.store import get_latest_number
 from promptcrafter.statistics import store
 from promptcrafter.statistics.aggregates import describe
-from promptcrafter.statistics.comparison_markdown import report
+from promptcrafter.statistics.comparison_markdown import write_comparison
 from promptcrafter.statistics.schemas import KEYS, CompareOut, CompareQuery, GroupOut, StatsOut, StatsQuery
 from promptcrafter.statistics.word_diff import compare
 
-blueprint = Blueprint("stats", __name__, description="How the logs of a prompt did, and how some differ")
+blueprint = Blueprint("stats", __name__, description="Statistics of a prompt's logs, and comparisons between logs")
 _stats_out = StatsOut()
 _compare_out = CompareOut()
 _COLUMNS = lists.columns_of(GroupOut())
@@ -28,11 +28,11 @@ _COLUMNS = lists.columns_of(GroupOut())
 @blueprint.arguments(StatsQuery(), location="query")
 @blueprint.answers(_stats_out, "text/csv", "text/markdown")
 def get_stats(query: dict[str, Any], prompt_id: str) -> Response:
-    """Tell how the logs of a prompt did, by model or version or both, the best first."""
+    """Return statistics of a prompt's logs, grouped by model, version or both; the highest mean score comes first."""
     get_latest_number(current_principal(), prompt_id)
     keys = query["groupBy"]
-    figures = store.get_figures(current_principal(), {**query, "promptId": prompt_id}, keys)
-    stats = _stats_out.dump({"promptId": prompt_id, "groupBy": keys, "groups": describe(figures, keys)})
+    aggregates = store.get_aggregates(current_principal(), {**query, "promptId": prompt_id}, keys)
+    stats = _stats_out.dump({"promptId": prompt_id, "groupBy": keys, "groups": describe(aggregates, keys)})
     columns = [name for name in _COLUMNS if name in keys or name not in KEYS]
     return lists.respond(
         {
@@ -47,7 +47,7 @@ def get_stats(query: dict[str, Any], prompt_id: str) -> Response:
 @blueprint.arguments(CompareQuery(), location="query")
 @blueprint.answers(_compare_out, "text/markdown")
 def compare_logs(query: dict[str, Any]) -> Response:
-    """Show logs side by side, and word by word how their outputs differ from the first one's."""
+    """Return logs side by side, with the differences of their outputs from the first one's, word by word."""
     logs = get_logs(current_principal(), query["logs"])
     first, *others = [log.output or "" for log in logs]
     differences = [
@@ -55,4 +55,6 @@ def compare_logs(query: dict[str, Any]) -> Response:
         for log, changes in zip(logs[1:], compare(first, others), strict=True)
     ]
     compared = _compare_out.dump({"logs": logs, "differences": differences})
-    return lists.respond({"application/json": lambda: [dumps(compared)], "text/markdown": lambda: report(compared)})
+    return lists.respond(
+        {"application/json": lambda: [dumps(compared)], "text/markdown": lambda: write_comparison(compared)}
+    )

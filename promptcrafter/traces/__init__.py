@@ -1,1 +1,1 @@
-"""Traces: what happened between a request and its answer, step by step, with the outputs it took."""
+"""Traces: the steps of a client's program between a request and its answer, with the outputs that they used."""

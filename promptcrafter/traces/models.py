@@ -1,4 +1,4 @@
-"""One trace, kept as it was sent."""
+"""The table of traces, which are stored as they were sent."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from promptcrafter.database.base import SEQUENCE, JsonText, Resource, UtcTime
 
 
 class Trace(Resource):
-    """A run of a client's program. Its generations are logs; its other spans have no life of their own."""
+    """One run of a client's program. Its generations are stored as logs, its other spans in the column `spans`."""
 
     kind = "trace"
     __tablename__ = "traces"

@@ -14,7 +14,7 @@ from sqlalchemy import event, select, text
 from config import Config
 from promptcrafter.database.session import get_engine, read_snapshot
 from promptcrafter.prompts.models import SearchText
-from promptcrafter.prompts.search import FIELDS, matches
+from promptcrafter.prompts.search import FIELDS, index_matches
 from tests.conftest import SECRET, Caller, Person, only_sqlite, sign_up
 
 READS = [
@@ -72,7 +72,7 @@ READS = [
 # statistics and pages of a search make on their way from rows that an index has found
 HARMLESS = re.compile(
     r"SCAN (prompt_trigrams|prompt_grams|log_words) VIRTUAL TABLE INDEX \d+:.*M|SCAN CONSTANT ROW$"
-    r"|SCAN (counts|totals|ranked|placed|walk\w*|step_\d+|best|\(subquery-\d+\))( LEFT-JOIN)?$"
+    r"|SCAN (counts|totals|ranked|numbered|recent\w*|step_\d+|best|\(subquery-\d+\))( LEFT-JOIN)?$"
 )
 
 
@@ -263,7 +263,7 @@ def test_the_search_indices_agree_with_their_texts_after_every_kind_of_change(ap
 )
 def test_postgresql_finds_by_its_indices(app: Flask, word: str, fields: list[str], indices: list[str]) -> None:
     with app.app_context(), get_engine().connect() as connection:
-        found = select(SearchText.seq).where(matches([word], fields, "OR"))
+        found = select(SearchText.seq).where(index_matches([word], fields, "OR"))
         connection.execute(text("SET enable_seqscan = off"))
         statement = found.compile(connection)
         plan = "\n".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {statement}", statement.params))

@@ -12,6 +12,7 @@ import pytest
 
 from promptcrafter.experiments import results
 from promptcrafter.experiments.results import Sample
+from promptcrafter.statistics.intervals import sequential_interval
 
 Draw = Callable[[random.Random], float]
 RUNS, OBSERVATIONS = 200, 1000
@@ -45,7 +46,7 @@ class Running:
         return self.squares / max(1, self.count - 1)
 
     @property
-    def is_varied(self) -> bool:
+    def has_reliable_variance(self) -> bool:
         return self.count - self.most >= 10
 
 
@@ -107,10 +108,10 @@ def test_intervals_of_means_hold_the_truth_at_every_look(draw: Draw, truth: floa
         sample: Any = Running()
         for _ in range(500):
             sample.add(draw(source))
-            if not sample.is_varied:
+            if not sample.has_reliable_variance:
                 continue
             parts = sample.variance / sample.count, sample.count - 1, sample.count
-            interval = results.find_interval(sample.mean, *parts, results.ALPHA)
+            interval = sequential_interval(sample.mean, *parts, results.ALPHA)
             if interval and not interval[0] <= truth <= interval[1]:
                 misses += 1
                 break

@@ -189,9 +189,9 @@ def test_of_a_log_with_too_many_words_the_first_are_found(ada: Person) -> None:
 
 @given(st.text(), st.text())
 def test_every_word_of_a_text_finds_it(output: str, notes: str) -> None:
-    words = set(search.words_of(output, notes).split(" ")) - {""}
-    assert words == set(search.words_of(notes, output).split(" ")) - {""}
-    for term in search.terms_of(re.sub("[*＊﹡]", " ", output)):
+    words = set(search.extract_words(output, notes).split(" ")) - {""}
+    assert words == set(search.extract_words(notes, output).split(" ")) - {""}
+    for term in search.parse_terms(re.sub("[*＊﹡]", " ", output)):
         assert any(word.startswith(term[:-1]) for word in words) if term.endswith("*") else term in words
     assert not any(unicodedata.category(character)[0] in "PZ" for word in words for character in word)
 
@@ -200,7 +200,7 @@ def test_every_word_of_a_text_finds_it(output: str, notes: str) -> None:
 @given(query=st.text(min_size=1, max_size=40, alphabet=st.characters(codec="utf-8", exclude_characters="\0")))
 def test_no_query_fails(app: Flask, query: str) -> None:
     with app.app_context(), get_engine().connect() as connection:
-        terms = search.terms_of(query)
+        terms = search.parse_terms(query)
         if terms:
             connection.execute(store.find_logs(Principal("user_x"), {"q": terms}))
 

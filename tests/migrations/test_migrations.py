@@ -20,10 +20,10 @@ from promptcrafter.database import revisions
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import get_engine
 from promptcrafter.logs.models import Log
-from promptcrafter.logs.search import terms_of
+from promptcrafter.logs.search import parse_terms
 from promptcrafter.logs.store import find_logs
 from promptcrafter.prompts.models import SearchText
-from promptcrafter.prompts.search import matches, search_columns
+from promptcrafter.prompts.search import index_matches, search_columns
 from tests.conftest import ROOT, SECRET, Caller, bin_path, only_sqlite, sign_up
 
 
@@ -283,7 +283,7 @@ def test_logs_that_were_there_before_the_full_text_are_found(empty_app: Flask) -
 
 def found(query: str) -> list[int]:
     """Return the sequence of the logs that the full text finds."""
-    statement = find_logs(Principal("user_1"), {"q": terms_of(query)}).with_only_columns(Log.seq)
+    statement = find_logs(Principal("user_1"), {"q": parse_terms(query)}).with_only_columns(Log.seq)
     with get_engine().connect() as connection:
         return list(connection.scalars(statement))
 
@@ -358,7 +358,7 @@ def test_prompts_are_in_the_index_of_trigrams_that_were_there_before_it_and_afte
     def found(word: str) -> list[int]:
         with get_engine().begin() as connection:
             connection.execute(text("SET LOCAL enable_seqscan = off"))
-            return list(connection.scalars(select(SearchText.seq).where(matches([word], ["content"], "OR"))))
+            return list(connection.scalars(select(SearchText.seq).where(index_matches([word], ["content"], "OR"))))
 
     contents = {1: "findable 東京都", 2: "", 3: "ab", 4: "line\nline \U0001f331" * 9}
     with empty_app.app_context():

@@ -1,4 +1,4 @@
-"""Tokens and cost that nobody sent."""
+"""Token counts and costs of logs that were sent without them."""
 
 import logging
 import re
@@ -35,19 +35,11 @@ SENT = {"input": "What is the capital of France?", "output": "Paris"}
 
 
 @pytest.fixture
-def forget() -> Iterator[None]:
-    """Let the libraries be looked for anew, before and after."""
-    caches: list[Any] = [
-        token_costs._counter,
-        token_costs._prices,
-        token_costs._find_priced_name,
-        token_costs._warn_once,
-    ]
-    for cached in caches * 2:
-        cached.cache_clear()
+def cold_caches() -> Iterator[None]:
+    """Load the libraries anew in the test, and again after it."""
+    token_costs.clear_caches()
     yield
-    for cached in caches:
-        cached.cache_clear()
+    token_costs.clear_caches()
 
 
 def priced(ada: Person, model: str, **values: Any) -> dict[str, Any]:
@@ -136,7 +128,7 @@ def test_every_price_is_the_one_of_the_list() -> None:
             spelling = next(token_costs.spellings(model), None)
             if spelling == model:
                 values = {"input_tokens": sent, "output_tokens": received, "end_time": moment}
-                found = token_costs.complete(values, model)
+                found = token_costs.with_tokens_and_cost(values, model)
                 assert found["cost"] == float(priced.total_price)
                 assert found["priced_as"] == f"{priced.provider.id}/{priced.model.id}"
                 compared += 1
@@ -144,7 +136,7 @@ def test_every_price_is_the_one_of_the_list() -> None:
 
 
 @only_sqlite
-@pytest.mark.usefixtures("forget")
+@pytest.mark.usefixtures("cold_caches")
 @pytest.mark.parametrize(("library", "lost"), [("toktok", {"inputTokens", "outputTokens"}), ("genai_prices", set())])
 def test_a_missing_library_costs_its_figures_and_one_line(
     ada: Person, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, library: str, lost: set[str]
@@ -157,20 +149,19 @@ def test_a_missing_library_costs_its_figures_and_one_line(
 
 
 @only_sqlite
-@pytest.mark.usefixtures("forget")
+@pytest.mark.usefixtures("cold_caches")
 @pytest.mark.parametrize(("library", "call"), [("toktok", "truncate"), ("genai_prices", "calc_price")])
 def test_a_failing_library_costs_its_figures_and_one_line(
     ada: Person, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, library: str, call: str
 ) -> None:
-    ada.log(ada.prompt(), modelUsed="gpt-4o", **SENT)  # loads it
+    ada.log(ada.prompt(), modelUsed="gpt-4o", **SENT)  # loads the library, and caches the price of this model alone
 
     def fail(*args: Any, **kwargs: Any) -> None:
         raise MemoryError("no")
 
     monkeypatch.setattr(sys.modules[library], call, fail)
-    token_costs._find_priced_name.cache_clear()
     for _ in range(2):
-        assert "cost" not in ada.log(ada.prompt(), modelUsed="gpt-4o", **SENT)
+        assert "cost" not in ada.log(ada.prompt(), modelUsed="gpt-4.1", **SENT)
     assert len([record for record in caplog.records if record.name == token_costs.__name__]) == 1
 
 
