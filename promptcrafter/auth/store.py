@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, bindparam, delete, or_, select, update
-from sqlalchemy.exc import IntegrityError
 
 from promptcrafter import clock
 from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.database.base import Base
 from promptcrafter.database.compiled import CompiledQuery
-from promptcrafter.database.errors import violates
+from promptcrafter.database.errors import translating
 from promptcrafter.database.session import session
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.problems import Invalid, Problem
@@ -52,12 +51,8 @@ def add_user(name: str, email: str, password_hash: str) -> User:
         created_at=clock.now(),
     )
     session.add(user)
-    try:
+    with translating({"uq_users_email_key": lambda: Problem(409, "Email already in use.", "email_taken")}):
         session.flush()
-    except IntegrityError as error:
-        if not violates(error, "uq_users_email_key"):
-            raise
-        raise Problem(409, "Email already in use.", "email_taken") from error
     return user
 
 

@@ -1,10 +1,14 @@
 """What the errors of the two databases' drivers mean."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import PrimaryKeyConstraint, UniqueConstraint
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+
+from promptcrafter.database.base import Base
 
 _SQLITE_UNAVAILABLE = tuple(
     f"SQLITE_{name}" for name in ["BUSY", "LOCKED", "CANTOPEN", "IOERR", "FULL", "READONLY", "CORRUPT", "NOTADB"]
@@ -25,18 +29,20 @@ def is_unavailable(error: DBAPIError) -> bool:
     return str(state).startswith(("08", "53", "57", "55P03", "40", "25006"))
 
 
-def violates(error: DBAPIError, constraint: str) -> bool:
-    """Tell whether a driver's error is about the constraint of that name, such as `uq_users_email_key`.
+@contextmanager
+def translating(exceptions: Mapping[str, Callable[[], Exception]]) -> Iterator[None]:
+    """Raise what `exceptions` makes for the violated constraint; let every other IntegrityError through.
 
-    SQLite names the columns of a unique constraint and no foreign key at all: there any foreign key answers.
+    The keys are names of constraints, such as `uq_users_email_key`, and the first that matches counts: SQLite does not
+    say which foreign key failed, so there every name of a foreign key matches.
     """
-    text = str(error.orig)
-    if "UNIQUE constraint failed: " in text:
-        columns = [name.split(".") for name in text.rpartition(": ")[2].split(", ")]
-        return constraint == "_".join(["uq", columns[0][0], *(column for _, column in columns)])
-    if "FOREIGN KEY constraint failed" in text:
-        return constraint.startswith("fk_")
-    return constraint in text
+    try:
+        yield
+    except IntegrityError as error:
+        for constraint, make_exception in exceptions.items():
+            if _violates(error, constraint):
+                raise make_exception() from error
+        raise
 
 
 @contextmanager
@@ -46,3 +52,25 @@ def translating_driver_errors() -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise DBAPIError.instance(None, None, error, sqlite3.Error, hide_parameters=True) from error
+
+
+def _violates(error: IntegrityError, constraint: str) -> bool:
+    if not isinstance(error.orig, sqlite3.Error):
+        diagnostics: Any = getattr(error.orig, "diag", None)
+        return bool(diagnostics and diagnostics.constraint_name == constraint)
+    # "FOREIGN KEY constraint failed", or "UNIQUE constraint failed: users.email_key" (also for a primary key)
+    kind, _, columns = str(error.orig).partition(" constraint failed")
+    if kind == "FOREIGN KEY":
+        return constraint.startswith("fk_")
+    return kind == "UNIQUE" and constraint in _find_names(columns.removeprefix(": ").split(", "))
+
+
+def _find_names(columns: Sequence[str]) -> set[str]:
+    """Return the names of the unique constraints and primary keys over these columns, given as `table.column`."""
+    return {
+        str(constraint.name)
+        for table in Base.metadata.tables.values()
+        for constraint in table.constraints
+        if isinstance(constraint, UniqueConstraint | PrimaryKeyConstraint)
+        and [str(column) for column in constraint.columns] == columns
+    }

@@ -4,11 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, Select, delete, insert, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm.attributes import set_committed_value
 
 from promptcrafter import clock
-from promptcrafter.database.errors import violates
+from promptcrafter.database.errors import translating
 from promptcrafter.database.session import session
 from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.ids import new_id
@@ -26,12 +25,8 @@ def add_experiment(owner_id: str, values: Mapping[str, Any]) -> Experiment:
     experiment = Experiment(id=new_id("experiment"), owner_id=owner_id, created_at=now, updated_at=now, **columns)
     set_committed_value(experiment, "variants", [])
     session.add(experiment)
-    try:
+    with translating({"uq_experiments_owner_id_slug": lambda: Problem(409, "Slug already in use.", "slug_taken")}):
         session.flush()
-    except IntegrityError as error:
-        if not violates(error, "uq_experiments_owner_id_slug"):
-            raise
-        raise Problem(409, "Slug already in use.", "slug_taken") from error
     _set_variants(experiment, values.get("variants", ()))
     return experiment
 
@@ -116,15 +111,16 @@ def _set_variants(experiment: Experiment, variants: Sequence[Mapping[str, Any]])
         _change(there.get(values["key"]) or Variant(key=values["key"]), {"prompt_id": None, **values}, position)
         for position, values in enumerate(variants)
     ]
-    try:
+    # The results come first: on SQLite both names match, and the prompts have been looked up under the write lock
+    with translating(
+        {
+            "fk_logs_experiment_id_variant_key": lambda: Problem(
+                409, "A variant that has results cannot be removed.", "variant_has_results"
+            ),
+            "fk_experiment_variants_prompt_id": prompt_not_found,
+        }
+    ):
         session.flush()
-    except IntegrityError as error:
-        # SQLite does not say which, but there the prompts were looked up under the write lock
-        if violates(error, "fk_logs_experiment_id_variant_key"):
-            raise Problem(409, "A variant that has results cannot be removed.", "variant_has_results") from error
-        if violates(error, "fk_experiment_variants_prompt_id"):
-            raise prompt_not_found() from error
-        raise
 
 
 def _change(variant: Variant, values: Mapping[str, Any], position: int) -> Variant:

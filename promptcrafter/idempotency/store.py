@@ -3,10 +3,9 @@
 from datetime import timedelta
 
 from sqlalchemy import delete, select, tuple_
-from sqlalchemy.exc import IntegrityError
 
 from promptcrafter import clock
-from promptcrafter.database.errors import violates
+from promptcrafter.database.errors import translating
 from promptcrafter.database.session import session
 from promptcrafter.idempotency.models import IdempotencyRecord
 
@@ -46,12 +45,8 @@ def claim(owner_id: str, key: str, fingerprint: str) -> None:
         owner_id=owner_id, key=key, fingerprint=fingerprint, status=0, body="", created_at=clock.now()
     )
     session.add(answer)
-    try:
+    with translating({"pk_idempotency_keys": AlreadyAnswered}):
         session.flush()
-    except IntegrityError as error:
-        if violates(error, "fk_idempotency_keys_owner_id"):
-            raise
-        raise AlreadyAnswered from error
 
 
 def keep(owner_id: str, key: str, status: int, body: str, location: str | None) -> None:

@@ -6,12 +6,11 @@ from typing import Any
 
 from blinker import Signal
 from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, inspect, or_, select
-from sqlalchemy.exc import IntegrityError
 
 from promptcrafter import clock
 from promptcrafter.database.base import Base
 from promptcrafter.database.compiled import CompiledWrite, from_arrays
-from promptcrafter.database.errors import violates
+from promptcrafter.database.errors import translating
 from promptcrafter.database.keyset import Order, each_batch
 from promptcrafter.database.session import is_sqlite, session, unindexed
 from promptcrafter.database.transactions import on_commit
@@ -37,7 +36,6 @@ _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "judged": lambda wanted: _JUDGED if wanted else ~_JUDGED,
 }
 recorded = Signal("Logs have been committed; `sources` has the source of each.")
-_PARENTS = [str(constraint.name) for constraint in _TABLE.foreign_key_constraints]
 
 
 class ParentGone(Problem):
@@ -45,6 +43,9 @@ class ParentGone(Problem):
 
     def __init__(self) -> None:
         super().__init__(404, "Prompt not found", "prompt_not_found")
+
+
+_GONE_PARENTS = {str(constraint.name): ParentGone for constraint in _TABLE.foreign_key_constraints}
 
 
 def prepare(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,13 +169,9 @@ def _insert(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     words = [
         {"id": log["id"], "milliseconds": search.time_of(log["created_at"]), "words": log["words"]} for log in logs
     ]
-    try:
+    with translating(_GONE_PARENTS):
         _insert_of(known).execute(rows)
         search.INDEX_WORDS.execute(words)
-    except IntegrityError as error:
-        if any(violates(error, parent) for parent in _PARENTS):
-            raise ParentGone from error
-        raise
     if recorded.receivers:
         on_commit(lambda: recorded.send(sources=[log.get("source") for log in logs]))
     return rows

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Select, bindparam, delete, or_, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import defer
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -14,7 +13,7 @@ from promptcrafter import clock
 from promptcrafter.auth.models import User
 from promptcrafter.database.base import Base
 from promptcrafter.database.compiled import CompiledQuery
-from promptcrafter.database.errors import violates
+from promptcrafter.database.errors import translating
 from promptcrafter.database.session import request_connection, session
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.problems import Invalid, Problem
@@ -279,12 +278,8 @@ def _set_tags(prompt: Prompt, names: list[str]) -> None:
 
 
 def _flush_slug() -> None:
-    try:
+    with translating({"uq_prompts_owner_id_slug": lambda: Problem(409, "Slug already in use.", "slug_taken")}):
         session.flush()
-    except IntegrityError as error:
-        if not violates(error, "uq_prompts_owner_id_slug"):
-            raise
-        raise Problem(409, "Slug already in use.", "slug_taken") from error
 
 
 def _free_slug(owner_id: str, title: str) -> str:

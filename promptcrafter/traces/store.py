@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Select, and_, delete, func, insert, inspect, not_, select
-from sqlalchemy.exc import IntegrityError
 
 from promptcrafter import clock
-from promptcrafter.database.errors import violates
+from promptcrafter.database.errors import translating
 from promptcrafter.database.keyset import each_batch
 from promptcrafter.database.session import session
 from promptcrafter.ids import is_well_formed, new_id
@@ -24,12 +23,8 @@ def add_trace(owner_id: str, values: Mapping[str, Any]) -> Trace:
     """Insert a trace. Raises ParentGone when its experiment has gone since it was looked up."""
     trace = Trace(id=new_id("trace"), owner_id=owner_id, created_at=clock.now(), **values)
     session.add(trace)
-    try:
+    with translating({"fk_traces_experiment_id": ParentGone}):
         session.flush()
-    except IntegrityError as error:
-        if not violates(error, "fk_traces_experiment_id"):
-            raise
-        raise ParentGone from error
     return trace
 
 
