@@ -4,7 +4,7 @@ Whoever comes second waits, and then finds nothing to do. A migration that fails
 """
 
 from alembic import context
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
 from promptcrafter.database import revisions, sqlite
 from promptcrafter.database.base import Base
@@ -32,7 +32,8 @@ def _migrate(connection: Connection) -> None:
             raise RuntimeError("A migration left rows whose parents are gone; nothing was changed.")
 
 
-with get_engine().connect() as connection:
+engine: Engine = context.config.attributes.get("engine") or get_engine()
+with engine.connect() as connection:
     if connection.dialect.name == "sqlite":
         # Rebuilding a table drops the old one, which with foreign keys on deletes every row that points to it.
         # The pragma does nothing inside a transaction, so it goes to the driver before one begins.

@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection
 
 from config import read_database_url
 from promptcrafter.cli.commands import Command, Refusal, progress, say, tell_rows
 from promptcrafter.database import sqlite
 from promptcrafter.database.session import read_snapshot, sqlite_path
-from promptcrafter.database.transactions import writing
 from promptcrafter.maintenance.backup import watch_for_writes
 from promptcrafter.maintenance.sqlite_to_postgresql import move
 
@@ -32,9 +31,10 @@ def move_to(url: str, live: bool) -> None:
     if sqlite.is_open(path):
         say("The database is in use. What is written to it from now on is not moved: better stop the service first.")
     with watch_for_writes(path) as is_changed, read_snapshot() as reader, _refusing():
-        move.refuse_other_release(reader)
-        with move.target(address), writing():
-            copied = _copy(reader)
+        source = reader.connection()
+        move.refuse_other_release(source)
+        with move.open_target(address) as target:
+            copied = _copy(source, target)
             left_behind = is_changed()
             if left_behind and not live:
                 raise Refusal(
@@ -50,13 +50,13 @@ def move_to(url: str, live: bool) -> None:
 COMMANDS = (move_to,)
 
 
-def _copy(reader: Session) -> move.Copy:
+def _copy(source: Connection, target: Connection) -> move.Copy:
     with progress("Copying") as told:
-        copied = move.copy(reader, told)
+        copied = move.copy(source, target, told)
     with progress("Indexing") as told:
-        move.index(copied, told)
+        move.index(target, copied, told)
     with progress("Comparing") as told:
-        move.compare(copied, told)
+        move.compare(target, copied, told)
     return copied
 
 

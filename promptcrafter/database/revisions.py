@@ -6,8 +6,8 @@ A server knows of them without Alembic, which takes megabytes and is for the com
 import re
 from pathlib import Path
 
-from flask import Flask, current_app
-from sqlalchemy import Connection, Select, column, inspect, select, table
+from flask import Flask
+from sqlalchemy import Connection, Engine, Select, column, inspect, select, table
 
 from promptcrafter.database.session import get_engine
 
@@ -59,12 +59,17 @@ def add_commands(app: Flask) -> None:
     Migrate(app, app.extensions["sqlalchemy"], directory=str(_FOLDER))
 
 
-def migrate() -> None:
-    """Apply every migration of this release that has not been applied. Raises DBAPIError."""
-    from flask_migrate import upgrade
+def migrate(engine: Engine | None = None) -> None:
+    """Apply the migrations of this release that are missing, by default to the current application's database.
 
-    add_commands(current_app)
-    upgrade()
+    Raises DBAPIError.
+    """
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config(attributes={"engine": engine})
+    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
+    command.upgrade(config, "head")
 
 
 def is_model_managed(name: str | None, kind: str) -> bool:

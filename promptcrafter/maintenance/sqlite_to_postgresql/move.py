@@ -14,14 +14,14 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
 
 from promptcrafter.database import revisions
 from promptcrafter.database.base import Base
-from promptcrafter.database.session import get_engine, request_connection, session, use_database
+from promptcrafter.database.session import open_postgresql
+from promptcrafter.database.transactions import writing_to
 from promptcrafter.maintenance.sqlite_to_postgresql.tables import Content, Table, each_row, every_table
 
-_PATIENCE_MS = 30_000  # a busy disk may keep PostgreSQL from taking rows for longer than a request would wait
+_TIMEOUT_MS = 30_000  # a busy disk may keep PostgreSQL from taking rows for longer than a request would wait
 _TELL_EVERY = 500  # rows
 _COPY_LINE = re.compile(r"COPY \D*(\d+)")  # where PostgreSQL saw the fault, in whatever language it says so
 _INDICES = text(
@@ -44,9 +44,9 @@ class Copy:
     put_off: Sequence[str]
 
 
-def refuse_other_release(reader: Session) -> None:
+def refuse_other_release(source: Connection) -> None:
     """Raise NotMoved unless a database has had just the migrations of this release."""
-    applied = revisions.applied_to(reader.connection())
+    applied = revisions.applied_to(source)
     if not applied or any(map(revisions.is_older, applied)):
         raise NotMoved("The database is not up to date. Before it is moved: flask --app wsgi db upgrade")
     if not all(map(revisions.is_newest, applied)):
@@ -54,17 +54,18 @@ def refuse_other_release(reader: Session) -> None:
 
 
 @contextmanager
-def target(url: str) -> Iterator[None]:
-    """Work on an empty database of PostgreSQL inside the block, migrated to this release.
+def open_target(url: str) -> Iterator[Connection]:
+    """Yield a transaction of an empty PostgreSQL database, migrated to this release; commit it at the block's end.
 
-    Raises NotMoved when it is not empty, before anything in it is changed, and when PostgreSQL fails.
+    Raises NotMoved when the database is not empty, before anything in it is changed, and when PostgreSQL fails.
     """
     try:
-        with use_database(url, _PATIENCE_MS):
-            with get_engine().connect() as connection:
+        with open_postgresql(url, _TIMEOUT_MS) as engine:
+            with engine.connect() as connection:
                 _refuse_used(connection)
-            revisions.migrate()
-            yield
+            revisions.migrate(engine)
+            with writing_to(engine) as target:
+                yield target
     except DBAPIError as error:
         if not isinstance(error.orig, psycopg.Error):
             raise
@@ -73,48 +74,45 @@ def target(url: str) -> Iterator[None]:
         raise NotMoved(_explain(error)) from error
 
 
-def copy(reader: Session, told: Told) -> Copy:
+def copy(source: Connection, target: Connection, told: Told) -> Copy:
     """Write all rows that a snapshot has to the target, within its transaction.
 
     Nobody else sees the target until the transaction ends. `told` hears how many rows are done, and of how many.
     """
-    connection, tables = request_connection(), every_table()
+    tables = every_table()
     for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
-        connection.execute(text(f"SET LOCAL {setting} = 0"))
+        target.execute(text(f"SET LOCAL {setting} = 0"))
     names = [table.name for table in tables]
-    connection.execute(text(f"LOCK TABLE {', '.join(names)} IN ACCESS EXCLUSIVE MODE"))
-    _refuse_rows(connection, names)  # again, since only now nobody can add any
-    put_off = _put_off(connection)
-    expected = sum(reader.scalars(select(func.count()).select_from(table.rows.subquery())).one() for table in tables)
+    target.execute(text(f"LOCK TABLE {', '.join(names)} IN ACCESS EXCLUSIVE MODE"))
+    _refuse_rows(target, names)  # again, since only now nobody can add any
+    put_off = _put_off(target)
+    expected = sum(source.scalars(select(func.count()).select_from(table.rows.subquery())).one() for table in tables)
     contents: dict[str, Content] = {}
     for table in tables:
         contents[table.name] = content = Content()
-        for _ in _fill(connection, reader, table, content):
+        for _ in _fill(source, target, table, content):
             told(sum(each.rows for each in contents.values()), expected)
     return Copy(contents, put_off)
 
 
-def index(copied: Copy, told: Told) -> None:
+def index(target: Connection, copied: Copy, told: Told) -> None:
     """Make the indices that were put off, and let the target count on from the numbers that were copied.
 
     `told` hears how many of them are done, and of how many.
     """
-    connection = request_connection()
     for done, statement in enumerate(copied.put_off, 1):
-        connection.exec_driver_sql(statement)
+        target.exec_driver_sql(statement)
         told(done, len(copied.put_off))
     for table in Base.metadata.sorted_tables:
         for column in table.columns:
             if column.identity is not None:
-                following = connection.scalar(select(func.coalesce(func.max(column), 0) + 1))
+                following = target.scalar(select(func.coalesce(func.max(column), 0) + 1))
                 # not setval(), which no rollback takes back
-                connection.execute(
-                    text(f"ALTER TABLE {table.name} ALTER COLUMN {column.name} RESTART WITH {following}")
-                )
-    connection.execute(text(f"ANALYZE {', '.join(copied.contents)}"))
+                target.execute(text(f"ALTER TABLE {table.name} ALTER COLUMN {column.name} RESTART WITH {following}"))
+    target.execute(text(f"ANALYZE {', '.join(copied.contents)}"))
 
 
-def compare(copied: Copy, told: Told) -> None:
+def compare(target: Connection, copied: Copy, told: Told) -> None:
     """Read the target from end to end, and raise NotMoved unless each table has the rows that it was to have.
 
     `told` hears how many rows are done, and of how many.
@@ -122,7 +120,7 @@ def compare(copied: Copy, told: Told) -> None:
     expected, done = sum(content.rows for content in copied.contents.values()), 0
     for table in every_table():
         found, wanted = Content(), copied.contents[table.name]
-        for row in each_row(session(), table):
+        for row in each_row(target, table):
             found.add(row)
             if found.rows % _TELL_EVERY == 0:
                 told(done + found.rows, expected)
@@ -162,24 +160,24 @@ def _put_off(connection: Connection) -> list[str]:
     return [definition for _, definition in indices]
 
 
-def _fill(connection: Connection, reader: Session, table: Table, content: Content) -> Iterator[None]:
+def _fill(source: Connection, target: Connection, table: Table, content: Content) -> Iterator[None]:
     """Copy a table and count what is copied; yield now and then. Raises NotMoved."""
-    driver = connection.connection.driver_connection
+    driver = target.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
     names = sql.SQL(", ").join(map(sql.Identifier, table.columns))
     statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table.name), names)
     try:
-        with driver.cursor() as cursor, cursor.copy(statement) as target:
-            for row in each_row(reader, table):
+        with driver.cursor() as cursor, cursor.copy(statement) as stream:
+            for row in each_row(source, table):
                 content.add(row)
-                target.write_row(row)
+                stream.write_row(row)
                 if content.rows % _TELL_EVERY == 0:
                     yield
     except psycopg.Error as error:
         number = _find_refused(error, content.rows)
         if number is None:
             raise
-        row = next(islice(each_row(reader, table), number - 1, None))
+        row = next(islice(each_row(source, table), number - 1, None))
         named = ", ".join(f"{name} {row[table.columns.index(name)]}" for name in table.key)
         raise NotMoved(f"{_explain(error)} That is about the row of {table.name} with {named}.") from error
     yield

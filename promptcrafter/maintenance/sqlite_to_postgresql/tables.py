@@ -6,9 +6,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Dialect, Select, Text, TypeDecorator, cast, column, select, table
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Select,
+    Text,
+    TypeDecorator,
+    cast,
+    column,
+    select,
+    table,
+)
 from sqlalchemy import Table as ModelTable
-from sqlalchemy.orm import Session
 from sqlalchemy.sql.expression import type_coerce
 
 from promptcrafter import clock
@@ -61,9 +72,9 @@ def every_table() -> list[Table]:
     return [*map(_of_model, Base.metadata.sorted_tables), words]
 
 
-def each_row(reader: Session, wanted: Table) -> Iterator[list[Any]]:
+def each_row(source: Connection, wanted: Table) -> Iterator[list[Any]]:
     """Yield the rows of a table as numbers, texts and nothing: times are as `clock.to_text` writes them."""
-    for row in reader.execute(wanted.rows.execution_options(yield_per=_ROWS_AT_ONCE)):
+    for row in source.execute(wanted.rows.execution_options(yield_per=_ROWS_AT_ONCE)):
         yield [clock.to_text(value) if isinstance(value, datetime) else value for value in row]
 
 
