@@ -1,16 +1,16 @@
 """Run migrations: all of them in one transaction, one process at a time.
 
-Whoever comes second waits, and then finds nothing to do. A migration that fails leaves the schema as it was.
+A second process waits for the first, and then finds nothing to do. A migration that fails leaves the schema as it was.
 """
 
 from alembic import context
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
 from promptcrafter.database import revisions, sqlite
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import get_engine
 
-_LOCK = 0x50C0_AF7E  # PostgreSQL's advisory lock: any number that is nobody else's
+_LOCK = 0x50C0_AF7E  # the key of PostgreSQL's advisory lock: an arbitrary number
 _WAIT_MS = 600_000
 
 
@@ -32,7 +32,9 @@ def _migrate(connection: Connection) -> None:
             raise RuntimeError("A migration left rows whose parents are gone; nothing was changed.")
 
 
-with get_engine().connect() as connection:
+# `revisions.migrate` may name the engine of another database
+engine: Engine = context.config.attributes.get("engine") or get_engine()
+with engine.connect() as connection:
     if connection.dialect.name == "sqlite":
         # Rebuilding a table drops the old one, which with foreign keys on deletes every row that points to it.
         # The pragma does nothing inside a transaction, so it goes to the driver before one begins.

@@ -1,4 +1,4 @@
-"""What an operator does on the host: `flask --app wsgi user add …` and the like. Each command calls a store."""
+"""The commands for operators, such as `flask --app wsgi user add …`."""
 
 import click
 from flask import Flask
@@ -8,7 +8,7 @@ from promptcrafter.database import revisions
 
 
 class _Commands(AppGroup):
-    """The commands, loaded when one is asked for: a server never asks, and would carry all that they need."""
+    """The commands, imported at first use: a server never uses them and would hold their libraries in memory."""
 
     def __init__(self, app: Flask) -> None:
         super().__init__(app.name, commands=app.cli.commands)  # those that libraries have registered

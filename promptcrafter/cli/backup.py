@@ -1,4 +1,4 @@
-"""`backup` and `restore`: a copy of the SQLite file, checked before it counts, and back again."""
+"""`backup` and `restore` of the SQLite file, by a copy that is checked before it is used."""
 
 import os
 import sqlite3
@@ -9,13 +9,13 @@ from pathlib import Path
 import click
 
 from promptcrafter import clock
-from promptcrafter.cli.commands import Command, Refusal, progress, say, tell_rows
+from promptcrafter.cli.commands import Command, Refusal, describe_rows, progress, say
 from promptcrafter.database import revisions, sqlite
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import sqlite_path
 from promptcrafter.maintenance.backup import Contents, InvalidBackup, copy_database, fsync_path, open_read_only
 
-_OWN = ("", "-wal", "-shm", "-queue", sqlite.OPEN_LOCK_SUFFIX, sqlite.BACKUP_LOCK_SUFFIX)
+_SUFFIXES = ("", "-wal", "-shm", sqlite.WRITE_QUEUE_SUFFIX, sqlite.OPEN_LOCK_SUFFIX, sqlite.BACKUP_LOCK_SUFFIX)
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -30,20 +30,20 @@ def backup(file: Path, force: bool) -> None:
     path = _find_database("pg_dump copies it, and flask export what one account owns")
     _refuse_own_file(file, path)
     if file.is_dir():
-        raise Refusal(f"{_shown(file)} is a folder.")
+        raise Refusal(f"{_format(file)} is a folder.")
     if file.exists() and not force:
-        raise Refusal(f"There is a {_shown(file)}; --force replaces it.")
+        raise Refusal(f"There is a {_format(file)}; --force replaces it.")
     partial = file.with_name(f"{file.name}.partial")
     with (
-        _alone(path, sqlite.BACKUP_LOCK_SUFFIX, "Another backup of this database is being made."),
+        _exclusive_lock(path, sqlite.BACKUP_LOCK_SUFFIX, "Another backup of this database is being made."),
         closing(sqlite3.connect(path, factory=sqlite.Connection, isolation_level=None)) as source,
-        _thrown_away(partial),
+        _temporary_file(partial),
     ):
         contents = _copy(source, partial, "No backup was made")
         partial.replace(file)
     fsync_path(file.absolute().parent)
-    say(f"Backed up and checked: {tell_rows(contents.rows)}.")
-    click.echo(_shown(file))
+    say(f"Backed up and checked: {describe_rows(contents.rows)}.")
+    click.echo(_format(file))
 
 
 @click.command("restore", cls=Command)
@@ -55,21 +55,25 @@ def restore(file: Path) -> None:
     """
     path = _find_database("pg_restore restores it")
     if not file.is_file():
-        raise Refusal(f"There is no file {_shown(file)}.")
+        raise Refusal(f"There is no file {_format(file)}.")
     _refuse_own_file(file, path)
     draft = path.with_name(f"{path.name}.restoring")
     in_use = "The database is in use: stop the service, and whatever else has it open."
-    with _alone(path, sqlite.OPEN_LOCK_SUFFIX, in_use), closing(open_read_only(file)) as source, _thrown_away(draft):
-        contents = _copy(source, draft, f"{_shown(file)} cannot be restored")
-        _refuse_strange(file, contents)
-        _make_ready(draft, path)
+    with (
+        _exclusive_lock(path, sqlite.OPEN_LOCK_SUFFIX, in_use),
+        closing(open_read_only(file)) as source,
+        _temporary_file(draft),
+    ):
+        contents = _copy(source, draft, f"{_format(file)} cannot be restored")
+        _refuse_unknown_revision(file, contents)
+        _prepare(draft, path)
         kept = _replace(path, draft)
-    say(f"Restored {_shown(file)}: {tell_rows(contents.rows)}.")
+    say(f"Restored {_format(file)}: {describe_rows(contents.rows)}.")
     if revisions.is_older(contents.revision):
         say("It is of an older release. Before the service starts: flask --app wsgi db upgrade")
     if kept:
         say("What was there before is kept in:")
-        click.echo(_shown(kept))
+        click.echo(_format(kept))
 
 
 COMMANDS = (backup, restore)
@@ -83,24 +87,24 @@ def _find_database(instead: str) -> Path:
 
 
 def _refuse_own_file(file: Path, database: Path) -> None:
-    """Refuse the database and what belongs to it; what was kept aside does not."""
-    own = [database.with_name(database.name + suffix) for suffix in _OWN]
+    """Raise Refusal for the database file and the files that SQLite and this service keep beside it."""
+    own = [database.with_name(database.name + suffix) for suffix in _SUFFIXES]
     if file.exists() and any(path.exists() and file.samefile(path) for path in own):
-        raise Refusal(f"{_shown(file)} belongs to the database itself.")
+        raise Refusal(f"{_format(file)} belongs to the database itself.")
 
 
 @contextmanager
-def _alone(database: Path, lock: str, otherwise: str) -> Iterator[None]:
+def _exclusive_lock(database: Path, suffix: str, message: str) -> Iterator[None]:
     try:
-        with sqlite.exclusive_lock(database, lock):
+        with sqlite.exclusive_lock(database, suffix):
             yield
     except sqlite.InUse as error:
-        raise Refusal(otherwise) from error
+        raise Refusal(message) from error
 
 
 @contextmanager
-def _thrown_away(draft: Path) -> Iterator[None]:
-    """Leave nothing of a draft behind, this time or from one that was cut off; one that has been renamed is safe."""
+def _temporary_file(draft: Path) -> Iterator[None]:
+    """Delete the draft and SQLite's files beside it before and after the block; one renamed meanwhile is kept."""
     leftovers = [draft, *(draft.with_name(draft.name + suffix) for suffix in ("-journal", "-wal", "-shm"))]
     for path in leftovers:
         path.unlink(missing_ok=True)
@@ -113,25 +117,25 @@ def _thrown_away(draft: Path) -> Iterator[None]:
 
 def _copy(source: sqlite3.Connection, target: Path, failed: str) -> Contents:
     try:
-        with progress("Copying") as told:
-            return copy_database(source, target, told)
+        with progress("Copying") as on_progress:
+            return copy_database(source, target, on_progress)
     except (InvalidBackup, sqlite.NoSpace, sqlite3.Error) as error:
         raise Refusal(f"{failed}: {error}.") from error
 
 
-def _refuse_strange(file: Path, contents: Contents) -> None:
+def _refuse_unknown_revision(file: Path, contents: Contents) -> None:
     if not revisions.is_newest(contents.revision) and not revisions.is_older(contents.revision):
         raise Refusal(
-            f"{_shown(file)} is of a newer release than this one, which does not know its migration "
+            f"{_format(file)} is of a newer release than this one, which does not know its migration "
             f"{contents.revision}: restore it with that release."
         )
     missing = sorted(set(Base.metadata.tables) - set(contents.rows))
     if missing and revisions.is_newest(contents.revision):
-        raise Refusal(f"{_shown(file)} cannot be restored: it has no table {missing[0]}.")
+        raise Refusal(f"{_format(file)} cannot be restored: it has no table {missing[0]}.")
 
 
-def _make_ready(draft: Path, database: Path) -> None:
-    """Give a draft what the database in its place will have: its owner, and a write-ahead log."""
+def _prepare(draft: Path, database: Path) -> None:
+    """Give the draft the owner of the database and a write-ahead log, and sync it."""
     sqlite.chown_like(draft, database)
     with closing(sqlite3.connect(draft, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
@@ -139,27 +143,27 @@ def _make_ready(draft: Path, database: Path) -> None:
 
 
 def _replace(database: Path, draft: Path) -> Path | None:
-    """Rename a draft into the database's place; return where that is kept, if there was anything in it."""
-    kept = _keep(database)
-    for suffix in ("-wal", "-shm"):  # those of another database would damage the new one
+    """Replace the database by the draft; return the path of the old one, or None if it was empty."""
+    kept = _keep_old(database)
+    for suffix in ("-wal", "-shm"):  # of the old database: they would damage the new one
         Path(f"{database}{suffix}").unlink(missing_ok=True)
     draft.replace(database)
     fsync_path(database.parent)
     return kept
 
 
-def _keep(database: Path) -> Path | None:
-    """Give a database another name besides its own, and return that; None when nothing is in it.
+def _keep_old(database: Path) -> Path | None:
+    """Link the database under a second name and return that; None if the database is empty.
 
-    One that is too damaged to be folded is kept as it is, with its log. Raises InUse.
+    One that is too damaged for a checkpoint is kept together with its log. Raises InUse.
     """
     kept = Path(f"{database}.before-restore-{clock.to_text(clock.now()).replace(':', '')}")
     log, kept_log = (Path(f"{path}-wal") for path in (database, kept))
     os.link(database, kept)
     if log.exists():
-        os.link(log, kept_log)  # before SQLite looks, which removes it beside what is no database any more
+        os.link(log, kept_log)  # before SQLite opens it: beside a damaged database it deletes the log
     try:
-        tables = _fold(database)
+        tables = _checkpoint(database)
     except sqlite.InUse:
         for path in (kept, kept_log):
             path.unlink(missing_ok=True)
@@ -172,10 +176,10 @@ def _keep(database: Path) -> Path | None:
     return kept
 
 
-def _fold(database: Path) -> int | None:
-    """Fold a database's log into it, so that it is one file; return the number of its tables, None if it is damaged.
+def _checkpoint(database: Path) -> int | None:
+    """Merge the log into the database file; return the number of its tables, or None if it is damaged.
 
-    Raises InUse when another program, which does not know of our lock, has it open.
+    Raises InUse when another program, which does not use our lock, has it open.
     """
     try:
         with closing(sqlite3.connect(database, timeout=0, isolation_level=None)) as connection:
@@ -187,5 +191,5 @@ def _fold(database: Path) -> int | None:
         return None
 
 
-def _shown(path: Path) -> str:
+def _format(path: Path) -> str:
     return click.format_filename(path)

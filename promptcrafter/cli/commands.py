@@ -1,7 +1,7 @@
-"""How a command talks and ends.
+"""The base of the commands: their output and exit status.
 
-What was asked for goes to standard output, everything else to standard error. A command that did it exits with 0. One
-that did not exits with 1 and says why in one line.
+Results go to standard output, everything else to standard error. A command that succeeds exits with 0; one that fails
+exits with 1 after a message of one line.
 """
 
 import sqlite3
@@ -14,24 +14,24 @@ import click
 from flask import current_app
 from flask.cli import ScriptInfo
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as WaitedTooLong
+from sqlalchemy.exc import TimeoutError as QueueTimeoutError
 
 from promptcrafter import jsonio, problems
 from promptcrafter.http import error_handlers
 
-Progress = Callable[[int, int], None]
-_TOLD = ("user", "prompt", "log", "experiment", "trace")
+Progress = Callable[[int, int], None]  # the number done, and the total
+_COUNTED = ("user", "prompt", "log", "experiment", "trace")
 
 
 class Refusal(click.ClickException):
-    """A command was not done; the text says why."""
+    """A command failed; the message says why."""
 
 
 class Command(click.Command):
-    """A command that runs with the application and ends as this module says."""
+    """A command that runs in an application context and turns known errors into a message and exit status 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
+        """Run the command. Raises Refusal for errors of the service, the database and the file system."""
         if not current_app:
             ctx.with_resource(ctx.ensure_object(ScriptInfo).load_app().app_context())
         if jsonio.find_unstorable_text([value for value in ctx.params.values() if isinstance(value, str)]):
@@ -40,7 +40,7 @@ class Command(click.Command):
             return super().invoke(ctx)
         except problems.Problem as problem:
             raise Refusal(problem.message) from problem
-        except WaitedTooLong as error:
+        except QueueTimeoutError as error:
             raise Refusal(problems.Unavailable().message) from error
         except DBAPIError as error:
             found = error_handlers.explain(error)
@@ -61,7 +61,7 @@ class Group(click.Group):
 
 
 def say(text: str) -> None:
-    """Tell the person at the terminal."""
+    """Print a message to standard error."""
     click.echo(text, err=True)
 
 
@@ -70,30 +70,30 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def tell_rows(rows: Mapping[str, int]) -> str:
-    """Return `1 user, 2 prompts` and so on, by the number of rows of each table."""
-    return ", ".join(count(rows[f"{noun}s"], noun) for noun in _TOLD if f"{noun}s" in rows)
+def describe_rows(rows: Mapping[str, int]) -> str:
+    """Return `1 user, 2 prompts …` from the number of rows by table."""
+    return ", ".join(count(rows[f"{noun}s"], noun) for noun in _COUNTED if f"{noun}s" in rows)
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write a table to standard output, its columns aligned; what a terminal would obey is replaced."""
-    lines = [columns, *([_visible(cell) for cell in row] for row in rows)]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    """Print a table with aligned columns to standard output; control characters are replaced."""
+    lines = [columns, *([_replace_unprintable(cell) for cell in row] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(columns))]
     for line in lines:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 @contextmanager
 def progress(label: str) -> Iterator[Progress]:
-    """Show a bar on standard error while a person watches, moved by what is told: how much is done, of how much."""
+    """Show a progress bar on standard error, if it is a terminal; yield the function that moves it."""
     with click.progressbar(length=1, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
 
-        def told(done: int, total: int) -> None:
+        def on_progress(done: int, total: int) -> None:
             bar.length = max(total, 1)
             bar.update(done - bar.pos)
 
-        yield told
+        yield on_progress
 
 
-def _visible(text: str) -> str:
+def _replace_unprintable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

@@ -1,17 +1,16 @@
-"""`move-to`: from the SQLite file into PostgreSQL, as a whole."""
+"""`move-to`: copy the SQLite database into PostgreSQL."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection
 
 from config import read_database_url
-from promptcrafter.cli.commands import Command, Refusal, progress, say, tell_rows
+from promptcrafter.cli.commands import Command, Refusal, describe_rows, progress, say
 from promptcrafter.database import sqlite
 from promptcrafter.database.session import read_snapshot, sqlite_path
-from promptcrafter.database.transactions import writing
 from promptcrafter.maintenance.backup import watch_for_writes
 from promptcrafter.maintenance.sqlite_to_postgresql import move
 
@@ -31,17 +30,18 @@ def move_to(url: str, live: bool) -> None:
     address = _read_address(url)
     if sqlite.is_open(path):
         say("The database is in use. What is written to it from now on is not moved: better stop the service first.")
-    with watch_for_writes(path) as is_changed, read_snapshot() as reader, _refusing():
-        move.refuse_other_release(reader)
-        with move.target(address), writing():
-            copied = _copy(reader)
+    with watch_for_writes(path) as is_changed, read_snapshot() as reader, _translating_errors():
+        source = reader.connection()
+        move.refuse_other_release(source)
+        with move.open_target(address) as target:
+            copied = _copy(source, target)
             left_behind = is_changed()
             if left_behind and not live:
                 raise Refusal(
                     "Somebody has written to the SQLite file meanwhile, and PostgreSQL would be without that. Nothing "
                     "was moved: stop the service and move again, or leave that behind with --live."
                 )
-    say(f"Moved and compared: {tell_rows({name: content.rows for name, content in copied.contents.items()})}.")
+    say(f"Moved and compared: {describe_rows({name: checksum.rows for name, checksum in copied.checksums.items()})}.")
     if left_behind:
         say("Somebody has written to the SQLite file meanwhile. That is not in PostgreSQL.")
     say("Now set DATABASE_URL to that address and start the service with it. JWT_SECRET_KEY must stay what it is.")
@@ -50,26 +50,26 @@ def move_to(url: str, live: bool) -> None:
 COMMANDS = (move_to,)
 
 
-def _copy(reader: Session) -> move.Copy:
-    with progress("Copying") as told:
-        copied = move.copy(reader, told)
-    with progress("Indexing") as told:
-        move.index(copied, told)
-    with progress("Comparing") as told:
-        move.compare(copied, told)
+def _copy(source: Connection, target: Connection) -> move.Copy:
+    with progress("Copying") as on_progress:
+        copied = move.copy(source, target, on_progress)
+    with progress("Indexing") as on_progress:
+        move.index(target, copied, on_progress)
+    with progress("Comparing") as on_progress:
+        move.compare(target, copied, on_progress)
     return copied
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
+def _translating_errors() -> Iterator[None]:
     try:
         yield
-    except move.NotMoved as error:
+    except move.MoveError as error:
         raise Refusal(str(error)) from error
 
 
 def _read_address(given: str) -> str:
-    """Return the address of a database of PostgreSQL as `config` does. An address is never told: it has a password."""
+    """Return the URL of a PostgreSQL database, normalised by `config`. Messages never show it: it has a password."""
     try:
         url = read_database_url(sys.stdin.readline().strip() if given == "-" else given)
     except ValueError:

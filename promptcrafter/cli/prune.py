@@ -1,4 +1,4 @@
-"""`prune`: what is old goes, and the disk has its room back."""
+"""`prune`: delete old logs and traces, and reclaim their disk space."""
 
 import re
 from datetime import datetime, timedelta
@@ -40,32 +40,32 @@ def prune(age: str, keep_scored: bool, dry_run: bool, email: str | None) -> None
         click.echo(f"{_enumerate(*counted)} would go.")
         return
     before = database_size()
-    gone = _delete(owners, filters, sum(counted))
-    click.echo(f"Deleted {_enumerate(*gone)}.")
-    if any(gone):
-        _give_back(before)
+    deleted = _delete(owners, filters, sum(counted))
+    click.echo(f"Deleted {_enumerate(*deleted)}.")
+    if any(deleted):
+        _reclaim(before)
 
 
 COMMANDS = (prune,)
 
 
 def _delete(owners: list[Principal], filters: dict[str, Any], expected: int) -> list[int]:
-    """Delete what is old in small transactions, between which others write; return how many logs and traces it was."""
-    gone = [0, 0]
-    with progress("Deleting") as told:
+    """Delete in small transactions, so that others can write between them; return the numbers of logs and traces."""
+    deleted = [0, 0]
+    with progress("Deleting") as on_progress:
         for owner in owners:
-            for place, store in enumerate((logs, traces)):
+            for kind, store in enumerate((logs, traces)):
                 for rows in store.each_old(owner, filters, _ROWS_AT_ONCE):
                     with writing():
-                        gone[place] += store.remove_old(owner, filters, rows)
-                    told(sum(gone), max(expected, sum(gone)))
-    return gone
+                        deleted[kind] += store.remove_old(owner, filters, rows)
+                    on_progress(sum(deleted), max(expected, sum(deleted)))
+    return deleted
 
 
-def _give_back(before: int) -> None:
+def _reclaim(before: int) -> None:
     try:
-        with progress("Giving back") as told:
-            vacuum.reclaim(told)
+        with progress("Giving back") as on_progress:
+            vacuum.reclaim(on_progress)
     except sqlite.NoSpace as error:
         say(f"The file keeps its size, which what comes next will use: to write it anew, {error}.")
     click.echo(f"The database takes {max(0, before - database_size()):,} bytes less on the disk.")
@@ -74,7 +74,7 @@ def _give_back(before: int) -> None:
 
 
 def _read_age(text: str) -> datetime:
-    """Return the moment that lies so long ago."""
+    """Return the time that lies an age such as `90d` before now. Raises Refusal."""
     found = re.fullmatch("([1-9][0-9]{0,5})([dwy])", text)
     try:
         if found:

@@ -62,7 +62,7 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 class JsonText(TypeDecorator[Any]):
-    """A JSON value kept as the text it was, key order and all, the same on both databases."""
+    """A JSON value stored as text on both databases, which keeps the order of keys."""
 
     impl = Text
     cache_ok = True

@@ -1,8 +1,8 @@
-"""Statements that every request or every row needs: written out once, and given to SQLite's driver as they are.
+"""Statements on the hot path: compiled once, then executed by SQLite's driver without SQLAlchemy.
 
-SQLAlchemy takes some fifteen microseconds to run a statement and eight for each row of many, SQLite one or two. To
-PostgreSQL they go by SQLAlchemy, since there the way takes longer than either, and many rows go as an array for each
-column: a statement for each row would take longer than the rows themselves.
+SQLAlchemy takes about 15 microseconds to execute a statement and 8 for each row of many; SQLite takes one or two. On
+PostgreSQL they are executed through SQLAlchemy, since the round trip outweighs its overhead. There, many rows go in one
+statement with an array for each column, because one statement for each row takes longer than the rows themselves.
 """
 
 import sqlite3
@@ -23,70 +23,73 @@ _Row = Mapping[str, Any]
 
 
 def from_arrays(types: Mapping[str, TypeEngine[Any]]) -> TableValuedAlias:
-    """Return PostgreSQL's table of rows whose columns are parameters of these names and types, an array each."""
+    """Return `unnest(:a, :b …)`, PostgreSQL's table of rows from one array parameter for each name and type."""
     arrays = (bindparam(name, type_=ARRAY(kind, dimensions=1)) for name, kind in types.items())
     columns = (column(name, kind) for name, kind in types.items())
     return func.unnest(*arrays).table_valued(*columns, name="new").render_derived()
 
 
 class CompiledQuery:
-    """A select of one row, whose columns are of types that the driver gives as they are: texts and numbers."""
+    """A SELECT of one row. Its columns are texts and numbers only: result values are not converted on SQLite."""
 
     def __init__(self, select: Executable) -> None:
         self._select = select
-        self._write = cache(partial(_Written, select))
+        self._compile = cache(partial(_Statement, select))
 
     def first(self, **parameters: Any) -> Sequence[Any] | None:
-        """Return the first row that it finds; None when there is none. Raises DBAPIError."""
+        """Return the first row found, or None. Raises DBAPIError."""
         connection = request_connection()
         if not is_sqlite():
             return connection.execute(self._select, parameters).first()
-        written = self._write(connection.dialect)
+        statement = self._compile(connection.dialect)
         with translating_driver_errors():
-            row: tuple[Any, ...] | None = _driver(connection).execute(written.text, written.bind(parameters)).fetchone()
+            row: tuple[Any, ...] | None = (
+                _driver(connection).execute(statement.text, statement.bind(parameters)).fetchone()
+            )
         return row
 
 
 class CompiledWrite:
-    """What changes the database, for rows of the same keys: statements that take each row, and PostgreSQL's one."""
+    """A write of many rows that have the same keys: SQLite's statements for each row, PostgreSQL's one for all."""
 
     def __init__(self, on_sqlite: Sequence[Executable], on_postgresql: Executable) -> None:
         self._on_postgresql = on_postgresql
-        self._write = cache(lambda dialect: [_Written(statement, dialect) for statement in on_sqlite])
+        self._compile = cache(lambda dialect: [_Statement(statement, dialect) for statement in on_sqlite])
 
     def execute(self, rows: Sequence[_Row]) -> None:
-        """Execute it. Raises DBAPIError."""
+        """Write the rows, at least one. Raises DBAPIError."""
         connection = request_connection()
         if not is_sqlite():
             connection.execute(self._on_postgresql, {name: [row[name] for row in rows] for name in rows[0]})
             return
         with translating_driver_errors():
-            for written in self._write(connection.dialect):
-                _driver(connection).executemany(written.text, map(written.bind, rows))
+            for statement in self._compile(connection.dialect):
+                _driver(connection).executemany(statement.text, map(statement.bind, rows))
 
 
-class _Written:
-    """A statement as SQLite reads it, and what becomes of a row's values on their way to it."""
+class _Statement:
+    """A statement as SQL text, with the conversion of each of its parameters."""
 
     def __init__(self, statement: Any, dialect: Dialect) -> None:
         compiled: Any = statement.compile(dialect=dialect)
         self.text = str(compiled)
-        self._take = [_taker(compiled.binds[name], dialect) for name in compiled.positiontup]
+        self._getters = [_make_getter(compiled.binds[name], dialect) for name in compiled.positiontup]
 
     def bind(self, row: _Row) -> list[Any]:
-        """Return the values of the statement's parameters, in their order."""
-        return [take(row) for take in self._take]
+        """Return the parameters of a row, in the statement's order, as the driver takes them."""
+        return [get(row) for get in self._getters]
 
 
 def _driver(connection: Connection) -> sqlite3.Connection:
-    """Return the driver's own connection, in whatever transaction the other is."""
+    """Return the driver's connection below SQLAlchemy's; they share the transaction."""
     driver: Any = connection.connection.dbapi_connection
     return driver  # type: ignore[no-any-return]
 
 
-def _taker(parameter: BindParameter[Any], dialect: Dialect) -> Callable[[_Row], Any]:
+def _make_getter(parameter: BindParameter[Any], dialect: Dialect) -> Callable[[_Row], Any]:
+    """Return a function from a row to the converted value of one parameter; a literal has a value of its own."""
     if not parameter.required:
         return lambda row: parameter.value
-    take = itemgetter(parameter.key)
+    get = itemgetter(parameter.key)
     process = parameter.type.dialect_impl(dialect).bind_processor(dialect)
-    return take if process is None else lambda row: process(take(row))
+    return get if process is None else lambda row: process(get(row))

@@ -1,4 +1,4 @@
-"""What the errors of the two databases' drivers mean."""
+"""What the errors of the two database drivers mean, and their translation into exceptions of our own."""
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ _SQLITE_UNAVAILABLE = tuple(
 
 
 def is_unavailable(error: DBAPIError) -> bool:
-    """Tell whether a driver's error says that the database is busy, away or broken rather than the statement wrong."""
+    """Return whether the database is busy, unreachable or damaged, rather than the statement wrong."""
     if error.connection_invalidated:
         return True
     name = str(getattr(error.orig, "sqlite_errorname", ""))
@@ -24,9 +24,19 @@ def is_unavailable(error: DBAPIError) -> bool:
         return name.startswith(_SQLITE_UNAVAILABLE)
     state = getattr(error.orig, "sqlstate", None)
     if state is None:
-        return isinstance(error, OperationalError | InterfaceError)  # the connection itself failed
+        return isinstance(error, OperationalError | InterfaceError)  # the connection failed
     # 08 connection, 53 resources, 57 operator intervention, 55P03 lock not available, 40 serialization, 25006 standby
     return str(state).startswith(("08", "53", "57", "55P03", "40", "25006"))
+
+
+@contextmanager
+def ignoring_unavailable() -> Iterator[None]:
+    """Drop a driver's error for which `is_unavailable` holds: what closes a lost connection must not fail."""
+    try:
+        yield
+    except DBAPIError as error:
+        if not is_unavailable(error):
+            raise
 
 
 @contextmanager
@@ -47,7 +57,7 @@ def translating(exceptions: Mapping[str, Callable[[], Exception]]) -> Iterator[N
 
 @contextmanager
 def translating_driver_errors() -> Iterator[None]:
-    """Raise SQLite's errors as SQLAlchemy does, where the driver is called without it; they quote no values."""
+    """Raise errors of SQLite's driver as SQLAlchemy would, for calls that bypass it. They quote no parameter values."""
     try:
         yield
     except sqlite3.Error as error:

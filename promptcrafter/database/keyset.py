@@ -1,7 +1,7 @@
-"""Keyset pagination: what a list is sorted by, and how its next page begins behind the last row of the one before.
+"""Keyset pagination: the order of a list, and the cursors from which its next pages begin.
 
-A cursor holds the sort values of the last row shown, so page 1,000 costs what page 1 does, and rows added meanwhile
-shift nothing (https://use-the-index-luke.com/no-offset).
+A cursor holds the sort values of the last row shown, so page 1,000 costs as much as page 1, and rows added meanwhile
+do not shift the pages (https://use-the-index-luke.com/no-offset).
 """
 
 import struct
@@ -21,34 +21,31 @@ Columns = Sequence[SQLColumnExpression[Any]]
 
 @dataclass(frozen=True)
 class Order:
-    """What a list is sorted by: columns, the last of them unique, all of them in one direction."""
+    """The sort order of a list: columns in one direction, of which the last is unique."""
 
     columns: Columns
     is_ascending: bool = False
 
     def sort(self, select: Select[Any]) -> Select[Any]:
-        """Return the select, sorted."""
+        """Return the select with its ORDER BY."""
         return select.order_by(*(column.asc() if self.is_ascending else column.desc() for column in self.columns))
 
     def begin_after(self, select: Select[Any], cursor: str) -> Select[Any]:
-        """Return the select from behind the row that the cursor names."""
-        here, there = tuple_(*self.columns), tuple_(*_read_cursor(cursor, self.columns))
-        return select.where(here > there if self.is_ascending else here < there)
+        """Return the select restricted to the rows after the cursor."""
+        row, last = tuple_(*self.columns), tuple_(*_read_cursor(cursor, self.columns))
+        return select.where(row > last if self.is_ascending else row < last)
 
     def page(self, select: Select[Any], cursor: str | None, count: int) -> tuple[Select[Any], Columns]:
-        """Return the select, which is sorted, bounded to so many rows from behind the one that the cursor names.
-
-        With it come the columns whose values make the cursor of a row.
-        """
+        """Return a sorted select limited to `count` rows after the cursor, and the columns that make a row's cursor."""
         return (select if cursor is None else self.begin_after(select, cursor)).limit(count), self.columns
 
 
 def each_batch(
     select: Select[Any], columns: Sequence[SQLColumnExpression[Any]], size: int
 ) -> Iterator[Sequence[Row[Any]]]:
-    """Yield the sort values of what `select` finds, `size` rows at a time, in the ascending order of `columns`.
+    """Yield the sort values of the rows of `select`, `size` rows at a time, in the ascending order of `columns`.
 
-    Each batch is found by a query and a transaction of its own, so that others may come between.
+    Each batch has its own query and transaction, so that other writers may come between.
     """
     order = Order(columns, is_ascending=True)
     following = batch = order.sort(select.with_only_columns(*columns)).limit(size)
@@ -59,7 +56,7 @@ def each_batch(
 
 
 def write_cursor(values: Sequence[Any], sort: Columns) -> str:
-    """Return the cursor of a row: its values of the sort columns as integers, joined by hyphens."""
+    """Return the cursor of a row: its sort values as integers, joined by hyphens."""
     return "-".join(str(_number(column, value)) for column, value in zip(sort, values, strict=True))
 
 
@@ -69,7 +66,7 @@ def _number(column: Any, value: Any) -> int:
 
 
 def _read_cursor(cursor: str, sort: Sequence[SQLColumnExpression[Any]]) -> list[ColumnElement[Any]]:
-    """Make parameters of the columns' own types, which plain values would lose in a row comparison."""
+    """Return the sort values of a cursor as parameters of the columns' types, which a row comparison does not infer."""
     return [_bind(column, int(number)) for column, number in zip(sort, cursor.split("-"), strict=True)]
 
 
@@ -79,14 +76,14 @@ def _bind(column: Any, number: int) -> ColumnElement[Any]:
 
 
 def _to_rank(value: float) -> int:
-    """Return a whole number in whose order floats from 0 on stand; 0 for a negative one, which means none.
+    """Return a positive integer that sorts as a float from 0 on does; 0 for a negative float, which means no value.
 
-    The bits of an IEEE 754 double of that sign, read as an integer, have the order of the numbers.
+    The bits of non-negative IEEE 754 doubles, read as integers, sort as the doubles do.
     """
     return 0 if value < 0 else int(struct.unpack(">q", struct.pack(">d", value))[0]) + 1
 
 
 def _from_rank(rank: int) -> float:
-    """Return the float of that rank, -1 for 0."""
+    """Return the float of a rank; -1 for rank 0."""
     bits = min(rank - 1, _LARGEST_RANK)
     return float(struct.unpack(">d", struct.pack(">q", bits))[0]) if rank else -1.0

@@ -1,23 +1,37 @@
-"""The database: one session a request, and what differs between SQLite and PostgreSQL.
+"""The database: its engine, the session of a request, and the ways in.
 
-Reads run in a deferred transaction that ends with the request, writes in `transactions.writing`.
+There is one way in for each purpose:
+
+purpose                    way in                               begins                    commits and closes
+-------------------------  -----------------------------------  ------------------------  ---------------------------
+read                       `session`; `request_connection()`,   a deferred transaction,   commits nothing; closed with
+                           where no objects are needed          at the first statement    the request's context
+write                      `transactions.writing()`             a new one, on SQLite in   commits and closes at the
+                                                                line for the write lock   block's end, or rolls back
+add to an idempotent       `transactions.joined_transaction()`  the `writing()` inside    commits and closes at the
+request's transaction      around `writing()`                   begins it                 outer block's end
+read one snapshot          `read_snapshot()`                    its own, at the first     commits nothing; the caller
+                                                                statement                 closes it
+stream a response          `ReadSession(get_engine())`          its own, deferred         commits nothing; the caller
+                                                                                          closes it
+VACUUM, checkpoints        `transactions.autocommit_connection` none, but waits in line   each statement commits; closed
+                                                                like a writer             at the block's end
+write another database     `open_postgresql()`, then            at the block's start      commits and closes at the
+                           `transactions.writing_to()`                                    block's end, or rolls back
+
+A request has one connection, which `session` and `request_connection()` share: they see each other's changes.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as BoundSession
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Engine,
-    text,
-)
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import ColumnElement, Connection, Engine, create_engine, text
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
@@ -25,123 +39,93 @@ from sqlalchemy.sql.operators import custom_op
 from config import Config
 from promptcrafter.database import sqlite
 from promptcrafter.database.base import Base
-from promptcrafter.database.errors import is_unavailable
+from promptcrafter.database.errors import ignoring_unavailable
 
-_QUEUE = "promptcrafter-write-queue"
+_EXTENSION = "promptcrafter-database"
+
+
+@dataclass(frozen=True)
+class _Database:
+    """What `init_app` keeps of the settings, in `app.extensions`."""
+
+    sqlite_path: Path | None  # None on PostgreSQL
+    lock_timeout_s: float
 
 
 class ReadSession(Session):
-    """A session whose end never fails: what it has read stays read when the database has gone away since then."""
+    """A read-only session whose `close()` ignores a lost connection; loaded objects stay usable."""
 
     def close(self) -> None:
-        with _though_unavailable():
+        with ignoring_unavailable():
             super().close()
 
 
-class _RequestSession(ReadSession, BoundSession):
-    """The session of a request, which takes part in the transactions of the request's one connection.
+class RequestSession(ReadSession, BoundSession):
+    """The session of a request, bound to the one connection that the request has.
 
-    So statements that need no objects need no session: its bookkeeping takes longer than they do.
+    Statements that need no objects run on that connection without the session, whose bookkeeping takes longer than
+    they do.
     """
 
-    _held: Connection | None = None
+    open_connection: Connection | None = None
 
-    def hold(self) -> Connection:
-        """Return the connection, in a transaction."""
-        if self._held is None:
-            self._held = get_engine().connect()
-        if not self._held.in_transaction():
-            self._held.begin()
-        return self._held
-
-    def begin_as_writer(self) -> None:
-        """Begin a transaction on a new connection; SQLite's takes the write lock at once."""
-        self._held = get_engine().connect()
-        if is_sqlite():
-            sqlite.begin_next(self._held, sqlite.BEGIN_AS_WRITER)
-        self._held.begin()
+    def get_connection(self) -> Connection:
+        """Return the request's connection, in a transaction; open it and begin one if need be. Raises DBAPIError."""
+        if self.open_connection is None:
+            self.open_connection = get_engine().connect()
+        if not self.open_connection.in_transaction():
+            self.open_connection.begin()
+        return self.open_connection
 
     def get_bind(self, *args: Any, **options: Any) -> Connection:
-        """Let what the session does be done there."""
-        return self.hold()
+        """Return the request's connection, whatever the statement is about."""
+        return self.get_connection()
 
-    def commit_held(self) -> None:
-        """Commit the connection's transaction, with what the session has not written yet, and let go of it."""
-        self.flush()
-        if self._held is not None:
-            self._held.commit()
-        if self.in_transaction():
-            self.commit()
-        self._let_go()
+    def release(self) -> None:
+        """Return the connection to the pool; what is not committed is rolled back. Raises DBAPIError."""
+        connection, self.open_connection = self.open_connection, None
+        if connection is not None:
+            connection.close()
 
     def close(self) -> None:
-        """Let go of all that was read, and of the connection; what was not committed is undone."""
+        """Detach all objects and release the connection, even if the database is unavailable."""
         if self.identity_map or self.in_transaction():
             super().close()
-        with _though_unavailable():
-            self._let_go()
-
-    def _let_go(self) -> None:
-        held, self._held = self._held, None
-        if held is not None:
-            held.close()
-
-
-@contextmanager
-def _though_unavailable() -> Iterator[None]:
-    try:
-        yield
-    except DBAPIError as error:
-        if not is_unavailable(error):
-            raise
+        with ignoring_unavailable():
+            self.release()
 
 
 _db = SQLAlchemy(
     model_class=Base,
     session_options={
-        "class_": _RequestSession,
+        "class_": RequestSession,
         "expire_on_commit": False,
-        "join_transaction_mode": "rollback_only",  # the connection's transaction is not the session's to commit
+        "join_transaction_mode": "rollback_only",  # the session must not commit the connection's transaction
     },
 )
 session = _db.session
 
 
-def read_snapshot() -> ReadSession:
-    """Open a session that sees the database as it was when it first read, however long it lives; close it yourself.
-
-    What the request's own session has read is let go.
-    """
-    session.close()
-    # SQLite's transactions are of that kind by themselves
-    return ReadSession(
-        get_engine() if is_sqlite() else get_engine().execution_options(isolation_level="REPEATABLE READ")
-    )
+def request_session() -> RequestSession:
+    """Return the session that `session` stands for in this request."""
+    return cast(RequestSession, session())
 
 
 def request_connection() -> Connection:
-    """Return the request's connection, in a transaction, for statements that need no objects."""
-    return _request_session().hold()
+    """Return the request's connection, in a transaction, for statements that need no objects. Raises DBAPIError."""
+    return request_session().get_connection()
 
 
-@contextmanager
-def write_transaction() -> Iterator[None]:
-    """Run a block in one transaction, committed at its end and rolled back when it raises.
+def read_snapshot() -> ReadSession:
+    """Return a new session that sees the database as it was at its first statement; the caller closes it.
 
-    What was read before must have been let go.
+    The request's own session is closed first, so that the request does not hold two connections.
     """
-    own = _request_session()
-    try:
-        own.begin_as_writer()
-        yield
-        own.commit_held()
-    except BaseException:
-        own.close()
-        raise
-
-
-def _request_session() -> _RequestSession:
-    return cast(_RequestSession, session())
+    session.close()
+    # a transaction of SQLite sees one state anyway
+    return ReadSession(
+        get_engine() if is_sqlite() else get_engine().execution_options(isolation_level="REPEATABLE READ")
+    )
 
 
 def get_engine() -> Engine:
@@ -150,24 +134,22 @@ def get_engine() -> Engine:
 
 
 def sqlite_path() -> Path | None:
-    """Return the file of the current application's database; None when it is not SQLite's."""
-    path: Path | None = current_app.extensions[_QUEUE][0]
-    return path
+    """Return the path of the current application's SQLite file, without symbolic links; None on PostgreSQL."""
+    return _database().sqlite_path
 
 
 def lock_timeout_s() -> float:
-    """Return how many seconds a request waits for its turn to write."""
-    seconds: float = current_app.extensions[_QUEUE][1]
-    return seconds
+    """Return how many seconds a request waits in the write queue."""
+    return _database().lock_timeout_s
 
 
 def is_sqlite() -> bool:
-    """Tell whether the current application runs on SQLite."""
+    """Return whether the current application runs on SQLite."""
     return get_engine().dialect.name == "sqlite"
 
 
 def database_size() -> int:
-    """Return how many bytes the database takes. Raises DBAPIError or OSError when it is away or gone."""
+    """Return how many bytes the database takes. Raises DBAPIError, or OSError when the SQLite file is gone."""
     path = sqlite_path()
     if path is None:
         return int(session.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
@@ -175,40 +157,34 @@ def database_size() -> int:
     return path.stat().st_size + (log.stat().st_size if log.exists() else 0)
 
 
+def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the column such that SQLite uses no index for it, and so begins with the full-text search."""
+    return UnaryExpression(column, operator=custom_op("+"), type_=column.type) if is_sqlite() else column
+
+
 def init_app(app: Flask, config: Config) -> None:
-    """Bind the session to the configured database and prepare its connections."""
+    """Bind the session to the configured database and set up its connections; create a missing SQLite file."""
     app.config["SQLALCHEMY_DATABASE_URI"] = config.database_url
     seconds = config.database_timeout_ms / 1000
-    app.extensions[_QUEUE] = (None, seconds)
+    path = None
     if config.database_url.startswith("sqlite"):
-        # resolved, since its neighbours lie beside the file itself
+        # resolved, since the lock files lie beside the file itself
         path = Path(config.database_url.removeprefix("sqlite:///")).resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
-        app.extensions[_QUEUE] = (path, seconds)
         if not path.exists():
             sqlite.create(path)
-        app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
-            "connect_args": {"timeout": seconds, "isolation_level": None, "factory": sqlite.Connection},
-            "pool_size": config.web_threads,
-            "pool_timeout": seconds,
-            "hide_parameters": True,
+        options: dict[str, Any] = {
+            "connect_args": {"timeout": seconds, "isolation_level": None, "factory": sqlite.Connection}
         }
     else:
-        app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
-            "connect_args": {
-                "connect_timeout": max(2, round(seconds)),
-                # a network that falls silent is noticed within the time a request may wait
-                "keepalives_idle": max(1, round(seconds)),
-                "keepalives_interval": 1,
-                "keepalives_count": 3,
-                "tcp_user_timeout": config.database_timeout_ms,
-                "options": f"-c timezone=UTC -c lock_timeout={config.database_timeout_ms}",
-            },
-            "pool_size": config.web_threads,
-            "pool_timeout": seconds,
-            "pool_pre_ping": True,
-            "hide_parameters": True,
-        }
+        options = {"connect_args": _postgresql_arguments(config.database_timeout_ms), "pool_pre_ping": True}
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
+        **options,
+        "pool_size": config.web_threads,
+        "pool_timeout": seconds,
+        "hide_parameters": True,
+    }
+    app.extensions[_EXTENSION] = _Database(path, seconds)
     _db.init_app(app)
     with app.app_context():
         if is_sqlite():
@@ -216,17 +192,28 @@ def init_app(app: Flask, config: Config) -> None:
 
 
 @contextmanager
-def use_database(url: str, timeout_ms: int) -> Iterator[None]:
-    """Work on another database inside the block: everything here is then about that one."""
-    app = Flask(__name__)
-    init_app(app, Config(database_url=url, database_timeout_ms=timeout_ms))
-    with app.app_context():
-        try:
-            yield
-        finally:
-            get_engine().dispose()
+def open_postgresql(url: str, timeout_ms: int) -> Iterator[Engine]:
+    """Yield an engine for a PostgreSQL database that is not the application's; dispose of it at the block's end."""
+    engine = create_engine(url, connect_args=_postgresql_arguments(timeout_ms), hide_parameters=True)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
-def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return a column that SQLite looks for in no index, so that it begins with what the words find."""
-    return UnaryExpression(column, operator=custom_op("+"), type_=column.type) if is_sqlite() else column
+def _postgresql_arguments(timeout_ms: int) -> dict[str, Any]:
+    """Return psycopg's connection parameters, such that a lost network is noticed within the timeout."""
+    seconds = round(timeout_ms / 1000)
+    return {
+        "connect_timeout": max(2, seconds),
+        "keepalives_idle": max(1, seconds),
+        "keepalives_interval": 1,
+        "keepalives_count": 3,
+        "tcp_user_timeout": timeout_ms,
+        "options": f"-c timezone=UTC -c lock_timeout={timeout_ms}",
+    }
+
+
+def _database() -> _Database:
+    database: _Database = current_app.extensions[_EXTENSION]
+    return database

@@ -1,8 +1,8 @@
-"""The SQLite file: how it is made and opened, who has it open and whose turn it is to write.
+"""The SQLite file: its creation, its connections, and the lock files beside it.
 
-Everybody who has it open shares a lock on a file beside it, which a restore takes for itself alone. It is taken before
-the database is opened and let go after it is closed, by the kernel if the process dies. A server holds it from its
-start to its end, whether or not it has a connection at the moment.
+The "open" lock is shared by all processes that have the database open; a restore takes it exclusively. It is taken
+before the database is opened and released after it is closed, by the kernel if the process dies. A server holds it
+from start to end, even while it has no connection. The write queue lets writers take SQLite's write lock in order.
 """
 
 import fcntl
@@ -24,55 +24,55 @@ from config import Config
 from promptcrafter.database.errors import translating_driver_errors
 
 BEGIN, BEGIN_AS_WRITER = "BEGIN", "BEGIN IMMEDIATE"
-OPEN_LOCK_SUFFIX = "-open"  # shared by everybody who has it open
-BACKUP_LOCK_SUFFIX = "-backup"  # of whoever takes one
-_QUEUE = "-queue"
+OPEN_LOCK_SUFFIX = "-open"
+BACKUP_LOCK_SUFFIX = "-backup"  # held exclusively by a backup
+WRITE_QUEUE_SUFFIX = "-queue"
 
 
 class Restoring(sqlite3.OperationalError):
-    """The database is being replaced at this moment."""
+    """A restore is replacing the database."""
 
 
 class InUse(Exception):
-    """Somebody else has the lock, or the database open."""
+    """Another process holds the lock or has the database open."""
 
 
 class NoSpace(Exception):
-    """A disk is too full for what is to be done; the text says what it takes and what there is."""
+    """A disk is too full for an operation; the message says how many bytes are needed and free."""
 
 
 class Connection(sqlite3.Connection):
-    """A connection that is counted among those who have the database open."""
+    """A connection that holds the shared "open" lock until it is closed."""
 
-    beginning = BEGIN  # what its next transaction begins with
+    beginning = BEGIN  # the statement that begins the next transaction
 
     def __init__(self, database: str | Path, *args: Any, **kwargs: Any) -> None:
         self._lock: int | None = acquire_shared_lock(database)
         try:
             super().__init__(database, *args, **kwargs)
         except sqlite3.Error:
-            self._leave()
+            self._release()
             raise
 
     def close(self) -> None:
-        """Close the connection, and count it no longer."""
+        """Close the connection and release the lock."""
         super().close()
-        self._leave()
+        self._release()
 
-    def _leave(self) -> None:
+    def _release(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
 
 def create(path: Path) -> None:
-    """Make an empty database, which whoever comes second at the same time will find."""
+    """Create an empty database, unless another process has created it meanwhile."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    draft.touch(mode=0o600)  # it will hold password hashes; SQLite gives its neighbours the same mode
+    draft.touch(mode=0o600)  # it will hold password hashes; SQLite gives the files beside it the same mode
     try:
         with closing(sqlite3.connect(draft)) as connection:
-            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # later this would take a VACUUM
-            connection.execute("PRAGMA journal_mode=WAL")  # in this, several who start at once meet each other's lock
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # changing it later takes a VACUUM
+            connection.execute("PRAGMA journal_mode=WAL")  # processes that start together would collide in this
         with suppress(FileExistsError):
             os.link(draft, path)
     finally:
@@ -80,7 +80,7 @@ def create(path: Path) -> None:
 
 
 def prepare(target: Engine, config: Config) -> None:
-    """Set up each connection of an engine, and how its transactions begin."""
+    """Set the pragmas of each new connection of an engine, and how its transactions begin."""
 
     @event.listens_for(target, "connect")
     def configure(connection: Any, record: Any) -> None:
@@ -92,13 +92,13 @@ def prepare(target: Engine, config: Config) -> None:
         ):
             connection.execute(f"PRAGMA {pragma}")
 
-    # The driver's own transactions are off (isolation_level None): it never begins before a read. Not by the event
-    # "begin", since an engine with a listener gives each connection a set of events of its own
+    # The driver's own transactions are off (isolation_level None), because it never begins one before a read. This is
+    # no listener for the event "begin", since with one the engine sets up event dispatch for each connection
     target.dialect.do_begin = _begin  # type: ignore[assignment, method-assign]
 
 
 def begin_next(connection: sqlalchemy.Connection, statement: str) -> None:
-    """Let the next transaction of a connection begin with this statement; with none, its statements stand alone."""
+    """Set the statement that begins the connection's next transaction; with "", each statement commits itself."""
     driver: Any = connection.connection.dbapi_connection
     driver.beginning = statement
 
@@ -113,17 +113,18 @@ def _begin(connection: PoolProxiedConnection) -> None:
 
 @contextmanager
 def write_queue_lock(database: Path, seconds: float) -> Iterator[None]:
-    """Wait in line for SQLite's write lock: writers that meet it taken sleep and retry, and the unlucky starve.
+    """Hold the first place in the queue of writers inside the block.
 
-    A lock on a file beside the database is handed on in order, among threads and processes alike. It guards
-    nothing: whoever writes without it meets SQLite's own lock. The path of the database has no symbolic link in it.
-    Raises TimeoutError when the turn came too late.
+    Writers that find SQLite's own write lock taken sleep and retry, and some starve. The kernel hands this lock, on a
+    file beside the database, to threads and processes in the order in which they asked. It protects nothing: a writer
+    that does not take it still meets SQLite's lock. `database` must have no symbolic link in it. Raises SQLAlchemy's
+    TimeoutError when the wait took more than `seconds`.
     """
     started = time.monotonic()
-    file = _open_beside(str(database), _QUEUE)
+    file = _open_beside(str(database), WRITE_QUEUE_SUFFIX)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
-        if time.monotonic() - started > seconds:  # those ahead have waited for the lock in vain: so would this one
+        if time.monotonic() - started > seconds:  # a writer ahead waited in vain, and so would this one
             raise TimeoutError("no turn to write")
         yield
     finally:
@@ -131,9 +132,10 @@ def write_queue_lock(database: Path, seconds: float) -> Iterator[None]:
 
 
 def acquire_shared_lock(database: str | Path) -> int:
-    """Join those who have the database open, until the file descriptor returned is closed, here and in every fork.
+    """Take the shared "open" lock; return its file descriptor.
 
-    Raises sqlite3.OperationalError when the lock's file cannot be opened, Restoring while a restore is under way.
+    It is held until the descriptor is closed in this process and in all its forks. Raises sqlite3.OperationalError
+    when the lock file cannot be opened, Restoring during a restore.
     """
     try:
         lock = open_beside(database, OPEN_LOCK_SUFFIX)
@@ -146,7 +148,7 @@ def acquire_shared_lock(database: str | Path) -> int:
 
 @contextmanager
 def exclusive_lock(database: Path, lock: str) -> Iterator[None]:
-    """Hold the lock of that suffix beside the database exclusively inside the block. Raises InUse when it is taken."""
+    """Hold a lock file, named by its suffix, exclusively inside the block. Raises InUse at once when it is taken."""
     file = open_beside(database, lock)
     if not _lock(file, fcntl.LOCK_EX):
         raise InUse
@@ -157,7 +159,7 @@ def exclusive_lock(database: Path, lock: str) -> Iterator[None]:
 
 
 def is_open(database: Path) -> bool:
-    """Tell whether anybody has the database open at this moment."""
+    """Return whether any process has the database open."""
     try:
         with exclusive_lock(database, OPEN_LOCK_SUFFIX):
             return False
@@ -166,7 +168,7 @@ def is_open(database: Path) -> bool:
 
 
 def open_beside(database: str | Path, suffix: str) -> int:
-    """Open a file to lock, named as the database with a suffix; make it first, for whom the database belongs to."""
+    """Open the lock file of that suffix and return its descriptor; create it if needed, with the database's owner."""
     return _open_beside(os.path.realpath(database), suffix)
 
 
@@ -180,22 +182,22 @@ def _open_beside(path: str, suffix: str) -> int:
 
 
 def chown_like(file: int | Path, like: Path) -> None:
-    """Let a file belong to whom another belongs to: what root makes must not shut the service out."""
+    """Give `file` the owner of `like`, so that files created by root stay accessible to the service."""
     if os.geteuid() == 0:
-        with suppress(OSError):  # a root of a container's own may not
+        with suppress(OSError):  # root of a user namespace may not
             owner = like.stat()
             os.chown(file, owner.st_uid, owner.st_gid)
 
 
 def refuse_full_disk(folder: Path, needed: int) -> None:
-    """Raise NoSpace when a folder's disk has not so many bytes left."""
+    """Raise NoSpace when the disk of a folder has fewer than `needed` bytes free."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise NoSpace(f"it takes {needed:,} bytes in {folder}, where {free:,} are free")
 
 
 def _lock(file: int, kind: int) -> bool:
-    """Take a lock on an open file at once, or close it and say no."""
+    """Lock an open file without waiting and return True; close it and return False when the lock is taken."""
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,7 +1,7 @@
-"""Write transactions: when they begin, how writers wait for each other, and what waits for their commit.
+"""Write transactions: the queue for SQLite's write lock, the begin, the commit, and what runs after it.
 
-Every write runs in `writing()`, which takes SQLite's write lock at its beginning: a transaction that reads first and
-writes later would lose to "database is locked" whatever the timeout.
+On SQLite a write transaction takes the write lock at its beginning: one that reads first and writes later would fail
+with "database is locked" whatever the timeout. `database/session.py` lists the ways into the database.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,16 +9,18 @@ from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from promptcrafter.database import sqlite
+from promptcrafter.database.errors import ignoring_unavailable
 from promptcrafter.database.session import (
+    RequestSession,
     get_engine,
     is_sqlite,
     lock_timeout_s,
+    request_session,
     session,
     sqlite_path,
-    write_transaction,
 )
 
 _ON_COMMIT = "promptcrafter_on_commit"
@@ -26,76 +28,70 @@ _ON_COMMIT = "promptcrafter_on_commit"
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Run a block as one write transaction, committed at its end and rolled back when it raises.
+    """Run the block as one write transaction: committed at its end, rolled back when it raises.
 
-    What was read before is let go first, so the block sees nothing stale: read again what it changes.
+    The session is closed first, so the block must load again what it changes, and sees nothing stale. Inside
+    `joined_transaction()` the transaction stays open until that block ends. Raises DBAPIError, and SQLAlchemy's
+    TimeoutError when the wait in the write queue is too long.
     """
-    later = _later.get()
-    if later is None:
+    joined = _joined.get()
+    if joined is None:
         with _transaction():
             yield
         return
-    if later.has_transaction:
-        raise RuntimeError("the transaction that is to be committed later would be lost")
+    if joined.has_transaction:
+        raise RuntimeError("a joined transaction takes one `writing()`, not two")
     with ExitStack() as transaction:
         transaction.enter_context(_transaction())
-        later.begin()
+        joined.begin()
         yield
-        later.take(transaction.pop_all())
+        joined.keep_open(transaction.pop_all())
 
 
 @contextmanager
 def joined_transaction(begin: Callable[[], None]) -> Iterator[None]:
-    """Leave the transaction of the one `writing()` inside open until this block ends, so that it can add to it.
+    """Keep the transaction of the one `writing()` inside open until this block ends, so that the block can add to it.
 
-    `begin` is called at the transaction's beginning. Until the block ends, it holds whatever `writing()` holds.
+    `begin` is called at the start of that transaction. When this block raises, the transaction is rolled back.
     """
     with ExitStack() as stack:
-        token = _later.set(_Later(begin, stack))
+        token = _joined.set(_Joined(begin, stack))
         try:
             yield
         finally:
-            _later.reset(token)
+            _joined.reset(token)
 
 
-class _Later:
+class _Joined:
+    """The state of a `joined_transaction()` block, which `writing()` inside it looks up."""
+
     def __init__(self, begin: Callable[[], None], stack: ExitStack) -> None:
         self.begin = begin
         self._stack = stack
         self.has_transaction = False
 
-    def take(self, transaction: ExitStack) -> None:
-        """Commit this transaction later."""
+    def keep_open(self, transaction: ExitStack) -> None:
+        """Let the outer block end this transaction."""
         self._stack.push(transaction)
         self.has_transaction = True
 
 
-_later: ContextVar[_Later | None] = ContextVar("promptcrafter_later", default=None)
+_joined: ContextVar[_Joined | None] = ContextVar("promptcrafter_joined", default=None)
 
 
 def on_commit(call: Callable[[], Any]) -> None:
-    """Call this when the `writing()` around has committed, and never when it is rolled back."""
+    """Call `call` after the enclosing `writing()` has committed; drop it when that is rolled back."""
     session.info.setdefault(_ON_COMMIT, []).append(call)
 
 
 @contextmanager
-def _transaction() -> Iterator[None]:
-    session.close()  # before the wait: what was read holds a connection
-    session.info.pop(_ON_COMMIT, None)  # of a transaction that was rolled back
-    with _turn_to_write(), write_transaction():
-        yield
-    for call in session.info.pop(_ON_COMMIT, ()):
-        call()
-
-
-@contextmanager
 def autocommit_connection() -> Iterator[Connection]:
-    """Yield a connection on which each statement commits itself, in its turn among the writers.
+    """Yield a connection on which each statement commits itself; on SQLite it waits in the write queue first.
 
-    What was read before is let go first.
+    The session is closed first. Raises DBAPIError, and TimeoutError as `writing()` does.
     """
     session.close()
-    with _turn_to_write(), get_engine().connect() as connection:
+    with _write_queue(), get_engine().connect() as connection:
         if is_sqlite():
             sqlite.begin_next(connection, "")
             yield connection
@@ -104,11 +100,57 @@ def autocommit_connection() -> Iterator[Connection]:
 
 
 @contextmanager
-def _turn_to_write() -> Iterator[None]:
-    """Wait in line with the other writers, where there is a line. Raises TimeoutError when the turn came too late."""
+def writing_to(engine: Engine) -> Iterator[Connection]:
+    """Yield a connection of another database, in one transaction: committed at the end, rolled back on an error."""
+    connection = engine.connect()
+    try:
+        connection.begin()
+        yield connection
+        connection.commit()
+    finally:
+        with ignoring_unavailable():
+            connection.close()
+
+
+@contextmanager
+def _transaction() -> Iterator[None]:
+    request = request_session()
+    request.close()  # before the wait: its connection goes back to the pool
+    request.info.pop(_ON_COMMIT, None)  # of a transaction that was rolled back
+    with _write_queue():
+        try:
+            _begin(request)
+            yield
+            _commit(request)
+        except BaseException:
+            request.close()
+            raise
+    for call in request.info.pop(_ON_COMMIT, ()):
+        call()
+
+
+@contextmanager
+def _write_queue() -> Iterator[None]:
+    """Wait for the other writers on SQLite; PostgreSQL has no queue."""
     path = sqlite_path()
     if path is None:
         yield
         return
     with sqlite.write_queue_lock(path, lock_timeout_s()):
         yield
+
+
+def _begin(request: RequestSession) -> None:
+    connection = request.open_connection = get_engine().connect()
+    if is_sqlite():
+        sqlite.begin_next(connection, sqlite.BEGIN_AS_WRITER)
+    connection.begin()
+
+
+def _commit(request: RequestSession) -> None:
+    request.flush()
+    if request.open_connection is not None:
+        request.open_connection.commit()
+    if request.in_transaction():
+        request.commit()  # ends the session's own transaction, which is part of the connection's
+    request.release()

@@ -1,1 +1,1 @@
-"""What the command line does with a whole database: copies, disk space, the move to PostgreSQL."""
+"""What the command line does with a whole database: backup, vacuum, the move to PostgreSQL."""

@@ -1,8 +1,8 @@
-"""Copies of a SQLite file: taken while it is in use, and looked through before anybody relies on them.
+"""Copies of a SQLite file, made while the database is in use and checked afterwards.
 
-A copy is made page by page inside one read transaction of its source. Writers go on meanwhile, since a reader of the
-write-ahead log stands in nobody's way, and what they write does not make the copy begin again, as it would without
-that transaction. Until it ends, the log cannot be folded into the file and grows by what is written.
+A copy is made page by page inside one read transaction of the source. Writers are not blocked, since a reader of the
+write-ahead log blocks none, and their commits do not make the copy start again, as they would without that transaction.
+Until it ends, the log cannot be checkpointed and grows by what is written.
 """
 
 import os
@@ -18,31 +18,32 @@ _PAGES_AT_ONCE = 512
 
 
 class InvalidBackup(Exception):
-    """A file is no whole database of ours; the text says why."""
+    """A file is not an intact database of this service; the message says why."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a database holds: the newest migration that was applied to it, and the number of rows of each table."""
+    """The contents of a database: its revision, and the number of rows by table."""
 
     revision: str
     rows: Mapping[str, int]
 
 
-def copy_database(source: sqlite3.Connection, target: Path, told: Callable[[int, int], None]) -> Contents:
-    """Write a database, as it is at this moment, to a file of mode 0600 that nobody else knows of yet, and check it.
+def copy_database(source: sqlite3.Connection, target: Path, on_progress: Callable[[int, int], None]) -> Contents:
+    """Copy a database, as it is now, to the file `target` of mode 0600, check the copy and return its contents.
 
-    When this returns, the copy is one file without neighbours, and on the disk. `told` hears how many pages are done
-    and of how many. Raises sqlite.NoSpace before it begins, InvalidBackup, sqlite3.Error and OSError.
+    When this returns, the copy is a single file without a log, synced to the disk. `target` is overwritten.
+    `on_progress` is called with the number of pages copied and their total. Raises sqlite.NoSpace before it begins,
+    InvalidBackup, sqlite3.Error and OSError.
     """
     source.execute("BEGIN")
     ((pages, size),) = source.execute("SELECT page_count, page_size FROM pragma_page_count, pragma_page_size")
     sqlite.refuse_full_disk(target.parent, pages * size)
     os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
     with closing(sqlite3.connect(target, isolation_level=None)) as writer:
-        writer.execute("PRAGMA locking_mode=EXCLUSIVE")  # no index of a log beside it
-        source.backup(writer, pages=_PAGES_AT_ONCE, progress=lambda _, left, total: told(total - left, total))
-        writer.execute("PRAGMA journal_mode=DELETE")  # no log: it can be read where nothing can be written
+        writer.execute("PRAGMA locking_mode=EXCLUSIVE")  # keeps the log's index in memory, not in a file
+        source.backup(writer, pages=_PAGES_AT_ONCE, progress=lambda _, left, total: on_progress(total - left, total))
+        writer.execute("PRAGMA journal_mode=DELETE")  # without a log it can be read on a read-only disk
     fsync_path(target)
     contents = examine(target)
     if contents.rows != _count_rows(source):
@@ -52,9 +53,9 @@ def copy_database(source: sqlite3.Connection, target: Path, told: Callable[[int,
 
 @contextmanager
 def watch_for_writes(path: Path) -> Iterator[Callable[[], bool]]:
-    """Yield what tells whether a database has been written to since the block began.
+    """Yield a function that returns whether the database has been written to since the block began.
 
-    It may also say so when somebody has only folded the write-ahead log into the file.
+    It may also return True after a mere checkpoint.
     """
     with closing(sqlite3.connect(path, factory=sqlite.Connection, isolation_level=None)) as watcher:
 
@@ -66,14 +67,14 @@ def watch_for_writes(path: Path) -> Iterator[Callable[[], bool]]:
 
 
 def open_read_only(path: Path) -> sqlite3.Connection:
-    """Open a database to read; one without a log beside it is taken for a copy that nobody writes to."""
+    """Open a database read-only. One without a log or journal is opened as immutable, which needs no lock files."""
     is_written = any(Path(f"{path}{suffix}").exists() for suffix in ("-wal", "-journal"))
     options = "mode=ro" if is_written else "mode=ro&immutable=1"
     return sqlite3.connect(f"{path.absolute().as_uri()}?{options}", uri=True, isolation_level=None)
 
 
 def examine(path: Path) -> Contents:
-    """Read a whole database, and tell what is in it. Raises InvalidBackup."""
+    """Check a database from end to end and return its contents. Raises InvalidBackup."""
     with closing(open_read_only(path)) as connection:
         try:
             (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
@@ -87,7 +88,7 @@ def examine(path: Path) -> Contents:
 
 
 def fsync_path(path: Path) -> None:
-    """Wait until a file or, after a renaming, a folder is on the disk."""
+    """Sync a file, or a folder after a rename in it, to the disk."""
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)
@@ -105,7 +106,7 @@ def _read_revision(connection: sqlite3.Connection) -> str:
 
 
 def _count_rows(connection: sqlite3.Connection) -> dict[str, int]:
-    """Return the rows of each table; a virtual one keeps them in others."""
+    """Return the number of rows by table, except virtual tables, whose rows are in their shadow tables."""
     tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL %' ORDER BY name"
     names = [name for (name,) in connection.execute(tables).fetchall()]
     return {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in names}  # noqa: S608

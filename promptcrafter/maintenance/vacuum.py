@@ -1,8 +1,8 @@
-"""The room that the database takes on the disk, and giving back what deleted rows have left.
+"""Reclaim the disk space of deleted rows.
 
-A SQLite file gives back its free pages a few at a time, in its turn among the writers. That needs pointers inside it
-which older files have not; such a file is written anew once, while nobody else writes. PostgreSQL keeps the room for
-the rows to come.
+A SQLite file is shrunk a few hundred free pages at a time, each time in the queue of writers. That needs
+`auto_vacuum=INCREMENTAL`; a file created without it is rebuilt once by a full VACUUM, which blocks writers. PostgreSQL
+makes the space available for new rows.
 """
 
 import os
@@ -21,24 +21,24 @@ from promptcrafter.database.transactions import autocommit_connection
 _PAGES_AT_ONCE = 500
 _ATTEMPTS, _PAUSE_S, _WAIT_MS = 10, 0.1, 100
 _TEMPORARY = ("/var/tmp", "/usr/tmp", "/tmp")  # noqa: S108 - where SQLite looks, https://sqlite.org/tempfiles.html §5
-_Told = Callable[[int, int], None]
+_Progress = Callable[[int, int], None]
 
 
-def reclaim(told: _Told) -> None:
-    """Give the room of deleted rows back, to the disk or to the rows to come. `told` hears how much of it is done.
+def reclaim(on_progress: _Progress) -> None:
+    """Reclaim the disk space of deleted rows; on SQLite, call `on_progress` with the pages done and their total.
 
-    Raises sqlite.NoSpace when a SQLite file must be written anew first and cannot be.
+    Raises sqlite.NoSpace when a SQLite file needs a full VACUUM and the disk has no space for it.
     """
     path = sqlite_path()
     if path is None:
         with autocommit_connection() as connection:
-            # the words of logs are in a table that no model has
+            # `log_search`, the words of logs, has no model
             connection.exec_driver_sql(f"VACUUM (ANALYZE) {', '.join([*Base.metadata.tables, 'log_search'])}")
     else:
-        _shrink(path, told)
+        _shrink(path, on_progress)
 
 
-def _shrink(path: Path, told: _Told) -> None:
+def _shrink(path: Path, on_progress: _Progress) -> None:
     with autocommit_connection() as connection:
         if not _pragma(connection, "auto_vacuum"):
             _refuse_full_disk(path, connection)
@@ -46,22 +46,22 @@ def _shrink(path: Path, told: _Told) -> None:
             connection.exec_driver_sql("VACUUM")
         free = _pragma(connection, "freelist_count")
     for done in range(0, free, _PAGES_AT_ONCE):
-        told(done, free)
+        on_progress(done, free)
         with autocommit_connection() as connection:
             driver: Any = connection.connection.driver_connection
-            # the driver would free one page and call it done, but for a script
+            # execute() would free one page only, since it stops at the first row
             driver.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
     for _ in range(_ATTEMPTS):
-        if _fold_log():
+        if _checkpoint():
             break
-        time.sleep(_PAUSE_S)  # somebody is reading what the log has replaced
+        time.sleep(_PAUSE_S)  # a reader still needs the log
 
 
-def _fold_log() -> bool:
-    """Fold SQLite's log into the file, which cuts both, unless somebody still reads an older state. Tell whether."""
+def _checkpoint() -> bool:
+    """Checkpoint and truncate SQLite's log, which shrinks the file; return False while a reader prevents it."""
     with autocommit_connection() as connection:
         usual = _pragma(connection, "busy_timeout")
-        _pragma(connection, f"busy_timeout={_WAIT_MS}")  # it keeps writers waiting as long as it waits for readers
+        _pragma(connection, f"busy_timeout={_WAIT_MS}")  # while it waits for readers, writers wait for it
         try:
             return _pragma(connection, "wal_checkpoint(TRUNCATE)") == 0
         finally:
@@ -69,7 +69,7 @@ def _fold_log() -> bool:
 
 
 def _refuse_full_disk(path: Path, connection: Connection) -> None:
-    """Raise sqlite.NoSpace unless all rows find room twice: in a temporary file, and in the log on their way back."""
+    """Raise sqlite.NoSpace unless the disks have space for all rows twice: in a temporary file and in the log."""
     used = _pragma(connection, "page_count") - _pragma(connection, "freelist_count")
     size = used * _pragma(connection, "page_size")
     folders = [path.parent, _temporary_folder()]

@@ -111,9 +111,23 @@ def test_a_database_of_a_newer_release_counts_as_migrated_and_an_older_one_does_
 
 def test_what_is_newest_and_what_is_older_is_what_alembic_says() -> None:
     scripts = ScriptDirectory(str(ROOT / "migrations"))
-    known = {script.revision for script in scripts.walk_revisions()}
+    newest_first = [script.revision for script in scripts.walk_revisions()]
+    assert [*revisions.OLDER, revisions.HEAD] == newest_first[::-1]
+    known = set(newest_first)
     assert {revision for revision in known if revisions.is_newest(revision)} == set(scripts.get_heads())
     assert {revision for revision in known if revisions.is_older(revision)} == known - set(scripts.get_heads())
+
+
+def test_a_server_does_not_load_alembic(empty_database_url: str) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-c", "import sys, wsgi; print('alembic' in sys.modules)"],
+        cwd=ROOT,
+        env={"DATABASE_URL": empty_database_url.replace("+psycopg", ""), "JWT_SECRET_KEY": SECRET},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout == "False\n"
 
 
 def test_eight_processes_that_migrate_at_once_apply_it_once(empty_database_url: str, empty_app: Flask) -> None:

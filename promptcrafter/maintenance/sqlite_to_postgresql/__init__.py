@@ -1,1 +1,1 @@
-"""Moving house: a whole installation, everybody's things and their accounts, from a SQLite file into PostgreSQL."""
+"""Move an installation, the data of all accounts, from a SQLite file into PostgreSQL."""

@@ -1,7 +1,7 @@
-"""The way from one database into another: what may be moved where, the copy, and the comparison of the two.
+"""The steps of a move: check the source and the target, copy, create the indices, compare.
 
-All of a copy is written in one transaction of PostgreSQL. Whatever ends it before its commit leaves a target without a
-row, which is what a move begins with.
+They write in one transaction of the target. If it ends before its commit, the target has no rows, so the move can be
+repeated.
 """
 
 import re
@@ -14,189 +14,188 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
 
 from promptcrafter.database import revisions
 from promptcrafter.database.base import Base
-from promptcrafter.database.session import get_engine, request_connection, session, use_database
-from promptcrafter.maintenance.sqlite_to_postgresql.tables import Content, Table, each_row, every_table
+from promptcrafter.database.session import open_postgresql
+from promptcrafter.database.transactions import writing_to
+from promptcrafter.maintenance.sqlite_to_postgresql.tables import Table, TableChecksum, each_row, every_table
 
-_PATIENCE_MS = 30_000  # a busy disk may keep PostgreSQL from taking rows for longer than a request would wait
-_TELL_EVERY = 500  # rows
-_COPY_LINE = re.compile(r"COPY \D*(\d+)")  # where PostgreSQL saw the fault, in whatever language it says so
+_TIMEOUT_MS = 30_000  # more than a request's: a busy disk may delay PostgreSQL for long
+_ROWS_PER_PROGRESS = 500
+_COPY_LINE = re.compile(r"COPY \D*(\d+)")  # the number of the faulty row, in any language of the server
 _INDICES = text(
     "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index "
     "JOIN pg_class ON pg_class.oid = indexrelid "
     "WHERE NOT indisunique AND relnamespace = current_schema()::regnamespace ORDER BY indexrelid"
 )
-Told = Callable[[int, int], None]
+Progress = Callable[[int, int], None]  # the number done, and the total
 
 
-class NotMoved(Exception):
-    """Nothing was moved; the text says why."""
+class MoveError(Exception):
+    """The move failed, and nothing was moved; the message says why."""
 
 
 @dataclass(frozen=True)
 class Copy:
-    """What was copied, by table, and the statements that make the indices which the target is still without."""
+    """The checksums of what was copied, by table, and the CREATE statements of the indices dropped meanwhile."""
 
-    contents: Mapping[str, Content]
-    put_off: Sequence[str]
+    checksums: Mapping[str, TableChecksum]
+    deferred_indices: Sequence[str]
 
 
-def refuse_other_release(reader: Session) -> None:
-    """Raise NotMoved unless a database has had just the migrations of this release."""
-    applied = revisions.applied_to(reader.connection())
+def refuse_other_release(source: Connection) -> None:
+    """Raise MoveError unless the source has the newest revision of this release."""
+    applied = revisions.applied_to(source)
     if not applied or any(map(revisions.is_older, applied)):
-        raise NotMoved("The database is not up to date. Before it is moved: flask --app wsgi db upgrade")
+        raise MoveError("The database is not up to date. Before it is moved: flask --app wsgi db upgrade")
     if not all(map(revisions.is_newest, applied)):
-        raise NotMoved("The database is of a newer release than this one: move it with that release.")
+        raise MoveError("The database is of a newer release than this one: move it with that release.")
 
 
 @contextmanager
-def target(url: str) -> Iterator[None]:
-    """Work on an empty database of PostgreSQL inside the block, migrated to this release.
+def open_target(url: str) -> Iterator[Connection]:
+    """Yield a transaction of an empty PostgreSQL database, migrated to this release; commit it at the block's end.
 
-    Raises NotMoved when it is not empty, before anything in it is changed, and when PostgreSQL fails.
+    Raises MoveError when the database is not empty, before anything in it is changed, and when PostgreSQL fails.
     """
     try:
-        with use_database(url, _PATIENCE_MS):
-            with get_engine().connect() as connection:
+        with open_postgresql(url, _TIMEOUT_MS) as engine:
+            with engine.connect() as connection:
                 _refuse_used(connection)
-            revisions.migrate()
-            yield
+            revisions.migrate(engine)
+            with writing_to(engine) as target:
+                yield target
     except DBAPIError as error:
         if not isinstance(error.orig, psycopg.Error):
             raise
-        raise NotMoved(_explain(error.orig)) from error
+        raise MoveError(_explain(error.orig)) from error
     except psycopg.Error as error:
-        raise NotMoved(_explain(error)) from error
+        raise MoveError(_explain(error)) from error
 
 
-def copy(reader: Session, told: Told) -> Copy:
-    """Write all rows that a snapshot has to the target, within its transaction.
+def copy(source: Connection, target: Connection, on_progress: Progress) -> Copy:
+    """Copy all rows of the source, a snapshot, into the target, within its transaction.
 
-    Nobody else sees the target until the transaction ends. `told` hears how many rows are done, and of how many.
+    The target's tables stay locked until the transaction ends. `on_progress` is called with the number of rows done and
+    their total. Raises MoveError.
     """
-    connection, tables = request_connection(), every_table()
+    tables = every_table()
     for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
-        connection.execute(text(f"SET LOCAL {setting} = 0"))
+        target.execute(text(f"SET LOCAL {setting} = 0"))
     names = [table.name for table in tables]
-    connection.execute(text(f"LOCK TABLE {', '.join(names)} IN ACCESS EXCLUSIVE MODE"))
-    _refuse_rows(connection, names)  # again, since only now nobody can add any
-    put_off = _put_off(connection)
-    expected = sum(reader.scalars(select(func.count()).select_from(table.rows.subquery())).one() for table in tables)
-    contents: dict[str, Content] = {}
+    target.execute(text(f"LOCK TABLE {', '.join(names)} IN ACCESS EXCLUSIVE MODE"))
+    _refuse_rows(target, names)  # again, since rows could be added until the lock
+    deferred = _drop_indices(target)
+    expected = sum(source.scalars(select(func.count()).select_from(table.rows.subquery())).one() for table in tables)
+    checksums: dict[str, TableChecksum] = {}
     for table in tables:
-        contents[table.name] = content = Content()
-        for _ in _fill(connection, reader, table, content):
-            told(sum(each.rows for each in contents.values()), expected)
-    return Copy(contents, put_off)
+        checksums[table.name] = checksum = TableChecksum()
+        for _ in _fill(source, target, table, checksum):
+            on_progress(sum(each.rows for each in checksums.values()), expected)
+    return Copy(checksums, deferred)
 
 
-def index(copied: Copy, told: Told) -> None:
-    """Make the indices that were put off, and let the target count on from the numbers that were copied.
+def index(target: Connection, copied: Copy, on_progress: Progress) -> None:
+    """Create the deferred indices, set the identity columns to go on after the copied rows, and ANALYZE.
 
-    `told` hears how many of them are done, and of how many.
+    `on_progress` is called with the number of indices done and their total.
     """
-    connection = request_connection()
-    for done, statement in enumerate(copied.put_off, 1):
-        connection.exec_driver_sql(statement)
-        told(done, len(copied.put_off))
+    for done, statement in enumerate(copied.deferred_indices, 1):
+        target.exec_driver_sql(statement)
+        on_progress(done, len(copied.deferred_indices))
     for table in Base.metadata.sorted_tables:
         for column in table.columns:
             if column.identity is not None:
-                following = connection.scalar(select(func.coalesce(func.max(column), 0) + 1))
-                # not setval(), which no rollback takes back
-                connection.execute(
-                    text(f"ALTER TABLE {table.name} ALTER COLUMN {column.name} RESTART WITH {following}")
-                )
-    connection.execute(text(f"ANALYZE {', '.join(copied.contents)}"))
+                following = target.scalar(select(func.coalesce(func.max(column), 0) + 1))
+                # unlike setval(), it is rolled back with the transaction
+                target.execute(text(f"ALTER TABLE {table.name} ALTER COLUMN {column.name} RESTART WITH {following}"))
+    target.execute(text(f"ANALYZE {', '.join(copied.checksums)}"))
 
 
-def compare(copied: Copy, told: Told) -> None:
-    """Read the target from end to end, and raise NotMoved unless each table has the rows that it was to have.
+def compare(target: Connection, copied: Copy, on_progress: Progress) -> None:
+    """Read all rows of the target, and raise MoveError unless each table has the checksum of its source.
 
-    `told` hears how many rows are done, and of how many.
+    `on_progress` is called with the number of rows done and their total.
     """
-    expected, done = sum(content.rows for content in copied.contents.values()), 0
+    expected, done = sum(checksum.rows for checksum in copied.checksums.values()), 0
     for table in every_table():
-        found, wanted = Content(), copied.contents[table.name]
-        for row in each_row(session(), table):
+        found, wanted = TableChecksum(), copied.checksums[table.name]
+        for row in each_row(target, table):
             found.add(row)
-            if found.rows % _TELL_EVERY == 0:
-                told(done + found.rows, expected)
+            if found.rows % _ROWS_PER_PROGRESS == 0:
+                on_progress(done + found.rows, expected)
         if found.rows != wanted.rows:
-            raise NotMoved(f"Of {wanted.rows:,} rows of {table.name}, {found.rows:,} arrived. Nothing was moved.")
+            raise MoveError(f"Of {wanted.rows:,} rows of {table.name}, {found.rows:,} arrived. Nothing was moved.")
         if found != wanted:
-            raise NotMoved(f"The rows of {table.name} did not arrive as they were. Nothing was moved.")
+            raise MoveError(f"The rows of {table.name} did not arrive as they were. Nothing was moved.")
         done += found.rows
-        told(done, expected)
+        on_progress(done, expected)
 
 
 def _refuse_used(connection: Connection) -> None:
-    """Raise NotMoved unless a database has UTF-8, and no table but ours, without rows."""
+    """Raise MoveError unless the database has the encoding UTF-8 and no table except our own, without rows."""
     if connection.scalar(text("SHOW server_encoding")) != "UTF8":
-        raise NotMoved("The database to move to must have the encoding UTF8.")
+        raise MoveError("The database to move to must have the encoding UTF8.")
     applied = revisions.applied_to(connection)
-    there = set(inspect(connection).get_table_names()) - {"alembic_version"}
+    present = set(inspect(connection).get_table_names()) - {"alembic_version"}
     ours = {table.name for table in every_table()} if applied else set()
-    if strange := sorted(there - ours):
-        raise NotMoved(f"The database to move to is not empty: it has a table {strange[0]}, which is not ours.")
+    if unknown := sorted(present - ours):
+        raise MoveError(f"The database to move to is not empty: it has a table {unknown[0]}, which is not ours.")
     if not all(revisions.is_newest(revision) or revisions.is_older(revision) for revision in applied):
-        raise NotMoved("The database to move to is of a newer release than this one, or of another program.")
-    _refuse_rows(connection, there)
+        raise MoveError("The database to move to is of a newer release than this one, or of another program.")
+    _refuse_rows(connection, present)
 
 
 def _refuse_rows(connection: Connection, names: Iterable[str]) -> None:
     for name in names:
         if connection.scalar(text(f"SELECT EXISTS (SELECT FROM {name})")):  # noqa: S608
-            raise NotMoved(f"The database to move to is not empty: there are rows in its table {name}.")
+            raise MoveError(f"The database to move to is not empty: there are rows in its table {name}.")
 
 
-def _put_off(connection: Connection) -> list[str]:
-    """Drop the indices that nothing but speed depends on; return the statements that make them as they were."""
+def _drop_indices(connection: Connection) -> list[str]:
+    """Drop the indices that are not unique; return the statements that create them again."""
     indices = connection.execute(_INDICES).all()
     for name, _ in indices:
         connection.exec_driver_sql(f"DROP INDEX {name}")
     return [definition for _, definition in indices]
 
 
-def _fill(connection: Connection, reader: Session, table: Table, content: Content) -> Iterator[None]:
-    """Copy a table and count what is copied; yield now and then. Raises NotMoved."""
-    driver = connection.connection.driver_connection
+def _fill(source: Connection, target: Connection, table: Table, checksum: TableChecksum) -> Iterator[None]:
+    """Copy a table and add its rows to the checksum; yield after some rows each, for the progress. Raises MoveError."""
+    driver = target.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
     names = sql.SQL(", ").join(map(sql.Identifier, table.columns))
     statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table.name), names)
     try:
-        with driver.cursor() as cursor, cursor.copy(statement) as target:
-            for row in each_row(reader, table):
-                content.add(row)
-                target.write_row(row)
-                if content.rows % _TELL_EVERY == 0:
+        with driver.cursor() as cursor, cursor.copy(statement) as stream:
+            for row in each_row(source, table):
+                checksum.add(row)
+                stream.write_row(row)
+                if checksum.rows % _ROWS_PER_PROGRESS == 0:
                     yield
     except psycopg.Error as error:
-        number = _find_refused(error, content.rows)
+        number = _find_refused(error, checksum.rows)
         if number is None:
             raise
-        row = next(islice(each_row(reader, table), number - 1, None))
+        row = next(islice(each_row(source, table), number - 1, None))
         named = ", ".join(f"{name} {row[table.columns.index(name)]}" for name in table.key)
-        raise NotMoved(f"{_explain(error)} That is about the row of {table.name} with {named}.") from error
+        raise MoveError(f"{_explain(error)} That is about the row of {table.name} with {named}.") from error
     yield
 
 
 def _find_refused(error: psycopg.Error, sent: int) -> int | None:
-    """Return the number of the row that an error is about, the first being 1; None when it is about none."""
+    """Return the number of the row that an error is about, counted from 1; None when it is about no row."""
     if error.diag.sqlstate is None:
-        return sent if isinstance(error, psycopg.DataError) else None  # the driver refuses a row before it is sent
+        return sent if isinstance(error, psycopg.DataError) else None  # raised by the driver before the row was sent
     line = _COPY_LINE.match(error.diag.context or "")
     return int(line[1]) if line else None
 
 
 def _explain(error: psycopg.Error) -> str:
-    """Say in one line what PostgreSQL has said."""
-    said = error.diag.message_primary
-    if said is None:
+    """Return a one-line message for an error of PostgreSQL or of the connection to it."""
+    primary = error.diag.message_primary
+    if primary is None:
         return f"The database to move to cannot be used: {str(error).splitlines()[0]}."
     detail = f" ({error.diag.message_detail.rstrip('.')})" if error.diag.message_detail else ""
-    return f"PostgreSQL says: {' '.join(said.split())}{detail}."
+    return f"PostgreSQL says: {' '.join(primary.split())}{detail}."

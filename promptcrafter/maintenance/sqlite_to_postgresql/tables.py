@@ -1,4 +1,4 @@
-"""What a database holds, table by table, read alike from SQLite and from PostgreSQL."""
+"""The tables of a database, read so that SQLite and PostgreSQL give equal rows."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -6,9 +6,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Dialect, Select, Text, TypeDecorator, cast, column, select, table
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Select,
+    Text,
+    TypeDecorator,
+    cast,
+    column,
+    select,
+    table,
+)
 from sqlalchemy import Table as ModelTable
-from sqlalchemy.orm import Session
 from sqlalchemy.sql.expression import type_coerce
 
 from promptcrafter import clock
@@ -16,12 +27,12 @@ from promptcrafter.database.base import Base, JsonText
 from promptcrafter.logs.search import write_tsvector
 
 _WORDS = table("log_search", column("seq"), column("words"))
-_ROWS_AT_ONCE = 50  # each may hold a few mebibytes of text
-_SUMS = 1 << 128
+_ROWS_AT_ONCE = 50  # each may hold several MiB of text
+_MODULUS = 1 << 128
 
 
 class _Words(TypeDecorator[str]):
-    """The words to find a log by: SQLite has them as a text, PostgreSQL as a `tsvector`, as which they are read."""
+    """The search words of a log: a text on SQLite, a `tsvector` on PostgreSQL. Read as the latter's text on both."""
 
     impl = Text
     cache_ok = True
@@ -32,7 +43,7 @@ class _Words(TypeDecorator[str]):
 
 @dataclass(frozen=True)
 class Table:
-    """A table to move: its primary key, its columns but for those that the database works out, and how to read them."""
+    """A table to move: its primary key, its columns except computed ones, and the SELECT that reads them."""
 
     name: str
     key: tuple[str, ...]
@@ -41,38 +52,38 @@ class Table:
 
 
 @dataclass
-class Content:
-    """The number of a table's rows and the sum of their hashes, which is the same in whatever order they come."""
+class TableChecksum:
+    """The number of a table's rows and the sum of their hashes, which does not depend on their order."""
 
     rows: int = 0
     hashes: int = 0
 
     def add(self, row: Sequence[Any]) -> None:
-        """Count a row as `each_row` yields it: its repr tells 9 from 9.0, and nothing from the empty text."""
+        """Add a row as `each_row` yields it. It is hashed by its repr, in which 9 and 9.0, or None and "", differ."""
         digest = hashlib.blake2b(repr(tuple(row)).encode(), digest_size=16).digest()
-        self.hashes = (self.hashes + int.from_bytes(digest)) % _SUMS
+        self.hashes = (self.hashes + int.from_bytes(digest)) % _MODULUS
         self.rows += 1
 
 
 def every_table() -> list[Table]:
-    """Return the tables of this release, what is referred to before what refers to it."""
+    """Return the tables of this release, each after those that its foreign keys refer to."""
     found = select(_WORDS.c.seq, type_coerce(cast(_WORDS.c.words, Text), _Words))
     words = Table("log_search", ("seq",), ("seq", "words"), found)
     return [*map(_of_model, Base.metadata.sorted_tables), words]
 
 
-def each_row(reader: Session, wanted: Table) -> Iterator[list[Any]]:
-    """Yield the rows of a table as numbers, texts and nothing: times are as `clock.to_text` writes them."""
-    for row in reader.execute(wanted.rows.execution_options(yield_per=_ROWS_AT_ONCE)):
+def each_row(source: Connection, of: Table) -> Iterator[list[Any]]:
+    """Yield the rows of a table; their values are numbers, texts and None, with times as text by `clock.to_text`."""
+    for row in source.execute(of.rows.execution_options(yield_per=_ROWS_AT_ONCE)):
         yield [clock.to_text(value) if isinstance(value, datetime) else value for value in row]
 
 
 def _of_model(model: ModelTable) -> Table:
     columns = [found for found in model.columns if found.computed is None]
     key = tuple(found.name for found in model.primary_key)
-    return Table(model.name, key, tuple(found.name for found in columns), select(*map(_as_kept, columns)))
+    return Table(model.name, key, tuple(found.name for found in columns), select(*map(_as_stored, columns)))
 
 
-def _as_kept(found: Column[Any]) -> ColumnElement[Any]:
-    """Return a column as it is to be read: JSON as the text it was, to the letter."""
+def _as_stored(found: Column[Any]) -> ColumnElement[Any]:
+    """Return a column such that JSON is read as its stored text."""
     return type_coerce(found, Text) if isinstance(found.type, JsonText) else found
