@@ -1,13 +1,10 @@
 """What experiments look like on the wire."""
 
-import json
-from typing import Any
-
 from marshmallow import Schema, fields
 
 from promptcrafter.http.fields import ForeignId, Number, PatternText, Text, Timestamp, WholeNumber
 from promptcrafter.http.page_query import PageQuery
-from promptcrafter.http.schemas import BodySchema, CreateSchema, JsonObject, JsonOrText, Objects
+from promptcrafter.http.schemas import BodySchema, CreateSchema, JsonObject, Objects, TextAndFormat
 from promptcrafter.ids import pattern
 
 STATUSES = ("DRAFT", "ACTIVE", "PAUSED", "COMPLETED")
@@ -99,20 +96,13 @@ class ExperimentOut(Schema):
     updated_at = Timestamp(data_key="updatedAt", required=True)
 
 
-class AsSent(JsonOrText):
-    """What `<name>` and `<name>_format` keep of a value, in its first form."""
-
-    def _serialize(self, value: str | None, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        return json.loads(value) if value is not None and getattr(obj, f"{attr}_format") == "json" else value
-
-
 class ResultOut(Schema):
     """A result of an experiment, its objects as they were sent. It is a log too, of the same id."""
 
     id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("log")})
     variant_key = fields.String(data_key="variantKey", required=True, allow_none=True)
-    input = AsSent(required=True, allow_none=True)
-    output = AsSent(required=True, allow_none=True)
+    input = TextAndFormat(required=True, allow_none=True)
+    output = TextAndFormat(required=True, allow_none=True)
     metrics = JsonObject(required=True, allow_none=True)
     context = JsonObject(required=True, allow_none=True)
     created_at = Timestamp(data_key="createdAt", required=True)

@@ -55,7 +55,8 @@ class Text(fields.String):
         described = {"enum": [*choices, *nothing]} if choices else {"pattern": pattern}
         if choices:
             checks.append(validate.OneOf(choices, error=f"must be one of {', '.join(choices)}"))
-        super().__init__(validate=checks, metadata={**described, **kwargs.pop("metadata", {})}, **kwargs)
+        super().__init__(metadata={**described, **kwargs.pop("metadata", {})}, **kwargs)
+        self.validators.extend(checks)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
         if not isinstance(value, str):

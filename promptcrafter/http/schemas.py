@@ -1,5 +1,6 @@
 """Objects and arrays of the wire: bodies, lists of objects, and JSON of any content."""
 
+import json
 from collections import Counter
 from typing import Any
 
@@ -103,19 +104,26 @@ class _Json(fields.Raw):
 
 
 class JsonOrText(_Json):
-    """Text, or an object or array."""
+    """Text, or an object or array: loads to the value as it was sent."""
 
     kinds = (str, dict, list)
     described = {"type": ["string", "object", "array"]}
     default_error_messages = {**ERRORS, "invalid": "must be a string, an object or an array"}
 
 
-class TextOrJson(JsonOrText):
-    """Text, or an object or array: loaded as `(text, None)` or `(compact JSON, "json")`."""
+class TextAndFormat(JsonOrText):
+    """Text, or an object or array, kept in two columns: the field's own and `<name>_format` beside it.
+
+    Loads to `(text, None)` for text and to `(compact JSON, "json")` for an object or array, which the schema has to
+    split into the columns. Dumps an object that has both columns to the value as it was sent.
+    """
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, str | None]:
         value = super()._deserialize(value, attr, data, **kwargs)
         return (value, None) if isinstance(value, str) else (dumps(value), "json")
+
+    def _serialize(self, value: str | None, attr: str | None, obj: Any, **kwargs: Any) -> Any:
+        return json.loads(value) if value is not None and getattr(obj, f"{attr}_format") == "json" else value
 
 
 class JsonObject(_Json):

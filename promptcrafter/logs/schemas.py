@@ -19,8 +19,9 @@ from promptcrafter.http.fields import (
     WholeNumber,
 )
 from promptcrafter.http.page_query import RANK, SEQUENCE, TIME, Cursor, PageQuery
-from promptcrafter.http.schemas import Batch, BodySchema, CreateSchema, JsonObject, SparseSchema, TextOrJson
+from promptcrafter.http.schemas import Batch, BodySchema, CreateSchema, JsonObject, SparseSchema, TextAndFormat
 from promptcrafter.ids import pattern
+from promptcrafter.jsonio import dumps
 from promptcrafter.problems import TooLarge
 from promptcrafter.prompts.schemas import MODEL_MAX, QUERY_MAX
 
@@ -37,13 +38,19 @@ def read_model(values: Mapping[str, Any], *names: str) -> str | None:
     return next((name for name in found if isinstance(name, str) and 0 < len(name) <= MODEL_MAX), None)
 
 
-def refuse_large_output(output: str) -> str:
-    """Return the text unless it has more bytes than an output may have. Raises TooLarge."""
+def output_bytes(output: Any) -> int:
+    """Return the bytes of an output as it is stored, of whatever a field loads: text, JSON or `(text, format)`."""
+    if isinstance(output, tuple):
+        output, _ = output
+    return len((output if isinstance(output, str) else dumps(output)).encode())
+
+
+def refuse_large_output(output: Any) -> None:
+    """Validate that an output has at most MAX_OUTPUT_BYTES. Raises TooLarge."""
     limit: int = current_app.config["MAX_OUTPUT_BYTES"]
-    size = len(output.encode())
+    size = output_bytes(output)
     if size > limit:
         raise TooLarge("output", limit, size)
-    return output
 
 
 def _notes() -> Text:
@@ -54,18 +61,16 @@ def _score() -> Number:
     return Number(allow_none=True, minimum=0, maximum=SCORE_MAX, metadata={"example": 8})
 
 
-class Output(Text):
-    """The text of an output. Raises TooLarge."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        return refuse_large_output(super()._deserialize(value, attr, data, **kwargs))
-
-
 class LogIn(CreateSchema):
     """An output to keep; loads to the columns of a log."""
 
     prompt_id = ForeignId(data_key="promptId", required=True, metadata={"example": "prompt_01jz8x4m5n6p7q8r9s0t1v2w3x"})
-    output = Output(required=True, minimum=1, metadata={"example": "It changed how people lived and worked."})
+    output = Text(
+        required=True,
+        minimum=1,
+        validate=refuse_large_output,
+        metadata={"example": "It changed how people lived and worked."},
+    )
     model_used = Text(
         data_key="modelUsed",
         required=True,
@@ -81,8 +86,8 @@ class LogIn(CreateSchema):
         maximum=2**31 - 1,
         metadata={"description": "The latest unless sent"},
     )
-    input = TextOrJson()
-    ideal_output = TextOrJson(data_key="idealOutput")
+    input = TextAndFormat()
+    ideal_output = TextAndFormat(data_key="idealOutput")
     variables = JsonObject()
     start_time = TimestampIn(data_key="startTime")
     end_time = TimestampIn(data_key="endTime")

@@ -1,6 +1,5 @@
 """What the lines of an export look like: each schema writes them, and reads them strictly."""
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -13,9 +12,8 @@ from promptcrafter.dialects.agenttest import METRICS_MAX
 from promptcrafter.dialects.basalt.schemas import SPAN_TYPES, SPANS_MAX
 from promptcrafter.experiments import schemas as experiments
 from promptcrafter.http.fields import ERRORS, Number, PatternText, Tags, Text, TimestampIn, WholeNumber
-from promptcrafter.http.schemas import CreateSchema, JsonArray, JsonObject, JsonOrText, Objects, TextOrJson
-from promptcrafter.jsonio import dumps
-from promptcrafter.logs.schemas import SCORE_MAX, SOURCES
+from promptcrafter.http.schemas import CreateSchema, JsonArray, JsonObject, JsonOrText, Objects, TextAndFormat
+from promptcrafter.logs.schemas import SCORE_MAX, SOURCES, output_bytes
 from promptcrafter.problems import REQUIRED
 from promptcrafter.prompts import schemas as prompts
 
@@ -57,34 +55,9 @@ class MomentText(Moment):
         return value
 
 
-class AsSent(TextOrJson):
-    """Text, or an object or array, which leaves as such and not as its JSON."""
-
-    def _serialize(self, value: str | None, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        return json.loads(value) if value is not None and getattr(obj, f"{attr}_format") == "json" else value
-
-
-class OutputAsSent(AsSent):
-    """The same for an output, which has a size."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, str | None]:
-        text, kind = super()._deserialize(value, attr, data, **kwargs)
-        _refuse_large(text)
-        return text, kind
-
-
-class OutputValue(JsonOrText):
-    """An output that is kept as it is."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        sent = super()._deserialize(value, attr, data, **kwargs)
-        _refuse_large(sent if isinstance(sent, str) else dumps(sent))
-        return sent
-
-
-def _refuse_large(output: str) -> None:
+def _refuse_large_output(output: Any) -> None:
     limit: int = current_app.config["MAX_OUTPUT_BYTES"]
-    size = len(output.encode())
+    size = output_bytes(output)
     if size > limit:
         raise ValidationError(f"may have at most {limit:,} bytes; it is {size:,}")
 
@@ -169,7 +142,7 @@ class SpanLine(Line):
     startTime = MomentText()
     endTime = MomentText()
     input = JsonOrText()
-    output = OutputValue()
+    output = JsonOrText(validate=_refuse_large_output)
     idealOutput = JsonOrText()
     metadata = JsonObject()
     evaluators = JsonArray()
@@ -183,7 +156,7 @@ class TraceLine(Line):
     slug = Text(required=True, minimum=1)
     name = Text()
     input = JsonOrText()
-    output = OutputValue()
+    output = JsonOrText(validate=_refuse_large_output)
     ideal_output = JsonOrText(data_key="idealOutput")
     meta = JsonObject(data_key="metadata")
     organization = JsonObject()
@@ -204,11 +177,11 @@ class LogLine(Line):
     prompt_id = Id("prompt", data_key="promptId")
     prompt_version = WholeNumber(data_key="promptVersion", minimum=1, maximum=_NUMBER_MAX)
     model_used = Text(data_key="modelUsed", minimum=1, maximum=prompts.MODEL_MAX)
-    output = OutputAsSent()
+    output = TextAndFormat(validate=_refuse_large_output)
     notes = Text()
     score = Number(minimum=0, maximum=SCORE_MAX)
-    input = AsSent()
-    ideal_output = AsSent(data_key="idealOutput")
+    input = TextAndFormat()
+    ideal_output = TextAndFormat(data_key="idealOutput")
     variables = JsonObject()
     start_time = Moment(data_key="startTime")
     end_time = Moment(data_key="endTime")

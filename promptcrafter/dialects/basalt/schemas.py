@@ -5,31 +5,13 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, post_load
 
 from promptcrafter.http.fields import Number, Text, Timestamp, TimestampIn
-from promptcrafter.http.schemas import CreateSchema, JsonArray, JsonObject, JsonOrText, Objects, TextOrJson
-from promptcrafter.jsonio import dumps
+from promptcrafter.http.schemas import CreateSchema, JsonArray, JsonObject, JsonOrText, Objects, TextAndFormat
 from promptcrafter.logs.schemas import refuse_large_output
 from promptcrafter.problems import REQUIRED
 
 SPAN_TYPES = ("span", "function", "tool", "retrieval", "event", "generation")
 SPANS_MAX = 5000
 VERSION_NAME = "`2.0.0`; `2.0` and `2` are read as the same"
-
-
-class OutputText(TextOrJson):
-    """An output: text, an object or an array. Raises TooLarge."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, str | None]:
-        text, kind = super()._deserialize(value, attr, data, **kwargs)
-        return refuse_large_output(text), kind
-
-
-class OutputJson(JsonOrText):
-    """The same, loaded as it is."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        sent = super()._deserialize(value, attr, data, **kwargs)
-        refuse_large_output(sent if isinstance(sent, str) else dumps(sent))
-        return sent
 
 
 class VariableIn(CreateSchema):
@@ -46,8 +28,8 @@ def _tokens(name: str) -> Number:
 class _OutputIn(CreateSchema):
     """What an output of a prompt and a generation have in common."""
 
-    input = TextOrJson()
-    ideal_output = TextOrJson(data_key="idealOutput")
+    input = TextAndFormat()
+    ideal_output = TextAndFormat(data_key="idealOutput")
     variables = Objects(VariableIn(), distinct="label")
     start_time = TimestampIn(data_key="startTime")
     end_time = TimestampIn(data_key="endTime")
@@ -61,7 +43,7 @@ class MonitorLogIn(_OutputIn):
     """An output of a prompt."""
 
     slug = Text(required=True, minimum=1, metadata={"example": "qa"})
-    output = OutputText(required=True)
+    output = TextAndFormat(required=True, validate=refuse_large_output)
     name = Text(metadata={"description": "Name of the trace", "example": "qa-chatbot"})
     version = Text(metadata={"description": VERSION_NAME, "example": "1.0.0"})
     tag = Text(metadata={"example": "production"})
@@ -84,7 +66,7 @@ class SpanIn(_OutputIn):
     type = Text(required=True, choices=SPAN_TYPES)
     name = Text()
     parent_id = Text(data_key="parentId")
-    output = OutputText()
+    output = TextAndFormat(validate=refuse_large_output)
     prompt = fields.Nested(PromptReference())
     evaluators = JsonArray()
 
@@ -102,7 +84,7 @@ class TraceIn(CreateSchema):
     chain_slug = Text(data_key="chainSlug", minimum=1)
     name = Text()
     input = JsonOrText()
-    output = OutputJson()
+    output = JsonOrText(validate=refuse_large_output)
     ideal_output = JsonOrText(data_key="idealOutput")
     meta = JsonObject(data_key="metadata")
     organization = JsonObject()
