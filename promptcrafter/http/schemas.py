@@ -1,13 +1,21 @@
-"""Objects and arrays of the wire: bodies, lists of objects, and JSON of any content."""
+"""Bases of the schemas, lists of objects, fields that hold JSON, and groups of fields that schemas share.
+
+A `FieldGroup` holds the fields that several schemas have in common, by name and in the order of the wire. A schema
+takes them over with `locals().update(group)`, which in the body of a class adds them where it stands. Base classes
+would not do: marshmallow puts their fields before all others, and the order of keys is part of the wire's form.
+"""
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate
 
 from promptcrafter.http.fields import ERRORS, refuse_unstorable_text
 from promptcrafter.jsonio import dumps
+
+FieldGroup = dict[str, fields.Field[Any]]
 
 
 class BodySchema(Schema):
@@ -114,8 +122,8 @@ class JsonOrText(_Json):
 class TextAndFormat(JsonOrText):
     """Text, or an object or array, kept in two columns: the field's own and `<name>_format` beside it.
 
-    Loads to `(text, None)` for text and to `(compact JSON, "json")` for an object or array, which the schema has to
-    split into the columns. Dumps an object that has both columns to the value as it was sent.
+    Loads to `(text, None)` for text and to `(compact JSON, "json")` for an object or array, which the schema's
+    hook has to pass to `split_formats`. Dumps an object that has both columns to the value as it was sent.
     """
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, str | None]:
@@ -124,6 +132,14 @@ class TextAndFormat(JsonOrText):
 
     def _serialize(self, value: str | None, attr: str | None, obj: Any, **kwargs: Any) -> Any:
         return json.loads(value) if value is not None and getattr(obj, f"{attr}_format") == "json" else value
+
+
+def split_formats(values: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Replace each pair that TextAndFormat loaded by the values of its two columns; return `values`."""
+    for name in names:
+        if name in values:
+            values[name], values[f"{name}_format"] = values[name]
+    return values
 
 
 class JsonObject(_Json):

@@ -19,7 +19,16 @@ from promptcrafter.http.fields import (
     WholeNumber,
 )
 from promptcrafter.http.page_query import RANK, SEQUENCE, TIME, Cursor, PageQuery
-from promptcrafter.http.schemas import Batch, BodySchema, CreateSchema, JsonObject, SparseSchema, TextAndFormat
+from promptcrafter.http.schemas import (
+    Batch,
+    BodySchema,
+    CreateSchema,
+    FieldGroup,
+    JsonObject,
+    SparseSchema,
+    TextAndFormat,
+    split_formats,
+)
 from promptcrafter.ids import pattern
 from promptcrafter.jsonio import dumps
 from promptcrafter.problems import TooLarge
@@ -53,12 +62,29 @@ def refuse_large_output(output: Any) -> None:
         raise TooLarge("output", limit, size)
 
 
-def _notes() -> Text:
-    return Text(allow_none=True, metadata={"example": "Clear, accessible explanation for students."})
+def review_fields() -> FieldGroup:
+    """Return the fields of a review, as a request or an export has them."""
+    return {
+        "notes": Text(allow_none=True, metadata={"example": "Clear, accessible explanation for students."}),
+        "score": Number(allow_none=True, minimum=0, maximum=SCORE_MAX, metadata={"example": 8}),
+    }
 
 
-def _score() -> Number:
-    return Number(allow_none=True, minimum=0, maximum=SCORE_MAX, metadata={"example": 8})
+def call_fields(time: type[fields.Field[Any]]) -> FieldGroup:
+    """Return the fields about the call of the model: LogIn, LogOut and the line of an export all have them.
+
+    A number or an object that is added here is accepted, shown, exported and imported under the attribute's name.
+    `time` is the type of a time in that direction.
+    """
+    return {
+        "variables": JsonObject(),
+        "start_time": time(data_key="startTime"),
+        "end_time": time(data_key="endTime"),
+        "latency_ms": Number(data_key="latencyMs", minimum=0),
+        "input_tokens": Number(data_key="inputTokens", minimum=0),
+        "output_tokens": Number(data_key="outputTokens", minimum=0),
+        "cost": Number(minimum=0, metadata={"description": "US dollars"}),
+    }
 
 
 class LogIn(CreateSchema):
@@ -78,8 +104,7 @@ class LogIn(CreateSchema):
         maximum=MODEL_MAX,
         metadata={"example": "Claude 3 Sonnet", "description": "`model` is taken as another name of it"},
     )
-    notes = _notes()
-    score = _score()
+    locals().update(review_fields())
     prompt_version = WholeNumber(
         data_key="promptVersion",
         minimum=1,
@@ -88,13 +113,7 @@ class LogIn(CreateSchema):
     )
     input = TextAndFormat()
     ideal_output = TextAndFormat(data_key="idealOutput")
-    variables = JsonObject()
-    start_time = TimestampIn(data_key="startTime")
-    end_time = TimestampIn(data_key="endTime")
-    latency_ms = Number(data_key="latencyMs", minimum=0)
-    input_tokens = Number(data_key="inputTokens", minimum=0)
-    output_tokens = Number(data_key="outputTokens", minimum=0)
-    cost = Number(minimum=0, metadata={"description": "US dollars"})
+    locals().update(call_fields(TimestampIn))
     meta = JsonObject(data_key="metadata")
 
     @pre_load
@@ -107,11 +126,8 @@ class LogIn(CreateSchema):
 
     @post_load
     def split_formats(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Give text and format of what may be text or JSON a column each."""
-        for name in ("input", "ideal_output"):
-            if name in data:
-                data[name], data[f"{name}_format"] = data[name]
-        return data
+        """Load the text and the format of what may be text or JSON to a column each."""
+        return split_formats(data, ("input", "ideal_output"))
 
 
 class LogBatchIn(CreateSchema):
@@ -140,8 +156,7 @@ class LogBatchOut(Schema):
 class LogPatch(BodySchema):
     """A verdict after the fact; null clears."""
 
-    notes = _notes()
-    score = _score()
+    locals().update(review_fields())
 
 
 class LogOut(SparseSchema):
@@ -164,13 +179,7 @@ class LogOut(SparseSchema):
     input_format = fields.String(data_key="inputFormat")
     ideal_output = fields.String(data_key="idealOutput")
     ideal_output_format = fields.String(data_key="idealOutputFormat")
-    variables = JsonObject()
-    start_time = Timestamp(data_key="startTime")
-    end_time = Timestamp(data_key="endTime")
-    latency_ms = Number(data_key="latencyMs", minimum=0)
-    input_tokens = Number(data_key="inputTokens", minimum=0)
-    output_tokens = Number(data_key="outputTokens", minimum=0)
-    cost = Number(minimum=0, metadata={"description": "US dollars"})
+    locals().update(call_fields(Timestamp))
     computed = fields.List(
         fields.String(), metadata={"description": "Which of inputTokens, outputTokens and cost were not sent"}
     )

@@ -6,7 +6,7 @@ from marshmallow import Schema, fields, pre_load
 
 from promptcrafter.http.fields import PatternText, Tags, Text, Timestamp, WholeNumber
 from promptcrafter.http.page_query import SEQUENCE, TIME, Cursor, PageQuery
-from promptcrafter.http.schemas import BodySchema, CreateSchema, JsonObject
+from promptcrafter.http.schemas import BodySchema, CreateSchema, FieldGroup, JsonObject
 from promptcrafter.ids import pattern
 
 TITLE_MIN, TITLE_MAX = 3, 100  # characters
@@ -18,7 +18,8 @@ SLUG = r"^[a-z0-9-]{1,120}$"
 SLUG_RULE = "must consist of 1 to 120 lower-case letters, digits and hyphens"
 
 
-def _title(required: bool) -> Text:
+def title_field(required: bool) -> Text:
+    """Return the field of a title, as a request or an export has it."""
     return Text(
         required=required,
         allow_none=not required,
@@ -29,58 +30,71 @@ def _title(required: bool) -> Text:
     )
 
 
-def _content(required: bool) -> Text:
-    return Text(
-        required=required,
-        allow_none=not required,
-        minimum=1,
-        metadata={"example": "Explain the Industrial Revolution to a twelve-year-old."},
-    )
+def version_fields(required: bool) -> FieldGroup:
+    """Return the fields that make up a version, as a request or an export has them: one that changes makes a new one.
+
+    What is added here belongs into `version_fields_out`, too.
+    """
+    return {
+        "content": Text(
+            required=required,
+            allow_none=not required,
+            minimum=1,
+            metadata={"example": "Explain the Industrial Revolution to a twelve-year-old."},
+        ),
+        "model": Text(
+            required=required,
+            allow_none=not required,
+            minimum=1,
+            maximum=MODEL_MAX,
+            blank=False,
+            metadata={"example": "gpt-4o", "description": "Free text"},
+        ),
+    }
 
 
-def _model(required: bool) -> Text:
-    return Text(
-        required=required,
-        allow_none=not required,
-        minimum=1,
-        maximum=MODEL_MAX,
-        blank=False,
-        metadata={"example": "gpt-4o", "description": "Free text"},
-    )
+def version_fields_out() -> FieldGroup:
+    """Return the fields of `version_fields` as PromptOut and VersionOut show them."""
+    return {"content": fields.String(required=True), "model": fields.String(required=True)}
 
 
-def _tags() -> Tags:
+def tags_field(required: bool = False) -> Tags:
+    """Return the field of a prompt's tags, as a request or an export has it."""
     return Tags(
-        allow_none=True,
+        required=required,
+        allow_none=not required,
         maximum=TAGS_MAX,
         maximum_length=TAG_MAX,
         metadata={"example": ["history", "school"], "description": "A repeated tag is kept once"},
     )
 
 
-def _slug() -> Text:
+def slug_field(required: bool = False) -> Text:
+    """Return the field of a prompt's slug, as a request or an export has it."""
     described = {"description": "Unique among the owner's; made from the title if absent"}
-    return PatternText(SLUG, SLUG_RULE, allow_none=True, metadata=described)
+    return PatternText(SLUG, SLUG_RULE, required=required, allow_none=not required, metadata=described)
+
+
+def prompt_fields(required: bool) -> FieldGroup:
+    """Return the fields of PromptIn, where some are required, and of PromptPatch, where none is."""
+    return {
+        "title": title_field(required),
+        **version_fields(required),
+        "tags": tags_field(),
+        "slug": slug_field(),
+    }
 
 
 class PromptIn(CreateSchema):
     """A new prompt."""
 
-    title = _title(required=True)
-    content = _content(required=True)
-    model = _model(required=True)
-    tags = _tags()
-    slug = _slug()
+    locals().update(prompt_fields(required=True))
 
 
 class PromptPatch(BodySchema):
     """Changes to a prompt; null leaves a field alone."""
 
-    title = _title(required=False)
-    content = _content(required=False)
-    model = _model(required=False)
-    tags = _tags()
-    slug = _slug()
+    locals().update(prompt_fields(required=False))
 
 
 class PromptOut(Schema):
@@ -90,8 +104,7 @@ class PromptOut(Schema):
     owner_id = fields.String(data_key="ownerId", required=True)
     slug = fields.String(required=True)
     title = fields.String(required=True)
-    content = fields.String(required=True)
-    model = fields.String(required=True)
+    locals().update(version_fields_out())
     tags = fields.List(fields.String(), required=True)
     version = fields.Integer(required=True, metadata={"description": "Moves when content or model change"})
     labels = fields.List(fields.String(), required=True)
@@ -123,8 +136,7 @@ class VersionOut(Schema):
     """One state of a prompt."""
 
     number = fields.Integer(data_key="version", required=True)
-    content = fields.String(required=True)
-    model = fields.String(required=True)
+    locals().update(version_fields_out())
     labels = fields.List(fields.String(), required=True)
     created_at = Timestamp(data_key="createdAt", required=True)
     created_by = fields.String(data_key="createdBy", required=True)

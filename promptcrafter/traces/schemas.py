@@ -1,11 +1,47 @@
 """What traces look like on the wire."""
 
+from collections.abc import Callable
+from typing import Any
+
 from marshmallow import Schema, fields
 
 from promptcrafter.http.fields import Timestamp
-from promptcrafter.http.schemas import JsonArray, JsonObject, JsonOrText, SparseSchema
+from promptcrafter.http.schemas import FieldGroup, JsonArray, JsonObject, JsonOrText, SparseSchema
 from promptcrafter.ids import pattern
 from promptcrafter.logs.schemas import LogOut
+
+
+def trace_fields(time: type[fields.Field[Any]], check_output: Callable[[Any], None] | None = None) -> FieldGroup:
+    """Return the fields about a run that a client's trace, TraceOut and the line of an export all have.
+
+    `time` is the type of a time in that direction, `check_output` the validator of an output that is loaded.
+    """
+    return {
+        "input": JsonOrText(),
+        "output": JsonOrText(validate=check_output),
+        "ideal_output": JsonOrText(data_key="idealOutput"),
+        "meta": JsonObject(data_key="metadata"),
+        "organization": JsonObject(),
+        "user": JsonObject(),
+        "start_time": time(data_key="startTime"),
+        "end_time": time(data_key="endTime"),
+    }
+
+
+def evaluation_fields() -> FieldGroup:
+    """Return the fields about a run's evaluation, which the same three have behind its experiment."""
+    return {"evaluators": JsonArray(), "evaluation_config": JsonObject(data_key="evaluationConfig")}
+
+
+def span_fields(check_output: Callable[[Any], None] | None = None) -> FieldGroup:
+    """Return the fields about a step that SpanOut and the line of an export have, by the names they are kept under."""
+    return {
+        "input": JsonOrText(),
+        "output": JsonOrText(validate=check_output),
+        "idealOutput": JsonOrText(),
+        "metadata": JsonObject(),
+        "evaluators": JsonArray(),
+    }
 
 
 class TraceOut(SparseSchema):
@@ -15,17 +51,9 @@ class TraceOut(SparseSchema):
     source = fields.String(required=True, metadata={"description": "The API it came by"})
     slug = fields.String(required=True, metadata={"description": "The client's name of the feature it is about"})
     name = fields.String()
-    input = JsonOrText()
-    output = JsonOrText()
-    ideal_output = JsonOrText(data_key="idealOutput")
-    meta = JsonObject(data_key="metadata")
-    organization = JsonObject()
-    user = JsonObject()
-    start_time = Timestamp(data_key="startTime")
-    end_time = Timestamp(data_key="endTime")
+    locals().update(trace_fields(Timestamp))
     experiment_id = fields.String(data_key="experimentId")
-    evaluators = JsonArray()
-    evaluation_config = JsonObject(data_key="evaluationConfig")
+    locals().update(evaluation_fields())
     created_at = Timestamp(data_key="createdAt", required=True)
 
 
@@ -38,11 +66,7 @@ class SpanOut(Schema):
     name = fields.String()
     startTime = fields.String()
     endTime = fields.String()
-    input = JsonOrText()
-    output = JsonOrText()
-    idealOutput = JsonOrText()
-    metadata = JsonObject()
-    evaluators = JsonArray()
+    locals().update(span_fields())
 
 
 class TraceWhole(TraceOut):

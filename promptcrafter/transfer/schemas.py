@@ -11,17 +11,16 @@ from promptcrafter import clock, ids
 from promptcrafter.dialects.agenttest import METRICS_MAX
 from promptcrafter.dialects.basalt.schemas import SPAN_TYPES, SPANS_MAX
 from promptcrafter.experiments import schemas as experiments
-from promptcrafter.http.fields import ERRORS, Number, PatternText, Tags, Text, TimestampIn, WholeNumber
-from promptcrafter.http.schemas import CreateSchema, JsonArray, JsonObject, JsonOrText, Objects, TextAndFormat
-from promptcrafter.logs.schemas import SCORE_MAX, SOURCES, output_bytes
+from promptcrafter.http.fields import ERRORS, PatternText, Text, TimestampIn, WholeNumber
+from promptcrafter.http.schemas import CreateSchema, JsonObject, Objects, TextAndFormat, split_formats
+from promptcrafter.logs.schemas import SOURCES, call_fields, output_bytes, review_fields
 from promptcrafter.problems import REQUIRED
 from promptcrafter.prompts import schemas as prompts
+from promptcrafter.traces.schemas import evaluation_fields, span_fields, trace_fields
 
 _COMPUTED = ("inputTokens", "outputTokens", "cost")
 _NUMBER_MAX = 2**31 - 1
 _WRITTEN = r"[0-9-]{10}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
-# Columns that hold text or JSON; `<name>_format` beside each says which
-_TEXT_OR_JSON = ("input", "output", "ideal_output")
 # What every log of our own API has
 _NATIVE = {"prompt_id": "promptId", "prompt_version": "promptVersion", "model_used": "modelUsed", "output": "output"}
 
@@ -87,9 +86,9 @@ class PromptLine(Line):
     """A prompt. What it says is in its versions, which follow it at once."""
 
     id = Id("prompt", data_key="_id", required=True)
-    slug = PatternText(prompts.SLUG, prompts.SLUG_RULE, required=True)
-    title = Text(required=True, minimum=prompts.TITLE_MIN, maximum=prompts.TITLE_MAX, blank=False)
-    tags = Tags(required=True, maximum=prompts.TAGS_MAX, maximum_length=prompts.TAG_MAX)
+    slug = prompts.slug_field(required=True)
+    title = prompts.title_field(required=True)
+    tags = prompts.tags_field(required=True)
     created_at = Moment(data_key="createdAt", required=True)
     updated_at = Moment(data_key="updatedAt", required=True)
 
@@ -99,8 +98,7 @@ class VersionLine(Line):
 
     prompt_id = Id("prompt", data_key="promptId", required=True)
     number = WholeNumber(data_key="version", required=True, minimum=1, maximum=_NUMBER_MAX)
-    content = Text(required=True, minimum=1)
-    model = Text(required=True, minimum=1, maximum=prompts.MODEL_MAX, blank=False)
+    locals().update(prompts.version_fields(required=True))
     labels = fields.List(Text(), required=True, error_messages={**ERRORS, "invalid": "must be an array of strings"})
     created_at = Moment(data_key="createdAt", required=True)
 
@@ -141,11 +139,7 @@ class SpanLine(Line):
     name = Text()
     startTime = MomentText()
     endTime = MomentText()
-    input = JsonOrText()
-    output = JsonOrText(validate=_refuse_large_output)
-    idealOutput = JsonOrText()
-    metadata = JsonObject()
-    evaluators = JsonArray()
+    locals().update(span_fields(_refuse_large_output))
 
 
 class TraceLine(Line):
@@ -155,17 +149,9 @@ class TraceLine(Line):
     source = Text(required=True, choices=SOURCES[1:])
     slug = Text(required=True, minimum=1)
     name = Text()
-    input = JsonOrText()
-    output = JsonOrText(validate=_refuse_large_output)
-    ideal_output = JsonOrText(data_key="idealOutput")
-    meta = JsonObject(data_key="metadata")
-    organization = JsonObject()
-    user = JsonObject()
-    start_time = Moment(data_key="startTime")
-    end_time = Moment(data_key="endTime")
+    locals().update(trace_fields(Moment, _refuse_large_output))
     experiment_id = Id("experiment", data_key="experimentId")
-    evaluators = JsonArray()
-    evaluation_config = JsonObject(data_key="evaluationConfig")
+    locals().update(evaluation_fields())
     spans = Objects(SpanLine(), maximum=SPANS_MAX)
     created_at = Moment(data_key="createdAt", required=True)
 
@@ -178,17 +164,10 @@ class LogLine(Line):
     prompt_version = WholeNumber(data_key="promptVersion", minimum=1, maximum=_NUMBER_MAX)
     model_used = Text(data_key="modelUsed", minimum=1, maximum=prompts.MODEL_MAX)
     output = TextAndFormat(validate=_refuse_large_output)
-    notes = Text()
-    score = Number(minimum=0, maximum=SCORE_MAX)
+    locals().update(review_fields())
     input = TextAndFormat()
     ideal_output = TextAndFormat(data_key="idealOutput")
-    variables = JsonObject()
-    start_time = Moment(data_key="startTime")
-    end_time = Moment(data_key="endTime")
-    latency_ms = Number(data_key="latencyMs", minimum=0)
-    input_tokens = Number(data_key="inputTokens", minimum=0)
-    output_tokens = Number(data_key="outputTokens", minimum=0)
-    cost = Number(minimum=0)
+    locals().update(call_fields(Moment))
     computed = fields.List(Text(choices=_COMPUTED), error_messages={**ERRORS, "invalid": "must be an array of strings"})
     priced_as = Text(data_key="pricedAs")
     meta = JsonObject(data_key="metadata")
@@ -220,11 +199,8 @@ class LogLine(Line):
 
     @post_load
     def split_formats(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Give text and format of what may be text or JSON a column each."""
-        for name in _TEXT_OR_JSON:
-            if name in data:
-                data[name], data[f"{name}_format"] = data[name]
-        return data
+        """Load the text and the format of what may be text or JSON to a column each."""
+        return split_formats(data, ("input", "output", "ideal_output"))
 
 
 class EndLine(Line):

@@ -5,9 +5,10 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, post_load
 
 from promptcrafter.http.fields import Number, Text, Timestamp, TimestampIn
-from promptcrafter.http.schemas import CreateSchema, JsonArray, JsonObject, JsonOrText, Objects, TextAndFormat
+from promptcrafter.http.schemas import CreateSchema, JsonArray, JsonObject, Objects, TextAndFormat
 from promptcrafter.logs.schemas import refuse_large_output
 from promptcrafter.problems import REQUIRED
+from promptcrafter.traces.schemas import evaluation_fields, trace_fields
 
 SPAN_TYPES = ("span", "function", "tool", "retrieval", "event", "generation")
 SPANS_MAX = 5000
@@ -83,18 +84,10 @@ class TraceIn(CreateSchema):
     slug = Text(data_key="featureSlug", minimum=1, metadata={"description": "Or `chainSlug`; any slug is taken"})
     chain_slug = Text(data_key="chainSlug", minimum=1)
     name = Text()
-    input = JsonOrText()
-    output = JsonOrText(validate=refuse_large_output)
-    ideal_output = JsonOrText(data_key="idealOutput")
-    meta = JsonObject(data_key="metadata")
-    organization = JsonObject()
-    user = JsonObject()
-    start_time = TimestampIn(data_key="startTime")
-    end_time = TimestampIn(data_key="endTime")
+    locals().update(trace_fields(TimestampIn, refuse_large_output))
     experiment = fields.Nested(ExperimentReference())
     logs = Objects(SpanIn(), maximum=SPANS_MAX)
-    evaluators = JsonArray()
-    evaluation_config = JsonObject(data_key="evaluationConfig")
+    locals().update(evaluation_fields())
 
     @post_load
     def choose_slug(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
