@@ -1,4 +1,4 @@
-"""What accounts look like on the wire."""
+"""The requests and responses of accounts and API keys."""
 
 from marshmallow import Schema, fields
 
@@ -20,7 +20,7 @@ class SignupIn(CreateSchema):
 
 
 class LoginIn(CreateSchema):
-    """Credentials."""
+    """The credentials of an account."""
 
     email = Text(required=True, minimum=1, maximum=254, metadata={"example": "ada@example.com"})
     password = Text(required=True, minimum=1, maximum=PASSWORD_MAX, metadata={"example": "correct horse battery"})
@@ -43,13 +43,13 @@ class UserOut(Schema):
 
 
 class AccountOut(UserOut):
-    """An account as its server's operator sees it."""
+    """An account as the command line shows it to the operator."""
 
     disabled_at = Timestamp(data_key="disabledAt", required=True, allow_none=True)
 
 
 class LoginOut(Schema):
-    """A token and whose it is."""
+    """A token and its account."""
 
     token = fields.String(required=True)
     user = fields.Nested(UserOut(), required=True)
@@ -73,7 +73,7 @@ class KeyIn(CreateSchema):
 
 
 class KeyOut(Schema):
-    """An API key, without what makes it one."""
+    """An API key without its secret."""
 
     id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("key")})
     name = fields.String(required=True)
@@ -83,6 +83,6 @@ class KeyOut(Schema):
 
 
 class NewKeyOut(KeyOut):
-    """An API key, the one time that it is shown."""
+    """An API key with its secret, which is shown at its creation only."""
 
     key = fields.String(required=True, metadata={"description": "`pc_` and 43 characters; shown this once"})

@@ -29,7 +29,7 @@ METRICS_MAX = 1000  # names
 
 
 class ResultIn(CreateSchema):
-    """A result of a variant."""
+    """A result of a variant, which becomes a log."""
 
     variant_key = Text(data_key="variantKey", required=True, minimum=1, metadata={"example": "A"})
     input = JsonObject(metadata={"example": {"query": "What are the latest AI advancements?"}})
@@ -47,21 +47,21 @@ class ResultIn(CreateSchema):
 
 
 class ResultLogged(Schema):
-    """The answer to a result."""
+    """The response to a result."""
 
     success = fields.Boolean(required=True)
     logId = fields.String(required=True, metadata={"pattern": pattern("log")})
 
 
 class AssignIn(CreateSchema):
-    """Who needs a variant."""
+    """The user to assign a variant to."""
 
     user_id = Text(data_key="userId", required=True, minimum=1, metadata={"example": "user-42"})
     context = JsonObject()
 
 
 class Assignment(Schema):
-    """The variant that a user gets."""
+    """The variant that is assigned to a user."""
 
     variant = fields.String(required=True)
     payload = JsonObject(required=True)

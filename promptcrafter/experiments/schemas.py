@@ -1,4 +1,4 @@
-"""What experiments look like on the wire."""
+"""The requests, responses and query parameters of experiments and their results."""
 
 from marshmallow import Schema, fields
 
@@ -30,7 +30,7 @@ def _status() -> Text:
 
 
 class VariantIn(CreateSchema):
-    """One way to try."""
+    """A variant of a new experiment."""
 
     key = Text(required=True, minimum=1, maximum=NAME_MAX, blank=False, metadata={"example": "A"})
     payload = JsonObject(load_default=dict, metadata={"example": {"prompt": "Greet the customer."}})
@@ -48,7 +48,7 @@ class VariantIn(CreateSchema):
 
 def _variants(required: bool) -> Objects:
     return Objects(
-        VariantIn(), distinct="key", minimum=1, maximum=VARIANTS_MAX, required=required, allow_none=not required
+        VariantIn(), unique_by="key", minimum=1, maximum=VARIANTS_MAX, required=required, allow_none=not required
     )
 
 
@@ -62,7 +62,7 @@ class ExperimentIn(CreateSchema):
 
 
 class ExperimentPatch(BodySchema):
-    """Changes to an experiment; null leaves a field alone, variants replace those there are."""
+    """Changes to an experiment. A field that is null is not changed; variants replace all existing ones."""
 
     name = _name(required=False)
     status = _status()
@@ -70,7 +70,7 @@ class ExperimentPatch(BodySchema):
 
 
 class VariantOut(Schema):
-    """One way that is tried."""
+    """A variant of an experiment."""
 
     key = fields.String(required=True)
     payload = JsonObject(required=True)
@@ -97,7 +97,7 @@ class ExperimentOut(Schema):
 
 
 class ResultOut(Schema):
-    """A result of an experiment, its objects as they were sent. It is a log too, of the same id."""
+    """A result of an experiment, with objects as they were sent. It is the log that has the same id."""
 
     id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("log")})
     variant_key = fields.String(data_key="variantKey", required=True, allow_none=True)
@@ -109,13 +109,13 @@ class ResultOut(Schema):
 
 
 class ResultQuery(PageQuery):
-    """Which results of an experiment to list."""
+    """The filter of an experiment's results."""
 
     variantKey = Text(minimum=1, metadata={"description": "Of this variant only"})
 
 
 class MethodOut(Schema):
-    """How differences are judged."""
+    """The statistical method that compares variants."""
 
     name = fields.String(required=True)
     alpha = Number(required=True)
@@ -123,7 +123,7 @@ class MethodOut(Schema):
 
 
 class SummaryOut(Schema):
-    """The values of one metric."""
+    """Summary statistics of one metric."""
 
     count = fields.Integer(required=True)
     mean = Number(required=True)
@@ -138,7 +138,7 @@ class SummaryOut(Schema):
 
 
 class VariantResultOut(Schema):
-    """What one variant has shown."""
+    """The results of one variant."""
 
     key = fields.String(required=True)
     share = Number(required=True, allow_none=True, metadata={"description": "Of the users, from 0 to 1"})
@@ -147,7 +147,7 @@ class VariantResultOut(Schema):
 
 
 class DifferenceOut(Schema):
-    """How one metric differs between two variants."""
+    """The difference of one metric between two variants."""
 
     difference = Number(required=True)
     interval95 = fields.List(Number(), required=True, allow_none=True)
@@ -156,7 +156,7 @@ class DifferenceOut(Schema):
 
 
 class ComparisonOut(Schema):
-    """A variant against the first one."""
+    """The comparison of a variant with the first one."""
 
     baseline = fields.String(required=True)
     variant = fields.String(required=True)
@@ -164,7 +164,7 @@ class ComparisonOut(Schema):
 
 
 class ResultsOut(Schema):
-    """What an experiment has shown so far."""
+    """The results of an experiment so far."""
 
     slug = fields.String(required=True)
     name = fields.String(required=True)

@@ -1,4 +1,4 @@
-"""Flask's way to `jsonio`."""
+"""Makes Flask read and write JSON with `jsonio`."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from promptcrafter.jsonio import dumps, loads
 
 
 class Provider(JSONProvider):
-    """Reads and writes JSON as `jsonio` does."""
+    """The JSON provider of the application: strict when it reads, compact UTF-8 when it writes."""
 
     def dumps(self, obj: Any, **kwargs: Any) -> str:
         return dumps(obj)

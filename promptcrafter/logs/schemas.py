@@ -1,4 +1,4 @@
-"""What logs look like on the wire."""
+"""The requests, responses and query parameters of logs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -42,20 +42,20 @@ SORTS = ("-createdAt", "createdAt", "-score", "score")
 
 
 def read_model(values: Mapping[str, Any], *names: str) -> str | None:
-    """Return the first of the values, `model` unless others are named, that may be the name of a model."""
+    """Return the first of the values under `names`, by default `model`, that can be a model's name; else None."""
     found = (values.get(name) for name in names or ("model",))
     return next((name for name in found if isinstance(name, str) and 0 < len(name) <= MODEL_MAX), None)
 
 
 def output_bytes(output: Any) -> int:
-    """Return the bytes of an output as it is stored, of whatever a field loads: text, JSON or `(text, format)`."""
+    """Return the size in bytes that an output is stored with. Takes text, a JSON value or TextAndFormat's pair."""
     if isinstance(output, tuple):
         output, _ = output
     return len((output if isinstance(output, str) else dumps(output)).encode())
 
 
 def refuse_large_output(output: Any) -> None:
-    """Validate that an output has at most MAX_OUTPUT_BYTES. Raises TooLarge."""
+    """Validate that an output takes at most MAX_OUTPUT_BYTES. Raises TooLarge, which the API answers with 413."""
     limit: int = current_app.config["MAX_OUTPUT_BYTES"]
     size = output_bytes(output)
     if size > limit:
@@ -63,7 +63,7 @@ def refuse_large_output(output: Any) -> None:
 
 
 def review_fields() -> FieldGroup:
-    """Return the fields of a review, as a request or an export has them."""
+    """Return the fields of a review, for requests and lines of an export."""
     return {
         "notes": Text(allow_none=True, metadata={"example": "Clear, accessible explanation for students."}),
         "score": Number(allow_none=True, minimum=0, maximum=SCORE_MAX, metadata={"example": 8}),
@@ -71,10 +71,11 @@ def review_fields() -> FieldGroup:
 
 
 def call_fields(time: type[fields.Field[Any]]) -> FieldGroup:
-    """Return the fields about the call of the model: LogIn, LogOut and the line of an export all have them.
+    """Return the fields that describe the model's call, for LogIn, LogOut and LogLine of an export.
 
-    A number or an object that is added here is accepted, shown, exported and imported under the attribute's name.
-    `time` is the type of a time in that direction.
+    `time` is the class of the fields for times. To add a number or a JSON object to logs, add a column to the model
+    and a field here: it is then accepted, shown, exported and imported. Other types of fields, which requests and
+    responses describe differently, are declared in each of the three schemas.
     """
     return {
         "variables": JsonObject(),
@@ -88,7 +89,7 @@ def call_fields(time: type[fields.Field[Any]]) -> FieldGroup:
 
 
 class LogIn(CreateSchema):
-    """An output to keep; loads to the columns of a log."""
+    """A new log; loads to its columns."""
 
     prompt_id = ForeignId(data_key="promptId", required=True, metadata={"example": "prompt_01jz8x4m5n6p7q8r9s0t1v2w3x"})
     output = Text(
@@ -118,7 +119,7 @@ class LogIn(CreateSchema):
 
     @pre_load
     def accept_model(self, data: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Take `model` for `modelUsed`, as the older documents print it."""
+        """Accept `model` as another name of `modelUsed`, as older documentation has it."""
         values = dict(data)
         if values.get("modelUsed") is None and "model" in values:
             values["modelUsed"] = values["model"]
@@ -126,18 +127,18 @@ class LogIn(CreateSchema):
 
     @post_load
     def split_formats(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Load the text and the format of what may be text or JSON to a column each."""
+        """Split text and format into two columns."""
         return split_formats(data, ("input", "ideal_output"))
 
 
 class LogBatchIn(CreateSchema):
-    """Outputs to keep."""
+    """Several new logs."""
 
     logs = Batch(LogIn(), maximum=BATCH_MAX, required=True)
 
 
 class LogResult(Schema):
-    """What became of one of them: 201 and its id, or what was wrong with it."""
+    """The result of one log of a batch: status 201 and its id, or an error."""
 
     status = fields.Integer(required=True)
     id = fields.String(data_key="_id", metadata={"pattern": pattern("log")})
@@ -148,19 +149,19 @@ class LogResult(Schema):
 
 
 class LogBatchOut(Schema):
-    """What became of each, in their order."""
+    """The results of a batch, in the order of its logs."""
 
     results = fields.List(fields.Nested(LogResult()), required=True)
 
 
 class LogPatch(BodySchema):
-    """A verdict after the fact; null clears."""
+    """A later review of a log; null removes notes or score."""
 
     locals().update(review_fields())
 
 
 class LogOut(SparseSchema):
-    """An output that was kept. A format `json` says that the text beside it is JSON that was sent as such."""
+    """A log. With the format `json`, the text that it belongs to is JSON and was sent as an object or array."""
 
     id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("log")})
     prompt_id = fields.String(
@@ -204,7 +205,7 @@ class LogOut(SparseSchema):
 
 
 class LogQuery(PageQuery):
-    """Filters of the list of logs, all of which must hold, and its order."""
+    """The order of the list of logs and its filters, which are combined by AND."""
 
     cursor = Cursor(f"({RANK}-)?{TIME}-{SEQUENCE}")
     promptId = ForeignId(metadata={"description": "Of this prompt only", "pattern": pattern("prompt")})
@@ -231,7 +232,7 @@ class LogQuery(PageQuery):
 
     @validates_schema
     def refuse_contradictions(self, data: dict[str, Any], **kwargs: Any) -> None:
-        """Refuse what makes no sense together."""
+        """Reject combinations without a meaning, and a cursor of another order."""
         if "promptVersion" in data and "promptId" not in data:
             raise ValidationError("needs promptId beside it", "promptVersion")
         if "cursor" in data and data["cursor"].count("-") != 1 + data["sort"].endswith("score"):
@@ -239,11 +240,11 @@ class LogQuery(PageQuery):
 
     @post_load
     def name_no_source(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Our own logs have no source."""
+        """Load the native API's name as None: its logs have no source."""
         return {**data, "source": None} if data.get("source") == NATIVE else data
 
 
 class PromptLogQuery(PageQuery):
-    """Whose logs to list."""
+    """The prompt whose logs to list."""
 
     promptId = ForeignId(required=True, metadata={"description": "Of this prompt", "pattern": pattern("prompt")})

@@ -1,4 +1,4 @@
-"""What prompts look like on the wire."""
+"""The requests, responses and query parameters of prompts and their versions."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ SLUG_RULE = "must consist of 1 to 120 lower-case letters, digits and hyphens"
 
 
 def title_field(required: bool) -> Text:
-    """Return the field of a title, as a request or an export has it."""
+    """Return the field of a title, for requests and lines of an export."""
     return Text(
         required=required,
         allow_none=not required,
@@ -31,9 +31,9 @@ def title_field(required: bool) -> Text:
 
 
 def version_fields(required: bool) -> FieldGroup:
-    """Return the fields that make up a version, as a request or an export has them: one that changes makes a new one.
+    """Return the fields whose change makes a new version, for requests and lines of an export.
 
-    What is added here belongs into `version_fields_out`, too.
+    To add one, add it here and to `version_fields_out`, and its columns to Prompt and Version.
     """
     return {
         "content": Text(
@@ -54,12 +54,12 @@ def version_fields(required: bool) -> FieldGroup:
 
 
 def version_fields_out() -> FieldGroup:
-    """Return the fields of `version_fields` as PromptOut and VersionOut show them."""
+    """Return the same fields as `version_fields`, for responses."""
     return {"content": fields.String(required=True), "model": fields.String(required=True)}
 
 
 def tags_field(required: bool = False) -> Tags:
-    """Return the field of a prompt's tags, as a request or an export has it."""
+    """Return the field of a prompt's tags, for requests and lines of an export."""
     return Tags(
         required=required,
         allow_none=not required,
@@ -70,13 +70,13 @@ def tags_field(required: bool = False) -> Tags:
 
 
 def slug_field(required: bool = False) -> Text:
-    """Return the field of a prompt's slug, as a request or an export has it."""
+    """Return the field of a prompt's slug, for requests and lines of an export."""
     described = {"description": "Unique among the owner's; made from the title if absent"}
     return PatternText(SLUG, SLUG_RULE, required=required, allow_none=not required, metadata=described)
 
 
 def prompt_fields(required: bool) -> FieldGroup:
-    """Return the fields of PromptIn, where some are required, and of PromptPatch, where none is."""
+    """Return the fields of PromptIn, of which title, content and model are required, or of PromptPatch."""
     return {
         "title": title_field(required),
         **version_fields(required),
@@ -92,13 +92,13 @@ class PromptIn(CreateSchema):
 
 
 class PromptPatch(BodySchema):
-    """Changes to a prompt; null leaves a field alone."""
+    """Changes to a prompt; a field that is null is not changed."""
 
     locals().update(prompt_fields(required=False))
 
 
 class PromptOut(Schema):
-    """A prompt as it is now."""
+    """A prompt with the content of its latest version."""
 
     id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("prompt")})
     owner_id = fields.String(data_key="ownerId", required=True)
@@ -120,7 +120,7 @@ class PromptQuery(PageQuery):
 
 
 class SearchQuery(PageQuery):
-    """What to search for; the cursor begins with the relevance."""
+    """The words to search for. The cursor begins with the relevance."""
 
     cursor = Cursor(f"[0-9]-{TIME}-{SEQUENCE}")
     q = Text(
@@ -133,7 +133,7 @@ class SearchQuery(PageQuery):
 
 
 class VersionOut(Schema):
-    """One state of a prompt."""
+    """A version of a prompt."""
 
     number = fields.Integer(data_key="version", required=True)
     locals().update(version_fields_out())
@@ -149,13 +149,13 @@ class VersionQuery(PageQuery):
 
 
 class LabelIn(CreateSchema):
-    """Where a label sits."""
+    """The version to put a label on."""
 
     version = WholeNumber(required=True, minimum=1, maximum=2**31 - 1, metadata={"example": 1})
 
 
 class DiffQuery(Schema):
-    """What to compare."""
+    """The versions to compare."""
 
     before = Text(data_key="from", required=True, minimum=1, metadata={"description": VERSION_NAME, "example": "1"})
     after = Text(data_key="to", required=True, minimum=1, metadata={"description": VERSION_NAME, "example": "latest"})
@@ -169,7 +169,7 @@ class ModelChangeOut(Schema):
 
 
 class DiffOut(Schema):
-    """What changed from one version to another."""
+    """The differences between two versions."""
 
     before = fields.Integer(data_key="from", required=True)
     after = fields.Integer(data_key="to", required=True)
@@ -189,13 +189,13 @@ class RenderIn(CreateSchema):
 
     @pre_load
     def accept_number(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Take a version's number as a number too."""
+        """Accept a version's number as a JSON number, too."""
         version = data.get("version")
         return {**data, "version": str(version)} if type(version) is int else data
 
 
 class RenderOut(Schema):
-    """A version's text, ready to be sent to its model."""
+    """The content of a version with its variables filled in."""
 
     text = fields.String(required=True)
     model = fields.String(required=True)

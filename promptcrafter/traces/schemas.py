@@ -1,4 +1,4 @@
-"""What traces look like on the wire."""
+"""The responses of traces, and the fields that requests and exports share with them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +12,9 @@ from promptcrafter.logs.schemas import LogOut
 
 
 def trace_fields(time: type[fields.Field[Any]], check_output: Callable[[Any], None] | None = None) -> FieldGroup:
-    """Return the fields about a run that a client's trace, TraceOut and the line of an export all have.
+    """Return the fields that describe the run, for TraceOut, TraceLine of an export and a dialect's requests.
 
-    `time` is the type of a time in that direction, `check_output` the validator of an output that is loaded.
+    `time` is the class of the fields for times, `check_output` a validator of the output.
     """
     return {
         "input": JsonOrText(),
@@ -29,12 +29,12 @@ def trace_fields(time: type[fields.Field[Any]], check_output: Callable[[Any], No
 
 
 def evaluation_fields() -> FieldGroup:
-    """Return the fields about a run's evaluation, which the same three have behind its experiment."""
+    """Return the fields that describe the evaluation of the run, for the same schemas as `trace_fields`."""
     return {"evaluators": JsonArray(), "evaluation_config": JsonObject(data_key="evaluationConfig")}
 
 
 def span_fields(check_output: Callable[[Any], None] | None = None) -> FieldGroup:
-    """Return the fields about a step that SpanOut and the line of an export have, by the names they are kept under."""
+    """Return the content of a step, for SpanOut and SpanLine of an export; spans are stored with these names."""
     return {
         "input": JsonOrText(),
         "output": JsonOrText(validate=check_output),
@@ -45,7 +45,7 @@ def span_fields(check_output: Callable[[Any], None] | None = None) -> FieldGroup
 
 
 class TraceOut(SparseSchema):
-    """A trace without its steps. Inputs and outputs are as they were sent: text, objects or arrays."""
+    """A trace without its steps. Inputs and outputs are shown as they were sent: text, objects or arrays."""
 
     id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("trace")})
     source = fields.String(required=True, metadata={"description": "The API it came by"})
@@ -58,7 +58,7 @@ class TraceOut(SparseSchema):
 
 
 class SpanOut(Schema):
-    """A step that is no generation, with the ids that the client gave; absent where it said nothing."""
+    """A step other than a generation, with the client's own ids. What the client did not send is left out."""
 
     id = fields.String(required=True)
     type = fields.String(required=True)
@@ -70,7 +70,7 @@ class SpanOut(Schema):
 
 
 class TraceWhole(TraceOut):
-    """A trace with its steps: its generations are logs, tied to its spans by `spanId` and `parentSpanId`."""
+    """A trace with its steps. Its generations are logs, whose `spanId` and `parentSpanId` refer to spans."""
 
     spans = fields.List(fields.Nested(SpanOut()), required=True)
     logs = fields.List(fields.Nested(LogOut()), required=True)

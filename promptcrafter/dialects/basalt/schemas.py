@@ -1,4 +1,4 @@
-"""What Basalt's clients send and expect."""
+"""The requests and responses of Basalt's clients."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ VERSION_NAME = "`2.0.0`; `2.0` and `2` are read as the same"
 
 
 class VariableIn(CreateSchema):
-    """A variable and what it stood for."""
+    """A variable of a prompt and its value."""
 
     label = Text(required=True, minimum=1, metadata={"example": "question"})
     value = Text(load_default=None, allow_none=True, metadata={"example": "What is the capital of France?"})
@@ -27,11 +27,11 @@ def _tokens(name: str) -> Number:
 
 
 class _OutputIn(CreateSchema):
-    """What an output of a prompt and a generation have in common."""
+    """The fields that an output of a prompt and a step of a trace have in common."""
 
     input = TextAndFormat()
     ideal_output = TextAndFormat(data_key="idealOutput")
-    variables = Objects(VariableIn(), distinct="label")
+    variables = Objects(VariableIn(), unique_by="label")
     start_time = TimestampIn(data_key="startTime")
     end_time = TimestampIn(data_key="endTime")
     input_tokens = _tokens("inputTokens")
@@ -41,7 +41,7 @@ class _OutputIn(CreateSchema):
 
 
 class MonitorLogIn(_OutputIn):
-    """An output of a prompt."""
+    """An output of a prompt, which becomes a log in a trace of its own."""
 
     slug = Text(required=True, minimum=1, metadata={"example": "qa"})
     output = TextAndFormat(required=True, validate=refuse_large_output)
@@ -53,7 +53,7 @@ class MonitorLogIn(_OutputIn):
 
 
 class PromptReference(CreateSchema):
-    """The prompt of a generation, as its client names it."""
+    """The prompt of a generation, as the client names it."""
 
     slug = Text(required=True, minimum=1)
     version = Text()
@@ -61,7 +61,7 @@ class PromptReference(CreateSchema):
 
 
 class SpanIn(_OutputIn):
-    """A step of a trace. What belongs to generations is read in generations only."""
+    """A step of a trace. The fields of an output are used in generations only."""
 
     id = Text(required=True, minimum=1, metadata={"description": "The client's own"})
     type = Text(required=True, choices=SPAN_TYPES)
@@ -91,7 +91,7 @@ class TraceIn(CreateSchema):
 
     @post_load
     def choose_slug(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Take `chainSlug`, the older name, where there is no `featureSlug`."""
+        """Use `chainSlug`, the older name, if there is no `featureSlug`."""
         chain_slug = data.pop("chain_slug", None)
         data.setdefault("slug", chain_slug)
         if data["slug"] is None:
@@ -100,20 +100,20 @@ class TraceIn(CreateSchema):
 
 
 class IdOut(Schema):
-    """What was made."""
+    """The id of a new resource."""
 
     id = fields.String(required=True)
 
 
 class TraceLogged(Schema):
-    """The answer to a trace."""
+    """The response to a trace."""
 
     trace = fields.Nested(IdOut(), required=True)
     warning = fields.String(required=True, allow_none=True)
 
 
 class OutputLogged(Schema):
-    """The answer to an output."""
+    """The response to an output."""
 
     trace = fields.Nested(IdOut(), required=True)
     log = fields.Nested(IdOut(), required=True)
@@ -137,20 +137,20 @@ class BasaltExperimentOut(Schema):
 
 
 class BasaltListQuery(Schema):
-    """Which prompts to list."""
+    """The filter of the list of prompts."""
 
     featureSlug = Text(metadata={"description": "Those with this tag only"})
 
 
 class BasaltPromptQuery(Schema):
-    """Which version of a prompt is meant: production unless one is named."""
+    """The version of a prompt, by default the one with the label `production`."""
 
     version = Text(metadata={"description": VERSION_NAME})
     tag = Text(metadata={"description": "A label; ignored beside a version"})
 
 
 class BasaltModelOut(Schema):
-    """A model as Basalt's clients expect it."""
+    """A model in the form that Basalt's clients expect."""
 
     provider = fields.String(required=True)
     client = fields.String(required=True)
@@ -160,7 +160,7 @@ class BasaltModelOut(Schema):
 
 
 class BasaltPromptOut(Schema):
-    """A version of a prompt, ready for its variables."""
+    """A version of a prompt, with its variables not filled in."""
 
     slug = fields.String(required=True)
     text = fields.String(required=True)
@@ -171,7 +171,7 @@ class BasaltPromptOut(Schema):
 
 
 class BasaltPromptAnswer(Schema):
-    """A version of a prompt and what was odd about the call."""
+    """A version of a prompt, and a warning if the one that was asked for does not exist."""
 
     prompt = fields.Nested(BasaltPromptOut(), required=True)
     warning = fields.String(required=True, allow_none=True)
@@ -189,7 +189,7 @@ class BasaltEntryOut(Schema):
 
 
 class BasaltListOut(Schema):
-    """Prompts."""
+    """A list of prompts."""
 
     prompts = fields.List(fields.Nested(BasaltEntryOut()), required=True)
     warning = fields.String(required=True, allow_none=True)
@@ -210,14 +210,14 @@ class BasaltDescriptionOut(BasaltEntryOut):
 
 
 class BasaltDescriptionAnswer(Schema):
-    """A prompt described, and what was odd about the call."""
+    """A prompt with its variables, and a warning if the version that was asked for does not exist."""
 
     prompt = fields.Nested(BasaltDescriptionOut(), required=True)
     warning = fields.String(required=True, allow_none=True)
 
 
 class PublishIn(CreateSchema):
-    """Where a tag is to sit."""
+    """The tag to set and the version to set it on."""
 
     new_tag = Text(data_key="newTag", required=True, minimum=1, metadata={"example": "production"})
     version = Text(metadata={"description": VERSION_NAME})
