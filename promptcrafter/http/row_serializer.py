@@ -24,7 +24,7 @@ from promptcrafter.http.schemas import SparseSchema
 _Write = Callable[[Any], Any]
 
 
-class Projection:
+class RowSerializer:
     """Selects the columns that a schema shows of a model, and dumps rows of them as the schema dumps objects.
 
     Every field of the schema must be a column of the model and must not read another column. Fields without a value

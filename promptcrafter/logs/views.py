@@ -9,7 +9,7 @@ from promptcrafter.auth.principal import current_user_id
 from promptcrafter.database.transactions import writing
 from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint, load
-from promptcrafter.http.row_serializer import Projection
+from promptcrafter.http.row_serializer import RowSerializer
 from promptcrafter.idempotency.decorator import idempotent
 from promptcrafter.ids import is_well_formed
 from promptcrafter.logs import search, store, token_costs
@@ -21,7 +21,7 @@ from promptcrafter.prompts import store as prompts
 blueprint = Blueprint("logs", __name__, description="Outputs with notes and scores")
 _log_in = LogIn()
 _log_out = LogOut()
-_log_rows = Projection(Log, _log_out)
+_log_rows = RowSerializer(Log, _log_out)
 _TRIES = 3
 
 
