@@ -68,7 +68,10 @@ class KeyIn(CreateSchema):
     expires_at = TimestampIn(
         data_key="expiresAt",
         allow_none=True,
-        metadata={"description": "In the future; without it, never", "example": "2099-12-31T00:00:00Z"},
+        metadata={
+            "description": "A time in the future; without it the key does not expire",
+            "example": "2099-12-31T00:00:00Z",
+        },
     )
 
 
@@ -77,7 +80,7 @@ class KeyOut(Schema):
 
     id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("key")})
     name = fields.String(required=True)
-    prefix = fields.String(required=True, metadata={"description": "How the key begins"})
+    prefix = fields.String(required=True, metadata={"description": "The first characters of the key"})
     created_at = Timestamp(data_key="createdAt", required=True)
     expires_at = Timestamp(data_key="expiresAt", required=True, allow_none=True)
 

@@ -40,7 +40,7 @@ class ResultIn(CreateSchema):
         validate=validate.Length(max=METRICS_MAX, error=f"must have at most {METRICS_MAX} names"),
         metadata={
             "example": {"latency_ms": 123, "user_rating": 5},
-            "description": "What is no number is kept and left out of the statistics",
+            "description": "Values other than numbers are stored but not part of the statistics",
         },
     )
     context = JsonObject(metadata={"example": {"environment": "production"}})

@@ -39,11 +39,9 @@ class VariantIn(CreateSchema):
         required=True,
         minimum=0,
         maximum=100,
-        metadata={"example": 50, "description": "Its share of the users, relative to the sum of all shares"},
+        metadata={"example": 50, "description": "Share of the users, relative to the sum of all variants' shares"},
     )
-    prompt_id = ForeignId(
-        data_key="promptId", metadata={"description": "A prompt whose history its results belong to as well"}
-    )
+    prompt_id = ForeignId(data_key="promptId", metadata={"description": "A prompt to whose logs the results are added"})
 
 
 def _variants(required: bool) -> Objects:
@@ -89,7 +87,7 @@ class ExperimentOut(Schema):
         data_key="featureSlug",
         required=True,
         allow_none=True,
-        metadata={"description": "The feature it was made for, by a client that groups experiments so"},
+        metadata={"description": "The feature that a client created the experiment for"},
     )
     variants = fields.List(fields.Nested(VariantOut()), required=True)
     created_at = Timestamp(data_key="createdAt", required=True)
@@ -111,7 +109,7 @@ class ResultOut(Schema):
 class ResultQuery(PageQuery):
     """The filter of an experiment's results."""
 
-    variantKey = Text(minimum=1, metadata={"description": "Of this variant only"})
+    variantKey = Text(minimum=1, metadata={"description": "Results of this variant only"})
 
 
 class MethodOut(Schema):
@@ -133,7 +131,10 @@ class SummaryOut(Schema):
     p95 = Number(required=True)
     max = Number(required=True)
     interval95 = fields.List(
-        Number(), required=True, allow_none=True, metadata={"description": "Of the mean; null while too wide"}
+        Number(),
+        required=True,
+        allow_none=True,
+        metadata={"description": "95% confidence interval of the mean; null while it is too wide"},
     )
 
 
@@ -141,8 +142,8 @@ class VariantResultOut(Schema):
     """The results of one variant."""
 
     key = fields.String(required=True)
-    share = Number(required=True, allow_none=True, metadata={"description": "Of the users, from 0 to 1"})
-    count = fields.Integer(required=True, metadata={"description": "Results"})
+    share = Number(required=True, allow_none=True, metadata={"description": "Share of the users, from 0 to 1"})
+    count = fields.Integer(required=True, metadata={"description": "Number of results"})
     metrics = fields.Dict(keys=fields.String(), values=fields.Nested(SummaryOut()), required=True)
 
 

@@ -17,7 +17,7 @@ class Cursor(Text):
     """
 
     def __init__(self, numbers: str) -> None:
-        description = "Where the page begins: taken from the `Link` header of the one before."
+        description = "Where the page begins; taken from the `Link` header of the previous page."
         super().__init__(metadata={"pattern": f"^{numbers}$", "description": description})
         self.validators.append(validate.Regexp(rf"{numbers}\Z", error="is not one that this list gave"))
 
@@ -26,6 +26,8 @@ class PageQuery(Schema):
     """The query parameters of a list. The cursor fits lists that are sorted by time and sequence number."""
 
     per_page = QueryInteger(
-        minimum=1, maximum=MAX_PER_PAGE, metadata={"description": "Rows of a page; without it the list comes whole."}
+        minimum=1,
+        maximum=MAX_PER_PAGE,
+        metadata={"description": "Rows per page; without it the whole list is returned."},
     )
     cursor = Cursor(f"{TIME}-{SEQUENCE}")

@@ -43,7 +43,7 @@ class CreateSchema(BodySchema):
 
 
 class SparseSchema(Schema):
-    """The object of a response. An optional field without a value is left out, a required one is null then."""
+    """The object of a response. An optional field without a value is left out; a required one never is."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

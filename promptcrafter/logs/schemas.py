@@ -103,14 +103,14 @@ class LogIn(CreateSchema):
         required=True,
         minimum=1,
         maximum=MODEL_MAX,
-        metadata={"example": "Claude 3 Sonnet", "description": "`model` is taken as another name of it"},
+        metadata={"example": "Claude 3 Sonnet", "description": "`model` is accepted as another name"},
     )
     locals().update(review_fields())
     prompt_version = WholeNumber(
         data_key="promptVersion",
         minimum=1,
         maximum=2**31 - 1,
-        metadata={"description": "The latest unless sent"},
+        metadata={"description": "The latest version by default"},
     )
     input = TextAndFormat()
     ideal_output = TextAndFormat(data_key="idealOutput")
@@ -168,7 +168,7 @@ class LogOut(SparseSchema):
         data_key="promptId",
         required=True,
         allow_none=True,
-        metadata={"description": "Null only where another system's client named no prompt of ours"},
+        metadata={"description": "Null only if a client of another system named no known prompt"},
     )
     prompt_version = fields.Integer(data_key="promptVersion", required=True, allow_none=True)
     output = TextOut(required=True)
@@ -182,16 +182,19 @@ class LogOut(SparseSchema):
     ideal_output_format = fields.String(data_key="idealOutputFormat")
     locals().update(call_fields(Timestamp))
     computed = fields.List(
-        fields.String(), metadata={"description": "Which of inputTokens, outputTokens and cost were not sent"}
+        fields.String(),
+        metadata={
+            "description": "Which of inputTokens, outputTokens and cost were computed because they were not sent"
+        },
     )
     priced_as = fields.String(
-        data_key="pricedAs", metadata={"description": "Provider and model that a computed cost was taken from"}
+        data_key="pricedAs", metadata={"description": "Provider and model whose price a computed cost is based on"}
     )
     meta = JsonObject(data_key="metadata")
-    source = fields.String(metadata={"description": "The API it came by, unless it is this one"})
+    source = fields.String(metadata={"description": "The API that the log was sent to; absent for the native API"})
     name = fields.String()
     prompt_reference = JsonObject(
-        data_key="promptReference", metadata={"description": "The slug, version and tag that the client named"}
+        data_key="promptReference", metadata={"description": "The slug, version and tag that the client sent"}
     )
     trace_id = fields.String(data_key="traceId")
     span_id = fields.String(data_key="spanId")
@@ -208,26 +211,28 @@ class LogQuery(PageQuery):
     """The order of the list of logs and its filters, which are combined by AND."""
 
     cursor = Cursor(f"({RANK}-)?{TIME}-{SEQUENCE}")
-    promptId = ForeignId(metadata={"description": "Of this prompt only", "pattern": pattern("prompt")})
+    promptId = ForeignId(metadata={"description": "Logs of this prompt only", "pattern": pattern("prompt")})
     promptVersion = QueryInteger(
-        minimum=1, maximum=2**31 - 1, metadata={"description": "Of this version only; with `promptId`"}
+        minimum=1, maximum=2**31 - 1, metadata={"description": "Logs of this version only; needs `promptId`"}
     )
-    model = Text(minimum=1, metadata={"description": "Exactly this modelUsed"})
-    minScore = QueryNumber(minimum=0, maximum=SCORE_MAX, metadata={"description": "Scored this or better"})
-    maxScore = QueryNumber(minimum=0, maximum=SCORE_MAX, metadata={"description": "Scored this or worse"})
-    since = TimestampText(description="Made at this time or later")
-    until = TimestampText(description="Made before this time")
-    source = Text(choices=SOURCES, metadata={"description": f"By which API it came; {NATIVE} is this one"})
+    model = Text(minimum=1, metadata={"description": "Logs with exactly this modelUsed"})
+    minScore = QueryNumber(minimum=0, maximum=SCORE_MAX, metadata={"description": "Logs with at least this score"})
+    maxScore = QueryNumber(minimum=0, maximum=SCORE_MAX, metadata={"description": "Logs with at most this score"})
+    since = TimestampText(description="Created at this time or later")
+    until = TimestampText(description="Created before this time")
+    source = Text(
+        choices=SOURCES, metadata={"description": f"The API that the logs were sent to; {NATIVE} is the native one"}
+    )
     q = Text(
         minimum=1,
         maximum=QUERY_MAX,
         metadata={
-            "description": "With all these words in output or notes; `word*` is any word that begins so",
+            "description": "Logs with all these words in output or notes; `word*` matches any word that begins so",
             "example": "lived work*",
         },
     )
     sort = Text(
-        choices=SORTS, load_default=SORTS[0], metadata={"description": "Logs without a score stand below all others"}
+        choices=SORTS, load_default=SORTS[0], metadata={"description": "Logs without a score rank below all others"}
     )
 
     @validates_schema
@@ -247,4 +252,4 @@ class LogQuery(PageQuery):
 class PromptLogQuery(PageQuery):
     """The prompt whose logs to list."""
 
-    promptId = ForeignId(required=True, metadata={"description": "Of this prompt", "pattern": pattern("prompt")})
+    promptId = ForeignId(required=True, metadata={"description": "Logs of this prompt", "pattern": pattern("prompt")})

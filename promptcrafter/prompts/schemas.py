@@ -71,7 +71,7 @@ def tags_field(required: bool = False) -> Tags:
 
 def slug_field(required: bool = False) -> Text:
     """Return the field of a prompt's slug, for requests and lines of an export."""
-    described = {"description": "Unique among the owner's; made from the title if absent"}
+    described = {"description": "Unique among the owner's prompts; made from the title if absent"}
     return PatternText(SLUG, SLUG_RULE, required=required, allow_none=not required, metadata=described)
 
 
@@ -106,7 +106,10 @@ class PromptOut(Schema):
     title = fields.String(required=True)
     locals().update(version_fields_out())
     tags = fields.List(fields.String(), required=True)
-    version = fields.Integer(required=True, metadata={"description": "Moves when content or model change"})
+    version = fields.Integer(
+        required=True,
+        metadata={"description": "Number of the latest version; a change of content or model makes a new one"},
+    )
     labels = fields.List(fields.String(), required=True)
     created_at = Timestamp(data_key="createdAt", required=True)
     updated_at = Timestamp(data_key="updatedAt", required=True)
@@ -115,8 +118,8 @@ class PromptOut(Schema):
 class PromptQuery(PageQuery):
     """Filters of the list of prompts."""
 
-    model = Text(minimum=1, metadata={"description": "Exactly this model"})
-    tag = Text(minimum=1, metadata={"description": "Has exactly this tag"})
+    model = Text(minimum=1, metadata={"description": "Prompts with exactly this model"})
+    tag = Text(minimum=1, metadata={"description": "Prompts with exactly this tag"})
 
 
 class SearchQuery(PageQuery):

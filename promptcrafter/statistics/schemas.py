@@ -17,9 +17,13 @@ _GROUPINGS = ("model", "version", "model,version", "version,model")
 class StatsQuery(Schema):
     """The grouping of a prompt's logs, and their period."""
 
-    groupBy = Text(choices=_GROUPINGS, load_default=KEYS[0], metadata={"description": "A group for each of these"})
-    since = TimestampText(description="Made at this time or later")
-    until = TimestampText(description="Made before this time")
+    groupBy = Text(
+        choices=_GROUPINGS,
+        load_default=KEYS[0],
+        metadata={"description": "Make one group for each model, each version, or each pair of them"},
+    )
+    since = TimestampText(description="Created at this time or later")
+    until = TimestampText(description="Created before this time")
 
     @post_load
     def split_keys(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -35,9 +39,16 @@ class ScoresOut(Schema):
     median = Number(required=True, allow_none=True)
     min = Number(required=True, allow_none=True)
     max = Number(required=True, allow_none=True)
-    stddev = Number(required=True, allow_none=True, metadata={"description": "Of a sample; null for a single score"})
+    stddev = Number(
+        required=True, allow_none=True, metadata={"description": "Sample standard deviation; null for a single score"}
+    )
     interval95 = fields.List(
-        Number(), required=True, allow_none=True, metadata={"description": "Of the mean, for one look; null if unknown"}
+        Number(),
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "95% confidence interval of the mean, valid for a single look at the data; null if unknown"
+        },
     )
 
 
@@ -52,7 +63,7 @@ class LatenciesOut(Schema):
 class SumOut(Schema):
     """The sum and mean of a quantity in a group."""
 
-    count = fields.Integer(required=True, metadata={"description": "Logs of which it is known"})
+    count = fields.Integer(required=True, metadata={"description": "Logs with a known value"})
     total = Number(required=True, allow_none=True)
     mean = Number(required=True, allow_none=True)
 
@@ -67,9 +78,9 @@ class TokensOut(Schema):
 class GroupOut(Schema):
     """The aggregates of the logs of one model, one version or both."""
 
-    model = fields.String(allow_none=True, metadata={"description": "If grouped by it"})
-    version = fields.Integer(allow_none=True, metadata={"description": "If grouped by it"})
-    count = fields.Integer(required=True, metadata={"description": "Logs"})
+    model = fields.String(allow_none=True, metadata={"description": "Only if grouped by it"})
+    version = fields.Integer(allow_none=True, metadata={"description": "Only if grouped by it"})
+    count = fields.Integer(required=True, metadata={"description": "Number of logs"})
     score = fields.Nested(ScoresOut(), required=True)
     latencyMs = fields.Nested(LatenciesOut(), required=True)
     cost = fields.Nested(SumOut(), required=True, metadata={"description": "US dollars"})
@@ -111,7 +122,10 @@ class CompareQuery(Schema):
     """The logs to compare."""
 
     logs = LogIds(
-        LOGS_MIN, LOGS_MAX, required=True, metadata={"description": "Ids; the first is what the others differ from"}
+        LOGS_MIN,
+        LOGS_MAX,
+        required=True,
+        metadata={"description": "Ids of logs, separated by commas; the others are compared with the first"},
     )
 
 

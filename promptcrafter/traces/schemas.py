@@ -48,8 +48,8 @@ class TraceOut(SparseSchema):
     """A trace without its steps. Inputs and outputs are shown as they were sent: text, objects or arrays."""
 
     id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("trace")})
-    source = fields.String(required=True, metadata={"description": "The API it came by"})
-    slug = fields.String(required=True, metadata={"description": "The client's name of the feature it is about"})
+    source = fields.String(required=True, metadata={"description": "The API that the trace was sent to"})
+    slug = fields.String(required=True, metadata={"description": "The client's name of the feature"})
     name = fields.String()
     locals().update(trace_fields(Timestamp))
     experiment_id = fields.String(data_key="experimentId")

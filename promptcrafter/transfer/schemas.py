@@ -226,7 +226,7 @@ class CountOut(Schema):
     """The result for the lines of one type."""
 
     created = fields.Integer(required=True)
-    skipped = fields.Integer(required=True, metadata={"description": "Were there already"})
+    skipped = fields.Integer(required=True, metadata={"description": "Lines whose resource existed already"})
 
 
 class ImportOut(Schema):

@@ -23,7 +23,7 @@ class VariableIn(CreateSchema):
 
 
 def _tokens(name: str) -> Number:
-    return Number(data_key=name, minimum=0, metadata={"description": "Counted when absent"})
+    return Number(data_key=name, minimum=0, metadata={"description": "Counted by the server if absent"})
 
 
 class _OutputIn(CreateSchema):
@@ -36,7 +36,7 @@ class _OutputIn(CreateSchema):
     end_time = TimestampIn(data_key="endTime")
     input_tokens = _tokens("inputTokens")
     output_tokens = _tokens("outputTokens")
-    cost = Number(minimum=0, metadata={"description": "US dollars; computed when absent"})
+    cost = Number(minimum=0, metadata={"description": "US dollars; computed by the server if absent"})
     meta = JsonObject(data_key="metadata")
 
 
@@ -63,7 +63,7 @@ class PromptReference(CreateSchema):
 class SpanIn(_OutputIn):
     """A step of a trace. The fields of an output are used in generations only."""
 
-    id = Text(required=True, minimum=1, metadata={"description": "The client's own"})
+    id = Text(required=True, minimum=1, metadata={"description": "The client's own id"})
     type = Text(required=True, choices=SPAN_TYPES)
     name = Text()
     parent_id = Text(data_key="parentId")
@@ -81,7 +81,7 @@ class ExperimentReference(CreateSchema):
 class TraceIn(CreateSchema):
     """A run of a client's program."""
 
-    slug = Text(data_key="featureSlug", minimum=1, metadata={"description": "Or `chainSlug`; any slug is taken"})
+    slug = Text(data_key="featureSlug", minimum=1, metadata={"description": "Or `chainSlug`; any slug is accepted"})
     chain_slug = Text(data_key="chainSlug", minimum=1)
     name = Text()
     locals().update(trace_fields(TimestampIn, refuse_large_output))
@@ -139,7 +139,7 @@ class BasaltExperimentOut(Schema):
 class BasaltListQuery(Schema):
     """The filter of the list of prompts."""
 
-    featureSlug = Text(metadata={"description": "Those with this tag only"})
+    featureSlug = Text(metadata={"description": "Prompts with this tag only"})
 
 
 class BasaltPromptQuery(Schema):
