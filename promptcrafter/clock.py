@@ -1,4 +1,4 @@
-"""The time, in one place, so that tests can move it."""
+"""The current time and its conversions. All code takes the time from here, so that tests can set it."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,12 +6,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def now() -> datetime:
-    """Return the current UTC time, cut to the milliseconds that the API shows."""
+    """Return the current time as an aware datetime in UTC, cut to milliseconds, which is what the API shows."""
     return to_milliseconds(datetime.now(UTC))
 
 
 def to_milliseconds(moment: datetime) -> datetime:
-    """Return an aware time in UTC, cut to whole milliseconds."""
+    """Convert an aware datetime to UTC and cut it to whole milliseconds. Raises OverflowError past the year 9999."""
     moment = moment.astimezone(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
@@ -22,19 +22,19 @@ def to_text(moment: datetime) -> str:
 
 
 def to_number(moment: datetime) -> int:
-    """Return the milliseconds since 1970."""
+    """Return the whole milliseconds from 1970 to an aware datetime."""
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def from_number(milliseconds: int) -> datetime:
-    """Return the time so many milliseconds after 1970. Raises OverflowError past the year 9999."""
+    """Return the datetime in UTC for milliseconds since 1970. Raises OverflowError past the year 9999."""
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def from_text(text: str) -> datetime:
-    """Read ISO 8601 text; a time without a zone is UTC.
+    """Parse ISO 8601 text; a time without an offset is taken as UTC. Returns UTC, cut to milliseconds.
 
-    Raises ValueError when it is none, or lies outside the years 1 to 9999 in UTC.
+    Raises ValueError if the text is not such a time or lies outside the years 1 to 9999 in UTC.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:

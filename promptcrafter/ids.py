@@ -6,7 +6,7 @@ from typing import Literal, get_args
 from ulid import PureRandomPolicy, ULIDGenerator
 
 Kind = Literal["user", "key", "prompt", "log", "trace", "experiment"]
-# The library's usual generator counts up within a millisecond: who has an id could guess its neighbours
+# By default the library increments the random part within a millisecond, so that ids could be guessed from others
 _generator = ULIDGenerator(policy=PureRandomPolicy())
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -17,10 +17,10 @@ def new_id(kind: Kind) -> str:
 
 
 def pattern(kind: Kind) -> str:
-    """Return the regular expression of a well-formed id; imported ids such as `prompt104` are well-formed."""
+    """Return a regular expression, from `^` to `$`, for ids of a kind; it accepts imported ids such as `prompt104`."""
     return f"^{kind}_?[A-Za-z0-9]{{1,40}}$"
 
 
 def is_well_formed(kind: Kind, text: str) -> bool:
-    """Tell whether `text` could be an id of this kind, whether or not it exists."""
+    """Return whether `text` has the form of an id of this kind."""
     return re.fullmatch(pattern(kind)[1:-1], text) is not None

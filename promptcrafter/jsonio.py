@@ -1,8 +1,9 @@
-"""JSON in and out, strictly.
+"""Strict reading and compact writing of JSON.
 
-What is read is RFC 8259 JSON in UTF-8 and nothing more: NaN, duplicate keys and absurd nesting are
-refused. `find_unstorable_text` finds what JSON allows in a string but one database or the other could not keep: NUL and
-lone surrogates. What is written is compact UTF-8 with every character as itself.
+`loads` accepts RFC 8259 JSON in UTF-8 only: NaN, duplicate keys, numbers beyond the range of a double and nesting
+deeper than MAX_DEPTH raise JsonError. `dumps` writes compact JSON without escaping non-ASCII characters.
+`find_unstorable_text` finds what JSON allows in a string but SQLite or PostgreSQL cannot store: NUL and lone
+surrogates.
 """
 
 import json
@@ -11,14 +12,14 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
-MAX_DEPTH = 100  # levels of arrays and objects; both reading and writing recurse
-# Made once: json.dumps would make one of these for each call
+MAX_DEPTH = 100  # levels of arrays and objects; reading and writing are recursive
+# Made once, because json.dumps makes an encoder at each call that has options
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _OUTSIDE_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"|(NaN|-?Infinity)')
 
 
 class JsonError(ValueError):
-    """The bytes are not JSON that can be read; `code` names the rule for machines."""
+    """The data is not acceptable JSON. `code` identifies the broken rule, as in the body of an error response."""
 
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
@@ -44,7 +45,7 @@ def loads(data: bytes) -> Any:
         raise _too_deep() from None
     except JsonError:
         raise
-    except ValueError as error:  # int() refuses more digits than sys.get_int_max_str_digits()
+    except ValueError as error:  # int() raises it for more digits than sys.get_int_max_str_digits()
         raise JsonError("A number in the JSON has too many digits.", "number_out_of_range") from error
     if _is_deep(value):
         raise _too_deep()
@@ -52,12 +53,12 @@ def loads(data: bytes) -> Any:
 
 
 def dumps(value: Any) -> str:
-    """Write compact JSON; characters beyond ASCII stand as themselves."""
+    """Return compact JSON; characters beyond ASCII are not escaped. Raises ValueError for NaN and infinity."""
     return _ENCODER.encode(value)
 
 
 def find_unstorable_text(value: Any) -> str | None:
-    """Return what keeps a decoded value from being stored, as the rest of a sentence; None when nothing does."""
+    """Return why text in a decoded value cannot be stored, as the rest of a sentence; None if all of it can."""
     if isinstance(value, str):
         return _find_unstorable(value)
     return next((found for text in _strings(value) if (found := _find_unstorable(text))), None)

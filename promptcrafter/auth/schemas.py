@@ -1,4 +1,4 @@
-"""What accounts look like on the wire."""
+"""The requests and responses of accounts and API keys."""
 
 from marshmallow import Schema, fields
 
@@ -20,7 +20,7 @@ class SignupIn(CreateSchema):
 
 
 class LoginIn(CreateSchema):
-    """Credentials."""
+    """The credentials of an account."""
 
     email = Text(required=True, minimum=1, maximum=254, metadata={"example": "ada@example.com"})
     password = Text(required=True, minimum=1, maximum=PASSWORD_MAX, metadata={"example": "correct horse battery"})
@@ -43,13 +43,13 @@ class UserOut(Schema):
 
 
 class AccountOut(UserOut):
-    """An account as its server's operator sees it."""
+    """An account as the command line shows it to the operator."""
 
     disabled_at = Timestamp(data_key="disabledAt", required=True, allow_none=True)
 
 
 class LoginOut(Schema):
-    """A token and whose it is."""
+    """A token and its account."""
 
     token = fields.String(required=True)
     user = fields.Nested(UserOut(), required=True)
@@ -68,21 +68,24 @@ class KeyIn(CreateSchema):
     expires_at = TimestampIn(
         data_key="expiresAt",
         allow_none=True,
-        metadata={"description": "In the future; without it, never", "example": "2099-12-31T00:00:00Z"},
+        metadata={
+            "description": "A time in the future; without it the key does not expire",
+            "example": "2099-12-31T00:00:00Z",
+        },
     )
 
 
 class KeyOut(Schema):
-    """An API key, without what makes it one."""
+    """An API key without its secret."""
 
     id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("key")})
     name = fields.String(required=True)
-    prefix = fields.String(required=True, metadata={"description": "How the key begins"})
+    prefix = fields.String(required=True, metadata={"description": "The first characters of the key"})
     created_at = Timestamp(data_key="createdAt", required=True)
     expires_at = Timestamp(data_key="expiresAt", required=True, allow_none=True)
 
 
 class NewKeyOut(KeyOut):
-    """An API key, the one time that it is shown."""
+    """An API key with its secret, which is shown at its creation only."""
 
     key = fields.String(required=True, metadata={"description": "`pc_` and 43 characters; shown this once"})

@@ -26,52 +26,43 @@ from promptcrafter.prompts.models import Version
 blueprint = Blueprint("agenttest", __name__, description="For AgentTest's clients: variants and their results")
 _UNAUTHORIZED = "Unauthorized"  # the text that these clients know
 _ACTIVE = "ACTIVE"
-
-
-METRICS_MAX = 1000
-
-
-class OutputObject(JsonObject):
-    """An object that is kept as an output. Raises TooLarge."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
-        sent: dict[str, Any] = super()._deserialize(value, attr, data, **kwargs)
-        refuse_large_output(dumps(sent))
-        return sent
+METRICS_MAX = 1000  # names
 
 
 class ResultIn(CreateSchema):
-    """A result of a variant."""
+    """A result of a variant, which becomes a log."""
 
     variant_key = Text(data_key="variantKey", required=True, minimum=1, metadata={"example": "A"})
     input = JsonObject(metadata={"example": {"query": "What are the latest AI advancements?"}})
-    output = OutputObject(metadata={"example": {"response": "Recent AI advancements include …"}})
+    output = JsonObject(
+        validate=refuse_large_output, metadata={"example": {"response": "Recent AI advancements include …"}}
+    )
     metrics = JsonObject(
         validate=validate.Length(max=METRICS_MAX, error=f"must have at most {METRICS_MAX} names"),
         metadata={
             "example": {"latency_ms": 123, "user_rating": 5},
-            "description": "What is no number is kept and left out of the statistics",
+            "description": "Values other than numbers are stored but not part of the statistics",
         },
     )
     context = JsonObject(metadata={"example": {"environment": "production"}})
 
 
 class ResultLogged(Schema):
-    """The answer to a result."""
+    """The response to a result."""
 
     success = fields.Boolean(required=True)
     logId = fields.String(required=True, metadata={"pattern": pattern("log")})
 
 
 class AssignIn(CreateSchema):
-    """Who needs a variant."""
+    """The user to assign a variant to."""
 
     user_id = Text(data_key="userId", required=True, minimum=1, metadata={"example": "user-42"})
     context = JsonObject()
 
 
 class Assignment(Schema):
-    """The variant that a user gets."""
+    """The variant that is assigned to a user."""
 
     variant = fields.String(required=True)
     payload = JsonObject(required=True)

@@ -1,13 +1,10 @@
-"""What experiments look like on the wire."""
-
-import json
-from typing import Any
+"""The requests, responses and query parameters of experiments and their results."""
 
 from marshmallow import Schema, fields
 
 from promptcrafter.http.fields import ForeignId, Number, PatternText, Text, Timestamp, WholeNumber
 from promptcrafter.http.page_query import PageQuery
-from promptcrafter.http.schemas import BodySchema, CreateSchema, JsonObject, JsonOrText, Objects
+from promptcrafter.http.schemas import BodySchema, CreateSchema, JsonObject, Objects, TextAndFormat
 from promptcrafter.ids import pattern
 
 STATUSES = ("DRAFT", "ACTIVE", "PAUSED", "COMPLETED")
@@ -33,7 +30,7 @@ def _status() -> Text:
 
 
 class VariantIn(CreateSchema):
-    """One way to try."""
+    """A variant of a new experiment."""
 
     key = Text(required=True, minimum=1, maximum=NAME_MAX, blank=False, metadata={"example": "A"})
     payload = JsonObject(load_default=dict, metadata={"example": {"prompt": "Greet the customer."}})
@@ -42,16 +39,14 @@ class VariantIn(CreateSchema):
         required=True,
         minimum=0,
         maximum=100,
-        metadata={"example": 50, "description": "Its share of the users, relative to the sum of all shares"},
+        metadata={"example": 50, "description": "Share of the users, relative to the sum of all variants' shares"},
     )
-    prompt_id = ForeignId(
-        data_key="promptId", metadata={"description": "A prompt whose history its results belong to as well"}
-    )
+    prompt_id = ForeignId(data_key="promptId", metadata={"description": "A prompt to whose logs the results are added"})
 
 
 def _variants(required: bool) -> Objects:
     return Objects(
-        VariantIn(), distinct="key", minimum=1, maximum=VARIANTS_MAX, required=required, allow_none=not required
+        VariantIn(), unique_by="key", minimum=1, maximum=VARIANTS_MAX, required=required, allow_none=not required
     )
 
 
@@ -65,7 +60,7 @@ class ExperimentIn(CreateSchema):
 
 
 class ExperimentPatch(BodySchema):
-    """Changes to an experiment; null leaves a field alone, variants replace those there are."""
+    """Changes to an experiment. A field that is null is not changed; variants replace all existing ones."""
 
     name = _name(required=False)
     status = _status()
@@ -73,7 +68,7 @@ class ExperimentPatch(BodySchema):
 
 
 class VariantOut(Schema):
-    """One way that is tried."""
+    """A variant of an experiment."""
 
     key = fields.String(required=True)
     payload = JsonObject(required=True)
@@ -92,40 +87,33 @@ class ExperimentOut(Schema):
         data_key="featureSlug",
         required=True,
         allow_none=True,
-        metadata={"description": "The feature it was made for, by a client that groups experiments so"},
+        metadata={"description": "The feature that a client created the experiment for"},
     )
     variants = fields.List(fields.Nested(VariantOut()), required=True)
     created_at = Timestamp(data_key="createdAt", required=True)
     updated_at = Timestamp(data_key="updatedAt", required=True)
 
 
-class AsSent(JsonOrText):
-    """What `<name>` and `<name>_format` keep of a value, in its first form."""
-
-    def _serialize(self, value: str | None, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        return json.loads(value) if value is not None and getattr(obj, f"{attr}_format") == "json" else value
-
-
 class ResultOut(Schema):
-    """A result of an experiment, its objects as they were sent. It is a log too, of the same id."""
+    """A result of an experiment, with objects as they were sent. It is the log that has the same id."""
 
     id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("log")})
     variant_key = fields.String(data_key="variantKey", required=True, allow_none=True)
-    input = AsSent(required=True, allow_none=True)
-    output = AsSent(required=True, allow_none=True)
+    input = TextAndFormat(required=True, allow_none=True)
+    output = TextAndFormat(required=True, allow_none=True)
     metrics = JsonObject(required=True, allow_none=True)
     context = JsonObject(required=True, allow_none=True)
     created_at = Timestamp(data_key="createdAt", required=True)
 
 
 class ResultQuery(PageQuery):
-    """Which results of an experiment to list."""
+    """The filter of an experiment's results."""
 
-    variantKey = Text(minimum=1, metadata={"description": "Of this variant only"})
+    variantKey = Text(minimum=1, metadata={"description": "Results of this variant only"})
 
 
 class MethodOut(Schema):
-    """How differences are judged."""
+    """The statistical method that compares variants."""
 
     name = fields.String(required=True)
     alpha = Number(required=True)
@@ -133,7 +121,7 @@ class MethodOut(Schema):
 
 
 class SummaryOut(Schema):
-    """The values of one metric."""
+    """Summary statistics of one metric."""
 
     count = fields.Integer(required=True)
     mean = Number(required=True)
@@ -143,21 +131,24 @@ class SummaryOut(Schema):
     p95 = Number(required=True)
     max = Number(required=True)
     interval95 = fields.List(
-        Number(), required=True, allow_none=True, metadata={"description": "Of the mean; null while too wide"}
+        Number(),
+        required=True,
+        allow_none=True,
+        metadata={"description": "95% confidence interval of the mean; null while it is too wide"},
     )
 
 
 class VariantResultOut(Schema):
-    """What one variant has shown."""
+    """The results of one variant."""
 
     key = fields.String(required=True)
-    share = Number(required=True, allow_none=True, metadata={"description": "Of the users, from 0 to 1"})
-    count = fields.Integer(required=True, metadata={"description": "Results"})
+    share = Number(required=True, allow_none=True, metadata={"description": "Share of the users, from 0 to 1"})
+    count = fields.Integer(required=True, metadata={"description": "Number of results"})
     metrics = fields.Dict(keys=fields.String(), values=fields.Nested(SummaryOut()), required=True)
 
 
 class DifferenceOut(Schema):
-    """How one metric differs between two variants."""
+    """The difference of one metric between two variants."""
 
     difference = Number(required=True)
     interval95 = fields.List(Number(), required=True, allow_none=True)
@@ -166,7 +157,7 @@ class DifferenceOut(Schema):
 
 
 class ComparisonOut(Schema):
-    """A variant against the first one."""
+    """The comparison of a variant with the first one."""
 
     baseline = fields.String(required=True)
     variant = fields.String(required=True)
@@ -174,7 +165,7 @@ class ComparisonOut(Schema):
 
 
 class ResultsOut(Schema):
-    """What an experiment has shown so far."""
+    """The results of an experiment so far."""
 
     slug = fields.String(required=True)
     name = fields.String(required=True)

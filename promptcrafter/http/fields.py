@@ -1,7 +1,7 @@
-"""The types of the wire, as marshmallow fields.
+"""marshmallow fields for the values of requests and responses.
 
-Each refuses with the rest of a sentence that begins with the field's name ("score" + "must be a number
-from 0 to 10"), and documents its rule in OpenAPI.
+An error message is the rest of a sentence that begins with the field's name: "score" and "must be a number from 0 to
+10". Each field describes its rule in the OpenAPI document.
 """
 
 import re
@@ -15,7 +15,7 @@ from promptcrafter import clock
 from promptcrafter.jsonio import find_unstorable_text
 from promptcrafter.problems import REQUIRED
 
-_MILLISECONDS_FROM = 10**11  # a time given as a number: from here on milliseconds, below seconds
+_MILLISECONDS_FROM = 10**11  # a Unix time from here on is in milliseconds, below in seconds
 _NO_NUL = "[^\\u0000]"
 _EMAIL = r"^[^\s@\x00-\x1f\x7f-\x9f]+@[^\s@.\x00-\x1f\x7f-\x9f]+(\.[^\s@.\x00-\x1f\x7f-\x9f]+)+$"
 _TIME = (
@@ -28,10 +28,10 @@ ERRORS = {"required": REQUIRED, "null": REQUIRED}
 
 
 class Text(fields.String):
-    """Text kept character by character; `minimum` and `maximum` count characters.
+    """Text, loaded unchanged.
 
-    With `blank=False` at least one character must be visible. An empty text in a required field counts as missing.
-    `choices` are all there is to choose from.
+    `minimum` and `maximum` are lengths in characters. With `blank=False` the text must not consist of white space
+    alone. With `choices` it must be one of them. An empty text in a required field counts as missing.
     """
 
     default_error_messages = {**ERRORS, "invalid": "must be a string"}
@@ -51,11 +51,12 @@ class Text(fields.String):
         pattern = f"^{_NO_NUL}*$" if blank else f"^{_NO_NUL}*[^\\s\\u0000]{_NO_NUL}*$"
         if not blank:
             checks.append(_refuse_blank)
-        nothing = [None] if kwargs.get("allow_none") else []
-        described = {"enum": [*choices, *nothing]} if choices else {"pattern": pattern}
+        null = [None] if kwargs.get("allow_none") else []
+        described = {"enum": [*choices, *null]} if choices else {"pattern": pattern}
         if choices:
             checks.append(validate.OneOf(choices, error=f"must be one of {', '.join(choices)}"))
-        super().__init__(validate=checks, metadata={**described, **kwargs.pop("metadata", {})}, **kwargs)
+        super().__init__(metadata={**described, **kwargs.pop("metadata", {})}, **kwargs)
+        self.validators.extend(checks)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
         if not isinstance(value, str):
@@ -67,14 +68,14 @@ class Text(fields.String):
 
 
 class TextOut(fields.String):
-    """Text that the server shows, empty where there is none."""
+    """Text of a response; None is dumped as an empty string."""
 
     def _serialize(self, value: str | None, attr: str | None, obj: Any, **kwargs: Any) -> str:
         return value or ""
 
 
 class ForeignId(Text):
-    """The id of something else, as it was sent: one that is malformed refers to nothing."""
+    """An id of another resource. Text that cannot be stored loads as `""`, which matches nothing."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
         if isinstance(value, str) and find_unstorable_text(value):
@@ -83,22 +84,22 @@ class ForeignId(Text):
 
 
 class PatternText(Text):
-    """Text of one shape, a regular expression from `^` to `$`; `rule` tells it as the rest of a sentence."""
+    """Text that matches a regular expression, written from `^` to `$`; `rule` is the message where it does not."""
 
-    def __init__(self, shape: str, rule: str, **kwargs: Any) -> None:
-        super().__init__(metadata={**kwargs.pop("metadata", {}), "pattern": shape}, **kwargs)
-        self.validators.append(validate.Regexp(rf"{shape.removesuffix('$')}\Z", error=rule))
+    def __init__(self, pattern: str, rule: str, **kwargs: Any) -> None:
+        super().__init__(metadata={**kwargs.pop("metadata", {}), "pattern": pattern}, **kwargs)
+        self.validators.append(validate.Regexp(rf"{pattern.removesuffix('$')}\Z", error=rule))
 
 
 class Email(PatternText):
-    """An e-mail address, by its shape: whether it is somebody's only a letter could tell."""
+    """An e-mail address. Only its form is checked, not that the mailbox exists."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(_EMAIL, "must be an e-mail address", maximum=254, **kwargs)
 
 
 class Number(fields.Float):
-    """A finite JSON number, neither a boolean nor text; a whole value leaves as `9`, never `9.0`."""
+    """A finite JSON number, neither a boolean nor text; a whole value is dumped as `9`, not as `9.0`."""
 
     def __init__(self, *, minimum: float | None = None, maximum: float | None = None, **kwargs: Any) -> None:
         rule = "must be a number"
@@ -114,7 +115,7 @@ class Number(fields.Float):
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.make_error("invalid")
         try:
-            return float(value) + 0.0  # -0.0 becomes 0, as SQLite would have it: there is but one zero on the wire
+            return float(value) + 0.0  # -0.0 becomes 0.0, which is what SQLite would store
         except OverflowError:
             raise self.make_error("invalid") from None
 
@@ -160,7 +161,7 @@ class QueryNumber(Number):
 
 
 class Tags(fields.List[str]):
-    """A list of non-empty strings; a repeated one is kept once."""
+    """A list of strings that are not blank; loads without repetitions, in the order of first occurrence."""
 
     def __init__(self, *, maximum: int, maximum_length: int, **kwargs: Any) -> None:
         self.maximum_length = maximum_length
@@ -181,14 +182,17 @@ class Tags(fields.List[str]):
 
 
 class Timestamp(fields.DateTime):
-    """A moment as the server shows it: RFC 3339, UTC, milliseconds."""
+    """A time of a response: RFC 3339 text in UTC with milliseconds."""
 
     def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return None if value is None else clock.to_text(value)
 
 
 class TimestampIn(fields.Raw):
-    """A moment: ISO 8601 text (UTC unless it names a zone) or a Unix time in seconds or milliseconds."""
+    """A time of a request: ISO 8601 text, in UTC unless it names an offset, or a Unix time in seconds or milliseconds.
+
+    Loads to an aware datetime in UTC, cut to milliseconds.
+    """
 
     default_error_messages = {**ERRORS, "invalid": "must be an ISO 8601 time or a Unix time"}
 
@@ -204,12 +208,12 @@ class TimestampIn(fields.Raw):
             if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LATEST:
                 return clock.from_number(int(value if value >= _MILLISECONDS_FROM else value * 1000))
         except ValueError:
-            pass  # a day that the month does not have, or a year beyond 9999 in UTC
+            pass  # for example February 30th, or a time after the year 9999 in UTC
         raise self.make_error("invalid")
 
 
 class TimestampText(TimestampIn):
-    """A moment in a query string."""
+    """A time in a query string."""
 
     def __init__(self, *, description: str) -> None:
         super().__init__(metadata={"type": "string", "pattern": _TIME_TEXT, "description": description})
@@ -220,7 +224,7 @@ class TimestampText(TimestampIn):
 
 
 def as_number(value: float) -> float | int:
-    """Return a whole float as an integer, so that 9 leaves as `9`; from 10^21 on it keeps its exponent."""
+    """Return a whole float as an integer, so that JSON has `9` and not `9.0`; from 10^21 on return it unchanged."""
     return int(value) if float(value).is_integer() and abs(value) < 10**21 else value
 
 
@@ -231,7 +235,7 @@ def _length_rule(minimum: int, maximum: int | None) -> str:
 
 
 def refuse_unstorable_text(value: Any) -> None:
-    """Raise ValidationError about text that one database or the other could not keep."""
+    """Raise ValidationError if a decoded JSON value holds text that SQLite or PostgreSQL cannot store."""
     found = find_unstorable_text(value)
     if found:
         raise ValidationError(found)

@@ -1,6 +1,7 @@
-"""The forms a list can leave in: a JSON array, a JSON object a line, CSV, or a Markdown table.
+"""The formats of a list: a JSON array, newline-delimited JSON, CSV and a Markdown table.
 
-Each yields its text as the rows come. A column is a key of the rows, or a path of keys: `score.mean`.
+Each writer takes rows, as dicts, and column names, and yields text while it reads the rows. A column is a key of the
+rows or a path of keys: `score.mean`. The JSON formats write whole rows and ignore the columns.
 """
 
 import csv
@@ -14,13 +15,13 @@ from promptcrafter.jsonio import dumps
 
 Rows = Iterable[Mapping[str, Any]]
 Write = Callable[[Rows, Sequence[str]], Iterator[str]]
-_PIECE_CHARACTERS = 128 * 1024  # a page of a hundred outputs of 600 characters is one piece
-_ROWS_AT_ONCE = 5  # of JSON: to begin takes longer than a row does, and each may hold a mebibyte of text
-# What Markdown takes for more than itself within a line; ids are full of `_`, which inside a word is itself
-# and addresses become links
-_MEANINGFUL = re.compile(r"[\\`*~<\[|&@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.")
-_BREAK = re.compile(r"\r\n|\r|\n")
-_RUNNABLE = (*"=+-@＝＋－＠", "\t", "\r", "\n")  # what makes a spreadsheet take a cell for a formula
+_PIECE_CHARACTERS = 128 * 1024  # so that a page of a hundred outputs of 600 characters is one piece
+_ROWS_AT_ONCE = 5  # per call of the JSON encoder: starting it costs more than a row, which may hold a mebibyte
+# What has a meaning in Markdown within a line. A `_` inside a word has none, and ids have many; `://` and `www.` would
+# turn addresses into links
+_MARKDOWN_SYNTAX = re.compile(r"[\\`*~<\[|&@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.")
+_LINE_BREAK = re.compile(r"\r\n|\r|\n")
+_FORMULA_STARTS = (*"=+-@＝＋－＠", "\t", "\r", "\n")  # a spreadsheet takes a cell that begins so for a formula
 
 
 def write_json(rows: Rows, columns: Sequence[str]) -> Iterator[str]:
@@ -33,20 +34,20 @@ def write_json(rows: Rows, columns: Sequence[str]) -> Iterator[str]:
 
 
 def write_ndjson(rows: Rows, columns: Sequence[str]) -> Iterator[str]:
-    """Write a JSON object a line (https://github.com/ndjson/ndjson-spec)."""
+    """Write one JSON object per line (https://github.com/ndjson/ndjson-spec)."""
     for row in rows:
         yield dumps(row) + "\n"
 
 
 def write_csv(rows: Rows, columns: Sequence[str]) -> Iterator[str]:
-    """Write CSV (RFC 4180) under a line of the columns' names.
+    """Write CSV (RFC 4180) with a header line.
 
-    What a row has not got is an empty cell, objects and arrays are compact JSON, and a text that a spreadsheet would
-    run as a formula has a `'` before it.
+    A missing value is an empty cell, an object or array is compact JSON, and a text that a spreadsheet would evaluate
+    as a formula gets a `'` before it.
     """
     line = io.StringIO()
     writer = csv.writer(line)
-    for cells in _cells(rows, columns, _cell):
+    for cells in _cells(rows, columns, _to_csv_cell):
         writer.writerow(cells)
         yield line.getvalue()
         line.seek(0)
@@ -54,16 +55,16 @@ def write_csv(rows: Rows, columns: Sequence[str]) -> Iterator[str]:
 
 
 def write_markdown(rows: Rows, columns: Sequence[str]) -> Iterator[str]:
-    """Write a table for people: fractions are rounded to six digits, and a line break in a cell is `<br>`."""
-    for number, cells in enumerate(_cells(rows, columns, _shown)):
+    """Write a Markdown table. Fractions are rounded to six digits, and a line break in a cell becomes `<br>`."""
+    for number, cells in enumerate(_cells(rows, columns, _to_markdown_cell)):
         yield f"| {' | '.join(cells)} |\n"
         if number == 0:
             yield f"|{' --- |' * len(cells)}\n"
 
 
 def escape_markdown(text: str) -> str:
-    """Return text that Markdown shows as it is, within a line."""
-    return _MEANINGFUL.sub(r"\\\g<0>", text)
+    """Escape text so that Markdown, within a line, shows it unchanged."""
+    return _MARKDOWN_SYNTAX.sub(r"\\\g<0>", text)
 
 
 WRITERS: dict[str, Write] = {
@@ -74,7 +75,7 @@ WRITERS: dict[str, Write] = {
 
 
 def join_to_pieces(lines: Iterable[str]) -> Iterator[str]:
-    """Join lines to pieces of more than a hundred kilobytes or one line."""
+    """Join lines into pieces of at least 128 Ki characters, but for the last, so that fewer chunks are sent."""
     piece, size = [], 0
     for line in lines:
         piece.append(line)
@@ -86,7 +87,7 @@ def join_to_pieces(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _cells(rows: Rows, columns: Sequence[str], show: Callable[[Any], str]) -> Iterator[list[str]]:
-    """Yield the columns' names, then the cells of each row."""
+    """Yield the header's cells, then those of each row, each value written by `show`."""
     yield [show(name) for name in columns]
     paths = [name.split(".") for name in columns]
     for row in rows:
@@ -100,19 +101,19 @@ def _find(row: Mapping[str, Any], path: Sequence[str]) -> Any:
     return value
 
 
-def _cell(value: Any) -> str:
+def _to_csv_cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(_RUNNABLE) else value
+        return f"'{value}" if value.startswith(_FORMULA_STARTS) else value
     return dumps(value)
 
 
-def _shown(value: Any) -> str:
+def _to_markdown_cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, list):
-        return ", ".join(map(_shown, value))
+        return ", ".join(map(_to_markdown_cell, value))
     if isinstance(value, float):
         return f"{value:.6g}"
-    return _BREAK.sub("<br>", escape_markdown(value if isinstance(value, str) else dumps(value)))
+    return _LINE_BREAK.sub("<br>", escape_markdown(value if isinstance(value, str) else dumps(value)))

@@ -19,7 +19,7 @@ from werkzeug.urls import iri_to_uri
 from promptcrafter.database.keyset import Order, write_cursor
 from promptcrafter.database.session import ReadSession, get_engine, session
 from promptcrafter.http.formats import WRITERS, join_to_pieces
-from promptcrafter.http.row_serializer import Projection
+from promptcrafter.http.row_serializer import RowSerializer
 
 _DEFAULT_PER_PAGE = 100  # for a cursor that comes without per_page
 _ROWS_AT_ONCE = 20  # each may hold a mebibyte of text
@@ -27,7 +27,7 @@ _MIMETYPE = "application/json"
 
 
 class _Objects:
-    """Does what a Projection does by objects of the model, in which more than one table may have a part."""
+    """Does what a RowSerializer does with objects of the model, which may be made of several tables."""
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
@@ -43,14 +43,14 @@ class _Objects:
 def listing(
     select: Select[Any],
     order: Order | Sequence[SQLColumnExpression[Any]],
-    shown: Schema | Projection,
+    shown: Schema | RowSerializer,
     page: dict[str, Any],
 ) -> Response:
     """Answer a list of what `select` finds, as JSON, NDJSON or CSV, whichever the request accepts best.
 
-    It is sorted by `order`, descending if these are columns alone. What is shown of a row is a schema's business, or a
-    projection's where lists are long and one table has it all. `page` is a loaded PageQuery whose cursor has a number
-    for each of the columns of the order.
+    It is sorted by `order`, descending if these are columns alone. What is shown of a row is defined by a schema, or by
+    a RowSerializer where lists are long and one table has it all. `page` is a loaded PageQuery whose cursor has a
+    number for each of the columns of the order.
     """
     order = order if isinstance(order, Order) else Order(order)
     items = _Objects(shown) if isinstance(shown, Schema) else shown
@@ -68,7 +68,7 @@ def listing(
     return response
 
 
-def _whole(select: Select[Any], items: Projection | _Objects) -> Response:
+def _whole(select: Select[Any], items: RowSerializer | _Objects) -> Response:
     session.close()
     reader = ReadSession(get_engine())  # lives as long as the answer, longer than the request
     try:
@@ -82,7 +82,7 @@ def _whole(select: Select[Any], items: Projection | _Objects) -> Response:
     return response
 
 
-def _respond(rows: Iterable[Row[Any]], items: Projection | _Objects) -> Response:
+def _respond(rows: Iterable[Row[Any]], items: RowSerializer | _Objects) -> Response:
     dumped = map(items.dump, rows)
     columns = columns_of(items.schema)
     return respond({form: partial(write, dumped, columns) for form, write in WRITERS.items()})

@@ -1,27 +1,33 @@
-"""The query parameters of every list: the size of a page and the cursor of the row that it begins behind."""
+"""The query parameters that every list takes: the size of a page, and the cursor that it begins after."""
 
 from marshmallow import Schema, validate
 
 from promptcrafter.http.fields import QueryInteger, Text
 
 MAX_PER_PAGE = 1000
-# A cursor's numbers: the rank of a score, milliseconds since 1970 up to the year 5138, what a BIGINT holds
+# The numbers in a cursor, as regular expressions: the rank of a score, milliseconds since 1970 (up to the year 5138),
+# and the sequence number of a row, which is a BIGINT
 RANK, TIME, SEQUENCE = "[0-9]{1,19}", "[0-9]{1,14}", "[0-9]{1,18}"
 
 
 class Cursor(Text):
-    """The sort values of the last row shown: whole numbers joined by hyphens, times in milliseconds since 1970."""
+    """The sort values of the last row of the previous page: whole numbers with hyphens between them.
+
+    `numbers` is a regular expression for them. Times are in milliseconds since 1970.
+    """
 
     def __init__(self, numbers: str) -> None:
-        description = "Where the page begins: taken from the `Link` header of the one before."
+        description = "Where the page begins; taken from the `Link` header of the previous page."
         super().__init__(metadata={"pattern": f"^{numbers}$", "description": description})
         self.validators.append(validate.Regexp(rf"{numbers}\Z", error="is not one that this list gave"))
 
 
 class PageQuery(Schema):
-    """The query parameters of every list; the cursor is of one sorted by time and sequence."""
+    """The query parameters of a list. The cursor fits lists that are sorted by time and sequence number."""
 
     per_page = QueryInteger(
-        minimum=1, maximum=MAX_PER_PAGE, metadata={"description": "Rows of a page; without it the list comes whole."}
+        minimum=1,
+        maximum=MAX_PER_PAGE,
+        metadata={"description": "Rows per page; without it the whole list is returned."},
     )
     cursor = Cursor(f"{TIME}-{SEQUENCE}")

@@ -1,8 +1,8 @@
-"""Rows of one table as a schema shows them, without objects of the model in between: what long lists are made of.
+"""Serialize rows of one table as a schema would dump the model's objects, without making these objects.
 
-To make an object of each row and to look its fields up one by one takes several times as long as all else that is done
-for a list. The schema stays the one source of the fields' names and order, of what becomes of their values, and of what
-is left out: a projection is worked out from it, once.
+For a long list, making an object of each row and looking up its fields one by one takes several times as long as
+everything else. The schema remains the only place that defines the fields, their order, how each value is converted,
+and which are left out: a serializer is built from it once. See docs/decisions/0021-lists-serialized-from-rows.md.
 """
 
 import json
@@ -24,11 +24,11 @@ from promptcrafter.http.schemas import SparseSchema
 _Write = Callable[[Any], Any]
 
 
-class Projection:
-    """The columns that a schema shows of a model, and what the schema makes of a row of them.
+class RowSerializer:
+    """Selects the columns that a schema shows of a model, and dumps rows of them as the schema dumps objects.
 
-    Each field of the schema must be a column of the model, and none may look at another one. What is left out is what
-    SparseSchema leaves out, and hooks are not called. Raises KeyError for a field that is no column.
+    Every field of the schema must be a column of the model and must not read another column. Fields without a value
+    are left out as SparseSchema does it; hooks are not called. Raises KeyError for a field that is not a column.
     """
 
     def __init__(self, model: type[Base], schema: SparseSchema) -> None:
@@ -39,48 +39,48 @@ class Projection:
         self._columns = [_read_raw(column) for column in columns]
         self._keys = [key for key, _ in shown]
         self._writers = [_writer(column, field) for column, (_, field) in zip(columns, shown, strict=True)]
-        # what stands where nothing is known; the others are left out
-        self._nothing = {key: field._serialize(None, None, None) for key, field in shown if field.required}
+        # what a required field is dumped as without a value; optional fields are left out
+        self._without_value = {key: field._serialize(None, None, None) for key, field in shown if field.required}
 
     def execute(self, reader: Session, found: Select[Any], *others: SQLColumnExpression[Any]) -> Result[Any]:
-        """Return the rows of what a select of the model finds: what `dump` takes, with other columns behind it."""
-        # by the connection: the session would look into every row for objects
+        """Execute a select of the model for the columns that `dump` takes, followed by `others`; return its rows."""
+        # on the connection, because the session would look for objects in every row
         return reader.connection().execute(found.with_only_columns(*self._columns, *others))
 
     def dump(self, row: Row[Any]) -> dict[str, Any]:
-        """Return what the schema dumps of the model's object that the row would make."""
+        """Return what the schema would dump for the object of this row."""
         dumped = {}
         for key, write, value in zip(self._keys, self._writers, row, strict=False):
             if value is not None:
                 dumped[key] = value if write is None else write(value)
-            elif key in self._nothing:
-                dumped[key] = self._nothing[key]
+            elif key in self._without_value:
+                dumped[key] = self._without_value[key]
         return dumped
 
 
 def _read_raw(column: ColumnElement[Any]) -> SQLColumnExpression[Any]:
-    """Return a column whose values come as the driver gives them, where `_writer` reads them."""
+    """Return a column that yields the driver's value if `_writer` converts that itself (times and JSON)."""
     return type_coerce(column, NullType()) if isinstance(column.type, UtcTime | JsonText) else column
 
 
 def _writer(column: ColumnElement[Any], field: fields.Field[Any]) -> _Write | None:
-    """Return what makes of a value what the field makes of it; None where that is the value itself."""
+    """Return the function that converts a column's value as the field would; None if the value stays unchanged."""
     serialize = partial(field._serialize, attr=None, obj=None)
     if isinstance(column.type, JsonText):
         return lambda text: serialize(json.loads(text))
     return _WRITERS.get((type(field)._serialize, column.type.python_type), serialize)
 
 
-def _show_time(value: datetime | str) -> str:
-    """Write a time as the API shows it, which is how SQLite keeps it."""
+def _write_time(value: datetime | str) -> str:
+    """Return a time as the API shows it. SQLite stores times as this text already."""
     return value if isinstance(value, str) else clock.to_text(value)
 
 
-# What becomes of a value of this type in a field that serialises so; None: it stays the same
+# How a field with this `_serialize` converts a value of this type; None if the value stays unchanged
 _WRITERS: dict[tuple[Any, type], _Write | None] = {
     (fields.String._serialize, str): None,
     (fields.Integer._serialize, int): None,
     (TextOut._serialize, str): None,
     (Number._serialize, float): as_number,
-    (Timestamp._serialize, datetime): _show_time,
+    (Timestamp._serialize, datetime): _write_time,
 }

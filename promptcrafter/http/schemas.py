@@ -1,6 +1,13 @@
-"""Objects and arrays of the wire: bodies, lists of objects, and JSON of any content."""
+"""Base schemas, lists of objects, fields that hold JSON, and groups of fields that schemas share.
 
+A `FieldGroup` maps names to the fields that several schemas have in common. `locals().update(group)` in the body of a
+schema declares them there, between its own fields. A base class would not do: marshmallow puts inherited fields first,
+and the order of keys must not change in responses, exports and the OpenAPI document.
+"""
+
+import json
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate
@@ -8,9 +15,11 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, vali
 from promptcrafter.http.fields import ERRORS, refuse_unstorable_text
 from promptcrafter.jsonio import dumps
 
+FieldGroup = dict[str, fields.Field[Any]]
+
 
 class BodySchema(Schema):
-    """A request body or an object in it: unknown keys are ignored, as the documented clients send extras."""
+    """A request body or an object in it. Unknown keys are ignored, because documented clients send additional ones."""
 
     class Meta:
         unknown = EXCLUDE
@@ -19,36 +28,37 @@ class BodySchema(Schema):
 
 
 class CreateSchema(BodySchema):
-    """The body of a POST or an object in it: null is the same as absent."""
+    """The body of a POST or an object in it. A null is treated as absent."""
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
-        """Describe what may be absent as nullable."""
+        """Describe optional fields as nullable in the OpenAPI document."""
         if not field_obj.required:
             field_obj.allow_none = True
 
     @pre_load
     def drop_nulls(self, data: Any, **kwargs: Any) -> Any:
         if not isinstance(data, dict):
-            return data  # marshmallow says what it must be
+            return data  # marshmallow reports the wrong type
         return {key: value for key, value in data.items() if value is not None}
 
 
 class SparseSchema(Schema):
-    """An object that leaves out what is optional and not known; a required field is there, null if need be."""
+    """The object of a response. An optional field without a value is left out; a required one never is."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._shown = [(field.data_key or name, name, field) for name, field in self.fields.items()]
+        self._outputs = [(field.data_key or name, name, field) for name, field in self.fields.items()]
 
     def dump(self, obj: Any, *, many: bool | None = None) -> Any:
-        """Return what is known of an object, or of a mapping of its attributes.
+        """Dump an object, or a dict of its attributes. Hooks and `dump_default` are not supported.
 
-        The usual way asks each field for a value, a default and a hook, and most of them have none.
+        marshmallow's own `dump` looks up a value, a default and an attribute name for every field, which takes longer
+        than all the rest: most of the fields of a log have no value.
         """
         if self.many if many is None else many:
             return [self.dump(one, many=False) for one in obj]
         dumped = {}
-        for key, name, field in self._shown:
+        for key, name, field in self._outputs:
             value = obj.get(name) if isinstance(obj, dict) else getattr(obj, name)
             if value is not None or field.required:
                 dumped[key] = field._serialize(value, name, obj)
@@ -56,13 +66,13 @@ class SparseSchema(Schema):
 
 
 class Objects(fields.List[Any]):
-    """A list of objects of one shape, no two of which have the same text in the field `distinct`."""
+    """A list of objects of one schema. With `unique_by` no two of them may have the same value in that field."""
 
     def __init__(
-        self, schema: Schema, *, distinct: str = "", minimum: int = 0, maximum: int | None = None, **kwargs: Any
+        self, schema: Schema, *, unique_by: str = "", minimum: int = 0, maximum: int | None = None, **kwargs: Any
     ) -> None:
-        self.distinct = distinct
-        checks: list[Any] = [self._refuse_twins] if distinct else []
+        self.unique_by = unique_by
+        checks: list[Any] = [self._reject_duplicates] if unique_by else []
         if minimum or maximum:
             rule = f"must have {minimum} to {maximum} entries"
             checks.append(validate.Length(min=minimum, max=maximum, error=rule))
@@ -70,15 +80,15 @@ class Objects(fields.List[Any]):
         messages: dict[str, Any] = {**ERRORS, "invalid": "must be an array of objects"}
         super().__init__(nested, validate=checks, error_messages=messages, **kwargs)
 
-    def _refuse_twins(self, items: list[dict[str, Any]]) -> None:
-        names = Counter(item[self.distinct] for item in items)
-        twins = [name for name, count in names.items() if count > 1]
-        if twins:
-            raise ValidationError(f"must not have the {self.distinct} {twins[0]} twice")
+    def _reject_duplicates(self, items: list[dict[str, Any]]) -> None:
+        counts = Counter(item[self.unique_by] for item in items)
+        repeated = [value for value, count in counts.items() if count > 1]
+        if repeated:
+            raise ValidationError(f"must not have the {self.unique_by} {repeated[0]} twice")
 
 
 class Batch(Objects):
-    """A list of objects of one shape, loaded as they are: each is then looked at on its own."""
+    """A list of objects of one schema, loaded unchecked: the caller loads each object by itself."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
         if not isinstance(value, list):
@@ -87,41 +97,56 @@ class Batch(Objects):
 
 
 class _Json(fields.Raw):
-    """A JSON value of some types, loaded as it is."""
+    """A JSON value of certain types, loaded unchanged."""
 
-    kinds: tuple[type, ...]
-    described: dict[str, Any]
+    types: tuple[type, ...]
+    described: dict[str, Any]  # in the OpenAPI document
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(metadata={**self.described, **kwargs.pop("metadata", {})}, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        if not isinstance(value, self.kinds):
+        if not isinstance(value, self.types):
             raise self.make_error("invalid")
         refuse_unstorable_text(value)
         return value
 
 
 class JsonOrText(_Json):
-    """Text, or an object or array."""
+    """Text, or a JSON object or array; loads to the value as it was sent."""
 
-    kinds = (str, dict, list)
+    types = (str, dict, list)
     described = {"type": ["string", "object", "array"]}
     default_error_messages = {**ERRORS, "invalid": "must be a string, an object or an array"}
 
 
-class TextOrJson(JsonOrText):
-    """Text, or an object or array: loaded as `(text, None)` or `(compact JSON, "json")`."""
+class TextAndFormat(JsonOrText):
+    """Text, or a JSON object or array, stored as text in the column `<name>` with a format in `<name>_format`.
+
+    Loads to `(text, None)` or `(compact JSON, "json")`; the schema passes these to `split_formats` in a hook. Dumps
+    the two attributes of an object to the value as it was sent.
+    """
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, str | None]:
         value = super()._deserialize(value, attr, data, **kwargs)
         return (value, None) if isinstance(value, str) else (dumps(value), "json")
 
+    def _serialize(self, value: str | None, attr: str | None, obj: Any, **kwargs: Any) -> Any:
+        return json.loads(value) if value is not None and getattr(obj, f"{attr}_format") == "json" else value
+
+
+def split_formats(values: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Replace each pair that TextAndFormat loaded by the values of its two columns; return `values`."""
+    for name in names:
+        if name in values:
+            values[name], values[f"{name}_format"] = values[name]
+    return values
+
 
 class JsonObject(_Json):
     """A JSON object of any content."""
 
-    kinds = (dict,)
+    types = (dict,)
     described = {"type": "object"}
     default_error_messages = {**ERRORS, "invalid": "must be an object"}
 
@@ -129,6 +154,6 @@ class JsonObject(_Json):
 class JsonArray(_Json):
     """A JSON array of any content."""
 
-    kinds = (list,)
+    types = (list,)
     described = {"type": "array", "items": {}}
     default_error_messages = {**ERRORS, "invalid": "must be an array"}

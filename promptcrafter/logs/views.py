@@ -8,7 +8,7 @@ from promptcrafter.auth.authentication import current_principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint, load
-from promptcrafter.http.row_serializer import Projection
+from promptcrafter.http.row_serializer import RowSerializer
 from promptcrafter.idempotency.decorator import idempotent
 from promptcrafter.logs import recording, search, store
 from promptcrafter.logs.models import Log
@@ -20,7 +20,7 @@ from promptcrafter.prompts import store as prompts
 blueprint = Blueprint("logs", __name__, description="Outputs with notes and scores")
 _log_in = LogIn()
 _log_out = LogOut()
-_log_rows = Projection(Log, _log_out)
+_log_rows = RowSerializer(Log, _log_out)
 
 
 @blueprint.route("/logs", methods=["POST"], permission=Permission.INGEST, refuses=(403, 404))

@@ -1,4 +1,4 @@
-"""What prompts look like on the wire."""
+"""The requests, responses and query parameters of prompts and their versions."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from marshmallow import Schema, fields, pre_load
 
 from promptcrafter.http.fields import PatternText, Tags, Text, Timestamp, WholeNumber
 from promptcrafter.http.page_query import SEQUENCE, TIME, Cursor, PageQuery
-from promptcrafter.http.schemas import BodySchema, CreateSchema, JsonObject
+from promptcrafter.http.schemas import BodySchema, CreateSchema, FieldGroup, JsonObject
 from promptcrafter.ids import pattern
 
 TITLE_MIN, TITLE_MAX = 3, 100  # characters
@@ -18,7 +18,8 @@ SLUG = r"^[a-z0-9-]{1,120}$"
 SLUG_RULE = "must consist of 1 to 120 lower-case letters, digits and hyphens"
 
 
-def _title(required: bool) -> Text:
+def title_field(required: bool) -> Text:
+    """Return the field of a title, for requests and lines of an export."""
     return Text(
         required=required,
         allow_none=not required,
@@ -29,71 +30,86 @@ def _title(required: bool) -> Text:
     )
 
 
-def _content(required: bool) -> Text:
-    return Text(
-        required=required,
-        allow_none=not required,
-        minimum=1,
-        metadata={"example": "Explain the Industrial Revolution to a twelve-year-old."},
-    )
+def version_fields(required: bool) -> FieldGroup:
+    """Return the fields whose change makes a new version, for requests and lines of an export.
+
+    To add one, add it here and to `version_fields_out`, and its columns to Prompt and Version.
+    """
+    return {
+        "content": Text(
+            required=required,
+            allow_none=not required,
+            minimum=1,
+            metadata={"example": "Explain the Industrial Revolution to a twelve-year-old."},
+        ),
+        "model": Text(
+            required=required,
+            allow_none=not required,
+            minimum=1,
+            maximum=MODEL_MAX,
+            blank=False,
+            metadata={"example": "gpt-4o", "description": "Free text"},
+        ),
+    }
 
 
-def _model(required: bool) -> Text:
-    return Text(
-        required=required,
-        allow_none=not required,
-        minimum=1,
-        maximum=MODEL_MAX,
-        blank=False,
-        metadata={"example": "gpt-4o", "description": "Free text"},
-    )
+def version_fields_out() -> FieldGroup:
+    """Return the same fields as `version_fields`, for responses."""
+    return {"content": fields.String(required=True), "model": fields.String(required=True)}
 
 
-def _tags() -> Tags:
+def tags_field(required: bool = False) -> Tags:
+    """Return the field of a prompt's tags, for requests and lines of an export."""
     return Tags(
-        allow_none=True,
+        required=required,
+        allow_none=not required,
         maximum=TAGS_MAX,
         maximum_length=TAG_MAX,
         metadata={"example": ["history", "school"], "description": "A repeated tag is kept once"},
     )
 
 
-def _slug() -> Text:
-    described = {"description": "Unique among the owner's; made from the title if absent"}
-    return PatternText(SLUG, SLUG_RULE, allow_none=True, metadata=described)
+def slug_field(required: bool = False) -> Text:
+    """Return the field of a prompt's slug, for requests and lines of an export."""
+    described = {"description": "Unique among the owner's prompts; made from the title if absent"}
+    return PatternText(SLUG, SLUG_RULE, required=required, allow_none=not required, metadata=described)
+
+
+def prompt_fields(required: bool) -> FieldGroup:
+    """Return the fields of PromptIn, of which title, content and model are required, or of PromptPatch."""
+    return {
+        "title": title_field(required),
+        **version_fields(required),
+        "tags": tags_field(),
+        "slug": slug_field(),
+    }
 
 
 class PromptIn(CreateSchema):
     """A new prompt."""
 
-    title = _title(required=True)
-    content = _content(required=True)
-    model = _model(required=True)
-    tags = _tags()
-    slug = _slug()
+    locals().update(prompt_fields(required=True))
 
 
 class PromptPatch(BodySchema):
-    """Changes to a prompt; null leaves a field alone."""
+    """Changes to a prompt; a field that is null is not changed."""
 
-    title = _title(required=False)
-    content = _content(required=False)
-    model = _model(required=False)
-    tags = _tags()
-    slug = _slug()
+    locals().update(prompt_fields(required=False))
 
 
 class PromptOut(Schema):
-    """A prompt as it is now."""
+    """A prompt with the content of its latest version."""
 
     id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("prompt")})
     owner_id = fields.String(data_key="ownerId", required=True)
     slug = fields.String(required=True)
     title = fields.String(required=True)
-    content = fields.String(required=True)
-    model = fields.String(required=True)
+    locals().update(version_fields_out())
     tags = fields.List(fields.String(), required=True)
-    version = fields.Integer(required=True, metadata={"description": "Moves when content or model change"})
+    version = fields.Integer(
+        required=True,
+        metadata={"description": "Number of the latest version; a change of content or model makes a new one"},
+    )
     labels = fields.List(fields.String(), required=True)
     created_at = Timestamp(data_key="createdAt", required=True)
     updated_at = Timestamp(data_key="updatedAt", required=True)
@@ -102,12 +118,12 @@ class PromptOut(Schema):
 class PromptQuery(PageQuery):
     """Filters of the list of prompts."""
 
-    model = Text(minimum=1, metadata={"description": "Exactly this model"})
-    tag = Text(minimum=1, metadata={"description": "Has exactly this tag"})
+    model = Text(minimum=1, metadata={"description": "Prompts with exactly this model"})
+    tag = Text(minimum=1, metadata={"description": "Prompts with exactly this tag"})
 
 
 class SearchQuery(PageQuery):
-    """What to search for; the cursor begins with the relevance."""
+    """The words to search for. The cursor begins with the relevance."""
 
     cursor = Cursor(f"[0-9]-{TIME}-{SEQUENCE}")
     q = Text(
@@ -120,11 +136,10 @@ class SearchQuery(PageQuery):
 
 
 class VersionOut(Schema):
-    """One state of a prompt."""
+    """A version of a prompt."""
 
     number = fields.Integer(data_key="version", required=True)
-    content = fields.String(required=True)
-    model = fields.String(required=True)
+    locals().update(version_fields_out())
     labels = fields.List(fields.String(), required=True)
     created_at = Timestamp(data_key="createdAt", required=True)
     created_by = fields.String(data_key="createdBy", required=True)
@@ -137,13 +152,13 @@ class VersionQuery(PageQuery):
 
 
 class LabelIn(CreateSchema):
-    """Where a label sits."""
+    """The version to put a label on."""
 
     version = WholeNumber(required=True, minimum=1, maximum=2**31 - 1, metadata={"example": 1})
 
 
 class DiffQuery(Schema):
-    """What to compare."""
+    """The versions to compare."""
 
     before = Text(data_key="from", required=True, minimum=1, metadata={"description": VERSION_NAME, "example": "1"})
     after = Text(data_key="to", required=True, minimum=1, metadata={"description": VERSION_NAME, "example": "latest"})
@@ -157,7 +172,7 @@ class ModelChangeOut(Schema):
 
 
 class DiffOut(Schema):
-    """What changed from one version to another."""
+    """The differences between two versions."""
 
     before = fields.Integer(data_key="from", required=True)
     after = fields.Integer(data_key="to", required=True)
@@ -177,13 +192,13 @@ class RenderIn(CreateSchema):
 
     @pre_load
     def accept_number(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Take a version's number as a number too."""
+        """Accept a version's number as a JSON number, too."""
         version = data.get("version")
         return {**data, "version": str(version)} if type(version) is int else data
 
 
 class RenderOut(Schema):
-    """A version's text, ready to be sent to its model."""
+    """The content of a version with its variables filled in."""
 
     text = fields.String(required=True)
     model = fields.String(required=True)

@@ -1,4 +1,4 @@
-"""What statistics and comparisons look like on the wire."""
+"""The query parameters and responses of statistics and comparisons."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,15 +15,19 @@ _GROUPINGS = ("model", "version", "model,version", "version,model")
 
 
 class StatsQuery(Schema):
-    """How to group a prompt's logs, and which of them."""
+    """The grouping of a prompt's logs, and their period."""
 
-    groupBy = Text(choices=_GROUPINGS, load_default=KEYS[0], metadata={"description": "A group for each of these"})
-    since = TimestampText(description="Made at this time or later")
-    until = TimestampText(description="Made before this time")
+    groupBy = Text(
+        choices=_GROUPINGS,
+        load_default=KEYS[0],
+        metadata={"description": "Make one group for each model, each version, or each pair of them"},
+    )
+    since = TimestampText(description="Created at this time or later")
+    until = TimestampText(description="Created before this time")
 
     @post_load
     def split_keys(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Make a list of the keys, always in one order."""
+        """Load `groupBy` as a list of keys in the order of KEYS."""
         return {**data, "groupBy": [key for key in KEYS if key in data["groupBy"].split(",")]}
 
 
@@ -35,9 +39,16 @@ class ScoresOut(Schema):
     median = Number(required=True, allow_none=True)
     min = Number(required=True, allow_none=True)
     max = Number(required=True, allow_none=True)
-    stddev = Number(required=True, allow_none=True, metadata={"description": "Of a sample; null for a single score"})
+    stddev = Number(
+        required=True, allow_none=True, metadata={"description": "Sample standard deviation; null for a single score"}
+    )
     interval95 = fields.List(
-        Number(), required=True, allow_none=True, metadata={"description": "Of the mean, for one look; null if unknown"}
+        Number(),
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "95% confidence interval of the mean, valid for a single look at the data; null if unknown"
+        },
     )
 
 
@@ -50,9 +61,9 @@ class LatenciesOut(Schema):
 
 
 class SumOut(Schema):
-    """What adds up in a group."""
+    """The sum and mean of a quantity in a group."""
 
-    count = fields.Integer(required=True, metadata={"description": "Logs of which it is known"})
+    count = fields.Integer(required=True, metadata={"description": "Logs with a known value"})
     total = Number(required=True, allow_none=True)
     mean = Number(required=True, allow_none=True)
 
@@ -65,11 +76,11 @@ class TokensOut(Schema):
 
 
 class GroupOut(Schema):
-    """What logs of one model, one version or both have shown."""
+    """The aggregates of the logs of one model, one version or both."""
 
-    model = fields.String(allow_none=True, metadata={"description": "If grouped by it"})
-    version = fields.Integer(allow_none=True, metadata={"description": "If grouped by it"})
-    count = fields.Integer(required=True, metadata={"description": "Logs"})
+    model = fields.String(allow_none=True, metadata={"description": "Only if grouped by it"})
+    version = fields.Integer(allow_none=True, metadata={"description": "Only if grouped by it"})
+    count = fields.Integer(required=True, metadata={"description": "Number of logs"})
     score = fields.Nested(ScoresOut(), required=True)
     latencyMs = fields.Nested(LatenciesOut(), required=True)
     cost = fields.Nested(SumOut(), required=True, metadata={"description": "US dollars"})
@@ -79,7 +90,7 @@ class GroupOut(Schema):
 
 
 class StatsOut(Schema):
-    """What the logs of a prompt have shown, the group with the best mean score first."""
+    """The aggregates of a prompt's logs by group, that with the best mean score first."""
 
     promptId = fields.String(required=True, metadata={"pattern": pattern("prompt")})
     groupBy = fields.List(fields.String(), required=True)
@@ -87,7 +98,7 @@ class StatsOut(Schema):
 
 
 class LogIds(Text):
-    """Some ids of logs, with commas between them; loaded to a list."""
+    """Ids of `minimum` to `maximum` different logs, separated by commas; loads to a list."""
 
     def __init__(self, minimum: int, maximum: int, **kwargs: Any) -> None:
         self.minimum, self.maximum = minimum, maximum
@@ -99,31 +110,34 @@ class LogIds(Text):
         ids: list[str] = super()._deserialize(value, attr, data, **kwargs).split(",")
         if not self.minimum <= len(ids) <= self.maximum:
             raise ValidationError(f"must have {self.minimum} to {self.maximum} ids, with commas between them")
-        for place, log_id in enumerate(ids):
+        for index, log_id in enumerate(ids):
             if not is_well_formed("log", log_id):
                 raise ValidationError("must have ids of logs only")
-            if log_id in ids[:place]:
+            if log_id in ids[:index]:
                 raise ValidationError(f"must not have {log_id} twice")
         return ids
 
 
 class CompareQuery(Schema):
-    """What to compare."""
+    """The logs to compare."""
 
     logs = LogIds(
-        LOGS_MIN, LOGS_MAX, required=True, metadata={"description": "Ids; the first is what the others differ from"}
+        LOGS_MIN,
+        LOGS_MAX,
+        required=True,
+        metadata={"description": "Ids of logs, separated by commas; the others are compared with the first"},
     )
 
 
 class ChangeOut(Schema):
-    """A piece of an output."""
+    """A run of words that both outputs or one of them has."""
 
     op = fields.String(required=True, metadata={"enum": ["equal", "delete", "insert"]})
     text = fields.String(required=True)
 
 
 class DifferenceFromOut(Schema):
-    """How the output of a log differs from the first one's."""
+    """The differences of a log's output from the first log's."""
 
     logId = fields.String(required=True, metadata={"pattern": pattern("log")})
     against = fields.String(required=True, metadata={"pattern": pattern("log")})
@@ -135,7 +149,7 @@ class DifferenceFromOut(Schema):
 
 
 class CompareOut(Schema):
-    """Logs side by side."""
+    """Logs and the differences between their outputs."""
 
     logs = fields.List(fields.Nested(LogOut()), required=True)
     differences = fields.List(fields.Nested(DifferenceFromOut()), required=True)

@@ -1,36 +1,64 @@
-"""What traces look like on the wire."""
+"""The responses of traces, and the fields that requests and exports share with them."""
+
+from collections.abc import Callable
+from typing import Any
 
 from marshmallow import Schema, fields
 
 from promptcrafter.http.fields import Timestamp
-from promptcrafter.http.schemas import JsonArray, JsonObject, JsonOrText, SparseSchema
+from promptcrafter.http.schemas import FieldGroup, JsonArray, JsonObject, JsonOrText, SparseSchema
 from promptcrafter.ids import pattern
 from promptcrafter.logs.schemas import LogOut
 
 
+def trace_fields(time: type[fields.Field[Any]], check_output: Callable[[Any], None] | None = None) -> FieldGroup:
+    """Return the fields that describe the run, for TraceOut, TraceLine of an export and a dialect's requests.
+
+    `time` is the class of the fields for times, `check_output` a validator of the output.
+    """
+    return {
+        "input": JsonOrText(),
+        "output": JsonOrText(validate=check_output),
+        "ideal_output": JsonOrText(data_key="idealOutput"),
+        "meta": JsonObject(data_key="metadata"),
+        "organization": JsonObject(),
+        "user": JsonObject(),
+        "start_time": time(data_key="startTime"),
+        "end_time": time(data_key="endTime"),
+    }
+
+
+def evaluation_fields() -> FieldGroup:
+    """Return the fields that describe the evaluation of the run, for the same schemas as `trace_fields`."""
+    return {"evaluators": JsonArray(), "evaluation_config": JsonObject(data_key="evaluationConfig")}
+
+
+def span_fields(check_output: Callable[[Any], None] | None = None) -> FieldGroup:
+    """Return the content of a step, for SpanOut and SpanLine of an export; spans are stored with these names."""
+    return {
+        "input": JsonOrText(),
+        "output": JsonOrText(validate=check_output),
+        "idealOutput": JsonOrText(),
+        "metadata": JsonObject(),
+        "evaluators": JsonArray(),
+    }
+
+
 class TraceOut(SparseSchema):
-    """A trace without its steps. Inputs and outputs are as they were sent: text, objects or arrays."""
+    """A trace without its steps. Inputs and outputs are shown as they were sent: text, objects or arrays."""
 
     id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("trace")})
-    source = fields.String(required=True, metadata={"description": "The API it came by"})
-    slug = fields.String(required=True, metadata={"description": "The client's name of the feature it is about"})
+    source = fields.String(required=True, metadata={"description": "The API that the trace was sent to"})
+    slug = fields.String(required=True, metadata={"description": "The client's name of the feature"})
     name = fields.String()
-    input = JsonOrText()
-    output = JsonOrText()
-    ideal_output = JsonOrText(data_key="idealOutput")
-    meta = JsonObject(data_key="metadata")
-    organization = JsonObject()
-    user = JsonObject()
-    start_time = Timestamp(data_key="startTime")
-    end_time = Timestamp(data_key="endTime")
+    locals().update(trace_fields(Timestamp))
     experiment_id = fields.String(data_key="experimentId")
-    evaluators = JsonArray()
-    evaluation_config = JsonObject(data_key="evaluationConfig")
+    locals().update(evaluation_fields())
     created_at = Timestamp(data_key="createdAt", required=True)
 
 
 class SpanOut(Schema):
-    """A step that is no generation, with the ids that the client gave; absent where it said nothing."""
+    """A step other than a generation, with the client's own ids. What the client did not send is left out."""
 
     id = fields.String(required=True)
     type = fields.String(required=True)
@@ -38,15 +66,11 @@ class SpanOut(Schema):
     name = fields.String()
     startTime = fields.String()
     endTime = fields.String()
-    input = JsonOrText()
-    output = JsonOrText()
-    idealOutput = JsonOrText()
-    metadata = JsonObject()
-    evaluators = JsonArray()
+    locals().update(span_fields())
 
 
 class TraceWhole(TraceOut):
-    """A trace with its steps: its generations are logs, tied to its spans by `spanId` and `parentSpanId`."""
+    """A trace with its steps. Its generations are logs, whose `spanId` and `parentSpanId` refer to spans."""
 
     spans = fields.List(fields.Nested(SpanOut()), required=True)
     logs = fields.List(fields.Nested(LogOut()), required=True)

@@ -9,7 +9,7 @@ from promptcrafter.database.transactions import writing
 from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.page_query import PageQuery
-from promptcrafter.http.row_serializer import Projection
+from promptcrafter.http.row_serializer import RowSerializer
 from promptcrafter.permissions import Permission
 from promptcrafter.traces import store
 from promptcrafter.traces.models import Trace
@@ -17,7 +17,7 @@ from promptcrafter.traces.schemas import TraceOut, TraceWhole
 
 blueprint = Blueprint("traces", __name__, description="Runs of a program, step by step, with the outputs they took")
 _trace_out = TraceOut()
-_trace_rows = Projection(Trace, _trace_out)
+_trace_rows = RowSerializer(Trace, _trace_out)
 
 
 @blueprint.route("/traces", permission=Permission.READ)

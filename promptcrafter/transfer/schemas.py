@@ -1,6 +1,8 @@
-"""What the lines of an export look like: each schema writes them, and reads them strictly."""
+"""The lines of an export. Each schema both writes its lines and reads them, strictly.
 
-import json
+The fields that a line shares with requests and responses come from the schemas of logs, traces and prompts.
+"""
+
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -12,31 +14,33 @@ from promptcrafter import clock, ids
 from promptcrafter.dialects.agenttest import METRICS_MAX
 from promptcrafter.dialects.basalt.schemas import SPAN_TYPES, SPANS_MAX
 from promptcrafter.experiments import schemas as experiments
-from promptcrafter.http.fields import ERRORS, Number, PatternText, Tags, Text, TimestampIn, WholeNumber
-from promptcrafter.http.schemas import CreateSchema, JsonArray, JsonObject, JsonOrText, Objects, TextOrJson
-from promptcrafter.jsonio import dumps
-from promptcrafter.logs.schemas import SCORE_MAX, SOURCES
+from promptcrafter.http.fields import ERRORS, PatternText, Text, TimestampIn, WholeNumber
+from promptcrafter.http.schemas import CreateSchema, JsonObject, Objects, TextAndFormat, split_formats
+from promptcrafter.logs.schemas import SOURCES, call_fields, output_bytes, review_fields
 from promptcrafter.problems import REQUIRED
 from promptcrafter.prompts import schemas as prompts
+from promptcrafter.traces.schemas import evaluation_fields, span_fields, trace_fields
 
-_COMPUTED = ("inputTokens", "outputTokens", "cost")
+_COMPUTABLE = ("inputTokens", "outputTokens", "cost")
 _NUMBER_MAX = 2**31 - 1
 _WRITTEN = r"[0-9-]{10}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
-# Columns that hold text or JSON; `<name>_format` beside each says which
-_TEXT_OR_JSON = ("input", "output", "ideal_output")
-# What every log of our own API has
+# The required fields of a log of the native API: attributes and keys
 _NATIVE = {"prompt_id": "promptId", "prompt_version": "promptVersion", "model_used": "modelUsed", "output": "output"}
 
 
 class Id(PatternText):
-    """An id, made here or elsewhere."""
+    """An id of one kind, made by this server or another one."""
 
     def __init__(self, kind: ids.Kind, **kwargs: Any) -> None:
         super().__init__(ids.pattern(kind), f"must be {kind}_ and 1 to 40 letters or digits", **kwargs)
 
 
 class Moment(TimestampIn):
-    """A moment, written as RFC 3339 in UTC with milliseconds: so, too, where a zone has led to the last day of 1969."""
+    """A time, written as RFC 3339 text in UTC with milliseconds.
+
+    Reads what TimestampIn reads, and times on 1969-12-31 in the written form: a request with a time in 1970 and an
+    offset may have led to one.
+    """
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if isinstance(value, str) and value.startswith("1969-12-31T") and re.fullmatch(_WRITTEN, value):
@@ -48,7 +52,7 @@ class Moment(TimestampIn):
 
 
 class MomentText(Moment):
-    """A moment that is kept as that text."""
+    """A time that is stored as that text: those of spans."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         return clock.to_text(super()._deserialize(value, attr, data, **kwargs))
@@ -57,40 +61,16 @@ class MomentText(Moment):
         return value
 
 
-class AsSent(TextOrJson):
-    """Text, or an object or array, which leaves as such and not as its JSON."""
-
-    def _serialize(self, value: str | None, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        return json.loads(value) if value is not None and getattr(obj, f"{attr}_format") == "json" else value
-
-
-class OutputAsSent(AsSent):
-    """The same for an output, which has a size."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, str | None]:
-        text, kind = super()._deserialize(value, attr, data, **kwargs)
-        _refuse_large(text)
-        return text, kind
-
-
-class OutputValue(JsonOrText):
-    """An output that is kept as it is."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        sent = super()._deserialize(value, attr, data, **kwargs)
-        _refuse_large(sent if isinstance(sent, str) else dumps(sent))
-        return sent
-
-
-def _refuse_large(output: str) -> None:
+def _refuse_large_output(output: Any) -> None:
+    """Raise ValidationError where the API would answer 413, so that the error names the line."""
     limit: int = current_app.config["MAX_OUTPUT_BYTES"]
-    size = len(output.encode())
+    size = output_bytes(output)
     if size > limit:
         raise ValidationError(f"may have at most {limit:,} bytes; it is {size:,}")
 
 
 class Line(CreateSchema):
-    """A line or an object in it: what is unknown is left out, and nothing may be in it that would be lost."""
+    """A line or an object in it. Values that are None are not written, and unknown fields are rejected when read."""
 
     class Meta:
         unknown = RAISE
@@ -98,47 +78,45 @@ class Line(CreateSchema):
     error_messages = {"type": "must be an object", "unknown": "is not a field of such a line"}
 
     @post_dump
-    def drop_unknown(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Leave out what is not known."""
+    def drop_none(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         return {key: value for key, value in data.items() if value is not None}
 
 
 class HeaderLine(Line):
-    """The first line: which form the others have."""
+    """The first line, with the format of the others and its version."""
 
     format = Text(required=True, choices=("promptcrafter",))
     version = WholeNumber(required=True, minimum=1, maximum=_NUMBER_MAX)
 
 
 class PromptLine(Line):
-    """A prompt. What it says is in its versions, which follow it at once."""
+    """A prompt. Its content and model are in its versions, whose lines follow immediately."""
 
     id = Id("prompt", data_key="_id", required=True)
-    slug = PatternText(prompts.SLUG, prompts.SLUG_RULE, required=True)
-    title = Text(required=True, minimum=prompts.TITLE_MIN, maximum=prompts.TITLE_MAX, blank=False)
-    tags = Tags(required=True, maximum=prompts.TAGS_MAX, maximum_length=prompts.TAG_MAX)
+    slug = prompts.slug_field(required=True)
+    title = prompts.title_field(required=True)
+    tags = prompts.tags_field(required=True)
     created_at = Moment(data_key="createdAt", required=True)
     updated_at = Moment(data_key="updatedAt", required=True)
 
 
 class VersionLine(Line):
-    """A version of a prompt, with the labels that sit on it."""
+    """A version of a prompt, with its labels."""
 
     prompt_id = Id("prompt", data_key="promptId", required=True)
     number = WholeNumber(data_key="version", required=True, minimum=1, maximum=_NUMBER_MAX)
-    content = Text(required=True, minimum=1)
-    model = Text(required=True, minimum=1, maximum=prompts.MODEL_MAX, blank=False)
+    locals().update(prompts.version_fields(required=True))
     labels = fields.List(Text(), required=True, error_messages={**ERRORS, "invalid": "must be an array of strings"})
     created_at = Moment(data_key="createdAt", required=True)
 
     @post_dump
     def sort_labels(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Sort the labels by code point: the databases sort by rules of their own."""
+        """Sort the labels by code point, because each database has an order of its own."""
         return {**data, "labels": sorted(data["labels"])}
 
 
 class VariantLine(Line):
-    """One way that an experiment tries."""
+    """A variant of an experiment."""
 
     key = Text(required=True, minimum=1, maximum=experiments.NAME_MAX, blank=False)
     payload = JsonObject(required=True)
@@ -147,20 +125,20 @@ class VariantLine(Line):
 
 
 class ExperimentLine(Line):
-    """An experiment with its variants in order."""
+    """An experiment with its variants in their order."""
 
     id = Id("experiment", data_key="_id", required=True)
     slug = PatternText(experiments.SLUG, experiments.SLUG_RULE, required=True)
     name = Text(required=True, minimum=1, maximum=experiments.NAME_MAX, blank=False)
     status = Text(required=True, choices=experiments.STATUSES)
     feature_slug = Text(data_key="featureSlug", minimum=1)
-    variants = Objects(VariantLine(), distinct="key", maximum=experiments.VARIANTS_MAX, required=True)
+    variants = Objects(VariantLine(), unique_by="key", maximum=experiments.VARIANTS_MAX, required=True)
     created_at = Moment(data_key="createdAt", required=True)
     updated_at = Moment(data_key="updatedAt", required=True)
 
 
 class SpanLine(Line):
-    """A step of a trace that is no generation."""
+    """A step of a trace other than a generation."""
 
     id = Text(required=True, minimum=1)
     type = Text(required=True, choices=SPAN_TYPES)
@@ -168,55 +146,38 @@ class SpanLine(Line):
     name = Text()
     startTime = MomentText()
     endTime = MomentText()
-    input = JsonOrText()
-    output = OutputValue()
-    idealOutput = JsonOrText()
-    metadata = JsonObject()
-    evaluators = JsonArray()
+    locals().update(span_fields(_refuse_large_output))
 
 
 class TraceLine(Line):
-    """A trace with its steps; its generations are logs."""
+    """A trace with its steps. Its generations are in the lines of logs."""
 
     id = Id("trace", data_key="_id", required=True)
     source = Text(required=True, choices=SOURCES[1:])
     slug = Text(required=True, minimum=1)
     name = Text()
-    input = JsonOrText()
-    output = OutputValue()
-    ideal_output = JsonOrText(data_key="idealOutput")
-    meta = JsonObject(data_key="metadata")
-    organization = JsonObject()
-    user = JsonObject()
-    start_time = Moment(data_key="startTime")
-    end_time = Moment(data_key="endTime")
+    locals().update(trace_fields(Moment, _refuse_large_output))
     experiment_id = Id("experiment", data_key="experimentId")
-    evaluators = JsonArray()
-    evaluation_config = JsonObject(data_key="evaluationConfig")
+    locals().update(evaluation_fields())
     spans = Objects(SpanLine(), maximum=SPANS_MAX)
     created_at = Moment(data_key="createdAt", required=True)
 
 
 class LogLine(Line):
-    """A log. One without a `source` is of our own API, and has what that requires."""
+    """A log. Without a `source` it is of the native API and must have the fields that are required there."""
 
     id = Id("log", data_key="_id", required=True)
     prompt_id = Id("prompt", data_key="promptId")
     prompt_version = WholeNumber(data_key="promptVersion", minimum=1, maximum=_NUMBER_MAX)
     model_used = Text(data_key="modelUsed", minimum=1, maximum=prompts.MODEL_MAX)
-    output = OutputAsSent()
-    notes = Text()
-    score = Number(minimum=0, maximum=SCORE_MAX)
-    input = AsSent()
-    ideal_output = AsSent(data_key="idealOutput")
-    variables = JsonObject()
-    start_time = Moment(data_key="startTime")
-    end_time = Moment(data_key="endTime")
-    latency_ms = Number(data_key="latencyMs", minimum=0)
-    input_tokens = Number(data_key="inputTokens", minimum=0)
-    output_tokens = Number(data_key="outputTokens", minimum=0)
-    cost = Number(minimum=0)
-    computed = fields.List(Text(choices=_COMPUTED), error_messages={**ERRORS, "invalid": "must be an array of strings"})
+    output = TextAndFormat(validate=_refuse_large_output)
+    locals().update(review_fields())
+    input = TextAndFormat()
+    ideal_output = TextAndFormat(data_key="idealOutput")
+    locals().update(call_fields(Moment))
+    computed = fields.List(
+        Text(choices=_COMPUTABLE), error_messages={**ERRORS, "invalid": "must be an array of strings"}
+    )
     priced_as = Text(data_key="pricedAs")
     meta = JsonObject(data_key="metadata")
     source = Text(choices=SOURCES[1:])
@@ -234,7 +195,7 @@ class LogLine(Line):
 
     @validates_schema
     def refuse_gaps(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-        """Refuse a log that lacks what others like it have."""
+        """Reject a log without a field that its source or another of its fields requires."""
         missing = [wire for name, wire in _NATIVE.items() if "source" not in data and name not in data]
         if "source" not in data and data.get("output") == ("", None):
             missing.append("output")
@@ -247,15 +208,12 @@ class LogLine(Line):
 
     @post_load
     def split_formats(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Give text and format of what may be text or JSON a column each."""
-        for name in _TEXT_OR_JSON:
-            if name in data:
-                data[name], data[f"{name}_format"] = data[name]
-        return data
+        """Split text and format into two columns."""
+        return split_formats(data, ("input", "output", "ideal_output"))
 
 
 class EndLine(Line):
-    """The last line: how many there are of each type, where it says so."""
+    """The last line, with the number of lines of each type. All numbers are optional."""
 
     prompts = WholeNumber(minimum=0, maximum=2**53)
     versions = WholeNumber(minimum=0, maximum=2**53)
@@ -265,14 +223,14 @@ class EndLine(Line):
 
 
 class CountOut(Schema):
-    """What became of the lines of one type."""
+    """The result for the lines of one type."""
 
     created = fields.Integer(required=True)
-    skipped = fields.Integer(required=True, metadata={"description": "Were there already"})
+    skipped = fields.Integer(required=True, metadata={"description": "Lines whose resource existed already"})
 
 
 class ImportOut(Schema):
-    """What became of the lines."""
+    """The result of an import."""
 
     prompts = fields.Nested(CountOut(), required=True)
     versions = fields.Nested(CountOut(), required=True)

@@ -1,67 +1,50 @@
-"""What Basalt's clients send and expect."""
+"""The requests and responses of Basalt's clients."""
 
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load
 
 from promptcrafter.http.fields import Number, Text, Timestamp, TimestampIn
-from promptcrafter.http.schemas import CreateSchema, JsonArray, JsonObject, JsonOrText, Objects, TextOrJson
-from promptcrafter.jsonio import dumps
+from promptcrafter.http.schemas import CreateSchema, JsonArray, JsonObject, Objects, TextAndFormat
 from promptcrafter.logs.schemas import refuse_large_output
 from promptcrafter.problems import REQUIRED
+from promptcrafter.traces.schemas import evaluation_fields, trace_fields
 
 SPAN_TYPES = ("span", "function", "tool", "retrieval", "event", "generation")
 SPANS_MAX = 5000
 VERSION_NAME = "`2.0.0`; `2.0` and `2` are read as the same"
 
 
-class OutputText(TextOrJson):
-    """An output: text, an object or an array. Raises TooLarge."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, str | None]:
-        text, kind = super()._deserialize(value, attr, data, **kwargs)
-        return refuse_large_output(text), kind
-
-
-class OutputJson(JsonOrText):
-    """The same, loaded as it is."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        sent = super()._deserialize(value, attr, data, **kwargs)
-        refuse_large_output(sent if isinstance(sent, str) else dumps(sent))
-        return sent
-
-
 class VariableIn(CreateSchema):
-    """A variable and what it stood for."""
+    """A variable of a prompt and its value."""
 
     label = Text(required=True, minimum=1, metadata={"example": "question"})
     value = Text(load_default=None, allow_none=True, metadata={"example": "What is the capital of France?"})
 
 
 def _tokens(name: str) -> Number:
-    return Number(data_key=name, minimum=0, metadata={"description": "Counted when absent"})
+    return Number(data_key=name, minimum=0, metadata={"description": "Counted by the server if absent"})
 
 
 class _OutputIn(CreateSchema):
-    """What an output of a prompt and a generation have in common."""
+    """The fields that an output of a prompt and a step of a trace have in common."""
 
-    input = TextOrJson()
-    ideal_output = TextOrJson(data_key="idealOutput")
-    variables = Objects(VariableIn(), distinct="label")
+    input = TextAndFormat()
+    ideal_output = TextAndFormat(data_key="idealOutput")
+    variables = Objects(VariableIn(), unique_by="label")
     start_time = TimestampIn(data_key="startTime")
     end_time = TimestampIn(data_key="endTime")
     input_tokens = _tokens("inputTokens")
     output_tokens = _tokens("outputTokens")
-    cost = Number(minimum=0, metadata={"description": "US dollars; computed when absent"})
+    cost = Number(minimum=0, metadata={"description": "US dollars; computed by the server if absent"})
     meta = JsonObject(data_key="metadata")
 
 
 class MonitorLogIn(_OutputIn):
-    """An output of a prompt."""
+    """An output of a prompt, which becomes a log in a trace of its own."""
 
     slug = Text(required=True, minimum=1, metadata={"example": "qa"})
-    output = OutputText(required=True)
+    output = TextAndFormat(required=True, validate=refuse_large_output)
     name = Text(metadata={"description": "Name of the trace", "example": "qa-chatbot"})
     version = Text(metadata={"description": VERSION_NAME, "example": "1.0.0"})
     tag = Text(metadata={"example": "production"})
@@ -70,7 +53,7 @@ class MonitorLogIn(_OutputIn):
 
 
 class PromptReference(CreateSchema):
-    """The prompt of a generation, as its client names it."""
+    """The prompt of a generation, as the client names it."""
 
     slug = Text(required=True, minimum=1)
     version = Text()
@@ -78,13 +61,13 @@ class PromptReference(CreateSchema):
 
 
 class SpanIn(_OutputIn):
-    """A step of a trace. What belongs to generations is read in generations only."""
+    """A step of a trace. The fields of an output are used in generations only."""
 
-    id = Text(required=True, minimum=1, metadata={"description": "The client's own"})
+    id = Text(required=True, minimum=1, metadata={"description": "The client's own id"})
     type = Text(required=True, choices=SPAN_TYPES)
     name = Text()
     parent_id = Text(data_key="parentId")
-    output = OutputText()
+    output = TextAndFormat(validate=refuse_large_output)
     prompt = fields.Nested(PromptReference())
     evaluators = JsonArray()
 
@@ -98,25 +81,17 @@ class ExperimentReference(CreateSchema):
 class TraceIn(CreateSchema):
     """A run of a client's program."""
 
-    slug = Text(data_key="featureSlug", minimum=1, metadata={"description": "Or `chainSlug`; any slug is taken"})
+    slug = Text(data_key="featureSlug", minimum=1, metadata={"description": "Or `chainSlug`; any slug is accepted"})
     chain_slug = Text(data_key="chainSlug", minimum=1)
     name = Text()
-    input = JsonOrText()
-    output = OutputJson()
-    ideal_output = JsonOrText(data_key="idealOutput")
-    meta = JsonObject(data_key="metadata")
-    organization = JsonObject()
-    user = JsonObject()
-    start_time = TimestampIn(data_key="startTime")
-    end_time = TimestampIn(data_key="endTime")
+    locals().update(trace_fields(TimestampIn, refuse_large_output))
     experiment = fields.Nested(ExperimentReference())
     logs = Objects(SpanIn(), maximum=SPANS_MAX)
-    evaluators = JsonArray()
-    evaluation_config = JsonObject(data_key="evaluationConfig")
+    locals().update(evaluation_fields())
 
     @post_load
     def choose_slug(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Take `chainSlug`, the older name, where there is no `featureSlug`."""
+        """Use `chainSlug`, the older name, if there is no `featureSlug`."""
         chain_slug = data.pop("chain_slug", None)
         data.setdefault("slug", chain_slug)
         if data["slug"] is None:
@@ -125,20 +100,20 @@ class TraceIn(CreateSchema):
 
 
 class IdOut(Schema):
-    """What was made."""
+    """The id of a new resource."""
 
     id = fields.String(required=True)
 
 
 class TraceLogged(Schema):
-    """The answer to a trace."""
+    """The response to a trace."""
 
     trace = fields.Nested(IdOut(), required=True)
     warning = fields.String(required=True, allow_none=True)
 
 
 class OutputLogged(Schema):
-    """The answer to an output."""
+    """The response to an output."""
 
     trace = fields.Nested(IdOut(), required=True)
     log = fields.Nested(IdOut(), required=True)
@@ -162,20 +137,20 @@ class BasaltExperimentOut(Schema):
 
 
 class BasaltListQuery(Schema):
-    """Which prompts to list."""
+    """The filter of the list of prompts."""
 
-    featureSlug = Text(metadata={"description": "Those with this tag only"})
+    featureSlug = Text(metadata={"description": "Prompts with this tag only"})
 
 
 class BasaltPromptQuery(Schema):
-    """Which version of a prompt is meant: production unless one is named."""
+    """The version of a prompt, by default the one with the label `production`."""
 
     version = Text(metadata={"description": VERSION_NAME})
     tag = Text(metadata={"description": "A label; ignored beside a version"})
 
 
 class BasaltModelOut(Schema):
-    """A model as Basalt's clients expect it."""
+    """A model in the form that Basalt's clients expect."""
 
     provider = fields.String(required=True)
     client = fields.String(required=True)
@@ -185,7 +160,7 @@ class BasaltModelOut(Schema):
 
 
 class BasaltPromptOut(Schema):
-    """A version of a prompt, ready for its variables."""
+    """A version of a prompt, with its variables not filled in."""
 
     slug = fields.String(required=True)
     text = fields.String(required=True)
@@ -196,7 +171,7 @@ class BasaltPromptOut(Schema):
 
 
 class BasaltPromptAnswer(Schema):
-    """A version of a prompt and what was odd about the call."""
+    """A version of a prompt, and a warning if the one that was asked for does not exist."""
 
     prompt = fields.Nested(BasaltPromptOut(), required=True)
     warning = fields.String(required=True, allow_none=True)
@@ -214,7 +189,7 @@ class BasaltEntryOut(Schema):
 
 
 class BasaltListOut(Schema):
-    """Prompts."""
+    """A list of prompts."""
 
     prompts = fields.List(fields.Nested(BasaltEntryOut()), required=True)
     warning = fields.String(required=True, allow_none=True)
@@ -235,14 +210,14 @@ class BasaltDescriptionOut(BasaltEntryOut):
 
 
 class BasaltDescriptionAnswer(Schema):
-    """A prompt described, and what was odd about the call."""
+    """A prompt with its variables, and a warning if the version that was asked for does not exist."""
 
     prompt = fields.Nested(BasaltDescriptionOut(), required=True)
     warning = fields.String(required=True, allow_none=True)
 
 
 class PublishIn(CreateSchema):
-    """Where a tag is to sit."""
+    """The tag to set and the version to set it on."""
 
     new_tag = Text(data_key="newTag", required=True, minimum=1, metadata={"example": "production"})
     version = Text(metadata={"description": VERSION_NAME})

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from promptcrafter.clock import to_text
 from promptcrafter.database.session import session
-from promptcrafter.http.row_serializer import Projection
+from promptcrafter.http.row_serializer import RowSerializer
 from promptcrafter.jsonio import dumps
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.schemas import LogOut
@@ -94,6 +94,6 @@ def test_so_they_are_whatever_was_logged(
         assert ada.get(f"{path}?per_page=4").text == f"[{','.join(dumped(app, path)[:4])}]"
 
 
-def test_a_schema_that_shows_more_than_a_table_has_cannot_be_projected() -> None:
+def test_a_schema_with_fields_of_another_table_has_no_row_serializer() -> None:
     with pytest.raises(KeyError, match="logs"):
-        Projection(Trace, TraceWhole())
+        RowSerializer(Trace, TraceWhole())

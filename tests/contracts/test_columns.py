@@ -1,0 +1,48 @@
+"""A column that is added to a log, a trace or a prompt is shown by the API and is part of an export."""
+
+from typing import Any
+
+import pytest
+from marshmallow import Schema
+from sqlalchemy import inspect
+
+from promptcrafter.logs.models import Log
+from promptcrafter.logs.schemas import LogOut
+from promptcrafter.prompts.models import Prompt, Version
+from promptcrafter.prompts.schemas import PromptOut, VersionOut
+from promptcrafter.traces.models import Trace
+from promptcrafter.traces.schemas import TraceWhole
+from promptcrafter.transfer.schemas import LogLine, PromptLine, TraceLine, VersionLine
+
+INTERNAL = {"seq", "rank", "label_names"}  # the last makes up `labels`
+IN_VERSIONS = {"content", "model", "version"}  # of a prompt: its latest version has them
+
+
+def columns(model: Any) -> set[str]:
+    return {attribute.key for attribute in inspect(model).column_attrs} - INTERNAL
+
+
+@pytest.mark.parametrize(
+    ("model", "schema", "left_out"),
+    [
+        (Log, LogOut, {"owner_id"}),
+        (Trace, TraceWhole, {"owner_id"}),
+        (Prompt, PromptOut, set()),
+        (Version, VersionOut, {"prompt_id"}),
+    ],
+)
+def test_the_api_shows_every_column(model: Any, schema: type[Schema], left_out: set[str]) -> None:
+    assert columns(model) - schema().fields.keys() == left_out
+
+
+@pytest.mark.parametrize(
+    ("model", "schema", "left_out"),
+    [
+        (Log, LogLine, {"owner_id", "output_format", "input_format", "ideal_output_format"}),
+        (Trace, TraceLine, {"owner_id"}),
+        (Prompt, PromptLine, {"owner_id", *IN_VERSIONS}),
+        (Version, VersionLine, {"created_by"}),
+    ],
+)
+def test_an_export_has_every_column(model: Any, schema: type[Schema], left_out: set[str]) -> None:
+    assert columns(model) - schema().fields.keys() == left_out
