@@ -13,7 +13,7 @@ from flask import Flask
 from config import Config
 from promptcrafter.auth import store
 from promptcrafter.database.session import sqlite_path
-from tests.cli.running import done, flask, refusal, refused, run
+from tests.cli.commands import done, flask, refusal, refused, run
 from tests.conftest import ROOT, SECRET, Caller, Person, bin_path, only_sqlite
 
 PASSWORD = "a password for the first day"

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, note, settings
 from config import Config
 from promptcrafter import clock
 from tests.conftest import SECRET, Answer, Caller, empty_database, sign_up
-from tests.contracts.calls import BEGINNING, CALLS, END, REFERENCE, Call
+from tests.contracts.call_strategies import BEGINNING, CALLS, END, REFERENCE, Call
 
 # In the suite always the same calls; others each time where somebody asks for more
 EXAMPLES = os.environ.get("DIFFERENTIAL_EXAMPLES")

@@ -13,7 +13,7 @@ from promptcrafter.database.session import get_engine
 from promptcrafter.dialects import agenttest
 from tests.conftest import Caller, Person, only_sqlite
 
-PAYLOAD = json.loads((Path(__file__).parent / "payloads" / "agenttest_log.json").read_text())
+PAYLOAD = json.loads(Path(__file__).with_name("agenttest_log.json").read_text())
 VARIANTS = [
     {"key": "A", "payload": {"prompt": "Hello", "n": [1.5, {}]}, "trafficPercent": 50},
     {"key": "B", "payload": {}, "trafficPercent": 50},

@@ -20,7 +20,7 @@ from tests.conftest import ROOT, LiveServer
 from tests.integration.test_basalt_sdk import run_program, set_stage
 
 SDK = Path(sys.prefix) / "basalt-sdk-1"
-PROGRAMS = ROOT / "tests" / "dialects" / "programs"
+PROGRAMS = ROOT / "tests" / "dialects" / "basalt" / "programs"
 
 
 @dataclass

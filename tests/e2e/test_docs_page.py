@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, expect, sync_playwright
 
 from tests.conftest import LiveServer
-from tests.integration.client import sign_up
+from tests.integration.connection import sign_up
 
 
 @pytest.fixture(scope="module")

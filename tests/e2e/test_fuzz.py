@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from tests.conftest import LiveServer, bin_path
-from tests.integration.client import Connection, new_prompt, sign_up
+from tests.integration.connection import Connection, new_prompt, sign_up
 
 
 def test_a_fuzzer_finds_the_description_true(live_server: LiveServer, tmp_path: Path) -> None:

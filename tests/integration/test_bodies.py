@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.conftest import LiveServer
-from tests.integration.client import Connection, new_prompt, sign_up, talk
+from tests.integration.connection import Connection, new_prompt, sign_up, talk
 
 LIMIT = 2 * 1024 * 1024
 

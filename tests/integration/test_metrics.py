@@ -10,8 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.conftest import LiveServer
-from tests.integration.client import Connection, new_prompt, sign_up
-from tests.test_metrics import IN_PROGRESS, REQUESTS, WRITTEN, read
+from tests.integration.connection import Connection, new_prompt, sign_up
+from tests.server.test_metrics import IN_PROGRESS, REQUESTS, WRITTEN, read
 
 LISTED = f'{REQUESTS}{{method="GET",route="/prompts",status="200"}}'
 NATIVE = f'{WRITTEN}{{source="native"}}'

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.conftest import LiveServer
-from tests.integration.client import Connection, sign_up
+from tests.integration.connection import Connection, sign_up
 
 
 def test_the_service_is_not_ready_before_its_migrations(start_server: Callable[..., LiveServer]) -> None:

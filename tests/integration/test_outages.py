@@ -19,7 +19,7 @@ from flask import Flask
 
 from config import Config
 from tests.conftest import SECRET, Caller, LiveServer
-from tests.integration.client import Connection, new_prompt, sign_up
+from tests.integration.connection import Connection, new_prompt, sign_up
 from tests.integration.postgresql import PostgreSQL
 
 CLIENTS = 6

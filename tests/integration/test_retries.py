@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from tests.conftest import LiveServer
-from tests.integration.client import Answer, Connection, new_prompt, sign_up
+from tests.integration.connection import Answer, Connection, new_prompt, sign_up
 
 
 def test_a_server_killed_between_commit_and_answer_has_made_one_row_after_the_retry(
     start_server: Callable[..., LiveServer], database_url: str, tmp_path: Path
 ) -> None:
     order = tmp_path / "die"
-    settings = {"app": "tests.integration.dying:app", "DIE_AFTER_COMMIT": str(order)}
+    settings = {"app": "tests.integration.crash_app:app", "DIE_AFTER_COMMIT": str(order)}
     server = start_server(database_url.replace("+psycopg", ""), migrate=False, **settings)
     connection = Connection(server, sign_up(server))
     body = {"promptId": new_prompt(connection), "output": "once", "modelUsed": "m"}

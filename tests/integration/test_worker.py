@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.conftest import LiveServer
-from tests.integration.client import Connection, new_prompt, sign_up
+from tests.integration.connection import Connection, new_prompt, sign_up
 
 PATIENCE_S = 30
 

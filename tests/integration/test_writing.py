@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 from tests.conftest import LiveServer
-from tests.integration.client import Connection, new_prompt, sign_up
+from tests.integration.connection import Connection, new_prompt, sign_up
 
 CLIENTS, LOGS_EACH = 32, 15
 

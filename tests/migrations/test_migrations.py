@@ -117,7 +117,7 @@ def test_what_is_newest_and_what_is_older_is_what_alembic_says() -> None:
 
 def test_eight_processes_that_migrate_at_once_apply_it_once(empty_database_url: str, empty_app: Flask) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.migrations.at_once", "8"],
+        [sys.executable, "-m", "tests.migrations.migrate_concurrently", "8"],
         cwd=ROOT,
         env={"DATABASE_URL": empty_database_url.replace("+psycopg", ""), "JWT_SECRET_KEY": SECRET},
         capture_output=True,

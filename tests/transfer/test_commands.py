@@ -14,9 +14,9 @@ from flask import Flask
 from config import Config
 from tests.conftest import SECRET, Person, only_sqlite
 from tests.transfer import llm_database
-from tests.transfer.moving import NOTHING, bring, counts, export, join, remove_all
-from tests.transfer.test_damage import GOOD, change
-from tests.transfer.test_sources import FIXTURES, NEWER, RESPONSE
+from tests.transfer.calls import NOTHING, bring, counts, export, join, remove_all
+from tests.transfer.test_importer_damage import GOOD, change
+from tests.transfer.test_importers import FIXTURES, NEWER, RESPONSE
 
 Run = Callable[..., Result]
 

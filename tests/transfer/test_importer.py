@@ -18,8 +18,8 @@ from promptcrafter.transfer import importer, lines
 from promptcrafter.transfer.spool import Spool
 from tests.conftest import Caller, Person, only_sqlite, sign_up
 from tests.contracts.test_http import assert_error
-from tests.transfer.moving import LINES, NOTHING, bring, counts, export, join
-from tests.transfer.test_damage import EXPERIMENT, FIRST, GOOD, LOG, PROMPT, change
+from tests.transfer.calls import LINES, NOTHING, bring, counts, export, join
+from tests.transfer.test_importer_damage import EXPERIMENT, FIRST, GOOD, LOG, PROMPT, change
 
 
 def check(person: Person, data: bytes) -> Spool:

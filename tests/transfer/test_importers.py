@@ -15,7 +15,7 @@ from promptcrafter.transfer import importer
 from promptcrafter.transfer.importers import Unreadable, json_server, llm, promptfoo
 from tests.conftest import Person, only_sqlite
 from tests.transfer import llm_database
-from tests.transfer.moving import export
+from tests.transfer.calls import export
 
 FIXTURES = Path(__file__).parent / "fixtures"
 NOW = "2026-01-02T03:04:05.000Z"

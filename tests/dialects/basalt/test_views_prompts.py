@@ -7,7 +7,7 @@ import pytest
 
 from promptcrafter.dialects.basalt.translate import guess_provider, read_version
 from tests.conftest import Caller, Person
-from tests.dialects.test_basalt_monitor import prompt_with
+from tests.dialects.basalt.test_views_monitor import prompt_with
 
 IGNORED = "The tag was ignored: a version was named."
 NO_NINE, NO_BETA = "There is no version 9.0.0 of the prompt", "No version of the prompt has the tag beta"

@@ -19,7 +19,7 @@ from promptcrafter.logs.schemas import LogOut
 from promptcrafter.traces.models import Trace
 from promptcrafter.traces.schemas import TraceOut, TraceWhole
 from tests.conftest import Person
-from tests.contracts.test_text import ANY_TEXT, JSON_VALUES
+from tests.contracts.test_unicode import ANY_TEXT, JSON_VALUES
 from tests.transfer.conftest import stock
 
 LISTS: dict[str, tuple[Any, Schema]] = {

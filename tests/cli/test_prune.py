@@ -21,11 +21,11 @@ from promptcrafter.database.base import Base
 from promptcrafter.database.session import database_size, get_engine, sqlite_path
 from promptcrafter.logs import store as log_store
 from promptcrafter.maintenance import vacuum
-from tests.cli.running import done, flask, refusal, refused, run
+from tests.cli.commands import done, flask, refusal, refused, run
 from tests.conftest import LiveServer, Person, only_sqlite
 from tests.contracts.test_database import statements, traced
-from tests.integration.client import Connection, new_prompt, sign_up
-from tests.traces.test_traces import trace
+from tests.integration.connection import Connection, new_prompt, sign_up
+from tests.traces.test_views import trace
 
 
 @pytest.fixture

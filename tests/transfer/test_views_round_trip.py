@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from promptcrafter.database.session import get_engine
 from tests.conftest import Caller, Person, only_sqlite, sign_up
 from tests.contracts.test_database import statements
-from tests.contracts.test_text import ANY_TEXT, JSON_VALUES
-from tests.transfer.moving import LINES, NOTHING, bring, counts, export, join, remove_all
+from tests.contracts.test_unicode import ANY_TEXT, JSON_VALUES
+from tests.transfer.calls import LINES, NOTHING, bring, counts, export, join, remove_all
 
 ALL = (2, 4, 2, 3, 37)
 READS = ("/prompts", "/logs", "/traces", "/experiments", "/search?q=gravity", "/experiments/Greeting~1/logs")

@@ -13,7 +13,7 @@ from promptcrafter.database.session import get_engine
 from promptcrafter.logs import search, store
 from tests.conftest import Person, only_sqlite
 from tests.contracts.test_database import statements
-from tests.logs.test_filters import pages
+from tests.logs.test_views_list import pages
 
 CORPUS = {
     "steam": "Steam, iron & coal: the Industrial Revolution changed how people LIVED.",

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Person, only_sqlite
-from tests.transfer.moving import NOTHING, bring, counts, export, join
+from tests.transfer.calls import NOTHING, bring, counts, export, join
 
 MADE = {"createdAt": "2024-06-20T13:10:00.000Z"}
 TIMES = {**MADE, "updatedAt": "2024-06-20T13:10:00.000Z"}

@@ -19,10 +19,10 @@ from config import Config
 from promptcrafter.database import sqlite
 from promptcrafter.database.session import get_engine, sqlite_path
 from promptcrafter.maintenance.backup import copy_database, open_read_only
-from tests.cli.running import done, flask, refusal, refused, run
+from tests.cli.commands import done, flask, refusal, refused, run
 from tests.conftest import ROOT, SECRET, Caller, Launch, LiveServer, Person, bin_path, sign_up
-from tests.integration.client import Connection, new_prompt
-from tests.integration.client import sign_up as sign_up_live
+from tests.integration.connection import Connection, new_prompt
+from tests.integration.connection import sign_up as sign_up_live
 
 IN_USE = "The database is in use: stop the service, and whatever else has it open."
 

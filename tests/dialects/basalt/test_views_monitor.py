@@ -14,7 +14,7 @@ from promptcrafter.logs.store import ParentGone
 from tests.conftest import Caller, Person, only_sqlite
 from tests.contracts.test_database import statements
 
-PAYLOAD = json.loads((Path(__file__).parent / "payloads" / "basalt_log.json").read_text())
+PAYLOAD = json.loads(Path(__file__).with_name("monitor_log.json").read_text())
 LOG, TRACE, EXPERIMENTS = "/monitor/log", "/basalt/monitor/trace", "/basalt/monitor/experiments"
 
 

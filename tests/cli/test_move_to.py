@@ -20,7 +20,7 @@ from config import Config
 from promptcrafter.database import revisions
 from promptcrafter.database.session import sqlite_path
 from promptcrafter.maintenance.sqlite_to_postgresql.tables import every_table
-from tests.cli.running import done, refusal, refused, run
+from tests.cli.commands import done, refusal, refused, run
 from tests.conftest import (
     ROOT,
     SECRET,
@@ -32,8 +32,8 @@ from tests.conftest import (
     free_port,
     sign_up,
 )
+from tests.transfer.calls import export
 from tests.transfer.conftest import stock
-from tests.transfer.moving import export
 
 NO_ADDRESS = "The URL must be one of PostgreSQL: postgresql://user:password@host:5432/name."
 TABLES = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
