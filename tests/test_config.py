@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 
 from config import Config, ConfigError
 from promptcrafter.version import VERSION
-from tests.conftest import ROOT, bin_path
+from tests.support.environment import ROOT, bin_path
 
 SECRET = "x" * 32
 HEROKU = {"DYNO": "web.1", "JWT_SECRET_KEY": SECRET, "DATABASE_URL": "postgres://u:p@h/d"}

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from promptcrafter import clock
 from promptcrafter.database.session import get_engine
-from tests.conftest import Caller, Person, sign_up
+from tests.support.people import Caller, Person, sign_up
 
 
 def new_key(person: Person, **values: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from flask import Flask
 
 from promptcrafter.auth import store
 from promptcrafter.database.transactions import writing
-from tests.conftest import Caller, Person, sign_up
+from tests.support.people import Caller, Person, sign_up
 
 
 def test_right_credentials_give_a_token(client: Caller, ada: Person) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Caller, Person, sign_up
+from tests.support.people import Caller, Person, sign_up
 
 BODY = {"name": "Ada Lovelace", "email": "Ada@Example.com", "password": "correct horse"}
 

@@ -9,7 +9,8 @@ from typing import Any
 import jwt
 import pytest
 
-from tests.conftest import SECRET, Caller, Person, sign_up
+from tests.support.environment import SECRET
+from tests.support.people import Caller, Person, sign_up
 
 
 def claims_of(token: str, **changes: Any) -> dict[str, Any]:

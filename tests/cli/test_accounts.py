@@ -13,8 +13,10 @@ from flask import Flask
 from config import Config
 from promptcrafter.auth import store
 from promptcrafter.database.session import sqlite_path
-from tests.cli.commands import done, flask, refusal, refused, run
-from tests.conftest import ROOT, SECRET, Caller, Person, bin_path, only_sqlite
+from tests.support.commands import done, flask, refusal, refused, run
+from tests.support.databases import only_sqlite
+from tests.support.environment import ROOT, SECRET, bin_path
+from tests.support.people import Caller, Person
 
 PASSWORD = "a password for the first day"
 

@@ -19,10 +19,12 @@ from config import Config
 from promptcrafter.database import sqlite
 from promptcrafter.database.session import get_engine, sqlite_path
 from promptcrafter.maintenance.backup import copy_database, open_read_only
-from tests.cli.commands import done, flask, refusal, refused, run
-from tests.conftest import ROOT, SECRET, Caller, Launch, LiveServer, Person, bin_path, sign_up
-from tests.integration.connection import Connection, new_prompt
-from tests.integration.connection import sign_up as sign_up_live
+from tests.support.commands import done, flask, refusal, refused, run
+from tests.support.connection import Connection, new_prompt
+from tests.support.connection import sign_up as sign_up_live
+from tests.support.environment import ROOT, SECRET, bin_path
+from tests.support.people import Caller, Person, sign_up
+from tests.support.servers import Launch, LiveServer
 
 IN_USE = "The database is in use: stop the service, and whatever else has it open."
 

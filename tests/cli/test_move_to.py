@@ -20,20 +20,12 @@ from config import Config
 from promptcrafter.database import revisions
 from promptcrafter.database.session import sqlite_path
 from promptcrafter.maintenance.sqlite_to_postgresql.tables import every_table
-from tests.cli.commands import done, refusal, refused, run
-from tests.conftest import (
-    ROOT,
-    SECRET,
-    Caller,
-    Person,
-    bin_path,
-    create_database,
-    empty_database,
-    free_port,
-    sign_up,
-)
-from tests.transfer.calls import export
-from tests.transfer.conftest import stock
+from tests.support.commands import done, refusal, refused, run
+from tests.support.databases import create_database, empty_database
+from tests.support.environment import ROOT, SECRET, bin_path, free_port
+from tests.support.full_account import stock
+from tests.support.people import Caller, Person, sign_up
+from tests.support.transfer import export
 
 NO_ADDRESS = "The URL must be one of PostgreSQL: postgresql://user:password@host:5432/name."
 TABLES = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"

@@ -21,10 +21,12 @@ from promptcrafter.database.base import Base
 from promptcrafter.database.session import database_size, get_engine, sqlite_path
 from promptcrafter.logs import store as log_store
 from promptcrafter.maintenance import vacuum
-from tests.cli.commands import done, flask, refusal, refused, run
-from tests.conftest import LiveServer, Person, only_sqlite
-from tests.contracts.test_database import statements, traced
-from tests.integration.connection import Connection, new_prompt, sign_up
+from tests.support.commands import done, flask, refusal, refused, run
+from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.databases import only_sqlite
+from tests.support.people import Person
+from tests.support.servers import LiveServer
+from tests.support.statements import statements, traced
 from tests.traces.test_views import trace
 
 

@@ -2,20 +2,22 @@
 
 import re
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask, Response, request
-from sqlalchemy import event, select, text
+from sqlalchemy import select, text
 
 from config import Config
 from promptcrafter.database.session import get_engine, read_snapshot
 from promptcrafter.prompts.models import SearchText
 from promptcrafter.prompts.search import FIELDS, matches
-from tests.conftest import SECRET, Caller, Person, only_sqlite, sign_up
+from tests.support.databases import only_sqlite
+from tests.support.environment import SECRET
+from tests.support.people import Caller, Person, sign_up
+from tests.support.statements import statements, traced
 
 READS = [
     "/prompts",
@@ -74,45 +76,6 @@ HARMLESS = re.compile(
     r"SCAN (prompt_trigrams|prompt_grams|log_words) VIRTUAL TABLE INDEX \d+:.*M|SCAN CONSTANT ROW$"
     r"|SCAN (counts|totals|ranked|placed|walk\w*|step_\d+|best|\(subquery-\d+\))( LEFT-JOIN)?$"
 )
-
-
-@contextmanager
-def statements(app: Flask) -> Iterator[list[tuple[str, Any]]]:
-    """Collect the statements that SQLAlchemy runs inside the block."""
-    seen: list[tuple[str, Any]] = []
-
-    def remember(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
-        seen.append((statement, parameters))
-
-    with app.app_context():
-        engine = get_engine()
-    event.listen(engine, "before_cursor_execute", remember)
-    try:
-        yield seen
-    finally:
-        event.remove(engine, "before_cursor_execute", remember)
-
-
-@contextmanager
-def traced(app: Flask) -> Iterator[list[str]]:
-    """Collect all that SQLite runs inside the block, row by row and with the values in it."""
-    seen: list[str] = []
-
-    def watch(connection: Any, *_: Any) -> None:
-        connection.set_trace_callback(seen.append)
-
-    def leave(connection: Any, *_: Any) -> None:
-        connection.set_trace_callback(None)
-
-    with app.app_context():
-        engine = get_engine()
-    event.listen(engine, "checkout", watch)
-    event.listen(engine, "checkin", leave)
-    try:
-        yield seen
-    finally:
-        event.remove(engine, "checkout", watch)
-        event.remove(engine, "checkin", leave)
 
 
 @pytest.fixture

@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, given, note, settings
 
 from config import Config
 from promptcrafter import clock
-from tests.conftest import SECRET, Answer, Caller, empty_database, sign_up
 from tests.contracts.call_strategies import BEGINNING, CALLS, END, REFERENCE, Call
+from tests.support.databases import empty_database
+from tests.support.environment import SECRET
+from tests.support.people import Answer, Caller, sign_up
 
 # In the suite always the same calls; others each time where somebody asks for more
 EXAMPLES = os.environ.get("DIFFERENTIAL_EXAMPLES")

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from tests.conftest import ROOT
+from tests.support.environment import ROOT
 
 PACKAGE = ROOT / "promptcrafter"
 GROUND = ""  # the modules beside the folders

@@ -8,7 +8,8 @@ from flask import Flask
 from openapi_spec_validator import validate
 
 from promptcrafter.http.blueprint import is_public
-from tests.conftest import Caller, only_sqlite
+from tests.support.databases import only_sqlite
+from tests.support.people import Caller
 
 pytestmark = only_sqlite
 METHODS = ("get", "post", "patch", "delete", "put")

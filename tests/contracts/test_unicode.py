@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from promptcrafter import jsonio
-from tests.conftest import Person, only_sqlite
+from tests.support.databases import only_sqlite
+from tests.support.people import Person
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1)
 JSON_VALUES = st.recursive(

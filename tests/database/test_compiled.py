@@ -16,7 +16,8 @@ from promptcrafter.database.transactions import writing
 from promptcrafter.idempotency.models import IdempotencyRecord
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.store import _insert_of
-from tests.conftest import Person, only_sqlite
+from tests.support.databases import only_sqlite
+from tests.support.people import Person
 
 TABLE = Base.metadata.tables["logs"]
 MOMENT = datetime(2026, 11, 22, 10, 0, 0, 123000, tzinfo=UTC)

@@ -11,7 +11,8 @@ from sqlalchemy import text
 
 from promptcrafter.database.session import get_engine
 from promptcrafter.dialects import agenttest
-from tests.conftest import Caller, Person, only_sqlite
+from tests.support.databases import only_sqlite
+from tests.support.people import Caller, Person
 
 PAYLOAD = json.loads(Path(__file__).with_name("agenttest_log.json").read_text())
 VARIANTS = [

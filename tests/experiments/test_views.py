@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Answer, Caller, Person, only_sqlite
+from tests.support.databases import only_sqlite
+from tests.support.people import Answer, Caller, Person
 
 A = {"key": "A", "payload": {"prompt": "Hello", "temperature": 0.5}, "trafficPercent": 50}
 B = {"key": "B", "trafficPercent": 50}

@@ -18,9 +18,9 @@ from promptcrafter.logs.models import Log
 from promptcrafter.logs.schemas import LogOut
 from promptcrafter.traces.models import Trace
 from promptcrafter.traces.schemas import TraceOut, TraceWhole
-from tests.conftest import Person
 from tests.contracts.test_unicode import ANY_TEXT, JSON_VALUES
-from tests.transfer.conftest import stock
+from tests.support.full_account import stock
+from tests.support.people import Person
 
 LISTS: dict[str, tuple[Any, Schema]] = {
     "/logs": (Log, LogOut()),

@@ -12,7 +12,8 @@ from promptcrafter import clock
 from promptcrafter.database import transactions
 from promptcrafter.database.session import get_engine, session
 from promptcrafter.idempotency.models import IdempotencyRecord
-from tests.conftest import Person, only_sqlite
+from tests.support.databases import only_sqlite
+from tests.support.people import Person
 
 KEY = {"Idempotency-Key": "3f1c-a"}
 # The POST routes that make nothing, or nothing twice; and new API keys, whose text is kept nowhere

@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import free_port
+from tests.support.environment import free_port
 
 
 class PostgreSQL:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, LiveServer
-from tests.integration.connection import Connection, sign_up
+from tests.support.connection import Connection, sign_up
+from tests.support.environment import ROOT
+from tests.support.servers import LiveServer
 
 PROGRAM = ROOT / "tests" / "dialects" / "basalt" / "programs" / "basalt_sdk_0.py"
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.conftest import LiveServer
-from tests.integration.connection import Connection, new_prompt, sign_up
 from tests.server.test_metrics import IN_PROGRESS, REQUESTS, WRITTEN, read
+from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.servers import LiveServer
 
 LISTED = f'{REQUESTS}{{method="GET",route="/prompts",status="200"}}'
 NATIVE = f'{WRITTEN}{{source="native"}}'

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import LiveServer
-from tests.integration.connection import Connection, new_prompt, sign_up
+from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.servers import LiveServer
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import LiveServer
-from tests.integration.connection import Answer, Connection, new_prompt, sign_up
+from tests.support.connection import Answer, Connection, new_prompt, sign_up
+from tests.support.servers import LiveServer
 
 
 def test_a_server_killed_between_commit_and_answer_has_made_one_row_after_the_retry(

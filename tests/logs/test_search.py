@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from promptcrafter import clock
 from promptcrafter.database.session import get_engine
 from promptcrafter.logs import search, store
-from tests.conftest import Person, only_sqlite
-from tests.contracts.test_database import statements
 from tests.logs.test_views_list import pages
+from tests.support.databases import only_sqlite
+from tests.support.people import Person
+from tests.support.statements import statements
 
 CORPUS = {
     "steam": "Steam, iron & coal: the Industrial Revolution changed how people LIVED.",

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from tests.conftest import Caller, Person
+from tests.support.people import Caller, Person
 
 OPTIONAL = {
     "input": "Explain it",

@@ -8,8 +8,9 @@ import pytest
 from flask import Flask
 
 from promptcrafter.logs import views
-from tests.conftest import Caller, Person, only_sqlite, sign_up
-from tests.contracts.test_database import statements
+from tests.support.databases import only_sqlite
+from tests.support.people import Caller, Person, sign_up
+from tests.support.statements import statements
 
 LINES = {"Content-Type": "application/x-ndjson"}
 

@@ -11,8 +11,9 @@ from flask import Flask
 
 from promptcrafter import clock
 from promptcrafter.database.session import get_engine
-from tests.conftest import Person, only_sqlite
-from tests.contracts.test_database import statements
+from tests.support.databases import only_sqlite
+from tests.support.people import Person
+from tests.support.statements import statements
 
 SCORES = [None, 0, 0.1, 7.25, 1e-9, 10, 9.999999999999998, None, 7.25]
 MODELS = ["gpt-4o", "Claude 3 Sonnet"]

@@ -23,7 +23,9 @@ from promptcrafter.logs.search import terms_of
 from promptcrafter.logs.store import find_logs
 from promptcrafter.prompts.models import SearchText
 from promptcrafter.prompts.search import matches, search_columns
-from tests.conftest import ROOT, SECRET, Caller, bin_path, only_sqlite, sign_up
+from tests.support.databases import only_sqlite
+from tests.support.environment import ROOT, SECRET, bin_path
+from tests.support.people import Caller, sign_up
 
 
 @pytest.fixture

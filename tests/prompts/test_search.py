@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from promptcrafter.text import fold
-from tests.conftest import Person
+from tests.support.people import Person
 
 CORPUS = {
     "English": "Explain photosynthesis to a class of twelve-year-olds",

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Caller, Person
+from tests.support.people import Caller, Person
 
 BODY = {"title": "Explain steam engines", "content": "Explain {it} simply.", "model": "gpt-4o"}
 

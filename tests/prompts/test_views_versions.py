@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from promptcrafter.prompts.render import find_variables, render, unified_diff
-from tests.conftest import Caller, Person
+from tests.support.people import Caller, Person
 
 
 @pytest.fixture

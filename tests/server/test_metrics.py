@@ -15,8 +15,10 @@ from config import Config
 from promptcrafter.database.transactions import writing
 from promptcrafter.logs import store as logs
 from promptcrafter.server import metrics
-from tests.conftest import ROOT, SECRET, Caller, Person, only_sqlite, sign_up
-from tests.contracts.test_http import assert_error
+from tests.support.databases import only_sqlite
+from tests.support.environment import ROOT, SECRET
+from tests.support.errors import assert_error
+from tests.support.people import Caller, Person, sign_up
 
 REQUESTS = "promptcrafter_http_requests_total"
 DURATION = "promptcrafter_http_request_duration_seconds"

@@ -13,8 +13,9 @@ from flask import Flask
 
 from promptcrafter.database.session import get_engine
 from promptcrafter.statistics.aggregates import find_interval
-from tests.conftest import Caller, Person, only_sqlite, sign_up
-from tests.contracts.test_database import statements
+from tests.support.databases import only_sqlite
+from tests.support.people import Caller, Person, sign_up
+from tests.support.statements import statements
 
 KEYS = {"model": "modelUsed", "version": "promptVersion"}
 GROUPINGS = {"": ["model"], "model": ["model"], "version": ["version"], "version,model": ["model", "version"]}

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptcrafter.statistics.word_diff import Change, compare
-from tests.conftest import Person, only_sqlite
+from tests.support.databases import only_sqlite
+from tests.support.people import Person
 
 MEBIBYTE = 1024 * 1024
 # few words, white space and marks, so that much of one text is in the other

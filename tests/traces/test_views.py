@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Answer, Person
+from tests.support.people import Answer, Person
 
 
 def trace(person: Person, **values: Any) -> str:

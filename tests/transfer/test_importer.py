@@ -16,9 +16,10 @@ from promptcrafter.database import sqlite
 from promptcrafter.database.session import get_engine
 from promptcrafter.transfer import importer, lines
 from promptcrafter.transfer.spool import Spool
-from tests.conftest import Caller, Person, only_sqlite, sign_up
-from tests.contracts.test_http import assert_error
-from tests.transfer.calls import LINES, NOTHING, bring, counts, export, join
+from tests.support.databases import only_sqlite
+from tests.support.errors import assert_error
+from tests.support.people import Caller, Person, sign_up
+from tests.support.transfer import LINES, NOTHING, bring, counts, export, join
 from tests.transfer.test_importer_damage import EXPERIMENT, FIRST, GOOD, LOG, PROMPT, change
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Person, only_sqlite
-from tests.transfer.calls import NOTHING, bring, counts, export, join
+from tests.support.databases import only_sqlite
+from tests.support.people import Person
+from tests.support.transfer import NOTHING, bring, counts, export, join
 
 MADE = {"createdAt": "2024-06-20T13:10:00.000Z"}
 TIMES = {**MADE, "updatedAt": "2024-06-20T13:10:00.000Z"}

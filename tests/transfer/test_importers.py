@@ -13,9 +13,10 @@ from flask import Flask
 from promptcrafter.problems import Invalid
 from promptcrafter.transfer import importer
 from promptcrafter.transfer.importers import Unreadable, json_server, llm, promptfoo
-from tests.conftest import Person, only_sqlite
-from tests.transfer import llm_database
-from tests.transfer.calls import export
+from tests.support import llm_database
+from tests.support.databases import only_sqlite
+from tests.support.people import Person
+from tests.support.transfer import export
 
 FIXTURES = Path(__file__).parent / "fixtures"
 NOW = "2026-01-02T03:04:05.000Z"

@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from promptcrafter.database.session import get_engine
-from tests.conftest import Caller, Person, only_sqlite, sign_up
-from tests.contracts.test_database import statements
 from tests.contracts.test_unicode import ANY_TEXT, JSON_VALUES
-from tests.transfer.calls import LINES, NOTHING, bring, counts, export, join, remove_all
+from tests.support.databases import only_sqlite
+from tests.support.people import Caller, Person, sign_up
+from tests.support.statements import statements
+from tests.support.transfer import LINES, NOTHING, bring, counts, export, join, remove_all
 
 ALL = (2, 4, 2, 3, 37)
 READS = ("/prompts", "/logs", "/traces", "/experiments", "/search?q=gravity", "/experiments/Greeting~1/logs")

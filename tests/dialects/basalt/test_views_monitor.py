@@ -11,8 +11,9 @@ from flask import Flask
 from promptcrafter.dialects.basalt import views_monitor
 from promptcrafter.dialects.basalt.resolve import resolve_all
 from promptcrafter.logs.store import ParentGone
-from tests.conftest import Caller, Person, only_sqlite
-from tests.contracts.test_database import statements
+from tests.support.databases import only_sqlite
+from tests.support.people import Caller, Person
+from tests.support.statements import statements
 
 PAYLOAD = json.loads(Path(__file__).with_name("monitor_log.json").read_text())
 LOG, TRACE, EXPERIMENTS = "/monitor/log", "/basalt/monitor/trace", "/basalt/monitor/experiments"

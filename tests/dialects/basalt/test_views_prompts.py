@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 
 from promptcrafter.dialects.basalt.translate import guess_provider, read_version
-from tests.conftest import Caller, Person
 from tests.dialects.basalt.test_views_monitor import prompt_with
+from tests.support.people import Caller, Person
 
 IGNORED = "The tag was ignored: a version was named."
 NO_NINE, NO_BETA = "There is no version 9.0.0 of the prompt", "No version of the prompt has the tag beta"

@@ -8,7 +8,8 @@ import pytest
 from flask import Flask
 
 from config import Config
-from tests.conftest import Caller, Person, empty_database, sign_up
+from tests.support.databases import empty_database
+from tests.support.people import Caller, Person, sign_up
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.conftest import Answer, Person
+from tests.support.people import Answer, Person
 
 LINES = {"Content-Type": "application/x-ndjson"}
 TYPES = ("prompts", "versions", "experiments", "traces", "logs")

@@ -12,9 +12,11 @@ from click.testing import Result
 from flask import Flask
 
 from config import Config
-from tests.conftest import SECRET, Person, only_sqlite
-from tests.transfer import llm_database
-from tests.transfer.calls import NOTHING, bring, counts, export, join, remove_all
+from tests.support import llm_database
+from tests.support.databases import only_sqlite
+from tests.support.environment import SECRET
+from tests.support.people import Person
+from tests.support.transfer import NOTHING, bring, counts, export, join, remove_all
 from tests.transfer.test_importer_damage import GOOD, change
 from tests.transfer.test_importers import FIXTURES, NEWER, RESPONSE
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.conftest import LiveServer
+from tests.support.servers import LiveServer
 
 
 @dataclass

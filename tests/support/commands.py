@@ -5,7 +5,7 @@ import subprocess
 from click.testing import Result
 from flask import Flask
 
-from tests.conftest import ROOT, SECRET, bin_path
+from tests.support.environment import ROOT, SECRET, bin_path
 
 
 def run(app: Flask, *arguments: str, stdin: str | bytes = "") -> Result:
