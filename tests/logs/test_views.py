@@ -1,10 +1,12 @@
 """The routes under /logs."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from flask import Flask
 
+from promptcrafter.logs import token_costs
 from tests.support.people import Caller, Person
 
 OPTIONAL = {
@@ -300,16 +302,13 @@ def test_an_output_over_its_limit_is_told_limit_and_size(ada: Person, prompt: di
 def test_a_prompt_deleted_between_look_up_and_write_is_404(
     ada: Person, prompt: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from promptcrafter.logs import views
+    complete = token_costs.complete
 
-    pin_all: Any = views._pin_all
-
-    def pin_then_lose(loaded: Any) -> Any:
-        pinned = pin_all(loaded)
+    def delete_then_complete(values: Mapping[str, Any], model: str | None) -> dict[str, Any]:
         ada.delete(f"/prompts/{prompt['_id']}")
-        return pinned
+        return complete(values, model)
 
-    monkeypatch.setattr(views, "_pin_all", pin_then_lose)
+    monkeypatch.setattr(token_costs, "complete", delete_then_complete)  # it runs after the look-up
     answer = ada.post("/logs", {"promptId": prompt["_id"], "output": "x", "modelUsed": "m"})
     assert (answer.status_code, answer.json["message"]) == (404, "Prompt not found")
 

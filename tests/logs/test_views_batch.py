@@ -1,13 +1,13 @@
 """Many logs at once."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 from flask import Flask
 
-from promptcrafter.logs import views
+from promptcrafter.logs import token_costs
 from tests.support.databases import only_sqlite
 from tests.support.people import Caller, Person, sign_up
 from tests.support.statements import statements
@@ -133,30 +133,29 @@ def test_a_batch_is_one_transaction_of_few_statements(app: Flask, ada: Person) -
     assert count(bodies) == count([{**body, "input": "q"} for body in bodies] + bodies * 100) < 8
 
 
-@pytest.mark.parametrize(("times", "statuses"), [(1, [404, 201]), (3, None)])
+@pytest.mark.parametrize(("times", "statuses"), [(1, [404, 201]), (2, [404, 404, 201]), (3, None)])
 def test_a_prompt_deleted_between_look_and_write_costs_its_own_logs_only(
     ada: Person, monkeypatch: pytest.MonkeyPatch, times: int, statuses: list[int] | None
 ) -> None:
-    gone, kept = ada.prompt()["_id"], ada.prompt()["_id"]
-    pin_all: Any = views._pin_all
-    looked = []
+    prompts = [ada.prompt()["_id"] for _ in range(times + 1)]
+    *_, kept = prompts
+    doomed = iter(prompts[:-1])
+    complete = token_costs.complete
 
-    def pin_and_delete(loaded: Any) -> Any:
-        pinned = pin_all(loaded)
-        looked.append(pinned)
-        if len(looked) <= times:
-            pinned[0] = {**pinned[1], "prompt_id": "prompt_gone"}
-        return pinned
+    def delete_then_complete(values: Mapping[str, Any], model: str | None) -> dict[str, Any]:
+        if values["prompt_id"] == kept and (prompt_id := next(doomed, None)):  # once each time the batch is tried
+            assert ada.delete(f"/prompts/{prompt_id}").status_code == 204
+        return complete(values, model)
 
-    ada.delete(f"/prompts/{gone}")
-    monkeypatch.setattr(views, "_pin_all", pin_and_delete)
-    bodies = [{"promptId": prompt, "output": "x", "modelUsed": "m"} for prompt in (gone, kept)]
+    monkeypatch.setattr(token_costs, "complete", delete_then_complete)  # it runs after the look-up
+    bodies = [{"promptId": prompt_id, "output": "x", "modelUsed": "m"} for prompt_id in prompts]
     answer = ada.post("/logs/batch", {"logs": bodies})
     if statuses is None:
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
         assert ada.get("/logs").json == [], "nothing half-stored"
     else:
         assert [result["status"] for result in answer.json["results"]] == statuses
+        assert [log["promptId"] for log in ada.get("/logs").json] == [kept]
 
 
 def test_counts_of_a_batch_can_be_switched_off_as_elsewhere(with_settings: Callable[..., Caller]) -> None:
