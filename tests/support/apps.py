@@ -45,13 +45,17 @@ def make_app() -> Iterator[Callable[[Config], Flask]]:
 
 
 @pytest.fixture(scope="session")
-def shared_apps() -> dict[Config, tuple[Flask, dict[str, Any]]]:
+def shared_apps() -> Iterator[dict[Config, tuple[Flask, dict[str, Any]]]]:
     """Applications with the settings they were made with: making one takes as long as ten requests."""
-    return {}
+    apps: dict[Config, tuple[Flask, dict[str, Any]]] = {}
+    yield apps
+    for app, _ in apps.values():
+        with app.app_context():
+            get_engine().dispose()
 
 
 @pytest.fixture
-def app(shared_apps: dict[Config, tuple[Flask, dict[str, Any]]], config: Config) -> Iterator[Flask]:
+def app(shared_apps: dict[Config, tuple[Flask, dict[str, Any]]], config: Config, engine_name: str) -> Iterator[Flask]:
     """The application, which the tests use one after another; their changes of its settings are taken back."""
     if config not in shared_apps:
         made = create_app(config)
@@ -60,8 +64,9 @@ def app(shared_apps: dict[Config, tuple[Flask, dict[str, Any]]], config: Config)
     yield app
     app.config.clear()
     app.config.update(settings)
-    with app.app_context():
-        get_engine().dispose()
+    if engine_name == "sqlite":  # the file goes; connections to PostgreSQL serve the next test
+        with app.app_context():
+            get_engine().dispose()
 
 
 @pytest.fixture
