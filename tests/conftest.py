@@ -10,3 +10,21 @@ pytest_plugins = [
     "tests.support.servers",
     "tests.support.full_account",
 ]
+
+# Fixtures that start a server, by the marker of the tests that use them, directly or through other fixtures
+STARTS = {
+    "live": {"start_server", "shared_server"},
+    "postgresql": {"postgresql", "migrated_postgresql_url", "other_server"},
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that `make test-quick` leaves out."""
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        used = set(item.fixturenames)
+        if hasattr(item, "callspec"):
+            used.add(str(item.callspec.params.get("engine_name")))
+        for marker, fixtures in STARTS.items():
+            if used & fixtures:
+                item.add_marker(marker)

@@ -112,6 +112,7 @@ def servers(
     return serve("sqlite"), serve("postgresql")
 
 
+@pytest.mark.usefixtures("migrated_postgresql_url")
 @settings(
     max_examples=int(EXAMPLES or 15),
     derandomize=not EXAMPLES,
