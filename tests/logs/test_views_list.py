@@ -55,28 +55,32 @@ def pages(person: Person, path: str) -> list[dict[str, Any]]:
     return rows
 
 
-@pytest.mark.parametrize("sort", ["-createdAt", "createdAt", "-score", "score"])
 @pytest.mark.parametrize("whose", ["promptId={}&", ""])
-def test_every_order_holds_whole_and_in_pages(ada: Person, history: list[Any], sort: str, whose: str) -> None:
-    path = f"/logs?{whose.format(history[0]['promptId'])}sort={sort}"
+def test_every_order_holds_whole_and_in_pages(
+    ada: Person, history: list[Any], whose: str, subtests: pytest.Subtests
+) -> None:
     logs = history if whose else ada.get("/logs").json[::-1]
     places = {log["_id"]: place for place, log in enumerate(logs)}
 
-    def key(log: dict[str, Any]) -> tuple[float, int]:
-        score = -1 if log["score"] is None else log["score"]
-        return (score if sort.endswith("score") else 0, places[log["_id"]])
+    def score_then_place(log: dict[str, Any]) -> tuple[float, int]:
+        return (-1 if log["score"] is None else log["score"], places[log["_id"]])
 
-    expected = sorted(logs, key=key, reverse=sort.startswith("-"))
-    assert ada.get(path).json == expected
-    assert pages(ada, f"{path}&per_page=2") == expected
+    for sort in ("-createdAt", "createdAt", "-score", "score"):
+        expected = logs if sort.endswith("createdAt") else sorted(logs, key=score_then_place)
+        expected = expected[::-1] if sort.startswith("-") else expected
+        path = f"/logs?{whose.format(history[0]['promptId'])}sort={sort}"
+        with subtests.test(sort=sort):
+            assert ada.get(path).json == expected
+            assert pages(ada, f"{path}&per_page=2") == expected
 
 
-@pytest.mark.parametrize("chosen", [*itertools.combinations(FILTERS, 1), *itertools.combinations(FILTERS[:5], 2)])
-def test_filters_hold_together_whole_and_in_pages(ada: Person, history: list[Any], chosen: Any) -> None:
-    query = "&".join([f"promptId={history[0]['promptId']}", *(text for text, _ in chosen)])
-    expected = [log for log in history[::-1] if all(holds(log) for _, holds in chosen)]
-    assert ada.get(f"/logs?{query}").json == expected
-    assert pages(ada, f"/logs?{query}&per_page=2&sort=-createdAt") == expected
+def test_filters_hold_together_whole_and_in_pages(ada: Person, history: list[Any], subtests: pytest.Subtests) -> None:
+    for chosen in (*itertools.combinations(FILTERS, 1), *itertools.combinations(FILTERS[:5], 2)):
+        query = "&".join([f"promptId={history[0]['promptId']}", *(text for text, _ in chosen)])
+        expected = [log for log in history[::-1] if all(holds(log) for _, holds in chosen)]
+        with subtests.test(query=query):
+            assert ada.get(f"/logs?{query}").json == expected
+            assert pages(ada, f"/logs?{query}&per_page=2&sort=-createdAt") == expected
 
 
 def test_times_bound_a_list_from_the_first_to_before_the_last(ada: Person, history: list[Any]) -> None:
