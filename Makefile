@@ -17,8 +17,8 @@ run: $(VENV)/run.stamp ## migrate the database and start the service (the defaul
 test: $(VENV)/dev.stamp ## run all tests but the end-to-end ones, on SQLite and PostgreSQL
 	@$(BIN)/python -m pytest --ignore=tests/e2e
 
-test-quick: $(VENV)/dev.stamp ## run the tests that need SQLite alone and no live server
-	@$(BIN)/python -m pytest --ignore=tests/e2e --ignore=tests/bench -m "not postgresql and not live"
+test-quick: $(VENV)/dev.stamp ## run the quick tests: SQLite only, no running service
+	@$(BIN)/python -m pytest --ignore=tests/e2e --ignore=tests/bench -m "not postgresql and not live and not slow"
 
 # A third slower than `make test`. Fails below the `fail_under` of pyproject.toml
 coverage: $(VENV)/dev.stamp ## run all tests and report the lines and branches that none reached

@@ -57,6 +57,7 @@ def test_an_empty_environment_gives_the_defaults_with_a_secret_made_once(tmp_pat
     assert list(tmp_path.iterdir()) == [kept]
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_agree_on_one_secret(tmp_path: Path) -> None:
     code = "from config import Config; print(Config.from_env().jwt_secret_key)"
     environment = {"INSTANCE_PATH": str(tmp_path / "new")}
@@ -199,6 +200,7 @@ def test_platforms_bring_their_own_defaults(tmp_path: Path) -> None:
     assert railway.database_url == "sqlite:////data/promptcrafter.db"
 
 
+@pytest.mark.slow
 def test_gunicorn_does_not_start_on_a_bad_setting(tmp_path: Path) -> None:
     environment = {"INSTANCE_PATH": str(tmp_path), "SIGNUP": "perhaps"}
     command = [bin_path("gunicorn"), "-c", "gunicorn.conf.py", "wsgi:app"]

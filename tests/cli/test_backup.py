@@ -284,6 +284,7 @@ def test_a_database_that_somebody_has_open_is_not_replaced(copy: Path, elsewhere
     done(run(app, "restore", str(copy)))
 
 
+@pytest.mark.slow
 def test_nobody_opens_a_database_while_it_is_restored(elsewhere: Elsewhere, tmp_path: Path) -> None:
     app, path, client = elsewhere
     with sqlite.exclusive_lock(path, sqlite.OPEN_LOCK_SUFFIX):

@@ -135,6 +135,7 @@ def test_everything_moves_and_is_read_and_found_as_before(
     assert rows(bare_target)["prompts"] == 4
 
 
+@pytest.mark.slow
 def test_what_is_new_after_the_move_has_numbers_of_its_own(
     app: Flask, ada: Person, target: str, make_app: Callable[[Config], Flask], config: Config
 ) -> None:
@@ -195,6 +196,7 @@ def test_a_database_that_has_rows_is_refused_and_not_touched(app: Flask, ada: Pe
             connection.execute("DROP TABLE theirs")
 
 
+@pytest.mark.slow
 def test_a_move_that_is_killed_leaves_no_row_and_is_made_again(app: Flask, ada: Person, target: str) -> None:
     stock(ada)
     last = ada.get("/logs?per_page=1").json[0]["_id"]

@@ -42,6 +42,7 @@ def test_any_unicode_comes_back_the_same(ada: Person, text: str, ascii_only: boo
     assert ada.get(f"/prompts/{prompt['_id']}").json["content"] == text
 
 
+@pytest.mark.slow
 @SLOW
 @given(value=st.dictionaries(ANY_TEXT, JSON_VALUES))
 def test_any_json_comes_back_the_same(ada: Person, value: dict[str, Any]) -> None:

@@ -77,6 +77,7 @@ def test_lists_from_rows_are_what_their_schemas_dump(app: Flask, ada: Person) ->
         assert ada.get(path, headers={"Accept": "application/x-ndjson"}).text == "".join(f"{row}\n" for row in rows)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(log=LOGS, result=RESULTS, trace=TRACES)
 def test_so_they_are_whatever_was_logged(

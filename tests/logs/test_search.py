@@ -188,6 +188,7 @@ def test_of_a_log_with_too_many_words_the_first_are_found(ada: Person) -> None:
     assert ada.get(f"/logs?q={149_999:x}word").json == []
 
 
+@pytest.mark.slow
 @given(st.text(), st.text())
 def test_every_word_of_a_text_finds_it(output: str, notes: str) -> None:
     words = set(search.words_of(output, notes).split(" ")) - {""}

@@ -117,6 +117,7 @@ def test_what_is_newest_and_what_is_older_is_what_alembic_says() -> None:
     assert {revision for revision in known if revisions.is_older(revision)} == known - set(scripts.get_heads())
 
 
+@pytest.mark.slow
 def test_eight_processes_that_migrate_at_once_apply_it_once(empty_database_url: str, empty_app: Flask) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.migrations.migrate_concurrently", "8"],

@@ -72,6 +72,7 @@ def test_where_it_is_asked_for_it_is_described_like_every_other(client: Caller) 
     assert set(operation["responses"]) == {"200", "400", "401", "503"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("setting", "told"), [("off", "False 0"), ("on", "True 1")])
 def test_gunicorn_gets_the_library_and_one_folder_only_where_it_is_asked_for(
     setting: str, told: str, tmp_path: Path

@@ -121,6 +121,7 @@ HOSTILE: dict[str, Callable[[], tuple[str, str]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_pair_of_texts_holds_a_worker_up(name: str) -> None:
     before, after = HOSTILE[name]()

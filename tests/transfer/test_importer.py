@@ -287,6 +287,7 @@ def test_a_disk_that_is_full_is_told_of_and_nothing_is_stored(ada: Person) -> No
     assert counts(bring(ada, file), "created") == (1, 2, 1, 1, 2)
 
 
+@pytest.mark.slow
 @only_sqlite
 def test_memory_does_not_grow_with_the_file(ada: Person, tmp_path: Path) -> None:
     path = tmp_path / "large.ndjson"
