@@ -1,4 +1,4 @@
-"""API keys: made once shown, used everywhere, dead when revoked or expired."""
+"""API keys: shown once, accepted on every route, refused when revoked or expired."""
 
 import hashlib
 import re

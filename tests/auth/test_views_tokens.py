@@ -1,4 +1,4 @@
-"""What a token must be, and when it dies."""
+"""Which tokens are accepted, and when they expire or are revoked."""
 
 import base64
 import json

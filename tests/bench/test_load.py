@@ -1,4 +1,4 @@
-"""The load generator tells the truth of the raw ceiling, which closes every connection, and of refusals."""
+"""The load generator measures servers that close each connection, and reports errors as errors."""
 
 import sqlite3
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""What the service asks of its database: settings, plans and the number of statements."""
+"""How the service uses its database: settings, query plans and the number of statements."""
 
 import re
 import stat

@@ -1,4 +1,4 @@
-"""SQLite and PostgreSQL answer alike: the same calls, put together by hypothesis, get the same answers from both."""
+"""The service answers the same on SQLite and PostgreSQL, to sequences of calls that hypothesis generates."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""HTTP habits that every route shares, and the one body of every error."""
+"""What all routes have in common: authentication, methods, headers, and one body of errors."""
 
 import re
 from collections.abc import Callable, Iterator

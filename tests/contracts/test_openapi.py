@@ -1,4 +1,4 @@
-"""The description: valid and equal to the routes."""
+"""The OpenAPI document is valid and describes exactly the routes."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""Text is sacred: whatever Unicode goes in comes out as the same characters, or is refused with the reason."""
+"""Text is stored unchanged: a client reads the same characters that it wrote, or gets an error with the reason."""
 
 import json
 from typing import Any

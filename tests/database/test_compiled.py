@@ -1,4 +1,4 @@
-"""Statements that go past SQLAlchemy do what they would do through it."""
+"""Compiled statements have the same effects and errors as the same statements executed by SQLAlchemy."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What AgentTest's clients call."""
+"""The routes that AgentTest's clients call."""
 
 import json
 import re

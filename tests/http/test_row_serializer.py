@@ -1,4 +1,4 @@
-"""Lists that are written from rows say, to the byte, what their schemas make of the objects."""
+"""Lists serialized from rows are byte for byte what their schemas dump from objects."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -32,7 +32,7 @@ OTHERS = {
 
 @pytest.fixture
 def place(ada: Person) -> dict[str, str]:
-    """What there is to add to."""
+    """The id of a prompt to log to; there is an experiment, too."""
     prompt = ada.prompt(slug="qa")
     variants = [{"key": "A", "trafficPercent": 1}]
     ada.post("/experiments", {"slug": "e", "name": "n", "status": "ACTIVE", "variants": variants})

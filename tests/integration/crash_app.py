@@ -1,4 +1,4 @@
-"""The service, one worker of which dies between commit and answer when the file DIE_AFTER_COMMIT exists."""
+"""The service with a crash on demand: if the file DIE_AFTER_COMMIT exists, a worker is killed before it responds."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What Prometheus is told by several workers: what all of them have counted, those that are gone included."""
+"""Metrics of several workers: each scrape has the sums over all of them, including those that have exited."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What an operator sees: readiness, log lines, a graceful stop."""
+"""Readiness, log lines and the graceful stop."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Changes that meet each other, through the real Gunicorn on both databases: no 500, nothing twice."""
+"""Concurrent changes through Gunicorn, on both databases: no 500, no duplicates."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Retries under one Idempotency-Key, through the real Gunicorn on both databases."""
+"""Retries with one Idempotency-Key through Gunicorn, on both databases."""
 
 import http.client
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Moving over a real socket: files of any length, in pieces, and broken off."""
+"""Export and import over a socket: large files, chunked bodies, broken connections."""
 
 import json
 import socket

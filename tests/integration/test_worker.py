@@ -1,4 +1,4 @@
-"""One thread does all there is to do as long as it is quick, and the others when it is not."""
+"""The worker's threads: one answers everything while requests are quick, others take over while it is busy."""
 
 import socket
 import time

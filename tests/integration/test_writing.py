@@ -1,4 +1,4 @@
-"""Writing through the real Gunicorn: many at once, against a locked database, and killed in the middle."""
+"""Writes through Gunicorn: concurrent, with the database locked, and with the service killed."""
 
 import http.client
 import os

@@ -1,7 +1,7 @@
-"""Run `flask --app wsgi db upgrade` in as many processes at once as the argument says, and print their statuses.
+"""Run `flask --app wsgi db upgrade` in the given number of processes at once, and print their exit statuses.
 
-They are forks that have loaded the code: they meet more closely than programs whose starts differ, and what a program
-takes to load is paid for once.
+They are forks of a process that has loaded the code, so they start more simultaneously than separate programs would,
+and the code is loaded once.
 """
 
 import gc
@@ -20,7 +20,7 @@ __all__ = ["alembic", "promptcrafter", "psycopg", "sqlalchemy"]
 
 if __name__ == "__main__":
     count = int(sys.argv[1])
-    gc.freeze()  # or each would go through it all again at its end
+    gc.freeze()  # so that no fork collects the parent's objects
     for _ in range(count):
         if os.fork() == 0:
             sys.argv = ["flask", "--app", "wsgi", "db", "upgrade"]

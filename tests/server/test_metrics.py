@@ -1,4 +1,4 @@
-"""What Prometheus is told: right numbers, no more labels than there are routes, and nothing of the users' own."""
+"""The metrics of one process: correct values, labels of bounded number, and no data of users."""
 
 import re
 import subprocess
@@ -30,7 +30,7 @@ SIZE = "promptcrafter_database_size_bytes"
 
 @pytest.fixture
 def client(with_settings: Callable[..., Caller]) -> Caller:
-    """A stranger to an application that counts."""
+    """An anonymous client of an application with metrics."""
     return with_settings(metrics=True)
 
 

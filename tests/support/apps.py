@@ -18,7 +18,7 @@ from tests.support.people import Caller
 
 @pytest.fixture
 def config(database_url: str, sqlite_folder: Path) -> Config:
-    """Settings of the test's application; throttles off unless the test is about them."""
+    """The settings of the test's application. Rate limits are off: tests of them switch them on."""
     return Config(
         database_url=database_url,
         jwt_secret_key=SECRET,
@@ -30,12 +30,12 @@ def config(database_url: str, sqlite_folder: Path) -> Config:
 
 @pytest.fixture
 def make_app() -> Iterator[Callable[[Config], Flask]]:
-    """A factory of applications whose connections are closed afterwards."""
+    """A factory of applications, whose connections are closed after the test."""
     apps = []
 
     def make(config: Config) -> Flask:
         apps.append(create_app(config))
-        revisions.add_commands(apps[-1])  # as `flask` does, for tests that go up and down
+        revisions.add_commands(apps[-1])  # the `db` commands, as the `flask` program has them
         return apps[-1]
 
     yield make
@@ -46,7 +46,7 @@ def make_app() -> Iterator[Callable[[Config], Flask]]:
 
 @pytest.fixture(scope="session")
 def shared_apps() -> Iterator[dict[Config, tuple[Flask, dict[str, Any]]]]:
-    """Applications with the settings they were made with: making one takes as long as ten requests."""
+    """Applications by their settings, with a copy of `app.config`. Creating one takes as long as ten requests."""
     apps: dict[Config, tuple[Flask, dict[str, Any]]] = {}
     yield apps
     for app, _ in apps.values():
@@ -56,7 +56,7 @@ def shared_apps() -> Iterator[dict[Config, tuple[Flask, dict[str, Any]]]]:
 
 @pytest.fixture
 def app(shared_apps: dict[Config, tuple[Flask, dict[str, Any]]], config: Config, engine_name: str) -> Iterator[Flask]:
-    """The application, which the tests use one after another; their changes of its settings are taken back."""
+    """The application, which tests use one after another; what a test changes in `app.config` is restored."""
     if config not in shared_apps:
         made = create_app(config)
         shared_apps[config] = made, dict(made.config)
@@ -71,5 +71,5 @@ def app(shared_apps: dict[Config, tuple[Flask, dict[str, Any]]], config: Config,
 
 @pytest.fixture
 def with_settings(make_app: Callable[[Config], Flask], config: Config) -> Callable[..., Caller]:
-    """A factory of strangers to an application with other settings."""
+    """A factory of anonymous clients of an application with changed settings."""
     return lambda **settings: Caller(make_app(replace(config, **settings)).test_client())

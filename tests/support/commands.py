@@ -1,4 +1,4 @@
-"""Commands as an operator gives them: in this process, or as the real `flask` in one of its own."""
+"""Run the command line: in this process, or as the `flask` program in a process of its own."""
 
 import subprocess
 
@@ -14,13 +14,13 @@ def run(app: Flask, *arguments: str, stdin: str | bytes = "") -> Result:
 
 
 def done(result: Result) -> str:
-    """Return what a command that did what it was told wrote to standard output."""
+    """Return the standard output of a command that succeeded."""
     assert result.exit_code == 0, result.output
     return result.stdout
 
 
 def refused(result: Result) -> str:
-    """Return the one line with which a command says why it did not do it."""
+    """Return the one line of error of a command that failed."""
     assert (result.exit_code, result.stdout) == (1, ""), result.output
     return refusal(result.stderr)
 
@@ -31,7 +31,7 @@ def refusal(stderr: str) -> str:
 
 
 def flask(url: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the real command."""
+    """Run the `flask` program on a database."""
     return subprocess.run(
         [bin_path("flask"), "--app", "wsgi", *arguments],
         cwd=ROOT,

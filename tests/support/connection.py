@@ -1,4 +1,4 @@
-"""A client on a real socket, with keep-alive, for what a test client would hide."""
+"""An HTTP client on a socket, with keep-alive: Flask's test client calls the application without HTTP."""
 
 import http.client
 import json
@@ -12,7 +12,7 @@ from tests.support.servers import LiveServer
 
 @dataclass
 class Answer:
-    """A response read to its end."""
+    """A response with its whole body."""
 
     status: int
     headers: dict[str, str]
@@ -31,7 +31,7 @@ class Connection:
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-        """Make a call; a body that is not bytes goes as JSON."""
+        """Send a request and return the response. A body that is not bytes is sent as JSON."""
         sent = {**self.headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
@@ -65,7 +65,7 @@ def new_prompt(connection: Connection) -> str:
 
 
 def talk(server: LiveServer, data: bytes) -> bytes:
-    """Send raw bytes and return what comes back until the server closes or falls silent."""
+    """Send raw bytes; return what arrives until the server closes the connection or sends nothing for 2 s."""
     parts = urlsplit(server.url)
     with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
         connection.sendall(data)

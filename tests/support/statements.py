@@ -12,7 +12,7 @@ from promptcrafter.database.session import get_engine
 
 @contextmanager
 def statements(app: Flask) -> Iterator[list[tuple[str, Any]]]:
-    """Collect the statements that SQLAlchemy runs inside the block."""
+    """Collect the statements that SQLAlchemy executes inside the block, each with its parameters."""
     seen: list[tuple[str, Any]] = []
 
     def remember(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
@@ -29,7 +29,7 @@ def statements(app: Flask) -> Iterator[list[tuple[str, Any]]]:
 
 @contextmanager
 def traced(app: Flask) -> Iterator[list[str]]:
-    """Collect all that SQLite runs inside the block, row by row and with the values in it."""
+    """Collect the statements that SQLite executes inside the block, with the values in place of parameters."""
     seen: list[str] = []
 
     def watch(connection: Any, *_: Any) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of moving call again and again."""
+"""Exports and imports of a whole account."""
 
 import json
 from typing import Any
@@ -14,30 +14,30 @@ NOTHING = (
 
 
 def export(person: Person) -> bytes:
-    """Return everything that somebody owns."""
+    """Return the export of an account."""
     answer = person.get("/export")
     assert (answer.status_code, answer.mimetype) == (200, "application/x-ndjson"), answer.text
     return bytes(answer.data)
 
 
 def bring(person: Person, data: bytes | list[Any]) -> Answer:
-    """Import a file, or lines of one."""
+    """Import a file, or objects as its lines."""
     return person.post("/import", data=data if isinstance(data, bytes) else join(data), headers=LINES)
 
 
 def join(lines: list[Any]) -> bytes:
-    """Write objects as lines."""
+    """Return objects as lines of JSON."""
     return b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines)
 
 
 def counts(answer: Answer, fate: str) -> tuple[int, ...]:
-    """Return how many of each type were `created` or `skipped`."""
+    """Return how many records of each of `TYPES` an import `created` or `skipped`."""
     assert answer.status_code == 200, answer.text
     return tuple(answer.json[name][fate] for name in TYPES)
 
 
 def remove_all(person: Person) -> None:
-    """Delete everything that somebody owns."""
+    """Delete all data of an account."""
     for experiment in person.get("/experiments").json:
         person.delete(f"/experiments/{experiment['slug']}")
     for name in ("logs", "traces", "prompts"):

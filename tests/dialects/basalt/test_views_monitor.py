@@ -1,4 +1,4 @@
-"""What Basalt's clients log."""
+"""The routes by which Basalt's clients log outputs and traces."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What Basalt's clients read and publish."""
+"""The routes by which Basalt's clients read and publish prompts."""
 
 from typing import Any
 from uuid import UUID
