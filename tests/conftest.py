@@ -13,7 +13,7 @@ pytest_plugins = [
 
 # Fixtures that start a server, by the marker of the tests that use them, directly or through other fixtures
 STARTS = {
-    "live": {"start_server", "shared_server"},
+    "live": {"start_server", "shared_server", "any_live_server"},
     "postgresql": {"postgresql", "migrated_postgresql_url", "other_server"},
 }
 

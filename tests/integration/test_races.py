@@ -1,7 +1,6 @@
 """Concurrent changes through Gunicorn, on both databases: no 500, no duplicates."""
 
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,8 +11,8 @@ from tests.support.servers import LiveServer
 
 
 @pytest.fixture
-def server(start_server: Callable[..., LiveServer], database_url: str) -> LiveServer:
-    return start_server(database_url.replace("+psycopg", ""), migrate=False)
+def server(any_live_server: LiveServer) -> LiveServer:
+    return any_live_server
 
 
 def test_changes_and_deletes_that_meet_end_in_200_204_or_404(server: LiveServer) -> None:

@@ -30,10 +30,8 @@ def test_a_server_killed_between_commit_and_answer_has_made_one_row_after_the_re
     assert connection.call("GET", "/logs").json == [retried.json]
 
 
-def test_equal_requests_that_race_make_one_thing_and_hear_the_same(
-    start_server: Callable[..., LiveServer], database_url: str
-) -> None:
-    server = start_server(database_url.replace("+psycopg", ""), migrate=False)
+def test_equal_requests_that_race_make_one_thing_and_hear_the_same(any_live_server: LiveServer) -> None:
+    server = any_live_server
     token = sign_up(server)
     prompt_id = new_prompt(Connection(server, token))
     requests: list[tuple[str, dict[str, Any]]] = [

@@ -73,6 +73,28 @@ def live_server(shared_server: LiveServer) -> LiveServer:
     return replace(shared_server, log_start=shared_server.log_path.stat().st_size)
 
 
+@pytest.fixture(scope="session")
+def shared_postgresql_server(
+    tmp_path_factory: pytest.TempPathFactory, migrated_postgresql_url: str
+) -> Iterator[LiveServer]:
+    """A server on PostgreSQL that tests use one after another."""
+    url = migrated_postgresql_url.replace("+psycopg", "")
+    server = _launch(tmp_path_factory.mktemp("live_postgresql"), url, None, {})
+    yield server
+    _stop(server)
+
+
+@pytest.fixture
+def any_live_server(engine_name: str, request: pytest.FixtureRequest) -> LiveServer:
+    """A running server on the test's engine, with an empty, migrated database; not to be stopped or changed."""
+    if engine_name == "sqlite":
+        server: LiveServer = request.getfixturevalue("live_server")
+        return server
+    request.getfixturevalue("database_url")  # empties the database
+    shared: LiveServer = request.getfixturevalue("shared_postgresql_server")
+    return replace(shared, log_start=shared.log_path.stat().st_size)
+
+
 def _launch(
     folder: Path, database_url: str, template: Path | None, settings: dict[str, str], app: str = "wsgi:app"
 ) -> LiveServer:
