@@ -1,36 +1,44 @@
-# make run, make test: all a newcomer needs. Python 3.11 or newer is the only requirement.
+# make help lists the targets. Python 3.11 or newer is the only requirement: each target installs what it needs into .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test coverage lint e2e bench
+.PHONY: help run test test-quick coverage lint format e2e bench
 .DEFAULT_GOAL := run
 
-run: $(VENV)/run.stamp
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+run: $(VENV)/run.stamp ## migrate the database and start the service (the default)
 	@$(BIN)/flask --app wsgi db upgrade
 	@HOST=$${HOST:-127.0.0.1} LOG_FORMAT=$${LOG_FORMAT:-text} $(BIN)/gunicorn -c gunicorn.conf.py wsgi:app
 
-test: $(VENV)/dev.stamp
+test: $(VENV)/dev.stamp ## run all tests but the end-to-end ones, on SQLite and PostgreSQL
 	@$(BIN)/python -m pytest --ignore=tests/e2e
 
-# The same, a third slower, and which lines and branches no test went through
-coverage: $(VENV)/dev.stamp
+test-quick: $(VENV)/dev.stamp ## run the quick tests: SQLite only, no running service
+	@$(BIN)/python -m pytest --ignore=tests/e2e --ignore=tests/bench -m "not postgresql and not live and not slow"
+
+# A third slower than `make test`. Fails below the `fail_under` of pyproject.toml
+coverage: $(VENV)/dev.stamp ## run all tests and report the lines and branches that none reached
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest --ignore=tests/e2e
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report
 
-lint: $(VENV)/dev.stamp
+lint: $(VENV)/dev.stamp ## check format, style and types
 	@$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q . && $(BIN)/mypy
 
-# The Postman collection through newman, whose Node.js comes from a pip package, /docs in Chromium, which
-# .ci/install-debian.sh installs, a fuzzer, and the newest SDK of Basalt
-e2e: $(VENV)/e2e.stamp
+format: $(VENV)/dev.stamp ## format the code, and fix what can be fixed safely
+	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .
+
+# newman, whose Node.js comes from a pip package; Chromium, which .ci/install-debian.sh installs; Schemathesis; the
+# newest SDK of Basalt
+e2e: $(VENV)/e2e.stamp ## run the Postman collection, /docs in a browser, a fuzzer and a client's SDK
 	@$(BIN)/python -m pytest -n0 tests/e2e
 
-# How fast it is, and how near to what its own parts could do: see docs/performance.md
-bench: $(VENV)/dev.stamp
+bench: $(VENV)/dev.stamp ## measure speed: see docs/performance.md
 	@$(BIN)/python -m bench
 
 $(VENV)/e2e.stamp: tests/e2e/package.json tests/e2e/package-lock.json tests/e2e/.npmrc tests/e2e/basalt-sdk-1.txt $(VENV)/e2e-python.stamp
@@ -39,10 +47,10 @@ $(VENV)/e2e.stamp: tests/e2e/package.json tests/e2e/package-lock.json tests/e2e/
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm ci --prefix tests/e2e --loglevel=error >/dev/null
 	@touch $@
 
-# Each list of requirements takes in the one before it, so one installation serves for all up to it
+# Each list of requirements includes the one before it, so installing one brings the stamps of those up to date
 
 $(VENV)/e2e-python.stamp: requirements-e2e.txt requirements-dev.txt requirements.txt $(BIN)/pip
-	@echo "Installing what its tests and the end-to-end runs need …"
+	@echo "Installing what the tests and the end-to-end runs need …"
 	@$(BIN)/pip install -q -r $<
 	@touch $(VENV)/run.stamp $(VENV)/dev.stamp $@
 

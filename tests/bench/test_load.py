@@ -1,4 +1,4 @@
-"""The load generator tells the truth of the raw ceiling, which closes every connection, and of refusals."""
+"""The load generator measures servers that close each connection, and reports errors as errors."""
 
 import sqlite3
 from contextlib import closing
@@ -10,7 +10,7 @@ from bench.databases import SECRET
 from bench.load import put_under_load, request
 from bench.servers import serve_bare
 from bench.write import make_requests
-from tests.conftest import LiveServer
+from tests.support.servers import LiveServer
 
 
 def test_what_the_raw_ceiling_answers_it_has_kept(tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ from flask import Flask
 from config import Config
 from promptcrafter.auth import store
 from promptcrafter.database.session import sqlite_path
-from tests.cli.running import done, flask, refusal, refused, run
-from tests.conftest import ROOT, SECRET, Caller, Person, bin_path, only_sqlite
+from tests.support.commands import done, flask, refusal, refused, run
+from tests.support.databases import only_sqlite
+from tests.support.environment import ROOT, SECRET, bin_path
+from tests.support.people import Caller, Person
 
 PASSWORD = "a password for the first day"
 
@@ -73,6 +75,7 @@ def test_a_password_is_not_asked_for_where_nobody_can_answer(app: Flask, ada: Pe
     assert refused(run(app, "user", "reset-password", ada.email, stdin=PASSWORD)) == told
 
 
+@pytest.mark.slow
 @only_sqlite
 def test_at_a_terminal_the_password_is_asked_for_twice_and_not_shown(app: Flask, client: Caller) -> None:
     controller, terminal = pty.openpty()
@@ -210,6 +213,7 @@ def test_a_key_that_would_be_dead_is_not_made(app: Flask, ada: Person, expires: 
     assert ada.get("/auth/keys").json == []
 
 
+@pytest.mark.slow
 @only_sqlite
 def test_the_real_commands_do_what_they_are_told_or_say_why_not(client: Caller, ada: Person, database_url: str) -> None:
     again = flask(database_url, "user", "add", ada.email, "--name", "Ada", "--password-stdin", stdin=PASSWORD)

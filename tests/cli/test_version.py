@@ -3,8 +3,8 @@
 from flask import Flask
 
 from promptcrafter.version import VERSION
-from tests.cli.running import done, flask, run
-from tests.conftest import only_sqlite
+from tests.support.commands import done, flask, run
+from tests.support.databases import only_sqlite
 
 
 @only_sqlite

@@ -15,7 +15,8 @@ from promptcrafter.database.errors import translating
 from promptcrafter.database.session import session
 from promptcrafter.database.transactions import writing
 from promptcrafter.idempotency.models import IdempotencyRecord
-from tests.conftest import ROOT, Person
+from tests.support.environment import ROOT
+from tests.support.people import Person
 
 USERS, PROMPTS = Base.metadata.tables["users"], Base.metadata.tables["prompts"]
 

@@ -1,21 +1,23 @@
-"""What the service asks of its database: settings, plans and the number of statements."""
+"""How the service uses its database: settings, query plans and the number of statements."""
 
 import re
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask, Response, request
-from sqlalchemy import event, select, text
+from sqlalchemy import select, text
 
 from config import Config
 from promptcrafter.database.session import get_engine, read_snapshot
 from promptcrafter.prompts.models import SearchText
 from promptcrafter.prompts.search import FIELDS, index_matches
-from tests.conftest import SECRET, Caller, Person, only_sqlite, sign_up
+from tests.support.databases import only_sqlite
+from tests.support.environment import SECRET
+from tests.support.people import Caller, Person, sign_up
+from tests.support.statements import statements, traced
 
 READS = [
     "/prompts",
@@ -76,45 +78,6 @@ HARMLESS = re.compile(
 )
 
 
-@contextmanager
-def statements(app: Flask) -> Iterator[list[tuple[str, Any]]]:
-    """Collect the statements that SQLAlchemy runs inside the block."""
-    seen: list[tuple[str, Any]] = []
-
-    def remember(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
-        seen.append((statement, parameters))
-
-    with app.app_context():
-        engine = get_engine()
-    event.listen(engine, "before_cursor_execute", remember)
-    try:
-        yield seen
-    finally:
-        event.remove(engine, "before_cursor_execute", remember)
-
-
-@contextmanager
-def traced(app: Flask) -> Iterator[list[str]]:
-    """Collect all that SQLite runs inside the block, row by row and with the values in it."""
-    seen: list[str] = []
-
-    def watch(connection: Any, *_: Any) -> None:
-        connection.set_trace_callback(seen.append)
-
-    def leave(connection: Any, *_: Any) -> None:
-        connection.set_trace_callback(None)
-
-    with app.app_context():
-        engine = get_engine()
-    event.listen(engine, "checkout", watch)
-    event.listen(engine, "checkin", leave)
-    try:
-        yield seen
-    finally:
-        event.remove(engine, "checkout", watch)
-        event.remove(engine, "checkin", leave)
-
-
 @pytest.fixture
 def library(ada: Person) -> dict[str, str]:
     prompts = [ada.prompt(title=f"Title {n}", content=f"content {n}", tags=["a", "b"]) for n in range(5)]
@@ -129,32 +92,40 @@ def library(ada: Person) -> dict[str, str]:
 
 
 @only_sqlite
-@pytest.mark.parametrize("path", READS)
-def test_no_list_and_no_search_scans_a_table(app: Flask, ada: Person, library: dict[str, str], path: str) -> None:
-    with statements(app) as seen:
-        assert ada.get(path.format(**library)).status_code == 200
-    selects = [(statement, parameters) for statement, parameters in seen if statement.startswith(("SELECT", "WITH"))]
-    assert selects
-    with app.app_context(), get_engine().connect() as connection:
-        for statement, parameters in selects:
-            plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
-            scans = [step for step in plan if step.startswith("SCAN")]
-            assert all(map(HARMLESS.match, scans)), plan
+def test_no_list_and_no_search_scans_a_table(
+    app: Flask, ada: Person, library: dict[str, str], subtests: pytest.Subtests
+) -> None:
+    for path in READS:
+        with subtests.test(path=path):
+            plans = [plan for _, plan in explain(app, ada, path.format(**library))]
+            assert plans
+            for plan in plans:
+                scans = [step for step in plan if step.startswith("SCAN")]
+                assert all(map(HARMLESS.match, scans)), plan
 
 
 @only_sqlite
-@pytest.mark.parametrize(
-    "path", [path for path in READS if "cursor" in path and "search" not in path and "tag" not in path]
-)
-def test_no_page_is_sorted_row_by_row(app: Flask, ada: Person, library: dict[str, str], path: str) -> None:
+def test_no_page_is_sorted_row_by_row(
+    app: Flask, ada: Person, library: dict[str, str], subtests: pytest.Subtests
+) -> None:
+    for path in (path for path in READS if "cursor" in path and "search" not in path and "tag" not in path):
+        with subtests.test(path=path):
+            plans = [plan for statement, plan in explain(app, ada, path.format(**library)) if "LIMIT" in statement]
+            assert plans
+            for plan in plans:
+                assert not any("TEMP B-TREE" in step for step in plan), plan
+
+
+def explain(app: Flask, person: Person, path: str) -> list[tuple[str, list[str]]]:
+    """Return the queries that a GET of the path sends to SQLite, each with the steps of its plan."""
     with statements(app) as seen:
-        assert ada.get(path.format(**library)).status_code == 200
-    paged = [(statement, parameters) for statement, parameters in seen if "LIMIT" in statement]
-    assert paged
+        assert person.get(path).status_code == 200
     with app.app_context(), get_engine().connect() as connection:
-        for statement, parameters in paged:
-            plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
-            assert not any("TEMP B-TREE" in step for step in plan), plan
+        return [
+            (statement, [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)])
+            for statement, parameters in seen
+            if statement.startswith(("SELECT", "WITH"))
+        ]
 
 
 @only_sqlite

@@ -1,4 +1,4 @@
-"""SQLite and PostgreSQL answer alike: the same calls, put together by hypothesis, get the same answers from both."""
+"""The service answers the same on SQLite and PostgreSQL, to sequences of calls that hypothesis generates."""
 
 import os
 import re
@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, given, note, settings
 
 from config import Config
 from promptcrafter import clock
-from tests.conftest import SECRET, Answer, Caller, empty_database, sign_up
-from tests.contracts.calls import BEGINNING, CALLS, END, REFERENCE, Call
+from tests.contracts.call_strategies import BEGINNING, CALLS, END, REFERENCE, Call
+from tests.support.databases import empty_database
+from tests.support.environment import SECRET
+from tests.support.people import Answer, Caller, sign_up
 
 # In the suite always the same calls; others each time where somebody asks for more
 EXAMPLES = os.environ.get("DIFFERENTIAL_EXAMPLES")
@@ -110,6 +112,7 @@ def servers(
     return serve("sqlite"), serve("postgresql")
 
 
+@pytest.mark.usefixtures("migrated_postgresql_url")
 @settings(
     max_examples=int(EXAMPLES or 15),
     derandomize=not EXAMPLES,

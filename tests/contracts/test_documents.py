@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from tests.conftest import ROOT, only_sqlite
+from tests.support.databases import only_sqlite
+from tests.support.environment import ROOT
 
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 UNLISTED = {"GET /static/:"}  # the files of /docs

@@ -1,4 +1,4 @@
-"""HTTP habits that every route shares, and the one body of every error."""
+"""What all routes have in common: authentication, methods, headers, and one body of errors."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -9,7 +9,9 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from promptcrafter.http.route import route_of
-from tests.conftest import Answer, Caller, Person, only_sqlite, sign_up
+from tests.support.databases import only_sqlite
+from tests.support.errors import assert_error
+from tests.support.people import Caller, Person, sign_up
 
 pytestmark = only_sqlite
 PUBLIC = {
@@ -22,18 +24,6 @@ PUBLIC = {
     "/openapi.json",
     "/static/<path:name>",
 }
-
-
-def assert_error(answer: Answer, status: int, code: str, message: str | None = None) -> None:
-    assert answer.status_code == status, answer.text
-    assert answer.mimetype == "application/json"
-    body = answer.json
-    assert set(body) - {"details"} == {"message", "error", "code", "requestId"}
-    assert body["message"] == body["error"]
-    assert body["code"] == code
-    assert body["requestId"] == answer.headers["X-Request-Id"]
-    if message is not None:
-        assert body["message"] == message
 
 
 def operations(app: Flask) -> Iterator[tuple[Rule, str]]:

@@ -2,8 +2,9 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 
-from tests.conftest import ROOT
+from tests.support.environment import ROOT
 
 PACKAGE = ROOT / "promptcrafter"
 GROUND = ""  # the modules beside the folders
@@ -19,12 +20,14 @@ ROOMS = [
 SEES_REQUESTS = {"views", "authentication", "throttle", "decorator", "docs", "metrics", "logging"}  # beside http
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    """Yield each module but the package itself, which builds the application out of all of them."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
-        if name != "__init__":
-            yield name, ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def modules() -> list[tuple[str, ast.Module]]:
+    """Return each module but the package itself, which builds the application out of all of them."""
+    paths = {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in sorted(PACKAGE.rglob("*.py"))
+    }
+    return [(name, ast.parse(path.read_text("utf-8"))) for name, path in paths.items() if name != "__init__"]
 
 
 def imports(tree: ast.Module) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The description: valid and equal to the routes."""
+"""The OpenAPI document is valid and describes exactly the routes."""
 
 import re
 from typing import Any
@@ -8,7 +8,8 @@ from flask import Flask
 from openapi_spec_validator import validate
 
 from promptcrafter.http.route import route_of
-from tests.conftest import Caller, only_sqlite
+from tests.support.databases import only_sqlite
+from tests.support.people import Caller
 
 pytestmark = only_sqlite
 METHODS = ("get", "post", "patch", "delete", "put")

@@ -12,7 +12,8 @@ from typing import Any
 
 from flask import Flask
 
-from tests.conftest import ROOT, only_sqlite
+from tests.support.databases import only_sqlite
+from tests.support.environment import ROOT
 
 PAGE = (ROOT / "docs" / "private-apis.md").read_text(encoding="utf-8")
 SOURCES = [*sorted((ROOT / "promptcrafter").rglob("*.py")), ROOT / "config.py", ROOT / "gunicorn.conf.py"]

@@ -1,4 +1,4 @@
-"""What AgentTest's clients call."""
+"""The routes that AgentTest's clients call."""
 
 import json
 import re
@@ -11,9 +11,10 @@ from sqlalchemy import text
 
 from promptcrafter.database.session import get_engine
 from promptcrafter.dialects import agenttest
-from tests.conftest import Caller, Person, only_sqlite
+from tests.support.databases import only_sqlite
+from tests.support.people import Caller, Person
 
-PAYLOAD = json.loads((Path(__file__).parent / "payloads" / "agenttest_log.json").read_text())
+PAYLOAD = json.loads(Path(__file__).with_name("agenttest_log.json").read_text())
 VARIANTS = [
     {"key": "A", "payload": {"prompt": "Hello", "n": [1.5, {}]}, "trafficPercent": 50},
     {"key": "B", "payload": {}, "trafficPercent": 50},

@@ -16,11 +16,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.conftest import ROOT, LiveServer
 from tests.integration.test_basalt_sdk import run_program, set_stage
+from tests.support.environment import ROOT
+from tests.support.servers import LiveServer
 
 SDK = Path(sys.prefix) / "basalt-sdk-1"
-PROGRAMS = ROOT / "tests" / "dialects" / "programs"
+PROGRAMS = ROOT / "tests" / "dialects" / "basalt" / "programs"
 
 
 @dataclass

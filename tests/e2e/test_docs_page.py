@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, expect, sync_playwright
 
-from tests.conftest import LiveServer
-from tests.integration.client import sign_up
+from tests.support.connection import sign_up
+from tests.support.servers import LiveServer
 
 
 @pytest.fixture(scope="module")

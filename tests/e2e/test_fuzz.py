@@ -4,8 +4,9 @@ import os
 import subprocess
 from pathlib import Path
 
-from tests.conftest import LiveServer, bin_path
-from tests.integration.client import Connection, new_prompt, sign_up
+from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.environment import bin_path
+from tests.support.servers import LiveServer
 
 
 def test_a_fuzzer_finds_the_description_true(live_server: LiveServer, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import ROOT, LiveServer
+from tests.support.environment import ROOT
+from tests.support.servers import LiveServer
 
 COLLECTION = ROOT / "docs" / "postman_collection.json"
 NEWMAN = Path(__file__).parent / "node_modules" / "newman" / "bin" / "newman.js"

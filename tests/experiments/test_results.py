@@ -68,6 +68,7 @@ def is_ever_settled(source: random.Random, draw: Draw, share: float, lift: float
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.5, 0.9])
 @pytest.mark.parametrize("name", DRAWS)
 def test_peeking_after_every_observation_rarely_finds_a_winner_among_equals(name: str, share: float) -> None:

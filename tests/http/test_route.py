@@ -6,7 +6,8 @@ from flask import Flask
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.route import refuse_undeclared, route_of
 from promptcrafter.permissions import Permission
-from tests.conftest import Caller, only_sqlite
+from tests.support.databases import only_sqlite
+from tests.support.people import Caller
 
 
 def test_a_route_without_a_permission_cannot_be_declared() -> None:

@@ -1,14 +1,14 @@
-"""PostgreSQL servers that a test may stop, kill and promote: each is the test's own."""
+"""PostgreSQL servers that a test may stop, kill and promote, because no other test uses them."""
 
 import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import free_port
+from tests.support.environment import free_port
 
 
 class PostgreSQL:
-    """A copy of another server, with its databases as they are at the moment, on a TCP port of 127.0.0.1."""
+    """A copy of a running server and its databases, on a TCP port of 127.0.0.1."""
 
     def __init__(self, folder: Path, tools: Any, source: str, *options: str) -> None:
         self.data = folder / "data"
@@ -18,12 +18,12 @@ class PostgreSQL:
         self._run("pg_basebackup", "-d", source, "-D", str(self.data), "--checkpoint=fast", "--no-sync", *options)
 
     def start(self, settings: str = "") -> None:
-        """Start it and wait until it answers; `settings` are options of the command line."""
+        """Start the server and wait until it accepts connections; `settings` are options of its command line."""
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' {settings}"
         self._run("pg_ctl", "-D", str(self.data), "-l", f"{self.data}.log", "-o", options, "-w", "start")
 
     def kill(self) -> None:
-        """Stop all of its processes at once: transactions end as they stand, and the next start is a recovery."""
+        """Stop all processes at once, without a checkpoint, so that the next start recovers from the log."""
         self._run("pg_ctl", "-D", str(self.data), "-m", "immediate", "-w", "stop")
 
     def promote(self) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, LiveServer
-from tests.integration.client import Connection, sign_up
+from tests.support.connection import Connection, sign_up
+from tests.support.environment import ROOT
+from tests.support.servers import LiveServer
 
-PROGRAM = ROOT / "tests" / "dialects" / "programs" / "basalt_sdk_0.py"
+PROGRAM = ROOT / "tests" / "dialects" / "basalt" / "programs" / "basalt_sdk_0.py"
 
 
 def set_stage(server: LiveServer) -> tuple[Connection, str]:

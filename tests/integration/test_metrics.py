@@ -1,4 +1,4 @@
-"""What Prometheus is told by several workers: what all of them have counted, those that are gone included."""
+"""Metrics of several workers: each scrape has the sums over all of them, including those that have exited."""
 
 import os
 import signal
@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.conftest import LiveServer
-from tests.integration.client import Connection, new_prompt, sign_up
-from tests.test_metrics import IN_PROGRESS, REQUESTS, WRITTEN, read
+from tests.server.test_metrics import IN_PROGRESS, REQUESTS, WRITTEN, read
+from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.servers import LiveServer
 
 LISTED = f'{REQUESTS}{{method="GET",route="/prompts",status="200"}}'
 NATIVE = f'{WRITTEN}{{source="native"}}'

@@ -1,4 +1,4 @@
-"""What an operator sees: readiness, log lines, a graceful stop."""
+"""Readiness, log lines and the graceful stop."""
 
 import json
 import re
@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.conftest import LiveServer
-from tests.integration.client import Connection, sign_up
+from tests.support.connection import Connection, sign_up
+from tests.support.servers import LiveServer
 
 
 def test_the_service_is_not_ready_before_its_migrations(start_server: Callable[..., LiveServer]) -> None:

@@ -18,9 +18,11 @@ import pytest
 from flask import Flask
 
 from config import Config
-from tests.conftest import SECRET, Caller, LiveServer
-from tests.integration.client import Connection, new_prompt, sign_up
 from tests.integration.postgresql import PostgreSQL
+from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.environment import SECRET
+from tests.support.people import Caller
+from tests.support.servers import LiveServer
 
 CLIENTS = 6
 Copy = Callable[..., PostgreSQL]

@@ -1,19 +1,18 @@
-"""Changes that meet each other, through the real Gunicorn on both databases: no 500, nothing twice."""
+"""Concurrent changes through Gunicorn, on both databases: no 500, no duplicates."""
 
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from tests.conftest import LiveServer
-from tests.integration.client import Connection, new_prompt, sign_up
+from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.servers import LiveServer
 
 
 @pytest.fixture
-def server(start_server: Callable[..., LiveServer], database_url: str) -> LiveServer:
-    return start_server(database_url.replace("+psycopg", ""), migrate=False)
+def server(any_live_server: LiveServer) -> LiveServer:
+    return any_live_server
 
 
 def test_changes_and_deletes_that_meet_end_in_200_204_or_404(server: LiveServer) -> None:

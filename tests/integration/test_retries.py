@@ -1,4 +1,4 @@
-"""Retries under one Idempotency-Key, through the real Gunicorn on both databases."""
+"""Retries with one Idempotency-Key through Gunicorn, on both databases."""
 
 import http.client
 from collections.abc import Callable
@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import LiveServer
-from tests.integration.client import Answer, Connection, new_prompt, sign_up
+from tests.support.connection import Answer, Connection, new_prompt, sign_up
+from tests.support.servers import LiveServer
 
 
 def test_a_server_killed_between_commit_and_answer_has_made_one_row_after_the_retry(
     start_server: Callable[..., LiveServer], database_url: str, tmp_path: Path
 ) -> None:
     order = tmp_path / "die"
-    settings = {"app": "tests.integration.dying:app", "DIE_AFTER_COMMIT": str(order)}
+    settings = {"app": "tests.integration.crash_app:app", "DIE_AFTER_COMMIT": str(order)}
     server = start_server(database_url.replace("+psycopg", ""), migrate=False, **settings)
     connection = Connection(server, sign_up(server))
     body = {"promptId": new_prompt(connection), "output": "once", "modelUsed": "m"}
@@ -30,10 +30,8 @@ def test_a_server_killed_between_commit_and_answer_has_made_one_row_after_the_re
     assert connection.call("GET", "/logs").json == [retried.json]
 
 
-def test_equal_requests_that_race_make_one_thing_and_hear_the_same(
-    start_server: Callable[..., LiveServer], database_url: str
-) -> None:
-    server = start_server(database_url.replace("+psycopg", ""), migrate=False)
+def test_equal_requests_that_race_make_one_thing_and_hear_the_same(any_live_server: LiveServer) -> None:
+    server = any_live_server
     token = sign_up(server)
     prompt_id = new_prompt(Connection(server, token))
     requests: list[tuple[str, dict[str, Any]]] = [

@@ -1,4 +1,4 @@
-"""Moving over a real socket: files of any length, in pieces, and broken off."""
+"""Export and import over a socket: large files, chunked bodies, broken connections."""
 
 import json
 import socket
@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.conftest import LiveServer
-from tests.integration.client import Connection, new_prompt, sign_up
+from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.servers import LiveServer
 
 LINES = "application/x-ndjson"
 

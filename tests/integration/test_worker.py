@@ -1,4 +1,4 @@
-"""One thread does all there is to do as long as it is quick, and the others when it is not."""
+"""The worker's threads: one answers everything while requests are quick, others take over while it is busy."""
 
 import socket
 import time
@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.conftest import LiveServer
-from tests.integration.client import Connection, new_prompt, sign_up
+from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.servers import LiveServer
 
 PATIENCE_S = 30
 

@@ -1,4 +1,4 @@
-"""Writing through the real Gunicorn: many at once, against a locked database, and killed in the middle."""
+"""Writes through Gunicorn: concurrent, with the database locked, and with the service killed."""
 
 import http.client
 import os
@@ -10,8 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-from tests.conftest import LiveServer
-from tests.integration.client import Connection, new_prompt, sign_up
+from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.servers import LiveServer
 
 CLIENTS, LOGS_EACH = 32, 15
 

@@ -14,9 +14,11 @@ from genai_prices import Usage, calc_price
 from genai_prices.data_snapshot import get_snapshot
 
 from promptcrafter.logs import token_costs
-from tests.conftest import Caller, LiveServer, Person, only_sqlite, sign_up
-from tests.integration.client import Connection, new_prompt
-from tests.integration.client import sign_up as sign_up_live
+from tests.support.connection import Connection, new_prompt
+from tests.support.connection import sign_up as sign_up_live
+from tests.support.databases import only_sqlite
+from tests.support.people import Caller, Person, sign_up
+from tests.support.servers import LiveServer
 
 # From OpenAI's own tokenizer, o200k_base
 TOKENS = {"hello world": 2, "Paris": 1, "What is the capital of France?": 7, "<|endoftext|>": 7, "": 0}

@@ -24,7 +24,9 @@ from promptcrafter.logs.search import parse_terms
 from promptcrafter.logs.store import find_logs
 from promptcrafter.prompts.models import SearchText
 from promptcrafter.prompts.search import index_matches, search_columns
-from tests.conftest import ROOT, SECRET, Caller, bin_path, only_sqlite, sign_up
+from tests.support.databases import only_sqlite
+from tests.support.environment import ROOT, SECRET, bin_path
+from tests.support.people import Caller, sign_up
 
 
 @pytest.fixture
@@ -130,9 +132,10 @@ def test_a_server_does_not_load_alembic(empty_database_url: str) -> None:
     assert answer.stdout == "False\n"
 
 
+@pytest.mark.slow
 def test_eight_processes_that_migrate_at_once_apply_it_once(empty_database_url: str, empty_app: Flask) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.migrations.at_once", "8"],
+        [sys.executable, "-m", "tests.migrations.migrate_concurrently", "8"],
         cwd=ROOT,
         env={"DATABASE_URL": empty_database_url.replace("+psycopg", ""), "JWT_SECRET_KEY": SECRET},
         capture_output=True,

@@ -20,7 +20,8 @@ from sqlalchemy import NullPool, create_engine, inspect, text
 
 from config import Config
 from promptcrafter import clock
-from tests.conftest import ROOT, Caller
+from tests.support.environment import ROOT
+from tests.support.people import Caller
 
 FIXTURES = Path(__file__).parent / "fixtures"
 RELEASE = "e83c5f17a2d4"  # the newest migration of release 0.1.0

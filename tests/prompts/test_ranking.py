@@ -16,7 +16,7 @@ from promptcrafter.database.transactions import writing
 from promptcrafter.ids import new_id
 from promptcrafter.prompts.restore import restore_prompts
 from promptcrafter.prompts.search import search_columns
-from tests.conftest import Person
+from tests.support.people import Person
 
 COUNT = 2300
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from promptcrafter.text import fold
-from tests.conftest import Person
+from tests.support.people import Person
 
 CORPUS = {
     "English": "Explain photosynthesis to a class of twelve-year-olds",
@@ -161,6 +161,7 @@ def test_results_come_in_pages_when_asked(ada: Person) -> None:
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=40)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=TEXT, q=TEXT)
 def test_any_query_is_answered_and_finds_what_holds_it(ada: Person, content: str, q: str) -> None:

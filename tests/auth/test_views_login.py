@@ -1,0 +1,101 @@
+"""POST /auth/login."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from argon2 import Parameters, PasswordHasher, extract_parameters
+from flask import Flask
+
+from promptcrafter.auth import store
+from promptcrafter.database.transactions import writing
+from tests.support.people import Caller, Person, sign_up
+
+
+def test_right_credentials_give_a_token(client: Caller, ada: Person) -> None:
+    answer = client.post("/auth/login", json={"email": "ADA@example.com", "password": ada.password})
+    assert answer.status_code == 200
+    assert set(answer.json) == {"token", "user"}
+    assert answer.json["user"]["_id"] == ada.id
+    assert client.get("/auth/me", headers={"Authorization": f"Bearer {answer.json['token']}"}).status_code == 200
+
+
+@pytest.mark.parametrize(("email", "password"), [("ada@example.com", "wrong"), ("nobody@example.com", "wrong")])
+def test_wrong_credentials_say_the_same_for_known_and_unknown_addresses(
+    client: Caller, ada: Person, email: str, password: str
+) -> None:
+    answer = client.post("/auth/login", json={"email": email, "password": password})
+    assert (answer.status_code, answer.json["message"]) == (401, "Incorrect email or password.")
+
+
+def test_an_unknown_address_takes_as_much_work_as_a_known_one(
+    client: Caller, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verify = PasswordHasher.verify
+
+    def work_for(email: str) -> list[Parameters]:
+        """Return what each password hash that is checked costs."""
+        checked: list[Parameters] = []
+
+        def watch(hasher: PasswordHasher, password_hash: str, password: str) -> Any:
+            checked.append(extract_parameters(password_hash))
+            return verify(hasher, password_hash, password)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(PasswordHasher, "verify", watch)
+            assert client.post("/auth/login", json={"email": email, "password": "wrong"}).status_code == 401
+        return checked
+
+    assert len(work_for(ada.email)) == 1
+    assert work_for("nobody@example.com") == work_for(ada.email)
+
+
+@pytest.mark.parametrize("body", [{}, {"email": "ada@example.com"}, {"email": 1, "password": ["x"]}])
+def test_a_malformed_body_is_refused(client: Caller, body: dict[str, Any]) -> None:
+    answer = client.post("/auth/login", json=body)
+    assert answer.status_code == 400
+    assert answer.json["details"]
+
+
+def test_attempts_from_one_address_are_throttled(with_settings: Callable[..., Caller]) -> None:
+    client = with_settings(ratelimit_enabled=True, login_rate="3 per minute")
+    sign_up(client, "ada")
+    answers = [client.post("/auth/login", json={"email": f"{n}@x.org", "password": "x"}) for n in range(4)]
+    assert [answer.status_code for answer in answers] == [401, 401, 401, 429]
+    assert 0 < int(answers[3].headers["Retry-After"]) <= 60
+
+
+def test_wrong_passwords_for_one_account_are_throttled_from_all_addresses(
+    with_settings: Callable[..., Caller],
+) -> None:
+    client = with_settings(ratelimit_enabled=True, login_failure_rate="2 per hour")
+    person = sign_up(client, "ada")
+
+    def log_in(password: str, address: str) -> int:
+        body = {"email": person.email, "password": password}
+        return client.post("/auth/login", json=body, environ_base={"REMOTE_ADDR": address}).status_code
+
+    assert log_in(person.password, "10.0.0.1") == 200, "a right password does not count"
+    assert [log_in("wrong", f"10.0.0.{n}") for n in (2, 3, 4)] == [401, 401, 429]
+    assert log_in(person.password, "10.0.0.5") == 429
+
+
+def test_a_hash_with_older_parameters_is_renewed_at_log_in(app: Flask, client: Caller, ada: Person) -> None:
+    with app.app_context():
+        user = store.get_user(ada.id)
+        with writing():
+            store.set_password_hash(user, PasswordHasher(time_cost=1, memory_cost=8192).hash(ada.password))
+    assert client.post("/auth/login", json={"email": ada.email, "password": ada.password}).status_code == 200
+    with app.app_context():
+        assert store.get_user(ada.id).password_hash.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert ada.get("/auth/me").status_code == 200, "a renewed hash is no change of password"
+
+
+def test_a_renewed_hash_never_undoes_a_password_change(app: Flask, client: Caller, ada: Person) -> None:
+    with app.app_context():
+        read_before = store.get_user(ada.id)
+        changed = ada.post("/auth/password", {"currentPassword": ada.password, "newPassword": "another password"})
+        assert changed.status_code == 204
+        with writing():
+            assert not store.set_password_hash(read_before, PasswordHasher().hash(ada.password))
+    assert client.post("/auth/login", json={"email": ada.email, "password": "another password"}).status_code == 200

@@ -1,0 +1,84 @@
+"""POST /auth/signup."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.people import Caller, Person, sign_up
+
+BODY = {"name": "Ada Lovelace", "email": "Ada@Example.com", "password": "correct horse"}
+
+
+def test_a_new_account_comes_with_a_token(client: Caller) -> None:
+    answer = client.post("/auth/signup", json=BODY)
+    assert answer.status_code == 201
+    body = answer.json
+    assert set(body) == {"message", "token", "user"}
+    assert body["message"] == "User account created successfully."
+    assert set(body["user"]) == {"_id", "name", "email", "createdAt"}
+    assert (body["user"]["name"], body["user"]["email"]) == ("Ada Lovelace", "Ada@Example.com")
+    me = client.get("/auth/me", headers={"Authorization": f"Bearer {body['token']}"})
+    assert me.json == body["user"]
+
+
+@pytest.mark.parametrize("email", ["ada@example.com", "ADA@EXAMPLE.COM"])
+def test_an_address_has_one_account_whatever_its_case(client: Caller, email: str) -> None:
+    assert client.post("/auth/signup", json=BODY).status_code == 201
+    answer = client.post("/auth/signup", json={**BODY, "email": email})
+    assert answer.status_code == 409
+    assert answer.json["message"] == answer.json["error"] == "Email already in use."
+
+
+def test_all_bad_fields_are_told_at_once(client: Caller) -> None:
+    answer = client.post("/auth/signup", json={"name": "\t ", "email": "nobody", "password": "short"})
+    assert answer.status_code == 400
+    assert answer.json["details"] == {
+        "name": ["must not be blank"],
+        "email": ["must be an e-mail address"],
+        "password": ["must have 10 to 128 characters"],
+    }
+    assert answer.json["message"].startswith("name must not be blank; email must be an e-mail address; password must")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({}, "name, email, and password are required"),
+        ({"name": "Ada", "email": None, "password": ""}, "email and password are required"),
+        ({"name": "", "email": "a@example.com", "password": "x" * 10}, "name is required"),
+    ],
+)
+def test_missing_fields_are_named(client: Caller, body: dict[str, Any], message: str) -> None:
+    answer = client.post("/auth/signup", json=body)
+    assert (answer.status_code, answer.json["message"]) == (400, message)
+
+
+def test_a_client_can_never_choose_its_id_or_birthday(client: Caller) -> None:
+    answer = client.post("/auth/signup", json={**BODY, "_id": "user_1", "createdAt": "1999-01-01T00:00:00Z"})
+    assert answer.status_code == 201
+    assert answer.json["user"]["_id"] != "user_1"
+    assert not answer.json["user"]["createdAt"].startswith("1999")
+
+
+def test_sign_up_can_be_closed(with_settings: Callable[..., Caller]) -> None:
+    answer = with_settings(signup="closed").post("/auth/signup", json=BODY)
+    assert (answer.status_code, answer.json["code"]) == (403, "signup_closed")
+
+
+def test_sign_up_is_throttled_by_address(with_settings: Callable[..., Caller]) -> None:
+    client = with_settings(ratelimit_enabled=True, signup_rate="2 per hour")
+    for name in ("one", "two"):
+        sign_up(client, name)
+    answer = client.post("/auth/signup", json=BODY)
+    assert (answer.status_code, answer.json["code"]) == (429, "too_many_requests")
+    assert 3500 < int(answer.headers["Retry-After"]) <= 3600
+
+
+def test_the_password_is_kept_as_an_argon2_hash_only(ada: Person, app: Any) -> None:
+    from promptcrafter.auth import store
+
+    with app.app_context():
+        kept = store.get_user(ada.id).password_hash
+    assert kept.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert ada.password not in kept

@@ -1,0 +1,168 @@
+"""`flask import` and `flask export`."""
+
+import io
+import shutil
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from flask import Flask
+
+from config import Config
+from tests.support import llm_database
+from tests.support.databases import only_sqlite
+from tests.support.environment import SECRET
+from tests.support.people import Person
+from tests.support.transfer import NOTHING, bring, counts, export, join, remove_all
+from tests.transfer.test_importer_damage import GOOD, change
+from tests.transfer.test_importers import FIXTURES, NEWER, RESPONSE
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(app: Flask) -> Run:
+    """Runs a command and returns what became of it."""
+
+    def invoke(*arguments: Any, data: bytes = b"") -> Result:
+        return app.test_cli_runner().invoke(args=[str(argument) for argument in arguments], input=io.BytesIO(data))
+
+    return invoke
+
+
+def failure(result: Result) -> str:
+    """Return the one line that a command which failed has told."""
+    assert (result.exit_code, result.stdout) == (1, ""), result.output
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+def test_an_account_leaves_as_a_file_and_comes_back(run: Run, library: Person, tmp_path: Path) -> None:
+    path = tmp_path / "ada.ndjson"
+    result = run("export", path, "--user", "ADA@example.com")
+    assert (result.exit_code, result.stdout) == (0, "")
+    told = "2 prompts, 4 versions, 2 experiments, 3 traces, 37 logs"
+    assert result.stderr == f"Exported for ada@example.com: {told}.\n"
+    left = export(library)
+    assert path.read_bytes() == left
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    remove_all(library)
+    result = run("import", path, "--user", "ada@example.com")
+    assert result.stderr == f"Imported for ada@example.com: {told}. There already: nothing.\n"
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert export(library) == left
+    again = run("import", path, "--user", "ada@example.com")
+    assert again.stderr == f"Imported for ada@example.com: nothing. There already: {told}.\n"
+
+
+def test_both_take_a_hyphen_for_the_standard_streams(run: Run, ada: Person) -> None:
+    assert run("import", "-", "--user", ada.email, data=join(GOOD)).exit_code == 0
+    result = run("export", "-", "--user", ada.email)
+    assert result.stdout_bytes == export(ada)
+    assert result.stderr.startswith(
+        "Exported for ada@example.com: 1 prompt, 2 versions, 1 experiment, 1 trace, 2 logs."
+    )
+
+
+@only_sqlite
+def test_an_export_replaces_nothing_unless_told_to(run: Run, ada: Person, tmp_path: Path) -> None:
+    path = tmp_path / "there"
+    path.write_text("precious")
+    assert failure(run("export", path, "--user", ada.email)) == (
+        f"Error: It is there already; --force replaces it: {path}"
+    )
+    assert path.read_text() == "precious"
+    assert run("export", path, "--user", ada.email, "--force").exit_code == 0
+    assert path.read_bytes() == NOTHING
+    assert sorted(file.name for file in tmp_path.iterdir() if "there" in file.name) == ["there"]
+
+
+@only_sqlite
+def test_an_export_that_fails_leaves_nothing_behind(run: Run, ada: Person, tmp_path: Path) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    assert failure(run("export", folder / "x", "--user", "nobody@example.com")) == (
+        "Error: No account has the address nobody@example.com."
+    )
+    assert "No such file or directory" in failure(run("export", folder / "none" / "x", "--user", ada.email))
+    assert list(folder.iterdir()) == []
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("data", "options", "told"),
+    [
+        (change(6, score=11), [], "line 7.score must be a number from 0 to 10."),
+        (join(GOOD)[:-1].rpartition(b"\n")[0], [], "the file ends without its end line."),
+        (b"", [], "It is not JSON as a whole. Invalid JSON at line 1, column 1: Expecting value."),
+        (b'{"a": 1}', [], "It is none of the files that can be imported."),
+        (join(GOOD[1:]), [], "line 1.type must be export"),
+        (b'{"a": 1}', ["--format", "promptcrafter"], "line 1.type must be one of"),
+        (b"[1]", ["--format", "json-server"], "It has neither prompts nor logs."),
+        (b'{"prompts": {}, "logs": []}', [], "prompts must be an array."),
+        (b'{"prompts": [5]}', [], "prompts.0 must be an object."),
+        (b"[]", ["--format", "promptfoo"], "It has no results, so it is not a file of promptfoo."),
+        (b"{", ["--format", "llm"], "It has no table of responses, so it is not a database of llm."),
+        (b'{"results": []}', ["--only-owner", "user1"], "--only-owner is for files of json-server."),
+        (b"SQLite format 3\x00", [], "It cannot be read as a database of llm: "),
+    ],
+)
+def test_a_file_that_cannot_be_taken_is_told_of_in_one_line(
+    run: Run, ada: Person, tmp_path: Path, data: bytes, options: list[str], told: str
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    assert told in failure(run("import", path, "--user", ada.email, *options))
+    assert told in failure(run("import", "-", "--user", ada.email, *options, data=data))
+    assert export(ada) == NOTHING
+
+
+@only_sqlite
+def test_what_is_missing_is_told_of_in_one_line(
+    run: Run, ada: Person, tmp_path: Path, make_app: Callable[[Config], Flask]
+) -> None:
+    path = tmp_path / "file"
+    assert failure(run("import", path, "--user", ada.email)) == f"Error: No such file or directory: {path}"
+    path.write_bytes(NOTHING)
+    assert failure(run("import", path, "--user", "x@example.com")) == (
+        "Error: No account has the address x@example.com."
+    )
+    unmigrated = make_app(Config(database_url=f"sqlite:///{tmp_path}/new.db", jwt_secret_key=SECRET))
+    result = unmigrated.test_cli_runner().invoke(args=["import", str(path), "--user", "x@example.com"])
+    assert failure(result) == "Error: The database is not migrated: run flask --app wsgi db upgrade."
+    shutil.rmtree(tmp_path / "new.db", ignore_errors=True)
+
+
+@only_sqlite
+def test_files_of_other_tools_are_told_by_their_content(run: Run, ada: Person, tmp_path: Path) -> None:
+    database = llm_database.make(tmp_path / "logs.db", llm_database.NEWEST, responses=[{**RESPONSE, **NEWER}])
+    told = {
+        FIXTURES
+        / "json_server.json": "Not imported: users (2).\nImported for ada@example.com: 3 prompts, 3 versions, 3 logs",
+        FIXTURES / "promptfoo_v3.json": "Imported for ada@example.com: 2 prompts, 2 versions, 3 logs",
+        FIXTURES / "promptfoo_v2.json": "Imported for ada@example.com: 1 prompt, 1 version, 2 logs",
+        database: "Imported for ada@example.com: 1 log",
+    }
+    for path, start in told.items():
+        assert run("import", path, "--user", ada.email).stderr == f"{start}. There already: nothing.\n"
+        assert "Imported for ada@example.com: nothing." in run("import", path, "--user", ada.email).stderr
+    left = export(ada)
+    assert counts(bring(ada, left), "created") == (0, 0, 0, 0, 0)
+    assert ada.get("/logs?source=llm").json[0]["output"] == RESPONSE["response"]
+    alone = run("import", FIXTURES / "json_server.json", "--user", ada.email, "--only-owner", "user1")
+    assert alone.stderr.endswith("There already: 1 prompt, 1 version, 1 log.\n")
+
+
+@only_sqlite
+def test_the_file_of_llm_is_left_as_it_was(run: Run, ada: Person, tmp_path: Path) -> None:
+    folder = tmp_path / "llm"
+    folder.mkdir()
+    path = llm_database.make(folder / "logs.db", llm_database.NEWEST, responses=[RESPONSE])
+    path.chmod(0o400)
+    before = path.read_bytes()
+    assert run("import", path, "--user", ada.email).exit_code == 0
+    assert path.read_bytes() == before
+    assert [file.name for file in folder.iterdir()] == ["logs.db"]

@@ -1,0 +1,106 @@
+"""Compiled statements have the same effects and errors as the same statements executed by SQLAlchemy."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import bindparam, insert, literal, literal_column, select
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from promptcrafter.database.base import Base
+from promptcrafter.database.compiled import CompiledQuery, CompiledWrite, from_arrays
+from promptcrafter.database.session import session
+from promptcrafter.database.transactions import writing
+from promptcrafter.idempotency.models import IdempotencyRecord
+from promptcrafter.logs.models import Log
+from tests.support.databases import only_sqlite
+from tests.support.people import Person
+
+TABLE = Base.metadata.tables["logs"]
+MOMENT = datetime(2026, 11, 22, 10, 0, 0, 123000, tzinfo=UTC)
+VALUES: dict[str, Any] = {
+    "id": "log_x",
+    "output": "東京 '\n",
+    "score": 7.5,
+    "created_at": MOMENT,
+    "updated_at": MOMENT,
+    "meta": {"b": [1, None, "é"], "a": {}},
+    "computed": ["cost"],
+    "notes": None,
+}
+NAMES = (*VALUES, "owner_id")
+
+
+@pytest.fixture(autouse=True)
+def context(app: Flask) -> Iterator[None]:
+    with app.app_context():
+        yield
+
+
+def change() -> CompiledWrite:
+    """Return an insert of logs with the attributes `NAMES`."""
+    columns = {name: getattr(Log, name) for name in NAMES}
+    arrays = from_arrays({name: column.type for name, column in columns.items()})
+    into = insert(TABLE).inline()
+    return CompiledWrite(
+        [into.values({column: bindparam(name) for name, column in columns.items()})],
+        into.from_select(list(columns.values()), select(*arrays.c)),
+    )
+
+
+def test_values_arrive_as_sqlalchemy_sends_them(ada: Person) -> None:
+    rows = [{**VALUES, "owner_id": ada.id}, {**VALUES, "owner_id": ada.id, "id": "log_y", "score": 10.0}]
+    with writing():
+        change().execute(rows)
+        session.add(Log(**{**VALUES, "owner_id": ada.id, "id": "log_z"}))
+    kept = {log.id: {name: getattr(log, name) for name in NAMES} for log in session.scalars(select(Log))}
+    assert kept == {row["id"]: row for row in [*rows, {**rows[0], "id": "log_z"}]}
+
+
+def test_a_query_finds_by_what_it_is_given_and_what_is_written_into_it(ada: Person) -> None:
+    with writing():
+        change().execute([{**VALUES, "owner_id": ada.id}])
+    found = CompiledQuery(
+        select(Log.id, literal(3), Log.score).where(Log.created_at == bindparam("at"), Log.score > literal(7))
+    )
+    row = found.first(at=MOMENT)
+    assert row is not None
+    assert tuple(row) == ("log_x", 3, 7.5)
+    assert found.first(at=datetime(2026, 1, 1, tzinfo=UTC)) is None
+
+
+def test_a_constraint_that_is_broken_is_the_same_error_and_undoes_all(ada: Person) -> None:
+    rows = [{**VALUES, "owner_id": ada.id}, {**VALUES, "owner_id": "user_nobody", "id": "log_y"}]
+    with pytest.raises(IntegrityError) as raised, writing():
+        change().execute(rows)
+    assert "東京" not in str(raised.value)
+    assert session.scalars(select(Log.id)).all() == []
+
+
+@only_sqlite
+def test_a_statement_that_is_wrong_is_the_same_error() -> None:
+    wrong = CompiledQuery(select(literal_column("unheard_of")).select_from(TABLE).where(TABLE.c.id == bindparam("id")))
+    with pytest.raises(OperationalError, match="no such column"):
+        wrong.first(id=1)
+
+
+def test_what_sessions_and_connections_do_is_one_transaction(app: Flask, ada: Person) -> None:
+    def write(*, fails: bool) -> None:
+        with writing():
+            session.add(
+                IdempotencyRecord(owner_id=ada.id, key="k", fingerprint="", status=1, body="", created_at=MOMENT)
+            )
+            change().execute([{**VALUES, "owner_id": ada.id}])
+            assert session.scalars(select(Log.id)).all() == ["log_x"], "it sees what the connection has written"
+            if fails:
+                raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write(fails=True)
+    assert (session.scalars(select(Log.id)).all(), session.scalars(select(IdempotencyRecord.key)).all()) == ([], [])
+    write(fails=False)
+    with app.app_context():  # another session, another connection
+        assert session.scalars(select(Log.id)).all() == ["log_x"]
+        assert session.scalars(select(IdempotencyRecord.key)).all() == ["k"]

@@ -1,0 +1,187 @@
+"""The routes by which Basalt's clients read and publish prompts."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from promptcrafter.dialects.basalt.translate import guess_provider, read_version
+from tests.dialects.basalt.test_views_monitor import prompt_with
+from tests.support.people import Caller, Person
+
+IGNORED = "The tag was ignored: a version was named."
+NO_NINE, NO_BETA = "There is no version 9.0.0 of the prompt", "No version of the prompt has the tag beta"
+
+# query, where production sits, the version and tag of the answer or None for 404, warning or error
+RESOLUTION: list[tuple[str, int | None, tuple[str, str] | None, str | None]] = [
+    ("version=1.0.0&tag=staging", 2, ("1.0.0", ""), IGNORED),
+    ("version=1", 2, ("1.0.0", ""), None),
+    ("version=2.0", 1, ("2.0.0", "staging"), None),
+    ("tag=staging", 1, ("2.0.0", "staging"), None),
+    ("tag=latest", 1, ("2.0.0", "latest"), None),
+    ("version=&tag=staging", 1, ("2.0.0", "staging"), None),
+    ("version=9.0.0", 1, ("1.0.0", "production"), f"{NO_NINE}: production stands in."),
+    ("version=9.0.0&tag=staging", 1, ("1.0.0", "production"), f"{IGNORED} {NO_NINE}: production stands in."),
+    ("tag=beta", 1, ("1.0.0", "production"), f"{NO_BETA}: production stands in."),
+    ("version=9.0.0", None, None, f"{NO_NINE}, and none has the tag production."),
+    ("tag=beta", None, None, f"{NO_BETA}, and none has the tag production."),
+    ("", 1, ("1.0.0", "production"), None),
+    ("version=&tag=", 1, ("1.0.0", "production"), None),
+    ("", None, None, "No version has the tag production."),
+]
+
+
+@pytest.mark.parametrize(("query", "production", "found", "told"), RESOLUTION)
+@pytest.mark.parametrize("call", ["", "/describe"])
+def test_the_version_that_is_meant_is_read(
+    ada: Person, call: str, query: str, production: int | None, found: tuple[str, str] | None, told: str | None
+) -> None:
+    prompt_with(ada, **({"staging": 2} | ({"production": production} if production else {})))
+    answer = ada.get(f"/basalt/prompts/qa{call}?{query}")
+    if found is None:
+        assert (answer.status_code, answer.json["error"]) == (404, told)
+        return
+    assert (answer.status_code, answer.json["warning"]) == (200, told)
+    if not call:
+        assert (answer.json["prompt"]["version"], answer.json["prompt"]["tag"]) == found
+
+
+def test_a_prompt_has_what_the_sdk_needs(ada: Person) -> None:
+    prompt_with(ada, production=1)
+    assert ada.get("/basalt/prompts/qa").json == {
+        "prompt": {
+            "slug": "qa",
+            "text": "Answer {{question}}",
+            "systemText": "",
+            "version": "1.0.0",
+            "tag": "production",
+            "model": {
+                "provider": "open-ai",
+                "client": "open-ai",
+                "model": "gpt-4o",
+                "version": "",
+                "parameters": {
+                    "temperature": 1,
+                    "topP": 1,
+                    "topK": None,
+                    "frequencyPenalty": 0,
+                    "presencePenalty": 0,
+                    "maxLength": None,
+                    "responseFormat": "text",
+                    "jsonObject": None,
+                },
+            },
+        },
+        "warning": None,
+    }
+
+
+def test_prompts_are_listed_and_described(ada: Person, ben: Person) -> None:
+    prompt_with(ada, production=1, beta=2)
+    ada.prompt(slug="draft", title="Draft", tags=["support"], content="{{b}} {{a}} {{b}}")
+    ben.prompt()
+    draft = {
+        "slug": "draft",
+        "name": "Draft",
+        "status": "draft",
+        "description": "",
+        "availableVersions": ["1.0.0"],
+        "availableTags": ["latest"],
+    }
+    live = {
+        "slug": "qa",
+        "name": "QA bot",
+        "status": "live",
+        "description": "",
+        "availableVersions": ["1.0.0", "2.0.0"],
+        "availableTags": ["beta", "production", "latest"],
+    }
+    assert ada.get("/basalt/prompts").json == {"prompts": [draft, live], "warning": None}
+    assert ada.get("/basalt/prompts?featureSlug=").json["prompts"] == [draft, live]
+    assert ada.get("/basalt/prompts?featureSlug=support").json["prompts"] == [draft]
+    assert ada.get("/basalt/prompts?featureSlug=none").json["prompts"] == []
+    variables = [{"label": label, "type": "string", "description": ""} for label in ("b", "a")]
+    described = ada.get("/basalt/prompts/draft/describe?tag=latest").json
+    assert described == {"prompt": {**draft, "variables": variables}, "warning": None}
+
+
+def test_publishing_puts_a_tag_on_a_version(ada: Person) -> None:
+    prompt = prompt_with(ada, staging=2)
+    answer = ada.post("/basalt/prompts/qa/publish", {"newTag": "production", "version": "1.0.0", "tag": "staging"})
+    assert answer.status_code == 201
+    tag = answer.json["deploymentTag"]
+    assert tag == {"id": str(UUID(tag["id"])), "label": "production"}
+    assert ada.get("/basalt/prompts/qa").json["prompt"]["version"] == "1.0.0"
+    again = ada.post("/basalt/prompts/qa/publish", {"newTag": "production", "tag": "staging", "version": None})
+    assert again.json == answer.json, "the same tag of the same prompt"
+    assert ada.get("/basalt/prompts/qa").json["prompt"]["version"] == "2.0.0"
+    assert ada.get(f"/prompts/{prompt['_id']}").json["labels"] == ["production", "staging"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        ({"version": "1.0.0"}, 400, "newTag is required"),
+        ({"newTag": "production"}, 400, "version is required unless tag is given."),
+        ({"newTag": "production", "version": "", "tag": ""}, 400, "version is required unless tag is given."),
+        (
+            {"newTag": "latest", "version": "1"},
+            400,
+            "newTag must match [A-Za-z][A-Za-z0-9._-]{0,63} and not be latest.",
+        ),
+        ({"newTag": "a b", "version": "1"}, 400, "newTag must match [A-Za-z][A-Za-z0-9._-]{0,63} and not be latest."),
+        ({"newTag": "beta", "version": "9.0.0"}, 404, "Version not found"),
+        ({"newTag": "beta", "tag": "beta"}, 404, "Version not found"),
+    ],
+)
+def test_nothing_stands_in_for_what_is_to_be_published(
+    ada: Person, body: dict[str, Any], status: int, message: str
+) -> None:
+    prompt = prompt_with(ada, production=1)
+    answer = ada.post("/basalt/prompts/qa/publish", body)
+    assert (answer.status_code, answer.json["error"]) == (status, message)
+    assert ada.get(f"/prompts/{prompt['_id']}").json["labels"] == ["production"]
+
+
+def test_what_is_somebody_elses_is_not_there(ada: Person, ben: Person) -> None:
+    prompt_with(ada, production=1)
+    for answer in (
+        ben.get("/basalt/prompts/qa"),
+        ben.get("/basalt/prompts/qa/describe"),
+        ben.post("/basalt/prompts/qa/publish", {"newTag": "t", "version": "1"}),
+        ada.get("/basalt/prompts/unknown"),
+    ):
+        assert (answer.status_code, answer.json["error"]) == (404, "Prompt not found")
+    assert ben.get("/basalt/prompts").json["prompts"] == []
+
+
+def test_strangers_are_refused(client: Caller) -> None:
+    assert client.get("/basalt/prompts/qa").status_code == 401
+    assert client.get("/prompts/qa", headers={"X-BASALT-SDK-TYPE": "python"}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("version", "number"),
+    [("1", 1), ("12.0", 12), ("3.0.0", 3), ("0", None), ("1.0.1", None), ("1.0.0.0", None), ("v1", None), ("٣", None)],
+)
+def test_versions_are_read_strictly(version: str, number: int | None) -> None:
+    assert read_version(version) == number
+
+
+@pytest.mark.parametrize(
+    ("model", "provider"),
+    [
+        ("gpt-4o", "open-ai"),
+        ("o3-mini", "open-ai"),
+        ("openai/GPT-5", "open-ai"),
+        ("Claude 3 Sonnet", "anthropic"),
+        ("Mistral Large", "mistral"),
+        ("codestral-latest", "mistral"),
+        ("Gemini 2.5 Flash", "gemini"),
+        ("Grok 3", "grok"),
+        ("meta/llama-3", "meta"),
+        ("42", ""),
+    ],
+)
+def test_a_provider_is_guessed_from_the_models_name(model: str, provider: str) -> None:
+    assert guess_provider(model) == provider

@@ -1,0 +1,212 @@
+"""The routes under /experiments."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.databases import only_sqlite
+from tests.support.people import Answer, Caller, Person
+
+A = {"key": "A", "payload": {"prompt": "Hello", "temperature": 0.5}, "trafficPercent": 50}
+B = {"key": "B", "trafficPercent": 50}
+EXPERIMENT = {"slug": "greeting", "name": "Which greeting", "variants": [A, B]}
+MakeExperiment = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def make(ada: Person) -> MakeExperiment:
+    """Make an experiment of Ada's and return it."""
+
+    def make(**values: Any) -> dict[str, Any]:
+        answer = ada.post("/experiments", {**EXPERIMENT, "status": "ACTIVE", **values})
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json)
+
+    return make
+
+
+def report(caller: Caller, key: str = "A", slug: str = "greeting", **values: Any) -> Answer:
+    return caller.post(f"/experiment/{slug}/log", {"variantKey": key, **values})
+
+
+def test_an_experiment_comes_back_whole_as_a_draft(ada: Person) -> None:
+    answer = ada.post("/experiments", EXPERIMENT)
+    assert answer.status_code == 201
+    experiment = answer.json
+    assert experiment == {
+        "_id": experiment["_id"],
+        "slug": "greeting",
+        "name": "Which greeting",
+        "status": "DRAFT",
+        "featureSlug": None,
+        "variants": [{**A, "promptId": None}, {**B, "payload": {}, "promptId": None}],
+        "createdAt": experiment["createdAt"],
+        "updatedAt": experiment["createdAt"],
+    }
+    assert answer.headers["Location"] == "/experiments/greeting"
+    assert ada.get("/experiments/greeting").json == experiment
+    assert ada.get("/experiments").json == [experiment]
+
+
+def test_lists_are_newest_first_and_in_pages(ada: Person, make: MakeExperiment) -> None:
+    slugs = [make(slug=f"e{number}")["slug"] for number in range(3)]
+    assert [found["slug"] for found in ada.get("/experiments").json] == slugs[::-1]
+    page = ada.get("/experiments?per_page=2")
+    assert [found["slug"] for found in page.json] == slugs[:0:-1]
+    following = page.headers["Link"].split("localhost")[1].split(">")[0]
+    assert [found["slug"] for found in ada.get(following).json] == slugs[:1]
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"slug": None}, "slug is required"),
+        ({"slug": "a b"}, "slug must consist of 1 to 120 letters, digits, `-`, `.`, `_` and `~` and begin with"),
+        ({"slug": "x" * 121}, "slug must consist of 1 to 120"),
+        ({"slug": ".."}, "slug must consist of 1 to 120"),
+        ({"name": " "}, "name must not be blank."),
+        ({"status": "active"}, "status must be one of DRAFT, ACTIVE, PAUSED, COMPLETED."),
+        ({"variants": None}, "variants is required"),
+        ({"variants": []}, "variants must have 1 to 100 entries."),
+        ({"variants": {}}, "variants must be an array of objects."),
+        ({"variants": ["A"]}, "variants.0 must be an object."),
+        ({"variants": [None]}, "variants.0 must be an object."),
+        ({"variants": [A, {**A}]}, "variants must not have the key A twice."),
+        ({"variants": [{"trafficPercent": 5}]}, "variants.0.key is required"),
+        ({"variants": [A, {"key": "B"}]}, "variants.1.trafficPercent is required"),
+        (
+            {"variants": [{**A, "trafficPercent": 101}]},
+            "variants.0.trafficPercent must be a whole number from 0 to 100.",
+        ),
+        (
+            {"variants": [{**A, "trafficPercent": 0.5}]},
+            "variants.0.trafficPercent must be a whole number from 0 to 100.",
+        ),
+        ({"variants": [{**A, "payload": "x"}]}, "variants.0.payload must be an object."),
+        ({"variants": [{**A, "promptId": 5}]}, "variants.0.promptId must be a string."),
+    ],
+)
+def test_a_bad_field_is_named_with_its_rule(ada: Person, change: dict[str, Any], message: str) -> None:
+    answer = ada.post("/experiments", {**EXPERIMENT, **change})
+    assert answer.status_code == 400
+    assert answer.json["message"].startswith(message)
+    assert ada.get("/experiments").json == []
+
+
+def test_a_slug_is_its_owners_once(ada: Person, ben: Person, make: MakeExperiment) -> None:
+    make()
+    again = ada.post("/experiments", EXPERIMENT)
+    assert (again.status_code, again.json["message"]) == (409, "Slug already in use.")
+    assert ben.post("/experiments", EXPERIMENT).status_code == 201
+
+
+def test_what_is_somebody_elses_is_not_there(ada: Person, ben: Person, make: MakeExperiment) -> None:
+    make()
+    report(ada)
+    for answer in (
+        ben.get("/experiments/greeting"),
+        ben.patch("/experiments/greeting", {"name": "mine"}),
+        ben.delete("/experiments/greeting"),
+        ben.get("/experiments/greeting/logs"),
+        ben.get("/experiments/greeting/results"),
+        report(ben),
+        ben.post("/experiment/greeting/assign", {"userId": "u"}),
+    ):
+        assert (answer.status_code, answer.json["message"]) == (404, "Experiment not found")
+    assert ben.get("/experiments").json == []
+    assert ada.get("/experiments/greeting").json["name"] == "Which greeting"
+
+
+@pytest.mark.parametrize(("whose", "status"), [("ada", 201), ("ben", 403), ("nobody", 404), ("malformed", 404)])
+def test_a_variant_is_tied_to_prompts_of_ones_own_only(ada: Person, ben: Person, whose: str, status: int) -> None:
+    prompts = {"ada": ada.prompt()["_id"], "ben": ben.prompt()["_id"], "nobody": "prompt_1", "malformed": "x y"}
+    variants = [{**A, "promptId": prompts[whose]}]
+    answer = ada.post("/experiments", {**EXPERIMENT, "variants": variants})
+    assert answer.status_code == status
+    ada.post("/experiments", {**EXPERIMENT, "slug": "other"})
+    assert ada.patch("/experiments/other", {"variants": variants}).status_code == (200 if status == 201 else status)
+
+
+def test_a_patch_changes_what_it_names(ada: Person, make: MakeExperiment) -> None:
+    made = make()
+    changed = ada.patch("/experiments/greeting", {"status": "PAUSED", "name": None, "slug": "ignored"}).json
+    assert changed == {**made, "status": "PAUSED", "updatedAt": changed["updatedAt"]}
+    assert ada.patch("/experiments/greeting", {}).json == changed
+    swapped = [{"key": "C", "trafficPercent": 1}, {**A, "trafficPercent": 9}]
+    replaced = ada.patch("/experiments/greeting", {"variants": swapped}).json["variants"]
+    assert [(variant["key"], variant["trafficPercent"]) for variant in replaced] == [("C", 1), ("A", 9)]
+    assert ada.get("/experiments/greeting").json["variants"] == replaced
+
+
+def test_a_variant_that_has_results_cannot_be_removed(ada: Person, make: MakeExperiment) -> None:
+    made = make()
+    report(ada, "A")
+    refused = ada.patch("/experiments/greeting", {"name": "Other", "variants": [B]})
+    assert (refused.status_code, refused.json["code"]) == (409, "variant_has_results")
+    assert ada.get("/experiments/greeting").json == made, "nothing of it is stored"
+    assert ada.patch("/experiments/greeting", {"variants": [A]}).status_code == 200
+
+
+def test_results_go_with_their_experiment(ada: Person, make: MakeExperiment) -> None:
+    make()
+    log_id = report(ada).json["logId"]
+    kept = ada.log(ada.prompt())
+    assert ada.delete("/experiments/greeting").status_code == 204
+    assert ada.get(f"/logs/{log_id}").status_code == 404
+    assert ada.get("/logs").json == [kept]
+    assert ada.get("/experiments/greeting").status_code == 404
+
+
+def test_results_are_listed_as_they_were_sent(ada: Person, make: MakeExperiment) -> None:
+    make()
+    sent: dict[str, Any] = {
+        "input": {"q": [1, 2.5, None]},
+        "output": {"z": 1, "a": "é"},
+        "metrics": {"m": 1},
+        "context": {"s": {}},
+    }
+    full, bare = report(ada, "A", **sent).json["logId"], report(ada, "B").json["logId"]
+    listed = ada.get("/experiments/greeting/logs").json
+    nothing = dict.fromkeys(sent)
+    assert [{**found, "createdAt": ""} for found in listed] == [
+        {"_id": bare, "variantKey": "B", **nothing, "createdAt": ""},
+        {"_id": full, "variantKey": "A", **sent, "createdAt": ""},
+    ]
+    assert list(listed[1]["output"]) == ["z", "a"]
+    assert [found["_id"] for found in ada.get("/experiments/greeting/logs?variantKey=A").json] == [full]
+    assert ada.get("/experiments/greeting/logs?variantKey=C").json == []
+    page = ada.get("/experiments/greeting/logs?variantKey=B&per_page=1")
+    assert [found["_id"] for found in page.json] == [bare]
+    assert "Link" not in page.headers
+
+
+def test_results_tell_what_each_variant_has_shown(ada: Person, make: MakeExperiment) -> None:
+    make(variants=[{**A, "trafficPercent": 1}, {**B, "trafficPercent": 3}, {"key": "C", "trafficPercent": 0}])
+    source = random.Random(4)
+    for _ in range(40):
+        report(ada, "A", metrics={"rating": source.choice([1, 2]), "note": "x"})
+        report(ada, "B", metrics={"rating": source.choice([4, 5])})
+    report(ada, "B")
+    shown = ada.get("/experiments/greeting/results").json
+    assert (shown["slug"], shown["status"], shown["method"]["alpha"]) == ("greeting", "ACTIVE", 0.05)
+    a, b, c = shown["variants"]
+    assert [(v["key"], v["share"], v["count"]) for v in (a, b, c)] == [("A", 0.25, 40), ("B", 0.75, 41), ("C", 0, 0)]
+    assert set(a["metrics"]) == {"rating"}
+    assert a["metrics"]["rating"]["count"] == b["metrics"]["rating"]["count"] == 40
+    assert (b["metrics"]["rating"]["min"], b["metrics"]["rating"]["max"], c["metrics"]) == (4, 5, {})
+    assert [(pair["baseline"], pair["variant"]) for pair in shown["comparisons"]] == [("A", "B"), ("A", "C")]
+    rating = shown["comparisons"][0]["metrics"]["rating"]
+    assert (rating["settled"], rating["verdict"]) == (True, "B is higher than A")
+    low, high = rating["interval95"]
+    assert 0 < low < rating["difference"] < high
+    assert shown["comparisons"][1]["metrics"] == {}
+
+
+def test_an_experiment_without_results_has_nothing_to_show(ada: Person, make: MakeExperiment) -> None:
+    make(variants=[{**A, "trafficPercent": 0}])
+    shown = ada.get("/experiments/greeting/results").json
+    assert shown["variants"] == [{"key": "A", "share": None, "count": 0, "metrics": {}}]
+    assert shown["comparisons"] == []

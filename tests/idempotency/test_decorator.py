@@ -1,0 +1,175 @@
+"""The Idempotency-Key header."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+
+from promptcrafter import clock
+from promptcrafter.database import transactions
+from promptcrafter.database.session import get_engine, session
+from promptcrafter.idempotency.models import IdempotencyRecord
+from tests.support.databases import only_sqlite
+from tests.support.people import Person
+
+KEY = {"Idempotency-Key": "3f1c-a"}
+# The POST routes that make nothing, or nothing twice; and new API keys, whose text is kept nowhere
+OTHERS = {
+    "/auth/signup",
+    "/auth/login",
+    "/auth/logout",
+    "/auth/password",
+    "/auth/keys",
+    "/prompts/<prompt_id>/render",
+    "/experiment/<slug>/assign",
+    "/basalt/prompts/<slug>/publish",
+    "/import",
+}
+
+
+@pytest.fixture
+def place(ada: Person) -> dict[str, str]:
+    """The id of a prompt to log to; there is an experiment, too."""
+    prompt = ada.prompt(slug="qa")
+    variants = [{"key": "A", "trafficPercent": 1}]
+    ada.post("/experiments", {"slug": "e", "name": "n", "status": "ACTIVE", "variants": variants})
+    return {"prompt": prompt["_id"]}
+
+
+def creating(prompt: str) -> dict[str, tuple[Any, str]]:
+    """Every call that creates, its body, and the list that grows by it."""
+    log = {"promptId": prompt, "output": "x", "modelUsed": "m"}
+    variants = [{"key": "A", "trafficPercent": 1}]
+    return {
+        "/prompts": ({"title": "Title", "content": "c", "model": "m"}, "/prompts"),
+        f"/prompts/{prompt}/versions/1/restore": (None, f"/prompts/{prompt}/versions"),
+        "/logs": (log, "/logs"),
+        "/logs/batch": ({"logs": [log, {}]}, "/logs"),
+        "/experiments": ({"slug": "f", "name": "n", "variants": variants}, "/experiments"),
+        "/experiment/e/log": ({"variantKey": "A"}, "/experiments/e/logs"),
+        "/monitor/log": ({"slug": "qa", "output": "x"}, "/logs"),
+        "/basalt/monitor/log": ({"slug": "qa", "output": "x"}, "/traces"),
+        "/basalt/monitor/trace": ({"featureSlug": "f", "logs": []}, "/traces"),
+        "/basalt/monitor/experiments": ({"featureSlug": "f", "name": "n"}, "/experiments"),
+    }
+
+
+@pytest.mark.parametrize("path", creating("{prompt}"))
+def test_a_request_sent_again_gets_its_first_answer_and_makes_nothing(
+    ada: Person, place: dict[str, str], path: str
+) -> None:
+    body, listed = creating(place["prompt"])[path.format(**place)]
+    before = len(ada.get(listed).json)
+    first = ada.post(path.format(**place), body, headers=KEY)
+    assert first.status_code in (200, 201), first.text
+    assert "Idempotency-Replayed" not in first.headers
+    again = ada.post(path.format(**place), body, headers=KEY)
+    assert (again.status_code, again.data) == (first.status_code, first.data)
+    assert again.headers.get("Location") == first.headers.get("Location")
+    assert (again.headers["Idempotency-Replayed"], again.mimetype) == ("true", "application/json")
+    assert len(ada.get(listed).json) == before + 1
+    assert ada.post(path.format(**place), body).status_code in (201, 200, 409), "without a key it is another request"
+
+
+def test_every_post_that_creates_takes_a_key(app: Flask) -> None:
+    posts = [rule for rule in app.url_map.iter_rules() if "POST" in (rule.methods or ())]
+    views = app.view_functions
+    without = {rule.rule for rule in posts if not getattr(views[rule.endpoint], "is_idempotent", False)}
+    assert without == OTHERS
+
+
+def test_the_first_answer_stays_whatever_happens_to_what_it_made(ada: Person, place: dict[str, str]) -> None:
+    body = {"promptId": place["prompt"], "output": "x", "modelUsed": "m"}
+    first = ada.post("/logs", body, headers=KEY).json
+    ada.patch(f"/logs/{first['_id']}", {"score": 5})
+    assert ada.post("/logs", body, headers=KEY).json == first
+    ada.delete(f"/logs/{first['_id']}")
+    assert ada.post("/logs", body, headers=KEY).json == first
+    assert ada.get("/logs").json == []
+
+
+def test_a_key_used_for_another_request_is_422(ada: Person, place: dict[str, str]) -> None:
+    body = {"promptId": place["prompt"], "output": "x", "modelUsed": "m"}
+    assert ada.post("/logs", body, headers=KEY).status_code == 201
+    for path, other in (("/logs", {**body, "output": "y"}), ("/logs/batch", {"logs": []}), ("/prompts", body)):
+        answer = ada.post(path, other if path != "/prompts" else ada_prompt(), headers=KEY)
+        assert (answer.status_code, answer.json["code"]) == (422, "idempotency_key_reused")
+        assert answer.json["message"] == "This Idempotency-Key was used for another request."
+    assert len(ada.get("/logs").json) == 1
+
+
+def ada_prompt() -> dict[str, str]:
+    return {"title": "Title", "content": "c", "model": "m"}
+
+
+def test_a_key_is_its_callers_own(ada: Person, ben: Person) -> None:
+    first, other = (person.post("/prompts", ada_prompt(), headers=KEY) for person in (ada, ben))
+    assert first.json["_id"] != other.json["_id"]
+    assert first.json["ownerId"] == ada.id
+    assert other.json["ownerId"] == ben.id
+
+
+def test_what_was_refused_may_be_tried_again(ada: Person) -> None:
+    taken = ada.prompt(slug="taken")
+    body = {**ada_prompt(), "slug": "taken"}
+    assert ada.post("/prompts", body, headers=KEY).status_code == 409
+    assert ada.post("/prompts", {**body, "model": ""}, headers=KEY).status_code == 400
+    ada.delete(f"/prompts/{taken['_id']}")
+    made = ada.post("/prompts", body, headers=KEY)
+    assert (made.status_code, "Idempotency-Replayed" in made.headers) == (201, False)
+
+
+def test_an_answer_is_kept_for_a_day(app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = clock.now()
+    first = ada.post("/prompts", ada_prompt(), headers=KEY).json
+    for number in range(3):
+        ada.post("/prompts", ada_prompt(), headers={"Idempotency-Key": f"old-{number}"})
+    monkeypatch.setattr(clock, "now", lambda: start + timedelta(hours=23, minutes=59))
+    assert ada.post("/prompts", ada_prompt(), headers=KEY).json == first
+    monkeypatch.setattr(clock, "now", lambda: start + timedelta(hours=24, minutes=1))
+    assert ada.post("/prompts", {**ada_prompt(), "model": "other"}, headers=KEY).json["model"] == "other"
+    with app.app_context(), get_engine().connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(IdempotencyRecord)) == 1, "what has expired is gone"
+
+
+@only_sqlite
+@pytest.mark.parametrize("key", ["", "x" * 256, "two words", "é"])
+def test_a_malformed_key_is_refused(ada: Person, key: str) -> None:
+    answer = ada.post("/prompts", ada_prompt(), headers={"Idempotency-Key": key})
+    assert (answer.status_code, answer.json["code"]) == (400, "invalid_idempotency_key")
+    assert answer.json["details"] == {"Idempotency-Key": ["must have 1 to 255 visible ASCII characters"]}
+    assert ada.get("/prompts").json == []
+
+
+def write_row(owner_id: str) -> None:
+    with transactions.writing():
+        session.add(
+            IdempotencyRecord(owner_id=owner_id, key="k", fingerprint="", status=1, body="", created_at=clock.now())
+        )
+
+
+def write_twice(owner_id: str) -> None:
+    with transactions.joined_transaction(lambda: None):
+        write_row(owner_id)
+        write_row(owner_id)
+
+
+def write_and_fail(owner_id: str) -> None:
+    with transactions.joined_transaction(lambda: None):
+        write_row(owner_id)
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(("act", "error"), [(write_twice, RuntimeError), (write_and_fail, ZeroDivisionError)])
+def test_what_is_to_be_committed_later_is_rolled_back_when_that_fails(
+    app: Flask, ada: Person, act: Callable[[str], None], error: type[Exception]
+) -> None:
+    with app.app_context():
+        with pytest.raises(error):
+            act(ada.id)
+        assert session.scalar(select(func.count()).select_from(IdempotencyRecord)) == 0
+        write_row(ada.id)
+        assert session.scalar(select(func.count()).select_from(IdempotencyRecord)) == 1

@@ -1,0 +1,164 @@
+"""Many logs at once."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from promptcrafter.logs import token_costs
+from tests.support.databases import only_sqlite
+from tests.support.people import Caller, Person, sign_up
+from tests.support.statements import statements
+
+LINES = {"Content-Type": "application/x-ndjson"}
+
+
+def batch(person: Person, logs: Any) -> Any:
+    answer = person.post("/logs/batch", {"logs": logs})
+    assert answer.status_code == 200, answer.text
+    return answer.json["results"]
+
+
+def test_a_batch_keeps_what_single_posts_would(ada: Person) -> None:
+    prompt = ada.prompt()
+    ada.patch(f"/prompts/{prompt['_id']}", {"content": "another"})
+    bodies = [
+        {"promptId": prompt["_id"], "output": "one", "modelUsed": "gpt-4o", "input": "q", "score": 9.5},
+        {"promptId": prompt["_id"], "output": "two", "model": "m", "promptVersion": 1, "input": {"a": 1}},
+    ]
+    results = batch(ada, bodies)
+    assert [result["status"] for result in results] == [201, 201]
+    batched = [ada.get(f"/logs/{result['_id']}").json for result in results]
+    single = [ada.post("/logs", body).json for body in bodies]
+    own = {"_id", "createdAt", "updatedAt"}
+    for one, other in zip(batched, single, strict=True):
+        assert {k: v for k, v in one.items() if k not in own} == {k: v for k, v in other.items() if k not in own}
+    assert [log["_id"] for log in ada.get("/logs").json][2:] == [result["_id"] for result in results][::-1]
+
+
+def test_figures_that_are_sent_and_figures_that_are_computed_are_kept_side_by_side(ada: Person) -> None:
+    log = {"promptId": ada.prompt()["_id"], "output": "one two", "input": "q", "modelUsed": "gpt-4o"}
+    sent: dict[str, Any] = {"inputTokens": 1.5, "outputTokens": 3, "cost": 0.25}
+    results = batch(ada, [log, {**log, **sent}, {**log, "cost": 0}])
+    assert [result["status"] for result in results] == [201, 201, 201]
+    kept = [ada.get(f"/logs/{result['_id']}").json for result in results]
+    assert [log["computed"] for log in (kept[0], kept[2])] == [
+        ["inputTokens", "outputTokens", "cost"],
+        ["inputTokens", "outputTokens"],
+    ]
+    assert [log["outputTokens"] for log in kept] == [2, 3, 2]
+    assert {name: kept[1][name] for name in sent} == sent
+
+
+def test_a_bad_item_never_loses_its_neighbours(ada: Person, ben: Person) -> None:
+    prompt, foreign = ada.prompt()["_id"], ben.prompt()["_id"]
+    good = {"promptId": prompt, "output": "x", "modelUsed": "m"}
+    items = [
+        good,
+        {**good, "score": 11, "notes": 5},
+        {**good, "promptId": foreign},
+        {**good, "promptId": "prompt_1"},
+        {**good, "promptId": "not an id"},
+        {**good, "promptVersion": 2},
+        {**good, "output": "x" * (2**20 + 1)},
+        5,
+        None,
+        good,
+    ]
+    results = batch(ada, items)
+    assert [result["status"] for result in results] == [201, 400, 403, 404, 404, 400, 413, 400, 400, 201]
+    assert results[1] == {
+        "status": 400,
+        "message": "notes must be a string; score must be a number from 0 to 10.",
+        "error": "notes must be a string; score must be a number from 0 to 10.",
+        "code": "invalid_fields",
+        "details": {"notes": ["must be a string"], "score": ["must be a number from 0 to 10"]},
+    }
+    assert [results[place]["message"] for place in (2, 3, 4, 5, 7)] == [
+        "You do not own this prompt",
+        "Prompt not found",
+        "Prompt not found",
+        "promptVersion must be a version of the prompt; the latest is 1.",
+        "log must be an object.",
+    ]
+    assert [log["_id"] for log in ada.get("/logs").json] == [results[9]["_id"], results[0]["_id"]]
+    assert ben.get("/logs").json == []
+
+
+def test_lines_are_a_batch_too(ada: Person) -> None:
+    good = json.dumps({"promptId": ada.prompt()["_id"], "output": "é\u2028", "modelUsed": "m"}, ensure_ascii=False)
+    lines = ["", good, '{"promptId": ', "  ", good + "\r", '{"a": NaN}', "[]"]
+    answer = ada.post("/logs/batch", data="\n".join(lines).encode(), headers=LINES)
+    assert [result["status"] for result in answer.json["results"]] == [201, 400, 201, 400, 400]
+    assert answer.json["results"][1]["code"] == "invalid_json"
+    assert {log["output"] for log in ada.get("/logs").json} == {"é\u2028"}
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({}, "logs is required"),
+        ({"logs": {}}, "logs must be an array of objects."),
+        ({"logs": [{}] * 1001}, "logs must have 0 to 1000 entries."),
+        ([], "The body must be a JSON object."),
+    ],
+)
+def test_what_is_no_batch_is_refused(ada: Person, body: Any, message: str) -> None:
+    answer = ada.post("/logs/batch", body)
+    assert (answer.status_code, answer.json["message"]) == (400, message)
+
+
+@only_sqlite
+def test_lines_are_taken_by_batches_only_and_to_the_same_limits(ada: Person) -> None:
+    assert ada.post("/logs", data="{}", headers=LINES).status_code == 415
+    assert ada.post("/logs/batch", data="{}", headers={"Content-Type": "text/csv"}).status_code == 415
+    assert ada.post("/logs/batch", data=b"5\n" * 1001, headers=LINES).status_code == 400
+    assert ada.post("/logs/batch", data=b"", headers=LINES).json == {"results": []}
+    assert batch(ada, []) == []
+    refused = ada.post("/logs/batch", data=b"5" * (2 * 2**20 + 1), headers=LINES)
+    assert refused.status_code == 413
+
+
+def test_a_batch_is_one_transaction_of_few_statements(app: Flask, ada: Person) -> None:
+    bodies = [{"promptId": ada.prompt()["_id"], "output": "x", "modelUsed": "m", "notes": None} for _ in range(3)]
+
+    def count(logs: list[Any]) -> int:
+        with statements(app) as seen:
+            assert {result["status"] for result in batch(ada, logs)} == {201}
+        return len(seen)
+
+    assert count(bodies) == count([{**body, "input": "q"} for body in bodies] + bodies * 100) < 8
+
+
+@pytest.mark.parametrize(("times", "statuses"), [(1, [404, 201]), (2, [404, 404, 201]), (3, None)])
+def test_a_prompt_deleted_between_look_and_write_costs_its_own_logs_only(
+    ada: Person, monkeypatch: pytest.MonkeyPatch, times: int, statuses: list[int] | None
+) -> None:
+    prompts = [ada.prompt()["_id"] for _ in range(times + 1)]
+    *_, kept = prompts
+    doomed = iter(prompts[:-1])
+    complete = token_costs.with_tokens_and_cost
+
+    def delete_then_complete(values: Mapping[str, Any], model: str | None) -> dict[str, Any]:
+        if values["prompt_id"] == kept and (prompt_id := next(doomed, None)):  # once each time the batch is tried
+            assert ada.delete(f"/prompts/{prompt_id}").status_code == 204
+        return complete(values, model)
+
+    monkeypatch.setattr(token_costs, "with_tokens_and_cost", delete_then_complete)  # it runs after the look-up
+    bodies = [{"promptId": prompt_id, "output": "x", "modelUsed": "m"} for prompt_id in prompts]
+    answer = ada.post("/logs/batch", {"logs": bodies})
+    if statuses is None:
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+        assert ada.get("/logs").json == [], "nothing half-stored"
+    else:
+        assert [result["status"] for result in answer.json["results"]] == statuses
+        assert [log["promptId"] for log in ada.get("/logs").json] == [kept]
+
+
+def test_counts_of_a_batch_can_be_switched_off_as_elsewhere(with_settings: Callable[..., Caller]) -> None:
+    ada = sign_up(with_settings(token_counting=False), "ada")
+    (result,) = batch(ada, [{"promptId": ada.prompt()["_id"], "output": "x", "modelUsed": "m"}])
+    assert "outputTokens" not in ada.get(f"/logs/{result['_id']}").json

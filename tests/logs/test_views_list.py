@@ -1,0 +1,197 @@
+"""The filters, the order and the forms of the list of logs."""
+
+import csv
+import io
+import itertools
+import json
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from promptcrafter import clock
+from promptcrafter.database.session import get_engine
+from tests.support.databases import only_sqlite
+from tests.support.people import Person
+from tests.support.statements import statements
+
+SCORES = [None, 0, 0.1, 7.25, 1e-9, 10, 9.999999999999998, None, 7.25]
+MODELS = ["gpt-4o", "Claude 3 Sonnet"]
+FILTERS: list[tuple[str, Any]] = [
+    ("promptVersion=1", lambda log: log["promptVersion"] == 1),
+    ("model=gpt-4o", lambda log: log["modelUsed"] == "gpt-4o"),
+    ("minScore=0.1", lambda log: log["score"] is not None and log["score"] >= 0.1),
+    ("maxScore=7.25", lambda log: log["score"] is not None and log["score"] <= 7.25),
+    ("source=basalt", lambda log: log.get("source") == "basalt"),
+    ("source=promptcrafter", lambda log: "source" not in log),
+]
+
+
+@pytest.fixture
+def history(ada: Person, ben: Person) -> list[dict[str, Any]]:
+    """A prompt's logs by two ways and of two versions, oldest first; there are others of Ada's and Ben's."""
+    prompt = ada.prompt(slug="qa")
+    ada.log(ada.prompt(), score=5)
+    ben.log(ben.prompt(), score=5)
+    for number, score in enumerate(SCORES):
+        if number == 4:
+            ada.patch(f"/prompts/{prompt['_id']}", {"content": "another"})
+        ada.log(prompt, score=score, modelUsed=MODELS[number % 2])
+    for _ in range(2):
+        ada.post("/monitor/log", {"slug": "qa", "tag": "latest", "output": "x"})
+    return list(ada.get(f"/logs?promptId={prompt['_id']}").json)[::-1]
+
+
+def pages(person: Person, path: str) -> list[dict[str, Any]]:
+    """Follow the links from page to page."""
+    rows: list[dict[str, Any]] = []
+    following: str | None = path
+    while following:
+        answer = person.get(following)
+        assert answer.status_code == 200, answer.text
+        rows += answer.json
+        link = answer.headers.get("Link")
+        following = link.split("localhost")[1].split(">")[0] if link else None
+    return rows
+
+
+@pytest.mark.parametrize("whose", ["promptId={}&", ""])
+def test_every_order_holds_whole_and_in_pages(
+    ada: Person, history: list[Any], whose: str, subtests: pytest.Subtests
+) -> None:
+    logs = history if whose else ada.get("/logs").json[::-1]
+    places = {log["_id"]: place for place, log in enumerate(logs)}
+
+    def score_then_place(log: dict[str, Any]) -> tuple[float, int]:
+        return (-1 if log["score"] is None else log["score"], places[log["_id"]])
+
+    for sort in ("-createdAt", "createdAt", "-score", "score"):
+        expected = logs if sort.endswith("createdAt") else sorted(logs, key=score_then_place)
+        expected = expected[::-1] if sort.startswith("-") else expected
+        path = f"/logs?{whose.format(history[0]['promptId'])}sort={sort}"
+        with subtests.test(sort=sort):
+            assert ada.get(path).json == expected
+            assert pages(ada, f"{path}&per_page=2") == expected
+
+
+def test_filters_hold_together_whole_and_in_pages(ada: Person, history: list[Any], subtests: pytest.Subtests) -> None:
+    for chosen in (*itertools.combinations(FILTERS, 1), *itertools.combinations(FILTERS[:5], 2)):
+        query = "&".join([f"promptId={history[0]['promptId']}", *(text for text, _ in chosen)])
+        expected = [log for log in history[::-1] if all(holds(log) for _, holds in chosen)]
+        with subtests.test(query=query):
+            assert ada.get(f"/logs?{query}").json == expected
+            assert pages(ada, f"/logs?{query}&per_page=2&sort=-createdAt") == expected
+
+
+def test_times_bound_a_list_from_the_first_to_before_the_last(ada: Person, history: list[Any]) -> None:
+    moment = history[4]["createdAt"]
+    path = f"/logs?promptId={history[0]['promptId']}"
+    since, until = (ada.get(f"{path}&{name}={moment}").json for name in ("since", "until"))
+    assert since == [log for log in history[::-1] if log["createdAt"] >= moment]
+    assert until == [log for log in history[::-1] if log["createdAt"] < moment]
+    milliseconds = clock.to_number(clock.from_text(moment))
+    assert ada.get(f"{path}&since={milliseconds}").json == ada.get(f"{path}&since={milliseconds / 1000}").json == since
+    assert ada.get("/logs?since=2999-01-01").json == ada.get("/logs?until=2000-01-01T00:00:00Z").json == []
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("promptVersion=1", "promptVersion needs promptId beside it."),
+        ("promptVersion=x&promptId=prompt_1", "promptVersion must be a whole number from 1 to 2147483647."),
+        ("model=", "model must not be empty."),
+        ("minScore=11", "minScore must be a number from 0 to 10."),
+        ("maxScore=1e1", "maxScore must be a number from 0 to 10."),
+        ("maxScore=NaN", "maxScore must be a number from 0 to 10."),
+        ("since=yesterday", "since must be an ISO 8601 time or a Unix time."),
+        ("until=2024-06-20T13:10:00+02:00", "until must be an ISO 8601 time or a Unix time."),
+        ("source=other", "source must be one of promptcrafter, basalt, agenttest, llm, promptfoo."),
+        ("sort=rating", "sort must be one of -createdAt, createdAt, -score, score."),
+        ("sort=score&cursor=1-1", "cursor is not one that this list gave."),
+        ("cursor=1-1-1", "cursor is not one that this list gave."),
+        ("cursor=x", "cursor is not one that this list gave."),
+    ],
+)
+def test_a_bad_filter_is_named(ada: Person, query: str, message: str) -> None:
+    answer = ada.get(f"/logs?{query}")
+    assert (answer.status_code, answer.json["message"]) == (400, message)
+
+
+@pytest.mark.parametrize("cursor", ["0-0-0", f"{'9' * 19}-{'9' * 14}-{'9' * 18}", "1-1-1", "4621819117588971521-1-1"])
+def test_every_well_formed_cursor_is_a_place_in_its_list(ada: Person, history: list[Any], cursor: str) -> None:
+    for sort in ("score", "-score"):
+        assert ada.get(f"/logs?sort={sort}&cursor={cursor}").status_code == 200
+
+
+def test_a_page_may_end_with_a_zero_that_was_sent_with_a_sign(ada: Person) -> None:
+    prompt = ada.prompt()
+    zeros = [ada.log(prompt, score=score)["_id"] for score in (-0.0, 0, -0.0)]
+    path, pages = "/logs?sort=score&per_page=1", []
+    while path:
+        answer = ada.get(path)
+        assert answer.status_code == 200, answer.text
+        pages += answer.json
+        path = answer.headers.get("Link", "<>")[1:].partition(">")[0]
+    assert [(log["_id"], log["score"]) for log in pages] == [(id, 0) for id in zeros]
+
+
+TRICKY = ["\n=1", "＝1", "=1+1", "+1", "-1", "@x", "\t=1", 'a "quoted", one\r\nand a line', "東京 🌱", "'quoted", ""]
+
+
+def test_a_list_leaves_as_csv_or_ndjson_if_that_is_asked_for(ada: Person) -> None:
+    prompt = ada.prompt()
+    for text in TRICKY:
+        ada.log(prompt, output=text or "x", notes=text, score=9, variables={"a": [1]})
+    expected = ada.get("/logs").json
+    lines = ada.get("/logs", headers={"Accept": "application/x-ndjson"})
+    assert (lines.mimetype, lines.headers["Vary"]) == ("application/x-ndjson", "Accept")
+    assert [json.loads(line) for line in lines.text.splitlines()] == expected
+    table = ada.get("/logs?per_page=1000", headers={"Accept": "text/csv"})
+    assert table.headers["Content-Type"] == "text/csv; charset=utf-8"
+    rows = list(csv.DictReader(io.StringIO(table.text, newline="")))
+    assert len(rows) == len(expected)
+    for row, log in zip(rows, expected, strict=True):
+        assert row["_id"] == log["_id"]
+        assert (row["score"], row["variables"], row["cost"]) == ("9", '{"a":[1]}', "")
+        runs = log["notes"].startswith(("=", "+", "-", "@", "\t", "\n", "＝"))
+        assert row["notes"] == (f"'{log['notes']}" if runs else log["notes"])
+        assert not row["output"].startswith(("=", "+", "-", "@"))
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("accept", "mimetype"),
+    [
+        ("*/*", "application/json"),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "application/json"),
+        ("text/csv;q=0.5, application/json", "application/json"),
+        ("text/csv; charset=utf-8", "text/csv"),
+        ("text/*", "text/csv"),
+        ("image/png", "application/json"),
+    ],
+)
+def test_an_empty_list_has_the_form_that_is_accepted_best(ada: Person, accept: str, mimetype: str) -> None:
+    for path in ("/logs", "/prompts", "/logs?per_page=5"):
+        answer = ada.get(path, headers={"Accept": accept})
+        assert answer.mimetype == mimetype
+        assert answer.text.startswith("[]" if mimetype.endswith("json") else "_id,")
+
+
+@only_sqlite
+@pytest.mark.parametrize("sort", ["-createdAt", "createdAt", "-score", "score"])
+@pytest.mark.parametrize("whose", ["promptId={}", ""])
+@pytest.mark.parametrize("query", ["", "model=gpt-4o", "minScore=5", "since=2024-01-01", "source=basalt"])
+def test_every_combination_is_a_range_of_an_index(
+    app: Flask, ada: Person, history: list[Any], sort: str, whose: str, query: str
+) -> None:
+    cursor = "5-99999999999999-9" if sort.endswith("score") else "99999999999999-9"
+    parts = [whose.format(history[0]["promptId"]), query, f"sort={sort}", "per_page=2", f"cursor={cursor}"]
+    with statements(app) as seen:
+        assert ada.get(f"/logs?{'&'.join(filter(None, parts))}").status_code == 200
+    (listed,) = [pair for pair in seen if "FROM logs" in pair[0]]
+    with app.app_context(), get_engine().connect() as connection:
+        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {listed[0]}", listed[1])]
+    assert len(plan) == 1, plan
+    assert plan[0].startswith("SEARCH logs USING INDEX"), plan
+    assert "<" in plan[0] or ">" in plan[0], f"not a range: {plan}"

@@ -1,0 +1,209 @@
+"""The routes under /prompts."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.people import Caller, Person
+
+BODY = {"title": "Explain steam engines", "content": "Explain {it} simply.", "model": "gpt-4o"}
+
+
+def test_a_saved_prompt_comes_back_whole(ada: Person) -> None:
+    answer = ada.post("/prompts", {**BODY, "tags": ["history", "school"]})
+    assert answer.status_code == 201
+    prompt = answer.json
+    assert prompt == {
+        **BODY,
+        "_id": prompt["_id"],
+        "ownerId": ada.id,
+        "slug": "explain-steam-engines",
+        "tags": ["history", "school"],
+        "version": 1,
+        "labels": [],
+        "createdAt": prompt["createdAt"],
+        "updatedAt": prompt["createdAt"],
+    }
+    assert answer.headers["Location"] == f"/prompts/{prompt['_id']}"
+    assert ada.get(answer.headers["Location"]).json == prompt
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({}, "title, content, and model are required"),
+        ({**BODY, "title": "ab"}, "title must have 3 to 100 characters."),
+        ({**BODY, "title": "a" * 101}, "title must have 3 to 100 characters."),
+        ({**BODY, "title": "    "}, "title must not be blank."),
+        ({**BODY, "title": 7}, "title must be a string."),
+        ({**BODY, "content": ""}, "content is required"),
+        ({**BODY, "model": " "}, "model must not be blank."),
+        ({**BODY, "tags": "history"}, "tags must be an array of strings."),
+        ({**BODY, "tags": ["a", 1]}, "tags must be an array of strings."),
+        ({**BODY, "tags": [" "]}, "tags must hold strings of 1 to 100 characters, not all blank."),
+        ({**BODY, "tags": [str(n) for n in range(101)]}, "tags must have at most 100 entries."),
+        ({**BODY, "slug": "No Slug"}, "slug must consist of 1 to 120 lower-case letters, digits and hyphens."),
+        ({**BODY, "slug": "a\n"}, "slug must consist of 1 to 120 lower-case letters, digits and hyphens."),
+    ],
+)
+def test_a_bad_field_is_named_with_its_rule(ada: Person, body: dict[str, Any], message: str) -> None:
+    answer = ada.post("/prompts", body)
+    assert (answer.status_code, answer.json["message"]) == (400, message)
+    assert ada.get("/prompts").json == []
+
+
+def test_null_in_an_optional_field_is_absent(ada: Person) -> None:
+    answer = ada.post("/prompts", {**BODY, "tags": None, "slug": None})
+    assert (answer.status_code, answer.json["tags"]) == (201, [])
+
+
+def test_what_the_server_sets_cannot_be_sent(ada: Person, ben: Person) -> None:
+    sent = {"_id": "prompt_1", "ownerId": ben.id, "version": 7, "labels": ["production"], "updatedAt": "1999", "x": 1}
+    prompt = ada.prompt(**sent)
+    assert prompt["_id"] != "prompt_1"
+    assert (prompt["ownerId"], prompt["version"], prompt["labels"]) == (ada.id, 1, [])
+    assert "x" not in prompt
+    changed = ada.patch(f"/prompts/{prompt['_id']}", {**sent, "title": "Another title"}).json
+    assert changed == {**prompt, "title": "Another title", "updatedAt": changed["updatedAt"]}
+
+
+def test_a_repeated_tag_is_kept_once(ada: Person) -> None:
+    assert ada.prompt(tags=["b", "a", "b", "B"])["tags"] == ["b", "a", "B"]
+
+
+def test_slugs_are_unique_for_each_owner(ada: Person, ben: Person) -> None:
+    assert [ada.prompt(title=title)["slug"] for title in ("Über uns!", "Uber — uns", "Uber uns 3", "UBER UNS")] == [
+        "uber-uns",
+        "uber-uns-2",
+        "uber-uns-3",
+        "uber-uns-4",
+    ]
+    assert ben.prompt(title="Uber uns")["slug"] == "uber-uns"
+    assert ada.prompt(title="日本語のタイトル")["slug"] == "prompt"
+    assert ada.prompt(slug="mine")["slug"] == "mine"
+    assert len(ada.prompt(title="㍱" * 100)["slug"]) <= 100
+    answer = ada.post("/prompts", {**BODY, "slug": "mine"})
+    assert (answer.status_code, answer.json["code"]) == (409, "slug_taken")
+    assert "details" not in answer.json
+    assert len(ada.get("/prompts").json) == 7
+
+
+def test_the_list_is_the_callers_own_newest_first(ada: Person, ben: Person) -> None:
+    prompts = [ada.prompt(title=f"Title {n}", tags=["t"] * n) for n in range(3)]
+    ben.prompt()
+    assert ada.get("/prompts").json == prompts[::-1]
+
+
+def test_the_list_filters_by_exact_model_and_exact_tag(ada: Person) -> None:
+    one = ada.prompt(model="gpt-4o", tags=["history", "school"])
+    two = ada.prompt(model="gpt-4o-mini", tags=["history"])
+    ada.prompt(model="GPT-4o", tags=["History", "histor"])
+    assert ada.get("/prompts?model=gpt-4o").json == [one]
+    assert ada.get("/prompts?tag=history").json == [two, one]
+    assert ada.get("/prompts?tag=history&model=gpt-4o-mini").json == [two]
+    assert ada.get("/prompts?tag=nothing").json == []
+    assert ada.get("/prompts?tag=").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("prompt_id", "status", "message"),
+    [
+        ("prompt_01jz8x4m5n6p7q8r9s0t1v2w3x", 404, "Prompt not found"),
+        ("prompt104", 404, "Prompt not found"),
+        ("abc", 400, "The prompt ID format is invalid."),
+        ("log_01jz8x4m5n6p7q8r9s0t1v2w3x", 400, "The prompt ID format is invalid."),
+        ("prompt_", 400, "The prompt ID format is invalid."),
+        ("prompt_" + "a" * 41, 400, "The prompt ID format is invalid."),
+        ("prompt_a%00", 400, "The prompt ID format is invalid."),
+        ("prompt_a%0A", 400, "The prompt ID format is invalid."),
+        ("prompt_%D9%A3", 400, "The prompt ID format is invalid."),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+def test_unknown_and_malformed_ids(ada: Person, method: str, prompt_id: str, status: int, message: str) -> None:
+    answer = ada.open(f"/prompts/{prompt_id}", method=method, json={} if method == "PATCH" else None)
+    assert (answer.status_code, answer.json["message"]) == (status, message)
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+def test_another_persons_prompt_is_out_of_reach(ada: Person, ben: Person, method: str) -> None:
+    prompt = ada.prompt()
+    answer = ben.open(f"/prompts/{prompt['_id']}", method=method, json={"title": "Mine"} if method == "PATCH" else None)
+    assert (answer.status_code, answer.json["message"]) == (403, "You do not own this prompt")
+    assert ada.get(f"/prompts/{prompt['_id']}").json == prompt
+
+
+def test_a_patch_changes_what_it_names(ada: Person) -> None:
+    prompt = ada.prompt(tags=["a", "b"])
+    path = f"/prompts/{prompt['_id']}"
+    assert ada.patch(path, {}).json == prompt
+    assert ada.patch(path, {"title": None, "content": None, "model": None, "tags": None, "slug": None}).json == prompt
+    renamed = ada.patch(path, {"title": "Another", "tags": ["b", "c", "a"], "slug": "other"}).json
+    assert renamed == {
+        **prompt,
+        "title": "Another",
+        "tags": ["b", "c", "a"],
+        "slug": "other",
+        "updatedAt": renamed["updatedAt"],
+    }
+    assert renamed["updatedAt"] >= prompt["updatedAt"]
+    assert ada.patch(path, {"tags": []}).json["tags"] == []
+    assert ada.patch(path, {"title": "x"}).status_code == 400
+    assert ada.patch(path, {"content": ""}).status_code == 400
+
+
+def test_a_new_content_or_model_makes_a_new_version(ada: Person) -> None:
+    prompt = ada.prompt()
+    path = f"/prompts/{prompt['_id']}"
+    changes = [{"content": "New"}, {"content": "New"}, {"model": "o3"}, {"title": "New title"}, {"content": "Old"}]
+    assert [ada.patch(path, change).json["version"] for change in changes] == [2, 2, 3, 3, 4]
+
+
+def test_a_slug_cannot_be_changed_to_a_taken_one(ada: Person) -> None:
+    ada.prompt(slug="taken")
+    prompt = ada.prompt(slug="free")
+    answer = ada.patch(f"/prompts/{prompt['_id']}", {"slug": "taken", "title": "Not stored"})
+    assert (answer.status_code, answer.json["code"]) == (409, "slug_taken")
+    assert ada.get(f"/prompts/{prompt['_id']}").json == prompt
+
+
+def test_a_deleted_prompt_is_gone_with_its_logs(ada: Person) -> None:
+    prompt, other = ada.prompt(title="Photosynthesis"), ada.prompt()
+    log, kept = ada.log(prompt), ada.log(other)
+    answer = ada.delete(f"/prompts/{prompt['_id']}")
+    assert (answer.status_code, answer.data) == (204, b"")
+    assert ada.get(f"/prompts/{prompt['_id']}").status_code == 404
+    assert ada.delete(f"/prompts/{prompt['_id']}").status_code == 404
+    assert ada.get(f"/logs?promptId={prompt['_id']}").status_code == 404
+    assert ada.get(f"/logs/{log['_id']}").status_code == 404
+    assert ada.get("/search?q=photo").json == []
+    assert ada.get("/prompts").json == [other]
+    assert ada.get("/logs").json == [kept]
+
+
+def test_an_etag_saves_reading_twice_and_refuses_a_lost_update(ada: Person) -> None:
+    prompt = ada.prompt()
+    path = f"/prompts/{prompt['_id']}"
+    tag = ada.get(path).headers["ETag"]
+    assert not tag.startswith("W/")
+    unchanged = ada.get(path, headers={"If-None-Match": tag})
+    assert (unchanged.status_code, unchanged.data) == (304, b"")
+    assert ada.get(path, headers={"If-Match": '"another"'}).json == prompt, "it guards changes, not reads"
+    changed = ada.patch(path, {"title": "Another"}, headers={"If-Match": tag})
+    assert changed.status_code == 200
+    assert changed.headers["ETag"] == ada.get(path).headers["ETag"] != tag
+    for late in (
+        ada.patch(path, {"title": "Lost"}, headers={"If-Match": tag}),
+        ada.delete(path, headers={"If-Match": tag}),
+    ):
+        assert (late.status_code, late.json["code"]) == (412, "precondition_failed")
+    assert ada.get(path).json["title"] == "Another"
+    assert ada.patch(path, {"title": "Any"}, headers={"If-Match": "*"}).status_code == 200
+    assert ada.delete(path, headers={"If-Match": f'"x", {ada.get(path).headers["ETag"]}'}).status_code == 204
+
+
+def test_a_stranger_sees_nothing(client: Caller, ada: Person) -> None:
+    path = f"/prompts/{ada.prompt()['_id']}"
+    for method in ("GET", "PATCH", "DELETE"):
+        answer = client.open(path, method=method, json={"title": "Mine"})
+        assert (answer.status_code, answer.json["message"]) == (401, "Invalid or missing bearer token")

@@ -1,0 +1,170 @@
+"""Versions, labels, diff, restore and render."""
+
+from typing import Any
+
+import pytest
+
+from promptcrafter.prompts.render import find_variables, render, unified_diff
+from tests.support.people import Caller, Person
+
+
+@pytest.fixture
+def prompt(ada: Person) -> dict[str, Any]:
+    """A prompt with three versions."""
+    prompt = ada.prompt(content="one", model="m1")
+    path = f"/prompts/{prompt['_id']}"
+    ada.patch(path, {"content": "two"})
+    return dict(ada.patch(path, {"model": "m3"}).json)
+
+
+def versions(person: Person, prompt: dict[str, Any]) -> list[tuple[int, str, str, list[str]]]:
+    rows = person.get(f"/prompts/{prompt['_id']}/versions").json
+    return [(row["version"], row["content"], row["model"], row["labels"]) for row in rows]
+
+
+def label(person: Person, prompt: dict[str, Any], name: str, version: Any) -> Any:
+    return person.open(f"/prompts/{prompt['_id']}/labels/{name}", method="PUT", json={"version": version})
+
+
+def test_versions_are_listed_newest_first_and_never_change(ada: Person, prompt: dict[str, Any]) -> None:
+    rows = ada.get(f"/prompts/{prompt['_id']}/versions").json
+    assert set(rows[0]) == {"version", "content", "model", "labels", "createdAt", "createdBy"}
+    assert {row["createdBy"] for row in rows} == {ada.id}
+    assert versions(ada, prompt) == [(3, "two", "m3", []), (2, "two", "m1", []), (1, "one", "m1", [])]
+    first = ada.get(f"/prompts/{prompt['_id']}/versions?per_page=2")
+    second = ada.get(first.headers["Link"].partition("<http://localhost")[2].partition(">")[0])
+    assert first.json + second.json == rows
+
+
+@pytest.mark.parametrize(("name", "number"), [("1", 1), ("3", 3), ("latest", 3), ("production", 2)])
+def test_a_version_is_found_by_number_label_and_latest(
+    ada: Person, prompt: dict[str, Any], name: str, number: int
+) -> None:
+    label(ada, prompt, "production", 2)
+    assert ada.get(f"/prompts/{prompt['_id']}/versions/{name}").json["version"] == number
+
+
+@pytest.mark.parametrize("name", ["0", "4", "01", "-1", "1.0", "staging", "9" * 30, "%00", "Latest"])
+def test_what_is_no_version_is_404(ada: Person, prompt: dict[str, Any], name: str) -> None:
+    answer = ada.get(f"/prompts/{prompt['_id']}/versions/{name}")
+    assert (answer.status_code, answer.json["message"]) == (404, "Version not found")
+
+
+def test_a_label_sits_on_one_version_and_moves(ada: Person, prompt: dict[str, Any]) -> None:
+    answer = label(ada, prompt, "production", 1)
+    assert answer.status_code == 200
+    assert answer.json == {**prompt, "labels": ["production"]}
+    assert label(ada, prompt, "beta", 1).json["labels"] == ["beta", "production"]
+    assert label(ada, prompt, "production", 2).json["labels"] == ["beta", "production"]
+    assert [row[3] for row in versions(ada, prompt)] == [[], ["production"], ["beta"]]
+    answer = ada.delete(f"/prompts/{prompt['_id']}/labels/production")
+    assert (answer.status_code, answer.data) == (204, b"")
+    assert ada.get(f"/prompts/{prompt['_id']}").json["labels"] == ["beta"]
+    again = ada.delete(f"/prompts/{prompt['_id']}/labels/production")
+    assert (again.status_code, again.json["message"]) == (404, "Label not found")
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "field"),
+    [
+        ("latest", 1, "label"),
+        ("1", 1, "label"),
+        ("no%20blanks", 1, "label"),
+        ("x" * 65, 1, "label"),
+        ("production", 4, "version"),
+        ("production", 0, "version"),
+        ("production", "1", "version"),
+        ("production", None, "version"),
+    ],
+)
+def test_a_bad_label_or_version_is_named(
+    ada: Person, prompt: dict[str, Any], name: str, version: Any, field: str
+) -> None:
+    answer = label(ada, prompt, name, version)
+    assert (answer.status_code, list(answer.json["details"])) == (400, [field])
+    assert ada.get(f"/prompts/{prompt['_id']}").json["labels"] == []
+
+
+def test_a_diff_shows_what_changed(ada: Person) -> None:
+    prompt = ada.prompt(content="a\nb\nc", model="m1")
+    ada.patch(f"/prompts/{prompt['_id']}", {"content": "a\nB\nc", "model": "m2"})
+    answer = ada.get(f"/prompts/{prompt['_id']}/diff?from=1&to=latest")
+    assert answer.json == {
+        "from": 1,
+        "to": 2,
+        "model": {"from": "m1", "to": "m2"},
+        "diff": "--- version 1\n+++ version 2\n@@ -1,3 +1,3 @@\n a\n-b\n+B\n c",
+    }
+    assert ada.get(f"/prompts/{prompt['_id']}/diff?from=2&to=2").json["diff"] == ""
+    assert ada.get(f"/prompts/{prompt['_id']}/diff?from=1").json["message"] == "to is required"
+    assert ada.get(f"/prompts/{prompt['_id']}/diff?from=1&to=9").status_code == 404
+
+
+def test_a_restored_version_is_a_new_one_and_is_found_again(ada: Person, prompt: dict[str, Any]) -> None:
+    path = f"/prompts/{prompt['_id']}"
+    answer = ada.post(f"{path}/versions/1/restore")
+    assert answer.status_code == 201
+    assert (answer.json["version"], answer.json["content"], answer.json["model"]) == (4, "one", "m1")
+    assert ada.get(answer.headers["Location"]).json == answer.json
+    now = ada.get(path).json
+    assert (now["version"], now["content"], now["model"]) == (4, "one", "m1")
+    assert ada.get("/search?q=one").json == [now]
+    assert ada.get("/search?q=two").json == []
+    assert ada.post(f"{path}/versions/9/restore").status_code == 404
+
+
+def test_a_version_is_rendered_with_its_variables(ada: Person) -> None:
+    content = 'Dear {{name}}, {{ name }}: {"a": {"b": {c}}} {{{x}}} {{not one}} {{n}} %s $y'
+    prompt = ada.prompt(content=content)
+    path = f"/prompts/{prompt['_id']}/render"
+    answer = ada.post(path, {"variables": {"name": "{{n}} & <Ada>", "n": [1, 2.0, None], "x": "é", "extra": 1}})
+    text = 'Dear {{n}} & <Ada>, {{n}} & <Ada>: {"a": {"b": {c}}} {é} {{not one}} [1,2.0,null] %s $y'
+    assert answer.json == {"text": text, "model": "gpt-4o", "version": 1}
+    missing = ada.post(path, {"variables": {"name": "Ada"}})
+    assert missing.status_code == 400
+    assert missing.json["details"] == {"variables": ["must have a value for x", "must have a value for n"]}
+    ada.patch(f"/prompts/{prompt['_id']}", {"content": "plain"})
+    assert ada.post(path, {"variables": {}}).json["text"] == "plain"
+    for version in (1, "1"):
+        assert ada.post(path, {"variables": {}, "version": version}).status_code == 400
+    assert ada.post(path, {"variables": {}, "version": 2}).json["version"] == 2
+    assert ada.post(path, {"variables": {}, "version": "staging"}).status_code == 404
+    assert ada.post(path, {}).json["message"] == "variables is required"
+
+
+@pytest.mark.parametrize(("before", "after"), [("a", "a\n"), ("a\nb", "a\r\nb"), ("a", "a ")])
+def test_a_difference_that_cannot_be_seen_is_still_in_the_diff(before: str, after: str) -> None:
+    assert unified_diff(before, before, "1", "2") == ""
+    assert unified_diff(before, after, "1", "2") != ""
+
+
+def test_rendering_is_one_pass_over_the_names_between_double_braces() -> None:
+    assert find_variables("{{b}} {{a}} {{b}} {{имя}} {{ x-1.y }} {c} {{}} {{a b}}") == ["b", "a", "имя", "x-1.y"]
+    assert render("{{a}}{{b}}", {"a": "{{b}}", "b": r"\1\g<0>"}) == r"{{b}}\1\g<0>"
+
+
+def test_versions_are_their_owners_own(client: Caller, ada: Person, ben: Person, prompt: dict[str, Any]) -> None:
+    path = f"/prompts/{prompt['_id']}"
+    calls: list[tuple[str, str, Any]] = [
+        ("GET", f"{path}/versions", None),
+        ("GET", f"{path}/versions/1", None),
+        ("POST", f"{path}/versions/1/restore", None),
+        ("PUT", f"{path}/labels/production", {"version": 1}),
+        ("DELETE", f"{path}/labels/production", None),
+        ("GET", f"{path}/diff?from=1&to=2", None),
+        ("POST", f"{path}/render", {"variables": {}}),
+    ]
+    for method, url, body in calls:
+        assert client.open(url, method=method, json=body).status_code == 401
+        assert ben.open(url, method=method, json=body).json["message"] == "You do not own this prompt"
+        unknown = ada.open(url.replace(prompt["_id"], "prompt_1"), method=method, json=body)
+        assert unknown.json["message"] == "Prompt not found"
+    assert versions(ada, prompt) == [(3, "two", "m3", []), (2, "two", "m1", []), (1, "one", "m1", [])]
+
+
+def test_deleting_a_prompt_takes_its_versions_and_labels(ada: Person, prompt: dict[str, Any]) -> None:
+    label(ada, prompt, "production", 2)
+    ada.log(prompt, promptVersion=2)
+    assert ada.delete(f"/prompts/{prompt['_id']}").status_code == 204
+    assert ada.get(f"/prompts/{prompt['_id']}/versions").status_code == 404
+    assert ada.get("/logs").json == []

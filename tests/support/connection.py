@@ -1,0 +1,79 @@
+"""An HTTP client on a socket, with keep-alive: Flask's test client calls the application without HTTP."""
+
+import http.client
+import json
+import socket
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.support.servers import LiveServer
+
+
+@dataclass
+class Answer:
+    """A response with its whole body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Connection:
+    """One connection to a server, kept open between calls."""
+
+    def __init__(self, server: LiveServer, token: str = "") -> None:
+        self.connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
+        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        """Send a request and return the response. A body that is not bytes is sent as JSON."""
+        sent = {**self.headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+            sent.setdefault("Content-Type", "application/json")
+        self.connection.request(method, path, body, sent)
+        response = self.connection.getresponse()
+        return Answer(response.status, dict(response.getheaders()), response.read())
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def sign_up(server: LiveServer, name: str = "ada") -> str:
+    """Create an account and return its token."""
+    body = {"name": name, "email": f"{name}@example.com", "password": f"the password of {name}"}
+    answer = Connection(server).call("POST", "/auth/signup", body)
+    assert answer.status == 201, answer.body
+    token: str = answer.json["token"]
+    return token
+
+
+def new_prompt(connection: Connection) -> str:
+    """Save a prompt and return its id."""
+    answer = connection.call("POST", "/prompts", {"title": "A title", "content": "content", "model": "m"})
+    assert answer.status == 201, answer.body
+    prompt_id: str = answer.json["_id"]
+    return prompt_id
+
+
+def talk(server: LiveServer, data: bytes) -> bytes:
+    """Send raw bytes; return what arrives until the server closes the connection or sends nothing for 2 s."""
+    parts = urlsplit(server.url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
+        connection.sendall(data)
+        connection.settimeout(2)
+        received = b""
+        try:
+            while chunk := connection.recv(65536):
+                received += chunk
+        except TimeoutError:
+            pass
+        return received

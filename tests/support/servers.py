@@ -1,0 +1,145 @@
+"""The service as it is deployed: Gunicorn with its workers, in processes of their own."""
+
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.environment import ROOT, bin_path, free_port
+
+
+@dataclass
+class LiveServer:
+    """A running Gunicorn with its own database."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    environment: dict[str, str]
+    log_path: Path
+    log_start: int = 0
+
+    @property
+    def log(self) -> str:
+        """Return what the server has logged since this test began."""
+        return self.log_path.read_bytes()[self.log_start :].decode()
+
+    def workers(self) -> list[int]:
+        """Return the process ids of all workers that its log names."""
+        return [int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", self.log_path.read_text())]
+
+
+Launch = Callable[..., LiveServer]
+
+
+@pytest.fixture
+def start_server(tmp_path: Path, sqlite_template: Path) -> Iterator[Launch]:
+    """A factory of servers: migrates, starts Gunicorn as the Procfile does, and waits until it is ready."""
+    servers: list[LiveServer] = []
+
+    def start(database_url: str = "", *, migrate: bool = True, app: str = "wsgi:app", **settings: str) -> LiveServer:
+        servers.append(_launch(tmp_path, database_url, sqlite_template if migrate else None, settings, app))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        _stop(server)
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[LiveServer]:
+    """A server that tests use one after another, because starting one takes seconds."""
+    server = _launch(tmp_path_factory.mktemp("live"), "", sqlite_template, {})
+    yield server
+    _stop(server)
+
+
+@pytest.fixture
+def live_server(shared_server: LiveServer) -> LiveServer:
+    """A running server with an empty, migrated SQLite file; not to be stopped or changed."""
+    with closing(sqlite3.connect(shared_server.environment["DATABASE_URL"].removeprefix("sqlite:///"))) as database:
+        database.execute("PRAGMA foreign_keys=ON")
+        database.execute("DELETE FROM users")  # all other rows go by cascade
+        database.commit()
+    return replace(shared_server, log_start=shared_server.log_path.stat().st_size)
+
+
+@pytest.fixture(scope="session")
+def shared_postgresql_server(
+    tmp_path_factory: pytest.TempPathFactory, migrated_postgresql_url: str
+) -> Iterator[LiveServer]:
+    """A server on PostgreSQL that tests use one after another."""
+    url = migrated_postgresql_url.replace("+psycopg", "")
+    server = _launch(tmp_path_factory.mktemp("live_postgresql"), url, None, {})
+    yield server
+    _stop(server)
+
+
+@pytest.fixture
+def any_live_server(engine_name: str, request: pytest.FixtureRequest) -> LiveServer:
+    """A running server on the test's engine, with an empty, migrated database; not to be stopped or changed."""
+    if engine_name == "sqlite":
+        server: LiveServer = request.getfixturevalue("live_server")
+        return server
+    request.getfixturevalue("database_url")  # empties the database
+    shared: LiveServer = request.getfixturevalue("shared_postgresql_server")
+    return replace(shared, log_start=shared.log_path.stat().st_size)
+
+
+def _launch(
+    folder: Path, database_url: str, template: Path | None, settings: dict[str, str], app: str = "wsgi:app"
+) -> LiveServer:
+    """Start a server, over a copy of a migrated SQLite file or over a database that is migrated if it is given."""
+    port = free_port()
+    environment = {
+        **{name: value for name, value in os.environ.items() if name not in ("DYNO", "DATABASE_URL")},
+        "DATABASE_URL": database_url or f"sqlite:///{folder}/live.db",
+        "INSTANCE_PATH": str(folder / "instance"),
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "RATELIMIT_ENABLED": "off",
+        "TOKEN_COUNTING": "off",
+        **settings,
+    }
+    if template and database_url:
+        subprocess.run([bin_path("flask"), "--app", "wsgi", "db", "upgrade"], cwd=ROOT, env=environment, check=True)
+    elif template and not (folder / "live.db").exists():
+        shutil.copy(template, folder / "live.db")
+    log_path = folder / f"server-{port}.log"
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [bin_path("gunicorn"), "-c", "gunicorn.conf.py", app],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+    server = LiveServer(f"http://127.0.0.1:{port}", process, environment, log_path)
+    _wait_until_up(server)
+    return server
+
+
+def _stop(server: LiveServer) -> None:
+    server.process.terminate()
+    server.process.wait(timeout=20)
+
+
+def _wait_until_up(server: LiveServer) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{server.url}/healthz", timeout=1):
+                return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            assert server.process.poll() is None, server.log
+            time.sleep(0.05)
+    raise AssertionError(f"The server did not come up: {server.log}")

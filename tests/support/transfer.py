@@ -1,0 +1,46 @@
+"""Exports and imports of a whole account."""
+
+import json
+from typing import Any
+
+from tests.support.people import Answer, Person
+
+LINES = {"Content-Type": "application/x-ndjson"}
+TYPES = ("prompts", "versions", "experiments", "traces", "logs")
+NOTHING = (
+    b'{"type":"export","format":"promptcrafter","version":1}\n'
+    b'{"type":"end","prompts":0,"versions":0,"experiments":0,"traces":0,"logs":0}\n'
+)
+
+
+def export(person: Person) -> bytes:
+    """Return the export of an account."""
+    answer = person.get("/export")
+    assert (answer.status_code, answer.mimetype) == (200, "application/x-ndjson"), answer.text
+    return bytes(answer.data)
+
+
+def bring(person: Person, data: bytes | list[Any]) -> Answer:
+    """Import a file, or objects as its lines."""
+    return person.post("/import", data=data if isinstance(data, bytes) else join(data), headers=LINES)
+
+
+def join(lines: list[Any]) -> bytes:
+    """Return objects as lines of JSON."""
+    return b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines)
+
+
+def counts(answer: Answer, fate: str) -> tuple[int, ...]:
+    """Return how many records of each of `TYPES` an import `created` or `skipped`."""
+    assert answer.status_code == 200, answer.text
+    return tuple(answer.json[name][fate] for name in TYPES)
+
+
+def remove_all(person: Person) -> None:
+    """Delete all data of an account."""
+    for experiment in person.get("/experiments").json:
+        person.delete(f"/experiments/{experiment['slug']}")
+    for name in ("logs", "traces", "prompts"):
+        for thing in person.get(f"/{name}").json:
+            person.delete(f"/{name}/{thing['_id']}")
+    assert export(person) == NOTHING

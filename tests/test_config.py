@@ -1,0 +1,214 @@
+"""Settings: read from the environment only, refused when they make no sense, all of them in the README."""
+
+import re
+import stat
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from config import Config, ConfigError
+from promptcrafter.version import VERSION
+from tests.support.environment import ROOT, bin_path
+
+SECRET = "x" * 32
+HEROKU = {"DYNO": "web.1", "JWT_SECRET_KEY": SECRET, "DATABASE_URL": "postgres://u:p@h/d"}
+RAILWAY = {"RAILWAY_ENVIRONMENT": "production", "JWT_SECRET_KEY": SECRET, "RAILWAY_VOLUME_MOUNT_PATH": "/data"}
+
+
+def read(tmp_path: Path, **environ: str) -> Config:
+    return Config.from_env({"INSTANCE_PATH": str(tmp_path), **environ})
+
+
+def test_every_setting_is_in_the_readme_with_its_default_and_no_other() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|$", readme, re.MULTILINE)
+    switches = {True: "on", False: "off"}
+    expected = [
+        (
+            setting.metadata["env"],
+            f"`{switches[setting.default] if isinstance(setting.default, bool) else setting.default}`"
+            if setting.default != ""
+            else "",
+            setting.metadata["doc"],
+        )
+        for setting in fields(Config)
+    ]
+    assert rows == expected
+
+
+def test_the_version_is_the_newest_of_the_changelog() -> None:
+    newest = re.search(r"^## (?!Unreleased$)(\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == VERSION
+
+
+def test_an_empty_environment_gives_the_defaults_with_a_secret_made_once(tmp_path: Path) -> None:
+    first = read(tmp_path)
+    kept = tmp_path / "jwt_secret_key"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert first.jwt_secret_key == kept.read_text() == read(tmp_path).jwt_secret_key
+    assert len(first.jwt_secret_key) >= 43
+    assert first.database_url == f"sqlite:///{tmp_path}/promptcrafter.db"
+    assert (first.host, first.port, first.trusted_proxies) == ("127.0.0.1", 8000, 0)
+    assert list(tmp_path.iterdir()) == [kept]
+
+
+@pytest.mark.slow
+def test_processes_that_start_at_once_agree_on_one_secret(tmp_path: Path) -> None:
+    code = "from config import Config; print(Config.from_env().jwt_secret_key)"
+    environment = {"INSTANCE_PATH": str(tmp_path / "new")}
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(8)
+    ]
+    secrets = {process.communicate(timeout=30)[0] for process in started}
+    assert len(secrets) == 1
+    assert len(secrets.pop().strip()) >= 43
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("postgres://u:p@h:5/d?sslmode=require", "postgresql+psycopg://u:p@h:5/d?sslmode=require"),
+        ("postgresql://h/d", "postgresql+psycopg://h/d"),
+        ("postgresql://u:p,q@h/d?sslmode=require", "postgresql+psycopg://u:p%2Cq@h/d?sslmode=require"),
+        ("sqlite:////var/lib/x.db", "sqlite:////var/lib/x.db"),
+        ("sqlite:///data/x.db", f"sqlite:///{Path.cwd()}/data/x.db"),
+    ],
+)
+def test_a_database_url_takes_the_form_the_driver_wants(tmp_path: Path, given: str, kept: str) -> None:
+    assert read(tmp_path, DATABASE_URL=given).database_url == kept
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:p%40,@one:5433,two:5434/d?sslmode=require",
+        "postgres://u:p%40,@/d?host=one,two&port=5433,5434&sslmode=require",
+        "postgresql://u:p%40,@/d?sslmode=require&host=one:5433&host=two:5434",
+    ],
+)
+def test_of_several_hosts_the_one_that_takes_writes_is_wanted(tmp_path: Path, url: str) -> None:
+    known = {
+        "user": "u",
+        "password": "p@,",
+        "host": "one,two",
+        "port": "5433,5434",
+        "dbname": "d",
+        "sslmode": "require",
+    }
+    assert connection_parameters(tmp_path, url) == {**known, "target_session_attrs": "read-write"}
+    assert connection_parameters(tmp_path, f"{url}&target_session_attrs=any") == {
+        **known,
+        "target_session_attrs": "any",
+    }
+
+
+def test_of_several_hosts_each_may_lack_a_port_or_be_an_address_of_ipv6(tmp_path: Path) -> None:
+    found = connection_parameters(tmp_path, "postgresql://[fd00::1]:5433,two,[fd00::3]?dbname=d")
+    assert found == {
+        "host": "fd00::1,two,fd00::3",
+        "port": "5433,,",
+        "dbname": "d",
+        "target_session_attrs": "read-write",
+    }
+
+
+def connection_parameters(tmp_path: Path, url: str) -> dict[str, str]:
+    """Return what the driver hands to libpq."""
+    kept = make_url(read(tmp_path, DATABASE_URL=url).database_url)
+    return dict(kept.get_dialect()().create_connect_args(kept)[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "mysql://h/d"),
+        ("DATABASE_URL", "data.db"),
+        ("DATABASE_URL", "postgres://host:port/d"),
+        ("DATABASE_URL", "postgres://one:5432,two:port/d"),
+        ("DATABASE_URL", "postgres://one,,two/d"),
+        ("DATABASE_URL", "sqlite://"),
+        ("DATABASE_URL", "sqlite:///:memory:"),
+        ("PORT", "0"),
+        ("PORT", "http"),
+        ("PORT", "65536"),
+        ("WEB_CONCURRENCY", "-1"),
+        ("TOKEN_DAYS", "7.5"),
+        ("SIGNUP", "close"),
+        ("RATELIMIT_ENABLED", "perhaps"),
+        ("SIGNUP_RATE", "often"),
+        ("SQLITE_SYNCHRONOUS", "off"),
+        ("MAX_BODY_BYTES", "2M"),
+        ("LOG_FORMAT", "xml"),
+        ("JWT_SECRET_KEY", "short"),
+        ("JWT_SECRET_KEY_FILE", "/nowhere/at/all"),
+    ],
+)
+def test_a_bad_value_stops_the_start_and_is_named(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        read(tmp_path, **{name: value})
+
+
+def test_secrets_may_lie_in_files(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("s" * 40 + "\n")
+    (tmp_path / "url").write_text("postgres://h/d\n")
+    config = read(tmp_path, JWT_SECRET_KEY_FILE=str(tmp_path / "secret"), DATABASE_URL_FILE=str(tmp_path / "url"))
+    assert (config.jwt_secret_key, config.database_url) == ("s" * 40, "postgresql+psycopg://h/d")
+
+
+def test_switches_and_choices_are_read_in_any_case(tmp_path: Path) -> None:
+    config = read(tmp_path, RATELIMIT_ENABLED="False", SIGNUP="CLOSED", ALLOW_EPHEMERAL="1", PORT="5000")
+    assert (config.ratelimit_enabled, config.signup, config.allow_ephemeral) == (False, "closed", True)
+    assert (config.host, config.port) == ("0.0.0.0", 5000)
+
+
+def test_a_platform_without_a_secret_refuses_to_start_and_says_what_to_set(tmp_path: Path) -> None:
+    for platform in (HEROKU, RAILWAY):
+        with pytest.raises(ConfigError, match=r"JWT_SECRET_KEY is not set\. .*at least 32 bytes: python3 -c"):
+            read(tmp_path, **{**platform, "JWT_SECRET_KEY": ""})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("platform", "changes"),
+    [
+        (HEROKU, {"DATABASE_URL": ""}),
+        (HEROKU, {"DATABASE_URL": "sqlite:////data/x.db"}),
+        (RAILWAY, {"RAILWAY_VOLUME_MOUNT_PATH": ""}),
+        (RAILWAY, {"DATABASE_URL": "sqlite:////elsewhere/x.db"}),
+        (RAILWAY, {"DATABASE_URL": "sqlite:////data/../x.db"}),
+    ],
+)
+def test_a_sqlite_file_on_a_throwaway_disk_is_refused_unless_told(
+    tmp_path: Path, platform: dict[str, str], changes: dict[str, str]
+) -> None:
+    environ = {**platform, **changes}
+    with pytest.raises(ConfigError, match="set DATABASE_URL"):
+        read(tmp_path, **environ)
+    assert read(tmp_path, **environ, ALLOW_EPHEMERAL="on").database_url.startswith("sqlite:///")
+
+
+def test_platforms_bring_their_own_defaults(tmp_path: Path) -> None:
+    heroku = read(tmp_path, **HEROKU, PORT="5000")
+    assert (heroku.host, heroku.trusted_proxies, heroku.database_url) == ("0.0.0.0", 1, "postgresql+psycopg://u:p@h/d")
+    railway = read(tmp_path, **RAILWAY)
+    assert railway.database_url == "sqlite:////data/promptcrafter.db"
+
+
+@pytest.mark.slow
+def test_gunicorn_does_not_start_on_a_bad_setting(tmp_path: Path) -> None:
+    environment = {"INSTANCE_PATH": str(tmp_path), "SIGNUP": "perhaps"}
+    command = [bin_path("gunicorn"), "-c", "gunicorn.conf.py", "wsgi:app"]
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30)
+    assert ended.returncode != 0
+    assert "SIGNUP must be open or closed (it is 'perhaps')." in ended.stderr
+
+
+def test_a_server_or_a_command_ends_with_the_reason_alone() -> None:
+    with pytest.raises(SystemExit, match=r"^WEB_THREADS must be a whole number from 1 to 64 \(it is '0'\)\.$"):
+        Config.from_env_or_exit({"WEB_THREADS": "0"})

@@ -1,0 +1,319 @@
+"""How a file comes in: whose it is, what it meets there, how large it may be, and what breaks it off."""
+
+import io
+import resource
+import sqlite3
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from promptcrafter.auth.principal import Principal
+from promptcrafter.database import sqlite
+from promptcrafter.database.session import get_engine
+from promptcrafter.transfer import export_format, importer
+from promptcrafter.transfer.batch_file import BatchFile
+from tests.support.databases import only_sqlite
+from tests.support.errors import assert_error
+from tests.support.people import Caller, Person, sign_up
+from tests.support.transfer import LINES, NOTHING, bring, counts, export, join
+from tests.transfer.test_importer_damage import EXPERIMENT, FIRST, GOOD, LOG, PROMPT, change
+
+
+def check(person: Person, data: bytes) -> BatchFile:
+    """Do the first half of an import."""
+    return importer.check(Principal(person.id), export_format.read_records(io.BytesIO(data)))
+
+
+def prompt_lines(id: str, contents: list[str], **values: Any) -> list[dict[str, Any]]:
+    """Return the lines of a prompt that has said this and that."""
+    versions = [
+        {**GOOD[FIRST], "promptId": id, "version": number, "content": content, "labels": [], **values.pop(content, {})}
+        for number, content in enumerate(contents, 1)
+    ]
+    return [GOOD[0], {**GOOD[PROMPT], "_id": id, **values}, *versions, {"type": "end"}]
+
+
+@only_sqlite
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/x-ndjson-seq", ""])
+def test_the_body_must_be_ndjson_and_say_so(ada: Person, content_type: str) -> None:
+    answer = ada.post("/import", data=NOTHING, headers={"Content-Type": content_type})
+    assert_error(answer, 415, "unsupported_media_type", "Content-Type must be application/x-ndjson")
+    compressed = ada.post("/import", data=NOTHING, headers={**LINES, "Content-Encoding": "gzip"})
+    assert_error(compressed, 415, "unsupported_content_encoding")
+
+
+@only_sqlite
+def test_a_file_over_the_limit_is_413_and_one_over_that_of_other_bodies_is_not(
+    with_settings: Callable[..., Caller],
+) -> None:
+    ada = sign_up(with_settings(max_body_bytes=2000, max_import_bytes=20_000), "ada")
+    logs = [GOOD[LOG] | {"_id": f"log{number}"} for number in range(60)]
+    fits = join([*GOOD[:EXPERIMENT], *logs, {"type": "end"}])
+    assert 10_000 < len(fits) < 20_000
+    assert counts(bring(ada, fits), "created") == (1, 2, 0, 0, 60)
+    answer = bring(ada, fits + b"\n" * 20_000)
+    assert_error(answer, 413, "too_large")
+    assert answer.json["message"] == f"The file may have at most 20,000 bytes; it is {len(fits) + 20_000:,}."
+
+
+@only_sqlite
+def test_a_line_has_an_end_somewhere(with_settings: Callable[..., Caller]) -> None:
+    ada = sign_up(with_settings(max_body_bytes=2000), "ada")
+    assert bring(ada, change(LOG, output="x" * 9_500)).status_code == 200
+    answer = bring(ada, change(LOG, output="x" * 10_000))
+    assert (answer.status_code, answer.json["details"]) == (400, {"line 7": ["must have at most 10,000 bytes"]})
+
+
+@only_sqlite
+def test_an_output_over_the_limit_is_refused_wherever_it_stands(with_settings: Callable[..., Caller]) -> None:
+    ada = sign_up(with_settings(max_output_bytes=10), "ada")
+    rule = ["may have at most 10 bytes; it is 11"]
+    span = {"id": "1", "type": "span", "output": "é" * 5 + "x"}
+    assert bring(ada, change(LOG, output="x" * 11)).json["details"] == {"line 7.output": rule}
+    assert bring(ada, change(5, output={"a": "12345"})).json["details"] == {
+        "line 6.output": ["may have at most 10 bytes; it is 13"]
+    }
+    assert bring(ada, change(5, spans=[span])).json["details"] == {"line 6.spans.0.output": rule}
+
+
+def test_nobody_overwrites_what_is_somebody_elses(ada: Person, ben: Person) -> None:
+    bring(ada, join(GOOD))
+    left = export(ada)
+    for foreign in (GOOD[PROMPT:EXPERIMENT], [GOOD[EXPERIMENT]], [GOOD[5]], [GOOD[LOG]]):
+        answer = bring(ben, [GOOD[0], *foreign, {"type": "end"}])
+        assert_error(answer, 409, "import_conflict", "line 2._id is the id of something of somebody else's.")
+        assert answer.json["details"] == {"line 2._id": ["is the id of something of somebody else's"]}
+    assert export(ben) == NOTHING
+    assert export(ada) == left
+
+
+def test_nobody_refers_to_what_is_somebody_elses(ada: Person, ben: Person) -> None:
+    bring(ada, join(GOOD))
+    foreign = [
+        ({**GOOD[LOG], "_id": "log9"}, ["promptId", "promptVersion"]),
+        ({**GOOD[LOG + 1], "_id": "log9"}, ["experimentId", "traceId", "variantKey"]),
+        ({**GOOD[5], "_id": "trace9"}, ["experimentId"]),
+        ({**GOOD[EXPERIMENT], "_id": "experiment9"}, ["variants.0.promptId"]),
+    ]
+    for line, fields in foreign:
+        answer = bring(ben, [GOOD[0], line, {"type": "end"}])
+        assert answer.status_code == 400
+        assert set(answer.json["details"]) <= {f"line 2.{field}" for field in fields}
+    assert export(ben) == NOTHING
+
+
+def test_lines_may_refer_to_what_is_in_the_account_alone(ada: Person) -> None:
+    bring(ada, join(GOOD))
+    more = [
+        {**GOOD[EXPERIMENT], "_id": "experiment2", "slug": "T"},
+        {**GOOD[5], "_id": "trace2"},
+        {**GOOD[LOG], "_id": "log3"},
+        {**GOOD[LOG + 1], "_id": "log4"},
+    ]
+    assert counts(bring(ada, [GOOD[0], *more, {"type": "end"}]), "created") == (0, 0, 1, 1, 2)
+    assert len(ada.get("/logs?promptId=prompt1").json) == 2
+    answer = bring(ada, [GOOD[0], {**GOOD[LOG], "_id": "log5", "promptVersion": 3}, {"type": "end"}])
+    assert answer.json["details"] == {"line 2.promptVersion": ["must be in a line before or in the account"]}
+
+
+def test_versions_that_are_missing_come_back_with_their_labels(ada: Person) -> None:
+    whole = prompt_lines("prompt1", ["one", "two", "three"], updatedAt="2024-07-01T00:00:00.000Z")
+    whole[3]["labels"], whole[4]["labels"] = ["production"], ["production-next", "staging"]
+    assert counts(bring(ada, [*whole[:3], {"type": "end"}]), "created") == (1, 1, 0, 0, 0)
+    ada.open("/prompts/prompt1/labels/staging", method="PUT", json={"version": 1})
+    answer = bring(ada, whole)
+    assert (counts(answer, "created"), counts(answer, "skipped")) == ((0, 2, 0, 0, 0), (1, 1, 0, 0, 0))
+    prompt = ada.get("/prompts/prompt1").json
+    assert (prompt["version"], prompt["content"]) == (3, "three")
+    assert prompt["updatedAt"] == "2024-07-01T00:00:00.000Z"
+    assert {version["version"]: version["labels"] for version in ada.get("/prompts/prompt1/versions").json} == {
+        1: ["staging"],
+        2: ["production"],
+        3: ["production-next"],
+    }
+    assert [found["_id"] for found in ada.get("/search?q=three").json] == ["prompt1"]
+    assert ada.get("/search?q=one").json == []
+
+
+def test_a_prompt_that_has_gone_on_since_stays_as_it_is(ada: Person) -> None:
+    whole = prompt_lines("prompt1", ["one", "two"])
+    bring(ada, whole)
+    ada.patch("/prompts/prompt1", {"content": "three"})
+    assert counts(bring(ada, whole), "skipped") == (1, 2, 0, 0, 0)
+    assert ada.get("/prompts/prompt1").json["content"] == "three"
+
+
+def test_versions_that_say_something_else_are_a_conflict(ada: Person) -> None:
+    bring(ada, prompt_lines("prompt1", ["one", "two"]))
+    left = export(ada)
+    answer = bring(ada, prompt_lines("prompt1", ["one", "other", "three"]))
+    assert_error(answer, 409, "import_conflict", "line 4.content is not that of version 2 in the account.")
+    assert answer.json["details"] == {"line 4.content": ["is not that of version 2 in the account"]}
+    other_model = prompt_lines("prompt1", ["one"])
+    other_model[2]["model"] = "other"
+    assert bring(ada, other_model).json["details"] == {"line 3.model": ["is not that of version 1 in the account"]}
+    assert export(ada) == left
+
+
+def test_a_slug_that_another_prompt_has_is_a_conflict(ada: Person, ben: Person) -> None:
+    prompt = ada.prompt(slug="one")
+    ben.prompt(slug="one")
+    answer = bring(ada, join(GOOD))
+    assert_error(answer, 409, "import_conflict", f"line 2.slug is that of {prompt['_id']} in the account: one.")
+    ada.patch(f"/prompts/{prompt['_id']}", {"slug": "two"})
+    ada.post("/experiments", {"slug": "S", "name": "n", "variants": [{"key": "A", "trafficPercent": 1}]})
+    answer = bring(ada, join(GOOD))
+    assert (answer.status_code, list(answer.json["details"])) == (409, ["line 5.slug"])
+    assert counts(bring(ada, [*GOOD[:EXPERIMENT], {"type": "end"}]), "created") == (1, 2, 0, 0, 0)
+
+
+def test_an_experiment_that_is_there_keeps_its_variants(ada: Person) -> None:
+    bring(ada, join(GOOD))
+    two = [*GOOD[EXPERIMENT]["variants"], {"key": "B", "payload": {}, "trafficPercent": 1}]
+    result = {**GOOD[LOG + 1], "_id": "log3", "variantKey": "B"}
+    file = [*GOOD[:EXPERIMENT], {**GOOD[EXPERIMENT], "variants": two}, GOOD[5], result, {"type": "end"}]
+    answer = bring(ada, file)
+    assert answer.json["details"] == {"line 7.variantKey": ["must be in a line before or in the account"]}
+
+
+def test_what_goes_between_the_check_and_the_storing_breaks_the_import_off_cleanly(app: Flask, ada: Person) -> None:
+    bring(ada, join([*GOOD[:EXPERIMENT], {"type": "end"}]))
+    log = {**GOOD[LOG], "_id": "log3"}
+    with app.app_context(), check(ada, join([GOOD[0], log, {"type": "end"}])) as checked:
+        ada.delete("/prompts/prompt1")
+        with pytest.raises(importer.ImportInterrupted) as told:
+            importer.store_checked(Principal(ada.id), checked)
+    assert told.value.message == (
+        "line 2.promptId must be in a line before or in the account. It was not so when the import began: what stands "
+        "before it is stored. Importing again is safe."
+    )
+    assert export(ada) == NOTHING
+
+
+@only_sqlite
+def test_what_goes_in_the_very_moment_of_storing_does_too(
+    app: Flask, ada: Person, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring(ada, join([*GOOD[:EXPERIMENT], {"type": "end"}]))
+    with app.app_context():
+        dialect = get_engine().dialect
+    begin = dialect.do_begin
+
+    def delete_and_begin(connection: Any) -> None:
+        if connection.dbapi_connection.beginning == sqlite.BEGIN_AS_WRITER:
+            with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+                other.execute("PRAGMA foreign_keys=ON")
+                other.execute("DELETE FROM prompts")
+        begin(connection)
+
+    monkeypatch.setattr(dialect, "do_begin", delete_and_begin)
+    answer = bring(ada, [GOOD[0], {**GOOD[LOG], "_id": "log3"}, {"type": "end"}])
+    assert_error(answer, 409, "import_interrupted")
+    assert list(answer.json["details"]) == ["line 2.promptId"]
+
+
+def test_an_import_that_was_killed_is_finished_by_importing_again(
+    app: Flask, library: Person, elsewhere: Person
+) -> None:
+    left = export(library)
+
+    def killed(chunks: Any) -> Iterator[Any]:
+        for number, chunk in enumerate(chunks):
+            if number == 2:
+                raise KeyboardInterrupt
+            yield chunk
+
+    with (
+        elsewhere.client.application.app_context(),
+        check(elsewhere, left) as checked,
+        pytest.raises(KeyboardInterrupt),
+    ):
+        importer.store_checked(Principal(elsewhere.id), killed(checked))
+    partial = export(elsewhere)
+    assert NOTHING != partial != left
+    assert counts(bring(elsewhere, left), "created")[-1] == 37
+    assert export(elsewhere) == left
+
+
+def test_a_long_history_is_taken_in_pieces_and_is_whole_at_every_step(app: Flask, ada: Person) -> None:
+    whole = prompt_lines("prompt1", [f"content {number}" for number in range(1, 1101)])
+    with app.app_context(), check(ada, join(whole)) as checked:
+        latest = []
+        for chunk in checked:
+            importer.store_checked(Principal(ada.id), [chunk])
+            prompt = ada.get("/prompts/prompt1").json
+            latest.append((prompt["version"], prompt["content"]))
+    assert latest == [(499, "content 499"), (999, "content 999"), (1100, "content 1100")]
+    assert [found["version"] for found in ada.get("/search?q=content+1100").json] == [1100]
+    assert export(ada).count(b'"type":"version"') == 1100
+
+
+def test_a_history_whose_prompt_goes_in_the_middle_is_broken_off_cleanly(app: Flask, ada: Person) -> None:
+    whole = prompt_lines("prompt1", [f"content {number}" for number in range(1, 601)])
+    with app.app_context(), check(ada, join(whole)) as checked:
+        first, second = checked
+        importer.store_checked(Principal(ada.id), [first])
+        ada.delete("/prompts/prompt1")
+        with pytest.raises(
+            importer.ImportInterrupted, match=r"^line 502\.promptId must be in a line before or in the account"
+        ):
+            importer.store_checked(Principal(ada.id), [second])
+    assert export(ada) == NOTHING
+    assert counts(bring(ada, whole), "created") == (1, 600, 0, 0, 0)
+
+
+def test_two_imports_of_one_file_at_once_store_it_once(app: Flask, ada: Person) -> None:
+    with app.app_context(), check(ada, join(GOOD)) as one, check(ada, join(GOOD)) as other:
+        assert importer.store_checked(Principal(ada.id), one)["logs"] == {"created": 2, "skipped": 0}
+        assert importer.store_checked(Principal(ada.id), other)["logs"] == {"created": 0, "skipped": 2}
+    assert export(ada).count(b"\n") == len(GOOD)
+
+
+@only_sqlite
+def test_a_disk_that_is_full_is_told_of_and_nothing_is_stored(ada: Person) -> None:
+    file = change(LOG, output="x" * 1_000_000)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, before[1]))
+    try:
+        answer = bring(ada, file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert_error(answer, 507, "insufficient_storage", "The server has no room to take the file in.")
+    assert export(ada) == NOTHING
+    assert counts(bring(ada, file), "created") == (1, 2, 1, 1, 2)
+
+
+@pytest.mark.slow
+@only_sqlite
+def test_memory_does_not_grow_with_the_file(ada: Person, tmp_path: Path) -> None:
+    path = tmp_path / "large.ndjson"
+    with path.open("wb") as file:
+        file.write(join(GOOD[:EXPERIMENT]))
+        for number in range(150):
+            file.write(join([{**GOOD[LOG], "_id": f"log{number}", "output": f"{number}" + "x" * 400_000}]))
+        file.write(join([{"type": "end"}]))
+    tracemalloc.start()
+    try:
+        with path.open("rb") as file:
+            answer = ada.open(
+                "/import", method="POST", input_stream=file, content_length=path.stat().st_size, headers=LINES
+            )
+        assert counts(answer, "created") == (1, 2, 0, 0, 150)
+        _, peak_in = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        size = 0
+        streamed = ada.client.get("/export", headers=ada.headers)
+        for piece in streamed.response:
+            size += len(piece)
+        streamed.close()
+        _, peak_out = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size > 60_000_000
+    assert peak_in < 30_000_000
+    assert peak_out < 30_000_000

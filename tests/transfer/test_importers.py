@@ -1,0 +1,365 @@
+"""What other tools have written comes in whole, by the same way in."""
+
+import copy
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from promptcrafter.auth.principal import Principal
+from promptcrafter.problems import Invalid
+from promptcrafter.transfer import importer
+from promptcrafter.transfer.importers import Unreadable, json_server, llm, promptfoo
+from tests.support import llm_database
+from tests.support.databases import only_sqlite
+from tests.support.people import Person
+from tests.support.transfer import export
+
+FIXTURES = Path(__file__).parent / "fixtures"
+NOW = "2026-01-02T03:04:05.000Z"
+
+
+def fixture(name: str) -> Any:
+    return json.loads((FIXTURES / name).read_text(encoding="utf-8"))
+
+
+def take(app: Flask, person: Person, source: Any) -> importer.Counts:
+    """Import lines as the command does."""
+    with app.app_context(), importer.check(Principal(person.id), source) as checked:
+        return importer.store_checked(Principal(person.id), checked)
+
+
+def created(counts: importer.Counts) -> tuple[int, ...]:
+    return tuple(count["created"] for count in counts.values())
+
+
+def logs_of(person: Person) -> list[dict[str, Any]]:
+    """Return somebody's logs as they leave, in the order in which they came."""
+    lines = [json.loads(line) for line in export(person).splitlines()]
+    return [{name: value for name, value in line.items() if name != "type"} for line in lines if line["type"] == "log"]
+
+
+def test_a_file_of_json_server_comes_in_with_its_ids(app: Flask, ada: Person) -> None:
+    document = fixture("json_server.json")
+    assert created(take(app, ada, json_server.read(document, NOW))) == (3, 3, 0, 0, 3)
+    assert ada.get("/prompts/prompt104").json == {
+        "_id": "prompt104",
+        "ownerId": ada.id,
+        "slug": "prompt104",
+        "title": "Explain the Industrial Revolution",
+        "content": "Explain the Industrial Revolution to a twelve-year-old.",
+        "model": "Claude 3 Sonnet",
+        "tags": ["history", "school"],
+        "version": 1,
+        "labels": [],
+        "createdAt": "2024-06-20T13:00:00.000Z",
+        "updatedAt": "2024-06-21T08:30:00.000Z",
+    }
+    assert ada.get("/logs/log104").json == {
+        "_id": "log104",
+        "promptId": "prompt104",
+        "promptVersion": 1,
+        "output": "The Industrial Revolution transformed how people lived and worked.",
+        "notes": "Clear, accessible explanation for students.",
+        "modelUsed": "Claude 3 Sonnet",
+        "score": 8,
+        "createdAt": "2024-06-20T13:13:00.000Z",
+        "updatedAt": "2024-06-20T13:13:00.000Z",
+    }
+    log = ada.get("/logs/log3").json
+    assert (log["modelUsed"], log["metadata"]) == ("Claude", {"temperature": 0.7})
+    assert ada.get("/logs/log_9").json["promptId"] == "prompt_7"
+    assert ada.get("/prompts/prompt_7").json["createdAt"] == NOW
+    left = export(ada)
+    assert created(take(app, ada, json_server.read(document, "2027-01-01T00:00:00.000Z"))) == (0, 0, 0, 0, 0)
+    assert export(ada) == left
+    assert b"not for us" not in left
+
+
+@only_sqlite
+def test_what_a_log_of_json_server_has_besides_is_kept_even_where_names_meet(app: Flask, ada: Person) -> None:
+    document = fixture("json_server.json")
+    document["logs"][0] |= {"id": 5, "model": "another", "metadata": {"id": 6}}
+    document["logs"][1] |= {"temperature": None, "metadata": {"temperature": 1}}
+    take(app, ada, json_server.read(document, NOW))
+    assert ada.get("/logs/log104").json["metadata"] == {"id": 5, "model": "another", "metadata": {"id": 6}}
+    assert ada.get("/logs/log3").json["metadata"] == {"temperature": 1}
+
+
+@only_sqlite
+def test_of_json_server_one_owners_things_can_be_taken_alone(app: Flask, ada: Person) -> None:
+    document = fixture("json_server.json")
+    assert created(take(app, ada, json_server.read(document, NOW, "user2"))) == (2, 2, 0, 0, 2)
+    assert {log["_id"] for log in ada.get("/logs").json} == {"log3", "log_9"}
+    assert created(take(app, ada, json_server.read(document, NOW, "nobody"))) == (0, 0, 0, 0, 0)
+    assert json_server.describe_skipped(document) == "users (2)"
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("change", "details"),
+    [
+        ({"prompts": {0: {"title": "ab"}}}, {"prompts.0.title": ["must have 3 to 100 characters"]}),
+        ({"prompts": {1: {"notes": "x"}}}, {"prompts.1.notes": ["is not a field of such a line"]}),
+        ({"prompts": {1: {"_id": "a b"}}}, {"prompts.1._id": ["must be prompt_ and 1 to 40 letters or digits"]}),
+        ({"logs": {0: {"score": "8"}}}, {"logs.0.score": ["must be a number from 0 to 10"]}),
+        ({"logs": {0: {"promptId": "prompt9"}}}, {"logs.0.promptId": ["must be in a line before or in the account"]}),
+        ({"logs": {1: {"_id": "log104"}}}, {"logs.1._id": ["stands in logs.0 already"]}),
+        ({"logs": {1: {"output": None}}}, {"logs.1.output": ["is required"]}),
+    ],
+)
+def test_what_is_wrong_in_a_file_of_json_server_is_named_by_its_place(
+    app: Flask, ada: Person, change: dict[str, dict[int, dict[str, Any]]], details: dict[str, list[str]]
+) -> None:
+    document = fixture("json_server.json")
+    for name, entries in change.items():
+        for number, values in entries.items():
+            document[name][number] |= values
+    with pytest.raises(Invalid) as told:
+        take(app, ada, json_server.read(document, NOW))
+    assert {field: told.value.details[field] for field in details} == details  # type: ignore[index]
+    assert logs_of(ada) == []
+
+
+RESPONSE = {
+    "id": "01h82n0q9crqtnzmf13gkyxawg",
+    "model": "gpt-4o",
+    "prompt": "Ten names for a pet pelican",
+    "system": "You are a pelican. 🦤",
+    "prompt_json": '{"messages": [{"role": "user", "content": "…"}]}',
+    "options_json": '{"temperature": 0.5}',
+    "response": "1. Pete\n2. Pam",
+    "response_json": '{"finish_reason": "stop", "n": 1.0}',
+    "conversation_id": "01h82n0q9crqtnzmf13gkyxawa",
+    "duration_ms": 1234,
+    "datetime_utc": "2023-08-17T20:53:58.123456",
+}
+NEWER = {"input_tokens": 12, "output_tokens": 0, "token_details": '{"cached": 3}', "resolved_model": "gpt-4o-2024"}
+
+
+def test_the_responses_of_llm_become_logs(app: Flask, ada: Person, tmp_path: Path) -> None:
+    path = llm_database.make(
+        tmp_path / "it's a #1? 100% log.db",
+        llm_database.NEWEST,
+        conversations=[{"id": RESPONSE["conversation_id"], "name": "Pets", "model": "gpt-4o"}],
+        schemas=[{"id": "s1", "content": '{"type": "object"}'}],
+        responses=[
+            {**RESPONSE, **NEWER, "schema_id": "s1"},
+            {"id": "01h82n0q9crqtnzmf13gkyxawh", "options_json": "{not json"},
+        ],
+        fragments=[
+            {"id": 1, "hash": "h1", "content": "A long text", "source": "https://example.com/a"},
+            {"id": 2, "hash": "h2", "content": "Another", "source": None},
+        ],
+        prompt_fragments=[
+            {"response_id": RESPONSE["id"], "fragment_id": 2, "order": 0},
+            {"response_id": RESPONSE["id"], "fragment_id": 1, "order": 1},
+        ],
+        attachments=[{"id": "a1", "type": "image/png", "path": "/tmp/pelican.png", "content": b"\x89PNG"}],
+        prompt_attachments=[{"response_id": RESPONSE["id"], "attachment_id": "a1", "order": 0}],
+    )
+    assert created(take(app, ada, llm.read(path, ada.email, NOW))) == (0, 0, 0, 0, 2)
+    full, bare = logs_of(ada)
+    assert full == {
+        "_id": full["_id"],
+        "modelUsed": "gpt-4o",
+        "output": "1. Pete\n2. Pam",
+        "input": "Ten names for a pet pelican",
+        "startTime": "2023-08-17T20:53:58.123Z",
+        "latencyMs": 1234,
+        "inputTokens": 12,
+        "outputTokens": 0,
+        "metadata": {
+            "responseId": RESPONSE["id"],
+            "conversationId": RESPONSE["conversation_id"],
+            "system": "You are a pelican. 🦤",
+            "options": {"temperature": 0.5},
+            "resolvedModel": "gpt-4o-2024",
+            "tokenDetails": {"cached": 3},
+            "promptJson": {"messages": [{"role": "user", "content": "…"}]},
+            "responseJson": {"finish_reason": "stop", "n": 1.0},
+            "conversation": [{"name": "Pets", "model": "gpt-4o"}],
+            "schema": [{"content": '{"type": "object"}'}],
+            "fragments": [
+                {"source": None, "content": "Another"},
+                {"source": "https://example.com/a", "content": "A long text"},
+            ],
+            "attachments": [{"id": "a1", "type": "image/png", "path": "/tmp/pelican.png", "url": None}],
+        },
+        "source": "llm",
+        "createdAt": "2023-08-17T20:53:58.123Z",
+        "updatedAt": "2023-08-17T20:53:58.123Z",
+    }
+    assert bare == {
+        "_id": bare["_id"],
+        "metadata": {"responseId": "01h82n0q9crqtnzmf13gkyxawh", "options": "{not json"},
+        "source": "llm",
+        "createdAt": NOW,
+        "updatedAt": NOW,
+    }
+    left = export(ada)
+    assert created(take(app, ada, llm.read(path, ada.email, "2027-01-01T00:00:00.000Z"))) == (0, 0, 0, 0, 0)
+    assert export(ada) == left
+    assert [log["_id"] for log in ada.get("/logs?source=llm&sort=createdAt").json] == [full["_id"], bare["_id"]]
+
+
+@only_sqlite
+def test_two_people_import_the_same_file_of_llm(app: Flask, ada: Person, ben: Person, tmp_path: Path) -> None:
+    path = llm_database.make(tmp_path / "logs.db", llm_database.NEWEST, responses=[{**RESPONSE, **NEWER}])
+    for person in (ada, ben):
+        assert created(take(app, person, llm.read(path, person.email, NOW))) == (0, 0, 0, 0, 1)
+    assert logs_of(ada)[0]["_id"] != logs_of(ben)[0]["_id"]
+
+
+@only_sqlite
+def test_a_database_of_an_older_llm_is_read_with_what_it_has(app: Flask, ada: Person, tmp_path: Path) -> None:
+    old = {"id": 5, "model": "gpt-3.5-turbo", "prompt": "p", "response": "r", "chat_id": 4, "reply_to_id": 3}
+    path = llm_database.make(
+        tmp_path / "logs.db",
+        llm_database.OLDEST,
+        responses=[RESPONSE],
+        logs=[{**old, "datetime_utc": "2023-06-17 20:53:58.5"}],
+    )
+    assert created(take(app, ada, llm.read(path, ada.email, NOW))) == (0, 0, 0, 0, 2)
+    oldest, newer = logs_of(ada)
+    assert oldest["metadata"] == {"responseId": 5, "conversationId": 4, "replyToId": 3}
+    assert (oldest["createdAt"], oldest["output"]) == ("2023-06-17T20:53:58.500Z", "r")
+    assert newer["metadata"]["conversationId"] == RESPONSE["conversation_id"]
+
+
+ENDLESS = "CREATE VIEW responses AS WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id FROM n) SELECT id FROM n"
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("schema", "rows", "told"),
+    [
+        ("CREATE TABLE others (id)", [], "no table of responses"),
+        (ENDLESS, [], "no table of responses"),
+        ("CREATE TABLE responses (model)", [], "has no ids"),
+        ("CREATE TABLE responses (id PRIMARY KEY) WITHOUT ROWID", [], "no such column: rowid"),
+        ("CREATE TABLE responses (id, response)", [{"response": b"\x00"}], "responses 1 must consist of text"),
+        ("CREATE TABLE responses (id, response)", [{"response": 5}], "responses 1.output must be a string"),
+        ("CREATE TABLE responses (id, duration_ms)", [{"duration_ms": -1}], "responses 1.latencyMs must be a number"),
+        ("CREATE TABLE responses (id, duration_ms)", [{"duration_ms": 9e999}], "Infinity is not a JSON number"),
+        ("CREATE TABLE responses (id, datetime_utc)", [{"datetime_utc": "x"}], "responses 1.createdAt must be"),
+        ("CREATE TABLE responses (id, prompt)", [{"prompt": "a\x00"}], "responses 1.input must not contain the NUL"),
+        ("CREATE TABLE responses (id)", [{}, {}], "responses 1._id stands in responses 1 already"),
+    ],
+)
+def test_a_hostile_database_is_refused_with_the_reason(
+    app: Flask, ada: Person, tmp_path: Path, schema: str, rows: list[dict[str, Any]], told: str
+) -> None:
+    path = llm_database.make(tmp_path / "logs.db", schema, responses=[{"id": 1, **row} for row in rows])
+    with pytest.raises((Unreadable, Invalid)) as error:
+        take(app, ada, llm.read(path, ada.email, NOW))
+    assert told in str(error.value)
+    assert logs_of(ada) == []
+
+
+@only_sqlite
+def test_text_of_llm_that_is_no_utf_8_is_refused(app: Flask, ada: Person, tmp_path: Path) -> None:
+    path = llm_database.make(tmp_path / "logs.db", "CREATE TABLE responses (id, response TEXT)")
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("INSERT INTO responses VALUES (1, CAST(x'61ff' AS TEXT))")
+    with pytest.raises(Invalid, match=r"responses 1\.output must not contain a lone surrogate"):
+        take(app, ada, llm.read(path, ada.email, NOW))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database at all", b"SQLite format 3\x00" + b"\xff" * 4096])
+def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "logs.db"
+    path.write_bytes(content)
+    with pytest.raises(Unreadable):
+        list(llm.read(path, "a", NOW))
+    with pytest.raises(Unreadable, match="unable to open"):
+        list(llm.read(tmp_path / "none.db", "a", NOW))
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_the_results_of_promptfoo_become_prompts_and_logs(app: Flask, ada: Person) -> None:
+    document = fixture("promptfoo_v3.json")
+    assert created(take(app, ada, promptfoo.read(document, ada.email, NOW))) == (2, 2, 0, 0, 3)
+    chat, say = sorted(ada.get("/prompts").json, key=lambda prompt: prompt["title"] != "chat")
+    assert (say["title"], say["content"]) == ("Say {{word}} in French.", "Say {{word}} in French.")
+    assert (say["model"], say["tags"], say["slug"][:-8]) == ("openai:gpt-4o", ["promptfoo"], "say-word-in-french-")
+    assert chat["content"] == '[{"role": "user", "content": "{{word}}?"}]'
+    good, failed, cached = logs_of(ada)
+    result = copy.deepcopy(document["results"]["results"][0])
+    del result["vars"], result["response"]["output"], result["prompt"]["raw"]
+    assert good == {
+        "_id": good["_id"],
+        "promptId": say["_id"],
+        "promptVersion": 1,
+        "modelUsed": "openai:gpt-4o",
+        "output": "Du pain",
+        "notes": "Similar enough",
+        "score": 5.7,
+        "input": "Say bread in French.",
+        "variables": {"word": "bread"},
+        "latencyMs": 420,
+        "inputTokens": 12,
+        "outputTokens": 5,
+        "cost": 0.00021,
+        "metadata": {**result, "evalId": document["evalId"]},
+        "source": "promptfoo",
+        "createdAt": "2025-08-04T05:00:00.123Z",
+        "updatedAt": "2025-08-04T05:00:00.123Z",
+    }
+    assert failed.keys() & {"output", "score", "inputTokens", "cost", "notes"} == set()
+    assert (failed["promptId"], failed["modelUsed"], failed["metadata"]["score"]) == (say["_id"], "echo", 0)
+    assert failed["metadata"]["response"] == {"error": "HTTP 500"}
+    assert (cached["output"], cached["score"], cached["cost"]) == ({"answer": "vin", "sure": 1.0}, 10, 0)
+    assert (cached["promptId"], cached["notes"]) == (chat["_id"], "By hand: good")
+    left = export(ada)
+    assert created(take(app, ada, promptfoo.read(document, ada.email, "2027-01-01T00:00:00.000Z"))) == (0, 0, 0, 0, 0)
+    assert export(ada) == left
+    later = copy.deepcopy(document)
+    later["evalId"], later["results"]["timestamp"] = "eval-Zz9", "2025-09-01T00:00:00.000Z"
+    assert created(take(app, ada, promptfoo.read(later, ada.email, NOW))) == (0, 0, 0, 0, 3)
+
+
+@only_sqlite
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_version_2_of_promptfoo_is_read_too(app: Flask, ada: Person, wrapped: bool) -> None:
+    summary = fixture("promptfoo_v2.json")
+    document = {"version": 4, "createdAt": "2024-01-15", "results": summary, "config": {}} if wrapped else summary
+    assert created(take(app, ada, promptfoo.read(document, ada.email, NOW))) == (1, 1, 0, 0, 2)
+    (prompt,) = ada.get("/prompts").json
+    assert (prompt["title"], prompt["content"]) == ("greet", "Greet {{name}}")
+    greeted, unheard = logs_of(ada)
+    assert (greeted["promptId"], greeted["score"], greeted["input"]) == (prompt["_id"], 10, "Greet Bob")
+    assert "promptId" not in unheard
+    assert (unheard["output"], unheard.get("score"), unheard["metadata"]["score"]) == ("42", None, 1.5)
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ([], "has no results"),
+        ({"results": {}}, "has no results"),
+        ({"results": {"results": {}}}, "has no results"),
+        ({"results": [], "version": 5}, "of version 5"),
+        ({"results": {"results": [], "version": "3"}}, "of version 3"),
+        ({"results": [1]}, "results.0 must be an object"),
+        ({"results": [{}], "timestamp": 5e300}, "results.0.createdAt must be an ISO 8601 time"),
+        ({"results": [{"response": {"output": "\ud83d"}}]}, "results.0.output must not contain a lone surrogate"),
+        ({"results": [{"provider": {"id": 7}, "prompt": 5, "vars": "v", "score": True, "response": []}]}, ""),
+    ],
+)
+def test_a_hostile_file_of_promptfoo_is_refused_with_the_reason(
+    app: Flask, ada: Person, document: Any, told: str
+) -> None:
+    source = promptfoo.read(document, ada.email, NOW)
+    if told:
+        with pytest.raises((Unreadable, Invalid)) as error:
+            take(app, ada, source)
+        assert told in str(error.value)
+    else:
+        assert created(take(app, ada, source)) == (0, 0, 0, 0, 1)
+        assert logs_of(ada)[0]["metadata"] == {**document["results"][0], "response": [], "prompt": 5}

@@ -1,0 +1,216 @@
+"""What leaves is everything, and comes back as it was: to the byte, on either database."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, cast
+
+from flask import Flask
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from promptcrafter.database.session import get_engine
+from tests.contracts.test_unicode import ANY_TEXT, JSON_VALUES
+from tests.support.databases import only_sqlite
+from tests.support.people import Caller, Person, sign_up
+from tests.support.statements import statements
+from tests.support.transfer import LINES, NOTHING, bring, counts, export, join, remove_all
+
+ALL = (2, 4, 2, 3, 37)
+READS = ("/prompts", "/logs", "/traces", "/experiments", "/search?q=gravity", "/experiments/Greeting~1/logs")
+
+
+def test_an_account_without_anything_leaves_as_two_lines(ada: Person) -> None:
+    assert export(ada) == NOTHING
+    assert counts(bring(ada, NOTHING), "created") == (0, 0, 0, 0, 0)
+
+
+def test_everything_moves_to_another_server_and_back_and_stays_the_same_to_the_byte(
+    library: Person, elsewhere: Person, client: Caller
+) -> None:
+    left = export(library)
+    assert counts(bring(elsewhere, left), "created") == ALL
+    assert export(elsewhere) == left
+    remove_all(library)
+    ben = sign_up(client, "ben")
+    assert counts(bring(ben, export(elsewhere)), "created") == ALL
+    assert export(ben) == left
+
+
+def test_what_has_come_in_is_read_and_found_as_before(library: Person, elsewhere: Person) -> None:
+    bring(elsewhere, export(library))
+    ids = [thing["_id"] for thing in library.get("/prompts").json]
+    trace_ids = [trace["_id"] for trace in library.get("/traces").json]
+    paths = [*READS, *(f"/prompts/{id}/versions" for id in ids), *(f"/traces/{id}" for id in trace_ids)]
+    for path in paths:
+        here, there = library.get(path), elsewhere.get(path)
+        assert here.status_code == 200
+        assert there.text.replace(elsewhere.id, library.id) == here.text, path
+
+
+def test_importing_twice_changes_nothing(library: Person) -> None:
+    left = export(library)
+    again = bring(library, left)
+    assert counts(again, "created") == (0, 0, 0, 0, 0)
+    assert counts(again, "skipped") == ALL
+    assert export(library) == left
+
+
+def test_what_is_there_stays_as_it_is_and_the_rest_comes_back(library: Person) -> None:
+    left = export(library)
+    prompt, *_ = library.get("/prompts").json
+    log, *_ = library.get("/logs").json
+    library.patch(f"/prompts/{prompt['_id']}", {"title": "Renamed meanwhile", "slug": "renamed"})
+    library.delete(f"/logs/{log['_id']}")
+    assert counts(bring(library, left), "created") == (0, 0, 0, 0, 1)
+    assert library.get(f"/prompts/{prompt['_id']}").json["slug"] == "renamed"
+    assert library.get(f"/logs/{log['_id']}").json == log
+
+
+def test_nothing_of_the_account_itself_leaves(library: Person) -> None:
+    key = library.post("/auth/keys", {"name": "a key of ada's"}).json
+    left = export(library).decode()
+    for secret in (library.id, library.email, library.password, key["key"], key["prefix"], "a key of ada's"):
+        assert secret not in left
+
+
+def test_an_export_is_its_owners_alone(library: Person, ben: Person) -> None:
+    ben.log(ben.prompt(title="Of ben's"))
+    assert b"Of ben's" not in export(library)
+    assert [line["type"] for line in map(json.loads, export(ben).splitlines())] == [
+        *("export", "prompt", "version", "log", "end")
+    ]
+
+
+def test_lines_tell_what_is_known_and_nothing_else(ada: Person) -> None:
+    prompt = ada.prompt(tags=["b", "a"])
+    log = ada.log(prompt, score=0, notes="")
+    lines = [json.loads(line) for line in export(ada).splitlines()]
+    assert lines == [
+        {"type": "export", "format": "promptcrafter", "version": 1},
+        {
+            "type": "prompt",
+            "_id": prompt["_id"],
+            "slug": "a-title",
+            "title": "A title",
+            "tags": ["b", "a"],
+            "createdAt": prompt["createdAt"],
+            "updatedAt": prompt["updatedAt"],
+        },
+        {
+            "type": "version",
+            "promptId": prompt["_id"],
+            "version": 1,
+            "content": "Some content",
+            "model": "gpt-4o",
+            "labels": [],
+            "createdAt": prompt["createdAt"],
+        },
+        {
+            "type": "log",
+            "_id": log["_id"],
+            "promptId": prompt["_id"],
+            "promptVersion": 1,
+            "modelUsed": "gpt-4o",
+            "output": "An output",
+            "notes": "",
+            "score": 0,
+            "outputTokens": log["outputTokens"],
+            "computed": ["outputTokens"],
+            "createdAt": log["createdAt"],
+            "updatedAt": log["updatedAt"],
+        },
+        {"type": "end", "prompts": 1, "versions": 1, "experiments": 0, "traces": 0, "logs": 1},
+    ]
+
+
+def test_an_export_sees_one_moment_though_others_write_meanwhile(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt(content="x" * 70_000)
+    before = export(ada)
+    streamed = app.test_client().get("/export", headers=ada.headers)
+    pieces = cast(Iterator[bytes], iter(streamed.response))
+    first = next(pieces)  # the prompt; nothing of the logs has been looked at
+    ada.log(prompt)
+    ada.patch(f"/prompts/{prompt['_id']}", {"content": "another"})
+    assert first + b"".join(pieces) == before
+    streamed.close()
+    assert export(ada).count(b"\n") == before.count(b"\n") + 2
+
+
+def test_the_number_of_statements_does_not_grow_with_every_prompt(app: Flask, ada: Person) -> None:
+    def count() -> int:
+        with statements(app) as seen:
+            export(ada)
+        return len(seen)
+
+    ada.prompt(tags=["a"])
+    few = count()
+    for number in range(15):
+        ada.log(ada.prompt(title=f"Title {number}", tags=["a", "b"]))
+    assert count() == few
+
+
+@only_sqlite
+def test_an_import_finds_by_indices(app: Flask, library: Person) -> None:
+    left = export(library)
+    with statements(app) as seen:
+        bring(library, left)
+    selects = [(statement, parameters) for statement, parameters in seen if statement.startswith("SELECT")]
+    assert len(selects) > 10
+    with app.app_context(), get_engine().connect() as connection:
+        for statement, parameters in selects:
+            plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+            assert not [step for step in plan if step.startswith("SCAN")], (statement, plan)
+
+
+@only_sqlite  # and so to PostgreSQL
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(texts=st.tuples(*[ANY_TEXT] * 6), value=st.dictionaries(ANY_TEXT, JSON_VALUES))
+def test_any_text_and_any_json_survive_the_way_out_and_in(
+    ada: Person, elsewhere: Person, texts: tuple[str, ...], value: dict[str, Any]
+) -> None:
+    visible = "x" + texts[0][:90]
+    made = {"createdAt": "2024-06-20T13:10:00.000Z"}
+    times = {**made, "updatedAt": "2024-06-21T13:10:00.000Z"}
+    variant = {"key": visible, "payload": value, "trafficPercent": 1, "promptId": "prompt1"}
+    named = {"source": "basalt", "name": texts[1], "experimentId": "experiment1"}
+    lines = [
+        {"type": "export", "format": "promptcrafter", "version": 1},
+        {"type": "prompt", "_id": "prompt1", "slug": "s", "title": f"xxx{visible}"[:100], "tags": [visible], **times},
+        {"type": "version", "promptId": "prompt1", "version": 1, "content": texts[1], "model": visible, "labels": []}
+        | made,
+        {"type": "experiment", "_id": "experiment1", "slug": "S", "name": visible, "status": "DRAFT"}
+        | {"featureSlug": texts[2], "variants": [variant], **times},
+        {"type": "trace", "_id": "trace1", "slug": texts[3], "input": texts[4], "output": value, "metadata": value}
+        | {"spans": [{"id": texts[5], "type": "span", "name": texts[1], "output": texts[2], "input": value}]}
+        | named
+        | made,
+        {"type": "log", "_id": "log1", "promptId": "prompt1", "promptVersion": 1, "modelUsed": visible}
+        | {"output": texts[2], "notes": texts[3], "input": value, "idealOutput": texts[4], "variables": value}
+        | {"metadata": value, "promptReference": {"slug": texts[5]}, "traceId": "trace1", "spanId": texts[1]}
+        | {"parentSpanId": texts[2], "variantKey": visible, "metrics": value, "context": value, **named, **times},
+        {"type": "end", "prompts": 1, "versions": 1, "experiments": 1, "traces": 1, "logs": 1},
+    ]
+    assert counts(bring(ada, lines), "created") == (1, 1, 1, 1, 1)
+    left = export(ada)
+    assert list(map(json.loads, left.split(b"\n")[:-1])) == lines
+    assert bring(elsewhere, left).status_code == 200
+    assert export(elsewhere) == left
+    remove_all(ada)
+    remove_all(elsewhere)
+
+
+def test_head_tells_the_type_of_an_export_without_making_it(ada: Person) -> None:
+    answer = ada.open("/export", method="HEAD")
+    assert (answer.status_code, answer.data, answer.mimetype) == (200, b"", LINES["Content-Type"])
+
+
+def test_lines_may_be_blank_and_end_as_on_windows(ada: Person, elsewhere: Person) -> None:
+    ada.log(ada.prompt())
+    left = export(ada)
+    spaced = b"\xef\xbb\xbf" + left.replace(b"\n", b"\r\n\r\n \n").rstrip()
+    assert counts(bring(elsewhere, spaced), "created") == (1, 1, 0, 0, 1)
+    assert export(elsewhere) == left
+
+
+def test_a_file_of_ones_own_need_not_count_its_lines(ada: Person) -> None:
+    assert bring(ada, join([{"type": "export", "format": "promptcrafter", "version": 1}, {"type": "end"}])).json
