@@ -1,8 +1,9 @@
-"""PromptCrafter: keeps a team's generative-AI prompts and every output they produced.
+"""PromptCrafter: a self-hosted service that stores a team's prompts and logs every output of them.
 
-A request's path: Gunicorn → `wsgi:app` → `server.logging` gives it an id → `auth.principal` authenticates it →
-`http.request_checks` and `http.blueprint` parse and validate it → a feature's `views` → its `store` → `database` →
-back through `http.blueprint`, or through `http.error_handlers`.
+The package is divided into rooms, whose imports go down only: the modules beside the folders, `database`, `http`, the
+features (`auth` to `experiments`), `dialects` and `transfer`, `maintenance`, `pages`, `cli` and `server`. This module
+connects them to an application. ARCHITECTURE.md is the map: what each room may import, the path of a request, and where
+to add something.
 """
 
 from flask import Flask
