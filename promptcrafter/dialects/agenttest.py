@@ -16,7 +16,7 @@ from promptcrafter.idempotency.decorator import idempotent
 from promptcrafter.ids import pattern
 from promptcrafter.jsonio import dumps
 from promptcrafter.logs import store as logs
-from promptcrafter.logs.recording import retry_if_parent_gone
+from promptcrafter.logs.recording import retry_if_parent_deleted
 from promptcrafter.logs.schemas import read_model, refuse_large_output
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem
@@ -98,7 +98,7 @@ def log_result(body: dict[str, Any], slug: str) -> dict[str, Any]:
         with writing():
             return logs.record(current_principal(), values)
 
-    return {"success": True, "logId": retry_if_parent_gone(attempt, attempt)["id"]}
+    return {"success": True, "logId": retry_if_parent_deleted(attempt, attempt)["id"]}
 
 
 @blueprint.route(

@@ -1,4 +1,4 @@
-"""The routes of traces. They come in by the dialects of other systems."""
+"""The routes of traces. Only the dialects of other systems create traces."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from promptcrafter.traces import store
 from promptcrafter.traces.models import Trace
 from promptcrafter.traces.schemas import TraceOut, TraceWhole
 
-blueprint = Blueprint("traces", __name__, description="Runs of a program, step by step, with the outputs they took")
+blueprint = Blueprint("traces", __name__, description="Runs of a program, step by step, with their outputs")
 _trace_out = TraceOut()
 _trace_rows = Projection(Trace, _trace_out)
 

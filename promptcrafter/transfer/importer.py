@@ -17,7 +17,7 @@ from promptcrafter.auth.principal import Principal
 from promptcrafter.database.session import read_snapshot
 from promptcrafter.database.transactions import writing
 from promptcrafter.experiments.store import restore_experiments
-from promptcrafter.logs.store import ParentGone, prepare, restore_all
+from promptcrafter.logs.store import ParentDeleted, prepare, restore_all
 from promptcrafter.problems import Invalid, Problem
 from promptcrafter.prompts.restore import restore_prompts
 from promptcrafter.prompts.search import search_columns
@@ -268,7 +268,7 @@ def _store_batch(batch: Sequence[LoadedRecord], principal: Principal) -> list[Lo
         try:
             with writing():
                 write()
-        except (IntegrityError, ParentGone):  # another transaction has added or deleted rows since the check
+        except (IntegrityError, ParentDeleted):  # another transaction has added or deleted rows since the check
             if not attempts_left:
                 raise
         else:

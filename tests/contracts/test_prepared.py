@@ -15,7 +15,7 @@ from promptcrafter.database.session import session
 from promptcrafter.database.transactions import writing
 from promptcrafter.idempotency.models import IdempotencyRecord
 from promptcrafter.logs.models import Log
-from promptcrafter.logs.store import _insert_of
+from promptcrafter.logs.store import _compile_insert
 from tests.conftest import Person, only_sqlite
 
 TABLE = Base.metadata.tables["logs"]
@@ -40,7 +40,7 @@ def context(app: Flask) -> Iterator[None]:
 
 
 def change() -> CompiledWrite:
-    return _insert_of(NAMES)
+    return _compile_insert(NAMES)
 
 
 def test_values_arrive_as_sqlalchemy_sends_them(ada: Person) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from promptcrafter.auth.authentication import current_principal
 from promptcrafter.dialects.basalt.translate import choose_version, cut
-from promptcrafter.logs.store import ParentGone
+from promptcrafter.logs.store import ParentDeleted
 from promptcrafter.problems import Problem
 from promptcrafter.prompts import store
 from promptcrafter.prompts.models import Prompt, Version
@@ -63,4 +63,4 @@ def _get_version(prompt: Prompt, number: int) -> Version:
     try:
         return store.get_version(prompt, str(number))
     except Problem as problem:
-        raise ParentGone from problem  # with its prompt, since that was found
+        raise ParentDeleted from problem  # with its prompt, since that was found

@@ -46,7 +46,7 @@ def log_output(body: dict[str, Any]) -> dict[str, Any]:
             log = logs.record(current_principal(), {**values, "trace_id": trace.id})
         return {"trace": trace, "log": log, "warning": _warning(resolved)}
 
-    return recording.retry_if_parent_gone(lambda: attempt(resolve_all), lambda: attempt(resolve_none))
+    return recording.retry_if_parent_deleted(lambda: attempt(resolve_all), lambda: attempt(resolve_none))
 
 
 @blueprint.route("/basalt/monitor/trace", methods=["POST"], permission=Permission.INGEST)
@@ -73,7 +73,7 @@ def log_trace(body: dict[str, Any]) -> dict[str, Any]:
         warnings += dict.fromkeys(filter(None, map(_warning, found.values())))
         return {"trace": trace, "warning": translate.join_warnings(warnings)}
 
-    return recording.retry_if_parent_gone(lambda: attempt(resolve_all), lambda: attempt(resolve_none))
+    return recording.retry_if_parent_deleted(lambda: attempt(resolve_all), lambda: attempt(resolve_none))
 
 
 @blueprint.route("/basalt/monitor/experiments", methods=["POST"], permission=Permission.WRITE)
