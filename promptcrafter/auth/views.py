@@ -106,10 +106,12 @@ def create_key(body: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.route("/keys", permission=Permission.ACCOUNT)
 @blueprint.arguments(PageQuery(), location="query")
-@blueprint.lists(KeyOut(many=True))
+@blueprint.list_response(KeyOut(many=True))
 def list_keys(query: dict[str, Any]) -> Response:
     """List the caller's API keys, newest first."""
-    return lists.listing(store.find_keys(current_principal().user_id), (ApiKey.created_at, ApiKey.seq), _key_out, query)
+    return lists.list_response(
+        store.find_keys(current_principal().user_id), (ApiKey.created_at, ApiKey.seq), _key_out, query
+    )
 
 
 @blueprint.route("/keys/<key_id>", methods=["DELETE"], permission=Permission.ACCOUNT, refuses=(404,))

@@ -45,11 +45,11 @@ def create_experiment(body: dict[str, Any]) -> tuple[Experiment, int, dict[str, 
 
 @blueprint.route("/experiments", permission=Permission.READ)
 @blueprint.arguments(PageQuery(), location="query")
-@blueprint.lists(ExperimentOut(many=True))
+@blueprint.list_response(ExperimentOut(many=True))
 def list_experiments(query: dict[str, Any]) -> Response:
     """List the caller's experiments, newest first."""
     found = store.find_experiments(current_principal())
-    return lists.listing(found, (Experiment.created_at, Experiment.seq), _experiment_out, query)
+    return lists.list_response(found, (Experiment.created_at, Experiment.seq), _experiment_out, query)
 
 
 @blueprint.route("/experiments/<slug>", permission=Permission.READ, refuses=(404,))
@@ -83,11 +83,11 @@ def delete_experiment(slug: str) -> None:
 
 @blueprint.route("/experiments/<slug>/logs", permission=Permission.READ, refuses=(404,))
 @blueprint.arguments(ResultQuery(), location="query")
-@blueprint.lists(ResultOut(many=True))
+@blueprint.list_response(ResultOut(many=True))
 def list_results(query: dict[str, Any], slug: str) -> Response:
     """List an experiment's results as they were sent, newest first."""
     experiment = store.get_experiment(current_principal(), slug)
-    return lists.listing(store.find_results(experiment, query), (Log.created_at, Log.seq), _result_out, query)
+    return lists.list_response(store.find_results(experiment, query), (Log.created_at, Log.seq), _result_out, query)
 
 
 @blueprint.route("/experiments/<slug>/results", permission=Permission.READ, refuses=(404,))

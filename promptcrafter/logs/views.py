@@ -47,7 +47,7 @@ def create_logs(body: dict[str, Any]) -> Response:
 
 @blueprint.route("/logs", permission=Permission.READ, refuses=(403, 404))
 @blueprint.arguments(LogQuery(), location="query")
-@blueprint.lists(LogOut(many=True))
+@blueprint.list_response(LogOut(many=True))
 def list_logs(query: dict[str, Any]) -> Response:
     """List the caller's logs, or those of one prompt, newest first."""
     if "promptId" in query:
@@ -55,27 +55,27 @@ def list_logs(query: dict[str, Any]) -> Response:
     if "q" in query:
         query = {**query, "q": _read_terms(query["q"])}
     found = store.find_logs(current_principal(), query)
-    return lists.listing(found, store.order_logs(query), _log_rows, query)
+    return lists.list_response(found, store.order_logs(query), _log_rows, query)
 
 
 @blueprint.route("/logs-by-prompt", permission=Permission.READ, refuses=(403, 404))
 @blueprint.arguments(PromptLogQuery(), location="query")
-@blueprint.lists(LogOut(many=True))
+@blueprint.list_response(LogOut(many=True))
 def list_logs_by_prompt(query: dict[str, Any]) -> Response:
     """List a prompt's logs, newest first; equal to `GET /logs?promptId=`."""
     prompts.get_latest_number(current_principal(), query["promptId"])
     found = store.find_logs(current_principal(), query)
-    return lists.listing(found, store.order_logs({"sort": "-createdAt"}), _log_rows, query)
+    return lists.list_response(found, store.order_logs({"sort": "-createdAt"}), _log_rows, query)
 
 
-@blueprint.route("/logs/<item:log_id>", permission=Permission.READ, refuses=(403, 404))
+@blueprint.route("/logs/<not_batch:log_id>", permission=Permission.READ, refuses=(403, 404))
 @blueprint.response(200, _log_out)
 def get_log(log_id: str) -> Log:
     """Return a log."""
     return store.get_log(current_principal(), log_id)
 
 
-@blueprint.route("/logs/<item:log_id>", methods=["PATCH"], permission=Permission.WRITE, refuses=(403, 404))
+@blueprint.route("/logs/<not_batch:log_id>", methods=["PATCH"], permission=Permission.WRITE, refuses=(403, 404))
 @blueprint.arguments(LogPatch())
 @blueprint.response(200, _log_out)
 def change_log(body: dict[str, Any], log_id: str) -> Log:
@@ -87,7 +87,7 @@ def change_log(body: dict[str, Any], log_id: str) -> Log:
     return log
 
 
-@blueprint.route("/logs/<item:log_id>", methods=["DELETE"], permission=Permission.WRITE, refuses=(403, 404))
+@blueprint.route("/logs/<not_batch:log_id>", methods=["DELETE"], permission=Permission.WRITE, refuses=(403, 404))
 @blueprint.response(204)
 def delete_log(log_id: str) -> None:
     """Delete a log."""

@@ -49,11 +49,11 @@ def create_prompt(body: dict[str, Any]) -> tuple[Prompt, int, dict[str, str]]:
 
 @blueprint.route("/prompts", permission=Permission.READ)
 @blueprint.arguments(PromptQuery(), location="query")
-@blueprint.lists(PromptOut(many=True))
+@blueprint.list_response(PromptOut(many=True))
 def list_prompts(query: dict[str, Any]) -> Response:
     """List the caller's prompts, newest first."""
     found = store.find_prompts(current_principal(), query)
-    return lists.listing(found, (Prompt.created_at, Prompt.seq), _prompt_out, query)
+    return lists.list_response(found, (Prompt.created_at, Prompt.seq), _prompt_out, query)
 
 
 @blueprint.route("/prompts/<prompt_id>", permission=Permission.READ, refuses=(403, 404))
@@ -90,11 +90,11 @@ def delete_prompt(prompt_id: str) -> None:
 
 @blueprint.route("/prompts/<prompt_id>/versions", permission=Permission.READ, refuses=(403, 404))
 @blueprint.arguments(VersionQuery(), location="query")
-@blueprint.lists(VersionOut(many=True))
+@blueprint.list_response(VersionOut(many=True))
 def list_versions(query: dict[str, Any], prompt_id: str) -> Response:
     """List a prompt's versions, newest first."""
     prompt = store.get_prompt(current_principal(), prompt_id)
-    return lists.listing(store.find_versions(prompt), (Version.number,), _version_out, query)
+    return lists.list_response(store.find_versions(prompt), (Version.number,), _version_out, query)
 
 
 @blueprint.route("/prompts/<prompt_id>/versions/<name>", permission=Permission.READ, refuses=(403, 404))
@@ -175,14 +175,14 @@ def render_version(body: dict[str, Any], prompt_id: str) -> dict[str, Any]:
 
 @blueprint.route("/search", permission=Permission.READ)
 @blueprint.arguments(SearchQuery(), location="query")
-@blueprint.lists(PromptOut(many=True))
+@blueprint.list_response(PromptOut(many=True))
 def search_prompts(query: dict[str, Any]) -> Response:
     """Search the caller's prompts by words or parts of words in title, tags and content."""
     words = search.parse_words(query["q"])
     if len(words) > search.MAX_WORDS:
         raise Invalid({"q": [f"must have at most {search.MAX_WORDS} words"]})
     order = ranking.BestFirst.of(current_principal(), words)
-    return lists.listing(order.matching, order, _prompt_out, query)
+    return lists.list_response(order.matching, order, _prompt_out, query)
 
 
 def _with_etag(prompt: Prompt) -> Response:

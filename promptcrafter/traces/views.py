@@ -22,10 +22,12 @@ _trace_rows = Projection(Trace, _trace_out)
 
 @blueprint.route("/traces", permission=Permission.READ)
 @blueprint.arguments(PageQuery(), location="query")
-@blueprint.lists(TraceOut(many=True))
+@blueprint.list_response(TraceOut(many=True))
 def list_traces(query: dict[str, Any]) -> Response:
     """List the caller's traces, newest first."""
-    return lists.listing(store.find_traces(current_principal()), (Trace.created_at, Trace.seq), _trace_rows, query)
+    return lists.list_response(
+        store.find_traces(current_principal()), (Trace.created_at, Trace.seq), _trace_rows, query
+    )
 
 
 @blueprint.route("/traces/<trace_id>", permission=Permission.READ, refuses=(403, 404))
