@@ -51,7 +51,7 @@ def create_logs(body: dict[str, Any]) -> Response:
 def list_logs(query: dict[str, Any]) -> Response:
     """List the caller's logs, or those of one prompt, newest first."""
     if "promptId" in query:
-        prompts.get_latest_number(current_principal(), query["promptId"])
+        prompts.refuse_prompt_not_owned(current_principal(), query["promptId"])
     if "q" in query:
         query = {**query, "q": _read_terms(query["q"])}
     found = store.find_logs(current_principal(), query)
@@ -63,7 +63,7 @@ def list_logs(query: dict[str, Any]) -> Response:
 @blueprint.list_response(LogOut(many=True))
 def list_logs_by_prompt(query: dict[str, Any]) -> Response:
     """List a prompt's logs, newest first; equal to `GET /logs?promptId=`."""
-    prompts.get_latest_number(current_principal(), query["promptId"])
+    prompts.refuse_prompt_not_owned(current_principal(), query["promptId"])
     found = store.find_logs(current_principal(), query)
     return lists.list_response(found, store.order_logs({"sort": "-createdAt"}), _log_rows, query)
 

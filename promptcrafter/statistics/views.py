@@ -11,7 +11,7 @@ from promptcrafter.http.formats import write_csv, write_markdown
 from promptcrafter.jsonio import dumps
 from promptcrafter.logs.store import get_logs
 from promptcrafter.permissions import Permission
-from promptcrafter.prompts.store import get_latest_number
+from promptcrafter.prompts.store import refuse_prompt_not_owned
 from promptcrafter.statistics import store
 from promptcrafter.statistics.aggregates import describe
 from promptcrafter.statistics.comparison_markdown import write_comparison
@@ -29,7 +29,7 @@ _COLUMNS = lists.columns_of(GroupOut())
 @blueprint.negotiated_response(_stats_out, "text/csv", "text/markdown")
 def get_stats(query: dict[str, Any], prompt_id: str) -> Response:
     """Return statistics of a prompt's logs, grouped by model, version or both; the highest mean score comes first."""
-    get_latest_number(current_principal(), prompt_id)
+    refuse_prompt_not_owned(current_principal(), prompt_id)
     keys = query["groupBy"]
     aggregates = store.get_aggregates(current_principal(), {**query, "promptId": prompt_id}, keys)
     stats = _stats_out.dump({"promptId": prompt_id, "groupBy": keys, "groups": describe(aggregates, keys)})
