@@ -1,6 +1,6 @@
-"""PromptCrafter: keeps a team's generative-AI prompts and every output they produced.
+"""PromptCrafter stores prompts for generative AI and every output that they produced.
 
-A request's path: Gunicorn → `wsgi:app` → `server.logging` gives it an id → `auth.principal` authenticates it →
+The path of a request: Gunicorn → `wsgi:app` → `server.logging` sets its id → `auth.authentication` authenticates it →
 `http.request_checks` and `http.blueprint` parse and validate it → a feature's `views` → its `store` → `database` →
 back through `http.blueprint`, or through `http.error_handlers`.
 """
@@ -31,7 +31,7 @@ from promptcrafter.transfer import views as transfer
 def create_app(config: Config) -> Flask:
     """Build the application from its configuration."""
     app = Flask(__name__, static_folder=None)
-    # no view is a coroutine: Flask would look at each, and at each hook, at every request
+    # no view or hook is a coroutine, for which Flask would check each of them at every request
     app.ensure_sync = lambda view: view  # type: ignore[assignment, method-assign]
     app.config.update(
         SIGNUP=config.signup,
