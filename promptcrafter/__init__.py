@@ -32,7 +32,7 @@ from promptcrafter.transfer import views as transfer
 def create_app(config: Config) -> Flask:
     """Build the application from its configuration."""
     app = Flask(__name__, static_folder=None)
-    # no view is a coroutine: Flask would look at each, and at each hook, at every request
+    # no view or hook is a coroutine, for which Flask would check each of them at every request
     app.ensure_sync = lambda view: view  # type: ignore[assignment, method-assign]
     app.config.update(
         SIGNUP=config.signup,

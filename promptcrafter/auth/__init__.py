@@ -1,1 +1,1 @@
-"""People: accounts, passwords, tokens, and who is calling."""
+"""Accounts, passwords, tokens, API keys, and the authentication of requests."""

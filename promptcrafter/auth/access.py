@@ -1,4 +1,4 @@
-"""What a principal may reach: the one place that compares a resource's owner with who asks for it."""
+"""What a principal may reach: every comparison of a resource's owner with who asks for it."""
 
 from typing import Any, TypeVar
 
@@ -44,9 +44,14 @@ def refuse_malformed(kind: Kind, resource_id: str) -> None:
         raise Problem(400, f"The {kind} ID format is invalid.", f"invalid_{kind}_id")
 
 
+def owns(principal: Principal, owner_id: str) -> bool:
+    """Return whether a resource with this owner belongs to the principal."""
+    return owner_id == principal.user_id
+
+
 def refuse_foreign(principal: Principal, kind: Kind, owner_id: str) -> None:
-    """Raise 403 unless the account that owns a resource is the principal's."""
-    if owner_id != principal.user_id:
+    """Raise 403 unless a resource with this owner belongs to the principal."""
+    if not owns(principal, owner_id):
         raise not_owned(kind)
 
 

@@ -1,8 +1,8 @@
-"""Authentication: every route that is not public needs a valid token or API key.
+"""Authentication: every route that is not public requires a valid token or API key.
 
-A token is a JWT signed with HS256, and no other algorithm. It names the user and the user's token epoch; once the epoch
-in the database is higher, after a password change or a log-out, the token is invalid. An API key takes the place of a
-token, in the same header or in `x-api-key`, until it expires or is revoked.
+A token is a JWT signed with HS256; other algorithms are rejected. It holds the user's id and token epoch. A password
+change or log-out increments the epoch in the database, which invalidates all tokens with a lower one. An API key is
+accepted instead of a token, in the same header or in `x-api-key`, until it expires or is revoked.
 """
 
 import time
@@ -38,13 +38,13 @@ def init_app(app: Flask, config: Config) -> None:
 
 
 def issue_token(user: User) -> str:
-    """Return a token for this user, valid until it expires or is revoked."""
+    """Return a token for this user."""
     token: str = create_access_token(user.id, additional_claims={_EPOCH: user.token_epoch})
     return token
 
 
 def current_principal() -> Principal:
-    """Return who the request acts for. Raises AttributeError on a public route."""
+    """Return the principal that the request acts for. Raises AttributeError on a public route."""
     principal: Principal = g.principal
     return principal
 
@@ -52,7 +52,7 @@ def current_principal() -> Principal:
 def _authenticate() -> None:
     route = requested_route()
     if route is None or route.is_public:
-        return  # there is nothing to protect: which methods a route has is in /openapi.json
+        return  # an unknown path is 404, and OPTIONS reveals only methods, which /openapi.json lists anyway
     user_id = _identify(_read_credential())
     if user_id is None:
         raise Unauthorized(route.unauthorized_message)
@@ -60,7 +60,7 @@ def _authenticate() -> None:
 
 
 def _read_credential() -> str:
-    """Return the token or API key of the request, `""` when it has none; other authentication schemes are ignored."""
+    """Return the token or API key of the request, `""` if it has none; other authentication schemes are ignored."""
     scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return credential.strip()
@@ -68,7 +68,8 @@ def _read_credential() -> str:
 
 
 def _identify(credential: str) -> str | None:
-    is_key = credential.startswith(store.KEY_MARK)
+    """Return the id of the user that the credential authenticates; None if it is invalid."""
+    is_key = credential.startswith(store.KEY_PREFIX)
     return store.get_key_owner_id(credential) if is_key else _verify_token(credential)
 
 
@@ -78,16 +79,17 @@ def _verify_token(token: str) -> str | None:
     except jwt.PyJWTError:
         return None
     user_id, epoch = claims["sub"], claims.get(_EPOCH)
-    is_good = claims["exp"] > time.time() and type(epoch) is int and store.get_token_epoch(user_id) == epoch
-    return str(user_id) if is_good else None
+    is_valid = claims["exp"] > time.time() and type(epoch) is int and store.get_token_epoch(user_id) == epoch
+    return str(user_id) if is_valid else None
 
 
 @lru_cache(maxsize=1024)
 def _read_token(token: str, key: str) -> dict[str, Any]:
     """Return the claims of a correctly signed token. Raises jwt.PyJWTError.
 
-    The result is cached, since a client sends the same token with every request and verifying it takes as long as a
-    statement; the caller checks the expiry. PyJWT is called directly: Flask-JWT-Extended would decode the token twice.
+    The result is cached, because a client sends the same token with every request and verifying it takes as long as a
+    database query. So the caller must check the expiry. PyJWT is called directly: Flask-JWT-Extended would decode the
+    token twice.
     """
     claims: dict[str, Any] = jwt.decode(token, key, [_ALGORITHM], {"require": ["sub", "exp"]})
     return claims

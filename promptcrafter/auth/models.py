@@ -1,4 +1,4 @@
-"""The people who sign in, and the keys their programs sign in with."""
+"""The tables of accounts and API keys."""
 
 from datetime import datetime
 
@@ -17,17 +17,17 @@ class User(Base):
     seq: Mapped[int] = mapped_column(SEQUENCE, Identity(), primary_key=True)
     id: Mapped[str] = mapped_column(String(64))
     name: Mapped[str] = mapped_column(Text)
-    email: Mapped[str] = mapped_column(Text)  # as typed
-    email_key: Mapped[str] = mapped_column(Text)  # in lower case: what must be unique
+    email: Mapped[str] = mapped_column(Text)  # as the user entered it
+    email_key: Mapped[str] = mapped_column(Text)  # in lower case, so that addresses are unique whatever their case
     password_hash: Mapped[str] = mapped_column(Text)
-    # Written into every token; raised by a password change or a log-out, which kills those issued before
+    # Part of every token. A password change or log-out increments it, which invalidates the tokens issued before.
     token_epoch: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
-    disabled_at: Mapped[datetime | None] = mapped_column(UtcTime)  # since when nobody gets in by it
+    disabled_at: Mapped[datetime | None] = mapped_column(UtcTime)  # None while the account is enabled
 
 
 class ApiKey(Base):
-    """A key that a program shows instead of a token; only its digest is kept."""
+    """A key that a program sends instead of a token. Only its digest is stored."""
 
     __tablename__ = "api_keys"
     __table_args__ = (
@@ -40,7 +40,7 @@ class ApiKey(Base):
     id: Mapped[str] = mapped_column(String(64))
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     name: Mapped[str] = mapped_column(Text)
-    prefix: Mapped[str] = mapped_column(String(16))  # what the owner recognises it by
-    digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of the key in hexadecimal: 256 random bits need no salt
+    prefix: Mapped[str] = mapped_column(String(16))  # the first characters, by which the owner recognises the key
+    digest: Mapped[str] = mapped_column(String(64))  # SHA-256 in hexadecimal; a key of 256 random bits needs no salt
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     expires_at: Mapped[datetime | None] = mapped_column(UtcTime)

@@ -1,4 +1,7 @@
-"""Accounts and API keys in the database. What writes here belongs inside `transactions.writing()`."""
+"""Accounts and API keys in the database. Call the writing functions inside `transactions.writing()`.
+
+These functions take a user id rather than a Principal: an account is not owned by another one.
+"""
 
 import hashlib
 import secrets
@@ -16,15 +19,15 @@ from promptcrafter.database.session import session
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.problems import Invalid, Problem
 
-KEY_MARK = "pc_"  # tells a key from a token
+KEY_PREFIX = "pc_"  # distinguishes an API key from a token
 _KEY_RANDOM_BYTES = 32
-_KEY_PREFIX_LENGTH = len(KEY_MARK) + 6
-# Every request asks one of these
+_SHOWN_PREFIX_LENGTH = len(KEY_PREFIX) + 6
+# Each authenticated request executes one of these two queries
 _USERS, _KEYS = Base.metadata.tables["users"], Base.metadata.tables["api_keys"]
-_EPOCH = CompiledQuery(
+_SELECT_TOKEN_EPOCH = CompiledQuery(
     select(_USERS.c.token_epoch).where(_USERS.c.id == bindparam("user_id"), _USERS.c.disabled_at.is_(None))
 )
-_KEY_OWNER = CompiledQuery(
+_SELECT_KEY_OWNER = CompiledQuery(
     select(_USERS.c.id)
     .join(_KEYS, _KEYS.c.user_id == _USERS.c.id)
     .where(
@@ -36,12 +39,12 @@ _KEY_OWNER = CompiledQuery(
 
 
 def email_key(email: str) -> str:
-    """Return what two spellings of one address share."""
+    """Return the address in lower case, under which it is unique."""
     return email.lower()
 
 
 def add_user(name: str, email: str, password_hash: str) -> User:
-    """Insert an account. Raises 409 when the address has one."""
+    """Insert an account. Raises 409 if there is one with this address."""
     user = User(
         id=new_id("user"),
         name=name,
@@ -56,14 +59,14 @@ def add_user(name: str, email: str, password_hash: str) -> User:
     return user
 
 
-def find_by_email(email: str) -> User | None:
-    """Return the account of an address, whatever its case."""
+def get_by_email_or_none(email: str) -> User | None:
+    """Return the account with this address, in any case; None if there is none."""
     return session.scalar(select(User).where(User.email_key == email_key(email)))
 
 
 def get_by_email(email: str) -> User:
-    """Return the account of an address, whatever its case. Raises 404 when it has none."""
-    user = find_by_email(email)
+    """Return the account with this address, in any case. Raises 404 if there is none."""
+    user = get_by_email_or_none(email)
     if user is None:
         raise Problem(404, f"No account has the address {email}.", "user_not_found")
     return user
@@ -75,58 +78,63 @@ def list_users() -> list[User]:
 
 
 def get_user(user_id: str) -> User:
-    """Return the account; the caller is signed in to it, so it exists."""
+    """Return the account of this id. Raises NoResultFound if there is none."""
     return session.scalars(select(User).where(User.id == user_id)).one()
 
 
 def get_token_epoch(user_id: str) -> int | None:
-    """Return the epoch that a good token of this user names; None for no such user, or a disabled one."""
-    row = _EPOCH.first(user_id=user_id)
+    """Return the current token epoch of this user; None if there is no such user or the account is disabled."""
+    row = _SELECT_TOKEN_EPOCH.first(user_id=user_id)
     return row[0] if row else None
 
 
 def set_password_hash(user: User, password_hash: str) -> bool:
-    """Replace the hash that `user` was read with; tokens stay as they are. Tell whether it was still that one."""
+    """Replace the password hash unless it has changed since `user` was read; return whether it was replaced.
+
+    Tokens stay valid.
+    """
     unchanged = (User.id == user.id) & (User.password_hash == user.password_hash)
     changed = update(User).where(unchanged).values(password_hash=password_hash).returning(User.id)
     return session.scalar(changed) is not None
 
 
 def reset_password(user_id: str, password_hash: str) -> None:
-    """Replace the hash, whatever it was, and make every token issued so far to this user worthless."""
+    """Replace the password hash unconditionally and revoke all tokens of this user."""
     values = {"password_hash": password_hash, "token_epoch": User.token_epoch + 1}
     session.execute(update(User).where(User.id == user_id).values(values))
 
 
 def disable(user_id: str) -> bool:
-    """Let nobody in by this account, also with a token issued so far to it. Tell whether anybody was let in before."""
+    """Disable the account and revoke all its tokens; return whether it was enabled before."""
     values = {"disabled_at": clock.now(), "token_epoch": User.token_epoch + 1}
     changed = update(User).where(User.id == user_id, User.disabled_at.is_(None)).values(values).returning(User.id)
     return session.scalar(changed) is not None
 
 
 def enable(user_id: str) -> bool:
-    """Let its owner and its keys in again. Tell whether they were not before."""
-    whose = (User.id == user_id) & User.disabled_at.is_not(None)
-    changed = update(User).where(whose).values(disabled_at=None).returning(User.id)
-    return session.scalar(changed) is not None
+    """Enable the account again, and with it its API keys; return whether it was disabled before."""
+    changed = update(User).where(User.id == user_id, User.disabled_at.is_not(None)).values(disabled_at=None)
+    return session.scalar(changed.returning(User.id)) is not None
 
 
 def revoke_tokens(user_id: str) -> None:
-    """Make every token issued so far to this user worthless."""
+    """Revoke all tokens issued to this user so far."""
     session.execute(update(User).where(User.id == user_id).values(token_epoch=User.token_epoch + 1))
 
 
 def add_key(user_id: str, values: Mapping[str, Any]) -> tuple[ApiKey, str]:
-    """Insert a key of this user; return it and the text that nobody will see again. Raises 400 for a past expiry."""
+    """Insert an API key of this user; return its row and the key itself, which is not stored.
+
+    Raises 400 if `expires_at` is in the past.
+    """
     now = clock.now()
     if values.get("expires_at") and values["expires_at"] <= now:
         raise Invalid({"expiresAt": ["must be in the future"]})
-    text = KEY_MARK + secrets.token_urlsafe(_KEY_RANDOM_BYTES)
+    text = KEY_PREFIX + secrets.token_urlsafe(_KEY_RANDOM_BYTES)
     key = ApiKey(
         id=new_id("key"),
         user_id=user_id,
-        prefix=text[:_KEY_PREFIX_LENGTH],
+        prefix=text[:_SHOWN_PREFIX_LENGTH],
         digest=_digest(text),
         created_at=now,
         **values,
@@ -137,28 +145,28 @@ def add_key(user_id: str, values: Mapping[str, Any]) -> tuple[ApiKey, str]:
 
 
 def find_keys(user_id: str) -> Select[ApiKey]:
-    """Return the user's keys."""
+    """Return a select of the user's API keys."""
     return select(ApiKey).where(ApiKey.user_id == user_id)
 
 
 def get_key_owner_id(text: str) -> str | None:
-    """Return whose key this is; None when there is no such key, or no longer, or its owner is disabled."""
-    row = _KEY_OWNER.first(digest=_digest(text), now=clock.now())
+    """Return the id of the user whose API key this is; None if it is unknown or expired, or the account is disabled."""
+    row = _SELECT_KEY_OWNER.first(digest=_digest(text), now=clock.now())
     return row[0] if row else None
 
 
 def list_keys(user_id: str) -> list[ApiKey]:
-    """Return the user's keys, oldest first."""
+    """Return the user's API keys, oldest first."""
     return list(session.scalars(find_keys(user_id).order_by(ApiKey.created_at, ApiKey.seq)))
 
 
 def remove_key(user_id: str, key_id: str) -> None:
-    """Revoke a key at once. Raises 400 for a malformed id, 404 for one that is not the user's."""
+    """Delete an API key of this user. Raises 400 for a malformed id and 404 if the user has no such key."""
     _remove_key(key_id, ApiKey.user_id == user_id)
 
 
-def remove_anyones_key(key_id: str) -> None:
-    """Revoke a key at once, whosever it is. Raises 400 for a malformed id, 404 when there is none."""
+def remove_key_of_any_user(key_id: str) -> None:
+    """Delete an API key, for the command line. Raises 400 for a malformed id and 404 if there is no such key."""
     _remove_key(key_id)
 
 

@@ -1,4 +1,4 @@
-"""Sign-up, log-in and what a person may do with the own account."""
+"""The routes under /auth: sign-up, log-in, the caller's own account and API keys."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ _key_out = KeyOut()
 @blueprint.arguments(SignupIn())
 @blueprint.response(201, SignupOut())
 def sign_up(body: dict[str, Any]) -> dict[str, Any]:
-    """Create an account and sign in to it."""
+    """Create an account and return a token for it."""
     if current_app.config["SIGNUP"] == "closed":
         raise Problem(403, "Sign-up is closed on this server.", "signup_closed")
     password_hash = passwords.hash_password(body["password"])
@@ -49,8 +49,8 @@ def sign_up(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.arguments(LoginIn())
 @blueprint.response(200, LoginOut())
 def log_in(body: dict[str, Any]) -> dict[str, Any]:
-    """Exchange e-mail and password for a token."""
-    user = store.find_by_email(body["email"])
+    """Return a token for an e-mail address and password."""
+    user = store.get_by_email_or_none(body["email"])
     if not passwords.verify(user.password_hash if user else None, body["password"]) or user is None:
         raise Problem(401, "Incorrect email or password.", "wrong_credentials")
     if user.disabled_at is not None:
@@ -63,7 +63,7 @@ def log_in(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.route("/me", permission=Permission.ACCOUNT)
 @blueprint.response(200, UserOut())
 def get_me() -> User:
-    """Return the account of the caller."""
+    """Return the caller's account."""
     return store.get_user(current_principal().user_id)
 
 
@@ -72,7 +72,7 @@ def get_me() -> User:
 @blueprint.arguments(PasswordIn())
 @blueprint.response(204)
 def change_password(body: dict[str, Any]) -> None:
-    """Change the password; every token issued before is dead."""
+    """Change the password and revoke every token issued before."""
     user = store.get_user(current_principal().user_id)
     wrong = Problem(401, "Incorrect current password.", "wrong_password")
     if not passwords.verify(user.password_hash, body["currentPassword"]):
@@ -80,14 +80,14 @@ def change_password(body: dict[str, Any]) -> None:
     password_hash = passwords.hash_password(body["newPassword"])
     with writing():
         if not store.set_password_hash(user, password_hash):
-            raise wrong  # somebody has changed it meanwhile
+            raise wrong  # another request has changed it meanwhile
         store.revoke_tokens(user.id)
 
 
 @blueprint.route("/logout", methods=["POST"], permission=Permission.ACCOUNT)
 @blueprint.response(204)
 def log_out() -> None:
-    """Revoke every token issued so far to the caller."""
+    """Revoke all of the caller's tokens."""
     with writing():
         store.revoke_tokens(current_principal().user_id)
 
@@ -97,25 +97,26 @@ def log_out() -> None:
 @blueprint.arguments(KeyIn())
 @blueprint.response(201, NewKeyOut())
 def create_key(body: dict[str, Any]) -> dict[str, Any]:
-    """Make an API key; it works wherever a token does."""
+    """Create an API key, which is accepted wherever a token is."""
     with writing():
         key, text = store.add_key(current_principal().user_id, body)
-    shown = {name: getattr(key, name) for name in ("id", "name", "prefix", "created_at", "expires_at")}
-    return {**shown, "key": text}
+    columns = {name: getattr(key, name) for name in ("id", "name", "prefix", "created_at", "expires_at")}
+    return {**columns, "key": text}
 
 
 @blueprint.route("/keys", permission=Permission.ACCOUNT)
 @blueprint.arguments(PageQuery(), location="query")
-@blueprint.lists(KeyOut(many=True))
+@blueprint.list_response(KeyOut(many=True))
 def list_keys(query: dict[str, Any]) -> Response:
     """List the caller's API keys, newest first."""
-    return lists.listing(store.find_keys(current_principal().user_id), (ApiKey.created_at, ApiKey.seq), _key_out, query)
+    keys = store.find_keys(current_principal().user_id)
+    return lists.list_response(keys, (ApiKey.created_at, ApiKey.seq), _key_out, query)
 
 
 @blueprint.route("/keys/<key_id>", methods=["DELETE"], permission=Permission.ACCOUNT, refuses=(404,))
 @blueprint.response(204)
 def delete_key(key_id: str) -> None:
-    """Revoke an API key; it is dead at once."""
+    """Revoke an API key, with immediate effect."""
     with writing():
         store.remove_key(current_principal().user_id, key_id)
 

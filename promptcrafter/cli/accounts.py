@@ -115,7 +115,7 @@ def list_keys(email: str, as_json: bool) -> None:
 def revoke_key(key_id: str) -> None:
     """Revoke an API key; it is dead at once."""
     with writing():
-        store.remove_anyones_key(key_id)
+        store.remove_key_of_any_user(key_id)
     say(f"Revoked {key_id}.")
 
 

@@ -33,9 +33,9 @@ def prune(age: str, keep_scored: bool, dry_run: bool, email: str | None) -> None
     """
     filters: dict[str, Any] = {"until": _read_age(age)}
     if keep_scored:
-        filters["judged"] = False
+        filters["is_reviewed"] = False
     owners = [Principal(account.id) for account in ([accounts.get_by_email(email)] if email else accounts.list_users())]
-    counted = [sum(store.count_old(owner, filters) for owner in owners) for store in (logs, traces)]
+    counted = [sum(store.count_expired(owner, filters) for owner in owners) for store in (logs, traces)]
     if dry_run:
         click.echo(f"{_enumerate(*counted)} would go.")
         return
@@ -55,9 +55,9 @@ def _delete(owners: list[Principal], filters: dict[str, Any], expected: int) -> 
     with progress("Deleting") as on_progress:
         for owner in owners:
             for kind, store in enumerate((logs, traces)):
-                for rows in store.each_old(owner, filters, _ROWS_AT_ONCE):
+                for rows in store.each_expired(owner, filters, _ROWS_AT_ONCE):
                     with writing():
-                        deleted[kind] += store.remove_old(owner, filters, rows)
+                        deleted[kind] += store.remove_expired(owner, filters, rows)
                     on_progress(sum(deleted), max(expected, sum(deleted)))
     return deleted
 

@@ -1,1 +1,1 @@
-"""The database: SQLite or PostgreSQL. It knows no HTTP."""
+"""Access to the database, SQLite or PostgreSQL. It must not import the HTTP modules."""

@@ -1,1 +1,1 @@
-"""Dialects: the APIs of other systems, whose clients log into the same history."""
+"""Dialects: the APIs of other systems. Their clients record into the same logs as the native API."""

@@ -1,4 +1,4 @@
-"""The dialect of AgentTest's clients: they ask for a variant and report what came of it."""
+"""The dialect of AgentTest's clients: they request a variant for a user and log its results."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from promptcrafter.idempotency.decorator import idempotent
 from promptcrafter.ids import pattern
 from promptcrafter.jsonio import dumps
 from promptcrafter.logs import store as logs
-from promptcrafter.logs.recording import retry_if_parent_gone
+from promptcrafter.logs.recording import retry_if_parent_deleted
 from promptcrafter.logs.schemas import read_model, refuse_large_output
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem
@@ -24,7 +24,7 @@ from promptcrafter.prompts import store as prompts
 from promptcrafter.prompts.models import Version
 
 blueprint = Blueprint("agenttest", __name__, description="For AgentTest's clients: variants and their results")
-_UNAUTHORIZED = "Unauthorized"  # the text that these clients know
+_UNAUTHORIZED = "Unauthorized"  # the message that these clients expect in a 401
 _ACTIVE = "ACTIVE"
 METRICS_MAX = 1000  # names
 
@@ -89,7 +89,7 @@ def log_result(body: dict[str, Any], slug: str) -> dict[str, Any]:
         with writing():
             return logs.record(current_principal(), values)
 
-    return {"success": True, "logId": retry_if_parent_gone(attempt, attempt)["id"]}
+    return {"success": True, "logId": retry_if_parent_deleted(attempt, attempt)["id"]}
 
 
 @blueprint.route(
@@ -102,7 +102,7 @@ def log_result(body: dict[str, Any], slug: str) -> dict[str, Any]:
 @blueprint.arguments(AssignIn())
 @blueprint.response(200, Assignment())
 def assign_variant(body: dict[str, Any], slug: str) -> dict[str, Any]:
-    """Return the variant that a user gets, always the same one while the shares stay."""
+    """Return the variant of a user, always the same one until the traffic shares change."""
     experiment = experiments.get_experiment(current_principal(), slug)
     shares = [variant.traffic_percent for variant in experiment.variants]
     index = assign(slug, body["user_id"], shares) if experiment.status == _ACTIVE else None
@@ -115,7 +115,7 @@ def assign_variant(body: dict[str, Any], slug: str) -> dict[str, Any]:
 def translate(
     body: dict[str, Any], experiment: Experiment, variant: Variant, version: Version | None
 ) -> dict[str, Any]:
-    """Return the columns of a log that a result becomes."""
+    """Return the columns of the log of a result. `version` is the latest one of the variant's prompt, if it has one."""
     model = version.model if version else read_model(variant.payload)
     return {
         "source": "agenttest",
@@ -132,6 +132,7 @@ def translate(
 
 
 def _get_variant(experiment: Experiment, key: str) -> Variant:
+    """Return the variant with this key. Raises 400 if the experiment has none."""
     for variant in experiment.variants:
         if variant.key == key:
             return variant

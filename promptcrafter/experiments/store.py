@@ -1,4 +1,4 @@
-"""Experiments in the database. What writes here belongs inside `transactions.writing()`."""
+"""Experiments in the database. Call the writing functions inside `transactions.writing()`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -16,11 +16,11 @@ from promptcrafter.ids import new_id
 from promptcrafter.logs.models import Log
 from promptcrafter.problems import Problem
 
-_ROWS_AT_ONCE = 1000
+_ROWS_PER_FETCH = 1000
 
 
 def add_experiment(principal: Principal, values: Mapping[str, Any]) -> Experiment:
-    """Insert an experiment with its variants. Raises 409 when the owner has one of that slug."""
+    """Insert an experiment with its variants. Raises 409 if the principal has one with this slug."""
     now = clock.now()
     columns = {name: value for name, value in values.items() if name != "variants"}
     experiment = Experiment(
@@ -35,7 +35,7 @@ def add_experiment(principal: Principal, values: Mapping[str, Any]) -> Experimen
 
 
 def restore_experiments(principal: Principal, experiments: Sequence[Mapping[str, Any]]) -> None:
-    """Insert experiments as they were elsewhere, with their ids and times and their variants in order."""
+    """Insert experiments of an import with their variants, with the ids and times they come with."""
     variants = [
         {"prompt_id": None, **variant, "experiment_id": experiment["id"], "position": position}
         for experiment in experiments
@@ -52,29 +52,32 @@ def restore_experiments(principal: Principal, experiments: Sequence[Mapping[str,
 
 
 def find_experiments(principal: Principal) -> Select[Experiment]:
-    """Return the owner's experiments."""
+    """Return a select of the principal's experiments."""
     return find_owned(principal, Experiment)
 
 
 def get_experiment(principal: Principal, slug: str) -> Experiment:
-    """Return the owner's experiment. Raises 404 when there is none, whoever else may have one."""
-    return _found(session.scalar(find_experiments(principal).where(Experiment.slug == slug)))
+    """Return the principal's experiment with this slug. Raises 404 if the principal has none."""
+    return _require(session.scalar(find_experiments(principal).where(Experiment.slug == slug)))
 
 
 def get_experiment_id(principal: Principal, experiment_id: str) -> str | None:
-    """Return the id when the owner has such an experiment, else None."""
+    """Return the id if the principal has an experiment with it, else None."""
     return session.scalar(select(Experiment.id).where(Experiment.id == experiment_id, owned_by(principal, Experiment)))
 
 
 def lock_experiment(principal: Principal, slug: str) -> Experiment:
-    """Return the owner's experiment as `get_experiment` does, and let nobody else change it until the commit."""
-    # not for key shares: results that point to it can still be inserted meanwhile
+    """Return the principal's experiment with this slug, locked until the commit. Raises 404 if there is none."""
+    # FOR NO KEY UPDATE: results that refer to it can still be inserted meanwhile
     locked = find_experiments(principal).where(Experiment.slug == slug).with_for_update(key_share=True)
-    return _found(session.scalar(locked))
+    return _require(session.scalar(locked))
 
 
 def change_experiment(experiment: Experiment, changes: Mapping[str, Any]) -> None:
-    """Apply changes. Raises 409 when a variant that has results would go, which leaves the transaction unusable."""
+    """Change the name, the status or the variants.
+
+    Raises 409 if a variant that has results would be removed; the transaction must then be rolled back.
+    """
     for name in ("name", "status"):
         if name in changes:
             setattr(experiment, name, changes[name])
@@ -85,36 +88,37 @@ def change_experiment(experiment: Experiment, changes: Mapping[str, Any]) -> Non
 
 
 def remove_experiment(experiment: Experiment) -> None:
-    """Delete an experiment; the database's foreign keys take its results along."""
+    """Delete an experiment; its variants and results are deleted by ON DELETE CASCADE."""
     session.execute(delete(Experiment).where(Experiment.id == experiment.id))
 
 
 def find_results(experiment: Experiment, filters: Mapping[str, Any]) -> Select[Log]:
-    """Return an experiment's results, those of one `variantKey` if the filters say so."""
+    """Return a select of an experiment's results, filtered by `variantKey` if it is given."""
     found = select(Log).where(Log.experiment_id == experiment.id)
     return found.where(Log.variant_key == filters["variantKey"]) if "variantKey" in filters else found
 
 
 def each_measurement(experiment: Experiment) -> Iterator[Row[str, Any]]:
-    """Yield the variant's key and the metrics of each result that belongs to a variant."""
+    """Yield the variant's key and the metrics of each result that has a variant."""
     found = select(Log.variant_key, Log.metrics).where(Log.experiment_id == experiment.id, Log.variant_key.is_not(None))
-    yield from session.execute(found.execution_options(yield_per=_ROWS_AT_ONCE))
+    yield from session.execute(found.execution_options(yield_per=_ROWS_PER_FETCH))
 
 
-def _found(experiment: Experiment | None) -> Experiment:
+def _require(experiment: Experiment | None) -> Experiment:
     if experiment is None:
         raise Problem(404, "Experiment not found", "experiment_not_found")
     return experiment
 
 
 def _set_variants(experiment: Experiment, variants: Sequence[Mapping[str, Any]]) -> None:
-    """Make these the variants, in this order. A row that stays is changed, because its results point to it."""
-    there = {variant.key: variant for variant in experiment.variants}
+    """Replace the variants, in this order. Rows whose key remains are updated, because results refer to them."""
+    existing = {variant.key: variant for variant in experiment.variants}
     experiment.variants = [
-        _change(there.get(values["key"]) or Variant(key=values["key"]), {"prompt_id": None, **values}, position)
+        _change(existing.get(values["key"]) or Variant(key=values["key"]), {"prompt_id": None, **values}, position)
         for position, values in enumerate(variants)
     ]
-    # The results come first: on SQLite both names match, and the prompts have been looked up under the write lock
+    # SQLite does not name the constraint, so the first entry counts. It must be that of the results: on SQLite the
+    # prompts were checked under the write lock and cannot have been deleted since.
     with translating(
         {
             "fk_logs_experiment_id_variant_key": lambda: Problem(

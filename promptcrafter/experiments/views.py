@@ -1,4 +1,4 @@
-"""The routes under /experiments: making, changing and reading them. Clients report to them in `dialects.agenttest`."""
+"""The routes under /experiments. Clients request variants and report results through `dialects.agenttest`."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ from promptcrafter.logs.models import Log
 from promptcrafter.permissions import Permission
 from promptcrafter.prompts import store as prompts
 
-blueprint = Blueprint("experiments", __name__, description="Variants that are tried against each other")
+blueprint = Blueprint("experiments", __name__, description="Variants of a feature, and the comparison of their results")
 _experiment_out = ExperimentOut()
 _result_out = ResultOut()
 
@@ -36,20 +36,20 @@ _result_out = ResultOut()
 @idempotent
 @blueprint.response(201, _experiment_out, headers={"Location": {"schema": {"type": "string"}}})
 def create_experiment(body: dict[str, Any]) -> tuple[Experiment, int, dict[str, str]]:
-    """Make an experiment; a draft unless its status says otherwise."""
+    """Create an experiment; its status is `DRAFT` unless another one is sent."""
     with writing():
-        _refuse_strange_prompts(body["variants"])
+        _refuse_prompts_not_owned(body["variants"])
         experiment = store.add_experiment(current_principal(), {"status": "DRAFT", **body})
     return experiment, 201, {"Location": url_for("experiments.get_experiment", slug=experiment.slug)}
 
 
 @blueprint.route("/experiments", permission=Permission.READ)
 @blueprint.arguments(PageQuery(), location="query")
-@blueprint.lists(ExperimentOut(many=True))
+@blueprint.list_response(ExperimentOut(many=True))
 def list_experiments(query: dict[str, Any]) -> Response:
     """List the caller's experiments, newest first."""
     found = store.find_experiments(current_principal())
-    return lists.listing(found, (Experiment.created_at, Experiment.seq), _experiment_out, query)
+    return lists.list_response(found, (Experiment.created_at, Experiment.seq), _experiment_out, query)
 
 
 @blueprint.route("/experiments/<slug>", permission=Permission.READ, refuses=(404,))
@@ -63,11 +63,11 @@ def get_experiment(slug: str) -> Experiment:
 @blueprint.arguments(ExperimentPatch())
 @blueprint.response(200, _experiment_out)
 def change_experiment(body: dict[str, Any], slug: str) -> Experiment:
-    """Change name or status, or replace the variants; one that has results cannot go."""
+    """Change the name or status, or replace the variants; one that has results cannot be removed."""
     changes = {name: value for name, value in body.items() if value is not None}
     with writing():
         experiment = store.lock_experiment(current_principal(), slug)
-        _refuse_strange_prompts(changes.get("variants", ()))
+        _refuse_prompts_not_owned(changes.get("variants", ()))
         if changes:
             store.change_experiment(experiment, changes)
     return experiment
@@ -83,26 +83,26 @@ def delete_experiment(slug: str) -> None:
 
 @blueprint.route("/experiments/<slug>/logs", permission=Permission.READ, refuses=(404,))
 @blueprint.arguments(ResultQuery(), location="query")
-@blueprint.lists(ResultOut(many=True))
+@blueprint.list_response(ResultOut(many=True))
 def list_results(query: dict[str, Any], slug: str) -> Response:
-    """List an experiment's results as they were sent, newest first."""
+    """List an experiment's results as the clients sent them, newest first."""
     experiment = store.get_experiment(current_principal(), slug)
-    return lists.listing(store.find_results(experiment, query), (Log.created_at, Log.seq), _result_out, query)
+    return lists.list_response(store.find_results(experiment, query), (Log.created_at, Log.seq), _result_out, query)
 
 
 @blueprint.route("/experiments/<slug>/results", permission=Permission.READ, refuses=(404,))
 @blueprint.response(200, ResultsOut())
 def get_results(slug: str) -> dict[str, Any]:
-    """Tell what each variant has shown and which differences are settled, however often one looks."""
+    """Return each variant's results and the settled differences; intervals stay valid however often you look."""
     experiment = store.get_experiment(current_principal(), slug)
     shares = [(variant.key, variant.traffic_percent) for variant in experiment.variants]
-    shown = results.evaluate(shares, store.each_measurement(experiment))
-    return {"slug": experiment.slug, "name": experiment.name, "status": experiment.status, **shown}
+    evaluation = results.evaluate(shares, store.each_measurement(experiment))
+    return {"slug": experiment.slug, "name": experiment.name, "status": experiment.status, **evaluation}
 
 
-def _refuse_strange_prompts(variants: Any) -> None:
-    """Raise 404 or 403 unless every prompt that a variant names is the caller's."""
+def _refuse_prompts_not_owned(variants: Any) -> None:
+    """Raise 404 or 403 unless every prompt that a variant names belongs to the caller."""
     for prompt_id in {variant["prompt_id"] for variant in variants if "prompt_id" in variant}:
         if not is_well_formed("prompt", prompt_id):
             raise not_found("prompt")
-        prompts.get_latest_number(current_principal(), prompt_id)
+        prompts.refuse_prompt_not_owned(current_principal(), prompt_id)

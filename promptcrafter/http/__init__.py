@@ -1,1 +1,1 @@
-"""HTTP: what all routes share. It knows no feature."""
+"""HTTP: what all routes share. It must not import a feature."""

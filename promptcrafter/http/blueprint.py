@@ -1,6 +1,7 @@
-"""A feature's routes. Their decorators are the contract: they parse, validate, serialise and describe.
+"""The blueprint class of all routes, and their registration.
 
-Each route declares the permission that it needs, where it is declared: without one, the module cannot be imported.
+The decorators of a view are its contract: they parse and validate the request, serialize the response and describe both
+in the OpenAPI document. `route` requires the permission of the route: a module that omits it cannot be imported.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,13 +28,13 @@ _NDJSON_CONTENT = {request_checks.NDJSON: {"schema": {"type": "string"}}}
 _IDEMPOTENCY_KEY = {
     "in": "header",
     "name": "Idempotency-Key",
-    "description": "Sent again within 24 hours, with the same body, it gets the first answer again",
+    "description": "A request repeated with the same key and body within 24 hours gets the first response again",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]{1,255}$"},
 }
 
 
 class _Parser(FlaskParser):
-    """Loads request bodies strictly and turns marshmallow's errors into ours."""
+    """Reads request bodies with `request_checks` and raises marshmallow's errors as `Invalid`."""
 
     DEFAULT_VALIDATION_STATUS = 400
 
@@ -45,7 +46,7 @@ class _Parser(FlaskParser):
 
 
 class Blueprint(flask_smorest.Blueprint):
-    """A feature's routes."""
+    """The routes of a feature."""
 
     ARGUMENTS_PARSER = _Parser()
 
@@ -65,10 +66,10 @@ class Blueprint(flask_smorest.Blueprint):
         ndjson_field: str | None = None,
         takes_file: str | None = None,
     ) -> Callable[[_View], _View]:
-        """Register a view and declare the facts about its route; the outermost decorator of a view.
+        """Register a view and attach its `Route`; must be the outermost decorator.
 
-        `refuses` are the status codes of the errors that are the view's own. `takes_file` describes the NDJSON that the
-        view reads from the body itself. The other parameters are those of `Route`.
+        `refuses` are the status codes of errors that only this view raises. `takes_file` describes the NDJSON file that
+        the view itself reads from the body. The other parameters are those of `Route`.
         """
 
         def register(view: _View) -> _View:
@@ -90,9 +91,9 @@ class Blueprint(flask_smorest.Blueprint):
 
         return register
 
-    def answers(self, schema: Schema, *forms: str) -> Callable[[_View], _View]:
-        """Document an answer of `lists.respond`, in JSON and these other media types."""
-        content = {form: {"schema": {"type": "string"}} for form in forms}
+    def negotiated_response(self, schema: Schema, *media_types: str) -> Callable[[_View], _View]:
+        """Document a response of `lists.negotiated_response`: JSON of this schema, or one of the other media types."""
+        content = {media_type: {"schema": {"type": "string"}} for media_type in media_types}
 
         def decorate(view: _View) -> _View:
             described: _View = self.doc(responses={200: {"content": content}})(self.response(200, schema)(view))
@@ -100,9 +101,10 @@ class Blueprint(flask_smorest.Blueprint):
 
         return decorate
 
-    def lists(self, schema: Schema) -> Callable[[_View], _View]:
-        """Document a list of `lists.listing`, in all its media types."""
-        return self.answers(schema, *(form for form in WRITERS if form != "application/json"))
+    def list_response(self, schema: Schema) -> Callable[[_View], _View]:
+        """Document a response of `lists.list_response` in all its media types."""
+        others = (media_type for media_type in WRITERS if media_type != "application/json")
+        return self.negotiated_response(schema, *others)
 
 
 def _query_parameters(arguments: Sequence[dict[str, Any]]) -> tuple[str, ...]:
@@ -123,9 +125,9 @@ def _id_parameters(rule: str) -> list[dict[str, Any]]:
 
 
 def _describe(view: Any, endpoint: str | None, route: Route, takes_file: str | None) -> None:
-    """Write what the route says of the operation where flask-smorest's `doc` would.
+    """Store the route's part of the OpenAPI operation where flask-smorest's `doc` decorator stores it.
 
-    By `doc`, every call would pass through one more wrapper.
+    The decorator itself would add a wrapper to every call of the view.
     """
     described: dict[str, Any] = {
         "operationId": endpoint or view.__name__,
@@ -142,26 +144,29 @@ def _describe(view: Any, endpoint: str | None, route: Route, takes_file: str | N
     apidoc["refusals"] = route.error_statuses
 
 
-class _Item(UnicodeConverter):
-    """A name in a path where `batch` is not one: that is a resource of its own, with its own methods."""
+class _NotBatch(UnicodeConverter):
+    """A path segment other than `batch`, so that `/logs/batch` is never matched as the log with the id `batch`.
 
-    regex = "(?!batch$)[^/]{1,}"  # with braces: the description reads the length from them
+    `GET /logs/batch` is then 405; otherwise it would be 400 for a malformed id.
+    """
+
+    regex = "(?!batch$)[^/]{1,}"  # apispec reads the minimum length from the braces
 
     def __init__(self, url_map: Map) -> None:
         BaseConverter.__init__(self, url_map)
 
 
 def init_app(app: Flask, config: Config, blueprints: list[Blueprint]) -> None:
-    """Register the routes, their description and the conventions that hold for all of them."""
+    """Register the routes of all blueprints and what they share: JSON, request checks, proxy headers, OpenAPI."""
     app.json = Provider(app)
-    app.url_map.converters["item"] = _Item
-    app.url_map.merge_slashes = False  # a redirect would lose the body and the token of a POST
+    app.url_map.converters["not_batch"] = _NotBatch
+    app.url_map.merge_slashes = False  # clients that follow a redirect lose the body and the token of a POST
     app.config.update(
         MAX_BODY_BYTES=config.max_body_bytes,
         MAX_CONTENT_LENGTH=config.max_body_bytes + 1,  # werkzeug truncates a chunked body here without an error
     )
     hops = config.trusted_proxies
-    if hops:  # not x_host: our links keep the Host that the proxy passes on, which no client's header may replace
+    if hops:  # no x_host: the proxy passes the Host header on, and X-Forwarded-Host may come from a client
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
     request_checks.init_app(app)
     api = openapi.Api(app)
@@ -170,7 +175,7 @@ def init_app(app: Flask, config: Config, blueprints: list[Blueprint]) -> None:
 
 
 def load(schema: Schema, value: Any) -> Any:
-    """Load a value of a body on its own. Raises Invalid."""
+    """Load one value with a schema, such as an item of a batch. Raises Invalid."""
     try:
         return schema.load(value)
     except ValidationError as error:

@@ -15,6 +15,6 @@ def etag_of(representation: Any) -> str:
 
 
 def refuse_lost_update(representation: Any) -> None:
-    """Raise 412 when the caller's `If-Match` names another state than the one about to be changed."""
+    """Raise 412 if the request has an `If-Match` that does not match the resource's current representation."""
     if request.if_match and not request.if_match.contains(etag_of(representation)):
         raise Problem(412, "It has changed since: read it again and retry.", "precondition_failed")

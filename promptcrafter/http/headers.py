@@ -12,13 +12,13 @@ _HEADERS = {
 
 
 def init_app(app: Flask) -> None:
-    """Add the headers to every response that does not have them."""
+    """Add each header to the responses that do not have it."""
     app.after_request(_add_defaults)
 
 
 def _add_defaults(response: Response) -> Response:
     headers = response.headers
-    present = {name.lower() for name, _ in headers}  # setdefault would raise and catch an exception for each
+    present = {name.lower() for name, _ in headers}  # setdefault raises and catches an exception per missing header
     for name, value in _HEADERS.items():
         if name.lower() not in present:
             headers.add(name, value)

@@ -1,6 +1,6 @@
-"""Lists: a bare JSON array, whole and streamed by default, in pages or in another form when asked.
+"""Responses that are lists: by default one JSON array, streamed; NDJSON or CSV by `Accept`, pages by the query.
 
-Pages are found by keyset: see `keyset`.
+Pages use keyset pagination: see `database.keyset`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,13 +21,16 @@ from promptcrafter.database.session import ReadSession, get_engine, session
 from promptcrafter.http.formats import WRITERS, join_to_pieces
 from promptcrafter.http.row_serializer import RowSerializer
 
-_DEFAULT_PER_PAGE = 100  # for a cursor that comes without per_page
-_ROWS_AT_ONCE = 20  # each may hold a mebibyte of text
-_MIMETYPE = "application/json"
+_DEFAULT_PER_PAGE = 100  # if a request has a cursor and no per_page
+_ROWS_PER_FETCH = 20  # each may hold a mebibyte of text
+_DEFAULT_MEDIA_TYPE = "application/json"
 
 
-class _Objects:
-    """Does what a RowSerializer does with objects of the model, which may be made of several tables."""
+class _ModelRows:
+    """Loads rows as model objects and serializes them with a schema; has the interface of RowSerializer.
+
+    Unlike a RowSerializer it can show relationships, which need more than one table.
+    """
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
@@ -40,27 +43,30 @@ class _Objects:
         return dumped
 
 
-def listing(
+_Serializer = RowSerializer | _ModelRows
+
+
+def list_response(
     select: Select[Any],
     order: Order | Sequence[SQLColumnExpression[Any]],
-    shown: Schema | RowSerializer,
+    serializer: Schema | RowSerializer,
     page: dict[str, Any],
 ) -> Response:
-    """Answer a list of what `select` finds, as JSON, NDJSON or CSV, whichever the request accepts best.
+    """Return the rows of `select` as JSON, NDJSON or CSV, whichever the request prefers.
 
-    It is sorted by `order`, descending if these are columns alone. What is shown of a row is defined by a schema, or by
-    a RowSerializer where lists are long and one table has it all. `page` is a loaded PageQuery whose cursor has a
-    number for each of the columns of the order.
+    `order` is the sort order; columns alone sort in descending order. `serializer` is a schema, or a RowSerializer for
+    long lists whose fields all come from one table. `page` is a loaded PageQuery whose cursor has one number for each
+    column of the order; without `per_page` and `cursor` the whole list is streamed.
     """
     order = order if isinstance(order, Order) else Order(order)
-    items = _Objects(shown) if isinstance(shown, Schema) else shown
+    rows_serializer = _ModelRows(serializer) if isinstance(serializer, Schema) else serializer
     select = order.sort(select)
     if "per_page" not in page and "cursor" not in page:
-        return _whole(select, items)
+        return _stream_all(select, rows_serializer)
     per_page = page.get("per_page", _DEFAULT_PER_PAGE)
     select, columns = order.page(select, page.get("cursor"), per_page + 1)
-    rows = items.execute(session(), select, *columns).all()
-    response = _respond(rows[:per_page], items)
+    rows = rows_serializer.execute(session(), select, *columns).all()
+    response = _rows_response(rows[:per_page], rows_serializer)
     if len(rows) > per_page:
         cursor = write_cursor(rows[per_page - 1][-len(columns) :], columns)
         arguments = {**request.args.to_dict(), "per_page": per_page, "cursor": cursor}
@@ -68,12 +74,13 @@ def listing(
     return response
 
 
-def _whole(select: Select[Any], items: RowSerializer | _Objects) -> Response:
+def _stream_all(select: Select[Any], serializer: _Serializer) -> Response:
     session.close()
-    reader = ReadSession(get_engine())  # lives as long as the answer, longer than the request
+    reader = ReadSession(get_engine())  # the response is sent after the request's own session has been closed
     try:
-        rows = items.execute(reader, select.execution_options(yield_per=_ROWS_AT_ONCE)).partitions()
-        response = _respond(chain.from_iterable(rows), items)  # begins to read: a failure can still be told
+        rows = serializer.execute(reader, select.execution_options(yield_per=_ROWS_PER_FETCH)).partitions()
+        # reads the first rows, so that a failing query still becomes an error response
+        response = _rows_response(chain.from_iterable(rows), serializer)
     except BaseException:
         reader.close()
         raise
@@ -82,27 +89,31 @@ def _whole(select: Select[Any], items: RowSerializer | _Objects) -> Response:
     return response
 
 
-def _respond(rows: Iterable[Row[Any]], items: RowSerializer | _Objects) -> Response:
-    dumped = map(items.dump, rows)
-    columns = columns_of(items.schema)
-    return respond({form: partial(write, dumped, columns) for form, write in WRITERS.items()})
+def _rows_response(rows: Iterable[Row[Any]], serializer: _Serializer) -> Response:
+    dumped = map(serializer.dump, rows)
+    columns = columns_of(serializer.schema)
+    return negotiated_response({media_type: partial(write, dumped, columns) for media_type, write in WRITERS.items()})
 
 
-def respond(forms: Mapping[str, Callable[[], Iterable[str]]]) -> Response:
-    """Answer in the form that the request accepts best, JSON if it accepts none of them."""
-    # without parameters such as a charset, which no form is told apart by
-    accepted = MIMEAccept([(form.partition(";")[0].strip(), quality) for form, quality in request.accept_mimetypes])
-    mimetype = accepted.best_match(forms, default=_MIMETYPE)
-    pieces = join_to_pieces(forms[mimetype]())
-    begin = list(islice(pieces, 2))
-    # of a single piece the length is known: it is sent at once, and not in chunks
-    body = chain(begin, pieces) if len(begin) > 1 else begin[0]
-    return current_app.response_class(body, mimetype=mimetype, headers={"Vary": "Accept"})
+def negotiated_response(writers: Mapping[str, Callable[[], Iterable[str]]]) -> Response:
+    """Return a response in the media type that the request's `Accept` prefers, JSON if it accepts none of them.
+
+    `writers` maps media types, JSON among them, to functions that return the text of the body in parts. Only that of
+    the chosen type is called.
+    """
+    # parameters such as a charset are ignored
+    accepted = MIMEAccept([(value.partition(";")[0].strip(), quality) for value, quality in request.accept_mimetypes])
+    media_type = accepted.best_match(writers, default=_DEFAULT_MEDIA_TYPE)
+    pieces = join_to_pieces(writers[media_type]())
+    first_pieces = list(islice(pieces, 2))
+    # a body of one piece is sent with a Content-Length, a longer one in chunks
+    body = chain(first_pieces, pieces) if len(first_pieces) > 1 else first_pieces[0]
+    return current_app.response_class(body, mimetype=media_type, headers={"Vary": "Accept"})
 
 
 @cache
 def columns_of(schema: Schema) -> list[str]:
-    """Return the names of a table's columns, those of nested objects behind a dot: `score.mean`."""
+    """Return the column names of a schema's table; a nested object has one for each of its fields: `score.mean`."""
     columns = []
     for name, field in schema.fields.items():
         own = field.data_key or name
@@ -112,5 +123,5 @@ def columns_of(schema: Schema) -> list[str]:
 
 
 def _own_url() -> str:
-    """Return the URL of this call without its query, in ASCII; only its path when the Host header is no host."""
+    """Return the URL of this request without its query, in ASCII; only the path if the Host header is invalid."""
     return iri_to_uri(request.base_url) if request.host else request.path

@@ -1,4 +1,4 @@
-"""The OpenAPI document, made from the routes: their errors, and when it is put together."""
+"""The OpenAPI document, generated from the routes when it is first requested."""
 
 from copy import deepcopy
 from threading import Lock
@@ -10,18 +10,18 @@ from marshmallow import Schema, fields
 
 from promptcrafter.version import VERSION
 
-_MEANINGS = {
-    400: "Malformed JSON, a field that breaks its rule, or an unknown parameter",
-    401: "No token, or one that is bad, expired or revoked",
-    403: "It belongs to somebody else",
-    404: "There is no such thing",
-    409: "It is already taken, or something else is there",
-    412: "It has changed since the version named in If-Match",
+_ERROR_DESCRIPTIONS = {
+    400: "Malformed JSON, an invalid field, or an unknown parameter",
+    401: "The token or API key is missing, invalid, expired or revoked",
+    403: "The resource belongs to another account, or the action is not allowed",
+    404: "The resource does not exist",
+    409: "The request conflicts with an existing resource",
+    412: "The resource has changed since the version that If-Match names",
     413: "The body or a part of it is too large",
-    415: "The body is not of the type that the call takes",
+    415: "The Content-Type is not one that the call accepts",
     422: "The Idempotency-Key was used for another request",
     429: "Too many attempts; see Retry-After",
-    503: "The database is busy or away; see Retry-After",
+    503: "The database is busy or unreachable; see Retry-After",
     507: "The disk is full",
 }
 _SPECIFICATION = {
@@ -29,7 +29,7 @@ _SPECIFICATION = {
     "API_VERSION": VERSION,
     "OPENAPI_VERSION": "3.1.0",
     "API_SPEC_OPTIONS": {
-        "info": {"description": "Keeps prompts, logs every output with notes and a score, and finds them again."},
+        "info": {"description": "Stores prompts and their outputs, with notes and scores, and searches them."},
         "components": {
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "description": "A token or an API key"},
@@ -41,7 +41,7 @@ _SPECIFICATION = {
 
 
 class ErrorOut(Schema):
-    """The one body of every error."""
+    """The body of every error."""
 
     message = fields.String(required=True, metadata={"description": "For people"})
     error = fields.String(required=True, metadata={"description": "The same text as `message`"})
@@ -50,14 +50,14 @@ class ErrorOut(Schema):
     details = fields.Dict(
         keys=fields.String(),
         values=fields.List(fields.String()),
-        metadata={"description": "Field by field, all reasons; on validation errors only"},
+        metadata={"description": "All reasons for each invalid field; only in validation errors"},
     )
 
 
 class Api(flask_smorest.Api):
-    """The documented API. Blueprints are registered at once; the document is made when it is first asked for.
+    """Registers the routes at once and describes them when the document is first requested.
 
-    Making it takes longer than all else at a start.
+    Generating the document takes longer than the rest of the startup.
     """
 
     ERROR_SCHEMA = ErrorOut
@@ -70,7 +70,7 @@ class Api(flask_smorest.Api):
         super().__init__(app)
 
     def register_blueprint(self, blp: flask_smorest.Blueprint, **options: Any) -> None:
-        """Register the routes of a blueprint, and leave their description for later."""
+        """Register the routes of a blueprint; `describe` adds them to the document."""
         self._app.extensions["flask-smorest"]["blp_name_to_api"][blp.name] = self
         self._app.register_blueprint(blp, **options)
         self._undescribed.append(blp)
@@ -87,7 +87,7 @@ class Api(flask_smorest.Api):
         return document
 
     def _register_error_handlers(self) -> None:
-        """Leave errors to `http.error_handlers`."""
+        """Register none: `http.error_handlers` handles all errors."""
 
 
 def document() -> dict[str, Any]:
@@ -97,11 +97,11 @@ def document() -> dict[str, Any]:
 
 
 def describe_errors(doc: dict[str, Any], doc_info: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Add the errors of a route to its operation: a callback of flask-smorest's blueprints.
+    """Add the errors of a route to its operation; a callback that flask-smorest's blueprints call.
 
-    As decorators they would copy, one by one, all that is described so far.
+    Decorators, one for each error, would each copy the description made so far.
     """
     for status in doc_info.get("refusals", ()):
         content = {"application/json": {"schema": ErrorOut}}
-        doc.setdefault("responses", {})[status] = {"description": _MEANINGS[status], "content": content}
+        doc.setdefault("responses", {})[status] = {"description": _ERROR_DESCRIPTIONS[status], "content": content}
     return doc

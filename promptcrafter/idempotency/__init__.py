@@ -1,1 +1,1 @@
-"""Safe retries: a request that is sent again with the same `Idempotency-Key` gets the first answer again."""
+"""Safe retries: a request repeated with the same `Idempotency-Key` gets the first response again."""

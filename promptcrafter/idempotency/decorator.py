@@ -1,8 +1,8 @@
-"""The `Idempotency-Key` header (draft-ietf-httpapi-idempotency-key-header, as Stripe's API knows it).
+"""The `Idempotency-Key` header (draft-ietf-httpapi-idempotency-key-header, with the semantics of Stripe's API).
 
-A view that is `@idempotent` runs once for each key of a caller. Its answer is kept in the transaction of what it
-created: after a crash there are both or neither, and of two equal requests that race, one waits for the other. Errors
-are not kept: nothing was created, so trying again is right.
+A view decorated with `@idempotent` runs once for each key of a principal. Its response is stored in the transaction of
+what it created, so after a crash there are both or neither. Of two concurrent requests with the same key, the second
+waits for the first and replays its response. Errors are not stored: they roll back, so the client may retry.
 """
 
 import hashlib
@@ -20,56 +20,62 @@ from promptcrafter.idempotency.models import IdempotencyRecord
 from promptcrafter.problems import Invalid, Problem
 
 HEADER = "Idempotency-Key"
-REPLAYED = "Idempotency-Replayed"
-_KEY = "[\x21-\x7e]{1,255}"
+REPLAYED = "Idempotency-Replayed"  # response header, `true` if the response is a stored one
+_KEY_PATTERN = "[\x21-\x7e]{1,255}"
 
 _View = Callable[..., Any]
 
 
 def idempotent(view: _View) -> _View:
-    """Let a view that creates be retried; it stands between `arguments` and `response`, whose answer it keeps."""
+    """Run a view once for each idempotency key, and replay its stored response to later requests with that key.
+
+    The decorator belongs between `arguments` and `response`, so that it gets the complete response. The view raises 400
+    for a malformed key, and 422 if the key was used for another request.
+    """
 
     @wraps(view)
-    def answer(*args: Any, **kwargs: Any) -> Response:
+    def wrapper(*args: Any, **kwargs: Any) -> Response:
         key = request.headers.get(HEADER)
-        made: Response
+        response: Response
         if key is None:
-            made = view(*args, **kwargs)
-            return made
-        if not re.fullmatch(_KEY, key):
+            response = view(*args, **kwargs)
+            return response
+        if not re.fullmatch(_KEY_PATTERN, key):
             raise Invalid({HEADER: ["must have 1 to 255 visible ASCII characters"]}, "invalid_idempotency_key")
         principal, fingerprint = current_principal(), _fingerprint()
-        known = store.get_answer(principal, key)
-        if known is None:
+        record = store.get_answer(principal, key)
+        if record is None:
             try:
                 with joined_transaction(lambda: store.insert_key(principal, key, fingerprint)):
-                    made = view(*args, **kwargs)
-                    store.store_answer(
-                        principal, key, made.status_code, made.get_data(as_text=True), made.headers.get("Location")
-                    )
-                return made
+                    response = view(*args, **kwargs)
+                    body, location = response.get_data(as_text=True), response.headers.get("Location")
+                    store.store_answer(principal, key, response.status_code, body, location)
+                return response
             except store.AlreadyAnswered:
-                known = store.get_answer(principal, key)
-        return _replay(known, fingerprint)
+                record = store.get_answer(principal, key)
+        return _replay(record, fingerprint)
 
-    answer.is_idempotent = True  # type: ignore[attr-defined]
-    return answer
+    wrapper.is_idempotent = True  # type: ignore[attr-defined]
+    return wrapper
 
 
-def _replay(known: IdempotencyRecord | None, fingerprint: str) -> Response:
-    if known is None or known.fingerprint != fingerprint:
+def _replay(record: IdempotencyRecord | None, fingerprint: str) -> Response:
+    if record is None or record.fingerprint != fingerprint:
         raise Problem(422, f"This {HEADER} was used for another request.", "idempotency_key_reused")
-    response = current_app.response_class(known.body, known.status, mimetype="application/json")
+    response = current_app.response_class(record.body, record.status, mimetype="application/json")
     response.headers[REPLAYED] = "true"
-    if known.location:
-        response.headers["Location"] = known.location
+    if record.location:
+        response.headers["Location"] = record.location
     return response
 
 
 def _fingerprint() -> str:
-    """Return a digest of what is asked: another route or body under the same key is a mistake of the client's."""
-    asked = hashlib.sha256()
+    """Return a digest of the request's method, URL, media type and body, in hexadecimal.
+
+    A key that comes with another digest was reused by mistake.
+    """
+    digest = hashlib.sha256()
     for part in (request.method, request.full_path, request.mimetype):
-        asked.update(f"{part}\n".encode())
-    asked.update(request.get_data())
-    return asked.hexdigest()
+        digest.update(f"{part}\n".encode())
+    digest.update(request.get_data())
+    return digest.hexdigest()

@@ -21,7 +21,7 @@ class AlreadyAnswered(Exception):
 
 
 def get_answer(principal: Principal, key: str) -> IdempotencyRecord | None:
-    """Return the record of the owner's key, None if there is none or it has expired."""
+    """Return the record of the principal's key, None if there is none or it has expired."""
     current = select(IdempotencyRecord).where(
         owned_by(principal, IdempotencyRecord),
         IdempotencyRecord.key == key,

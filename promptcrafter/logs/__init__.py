@@ -1,1 +1,1 @@
-"""Logs: the outputs of prompts, with notes, score, token counts and cost."""
+"""Logs: the outputs of prompts, with notes, scores, token counts and costs."""

@@ -1,4 +1,4 @@
-"""Recording outputs: the steps that the native calls and every dialect share.
+"""Recording outputs: the steps that the native calls and the dialects share (AgentTest's results skip the second).
 
 1. Pin: find the version of the prompt that an output was made with. Dialects resolve their own names for it.
 2. Complete: count tokens and compute the cost where the client sent none.
@@ -10,12 +10,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from promptcrafter.auth.access import not_found, not_owned
+from promptcrafter.auth.access import not_found, not_owned, owns
 from promptcrafter.auth.principal import Principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.ids import is_well_formed
 from promptcrafter.logs import store, token_costs
-from promptcrafter.logs.store import ParentGone
+from promptcrafter.logs.store import ParentDeleted
 from promptcrafter.problems import Invalid, Problem, Unavailable
 from promptcrafter.prompts import store as prompts
 
@@ -40,7 +40,7 @@ def record(principal: Principal, outputs: Sequence[Output]) -> list[Output]:
     def give_up() -> list[Output]:
         raise Unavailable
 
-    return retry_if_parent_gone(attempt, give_up)
+    return retry_if_parent_deleted(attempt, give_up)
 
 
 def prepare(output: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def prepare(output: Mapping[str, Any]) -> dict[str, Any]:
     return store.prepare(token_costs.with_tokens_and_cost(output, output["model_used"]))
 
 
-def retry_if_parent_gone(attempt: Callable[[], _Recorded], last_attempt: Callable[[], _Recorded]) -> _Recorded:
+def retry_if_parent_deleted(attempt: Callable[[], _Recorded], last_attempt: Callable[[], _Recorded]) -> _Recorded:
     """Run `attempt`, which looks up what outputs belong to and then writes them, and return its result.
 
     It runs again when what it looked up was deleted in between, so that the client does not notice; `last_attempt` runs
@@ -57,7 +57,7 @@ def retry_if_parent_gone(attempt: Callable[[], _Recorded], last_attempt: Callabl
     for _ in range(_ATTEMPTS):
         try:
             return attempt()
-        except ParentGone:
+        except ParentDeleted:
             continue
     return last_attempt()
 
@@ -76,7 +76,7 @@ def _pin_one(principal: Principal, output: dict[str, Any], prompt: tuple[str, in
     if prompt is None:
         return not_found("prompt")
     owner_id, latest = prompt
-    if owner_id != principal.user_id:
+    if not owns(principal, owner_id):
         return not_owned("prompt")
     number = output.get("prompt_version") or latest
     if number > latest:

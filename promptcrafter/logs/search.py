@@ -144,7 +144,7 @@ class WordIndexOrder(Order):
         """Return the select, sorted by row id."""
         return select.order_by(_INDEX.c.rowid.asc() if self.is_ascending else _INDEX.c.rowid.desc())
 
-    def begin_after(self, select: Select[Any], cursor: str) -> Select[Any]:
+    def start_after(self, select: Select[Any], cursor: str) -> Select[Any]:
         """Return the select of the rows after the row of the cursor."""
         milliseconds, sequence = map(int, cursor.split("-"))
         row_id, last = _INDEX.c.rowid, _doc_id(milliseconds, sequence)

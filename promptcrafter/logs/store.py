@@ -1,4 +1,4 @@
-"""Logs in the database. What writes here belongs inside `transactions.writing()`."""
+"""Logs in the database. Call the writing functions inside `transactions.writing()`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -8,7 +8,7 @@ from blinker import Signal
 from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, inspect, or_, select
 
 from promptcrafter import clock
-from promptcrafter.auth.access import get_owned, owned_by
+from promptcrafter.auth.access import get_owned, owned_by, owns
 from promptcrafter.auth.principal import Principal
 from promptcrafter.database.base import Base
 from promptcrafter.database.compiled import CompiledWrite, from_arrays
@@ -22,11 +22,11 @@ from promptcrafter.logs.models import Log
 from promptcrafter.problems import Problem
 
 _TABLE = Base.metadata.tables["logs"]
-# What a log consists of, by the names of its attributes: nothing of it is known at first
-_UNKNOWN: dict[str, Any] = {
+# Every attribute of a log but those that the database fills in, all None
+_EMPTY_LOG: dict[str, Any] = {
     attribute.key: None for attribute in inspect(Log).column_attrs if attribute.key not in ("seq", "rank")
 }
-_JUDGED = or_(Log.score.is_not(None), func.coalesce(Log.notes, "") != "")
+_IS_REVIEWED = or_(Log.score.is_not(None), func.coalesce(Log.notes, "") != "")
 _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "promptVersion": lambda number: Log.prompt_version == number,
     "model": lambda name: Log.model_used == name,
@@ -34,52 +34,59 @@ _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "maxScore": lambda score: Log.score <= score,
     "since": lambda moment: Log.created_at >= moment,
     "until": lambda moment: Log.created_at < moment,
-    "source": lambda name: Log.source == name,  # None finds those of the native API
-    "judged": lambda wanted: _JUDGED if wanted else ~_JUDGED,
+    "source": lambda name: Log.source == name,  # None selects the logs of the native API
+    "is_reviewed": lambda is_reviewed: _IS_REVIEWED if is_reviewed else ~_IS_REVIEWED,
 }
-recorded = Signal("Logs have been committed; `sources` has the source of each.")
+logs_committed = Signal("Sent after a transaction that inserted logs; `sources` is a list of the source of each log.")
 
 
-class ParentGone(Problem):
-    """404: the prompt of an output, or what else it belongs to, has gone since it was looked up."""
+class ParentDeleted(Problem):
+    """404: the prompt, trace or experiment of a log was deleted between its look-up and the insert."""
 
     def __init__(self) -> None:
         super().__init__(404, "Prompt not found", "prompt_not_found")
 
 
-_GONE_PARENTS = {str(constraint.name): ParentGone for constraint in _TABLE.foreign_key_constraints}
+_PARENT_CONSTRAINTS = {str(constraint.name): ParentDeleted for constraint in _TABLE.foreign_key_constraints}
 
 
 def prepare(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the attributes of a log with its id and the words to find it by.
+    """Return the attributes of a log, with its id and the words of the search index added.
 
-    It is what `record` and `restore_all` take, made before they hold a lock.
+    `record`, `record_all` and `restore_all` take such prepared logs. Call it before the transaction begins, so that
+    the words are extracted while no lock is held.
     """
     words = search.extract_words(values.get("output"), values.get("notes"))
     return {**values, "id": values.get("id") or new_id("log"), "words": words}
 
 
 def record(principal: Principal, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Insert a prepared output and return its attributes. Raises ParentGone."""
+    """Insert a prepared log and return all its attributes. Raises ParentDeleted."""
     (log,) = record_all(principal, [values])
-    return {**_UNKNOWN, **log}
+    return {**_EMPTY_LOG, **log}
 
 
-def record_all(principal: Principal, outputs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Insert prepared outputs in their order, all at the same time, and return their attributes. Raises ParentGone."""
+def record_all(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Insert prepared logs in their order, with the current time as that of all; return the attributes that were set.
+
+    Raises ParentDeleted.
+    """
     now = clock.now()
-    made = {"owner_id": principal.user_id, "created_at": now, "updated_at": now}
-    return _insert([{**made, **values} for values in outputs])
+    common = {"owner_id": principal.user_id, "created_at": now, "updated_at": now}
+    return _insert([{**common, **values} for values in logs])
 
 
 def restore_all(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> None:
-    """Insert prepared logs as they were elsewhere, with their ids and times, in their order. Raises ParentGone."""
+    """Insert prepared logs of an import in their order, with the ids and times they come with. Raises ParentDeleted."""
     _insert([{**values, "owner_id": principal.user_id} for values in logs])
 
 
 def find_logs(principal: Principal, filters: Mapping[str, Any]) -> Select[Log]:
-    """Return the owner's logs for which all filters of a LogQuery hold."""
-    # a prompt's logs are its owner's: with both conditions the database might choose the wrong index
+    """Return a select of the principal's logs that match all filters of a LogQuery.
+
+    With the filter `promptId` the caller must have checked that the prompt belongs to the principal.
+    """
+    # a prompt's logs belong to its owner: with both conditions the database might choose the wrong index
     column, value = (
         (_TABLE.c.prompt_id, filters["promptId"]) if "promptId" in filters else (_TABLE.c.owner_id, principal.user_id)
     )
@@ -90,12 +97,12 @@ def find_logs(principal: Principal, filters: Mapping[str, Any]) -> Select[Log]:
 
 
 def conditions(filters: Mapping[str, Any]) -> list[ColumnElement[bool]]:
-    """Return what must hold of a log for all filters to hold but that of the prompt."""
+    """Return the conditions of all filters on a log's own columns; `promptId`, `q` and `sort` are ignored."""
     return [_FILTERS[name](value) for name, value in filters.items() if name in _FILTERS]
 
 
 def order_logs(filters: Mapping[str, Any]) -> Order:
-    """Return the order that a LogQuery names."""
+    """Return the order that the `sort` of a LogQuery names."""
     is_ascending = not filters["sort"].startswith("-")
     newest = (Log.created_at, Log.seq)
     if filters["sort"].endswith("score"):
@@ -103,34 +110,37 @@ def order_logs(filters: Mapping[str, Any]) -> Order:
     return (search.WordIndexOrder if "q" in filters and is_sqlite() else Order)(newest, is_ascending)
 
 
-def find_logs_in(trace_id: str) -> Select[Log]:
-    """Return a trace's logs."""
+def find_logs_of_trace(trace_id: str) -> Select[Log]:
+    """Return a select of a trace's logs."""
     return select(Log).where(Log.trace_id == trace_id)
 
 
 def get_log(principal: Principal, log_id: str) -> Log:
-    """Return the owner's log. Raises 400 for a malformed id, 404 for an unknown one, 403 for another's."""
+    """Return the principal's log. Raises as `get_owned` does."""
     return get_owned(principal, Log, log_id)
 
 
 def get_logs(principal: Principal, log_ids: Sequence[str]) -> list[Log]:
-    """Return the owner's logs in this order. Raises 404 for an unknown one and 403 for another's, by its id."""
+    """Return the principal's logs in the order of the ids.
+
+    Raises 404 for an unknown id and 403 for a log of another account; the message names the first such id.
+    """
     found = {log.id: log for log in session.scalars(select(Log).where(Log.id.in_(log_ids)))}
     for log_id in log_ids:
         if log_id not in found:
             raise Problem(404, f"Log not found: {log_id}", "log_not_found")
-        if found[log_id].owner_id != principal.user_id:
+        if not owns(principal, found[log_id].owner_id):
             raise Problem(403, f"You do not own this log: {log_id}", "log_not_owned")
     return [found[log_id] for log_id in log_ids]
 
 
 def lock_log(principal: Principal, log_id: str) -> Log:
-    """Return the owner's log as `get_log` does, and let nobody else change it until the commit."""
+    """Return the principal's log, locked until the commit. Raises as `get_owned` does."""
     return get_owned(principal, Log, log_id, lock=True)
 
 
 def change_log(log: Log, changes: Mapping[str, Any]) -> None:
-    """Set notes or score, or clear them with None."""
+    """Set the notes or the score of a log; None clears them."""
     for name in changes:
         setattr(log, name, changes[name])
     log.updated_at = clock.now()
@@ -145,45 +155,53 @@ def remove_log(log: Log) -> None:
     session.execute(delete(Log).where(Log.id == log.id))
 
 
-def count_old(principal: Principal, filters: Mapping[str, Any]) -> int:
-    """Return how many of the owner's logs the filters find."""
+def count_expired(principal: Principal, filters: Mapping[str, Any]) -> int:
+    """Return how many of the principal's logs match the filters."""
     return session.scalars(find_logs(principal, filters).with_only_columns(func.count())).one()
 
 
-def each_old(principal: Principal, filters: Mapping[str, Any], size: int) -> Iterator[list[int]]:
-    """Yield the sequence numbers of the owner's logs that the filters find, oldest first, `size` at a time."""
+def each_expired(principal: Principal, filters: Mapping[str, Any], size: int) -> Iterator[list[int]]:
+    """Yield the sequence numbers of the principal's logs that match the filters, oldest first, `size` at a time."""
     for rows in each_batch(find_logs(principal, filters), (Log.created_at, Log.seq), size):
         yield [row[-1] for row in rows]
 
 
-def remove_old(principal: Principal, filters: Mapping[str, Any], rows: Sequence[int]) -> int:
-    """Delete those of the logs with these sequence numbers that the filters still find; return how many."""
-    whose = (owned_by(principal, Log)) & Log.seq.in_(rows)
-    return len(session.scalars(delete(Log).where(whose, *conditions(filters)).returning(Log.seq)).all())
+def remove_expired(principal: Principal, filters: Mapping[str, Any], sequence_numbers: Sequence[int]) -> int:
+    """Delete the principal's logs with these sequence numbers that still match the filters; return how many.
+
+    A log that was reviewed since `each_expired` found it no longer matches and stays.
+    """
+    expired = delete(Log).where(owned_by(principal, Log), Log.seq.in_(sequence_numbers), *conditions(filters))
+    return len(session.scalars(expired.returning(Log.seq)).all())
 
 
 def _insert(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Insert prepared logs and return their attributes. Raises ParentGone."""
+    """Insert prepared logs and return, for each, the attributes that at least one of them has.
+
+    Raises ParentDeleted. SQLAlchemy's unit of work would hold the write lock three times as long.
+    """
     if not logs:
         return []
-    # not by the unit of work, which would hold the write lock three times as long
-    found = {name for log in logs for name, value in log.items() if value is not None}
-    known = tuple(name for name in _UNKNOWN if name in found)
-    rows = [{name: log.get(name) for name in known} for log in logs]
+    used = {name for log in logs for name, value in log.items() if value is not None}
+    names = tuple(name for name in _EMPTY_LOG if name in used)
+    rows = [{name: log.get(name) for name in names} for log in logs]
     words = [
         {"id": log["id"], "milliseconds": search.index_time(log["created_at"]), "words": log["words"]} for log in logs
     ]
-    with translating(_GONE_PARENTS):
-        _insert_of(known).execute(rows)
+    with translating(_PARENT_CONSTRAINTS):
+        _compile_insert(names).execute(rows)
         search.INSERT_WORDS.execute(words)
-    if recorded.receivers:
-        on_commit(lambda: recorded.send(sources=[log.get("source") for log in logs]))
+    if logs_committed.receivers:
+        on_commit(lambda: logs_committed.send(sources=[log.get("source") for log in logs]))
     return rows
 
 
 @lru_cache(maxsize=256)
-def _insert_of(names: tuple[str, ...]) -> CompiledWrite:
-    """Return what inserts logs of which these attributes are known: few are, of more than thirty."""
+def _compile_insert(names: tuple[str, ...]) -> CompiledWrite:
+    """Return the statement that inserts logs with these attributes.
+
+    Most logs have few of the more than thirty attributes, so a statement that names only those is faster.
+    """
     columns = {name: getattr(Log, name) for name in names}
     arrays = from_arrays({name: column.type for name, column in columns.items()})
     into = insert(_TABLE).inline()

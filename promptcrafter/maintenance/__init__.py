@@ -1,1 +1,1 @@
-"""What the command line does with a whole database: backup, vacuum, the move to PostgreSQL."""
+"""Operations of the command line on a whole database: backup, vacuum, the move to PostgreSQL."""

@@ -1,1 +1,1 @@
-"""Pages for a browser."""
+"""HTML pages for the browser."""

@@ -109,7 +109,7 @@ class BestFirst(Order):
         prompts if it is empty.
         """
         newest = Select[Any](_PROMPTS.c.seq, _PROMPTS.c.created_at).where(owned_by(self.principal, _PROMPTS.c))
-        newest = _NEWEST_FIRST.begin_after(newest, position) if position else newest
+        newest = _NEWEST_FIRST.start_after(newest, position) if position else newest
         newest = _NEWEST_FIRST.sort(newest).limit(_recent_count(count))
         recent = _materialized(newest, "recent_after_cursor" if position else "recent")
         relevance = select(self.relevance).where(TEXTS.c.seq == recent.c.seq, contains_words(self.words, FIELDS, "OR"))

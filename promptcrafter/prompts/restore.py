@@ -11,7 +11,7 @@ from sqlalchemy import insert, select
 from promptcrafter.auth.principal import Principal
 from promptcrafter.database.session import session
 from promptcrafter.prompts.models import Label, Prompt, SearchText, Tag, Version
-from promptcrafter.prompts.store import lock_library, reindex
+from promptcrafter.prompts.store import lock_slugs, update_search_text
 
 _Rows = Sequence[Mapping[str, Any]]
 
@@ -27,7 +27,7 @@ def restore_prompts(
     """
     if not versions:
         return
-    lock_library(principal)
+    lock_slugs(principal)
     latest = {version["prompt_id"]: version for version in versions}
     added = {prompt["id"] for prompt in prompts}
     _insert_prompts(principal, prompts, latest, search_texts)
@@ -93,7 +93,7 @@ def _update_prompt(version: Mapping[str, Any]) -> None:
     prompt = session.scalars(select(Prompt).where(Prompt.id == version["prompt_id"]).with_for_update()).one()
     prompt.version, prompt.content, prompt.model = version["number"], version["content"], version["model"]
     prompt.updated_at = max(prompt.updated_at, version["updated_at"])
-    reindex(prompt)
+    update_search_text(prompt)
 
 
 def _insert(model: Any, rows: Iterable[Mapping[str, Any]]) -> None:

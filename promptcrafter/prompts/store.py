@@ -1,4 +1,4 @@
-"""Prompts in the database. What writes here belongs inside `transactions.writing()`."""
+"""Prompts in the database. Call the writing functions inside `transactions.writing()`."""
 
 import re
 import unicodedata
@@ -23,21 +23,21 @@ from promptcrafter.prompts.models import Label, Prompt, SearchText, Tag, Version
 from promptcrafter.prompts.search import search_columns
 
 LABEL_PATTERN = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
-LATEST = "latest"  # the name that every prompt's newest version answers to
-_SLUGS_AT_ONCE = 1000  # a statement takes no more than 32,766 parameters
-_DERIVED_SLUG_MAX = 100  # characters; leaves room for a number behind
+LATEST = "latest"  # selects the newest version of a prompt, as a label would
+_SLUGS_PER_QUERY = 1000  # SQLite allows 32,766 parameters in a statement
+_DERIVED_SLUG_MAX = 100  # characters; leaves room for a number at the end
 _PROMPTS = Base.metadata.tables["prompts"]
-# Every log and list of logs asks one of these
-_LATEST_NUMBER = CompiledQuery(
+# Each request that records or lists logs executes one of these
+_SELECT_LATEST_NUMBER = CompiledQuery(
     select(_PROMPTS.c.id, _PROMPTS.c.owner_id, _PROMPTS.c.version).where(_PROMPTS.c.id == bindparam("id"))
 )
-_LATEST_NUMBERS = select(_PROMPTS.c.id, _PROMPTS.c.owner_id, _PROMPTS.c.version).where(
+_SELECT_LATEST_NUMBERS = select(_PROMPTS.c.id, _PROMPTS.c.owner_id, _PROMPTS.c.version).where(
     _PROMPTS.c.id.in_(bindparam("ids", expanding=True))
 )
 
 
 def find_prompts(principal: Principal, filters: Mapping[str, Any]) -> Select[Prompt]:
-    """Return the owner's prompts, those of a `model` or with a `tag` if the filters say so."""
+    """Return a select of the principal's prompts, filtered by `model` and `tag` if they are given."""
     found = find_owned(principal, Prompt)
     if "model" in filters:
         found = found.where(Prompt.model == filters["model"])
@@ -47,7 +47,7 @@ def find_prompts(principal: Principal, filters: Mapping[str, Any]) -> Select[Pro
 
 
 def get_prompts(principal: Principal, filters: Mapping[str, Any]) -> Sequence[Prompt]:
-    """Return the owner's prompts as `find_prompts` does, newest first, their content left aside."""
+    """Return the prompts of `find_prompts`, newest first, with their content deferred."""
     found = find_prompts(principal, filters).options(defer(Prompt.content))
     return session.scalars(found.order_by(Prompt.created_at.desc(), Prompt.seq.desc())).all()
 
@@ -57,63 +57,62 @@ def get_prompt(principal: Principal, prompt_id: str) -> Prompt:
     return get_owned(principal, Prompt, prompt_id)
 
 
-def get_latest_number(principal: Principal, prompt_id: str) -> int:
-    """Return the number of the latest version of the principal's prompt. Raises as `get_owned` does."""
+def refuse_prompt_not_owned(principal: Principal, prompt_id: str) -> None:
+    """Raise as `get_owned` does unless the prompt belongs to the principal; faster, because no object is loaded."""
     refuse_malformed("prompt", prompt_id)
-    owner_id, number = get_latest_numbers([prompt_id]).get(prompt_id, (None, 0))
+    owner_id, _ = get_latest_numbers([prompt_id]).get(prompt_id, (None, 0))
     if owner_id is None:
         raise not_found("prompt")
     refuse_foreign(principal, "prompt", owner_id)
-    return number
 
 
 def get_latest_numbers(prompt_ids: Collection[str]) -> dict[str, tuple[str, int]]:
-    """Return owner and latest version's number of those of the prompts that exist, by id."""
+    """Return the owner's id and the number of the latest version of each prompt that exists, by the prompt's id."""
     rows: Iterable[Any]
     if len(prompt_ids) == 1:
-        rows = filter(None, [_LATEST_NUMBER.first(id=next(iter(prompt_ids)))])
+        rows = filter(None, [_SELECT_LATEST_NUMBER.first(id=next(iter(prompt_ids)))])
     else:
-        rows = request_connection().execute(_LATEST_NUMBERS, {"ids": list(prompt_ids)})
+        rows = request_connection().execute(_SELECT_LATEST_NUMBERS, {"ids": list(prompt_ids)})
     return {prompt_id: (owner_id, number) for prompt_id, owner_id, number in rows}
 
 
 def get_prompts_by_slug(principal: Principal, slugs: Collection[str]) -> dict[str, Prompt]:
-    """Return those of the owner's prompts that have one of the slugs, by slug."""
-    names = sorted(slugs)
+    """Return the principal's prompts that have one of the slugs, by slug."""
+    ordered = sorted(slugs)
     found: list[Prompt] = []
-    for start in range(0, len(names), _SLUGS_AT_ONCE):
-        some = names[start : start + _SLUGS_AT_ONCE]
-        found += session.scalars(find_owned(principal, Prompt).where(Prompt.slug.in_(some)))
+    for start in range(0, len(ordered), _SLUGS_PER_QUERY):
+        chunk = ordered[start : start + _SLUGS_PER_QUERY]
+        found += session.scalars(find_owned(principal, Prompt).where(Prompt.slug.in_(chunk)))
     return {prompt.slug: prompt for prompt in found}
 
 
 def add_prompt(principal: Principal, values: Mapping[str, Any], search_text: Mapping[str, str]) -> Prompt:
-    """Insert a prompt with its first version and the text to find it by. Raises 409 when the slug sent is taken."""
-    lock_library(principal)
+    """Insert a prompt, its first version and its search text. Raises 409 if the slug sent is taken."""
+    lock_slugs(principal)
     now = clock.now()
     prompt = Prompt(
         id=new_id("prompt"),
         owner_id=principal.user_id,
-        slug=values.get("slug") or _free_slug(principal, values["title"]),
+        slug=values.get("slug") or _choose_slug(principal, values["title"]),
         title=values["title"],
         content=values["content"],
         model=values["model"],
         created_at=now,
         updated_at=now,
     )
-    for rows in ("label_rows", "tag_rows"):  # a new prompt has none: spare the look
+    for rows in ("label_rows", "tag_rows"):  # a new prompt has none: saves two queries
         set_committed_value(prompt, rows, [])
     _set_tags(prompt, values.get("tags", []))
     session.add(prompt)
-    _flush_slug()
-    _add_version(prompt, principal.user_id)
+    _flush_or_refuse_slug()
+    _add_version(principal, prompt)
     session.add(SearchText(seq=prompt.seq, **search_text))
     session.flush()
     return prompt
 
 
 def derive_slug(title: str) -> str:
-    """Return the slug that a title suggests; somebody may have it."""
+    """Return the slug for a title, which may be taken."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     return re.sub("[^a-z0-9]+", "-", plain)[:_DERIVED_SLUG_MAX].strip("-") or "prompt"
 
@@ -124,7 +123,7 @@ def lock_prompt(principal: Principal, prompt_id: str) -> Prompt:
 
 
 def lock_prompt_by_slug(principal: Principal, slug: str) -> Prompt:
-    """Return the principal's prompt of that slug, locked until the commit. Raises 404 when there is none."""
+    """Return the principal's prompt with this slug, locked until the commit. Raises 404 if there is none."""
     found = find_owned(principal, Prompt).where(Prompt.slug == slug).with_for_update()
     prompt = session.scalar(found)
     if prompt is None:
@@ -132,35 +131,35 @@ def lock_prompt_by_slug(principal: Principal, slug: str) -> Prompt:
     return prompt
 
 
-def change_prompt(prompt: Prompt, changes: Mapping[str, Any]) -> None:
-    """Apply changes; a new content or model makes a new version. Raises 409 when the slug sent is taken."""
-    before = (prompt.content, prompt.model)
-    searched = (prompt.title, prompt.tags, prompt.content)
+def change_prompt(principal: Principal, prompt: Prompt, changes: Mapping[str, Any]) -> None:
+    """Apply changes; a new content or model adds a version by the principal. Raises 409 if the slug sent is taken."""
+    version_before = (prompt.content, prompt.model)
+    searched_before = (prompt.title, prompt.tags, prompt.content)
     for name in ("title", "content", "model", "slug"):
         if name in changes:
             setattr(prompt, name, changes[name])
-    _flush_slug()
+    _flush_or_refuse_slug()
     if "tags" in changes:
         _set_tags(prompt, changes["tags"])
     prompt.updated_at = clock.now()
-    if (prompt.content, prompt.model) != before:
-        _advance(prompt, prompt.owner_id)
-    if (prompt.title, prompt.tags, prompt.content) != searched:
-        reindex(prompt)
+    if (prompt.content, prompt.model) != version_before:
+        _add_next_version(principal, prompt)
+    if (prompt.title, prompt.tags, prompt.content) != searched_before:
+        update_search_text(prompt)
 
 
 def remove_prompt(prompt: Prompt) -> None:
-    """Delete a prompt with all that hangs on it; the database's foreign keys take the logs along."""
+    """Delete a prompt; its versions, labels, tags, search text and logs are deleted by ON DELETE CASCADE."""
     session.execute(delete(Prompt).where(Prompt.id == prompt.id))
 
 
 def find_versions(prompt: Prompt) -> Select[Version]:
-    """Return every version of a prompt."""
+    """Return a select of a prompt's versions."""
     return select(Version).where(Version.prompt_id == prompt.id)
 
 
 def get_version(prompt: Prompt, name: str) -> Version:
-    """Return the version of that number, under that label, or the `latest`. Raises 404 when there is none."""
+    """Return the version that a number, a label or `latest` names. Raises 404 if there is none."""
     if name == LATEST:
         name = str(prompt.version)
     if re.fullmatch("[1-9][0-9]{0,8}", name):
@@ -177,7 +176,7 @@ def get_version(prompt: Prompt, name: str) -> Version:
 
 
 def get_latest_version(prompt_id: str) -> Version | None:
-    """Return the newest version of a prompt, if it still exists."""
+    """Return the newest version of a prompt, None if the prompt has been deleted."""
     found = select(Version).where(Version.prompt_id == prompt_id)
     return session.scalar(found.order_by(Version.number.desc()).limit(1))
 
@@ -187,63 +186,66 @@ def version_not_found() -> Problem:
     return Problem(404, "Version not found", "version_not_found")
 
 
-def restore_version(prompt: Prompt, version: Version, author_id: str) -> Version:
-    """Make a new version equal to an old one."""
+def restore_version(principal: Principal, prompt: Prompt, version: Version) -> Version:
+    """Add a version by the principal with the content and model of an old one, and return it."""
     prompt.content, prompt.model = version.content, version.model
     prompt.updated_at = clock.now()
-    restored = _advance(prompt, author_id)
-    reindex(prompt)
+    restored = _add_next_version(principal, prompt)
+    update_search_text(prompt)
     return restored
 
 
 def refuse_label(name: str, field: str) -> None:
-    """Raise 400 about the field unless its value may be a label."""
+    """Raise 400 unless `name`, the value of this field, is a valid label."""
     if name == LATEST or not re.fullmatch(LABEL_PATTERN, name):
         raise Invalid({field: [f"must match {LABEL_PATTERN} and not be {LATEST}"]})
 
 
 def set_label(prompt: Prompt, name: str, number: int) -> None:
-    """Put a label on a version, taking it from the one it sat on."""
+    """Set a label on a version, and remove it from the version that had it."""
     session.merge(Label(prompt_id=prompt.id, name=name, version=number))
     session.flush()
     session.expire(prompt, ["label_rows"])
 
 
 def remove_label(prompt: Prompt, name: str) -> None:
-    """Take a label away. Raises 404 when there is none of that name."""
-    gone = delete(Label).where(Label.prompt_id == prompt.id, Label.name == name).returning(Label.name)
-    if session.scalar(gone) is None:
+    """Remove a label of a prompt. Raises 404 if the prompt has no such label."""
+    removed = delete(Label).where(Label.prompt_id == prompt.id, Label.name == name).returning(Label.name)
+    if session.scalar(removed) is None:
         raise Problem(404, "Label not found", "label_not_found")
 
 
-def lock_library(principal: Principal) -> None:
-    """Let one transaction at a time choose slugs for an owner (SQLite's write lock does so by itself)."""
-    # a key share: rows that point to the owner, such as logs, can still be inserted meanwhile
+def lock_slugs(principal: Principal) -> None:
+    """Lock the principal's slugs until the commit, so that two transactions cannot choose the same one.
+
+    On SQLite, whose write lock does so already, the clause has no effect.
+    """
+    # FOR NO KEY UPDATE: rows that refer to the user, such as logs, can still be inserted meanwhile
     session.execute(select(User.id).where(User.id == principal.user_id).with_for_update(key_share=True))
 
 
-def _advance(prompt: Prompt, author_id: str) -> Version:
-    """Make what the prompt says now its next version."""
+def _add_next_version(principal: Principal, prompt: Prompt) -> Version:
+    """Add the prompt's current content and model as its next version, and return it."""
     prompt.version += 1
-    return _add_version(prompt, author_id)
+    return _add_version(principal, prompt)
 
 
-def _add_version(prompt: Prompt, author_id: str) -> Version:
+def _add_version(principal: Principal, prompt: Prompt) -> Version:
     version = Version(
         prompt_id=prompt.id,
         number=prompt.version,
         content=prompt.content,
         model=prompt.model,
         created_at=prompt.updated_at,
-        created_by=author_id,
+        created_by=principal.user_id,
     )
     set_committed_value(version, "label_names", None)
     session.add(version)
     return version
 
 
-def reindex(prompt: Prompt) -> None:
-    """Let a prompt be found by what it says now."""
+def update_search_text(prompt: Prompt) -> None:
+    """Replace the text by which search finds a prompt with its current title, tags and content."""
     session.flush()
     columns = search_columns(prompt.title, prompt.tags, prompt.content)
     session.execute(update(SearchText).where(SearchText.seq == prompt.seq).values(**columns))
@@ -252,18 +254,18 @@ def reindex(prompt: Prompt) -> None:
 def _set_tags(prompt: Prompt, names: list[str]) -> None:
     if names != prompt.tags:
         prompt.tag_rows.clear()
-        session.flush()  # deletes before inserts: the old rows have the new ones' keys
+        session.flush()  # executes the deletes before the inserts, which reuse their primary keys
         prompt.tag_rows.extend(Tag(position=position, name=name) for position, name in enumerate(names))
 
 
-def _flush_slug() -> None:
+def _flush_or_refuse_slug() -> None:
     with translating({"uq_prompts_owner_id_slug": lambda: Problem(409, "Slug already in use.", "slug_taken")}):
         session.flush()
 
 
-def _free_slug(principal: Principal, title: str) -> str:
-    """Derive a slug from the title, with `-2`, `-3` … when the owner has it already."""
+def _choose_slug(principal: Principal, title: str) -> str:
+    """Return a slug for the title that the principal has not used, with `-2`, `-3` … at the end if necessary."""
     slug = derive_slug(title)
-    family = or_(Prompt.slug == slug, Prompt.slug.startswith(f"{slug}-", autoescape=True))
-    taken = set(session.scalars(select(Prompt.slug).where(owned_by(principal, Prompt), family)))
+    is_similar = or_(Prompt.slug == slug, Prompt.slug.startswith(f"{slug}-", autoescape=True))
+    taken = set(session.scalars(select(Prompt.slug).where(owned_by(principal, Prompt), is_similar)))
     return next(name for name in (slug, *(f"{slug}-{n}" for n in range(2, len(taken) + 3))) if name not in taken)

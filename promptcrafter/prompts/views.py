@@ -1,4 +1,4 @@
-"""The routes of prompts, their versions and labels, and the search over them."""
+"""The routes of prompts, of their versions and labels, and of the search."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ _version_out = VersionOut()
 @idempotent
 @blueprint.response(201, _prompt_out, headers={"Location": {"schema": {"type": "string"}}})
 def create_prompt(body: dict[str, Any]) -> tuple[Prompt, int, dict[str, str]]:
-    """Save a prompt."""
+    """Create a prompt."""
     search_text = search.search_columns(body["title"], body.get("tags", []), body["content"])
     with writing():
         prompt = store.add_prompt(current_principal(), body, search_text)
@@ -49,16 +49,16 @@ def create_prompt(body: dict[str, Any]) -> tuple[Prompt, int, dict[str, str]]:
 
 @blueprint.route("/prompts", permission=Permission.READ)
 @blueprint.arguments(PromptQuery(), location="query")
-@blueprint.lists(PromptOut(many=True))
+@blueprint.list_response(PromptOut(many=True))
 def list_prompts(query: dict[str, Any]) -> Response:
     """List the caller's prompts, newest first."""
     found = store.find_prompts(current_principal(), query)
-    return lists.listing(found, (Prompt.created_at, Prompt.seq), _prompt_out, query)
+    return lists.list_response(found, (Prompt.created_at, Prompt.seq), _prompt_out, query)
 
 
 @blueprint.route("/prompts/<prompt_id>", permission=Permission.READ, refuses=(403, 404))
 @blueprint.response(200, _prompt_out, headers={"ETag": {"schema": {"type": "string"}}})
-@blueprint.alt_response(304, description="It is what If-None-Match names")
+@blueprint.alt_response(304, description="The prompt matches If-None-Match")
 def get_prompt(prompt_id: str) -> Response:
     """Return a prompt."""
     return _with_etag(store.get_prompt(current_principal(), prompt_id))
@@ -68,13 +68,13 @@ def get_prompt(prompt_id: str) -> Response:
 @blueprint.arguments(PromptPatch())
 @blueprint.response(200, _prompt_out, headers={"ETag": {"schema": {"type": "string"}}})
 def change_prompt(body: dict[str, Any], prompt_id: str) -> Response:
-    """Change a prompt; a new content or model makes a new version."""
+    """Change a prompt; a new content or model adds a version."""
     changes = {name: value for name, value in body.items() if value is not None}
     with writing():
         prompt = store.lock_prompt(current_principal(), prompt_id)
         refuse_lost_update(_prompt_out.dump(prompt))
         if changes:
-            store.change_prompt(prompt, changes)
+            store.change_prompt(current_principal(), prompt, changes)
     return _with_etag(prompt)
 
 
@@ -90,17 +90,17 @@ def delete_prompt(prompt_id: str) -> None:
 
 @blueprint.route("/prompts/<prompt_id>/versions", permission=Permission.READ, refuses=(403, 404))
 @blueprint.arguments(VersionQuery(), location="query")
-@blueprint.lists(VersionOut(many=True))
+@blueprint.list_response(VersionOut(many=True))
 def list_versions(query: dict[str, Any], prompt_id: str) -> Response:
     """List a prompt's versions, newest first."""
     prompt = store.get_prompt(current_principal(), prompt_id)
-    return lists.listing(store.find_versions(prompt), (Version.number,), _version_out, query)
+    return lists.list_response(store.find_versions(prompt), (Version.number,), _version_out, query)
 
 
 @blueprint.route("/prompts/<prompt_id>/versions/<name>", permission=Permission.READ, refuses=(403, 404))
 @blueprint.response(200, _version_out)
 def get_version(prompt_id: str, name: str) -> Version:
-    """Return a version by its number, a label, or `latest`."""
+    """Return the version that a number, a label or `latest` names."""
     return store.get_version(store.get_prompt(current_principal(), prompt_id), name)
 
 
@@ -110,10 +110,11 @@ def get_version(prompt_id: str, name: str) -> Version:
 @idempotent
 @blueprint.response(201, _version_out, headers={"Location": {"schema": {"type": "string"}}})
 def restore_version(prompt_id: str, name: str) -> tuple[Version, int, dict[str, str]]:
-    """Make a new version equal to an old one."""
+    """Add a version with the content and model of an old one."""
+    principal = current_principal()
     with writing():
-        prompt = store.lock_prompt(current_principal(), prompt_id)
-        version = store.restore_version(prompt, store.get_version(prompt, name), current_principal().user_id)
+        prompt = store.lock_prompt(principal, prompt_id)
+        version = store.restore_version(principal, prompt, store.get_version(prompt, name))
     return version, 201, {"Location": url_for("prompts.get_version", prompt_id=prompt_id, name=version.number)}
 
 
@@ -123,7 +124,7 @@ def restore_version(prompt_id: str, name: str) -> tuple[Version, int, dict[str, 
 @blueprint.arguments(LabelIn())
 @blueprint.response(200, _prompt_out)
 def set_label(body: dict[str, Any], prompt_id: str, label: str) -> Prompt:
-    """Put a label such as `production` on a version; it moves there from wherever it was."""
+    """Set a label such as `production` on a version, and remove it from the version that had it."""
     store.refuse_label(label, "label")
     with writing():
         prompt = store.lock_prompt(current_principal(), prompt_id)
@@ -139,7 +140,7 @@ def set_label(body: dict[str, Any], prompt_id: str, label: str) -> Prompt:
 )
 @blueprint.response(204)
 def remove_label(prompt_id: str, label: str) -> None:
-    """Take a label away."""
+    """Remove a label."""
     with writing():
         store.remove_label(store.lock_prompt(current_principal(), prompt_id), label)
 
@@ -148,7 +149,7 @@ def remove_label(prompt_id: str, label: str) -> None:
 @blueprint.arguments(DiffQuery(), location="query")
 @blueprint.response(200, DiffOut())
 def diff_versions(query: dict[str, Any], prompt_id: str) -> dict[str, Any]:
-    """Show what changed from one version to another."""
+    """Return the difference between two versions."""
     prompt = store.get_prompt(current_principal(), prompt_id)
     before, after = (store.get_version(prompt, query[name]) for name in ("before", "after"))
     names = f"version {before.number}", f"version {after.number}"
@@ -164,7 +165,7 @@ def diff_versions(query: dict[str, Any], prompt_id: str) -> dict[str, Any]:
 @blueprint.arguments(RenderIn())
 @blueprint.response(200, RenderOut())
 def render_version(body: dict[str, Any], prompt_id: str) -> dict[str, Any]:
-    """Fill in a version's variables: `{{name}}` is replaced, nothing else is ever interpreted."""
+    """Return a version's content with its variables replaced; nothing but `{{name}}` is interpreted."""
     version = store.get_version(store.get_prompt(current_principal(), prompt_id), body.get("version", store.LATEST))
     missing = [name for name in find_variables(version.content) if name not in body["variables"]]
     if missing:
@@ -175,21 +176,22 @@ def render_version(body: dict[str, Any], prompt_id: str) -> dict[str, Any]:
 
 @blueprint.route("/search", permission=Permission.READ)
 @blueprint.arguments(SearchQuery(), location="query")
-@blueprint.lists(PromptOut(many=True))
+@blueprint.list_response(PromptOut(many=True))
 def search_prompts(query: dict[str, Any]) -> Response:
-    """Search the caller's prompts by words or parts of words in title, tags and content."""
+    """Search the title, tags and content of the caller's prompts for words or parts of words."""
     words = search.parse_words(query["q"])
     if len(words) > search.MAX_WORDS:
         raise Invalid({"q": [f"must have at most {search.MAX_WORDS} words"]})
     order = ranking.BestFirst.of(current_principal(), words)
-    return lists.listing(order.matching, order, _prompt_out, query)
+    return lists.list_response(order.matching, order, _prompt_out, query)
 
 
 def _with_etag(prompt: Prompt) -> Response:
+    """Return the prompt with its entity tag, or 304 if a GET or HEAD request has that tag in `If-None-Match`."""
     representation = _prompt_out.dump(prompt)
     tag = etag_of(representation)
-    is_known = request.method in ("GET", "HEAD") and request.if_none_match.contains_weak(tag)
-    response = Response(status=304) if is_known else jsonify(representation)
+    is_unchanged = request.method in ("GET", "HEAD") and request.if_none_match.contains_weak(tag)
+    response = Response(status=304) if is_unchanged else jsonify(representation)
     response.headers["Cache-Control"] = "private, no-cache"
     response.set_etag(tag)
     return response

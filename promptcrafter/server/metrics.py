@@ -28,7 +28,7 @@ from promptcrafter.database.session import database_size, get_engine
 from promptcrafter.http import error_handlers
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.logs.schemas import NATIVE, SOURCES
-from promptcrafter.logs.store import recorded
+from promptcrafter.logs.store import logs_committed
 from promptcrafter.permissions import Permission
 from promptcrafter.version import VERSION
 
@@ -118,7 +118,7 @@ def init_app(app: Flask, config: Config) -> None:
         meters = app.extensions[_METERS] = _Meters()
         app.before_request(meters.start)
         app.after_request(meters.finish)
-        recorded.connect(_count_logs)
+        logs_committed.connect(_count_logs)
 
 
 def blueprints(config: Config) -> list[Blueprint]:

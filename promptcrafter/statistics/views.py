@@ -11,7 +11,7 @@ from promptcrafter.http.formats import write_csv, write_markdown
 from promptcrafter.jsonio import dumps
 from promptcrafter.logs.store import get_logs
 from promptcrafter.permissions import Permission
-from promptcrafter.prompts.store import get_latest_number
+from promptcrafter.prompts.store import refuse_prompt_not_owned
 from promptcrafter.statistics import store
 from promptcrafter.statistics.aggregates import describe
 from promptcrafter.statistics.comparison_markdown import write_comparison
@@ -26,15 +26,15 @@ _COLUMNS = lists.columns_of(GroupOut())
 
 @blueprint.route("/prompts/<prompt_id>/stats", permission=Permission.READ, refuses=(403, 404))
 @blueprint.arguments(StatsQuery(), location="query")
-@blueprint.answers(_stats_out, "text/csv", "text/markdown")
+@blueprint.negotiated_response(_stats_out, "text/csv", "text/markdown")
 def get_stats(query: dict[str, Any], prompt_id: str) -> Response:
     """Return statistics of a prompt's logs, grouped by model, version or both; the highest mean score comes first."""
-    get_latest_number(current_principal(), prompt_id)
+    refuse_prompt_not_owned(current_principal(), prompt_id)
     keys = query["groupBy"]
     aggregates = store.get_aggregates(current_principal(), {**query, "promptId": prompt_id}, keys)
     stats = _stats_out.dump({"promptId": prompt_id, "groupBy": keys, "groups": describe(aggregates, keys)})
     columns = [name for name in _COLUMNS if name in keys or name not in KEYS]
-    return lists.respond(
+    return lists.negotiated_response(
         {
             "application/json": lambda: [dumps(stats)],
             "text/csv": lambda: write_csv(stats["groups"], columns),
@@ -45,7 +45,7 @@ def get_stats(query: dict[str, Any], prompt_id: str) -> Response:
 
 @blueprint.route("/compare", permission=Permission.READ, refuses=(403, 404))
 @blueprint.arguments(CompareQuery(), location="query")
-@blueprint.answers(_compare_out, "text/markdown")
+@blueprint.negotiated_response(_compare_out, "text/markdown")
 def compare_logs(query: dict[str, Any]) -> Response:
     """Return logs side by side, with the differences of their outputs from the first one's, word by word."""
     logs = get_logs(current_principal(), query["logs"])
@@ -55,6 +55,6 @@ def compare_logs(query: dict[str, Any]) -> Response:
         for log, changes in zip(logs[1:], compare(first, others), strict=True)
     ]
     compared = _compare_out.dump({"logs": logs, "differences": differences})
-    return lists.respond(
+    return lists.negotiated_response(
         {"application/json": lambda: [dumps(compared)], "text/markdown": lambda: write_comparison(compared)}
     )

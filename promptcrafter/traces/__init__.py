@@ -1,1 +1,1 @@
-"""Traces: the steps of a client's program between a request and its answer, with the outputs that they used."""
+"""Traces: the spans of one run of a client's program, with the outputs logged in them."""

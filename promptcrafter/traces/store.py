@@ -1,4 +1,4 @@
-"""Traces in the database. What writes here belongs inside `transactions.writing()`."""
+"""Traces in the database. Call the writing functions inside `transactions.writing()`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,30 +13,30 @@ from promptcrafter.database.keyset import each_batch
 from promptcrafter.database.session import session
 from promptcrafter.ids import new_id
 from promptcrafter.logs.models import Log
-from promptcrafter.logs.store import ParentGone, conditions, find_logs_in
+from promptcrafter.logs.store import ParentDeleted, conditions, find_logs_of_trace
 from promptcrafter.traces.models import Trace
 
-# Rows of one statement have the same columns
-_NOTHING = {attribute.key: None for attribute in inspect(Trace).column_attrs if attribute.key != "seq"}
+# Every attribute of a trace but its sequence number, all None: the rows of one INSERT must have the same columns
+_EMPTY_TRACE = {attribute.key: None for attribute in inspect(Trace).column_attrs if attribute.key != "seq"}
 
 
 def add_trace(principal: Principal, values: Mapping[str, Any]) -> Trace:
-    """Insert a trace. Raises ParentGone when its experiment has gone since it was looked up."""
+    """Insert a trace. Raises ParentDeleted if its experiment was deleted since it was looked up."""
     trace = Trace(id=new_id("trace"), owner_id=principal.user_id, created_at=clock.now(), **values)
     session.add(trace)
-    with translating({"fk_traces_experiment_id": ParentGone}):
+    with translating({"fk_traces_experiment_id": ParentDeleted}):
         session.flush()
     return trace
 
 
 def restore_traces(principal: Principal, traces: Sequence[Mapping[str, Any]]) -> None:
-    """Insert traces as they were elsewhere, with their ids and times."""
+    """Insert traces of an import with the ids and times they come with."""
     if traces:
-        session.execute(insert(Trace), [{**_NOTHING, **values, "owner_id": principal.user_id} for values in traces])
+        session.execute(insert(Trace), [{**_EMPTY_TRACE, **values, "owner_id": principal.user_id} for values in traces])
 
 
 def find_traces(principal: Principal) -> Select[Trace]:
-    """Return the principal's traces."""
+    """Return a select of the principal's traces."""
     return find_owned(principal, Trace)
 
 
@@ -46,35 +46,35 @@ def get_trace(principal: Principal, trace_id: str) -> Trace:
 
 
 def get_logs(trace: Trace) -> list[Log]:
-    """Return a trace's logs in the order they came."""
-    return list(session.scalars(find_logs_in(trace.id).order_by(Log.seq)))
+    """Return a trace's logs in the order they were recorded."""
+    return list(session.scalars(find_logs_of_trace(trace.id).order_by(Log.seq)))
 
 
-def count_old(principal: Principal, filters: Mapping[str, Any]) -> int:
-    """Return how many of the owner's traces `each_old` finds."""
-    return session.scalars(_find_old(principal, filters).with_only_columns(func.count())).one()
+def count_expired(principal: Principal, filters: Mapping[str, Any]) -> int:
+    """Return how many of the principal's traces are expired: see `each_expired`."""
+    return session.scalars(_find_expired(principal, filters).with_only_columns(func.count())).one()
 
 
-def each_old(principal: Principal, filters: Mapping[str, Any], size: int) -> Iterator[list[int]]:
-    """Yield the sequence numbers of the owner's traces that are left when the logs that filters find are gone.
+def each_expired(principal: Principal, filters: Mapping[str, Any], size: int) -> Iterator[list[int]]:
+    """Yield the sequence numbers of the principal's expired traces, oldest first, `size` at a time.
 
-    Those are the traces from before the filter `until` in which no other log is, oldest first, `size` at a time.
+    A trace is expired if it was created before the filter `until` and each of its logs matches the filters.
     """
-    for rows in each_batch(_find_old(principal, filters), (Trace.created_at, Trace.seq), size):
+    for rows in each_batch(_find_expired(principal, filters), (Trace.created_at, Trace.seq), size):
         yield [row[-1] for row in rows]
 
 
-def remove_old(principal: Principal, filters: Mapping[str, Any], rows: Sequence[int]) -> int:
-    """Delete those of the traces with these sequence numbers that `each_old` still finds; return how many."""
-    old = _find_old(principal, filters).where(Trace.seq.in_(rows)).with_only_columns(Trace.seq)
-    return len(session.scalars(delete(Trace).where(Trace.seq.in_(old)).returning(Trace.seq)).all())
+def remove_expired(principal: Principal, filters: Mapping[str, Any], sequence_numbers: Sequence[int]) -> int:
+    """Delete the traces with these sequence numbers that are still expired; return how many."""
+    expired = _find_expired(principal, filters).where(Trace.seq.in_(sequence_numbers)).with_only_columns(Trace.seq)
+    return len(session.scalars(delete(Trace).where(Trace.seq.in_(expired)).returning(Trace.seq)).all())
 
 
-def _find_old(principal: Principal, filters: Mapping[str, Any]) -> Select[Trace]:
-    stays = select(Log.seq).where(Log.trace_id == Trace.id, not_(and_(*conditions(filters))))
-    return find_traces(principal).where(Trace.created_at < filters["until"], ~stays.exists())
+def _find_expired(principal: Principal, filters: Mapping[str, Any]) -> Select[Trace]:
+    remaining_log = select(Log.seq).where(Log.trace_id == Trace.id, not_(and_(*conditions(filters))))
+    return find_traces(principal).where(Trace.created_at < filters["until"], ~remaining_log.exists())
 
 
 def remove_trace(trace: Trace) -> None:
-    """Delete a trace; the database's foreign keys take its logs along."""
+    """Delete a trace; its logs are deleted by ON DELETE CASCADE."""
     session.execute(delete(Trace).where(Trace.id == trace.id))

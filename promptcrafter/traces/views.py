@@ -1,4 +1,4 @@
-"""The routes of traces. They come in by the dialects of other systems."""
+"""The routes of traces. Only the dialects of other systems create traces."""
 
 from typing import Any
 
@@ -15,17 +15,19 @@ from promptcrafter.traces import store
 from promptcrafter.traces.models import Trace
 from promptcrafter.traces.schemas import TraceOut, TraceWhole
 
-blueprint = Blueprint("traces", __name__, description="Runs of a program, step by step, with the outputs they took")
+blueprint = Blueprint("traces", __name__, description="Runs of a program, step by step, with their outputs")
 _trace_out = TraceOut()
 _trace_rows = RowSerializer(Trace, _trace_out)
 
 
 @blueprint.route("/traces", permission=Permission.READ)
 @blueprint.arguments(PageQuery(), location="query")
-@blueprint.lists(TraceOut(many=True))
+@blueprint.list_response(TraceOut(many=True))
 def list_traces(query: dict[str, Any]) -> Response:
     """List the caller's traces, newest first."""
-    return lists.listing(store.find_traces(current_principal()), (Trace.created_at, Trace.seq), _trace_rows, query)
+    return lists.list_response(
+        store.find_traces(current_principal()), (Trace.created_at, Trace.seq), _trace_rows, query
+    )
 
 
 @blueprint.route("/traces/<trace_id>", permission=Permission.READ, refuses=(403, 404))

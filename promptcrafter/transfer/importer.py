@@ -13,11 +13,12 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from promptcrafter.auth.access import owns
 from promptcrafter.auth.principal import Principal
 from promptcrafter.database.session import read_snapshot
 from promptcrafter.database.transactions import writing
 from promptcrafter.experiments.store import restore_experiments
-from promptcrafter.logs.store import ParentGone, prepare, restore_all
+from promptcrafter.logs.store import ParentDeleted, prepare, restore_all
 from promptcrafter.problems import Invalid, Problem
 from promptcrafter.prompts.restore import restore_prompts
 from promptcrafter.prompts.search import search_columns
@@ -171,7 +172,7 @@ def _find_new(reader: Session, batch: Sequence[LoadedRecord], principal: Princip
     """
     owners = store.get_owners(reader, batch[0].group, {record.id for record in batch})
     for record in batch:
-        if owners.get(record.id, principal.user_id) != principal.user_id:
+        if record.id in owners and not owns(principal, owners[record.id]):
             raise ImportConflict(record.location, "_id", "is the id of something of somebody else's")
     stored = {record for record in batch if record.kind != "version" and record.id in owners}
     versions = {(record.id, record.values["number"]): record for record in batch if record.kind == "version"}
@@ -237,7 +238,7 @@ def _find_owned(reader: Session, keys: Collection[Key], principal: Principal) ->
         for key in keys
         if (key[0] == "version" and int(key[2]) <= latest.get(key[1], 0))
         or (key[0] == "variant" and key[1:] in variants)
-        or (key[0] in owners and owners[key[0]].get(key[1]) == principal.user_id)
+        or (key[0] in owners and key[1] in owners[key[0]] and owns(principal, owners[key[0]][key[1]]))
     }
 
 
@@ -268,7 +269,7 @@ def _store_batch(batch: Sequence[LoadedRecord], principal: Principal) -> list[Lo
         try:
             with writing():
                 write()
-        except (IntegrityError, ParentGone):  # another transaction has added or deleted rows since the check
+        except (IntegrityError, ParentDeleted):  # another transaction has added or deleted rows since the check
             if not attempts_left:
                 raise
         else:

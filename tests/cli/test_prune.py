@@ -152,12 +152,12 @@ def test_a_log_that_is_scored_while_it_is_about_to_go_is_kept(
 ) -> None:
     log = ada.log(ada.prompt())
     age(2, log["_id"])
-    filters = {"until": clock.now() - timedelta(days=1), "judged": False}
+    filters = {"until": clock.now() - timedelta(days=1), "is_reviewed": False}
     with app.app_context():
-        (rows,) = log_store.each_old(Principal(ada.id), filters, 500)
+        (rows,) = log_store.each_expired(Principal(ada.id), filters, 500)
         ada.patch(f"/logs/{log['_id']}", {"score": 1})
         with transactions.writing():
-            assert log_store.remove_old(Principal(ada.id), filters, rows) == 0
+            assert log_store.remove_expired(Principal(ada.id), filters, rows) == 0
     assert ids(ada, "/logs") == {log["_id"]}
 
 

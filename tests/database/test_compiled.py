@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import bindparam, insert, literal, literal_column, select
+from sqlalchemy import bindparam, literal, literal_column, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from promptcrafter.database.base import Base
-from promptcrafter.database.compiled import CompiledQuery, CompiledWrite, from_arrays
+from promptcrafter.database.compiled import CompiledQuery, CompiledWrite
 from promptcrafter.database.session import session
 from promptcrafter.database.transactions import writing
 from promptcrafter.idempotency.models import IdempotencyRecord
 from promptcrafter.logs.models import Log
+from promptcrafter.logs.store import _compile_insert
 from tests.support.databases import only_sqlite
 from tests.support.people import Person
 
@@ -40,14 +41,7 @@ def context(app: Flask) -> Iterator[None]:
 
 
 def change() -> CompiledWrite:
-    """Return an insert of logs with the attributes `NAMES`."""
-    columns = {name: getattr(Log, name) for name in NAMES}
-    arrays = from_arrays({name: column.type for name, column in columns.items()})
-    into = insert(TABLE).inline()
-    return CompiledWrite(
-        [into.values({column: bindparam(name) for name, column in columns.items()})],
-        into.from_select(list(columns.values()), select(*arrays.c)),
-    )
+    return _compile_insert(NAMES)
 
 
 def test_values_arrive_as_sqlalchemy_sends_them(ada: Person) -> None:

@@ -204,7 +204,7 @@ def test_logs_that_are_rolled_back_are_not_counted(ada: Person) -> None:
         with suppress(InterruptedError), writing():
             logs.record_all(Principal(ada.id), [logs.prepare(values), logs.prepare(values)])
             raise InterruptedError
-        with suppress(logs.ParentGone), writing():
+        with suppress(logs.ParentDeleted), writing():
             logs.record(Principal(ada.id), logs.prepare({**values, "prompt_id": "prompt_1"}))
         with writing():
             logs.record(Principal(ada.id), logs.prepare(values))

@@ -1,5 +1,5 @@
-"""The dialect of Basalt's clients: prompts to read and publish, outputs and traces to log.
+"""The dialect of Basalt's clients: they read and publish prompts, and log outputs and traces.
 
-All of it is under /basalt; `POST /monitor/log` is at the root too, and so is everything for a client that says it is
-one of Basalt's SDKs (see `middleware`).
+All its routes are under /basalt. `POST /monitor/log` is also at the root. Basalt's own SDKs, which a header identifies,
+reach all of the routes at the root (see `middleware`).
 """

@@ -1,66 +1,72 @@
-"""Which of the caller's prompts and versions a Basalt client means."""
+"""Find the prompts and versions that the references of Basalt's clients name."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from promptcrafter.auth.authentication import current_principal
-from promptcrafter.dialects.basalt.translate import choose_version, cut
-from promptcrafter.logs.store import ParentGone
+from promptcrafter.dialects.basalt.translate import choose_version, shorten
+from promptcrafter.logs.store import ParentDeleted
 from promptcrafter.problems import Problem
 from promptcrafter.prompts import store
 from promptcrafter.prompts.models import Prompt, Version
 
-Name = tuple[str, str | None, str | None]  # slug, version and tag
+ReferenceKey = tuple[str, str | None, str | None]  # slug, version and tag
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """A prompt and its version, each None when there is none, the tag it was found by, and what was odd about it."""
+    """The prompt and version that a reference names, each None if there is none.
+
+    `tag` is the tag by which the version was found. `warning` says what the reference names that does not exist.
+    """
 
     prompt: Prompt | None = None
     version: Version | None = None
     tag: str = ""
-    oddity: str | None = None
+    warning: str | None = None
 
 
-def name_of(reference: Mapping[str, Any]) -> Name:
-    """Return what a client's reference names; version and tag may be missing or empty."""
+def reference_key(reference: Mapping[str, Any]) -> ReferenceKey:
+    """Return slug, version and tag of a client's reference; version and tag may be missing or empty."""
     return reference["slug"], reference.get("version"), reference.get("tag")
 
 
-def resolve_all(references: Iterable[Mapping[str, Any]]) -> dict[Name, Resolved]:
-    """Find what references name, looking for each prompt and each version once."""
-    names = list(dict.fromkeys(map(name_of, references)))
-    prompts = store.get_prompts_by_slug(current_principal(), {slug for slug, _, _ in names})
+def resolve_all(references: Iterable[Mapping[str, Any]]) -> dict[ReferenceKey, Resolved]:
+    """Find what references name, reading each prompt and each version once.
+
+    Raises ParentDeleted if a prompt is deleted in between.
+    """
+    keys = list(dict.fromkeys(map(reference_key, references)))
+    prompts = store.get_prompts_by_slug(current_principal(), {slug for slug, _, _ in keys})
     versions: dict[tuple[str, int], Version] = {}
     found = {}
-    for name in names:
-        slug, version, tag = name
+    for key in keys:
+        slug, version, tag = key
         prompt = prompts.get(slug)
         if prompt is None:
-            found[name] = _nothing(slug)
+            found[key] = _missing_prompt(slug)
             continue
         labels = {row.name: row.version for row in prompt.label_rows}
         choice = choose_version(prompt.version, labels, version, tag)
-        key = (prompt.id, choice.number or 0)
-        if choice.number is not None and key not in versions:
-            versions[key] = _get_version(prompt, choice.number)
-        found[name] = Resolved(prompt, versions.get(key), choice.tag, choice.oddity)
+        version_key = (prompt.id, choice.number or 0)
+        if choice.number is not None and version_key not in versions:
+            versions[version_key] = _get_version(prompt, choice.number)
+        found[key] = Resolved(prompt, versions.get(version_key), choice.tag, choice.warning)
     return found
 
 
-def resolve_none(references: Iterable[Mapping[str, Any]]) -> dict[Name, Resolved]:
-    """Answer as `resolve_all` does where nothing is found."""
-    return {name_of(reference): _nothing(reference["slug"]) for reference in references}
+def resolve_as_missing(references: Iterable[Mapping[str, Any]]) -> dict[ReferenceKey, Resolved]:
+    """Return what `resolve_all` would return if no prompt existed, without reading the database."""
+    return {reference_key(reference): _missing_prompt(reference["slug"]) for reference in references}
 
 
-def _nothing(slug: str) -> Resolved:
-    return Resolved(oddity=f"There is no prompt with the slug {cut(slug)}.")
+def _missing_prompt(slug: str) -> Resolved:
+    return Resolved(warning=f"There is no prompt with the slug {shorten(slug)}.")
 
 
 def _get_version(prompt: Prompt, number: int) -> Version:
     try:
         return store.get_version(prompt, str(number))
     except Problem as problem:
-        raise ParentGone from problem  # with its prompt, since that was found
+        raise ParentDeleted from problem  # versions are deleted only with their prompt

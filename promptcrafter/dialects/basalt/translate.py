@@ -1,6 +1,6 @@
-"""Between Basalt's terms and ours. Pure functions.
+"""Translation between Basalt's terms and ours, in pure functions.
 
-Basalt's version `2.0.0` is our version 2, its tag our label, its generation our log.
+Basalt's version `2.0.0` is our version 2, its tag is our label, its generation is our log.
 """
 
 import json
@@ -19,15 +19,15 @@ from promptcrafter.prompts.store import LATEST
 SOURCE = "basalt"
 PRODUCTION = "production"
 _GENERATION = "generation"
-_NAME_SHOWN = 100  # characters
-_WARNINGS_SHOWN = 20
-_FAMILIES = {
+_SHOWN_NAME_MAX = 100  # characters
+_SHOWN_WARNINGS_MAX = 20
+_PROVIDER_PATTERNS = {  # how the names of their models begin
     "open-ai": r"gpt|chatgpt|davinci|dall|o\d",
     "anthropic": r"claude",
     "mistral": r"\w*stral",
     "gemini": r"gemini|gemma|palm",
 }
-# Our prompts have no parameters: these are what the providers do when none are sent
+# Our prompts have no parameters: these are the providers' defaults
 _PARAMETERS = {
     "temperature": 1,
     "topP": 1,
@@ -42,48 +42,52 @@ _PARAMETERS = {
 
 @dataclass(frozen=True)
 class Choice:
-    """The version that a client means, None when nothing resolves, and what was odd about how it was named."""
+    """The number of the version that a client's reference resolves to, None if to none.
+
+    `tag` is the tag by which it was found. `warning` says what the reference names that does not exist.
+    """
 
     number: int | None
     tag: str = ""
-    oddity: str | None = None
+    warning: str | None = None
 
 
 def choose_version(latest: int, labels: Mapping[str, int], version: str | None, tag: str | None) -> Choice:
-    """Resolve a version and a tag, either of them perhaps None or empty, among versions 1 to `latest`.
+    """Resolve a version and a tag, each of which may be None or empty, among the versions 1 to `latest`.
 
-    A version counts before a tag, a tag before the label `production`, which also stands in for what does not exist.
+    The version takes precedence over the tag. Without either, or if what is named does not exist, the version with the
+    label `production` is chosen.
     """
-    oddity = None
+    missing = None
     if version:
         number = read_version(version)
         if number is not None and number <= latest:
             return Choice(number)
-        oddity = f"There is no version {cut(version)} of the prompt"
+        missing = f"There is no version {shorten(version)} of the prompt"
     elif tag:
         if tag == LATEST or tag in labels:
             return Choice(latest if tag == LATEST else labels[tag], tag)
-        oddity = f"No version of the prompt has the tag {cut(tag)}"
+        missing = f"No version of the prompt has the tag {shorten(tag)}"
     if PRODUCTION in labels:
-        return Choice(labels[PRODUCTION], PRODUCTION, f"{oddity}: production stands in." if oddity else None)
+        return Choice(labels[PRODUCTION], PRODUCTION, f"{missing}: production stands in." if missing else None)
     return Choice(
-        None, "", f"{oddity}, and none has the tag production." if oddity else "No version has the tag production."
+        None, "", f"{missing}, and none has the tag production." if missing else "No version has the tag production."
     )
 
 
-def cut(name: str) -> str:
-    """Return a client's name for something, short enough to be told back."""
-    return name if len(name) <= _NAME_SHOWN else f"{name[:_NAME_SHOWN]}…"
+def shorten(name: str) -> str:
+    """Return a name that a client sent, shortened for a warning."""
+    return name if len(name) <= _SHOWN_NAME_MAX else f"{name[:_SHOWN_NAME_MAX]}…"
 
 
 def read_version(version: str) -> int | None:
-    """Return the number of `2.0.0`, `2.0` or `2`; None for what is no version of ours."""
+    """Return the number of a version written as `2.0.0`, `2.0` or `2`; None for any other text."""
     match = re.fullmatch(r"([1-9][0-9]{0,8})(\.0){0,2}", version)
     return int(match[1]) if match else None
 
 
 def write_version(number: int) -> str:
-    """Return a version as Basalt writes it."""
+    """Return a version's number as Basalt writes it: `2.0.0`."""
     return f"{number}.0.0"
 
 
@@ -92,8 +96,8 @@ def to_log(
 ) -> dict[str, Any]:
     """Return the columns of a log for an output or a generation.
 
-    `reference` is how the client named the prompt, by `slug`, `version` and `tag`; prompt and version are what it
-    resolved to.
+    `reference` has the `slug`, `version` and `tag` by which the client named the prompt; `prompt` and `version` are
+    what it resolved to.
     """
     columns = {name: body.get(name) for name in ("start_time", "end_time", "input_tokens", "output_tokens", "cost")}
     for name in ("input", "output", "ideal_output"):
@@ -113,12 +117,12 @@ def to_log(
 
 
 def to_generation(span: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of a log that say where in its trace a generation stood."""
+    """Return the columns of a log that hold a generation's place in its trace."""
     return {"name": span.get("name"), "span_id": span["id"], "parent_span_id": span.get("parent_id")}
 
 
 def to_trace(body: Mapping[str, Any], experiment_id: str | None) -> dict[str, Any]:
-    """Return the columns of a trace; its generations are left to the logs."""
+    """Return the columns of a trace; its generations become logs and are not among its spans."""
     names = ("slug", "name", "input", "output", "ideal_output", "meta", "organization", "user")
     times = ("start_time", "end_time", "evaluators", "evaluation_config")
     spans = [_to_span(span) for span in body.get("logs", ()) if not is_generation(span)]
@@ -127,25 +131,25 @@ def to_trace(body: Mapping[str, Any], experiment_id: str | None) -> dict[str, An
 
 
 def to_trace_of_output(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of the trace that holds a single output: what the log itself has no room for."""
+    """Return the columns of the trace of a single output, which hold the fields that a log does not have."""
     names = ("slug", "name", "organization", "user", "start_time", "end_time")
     return {"source": SOURCE, **{name: body[name] for name in names if name in body}}
 
 
 def join_warnings(warnings: Sequence[str]) -> str | None:
-    """Return warnings as one text, None when there are none, and of very many how many more there are."""
-    more = len(warnings) - _WARNINGS_SHOWN
-    shown = [*warnings[:_WARNINGS_SHOWN], *([f"And {more} more."] if more > 0 else [])]
+    """Return the first warnings and the number of the others as one text, None if there are none."""
+    more = len(warnings) - _SHOWN_WARNINGS_MAX
+    shown = [*warnings[:_SHOWN_WARNINGS_MAX], *([f"And {more} more."] if more > 0 else [])]
     return " ".join(shown) or None
 
 
 def is_generation(span: Mapping[str, Any]) -> bool:
-    """Tell whether a step of a trace is an output of a model."""
+    """Return whether a span is an output of a model."""
     return bool(span["type"] == _GENERATION)
 
 
 def to_entry(prompt: Prompt) -> dict[str, Any]:
-    """Return a prompt as it stands in Basalt's list."""
+    """Return a prompt as an entry of Basalt's list of prompts."""
     return {
         "slug": prompt.slug,
         "name": prompt.title,
@@ -163,7 +167,7 @@ def to_description(prompt: Prompt, version: Version) -> dict[str, Any]:
 
 
 def to_prompt(prompt: Prompt, version: Version, tag: str) -> dict[str, Any]:
-    """Return a version of a prompt; the SDK wants every text to be a string and every number a number."""
+    """Return a version of a prompt. The SDK requires all of these fields, with strings that are never null."""
     provider = guess_provider(version.model)
     return {
         "slug": prompt.slug,
@@ -182,40 +186,40 @@ def to_prompt(prompt: Prompt, version: Version, tag: str) -> dict[str, Any]:
 
 
 def guess_provider(model: str) -> str:
-    """Return who offers a model of that name, in Basalt's words; of another family, the first word of the name."""
+    """Return Basalt's name of the provider of a model; for an unknown one the first word of the model's name."""
     name = model.strip().lower().rpartition("/")[2]
-    for provider, names in _FAMILIES.items():
-        if re.match(names, name):
+    for provider, pattern in _PROVIDER_PATTERNS.items():
+        if re.match(pattern, name):
             return provider
     word = re.search("[a-z]+", model.lower())
     return word[0] if word else ""
 
 
 def tag_id(prompt: Prompt, label: str) -> UUID:
-    """Return the id that Basalt's clients know a label by: always the same for the same label of the same prompt."""
+    """Return an id for a label, which Basalt's clients expect; a label of a prompt always has the same one."""
     return uuid5(NAMESPACE_URL, f"{prompt.id}/{label}")
 
 
 def _to_span(span: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a step as it is kept: with the wire's names, without what was not said."""
-    kept = {
+    """Return a span as it is stored: with the names of the wire, without the fields that were not sent."""
+    stored = {
         "id": span["id"],
         "type": span["type"],
         "parentId": span.get("parent_id"),
         "name": span.get("name"),
         "startTime": to_text(span["start_time"]) if "start_time" in span else None,
         "endTime": to_text(span["end_time"]) if "end_time" in span else None,
-        "input": _as_sent(span.get("input")),
-        "output": _as_sent(span.get("output")),
-        "idealOutput": _as_sent(span.get("ideal_output")),
+        "input": _to_json_value(span.get("input")),
+        "output": _to_json_value(span.get("output")),
+        "idealOutput": _to_json_value(span.get("ideal_output")),
         "metadata": span.get("meta"),
         "evaluators": span.get("evaluators"),
     }
-    return {name: value for name, value in kept.items() if value is not None}
+    return {name: value for name, value in stored.items() if value is not None}
 
 
-def _as_sent(value: tuple[str, str | None] | None) -> Any:
+def _to_json_value(value: tuple[str, str | None] | None) -> Any:
     if value is None:
         return None
-    text, kind = value
-    return json.loads(text) if kind == "json" else text
+    text, text_format = value
+    return json.loads(text) if text_format == "json" else text

@@ -1,4 +1,7 @@
-"""Basalt's clients log: outputs, traces and the experiments these belong to. No prompt of ours need be named."""
+"""The routes by which Basalt's clients log outputs and traces and create experiments.
+
+A reference to an unknown prompt is no error: the output is recorded without a prompt, and the response has a warning.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -7,7 +10,7 @@ from uuid import uuid4
 from promptcrafter.auth.authentication import current_principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.dialects.basalt import translate
-from promptcrafter.dialects.basalt.resolve import Name, Resolved, name_of, resolve_all, resolve_none
+from promptcrafter.dialects.basalt.resolve import ReferenceKey, Resolved, reference_key, resolve_all, resolve_as_missing
 from promptcrafter.dialects.basalt.schemas import (
     BasaltExperimentIn,
     BasaltExperimentOut,
@@ -25,7 +28,7 @@ from promptcrafter.logs import store as logs
 from promptcrafter.permissions import Permission
 from promptcrafter.traces import store as traces
 
-Look = Callable[[Iterable[Mapping[str, Any]]], dict[Name, Resolved]]
+Resolver = Callable[[Iterable[Mapping[str, Any]]], dict[ReferenceKey, Resolved]]
 
 blueprint = Blueprint("basalt", __name__, description="For Basalt's clients: outputs, traces and experiments")
 
@@ -36,17 +39,17 @@ blueprint = Blueprint("basalt", __name__, description="For Basalt's clients: out
 @idempotent
 @blueprint.response(200, OutputLogged())
 def log_output(body: dict[str, Any]) -> dict[str, Any]:
-    """Log an output of the prompt of that slug; it is kept even when there is none."""
+    """Log an output of the prompt with this slug; without such a prompt it is stored with a warning."""
 
-    def attempt(look: Look) -> dict[str, Any]:
-        resolved = look([body])[name_of(body)]
+    def attempt(resolve: Resolver) -> dict[str, Any]:
+        resolved = resolve([body])[reference_key(body)]
         values = recording.prepare(_to_log(body, body, resolved))
         with writing():
             trace = traces.add_trace(current_principal(), translate.to_trace_of_output(body))
             log = logs.record(current_principal(), {**values, "trace_id": trace.id})
         return {"trace": trace, "log": log, "warning": _warning(resolved)}
 
-    return recording.retry_if_parent_gone(lambda: attempt(resolve_all), lambda: attempt(resolve_none))
+    return recording.retry_if_parent_deleted(lambda: attempt(resolve_all), lambda: attempt(resolve_as_missing))
 
 
 @blueprint.route("/basalt/monitor/trace", methods=["POST"], permission=Permission.INGEST)
@@ -54,26 +57,26 @@ def log_output(body: dict[str, Any]) -> dict[str, Any]:
 @idempotent
 @blueprint.response(200, TraceLogged())
 def log_trace(body: dict[str, Any]) -> dict[str, Any]:
-    """Log a trace; each of its generations becomes a log in its prompt's history."""
+    """Log a trace; each of its generations becomes a log of its prompt."""
     generations = [span for span in body.get("logs", ()) if translate.is_generation(span)]
 
-    def attempt(look: Look) -> dict[str, Any]:
+    def attempt(resolve: Resolver) -> dict[str, Any]:
         experiment_id, warnings = _find_experiment(body)
-        found = look([span["prompt"] for span in generations if "prompt" in span])
+        found = resolve([span["prompt"] for span in generations if "prompt" in span])
         outputs = []
         for span in generations:
             reference = span.get("prompt", {})
-            resolved = found[name_of(reference)] if reference else Resolved()
+            resolved = found[reference_key(reference)] if reference else Resolved()
             output = {**_to_log(span, reference, resolved), **translate.to_generation(span)}
             outputs.append(recording.prepare(output))
         with writing():
             trace = traces.add_trace(current_principal(), translate.to_trace(body, experiment_id))
-            place = {"trace_id": trace.id, "experiment_id": experiment_id}
-            logs.record_all(current_principal(), [{**output, **place} for output in outputs])
+            parents = {"trace_id": trace.id, "experiment_id": experiment_id}
+            logs.record_all(current_principal(), [{**output, **parents} for output in outputs])
         warnings += dict.fromkeys(filter(None, map(_warning, found.values())))
         return {"trace": trace, "warning": translate.join_warnings(warnings)}
 
-    return recording.retry_if_parent_gone(lambda: attempt(resolve_all), lambda: attempt(resolve_none))
+    return recording.retry_if_parent_deleted(lambda: attempt(resolve_all), lambda: attempt(resolve_as_missing))
 
 
 @blueprint.route("/basalt/monitor/experiments", methods=["POST"], permission=Permission.WRITE)
@@ -81,18 +84,18 @@ def log_trace(body: dict[str, Any]) -> dict[str, Any]:
 @idempotent
 @blueprint.response(200, BasaltExperimentOut())
 def create_basalt_experiment(body: dict[str, Any]) -> Experiment:
-    """Make an experiment for traces to belong to."""
+    """Create an experiment that traces can belong to."""
     slug = f"experiment-{uuid4().hex[:12]}"
     with writing():
         return experiments.add_experiment(current_principal(), {**body, "slug": slug, "status": "ACTIVE"})
 
 
 def _find_experiment(body: dict[str, Any]) -> tuple[str | None, list[str]]:
-    """Return the id of the experiment that a trace names, if there is one, and what to warn of."""
+    """Return the id of the experiment that a trace names, None if there is none, and the warnings about it."""
     named = body.get("experiment", {}).get("id")
     found = experiments.get_experiment_id(current_principal(), named) if named else None
-    missing = named is not None and found is None
-    return found, [f"There is no experiment with the id {translate.cut(named)}."] if missing else []
+    is_missing = named is not None and found is None
+    return found, [f"There is no experiment with the id {translate.shorten(named)}."] if is_missing else []
 
 
 def _to_log(body: dict[str, Any], reference: dict[str, Any], resolved: Resolved) -> dict[str, Any]:
@@ -100,7 +103,7 @@ def _to_log(body: dict[str, Any], reference: dict[str, Any], resolved: Resolved)
 
 
 def _warning(resolved: Resolved) -> str | None:
-    """Say what was odd and what it did to the log."""
-    if resolved.oddity is None or resolved.version:
-        return resolved.oddity
-    return f"{resolved.oddity} The log is kept without a {'version' if resolved.prompt else 'prompt'}."
+    """Return the warning about a reference and, if no version was found, what the log lacks."""
+    if resolved.warning is None or resolved.version:
+        return resolved.warning
+    return f"{resolved.warning} The log is kept without a {'version' if resolved.prompt else 'prompt'}."

@@ -1,4 +1,4 @@
-"""Basalt's clients read prompts and publish their versions."""
+"""The routes by which Basalt's clients read prompts and publish versions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from promptcrafter.auth.access import not_found
 from promptcrafter.auth.authentication import current_principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.dialects.basalt import translate
-from promptcrafter.dialects.basalt.resolve import Resolved, name_of, resolve_all
+from promptcrafter.dialects.basalt.resolve import Resolved, reference_key, resolve_all
 from promptcrafter.dialects.basalt.schemas import (
     BasaltDescriptionAnswer,
     BasaltListOut,
@@ -30,7 +30,7 @@ blueprint = Blueprint("basalt-prompts", __name__, description="For Basalt's clie
 @blueprint.arguments(BasaltListQuery(), location="query")
 @blueprint.response(200, BasaltListOut())
 def list_basalt_prompts(query: dict[str, Any]) -> dict[str, Any]:
-    """List the caller's prompts, newest first, or those that have the feature's slug as a tag."""
+    """List the caller's prompts, newest first; with `featureSlug`, those that have it as a tag."""
     filters = {"tag": query["featureSlug"]} if query.get("featureSlug") else {}
     prompts = store.get_prompts(current_principal(), filters)
     return {"prompts": [translate.to_entry(prompt) for prompt in prompts], "warning": None}
@@ -40,7 +40,7 @@ def list_basalt_prompts(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.arguments(BasaltPromptQuery(), location="query")
 @blueprint.response(200, BasaltPromptAnswer())
 def get_basalt_prompt(query: dict[str, Any], slug: str) -> dict[str, Any]:
-    """Return the version that is meant: the named one, else the one in production."""
+    """Return the version that `version` or `tag` names, else the one in production."""
     prompt, version, resolved = _get_version(slug, query)
     return {"prompt": translate.to_prompt(prompt, version, resolved.tag), "warning": _warning(resolved, query)}
 
@@ -49,7 +49,7 @@ def get_basalt_prompt(query: dict[str, Any], slug: str) -> dict[str, Any]:
 @blueprint.arguments(BasaltPromptQuery(), location="query")
 @blueprint.response(200, BasaltDescriptionAnswer())
 def describe_basalt_prompt(query: dict[str, Any], slug: str) -> dict[str, Any]:
-    """Return what there is of a prompt, and the variables of the version that is meant."""
+    """Return a prompt's versions and tags, and the variables of the named version."""
     prompt, version, resolved = _get_version(slug, query)
     return {"prompt": translate.to_description(prompt, version), "warning": _warning(resolved, query)}
 
@@ -58,32 +58,32 @@ def describe_basalt_prompt(query: dict[str, Any], slug: str) -> dict[str, Any]:
 @blueprint.arguments(PublishIn())
 @blueprint.response(201, PublishOut())
 def publish_basalt_prompt(body: dict[str, Any], slug: str) -> dict[str, Any]:
-    """Put a tag on a version. Nothing stands in for a version or a tag that does not exist."""
+    """Set a tag on a version; a version or tag that does not exist is 404, and production does not stand in for it."""
     if not body.get("version") and not body.get("tag"):
         raise Invalid({"version": [f"{REQUIRED} unless tag is given"]})
     label = body["new_tag"]
     store.refuse_label(label, "newTag")
     with writing():
-        prompt = store.lock_prompt_by_slug(current_principal(), slug)  # before its labels are read
+        prompt = store.lock_prompt_by_slug(current_principal(), slug)  # before `_get_version` reads its labels
         _, version, resolved = _get_version(slug, body)
-        if resolved.oddity:
+        if resolved.warning:
             raise store.version_not_found()
         store.set_label(prompt, label, version.number)
     return {"deploymentTag": {"id": translate.tag_id(prompt, label), "label": label}}
 
 
 def _get_version(slug: str, named: Mapping[str, Any]) -> tuple[Prompt, Version, Resolved]:
-    """Return what a client means. Raises 404 when there is no such prompt or nothing resolves."""
+    """Return the prompt and version that a client names. Raises 404 if there is no such prompt or version."""
     reference = {**named, "slug": slug}
-    resolved = resolve_all([reference])[name_of(reference)]
+    resolved = resolve_all([reference])[reference_key(reference)]
     if resolved.prompt is None:
         raise not_found("prompt")
     if resolved.version is None:
-        raise Problem(404, str(resolved.oddity), "version_not_found")
+        raise Problem(404, str(resolved.warning), "version_not_found")
     return resolved.prompt, resolved.version, resolved
 
 
 def _warning(resolved: Resolved, query: Mapping[str, Any]) -> str | None:
     is_tag_ignored = query.get("version") and query.get("tag")
     warnings = ["The tag was ignored: a version was named."] if is_tag_ignored else []
-    return " ".join([*warnings, *([resolved.oddity] if resolved.oddity else [])]) or None
+    return " ".join([*warnings, *([resolved.warning] if resolved.warning else [])]) or None

@@ -10,7 +10,7 @@ from flask import Flask
 
 from promptcrafter.dialects.basalt import views_monitor
 from promptcrafter.dialects.basalt.resolve import resolve_all
-from promptcrafter.logs.store import ParentGone
+from promptcrafter.logs.store import ParentDeleted
 from tests.support.databases import only_sqlite
 from tests.support.people import Caller, Person
 from tests.support.statements import statements
@@ -432,7 +432,7 @@ def test_an_output_whose_prompt_goes_at_every_look_is_kept_without_one(
     prompt_with(ada, production=1)
 
     def look_in_vain(references: Any) -> Any:
-        raise ParentGone
+        raise ParentDeleted
 
     monkeypatch.setattr(views_monitor, "resolve_all", look_in_vain)
     answer = ada.post(LOG, {"slug": "qa", "output": "x"})
