@@ -63,7 +63,7 @@ def reset_password(email: str, password_stdin: bool) -> None:
 @user.command("disable")
 @click.argument("email")
 def disable_user(email: str) -> None:
-    """Let nobody in by an account any more, at once; its data stay."""
+    """Disable an account at once, with its API keys; its data are kept."""
     account = store.get_by_email(email)
     with writing():
         changed = store.disable(account.id)
@@ -73,7 +73,7 @@ def disable_user(email: str) -> None:
 @user.command("enable")
 @click.argument("email")
 def enable_user(email: str) -> None:
-    """Let the owner of a disabled account and its API keys in again."""
+    """Enable a disabled account and its API keys again."""
     account = store.get_by_email(email)
     with writing():
         changed = store.enable(account.id)

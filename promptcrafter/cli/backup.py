@@ -51,7 +51,7 @@ def backup(file: Path, force: bool) -> None:
 def restore(file: Path) -> None:
     """Put a backup in the database's place.
 
-    The service must be stopped. What was there is kept under another name, which is told.
+    The service must be stopped. What was there before is kept under another name, which is printed.
     """
     path = _find_database("pg_restore restores it")
     if not file.is_file():

@@ -17,12 +17,12 @@ from promptcrafter.maintenance.sqlite_to_postgresql import move
 
 @click.command("move-to", cls=Command)
 @click.argument("url", metavar="URL")
-@click.option("--live", is_flag=True, help="Move it though somebody writes meanwhile, without what they write.")
+@click.option("--live", is_flag=True, help="Move even if the file is written to meanwhile, without those changes.")
 def move_to(url: str, live: bool) -> None:
     """Copy the SQLite database into an empty database of PostgreSQL, and compare the two.
 
     URL is what DATABASE_URL is to be: postgresql://user:password@host:5432/name. For - it is read from standard input.
-    The SQLite file stays as it is. If somebody writes to it meanwhile, nothing is moved, unless --live says so.
+    The SQLite file stays as it is. If it is written to meanwhile, nothing is moved, unless --live is given.
     """
     path = sqlite_path()
     if path is None:

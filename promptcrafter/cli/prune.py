@@ -23,7 +23,7 @@ _DAYS = {"d": 1, "w": 7, "y": 365}
 
 @click.command("prune", cls=Command)
 @click.option("--older-than", "age", metavar="AGE", required=True, help="Days, weeks or years: 90d, 12w, 2y.")
-@click.option("--keep-scored", is_flag=True, help="Keep logs that somebody has judged, by a score or in notes.")
+@click.option("--keep-scored", is_flag=True, help="Keep reviewed logs: those with a score or notes.")
 @click.option("--dry-run", is_flag=True, help="Count, and delete nothing.")
 @click.option("--user", "email", metavar="EMAIL", help="Only what this account owns.")
 def prune(age: str, keep_scored: bool, dry_run: bool, email: str | None) -> None:

@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 @click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True))
 @click.option("--user", "email", metavar="EMAIL", required=True, help="The account that it goes to.")
 @click.option(
-    "--format", "file_format", type=click.Choice(_FORMATS), default=_AUTO, help="By default told by the content."
+    "--format", "file_format", type=click.Choice(_FORMATS), default=_AUTO, help="By default detected from the content."
 )
 @click.option("--only-owner", metavar="ID", help="Of a json-server file: what was this user's only.")
 def import_file(path: str, email: str, file_format: str, only_owner: str | None) -> None:
