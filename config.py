@@ -77,18 +77,18 @@ class Config:
     jwt_secret_key: str = _setting(
         "JWT_SECRET_KEY",
         "",
-        "Signs tokens, at least 32 bytes. Unset: made once and kept in `instance/jwt_secret_key`; "
+        "Signs tokens, at least 32 bytes. Unset: created once and kept in `instance/jwt_secret_key`; "
         "hosting platforms must set it",
     )
-    instance_path: str = _setting("INSTANCE_PATH", "instance", "Folder for what the service makes for itself")
+    instance_path: str = _setting("INSTANCE_PATH", "instance", "Folder for files that the service creates for itself")
     token_days: int = _setting("TOKEN_DAYS", 7, "Days until a token expires", _integer(1, 3650))
     signup: str = _setting("SIGNUP", "open", "`open` or `closed`: who may create an account", _choice("open", "closed"))
     web_concurrency: int = _setting("WEB_CONCURRENCY", 2, "Worker processes", _integer(1, 64))
     web_threads: int = _setting(
-        "WEB_THREADS", 4, "Requests a worker answers at once; 2 or more on SQLite", _integer(1, 64)
+        "WEB_THREADS", 4, "Requests that a worker answers at the same time; 2 or more on SQLite", _integer(1, 64)
     )
     client_timeout_s: int = _setting(
-        "CLIENT_TIMEOUT_S", 15, "Seconds until a client that sends nothing is disconnected", _integer(1, 3600)
+        "CLIENT_TIMEOUT_S", 15, "Seconds after which a client that sends nothing is disconnected", _integer(1, 3600)
     )
     max_body_bytes: int = _setting(
         "MAX_BODY_BYTES", 2 * 1024 * 1024, "Largest request body, in bytes", _integer(1024, 1024**3)
@@ -102,14 +102,16 @@ class Config:
     token_counting: bool = _setting(
         "TOKEN_COUNTING",
         True,
-        "`on` or `off`: count tokens that a log comes without. Takes 64 MB once, for all workers",
+        "`on` or `off`: count the tokens of logs that are sent without counts. Takes 64 MB once, for all workers",
         _switch,
     )
-    ratelimit_enabled: bool = _setting("RATELIMIT_ENABLED", True, "`on` or `off`: throttle sign-up and log-in", _switch)
+    ratelimit_enabled: bool = _setting(
+        "RATELIMIT_ENABLED", True, "`on` or `off`: limit the rate of sign-ups, log-ins and new keys", _switch
+    )
     ratelimit_storage_uri: str = _setting(
         "RATELIMIT_STORAGE_URI",
         "memory://",
-        "Where throttles count: `memory://` counts in each worker alone, `redis://…` in all workers of all hosts",
+        "Where rate limits are counted: `memory://` in each worker separately, `redis://…` for all workers and hosts",
     )
     signup_rate: str = _setting("SIGNUP_RATE", "20 per hour", "Sign-ups from one address", _rate)
     login_rate: str = _setting("LOGIN_RATE", "20 per minute", "Log-in attempts from one address", _rate)
@@ -126,7 +128,7 @@ class Config:
     sqlite_synchronous: str = _setting(
         "SQLITE_SYNCHRONOUS",
         "full",
-        "`full`: a 201 survives a power cut. `normal`: faster, the last moments may be lost in a power cut",
+        "`full`: a 201 survives a power cut. `normal`: faster, but a power cut may lose the last moments",
         _choice("full", "normal"),
     )
     database_timeout_ms: int = _setting(
@@ -136,13 +138,16 @@ class Config:
         _integer(1, 600_000),
     )
     allow_ephemeral: bool = _setting(
-        "ALLOW_EPHEMERAL", False, "`on`: run on a SQLite file that the platform will throw away", _switch
+        "ALLOW_EPHEMERAL", False, "`on`: run on a SQLite file that the platform erases at a restart", _switch
     )
     log_format: str = _setting(
         "LOG_FORMAT", "json", "`json`: one object a line. `text`: for people", _choice("json", "text")
     )
     metrics: bool = _setting(
-        "METRICS", False, "`on` or `off`: count requests and logs, and tell Prometheus at `GET /metrics`", _switch
+        "METRICS",
+        False,
+        "`on` or `off`: count requests and logs, and serve the counts to Prometheus at `GET /metrics`",
+        _switch,
     )
 
     @property
