@@ -1,5 +1,7 @@
 """Fixtures for every test; each is defined in the module of `tests.support` that its subject names."""
 
+import os
+
 import pytest
 
 pytest.register_assert_rewrite("tests.support")  # before the modules import each other
@@ -16,6 +18,11 @@ STARTS = {
     "live": {"start_server", "shared_server", "any_live_server"},
     "postgresql": {"postgresql", "migrated_postgresql_url", "other_server"},
 }
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one process more than there are cores: tests of running servers spend a third of their time waiting."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -13,7 +13,7 @@ from tests.support.environment import ROOT
 from tests.support.servers import LiveServer
 
 API_INDEX = "docs/api/README.md"
-DOCUMENTS = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
+README, GUIDE = "README.md", "docs/guide.md"  # their output has tests of its own
 
 
 def commands(text: str) -> str:
@@ -21,12 +21,20 @@ def commands(text: str) -> str:
     return "\n".join(re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
 
 
+# The other pages with commands that call the service
+OTHER_PAGES = [
+    str(page.relative_to(ROOT))
+    for page in sorted((ROOT / "docs").rglob("*.md"))
+    if page != ROOT / GUIDE and "curl" in commands(page.read_text(encoding="utf-8"))
+]
+
+
 def preparation(document: str) -> str:
     """Return the commands that a document tells its reader to run first."""
     if document.startswith("docs/api/") and document != API_INDEX:
         return commands((ROOT / API_INDEX).read_text(encoding="utf-8"))
-    if document == "docs/guide.md":
-        readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    if document == GUIDE:
+        readme = (ROOT / README).read_text(encoding="utf-8")
         return commands(readme.partition("## Five requests")[2].partition("\n## ")[0])
     return ""
 
@@ -53,23 +61,21 @@ def run(document: str, server: LiveServer, tmp_path: Path) -> str:
         text=True,
         timeout=120,
     )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
+    output = ended.stdout
+    assert ended.returncode == 0, output + ended.stderr
+    assert "Unexpected server error" not in output
+    # curl exits with 0 whatever the status, so an error that the document does not show reveals a missing command
+    assert set(re.findall(r'"code":"(\w+)"', output)) == set(re.findall(r'"code": "(\w+)"', text))
+    return output
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@pytest.mark.parametrize("document", OTHER_PAGES)
 def test_every_shell_command_of_a_document_works(document: str, live_server: LiveServer, tmp_path: Path) -> None:
-    text = (ROOT / document).read_text(encoding="utf-8")
-    if "curl" in commands(text):
-        output = run(document, live_server, tmp_path)
-        assert "Unexpected server error" not in output
-        # curl exits with 0 whatever the status, so an error that the document does not show reveals a missing command
-        shown = set(re.findall(r'"code": "(\w+)"', text))
-        assert set(re.findall(r'"code":"(\w+)"', output)) == shown
+    run(document, live_server, tmp_path)
 
 
 def test_the_requests_of_the_readme_do_what_it_says(live_server: LiveServer, tmp_path: Path) -> None:
-    output = run("README.md", live_server, tmp_path)
+    output = run(README, live_server, tmp_path)
     assert '"message":"User account created successfully."' in output
     assert output.count('"output":"Plants eat light 🌱"') == 3
     assert "| gpt-4o | 1 | 1 | 1 | 8.5 |" in output
@@ -82,7 +88,7 @@ def test_the_requests_of_the_readme_do_what_it_says(live_server: LiveServer, tmp
 
 
 def test_the_commands_of_the_guide_do_what_it_says(live_server: LiveServer, tmp_path: Path) -> None:
-    output = run("docs/guide.md", live_server, tmp_path)
+    output = run(GUIDE, live_server, tmp_path)
     assert "+Explain photosynthesis to a child of {{age}} in two sentences." in output
     assert '"text":"Explain photosynthesis to a child of 7 in two sentences."' in output
     assert '"output":"Plants make sugar from light, water and air.","notes":null' in output
