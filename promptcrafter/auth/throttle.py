@@ -33,7 +33,7 @@ _Answer = TypeVar("_Answer")
 class _Throttle:
     """The configured rates and their counts: in the store, or in this worker's memory while the store is unreachable.
 
-    `rates` is empty if throttles are off.
+    `rates` maps names to rates such as `20 per hour`; it is empty if rate limits are off.
     """
 
     def __init__(self, store_uri: str, rates: Mapping[str, str]) -> None:
@@ -87,7 +87,7 @@ def init_app(app: Flask, config: Config) -> None:
 
 @contextmanager
 def _limit(name: str, get_key: Callable[[], str]) -> Iterator[None]:
-    """Raise 429 if a view is called more often than the rate of that name allows. `get_key` returns what is counted."""
+    """Raise 429 if a view is called more often than the rate of that name allows, counted for each `get_key()`."""
     _throttle().refuse_spent(Counts.hit, name, get_key())
     yield
 
@@ -115,7 +115,7 @@ def _address() -> str:
 
 
 def _account() -> str:
-    """Return the key of the account in the body; of an invalid body, which is rejected later, a key without account."""
+    """Return the key for the account that the body names; all invalid bodies, which are rejected later, share one."""
     try:
         return "account:" + store.email_key(jsonio.loads(request.get_data())["email"])
     except (jsonio.JsonError, TypeError, KeyError, AttributeError):

@@ -50,7 +50,11 @@ class CompiledQuery:
 
 
 class CompiledWrite:
-    """A write of many rows that have the same keys: SQLite's statements for each row, PostgreSQL's one for all."""
+    """A write of many rows that have the same keys.
+
+    `on_sqlite` are statements that are executed for each row, one after the other; `on_postgresql` is one statement for
+    all rows, whose parameters are an array for each key.
+    """
 
     def __init__(self, on_sqlite: Sequence[Executable], on_postgresql: Executable) -> None:
         self._on_postgresql = on_postgresql

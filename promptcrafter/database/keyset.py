@@ -76,7 +76,7 @@ def _from_integer(column: Any, number: int) -> ColumnElement[Any]:
 
 
 def _float_to_integer(value: float) -> int:
-    """Return an integer from 1 on that sorts as the non-negative float does; 0 for a negative float (no value).
+    """Return a positive integer that sorts as the non-negative float does; 0 for a negative float (no value).
 
     The bits of non-negative IEEE 754 doubles, read as integers, sort as the doubles do.
     """
@@ -84,6 +84,6 @@ def _float_to_integer(value: float) -> int:
 
 
 def _float_from_integer(number: int) -> float:
-    """Return the float that `_float_to_integer` made the number of; -1 for 0."""
+    """Return the float for a number that `_float_to_integer` returned; -1 for 0."""
     bits = min(number - 1, _LARGEST_FINITE_BITS)
     return float(struct.unpack(">d", struct.pack(">q", bits))[0]) if number else -1.0

@@ -92,8 +92,8 @@ def prepare(target: Engine, config: Config) -> None:
         ):
             connection.execute(f"PRAGMA {pragma}")
 
-    # The driver's own transactions are off (isolation_level None), because it never begins one before a read. This is
-    # no listener for the event "begin", since with one the engine sets up event dispatch for each connection
+    # The driver's own transactions are off (isolation_level None), because it never begins one before a read. do_begin
+    # is replaced, because a listener for the event "begin" makes the engine set up event dispatch for each connection
     target.dialect.do_begin = _begin  # type: ignore[assignment, method-assign]
 
 
@@ -115,16 +115,16 @@ def _begin(connection: PoolProxiedConnection) -> None:
 def write_queue_lock(database: Path, seconds: float) -> Iterator[None]:
     """Hold the first place in the queue of writers inside the block.
 
-    Writers that find SQLite's own write lock taken sleep and retry, and some starve. The kernel hands this lock, on a
-    file beside the database, to threads and processes in the order in which they asked. It protects nothing: a writer
-    that does not take it still meets SQLite's lock. `database` must have no symbolic link in it. Raises SQLAlchemy's
+    Writers that find SQLite's own write lock taken sleep and retry, and some starve. The kernel grants this lock, on a
+    file beside the database, to threads and processes in the order of their requests. It only orders writers: SQLite's
+    own lock still protects the database. The path `database` must have no symbolic link in it. Raises SQLAlchemy's
     TimeoutError when the wait took more than `seconds`.
     """
     started = time.monotonic()
     file = _open_beside(str(database), WRITE_QUEUE_SUFFIX)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
-        if time.monotonic() - started > seconds:  # a writer ahead waited in vain, and so would this one
+        if time.monotonic() - started > seconds:  # do not wait for SQLite's own lock as well
             raise TimeoutError("no turn to write")
         yield
     finally:

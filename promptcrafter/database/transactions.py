@@ -1,7 +1,7 @@
 """Write transactions: the queue for SQLite's write lock, the begin, the commit, and what runs after it.
 
 On SQLite a write transaction takes the write lock at its beginning: one that reads first and writes later would fail
-with "database is locked" whatever the timeout. `database/session.py` lists the ways into the database.
+with "database is locked" whatever the timeout. `database/session.py` lists all ways to access the database.
 """
 
 from collections.abc import Callable, Iterator

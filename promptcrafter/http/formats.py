@@ -21,7 +21,7 @@ _ROWS_AT_ONCE = 5  # per call of the JSON encoder: starting it costs more than a
 # turn addresses into links
 _MARKDOWN_SYNTAX = re.compile(r"[\\`*~<\[|&@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.")
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
-_FORMULA_STARTS = (*"=+-@＝＋－＠", "\t", "\r", "\n")  # a spreadsheet takes a cell that begins so for a formula
+_FORMULA_STARTS = (*"=+-@＝＋－＠", "\t", "\r", "\n")  # how formulas of a spreadsheet begin
 
 
 def write_json(rows: Rows, columns: Sequence[str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Idempotency keys and their answers in the database. The writing functions belong in `transactions.writing()`."""
+"""Idempotency keys and their responses in the database. Call the writing functions inside `transactions.writing()`."""
 
 from datetime import timedelta
 

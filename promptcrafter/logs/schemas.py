@@ -155,13 +155,13 @@ class LogBatchOut(Schema):
 
 
 class LogPatch(BodySchema):
-    """A later review of a log; null removes notes or score."""
+    """Changes to the review of a log; null removes notes or score."""
 
     locals().update(review_fields())
 
 
 class LogOut(SparseSchema):
-    """A log. With the format `json`, the text that it belongs to is JSON and was sent as an object or array."""
+    """A log. If the format of a text is `json`, the text is the JSON of an object or array that was sent."""
 
     id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("log")})
     prompt_id = fields.String(

@@ -77,7 +77,7 @@ def record_all(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> list[
 
 
 def restore_all(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> None:
-    """Insert prepared logs of an import in their order, with the ids and times they come with. Raises ParentDeleted."""
+    """Insert prepared logs of an import in their order, with their own ids and times. Raises ParentDeleted."""
     _insert([{**values, "owner_id": principal.user_id} for values in logs])
 
 
@@ -169,7 +169,7 @@ def each_expired(principal: Principal, filters: Mapping[str, Any], size: int) ->
 def remove_expired(principal: Principal, filters: Mapping[str, Any], sequence_numbers: Sequence[int]) -> int:
     """Delete the principal's logs with these sequence numbers that still match the filters; return how many.
 
-    A log that was reviewed since `each_expired` found it no longer matches and stays.
+    A log that no longer matches, such as one reviewed since `each_expired` yielded it, is kept.
     """
     expired = delete(Log).where(owned_by(principal, Log), Log.seq.in_(sequence_numbers), *conditions(filters))
     return len(session.scalars(expired.returning(Log.seq)).all())

@@ -40,9 +40,8 @@ from promptcrafter.text import fold
 MAX_WORDS = 32
 _GRAM_MAX = 2  # characters; FTS5's trigram tokenizer finds only longer words
 FIELDS = ("title", "tags", "content")
-TEXTS = Base.metadata.tables[
-    SearchText.__tablename__
-]  # building a statement of columns is faster than of a model's attributes
+# The table and not the model, because building a statement of columns is faster than of a model's attributes
+TEXTS = Base.metadata.tables[SearchText.__tablename__]
 Operator = Literal["AND", "OR"]
 
 

@@ -37,7 +37,7 @@ _SELECT_LATEST_NUMBERS = select(_PROMPTS.c.id, _PROMPTS.c.owner_id, _PROMPTS.c.v
 
 
 def find_prompts(principal: Principal, filters: Mapping[str, Any]) -> Select[Prompt]:
-    """Return a select of the principal's prompts, filtered by `model` and `tag` if they are given."""
+    """Return a select of the principal's prompts, filtered by `model` and `tag` if the filters have them."""
     found = find_owned(principal, Prompt)
     if "model" in filters:
         found = found.where(Prompt.model == filters["model"])
@@ -182,7 +182,7 @@ def get_latest_version(prompt_id: str) -> Version | None:
 
 
 def version_not_found() -> Problem:
-    """Make the 404 of a version."""
+    """Return the error 404 for a version."""
     return Problem(404, "Version not found", "version_not_found")
 
 
