@@ -61,7 +61,7 @@ def find_unstorable_text(value: Any) -> str | None:
     """Return why text in a decoded value cannot be stored, as the rest of a sentence; None if all of it can."""
     if isinstance(value, str):
         return _find_unstorable(value)
-    return next((found for text in _strings(value) if (found := _find_unstorable(text))), None)
+    return next((reason for text in _strings(value) if (reason := _find_unstorable(text))), None)
 
 
 def _find_unstorable(text: str) -> str | None:

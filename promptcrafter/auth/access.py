@@ -30,8 +30,8 @@ def get_owned(principal: Principal, model: type[_Resource], resource_id: str, *,
     Raises 400 for a malformed id, 404 for an unknown one and 403 for a resource of another account.
     """
     refuse_malformed(model.kind, resource_id)
-    found = select(model).where(model.id == resource_id)
-    resource = session.scalar(found.with_for_update() if lock else found)
+    statement = select(model).where(model.id == resource_id)
+    resource = session.scalar(statement.with_for_update() if lock else statement)
     if resource is None:
         raise not_found(model.kind)
     refuse_foreign(principal, model.kind, resource.owner_id)

@@ -24,8 +24,8 @@ _Row = Mapping[str, Any]
 
 def from_arrays(types: Mapping[str, TypeEngine[Any]]) -> TableValuedAlias:
     """Return `unnest(:a, :b …)`, PostgreSQL's table of rows from one array parameter for each name and type."""
-    arrays = (bindparam(name, type_=ARRAY(kind, dimensions=1)) for name, kind in types.items())
-    columns = (column(name, kind) for name, kind in types.items())
+    arrays = (bindparam(name, type_=ARRAY(type_, dimensions=1)) for name, type_ in types.items())
+    columns = (column(name, type_) for name, type_ in types.items())
     return func.unnest(*arrays).table_valued(*columns, name="new").render_derived()
 
 

@@ -55,14 +55,14 @@ def each_batch(
         next_batch = order.start_after(first_batch, write_cursor(rows[-1], columns))
 
 
-def write_cursor(values: Sequence[Any], sort: Columns) -> str:
+def write_cursor(values: Sequence[Any], columns: Columns) -> str:
     """Return the cursor of a row: its sort values as integers, joined by hyphens."""
-    return "-".join(str(_to_integer(column, value)) for column, value in zip(sort, values, strict=True))
+    return "-".join(str(_to_integer(column, value)) for column, value in zip(columns, values, strict=True))
 
 
-def _read_cursor(cursor: str, sort: Columns) -> list[ColumnElement[Any]]:
+def _read_cursor(cursor: str, columns: Columns) -> list[ColumnElement[Any]]:
     """Return the sort values of a cursor as parameters of the columns' types, which a row comparison does not infer."""
-    return [_from_integer(column, int(number)) for column, number in zip(sort, cursor.split("-"), strict=True)]
+    return [_from_integer(column, int(number)) for column, number in zip(columns, cursor.split("-"), strict=True)]
 
 
 def _to_integer(column: Any, value: Any) -> int:

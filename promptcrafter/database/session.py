@@ -188,7 +188,7 @@ def init_app(app: Flask, config: Config) -> None:
     _db.init_app(app)
     with app.app_context():
         if is_sqlite():
-            sqlite.prepare(get_engine(), config)
+            sqlite.configure_engine(get_engine(), config)
 
 
 @contextmanager

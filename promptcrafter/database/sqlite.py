@@ -44,7 +44,7 @@ class NoSpace(Exception):
 class Connection(sqlite3.Connection):
     """A connection that holds the shared "open" lock until it is closed."""
 
-    beginning = BEGIN  # the statement that begins the next transaction
+    begin_statement = BEGIN  # of the next transaction
 
     def __init__(self, database: str | Path, *args: Any, **kwargs: Any) -> None:
         self._lock: int | None = acquire_shared_lock(database)
@@ -79,11 +79,11 @@ def create(path: Path) -> None:
         draft.unlink()
 
 
-def prepare(target: Engine, config: Config) -> None:
+def configure_engine(engine: Engine, config: Config) -> None:
     """Set the pragmas of each new connection of an engine, and how its transactions begin."""
 
-    @event.listens_for(target, "connect")
-    def configure(connection: Any, record: Any) -> None:
+    @event.listens_for(engine, "connect")
+    def set_pragmas(connection: Any, record: Any) -> None:
         for pragma in (
             f"busy_timeout={config.database_timeout_ms}",
             "journal_mode=WAL",
@@ -94,18 +94,18 @@ def prepare(target: Engine, config: Config) -> None:
 
     # The driver's own transactions are off (isolation_level None), because it never begins one before a read. do_begin
     # is replaced, because a listener for the event "begin" makes the engine set up event dispatch for each connection
-    target.dialect.do_begin = _begin  # type: ignore[assignment, method-assign]
+    engine.dialect.do_begin = _begin  # type: ignore[assignment, method-assign]
 
 
 def begin_next(connection: sqlalchemy.Connection, statement: str) -> None:
     """Set the statement that begins the connection's next transaction; with "", each statement commits itself."""
     driver: Any = connection.connection.dbapi_connection
-    driver.beginning = statement
+    driver.begin_statement = statement
 
 
 def _begin(connection: PoolProxiedConnection) -> None:
     driver: Any = connection.dbapi_connection
-    statement, driver.beginning = driver.beginning, BEGIN
+    statement, driver.begin_statement = driver.begin_statement, BEGIN
     if statement:
         with translating_driver_errors():
             driver.execute(statement)
@@ -147,9 +147,9 @@ def acquire_shared_lock(database: str | Path) -> int:
 
 
 @contextmanager
-def exclusive_lock(database: Path, lock: str) -> Iterator[None]:
-    """Hold a lock file, named by its suffix, exclusively inside the block. Raises InUse at once when it is taken."""
-    file = open_beside(database, lock)
+def exclusive_lock(database: Path, suffix: str) -> Iterator[None]:
+    """Hold the lock file of that suffix exclusively inside the block. Raises InUse at once when it is taken."""
+    file = open_beside(database, suffix)
     if not _lock(file, fcntl.LOCK_EX):
         raise InUse
     try:

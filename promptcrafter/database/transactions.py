@@ -79,9 +79,9 @@ class _Joined:
 _joined: ContextVar[_Joined | None] = ContextVar("promptcrafter_joined", default=None)
 
 
-def on_commit(call: Callable[[], Any]) -> None:
-    """Call `call` after the enclosing `writing()` has committed; drop it when that is rolled back."""
-    session.info.setdefault(_ON_COMMIT, []).append(call)
+def on_commit(callback: Callable[[], Any]) -> None:
+    """Call `callback` after the enclosing `writing()` has committed; drop it when that is rolled back."""
+    session.info.setdefault(_ON_COMMIT, []).append(callback)
 
 
 @contextmanager
@@ -125,8 +125,8 @@ def _transaction() -> Iterator[None]:
         except BaseException:
             request.close()
             raise
-    for call in request.info.pop(_ON_COMMIT, ()):
-        call()
+    for callback in request.info.pop(_ON_COMMIT, ()):
+        callback()
 
 
 @contextmanager

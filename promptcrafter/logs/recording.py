@@ -67,14 +67,15 @@ def retry_if_parent_deleted(attempt: Callable[[], _Recorded], last_attempt: Call
 def _pin(principal: Principal, outputs: Sequence[Output]) -> list[Output]:
     """Pin each output to a version of its prompt: the one it names, or else the latest."""
     ids = {output["prompt_id"] for output in outputs if isinstance(output, dict)}
-    found = prompts.get_latest_numbers([prompt_id for prompt_id in ids if is_well_formed("prompt", prompt_id)])
+    latest = prompts.get_latest_numbers([prompt_id for prompt_id in ids if is_well_formed("prompt", prompt_id)])
     return [
-        output if isinstance(output, Problem) else _pin_one(principal, output, found.get(output["prompt_id"]))
+        output if isinstance(output, Problem) else _pin_one(principal, output, latest.get(output["prompt_id"]))
         for output in outputs
     ]
 
 
 def _pin_one(principal: Principal, output: dict[str, Any], prompt: tuple[str, int] | None) -> Output:
+    """Pin an output. `prompt` is the prompt's owner and latest version, None if there is no such prompt."""
     if prompt is None:
         return not_found("prompt")
     owner_id, latest = prompt

@@ -55,16 +55,16 @@ def with_tokens_and_cost(values: Mapping[str, Any], model: str | None) -> dict[s
     `values` has the texts `input` and `output`, and `end_time`, which selects the prices (now if it is None). The cost
     is in US dollars, and None unless both token counts and the price of the model are known.
     """
-    found: dict[str, Any] = {}
+    computed: dict[str, Any] = {}
     for name, text in _TEXTS.items():
         if values.get(name) is None and values.get(text) is not None:
-            found[name] = _count(values[text])
+            computed[name] = _count(values[text])
     if values.get("cost") is None and model is not None:
-        sent, received = (found.get(name, values.get(name)) for name in _TEXTS)
-        if sent is not None and received is not None:
-            found["cost"], found["priced_as"] = _price(model, sent, received, values.get("end_time"))
-    computed = [wire_name for name, wire_name in _WIRE_NAMES.items() if found.get(name) is not None]
-    return {**values, **found, "computed": computed or None}
+        input_tokens, output_tokens = (computed.get(name, values.get(name)) for name in _TEXTS)
+        if input_tokens is not None and output_tokens is not None:
+            computed["cost"], computed["priced_as"] = _price(model, input_tokens, output_tokens, values.get("end_time"))
+    names = [wire_name for name, wire_name in _WIRE_NAMES.items() if computed.get(name) is not None]
+    return {**values, **computed, "computed": names or None}
 
 
 def _count(text: str) -> float | None:
@@ -146,10 +146,10 @@ def spellings(model: str) -> Iterator[str]:
             swapped = re.sub(r"^claude-([a-z]+)-(\d+(?:-\d{1,2})?)\b", r"claude-\2-\1", dotless)
             if swapped == dotless:
                 swapped = re.sub(r"^claude-(\d+(?:-\d{1,2})?)-([a-z]+)\b", r"claude-\2-\1", dotless)
-            for found in (dotless, swapped):
-                if found and found not in seen:
-                    seen.add(found)
-                    yield found
+            for candidate in (dotless, swapped):
+                if candidate and candidate not in seen:
+                    seen.add(candidate)
+                    yield candidate
 
 
 @cache

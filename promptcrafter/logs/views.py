@@ -54,8 +54,8 @@ def list_logs(query: dict[str, Any]) -> Response:
         prompts.refuse_prompt_not_owned(current_principal(), query["promptId"])
     if "q" in query:
         query = {**query, "q": _read_terms(query["q"])}
-    found = store.find_logs(current_principal(), query)
-    return lists.list_response(found, store.order_logs(query), _log_rows, query)
+    logs = store.find_logs(current_principal(), query)
+    return lists.list_response(logs, store.order_logs(query), _log_rows, query)
 
 
 @blueprint.route("/logs-by-prompt", permission=Permission.READ, refuses=(403, 404))
@@ -64,8 +64,8 @@ def list_logs(query: dict[str, Any]) -> Response:
 def list_logs_by_prompt(query: dict[str, Any]) -> Response:
     """List a prompt's logs, newest first; equal to `GET /logs?promptId=`."""
     prompts.refuse_prompt_not_owned(current_principal(), query["promptId"])
-    found = store.find_logs(current_principal(), query)
-    return lists.list_response(found, store.order_logs({"sort": "-createdAt"}), _log_rows, query)
+    logs = store.find_logs(current_principal(), query)
+    return lists.list_response(logs, store.order_logs({"sort": "-createdAt"}), _log_rows, query)
 
 
 @blueprint.route("/logs/<not_batch:log_id>", permission=Permission.READ, refuses=(403, 404))

@@ -111,7 +111,7 @@ def _has_trigrams(field: str, word: str) -> ColumnElement[bool]:
     """Return PostgreSQL's condition that a text has all trigrams of a word, or its pairs if the word is shorter."""
     if len(word) <= _GRAM_MAX:
         return _has_pairs(field, word)
-    trigrams = ["".join(found).encode() for found in zip(word, word[1:], word[2:], strict=False)]
+    trigrams = ["".join(characters).encode() for characters in zip(word, word[1:], word[2:], strict=False)]
     return _array_contains(func.search_trigrams(TEXTS.c[field]), cast(array(trigrams), ARRAY(LargeBinary)))
 
 
