@@ -118,5 +118,6 @@ def describe(problem: Problem) -> dict[str, Any]:
 
 
 def _enumerate(names: Iterable[str]) -> str:
+    """Join names as `a`, `a and b`, or `a, b, and c`."""
     *others, last = names
     return f"{', '.join(others)}{',' if len(others) > 1 else ''} and {last}" if others else last

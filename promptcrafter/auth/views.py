@@ -122,6 +122,7 @@ def delete_key(key_id: str) -> None:
 
 
 def _store_password(user: User, password: str) -> None:
+    """Replace the hash of an unchanged password by one with the current parameters."""
     password_hash = passwords.hash_password(password)
     with writing():
         store.set_password_hash(user, password_hash)

@@ -66,6 +66,7 @@ def translating_driver_errors() -> Iterator[None]:
 
 
 def _violates(error: IntegrityError, constraint: str) -> bool:
+    """Return whether this constraint is the one that the error is about; for SQLite see `translating`."""
     if not isinstance(error.orig, sqlite3.Error):
         diagnostics: Any = getattr(error.orig, "diag", None)
         return bool(diagnostics and diagnostics.constraint_name == constraint)

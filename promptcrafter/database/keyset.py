@@ -66,11 +66,13 @@ def _read_cursor(cursor: str, columns: Columns) -> list[ColumnElement[Any]]:
 
 
 def _to_integer(column: Any, value: Any) -> int:
+    """Return a sort value as an integer that sorts in the same way."""
     writers: dict[type, Callable[[Any], int]] = {datetime: clock.to_number, float: _float_to_integer}
     return writers.get(column.type.python_type, int)(value)
 
 
 def _from_integer(column: Any, number: int) -> ColumnElement[Any]:
+    """Return the sort value for an integer of a cursor, as a parameter of the column's type."""
     read = {datetime: clock.from_number, float: _float_from_integer}.get(column.type.python_type, int)
     return literal(read(number), column.type)
 

@@ -173,6 +173,7 @@ def open_beside(database: str | Path, suffix: str) -> int:
 
 
 def _open_beside(path: str, suffix: str) -> int:
+    """Open a lock file as `open_beside` does; `path` has no symbolic link in it."""
     try:
         return os.open(path + suffix, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -114,6 +114,7 @@ def writing_to(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def _transaction() -> Iterator[None]:
+    """Run the block in a write transaction of the request's session, then call what `on_commit` has registered."""
     request = request_session()
     request.close()  # before the wait: its connection goes back to the pool
     request.info.pop(_ON_COMMIT, None)  # of a transaction that was rolled back

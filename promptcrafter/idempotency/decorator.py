@@ -60,6 +60,7 @@ def idempotent(view: _View) -> _View:
 
 
 def _replay(record: IdempotencyRecord | None, fingerprint: str) -> Response:
+    """Return the stored response. Raises 422 unless it belongs to a request with this fingerprint."""
     if record is None or record.fingerprint != fingerprint:
         raise Problem(422, f"This {HEADER} was used for another request.", "idempotency_key_reused")
     response = current_app.response_class(record.body, record.status, mimetype="application/json")

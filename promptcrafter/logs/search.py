@@ -180,6 +180,7 @@ def _split(folded: str, *, is_query: bool = False) -> list[str]:
 
 
 def _split_runs(word: str, is_query: bool) -> Iterator[str]:
+    """Yield the parts of a word: runs of characters of scripts without spaces as pairs, the rest unchanged."""
     end = 0
     for run in _SPACELESS.finditer(word):
         if run.start() > end:

@@ -44,7 +44,7 @@ def load() -> None:
 
 
 def clear_caches() -> None:
-    """Forget the loaded libraries, the prices and the failures already logged, as if the process had just started."""
+    """Forget the loaded libraries, the prices and the failures already logged; for tests."""
     for cached in (_counter, _prices, _find_priced_name, _find_rate, _warn_once):
         cached.cache_clear()
 
@@ -68,6 +68,7 @@ def with_tokens_and_cost(values: Mapping[str, Any], model: str | None) -> dict[s
 
 
 def _count(text: str) -> float | None:
+    """Return the number of tokens; None if they cannot be counted or counting is off."""
     counter = _counter() if current_app.config["TOKEN_COUNTING"] else None
     count = None if counter is None else counter(text)
     return None if count is None else float(count)  # counts that are sent are floats, too, and an array has one type
@@ -154,6 +155,7 @@ def spellings(model: str) -> Iterator[str]:
 
 @cache
 def _counter() -> _Counter | None:
+    """Return a function that counts the tokens of a text; None if the library cannot be loaded."""
     try:
         toktok = import_module("toktok")
         toktok.truncate("", _NO_LIMIT, _VOCABULARY)
@@ -175,6 +177,7 @@ def _counter() -> _Counter | None:
 
 @cache
 def _prices() -> Any:
+    """Return the module of the price list; None if it cannot be loaded."""
     try:
         prices = import_module("genai_prices")
         prices.calc_price(prices.Usage(input_tokens=0, output_tokens=0), "gpt-4o")  # the first call loads the prices

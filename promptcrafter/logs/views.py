@@ -96,6 +96,7 @@ def delete_log(log_id: str) -> None:
 
 
 def _read_terms(query: str) -> list[str]:
+    """Return the terms of a query. Raises 400 if it has none or too many."""
     terms = search.parse_terms(query)
     if not 0 < len(terms) <= search.MAX_WORDS:
         raise Invalid({"q": [f"must have 1 to {search.MAX_WORDS} words, which are letters, digits or symbols"]})

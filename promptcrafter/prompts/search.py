@@ -89,6 +89,7 @@ def _index_matches_sqlite(words: Sequence[str], fields: Sequence[str], operator:
 
 
 def _in_index(index: str, expression: str) -> ColumnElement[bool]:
+    """Return the condition that an FTS5 index has a match of the expression for the prompt."""
     fts = table(index, column("rowid"))
     return TEXTS.c.seq.in_(select(fts.c.rowid).where(literal_column(index).op("MATCH")(expression)))
 
@@ -134,4 +135,5 @@ def _grams(text: str) -> str:
 
 
 def _token(gram: str) -> str:
+    """Return the token of a gram: its UTF-8 bytes in hexadecimal."""
     return gram.encode().hex()

@@ -231,6 +231,7 @@ def _add_next_version(principal: Principal, prompt: Prompt) -> Version:
 
 
 def _add_version(principal: Principal, prompt: Prompt) -> Version:
+    """Add the current content and model of a prompt as the version with its current number."""
     version = Version(
         prompt_id=prompt.id,
         number=prompt.version,
@@ -259,6 +260,7 @@ def _set_tags(prompt: Prompt, names: list[str]) -> None:
 
 
 def _flush_or_refuse_slug() -> None:
+    """Flush the session. Raises 409 if another prompt of the owner has the slug."""
     with translating({"uq_prompts_owner_id_slug": lambda: Problem(409, "Slug already in use.", "slug_taken")}):
         session.flush()
 
