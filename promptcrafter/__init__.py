@@ -32,7 +32,7 @@ from promptcrafter.transfer import views as transfer
 def create_app(config: Config) -> Flask:
     """Build the application from its configuration."""
     app = Flask(__name__, static_folder=None)
-    # no view or hook is a coroutine, for which Flask would check each of them at every request
+    # Flask checks at every request whether a view or hook is a coroutine; none is, so skip the check
     app.ensure_sync = lambda view: view  # type: ignore[assignment, method-assign]
     app.config.update(
         SIGNUP=config.signup,

@@ -61,10 +61,11 @@ def find_unstorable_text(value: Any) -> str | None:
     """Return why text in a decoded value cannot be stored, as the rest of a sentence; None if all of it can."""
     if isinstance(value, str):
         return _find_unstorable(value)
-    return next((found for text in _strings(value) if (found := _find_unstorable(text))), None)
+    return next((reason for text in _strings(value) if (reason := _find_unstorable(text))), None)
 
 
 def _find_unstorable(text: str) -> str | None:
+    """Return why a string cannot be stored, None if it can."""
     if "\x00" in text:
         return "must not contain the NUL character (U+0000)"
     try:
@@ -75,6 +76,7 @@ def _find_unstorable(text: str) -> str | None:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object of these pairs. Raises JsonError for a duplicate key."""
     result = dict(pairs)
     if len(result) != len(pairs):
         seen: set[str] = set()
@@ -98,6 +100,7 @@ def _refuse_constant(name: str, text: str) -> NoReturn:
 
 
 def _located(text: str, position: int, reason: str) -> str:
+    """Return the message of an error at this position (0-based, in characters), with its line and column."""
     line = text.count("\n", 0, position) + 1
     column = position - text.rfind("\n", 0, position)
     return f"Invalid JSON at line {line}, column {column}: {reason}."
@@ -108,6 +111,7 @@ def _too_deep() -> JsonError:
 
 
 def _is_deep(value: Any) -> bool:
+    """Return whether a value has more than MAX_DEPTH levels of arrays and objects; does not recurse."""
     level = [value]
     for _ in range(MAX_DEPTH):
         level = [child for item in level for child in _children(item) if isinstance(child, dict | list)]

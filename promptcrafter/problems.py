@@ -10,7 +10,7 @@ from typing import Any
 Details = dict[str, list[str]]
 REQUIRED = "is required"
 RETRY_AFTER_S = 1
-_DETAILS_SHOWN = 100  # a body of two mebibytes may have as many wrong fields as it has bytes
+_DETAILS_SHOWN = 100  # a body of 2 MiB can have hundreds of thousands of invalid fields
 
 
 class Problem(Exception):
@@ -91,8 +91,8 @@ class NotMigrated(Unavailable):
 class InvalidChunks(Exception):
     """The request body is not valid chunked transfer coding; answered as 400 `invalid_chunks`.
 
-    It is not a Problem, because what reads a body line by line collects the problems of its lines, and this one ends
-    the body.
+    It is not a Problem: code that reads a body line by line collects the problems of its lines and goes on, but after
+    this error no further line can be read.
     """
 
 
@@ -118,5 +118,6 @@ def describe(problem: Problem) -> dict[str, Any]:
 
 
 def _enumerate(names: Iterable[str]) -> str:
+    """Join names as `a`, `a and b`, or `a, b, and c`."""
     *others, last = names
     return f"{', '.join(others)}{',' if len(others) > 1 else ''} and {last}" if others else last

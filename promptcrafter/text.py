@@ -1,4 +1,4 @@
-"""Comparing text regardless of case and form, and the scripts that put no spaces between words."""
+"""Folding of text for comparison, and the Unicode ranges of scripts that put no spaces between words."""
 
 import unicodedata
 

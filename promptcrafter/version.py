@@ -1,3 +1,3 @@
-"""The version of the product, the newest of CHANGELOG.md."""
+"""The version of this release: the newest one in CHANGELOG.md."""
 
 VERSION = "0.1.0"

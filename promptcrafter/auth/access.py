@@ -1,4 +1,4 @@
-"""What a principal may reach: every comparison of a resource's owner with who asks for it."""
+"""Access control: all comparisons of a resource's owner with a principal."""
 
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ _Resource = TypeVar("_Resource", bound=Resource)
 
 
 def owned_by(principal: Principal, model: Any) -> ColumnElement[bool]:
-    """Return the condition that rows of a model, or of a table, belong to the principal."""
+    """Return the condition that rows belong to the principal; `model` is a model or the columns of a table."""
     condition: ColumnElement[bool] = model.owner_id == principal.user_id
     return condition
 
@@ -30,8 +30,8 @@ def get_owned(principal: Principal, model: type[_Resource], resource_id: str, *,
     Raises 400 for a malformed id, 404 for an unknown one and 403 for a resource of another account.
     """
     refuse_malformed(model.kind, resource_id)
-    found = select(model).where(model.id == resource_id)
-    resource = session.scalar(found.with_for_update() if lock else found)
+    statement = select(model).where(model.id == resource_id)
+    resource = session.scalar(statement.with_for_update() if lock else statement)
     if resource is None:
         raise not_found(model.kind)
     refuse_foreign(principal, model.kind, resource.owner_id)
@@ -56,10 +56,10 @@ def refuse_foreign(principal: Principal, kind: Kind, owner_id: str) -> None:
 
 
 def not_found(kind: Kind) -> Problem:
-    """Make the 404 of a kind of resource."""
+    """Return the error 404 for a kind of resource."""
     return Problem(404, f"{kind.capitalize()} not found", f"{kind}_not_found")
 
 
 def not_owned(kind: Kind) -> Problem:
-    """Make the 403 of a kind of resource."""
+    """Return the error 403 for a kind of resource."""
     return Problem(403, f"You do not own this {kind}", f"{kind}_not_owned")

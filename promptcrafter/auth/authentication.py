@@ -74,6 +74,7 @@ def _identify(credential: str) -> str | None:
 
 
 def _verify_token(token: str) -> str | None:
+    """Return the id of the user that the token was issued to; None if it is invalid, expired or revoked."""
     try:
         claims = _read_token(token, current_app.config["JWT_SECRET_KEY"])
     except jwt.PyJWTError:

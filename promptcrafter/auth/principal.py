@@ -1,10 +1,10 @@
-"""Who a request or a command acts for, as one object that views hand to stores."""
+"""The principal: the account that a request or a command acts for. Views pass it to stores."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Principal:
-    """An account that acts: by a token, by one of its API keys, or by a command on the host."""
+    """An account, authenticated by a token or an API key, or named by a command on the host."""
 
     user_id: str

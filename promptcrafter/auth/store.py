@@ -130,18 +130,18 @@ def add_key(user_id: str, values: Mapping[str, Any]) -> tuple[ApiKey, str]:
     now = clock.now()
     if values.get("expires_at") and values["expires_at"] <= now:
         raise Invalid({"expiresAt": ["must be in the future"]})
-    text = KEY_PREFIX + secrets.token_urlsafe(_KEY_RANDOM_BYTES)
+    secret = KEY_PREFIX + secrets.token_urlsafe(_KEY_RANDOM_BYTES)
     key = ApiKey(
         id=new_id("key"),
         user_id=user_id,
-        prefix=text[:_SHOWN_PREFIX_LENGTH],
-        digest=_digest(text),
+        prefix=secret[:_SHOWN_PREFIX_LENGTH],
+        digest=_digest(secret),
         created_at=now,
         **values,
     )
     session.add(key)
     session.flush()
-    return key, text
+    return key, secret
 
 
 def find_keys(user_id: str) -> Select[ApiKey]:
@@ -149,9 +149,9 @@ def find_keys(user_id: str) -> Select[ApiKey]:
     return select(ApiKey).where(ApiKey.user_id == user_id)
 
 
-def get_key_owner_id(text: str) -> str | None:
+def get_key_owner_id(secret: str) -> str | None:
     """Return the id of the user whose API key this is; None if it is unknown or expired, or the account is disabled."""
-    row = _SELECT_KEY_OWNER.first(digest=_digest(text), now=clock.now())
+    row = _SELECT_KEY_OWNER.first(digest=_digest(secret), now=clock.now())
     return row[0] if row else None
 
 
@@ -178,5 +178,5 @@ def _remove_key(key_id: str, *conditions: ColumnElement[bool]) -> None:
         raise Problem(404, "Key not found", "key_not_found")
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -14,7 +14,7 @@ from flask import Flask, current_app, request
 from limits import RateLimitItem, parse_many
 from limits.errors import StorageError
 from limits.storage import MemoryStorage, storage_from_string
-from limits.strategies import FixedWindowRateLimiter as Counts
+from limits.strategies import FixedWindowRateLimiter as RateLimiter
 
 from config import Config
 from promptcrafter import jsonio
@@ -27,30 +27,30 @@ _STORE_TIMEOUT_S = 1
 _STORE_RETRY_S = 2  # time for which a store that failed is not used
 
 _log = logging.getLogger(__name__)
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
 class _Throttle:
     """The configured rates and their counts: in the store, or in this worker's memory while the store is unreachable.
 
-    `rates` is empty if throttles are off.
+    `rates` maps names to rates such as `20 per hour`; it is empty if rate limits are off.
     """
 
     def __init__(self, store_uri: str, rates: Mapping[str, str]) -> None:
         self._rates = {name: parse_many(rate) for name, rate in rates.items()}
         options = {"socket_timeout": _STORE_TIMEOUT_S, "socket_connect_timeout": _STORE_TIMEOUT_S}
-        self._shared = Counts(storage_from_string(store_uri, wrap_exceptions=True, **options))
-        self._own = Counts(MemoryStorage())
+        self._shared = RateLimiter(storage_from_string(store_uri, wrap_exceptions=True, **options))
+        self._own = RateLimiter(MemoryStorage())
         self._retry_store_at = 0.0
 
-    def refuse_spent(self, is_free: Callable[..., bool], name: str, key: str) -> None:
+    def refuse_exhausted(self, test: Callable[..., bool], name: str, key: str) -> None:
         """Raise 429 if one of the rates of that name is exhausted.
 
-        `is_free` is `Counts.hit`, which also counts, or `Counts.test`, which does not.
+        `test` is `RateLimiter.hit`, which also counts, or `RateLimiter.test`, which does not.
         """
-        spent = [rate for rate in self._rates.get(name, ()) if not self._call(is_free, rate, name, key)]
-        if spent:
-            resets = [self._call(Counts.get_window_stats, rate, name, key).reset_time for rate in spent]
+        exhausted = [rate for rate in self._rates.get(name, ()) if not self._call(test, rate, name, key)]
+        if exhausted:
+            resets = [self._call(RateLimiter.get_window_stats, rate, name, key).reset_time for rate in exhausted]
             wait = max(1, math.ceil(max(resets) - time.time()))
             message = f"Too many attempts. Try again in {wait} seconds."
             raise Problem(429, message, "too_many_requests", headers={"Retry-After": str(wait)})
@@ -58,10 +58,10 @@ class _Throttle:
     def count(self, name: str, key: str) -> None:
         """Count one attempt without checking the limit."""
         for rate in self._rates.get(name, ()):
-            self._call(Counts.hit, rate, name, key)
+            self._call(RateLimiter.hit, rate, name, key)
 
-    def _call(self, method: Callable[..., _Answer], rate: RateLimitItem, *identifiers: str) -> _Answer:
-        """Call a method of `Counts` on the store, or on this worker's own counts if the store is unreachable.
+    def _call(self, method: Callable[..., _Result], rate: RateLimitItem, *identifiers: str) -> _Result:
+        """Call a method of `RateLimiter` on the store's counts, or on this worker's own if the store is unreachable.
 
         Log-ins stay possible while the store is down.
         """
@@ -87,8 +87,8 @@ def init_app(app: Flask, config: Config) -> None:
 
 @contextmanager
 def _limit(name: str, get_key: Callable[[], str]) -> Iterator[None]:
-    """Raise 429 if a view is called more often than the rate of that name allows. `get_key` returns what is counted."""
-    _throttle().refuse_spent(Counts.hit, name, get_key())
+    """Raise 429 if a view is called more often than the rate of that name allows, counted for each `get_key()`."""
+    _throttle().refuse_exhausted(RateLimiter.hit, name, get_key())
     yield
 
 
@@ -96,7 +96,7 @@ def _limit(name: str, get_key: Callable[[], str]) -> Iterator[None]:
 def _limit_wrong_passwords(get_key: Callable[[], str]) -> Iterator[None]:
     """Count the 401 responses of a view, and raise 429 instead of calling it once the rate of failures is exhausted."""
     throttle, key = _throttle(), get_key()
-    throttle.refuse_spent(Counts.test, "failure", key)
+    throttle.refuse_exhausted(RateLimiter.test, "failure", key)
     try:
         yield
     except Problem as problem:
@@ -115,7 +115,7 @@ def _address() -> str:
 
 
 def _account() -> str:
-    """Return the key of the account in the body; of an invalid body, which is rejected later, a key without account."""
+    """Return the key for the account that the body names; all invalid bodies, which are rejected later, share one."""
     try:
         return "account:" + store.email_key(jsonio.loads(request.get_data())["email"])
     except (jsonio.JsonError, TypeError, KeyError, AttributeError):

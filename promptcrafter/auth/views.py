@@ -99,9 +99,9 @@ def log_out() -> None:
 def create_key(body: dict[str, Any]) -> dict[str, Any]:
     """Create an API key, which is accepted wherever a token is."""
     with writing():
-        key, text = store.add_key(current_principal().user_id, body)
+        key, secret = store.add_key(current_principal().user_id, body)
     columns = {name: getattr(key, name) for name in ("id", "name", "prefix", "created_at", "expires_at")}
-    return {**columns, "key": text}
+    return {**columns, "key": secret}
 
 
 @blueprint.route("/keys", permission=Permission.ACCOUNT)
@@ -122,6 +122,7 @@ def delete_key(key_id: str) -> None:
 
 
 def _store_password(user: User, password: str) -> None:
+    """Replace the hash of an unchanged password by one with the current parameters."""
     password_hash = passwords.hash_password(password)
     with writing():
         store.set_password_hash(user, password_hash)

@@ -1,1 +1,1 @@
-"""Access to the database, SQLite or PostgreSQL. It must not import the HTTP modules."""
+"""Access to the database, SQLite or PostgreSQL. Must not import `http` or any other room above."""

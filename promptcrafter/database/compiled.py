@@ -24,8 +24,8 @@ _Row = Mapping[str, Any]
 
 def from_arrays(types: Mapping[str, TypeEngine[Any]]) -> TableValuedAlias:
     """Return `unnest(:a, :b …)`, PostgreSQL's table of rows from one array parameter for each name and type."""
-    arrays = (bindparam(name, type_=ARRAY(kind, dimensions=1)) for name, kind in types.items())
-    columns = (column(name, kind) for name, kind in types.items())
+    arrays = (bindparam(name, type_=ARRAY(type_, dimensions=1)) for name, type_ in types.items())
+    columns = (column(name, type_) for name, type_ in types.items())
     return func.unnest(*arrays).table_valued(*columns, name="new").render_derived()
 
 
@@ -50,7 +50,11 @@ class CompiledQuery:
 
 
 class CompiledWrite:
-    """A write of many rows that have the same keys: SQLite's statements for each row, PostgreSQL's one for all."""
+    """A write of many rows that have the same keys.
+
+    `on_sqlite` are statements that are executed for each row, one after the other; `on_postgresql` is one statement for
+    all rows, whose parameters are an array for each key.
+    """
 
     def __init__(self, on_sqlite: Sequence[Executable], on_postgresql: Executable) -> None:
         self._on_postgresql = on_postgresql

@@ -1,4 +1,4 @@
-"""What the errors of the two database drivers mean, and their translation into exceptions of our own."""
+"""Classification of the errors of the two database drivers, and their translation into other exceptions."""
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ def is_unavailable(error: DBAPIError) -> bool:
 
 @contextmanager
 def ignoring_unavailable() -> Iterator[None]:
-    """Drop a driver's error for which `is_unavailable` holds: what closes a lost connection must not fail."""
+    """Suppress errors for which `is_unavailable` holds, because closing a lost connection must not fail."""
     try:
         yield
     except DBAPIError as error:
@@ -41,10 +41,11 @@ def ignoring_unavailable() -> Iterator[None]:
 
 @contextmanager
 def translating(exceptions: Mapping[str, Callable[[], Exception]]) -> Iterator[None]:
-    """Raise what `exceptions` makes for the violated constraint; let every other IntegrityError through.
+    """Replace an IntegrityError of the block by the exception that `exceptions` makes for the violated constraint.
 
-    The keys are names of constraints, such as `uq_users_email_key`, and the first that matches counts: SQLite does not
-    say which foreign key failed, so there every name of a foreign key matches.
+    The keys are names of constraints, such as `uq_users_email_key`; the first one that matches is used. SQLite does not
+    report which foreign key failed, so there every name of a foreign key matches. An IntegrityError of any other
+    constraint is raised unchanged.
     """
     try:
         yield
@@ -65,6 +66,7 @@ def translating_driver_errors() -> Iterator[None]:
 
 
 def _violates(error: IntegrityError, constraint: str) -> bool:
+    """Return whether this constraint is the one that the error is about; for SQLite see `translating`."""
     if not isinstance(error.orig, sqlite3.Error):
         diagnostics: Any = getattr(error.orig, "diag", None)
         return bool(diagnostics and diagnostics.constraint_name == constraint)
@@ -76,7 +78,7 @@ def _violates(error: IntegrityError, constraint: str) -> bool:
 
 
 def _find_names(columns: Sequence[str]) -> set[str]:
-    """Return the names of the unique constraints and primary keys over these columns, given as `table.column`."""
+    """Return the names of the unique constraints and primary keys over these columns, written as `table.column`."""
     return {
         str(constraint.name)
         for table in Base.metadata.tables.values()

@@ -55,28 +55,30 @@ def each_batch(
         next_batch = order.start_after(first_batch, write_cursor(rows[-1], columns))
 
 
-def write_cursor(values: Sequence[Any], sort: Columns) -> str:
+def write_cursor(values: Sequence[Any], columns: Columns) -> str:
     """Return the cursor of a row: its sort values as integers, joined by hyphens."""
-    return "-".join(str(_to_integer(column, value)) for column, value in zip(sort, values, strict=True))
+    return "-".join(str(_to_integer(column, value)) for column, value in zip(columns, values, strict=True))
 
 
-def _read_cursor(cursor: str, sort: Columns) -> list[ColumnElement[Any]]:
+def _read_cursor(cursor: str, columns: Columns) -> list[ColumnElement[Any]]:
     """Return the sort values of a cursor as parameters of the columns' types, which a row comparison does not infer."""
-    return [_from_integer(column, int(number)) for column, number in zip(sort, cursor.split("-"), strict=True)]
+    return [_from_integer(column, int(number)) for column, number in zip(columns, cursor.split("-"), strict=True)]
 
 
 def _to_integer(column: Any, value: Any) -> int:
+    """Return a sort value as an integer that sorts in the same way."""
     writers: dict[type, Callable[[Any], int]] = {datetime: clock.to_number, float: _float_to_integer}
     return writers.get(column.type.python_type, int)(value)
 
 
 def _from_integer(column: Any, number: int) -> ColumnElement[Any]:
+    """Return the sort value for an integer of a cursor, as a parameter of the column's type."""
     read = {datetime: clock.from_number, float: _float_from_integer}.get(column.type.python_type, int)
     return literal(read(number), column.type)
 
 
 def _float_to_integer(value: float) -> int:
-    """Return an integer from 1 on that sorts as the non-negative float does; 0 for a negative float (no value).
+    """Return a positive integer that sorts as the non-negative float does; 0 for a negative float (no value).
 
     The bits of non-negative IEEE 754 doubles, read as integers, sort as the doubles do.
     """
@@ -84,6 +86,6 @@ def _float_to_integer(value: float) -> int:
 
 
 def _float_from_integer(number: int) -> float:
-    """Return the float that `_float_to_integer` made the number of; -1 for 0."""
+    """Return the float for a number that `_float_to_integer` returned; -1 for 0."""
     bits = min(number - 1, _LARGEST_FINITE_BITS)
     return float(struct.unpack(">d", struct.pack(">q", bits))[0]) if number else -1.0

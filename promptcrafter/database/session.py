@@ -1,21 +1,21 @@
-"""The database: its engine, the session of a request, and the ways in.
+"""The database: its engine, the session of a request, and the ways to access it.
 
-There is one way in for each purpose:
+There is one way for each purpose:
 
-purpose                    way in                               begins                    commits and closes
+purpose                    access                               begins                    commits and closes
 -------------------------  -----------------------------------  ------------------------  ---------------------------
 read                       `session`; `request_connection()`,   a deferred transaction,   commits nothing; closed with
                            where no objects are needed          at the first statement    the request's context
-write                      `transactions.writing()`             a new one, on SQLite in   commits and closes at the
-                                                                line for the write lock   block's end, or rolls back
+write                      `transactions.writing()`             a new one, on SQLite      commits and closes at the
+                                                                after the write queue     block's end, or rolls back
 add to an idempotent       `transactions.joined_transaction()`  the `writing()` inside    commits and closes at the
 request's transaction      around `writing()`                   begins it                 outer block's end
 read one snapshot          `read_snapshot()`                    its own, at the first     commits nothing; the caller
                                                                 statement                 closes it
 stream a response          `ReadSession(get_engine())`          its own, deferred         commits nothing; the caller
                                                                                           closes it
-VACUUM, checkpoints        `transactions.autocommit_connection` none, but waits in line   each statement commits; closed
-                                                                like a writer             at the block's end
+VACUUM, checkpoints        `transactions.autocommit_connection` none; waits in the write  each statement commits; closed
+                                                                queue of SQLite first     at the block's end
 write another database     `open_postgresql()`, then            at the block's start      commits and closes at the
                            `transactions.writing_to()`                                    block's end, or rolls back
 
@@ -46,7 +46,7 @@ _EXTENSION = "promptcrafter-database"
 
 @dataclass(frozen=True)
 class _Database:
-    """What `init_app` keeps of the settings, in `app.extensions`."""
+    """The settings that `init_app` stores in `app.extensions`."""
 
     sqlite_path: Path | None  # None on PostgreSQL
     lock_timeout_s: float
@@ -122,7 +122,7 @@ def read_snapshot() -> ReadSession:
     The request's own session is closed first, so that the request does not hold two connections.
     """
     session.close()
-    # a transaction of SQLite sees one state anyway
+    # on SQLite every transaction reads from one snapshot
     return ReadSession(
         get_engine() if is_sqlite() else get_engine().execution_options(isolation_level="REPEATABLE READ")
     )
@@ -158,7 +158,7 @@ def database_size() -> int:
 
 
 def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the column such that SQLite uses no index for it, and so begins with the full-text search."""
+    """Return an equal expression for which SQLite uses no index, so that a query begins with the full-text index."""
     return UnaryExpression(column, operator=custom_op("+"), type_=column.type) if is_sqlite() else column
 
 
@@ -188,7 +188,7 @@ def init_app(app: Flask, config: Config) -> None:
     _db.init_app(app)
     with app.app_context():
         if is_sqlite():
-            sqlite.prepare(get_engine(), config)
+            sqlite.configure_engine(get_engine(), config)
 
 
 @contextmanager

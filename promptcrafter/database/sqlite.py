@@ -44,7 +44,7 @@ class NoSpace(Exception):
 class Connection(sqlite3.Connection):
     """A connection that holds the shared "open" lock until it is closed."""
 
-    beginning = BEGIN  # the statement that begins the next transaction
+    begin_statement = BEGIN  # of the next transaction
 
     def __init__(self, database: str | Path, *args: Any, **kwargs: Any) -> None:
         self._lock: int | None = acquire_shared_lock(database)
@@ -79,11 +79,11 @@ def create(path: Path) -> None:
         draft.unlink()
 
 
-def prepare(target: Engine, config: Config) -> None:
+def configure_engine(engine: Engine, config: Config) -> None:
     """Set the pragmas of each new connection of an engine, and how its transactions begin."""
 
-    @event.listens_for(target, "connect")
-    def configure(connection: Any, record: Any) -> None:
+    @event.listens_for(engine, "connect")
+    def set_pragmas(connection: Any, record: Any) -> None:
         for pragma in (
             f"busy_timeout={config.database_timeout_ms}",
             "journal_mode=WAL",
@@ -92,20 +92,20 @@ def prepare(target: Engine, config: Config) -> None:
         ):
             connection.execute(f"PRAGMA {pragma}")
 
-    # The driver's own transactions are off (isolation_level None), because it never begins one before a read. This is
-    # no listener for the event "begin", since with one the engine sets up event dispatch for each connection
-    target.dialect.do_begin = _begin  # type: ignore[assignment, method-assign]
+    # The driver's own transactions are off (isolation_level None), because it never begins one before a read. do_begin
+    # is replaced, because a listener for the event "begin" makes the engine set up event dispatch for each connection
+    engine.dialect.do_begin = _begin  # type: ignore[assignment, method-assign]
 
 
 def begin_next(connection: sqlalchemy.Connection, statement: str) -> None:
     """Set the statement that begins the connection's next transaction; with "", each statement commits itself."""
     driver: Any = connection.connection.dbapi_connection
-    driver.beginning = statement
+    driver.begin_statement = statement
 
 
 def _begin(connection: PoolProxiedConnection) -> None:
     driver: Any = connection.dbapi_connection
-    statement, driver.beginning = driver.beginning, BEGIN
+    statement, driver.begin_statement = driver.begin_statement, BEGIN
     if statement:
         with translating_driver_errors():
             driver.execute(statement)
@@ -115,16 +115,16 @@ def _begin(connection: PoolProxiedConnection) -> None:
 def write_queue_lock(database: Path, seconds: float) -> Iterator[None]:
     """Hold the first place in the queue of writers inside the block.
 
-    Writers that find SQLite's own write lock taken sleep and retry, and some starve. The kernel hands this lock, on a
-    file beside the database, to threads and processes in the order in which they asked. It protects nothing: a writer
-    that does not take it still meets SQLite's lock. `database` must have no symbolic link in it. Raises SQLAlchemy's
+    Writers that find SQLite's own write lock taken sleep and retry, and some starve. The kernel grants this lock, on a
+    file beside the database, to threads and processes in the order of their requests. It only orders writers: SQLite's
+    own lock still protects the database. The path `database` must have no symbolic link in it. Raises SQLAlchemy's
     TimeoutError when the wait took more than `seconds`.
     """
     started = time.monotonic()
     file = _open_beside(str(database), WRITE_QUEUE_SUFFIX)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
-        if time.monotonic() - started > seconds:  # a writer ahead waited in vain, and so would this one
+        if time.monotonic() - started > seconds:  # do not wait for SQLite's own lock as well
             raise TimeoutError("no turn to write")
         yield
     finally:
@@ -147,9 +147,9 @@ def acquire_shared_lock(database: str | Path) -> int:
 
 
 @contextmanager
-def exclusive_lock(database: Path, lock: str) -> Iterator[None]:
-    """Hold a lock file, named by its suffix, exclusively inside the block. Raises InUse at once when it is taken."""
-    file = open_beside(database, lock)
+def exclusive_lock(database: Path, suffix: str) -> Iterator[None]:
+    """Hold the lock file of that suffix exclusively inside the block. Raises InUse at once when it is taken."""
+    file = open_beside(database, suffix)
     if not _lock(file, fcntl.LOCK_EX):
         raise InUse
     try:
@@ -173,6 +173,7 @@ def open_beside(database: str | Path, suffix: str) -> int:
 
 
 def _open_beside(path: str, suffix: str) -> int:
+    """Open a lock file as `open_beside` does; `path` has no symbolic link in it."""
     try:
         return os.open(path + suffix, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

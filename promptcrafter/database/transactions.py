@@ -1,7 +1,7 @@
 """Write transactions: the queue for SQLite's write lock, the begin, the commit, and what runs after it.
 
 On SQLite a write transaction takes the write lock at its beginning: one that reads first and writes later would fail
-with "database is locked" whatever the timeout. `database/session.py` lists the ways into the database.
+with "database is locked" whatever the timeout. `database/session.py` lists all ways to access the database.
 """
 
 from collections.abc import Callable, Iterator
@@ -79,9 +79,9 @@ class _Joined:
 _joined: ContextVar[_Joined | None] = ContextVar("promptcrafter_joined", default=None)
 
 
-def on_commit(call: Callable[[], Any]) -> None:
-    """Call `call` after the enclosing `writing()` has committed; drop it when that is rolled back."""
-    session.info.setdefault(_ON_COMMIT, []).append(call)
+def on_commit(callback: Callable[[], Any]) -> None:
+    """Call `callback` after the enclosing `writing()` has committed; drop it when that is rolled back."""
+    session.info.setdefault(_ON_COMMIT, []).append(callback)
 
 
 @contextmanager
@@ -114,6 +114,7 @@ def writing_to(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def _transaction() -> Iterator[None]:
+    """Run the block in a write transaction of the request's session, then call what `on_commit` has registered."""
     request = request_session()
     request.close()  # before the wait: its connection goes back to the pool
     request.info.pop(_ON_COMMIT, None)  # of a transaction that was rolled back
@@ -125,8 +126,8 @@ def _transaction() -> Iterator[None]:
         except BaseException:
             request.close()
             raise
-    for call in request.info.pop(_ON_COMMIT, ()):
-        call()
+    for callback in request.info.pop(_ON_COMMIT, ()):
+        callback()
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""HTTP: what all routes share. It must not import a feature."""
+"""What all routes share: requests, responses, errors and OpenAPI. Must not import a feature."""

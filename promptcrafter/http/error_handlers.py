@@ -35,7 +35,7 @@ def init_app(app: Flask) -> None:
 
 
 def explain(error: DBAPIError) -> Problem | None:
-    """Return the problem to answer for a driver's error: Unavailable, NotMigrated, or None if the error is a bug."""
+    """Return the problem that a driver's error is reported as: Unavailable or NotMigrated; None if it is a bug."""
     if is_unavailable(error):
         return Unavailable()
     try:

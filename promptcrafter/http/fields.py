@@ -236,9 +236,9 @@ def _length_rule(minimum: int, maximum: int | None) -> str:
 
 def refuse_unstorable_text(value: Any) -> None:
     """Raise ValidationError if a decoded JSON value holds text that SQLite or PostgreSQL cannot store."""
-    found = find_unstorable_text(value)
-    if found:
-        raise ValidationError(found)
+    reason = find_unstorable_text(value)
+    if reason:
+        raise ValidationError(reason)
 
 
 def _refuse_blank(text: str) -> None:

@@ -21,14 +21,14 @@ _ROWS_AT_ONCE = 5  # per call of the JSON encoder: starting it costs more than a
 # turn addresses into links
 _MARKDOWN_SYNTAX = re.compile(r"[\\`*~<\[|&@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.")
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
-_FORMULA_STARTS = (*"=+-@＝＋－＠", "\t", "\r", "\n")  # a spreadsheet takes a cell that begins so for a formula
+_FORMULA_STARTS = (*"=+-@＝＋－＠", "\t", "\r", "\n")  # how formulas of a spreadsheet begin
 
 
 def write_json(rows: Rows, columns: Sequence[str]) -> Iterator[str]:
     """Write one JSON array."""
-    separator, rest = "[", iter(rows)
-    while some := list(islice(rest, _ROWS_AT_ONCE)):
-        yield separator + dumps(some)[1:-1]
+    separator, remaining = "[", iter(rows)
+    while batch := list(islice(remaining, _ROWS_AT_ONCE)):
+        yield separator + dumps(batch)[1:-1]
         separator = ","
     yield "]" if separator == "," else "[]"
 
@@ -86,15 +86,15 @@ def join_to_pieces(lines: Iterable[str]) -> Iterator[str]:
     yield "".join(piece)
 
 
-def _cells(rows: Rows, columns: Sequence[str], show: Callable[[Any], str]) -> Iterator[list[str]]:
-    """Yield the header's cells, then those of each row, each value written by `show`."""
-    yield [show(name) for name in columns]
+def _cells(rows: Rows, columns: Sequence[str], to_cell: Callable[[Any], str]) -> Iterator[list[str]]:
+    """Yield the header's cells, then those of each row, each value converted by `to_cell`."""
+    yield [to_cell(name) for name in columns]
     paths = [name.split(".") for name in columns]
     for row in rows:
-        yield [show(_find(row, path)) for path in paths]
+        yield [to_cell(_get_value(row, path)) for path in paths]
 
 
-def _find(row: Mapping[str, Any], path: Sequence[str]) -> Any:
+def _get_value(row: Mapping[str, Any], path: Sequence[str]) -> Any:
     value: Any = row
     for key in path:
         value = None if value is None else value.get(key)

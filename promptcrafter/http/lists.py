@@ -35,8 +35,8 @@ class _ModelRows:
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
 
-    def execute(self, reader: Session, found: Select[Any], *others: SQLColumnExpression[Any]) -> Result[Any]:
-        return reader.execute(found.add_columns(*others))
+    def execute(self, reader: Session, select: Select[Any], *others: SQLColumnExpression[Any]) -> Result[Any]:
+        return reader.execute(select.add_columns(*others))
 
     def dump(self, row: Row[Any]) -> dict[str, Any]:
         dumped: dict[str, Any] = self.schema.dump(row[0])

@@ -99,7 +99,7 @@ def document() -> dict[str, Any]:
 def describe_errors(doc: dict[str, Any], doc_info: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Add the errors of a route to its operation; a callback that flask-smorest's blueprints call.
 
-    Decorators, one for each error, would each copy the description made so far.
+    It takes the place of a decorator for each error, which would copy the description made so far each time.
     """
     for status in doc_info.get("refusals", ()):
         content = {"application/json": {"schema": ErrorOut}}

@@ -93,6 +93,7 @@ def _parse(data: bytes) -> Any:
 
 
 def _read_body(req: Request) -> bytes:
+    """Return the body. Raises 413 when it is too large and 400 when it is incomplete."""
     body = req.get_data()
     if len(body) > current_app.config["MAX_BODY_BYTES"]:
         raise RequestEntityTooLarge
@@ -102,6 +103,7 @@ def _read_body(req: Request) -> bytes:
 
 
 def _hint(name: str, known: Sequence[str]) -> str:
+    """Return the known parameter that is most similar to `name`, or all known ones, as the end of a sentence."""
     near = difflib.get_close_matches(name, known, n=1)
     if near:
         return f"the nearest is {near[0]}"

@@ -1,4 +1,4 @@
-"""The facts about a route, declared beside it and read by everything that handles a request."""
+"""The declared properties of a route, which request checks, authentication and the OpenAPI document read."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ _ATTRIBUTE = "promptcrafter_route"
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """What a route needs and takes, and how it may refuse."""
+    """The permission that a route requires, the input that it accepts, and the errors that it documents."""
 
     permission: Permission
     query_parameters: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class Route:
 
     @property
     def error_statuses(self) -> list[int]:
-        """The status codes of all errors that the route documents, its own and those of every route of its kind."""
+        """The status codes of all errors that the route documents: `refuses`, and those that its properties imply."""
         statuses = {400, 503, *self.refuses}
         statuses |= set() if self.is_public else {401}
         statuses |= {422} if self.is_idempotent else set()
@@ -49,25 +49,25 @@ class Route:
 
 
 def declare(view: Any, route: Route) -> None:
-    """Attach the facts about its route to a view function."""
+    """Attach its route to a view function."""
     setattr(view, _ATTRIBUTE, route)
 
 
 def route_of(view: Any) -> Route:
-    """Return the facts about the route of a view function. Raises AttributeError for one that declares none."""
+    """Return the route of a view function. Raises AttributeError for a view that declares none."""
     route: Route = getattr(view, _ATTRIBUTE)
     return route
 
 
 def requested_route() -> Route | None:
-    """Return the route that the request is about; None when no route has its path and method, and for OPTIONS."""
+    """Return the route that the request matches; None when no route has its path and method, and for OPTIONS."""
     if request.endpoint is None or request.method == "OPTIONS":
         return None
     return route_of(current_app.view_functions[request.endpoint])
 
 
 def refuse_undeclared(app: Flask) -> None:
-    """Raise RuntimeError for a view function that declares no route, and so no permission."""
+    """Raise RuntimeError if a view function declares no route and therefore no permission."""
     undeclared = [name for name, view in app.view_functions.items() if not hasattr(view, _ATTRIBUTE)]
     if undeclared:
         raise RuntimeError(f"These endpoints declare no permission: {', '.join(undeclared)}")

@@ -42,10 +42,10 @@ class RowSerializer:
         # what a required field is dumped as without a value; optional fields are left out
         self._without_value = {key: field._serialize(None, None, None) for key, field in shown if field.required}
 
-    def execute(self, reader: Session, found: Select[Any], *others: SQLColumnExpression[Any]) -> Result[Any]:
+    def execute(self, reader: Session, select: Select[Any], *others: SQLColumnExpression[Any]) -> Result[Any]:
         """Execute a select of the model for the columns that `dump` takes, followed by `others`; return its rows."""
         # on the connection, because the session would look for objects in every row
-        return reader.connection().execute(found.with_only_columns(*self._columns, *others))
+        return reader.connection().execute(select.with_only_columns(*self._columns, *others))
 
     def dump(self, row: Row[Any]) -> dict[str, Any]:
         """Return what the schema would dump for the object of this row."""

@@ -56,7 +56,7 @@ class SparseSchema(Schema):
         than all the rest: most of the fields of a log have no value.
         """
         if self.many if many is None else many:
-            return [self.dump(one, many=False) for one in obj]
+            return [self.dump(item, many=False) for item in obj]
         dumped = {}
         for key, name, field in self._outputs:
             value = obj.get(name) if isinstance(obj, dict) else getattr(obj, name)

@@ -43,16 +43,16 @@ def idempotent(view: _View) -> _View:
         if not re.fullmatch(_KEY_PATTERN, key):
             raise Invalid({HEADER: ["must have 1 to 255 visible ASCII characters"]}, "invalid_idempotency_key")
         principal, fingerprint = current_principal(), _fingerprint()
-        record = store.get_answer(principal, key)
+        record = store.get_record(principal, key)
         if record is None:
             try:
                 with joined_transaction(lambda: store.insert_key(principal, key, fingerprint)):
                     response = view(*args, **kwargs)
                     body, location = response.get_data(as_text=True), response.headers.get("Location")
-                    store.store_answer(principal, key, response.status_code, body, location)
+                    store.store_response(principal, key, response.status_code, body, location)
                 return response
-            except store.AlreadyAnswered:
-                record = store.get_answer(principal, key)
+            except store.AlreadyProcessed:
+                record = store.get_record(principal, key)
         return _replay(record, fingerprint)
 
     wrapper.is_idempotent = True  # type: ignore[attr-defined]
@@ -60,6 +60,7 @@ def idempotent(view: _View) -> _View:
 
 
 def _replay(record: IdempotencyRecord | None, fingerprint: str) -> Response:
+    """Return the stored response. Raises 422 unless it belongs to a request with this fingerprint."""
     if record is None or record.fingerprint != fingerprint:
         raise Problem(422, f"This {HEADER} was used for another request.", "idempotency_key_reused")
     response = current_app.response_class(record.body, record.status, mimetype="application/json")

@@ -1,4 +1,4 @@
-"""The table of idempotency keys and the answers stored under them."""
+"""The table of idempotency keys and the responses stored under them."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from promptcrafter.database.base import Base, UtcTime
 
 
 class IdempotencyRecord(Base):
-    """An idempotency key of an account and the answer to the request that was sent with it.
+    """An idempotency key of an account and the response to the request that was sent with it.
 
     The row is inserted in the transaction of what the request creates: after a crash there are both or neither.
     """

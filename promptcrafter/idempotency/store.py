@@ -1,4 +1,4 @@
-"""Idempotency keys and their answers in the database. The writing functions belong in `transactions.writing()`."""
+"""Idempotency keys and their responses in the database. Call the writing functions inside `transactions.writing()`."""
 
 from datetime import timedelta
 
@@ -16,11 +16,11 @@ _EXPIRED_PER_INSERT = 100  # deleted with each new key, so that expired keys can
 _PRIMARY_KEY = tuple_(IdempotencyRecord.owner_id, IdempotencyRecord.key)
 
 
-class AlreadyAnswered(Exception):
-    """A concurrent request with the same key has been answered."""
+class AlreadyProcessed(Exception):
+    """A concurrent request with the same key has been processed, and its response is stored."""
 
 
-def get_answer(principal: Principal, key: str) -> IdempotencyRecord | None:
+def get_record(principal: Principal, key: str) -> IdempotencyRecord | None:
     """Return the record of the principal's key, None if there is none or it has expired."""
     current = select(IdempotencyRecord).where(
         owned_by(principal, IdempotencyRecord),
@@ -31,10 +31,10 @@ def get_answer(principal: Principal, key: str) -> IdempotencyRecord | None:
 
 
 def insert_key(principal: Principal, key: str, fingerprint: str) -> None:
-    """Insert the row of a key, still without an answer, and delete some expired rows.
+    """Insert the row of a key, still without a response, and delete some expired rows.
 
-    A concurrent request with the same key blocks until this transaction ends. Raises AlreadyAnswered if the key has an
-    answer by then.
+    A concurrent request with the same key blocks until this transaction ends. Raises AlreadyProcessed if the key has a
+    response by then.
     """
     expired = IdempotencyRecord.created_at <= clock.now() - RETENTION
     session.execute(
@@ -53,12 +53,12 @@ def insert_key(principal: Principal, key: str, fingerprint: str) -> None:
         owner_id=principal.user_id, key=key, fingerprint=fingerprint, status=0, body="", created_at=clock.now()
     )
     session.add(record)
-    with translating({"pk_idempotency_keys": AlreadyAnswered}):
+    with translating({"pk_idempotency_keys": AlreadyProcessed}):
         session.flush()
 
 
-def store_answer(principal: Principal, key: str, status: int, body: str, location: str | None) -> None:
-    """Store the answer in the row of the key that this transaction has inserted."""
+def store_response(principal: Principal, key: str, status: int, body: str, location: str | None) -> None:
+    """Store the response in the row of the key that this transaction has inserted."""
     record = session.get_one(IdempotencyRecord, (principal.user_id, key))
     record.status, record.body, record.location = status, body, location
     session.flush()

@@ -75,7 +75,7 @@ class Log(Resource):
     output_format: Mapped[str | None] = mapped_column(String(8))  # "json": the text is that of a JSON value
     notes: Mapped[str | None] = mapped_column(Text)
     score: Mapped[float | None] = mapped_column(Float(53))
-    rank: Mapped[float] = mapped_column(Float(53), Computed("coalesce(score, -1)"), nullable=True)  # to sort by
+    rank: Mapped[float] = mapped_column(Float(53), Computed("coalesce(score, -1)"), nullable=True)  # sort key
     input: Mapped[str | None] = mapped_column(Text)
     input_format: Mapped[str | None] = mapped_column(String(8))
     ideal_output: Mapped[str | None] = mapped_column(Text)

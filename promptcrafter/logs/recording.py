@@ -4,7 +4,7 @@
 2. Complete: count tokens and compute the cost where the client sent none.
 3. Prepare: make the id and the words of the search index, before any lock is held.
 4. Write: insert all outputs of a request in one transaction.
-5. Look again: when a prompt was deleted between the first step and the fourth, begin anew.
+5. Retry: if a prompt was deleted between the first step and the fourth, begin again with the first.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,9 +25,11 @@ _ATTEMPTS = 3
 
 
 def record(principal: Principal, outputs: Sequence[Output]) -> list[Output]:
-    """Record the outputs that can be, in their order and one transaction; return the log or the problem of each.
+    """Insert valid outputs in their order, in one transaction; return the columns of the log, or the problem, of each.
 
-    A `Problem` among the outputs stays what it is. Raises Unavailable when prompts keep disappearing meanwhile.
+    An output has at least the columns `prompt_id` and `model_used`; without `prompt_version` it gets the latest one. A
+    `Problem` among the outputs is returned unchanged, and an output whose prompt or version does not exist or belongs
+    to another account becomes one. Raises Unavailable if prompts are deleted during each of several attempts.
     """
 
     def attempt() -> list[Output]:
@@ -49,10 +51,10 @@ def prepare(output: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def retry_if_parent_deleted(attempt: Callable[[], _Recorded], last_attempt: Callable[[], _Recorded]) -> _Recorded:
-    """Run `attempt`, which looks up what outputs belong to and then writes them, and return its result.
+    """Return the result of `attempt`, which looks up the parents of outputs and then writes the outputs.
 
-    It runs again when what it looked up was deleted in between, so that the client does not notice; `last_attempt` runs
-    when that has happened every time.
+    If it raises ParentDeleted, it is called again, up to `_ATTEMPTS` times in all. After that, the result of
+    `last_attempt` is returned.
     """
     for _ in range(_ATTEMPTS):
         try:
@@ -65,14 +67,15 @@ def retry_if_parent_deleted(attempt: Callable[[], _Recorded], last_attempt: Call
 def _pin(principal: Principal, outputs: Sequence[Output]) -> list[Output]:
     """Pin each output to a version of its prompt: the one it names, or else the latest."""
     ids = {output["prompt_id"] for output in outputs if isinstance(output, dict)}
-    found = prompts.get_latest_numbers([prompt_id for prompt_id in ids if is_well_formed("prompt", prompt_id)])
+    latest = prompts.get_latest_numbers([prompt_id for prompt_id in ids if is_well_formed("prompt", prompt_id)])
     return [
-        output if isinstance(output, Problem) else _pin_one(principal, output, found.get(output["prompt_id"]))
+        output if isinstance(output, Problem) else _pin_one(principal, output, latest.get(output["prompt_id"]))
         for output in outputs
     ]
 
 
 def _pin_one(principal: Principal, output: dict[str, Any], prompt: tuple[str, int] | None) -> Output:
+    """Pin an output. `prompt` is the prompt's owner and latest version, None if there is no such prompt."""
     if prompt is None:
         return not_found("prompt")
     owner_id, latest = prompt

@@ -43,8 +43,8 @@ SORTS = ("-createdAt", "createdAt", "-score", "score")
 
 def read_model(values: Mapping[str, Any], *names: str) -> str | None:
     """Return the first of the values under `names`, by default `model`, that can be a model's name; else None."""
-    found = (values.get(name) for name in names or ("model",))
-    return next((name for name in found if isinstance(name, str) and 0 < len(name) <= MODEL_MAX), None)
+    candidates = (values.get(name) for name in names or ("model",))
+    return next((name for name in candidates if isinstance(name, str) and 0 < len(name) <= MODEL_MAX), None)
 
 
 def output_bytes(output: Any) -> int:
@@ -155,13 +155,13 @@ class LogBatchOut(Schema):
 
 
 class LogPatch(BodySchema):
-    """A later review of a log; null removes notes or score."""
+    """Changes to the review of a log; null removes notes or score."""
 
     locals().update(review_fields())
 
 
 class LogOut(SparseSchema):
-    """A log. With the format `json`, the text that it belongs to is JSON and was sent as an object or array."""
+    """A log. If the format of a text is `json`, the text is the JSON of an object or array that was sent."""
 
     id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("log")})
     prompt_id = fields.String(
@@ -244,7 +244,7 @@ class LogQuery(PageQuery):
             raise ValidationError("is not one that this list gave", "cursor")
 
     @post_load
-    def name_no_source(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    def load_native_as_none(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Load the native API's name as None: its logs have no source."""
         return {**data, "source": None} if data.get("source") == NATIVE else data
 

@@ -124,16 +124,16 @@ def find_matching(logs: Select[Log], terms: Sequence[str], filters: Mapping[str,
 
     `since` and `until` among the filters limit the range of SQLite's index that is read.
     """
-    found = logs.join(_SEARCH, _SEARCH.c.seq == Log.seq)
+    statement = logs.join(_SEARCH, _SEARCH.c.seq == Log.seq)
     if not is_sqlite():
-        return found.where(_SEARCH.c.words.op("@@", is_comparison=True)(cast(_write_tsquery(terms), TSQUERY)))
-    found = found.join(_INDEX, _INDEX.c.rowid == _SEARCH.c.docid)
-    found = found.where(literal_column("log_words").op("MATCH", is_comparison=True)(_write_match(terms)))
+        return statement.where(_SEARCH.c.words.op("@@", is_comparison=True)(cast(_write_tsquery(terms), TSQUERY)))
+    statement = statement.join(_INDEX, _INDEX.c.rowid == _SEARCH.c.docid)
+    statement = statement.where(literal_column("log_words").op("MATCH", is_comparison=True)(_write_match(terms)))
     if "since" in filters:
-        found = found.where(_INDEX.c.rowid >= _doc_id(index_time(filters["since"]), 0))
+        statement = statement.where(_INDEX.c.rowid >= _doc_id(index_time(filters["since"]), 0))
     if "until" in filters:
-        found = found.where(_INDEX.c.rowid < _doc_id(index_time(filters["until"]), 0))
-    return found
+        statement = statement.where(_INDEX.c.rowid < _doc_id(index_time(filters["until"]), 0))
+    return statement
 
 
 @dataclass(frozen=True)
@@ -180,6 +180,7 @@ def _split(folded: str, *, is_query: bool = False) -> list[str]:
 
 
 def _split_runs(word: str, is_query: bool) -> Iterator[str]:
+    """Yield the parts of a word: runs of characters of scripts without spaces as pairs, the rest unchanged."""
     end = 0
     for run in _SPACELESS.finditer(word):
         if run.start() > end:

@@ -77,7 +77,7 @@ def record_all(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> list[
 
 
 def restore_all(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> None:
-    """Insert prepared logs of an import in their order, with the ids and times they come with. Raises ParentDeleted."""
+    """Insert prepared logs of an import in their order, with their own ids and times. Raises ParentDeleted."""
     _insert([{**values, "owner_id": principal.user_id} for values in logs])
 
 
@@ -90,10 +90,10 @@ def find_logs(principal: Principal, filters: Mapping[str, Any]) -> Select[Log]:
     column, value = (
         (_TABLE.c.prompt_id, filters["promptId"]) if "promptId" in filters else (_TABLE.c.owner_id, principal.user_id)
     )
-    found = select(Log).where(*conditions(filters))
+    statement = select(Log).where(*conditions(filters))
     if "q" in filters:
-        return search.find_matching(found.where(unindexed(column) == value), filters["q"], filters)
-    return found.where(column == value)
+        return search.find_matching(statement.where(unindexed(column) == value), filters["q"], filters)
+    return statement.where(column == value)
 
 
 def conditions(filters: Mapping[str, Any]) -> list[ColumnElement[bool]]:
@@ -125,13 +125,13 @@ def get_logs(principal: Principal, log_ids: Sequence[str]) -> list[Log]:
 
     Raises 404 for an unknown id and 403 for a log of another account; the message names the first such id.
     """
-    found = {log.id: log for log in session.scalars(select(Log).where(Log.id.in_(log_ids)))}
+    by_id = {log.id: log for log in session.scalars(select(Log).where(Log.id.in_(log_ids)))}
     for log_id in log_ids:
-        if log_id not in found:
+        if log_id not in by_id:
             raise Problem(404, f"Log not found: {log_id}", "log_not_found")
-        if not owns(principal, found[log_id].owner_id):
+        if not owns(principal, by_id[log_id].owner_id):
             raise Problem(403, f"You do not own this log: {log_id}", "log_not_owned")
-    return [found[log_id] for log_id in log_ids]
+    return [by_id[log_id] for log_id in log_ids]
 
 
 def lock_log(principal: Principal, log_id: str) -> Log:
@@ -169,7 +169,7 @@ def each_expired(principal: Principal, filters: Mapping[str, Any], size: int) ->
 def remove_expired(principal: Principal, filters: Mapping[str, Any], sequence_numbers: Sequence[int]) -> int:
     """Delete the principal's logs with these sequence numbers that still match the filters; return how many.
 
-    A log that was reviewed since `each_expired` found it no longer matches and stays.
+    A log that no longer matches, such as one reviewed since `each_expired` yielded it, is kept.
     """
     expired = delete(Log).where(owned_by(principal, Log), Log.seq.in_(sequence_numbers), *conditions(filters))
     return len(session.scalars(expired.returning(Log.seq)).all())

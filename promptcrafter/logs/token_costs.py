@@ -44,7 +44,7 @@ def load() -> None:
 
 
 def clear_caches() -> None:
-    """Forget the loaded libraries, the prices and the failures already logged, as if the process had just started."""
+    """Forget the loaded libraries, the prices and the failures already logged; for tests."""
     for cached in (_counter, _prices, _find_priced_name, _find_rate, _warn_once):
         cached.cache_clear()
 
@@ -55,19 +55,20 @@ def with_tokens_and_cost(values: Mapping[str, Any], model: str | None) -> dict[s
     `values` has the texts `input` and `output`, and `end_time`, which selects the prices (now if it is None). The cost
     is in US dollars, and None unless both token counts and the price of the model are known.
     """
-    found: dict[str, Any] = {}
+    computed: dict[str, Any] = {}
     for name, text in _TEXTS.items():
         if values.get(name) is None and values.get(text) is not None:
-            found[name] = _count(values[text])
+            computed[name] = _count(values[text])
     if values.get("cost") is None and model is not None:
-        sent, received = (found.get(name, values.get(name)) for name in _TEXTS)
-        if sent is not None and received is not None:
-            found["cost"], found["priced_as"] = _price(model, sent, received, values.get("end_time"))
-    computed = [wire_name for name, wire_name in _WIRE_NAMES.items() if found.get(name) is not None]
-    return {**values, **found, "computed": computed or None}
+        input_tokens, output_tokens = (computed.get(name, values.get(name)) for name in _TEXTS)
+        if input_tokens is not None and output_tokens is not None:
+            computed["cost"], computed["priced_as"] = _price(model, input_tokens, output_tokens, values.get("end_time"))
+    names = [wire_name for name, wire_name in _WIRE_NAMES.items() if computed.get(name) is not None]
+    return {**values, **computed, "computed": names or None}
 
 
 def _count(text: str) -> float | None:
+    """Return the number of tokens; None if they cannot be counted or counting is off."""
     counter = _counter() if current_app.config["TOKEN_COUNTING"] else None
     count = None if counter is None else counter(text)
     return None if count is None else float(count)  # counts that are sent are floats, too, and an array has one type
@@ -146,14 +147,15 @@ def spellings(model: str) -> Iterator[str]:
             swapped = re.sub(r"^claude-([a-z]+)-(\d+(?:-\d{1,2})?)\b", r"claude-\2-\1", dotless)
             if swapped == dotless:
                 swapped = re.sub(r"^claude-(\d+(?:-\d{1,2})?)-([a-z]+)\b", r"claude-\2-\1", dotless)
-            for found in (dotless, swapped):
-                if found and found not in seen:
-                    seen.add(found)
-                    yield found
+            for candidate in (dotless, swapped):
+                if candidate and candidate not in seen:
+                    seen.add(candidate)
+                    yield candidate
 
 
 @cache
 def _counter() -> _Counter | None:
+    """Return a function that counts the tokens of a text; None if the library cannot be loaded."""
     try:
         toktok = import_module("toktok")
         toktok.truncate("", _NO_LIMIT, _VOCABULARY)
@@ -175,6 +177,7 @@ def _counter() -> _Counter | None:
 
 @cache
 def _prices() -> Any:
+    """Return the module of the price list; None if it cannot be loaded."""
     try:
         prices = import_module("genai_prices")
         prices.calc_price(prices.Usage(input_tokens=0, output_tokens=0), "gpt-4o")  # the first call loads the prices

@@ -54,8 +54,8 @@ def list_logs(query: dict[str, Any]) -> Response:
         prompts.refuse_prompt_not_owned(current_principal(), query["promptId"])
     if "q" in query:
         query = {**query, "q": _read_terms(query["q"])}
-    found = store.find_logs(current_principal(), query)
-    return lists.list_response(found, store.order_logs(query), _log_rows, query)
+    logs = store.find_logs(current_principal(), query)
+    return lists.list_response(logs, store.order_logs(query), _log_rows, query)
 
 
 @blueprint.route("/logs-by-prompt", permission=Permission.READ, refuses=(403, 404))
@@ -64,8 +64,8 @@ def list_logs(query: dict[str, Any]) -> Response:
 def list_logs_by_prompt(query: dict[str, Any]) -> Response:
     """List a prompt's logs, newest first; equal to `GET /logs?promptId=`."""
     prompts.refuse_prompt_not_owned(current_principal(), query["promptId"])
-    found = store.find_logs(current_principal(), query)
-    return lists.list_response(found, store.order_logs({"sort": "-createdAt"}), _log_rows, query)
+    logs = store.find_logs(current_principal(), query)
+    return lists.list_response(logs, store.order_logs({"sort": "-createdAt"}), _log_rows, query)
 
 
 @blueprint.route("/logs/<not_batch:log_id>", permission=Permission.READ, refuses=(403, 404))
@@ -96,6 +96,7 @@ def delete_log(log_id: str) -> None:
 
 
 def _read_terms(query: str) -> list[str]:
+    """Return the terms of a query. Raises 400 if it has none or too many."""
     terms = search.parse_terms(query)
     if not 0 < len(terms) <= search.MAX_WORDS:
         raise Invalid({"q": [f"must have 1 to {search.MAX_WORDS} words, which are letters, digits or symbols"]})

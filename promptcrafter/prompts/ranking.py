@@ -75,10 +75,10 @@ class BestFirst(Order):
     def of(cls, principal: Principal, words: Sequence[str]) -> Self:
         """Return the order for an owner and folded words, of which there is at least one."""
         relevance = _relevance(words)
-        found = _materialized(select(TEXTS.c.seq, relevance).where(index_matches(words, FIELDS, "OR")), "found")
-        prompt, matching = _select_prompts(found)
+        matches = _materialized(select(TEXTS.c.seq, relevance).where(index_matches(words, FIELDS, "OR")), "matches")
+        prompt, matching = _select_prompts(matches)
         return cls(
-            columns=(found.c.relevance, prompt.created_at, prompt.seq),
+            columns=(matches.c.relevance, prompt.created_at, prompt.seq),
             principal=principal,
             words=words,
             relevance=relevance,
@@ -137,8 +137,8 @@ class BestFirst(Order):
 
     def _older(self, look_up: Select[Any], level: int, recent: CTE, count: int) -> Select[Any]:
         """Return the newest `count` prompts of a level that are older than the recent ones."""
-        found = look_up.where(*self._index_conditions(level), self.relevance == level)
-        matching = _materialized(found, f"{recent.name}_look_up_{level}")
+        statement = look_up.where(*self._index_conditions(level), self.relevance == level)
+        matching = _materialized(statement, f"{recent.name}_look_up_{level}")
         oldest = select(recent.c.created_at, recent.c.seq).order_by(recent.c.created_at, recent.c.seq).limit(1)
         older = Select[Any](matching.c.seq, matching.c.created_at, literal(level).label("relevance"))
         older = older.where(tuple_(matching.c.created_at, matching.c.seq) < oldest.scalar_subquery())
@@ -153,9 +153,9 @@ class BestFirst(Order):
             yield index_matches(self.words, FIELDS, "AND")
 
 
-def _materialized(found: SelectBase, name: str) -> CTE:
+def _materialized(statement: SelectBase, name: str) -> CTE:
     """Return a CTE that PostgreSQL computes once and does not merge into the rest of the statement."""
-    return found.cte(name).prefix_with("MATERIALIZED", dialect="postgresql")
+    return statement.cte(name).prefix_with("MATERIALIZED", dialect="postgresql")
 
 
 def _relevance(words: Sequence[str]) -> Label[int]:
@@ -184,12 +184,12 @@ def _union_steps(steps: Sequence[Select[Any]], count: int) -> tuple[Select[Any],
     return _select_prompts(best)[1].order_by(*(column.desc() for column in columns)), columns
 
 
-def _select_prompts(found: CTE) -> tuple[type[Prompt], Select[Any]]:
-    """Return a select of the prompts whose sequence numbers are in `found`, and the entity that it selects."""
+def _select_prompts(matches: CTE) -> tuple[type[Prompt], Select[Any]]:
+    """Return a select of the prompts whose sequence numbers are in `matches`, and the entity that it selects."""
     if is_sqlite():
-        return Prompt, select(Prompt).join(found, found.c.seq == Prompt.seq)
-    prompt = aliased(Prompt, _row_with_key(select(Prompt), Prompt.seq, found.c.seq).lateral("prompt"))
-    return prompt, select(prompt).select_from(found).join(prompt, true())
+        return Prompt, select(Prompt).join(matches, matches.c.seq == Prompt.seq)
+    prompt = aliased(Prompt, _row_with_key(select(Prompt), Prompt.seq, matches.c.seq).lateral("prompt"))
+    return prompt, select(prompt).select_from(matches).join(prompt, true())
 
 
 def _row_with_key(rows: Select[Any], key: SQLColumnExpression[int], value: ColumnElement[int]) -> Select[Any]:

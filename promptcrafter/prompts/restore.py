@@ -44,6 +44,7 @@ def _insert_prompts(
     latest: Mapping[str, Mapping[str, Any]],
     search_texts: Sequence[Mapping[str, str]],
 ) -> None:
+    """Insert prompts with their tags and search texts; `latest` has the last version of each, by prompt id."""
     columns = ("id", "slug", "title", "created_at", "updated_at")
     _insert(
         Prompt,
@@ -57,8 +58,8 @@ def _insert_prompts(
             for prompt in prompts
         ),
     )
-    found = select(Prompt.id, Prompt.seq).where(Prompt.id.in_([prompt["id"] for prompt in prompts]))
-    sequence_numbers: dict[str, int] = dict(session.execute(found).all()) if prompts else {}
+    statement = select(Prompt.id, Prompt.seq).where(Prompt.id.in_([prompt["id"] for prompt in prompts]))
+    sequence_numbers: dict[str, int] = dict(session.execute(statement).all()) if prompts else {}
     _insert(
         SearchText,
         ({"seq": sequence_numbers[prompt["id"]], **text} for prompt, text in zip(prompts, search_texts, strict=True)),
@@ -74,9 +75,10 @@ def _insert_prompts(
 
 
 def _insert_labels(versions: _Rows) -> None:
+    """Insert the labels of versions, except those that the prompt has already."""
     labelled = [version for version in versions if version["labels"]]
-    found = select(Label.prompt_id, Label.name).where(Label.prompt_id.in_({row["prompt_id"] for row in labelled}))
-    existing = {(prompt_id, name) for prompt_id, name in session.execute(found)} if labelled else set()
+    statement = select(Label.prompt_id, Label.name).where(Label.prompt_id.in_({row["prompt_id"] for row in labelled}))
+    existing = {(prompt_id, name) for prompt_id, name in session.execute(statement)} if labelled else set()
     _insert(
         Label,
         (

@@ -40,9 +40,8 @@ from promptcrafter.text import fold
 MAX_WORDS = 32
 _GRAM_MAX = 2  # characters; FTS5's trigram tokenizer finds only longer words
 FIELDS = ("title", "tags", "content")
-TEXTS = Base.metadata.tables[
-    SearchText.__tablename__
-]  # building a statement of columns is faster than of a model's attributes
+# The table and not the model, because building a statement of columns is faster than of a model's attributes
+TEXTS = Base.metadata.tables[SearchText.__tablename__]
 Operator = Literal["AND", "OR"]
 
 
@@ -90,6 +89,7 @@ def _index_matches_sqlite(words: Sequence[str], fields: Sequence[str], operator:
 
 
 def _in_index(index: str, expression: str) -> ColumnElement[bool]:
+    """Return the condition that an FTS5 index has a match of the expression for the prompt."""
     fts = table(index, column("rowid"))
     return TEXTS.c.seq.in_(select(fts.c.rowid).where(literal_column(index).op("MATCH")(expression)))
 
@@ -112,7 +112,7 @@ def _has_trigrams(field: str, word: str) -> ColumnElement[bool]:
     """Return PostgreSQL's condition that a text has all trigrams of a word, or its pairs if the word is shorter."""
     if len(word) <= _GRAM_MAX:
         return _has_pairs(field, word)
-    trigrams = ["".join(found).encode() for found in zip(word, word[1:], word[2:], strict=False)]
+    trigrams = ["".join(characters).encode() for characters in zip(word, word[1:], word[2:], strict=False)]
     return _array_contains(func.search_trigrams(TEXTS.c[field]), cast(array(trigrams), ARRAY(LargeBinary)))
 
 
@@ -135,4 +135,5 @@ def _grams(text: str) -> str:
 
 
 def _token(gram: str) -> str:
+    """Return the token of a gram: its UTF-8 bytes in hexadecimal."""
     return gram.encode().hex()

@@ -37,19 +37,19 @@ _SELECT_LATEST_NUMBERS = select(_PROMPTS.c.id, _PROMPTS.c.owner_id, _PROMPTS.c.v
 
 
 def find_prompts(principal: Principal, filters: Mapping[str, Any]) -> Select[Prompt]:
-    """Return a select of the principal's prompts, filtered by `model` and `tag` if they are given."""
-    found = find_owned(principal, Prompt)
+    """Return a select of the principal's prompts, filtered by `model` and `tag` if the filters have them."""
+    statement = find_owned(principal, Prompt)
     if "model" in filters:
-        found = found.where(Prompt.model == filters["model"])
+        statement = statement.where(Prompt.model == filters["model"])
     if "tag" in filters:
-        found = found.where(Prompt.tag_rows.any(Tag.name == filters["tag"]))
-    return found
+        statement = statement.where(Prompt.tag_rows.any(Tag.name == filters["tag"]))
+    return statement
 
 
 def get_prompts(principal: Principal, filters: Mapping[str, Any]) -> Sequence[Prompt]:
     """Return the prompts of `find_prompts`, newest first, with their content deferred."""
-    found = find_prompts(principal, filters).options(defer(Prompt.content))
-    return session.scalars(found.order_by(Prompt.created_at.desc(), Prompt.seq.desc())).all()
+    statement = find_prompts(principal, filters).options(defer(Prompt.content))
+    return session.scalars(statement.order_by(Prompt.created_at.desc(), Prompt.seq.desc())).all()
 
 
 def get_prompt(principal: Principal, prompt_id: str) -> Prompt:
@@ -79,11 +79,11 @@ def get_latest_numbers(prompt_ids: Collection[str]) -> dict[str, tuple[str, int]
 def get_prompts_by_slug(principal: Principal, slugs: Collection[str]) -> dict[str, Prompt]:
     """Return the principal's prompts that have one of the slugs, by slug."""
     ordered = sorted(slugs)
-    found: list[Prompt] = []
+    prompts: list[Prompt] = []
     for start in range(0, len(ordered), _SLUGS_PER_QUERY):
         chunk = ordered[start : start + _SLUGS_PER_QUERY]
-        found += session.scalars(find_owned(principal, Prompt).where(Prompt.slug.in_(chunk)))
-    return {prompt.slug: prompt for prompt in found}
+        prompts += session.scalars(find_owned(principal, Prompt).where(Prompt.slug.in_(chunk)))
+    return {prompt.slug: prompt for prompt in prompts}
 
 
 def add_prompt(principal: Principal, values: Mapping[str, Any], search_text: Mapping[str, str]) -> Prompt:
@@ -124,8 +124,8 @@ def lock_prompt(principal: Principal, prompt_id: str) -> Prompt:
 
 def lock_prompt_by_slug(principal: Principal, slug: str) -> Prompt:
     """Return the principal's prompt with this slug, locked until the commit. Raises 404 if there is none."""
-    found = find_owned(principal, Prompt).where(Prompt.slug == slug).with_for_update()
-    prompt = session.scalar(found)
+    statement = find_owned(principal, Prompt).where(Prompt.slug == slug).with_for_update()
+    prompt = session.scalar(statement)
     if prompt is None:
         raise not_found("prompt")
     return prompt
@@ -163,13 +163,13 @@ def get_version(prompt: Prompt, name: str) -> Version:
     if name == LATEST:
         name = str(prompt.version)
     if re.fullmatch("[1-9][0-9]{0,8}", name):
-        found = find_versions(prompt).where(Version.number == int(name))
+        statement = find_versions(prompt).where(Version.number == int(name))
     elif not re.fullmatch(LABEL_PATTERN, name):
         raise version_not_found()
     else:
         on_label = (Label.prompt_id == Version.prompt_id) & (Label.version == Version.number)
-        found = find_versions(prompt).join(Label, on_label).where(Label.name == name)
-    version = session.scalar(found)
+        statement = find_versions(prompt).join(Label, on_label).where(Label.name == name)
+    version = session.scalar(statement)
     if version is None:
         raise version_not_found()
     return version
@@ -177,12 +177,12 @@ def get_version(prompt: Prompt, name: str) -> Version:
 
 def get_latest_version(prompt_id: str) -> Version | None:
     """Return the newest version of a prompt, None if the prompt has been deleted."""
-    found = select(Version).where(Version.prompt_id == prompt_id)
-    return session.scalar(found.order_by(Version.number.desc()).limit(1))
+    statement = select(Version).where(Version.prompt_id == prompt_id)
+    return session.scalar(statement.order_by(Version.number.desc()).limit(1))
 
 
 def version_not_found() -> Problem:
-    """Make the 404 of a version."""
+    """Return the error 404 for a version."""
     return Problem(404, "Version not found", "version_not_found")
 
 
@@ -231,6 +231,7 @@ def _add_next_version(principal: Principal, prompt: Prompt) -> Version:
 
 
 def _add_version(principal: Principal, prompt: Prompt) -> Version:
+    """Add the current content and model of a prompt as the version with its current number."""
     version = Version(
         prompt_id=prompt.id,
         number=prompt.version,
@@ -259,6 +260,7 @@ def _set_tags(prompt: Prompt, names: list[str]) -> None:
 
 
 def _flush_or_refuse_slug() -> None:
+    """Flush the session. Raises 409 if another prompt of the owner has the slug."""
     with translating({"uq_prompts_owner_id_slug": lambda: Problem(409, "Slug already in use.", "slug_taken")}):
         session.flush()
 

@@ -52,8 +52,8 @@ def create_prompt(body: dict[str, Any]) -> tuple[Prompt, int, dict[str, str]]:
 @blueprint.list_response(PromptOut(many=True))
 def list_prompts(query: dict[str, Any]) -> Response:
     """List the caller's prompts, newest first."""
-    found = store.find_prompts(current_principal(), query)
-    return lists.list_response(found, (Prompt.created_at, Prompt.seq), _prompt_out, query)
+    prompts = store.find_prompts(current_principal(), query)
+    return lists.list_response(prompts, (Prompt.created_at, Prompt.seq), _prompt_out, query)
 
 
 @blueprint.route("/prompts/<prompt_id>", permission=Permission.READ, refuses=(403, 404))

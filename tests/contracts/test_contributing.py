@@ -96,6 +96,7 @@ def test_the_dialect_of_the_example_records_logs(
     assert len(client.get("/logs").json) == 2
     assert client.post("/notebook/cells", {**body, "promptSlug": "farewell"}).status_code == 404
     assert client.post("/notebook/cells", {**body, "output": None}).json["details"] == {"output": ["is required"]}
+    assert client.post("/notebook/cells", {**body, "model": "m" * 201}).status_code == 400, "it could not be imported"
     assert Caller(client.client).post("/notebook/cells", body).status_code == 401
     assert "post" in client.get("/openapi.json").json["paths"]["/notebook/cells"]
 

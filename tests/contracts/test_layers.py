@@ -87,7 +87,7 @@ def test_only_some_modules_see_the_request_and_only_stores_query() -> None:
         if room(name) != "http" and last.partition("_")[0] not in SEES_REQUESTS:
             assert not names & {"flask.request", "flask.g"}, name
         if "promptcrafter.database.session.session" in names:
-            assert last in {"store", "restore", "access", "keyset", "lists", "transactions", "move"}, name
+            assert last in {"store", "restore", "access", "keyset", "lists", "transactions"}, name
 
 
 def test_few_modules_use_each_library_of_the_plumbing() -> None:

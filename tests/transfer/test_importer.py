@@ -205,7 +205,7 @@ def test_what_goes_in_the_very_moment_of_storing_does_too(
     begin = dialect.do_begin
 
     def delete_and_begin(connection: Any) -> None:
-        if connection.dbapi_connection.beginning == sqlite.BEGIN_AS_WRITER:
+        if connection.dbapi_connection.begin_statement == sqlite.BEGIN_AS_WRITER:
             with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)) as other:
                 other.execute("PRAGMA foreign_keys=ON")
                 other.execute("DELETE FROM prompts")
