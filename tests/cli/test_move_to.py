@@ -101,7 +101,7 @@ def refused_move(app: Flask, url: str) -> str:
     return refusal(line)
 
 
-def test_everything_moves_and_is_read_and_found_as_before(
+def test_everything_moves_and_calls_answer_as_before(
     app: Flask, ada: Person, ben: Person, bare_target: str, make_app: Callable[[Config], Flask], config: Config
 ) -> None:
     stock(ada)
@@ -136,7 +136,7 @@ def test_everything_moves_and_is_read_and_found_as_before(
 
 
 @pytest.mark.slow
-def test_what_is_new_after_the_move_has_numbers_of_its_own(
+def test_rows_added_after_the_move_get_new_sequence_numbers(
     app: Flask, ada: Person, target: str, make_app: Callable[[Config], Flask], config: Config
 ) -> None:
     stock(ada)
@@ -154,7 +154,7 @@ def test_what_is_new_after_the_move_has_numbers_of_its_own(
     sign_up(there, "carla")
 
 
-def test_no_table_is_forgotten_and_the_target_has_its_indices_again(app: Flask, ada: Person, target: str) -> None:
+def test_every_table_is_moved_and_the_target_has_all_its_indices(app: Flask, ada: Person, target: str) -> None:
     indices = "SELECT indexdef FROM pg_indexes ORDER BY indexname"
     before = ask(target, indices)
     done(run(app, "move-to", target))
@@ -172,7 +172,7 @@ def test_no_table_is_forgotten_and_the_target_has_its_indices_again(app: Flask, 
         ),
     ],
 )
-def test_a_database_that_others_use_is_refused_and_not_touched(
+def test_a_target_with_tables_of_others_is_refused_and_not_changed(
     app: Flask, ada: Person, bare_target: str, made: str, told: str
 ) -> None:
     with connect(bare_target) as connection:
@@ -182,7 +182,7 @@ def test_a_database_that_others_use_is_refused_and_not_touched(
     assert ask(bare_target, TABLES) == before
 
 
-def test_a_database_that_has_rows_is_refused_and_not_touched(app: Flask, ada: Person, target: str) -> None:
+def test_a_target_with_rows_is_refused_and_not_changed(app: Flask, ada: Person, target: str) -> None:
     done(run(app, "move-to", target))
     ada.prompt()
     assert refused_move(app, target) == f"{NOT_EMPTY} there are rows in its table users."
@@ -197,7 +197,7 @@ def test_a_database_that_has_rows_is_refused_and_not_touched(app: Flask, ada: Pe
 
 
 @pytest.mark.slow
-def test_a_move_that_is_killed_leaves_no_row_and_is_made_again(app: Flask, ada: Person, target: str) -> None:
+def test_a_killed_move_leaves_no_rows_and_can_be_repeated(app: Flask, ada: Person, target: str) -> None:
     stock(ada)
     last = ada.get("/logs?per_page=1").json[0]["_id"]
     body = f"IF NEW.id = '{last}' THEN PERFORM pg_advisory_xact_lock_shared(18); END IF; RETURN NEW;"
@@ -254,7 +254,7 @@ def when_copying(call: Callable[[], Any]) -> Iterator[None]:
         event.remove(Engine, "before_cursor_execute", listen)
 
 
-def test_nothing_is_moved_without_what_was_written_meanwhile_unless_told(app: Flask, ada: Person, target: str) -> None:
+def test_concurrent_writes_make_the_move_fail_without_live(app: Flask, ada: Person, target: str) -> None:
     ada.prompt()
     with when_copying(lambda: ada.prompt(title="Too late")):
         assert refused_move(app, target) == (
@@ -269,7 +269,7 @@ def test_nothing_is_moved_without_what_was_written_meanwhile_unless_told(app: Fl
     assert len(ada.get("/prompts").json) == 3
 
 
-def test_a_target_that_somebody_fills_before_it_is_locked_is_refused(app: Flask, ada: Person, target: str) -> None:
+def test_a_target_that_gets_rows_before_it_is_locked_is_refused(app: Flask, ada: Person, target: str) -> None:
     with when_copying(lambda: ask(target, f"INSERT INTO users VALUES ({USER}) RETURNING id")):
         assert refused_move(app, target) == f"{NOT_EMPTY} there are rows in its table users."
     assert ask(target, "SELECT id FROM users") == [("user_1",)]
@@ -289,7 +289,7 @@ CHANGED = "did not arrive as they were. Nothing was moved."
         ("log_search", "RETURN NULL;", "Of 1 rows of log_search, 0 arrived. Nothing was moved."),
     ],
 )
-def test_a_copy_that_is_not_what_it_was_copied_from_does_not_count(
+def test_a_copy_that_differs_from_its_source_is_refused(
     app: Flask, ada: Person, target: str, table: str, meddling: str, told: str
 ) -> None:
     ada.log(ada.prompt(), score=0.5, metadata={"a": 1, "b": 2})
@@ -316,7 +316,7 @@ def test_a_copy_that_is_not_what_it_was_copied_from_does_not_count(
         ),
     ],
 )
-def test_a_row_that_postgresql_does_not_take_is_named(
+def test_a_row_that_postgresql_refuses_is_named(
     app: Flask, ada: Person, target: str, statement: str, told: str
 ) -> None:
     prompt = ada.prompt()
@@ -331,18 +331,18 @@ def test_a_row_that_postgresql_does_not_take_is_named(
 @pytest.mark.parametrize(
     "url", ["sqlite:////tmp/x.db", "mysql://h/d", "postgres://ada:secret@h:port/d", "promptcrafter", ""]
 )
-def test_what_is_no_address_of_postgresql_is_refused_and_not_repeated(app: Flask, url: str) -> None:
+def test_a_url_that_is_not_postgresqls_is_refused_and_not_quoted(app: Flask, url: str) -> None:
     assert refused(run(app, "move-to", url)) == NO_ADDRESS
     assert refused(run(app, "move-to", "-", stdin=f"{url}\n")) == NO_ADDRESS
 
 
-def test_a_server_that_is_not_there_is_told_without_the_password(app: Flask, ada: Person) -> None:
+def test_an_unreachable_server_is_reported_without_the_password(app: Flask, ada: Person) -> None:
     told = refused_move(app, f"postgres://ada:secret@127.0.0.1:{free_port()}/d")
     assert told.startswith("The database to move to cannot be used: connection failed: ")
     assert "secret" not in told
 
 
-def test_a_server_that_goes_away_is_told(app: Flask, ada: Person, target: str) -> None:
+def test_a_server_that_goes_away_is_reported(app: Flask, ada: Person, target: str) -> None:
     ada.log(ada.prompt())
     with triggered(target, "logs", "PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW;"):
         told = refused_move(app, target)
@@ -350,7 +350,7 @@ def test_a_server_that_goes_away_is_told(app: Flask, ada: Person, target: str) -
     assert set(rows(target).values()) == {0}
 
 
-def test_a_target_that_cannot_hold_every_character_is_refused(app: Flask, ada: Person, bare_target: str) -> None:
+def test_a_target_with_another_encoding_than_utf8_is_refused(app: Flask, ada: Person, bare_target: str) -> None:
     with connect(bare_target) as connection:
         connection.execute("DROP DATABASE IF EXISTS latin")
         connection.execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
@@ -358,7 +358,7 @@ def test_a_target_that_cannot_hold_every_character_is_refused(app: Flask, ada: P
     assert refused_move(app, latin) == "The database to move to must have the encoding UTF8."
 
 
-def test_a_target_of_an_older_release_is_migrated_if_it_is_empty_and_else_not_touched(
+def test_a_target_of_an_older_release_is_migrated_if_it_is_empty_and_otherwise_not_changed(
     app: Flask, ada: Person, bare_target: str, make_app: Callable[[Config], Flask], config: Config
 ) -> None:
     there = make_app(replace(config, database_url=bare_target))

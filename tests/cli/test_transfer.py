@@ -40,7 +40,7 @@ def failure(result: Result) -> str:
     return line
 
 
-def test_an_account_leaves_as_a_file_and_comes_back(run: Run, library: Person, tmp_path: Path) -> None:
+def test_an_exported_account_can_be_imported(run: Run, library: Person, tmp_path: Path) -> None:
     path = tmp_path / "ada.ndjson"
     result = run("export", path, "--user", "ADA@example.com")
     assert (result.exit_code, result.stdout) == (0, "")
@@ -58,7 +58,7 @@ def test_an_account_leaves_as_a_file_and_comes_back(run: Run, library: Person, t
     assert again.stderr == f"Imported for ada@example.com: nothing. There already: {told}.\n"
 
 
-def test_both_take_a_hyphen_for_the_standard_streams(run: Run, ada: Person) -> None:
+def test_a_hyphen_means_standard_input_or_output(run: Run, ada: Person) -> None:
     assert run("import", "-", "--user", ada.email, data=join(GOOD)).exit_code == 0
     result = run("export", "-", "--user", ada.email)
     assert result.stdout_bytes == export(ada)
@@ -68,7 +68,7 @@ def test_both_take_a_hyphen_for_the_standard_streams(run: Run, ada: Person) -> N
 
 
 @only_sqlite
-def test_an_export_replaces_nothing_unless_told_to(run: Run, ada: Person, tmp_path: Path) -> None:
+def test_an_export_replaces_a_file_only_with_force(run: Run, ada: Person, tmp_path: Path) -> None:
     path = tmp_path / "there"
     path.write_text("precious")
     assert failure(run("export", path, "--user", ada.email)) == (
@@ -81,7 +81,7 @@ def test_an_export_replaces_nothing_unless_told_to(run: Run, ada: Person, tmp_pa
 
 
 @only_sqlite
-def test_an_export_that_fails_leaves_nothing_behind(run: Run, ada: Person, tmp_path: Path) -> None:
+def test_a_failed_export_leaves_no_file(run: Run, ada: Person, tmp_path: Path) -> None:
     folder = tmp_path / "empty"
     folder.mkdir()
     assert failure(run("export", folder / "x", "--user", "nobody@example.com")) == (
@@ -110,7 +110,7 @@ def test_an_export_that_fails_leaves_nothing_behind(run: Run, ada: Person, tmp_p
         (b"SQLite format 3\x00", [], "It cannot be read as a database of llm: "),
     ],
 )
-def test_a_file_that_cannot_be_taken_is_told_of_in_one_line(
+def test_a_file_that_cannot_be_imported_is_reported_in_one_line(
     run: Run, ada: Person, tmp_path: Path, data: bytes, options: list[str], told: str
 ) -> None:
     path = tmp_path / "file"
@@ -121,7 +121,7 @@ def test_a_file_that_cannot_be_taken_is_told_of_in_one_line(
 
 
 @only_sqlite
-def test_what_is_missing_is_told_of_in_one_line(
+def test_a_missing_file_or_account_is_reported_in_one_line(
     run: Run, ada: Person, tmp_path: Path, make_app: Callable[[Config], Flask]
 ) -> None:
     path = tmp_path / "file"
@@ -137,7 +137,7 @@ def test_what_is_missing_is_told_of_in_one_line(
 
 
 @only_sqlite
-def test_files_of_other_tools_are_told_by_their_content(run: Run, ada: Person, tmp_path: Path) -> None:
+def test_files_of_other_tools_are_detected_by_their_content(run: Run, ada: Person, tmp_path: Path) -> None:
     database = llm_database.make(tmp_path / "logs.db", llm_database.NEWEST, responses=[{**RESPONSE, **NEWER}])
     told = {
         FIXTURES
@@ -157,7 +157,7 @@ def test_files_of_other_tools_are_told_by_their_content(run: Run, ada: Person, t
 
 
 @only_sqlite
-def test_the_file_of_llm_is_left_as_it_was(run: Run, ada: Person, tmp_path: Path) -> None:
+def test_the_file_of_llm_is_not_changed(run: Run, ada: Person, tmp_path: Path) -> None:
     folder = tmp_path / "llm"
     folder.mkdir()
     path = llm_database.make(folder / "logs.db", llm_database.NEWEST, responses=[RESPONSE])

@@ -9,7 +9,7 @@ from tests.support.environment import bin_path
 from tests.support.servers import LiveServer
 
 
-def test_a_fuzzer_finds_the_description_true(live_server: LiveServer, tmp_path: Path) -> None:
+def test_a_fuzzer_finds_no_difference_from_the_description(live_server: LiveServer, tmp_path: Path) -> None:
     token = sign_up(live_server)
     connection = Connection(live_server, token)
     prompt_id = new_prompt(connection)

@@ -67,7 +67,7 @@ def dumped(app: Flask, path: str) -> list[str]:
         return [dumps(schema.dump(row)) for row in found]
 
 
-def test_lists_from_rows_are_what_their_schemas_dump(app: Flask, ada: Person) -> None:
+def test_lists_from_rows_equal_what_their_schemas_dump(app: Flask, ada: Person) -> None:
     stock(ada)
     for path in LISTS:
         rows = dumped(app, path)
@@ -80,7 +80,7 @@ def test_lists_from_rows_are_what_their_schemas_dump(app: Flask, ada: Person) ->
 @pytest.mark.slow
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(log=LOGS, result=RESULTS, trace=TRACES)
-def test_so_they_are_whatever_was_logged(
+def test_lists_from_rows_equal_what_their_schemas_dump_for_any_content(
     app: Flask, ada: Person, log: dict[str, Any], result: dict[str, Any], trace: dict[str, Any]
 ) -> None:
     prompt = ada.prompt()

@@ -43,7 +43,7 @@ def calls_that_meet(prompt_id: str) -> Iterator[Call]:
 
 
 @pytest.mark.parametrize("engine_name", ["postgresql"])
-def test_three_hosts_keep_together_what_one_keeps_alone(
+def test_three_hosts_give_the_same_guarantees_together_as_one(
     start_server: Callable[..., LiveServer], database_url: str
 ) -> None:
     hosts = [start_server(database_url.replace("+psycopg", ""), migrate=False) for _ in range(3)]
@@ -96,7 +96,7 @@ def redis(tmp_path: Path) -> Iterator[ValkeyServer]:
         server.terminate()
 
 
-def test_hosts_count_together_and_alone_while_redis_is_away(
+def test_hosts_share_rate_limits_and_count_separately_while_redis_is_away(
     start_server: Callable[..., LiveServer], redis: ValkeyServer
 ) -> None:
     settings = {"RATELIMIT_ENABLED": "on", "RATELIMIT_STORAGE_URI": redis.connection_url, "WEB_CONCURRENCY": "1"}

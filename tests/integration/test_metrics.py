@@ -45,7 +45,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_whichever_worker_answers_tells_what_all_have_counted_even_the_dead(
+def test_every_worker_reports_the_sums_over_all_workers_even_exited_ones(
     start_server: Callable[..., LiveServer], tmp_path: Path
 ) -> None:
     folder = tmp_path / "temporary"

@@ -113,7 +113,7 @@ def assert_nothing_lost_and_nothing_twice(load: Load, server: LiveServer, token:
     assert set(load.refused) == {(503, "database_unavailable", "1")}
 
 
-def test_a_restart_of_postgresql_is_503_for_a_while_and_nothing_is_lost_or_twice(
+def test_a_restart_of_postgresql_is_503_for_a_while_and_nothing_is_lost_or_duplicated(
     copy: Copy, start_server: Callable[..., LiveServer]
 ) -> None:
     database = copy()
@@ -145,7 +145,7 @@ def lose_after_commit(primary: PostgreSQL, standby: PostgreSQL) -> None:
     os.kill(receiver, signal.SIGCONT)
 
 
-def test_a_standby_that_is_promoted_takes_over_and_nothing_is_lost_or_twice(
+def test_a_promoted_standby_takes_over_and_nothing_is_lost_or_duplicated(
     copy: Copy, start_server: Callable[..., LiveServer], make_app: Callable[[Config], Flask]
 ) -> None:
     primary = copy()

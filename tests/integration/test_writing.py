@@ -42,7 +42,7 @@ def test_thirty_two_clients_write_at_once_without_an_error(live_server: LiveServ
     assert "locked" not in live_server.log
 
 
-def test_patches_at_once_never_make_the_same_version_twice(live_server: LiveServer) -> None:
+def test_concurrent_patches_never_create_the_same_version_twice(live_server: LiveServer) -> None:
     token = sign_up(live_server)
     prompt_id = new_prompt(Connection(live_server, token))
 

@@ -153,13 +153,13 @@ def read_schema(url: str) -> list[Any]:
         )
 
 
-def test_what_release_0_1_0_stored_is_exported_as_it_was(restored_app: Flask) -> None:
+def test_data_of_release_0_1_0_is_exported_unchanged(restored_app: Flask) -> None:
     with restored_app.app_context():
         upgrade()
     assert_exports(restored_app)
 
 
-def test_calls_answer_from_what_release_0_1_0_stored_as_they_did(restored_app: Flask) -> None:
+def test_calls_on_data_of_release_0_1_0_get_the_same_responses(restored_app: Flask) -> None:
     with restored_app.app_context():
         upgrade()
     assert_answers(restored_app)

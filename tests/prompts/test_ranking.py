@@ -123,7 +123,7 @@ QUERIES = [
 ]
 
 
-def test_pages_are_what_a_plain_reading_of_all_texts_says(ada: Person, library: list[Text]) -> None:
+def test_pages_equal_those_of_a_plain_search_through_all_texts(ada: Person, library: list[Text]) -> None:
     for words in QUERIES:
         expected = rank(library, words)
         read = read_pages(ada, words, per_page=30, pages=2)
@@ -169,7 +169,7 @@ def test_no_search_takes_long_before_the_database_has_analysed_an_import(ada: Pe
     assert [prompt["_id"] for prompt in answer.json] == rank(library, ["quondam"])
 
 
-def test_a_cursor_that_is_no_prompt_is_taken_as_a_place(ada: Person) -> None:
+def test_a_cursor_need_not_be_that_of_an_existing_prompt(ada: Person) -> None:
     prompts = [ada.prompt(title=f"number {n}", content="delta")["_id"] for n in range(3)]
     newest = prompts[::-1]
     for cursor, expected in (("9-0-0", newest), ("4-0-0", newest), ("3-0-0", []), ("2-99999999999999-1", [])):

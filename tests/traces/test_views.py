@@ -27,7 +27,7 @@ def test_traces_are_listed_without_their_steps_newest_first_and_in_pages(ada: Pe
     assert ada.get(following).json == listed[2:]
 
 
-def test_a_trace_is_its_owners_alone(ada: Person, ben: Person) -> None:
+def test_a_trace_is_accessible_to_its_owner_only(ada: Person, ben: Person) -> None:
     def told(answer: Answer) -> tuple[int, str]:
         return answer.status_code, answer.json["message"]
 
@@ -39,7 +39,7 @@ def test_a_trace_is_its_owners_alone(ada: Person, ben: Person) -> None:
     assert ada.get(f"/traces/{trace_id}").status_code == 200
 
 
-def test_deleting_a_trace_takes_its_logs_and_nothing_else(ada: Person) -> None:
+def test_deleting_a_trace_deletes_its_logs_and_nothing_else(ada: Person) -> None:
     gone, stays = trace(ada), trace(ada)
     own = ada.log(ada.prompt())
     assert ada.delete(f"/traces/{gone}").status_code == 204

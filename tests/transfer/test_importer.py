@@ -62,7 +62,7 @@ def test_a_file_over_the_limit_is_413_and_one_over_that_of_other_bodies_is_not(
 
 
 @only_sqlite
-def test_a_line_has_an_end_somewhere(with_settings: Callable[..., Caller]) -> None:
+def test_the_length_of_a_line_is_limited(with_settings: Callable[..., Caller]) -> None:
     ada = sign_up(with_settings(max_body_bytes=2000), "ada")
     assert bring(ada, change(LOG, output="x" * 9_500)).status_code == 200
     answer = bring(ada, change(LOG, output="x" * 10_000))
@@ -70,7 +70,7 @@ def test_a_line_has_an_end_somewhere(with_settings: Callable[..., Caller]) -> No
 
 
 @only_sqlite
-def test_an_output_over_the_limit_is_refused_wherever_it_stands(with_settings: Callable[..., Caller]) -> None:
+def test_an_output_over_the_limit_is_refused_in_every_kind_of_line(with_settings: Callable[..., Caller]) -> None:
     ada = sign_up(with_settings(max_output_bytes=10), "ada")
     rule = ["may have at most 10 bytes; it is 11"]
     span = {"id": "1", "type": "span", "output": "é" * 5 + "x"}
@@ -81,7 +81,7 @@ def test_an_output_over_the_limit_is_refused_wherever_it_stands(with_settings: C
     assert bring(ada, change(5, spans=[span])).json["details"] == {"line 6.spans.0.output": rule}
 
 
-def test_nobody_overwrites_what_is_somebody_elses(ada: Person, ben: Person) -> None:
+def test_an_import_cannot_overwrite_resources_of_another_account(ada: Person, ben: Person) -> None:
     bring(ada, join(GOOD))
     left = export(ada)
     for foreign in (GOOD[PROMPT:EXPERIMENT], [GOOD[EXPERIMENT]], [GOOD[5]], [GOOD[LOG]]):
@@ -92,7 +92,7 @@ def test_nobody_overwrites_what_is_somebody_elses(ada: Person, ben: Person) -> N
     assert export(ada) == left
 
 
-def test_nobody_refers_to_what_is_somebody_elses(ada: Person, ben: Person) -> None:
+def test_an_import_cannot_refer_to_resources_of_another_account(ada: Person, ben: Person) -> None:
     bring(ada, join(GOOD))
     foreign = [
         ({**GOOD[LOG], "_id": "log9"}, ["promptId", "promptVersion"]),
@@ -107,7 +107,7 @@ def test_nobody_refers_to_what_is_somebody_elses(ada: Person, ben: Person) -> No
     assert export(ben) == NOTHING
 
 
-def test_lines_may_refer_to_what_is_in_the_account_alone(ada: Person) -> None:
+def test_lines_may_refer_to_resources_that_are_only_in_the_account(ada: Person) -> None:
     bring(ada, join(GOOD))
     more = [
         {**GOOD[EXPERIMENT], "_id": "experiment2", "slug": "T"},
@@ -121,7 +121,7 @@ def test_lines_may_refer_to_what_is_in_the_account_alone(ada: Person) -> None:
     assert answer.json["details"] == {"line 2.promptVersion": ["must be in a line before or in the account"]}
 
 
-def test_versions_that_are_missing_come_back_with_their_labels(ada: Person) -> None:
+def test_missing_versions_are_restored_with_their_labels(ada: Person) -> None:
     whole = prompt_lines("prompt1", ["one", "two", "three"], updatedAt="2024-07-01T00:00:00.000Z")
     whole[3]["labels"], whole[4]["labels"] = ["production"], ["production-next", "staging"]
     assert counts(bring(ada, [*whole[:3], {"type": "end"}]), "created") == (1, 1, 0, 0, 0)
@@ -140,7 +140,7 @@ def test_versions_that_are_missing_come_back_with_their_labels(ada: Person) -> N
     assert ada.get("/search?q=one").json == []
 
 
-def test_a_prompt_that_has_gone_on_since_stays_as_it_is(ada: Person) -> None:
+def test_a_prompt_with_newer_versions_is_not_changed(ada: Person) -> None:
     whole = prompt_lines("prompt1", ["one", "two"])
     bring(ada, whole)
     ada.patch("/prompts/prompt1", {"content": "three"})
@@ -148,7 +148,7 @@ def test_a_prompt_that_has_gone_on_since_stays_as_it_is(ada: Person) -> None:
     assert ada.get("/prompts/prompt1").json["content"] == "three"
 
 
-def test_versions_that_say_something_else_are_a_conflict(ada: Person) -> None:
+def test_versions_with_another_content_or_model_are_a_conflict(ada: Person) -> None:
     bring(ada, prompt_lines("prompt1", ["one", "two"]))
     left = export(ada)
     answer = bring(ada, prompt_lines("prompt1", ["one", "other", "three"]))
@@ -172,7 +172,7 @@ def test_a_slug_that_another_prompt_has_is_a_conflict(ada: Person, ben: Person) 
     assert counts(bring(ada, [*GOOD[:EXPERIMENT], {"type": "end"}]), "created") == (1, 2, 0, 0, 0)
 
 
-def test_an_experiment_that_is_there_keeps_its_variants(ada: Person) -> None:
+def test_an_existing_experiment_keeps_its_variants(ada: Person) -> None:
     bring(ada, join(GOOD))
     two = [*GOOD[EXPERIMENT]["variants"], {"key": "B", "payload": {}, "trafficPercent": 1}]
     result = {**GOOD[LOG + 1], "_id": "log3", "variantKey": "B"}
@@ -181,7 +181,7 @@ def test_an_experiment_that_is_there_keeps_its_variants(ada: Person) -> None:
     assert answer.json["details"] == {"line 7.variantKey": ["must be in a line before or in the account"]}
 
 
-def test_what_goes_between_the_check_and_the_storing_breaks_the_import_off_cleanly(app: Flask, ada: Person) -> None:
+def test_a_resource_deleted_between_check_and_storing_interrupts_the_import(app: Flask, ada: Person) -> None:
     bring(ada, join([*GOOD[:EXPERIMENT], {"type": "end"}]))
     log = {**GOOD[LOG], "_id": "log3"}
     with app.app_context(), check(ada, join([GOOD[0], log, {"type": "end"}])) as checked:
@@ -196,7 +196,7 @@ def test_what_goes_between_the_check_and_the_storing_breaks_the_import_off_clean
 
 
 @only_sqlite
-def test_what_goes_in_the_very_moment_of_storing_does_too(
+def test_a_resource_deleted_during_storing_interrupts_the_import(
     app: Flask, ada: Person, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bring(ada, join([*GOOD[:EXPERIMENT], {"type": "end"}]))
@@ -217,9 +217,7 @@ def test_what_goes_in_the_very_moment_of_storing_does_too(
     assert list(answer.json["details"]) == ["line 2.promptId"]
 
 
-def test_an_import_that_was_killed_is_finished_by_importing_again(
-    app: Flask, library: Person, elsewhere: Person
-) -> None:
+def test_a_killed_import_is_completed_by_importing_again(app: Flask, library: Person, elsewhere: Person) -> None:
     left = export(library)
 
     def killed(chunks: Any) -> Iterator[Any]:
@@ -240,7 +238,7 @@ def test_an_import_that_was_killed_is_finished_by_importing_again(
     assert export(elsewhere) == left
 
 
-def test_a_long_history_is_taken_in_pieces_and_is_whole_at_every_step(app: Flask, ada: Person) -> None:
+def test_a_long_history_is_stored_in_batches_and_is_consistent_after_each(app: Flask, ada: Person) -> None:
     whole = prompt_lines("prompt1", [f"content {number}" for number in range(1, 1101)])
     with app.app_context(), check(ada, join(whole)) as checked:
         latest = []
@@ -253,7 +251,7 @@ def test_a_long_history_is_taken_in_pieces_and_is_whole_at_every_step(app: Flask
     assert export(ada).count(b'"type":"version"') == 1100
 
 
-def test_a_history_whose_prompt_goes_in_the_middle_is_broken_off_cleanly(app: Flask, ada: Person) -> None:
+def test_a_prompt_deleted_between_batches_of_its_history_interrupts_the_import(app: Flask, ada: Person) -> None:
     whole = prompt_lines("prompt1", [f"content {number}" for number in range(1, 601)])
     with app.app_context(), check(ada, join(whole)) as checked:
         first, second = checked
@@ -275,7 +273,7 @@ def test_two_imports_of_one_file_at_once_store_it_once(app: Flask, ada: Person) 
 
 
 @only_sqlite
-def test_a_disk_that_is_full_is_told_of_and_nothing_is_stored(ada: Person) -> None:
+def test_a_full_disk_is_507_and_nothing_is_stored(ada: Person) -> None:
     file = change(LOG, output="x" * 1_000_000)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, before[1]))

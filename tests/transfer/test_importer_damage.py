@@ -195,7 +195,7 @@ DAMAGES: dict[str, tuple[bytes, dict[str, list[str]]]] = {
 
 @only_sqlite
 @pytest.mark.parametrize(("data", "details"), DAMAGES.values(), ids=DAMAGES.keys())
-def test_a_damaged_file_is_refused_by_line_and_field_and_nothing_of_it_is_stored(
+def test_a_damaged_file_is_refused_by_line_and_field_and_nothing_is_stored(
     ada: Person, data: bytes, details: dict[str, list[str]]
 ) -> None:
     answer = bring(ada, data)
@@ -206,7 +206,7 @@ def test_a_damaged_file_is_refused_by_line_and_field_and_nothing_of_it_is_stored
     assert export(ada) == NOTHING
 
 
-def test_the_undamaged_file_is_taken(ada: Person) -> None:
+def test_the_undamaged_file_is_imported(ada: Person) -> None:
     assert counts(bring(ada, join(GOOD)), "created") == (1, 2, 1, 1, 2)
     left = [list(json.loads(line).items()) for line in export(ada).splitlines()]
     assert left == [list(line.items()) for line in GOOD]

@@ -19,12 +19,12 @@ ALL = (2, 4, 2, 3, 37)
 READS = ("/prompts", "/logs", "/traces", "/experiments", "/search?q=gravity", "/experiments/Greeting~1/logs")
 
 
-def test_an_account_without_anything_leaves_as_two_lines(ada: Person) -> None:
+def test_the_export_of_an_empty_account_has_two_lines(ada: Person) -> None:
     assert export(ada) == NOTHING
     assert counts(bring(ada, NOTHING), "created") == (0, 0, 0, 0, 0)
 
 
-def test_everything_moves_to_another_server_and_back_and_stays_the_same_to_the_byte(
+def test_an_account_imported_on_another_server_and_back_exports_to_the_same_bytes(
     library: Person, elsewhere: Person, client: Caller
 ) -> None:
     left = export(library)
@@ -36,7 +36,7 @@ def test_everything_moves_to_another_server_and_back_and_stays_the_same_to_the_b
     assert export(ben) == left
 
 
-def test_what_has_come_in_is_read_and_found_as_before(library: Person, elsewhere: Person) -> None:
+def test_imported_data_gives_the_same_responses(library: Person, elsewhere: Person) -> None:
     bring(elsewhere, export(library))
     ids = [thing["_id"] for thing in library.get("/prompts").json]
     trace_ids = [trace["_id"] for trace in library.get("/traces").json]
@@ -55,7 +55,7 @@ def test_importing_twice_changes_nothing(library: Person) -> None:
     assert export(library) == left
 
 
-def test_what_is_there_stays_as_it_is_and_the_rest_comes_back(library: Person) -> None:
+def test_existing_resources_are_not_changed_and_missing_ones_are_restored(library: Person) -> None:
     left = export(library)
     prompt, *_ = library.get("/prompts").json
     log, *_ = library.get("/logs").json
@@ -66,14 +66,14 @@ def test_what_is_there_stays_as_it_is_and_the_rest_comes_back(library: Person) -
     assert library.get(f"/logs/{log['_id']}").json == log
 
 
-def test_nothing_of_the_account_itself_leaves(library: Person) -> None:
+def test_an_export_has_no_account_data_and_no_keys(library: Person) -> None:
     key = library.post("/auth/keys", {"name": "a key of ada's"}).json
     left = export(library).decode()
     for secret in (library.id, library.email, library.password, key["key"], key["prefix"], "a key of ada's"):
         assert secret not in left
 
 
-def test_an_export_is_its_owners_alone(library: Person, ben: Person) -> None:
+def test_an_export_has_only_resources_of_the_caller(library: Person, ben: Person) -> None:
     ben.log(ben.prompt(title="Of ben's"))
     assert b"Of ben's" not in export(library)
     assert [line["type"] for line in map(json.loads, export(ben).splitlines())] == [
@@ -81,7 +81,7 @@ def test_an_export_is_its_owners_alone(library: Person, ben: Person) -> None:
     ]
 
 
-def test_lines_tell_what_is_known_and_nothing_else(ada: Person) -> None:
+def test_lines_have_no_fields_without_a_value(ada: Person) -> None:
     prompt = ada.prompt(tags=["b", "a"])
     log = ada.log(prompt, score=0, notes="")
     lines = [json.loads(line) for line in export(ada).splitlines()]
@@ -123,7 +123,7 @@ def test_lines_tell_what_is_known_and_nothing_else(ada: Person) -> None:
     ]
 
 
-def test_an_export_sees_one_moment_though_others_write_meanwhile(app: Flask, ada: Person) -> None:
+def test_an_export_is_a_snapshot_despite_concurrent_writes(app: Flask, ada: Person) -> None:
     prompt = ada.prompt(content="x" * 70_000)
     before = export(ada)
     streamed = app.test_client().get("/export", headers=ada.headers)
@@ -150,7 +150,7 @@ def test_the_number_of_statements_does_not_grow_with_every_prompt(app: Flask, ad
 
 
 @only_sqlite
-def test_an_import_finds_by_indices(app: Flask, library: Person) -> None:
+def test_an_import_looks_rows_up_by_indices(app: Flask, library: Person) -> None:
     left = export(library)
     with statements(app) as seen:
         bring(library, left)
@@ -165,7 +165,7 @@ def test_an_import_finds_by_indices(app: Flask, library: Person) -> None:
 @only_sqlite  # and so to PostgreSQL
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(texts=st.tuples(*[ANY_TEXT] * 6), value=st.dictionaries(ANY_TEXT, JSON_VALUES))
-def test_any_text_and_any_json_survive_the_way_out_and_in(
+def test_any_text_and_any_json_survive_export_and_import(
     ada: Person, elsewhere: Person, texts: tuple[str, ...], value: dict[str, Any]
 ) -> None:
     visible = "x" + texts[0][:90]
@@ -199,7 +199,7 @@ def test_any_text_and_any_json_survive_the_way_out_and_in(
     remove_all(elsewhere)
 
 
-def test_head_tells_the_type_of_an_export_without_making_it(ada: Person) -> None:
+def test_head_returns_the_media_type_of_an_export_without_creating_it(ada: Person) -> None:
     answer = ada.open("/export", method="HEAD")
     assert (answer.status_code, answer.data, answer.mimetype) == (200, b"", LINES["Content-Type"])
 
@@ -212,5 +212,5 @@ def test_lines_may_be_blank_and_end_as_on_windows(ada: Person, elsewhere: Person
     assert export(elsewhere) == left
 
 
-def test_a_file_of_ones_own_need_not_count_its_lines(ada: Person) -> None:
+def test_the_end_line_need_not_have_counts(ada: Person) -> None:
     assert bring(ada, join([{"type": "export", "format": "promptcrafter", "version": 1}, {"type": "end"}])).json
