@@ -1,4 +1,4 @@
-"""Settings: read from the environment only, refused when they make no sense, all of them in the README."""
+"""Settings: read from the environment, refused if invalid, and listed in the README."""
 
 import re
 import stat

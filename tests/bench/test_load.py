@@ -1,4 +1,4 @@
-"""The load generator measures servers that close each connection, and reports errors as errors."""
+"""The load generator measures servers that close each connection, and counts their errors."""
 
 import sqlite3
 from contextlib import closing

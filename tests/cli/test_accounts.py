@@ -46,7 +46,7 @@ def test_an_account_is_added_while_sign_up_is_closed_and_can_log_in(
 
 
 @pytest.mark.parametrize(
-    ("email", "name", "stdin", "told"),
+    ("email", "name", "stdin", "message"),
     [
         ("ada@example.com", "Ada", "too short", "password must have 10 to 128 characters."),
         ("ada@example.com", "Ada", "\n", "password is required"),
@@ -58,9 +58,9 @@ def test_an_account_is_added_while_sign_up_is_closed_and_can_log_in(
 )
 @only_sqlite
 def test_an_account_that_sign_up_would_refuse_is_refused(
-    app: Flask, email: str, name: str, stdin: str | bytes, told: str
+    app: Flask, email: str, name: str, stdin: str | bytes, message: str
 ) -> None:
-    assert refused(run(app, "user", "add", email, "--name", name, "--password-stdin", stdin=stdin)) == told
+    assert refused(run(app, "user", "add", email, "--name", name, "--password-stdin", stdin=stdin)) == message
 
 
 def test_an_address_has_one_account_only(app: Flask, ada: Person) -> None:
@@ -70,9 +70,9 @@ def test_an_address_has_one_account_only(app: Flask, ada: Person) -> None:
 
 @only_sqlite
 def test_without_a_terminal_no_password_is_prompted_for(app: Flask, ada: Person) -> None:
-    told = "There is no terminal to ask for the password on: use --password-stdin."
-    assert refused(run(app, "user", "add", "x@example.com", "--name", "x", stdin=PASSWORD)) == told
-    assert refused(run(app, "user", "reset-password", ada.email, stdin=PASSWORD)) == told
+    message = "There is no terminal to ask for the password on: use --password-stdin."
+    assert refused(run(app, "user", "add", "x@example.com", "--name", "x", stdin=PASSWORD)) == message
+    assert refused(run(app, "user", "reset-password", ada.email, stdin=PASSWORD)) == message
 
 
 @pytest.mark.slow
@@ -201,15 +201,15 @@ def test_a_key_is_created_listed_and_revoked(app: Flask, client: Caller, ada: Pe
 
 
 @pytest.mark.parametrize(
-    ("expires", "told"),
+    ("expires", "message"),
     [
         ("2020-01-01", "expiresAt must be in the future."),
         ("tomorrow", "expiresAt must be an ISO 8601 time or a Unix time."),
     ],
 )
 @only_sqlite
-def test_a_key_that_would_be_expired_is_not_created(app: Flask, ada: Person, expires: str, told: str) -> None:
-    assert refused(run(app, "key", "add", ada.email, "k", "--expires", expires)) == told
+def test_a_key_that_would_be_expired_is_not_created(app: Flask, ada: Person, expires: str, message: str) -> None:
+    assert refused(run(app, "key", "add", ada.email, "k", "--expires", expires)) == message
     assert ada.get("/auth/keys").json == []
 
 
@@ -230,8 +230,8 @@ def test_a_database_without_tables_is_reported_in_one_line(
     make_app: Callable[[Config], Flask], empty_database_url: str
 ) -> None:
     app = make_app(Config(database_url=empty_database_url, jwt_secret_key=SECRET))
-    told = "The database is not migrated: run flask --app wsgi db upgrade."
-    assert refused(run(app, "user", "list")) == told
+    message = "The database is not migrated: run flask --app wsgi db upgrade."
+    assert refused(run(app, "user", "list")) == message
 
 
 def test_an_unavailable_database_is_reported_in_one_line(make_app: Callable[[Config], Flask]) -> None:

@@ -20,7 +20,7 @@ from promptcrafter.database import sqlite
 from promptcrafter.database.session import get_engine, sqlite_path
 from promptcrafter.maintenance.backup import copy_database, open_read_only
 from tests.support.commands import done, flask, refusal, refused, run
-from tests.support.connection import Connection, new_prompt
+from tests.support.connection import Connection, create_prompt
 from tests.support.connection import sign_up as sign_up_live
 from tests.support.environment import ROOT, SECRET, bin_path
 from tests.support.people import Caller, Person, sign_up
@@ -130,9 +130,9 @@ def test_a_backup_with_a_row_whose_parent_is_missing_is_refused(app: Flask, copy
     with closing(sqlite3.connect(copy)) as connection:
         connection.execute("DELETE FROM users")
         connection.commit()
-    told = f"{copy} cannot be restored: it has rows whose parents are missing."
+    message = f"{copy} cannot be restored: it has rows whose parents are missing."
     leave(app)
-    assert refused(run(app, "restore", str(copy))) == told
+    assert refused(run(app, "restore", str(copy))) == message
 
 
 def test_a_full_disk_is_reported_before_anything_is_written(
@@ -142,9 +142,9 @@ def test_a_full_disk_is_reported_before_anything_is_written(
         free = 5
 
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: Full)
-    told = refused(run(app, "backup", str(tmp_path / "copy.db")))
-    assert told.startswith("No backup was made: it takes ")
-    assert told.endswith(f" bytes in {tmp_path}, where 5 are free.")
+    message = refused(run(app, "backup", str(tmp_path / "copy.db")))
+    assert message.startswith("No backup was made: it takes ")
+    assert message.endswith(f" bytes in {tmp_path}, where 5 are free.")
     assert not names(tmp_path) & {"copy.db", "copy.db.partial"}
 
 
@@ -160,8 +160,8 @@ def test_a_second_backup_at_the_same_time_is_refused_and_a_leftover_file_is_over
 
 @pytest.mark.parametrize("engine_name", ["postgresql"])
 def test_on_postgresql_the_error_names_its_own_programs(app: Flask, tmp_path: Path) -> None:
-    told = "The database is PostgreSQL's: pg_dump copies it, and flask export what one account owns."
-    assert refused(run(app, "backup", str(tmp_path / "copy.db"))) == told
+    message = "The database is PostgreSQL's: pg_dump copies it, and flask export what one account owns."
+    assert refused(run(app, "backup", str(tmp_path / "copy.db"))) == message
     assert refused(run(app, "restore", str(tmp_path))) == "The database is PostgreSQL's: pg_restore restores it."
 
 
@@ -238,8 +238,8 @@ def test_a_backup_of_an_older_release_is_restored_and_one_of_a_newer_release_is_
             connection.commit()
 
     revise("5b1e8d37c960")
-    told = "It is of an older release. Before the service starts: flask --app wsgi db upgrade\n"
-    assert told in run(elsewhere.app, "restore", str(copy)).stderr
+    message = "It is of an older release. Before the service starts: flask --app wsgi db upgrade\n"
+    assert message in run(elsewhere.app, "restore", str(copy)).stderr
     revise("of a later one")
     assert refused(run(elsewhere.app, "restore", str(copy))) == (
         f"{copy} is of a newer release than this one, which does not know its migration of a later one: "
@@ -250,8 +250,8 @@ def test_a_backup_of_an_older_release_is_restored_and_one_of_a_newer_release_is_
 def test_a_backup_without_one_of_the_tables_is_refused(copy: Path, elsewhere: Elsewhere) -> None:
     with closing(sqlite3.connect(copy)) as connection:
         connection.execute("DROP TABLE idempotency_keys")
-    told = f"{copy} cannot be restored: it has no table idempotency_keys."
-    assert refused(run(elsewhere.app, "restore", str(copy))) == told
+    message = f"{copy} cannot be restored: it has no table idempotency_keys."
+    assert refused(run(elsewhere.app, "restore", str(copy))) == message
 
 
 def test_a_file_that_is_no_backup_is_refused_and_the_database_is_not_changed(
@@ -264,12 +264,12 @@ def test_a_file_that_is_no_backup_is_refused_and_the_database_is_not_changed(
     text.write_text("no database" * 1000)
     with closing(sqlite3.connect(other)) as connection:
         connection.execute("CREATE TABLE users (name)")
-    told = "cannot be restored:"
+    message = "cannot be restored:"
     assert refused(run(app, "restore", str(nothing))) == f"There is no file {nothing}."
     assert refused(run(app, "restore", str(path))) == f"{path} belongs to the database itself."
-    assert refused(run(app, "restore", str(text))) == f"{text} {told} file is not a database."
+    assert refused(run(app, "restore", str(text))) == f"{text} {message} file is not a database."
     assert refused(run(app, "restore", str(other))) == (
-        f"{other} {told} it is no database of this service, or was never migrated."
+        f"{other} {message} it is no database of this service, or was never migrated."
     )
     assert rows(path, "SELECT id FROM users") == [(ben.id,)]
     assert names(path.parent) == {"other.db", "other.db-open", "other.db-queue"}
@@ -311,7 +311,7 @@ def test_a_backup_under_load_contains_every_acknowledged_log_and_can_be_served(
     live_server: LiveServer, start_server: Launch, tmp_path: Path
 ) -> None:
     token = sign_up_live(live_server)
-    prompt_id = new_prompt(Connection(live_server, token))
+    prompt_id = create_prompt(Connection(live_server, token))
     acknowledged: list[str] = []
     enough = Event()
 

@@ -23,7 +23,7 @@ from promptcrafter.maintenance.sqlite_to_postgresql.tables import every_table
 from tests.support.commands import done, refusal, refused, run
 from tests.support.databases import create_database, empty_database
 from tests.support.environment import ROOT, SECRET, bin_path, free_port
-from tests.support.full_account import stock
+from tests.support.full_account import fill_account
 from tests.support.people import Caller, Person, sign_up
 from tests.support.transfer import export
 
@@ -93,7 +93,7 @@ def triggered(url: str, table: str, body: str) -> Iterator[None]:
 
 
 def refused_move(app: Flask, url: str) -> str:
-    """Return why a move was refused; that the tests have the database open is told before."""
+    """Return why a move was refused, without the warning before that the (tests') database is in use."""
     ended = run(app, "move-to", url)
     assert (ended.exit_code, ended.stdout) == (1, ""), ended.output
     warning, line = ended.stderr.splitlines()
@@ -104,7 +104,7 @@ def refused_move(app: Flask, url: str) -> str:
 def test_everything_moves_and_calls_answer_as_before(
     app: Flask, ada: Person, ben: Person, bare_target: str, make_app: Callable[[Config], Flask], config: Config
 ) -> None:
-    stock(ada)
+    fill_account(ada)
     key = ada.post("/auth/keys", {"name": "k", "expiresAt": "2099-01-01"}).json["key"]
     once: dict[str, Any] = {"json": {"title": "Once", "content": "c", "model": "m"}}
     once["headers"] = {"Idempotency-Key": "once-and-no-more"}
@@ -139,7 +139,7 @@ def test_everything_moves_and_calls_answer_as_before(
 def test_rows_added_after_the_move_get_new_sequence_numbers(
     app: Flask, ada: Person, target: str, make_app: Callable[[Config], Flask], config: Config
 ) -> None:
-    stock(ada)
+    fill_account(ada)
     ada.post("/auth/keys", {"name": "k"})
     last = ada.get("/logs?per_page=1").json[0]["_id"]
     done(run(app, "move-to", target))
@@ -163,7 +163,7 @@ def test_every_table_is_moved_and_the_target_has_all_its_indices(app: Flask, ada
 
 
 @pytest.mark.parametrize(
-    ("made", "told"),
+    ("made", "message"),
     [
         ("CREATE TABLE users (mine INTEGER)", f"{NOT_EMPTY} it has a table users, which is not ours."),
         (
@@ -173,12 +173,12 @@ def test_every_table_is_moved_and_the_target_has_all_its_indices(app: Flask, ada
     ],
 )
 def test_a_target_with_tables_of_others_is_refused_and_not_changed(
-    app: Flask, ada: Person, bare_target: str, made: str, told: str
+    app: Flask, ada: Person, bare_target: str, made: str, message: str
 ) -> None:
     with connect(bare_target) as connection:
         connection.execute(made.encode())
     before = ask(bare_target, TABLES)
-    assert refused_move(app, bare_target) == told
+    assert refused_move(app, bare_target) == message
     assert ask(bare_target, TABLES) == before
 
 
@@ -198,7 +198,7 @@ def test_a_target_with_rows_is_refused_and_not_changed(app: Flask, ada: Person, 
 
 @pytest.mark.slow
 def test_a_killed_move_leaves_no_rows_and_can_be_repeated(app: Flask, ada: Person, target: str) -> None:
-    stock(ada)
+    fill_account(ada)
     last = ada.get("/logs?per_page=1").json[0]["_id"]
     body = f"IF NEW.id = '{last}' THEN PERFORM pg_advisory_xact_lock_shared(18); END IF; RETURN NEW;"
     with triggered(target, "logs", body), connect(target) as connection:
@@ -279,7 +279,7 @@ CHANGED = "did not arrive as they were. Nothing was moved."
 
 
 @pytest.mark.parametrize(
-    ("table", "meddling", "told"),
+    ("table", "meddling", "message"),
     [
         ("logs", "NEW.notes := '';", f"The rows of logs {CHANGED}"),
         ("logs", "NEW.created_at := NEW.created_at + interval '1 ms';", f"The rows of logs {CHANGED}"),
@@ -290,16 +290,16 @@ CHANGED = "did not arrive as they were. Nothing was moved."
     ],
 )
 def test_a_copy_that_differs_from_its_source_is_refused(
-    app: Flask, ada: Person, target: str, table: str, meddling: str, told: str
+    app: Flask, ada: Person, target: str, table: str, meddling: str, message: str
 ) -> None:
     ada.log(ada.prompt(), score=0.5, metadata={"a": 1, "b": 2})
     with triggered(target, table, f"{meddling} RETURN NEW;"):
-        assert refused_move(app, target) == told
+        assert refused_move(app, target) == message
     assert set(rows(target).values()) == {0}
 
 
 @pytest.mark.parametrize(
-    ("statement", "told"),
+    ("statement", "message"),
     [
         (
             "UPDATE logs SET source = 'longer than it may be' WHERE seq = 2",
@@ -317,14 +317,14 @@ def test_a_copy_that_differs_from_its_source_is_refused(
     ],
 )
 def test_a_row_that_postgresql_refuses_is_named(
-    app: Flask, ada: Person, target: str, statement: str, told: str
+    app: Flask, ada: Person, target: str, statement: str, message: str
 ) -> None:
     prompt = ada.prompt()
     for _ in range(3):
         ada.log(prompt)
     change_file(app, statement)
     found = refused_move(app, target).replace(prompt["_id"], "prompt_x").replace(ada.id, "user_x")
-    assert found.endswith(told)
+    assert found.endswith(message)
     assert set(rows(target).values()) == {0}
 
 
@@ -337,16 +337,16 @@ def test_a_url_that_is_not_postgresqls_is_refused_and_not_quoted(app: Flask, url
 
 
 def test_an_unreachable_server_is_reported_without_the_password(app: Flask, ada: Person) -> None:
-    told = refused_move(app, f"postgres://ada:secret@127.0.0.1:{free_port()}/d")
-    assert told.startswith("The database to move to cannot be used: connection failed: ")
-    assert "secret" not in told
+    message = refused_move(app, f"postgres://ada:secret@127.0.0.1:{free_port()}/d")
+    assert message.startswith("The database to move to cannot be used: connection failed: ")
+    assert "secret" not in message
 
 
 def test_a_server_that_goes_away_is_reported(app: Flask, ada: Person, target: str) -> None:
     ada.log(ada.prompt())
     with triggered(target, "logs", "PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW;"):
-        told = refused_move(app, target)
-    assert told == "PostgreSQL says: terminating connection due to administrator command."
+        message = refused_move(app, target)
+    assert message == "PostgreSQL says: terminating connection due to administrator command."
     assert set(rows(target).values()) == {0}
 
 
@@ -377,21 +377,21 @@ def test_a_target_of_an_older_release_is_migrated_if_it_is_empty_and_otherwise_n
 
 
 @pytest.mark.parametrize(
-    ("revision", "told"),
+    ("revision", "message"),
     [
         ("3f9c61d2ab47", "The database is not up to date. Before it is moved: flask --app wsgi db upgrade"),
         ("of a later one", "The database is of a newer release than this one: move it with that release."),
     ],
 )
 def test_a_database_of_another_release_is_not_moved(
-    app: Flask, ada: Person, bare_target: str, revision: str, told: str
+    app: Flask, ada: Person, bare_target: str, revision: str, message: str
 ) -> None:
     change_file(app, f"UPDATE alembic_version SET version_num = '{revision}'")
-    assert refused_move(app, bare_target) == told
+    assert refused_move(app, bare_target) == message
     assert ask(bare_target, TABLES) == []
 
 
 @pytest.mark.parametrize("engine_name", ["postgresql"])
 def test_a_database_of_postgresql_is_not_moved(app: Flask) -> None:
-    told = "The database is PostgreSQL's already: pg_dump and pg_restore move it."
-    assert refused(run(app, "move-to", "postgresql://h/d")) == told
+    message = "The database is PostgreSQL's already: pg_dump and pg_restore move it."
+    assert refused(run(app, "move-to", "postgresql://h/d")) == message

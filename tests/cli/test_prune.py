@@ -23,11 +23,11 @@ from promptcrafter.database.session import database_size, get_engine, sqlite_pat
 from promptcrafter.logs import store as log_store
 from promptcrafter.maintenance import vacuum
 from tests.support.commands import done, flask, refusal, refused, run
-from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.connection import Connection, create_prompt, sign_up
 from tests.support.databases import only_sqlite
 from tests.support.people import Person
 from tests.support.servers import LiveServer
-from tests.support.statements import statements, traced
+from tests.support.statements import executed_by_sqlite, statements
 from tests.traces.test_views import trace
 
 
@@ -72,8 +72,8 @@ def test_one_account_can_be_pruned_alone(app: Flask, ada: Person, ben: Person, a
     age(2, adas["_id"], bens["_id"])
     assert first_line(app, "1d", "--user", "BEN@example.com") == "Deleted 1 log and 0 traces."
     assert (ids(ada, "/logs"), ids(ben, "/logs")) == ({adas["_id"]}, set())
-    told = refused(run(app, "prune", "--older-than", "1d", "--user", "nobody@example.com"))
-    assert told == "No account has the address nobody@example.com."
+    message = refused(run(app, "prune", "--older-than", "1d", "--user", "nobody@example.com"))
+    assert message == "No account has the address nobody@example.com."
 
 
 def test_reviewed_logs_can_be_kept(app: Flask, ada: Person, age: Callable[..., None]) -> None:
@@ -95,10 +95,10 @@ def test_old_traces_without_remaining_logs_are_deleted(app: Flask, ada: Person, 
     steps_only = trace(ada, logs=[{"id": "1", "type": "span"}])
     ada.patch(f"/logs/{logs_in(scored)[0]}", {"score": 9})
     age(2, emptied, scored, late, steps_only, *logs_in(emptied), *logs_in(scored))
-    told = "1 log and 2 traces"
-    assert first_line(app, "1d", "--keep-scored", "--dry-run") == f"{told} would go."
+    counted = "1 log and 2 traces"
+    assert first_line(app, "1d", "--keep-scored", "--dry-run") == f"{counted} would go."
     assert ids(ada, "/traces") == {emptied, scored, late, young, steps_only}
-    assert first_line(app, "1d", "--keep-scored") == f"Deleted {told}."
+    assert first_line(app, "1d", "--keep-scored") == f"Deleted {counted}."
     assert ids(ada, "/traces") == {scored, late, young}
     assert first_line(app, "1d") == "Deleted 1 log and 1 trace."
     assert ids(ada, "/traces") == {late, young}
@@ -108,8 +108,8 @@ def test_old_traces_without_remaining_logs_are_deleted(app: Flask, ada: Person, 
 @only_sqlite
 @pytest.mark.parametrize("nonsense", ["90", "0d", "-1d", "1m", "d", "1.5y", "90 d", "", "1000000d", "999999y", "٣d"])
 def test_a_malformed_age_is_refused(app: Flask, nonsense: str) -> None:
-    told = "--older-than takes days, weeks or years, at least one, such as 90d, 12w or 2y."
-    assert refused(run(app, "prune", "--older-than", nonsense)) == told
+    message = "--older-than takes days, weeks or years, at least one, such as 90d, 12w or 2y."
+    assert refused(run(app, "prune", "--older-than", nonsense)) == message
 
 
 def test_rows_are_deleted_in_small_transactions_and_found_by_an_index(
@@ -142,7 +142,7 @@ def test_other_writers_proceed_between_the_transactions(
     monkeypatch.setattr(prune, "_ROWS_AT_ONCE", 2)
     prompt = ada.prompt()
     age(2, *(ada.log(prompt)["_id"] for _ in range(5)))
-    with traced(app) as seen:
+    with executed_by_sqlite(app) as seen:
         assert first_line(app, "1d") == "Deleted 5 logs and 0 traces."
     assert seen.count("BEGIN IMMEDIATE") == seen.count("COMMIT") == 3
 
@@ -249,7 +249,7 @@ def test_other_writers_proceed_while_a_live_database_is_pruned(live_server: Live
     path = Path(url.removeprefix("sqlite:///"))
     token = sign_up(live_server)
     connection = Connection(live_server, token)
-    body: dict[str, Any] = {"promptId": new_prompt(connection), "output": "x" * 2000, "modelUsed": "m"}
+    body: dict[str, Any] = {"promptId": create_prompt(connection), "output": "x" * 2000, "modelUsed": "m"}
     batch = {"logs": [body] * 500}
     for _ in range(4):
         assert connection.call("POST", "/logs/batch", batch).status == 200

@@ -1,4 +1,4 @@
-"""Calls that somebody might make of an account, sane and odd ones, for hypothesis to put together.
+"""Strategies of hypothesis for calls of an account, valid and invalid ones.
 
 A call names what earlier answers have shown by kind and number, since the ids are not known beforehand: `@log2` is the
 third log that anybody has heard of, or one that does not exist as long as there is none.

@@ -17,7 +17,7 @@ from promptcrafter.prompts.search import FIELDS, index_matches
 from tests.support.databases import only_sqlite
 from tests.support.environment import SECRET
 from tests.support.people import Caller, Person, sign_up
-from tests.support.statements import statements, traced
+from tests.support.statements import executed_by_sqlite, statements
 
 READS = [
     "/prompts",
@@ -171,7 +171,7 @@ def test_the_number_of_statements_does_not_grow_with_the_rows(
 def test_authentication_takes_one_statement_that_uses_an_index(app: Flask, client: Caller, ada: Person) -> None:
     key = ada.post("/auth/keys", {"name": "k"}).json["key"]
     for credential in (ada.token, key):
-        with traced(app) as seen:
+        with executed_by_sqlite(app) as seen:
             assert client.get("/limits", headers={"Authorization": f"Bearer {credential}"}).status_code == 200
         (statement,) = [statement for statement in seen if statement.startswith("SELECT")]
         with app.app_context(), get_engine().connect() as connection:
@@ -203,10 +203,10 @@ def test_writing_requests_begin_as_writers_and_reading_ones_do_not(app: Flask, a
     def begins(seen: list[str]) -> list[str]:
         return [statement for statement in seen if statement.startswith("BEGIN")]
 
-    with traced(app) as seen:
+    with executed_by_sqlite(app) as seen:
         prompt = ada.prompt()
     assert begins(seen) == ["BEGIN", "BEGIN IMMEDIATE"]
-    with traced(app) as seen:
+    with executed_by_sqlite(app) as seen:
         ada.get(f"/prompts/{prompt['_id']}")
     assert begins(seen) == ["BEGIN"]
 

@@ -36,7 +36,7 @@ _NEXT = re.compile("<http://localhost([^>]*)>")
 numbers = count()
 
 
-class Told(NamedTuple):
+class NormalizedResponse(NamedTuple):
     """An answer as it is compared."""
 
     status: int
@@ -52,13 +52,13 @@ class Server(NamedTuple):
 
 
 class Side:
-    """An account on one of the servers, and what it has been told so far."""
+    """An account on one of the servers, with the names given to values of its responses so far."""
 
     def __init__(self, server: Server, number: int) -> None:
         self._ada = sign_up(server.stranger, f"ada{number}")
         self._known = {"bens": server.bens}
 
-    def make(self, call: Call) -> Told:
+    def make(self, call: Call) -> NormalizedResponse:
         """Return the answer to a call; `@next0` is then the path of its next page, if there is one."""
         data = None if call.text is None else self._fill_in(call.text).encode(errors="surrogatepass")
         headers = {name: self._fill_in(value) for name, value in call.headers.items()}
@@ -67,16 +67,16 @@ class Side:
         if call.path == "/export":
             self._known["export"] = [answer.text]
         self._known["next"] = _NEXT.findall(answer.headers.get("Link", ""))
-        return self._tell(answer)
+        return self._normalize(answer)
 
-    def _tell(self, answer: Answer) -> Told:
-        told = {}
+    def _normalize(self, answer: Answer) -> NormalizedResponse:
+        headers = {}
         for name, value in answer.headers.items():
             plain = _ETAG.sub(lambda match: self._name("etag", match[0]), _ROW.sub(r"\g<sort>ROW", value))
-            told[name] = self._rename(plain)
-        return Told(answer.status_code, told, self._rename(answer.text))
+            headers[name] = self._replace_random(plain)
+        return NormalizedResponse(answer.status_code, headers, self._replace_random(answer.text))
 
-    def _rename(self, text: str) -> str:
+    def _replace_random(self, text: str) -> str:
         return _RANDOM.sub(lambda match: self._name(match["kind"] or "other", match[0]), text)
 
     def _name(self, kind: str, value: str) -> str:
@@ -138,7 +138,7 @@ def compare(sides: list[Side], call: Call) -> None:
     for _ in range(PAGES_MAX):
         one, other = (side.make(call) for side in sides)
         if "/stats" in call.path:
-            one, other = (told._replace(body=_FRACTION.sub(_round, told.body)) for told in (one, other))
+            one, other = (response._replace(body=_FRACTION.sub(_round, response.body)) for response in (one, other))
         assert one == other, call
         assert one.status < 500, (call, one)
         if "Link" not in one.headers:

@@ -1,4 +1,4 @@
-"""What all routes have in common: authentication, methods, headers, and one body of errors."""
+"""What all routes have in common: authentication, methods, headers, and the error body."""
 
 import re
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Imports go down only: the database knows no HTTP, HTTP knows no feature, a feature knows no dialect."""
+"""Imports go down only: the database imports no HTTP, HTTP no feature, a feature no dialect."""
 
 import ast
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""docs/private-apis.md lists what the code uses of the inside of libraries, with the pinned versions."""
+"""docs/private-apis.md lists every use of undocumented parts of libraries, with the pinned versions."""
 
 import ast
 import inspect

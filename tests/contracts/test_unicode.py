@@ -95,14 +95,14 @@ BAD = {
 
 
 @only_sqlite
-@pytest.mark.parametrize(("data", "code", "told"), BAD.values(), ids=BAD.keys())
+@pytest.mark.parametrize(("data", "code", "message"), BAD.values(), ids=BAD.keys())
 @pytest.mark.parametrize("path", ["/prompts", "/auth/login"])
 def test_a_body_that_is_not_json_is_refused_with_the_reason(
-    ada: Person, path: str, data: bytes, code: str, told: str
+    ada: Person, path: str, data: bytes, code: str, message: str
 ) -> None:
     answer = ada.post(path, data=data, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json["code"]) == (400, code), answer.text
-    assert told in answer.json["message"]
+    assert message in answer.json["message"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which variant a user gets."""
+"""The assignment of variants to users."""
 
 from collections import Counter
 

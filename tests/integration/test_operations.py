@@ -60,8 +60,8 @@ def test_each_request_writes_one_json_line_without_secrets(start_server: Callabl
     time.sleep(0.2)
     lines = [json.loads(line) for line in server.log.splitlines()]
     requests = [line for line in lines if line["message"] == "request"]
-    told = [(line["method"], line["path"], line["status"]) for line in requests if line["path"] != "/healthz"]
-    assert sorted(told) == sorted(
+    logged = [(line["method"], line["path"], line["status"]) for line in requests if line["path"] != "/healthz"]
+    assert sorted(logged) == sorted(
         [
             ("POST", "/auth/signup", 201),
             ("POST", "/prompts", 201),

@@ -1,6 +1,6 @@
 """PostgreSQL goes away under load: restarted, and lost for good with a standby in its place.
 
-Nobody touches the service meanwhile. Clients do what docs/api tells them: they send again under the same
+The service is not restarted meanwhile. Clients follow docs/api: they send again under the same
 Idempotency-Key until the answer is a 201.
 """
 
@@ -19,7 +19,7 @@ from flask import Flask
 
 from config import Config
 from tests.integration.postgresql import PostgreSQL
-from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.connection import Connection, create_prompt, sign_up
 from tests.support.environment import SECRET
 from tests.support.people import Caller
 from tests.support.servers import LiveServer
@@ -57,7 +57,7 @@ class Load:
         self.refused: list[tuple[int, str, str | None]] = []  # status, code, Retry-After
         self.replayed = 0
         self._ended = threading.Event()
-        self._prompt_id = new_prompt(Connection(server, token))
+        self._prompt_id = create_prompt(Connection(server, token))
         self._threads = [
             threading.Thread(target=self._log, args=(Connection(server, token), client)) for client in range(CLIENTS)
         ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.connection import Connection, create_prompt, sign_up
 from tests.support.servers import LiveServer
 
 
@@ -18,9 +18,9 @@ def server(any_live_server: LiveServer) -> LiveServer:
 def test_concurrent_changes_and_deletes_end_in_200_204_or_404(server: LiveServer) -> None:
     token = sign_up(server)
     connection = Connection(server, token)
-    kept = new_prompt(connection)
+    kept = create_prompt(connection)
     body = {"promptId": kept, "output": "x", "modelUsed": "m"}
-    paths = [f"/prompts/{new_prompt(connection)}" for _ in range(12)]
+    paths = [f"/prompts/{create_prompt(connection)}" for _ in range(12)]
     paths += [f"/logs/{connection.call('POST', '/logs', body).json['_id']}" for _ in range(12)]
     calls = [
         (method, path, change)
@@ -45,14 +45,14 @@ def test_concurrent_changes_and_deletes_end_in_200_204_or_404(server: LiveServer
 
 def test_logs_are_accepted_while_prompts_are_created_and_deleted(server: LiveServer) -> None:
     token = sign_up(server)
-    kept = new_prompt(Connection(server, token))
+    kept = create_prompt(Connection(server, token))
 
     def write(number: int) -> int:
         connection = Connection(server, token)
         if number % 3:
             body = {"promptId": kept, "output": str(number), "modelUsed": "m"}
             return connection.call("POST", "/logs", body).status
-        return connection.call("DELETE", f"/prompts/{new_prompt(connection)}").status
+        return connection.call("DELETE", f"/prompts/{create_prompt(connection)}").status
 
     with ThreadPoolExecutor(8) as pool:
         answers = Counter(pool.map(write, range(60)))

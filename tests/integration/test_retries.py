@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.connection import Answer, Connection, new_prompt, sign_up
+from tests.support.connection import Answer, Connection, create_prompt, sign_up
 from tests.support.servers import LiveServer
 
 
@@ -19,7 +19,7 @@ def test_a_retry_after_a_crash_between_commit_and_response_creates_no_second_row
     settings = {"app": "tests.integration.crash_app:app", "DIE_AFTER_COMMIT": str(order)}
     server = start_server(database_url.replace("+psycopg", ""), migrate=False, **settings)
     connection = Connection(server, sign_up(server))
-    body = {"promptId": new_prompt(connection), "output": "once", "modelUsed": "m"}
+    body = {"promptId": create_prompt(connection), "output": "once", "modelUsed": "m"}
     order.touch()
     with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
         connection.call("POST", "/logs", body, Idempotency_Key="a")
@@ -33,7 +33,7 @@ def test_a_retry_after_a_crash_between_commit_and_response_creates_no_second_row
 def test_concurrent_equal_requests_create_one_resource_and_get_the_same_response(any_live_server: LiveServer) -> None:
     server = any_live_server
     token = sign_up(server)
-    prompt_id = new_prompt(Connection(server, token))
+    prompt_id = create_prompt(Connection(server, token))
     requests: list[tuple[str, dict[str, Any]]] = [
         ("/logs", {"promptId": prompt_id, "output": "x", "modelUsed": "m"}),
         ("/prompts", {"title": "Once only", "content": "c", "model": "m", "slug": "once"}),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.connection import Connection, create_prompt, sign_up
 from tests.support.servers import LiveServer
 
 LINES = "application/x-ndjson"
@@ -14,7 +14,7 @@ LINES = "application/x-ndjson"
 
 def filled(connection: Connection, logs: int) -> bytes:
     """Log outputs of some hundred kilobytes and return everything."""
-    log = {"promptId": new_prompt(connection), "modelUsed": "m", "output": "é" * 250_000}
+    log = {"promptId": create_prompt(connection), "modelUsed": "m", "output": "é" * 250_000}
     for _ in range(logs):
         assert connection.call("POST", "/logs", log).status == 201
     answer = connection.call("GET", "/export")

@@ -1,4 +1,4 @@
-"""The worker's threads: one answers everything while requests are quick, others take over while it is busy."""
+"""The threads of InlineWorker: one answers all requests while they are short; others take over while it is busy."""
 
 import socket
 import time
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.connection import Connection, create_prompt, sign_up
 from tests.support.servers import LiveServer
 
 PATIENCE_S = 30
@@ -60,7 +60,7 @@ def test_silent_connections_do_not_delay_requests(server: LiveServer) -> None:
 
 def test_slow_and_quick_clients_are_all_answered(server: LiveServer) -> None:
     token = sign_up(server)
-    path = f"/logs?promptId={new_prompt(Connection(server, token))}"
+    path = f"/logs?promptId={create_prompt(Connection(server, token))}"
     body = b'{"title": "title", "model": "m", "content": "c"}'
     sent = {"Authorization": f"Bearer {token}", "Content_Type": "application/json", "Content_Length": len(body)}
 

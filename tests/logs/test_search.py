@@ -1,4 +1,4 @@
-"""Full text over outputs and notes."""
+"""GET /logs?q=: full-text search over outputs and notes."""
 
 import re
 import unicodedata

@@ -14,7 +14,7 @@ from genai_prices import Usage, calc_price
 from genai_prices.data_snapshot import get_snapshot
 
 from promptcrafter.logs import token_costs
-from tests.support.connection import Connection, new_prompt
+from tests.support.connection import Connection, create_prompt
 from tests.support.connection import sign_up as sign_up_live
 from tests.support.databases import only_sqlite
 from tests.support.people import Caller, Person, sign_up
@@ -182,7 +182,7 @@ def test_forked_workers_share_the_vocabulary_of_their_parent(start_server: Calla
 def _use(server: LiveServer, counting: str) -> int:
     """Log from several connections, so that every worker serves; return the most memory that one has of its own."""
     token = sign_up_live(server, f"ada-{counting}")
-    prompt_id = new_prompt(Connection(server, token))
+    prompt_id = create_prompt(Connection(server, token))
     expected = ["inputTokens", "outputTokens", "cost"] if counting == "on" else None
     for _ in range(8):
         body = {"promptId": prompt_id, "modelUsed": "gpt-4o", **SENT}

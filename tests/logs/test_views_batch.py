@@ -1,4 +1,4 @@
-"""Many logs at once."""
+"""POST /logs/batch."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""The filters, the order and the forms of the list of logs."""
+"""The filters, orders and formats of the list of logs."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Migrations: up, down, with rows, all or nothing, and by many at once."""
+"""Migrations: upgrades and downgrades, with rows, atomic, and by concurrent processes."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What release 0.1.0 stored, brought to the newest migration: nothing is lost and every call answers the same.
+"""Data of release 0.1.0, migrated to the newest revision: nothing is lost and every call answers the same.
 
 Each migration that is added later is tested here without a change to this file. Answers may gain fields and exports
 may gain fields and types of line; what release 0.1.0 answered must be there, unchanged and in the same order.

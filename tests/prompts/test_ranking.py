@@ -1,4 +1,4 @@
-"""GET /search over more prompts than count as recent: each page equals that of a plain search through all texts."""
+"""GET /search over more prompts than it reads as recent: pages equal those of a plain search through all texts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

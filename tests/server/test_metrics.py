@@ -74,9 +74,9 @@ def test_with_metrics_on_the_route_is_in_the_api_description(client: Caller) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("setting", "told"), [("off", "False 0"), ("on", "True 1")])
+@pytest.mark.parametrize(("setting", "output"), [("off", "False 0"), ("on", "True 1")])
 def test_gunicorn_loads_the_library_and_creates_the_folder_only_with_metrics_on(
-    setting: str, told: str, tmp_path: Path
+    setting: str, output: str, tmp_path: Path
 ) -> None:
     settings = "runpy.run_path('gunicorn.conf.py')"  # twice, as on a reload
     code = f"import os, runpy, sys; {settings}; {settings}; import wsgi"
@@ -84,7 +84,7 @@ def test_gunicorn_loads_the_library_and_creates_the_folder_only_with_metrics_on(
     (tmp_path / "tmp").mkdir()
     environment = {"METRICS": setting, "INSTANCE_PATH": str(tmp_path), "TMPDIR": str(tmp_path / "tmp")}
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert ended.stdout == f"{told}\n", ended.stderr
+    assert ended.stdout == f"{output}\n", ended.stderr
 
 
 def test_a_worker_gets_the_lowest_free_slot() -> None:
@@ -266,6 +266,6 @@ def test_no_data_of_users_is_reported(client: Caller, ada: Person) -> None:
     ada.get("/CANARY", headers={"X-Request-Id": "CANARY"})
     ada.open("/prompts", method="CANARY")
     ada.post("/monitor/log", {"slug": "CANARY", "input": "CANARY", "output": "CANARY"})
-    told = ada.get("/metrics").text
+    text = ada.get("/metrics").text
     for secret in ("CANARY", ada.id, ben.id, ada.email, prompt["_id"], log["_id"], "127.0.0.1"):
-        assert secret not in told
+        assert secret not in text

@@ -1,4 +1,4 @@
-"""Statistics of a prompt's logs: every number against Python's own, on both databases."""
+"""Statistics of a prompt's logs: every number against Python's own computation, on both databases."""
 
 import csv
 import io
@@ -113,11 +113,11 @@ def assert_same(shown: list[dict[str, Any]], expected: list[dict[str, Any]], key
     assert by_name[0].keys() == by_name[1].keys()
     assert len(shown) == len(expected)
     for name, group in by_name[1].items():
-        told, meant = dict(leaves(by_name[0][name])), dict(leaves(group))
-        assert told.keys() == meant.keys()
-        for path, value in meant.items():
+        actual, wanted = dict(leaves(by_name[0][name])), dict(leaves(group))
+        assert actual.keys() == wanted.keys()
+        for path, value in wanted.items():
             is_number = isinstance(value, int | float)
-            assert told[path] == (pytest.approx(value, rel=1e-9, abs=1e-12) if is_number else value), (name, path)
+            assert actual[path] == (pytest.approx(value, rel=1e-9, abs=1e-12) if is_number else value), (name, path)
 
 
 def random_log(chance: random.Random) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Logs side by side, and what one output has that another has not."""
+"""GET /compare: logs side by side, with the differences of their outputs."""
 
 import random
 import sys

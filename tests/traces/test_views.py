@@ -28,14 +28,14 @@ def test_traces_are_listed_without_their_steps_newest_first_and_in_pages(ada: Pe
 
 
 def test_a_trace_is_accessible_to_its_owner_only(ada: Person, ben: Person) -> None:
-    def told(answer: Answer) -> tuple[int, str]:
+    def status_and_message(answer: Answer) -> tuple[int, str]:
         return answer.status_code, answer.json["message"]
 
     trace_id = trace(ada)
     for method in ("GET", "DELETE"):
-        assert told(ben.open(f"/traces/{trace_id}", method=method)) == (403, "You do not own this trace")
-        assert told(ada.open("/traces/trace_1", method=method)) == (404, "Trace not found")
-        assert told(ada.open("/traces/log_1", method=method)) == (400, "The trace ID format is invalid.")
+        assert status_and_message(ben.open(f"/traces/{trace_id}", method=method)) == (403, "You do not own this trace")
+        assert status_and_message(ada.open("/traces/trace_1", method=method)) == (404, "Trace not found")
+        assert status_and_message(ada.open("/traces/log_1", method=method)) == (400, "The trace ID format is invalid.")
     assert ada.get(f"/traces/{trace_id}").status_code == 200
 
 

@@ -1,4 +1,4 @@
-"""What other tools have written comes in whole, by the same way in."""
+"""Files of other tools are imported completely."""
 
 import copy
 import json
@@ -119,9 +119,9 @@ def test_an_error_in_a_json_server_file_is_named_by_its_location(
     for name, entries in change.items():
         for number, values in entries.items():
             document[name][number] |= values
-    with pytest.raises(Invalid) as told:
+    with pytest.raises(Invalid) as raised:
         take(app, ada, json_server.read(document, NOW))
-    assert {field: told.value.details[field] for field in details} == details  # type: ignore[index]
+    assert {field: raised.value.details[field] for field in details} == details  # type: ignore[index]
     assert logs_of(ada) == []
 
 
@@ -238,7 +238,7 @@ ENDLESS = "CREATE VIEW responses AS WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL 
 
 @only_sqlite
 @pytest.mark.parametrize(
-    ("schema", "rows", "told"),
+    ("schema", "rows", "message"),
     [
         ("CREATE TABLE others (id)", [], "no table of responses"),
         (ENDLESS, [], "no table of responses"),
@@ -254,12 +254,12 @@ ENDLESS = "CREATE VIEW responses AS WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL 
     ],
 )
 def test_a_hostile_database_is_refused_with_the_reason(
-    app: Flask, ada: Person, tmp_path: Path, schema: str, rows: list[dict[str, Any]], told: str
+    app: Flask, ada: Person, tmp_path: Path, schema: str, rows: list[dict[str, Any]], message: str
 ) -> None:
     path = llm_database.make(tmp_path / "logs.db", schema, responses=[{"id": 1, **row} for row in rows])
     with pytest.raises((Unreadable, Invalid)) as error:
         take(app, ada, llm.read(path, ada.email, NOW))
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert logs_of(ada) == []
 
 
@@ -341,7 +341,7 @@ def test_version_2_of_promptfoo_is_read_too(app: Flask, ada: Person, wrapped: bo
 
 @only_sqlite
 @pytest.mark.parametrize(
-    ("document", "told"),
+    ("document", "message"),
     [
         ([], "has no results"),
         ({"results": {}}, "has no results"),
@@ -355,13 +355,13 @@ def test_version_2_of_promptfoo_is_read_too(app: Flask, ada: Person, wrapped: bo
     ],
 )
 def test_a_hostile_file_of_promptfoo_is_refused_with_the_reason(
-    app: Flask, ada: Person, document: Any, told: str
+    app: Flask, ada: Person, document: Any, message: str
 ) -> None:
     source = promptfoo.read(document, ada.email, NOW)
-    if told:
+    if message:
         with pytest.raises((Unreadable, Invalid)) as error:
             take(app, ada, source)
-        assert told in str(error.value)
+        assert message in str(error.value)
     else:
         assert created(take(app, ada, source)) == (0, 0, 0, 0, 1)
         assert logs_of(ada)[0]["metadata"] == {**document["results"][0], "response": [], "prompt": 5}

@@ -31,17 +31,17 @@ RESOLUTION: list[tuple[str, int | None, tuple[str, str] | None, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("query", "production", "found", "told"), RESOLUTION)
+@pytest.mark.parametrize(("query", "production", "found", "message"), RESOLUTION)
 @pytest.mark.parametrize("call", ["", "/describe"])
 def test_the_referenced_version_is_returned(
-    ada: Person, call: str, query: str, production: int | None, found: tuple[str, str] | None, told: str | None
+    ada: Person, call: str, query: str, production: int | None, found: tuple[str, str] | None, message: str | None
 ) -> None:
     prompt_with(ada, **({"staging": 2} | ({"production": production} if production else {})))
     answer = ada.get(f"/basalt/prompts/qa{call}?{query}")
     if found is None:
-        assert (answer.status_code, answer.json["error"]) == (404, told)
+        assert (answer.status_code, answer.json["error"]) == (404, message)
         return
-    assert (answer.status_code, answer.json["warning"]) == (200, told)
+    assert (answer.status_code, answer.json["warning"]) == (200, message)
     if not call:
         assert (answer.json["prompt"]["version"], answer.json["prompt"]["tag"]) == found
 
