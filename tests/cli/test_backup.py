@@ -66,7 +66,7 @@ def copy(app: Flask, ada: Person, tmp_path: Path) -> Path:
 
 
 class Elsewhere(NamedTuple):
-    """Another application, with a database of its own in a folder of its own."""
+    """Another application, with its own database in its own folder."""
 
     app: Flask
     path: Path

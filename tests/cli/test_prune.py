@@ -33,7 +33,7 @@ from tests.traces.test_views import trace
 
 @pytest.fixture
 def age(app: Flask) -> Callable[..., None]:
-    """A function that lets logs and traces of these ids be so many days old."""
+    """A function that makes the logs and traces of these ids this many days old."""
 
     def make_older(days: int, *ids: str) -> None:
         moment = clock.now() - timedelta(days=days)

@@ -19,11 +19,11 @@ from tests.support.databases import empty_database
 from tests.support.environment import SECRET
 from tests.support.people import Answer, Caller, sign_up
 
-# In the suite always the same calls; others each time where somebody asks for more
+# The suite always generates the same calls; with more examples requested, each run generates others
 EXAMPLES = os.environ.get("DIFFERENTIAL_EXAMPLES")
 START = clock.from_text("2024-06-20T13:10:00Z")
 PAGES_MAX = 5
-# What differs from server to server by its nature
+# Values that necessarily differ between servers
 _RANDOM = re.compile(
     r"\b(?P<kind>user|prompt|log|trace|experiment)_[0-9a-hjkmnp-tv-z]{26}\b"
     r"|\bexperiment-[0-9a-f]{12}\b"
@@ -37,7 +37,7 @@ numbers = count()
 
 
 class NormalizedResponse(NamedTuple):
-    """An answer as it is compared."""
+    """A response as it is compared: random values are replaced."""
 
     status: int
     headers: dict[str, str]
@@ -45,7 +45,7 @@ class NormalizedResponse(NamedTuple):
 
 
 class Server(NamedTuple):
-    """An application on one of the databases, and what somebody else has there."""
+    """An application on one of the databases, with ids of resources of another account."""
 
     stranger: Caller
     bens: list[str]

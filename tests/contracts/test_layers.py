@@ -31,7 +31,7 @@ def modules() -> list[tuple[str, ast.Module]]:
 
 
 def imports(tree: ast.Module) -> Iterator[str]:
-    """Yield what a module imports, dotted, wherever in it the import stands."""
+    """Yield the dotted names that a module imports, at its top or inside functions."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

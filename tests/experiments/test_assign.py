@@ -21,7 +21,7 @@ def test_the_split_is_within_one_percent_of_the_shares(shares: tuple[int, ...]) 
 
 
 def test_a_user_keeps_the_variant() -> None:
-    # Known answers: another hash or another order of its parts would move everybody in every running experiment
+    # Fixed results: another hash, or another order of its parts, would reassign the users of all running experiments
     assert [assign("greeting", f"user-{number}", (50, 50)) for number in range(12)] == KNOWN
     assert assign("greeting", "user-0", (5, 5)) == assign("greeting", "user-0", (50, 50))
 

@@ -16,7 +16,7 @@ from tests.support.databases import only_sqlite
 from tests.support.people import Person
 
 KEY = {"Idempotency-Key": "3f1c-a"}
-# The POST routes that make nothing, or nothing twice; and new API keys, whose text is kept nowhere
+# The POST routes that create nothing, or nothing twice; and new API keys, whose text is not stored
 OTHERS = {
     "/auth/signup",
     "/auth/login",

@@ -29,7 +29,7 @@ class Call(NamedTuple):
 
 
 def calls_that_meet(prompt_id: str) -> Iterator[Call]:
-    """Yield calls of all kinds, equal ones one after another; each third of them goes to another of three hosts."""
+    """Yield calls of all kinds; equal ones follow one another, so that they go to different ones of three hosts."""
     log = {"promptId": prompt_id, "output": "x", "modelUsed": "m"}
     prompt = {"title": "Same title", "content": "c", "model": "m"}
     for number in range(EACH):
@@ -88,7 +88,7 @@ def test_three_hosts_give_the_same_guarantees_together_as_one(
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[ValkeyServer]:
-    """A server that speaks Redis's protocol; what it knows is gone when it is killed."""
+    """A server with Redis's protocol. Its data is lost when it is killed."""
     server = ValkeyServer(port=free_port(), data_dir=tmp_path / "redis")
     server.start()
     yield server

@@ -75,7 +75,7 @@ def test_every_worker_reports_the_sums_over_all_workers_even_exited_ones(
             for _ in range(requests):
                 call("GET", "/prompts")
             call("POST", "/logs", {"promptId": prompt_id, "output": "x", "modelUsed": "m"})
-    wait_until(lambda: scrape()[LISTED] == 12)  # a request is counted just after its answer has gone out
+    wait_until(lambda: scrape()[LISTED] == 12)  # a request is counted just after its response was sent
     assert told_by_each() == [(12, 2)] * 2
 
     with held(second), begun_request(server, token), begun_request(server, token):

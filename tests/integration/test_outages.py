@@ -88,7 +88,7 @@ class Load:
                 thread.join(timeout=60)
 
     def has_more(self, seen: list[Any] | dict[str, Any], more: int) -> None:
-        """Wait until there are so many more acknowledged, or refused."""
+        """Wait until this many more logs are acknowledged, or refused."""
         until = len(seen) + more
         wait_for(lambda: len(seen) >= until)
 
@@ -101,7 +101,7 @@ def wait_for(come: Callable[[], bool]) -> None:
 
 
 def stranger_to(make_app: Callable[[Config], Flask], uri: str) -> Caller:
-    """Return a stranger to a service on that database and no other."""
+    """Return an anonymous client of a service on that database only."""
     url = uri.replace("postgresql://", "postgresql+psycopg://")
     return Caller(make_app(Config(database_url=url, jwt_secret_key=SECRET, ratelimit_enabled=False)).test_client())
 
@@ -133,7 +133,7 @@ def test_a_restart_of_postgresql_is_503_for_a_while_and_nothing_is_lost_or_dupli
 
 
 def lose_after_commit(primary: PostgreSQL, standby: PostgreSQL) -> None:
-    """Kill the primary when it waits for its standby, which has been sent commits that no client has heard of."""
+    """Kill the primary while it waits for its standby, which has received commits that no client knows of yet."""
     with psycopg.connect(standby.uri) as connection:
         ((receiver,),) = connection.execute("SELECT pid FROM pg_stat_wal_receiver").fetchall()
     with psycopg.connect(primary.uri, autocommit=True) as connection:

@@ -102,7 +102,7 @@ def test_what_was_acknowledged_survives_kill_9(start_server: Callable[..., LiveS
                 answer = connection.call("POST", "/logs", {"promptId": prompt_id, "output": "x", "modelUsed": "m"})
                 acknowledged.append(answer.json["_id"])
         except (OSError, ValueError, http.client.HTTPException):
-            return  # the server is gone
+            return  # the server was killed
 
     writers = [threading.Thread(target=write) for _ in range(8)]
     for writer in writers:

@@ -180,7 +180,7 @@ def test_forked_workers_share_the_vocabulary_of_their_parent(start_server: Calla
 
 
 def _use(server: LiveServer, counting: str) -> int:
-    """Log from several connections, so that every worker serves; return the most memory that one has of its own."""
+    """Log from several connections, so that every worker is used; return the largest private memory of a worker."""
     token = sign_up_live(server, f"ada-{counting}")
     prompt_id = create_prompt(Connection(server, token))
     expected = ["inputTokens", "outputTokens", "cost"] if counting == "on" else None

@@ -20,7 +20,7 @@ from tests.support.people import Person
 
 COUNT = 2300
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
-# Words and in how many of a thousand prompts they stand, newest and oldest ones among them, in a field
+# Words, and how many of a thousand prompts contain them in a field, the newest and the oldest among them
 PLACES = {
     "title": {"prompt": 995, "alpha": 2, "東京": 300, "x": 4, "gamma": 1},
     "tags": {"alpha": 3, "beta": 400, "北": 2},
@@ -96,7 +96,7 @@ def times(row: dict[str, object]) -> dict[str, object]:
 
 
 def rank(library: Sequence[Text], words: Sequence[str]) -> list[str]:
-    """Return the ids of what is to be found, in its order."""
+    """Return the ids of the expected results, in their order."""
     found = [
         (relevance, place, text.id)
         for place, text in enumerate(library)
@@ -138,7 +138,7 @@ def test_pages_equal_those_of_a_plain_search_through_all_texts(ada: Person, libr
 
 @pytest.fixture
 def statistics_from_before(app: Flask, library: list[Text]) -> Iterator[None]:
-    """Leave PostgreSQL's planner with what ANALYZE knows of tables whose rows have been deleted, and bound statements.
+    """Give PostgreSQL's planner the statistics of tables whose rows have been deleted, and limit statements in time.
 
     A table that takes a page and has no row is one of no rows however many pages it takes later.
     """
@@ -156,7 +156,7 @@ def statistics_from_before(app: Flask, library: list[Text]) -> Iterator[None]:
     yield
     event.remove(engine, "begin", bound)
     with engine.begin() as connection:
-        connection.execute(text(know), {"pages": 0, "rows": -1})  # nothing, as of a new table
+        connection.execute(text(know), {"pages": 0, "rows": -1})  # unknown, as for a new table
 
 
 @pytest.mark.parametrize("engine_name", ["postgresql"])

@@ -340,7 +340,7 @@ def test_statistics_never_read_the_rows_of_the_logs(ada: Person, engine_name: st
     app: Flask = ada.client.application
     prompt = ada.prompt()
     batch(ada, prompt, [{"modelUsed": "m", "output": "x" * 1000, "score": number % 11} for number in range(1000)])
-    if engine_name == "postgresql":  # whether a row is to be seen, the index alone tells after a vacuum
+    if engine_name == "postgresql":  # reads the index alone only for rows that have been vacuumed
         with app.app_context(), get_engine().connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM ANALYZE logs")
     explain, by = {

@@ -38,7 +38,7 @@ def created(counts: importer.Counts) -> tuple[int, ...]:
 
 
 def logs_of(person: Person) -> list[dict[str, Any]]:
-    """Return somebody's logs as they leave, in the order in which they came."""
+    """Return an account's logs as they are exported, in the order in which they were imported."""
     lines = [json.loads(line) for line in export(person).splitlines()]
     return [{name: value for name, value in line.items() if name != "type"} for line in lines if line["type"] == "log"]
 

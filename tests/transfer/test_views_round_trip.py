@@ -135,7 +135,7 @@ def test_an_export_is_a_snapshot_despite_concurrent_writes(app: Flask, ada: Pers
     before = export(ada)
     streamed = app.test_client().get("/export", headers=ada.headers)
     pieces = cast(Iterator[bytes], iter(streamed.response))
-    first = next(pieces)  # the prompt; nothing of the logs has been looked at
+    first = next(pieces)  # the prompt; no logs have been read yet
     ada.log(prompt)
     ada.patch(f"/prompts/{prompt['_id']}", {"content": "another"})
     assert first + b"".join(pieces) == before

@@ -421,7 +421,7 @@ def delete_after(ada: Person, path: str, monkeypatch: pytest.MonkeyPatch) -> Non
     def look_and_delete(references: Any) -> Any:
         monkeypatch.undo()
         seen = resolve_all(references)
-        with ada.client.application.app_context():  # a session of its own
+        with ada.client.application.app_context():  # with a separate session
             assert ada.delete(path).status_code == 204
         return seen
 
