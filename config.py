@@ -223,35 +223,35 @@ def read_database_url(url: str) -> str:
 
     Raises ValueError with a text that continues a sentence beginning with the variable's name.
     """
-    scheme, separator, rest = url.partition("://")
+    scheme, separator, address = url.partition("://")
     if not separator or scheme not in ("sqlite", "postgres", "postgresql", "postgresql+psycopg"):
         raise ValueError("must begin with sqlite:///, postgres:// or postgresql://")
     if scheme != "sqlite":
         try:
-            return _postgresql_url(rest)
+            return _postgresql_url(address)
         except ValueError as error:
             raise ValueError(f"is malformed: {error}") from error
-    path, _, options = rest.partition("?")
+    path, _, options = address.partition("?")
     if options or not path.startswith("/") or path in ("/", "/:memory:"):
         raise ValueError("must name a file: sqlite:///relative/path or sqlite:////absolute/path")
     return f"sqlite:///{os.path.abspath(path[1:])}"
 
 
-def _postgresql_url(rest: str) -> str:
+def _postgresql_url(address: str) -> str:
     """Return SQLAlchemy's URL for the part after `postgresql://`: libpq's list of hosts moves to the query.
 
     With several hosts, connect to the one that accepts writes, unless the URL sets `target_session_attrs`.
     """
-    authority = re.split("[/?]", rest, maxsplit=1)[0]
+    authority = re.split("[/?]", address, maxsplit=1)[0]
     userinfo, at, hosts = authority.rpartition("@")
     host_options: dict[str, str] = {}
     if "," in hosts:
         names, ports = zip(*(_host_and_port(host) for host in hosts.split(",")), strict=True)
         host_options = {"host": ",".join(names), "port": ",".join(ports)}
-        rest = userinfo + at + rest.removeprefix(authority)
-    url = make_url(f"postgresql+psycopg://{rest}").update_query_dict(host_options)
-    given = url.query.get("host", "")
-    if (isinstance(given, tuple) or "," in given) and "target_session_attrs" not in url.query:
+        address = userinfo + at + address.removeprefix(authority)
+    url = make_url(f"postgresql+psycopg://{address}").update_query_dict(host_options)
+    host = url.query.get("host", "")
+    if (isinstance(host, tuple) or "," in host) and "target_session_attrs" not in url.query:
         url = url.update_query_dict({"target_session_attrs": "read-write"})
     return url.render_as_string(hide_password=False)
 

@@ -8,7 +8,7 @@ from typing import Any
 import gunicorn.glogging
 import gunicorn.util
 
-gc.disable()  # loaded code is no garbage, and searching it takes a tenth of the startup time
+gc.disable()  # loaded code is never garbage, and collecting takes a tenth of the startup time
 
 from config import Config
 from promptcrafter.database import sqlite
@@ -29,7 +29,7 @@ workers = _config.web_concurrency
 threads = _config.web_threads
 # while a statement waits for PostgreSQL, other threads can use that time
 worker_class = InlineWorker if _config.database_url.startswith("sqlite") else "gthread"
-preload_app = True  # workers share the memory of the code, and a bad setting stops the start once
+preload_app = True  # workers share the memory of the code, and an invalid setting stops the start with one message
 timeout = 60
 graceful_timeout = 10
 keepalive = 5

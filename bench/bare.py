@@ -21,12 +21,12 @@ _URL = os.environ["DATABASE_URL"]
 _SECRET = os.environ["JWT_SECRET_KEY"]
 _IS_SQLITE = _URL.startswith("sqlite")
 _ROWS_AT_ONCE = 100
-_MAKE = (
+_CREATE_TABLE = (
     "CREATE TABLE IF NOT EXISTS bare_logs "
     "(prompt_id TEXT, owner_id TEXT, output TEXT, model_used TEXT, score FLOAT, created_at TEXT)"
 )
 _INSERT = "INSERT INTO bare_logs VALUES (?, ?, ?, ?, ?, ?)"
-_SENT = ("promptId", "ownerId", "output", "modelUsed", "score", "createdAt")
+_INSERTED = ("promptId", "ownerId", "output", "modelUsed", "score", "createdAt")
 _COLUMNS = (
     "id, prompt_id, prompt_version, output, notes, model_used, score, latency_ms, input_tokens, output_tokens, cost, "
     "created_at, updated_at"
@@ -41,22 +41,22 @@ app = Flask(__name__)
 def prepare() -> None:
     """Create the table that is written to. Gunicorn calls this before it starts workers."""
     connection = _connect()
-    connection.execute(_MAKE)
+    connection.execute(_CREATE_TABLE)
     connection.close()
 
 
 @app.get("/healthz")
-def tell_health() -> str:
+def check_health() -> str:
     """Return 200 when the server is up."""
     return "ok"
 
 
 @app.post("/logs")
 def create_log() -> tuple[Response, int]:
-    """Insert one log and commit before the answer."""
+    """Insert one log, and commit before the response."""
     row = _row(_user_id(), json.loads(request.get_data()))
     _database().execute(_sql(_INSERT), row)
-    return _answer(dict(zip(_SENT, row, strict=True))), 201
+    return _answer(dict(zip(_INSERTED, row, strict=True))), 201
 
 
 @app.post("/logs/batch")
@@ -79,8 +79,8 @@ def list_logs() -> Response:
     """Return a page of a prompt's logs, or stream all logs of the caller."""
     user_id = _user_id()
     if "promptId" in request.args:
-        found = _database().execute(_sql(_PAGE), (request.args["promptId"], int(request.args["per_page"])))
-        return _answer([dict(zip(_NAMES, row, strict=True)) for row in found])
+        rows = _database().execute(_sql(_PAGE), (request.args["promptId"], int(request.args["per_page"])))
+        return _answer([dict(zip(_NAMES, row, strict=True)) for row in rows])
     return Response(_stream(user_id), mimetype="application/json")
 
 

@@ -52,6 +52,6 @@ def _check_findable(client: Client, prompt_id: str, writer: Writer) -> None:
     """Send a batch whose logs have a unique word, and check that the next request finds all of them by it."""
     word = f"needle{secrets.token_hex(8)}"
     client.call("POST", "/logs/batch", _make_batch(prompt_id, writer, word))
-    found = client.call("GET", f"/logs?promptId={prompt_id}&q={word}&per_page={ROWS}")
-    if len(found) != ROWS or not all(log["outputTokens"] for log in found):
-        raise RuntimeError(f"{len(found)} of {ROWS} rows were found")
+    logs = client.call("GET", f"/logs?promptId={prompt_id}&q={word}&per_page={ROWS}")
+    if len(logs) != ROWS or not all(log["outputTokens"] for log in logs):
+        raise RuntimeError(f"{len(logs)} of {ROWS} rows were found")

@@ -43,10 +43,10 @@ class Databases:
         url = self._find_kept(engine, name)
         if url is None:
             started = time.monotonic()
-            self._forget(engine, f"{base}-")
+            self._remove_kept(engine, f"{base}-")
             print(f"filling {name} on {engine}, which is kept for the next time …", file=sys.stderr)
             fill(self.make(engine, "draft"))
-            url = self._take_draft(engine, name)
+            url = self._keep_draft(engine, name)
             print(f"… took {time.monotonic() - started:.0f} s", file=sys.stderr)
         return url
 
@@ -60,21 +60,21 @@ class Databases:
         if engine == SQLITE:
             return f"sqlite:///{CACHE}/{name}.db" if (CACHE / f"{name}.db").exists() else None
         with psycopg.connect(self._server.get_uri("postgres")) as connection:
-            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
-        return str(self._server.get_uri(name)) if found else None
+            row = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
+        return str(self._server.get_uri(name)) if row else None
 
-    def _forget(self, engine: str, beginning: str) -> None:
-        """Remove the kept databases whose names begin with `beginning`."""
+    def _remove_kept(self, engine: str, prefix: str) -> None:
+        """Remove the kept databases whose names begin with `prefix`."""
         if engine == SQLITE:
-            for path in CACHE.glob(f"{beginning}*"):
+            for path in CACHE.glob(f"{prefix}*"):
                 path.unlink()
             return
         with psycopg.connect(self._server.get_uri("postgres"), autocommit=True) as connection:
-            found = connection.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [beginning])
-            for (name,) in found.fetchall():
+            rows = connection.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [prefix])
+            for (name,) in rows.fetchall():
                 connection.execute(f'DROP DATABASE "{name}"'.encode())
 
-    def _take_draft(self, engine: str, name: str) -> str:
+    def _keep_draft(self, engine: str, name: str) -> str:
         if engine == SQLITE:
             (self._folder / "draft.db").rename(CACHE / f"{name}.db")
             return f"sqlite:///{CACHE}/{name}.db"

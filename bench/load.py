@@ -59,9 +59,9 @@ def put_under_load(port: int, requests: Sequence[bytes], connections: int, secon
     while run.selector.get_map():
         events = run.selector.select(_TIMEOUT_S)
         if not events:
-            raise TimeoutError("no answer within the generator's patience")
+            raise TimeoutError(f"no response within {_TIMEOUT_S} s")
         for key, _ in events:
-            run.go_on(key.data, counting_from, end)
+            run.advance(key.data, counting_from, end)
     cpu_share = (time.process_time() - cpu_started) / (time.monotonic() - started)
     run.selector.close()
     return Load(end - counting_from, sorted(run.latencies_ms), run.errors, run.sent, cpu_share)
@@ -86,6 +86,8 @@ class _Exchange:
 
 
 class _Run:
+    """The connections of a run and the counts so far."""
+
     def __init__(self, port: int, requests: Iterator[bytes]) -> None:
         self.selector = selectors.DefaultSelector()
         self.latencies_ms: list[float] = []
@@ -108,7 +110,7 @@ class _Run:
             self.selector.register(exchange.connection, selectors.EVENT_READ, exchange)
         self._send(exchange, exchange.connection)
 
-    def go_on(self, exchange: _Exchange, counting_from: float, end: float) -> None:
+    def advance(self, exchange: _Exchange, counting_from: float, end: float) -> None:
         """Send or receive on a ready connection; after a complete response, begin the next request until the end."""
         assert exchange.connection is not None
         if exchange.unsent:
@@ -156,9 +158,9 @@ def _read_size(answer: bytearray) -> int:
     if end < 0:
         return 0
     head = bytes(answer[: end + 2]).lower()
-    _, has_length, rest = head.partition(b"\r\ncontent-length:")
+    _, has_length, tail = head.partition(b"\r\ncontent-length:")
     if has_length:
-        return end + 4 + int(rest[: rest.index(b"\r\n")])
+        return end + 4 + int(tail[: tail.index(b"\r\n")])
     if b"\r\ntransfer-encoding: chunked\r\n" in head:
         return _CHUNKED
-    raise ValueError(f"an answer that does not say where it ends: {head!r}")
+    raise ValueError(f"a response with neither Content-Length nor chunks: {head!r}")

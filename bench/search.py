@@ -27,11 +27,11 @@ def measure(engine: str, databases: Databases, folder: Path, rounds: int) -> lis
     with serve_ours(url, folder) as server:
         client = log_in(server.port)
         for _ in range(rounds):
-            for word, found in ours.items():
+            for word, latencies in ours.items():
                 path = f"/search?q={word}&per_page=20"
                 if len(client.call("GET", path)) < _FEWEST:
-                    raise RuntimeError(f"too few prompts were found by {word}")
+                    raise RuntimeError(f"too few prompts contain {word}")
                 requests = [request("GET", path, client.token)]
-                found.append(put_under_load(server.port, requests, 1, _SECONDS).percentile(50))
+                latencies.append(put_under_load(server.port, requests, 1, _SECONDS).percentile(50))
     name = f"`GET /search` over {_COUNT:,} prompts, a word"
     return [Figure(f"{name} {where}: p50", engine, "ms", ours[word], goal=goal) for word, where, goal in _WORDS]

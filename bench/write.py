@@ -27,15 +27,15 @@ def measure(engine: str, databases: Databases, folder: Path, rounds: int) -> lis
         requests = make_requests(client.create_prompt("Write"), client.token)
         for _ in range(rounds):
             for connections in _SECONDS:
-                for server, found in ((pair.ours, ours), (pair.raw, raw)):
-                    found[connections].append(_run(server, requests, connections))
+                for server, measured in ((pair.ours, ours), (pair.raw, raw)):
+                    measured[connections].append(_run(server, requests, connections))
 
     def figure(what: str, unit: str, take: Callable[[_Round], float], connections: int, goal: Goal | None) -> Figure:
-        of_ours, of_raw = ([take(run) for run in found[connections]] for found in (ours, raw))
+        of_ours, of_raw = ([take(run) for run in measured[connections]] for measured in (ours, raw))
         goal = goal if engine == SQLITE else None  # on PostgreSQL several round trips determine the time of a request
         return Figure(f"`POST /logs`, {connections} connections: {what}", engine, unit, of_ours, of_raw, goal)
 
-    errors = [sum(run.load.errors for runs in found.values() for run in runs) for found in (ours, raw)]
+    errors = [sum(run.load.errors for runs in measured.values() for run in runs) for measured in (ours, raw)]
     return [
         figure("throughput", "/s", lambda run: run.load.per_second, _MANY, Goal("≥", 0.6, of_ratio=True)),
         figure("p50", "ms", lambda run: run.load.percentile(50), _MANY, None),

@@ -1,4 +1,4 @@
-"""Fixtures for every test; each is defined in the module of `tests.support` that its subject names."""
+"""Load the fixtures, which the modules of `tests.support` define, and mark tests that start servers."""
 
 import os
 

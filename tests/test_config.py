@@ -1,4 +1,4 @@
-"""Settings: read from the environment only, refused when they make no sense, all of them in the README."""
+"""Settings: read from the environment, refused if invalid, and listed in the README."""
 
 import re
 import stat
@@ -46,7 +46,7 @@ def test_the_version_is_the_newest_of_the_changelog() -> None:
     assert newest[1] == VERSION
 
 
-def test_an_empty_environment_gives_the_defaults_with_a_secret_made_once(tmp_path: Path) -> None:
+def test_an_empty_environment_gives_the_defaults_and_one_generated_secret(tmp_path: Path) -> None:
     first = read(tmp_path)
     kept = tmp_path / "jwt_secret_key"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
@@ -58,7 +58,7 @@ def test_an_empty_environment_gives_the_defaults_with_a_secret_made_once(tmp_pat
 
 
 @pytest.mark.slow
-def test_processes_that_start_at_once_agree_on_one_secret(tmp_path: Path) -> None:
+def test_processes_that_start_concurrently_use_the_same_secret(tmp_path: Path) -> None:
     code = "from config import Config; print(Config.from_env().jwt_secret_key)"
     environment = {"INSTANCE_PATH": str(tmp_path / "new")}
     started = [
@@ -80,7 +80,7 @@ def test_processes_that_start_at_once_agree_on_one_secret(tmp_path: Path) -> Non
         ("sqlite:///data/x.db", f"sqlite:///{Path.cwd()}/data/x.db"),
     ],
 )
-def test_a_database_url_takes_the_form_the_driver_wants(tmp_path: Path, given: str, kept: str) -> None:
+def test_a_database_url_is_converted_to_sqlalchemys_form(tmp_path: Path, given: str, kept: str) -> None:
     assert read(tmp_path, DATABASE_URL=given).database_url == kept
 
 
@@ -92,7 +92,7 @@ def test_a_database_url_takes_the_form_the_driver_wants(tmp_path: Path, given: s
         "postgresql://u:p%40,@/d?sslmode=require&host=one:5433&host=two:5434",
     ],
 )
-def test_of_several_hosts_the_one_that_takes_writes_is_wanted(tmp_path: Path, url: str) -> None:
+def test_with_several_hosts_the_one_that_accepts_writes_is_the_default(tmp_path: Path, url: str) -> None:
     known = {
         "user": "u",
         "password": "p@,",
@@ -108,7 +108,7 @@ def test_of_several_hosts_the_one_that_takes_writes_is_wanted(tmp_path: Path, ur
     }
 
 
-def test_of_several_hosts_each_may_lack_a_port_or_be_an_address_of_ipv6(tmp_path: Path) -> None:
+def test_each_of_several_hosts_may_lack_a_port_or_be_an_ipv6_address(tmp_path: Path) -> None:
     found = connection_parameters(tmp_path, "postgresql://[fd00::1]:5433,two,[fd00::3]?dbname=d")
     assert found == {
         "host": "fd00::1,two,fd00::3",
@@ -154,7 +154,7 @@ def test_a_bad_value_stops_the_start_and_is_named(tmp_path: Path, name: str, val
         read(tmp_path, **{name: value})
 
 
-def test_secrets_may_lie_in_files(tmp_path: Path) -> None:
+def test_secrets_may_be_read_from_files(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("s" * 40 + "\n")
     (tmp_path / "url").write_text("postgres://h/d\n")
     config = read(tmp_path, JWT_SECRET_KEY_FILE=str(tmp_path / "secret"), DATABASE_URL_FILE=str(tmp_path / "url"))
@@ -184,7 +184,7 @@ def test_a_platform_without_a_secret_refuses_to_start_and_says_what_to_set(tmp_p
         (RAILWAY, {"DATABASE_URL": "sqlite:////data/../x.db"}),
     ],
 )
-def test_a_sqlite_file_on_a_throwaway_disk_is_refused_unless_told(
+def test_a_sqlite_file_on_an_ephemeral_disk_is_refused_unless_allowed(
     tmp_path: Path, platform: dict[str, str], changes: dict[str, str]
 ) -> None:
     environ = {**platform, **changes}
@@ -193,7 +193,7 @@ def test_a_sqlite_file_on_a_throwaway_disk_is_refused_unless_told(
     assert read(tmp_path, **environ, ALLOW_EPHEMERAL="on").database_url.startswith("sqlite:///")
 
 
-def test_platforms_bring_their_own_defaults(tmp_path: Path) -> None:
+def test_platforms_have_their_own_defaults(tmp_path: Path) -> None:
     heroku = read(tmp_path, **HEROKU, PORT="5000")
     assert (heroku.host, heroku.trusted_proxies, heroku.database_url) == ("0.0.0.0", 1, "postgresql+psycopg://u:p@h/d")
     railway = read(tmp_path, **RAILWAY)
@@ -209,6 +209,6 @@ def test_gunicorn_does_not_start_on_a_bad_setting(tmp_path: Path) -> None:
     assert "SIGNUP must be open or closed (it is 'perhaps')." in ended.stderr
 
 
-def test_a_server_or_a_command_ends_with_the_reason_alone() -> None:
+def test_a_server_or_a_command_exits_with_one_line() -> None:
     with pytest.raises(SystemExit, match=r"^WEB_THREADS must be a whole number from 1 to 64 \(it is '0'\)\.$"):
         Config.from_env_or_exit({"WEB_THREADS": "0"})

@@ -7,7 +7,7 @@ from ulid import ULID
 from promptcrafter.ids import is_well_formed, new_id
 
 
-def test_who_has_an_id_cannot_guess_its_neighbours() -> None:
+def test_an_id_cannot_be_guessed_from_its_neighbour() -> None:
     made = [new_id("log") for _ in range(2000)]
     numbers = [int.from_bytes(ULID.from_str(log_id.removeprefix("log_").upper()).bytes) for log_id in made]
     assert len(set(made)) == 2000

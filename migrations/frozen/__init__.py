@@ -1,1 +1,1 @@
-"""What a migration once took from the product, as it was then: copies that nothing changes any more."""
+"""Copies of code of the product that migrations need, as it was when they were written. Never change them."""

@@ -1,4 +1,4 @@
-"""How release 0.1.0 made the words of a log that its search index holds; for migration d16f7a3b9c05."""
+"""The words of a log in the search index, as release 0.1.0 computed them; used by migration d16f7a3b9c05."""
 
 import re
 import unicodedata
@@ -16,7 +16,7 @@ _SPACELESS = re.compile(
 
 
 class _Separators(dict[int, str]):
-    """What `str.translate` makes of each character: itself in a word, a symbol on its own, a space between words."""
+    """A table for `str.translate`: keeps characters of words, puts spaces around symbols, drops or replaces others."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)

@@ -12,7 +12,8 @@ class _Commands(AppGroup):
 
     def __init__(self, app: Flask) -> None:
         super().__init__(app.name, commands=app.cli.commands)  # those that libraries have registered
-        self._not_loaded_for: Flask | None = app
+        self._app = app
+        self._is_loaded = False
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of that name; None if there is none."""
@@ -25,12 +26,12 @@ class _Commands(AppGroup):
         return super().list_commands(ctx)
 
     def _load(self) -> None:
-        app, self._not_loaded_for = self._not_loaded_for, None
-        if app is None:
+        if self._is_loaded:
             return
+        self._is_loaded = True
         from promptcrafter.cli import accounts, backup, move_to, prune, transfer, version
 
-        revisions.add_commands(app)
+        revisions.add_commands(self._app)
         for module in (accounts, backup, move_to, prune, transfer, version):
             for command in module.COMMANDS:
                 self.add_command(command)

@@ -106,7 +106,7 @@ def add_key(email: str, name: str, expires: str | None) -> None:
 @_json
 def list_keys(email: str, as_json: bool) -> None:
     """List the API keys of an account that have not been revoked, oldest first."""
-    rows = [_key_schema.dump(found) for found in store.list_keys(store.get_by_email(email).id)]
+    rows = [_key_schema.dump(api_key) for api_key in store.list_keys(store.get_by_email(email).id)]
     _show(rows, _KEY_COLUMNS, as_json)
 
 

@@ -79,10 +79,10 @@ def restore(file: Path) -> None:
 COMMANDS = (backup, restore)
 
 
-def _find_database(instead: str) -> Path:
+def _find_database(alternative: str) -> Path:
     path = sqlite_path()
     if path is None:
-        raise Refusal(f"The database is PostgreSQL's: {instead}.")
+        raise Refusal(f"The database is PostgreSQL's: {alternative}.")
     return path
 
 
@@ -104,7 +104,7 @@ def _exclusive_lock(database: Path, suffix: str, message: str) -> Iterator[None]
 
 @contextmanager
 def _temporary_file(draft: Path) -> Iterator[None]:
-    """Delete the draft and SQLite's files beside it before and after the block; one renamed meanwhile is kept."""
+    """Delete the draft and SQLite's files beside it, before the block and after it unless the block has renamed it."""
     leftovers = [draft, *(draft.with_name(draft.name + suffix) for suffix in ("-journal", "-wal", "-shm"))]
     for path in leftovers:
         path.unlink(missing_ok=True)
@@ -179,7 +179,7 @@ def _keep_old(database: Path) -> Path | None:
 def _checkpoint(database: Path) -> int | None:
     """Merge the log into the database file; return the number of its tables, or None if it is damaged.
 
-    Raises InUse when another program, which does not use our lock, has it open.
+    Raises InUse when a program that does not use this service's lock has it open.
     """
     try:
         with closing(sqlite3.connect(database, timeout=0, isolation_level=None)) as connection:

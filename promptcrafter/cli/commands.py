@@ -1,4 +1,4 @@
-"""The base of the commands: their output and exit status.
+"""What all commands have in common: their output, their errors and their exit status.
 
 Results go to standard output, everything else to standard error. A command that succeeds exits with 0; one that fails
 exits with 1 after a message of one line.
@@ -6,7 +6,7 @@ exits with 1 after a message of one line.
 
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,8 +18,8 @@ from sqlalchemy.exc import TimeoutError as QueueTimeoutError
 
 from promptcrafter import jsonio, problems
 from promptcrafter.http import error_handlers
+from promptcrafter.maintenance import Progress
 
-Progress = Callable[[int, int], None]  # the number done, and the total
 _COUNTED = ("user", "prompt", "log", "experiment", "trace")
 
 
@@ -43,19 +43,19 @@ class Command(click.Command):
         except QueueTimeoutError as error:
             raise Refusal(problems.Unavailable().message) from error
         except DBAPIError as error:
-            found = error_handlers.explain(error)
-            if found is None:
+            explained = error_handlers.explain(error)
+            if explained is None:
                 raise
-            raise Refusal(found.message) from error
+            raise Refusal(explained.message) from error
         except sqlite3.Error as error:
             raise Refusal(f"SQLite says: {error}.") from error
         except OSError as error:
-            place = f": {error.filename}" if error.filename else "."
-            raise Refusal(f"{error.strerror or error}{place}") from error
+            end = f": {error.filename}" if error.filename else "."
+            raise Refusal(f"{error.strerror or error}{end}") from error
 
 
 class Group(click.Group):
-    """A group of such commands."""
+    """A group of commands, each a `Command`."""
 
     command_class = Command
 
@@ -85,7 +85,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 @contextmanager
 def progress(label: str) -> Iterator[Progress]:
-    """Show a progress bar on standard error, if it is a terminal; yield the function that moves it."""
+    """Show a progress bar, if standard error is a terminal; yield the function that moves it."""
     with click.progressbar(length=1, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
 
         def on_progress(done: int, total: int) -> None:

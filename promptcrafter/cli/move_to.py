@@ -27,22 +27,22 @@ def move_to(url: str, live: bool) -> None:
     path = sqlite_path()
     if path is None:
         raise Refusal("The database is PostgreSQL's already: pg_dump and pg_restore move it.")
-    address = _read_address(url)
+    database_url = _read_url(url)
     if sqlite.is_open(path):
         say("The database is in use. What is written to it from now on is not moved: better stop the service first.")
     with watch_for_writes(path) as is_changed, read_snapshot() as reader, _translating_errors():
         source = reader.connection()
         move.refuse_other_release(source)
-        with move.open_target(address) as target:
+        with move.open_target(database_url) as target:
             copied = _copy(source, target)
-            left_behind = is_changed()
-            if left_behind and not live:
+            has_missed_writes = is_changed()
+            if has_missed_writes and not live:
                 raise Refusal(
                     "Somebody has written to the SQLite file meanwhile, and PostgreSQL would be without that. Nothing "
                     "was moved: stop the service and move again, or leave that behind with --live."
                 )
     say(f"Moved and compared: {describe_rows({name: checksum.rows for name, checksum in copied.checksums.items()})}.")
-    if left_behind:
+    if has_missed_writes:
         say("Somebody has written to the SQLite file meanwhile. That is not in PostgreSQL.")
     say("Now set DATABASE_URL to that address and start the service with it. JWT_SECRET_KEY must stay what it is.")
 
@@ -68,10 +68,13 @@ def _translating_errors() -> Iterator[None]:
         raise Refusal(str(error)) from error
 
 
-def _read_address(given: str) -> str:
-    """Return the URL of a PostgreSQL database, normalised by `config`. Messages never show it: it has a password."""
+def _read_url(argument: str) -> str:
+    """Return the URL of a PostgreSQL database, in SQLAlchemy's form, from the argument or, for `-`, standard input.
+
+    Raises Refusal for any other URL. Messages never show the URL, because it has a password.
+    """
     try:
-        url = read_database_url(sys.stdin.readline().strip() if given == "-" else given)
+        url = read_database_url(sys.stdin.readline().strip() if argument == "-" else argument)
     except ValueError:
         url = ""
     if not url.startswith("postgresql"):

@@ -74,11 +74,11 @@ def _reclaim(before: int) -> None:
 
 
 def _read_age(text: str) -> datetime:
-    """Return the time that lies an age such as `90d` before now. Raises Refusal."""
-    found = re.fullmatch("([1-9][0-9]{0,5})([dwy])", text)
+    """Return the time that is an age such as `90d` before now. Raises Refusal for any other text."""
+    match = re.fullmatch("([1-9][0-9]{0,5})([dwy])", text)
     try:
-        if found:
-            return clock.now() - timedelta(days=int(found[1]) * _DAYS[found[2]])
+        if match:
+            return clock.now() - timedelta(days=int(match[1]) * _DAYS[match[2]])
     except OverflowError:
         pass  # before the year 1
     raise Refusal("--older-than takes days, weeks or years, at least one, such as 90d, 12w or 2y.")

@@ -82,15 +82,15 @@ def collect(measurements: Measurements) -> tuple[dict[str, int], dict[str, dict[
     samples: dict[str, dict[str, Sample]] = {}
     for key, metrics in measurements:
         counts[key] = counts.get(key, 0) + 1
-        of_variant = samples.setdefault(key, {})
+        variant_samples = samples.setdefault(key, {})
         for name, value in (metrics or {}).items():
             if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST:
-                of_variant.setdefault(name, Sample()).values.append(value)
+                variant_samples.setdefault(name, Sample()).values.append(value)
     return counts, samples
 
 
 def evaluate(shares: Sequence[tuple[str, int]], measurements: Measurements) -> dict[str, Any]:
-    """Return the results of an experiment: `method`, `variants` and `comparisons`, in the shape of the API's answer.
+    """Return the results of an experiment: `method`, `variants` and `comparisons`, in the shape of ResultsOut.
 
     `shares` has a pair of key and share for each variant, in order. Every other variant is compared with the first.
     """

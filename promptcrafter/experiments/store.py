@@ -35,7 +35,7 @@ def add_experiment(principal: Principal, values: Mapping[str, Any]) -> Experimen
 
 
 def restore_experiments(principal: Principal, experiments: Sequence[Mapping[str, Any]]) -> None:
-    """Insert experiments of an import with their variants, with the ids and times they come with."""
+    """Insert experiments of an import and their variants, keeping their ids and times."""
     variants = [
         {"prompt_id": None, **variant, "experiment_id": experiment["id"], "position": position}
         for experiment in experiments
@@ -94,14 +94,15 @@ def remove_experiment(experiment: Experiment) -> None:
 
 def find_results(experiment: Experiment, filters: Mapping[str, Any]) -> Select[Log]:
     """Return a select of an experiment's results, filtered by `variantKey` if it is given."""
-    found = select(Log).where(Log.experiment_id == experiment.id)
-    return found.where(Log.variant_key == filters["variantKey"]) if "variantKey" in filters else found
+    results = select(Log).where(Log.experiment_id == experiment.id)
+    return results.where(Log.variant_key == filters["variantKey"]) if "variantKey" in filters else results
 
 
 def each_measurement(experiment: Experiment) -> Iterator[Row[str, Any]]:
     """Yield the variant's key and the metrics of each result that has a variant."""
-    found = select(Log.variant_key, Log.metrics).where(Log.experiment_id == experiment.id, Log.variant_key.is_not(None))
-    yield from session.execute(found.execution_options(yield_per=_ROWS_PER_FETCH))
+    results = select(Log.variant_key, Log.metrics)
+    results = results.where(Log.experiment_id == experiment.id, Log.variant_key.is_not(None))
+    yield from session.execute(results.execution_options(yield_per=_ROWS_PER_FETCH))
 
 
 def _require(experiment: Experiment | None) -> Experiment:

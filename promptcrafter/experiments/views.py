@@ -48,8 +48,8 @@ def create_experiment(body: dict[str, Any]) -> tuple[Experiment, int, dict[str, 
 @blueprint.list_response(ExperimentOut(many=True))
 def list_experiments(query: dict[str, Any]) -> Response:
     """List the caller's experiments, newest first."""
-    found = store.find_experiments(current_principal())
-    return lists.list_response(found, (Experiment.created_at, Experiment.seq), _experiment_out, query)
+    experiments = store.find_experiments(current_principal())
+    return lists.list_response(experiments, (Experiment.created_at, Experiment.seq), _experiment_out, query)
 
 
 @blueprint.route("/experiments/<slug>", permission=Permission.READ, refuses=(404,))

@@ -1,8 +1,8 @@
 """Copies of a SQLite file, made while the database is in use and checked afterwards.
 
-A copy is made page by page inside one read transaction of the source. Writers are not blocked, since a reader of the
-write-ahead log blocks none, and their commits do not make the copy start again, as they would without that transaction.
-Until it ends, the log cannot be checkpointed and grows by what is written.
+A copy is made page by page inside one read transaction of the source. It blocks no writers, because SQLite uses a
+write-ahead log. Without that transaction each commit of a writer would make the copy start again. Until the transaction
+ends, the log cannot be checkpointed and grows with each write.
 """
 
 import os
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promptcrafter.database import sqlite
+from promptcrafter.maintenance import Progress
 
 _PAGES_AT_ONCE = 512
 
@@ -29,7 +30,7 @@ class Contents:
     rows: Mapping[str, int]
 
 
-def copy_database(source: sqlite3.Connection, target: Path, on_progress: Callable[[int, int], None]) -> Contents:
+def copy_database(source: sqlite3.Connection, target: Path, on_progress: Progress) -> Contents:
     """Copy a database, as it is now, to the file `target` of mode 0600, check the copy and return its contents.
 
     When this returns, the copy is a single file without a log, synced to the disk. `target` is overwritten.
@@ -59,17 +60,17 @@ def watch_for_writes(path: Path) -> Iterator[Callable[[], bool]]:
     """
     with closing(sqlite3.connect(path, factory=sqlite.Connection, isolation_level=None)) as watcher:
 
-        def look() -> int:
+        def read_version() -> int:
             return int(watcher.execute("PRAGMA data_version").fetchone()[0])
 
-        before = look()
-        yield lambda: look() != before
+        before = read_version()
+        yield lambda: read_version() != before
 
 
 def open_read_only(path: Path) -> sqlite3.Connection:
     """Open a database read-only. One without a log or journal is opened as immutable, which needs no lock files."""
-    is_written = any(Path(f"{path}{suffix}").exists() for suffix in ("-wal", "-journal"))
-    options = "mode=ro" if is_written else "mode=ro&immutable=1"
+    has_log = any(Path(f"{path}{suffix}").exists() for suffix in ("-wal", "-journal"))
+    options = "mode=ro" if has_log else "mode=ro&immutable=1"
     return sqlite3.connect(f"{path.absolute().as_uri()}?{options}", uri=True, isolation_level=None)
 
 
@@ -77,9 +78,9 @@ def examine(path: Path) -> Contents:
     """Check a database from end to end and return its contents. Raises InvalidBackup."""
     with closing(open_read_only(path)) as connection:
         try:
-            (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-            if found != "ok":
-                raise InvalidBackup(f"it is damaged ({' '.join(found.split())})")
+            (result,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            if result != "ok":
+                raise InvalidBackup(f"it is damaged ({' '.join(result.split())})")
             if connection.execute("PRAGMA foreign_key_check").fetchone():
                 raise InvalidBackup("it has rows whose parents are missing")
             return Contents(_read_revision(connection), _count_rows(connection))

@@ -7,7 +7,6 @@ makes the space available for new rows.
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,14 @@ from promptcrafter.database import sqlite
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import sqlite_path
 from promptcrafter.database.transactions import autocommit_connection
+from promptcrafter.maintenance import Progress
 
 _PAGES_AT_ONCE = 500
 _ATTEMPTS, _PAUSE_S, _WAIT_MS = 10, 0.1, 100
-_TEMPORARY = ("/var/tmp", "/usr/tmp", "/tmp")  # noqa: S108 - where SQLite looks, https://sqlite.org/tempfiles.html §5
-_Progress = Callable[[int, int], None]
+_TEMPORARY_FOLDERS = ("/var/tmp", "/usr/tmp", "/tmp")  # noqa: S108 - where SQLite looks, https://sqlite.org/tempfiles.html §5
 
 
-def reclaim(on_progress: _Progress) -> None:
+def reclaim(on_progress: Progress) -> None:
     """Reclaim the disk space of deleted rows; on SQLite, call `on_progress` with the pages done and their total.
 
     Raises sqlite.NoSpace when a SQLite file needs a full VACUUM and the disk has no space for it.
@@ -38,7 +37,7 @@ def reclaim(on_progress: _Progress) -> None:
         _shrink(path, on_progress)
 
 
-def _shrink(path: Path, on_progress: _Progress) -> None:
+def _shrink(path: Path, on_progress: Progress) -> None:
     with autocommit_connection() as connection:
         if not _pragma(connection, "auto_vacuum"):
             _refuse_full_disk(path, connection)
@@ -60,12 +59,14 @@ def _shrink(path: Path, on_progress: _Progress) -> None:
 def _checkpoint() -> bool:
     """Checkpoint and truncate SQLite's log, which shrinks the file; return False while a reader prevents it."""
     with autocommit_connection() as connection:
-        usual = _pragma(connection, "busy_timeout")
-        _pragma(connection, f"busy_timeout={_WAIT_MS}")  # while it waits for readers, writers wait for it
+        previous = _pragma(connection, "busy_timeout")
+        _pragma(
+            connection, f"busy_timeout={_WAIT_MS}"
+        )  # short, because writers wait while the checkpoint waits for readers
         try:
             return _pragma(connection, "wal_checkpoint(TRUNCATE)") == 0
         finally:
-            _pragma(connection, f"busy_timeout={usual}")
+            _pragma(connection, f"busy_timeout={previous}")
 
 
 def _refuse_full_disk(path: Path, connection: Connection) -> None:
@@ -79,8 +80,9 @@ def _refuse_full_disk(path: Path, connection: Connection) -> None:
 
 
 def _temporary_folder() -> Path:
-    wanted = [os.environ.get("SQLITE_TMPDIR", ""), os.environ.get("TMPDIR", ""), *_TEMPORARY]
-    return next((Path(name) for name in wanted if name and os.access(name, os.W_OK | os.X_OK)), Path())
+    """Return the folder in which SQLite creates its temporary files."""
+    candidates = [os.environ.get("SQLITE_TMPDIR", ""), os.environ.get("TMPDIR", ""), *_TEMPORARY_FOLDERS]
+    return next((Path(name) for name in candidates if name and os.access(name, os.W_OK | os.X_OK)), Path())
 
 
 def _pragma(connection: Connection, text: str) -> int:

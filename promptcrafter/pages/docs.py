@@ -1,4 +1,4 @@
-"""The page on which the API can be read and tried. This server serves all of its files."""
+"""The page `/docs`, where users read and try the API, and its files, which this server serves itself."""
 
 from pathlib import Path
 

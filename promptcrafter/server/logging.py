@@ -49,13 +49,13 @@ class _JsonFormatter(_Formatter):
 class _TextFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = getattr(record, "fields", {})
-        moment = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
+        time_of_day = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
         text = record.getMessage()
         if record.name == _log.name:
             text = "{status} {method} {path} {durationMs} ms".format_map(fields) + f" {fields['userId'] or ''}".rstrip()
         exception = f"\n  {self.formatException(record.exc_info)}" if record.exc_info else ""
         # unescaped control characters in a path could forge lines
-        return f"{moment} {record.levelname[0]} {text.encode('unicode_escape').decode()}{exception}"
+        return f"{time_of_day} {record.levelname[0]} {text.encode('unicode_escape').decode()}{exception}"
 
 
 class _NoQuotes(logging.Filter):
@@ -71,9 +71,11 @@ def logging_config(log_format: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"ours": {"()": formatter}},
+        "formatters": {"promptcrafter": {"()": formatter}},
         "filters": {"no_quotes": {"()": _NoQuotes}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "ours", "filters": ["no_quotes"]}},
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "formatter": "promptcrafter", "filters": ["no_quotes"]}
+        },
         "root": {"level": "INFO", "handlers": ["stderr"]},
         "loggers": {
             "alembic": {"level": "WARNING"},
@@ -94,8 +96,8 @@ def new_request_id() -> str:
 
 
 def _begin() -> None:
-    sent = request.headers.get("X-Request-Id", "")
-    g.request_id = sent if _VALID_ID.fullmatch(sent) else new_request_id()
+    sent_id = request.headers.get("X-Request-Id", "")
+    g.request_id = sent_id if _VALID_ID.fullmatch(sent_id) else new_request_id()
     g.started = time.perf_counter()
 
 

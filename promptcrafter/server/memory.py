@@ -8,7 +8,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # glibc's mallo
 
 
 def return_large_blocks() -> None:
-    """Let malloc return freed blocks of a megabyte and more to the system at once, such as a password check's 19 MiB.
+    """Configure malloc to return freed blocks of a mebibyte and more at once, such as a password check's 19 MiB.
 
     By default glibc maps such a block only once, then raises its threshold and keeps the next ones, in a heap for each
     thread. The setting is inherited by forks. With another C library nothing is configured. See decision record 23.

@@ -1,8 +1,8 @@
-"""Metrics for Prometheus at `GET /metrics`, with METRICS=on: counts, times and sizes, without any data of users.
+"""Metrics for Prometheus at `GET /metrics`, with METRICS=on: counts, durations and sizes, without any data of users.
 
 Under Gunicorn each worker counts in files of its own, in a folder that all workers read, so that a scrape of any worker
 reports the sum over all of them. The files are named after the worker's slot, not after its process: the worker that
-takes the slot of a dead one continues its counts (decision record 14). With METRICS=off, prometheus_client is not
+takes the slot of an exited one continues its counts (decision record 14). With METRICS=off, prometheus_client is not
 imported.
 """
 
@@ -39,7 +39,7 @@ _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _OTHER_METHOD = "other"  # clients may send any method, and each would add a time series
 _NO_ROUTE = "unknown"
-_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the library's name
+_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # the library's name
 _IN_PROGRESS = "gauge_livesum"
 _FILES = ("counter", "histogram", _IN_PROGRESS)  # the library's names
 _EMPTY = bytes(512 * 1024)  # a file of the library without an entry; it holds several thousand
@@ -150,7 +150,7 @@ def share() -> None:
     from prometheus_client import values
 
     if not _sharing.folder:  # Gunicorn reads its settings again on a reload
-        _sharing.folder = os.environ[_FOLDER] = mkdtemp(prefix="promptcrafter-metrics-")
+        _sharing.folder = os.environ[_FOLDER_VARIABLE] = mkdtemp(prefix="promptcrafter-metrics-")
         values.ValueClass = values.MultiProcessValue(lambda: _sharing.name)  # type: ignore[no-untyped-call]
 
 
@@ -163,7 +163,7 @@ def unshare() -> None:
 def reserve_slot(taken: Collection[str]) -> str:
     """Return the lowest free slot (`"0"`, `"1"`, …) for a new worker; create its files unless a worker had it before.
 
-    Call it in Gunicorn's master. `taken` are the slots of the living workers.
+    Call it in Gunicorn's master. `taken` has the slots of the running workers.
     """
     slot = next(slot for slot in map(str, count()) if slot not in taken)
     if _sharing.folder:

@@ -88,7 +88,7 @@ class InlineWorker(ThreadWorker):
     def enqueue_req(self, conn: Any) -> None:
         """Handle the next request of a connection inline, or put it in the backlog for another thread.
 
-        A new connection is first polled until it is readable, so that a silent client occupies no thread.
+        A new connection is first polled until it is readable, so that a client that sends nothing occupies no thread.
         """
         is_main = get_ident() == self._main_thread_id
         if not (conn.initialized or conn.data_ready):
@@ -204,7 +204,7 @@ class InlineWorker(ThreadWorker):
 
 
 class _CompletedFuture:
-    """The part of a `Future` that Gunicorn's `finish_request` uses, with a result that is there."""
+    """The part of a `Future` that Gunicorn's `finish_request` uses, whose result is known from the start."""
 
     def __init__(self, is_kept: Any) -> None:
         self._is_kept = is_kept

@@ -102,8 +102,8 @@ class LogIds(Text):
 
     def __init__(self, minimum: int, maximum: int, **kwargs: Any) -> None:
         self.minimum, self.maximum = minimum, maximum
-        one = pattern("log")[1:-1]
-        described = {"pattern": f"^{one}(,{one}){{{minimum - 1},{maximum - 1}}}$", **kwargs.pop("metadata", {})}
+        log_id = pattern("log")[1:-1]
+        described = {"pattern": f"^{log_id}(,{log_id}){{{minimum - 1},{maximum - 1}}}$", **kwargs.pop("metadata", {})}
         super().__init__(metadata=described, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:

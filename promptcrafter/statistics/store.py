@@ -45,7 +45,9 @@ _PERCENTS = (50, 95)
 
 
 def get_aggregates(principal: Principal, filters: Mapping[str, Any], keys: Sequence[str]) -> list[Mapping[str, Any]]:
-    """Return one row of aggregates for each group of the owner's logs that match the filters of a StatsQuery.
+    """Return one row of aggregates for each group of the principal's logs that match `filters`.
+
+    `filters` has the keys that `logs.store.find_logs` takes.
 
     `keys` has `model`, `version` or both. They are columns of the rows, with `""` for an unknown model and 0 for an
     unknown version. The other columns are:
@@ -65,25 +67,25 @@ def get_aggregates(principal: Principal, filters: Mapping[str, Any], keys: Seque
     totals = _sum_counts(counts, keys)
     scores = _aggregate_scores(counts, keys)
     latencies = (_latency_percentiles_sqlite if is_sqlite() else _latency_percentiles_postgresql)(logs, totals, keys)
-    found = select(
+    statement = select(
         *totals.c,
         *_columns_except(scores, *keys, "best", "worst"),
         *_columns_except(latencies, *keys),
         _id_of(scores.c.best).label("best"),
         _id_of(scores.c.worst).label("worst"),
     )
-    found = found.outerjoin_from(totals, scores, _same_group(totals, scores, keys))
-    rows = session.execute(found.outerjoin(latencies, _same_group(totals, latencies, keys)))
+    statement = statement.outerjoin_from(totals, scores, _same_group(totals, scores, keys))
+    rows = session.execute(statement.outerjoin(latencies, _same_group(totals, latencies, keys)))
     return [dict(row) for row in rows.mappings()]
 
 
-def _select_values(found: Select[Log], keys: Sequence[str]) -> Subquery:
+def _select_values(logs: Select[Log], keys: Sequence[str]) -> Subquery:
     """Return keys, sequence number, score, latency, cost and tokens of each log.
 
     The latency is the one that was sent, or else the time from start to end if both are known.
     """
     elapsed = cast(_milliseconds_between(Log.start_time, Log.end_time), Float(53))
-    return found.with_only_columns(
+    return logs.with_only_columns(
         *(_KEYS[key].label(key) for key in keys),
         Log.seq,
         case((Log.score < _SMALLEST, 0.0), else_=Log.score).label("score"),
@@ -100,20 +102,20 @@ def _milliseconds_between(start: SQLColumnExpression[Any], end: SQLColumnExpress
 
 def _count_scores(logs: Subquery, keys: Sequence[str]) -> CTE:
     """Count the logs of each group and score, and sum their costs and tokens."""
-    by = [*_columns(logs, keys), logs.c.score]
+    group = [*_columns(logs, keys), logs.c.score]
     sums = (
-        aggregate(logs.c[name]).label(f"{name}_{what}")
+        aggregate(logs.c[name]).label(f"{name}_{suffix}")
         for name in _SUMMED
-        for what, aggregate in (("count", func.count), ("total", func.sum))
+        for suffix, aggregate in (("count", func.count), ("total", func.sum))
     )
     counted = select(
-        *by,
+        *group,
         func.count().label("count"),
         func.max(logs.c.seq).label("newest"),
         func.count(logs.c.latency).label("timed"),
         *sums,
     )
-    return counted.group_by(*by).cte("counts")
+    return counted.group_by(*group).cte("counts")
 
 
 def _sum_counts(counts: CTE, keys: Sequence[str]) -> CTE:
@@ -137,7 +139,7 @@ def _aggregate_scores(counts: CTE, keys: Sequence[str]) -> Subquery:
     """
     count, score = counts.c.count, counts.c.score
     group = _columns(counts, keys)
-    whole = func.sum(count).over(partition_by=group)
+    total = func.sum(count).over(partition_by=group)
     ranked = (
         select(
             *group,
@@ -145,30 +147,30 @@ def _aggregate_scores(counts: CTE, keys: Sequence[str]) -> Subquery:
             count,
             counts.c.newest,
             func.sum(count).over(partition_by=group, order_by=score, rows=(None, 0)).label("reached"),
-            whole.label("scored"),
-            (func.sum(count * score).over(partition_by=group) / whole).label("mean"),
+            total.label("scored"),
+            (func.sum(count * score).over(partition_by=group) / total).label("mean"),
             func.min(score).over(partition_by=group).label("lowest"),
             func.max(score).over(partition_by=group).label("highest"),
         )
         .where(score.is_not(None))
         .subquery("ranked")
     )
-    of = ranked.c
+    row = ranked.c
     # The median is the mean of the two middle scores, which are the same one if the number of scores is odd
-    below = func.min(of.score).filter(2 * of.reached >= of.scored)
-    above = func.min(of.score).filter(2 * of.reached > of.scored)
-    deviation = of.score - of.mean
+    below = func.min(row.score).filter(2 * row.reached >= row.scored)
+    above = func.min(row.score).filter(2 * row.reached > row.scored)
+    deviation = row.score - row.mean
     return (
         select(
             *_columns(ranked, keys),
-            cast(func.max(of.scored), BigInteger).label("scored"),
-            func.max(of.mean).label("mean"),
-            func.min(of.lowest).label("lowest"),
-            func.max(of.highest).label("highest"),
+            cast(func.max(row.scored), BigInteger).label("scored"),
+            func.max(row.mean).label("mean"),
+            func.min(row.lowest).label("lowest"),
+            func.max(row.highest).label("highest"),
             ((below + above) / 2).label("median"),
-            func.sum(of.count * deviation * deviation).label("squares"),
-            func.max(of.newest).filter(of.score == of.highest).label("best"),
-            func.max(of.newest).filter(of.score == of.lowest).label("worst"),
+            func.sum(row.count * deviation * deviation).label("squares"),
+            func.max(row.newest).filter(row.score == row.highest).label("best"),
+            func.max(row.newest).filter(row.score == row.lowest).label("worst"),
         )
         .group_by(*_columns(ranked, keys))
         .subquery("scores")
@@ -208,9 +210,9 @@ def _latency_percentiles_sqlite(logs: Subquery, totals: CTE, keys: Sequence[str]
     percentiles = [interpolate(position).label(f"p{percent}") for percent, position in positions.items()]
     # An outer join makes SQLite begin with the few rows that are needed; it might begin an inner join at `totals`
     joined = numbered.outerjoin(totals, _same_group(numbered, totals, keys))
-    found = select(*_columns(numbered, keys), *percentiles).select_from(joined)
-    found = found.where(numbered.c.number.in_(neighbours))
-    return found.group_by(*_columns(numbered, keys)).subquery("latencies")
+    statement = select(*_columns(numbered, keys), *percentiles).select_from(joined)
+    statement = statement.where(numbered.c.number.in_(neighbours))
+    return statement.group_by(*_columns(numbered, keys)).subquery("latencies")
 
 
 def _floor_and_ceiling(position: ColumnElement[float]) -> tuple[ColumnElement[int], ColumnElement[int]]:
@@ -227,8 +229,8 @@ def _columns_except(table: FromClause, *names: str) -> list[ColumnElement[Any]]:
     return [column for column in table.c if column.name not in names]
 
 
-def _same_group(one: FromClause, other: FromClause, keys: Sequence[str]) -> ColumnElement[bool]:
-    return and_(*(one.c[key] == other.c[key] for key in keys))
+def _same_group(left: FromClause, right: FromClause, keys: Sequence[str]) -> ColumnElement[bool]:
+    return and_(*(left.c[key] == right.c[key] for key in keys))
 
 
 def _id_of(seq: ColumnElement[int]) -> ScalarSelect[str]:

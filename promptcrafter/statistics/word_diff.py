@@ -64,7 +64,7 @@ def _change(before: str, after: str, units: Sequence[re.Pattern[str]], budget: _
     yield Change("equal", before[:head])
     before, after = before[head:], after[head:]
     tail = _count_common(before[::-1], after[::-1])
-    rest, before, after = before[len(before) - tail :], before[: len(before) - tail], after[: len(after) - tail]
+    suffix, before, after = before[len(before) - tail :], before[: len(before) - tail], after[: len(after) - tail]
     parts, other_parts = (_split(text, units[0]) if units else [] for text in (before, after))
     if parts and other_parts:
         pairs = _match(parts, other_parts, budget)
@@ -75,18 +75,18 @@ def _change(before: str, after: str, units: Sequence[re.Pattern[str]], budget: _
                 yield from _change(piece, other_piece, () if is_pair else units[1:], budget)
     else:
         yield from (Change("delete", before), Change("insert", after))
-    yield Change("equal", rest)
+    yield Change("equal", suffix)
 
 
-def _count_common(one: str, other: str) -> int:
+def _count_common(left: str, right: str) -> int:
     """Return the length of the longest common prefix of two texts that ends at a word boundary."""
-    low, high = 0, min(len(one), len(other))
+    low, high = 0, min(len(left), len(right))
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if one[low:middle] == other[low:middle] else (low, middle - 1)
-    if all(low == len(text) or _WORD_BOUNDARY.match(text, low) for text in (one, other)):
+        low, high = (middle, high) if left[low:middle] == right[low:middle] else (low, middle - 1)
+    if all(low == len(text) or _WORD_BOUNDARY.match(text, low) for text in (left, right)):
         return low
-    boundary = _WORD_BOUNDARY.search(one[:low][::-1])
+    boundary = _WORD_BOUNDARY.search(left[:low][::-1])
     return low - boundary.start() if boundary else 0
 
 
@@ -108,21 +108,21 @@ def _match(before: Sequence[str], after: Sequence[str], budget: _Budget) -> list
     while sections:
         start, end, other_start, other_end = sections.popleft()
         run = _find_run(words[start:end], other_words[other_start:other_end], budget)
-        found = [(start + index, other_start + other) for index, other in run]
-        for index, other in found:
+        new_pairs = [(start + index, other_start + other) for index, other in run]
+        for index, other in new_pairs:
             sections.append((start, index, other_start, other))
             start, other_start = index + 1, other + 1
-        if found:
+        if new_pairs:
             sections.append((start, end, other_start, other_end))
-            pairs += found
+            pairs += new_pairs
     return sorted(pairs)
 
 
 def _find_run(words: Sequence[str], other_words: Sequence[str], budget: _Budget) -> list[tuple[int, int]]:
     """Return the index pairs of the longest run of common words; an empty list if too few steps remain.
 
-    The most frequent words are ignored if matching them would take too many of the remaining steps. The run may have
-    gaps where they stand.
+    The most frequent words are ignored if matching them would take too many of the remaining steps. They may then
+    interrupt the run.
     """
     if not words or not other_words or len(words) + len(other_words) > budget.steps:
         return []
@@ -135,7 +135,7 @@ def _find_run(words: Sequence[str], other_words: Sequence[str], budget: _Budget)
         if total <= limit:
             break
     budget.steps -= _MIN_STEPS + len(words) + len(other_words) + total
-    indices, other_indices = ([n for n, word in enumerate(some) if word in cost] for some in (words, other_words))
+    indices, other_indices = ([n for n, word in enumerate(side) if word in cost] for side in (words, other_words))
     sides = [words[n] for n in indices], [other_words[n] for n in other_indices]
     start, other_start, size = SequenceMatcher(None, *sides, autojunk=False).find_longest_match()
     return list(zip(indices[start : start + size], other_indices[other_start : other_start + size], strict=True))
@@ -144,7 +144,7 @@ def _find_run(words: Sequence[str], other_words: Sequence[str], budget: _Budget)
 def _iterate(
     before: Sequence[str], after: Sequence[str], pairs: Iterable[tuple[int, int]]
 ) -> Iterator[tuple[str, str, bool]]:
-    """Yield the texts of both sides before each pair, then those of the pair; the last item tells which of the two."""
+    """Yield, for each pair, the texts of both sides before it, with False, and the texts of the pair, with True."""
     start = other_start = 0
     for index, other in pairs:
         yield "".join(before[start:index]), "".join(after[other_start:other]), False

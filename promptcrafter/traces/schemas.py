@@ -34,7 +34,7 @@ def evaluation_fields() -> FieldGroup:
 
 
 def span_fields(check_output: Callable[[Any], None] | None = None) -> FieldGroup:
-    """Return the content of a step, for SpanOut and SpanLine of an export; spans are stored with these names."""
+    """Return the fields of a step's content, for SpanOut and SpanLine of an export; stored spans have these keys."""
     return {
         "input": JsonOrText(),
         "output": JsonOrText(validate=check_output),

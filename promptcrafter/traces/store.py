@@ -30,7 +30,7 @@ def add_trace(principal: Principal, values: Mapping[str, Any]) -> Trace:
 
 
 def restore_traces(principal: Principal, traces: Sequence[Mapping[str, Any]]) -> None:
-    """Insert traces of an import with the ids and times they come with."""
+    """Insert traces of an import keeping their ids and times."""
     if traces:
         session.execute(insert(Trace), [{**_EMPTY_TRACE, **values, "owner_id": principal.user_id} for values in traces])
 

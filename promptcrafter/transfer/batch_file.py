@@ -1,4 +1,4 @@
-"""Checked batches of an import, kept on disk from the check of the first to the storing of the last."""
+"""The checked batches of an import, kept on disk until all of them are stored."""
 
 import pickle
 import tempfile

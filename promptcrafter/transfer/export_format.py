@@ -12,7 +12,7 @@ from promptcrafter.transfer.records import (
     END,
     HEADER,
     KINDS,
-    UNKNOWN_TYPE,
+    UNKNOWN_TYPE_DETAILS,
     Record,
     format_line,
     format_row,
@@ -42,7 +42,7 @@ def read_records(file: BinaryIO) -> Iterator[Record]:
     """Yield the records of an export, without its header and end. Their fields are not validated yet.
 
     Raises Invalid for a line that is too long or not an object with a known type, for a missing or wrong header or end,
-    and for numbers in the end line that differ from those found.
+    and for numbers in the end line that differ from the actual ones.
     """
     records = _parse_lines(file)
     record = next(records, Record("line 1", "", {}, 0))
@@ -52,7 +52,7 @@ def read_records(file: BinaryIO) -> Iterator[Record]:
         if record.kind == END:
             break
         if record.kind == HEADER:
-            raise invalid_record(record.location, UNKNOWN_TYPE)
+            raise invalid_record(record.location, UNKNOWN_TYPE_DETAILS)
         counts[plural(record.kind)] += 1
         yield record
     if record.kind != END:

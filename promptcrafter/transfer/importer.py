@@ -125,7 +125,7 @@ def _load_record(record: Record) -> LoadedRecord:
 
 
 def _check_version_order(records: Iterable[LoadedRecord]) -> Iterator[LoadedRecord]:
-    """Yield the records. Raise Invalid unless each prompt is followed by its versions, numbered from 1 on.
+    """Yield the records. Raise Invalid unless each prompt is followed by its versions, numbered from 1.
 
     A version gets the `updated_at` of its prompt, because `restore_prompts` needs it there.
     """
@@ -168,7 +168,7 @@ def _check_batch(batch: Sequence[LoadedRecord], principal: Principal, seen_keys:
 def _find_new(reader: Session, batch: Sequence[LoadedRecord], principal: Principal) -> list[LoadedRecord]:
     """Return the records that are not in the database yet.
 
-    Raises ImportConflict for an id of another account and for a version whose text or model differs from the stored.
+    Raises ImportConflict for an id of another account, and for a version whose content or model is not the stored one.
     """
     owners = store.get_owners(reader, batch[0].group, {record.id for record in batch})
     for record in batch:
@@ -214,7 +214,7 @@ def _refuse_missing_references(
     reader: Session, batch: Sequence[LoadedRecord], principal: Principal, seen_keys: SeenKeys | None
 ) -> None:
     references = [(record, reference) for record in batch for reference in referenced_keys(record.kind, record.values)]
-    # prompts that come in the same batch as their versions
+    # prompts in the same batch as their versions
     own_prompts = {("prompt", record.id) for record in batch if record.kind == "prompt"}
     keys = {reference.key for _, reference in references} - own_prompts
     if seen_keys is not None:

@@ -20,7 +20,7 @@ from promptcrafter.transfer import schemas
 HEADER, END = "export", "end"  # the types of the first and the last line
 # In the order of the export: a record refers only to records before it
 KINDS = ("prompt", "version", "experiment", "trace", "log")
-UNKNOWN_TYPE = {"type": [f"must be one of {', '.join(KINDS)}"]}
+UNKNOWN_TYPE_DETAILS = {"type": [f"must be one of {', '.join(KINDS)}"]}
 # A line may be as long as this many of the largest bodies that the API accepts: one body creates a log, another sets
 # its notes, and a number may be exported longer than it was sent (`1E15`)
 _MAX_LINE_BODIES = 5
@@ -45,7 +45,7 @@ _REQUIRED = {
 class Record(NamedTuple):
     """A record as it was read, not yet validated.
 
-    `location` names it in error messages, such as `line 17`; `fields` are all but its type; `size` is in bytes.
+    `location` names it in error messages, such as `line 17`; `fields` has all fields but the type; `size` is in bytes.
     """
 
     location: str
@@ -119,7 +119,7 @@ def parse_line(data: bytes, location: str) -> Record:
         raise invalid_record(location, {"": ["must be an object"]})
     kind = fields.pop("type", None)
     if kind not in (*KINDS, HEADER, END):
-        raise invalid_record(location, UNKNOWN_TYPE)
+        raise invalid_record(location, UNKNOWN_TYPE_DETAILS)
     return Record(location, kind, fields, len(data))
 
 
@@ -148,7 +148,7 @@ def refuse_long_line(size: int, location: str) -> None:
 
 
 def invalid_record(location: str, details: Mapping[str, list[str]], code: str = "invalid_fields") -> Invalid:
-    """Return the 400 for fields of a record; the field `""` stands for the record as a whole."""
+    """Return the 400 for fields of a record; the field `""` means the record as a whole."""
     return Invalid(add_location(location, details), code)
 
 

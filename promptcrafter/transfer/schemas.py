@@ -23,9 +23,14 @@ from promptcrafter.traces.schemas import evaluation_fields, span_fields, trace_f
 
 _COMPUTABLE = ("inputTokens", "outputTokens", "cost")
 _NUMBER_MAX = 2**31 - 1
-_WRITTEN = r"[0-9-]{10}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
-# The required fields of a log of the native API: attributes and keys
-_NATIVE = {"prompt_id": "promptId", "prompt_version": "promptVersion", "model_used": "modelUsed", "output": "output"}
+_EXPORTED_TIME = r"[0-9-]{10}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
+# The fields that the native API requires of a log: attribute and name in JSON
+_NATIVE_REQUIRED = {
+    "prompt_id": "promptId",
+    "prompt_version": "promptVersion",
+    "model_used": "modelUsed",
+    "output": "output",
+}
 
 
 class Id(PatternText):
@@ -35,15 +40,15 @@ class Id(PatternText):
         super().__init__(ids.pattern(kind), f"must be {kind}_ and 1 to 40 letters or digits", **kwargs)
 
 
-class Moment(TimestampIn):
+class ExportTime(TimestampIn):
     """A time, written as RFC 3339 text in UTC with milliseconds.
 
-    Reads what TimestampIn reads, and times on 1969-12-31 in the written form: a request with a time in 1970 and an
-    offset may have led to one.
+    Reads what TimestampIn reads, and times on 1969-12-31 in the exported form, which a request with a time in 1970
+    and an offset may have created.
     """
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        if isinstance(value, str) and value.startswith("1969-12-31T") and re.fullmatch(_WRITTEN, value):
+        if isinstance(value, str) and value.startswith("1969-12-31T") and re.fullmatch(_EXPORTED_TIME, value):
             return clock.from_text(value)
         return super()._deserialize(value, attr, data, **kwargs)
 
@@ -51,8 +56,8 @@ class Moment(TimestampIn):
         return None if value is None else clock.to_text(value)
 
 
-class MomentText(Moment):
-    """A time that is stored as that text: those of spans."""
+class ExportTimeText(ExportTime):
+    """A time that is stored as its text, as the times of spans are."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         return clock.to_text(super()._deserialize(value, attr, data, **kwargs))
@@ -96,8 +101,8 @@ class PromptLine(Line):
     slug = prompts.slug_field(required=True)
     title = prompts.title_field(required=True)
     tags = prompts.tags_field(required=True)
-    created_at = Moment(data_key="createdAt", required=True)
-    updated_at = Moment(data_key="updatedAt", required=True)
+    created_at = ExportTime(data_key="createdAt", required=True)
+    updated_at = ExportTime(data_key="updatedAt", required=True)
 
 
 class VersionLine(Line):
@@ -107,7 +112,7 @@ class VersionLine(Line):
     number = WholeNumber(data_key="version", required=True, minimum=1, maximum=_NUMBER_MAX)
     locals().update(prompts.version_fields(required=True))
     labels = fields.List(Text(), required=True, error_messages={**ERRORS, "invalid": "must be an array of strings"})
-    created_at = Moment(data_key="createdAt", required=True)
+    created_at = ExportTime(data_key="createdAt", required=True)
 
     @post_dump
     def sort_labels(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -133,8 +138,8 @@ class ExperimentLine(Line):
     status = Text(required=True, choices=experiments.STATUSES)
     feature_slug = Text(data_key="featureSlug", minimum=1)
     variants = Objects(VariantLine(), unique_by="key", maximum=experiments.VARIANTS_MAX, required=True)
-    created_at = Moment(data_key="createdAt", required=True)
-    updated_at = Moment(data_key="updatedAt", required=True)
+    created_at = ExportTime(data_key="createdAt", required=True)
+    updated_at = ExportTime(data_key="updatedAt", required=True)
 
 
 class SpanLine(Line):
@@ -144,8 +149,8 @@ class SpanLine(Line):
     type = Text(required=True, choices=SPAN_TYPES)
     parentId = Text()
     name = Text()
-    startTime = MomentText()
-    endTime = MomentText()
+    startTime = ExportTimeText()
+    endTime = ExportTimeText()
     locals().update(span_fields(_refuse_large_output))
 
 
@@ -156,11 +161,11 @@ class TraceLine(Line):
     source = Text(required=True, choices=SOURCES[1:])
     slug = Text(required=True, minimum=1)
     name = Text()
-    locals().update(trace_fields(Moment, _refuse_large_output))
+    locals().update(trace_fields(ExportTime, _refuse_large_output))
     experiment_id = Id("experiment", data_key="experimentId")
     locals().update(evaluation_fields())
     spans = Objects(SpanLine(), maximum=SPANS_MAX)
-    created_at = Moment(data_key="createdAt", required=True)
+    created_at = ExportTime(data_key="createdAt", required=True)
 
 
 class LogLine(Line):
@@ -174,7 +179,7 @@ class LogLine(Line):
     locals().update(review_fields())
     input = TextAndFormat()
     ideal_output = TextAndFormat(data_key="idealOutput")
-    locals().update(call_fields(Moment))
+    locals().update(call_fields(ExportTime))
     computed = fields.List(
         Text(choices=_COMPUTABLE), error_messages={**ERRORS, "invalid": "must be an array of strings"}
     )
@@ -190,13 +195,15 @@ class LogLine(Line):
     variant_key = Text(data_key="variantKey", minimum=1, maximum=experiments.NAME_MAX)
     metrics = JsonObject(validate=validate.Length(max=METRICS_MAX, error=f"must have at most {METRICS_MAX} names"))
     context = JsonObject()
-    created_at = Moment(data_key="createdAt", required=True)
-    updated_at = Moment(data_key="updatedAt", required=True)
+    created_at = ExportTime(data_key="createdAt", required=True)
+    updated_at = ExportTime(data_key="updatedAt", required=True)
 
     @validates_schema
-    def refuse_gaps(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+    def refuse_missing_fields(self, data: Mapping[str, Any], **kwargs: Any) -> None:
         """Reject a log without a field that its source or another of its fields requires."""
-        missing = [wire for name, wire in _NATIVE.items() if "source" not in data and name not in data]
+        missing = [
+            json_name for name, json_name in _NATIVE_REQUIRED.items() if "source" not in data and name not in data
+        ]
         if "source" not in data and data.get("output") == ("", None):
             missing.append("output")
         if "prompt_version" in data and "prompt_id" not in data:

@@ -1,4 +1,4 @@
-"""Queries of export and import: all rows of an account, and which of the records to import are stored already.
+"""Queries of export and import: all rows of an account, and which of the records of an import exist already.
 
 Each function reads with a session from `read_snapshot()`.
 """
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Row, Select, select
 from sqlalchemy.orm import Session, defer, lazyload
 
-from promptcrafter.auth.access import owned_by
+from promptcrafter.auth.access import owned_by, owns
 from promptcrafter.auth.principal import Principal
 from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.logs.models import Log
@@ -24,52 +24,52 @@ _T = TypeVar("_T")
 
 
 def each_row(reader: Session, principal: Principal) -> Iterator[tuple[str, Any]]:
-    """Yield all rows of the owner with their types, referenced rows before those that refer to them, oldest first."""
+    """Yield (type, row) for all rows of the principal, oldest first; rows come after those that they refer to."""
     yield from _each_prompt(reader, principal)
     for kind in ("experiment", "trace", "log"):
         model = _MODELS[kind]
-        found = select(model).where(owned_by(principal, model)).order_by(model.created_at, model.seq)
-        for row in _stream(reader, found):
+        owned = select(model).where(owned_by(principal, model)).order_by(model.created_at, model.seq)
+        for row in _stream(reader, owned):
             yield kind, row
 
 
 def get_owners(reader: Session, kind: str, ids: Iterable[str]) -> dict[str, str]:
-    """Return the owner's id by row id, for those of these rows of a type that exist."""
+    """Return the ids of the owners of rows of a type, by row id; rows that do not exist are left out."""
     model = _MODELS[kind]
-    found = select(model.id, model.owner_id)
-    return {row.id: row.owner_id for some in _parts(ids) for row in reader.execute(found.where(model.id.in_(some)))}
+    query = select(model.id, model.owner_id)
+    return {row.id: row.owner_id for part in _parts(ids) for row in reader.execute(query.where(model.id.in_(part)))}
 
 
 def get_slugs(reader: Session, kind: str, principal: Principal, slugs: Iterable[str]) -> dict[str, str]:
-    """Return the ids of the owner's prompts or experiments that have one of the slugs, by slug."""
+    """Return the ids of the principal's prompts or experiments that have one of the slugs, by slug."""
     model = _MODELS[kind]
-    found = select(model.slug, model.id).where(owned_by(principal, model))
-    return {slug: id for some in _parts(slugs) for slug, id in reader.execute(found.where(model.slug.in_(some)))}
+    query = select(model.slug, model.id).where(owned_by(principal, model))
+    return {slug: id for part in _parts(slugs) for slug, id in reader.execute(query.where(model.slug.in_(part)))}
 
 
 def get_latest_numbers(reader: Session, principal: Principal, prompt_ids: Iterable[str]) -> dict[str, int]:
     """Return the latest version number by prompt id, without prompts of other owners."""
-    # the owner is compared here: with it in the condition the database might choose the wrong index
-    found = select(Prompt.id, Prompt.owner_id, Prompt.version)
-    rows = (row for some in _parts(prompt_ids) for row in reader.execute(found.where(Prompt.id.in_(some))))
-    return {row.id: row.version for row in rows if owned_by(principal, row)}
+    # compare the owner in Python: with it in the condition the database might choose the wrong index
+    query = select(Prompt.id, Prompt.owner_id, Prompt.version)
+    rows = (row for part in _parts(prompt_ids) for row in reader.execute(query.where(Prompt.id.in_(part))))
+    return {row.id: row.version for row in rows if owns(principal, row.owner_id)}
 
 
 def get_variants(reader: Session, principal: Principal, experiment_ids: Iterable[str]) -> set[tuple[str, str]]:
     """Return the variants of these experiments, as (experiment id, key), without those of other owners."""
-    found = select(Variant.experiment_id, Variant.key, Experiment.owner_id).join_from(Variant, Experiment)
-    rows = (row for some in _parts(experiment_ids) for row in reader.execute(found.where(Experiment.id.in_(some))))
-    return {(row.experiment_id, row.key) for row in rows if owned_by(principal, row)}
+    query = select(Variant.experiment_id, Variant.key, Experiment.owner_id).join_from(Variant, Experiment)
+    rows = (row for part in _parts(experiment_ids) for row in reader.execute(query.where(Experiment.id.in_(part))))
+    return {(row.experiment_id, row.key) for row in rows if owns(principal, row.owner_id)}
 
 
 def each_version(
     reader: Session, prompt_ids: Iterable[str], first: int, last: int
 ) -> Iterator[Row[str, int, str, str]]:
     """Yield (prompt id, number, content, model) of the versions from number `first` to `last` of these prompts."""
-    found = select(Version.prompt_id, Version.number, Version.content, Version.model)
-    for some in _parts(prompt_ids):
-        named = found.where(Version.prompt_id.in_(some), Version.number.between(first, last))
-        yield from reader.execute(named.execution_options(yield_per=_FETCH_ROWS))
+    query = select(Version.prompt_id, Version.number, Version.content, Version.model)
+    for part in _parts(prompt_ids):
+        versions = query.where(Version.prompt_id.in_(part), Version.number.between(first, last))
+        yield from reader.execute(versions.execution_options(yield_per=_FETCH_ROWS))
 
 
 def _each_prompt(reader: Session, principal: Principal) -> Iterator[tuple[str, Any]]:
@@ -77,28 +77,28 @@ def _each_prompt(reader: Session, principal: Principal) -> Iterator[tuple[str, A
     # content and labels are exported with the versions
     deferred = (defer(Prompt.content), lazyload(Prompt.label_rows))
     owned = select(Prompt).where(owned_by(principal, Prompt)).options(*deferred).order_by(Prompt.created_at, Prompt.seq)
-    following = _each_version_of(reader, principal)
-    version = next(following, None)
+    versions = _each_version_of(reader, principal)
+    version = next(versions, None)
     for prompt in _stream(reader, owned):
         yield "prompt", prompt
         while version is not None and version.prompt_id == prompt.id:
             yield "version", version
-            version = next(following, None)
+            version = next(versions, None)
 
 
 def _each_version_of(reader: Session, principal: Principal) -> Iterator[Version]:
-    """Yield every version of the owner's prompts, in the order of the prompts."""
+    """Yield every version of the principal's prompts, in the order of the prompts."""
     owned = select(Version).join(Prompt, Prompt.id == Version.prompt_id).where(owned_by(principal, Prompt))
     return _stream(reader, owned.order_by(Prompt.created_at, Prompt.seq, Version.number))
 
 
-def _stream(reader: Session, found: Select[_T]) -> Iterator[_T]:
-    partitions = reader.scalars(found.execution_options(yield_per=_FETCH_ROWS)).partitions()
+def _stream(reader: Session, query: Select[_T]) -> Iterator[_T]:
+    partitions = reader.scalars(query.execution_options(yield_per=_FETCH_ROWS)).partitions()
     return chain.from_iterable(partitions)
 
 
 def _parts(values: Iterable[_T]) -> Iterator[list[_T]]:
     """Yield the values in lists that are short enough for one statement."""
-    rest = iter(values)
-    while some := list(islice(rest, _MAX_KEYS)):
-        yield some
+    remaining = iter(values)
+    while part := list(islice(remaining, _MAX_KEYS)):
+        yield part

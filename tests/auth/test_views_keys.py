@@ -21,7 +21,7 @@ def new_key(person: Person, **values: Any) -> dict[str, Any]:
     return dict(answer.json)
 
 
-def test_a_key_is_shown_once_and_kept_as_a_digest(app: Flask, ada: Person) -> None:
+def test_a_key_is_shown_once_and_stored_as_a_digest(app: Flask, ada: Person) -> None:
     key = new_key(ada)
     assert set(key) == {"_id", "name", "prefix", "key", "createdAt", "expiresAt"}
     assert re.fullmatch(r"pc_[A-Za-z0-9_-]{43}", key["key"])
@@ -36,7 +36,7 @@ def test_a_key_is_shown_once_and_kept_as_a_digest(app: Flask, ada: Person) -> No
 
 
 @pytest.mark.parametrize("header", ["Authorization", "x-api-key"])
-def test_a_key_works_wherever_a_token_does(client: Caller, ada: Person, header: str) -> None:
+def test_a_key_is_accepted_wherever_a_token_is(client: Caller, ada: Person, header: str) -> None:
     secret = new_key(ada)["key"]
     by_key = Caller(client.client, {header: f"Bearer {secret}" if header == "Authorization" else secret})
     assert by_key.get("/auth/me").json["_id"] == ada.id
@@ -45,7 +45,7 @@ def test_a_key_works_wherever_a_token_does(client: Caller, ada: Person, header: 
     assert by_key.delete(f"/prompts/{prompt['_id']}").status_code == 204
 
 
-def test_a_revoked_key_is_dead_at_once(client: Caller, ada: Person) -> None:
+def test_a_revoked_key_is_refused_at_once(client: Caller, ada: Person) -> None:
     key, other = new_key(ada), new_key(ada, name="other")
     answer = ada.delete(f"/auth/keys/{key['_id']}")
     assert (answer.status_code, answer.data) == (204, b"")
@@ -55,7 +55,7 @@ def test_a_revoked_key_is_dead_at_once(client: Caller, ada: Person) -> None:
     assert ada.delete(f"/auth/keys/{key['_id']}").status_code == 404
 
 
-def test_an_expired_key_is_dead(client: Caller, ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_expired_key_is_refused(client: Caller, ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     soon = clock.to_text(clock.now() + timedelta(hours=1))
     key = new_key(ada, expiresAt=soon)
     assert key["expiresAt"] == soon
@@ -65,14 +65,14 @@ def test_an_expired_key_is_dead(client: Caller, ada: Person, monkeypatch: pytest
     assert client.get("/auth/me", headers={"x-api-key": key["key"]}).status_code == 401
 
 
-def test_a_key_outlives_a_log_out(client: Caller, ada: Person) -> None:
+def test_a_key_remains_valid_after_a_log_out(client: Caller, ada: Person) -> None:
     key = new_key(ada)
     ada.post("/auth/logout")
     assert client.get("/auth/me", headers={"x-api-key": key["key"]}).status_code == 200
 
 
 @pytest.mark.parametrize("credential", ["pc_", "pc_" + "a" * 43, "pc_é", "a" * 46, ""])
-def test_what_is_no_key_is_refused(client: Caller, ada: Person, credential: str) -> None:
+def test_a_malformed_or_unknown_key_is_refused(client: Caller, ada: Person, credential: str) -> None:
     new_key(ada)
     for headers in ({"x-api-key": credential}, {"Authorization": f"Bearer {credential}"}):
         answer = client.get("/auth/me", headers=headers)
@@ -93,7 +93,7 @@ def test_a_bad_field_is_named(ada: Person, body: dict[str, Any], message: str) -
     assert (answer.status_code, answer.json["message"]) == (400, message)
 
 
-def test_keys_are_their_owners_own(ada: Person, ben: Person) -> None:
+def test_a_key_can_be_listed_and_revoked_by_its_owner_only(ada: Person, ben: Person) -> None:
     key = new_key(ada)
     assert ben.get("/auth/keys").json == []
     assert (ben.delete(f"/auth/keys/{key['_id']}")).json["message"] == "Key not found"

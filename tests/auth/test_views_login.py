@@ -21,14 +21,14 @@ def test_right_credentials_give_a_token(client: Caller, ada: Person) -> None:
 
 
 @pytest.mark.parametrize(("email", "password"), [("ada@example.com", "wrong"), ("nobody@example.com", "wrong")])
-def test_wrong_credentials_say_the_same_for_known_and_unknown_addresses(
+def test_wrong_credentials_get_the_same_error_for_known_and_unknown_addresses(
     client: Caller, ada: Person, email: str, password: str
 ) -> None:
     answer = client.post("/auth/login", json={"email": email, "password": password})
     assert (answer.status_code, answer.json["message"]) == (401, "Incorrect email or password.")
 
 
-def test_an_unknown_address_takes_as_much_work_as_a_known_one(
+def test_a_log_in_to_an_unknown_address_verifies_an_equally_costly_hash(
     client: Caller, ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verify = PasswordHasher.verify

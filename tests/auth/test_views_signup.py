@@ -23,14 +23,14 @@ def test_a_new_account_comes_with_a_token(client: Caller) -> None:
 
 
 @pytest.mark.parametrize("email", ["ada@example.com", "ADA@EXAMPLE.COM"])
-def test_an_address_has_one_account_whatever_its_case(client: Caller, email: str) -> None:
+def test_addresses_that_differ_in_case_only_are_the_same(client: Caller, email: str) -> None:
     assert client.post("/auth/signup", json=BODY).status_code == 201
     answer = client.post("/auth/signup", json={**BODY, "email": email})
     assert answer.status_code == 409
     assert answer.json["message"] == answer.json["error"] == "Email already in use."
 
 
-def test_all_bad_fields_are_told_at_once(client: Caller) -> None:
+def test_all_invalid_fields_are_reported_at_once(client: Caller) -> None:
     answer = client.post("/auth/signup", json={"name": "\t ", "email": "nobody", "password": "short"})
     assert answer.status_code == 400
     assert answer.json["details"] == {
@@ -54,7 +54,7 @@ def test_missing_fields_are_named(client: Caller, body: dict[str, Any], message:
     assert (answer.status_code, answer.json["message"]) == (400, message)
 
 
-def test_a_client_can_never_choose_its_id_or_birthday(client: Caller) -> None:
+def test_a_client_cannot_choose_the_id_or_creation_time(client: Caller) -> None:
     answer = client.post("/auth/signup", json={**BODY, "_id": "user_1", "createdAt": "1999-01-01T00:00:00Z"})
     assert answer.status_code == 201
     assert answer.json["user"]["_id"] != "user_1"
@@ -75,7 +75,7 @@ def test_sign_up_is_throttled_by_address(with_settings: Callable[..., Caller]) -
     assert 3500 < int(answer.headers["Retry-After"]) <= 3600
 
 
-def test_the_password_is_kept_as_an_argon2_hash_only(ada: Person, app: Any) -> None:
+def test_the_password_is_stored_as_an_argon2_hash_only(ada: Person, app: Any) -> None:
     from promptcrafter.auth import store
 
     with app.app_context():

@@ -63,16 +63,16 @@ def test_another_scheme_is_refused(client: Caller, ada: Person, authorization: s
     assert answer.status_code == 401
 
 
-def test_the_scheme_is_read_in_any_case(client: Caller, ada: Person) -> None:
+def test_the_case_of_the_scheme_is_ignored(client: Caller, ada: Person) -> None:
     assert client.get("/auth/me", headers={"Authorization": f"bearer {ada.token}"}).status_code == 200
 
 
-def test_a_token_lives_as_long_as_the_setting_says(with_settings: Callable[..., Caller]) -> None:
+def test_a_token_expires_after_the_configured_time(with_settings: Callable[..., Caller]) -> None:
     claims = claims_of(sign_up(with_settings(token_days=3), "ada").token)
     assert claims["exp"] - claims["iat"] == 3 * 24 * 3600
 
 
-def test_log_out_kills_every_token_of_the_caller_only(client: Caller, ada: Person, ben: Person) -> None:
+def test_a_log_out_invalidates_all_tokens_of_the_caller_only(client: Caller, ada: Person, ben: Person) -> None:
     other = client.post("/auth/login", json={"email": ada.email, "password": ada.password}).json["token"]
     answer = ada.post("/auth/logout")
     assert (answer.status_code, answer.data) == (204, b"")
@@ -83,7 +83,7 @@ def test_log_out_kills_every_token_of_the_caller_only(client: Caller, ada: Perso
     assert client.get("/auth/me", headers={"Authorization": f"Bearer {again}"}).status_code == 200
 
 
-def test_a_password_change_kills_every_token(client: Caller, ada: Person) -> None:
+def test_a_password_change_invalidates_all_tokens(client: Caller, ada: Person) -> None:
     answer = ada.post("/auth/password", {"currentPassword": ada.password, "newPassword": "another password"})
     assert (answer.status_code, answer.data) == (204, b"")
     assert ada.get("/auth/me").status_code == 401

@@ -1,4 +1,4 @@
-"""The load generator measures servers that close each connection, and reports errors as errors."""
+"""The load generator measures servers that close each connection, and counts their errors."""
 
 import sqlite3
 from contextlib import closing
@@ -13,7 +13,7 @@ from bench.write import make_requests
 from tests.support.servers import LiveServer
 
 
-def test_what_the_raw_ceiling_answers_it_has_kept(tmp_path: Path) -> None:
+def test_the_raw_ceiling_stores_every_log_that_it_acknowledges(tmp_path: Path) -> None:
     with serve_bare(f"sqlite:///{tmp_path}/bare.db", tmp_path) as server:
         requests = make_requests("prompt_1", jwt.encode({"sub": "user_1"}, SECRET, "HS256"))
         load = put_under_load(server.port, requests, connections=4, seconds=0.3)
@@ -23,7 +23,7 @@ def test_what_the_raw_ceiling_answers_it_has_kept(tmp_path: Path) -> None:
     assert 0 < len(load.latencies_ms) <= load.sent == kept
 
 
-def test_refusals_are_errors(live_server: LiveServer) -> None:
+def test_refused_requests_count_as_errors(live_server: LiveServer) -> None:
     port = int(live_server.url.rpartition(":")[2])
     load = put_under_load(port, [request("POST", "/logs", "no token", b"{}")], connections=2, seconds=0.1)
     assert load.errors > 0

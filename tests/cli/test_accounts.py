@@ -46,7 +46,7 @@ def test_an_account_is_added_while_sign_up_is_closed_and_can_log_in(
 
 
 @pytest.mark.parametrize(
-    ("email", "name", "stdin", "told"),
+    ("email", "name", "stdin", "message"),
     [
         ("ada@example.com", "Ada", "too short", "password must have 10 to 128 characters."),
         ("ada@example.com", "Ada", "\n", "password is required"),
@@ -57,10 +57,10 @@ def test_an_account_is_added_while_sign_up_is_closed_and_can_log_in(
     ],
 )
 @only_sqlite
-def test_an_account_that_nobody_could_sign_up_for_is_refused(
-    app: Flask, email: str, name: str, stdin: str | bytes, told: str
+def test_an_account_that_sign_up_would_refuse_is_refused(
+    app: Flask, email: str, name: str, stdin: str | bytes, message: str
 ) -> None:
-    assert refused(run(app, "user", "add", email, "--name", name, "--password-stdin", stdin=stdin)) == told
+    assert refused(run(app, "user", "add", email, "--name", name, "--password-stdin", stdin=stdin)) == message
 
 
 def test_an_address_has_one_account_only(app: Flask, ada: Person) -> None:
@@ -69,15 +69,15 @@ def test_an_address_has_one_account_only(app: Flask, ada: Person) -> None:
 
 
 @only_sqlite
-def test_a_password_is_not_asked_for_where_nobody_can_answer(app: Flask, ada: Person) -> None:
-    told = "There is no terminal to ask for the password on: use --password-stdin."
-    assert refused(run(app, "user", "add", "x@example.com", "--name", "x", stdin=PASSWORD)) == told
-    assert refused(run(app, "user", "reset-password", ada.email, stdin=PASSWORD)) == told
+def test_without_a_terminal_no_password_is_prompted_for(app: Flask, ada: Person) -> None:
+    message = "There is no terminal to ask for the password on: use --password-stdin."
+    assert refused(run(app, "user", "add", "x@example.com", "--name", "x", stdin=PASSWORD)) == message
+    assert refused(run(app, "user", "reset-password", ada.email, stdin=PASSWORD)) == message
 
 
 @pytest.mark.slow
 @only_sqlite
-def test_at_a_terminal_the_password_is_asked_for_twice_and_not_shown(app: Flask, client: Caller) -> None:
+def test_at_a_terminal_the_password_is_prompted_for_twice_without_echo(app: Flask, client: Caller) -> None:
     controller, terminal = pty.openpty()
     with app.app_context():
         url = f"sqlite:///{sqlite_path()}"
@@ -124,13 +124,13 @@ def test_accounts_are_listed_as_a_table_or_as_json(app: Flask, ada: Person, ben:
 
 
 @only_sqlite
-def test_a_name_cannot_command_the_terminal(app: Flask, client: Caller) -> None:
+def test_control_characters_in_a_name_are_replaced(app: Flask, client: Caller) -> None:
     body = {"name": "\x1b[2Jada\n", "email": "ada@example.com", "password": PASSWORD}
     assert client.post("/auth/signup", body).status_code == 201
     assert "\N{REPLACEMENT CHARACTER}[2Jada\N{REPLACEMENT CHARACTER} " in done(run(app, "user", "list"))
 
 
-def test_a_reset_password_kills_every_token_and_no_key(app: Flask, client: Caller, ada: Person) -> None:
+def test_a_password_reset_invalidates_all_tokens_and_no_key(app: Flask, client: Caller, ada: Person) -> None:
     key = ada.post("/auth/keys", {"name": "k"}).json["key"]
     reset = run(app, "user", "reset-password", ada.email, "--password-stdin", stdin=PASSWORD + "\r\n")
     assert done(reset) == ""
@@ -143,7 +143,7 @@ def test_a_reset_password_kills_every_token_and_no_key(app: Flask, client: Calle
     assert refused(short) == "password must have 10 to 128 characters."
 
 
-def test_a_disabled_account_lets_nobody_in_until_it_is_enabled(
+def test_a_disabled_account_has_no_access_until_it_is_enabled(
     app: Flask, client: Caller, ada: Person, ben: Person
 ) -> None:
     key = ada.post("/auth/keys", {"name": "k"}).json["key"]
@@ -178,12 +178,12 @@ def test_disabling_twice_keeps_the_time_of_the_first(app: Flask, ada: Person) ->
 
 @pytest.mark.parametrize("command", ["user disable", "user enable", "user reset-password", "key list", "key add"])
 @only_sqlite
-def test_an_address_without_an_account_is_told(app: Flask, command: str) -> None:
+def test_an_address_without_an_account_is_an_error(app: Flask, command: str) -> None:
     arguments = [*command.split(), "nobody@example.com", *(["name"] if command == "key add" else [])]
     assert refused(run(app, *arguments)) == "No account has the address nobody@example.com."
 
 
-def test_a_key_is_made_listed_and_revoked(app: Flask, client: Caller, ada: Person) -> None:
+def test_a_key_is_created_listed_and_revoked(app: Flask, client: Caller, ada: Person) -> None:
     made = run(app, "key", "add", ada.email, "nightly evaluation", "--expires", "2099-12-31")
     key = done(made).strip()
     assert status_with(client, key) == 200
@@ -201,21 +201,23 @@ def test_a_key_is_made_listed_and_revoked(app: Flask, client: Caller, ada: Perso
 
 
 @pytest.mark.parametrize(
-    ("expires", "told"),
+    ("expires", "message"),
     [
         ("2020-01-01", "expiresAt must be in the future."),
         ("tomorrow", "expiresAt must be an ISO 8601 time or a Unix time."),
     ],
 )
 @only_sqlite
-def test_a_key_that_would_be_dead_is_not_made(app: Flask, ada: Person, expires: str, told: str) -> None:
-    assert refused(run(app, "key", "add", ada.email, "k", "--expires", expires)) == told
+def test_a_key_that_would_be_expired_is_not_created(app: Flask, ada: Person, expires: str, message: str) -> None:
+    assert refused(run(app, "key", "add", ada.email, "k", "--expires", expires)) == message
     assert ada.get("/auth/keys").json == []
 
 
 @pytest.mark.slow
 @only_sqlite
-def test_the_real_commands_do_what_they_are_told_or_say_why_not(client: Caller, ada: Person, database_url: str) -> None:
+def test_the_flask_program_runs_the_commands_or_exits_with_the_reason(
+    client: Caller, ada: Person, database_url: str
+) -> None:
     again = flask(database_url, "user", "add", ada.email, "--name", "Ada", "--password-stdin", stdin=PASSWORD)
     assert (again.returncode, again.stdout, refusal(again.stderr)) == (1, "", "Email already in use.")
     made = flask(database_url, "key", "add", ada.email, "k")
@@ -224,15 +226,15 @@ def test_the_real_commands_do_what_they_are_told_or_say_why_not(client: Caller, 
     assert (revoked.returncode, refusal(revoked.stderr)) == (1, "Key not found")
 
 
-def test_a_database_without_tables_is_told_in_one_line(
+def test_a_database_without_tables_is_reported_in_one_line(
     make_app: Callable[[Config], Flask], empty_database_url: str
 ) -> None:
     app = make_app(Config(database_url=empty_database_url, jwt_secret_key=SECRET))
-    told = "The database is not migrated: run flask --app wsgi db upgrade."
-    assert refused(run(app, "user", "list")) == told
+    message = "The database is not migrated: run flask --app wsgi db upgrade."
+    assert refused(run(app, "user", "list")) == message
 
 
-def test_a_database_that_is_away_is_told_in_one_line(make_app: Callable[[Config], Flask]) -> None:
+def test_an_unavailable_database_is_reported_in_one_line(make_app: Callable[[Config], Flask]) -> None:
     url = "postgresql+psycopg://nobody@127.0.0.1:1/nothing"
     app = make_app(Config(database_url=url, jwt_secret_key=SECRET, database_timeout_ms=100))
     assert refused(run(app, "user", "list")) == "The database is busy or away. Try again."

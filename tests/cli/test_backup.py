@@ -20,7 +20,7 @@ from promptcrafter.database import sqlite
 from promptcrafter.database.session import get_engine, sqlite_path
 from promptcrafter.maintenance.backup import copy_database, open_read_only
 from tests.support.commands import done, flask, refusal, refused, run
-from tests.support.connection import Connection, new_prompt
+from tests.support.connection import Connection, create_prompt
 from tests.support.connection import sign_up as sign_up_live
 from tests.support.environment import ROOT, SECRET, bin_path
 from tests.support.people import Caller, Person, sign_up
@@ -66,7 +66,7 @@ def copy(app: Flask, ada: Person, tmp_path: Path) -> Path:
 
 
 class Elsewhere(NamedTuple):
-    """Another application, with a database of its own in a folder of its own."""
+    """Another application, with its own database in its own folder."""
 
     app: Flask
     path: Path
@@ -97,7 +97,7 @@ def test_a_backup_is_one_private_file_with_everything_in_it(app: Flask, ada: Per
     assert names(target.parent) == {"copy.db"}
 
 
-def test_a_file_that_is_there_is_replaced_only_by_force(app: Flask, ada: Person, copy: Path) -> None:
+def test_an_existing_file_is_replaced_only_with_force(app: Flask, ada: Person, copy: Path) -> None:
     before = copy.read_bytes()
     assert refused(run(app, "backup", str(copy))) == f"There is a {copy}; --force replaces it."
     assert copy.read_bytes() == before
@@ -115,7 +115,7 @@ def test_neither_the_database_nor_a_folder_is_ever_replaced(app: Flask, ada: Per
     assert refused(run(app, "backup", str(nowhere))) == f"No such file or directory: {nowhere.parent}"
 
 
-def test_a_copy_that_is_damaged_does_not_count(app: Flask, ada: Person, copy: Path) -> None:
+def test_a_damaged_copy_is_refused(app: Flask, ada: Person, copy: Path) -> None:
     path = leave(app)
     with path.open("r+b") as file:
         file.seek(path.stat().st_size // 2 // 4096 * 4096)
@@ -126,29 +126,29 @@ def test_a_copy_that_is_damaged_does_not_count(app: Flask, ada: Person, copy: Pa
     assert f"{copy.name}.partial" not in names(copy.parent)
 
 
-def test_a_row_without_its_parent_is_found(app: Flask, copy: Path) -> None:
+def test_a_backup_with_a_row_whose_parent_is_missing_is_refused(app: Flask, copy: Path) -> None:
     with closing(sqlite3.connect(copy)) as connection:
         connection.execute("DELETE FROM users")
         connection.commit()
-    told = f"{copy} cannot be restored: it has rows whose parents are missing."
+    message = f"{copy} cannot be restored: it has rows whose parents are missing."
     leave(app)
-    assert refused(run(app, "restore", str(copy))) == told
+    assert refused(run(app, "restore", str(copy))) == message
 
 
-def test_a_full_disk_is_told_before_anything_is_written(
+def test_a_full_disk_is_reported_before_anything_is_written(
     app: Flask, ada: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Full:
         free = 5
 
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: Full)
-    told = refused(run(app, "backup", str(tmp_path / "copy.db")))
-    assert told.startswith("No backup was made: it takes ")
-    assert told.endswith(f" bytes in {tmp_path}, where 5 are free.")
+    message = refused(run(app, "backup", str(tmp_path / "copy.db")))
+    assert message.startswith("No backup was made: it takes ")
+    assert message.endswith(f" bytes in {tmp_path}, where 5 are free.")
     assert not names(tmp_path) & {"copy.db", "copy.db.partial"}
 
 
-def test_of_two_backups_at_once_the_second_is_refused_and_a_leftover_is_in_nobodys_way(app: Flask, copy: Path) -> None:
+def test_a_second_backup_at_the_same_time_is_refused_and_a_leftover_file_is_overwritten(app: Flask, copy: Path) -> None:
     partial = copy.with_name(f"{copy.name}.partial")
     partial.write_text("a leftover of one that was killed")
     with sqlite.exclusive_lock(path_of(app), sqlite.BACKUP_LOCK_SUFFIX):
@@ -159,9 +159,9 @@ def test_of_two_backups_at_once_the_second_is_refused_and_a_leftover_is_in_nobod
 
 
 @pytest.mark.parametrize("engine_name", ["postgresql"])
-def test_on_postgresql_its_own_programs_are_named(app: Flask, tmp_path: Path) -> None:
-    told = "The database is PostgreSQL's: pg_dump copies it, and flask export what one account owns."
-    assert refused(run(app, "backup", str(tmp_path / "copy.db"))) == told
+def test_on_postgresql_the_error_names_its_own_programs(app: Flask, tmp_path: Path) -> None:
+    message = "The database is PostgreSQL's: pg_dump copies it, and flask export what one account owns."
+    assert refused(run(app, "backup", str(tmp_path / "copy.db"))) == message
     assert refused(run(app, "restore", str(tmp_path))) == "The database is PostgreSQL's: pg_restore restores it."
 
 
@@ -190,7 +190,7 @@ def test_a_restored_database_has_what_the_backup_had_and_the_old_one_is_kept(
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
 
 
-def test_what_was_kept_can_be_restored_again(copy: Path, elsewhere: Elsewhere) -> None:
+def test_the_replaced_database_can_be_restored_again(copy: Path, elsewhere: Elsewhere) -> None:
     app, path, client = elsewhere
     sign_up(client, "ben")
     leave(app)
@@ -199,9 +199,7 @@ def test_what_was_kept_can_be_restored_again(copy: Path, elsewhere: Elsewhere) -
     assert rows(path, "SELECT email FROM users") == [("ben@example.com",)]
 
 
-def test_nothing_is_kept_of_a_database_in_which_nothing_was(
-    make_app: Callable[[Config], Flask], copy: Path, tmp_path: Path
-) -> None:
+def test_an_empty_database_is_not_kept(make_app: Callable[[Config], Flask], copy: Path, tmp_path: Path) -> None:
     path = tmp_path / "fresh" / "new.db"
     app = make_app(Config(database_url=f"sqlite:///{path}", jwt_secret_key=SECRET))
     restored = run(app, "restore", str(copy))
@@ -231,15 +229,17 @@ def test_a_log_beside_the_file_is_restored_with_it(
     assert rows(elsewhere.path, "SELECT owner_id FROM prompts") == [(ada.id,)]
 
 
-def test_a_backup_of_an_older_release_is_restored_and_one_of_a_newer_is_not(copy: Path, elsewhere: Elsewhere) -> None:
+def test_a_backup_of_an_older_release_is_restored_and_one_of_a_newer_release_is_refused(
+    copy: Path, elsewhere: Elsewhere
+) -> None:
     def revise(revision: str) -> None:
         with closing(sqlite3.connect(copy)) as connection:
             connection.execute("UPDATE alembic_version SET version_num = ?", [revision])
             connection.commit()
 
     revise("5b1e8d37c960")
-    told = "It is of an older release. Before the service starts: flask --app wsgi db upgrade\n"
-    assert told in run(elsewhere.app, "restore", str(copy)).stderr
+    message = "It is of an older release. Before the service starts: flask --app wsgi db upgrade\n"
+    assert message in run(elsewhere.app, "restore", str(copy)).stderr
     revise("of a later one")
     assert refused(run(elsewhere.app, "restore", str(copy))) == (
         f"{copy} is of a newer release than this one, which does not know its migration of a later one: "
@@ -247,14 +247,16 @@ def test_a_backup_of_an_older_release_is_restored_and_one_of_a_newer_is_not(copy
     )
 
 
-def test_a_backup_that_lost_a_table_is_refused(copy: Path, elsewhere: Elsewhere) -> None:
+def test_a_backup_without_one_of_the_tables_is_refused(copy: Path, elsewhere: Elsewhere) -> None:
     with closing(sqlite3.connect(copy)) as connection:
         connection.execute("DROP TABLE idempotency_keys")
-    told = f"{copy} cannot be restored: it has no table idempotency_keys."
-    assert refused(run(elsewhere.app, "restore", str(copy))) == told
+    message = f"{copy} cannot be restored: it has no table idempotency_keys."
+    assert refused(run(elsewhere.app, "restore", str(copy))) == message
 
 
-def test_what_is_no_backup_is_refused_and_the_database_stays(elsewhere: Elsewhere, tmp_path: Path) -> None:
+def test_a_file_that_is_no_backup_is_refused_and_the_database_is_not_changed(
+    elsewhere: Elsewhere, tmp_path: Path
+) -> None:
     app, path, client = elsewhere
     ben = sign_up(client, "ben")
     leave(app)
@@ -262,18 +264,18 @@ def test_what_is_no_backup_is_refused_and_the_database_stays(elsewhere: Elsewher
     text.write_text("no database" * 1000)
     with closing(sqlite3.connect(other)) as connection:
         connection.execute("CREATE TABLE users (name)")
-    told = "cannot be restored:"
+    message = "cannot be restored:"
     assert refused(run(app, "restore", str(nothing))) == f"There is no file {nothing}."
     assert refused(run(app, "restore", str(path))) == f"{path} belongs to the database itself."
-    assert refused(run(app, "restore", str(text))) == f"{text} {told} file is not a database."
+    assert refused(run(app, "restore", str(text))) == f"{text} {message} file is not a database."
     assert refused(run(app, "restore", str(other))) == (
-        f"{other} {told} it is no database of this service, or was never migrated."
+        f"{other} {message} it is no database of this service, or was never migrated."
     )
     assert rows(path, "SELECT id FROM users") == [(ben.id,)]
     assert names(path.parent) == {"other.db", "other.db-open", "other.db-queue"}
 
 
-def test_a_database_that_somebody_has_open_is_not_replaced(copy: Path, elsewhere: Elsewhere) -> None:
+def test_a_database_that_is_open_is_not_replaced(copy: Path, elsewhere: Elsewhere) -> None:
     app, path, client = elsewhere
     sign_up(client, "ben")
     assert refused(run(app, "restore", str(copy))) == IN_USE
@@ -285,7 +287,7 @@ def test_a_database_that_somebody_has_open_is_not_replaced(copy: Path, elsewhere
 
 
 @pytest.mark.slow
-def test_nobody_opens_a_database_while_it_is_restored(elsewhere: Elsewhere, tmp_path: Path) -> None:
+def test_a_database_cannot_be_opened_while_it_is_restored(elsewhere: Elsewhere, tmp_path: Path) -> None:
     app, path, client = elsewhere
     with sqlite.exclusive_lock(path, sqlite.OPEN_LOCK_SUFFIX):
         answer = client.post("/auth/login", {"email": "ada@example.com", "password": "x"})
@@ -305,11 +307,11 @@ def test_nobody_opens_a_database_while_it_is_restored(elsewhere: Elsewhere, tmp_
     assert client.post("/auth/login", {"email": "ada@example.com", "password": "x"}).status_code == 401
 
 
-def test_a_backup_under_load_has_all_that_was_acknowledged_and_is_served_elsewhere(
+def test_a_backup_under_load_contains_every_acknowledged_log_and_can_be_served(
     live_server: LiveServer, start_server: Launch, tmp_path: Path
 ) -> None:
     token = sign_up_live(live_server)
-    prompt_id = new_prompt(Connection(live_server, token))
+    prompt_id = create_prompt(Connection(live_server, token))
     acknowledged: list[str] = []
     enough = Event()
 
@@ -347,7 +349,7 @@ def test_a_backup_under_load_has_all_that_was_acknowledged_and_is_served_elsewhe
     assert Connection(server).call("POST", "/auth/login", login).status == 200
 
 
-def test_a_copy_never_begins_again_however_much_is_written(app: Flask, ada: Person, tmp_path: Path) -> None:
+def test_concurrent_writes_do_not_restart_a_copy(app: Flask, ada: Person, tmp_path: Path) -> None:
     ada.prompt(content="x" * 1_000_000)
     path = path_of(app)
     steps: list[int] = []

@@ -23,7 +23,7 @@ from promptcrafter.maintenance.sqlite_to_postgresql.tables import every_table
 from tests.support.commands import done, refusal, refused, run
 from tests.support.databases import create_database, empty_database
 from tests.support.environment import ROOT, SECRET, bin_path, free_port
-from tests.support.full_account import stock
+from tests.support.full_account import fill_account
 from tests.support.people import Caller, Person, sign_up
 from tests.support.transfer import export
 
@@ -93,7 +93,7 @@ def triggered(url: str, table: str, body: str) -> Iterator[None]:
 
 
 def refused_move(app: Flask, url: str) -> str:
-    """Return why a move was refused; that the tests have the database open is told before."""
+    """Return why a move was refused, without the warning before that the (tests') database is in use."""
     ended = run(app, "move-to", url)
     assert (ended.exit_code, ended.stdout) == (1, ""), ended.output
     warning, line = ended.stderr.splitlines()
@@ -101,10 +101,10 @@ def refused_move(app: Flask, url: str) -> str:
     return refusal(line)
 
 
-def test_everything_moves_and_is_read_and_found_as_before(
+def test_everything_moves_and_calls_answer_as_before(
     app: Flask, ada: Person, ben: Person, bare_target: str, make_app: Callable[[Config], Flask], config: Config
 ) -> None:
-    stock(ada)
+    fill_account(ada)
     key = ada.post("/auth/keys", {"name": "k", "expiresAt": "2099-01-01"}).json["key"]
     once: dict[str, Any] = {"json": {"title": "Once", "content": "c", "model": "m"}}
     once["headers"] = {"Idempotency-Key": "once-and-no-more"}
@@ -136,10 +136,10 @@ def test_everything_moves_and_is_read_and_found_as_before(
 
 
 @pytest.mark.slow
-def test_what_is_new_after_the_move_has_numbers_of_its_own(
+def test_rows_added_after_the_move_get_new_sequence_numbers(
     app: Flask, ada: Person, target: str, make_app: Callable[[Config], Flask], config: Config
 ) -> None:
-    stock(ada)
+    fill_account(ada)
     ada.post("/auth/keys", {"name": "k"})
     last = ada.get("/logs?per_page=1").json[0]["_id"]
     done(run(app, "move-to", target))
@@ -154,7 +154,7 @@ def test_what_is_new_after_the_move_has_numbers_of_its_own(
     sign_up(there, "carla")
 
 
-def test_no_table_is_forgotten_and_the_target_has_its_indices_again(app: Flask, ada: Person, target: str) -> None:
+def test_every_table_is_moved_and_the_target_has_all_its_indices(app: Flask, ada: Person, target: str) -> None:
     indices = "SELECT indexdef FROM pg_indexes ORDER BY indexname"
     before = ask(target, indices)
     done(run(app, "move-to", target))
@@ -163,7 +163,7 @@ def test_no_table_is_forgotten_and_the_target_has_its_indices_again(app: Flask, 
 
 
 @pytest.mark.parametrize(
-    ("made", "told"),
+    ("made", "message"),
     [
         ("CREATE TABLE users (mine INTEGER)", f"{NOT_EMPTY} it has a table users, which is not ours."),
         (
@@ -172,17 +172,17 @@ def test_no_table_is_forgotten_and_the_target_has_its_indices_again(app: Flask, 
         ),
     ],
 )
-def test_a_database_that_others_use_is_refused_and_not_touched(
-    app: Flask, ada: Person, bare_target: str, made: str, told: str
+def test_a_target_with_tables_of_others_is_refused_and_not_changed(
+    app: Flask, ada: Person, bare_target: str, made: str, message: str
 ) -> None:
     with connect(bare_target) as connection:
         connection.execute(made.encode())
     before = ask(bare_target, TABLES)
-    assert refused_move(app, bare_target) == told
+    assert refused_move(app, bare_target) == message
     assert ask(bare_target, TABLES) == before
 
 
-def test_a_database_that_has_rows_is_refused_and_not_touched(app: Flask, ada: Person, target: str) -> None:
+def test_a_target_with_rows_is_refused_and_not_changed(app: Flask, ada: Person, target: str) -> None:
     done(run(app, "move-to", target))
     ada.prompt()
     assert refused_move(app, target) == f"{NOT_EMPTY} there are rows in its table users."
@@ -197,8 +197,8 @@ def test_a_database_that_has_rows_is_refused_and_not_touched(app: Flask, ada: Pe
 
 
 @pytest.mark.slow
-def test_a_move_that_is_killed_leaves_no_row_and_is_made_again(app: Flask, ada: Person, target: str) -> None:
-    stock(ada)
+def test_a_killed_move_leaves_no_rows_and_can_be_repeated(app: Flask, ada: Person, target: str) -> None:
+    fill_account(ada)
     last = ada.get("/logs?per_page=1").json[0]["_id"]
     body = f"IF NEW.id = '{last}' THEN PERFORM pg_advisory_xact_lock_shared(18); END IF; RETURN NEW;"
     with triggered(target, "logs", body), connect(target) as connection:
@@ -254,7 +254,7 @@ def when_copying(call: Callable[[], Any]) -> Iterator[None]:
         event.remove(Engine, "before_cursor_execute", listen)
 
 
-def test_nothing_is_moved_without_what_was_written_meanwhile_unless_told(app: Flask, ada: Person, target: str) -> None:
+def test_concurrent_writes_make_the_move_fail_without_live(app: Flask, ada: Person, target: str) -> None:
     ada.prompt()
     with when_copying(lambda: ada.prompt(title="Too late")):
         assert refused_move(app, target) == (
@@ -269,7 +269,7 @@ def test_nothing_is_moved_without_what_was_written_meanwhile_unless_told(app: Fl
     assert len(ada.get("/prompts").json) == 3
 
 
-def test_a_target_that_somebody_fills_before_it_is_locked_is_refused(app: Flask, ada: Person, target: str) -> None:
+def test_a_target_that_gets_rows_before_it_is_locked_is_refused(app: Flask, ada: Person, target: str) -> None:
     with when_copying(lambda: ask(target, f"INSERT INTO users VALUES ({USER}) RETURNING id")):
         assert refused_move(app, target) == f"{NOT_EMPTY} there are rows in its table users."
     assert ask(target, "SELECT id FROM users") == [("user_1",)]
@@ -279,7 +279,7 @@ CHANGED = "did not arrive as they were. Nothing was moved."
 
 
 @pytest.mark.parametrize(
-    ("table", "meddling", "told"),
+    ("table", "meddling", "message"),
     [
         ("logs", "NEW.notes := '';", f"The rows of logs {CHANGED}"),
         ("logs", "NEW.created_at := NEW.created_at + interval '1 ms';", f"The rows of logs {CHANGED}"),
@@ -289,17 +289,17 @@ CHANGED = "did not arrive as they were. Nothing was moved."
         ("log_search", "RETURN NULL;", "Of 1 rows of log_search, 0 arrived. Nothing was moved."),
     ],
 )
-def test_a_copy_that_is_not_what_it_was_copied_from_does_not_count(
-    app: Flask, ada: Person, target: str, table: str, meddling: str, told: str
+def test_a_copy_that_differs_from_its_source_is_refused(
+    app: Flask, ada: Person, target: str, table: str, meddling: str, message: str
 ) -> None:
     ada.log(ada.prompt(), score=0.5, metadata={"a": 1, "b": 2})
     with triggered(target, table, f"{meddling} RETURN NEW;"):
-        assert refused_move(app, target) == told
+        assert refused_move(app, target) == message
     assert set(rows(target).values()) == {0}
 
 
 @pytest.mark.parametrize(
-    ("statement", "told"),
+    ("statement", "message"),
     [
         (
             "UPDATE logs SET source = 'longer than it may be' WHERE seq = 2",
@@ -316,41 +316,41 @@ def test_a_copy_that_is_not_what_it_was_copied_from_does_not_count(
         ),
     ],
 )
-def test_a_row_that_postgresql_does_not_take_is_named(
-    app: Flask, ada: Person, target: str, statement: str, told: str
+def test_a_row_that_postgresql_refuses_is_named(
+    app: Flask, ada: Person, target: str, statement: str, message: str
 ) -> None:
     prompt = ada.prompt()
     for _ in range(3):
         ada.log(prompt)
     change_file(app, statement)
     found = refused_move(app, target).replace(prompt["_id"], "prompt_x").replace(ada.id, "user_x")
-    assert found.endswith(told)
+    assert found.endswith(message)
     assert set(rows(target).values()) == {0}
 
 
 @pytest.mark.parametrize(
     "url", ["sqlite:////tmp/x.db", "mysql://h/d", "postgres://ada:secret@h:port/d", "promptcrafter", ""]
 )
-def test_what_is_no_address_of_postgresql_is_refused_and_not_repeated(app: Flask, url: str) -> None:
+def test_a_url_that_is_not_postgresqls_is_refused_and_not_quoted(app: Flask, url: str) -> None:
     assert refused(run(app, "move-to", url)) == NO_ADDRESS
     assert refused(run(app, "move-to", "-", stdin=f"{url}\n")) == NO_ADDRESS
 
 
-def test_a_server_that_is_not_there_is_told_without_the_password(app: Flask, ada: Person) -> None:
-    told = refused_move(app, f"postgres://ada:secret@127.0.0.1:{free_port()}/d")
-    assert told.startswith("The database to move to cannot be used: connection failed: ")
-    assert "secret" not in told
+def test_an_unreachable_server_is_reported_without_the_password(app: Flask, ada: Person) -> None:
+    message = refused_move(app, f"postgres://ada:secret@127.0.0.1:{free_port()}/d")
+    assert message.startswith("The database to move to cannot be used: connection failed: ")
+    assert "secret" not in message
 
 
-def test_a_server_that_goes_away_is_told(app: Flask, ada: Person, target: str) -> None:
+def test_a_server_that_goes_away_is_reported(app: Flask, ada: Person, target: str) -> None:
     ada.log(ada.prompt())
     with triggered(target, "logs", "PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW;"):
-        told = refused_move(app, target)
-    assert told == "PostgreSQL says: terminating connection due to administrator command."
+        message = refused_move(app, target)
+    assert message == "PostgreSQL says: terminating connection due to administrator command."
     assert set(rows(target).values()) == {0}
 
 
-def test_a_target_that_cannot_hold_every_character_is_refused(app: Flask, ada: Person, bare_target: str) -> None:
+def test_a_target_with_another_encoding_than_utf8_is_refused(app: Flask, ada: Person, bare_target: str) -> None:
     with connect(bare_target) as connection:
         connection.execute("DROP DATABASE IF EXISTS latin")
         connection.execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
@@ -358,7 +358,7 @@ def test_a_target_that_cannot_hold_every_character_is_refused(app: Flask, ada: P
     assert refused_move(app, latin) == "The database to move to must have the encoding UTF8."
 
 
-def test_a_target_of_an_older_release_is_migrated_if_it_is_empty_and_else_not_touched(
+def test_a_target_of_an_older_release_is_migrated_if_it_is_empty_and_otherwise_not_changed(
     app: Flask, ada: Person, bare_target: str, make_app: Callable[[Config], Flask], config: Config
 ) -> None:
     there = make_app(replace(config, database_url=bare_target))
@@ -377,21 +377,21 @@ def test_a_target_of_an_older_release_is_migrated_if_it_is_empty_and_else_not_to
 
 
 @pytest.mark.parametrize(
-    ("revision", "told"),
+    ("revision", "message"),
     [
         ("3f9c61d2ab47", "The database is not up to date. Before it is moved: flask --app wsgi db upgrade"),
         ("of a later one", "The database is of a newer release than this one: move it with that release."),
     ],
 )
 def test_a_database_of_another_release_is_not_moved(
-    app: Flask, ada: Person, bare_target: str, revision: str, told: str
+    app: Flask, ada: Person, bare_target: str, revision: str, message: str
 ) -> None:
     change_file(app, f"UPDATE alembic_version SET version_num = '{revision}'")
-    assert refused_move(app, bare_target) == told
+    assert refused_move(app, bare_target) == message
     assert ask(bare_target, TABLES) == []
 
 
 @pytest.mark.parametrize("engine_name", ["postgresql"])
 def test_a_database_of_postgresql_is_not_moved(app: Flask) -> None:
-    told = "The database is PostgreSQL's already: pg_dump and pg_restore move it."
-    assert refused(run(app, "move-to", "postgresql://h/d")) == told
+    message = "The database is PostgreSQL's already: pg_dump and pg_restore move it."
+    assert refused(run(app, "move-to", "postgresql://h/d")) == message

@@ -23,17 +23,17 @@ from promptcrafter.database.session import database_size, get_engine, sqlite_pat
 from promptcrafter.logs import store as log_store
 from promptcrafter.maintenance import vacuum
 from tests.support.commands import done, flask, refusal, refused, run
-from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.connection import Connection, create_prompt, sign_up
 from tests.support.databases import only_sqlite
 from tests.support.people import Person
 from tests.support.servers import LiveServer
-from tests.support.statements import statements, traced
+from tests.support.statements import executed_by_sqlite, statements
 from tests.traces.test_views import trace
 
 
 @pytest.fixture
 def age(app: Flask) -> Callable[..., None]:
-    """A function that lets logs and traces of these ids be so many days old."""
+    """A function that makes the logs and traces of these ids this many days old."""
 
     def make_older(days: int, *ids: str) -> None:
         moment = clock.now() - timedelta(days=days)
@@ -54,7 +54,7 @@ def first_line(app: Flask, *arguments: str) -> str:
     return done(run(app, "prune", "--older-than", *arguments)).splitlines()[0]
 
 
-def test_what_is_older_goes_and_what_is_younger_stays(
+def test_logs_older_than_the_age_are_deleted_and_younger_ones_kept(
     app: Flask, ada: Person, ben: Person, age: Callable[..., None]
 ) -> None:
     old, young, bens = ada.log(ada.prompt()), ada.log(ada.prompt()), ben.log(ben.prompt())
@@ -72,11 +72,11 @@ def test_one_account_can_be_pruned_alone(app: Flask, ada: Person, ben: Person, a
     age(2, adas["_id"], bens["_id"])
     assert first_line(app, "1d", "--user", "BEN@example.com") == "Deleted 1 log and 0 traces."
     assert (ids(ada, "/logs"), ids(ben, "/logs")) == ({adas["_id"]}, set())
-    told = refused(run(app, "prune", "--older-than", "1d", "--user", "nobody@example.com"))
-    assert told == "No account has the address nobody@example.com."
+    message = refused(run(app, "prune", "--older-than", "1d", "--user", "nobody@example.com"))
+    assert message == "No account has the address nobody@example.com."
 
 
-def test_what_somebody_has_judged_can_be_kept(app: Flask, ada: Person, age: Callable[..., None]) -> None:
+def test_reviewed_logs_can_be_kept(app: Flask, ada: Person, age: Callable[..., None]) -> None:
     prompt = ada.prompt()
     judged = [ada.log(prompt, score=0), ada.log(prompt, notes="Too long."), ada.log(prompt, score=5, notes="")]
     others = [ada.log(prompt), ada.log(prompt, notes="")]
@@ -87,7 +87,7 @@ def test_what_somebody_has_judged_can_be_kept(app: Flask, ada: Person, age: Call
     assert first_line(app, "1d") == "Deleted 3 logs and 0 traces."
 
 
-def test_old_traces_go_when_no_log_is_left_in_them(app: Flask, ada: Person, age: Callable[..., None]) -> None:
+def test_old_traces_without_remaining_logs_are_deleted(app: Flask, ada: Person, age: Callable[..., None]) -> None:
     def logs_in(trace_id: str) -> list[str]:
         return [log["_id"] for log in ada.get(f"/traces/{trace_id}").json["logs"]]
 
@@ -95,10 +95,10 @@ def test_old_traces_go_when_no_log_is_left_in_them(app: Flask, ada: Person, age:
     steps_only = trace(ada, logs=[{"id": "1", "type": "span"}])
     ada.patch(f"/logs/{logs_in(scored)[0]}", {"score": 9})
     age(2, emptied, scored, late, steps_only, *logs_in(emptied), *logs_in(scored))
-    told = "1 log and 2 traces"
-    assert first_line(app, "1d", "--keep-scored", "--dry-run") == f"{told} would go."
+    counted = "1 log and 2 traces"
+    assert first_line(app, "1d", "--keep-scored", "--dry-run") == f"{counted} would go."
     assert ids(ada, "/traces") == {emptied, scored, late, young, steps_only}
-    assert first_line(app, "1d", "--keep-scored") == f"Deleted {told}."
+    assert first_line(app, "1d", "--keep-scored") == f"Deleted {counted}."
     assert ids(ada, "/traces") == {scored, late, young}
     assert first_line(app, "1d") == "Deleted 1 log and 1 trace."
     assert ids(ada, "/traces") == {late, young}
@@ -107,12 +107,12 @@ def test_old_traces_go_when_no_log_is_left_in_them(app: Flask, ada: Person, age:
 
 @only_sqlite
 @pytest.mark.parametrize("nonsense", ["90", "0d", "-1d", "1m", "d", "1.5y", "90 d", "", "1000000d", "999999y", "٣d"])
-def test_an_age_that_is_none_is_refused(app: Flask, nonsense: str) -> None:
-    told = "--older-than takes days, weeks or years, at least one, such as 90d, 12w or 2y."
-    assert refused(run(app, "prune", "--older-than", nonsense)) == told
+def test_a_malformed_age_is_refused(app: Flask, nonsense: str) -> None:
+    message = "--older-than takes days, weeks or years, at least one, such as 90d, 12w or 2y."
+    assert refused(run(app, "prune", "--older-than", nonsense)) == message
 
 
-def test_each_few_rows_are_a_transaction_of_their_own_and_found_by_an_index(
+def test_rows_are_deleted_in_small_transactions_and_found_by_an_index(
     app: Flask, ada: Person, age: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prune, "_ROWS_AT_ONCE", 2)
@@ -136,18 +136,18 @@ def test_each_few_rows_are_a_transaction_of_their_own_and_found_by_an_index(
 
 
 @only_sqlite
-def test_writers_have_their_turn_between_the_few_rows(
+def test_other_writers_proceed_between_the_transactions(
     app: Flask, ada: Person, age: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prune, "_ROWS_AT_ONCE", 2)
     prompt = ada.prompt()
     age(2, *(ada.log(prompt)["_id"] for _ in range(5)))
-    with traced(app) as seen:
+    with executed_by_sqlite(app) as seen:
         assert first_line(app, "1d") == "Deleted 5 logs and 0 traces."
     assert seen.count("BEGIN IMMEDIATE") == seen.count("COMMIT") == 3
 
 
-def test_a_log_that_is_scored_while_it_is_about_to_go_is_kept(
+def test_a_log_that_is_scored_just_before_its_deletion_is_kept(
     app: Flask, ada: Person, age: Callable[..., None]
 ) -> None:
     log = ada.log(ada.prompt())
@@ -197,7 +197,7 @@ def make_as_before(app: Flask) -> None:
 
 
 @only_sqlite
-def test_a_disk_too_full_to_write_an_older_file_anew_is_told(
+def test_a_disk_too_full_to_rewrite_an_older_file_is_reported(
     app: Flask, ada: Person, age: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_as_before(app)
@@ -216,7 +216,7 @@ def test_a_disk_too_full_to_write_an_older_file_anew_is_told(
 
 
 @only_sqlite
-def test_somebody_who_reads_an_older_state_stops_nothing(
+def test_a_reader_of_an_older_snapshot_blocks_nothing(
     app: Flask, ada: Person, age: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vacuum, "_ATTEMPTS", 1)
@@ -230,7 +230,7 @@ def test_somebody_who_reads_an_older_state_stops_nothing(
 
 
 @pytest.mark.parametrize("engine_name", ["postgresql"])
-def test_postgresql_is_told_to_use_the_room_again(app: Flask, ada: Person, age: Callable[..., None]) -> None:
+def test_postgresql_tables_are_vacuumed(app: Flask, ada: Person, age: Callable[..., None]) -> None:
     age(2, ada.log(ada.prompt())["_id"])
     with statements(app) as seen:
         pruned = run(app, "prune", "--older-than", "1d")
@@ -244,12 +244,12 @@ def test_postgresql_is_told_to_use_the_room_again(app: Flask, ada: Person, age: 
         assert connection.get_isolation_level() == "READ COMMITTED"
 
 
-def test_writers_go_on_while_a_served_database_is_pruned(live_server: LiveServer) -> None:
+def test_other_writers_proceed_while_a_live_database_is_pruned(live_server: LiveServer) -> None:
     url = live_server.environment["DATABASE_URL"]
     path = Path(url.removeprefix("sqlite:///"))
     token = sign_up(live_server)
     connection = Connection(live_server, token)
-    body: dict[str, Any] = {"promptId": new_prompt(connection), "output": "x" * 2000, "modelUsed": "m"}
+    body: dict[str, Any] = {"promptId": create_prompt(connection), "output": "x" * 2000, "modelUsed": "m"}
     batch = {"logs": [body] * 500}
     for _ in range(4):
         assert connection.call("POST", "/logs/batch", batch).status == 200

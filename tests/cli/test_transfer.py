@@ -16,7 +16,7 @@ from tests.support import llm_database
 from tests.support.databases import only_sqlite
 from tests.support.environment import SECRET
 from tests.support.people import Person
-from tests.support.transfer import NOTHING, bring, counts, export, join, remove_all
+from tests.support.transfer import EMPTY_EXPORT, counts, export, import_file, join, remove_all
 from tests.transfer.test_importer_damage import GOOD, change
 from tests.transfer.test_importers import FIXTURES, NEWER, RESPONSE
 
@@ -34,31 +34,31 @@ def run(app: Flask) -> Run:
 
 
 def failure(result: Result) -> str:
-    """Return the one line that a command which failed has told."""
+    """Return the one line of error of a command that failed."""
     assert (result.exit_code, result.stdout) == (1, ""), result.output
     (line,) = result.stderr.splitlines()
     return line
 
 
-def test_an_account_leaves_as_a_file_and_comes_back(run: Run, library: Person, tmp_path: Path) -> None:
+def test_an_exported_account_can_be_imported(run: Run, full_account: Person, tmp_path: Path) -> None:
     path = tmp_path / "ada.ndjson"
     result = run("export", path, "--user", "ADA@example.com")
     assert (result.exit_code, result.stdout) == (0, "")
-    told = "2 prompts, 4 versions, 2 experiments, 3 traces, 37 logs"
-    assert result.stderr == f"Exported for ada@example.com: {told}.\n"
-    left = export(library)
+    counted = "2 prompts, 4 versions, 2 experiments, 3 traces, 37 logs"
+    assert result.stderr == f"Exported for ada@example.com: {counted}.\n"
+    left = export(full_account)
     assert path.read_bytes() == left
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    remove_all(library)
+    remove_all(full_account)
     result = run("import", path, "--user", "ada@example.com")
-    assert result.stderr == f"Imported for ada@example.com: {told}. There already: nothing.\n"
+    assert result.stderr == f"Imported for ada@example.com: {counted}. There already: nothing.\n"
     assert (result.exit_code, result.stdout) == (0, "")
-    assert export(library) == left
+    assert export(full_account) == left
     again = run("import", path, "--user", "ada@example.com")
-    assert again.stderr == f"Imported for ada@example.com: nothing. There already: {told}.\n"
+    assert again.stderr == f"Imported for ada@example.com: nothing. There already: {counted}.\n"
 
 
-def test_both_take_a_hyphen_for_the_standard_streams(run: Run, ada: Person) -> None:
+def test_a_hyphen_means_standard_input_or_output(run: Run, ada: Person) -> None:
     assert run("import", "-", "--user", ada.email, data=join(GOOD)).exit_code == 0
     result = run("export", "-", "--user", ada.email)
     assert result.stdout_bytes == export(ada)
@@ -68,7 +68,7 @@ def test_both_take_a_hyphen_for_the_standard_streams(run: Run, ada: Person) -> N
 
 
 @only_sqlite
-def test_an_export_replaces_nothing_unless_told_to(run: Run, ada: Person, tmp_path: Path) -> None:
+def test_an_export_replaces_a_file_only_with_force(run: Run, ada: Person, tmp_path: Path) -> None:
     path = tmp_path / "there"
     path.write_text("precious")
     assert failure(run("export", path, "--user", ada.email)) == (
@@ -76,12 +76,12 @@ def test_an_export_replaces_nothing_unless_told_to(run: Run, ada: Person, tmp_pa
     )
     assert path.read_text() == "precious"
     assert run("export", path, "--user", ada.email, "--force").exit_code == 0
-    assert path.read_bytes() == NOTHING
+    assert path.read_bytes() == EMPTY_EXPORT
     assert sorted(file.name for file in tmp_path.iterdir() if "there" in file.name) == ["there"]
 
 
 @only_sqlite
-def test_an_export_that_fails_leaves_nothing_behind(run: Run, ada: Person, tmp_path: Path) -> None:
+def test_a_failed_export_leaves_no_file(run: Run, ada: Person, tmp_path: Path) -> None:
     folder = tmp_path / "empty"
     folder.mkdir()
     assert failure(run("export", folder / "x", "--user", "nobody@example.com")) == (
@@ -93,7 +93,7 @@ def test_an_export_that_fails_leaves_nothing_behind(run: Run, ada: Person, tmp_p
 
 @only_sqlite
 @pytest.mark.parametrize(
-    ("data", "options", "told"),
+    ("data", "options", "message"),
     [
         (change(6, score=11), [], "line 7.score must be a number from 0 to 10."),
         (join(GOOD)[:-1].rpartition(b"\n")[0], [], "the file ends without its end line."),
@@ -110,23 +110,23 @@ def test_an_export_that_fails_leaves_nothing_behind(run: Run, ada: Person, tmp_p
         (b"SQLite format 3\x00", [], "It cannot be read as a database of llm: "),
     ],
 )
-def test_a_file_that_cannot_be_taken_is_told_of_in_one_line(
-    run: Run, ada: Person, tmp_path: Path, data: bytes, options: list[str], told: str
+def test_a_file_that_cannot_be_imported_is_reported_in_one_line(
+    run: Run, ada: Person, tmp_path: Path, data: bytes, options: list[str], message: str
 ) -> None:
     path = tmp_path / "file"
     path.write_bytes(data)
-    assert told in failure(run("import", path, "--user", ada.email, *options))
-    assert told in failure(run("import", "-", "--user", ada.email, *options, data=data))
-    assert export(ada) == NOTHING
+    assert message in failure(run("import", path, "--user", ada.email, *options))
+    assert message in failure(run("import", "-", "--user", ada.email, *options, data=data))
+    assert export(ada) == EMPTY_EXPORT
 
 
 @only_sqlite
-def test_what_is_missing_is_told_of_in_one_line(
+def test_a_missing_file_or_account_is_reported_in_one_line(
     run: Run, ada: Person, tmp_path: Path, make_app: Callable[[Config], Flask]
 ) -> None:
     path = tmp_path / "file"
     assert failure(run("import", path, "--user", ada.email)) == f"Error: No such file or directory: {path}"
-    path.write_bytes(NOTHING)
+    path.write_bytes(EMPTY_EXPORT)
     assert failure(run("import", path, "--user", "x@example.com")) == (
         "Error: No account has the address x@example.com."
     )
@@ -137,27 +137,27 @@ def test_what_is_missing_is_told_of_in_one_line(
 
 
 @only_sqlite
-def test_files_of_other_tools_are_told_by_their_content(run: Run, ada: Person, tmp_path: Path) -> None:
+def test_files_of_other_tools_are_detected_by_their_content(run: Run, ada: Person, tmp_path: Path) -> None:
     database = llm_database.make(tmp_path / "logs.db", llm_database.NEWEST, responses=[{**RESPONSE, **NEWER}])
-    told = {
+    messages = {
         FIXTURES
         / "json_server.json": "Not imported: users (2).\nImported for ada@example.com: 3 prompts, 3 versions, 3 logs",
         FIXTURES / "promptfoo_v3.json": "Imported for ada@example.com: 2 prompts, 2 versions, 3 logs",
         FIXTURES / "promptfoo_v2.json": "Imported for ada@example.com: 1 prompt, 1 version, 2 logs",
         database: "Imported for ada@example.com: 1 log",
     }
-    for path, start in told.items():
+    for path, start in messages.items():
         assert run("import", path, "--user", ada.email).stderr == f"{start}. There already: nothing.\n"
         assert "Imported for ada@example.com: nothing." in run("import", path, "--user", ada.email).stderr
     left = export(ada)
-    assert counts(bring(ada, left), "created") == (0, 0, 0, 0, 0)
+    assert counts(import_file(ada, left), "created") == (0, 0, 0, 0, 0)
     assert ada.get("/logs?source=llm").json[0]["output"] == RESPONSE["response"]
     alone = run("import", FIXTURES / "json_server.json", "--user", ada.email, "--only-owner", "user1")
     assert alone.stderr.endswith("There already: 1 prompt, 1 version, 1 log.\n")
 
 
 @only_sqlite
-def test_the_file_of_llm_is_left_as_it_was(run: Run, ada: Person, tmp_path: Path) -> None:
+def test_the_file_of_llm_is_not_changed(run: Run, ada: Person, tmp_path: Path) -> None:
     folder = tmp_path / "llm"
     folder.mkdir()
     path = llm_database.make(folder / "logs.db", llm_database.NEWEST, responses=[RESPONSE])

@@ -1,4 +1,4 @@
-"""Calls that somebody might make of an account, sane and odd ones, for hypothesis to put together.
+"""Strategies of hypothesis for calls of an account, valid and invalid ones.
 
 A call names what earlier answers have shown by kind and number, since the ids are not known beforehand: `@log2` is the
 third log that anybody has heard of, or one that does not exist as long as there is none.
@@ -34,7 +34,7 @@ class Call:
 
     @property
     def text(self) -> str | None:
-        """What is sent: text as it is, all else as JSON."""
+        """The body: text unchanged, anything else as JSON."""
         return self.body if self.body is None or isinstance(self.body, str) else json.dumps(self.body)
 
 
@@ -45,7 +45,7 @@ def _path(path: str, **query: Any) -> str:
 def _queries(path: str | st.SearchStrategy[str], **parameters: st.SearchStrategy[Any]) -> st.SearchStrategy[str]:
     """Return addresses of the path with some of the parameters."""
     paths = st.just(path) if isinstance(path, str) else path
-    # few at once: of many filters together, nearly nothing passes
+    # few at once: hardly any row matches many filters together
     names = st.lists(st.sampled_from(sorted(parameters)), max_size=3, unique=True)
     chosen = names.flatmap(lambda some: st.fixed_dictionaries({name: parameters[name] for name in some}))
     return st.builds(lambda path, query: _path(path, **query), paths, chosen)
@@ -64,7 +64,7 @@ def _spoil(body: Body, name: str, value: Any) -> Body:
 
 
 def _bodies(required: Mapping[str, Any], optional: Mapping[str, Any]) -> Bodies:
-    """Return bodies, one of ten with a value that is odd or wrong."""
+    """Return bodies, of which one in ten has an unusual or invalid value."""
     sane = st.fixed_dictionaries(dict(required), optional=dict(optional))
     names = st.sampled_from([*required, *optional, "unknown"])
     return _mostly(sane, st.builds(_spoil, sane, names, st.deferred(lambda: ODD)))
@@ -131,7 +131,7 @@ LABELS = st.sampled_from(["production", "a", "B", "b", "A.1", "a-1", "a_1", "lat
 VERSIONS = st.sampled_from(["1", "2", "latest", "production", "a", "0", "01", "3", "9999999999", "-1", "ä"])
 SLUGS = st.sampled_from(["p", "p", "p", "p-2", "a-title", "explain", "photo", "-", "0"])
 PER_PAGE = st.sampled_from([1, 2, 3, 1000, 1, 2, 0, 1001, "x", "99999999999999999999"])
-# Their last number is where a row stands, which differs: the edges stand before or behind all rows
+# The last number is a sequence number, which differs between databases: use only ones before or after all rows
 CURSORS = st.sampled_from(
     [
         *("1718889000000-0", "0-0", "99999999999999-999999999999999999", "5-1718889000000-0", "9-0-0", "1", "-1"),
@@ -294,7 +294,7 @@ OTHER_CALLS: list[Calls] = [
 _SOME = st.lists(st.one_of(*PROMPT_CALLS, *LOG_CALLS, *OTHER_CALLS), min_size=1, max_size=8)
 # Lists of lists: longer than one list would be on average, and yet short when hypothesis has found what matters
 CALLS = st.lists(_SOME, min_size=1, max_size=8).map(lambda lists: [*chain.from_iterable(lists)])
-# What there is before: without it, most calls would find nothing
+# Calls that create data first: without it, most calls would find nothing
 _TO_LOG = {"promptId": "@prompt0", "output": "A photo of 京都", "modelUsed": "gpt-4o"}
 _TO_TRY = [{"key": "A", "trafficPercent": 50}, {"key": "B", "trafficPercent": 50, "promptId": "@prompt0"}]
 BEGINNING = [

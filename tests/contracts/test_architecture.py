@@ -1,4 +1,4 @@
-"""ARCHITECTURE.md and CONTRIBUTING.md name files, modules and functions that exist, and the rooms in their order."""
+"""ARCHITECTURE.md and CONTRIBUTING.md name existing files, modules and functions only, and list the rooms in order."""
 
 import re
 from importlib import import_module

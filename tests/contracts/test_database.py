@@ -17,7 +17,7 @@ from promptcrafter.prompts.search import FIELDS, index_matches
 from tests.support.databases import only_sqlite
 from tests.support.environment import SECRET
 from tests.support.people import Caller, Person, sign_up
-from tests.support.statements import statements, traced
+from tests.support.statements import executed_by_sqlite, statements
 
 READS = [
     "/prompts",
@@ -130,7 +130,7 @@ def explain(app: Flask, person: Person, path: str) -> list[tuple[str, list[str]]
 
 @only_sqlite
 @pytest.mark.parametrize("parent", ["prompts", "traces", "experiments", "users"])
-def test_no_delete_scans_the_logs_for_what_goes_with_it(app: Flask, parent: str) -> None:
+def test_no_delete_scans_the_logs_for_rows_to_cascade_to(app: Flask, parent: str) -> None:
     """SQLite looks for a parent's rows with a statement like this one."""
     column = {"users": "owner_id"}.get(parent, f"{parent[:-1]}_id")
     with app.app_context(), get_engine().connect() as connection:
@@ -168,10 +168,10 @@ def test_the_number_of_statements_does_not_grow_with_the_rows(
 
 
 @only_sqlite
-def test_knowing_the_caller_takes_one_statement_that_an_index_answers(app: Flask, client: Caller, ada: Person) -> None:
+def test_authentication_takes_one_statement_that_uses_an_index(app: Flask, client: Caller, ada: Person) -> None:
     key = ada.post("/auth/keys", {"name": "k"}).json["key"]
     for credential in (ada.token, key):
-        with traced(app) as seen:
+        with executed_by_sqlite(app) as seen:
             assert client.get("/limits", headers={"Authorization": f"Bearer {credential}"}).status_code == 200
         (statement,) = [statement for statement in seen if statement.startswith("SELECT")]
         with app.app_context(), get_engine().connect() as connection:
@@ -203,10 +203,10 @@ def test_writing_requests_begin_as_writers_and_reading_ones_do_not(app: Flask, a
     def begins(seen: list[str]) -> list[str]:
         return [statement for statement in seen if statement.startswith("BEGIN")]
 
-    with traced(app) as seen:
+    with executed_by_sqlite(app) as seen:
         prompt = ada.prompt()
     assert begins(seen) == ["BEGIN", "BEGIN IMMEDIATE"]
-    with traced(app) as seen:
+    with executed_by_sqlite(app) as seen:
         ada.get(f"/prompts/{prompt['_id']}")
     assert begins(seen) == ["BEGIN"]
 
@@ -232,7 +232,7 @@ def test_the_search_indices_agree_with_their_texts_after_every_kind_of_change(ap
         ("co", ["content"], ["content_grams"]),
     ],
 )
-def test_postgresql_finds_by_its_indices(app: Flask, word: str, fields: list[str], indices: list[str]) -> None:
+def test_postgresql_searches_by_its_indices(app: Flask, word: str, fields: list[str], indices: list[str]) -> None:
     with app.app_context(), get_engine().connect() as connection:
         found = select(SearchText.seq).where(index_matches([word], fields, "OR"))
         connection.execute(text("SET enable_seqscan = off"))
@@ -251,7 +251,7 @@ def cut_connections() -> None:
 
 
 @pytest.mark.parametrize("engine_name", ["postgresql"])
-def test_a_database_that_goes_away_after_the_last_read_takes_nothing_from_the_answer(
+def test_a_database_that_goes_away_after_the_last_read_does_not_change_the_response(
     make_app: Callable[[Config], Flask], config: Config
 ) -> None:
     app = make_app(config)

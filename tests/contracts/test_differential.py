@@ -19,11 +19,11 @@ from tests.support.databases import empty_database
 from tests.support.environment import SECRET
 from tests.support.people import Answer, Caller, sign_up
 
-# In the suite always the same calls; others each time where somebody asks for more
+# The suite always generates the same calls; with more examples requested, each run generates others
 EXAMPLES = os.environ.get("DIFFERENTIAL_EXAMPLES")
 START = clock.from_text("2024-06-20T13:10:00Z")
 PAGES_MAX = 5
-# What differs from server to server by its nature
+# Values that necessarily differ between servers
 _RANDOM = re.compile(
     r"\b(?P<kind>user|prompt|log|trace|experiment)_[0-9a-hjkmnp-tv-z]{26}\b"
     r"|\bexperiment-[0-9a-f]{12}\b"
@@ -36,8 +36,8 @@ _NEXT = re.compile("<http://localhost([^>]*)>")
 numbers = count()
 
 
-class Told(NamedTuple):
-    """An answer as it is compared."""
+class NormalizedResponse(NamedTuple):
+    """A response as it is compared: random values are replaced."""
 
     status: int
     headers: dict[str, str]
@@ -45,20 +45,20 @@ class Told(NamedTuple):
 
 
 class Server(NamedTuple):
-    """An application on one of the databases, and what somebody else has there."""
+    """An application on one of the databases, with ids of resources of another account."""
 
     stranger: Caller
     bens: list[str]
 
 
 class Side:
-    """An account on one of the servers, and what it has been told so far."""
+    """An account on one of the servers, with the names given to values of its responses so far."""
 
     def __init__(self, server: Server, number: int) -> None:
         self._ada = sign_up(server.stranger, f"ada{number}")
         self._known = {"bens": server.bens}
 
-    def make(self, call: Call) -> Told:
+    def make(self, call: Call) -> NormalizedResponse:
         """Return the answer to a call; `@next0` is then the path of its next page, if there is one."""
         data = None if call.text is None else self._fill_in(call.text).encode(errors="surrogatepass")
         headers = {name: self._fill_in(value) for name, value in call.headers.items()}
@@ -67,16 +67,16 @@ class Side:
         if call.path == "/export":
             self._known["export"] = [answer.text]
         self._known["next"] = _NEXT.findall(answer.headers.get("Link", ""))
-        return self._tell(answer)
+        return self._normalize(answer)
 
-    def _tell(self, answer: Answer) -> Told:
-        told = {}
+    def _normalize(self, answer: Answer) -> NormalizedResponse:
+        headers = {}
         for name, value in answer.headers.items():
             plain = _ETAG.sub(lambda match: self._name("etag", match[0]), _ROW.sub(r"\g<sort>ROW", value))
-            told[name] = self._rename(plain)
-        return Told(answer.status_code, told, self._rename(answer.text))
+            headers[name] = self._replace_random(plain)
+        return NormalizedResponse(answer.status_code, headers, self._replace_random(answer.text))
 
-    def _rename(self, text: str) -> str:
+    def _replace_random(self, text: str) -> str:
         return _RANDOM.sub(lambda match: self._name(match["kind"] or "other", match[0]), text)
 
     def _name(self, kind: str, value: str) -> str:
@@ -138,7 +138,7 @@ def compare(sides: list[Side], call: Call) -> None:
     for _ in range(PAGES_MAX):
         one, other = (side.make(call) for side in sides)
         if "/stats" in call.path:
-            one, other = (told._replace(body=_FRACTION.sub(_round, told.body)) for told in (one, other))
+            one, other = (response._replace(body=_FRACTION.sub(_round, response.body)) for response in (one, other))
         assert one == other, call
         assert one.status < 500, (call, one)
         if "Link" not in one.headers:

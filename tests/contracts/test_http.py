@@ -1,4 +1,4 @@
-"""What all routes have in common: authentication, methods, headers, and one body of errors."""
+"""What all routes have in common: authentication, methods, headers, and the error body."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ def concrete(rule: Rule) -> str:
     return re.sub(r"<(?:item:)?(prompt|log|key|trace)_id>", r"\1_1", rule.rule).replace("<path:name>", "docs.js")
 
 
-def test_every_route_but_the_public_ones_refuses_strangers(app: Flask, client: Caller) -> None:
+def test_every_route_but_the_public_ones_requires_authentication(app: Flask, client: Caller) -> None:
     refused = set()
     for rule, method in operations(app):
         if rule.rule in PUBLIC:
@@ -147,7 +147,7 @@ def test_a_query_string_must_be_utf_8(ada: Person) -> None:
     assert_error(ada.get("/prompts?tag=%ff"), 400, "invalid_utf8", "The query string is not UTF-8.")
 
 
-def test_checks_come_in_order(client: Caller, ada: Person, ben: Person) -> None:
+def test_requests_are_checked_in_a_fixed_order(client: Caller, ada: Person, ben: Person) -> None:
     path = f"/prompts/{ada.prompt()['_id']}"
     json_type = {"Content-Type": "application/json"}
     assert client.patch(path, data="{", headers={"Content-Type": "text/plain"}).status_code == 401
@@ -182,14 +182,16 @@ def test_a_body_over_the_limit_is_413_with_limit_and_size(with_settings: Callabl
     assert_error(login, 413, "too_large")
 
 
-def test_a_request_id_is_echoed_if_sane(client: Caller) -> None:
+def test_a_well_formed_request_id_is_echoed(client: Caller) -> None:
     for sent, echoed in (("abc-123", True), ("x" * 128, True), ("x" * 129, False), ("a b", False), ("é", False)):
         answer = client.get("/healthz", headers={"X-Request-Id": sent})
         assert (answer.headers["X-Request-Id"] == sent) is echoed
         assert answer.headers["X-Request-Id"]
 
 
-def test_a_bug_is_a_500_that_tells_nothing(app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_exception_is_a_500_without_details(
+    app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from promptcrafter.prompts import store
 
     def fail(*args: Any) -> None:
@@ -223,7 +225,7 @@ def test_forwarded_headers_count_only_behind_a_trusted_proxy_and_never_choose_th
         assert "evil" not in person.get("/docs", headers=headers).text
 
 
-def test_a_list_of_one_piece_says_how_long_it_is_and_a_longer_one_comes_whole(ada: Person) -> None:
+def test_a_short_list_has_a_content_length_and_a_long_one_arrives_complete(ada: Person) -> None:
     assert ada.get("/prompts").headers["Content-Length"] == "2"
     prompts = [ada.prompt(content=letter * 100_000) for letter in "abc"]
     for path, expected in (("/prompts", prompts[::-1]), ("/prompts?per_page=1", prompts[2:])):

@@ -1,4 +1,4 @@
-"""Imports go down only: the database knows no HTTP, HTTP knows no feature, a feature knows no dialect."""
+"""Imports go down only: the database imports no HTTP, HTTP no feature, a feature no dialect."""
 
 import ast
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def modules() -> list[tuple[str, ast.Module]]:
 
 
 def imports(tree: ast.Module) -> Iterator[str]:
-    """Yield what a module imports, dotted, wherever in it the import stands."""
+    """Yield the dotted names that a module imports, at its top or inside functions."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -61,7 +61,7 @@ def test_imports_go_down_only() -> None:
         assert above == [], name
 
 
-def test_the_ground_is_pure_and_the_database_knows_no_http() -> None:
+def test_the_ground_imports_no_framework_and_the_database_no_http() -> None:
     wire = {"marshmallow", "werkzeug", "webargs", "flask_smorest", "gunicorn"}
     for name, tree in modules():
         libraries = {found.partition(".")[0] for found in imports(tree)}
@@ -71,7 +71,7 @@ def test_the_ground_is_pure_and_the_database_knows_no_http() -> None:
             assert not libraries & {"flask", "sqlalchemy"}, name
 
 
-def test_inside_a_feature_schemas_know_neither_models_nor_store_and_stores_no_views() -> None:
+def test_inside_a_feature_schemas_import_neither_models_nor_store_and_stores_no_views() -> None:
     allowed = {"schemas": {"schemas"}, "models": {"models"}, "search": {"models"}, "store": {"models", "search"}}
     for name, tree in modules():
         feature, _, part = name.rpartition(".")
@@ -80,7 +80,7 @@ def test_inside_a_feature_schemas_know_neither_models_nor_store_and_stores_no_vi
             assert own <= allowed[part], name
 
 
-def test_only_some_modules_see_the_request_and_only_stores_query() -> None:
+def test_only_some_modules_access_the_request_and_only_stores_query() -> None:
     for name, tree in modules():
         last = name.rpartition(".")[2]
         names = set(imports(tree))
@@ -90,7 +90,7 @@ def test_only_some_modules_see_the_request_and_only_stores_query() -> None:
             assert last in {"store", "restore", "access", "keyset", "lists", "transactions"}, name
 
 
-def test_few_modules_use_each_library_of_the_plumbing() -> None:
+def test_each_infrastructure_library_is_imported_by_its_module_only() -> None:
     doors = {
         "flask_smorest": ["http.blueprint", "http.openapi"],
         "flask_sqlalchemy": ["database.session"],
@@ -105,7 +105,7 @@ def test_few_modules_use_each_library_of_the_plumbing() -> None:
         assert users == door, library
 
 
-def test_only_the_server_knows_gunicorn() -> None:
+def test_only_the_server_room_imports_gunicorn() -> None:
     users = [name for name, tree in modules() if any(found.split(".")[0] == "gunicorn" for found in imports(tree))]
     assert {room(name) for name in users} == {"server"}
 

@@ -1,4 +1,4 @@
-"""A module and its tests find each other by name: `tests/logs/test_store.py` tests `promptcrafter/logs/store.py`."""
+"""Test files are named after modules: `tests/logs/test_store.py` tests `promptcrafter/logs/store.py`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.support.environment import ROOT
 
 TESTS = ROOT / "tests"
-# Behaviour of several modules together, and what the tests have in common
+# Tests of several modules together, and code that tests share
 OTHER_FOLDERS = {"contracts", "integration", "e2e", "migrations", "support", "__pycache__"}
 
 

@@ -41,7 +41,7 @@ def test_every_route_is_described_and_every_description_is_a_route(app: Flask, d
     assert {route for route in routes if route[1] not in UNDESCRIBED} == described
 
 
-def test_every_operation_tells_its_name_its_security_and_its_errors(app: Flask, document: dict[str, Any]) -> None:
+def test_every_operation_declares_its_name_security_and_errors(app: Flask, document: dict[str, Any]) -> None:
     for path, item in document["paths"].items():
         for method, operation in item.items():
             if method not in METHODS:
@@ -60,5 +60,5 @@ def _is(rule: Any, path: str, method: str) -> bool:
     return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule) == path and method.upper() in rule.methods
 
 
-def test_no_schema_came_in_twice(document: dict[str, Any]) -> None:
+def test_no_schema_is_registered_twice(document: dict[str, Any]) -> None:
     assert not [name for name in document["components"]["schemas"] if re.search(r"\d$", name)]

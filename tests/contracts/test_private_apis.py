@@ -1,4 +1,4 @@
-"""docs/private-apis.md lists what the code uses of the inside of libraries, with the pinned versions."""
+"""docs/private-apis.md lists every use of undocumented parts of libraries, with the pinned versions."""
 
 import ast
 import inspect
@@ -41,7 +41,7 @@ def defined_names(tree: ast.Module) -> Iterator[str]:
 
 
 def replaced_methods() -> Iterator[tuple[Path, str]]:
-    """Yield what is assigned over a method of a library's object; `wsgi_app` is documented for that."""
+    """Yield the methods of libraries' objects that are replaced by assignment, except `wsgi_app`, which may be."""
     for path in SOURCES:
         for name in re.findall(r"\.(\w+) = .*# type: ignore\[.*method-assign", path.read_text(encoding="utf-8")):
             if name != "wsgi_app":

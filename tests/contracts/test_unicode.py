@@ -26,7 +26,7 @@ SLOW = settings(max_examples=60, suppress_health_check=[HealthCheck.function_sco
 
 @SLOW
 @given(text=ANY_TEXT, ascii_only=st.booleans())
-def test_any_unicode_comes_back_the_same(ada: Person, text: str, ascii_only: bool) -> None:
+def test_any_unicode_text_is_returned_unchanged(ada: Person, text: str, ascii_only: bool) -> None:
     def send(path: str, body: dict[str, Any]) -> dict[str, Any]:
         data = json.dumps(body, ensure_ascii=ascii_only)
         answer = ada.post(path, data=data.encode(), headers={"Content-Type": "application/json"})
@@ -45,7 +45,7 @@ def test_any_unicode_comes_back_the_same(ada: Person, text: str, ascii_only: boo
 @pytest.mark.slow
 @SLOW
 @given(value=st.dictionaries(ANY_TEXT, JSON_VALUES))
-def test_any_json_comes_back_the_same(ada: Person, value: dict[str, Any]) -> None:
+def test_any_json_is_returned_unchanged(ada: Person, value: dict[str, Any]) -> None:
     log = ada.log(ada.prompt(), metadata=value, input=value)
     assert json.dumps(ada.get(f"/logs/{log['_id']}").json["metadata"]) == json.dumps(value)
     assert json.loads(log["input"]) == value
@@ -65,7 +65,7 @@ def test_any_json_comes_back_the_same(ada: Person, value: dict[str, Any]) -> Non
     ],
     ids=lambda text: f"{text[:10]!r} x {len(text)}",
 )
-def test_awkward_text_comes_back_the_same(ada: Person, text: str) -> None:
+def test_unusual_text_is_returned_unchanged(ada: Person, text: str) -> None:
     data = json.dumps({"promptId": ada.prompt()["_id"], "output": text, "modelUsed": "m"}, ensure_ascii=False).encode()
     answer = ada.post("/logs", data=data, headers={"Content-Type": "application/json"})
     assert answer.json["output"] == text
@@ -95,12 +95,14 @@ BAD = {
 
 
 @only_sqlite
-@pytest.mark.parametrize(("data", "code", "told"), BAD.values(), ids=BAD.keys())
+@pytest.mark.parametrize(("data", "code", "message"), BAD.values(), ids=BAD.keys())
 @pytest.mark.parametrize("path", ["/prompts", "/auth/login"])
-def test_what_is_not_json_is_refused_with_the_reason(ada: Person, path: str, data: bytes, code: str, told: str) -> None:
+def test_a_body_that_is_not_json_is_refused_with_the_reason(
+    ada: Person, path: str, data: bytes, code: str, message: str
+) -> None:
     answer = ada.post(path, data=data, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json["code"]) == (400, code), answer.text
-    assert told in answer.json["message"]
+    assert message in answer.json["message"]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,7 @@ def test_what_is_not_json_is_refused_with_the_reason(ada: Person, path: str, dat
         ),
     ],
 )
-def test_what_a_database_could_not_keep_is_refused_by_field(ada: Person, body: str, details: dict[str, Any]) -> None:
+def test_text_that_a_database_cannot_store_is_refused_by_field(ada: Person, body: str, details: dict[str, Any]) -> None:
     prompt = ada.prompt()
     answer = ada.patch(f"/prompts/{prompt['_id']}", data=body, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json["details"]) == (400, details)
@@ -126,17 +128,17 @@ def test_what_a_database_could_not_keep_is_refused_by_field(ada: Person, body: s
 
 @pytest.mark.parametrize("value", ['{"a": ["\\u0000"]}', '{"\\u0000": 1}', '{"a": {"b": "\\udfff"}}'])
 @pytest.mark.parametrize("field", ["metadata", "variables", "input", "idealOutput"])
-def test_the_same_inside_json_values(ada: Person, field: str, value: str) -> None:
+def test_text_that_a_database_cannot_store_is_refused_inside_json_values(ada: Person, field: str, value: str) -> None:
     body = f'{{"promptId": "{ada.prompt()["_id"]}", "output": "x", "modelUsed": "m", "{field}": {value}}}'
     answer = ada.post("/logs", data=body, headers={"Content-Type": "application/json"})
     assert (answer.status_code, list(answer.json["details"])) == (400, [field])
 
 
-def test_the_six_characters_that_spell_a_nul_are_text(ada: Person) -> None:
+def test_an_escape_sequence_within_text_is_stored_as_text(ada: Person) -> None:
     assert ada.prompt(content="\\u0000 and \\ud83d")["content"] == "\\u0000 and \\ud83d"
 
 
-def test_deep_but_decent_json_is_kept(ada: Person) -> None:
+def test_json_nested_up_to_the_limit_is_stored(ada: Person) -> None:
     value: Any = {"leaf": 1}
     for _ in range(97):
         value = [value]
@@ -144,7 +146,7 @@ def test_deep_but_decent_json_is_kept(ada: Person) -> None:
     assert ada.get(f"/logs/{log['_id']}").json["metadata"] == {"deep": value}
 
 
-def test_a_byte_order_mark_is_passed_over(ada: Person) -> None:
+def test_a_byte_order_mark_is_ignored(ada: Person) -> None:
     body = json.dumps({"title": "title", "content": "c", "model": "m"}).encode()
     assert (
         ada.post("/prompts", data=b"\xef\xbb\xbf" + body, headers={"Content-Type": "application/json"}).status_code
@@ -153,7 +155,7 @@ def test_a_byte_order_mark_is_passed_over(ada: Person) -> None:
 
 
 @given(data=st.binary(max_size=60))
-def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+def test_any_bytes_are_accepted_or_refused_with_400(data: bytes) -> None:
     try:
         value = jsonio.loads(data)
     except jsonio.JsonError:
@@ -162,6 +164,6 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("path", ["/experiments/a%00b", "/basalt/prompts/a%00b"])
-def test_a_slug_that_no_database_could_hold_leads_nowhere(ada: Person, path: str) -> None:
+def test_a_slug_that_no_database_can_store_is_404(ada: Person, path: str) -> None:
     answer = ada.get(path)
     assert (answer.status_code, answer.json["code"]) == (404, "route_not_found")

@@ -44,7 +44,7 @@ def change() -> CompiledWrite:
     return _compile_insert(NAMES)
 
 
-def test_values_arrive_as_sqlalchemy_sends_them(ada: Person) -> None:
+def test_values_are_bound_as_by_sqlalchemy(ada: Person) -> None:
     rows = [{**VALUES, "owner_id": ada.id}, {**VALUES, "owner_id": ada.id, "id": "log_y", "score": 10.0}]
     with writing():
         change().execute(rows)
@@ -53,7 +53,7 @@ def test_values_arrive_as_sqlalchemy_sends_them(ada: Person) -> None:
     assert kept == {row["id"]: row for row in [*rows, {**rows[0], "id": "log_z"}]}
 
 
-def test_a_query_finds_by_what_it_is_given_and_what_is_written_into_it(ada: Person) -> None:
+def test_a_query_uses_its_arguments_and_its_literal_values(ada: Person) -> None:
     with writing():
         change().execute([{**VALUES, "owner_id": ada.id}])
     found = CompiledQuery(
@@ -65,7 +65,7 @@ def test_a_query_finds_by_what_it_is_given_and_what_is_written_into_it(ada: Pers
     assert found.first(at=datetime(2026, 1, 1, tzinfo=UTC)) is None
 
 
-def test_a_constraint_that_is_broken_is_the_same_error_and_undoes_all(ada: Person) -> None:
+def test_a_violated_constraint_raises_the_same_error_and_rolls_back(ada: Person) -> None:
     rows = [{**VALUES, "owner_id": ada.id}, {**VALUES, "owner_id": "user_nobody", "id": "log_y"}]
     with pytest.raises(IntegrityError) as raised, writing():
         change().execute(rows)
@@ -74,13 +74,13 @@ def test_a_constraint_that_is_broken_is_the_same_error_and_undoes_all(ada: Perso
 
 
 @only_sqlite
-def test_a_statement_that_is_wrong_is_the_same_error() -> None:
+def test_an_invalid_statement_raises_the_same_error() -> None:
     wrong = CompiledQuery(select(literal_column("unheard_of")).select_from(TABLE).where(TABLE.c.id == bindparam("id")))
     with pytest.raises(OperationalError, match="no such column"):
         wrong.first(id=1)
 
 
-def test_what_sessions_and_connections_do_is_one_transaction(app: Flask, ada: Person) -> None:
+def test_a_session_and_its_connection_share_one_transaction(app: Flask, ada: Person) -> None:
     def write(*, fails: bool) -> None:
         with writing():
             session.add(

@@ -68,7 +68,7 @@ def test_a_foreign_key_and_not_the_primary_key_beside_it() -> None:
         session.execute(insert(IdempotencyRecord), answer("user_nobody"))
 
 
-def test_postgresql_says_which_foreign_key_and_on_sqlite_the_first_one_named_counts(engine_name: str) -> None:
+def test_postgresql_names_the_foreign_key_and_on_sqlite_the_first_entry_applies(engine_name: str) -> None:
     exceptions = {"fk_idempotency_keys": First, "fk_idempotency_keys_owner_id": Second}
     with pytest.raises(First if engine_name == "sqlite" else Second), writing(), translating(exceptions):
         session.execute(insert(IdempotencyRecord), answer("user_nobody"))
@@ -82,7 +82,7 @@ def test_a_constraint_that_is_not_named_stays_an_integrity_error(ada: Person) ->
         session.execute(insert(IdempotencyRecord), answer(ada.id, fingerprint=None))
 
 
-def test_every_name_that_a_store_gives_is_one_of_a_constraint() -> None:
+def test_every_constraint_that_a_store_names_exists() -> None:
     names = {str(constraint.name) for table in Base.metadata.tables.values() for constraint in table.constraints}
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "promptcrafter").glob("*/store.py"))
     given = set(re.findall(r'"((?:uq|pk|fk)_\w+)"', code))

@@ -45,7 +45,7 @@ def test_the_documented_call_gets_the_documented_answer(client_of_ada: Caller, e
     assert re.fullmatch("log_[0-9a-z]+", answer.json["logId"])
 
 
-def test_a_result_is_a_log_like_any_other(ada: Person, client_of_ada: Caller, experiment: dict[str, Any]) -> None:
+def test_a_result_is_stored_as_a_log(ada: Person, client_of_ada: Caller, experiment: dict[str, Any]) -> None:
     log_id = client_of_ada.post(LOG, PAYLOAD).json["logId"]
     log = ada.get(f"/logs/{log_id}").json
     assert log == {
@@ -72,7 +72,7 @@ def test_a_result_is_a_log_like_any_other(ada: Person, client_of_ada: Caller, ex
     assert ada.get("/experiments/greeting/logs").json == []
 
 
-def test_a_result_without_output_is_an_empty_text_among_logs(ada: Person, experiment: dict[str, Any]) -> None:
+def test_a_result_without_output_is_shown_as_a_log_with_empty_text(ada: Person, experiment: dict[str, Any]) -> None:
     nothing = dict.fromkeys(["input", "output", "metrics", "context"])
     log_id = ada.post(LOG, {"variantKey": "B", **nothing, "unknown": [1]}).json["logId"]
     log = ada.get(f"/logs/{log_id}").json
@@ -80,7 +80,7 @@ def test_a_result_without_output_is_an_empty_text_among_logs(ada: Person, experi
     assert not {"input", "outputFormat", "metrics", "context", "unknown"} & set(log)
 
 
-def test_a_variant_of_a_prompt_ties_its_results_to_the_prompts_history(ada: Person) -> None:
+def test_results_of_a_variant_with_a_prompt_belong_to_its_latest_version(ada: Person) -> None:
     prompt = ada.prompt(model="gpt-4o")
     ada.patch(f"/prompts/{prompt['_id']}", {"content": "Other"})
     variants = [{**VARIANTS[0], "promptId": prompt["_id"]}, {**VARIANTS[1], "payload": {"model": "gpt-4.1"}}]
@@ -96,7 +96,7 @@ def test_a_variant_of_a_prompt_ties_its_results_to_the_prompts_history(ada: Pers
 
 
 @pytest.mark.parametrize("status", ["DRAFT", "ACTIVE", "PAUSED", "COMPLETED"])
-def test_results_are_taken_in_every_state_and_users_assigned_in_one(ada: Person, status: str) -> None:
+def test_results_are_accepted_in_every_status_and_users_assigned_only_while_active(ada: Person, status: str) -> None:
     ada.post("/experiments", {**EXPERIMENT, "status": status})
     assert ada.post(LOG, PAYLOAD).status_code == 200
     assigned = ada.post(ASSIGN, {"userId": "user-1", "context": {"a": 1}})
@@ -107,7 +107,7 @@ def test_results_are_taken_in_every_state_and_users_assigned_in_one(ada: Person,
         assert (assigned.status_code, assigned.json["error"]) == (404, "Experiment is not active")
 
 
-def test_users_keep_their_variant_and_are_spread(ada: Person, experiment: dict[str, Any]) -> None:
+def test_users_keep_their_variant_and_are_distributed_by_the_shares(ada: Person, experiment: dict[str, Any]) -> None:
     first = [ada.post(ASSIGN, {"userId": f"u{number}"}).json["variant"] for number in range(30)]
     assert [ada.post(ASSIGN, {"userId": f"u{number}"}).json["variant"] for number in range(30)] == first
     assert set(first) == {"A", "B"}
@@ -173,7 +173,7 @@ def test_an_unknown_slug_is_404(ada: Person, path: str) -> None:
     assert (answer.status_code, answer.json["error"]) == (404, "Experiment not found")
 
 
-def test_a_prompt_deleted_between_look_and_write_costs_no_result(
+def test_a_result_is_accepted_if_its_prompt_is_deleted_between_look_up_and_write(
     app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompt = ada.prompt()

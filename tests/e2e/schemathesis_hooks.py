@@ -1,4 +1,4 @@
-"""What Schemathesis does not know by itself; it loads this file by SCHEMATHESIS_HOOKS."""
+"""Hooks for Schemathesis, which loads the file that SCHEMATHESIS_HOOKS names."""
 
 import schemathesis
 

@@ -1,4 +1,4 @@
-"""The page at /docs, in a real browser: it shows the API, works, and asks no other host for anything."""
+"""The page at /docs, in a real browser: it shows the API, works, and sends no request to other hosts."""
 
 import json
 import shutil

@@ -1,18 +1,18 @@
-"""A schema-driven fuzzer against the live server: no 5xx, every answer as described, every described input taken."""
+"""A schema-driven fuzzer on a live server: no 5xx, every response as described, every described input accepted."""
 
 import os
 import subprocess
 from pathlib import Path
 
-from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.connection import Connection, create_prompt, sign_up
 from tests.support.environment import bin_path
 from tests.support.servers import LiveServer
 
 
-def test_a_fuzzer_finds_the_description_true(live_server: LiveServer, tmp_path: Path) -> None:
+def test_a_fuzzer_finds_no_difference_from_the_description(live_server: LiveServer, tmp_path: Path) -> None:
     token = sign_up(live_server)
     connection = Connection(live_server, token)
-    prompt_id = new_prompt(connection)
+    prompt_id = create_prompt(connection)
     connection.call("POST", "/logs", {"promptId": prompt_id, "output": "x", "modelUsed": "m"})
     fuzzed = subprocess.run(
         [

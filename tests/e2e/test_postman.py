@@ -1,4 +1,4 @@
-"""The Postman collection: it passes against a live server, and it leaves no operation of the API out."""
+"""The Postman collection: it passes against a live server, and has every operation of the API."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Which variant a user gets."""
+"""The assignment of variants to users."""
 
 from collections import Counter
 
@@ -21,7 +21,7 @@ def test_the_split_is_within_one_percent_of_the_shares(shares: tuple[int, ...]) 
 
 
 def test_a_user_keeps_the_variant() -> None:
-    # Known answers: another hash or another order of its parts would move everybody in every running experiment
+    # Fixed results: another hash, or another order of its parts, would reassign the users of all running experiments
     assert [assign("greeting", f"user-{number}", (50, 50)) for number in range(12)] == KNOWN
     assert assign("greeting", "user-0", (5, 5)) == assign("greeting", "user-0", (50, 50))
 
@@ -32,7 +32,7 @@ def test_experiments_split_users_independently() -> None:
         assert count / len(USERS) == pytest.approx(0.25, abs=0.01)
 
 
-def test_a_growing_share_takes_users_and_gives_none_away() -> None:
+def test_a_growing_share_gains_users_and_loses_none() -> None:
     before = [assign("greeting", user, (10, 90)) for user in USERS[:20_000]]
     after = [assign("greeting", user, (20, 80)) for user in USERS[:20_000]]
     moved = Counter((was, now) for was, now in zip(before, after, strict=True) if was != now)
@@ -40,11 +40,11 @@ def test_a_growing_share_takes_users_and_gives_none_away() -> None:
     assert moved[1, 0] / 20_000 == pytest.approx(0.1, abs=0.01)
 
 
-def test_without_shares_nobody_gets_anything() -> None:
+def test_without_shares_no_variant_is_assigned() -> None:
     assert assign("greeting", "user-0", ()) is None
     assert assign("greeting", "user-0", (0, 0)) is None
 
 
-def test_odd_names_are_users_like_any_other() -> None:
+def test_unusual_names_of_users_are_assigned() -> None:
     names = ["", " ", "é", "東京", "a" * 100_000, "x\ny"]
     assert {assign("greeting", name, (1, 1)) for name in names} <= {0, 1}

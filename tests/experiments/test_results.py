@@ -1,4 +1,4 @@
-"""What an experiment has shown: figures against known values, and how often chance is taken for a difference."""
+"""The results of experiments: summaries against known values, and the rate of false winners in simulations."""
 
 import math
 import random
@@ -102,7 +102,7 @@ def test_a_planted_difference_is_found(share: float, least: float) -> None:
 @pytest.mark.parametrize(
     ("draw", "truth"), [(DRAWS["normal"], 5), (DRAWS["one in twenty"], 0.05), (DRAWS["one to five"], 3)]
 )
-def test_intervals_of_means_hold_the_truth_at_every_look(draw: Draw, truth: float) -> None:
+def test_intervals_of_means_contain_the_true_value_at_every_look(draw: Draw, truth: float) -> None:
     source = random.Random(3)
     misses = 0
     for _ in range(100):
@@ -120,7 +120,7 @@ def test_intervals_of_means_hold_the_truth_at_every_look(draw: Draw, truth: floa
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9])
-def test_intervals_of_differences_hold_the_truth_at_every_look_although_variances_differ(share: float) -> None:
+def test_intervals_of_differences_contain_the_true_value_at_every_look_although_variances_differ(share: float) -> None:
     source = random.Random(4)
     misses = 0
     for _ in range(100):
@@ -175,7 +175,7 @@ def test_a_summary_gives_the_usual_figures() -> None:
 
 
 @pytest.mark.parametrize("values", [[7.0], [7.0, 7.0], [1.0, 2.0, 3.0]])
-def test_a_few_values_have_no_interval_and_settle_nothing(values: list[float]) -> None:
+def test_too_few_values_have_no_interval_and_no_verdict(values: list[float]) -> None:
     summary = results.summarize(sample_of(values))
     assert summary["interval95"] is None
     assert (summary["stddev"] is None) is (len(values) == 1)
@@ -192,14 +192,14 @@ def test_a_few_values_have_no_interval_and_settle_nothing(values: list[float]) -
         ([1e-170, 2e-170] * 50,) * 2,
     ],
 )
-def test_values_that_hardly_vary_settle_nothing(values: list[float], baseline: list[float]) -> None:
+def test_values_that_hardly_vary_have_no_verdict(values: list[float], baseline: list[float]) -> None:
     compared = results.compare("B", sample_of(values), "A", sample_of(baseline), 1)
     assert (compared["settled"], compared["verdict"], compared["interval95"]) == (False, "not enough data yet", None)
     assert results.summarize(sample_of(values))["interval95"] is None
 
 
 @pytest.mark.parametrize("scale", [1e-90, 1e-150, 1, 1e90, 1e149])
-def test_the_scale_of_a_metric_changes_nothing_but_the_scale(scale: float) -> None:
+def test_scaling_a_metric_scales_its_intervals_and_keeps_the_verdict(scale: float) -> None:
     first, second = ([scale * (number % 7 + more) for number in range(400)] for more in (0, 2))
     shown = results.evaluate(
         [("A", 1), ("B", 1)], [("A", {"m": value}) for value in first] + [("B", {"m": value}) for value in second]
@@ -210,7 +210,7 @@ def test_the_scale_of_a_metric_changes_nothing_but_the_scale(scale: float) -> No
     assert [end / scale for end in difference["interval95"]] == pytest.approx([1.568, 2.432], abs=0.01)
 
 
-def test_what_is_no_number_is_left_out_and_no_number_is_too_large() -> None:
+def test_values_that_are_not_finite_numbers_are_left_out_and_large_ones_do_not_fail() -> None:
     metrics = {"a": True, "b": "7", "c": None, "d": [1], "e": {"f": 1}, "g": 1e200, "h": 10**400, "i": 1e149, "j": -3}
     counts, samples = results.collect([("A", metrics), ("A", None), ("A", {"i": -1e149})])
     assert counts == {"A": 3}

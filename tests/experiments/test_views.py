@@ -31,7 +31,7 @@ def report(caller: Caller, key: str = "A", slug: str = "greeting", **values: Any
     return caller.post(f"/experiment/{slug}/log", {"variantKey": key, **values})
 
 
-def test_an_experiment_comes_back_whole_as_a_draft(ada: Person) -> None:
+def test_a_new_experiment_is_returned_completely_and_is_a_draft(ada: Person) -> None:
     answer = ada.post("/experiments", EXPERIMENT)
     assert answer.status_code == 201
     experiment = answer.json
@@ -96,14 +96,14 @@ def test_a_bad_field_is_named_with_its_rule(ada: Person, change: dict[str, Any],
     assert ada.get("/experiments").json == []
 
 
-def test_a_slug_is_its_owners_once(ada: Person, ben: Person, make: MakeExperiment) -> None:
+def test_a_slug_is_unique_for_each_owner(ada: Person, ben: Person, make: MakeExperiment) -> None:
     make()
     again = ada.post("/experiments", EXPERIMENT)
     assert (again.status_code, again.json["message"]) == (409, "Slug already in use.")
     assert ben.post("/experiments", EXPERIMENT).status_code == 201
 
 
-def test_what_is_somebody_elses_is_not_there(ada: Person, ben: Person, make: MakeExperiment) -> None:
+def test_resources_of_other_accounts_are_404(ada: Person, ben: Person, make: MakeExperiment) -> None:
     make()
     report(ada)
     for answer in (
@@ -121,7 +121,7 @@ def test_what_is_somebody_elses_is_not_there(ada: Person, ben: Person, make: Mak
 
 
 @pytest.mark.parametrize(("whose", "status"), [("ada", 201), ("ben", 403), ("nobody", 404), ("malformed", 404)])
-def test_a_variant_is_tied_to_prompts_of_ones_own_only(ada: Person, ben: Person, whose: str, status: int) -> None:
+def test_a_variant_may_only_name_a_prompt_of_the_caller(ada: Person, ben: Person, whose: str, status: int) -> None:
     prompts = {"ada": ada.prompt()["_id"], "ben": ben.prompt()["_id"], "nobody": "prompt_1", "malformed": "x y"}
     variants = [{**A, "promptId": prompts[whose]}]
     answer = ada.post("/experiments", {**EXPERIMENT, "variants": variants})
@@ -150,7 +150,7 @@ def test_a_variant_that_has_results_cannot_be_removed(ada: Person, make: MakeExp
     assert ada.patch("/experiments/greeting", {"variants": [A]}).status_code == 200
 
 
-def test_results_go_with_their_experiment(ada: Person, make: MakeExperiment) -> None:
+def test_results_are_deleted_with_their_experiment(ada: Person, make: MakeExperiment) -> None:
     make()
     log_id = report(ada).json["logId"]
     kept = ada.log(ada.prompt())
@@ -183,7 +183,7 @@ def test_results_are_listed_as_they_were_sent(ada: Person, make: MakeExperiment)
     assert "Link" not in page.headers
 
 
-def test_results_tell_what_each_variant_has_shown(ada: Person, make: MakeExperiment) -> None:
+def test_results_summarize_and_compare_the_variants(ada: Person, make: MakeExperiment) -> None:
     make(variants=[{**A, "trafficPercent": 1}, {**B, "trafficPercent": 3}, {"key": "C", "trafficPercent": 0}])
     source = random.Random(4)
     for _ in range(40):
@@ -205,7 +205,7 @@ def test_results_tell_what_each_variant_has_shown(ada: Person, make: MakeExperim
     assert shown["comparisons"][1]["metrics"] == {}
 
 
-def test_an_experiment_without_results_has_nothing_to_show(ada: Person, make: MakeExperiment) -> None:
+def test_an_experiment_without_results_has_empty_results(ada: Person, make: MakeExperiment) -> None:
     make(variants=[{**A, "trafficPercent": 0}])
     shown = ada.get("/experiments/greeting/results").json
     assert shown["variants"] == [{"key": "A", "share": None, "count": 0, "metrics": {}}]

@@ -25,7 +25,7 @@ def test_an_application_with_a_view_that_declares_nothing_does_not_start(app: Fl
 
 
 @only_sqlite
-def test_only_what_must_be_is_public_and_everything_else_refuses_strangers(app: Flask, client: Caller) -> None:
+def test_only_the_listed_routes_are_public(app: Flask, client: Caller) -> None:
     public = {name for name, view in app.view_functions.items() if route_of(view).permission is Permission.PUBLIC}
     assert public == {
         *("auth.sign_up", "auth.log_in"),

@@ -19,7 +19,7 @@ from promptcrafter.logs.schemas import LogOut
 from promptcrafter.traces.models import Trace
 from promptcrafter.traces.schemas import TraceOut, TraceWhole
 from tests.contracts.test_unicode import ANY_TEXT, JSON_VALUES
-from tests.support.full_account import stock
+from tests.support.full_account import fill_account
 from tests.support.people import Person
 
 LISTS: dict[str, tuple[Any, Schema]] = {
@@ -67,8 +67,8 @@ def dumped(app: Flask, path: str) -> list[str]:
         return [dumps(schema.dump(row)) for row in found]
 
 
-def test_lists_from_rows_are_what_their_schemas_dump(app: Flask, ada: Person) -> None:
-    stock(ada)
+def test_lists_from_rows_equal_what_their_schemas_dump(app: Flask, ada: Person) -> None:
+    fill_account(ada)
     for path in LISTS:
         rows = dumped(app, path)
         assert rows
@@ -80,7 +80,7 @@ def test_lists_from_rows_are_what_their_schemas_dump(app: Flask, ada: Person) ->
 @pytest.mark.slow
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(log=LOGS, result=RESULTS, trace=TRACES)
-def test_so_they_are_whatever_was_logged(
+def test_lists_from_rows_equal_what_their_schemas_dump_for_any_content(
     app: Flask, ada: Person, log: dict[str, Any], result: dict[str, Any], trace: dict[str, Any]
 ) -> None:
     prompt = ada.prompt()

@@ -16,7 +16,7 @@ from tests.support.databases import only_sqlite
 from tests.support.people import Person
 
 KEY = {"Idempotency-Key": "3f1c-a"}
-# The POST routes that make nothing, or nothing twice; and new API keys, whose text is kept nowhere
+# The POST routes that create nothing, or nothing twice; and new API keys, whose text is not stored
 OTHERS = {
     "/auth/signup",
     "/auth/login",
@@ -58,7 +58,7 @@ def creating(prompt: str) -> dict[str, tuple[Any, str]]:
 
 
 @pytest.mark.parametrize("path", creating("{prompt}"))
-def test_a_request_sent_again_gets_its_first_answer_and_makes_nothing(
+def test_a_repeated_request_gets_the_first_response_and_creates_nothing(
     ada: Person, place: dict[str, str], path: str
 ) -> None:
     body, listed = creating(place["prompt"])[path.format(**place)]
@@ -81,7 +81,7 @@ def test_every_post_that_creates_takes_a_key(app: Flask) -> None:
     assert without == OTHERS
 
 
-def test_the_first_answer_stays_whatever_happens_to_what_it_made(ada: Person, place: dict[str, str]) -> None:
+def test_the_first_response_is_returned_even_after_the_resource_has_changed(ada: Person, place: dict[str, str]) -> None:
     body = {"promptId": place["prompt"], "output": "x", "modelUsed": "m"}
     first = ada.post("/logs", body, headers=KEY).json
     ada.patch(f"/logs/{first['_id']}", {"score": 5})
@@ -105,14 +105,14 @@ def ada_prompt() -> dict[str, str]:
     return {"title": "Title", "content": "c", "model": "m"}
 
 
-def test_a_key_is_its_callers_own(ada: Person, ben: Person) -> None:
+def test_callers_with_equal_keys_do_not_affect_each_other(ada: Person, ben: Person) -> None:
     first, other = (person.post("/prompts", ada_prompt(), headers=KEY) for person in (ada, ben))
     assert first.json["_id"] != other.json["_id"]
     assert first.json["ownerId"] == ada.id
     assert other.json["ownerId"] == ben.id
 
 
-def test_what_was_refused_may_be_tried_again(ada: Person) -> None:
+def test_a_refused_request_may_be_repeated_with_the_same_key(ada: Person) -> None:
     taken = ada.prompt(slug="taken")
     body = {**ada_prompt(), "slug": "taken"}
     assert ada.post("/prompts", body, headers=KEY).status_code == 409
@@ -122,7 +122,7 @@ def test_what_was_refused_may_be_tried_again(ada: Person) -> None:
     assert (made.status_code, "Idempotency-Replayed" in made.headers) == (201, False)
 
 
-def test_an_answer_is_kept_for_a_day(app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_is_stored_for_a_day(app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     start = clock.now()
     first = ada.post("/prompts", ada_prompt(), headers=KEY).json
     for number in range(3):
@@ -164,7 +164,7 @@ def write_and_fail(owner_id: str) -> None:
 
 
 @pytest.mark.parametrize(("act", "error"), [(write_twice, RuntimeError), (write_and_fail, ZeroDivisionError)])
-def test_what_is_to_be_committed_later_is_rolled_back_when_that_fails(
+def test_a_joined_transaction_is_rolled_back_when_its_end_fails(
     app: Flask, ada: Person, act: Callable[[str], None], error: type[Exception]
 ) -> None:
     with app.app_context():

@@ -1,4 +1,4 @@
-"""The real SDK of Basalt, unmodified, against the live server; what it sent is read back through our own API."""
+"""The real SDK of Basalt, unmodified, against the live server; what it sent is read back through the native API."""
 
 import json
 import os
@@ -101,7 +101,7 @@ def test_sdk_0_5_reads_publishes_and_logs(start_server: Callable[..., LiveServer
 
 
 @pytest.mark.parametrize("engine_name", ["sqlite"])
-def test_sdk_0_5_hears_of_a_bad_key(live_server: LiveServer, engine_name: str) -> None:
+def test_sdk_0_5_reports_an_invalid_key(live_server: LiveServer, engine_name: str) -> None:
     ran = subprocess.run(
         [sys.executable, str(PROGRAM), live_server.url, "pc_wrong"],
         env={**os.environ, "BASALT_BUILD": "development"},

@@ -1,4 +1,4 @@
-"""Bodies on the wire: declared, chunked, too large, broken; and what Gunicorn itself refuses."""
+"""Request bodies over a socket: declared, chunked, too large, malformed; and requests that Gunicorn refuses."""
 
 import json
 import socket
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.connection import Connection, new_prompt, sign_up, talk
+from tests.support.connection import Connection, create_prompt, send_raw, sign_up
 from tests.support.servers import LiveServer
 
 LIMIT = 2 * 1024 * 1024
@@ -29,7 +29,7 @@ def connection(live_server: LiveServer) -> Connection:
     return Connection(live_server, sign_up(live_server))
 
 
-def test_a_declared_body_up_to_the_limit_is_taken_and_one_byte_more_is_413(connection: Connection) -> None:
+def test_a_declared_body_up_to_the_limit_is_accepted_and_one_byte_more_is_413(connection: Connection) -> None:
     assert connection.call("POST", "/prompts", prompt_of(LIMIT), Content_Type="application/json").status == 201
     answer = connection.call("POST", "/prompts", prompt_of(LIMIT + 1), Content_Type="application/json")
     assert answer.status == 413
@@ -39,7 +39,7 @@ def test_a_declared_body_up_to_the_limit_is_taken_and_one_byte_more_is_413(conne
     assert len(connection.call("GET", "/prompts").json) == 1
 
 
-def test_a_chunked_body_up_to_the_limit_is_taken_and_one_byte_more_is_413(connection: Connection) -> None:
+def test_a_chunked_body_up_to_the_limit_is_accepted_and_one_byte_more_is_413(connection: Connection) -> None:
     def post(size: int) -> tuple[int, str]:
         http = connection.connection
         headers = {**connection.headers, "Content-Type": "application/json"}
@@ -53,7 +53,7 @@ def test_a_chunked_body_up_to_the_limit_is_taken_and_one_byte_more_is_413(connec
     assert post(1000) == (201, "")
 
 
-def test_a_refused_body_of_any_size_gets_its_answer_and_the_connection_goes_on(connection: Connection) -> None:
+def test_a_refused_body_of_any_size_gets_its_response_and_the_connection_stays_usable(connection: Connection) -> None:
     strangers = Connection.__new__(Connection)
     strangers.connection, strangers.headers = connection.connection, {}
     for size in (300_000, 8_000_000):
@@ -65,14 +65,16 @@ def test_a_refused_body_of_any_size_gets_its_answer_and_the_connection_goes_on(c
         assert connection.call("GET", "/healthz").status == 200
 
 
-def test_headers_of_proxies_are_not_believed(live_server: LiveServer) -> None:
+def test_forwarded_headers_are_not_trusted_by_gunicorn(live_server: LiveServer) -> None:
     for header in (b"SCRIPT_NAME: /healthz", b"X-Forwarded-Proto: https", b"Script-Name: /x"):
-        answer = talk(live_server, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + header + b"\r\n\r\n")
+        answer = send_raw(
+            live_server, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + header + b"\r\n\r\n"
+        )
         assert b"Strict-Transport-Security" not in answer
         assert answer.split()[1] in (b"200", b"400"), answer
 
 
-def test_an_output_of_one_mebibyte_goes_through_whole_and_one_byte_more_is_413(connection: Connection) -> None:
+def test_an_output_of_one_mebibyte_is_stored_and_one_byte_more_is_413(connection: Connection) -> None:
     prompt = connection.call("POST", "/prompts", {"title": "title", "content": "c", "model": "m"}).json
     output = "😀" * (1024 * 1024 // 4)
     body = {"promptId": prompt["_id"], "modelUsed": "m", "output": output}
@@ -98,16 +100,16 @@ def test_an_output_of_one_mebibyte_goes_through_whole_and_one_byte_more_is_413(c
         (b"GET / HTTP/9.9 secret-token\r\nHost: x\r\n\r\n", 400),
     ],
 )
-def test_what_gunicorn_refuses_has_the_one_error_body_and_is_not_quoted_in_the_log(
+def test_requests_that_gunicorn_refuses_get_the_error_body_and_are_not_quoted_in_the_log(
     live_server: LiveServer, request_: bytes, status: int
 ) -> None:
-    head, _, body = talk(live_server, request_).partition(b"\r\n\r\n")
+    head, _, body = send_raw(live_server, request_).partition(b"\r\n\r\n")
     assert int(head.split()[1]) == status
     assert b"content-type: application/json" in head.lower()
-    told = json.loads(body)
-    assert told["message"] == told["error"]
-    assert told["code"]
-    assert told["requestId"]
+    error = json.loads(body)
+    assert error["message"] == error["error"]
+    assert error["code"]
+    assert error["requestId"]
     assert "secret-token" not in live_server.log
 
 
@@ -116,11 +118,11 @@ def test_what_gunicorn_refuses_has_the_one_error_body_and_is_not_quoted_in_the_l
     [("/prompts", "application/json"), ("/logs/batch", "application/x-ndjson"), ("/import", "application/x-ndjson")],
 )
 def test_broken_chunks_are_400(live_server: LiveServer, path: str, media: str) -> None:
-    answer = talk(live_server, broken_chunks(path, media, f"Authorization: Bearer {sign_up(live_server)}\r\n"))
+    answer = send_raw(live_server, broken_chunks(path, media, f"Authorization: Bearer {sign_up(live_server)}\r\n"))
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
-    told = json.loads(body)
-    assert (told["code"], told["message"]) == (
+    error = json.loads(body)
+    assert (error["code"], error["message"]) == (
         "invalid_chunks",
         "The request body is not valid chunked transfer coding.",
     )
@@ -130,14 +132,14 @@ def test_broken_chunks_are_400(live_server: LiveServer, path: str, media: str) -
 def test_a_request_refused_for_another_reason_keeps_its_answer_when_its_chunks_are_broken(
     live_server: LiveServer,
 ) -> None:
-    answer = talk(live_server, broken_chunks("/prompts", "application/json"))
+    answer = send_raw(live_server, broken_chunks("/prompts", "application/json"))
     assert answer.startswith(b"HTTP/1.1 401 ")
     assert "unexpected" not in live_server.log
 
 
 def test_broken_chunks_are_400_with_the_worker_that_postgresql_has(start_server: Callable[..., LiveServer]) -> None:
     server = start_server("postgresql://nobody@127.0.0.1:1/nothing", migrate=False)
-    answer = talk(server, broken_chunks("/auth/login", "application/json"))
+    answer = send_raw(server, broken_chunks("/auth/login", "application/json"))
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b'"code":"invalid_chunks"' in answer
 
@@ -147,7 +149,7 @@ def broken_chunks(path: str, media: str, header: str = "") -> bytes:
     return head.encode() + b"1\r\n{\r\nzz\r\nnot a chunk\r\n"
 
 
-def test_half_sent_requests_do_not_hold_the_service(start_server: Callable[..., LiveServer]) -> None:
+def test_half_sent_requests_do_not_block_the_service(start_server: Callable[..., LiveServer]) -> None:
     server = start_server(WEB_CONCURRENCY="1", WEB_THREADS="2", CLIENT_TIMEOUT_S="1")
     parts = urlsplit(server.url)
     silent = [socket.create_connection((parts.hostname, parts.port)) for _ in range(6)]
@@ -159,12 +161,12 @@ def test_half_sent_requests_do_not_hold_the_service(start_server: Callable[..., 
         connection.close()
 
 
-def test_two_slashes_are_no_redirect(live_server: LiveServer) -> None:
-    answer = talk(live_server, b"GET //prompts HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+def test_two_slashes_in_a_path_do_not_redirect(live_server: LiveServer) -> None:
+    answer = send_raw(live_server, b"GET //prompts HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 4")
 
 
-def test_a_slow_reader_of_a_long_list_does_not_stop_the_others(
+def test_a_slow_reader_of_a_long_list_does_not_block_other_clients(
     start_server: Callable[..., LiveServer],
 ) -> None:
     server = start_server(WEB_CONCURRENCY="1", WEB_THREADS="2")
@@ -186,10 +188,10 @@ def test_a_slow_reader_of_a_long_list_does_not_stop_the_others(
 
 
 @pytest.mark.parametrize("path", ["/logs", "/logs/batch"])
-def test_of_a_body_that_is_cut_off_nothing_is_kept_and_the_whole_may_be_sent_again(
+def test_nothing_is_stored_of_an_incomplete_body_and_it_may_be_sent_again(
     live_server: LiveServer, connection: Connection, path: str
 ) -> None:
-    log = json.dumps({"promptId": new_prompt(connection), "output": "o", "modelUsed": "m"}).encode()
+    log = json.dumps({"promptId": create_prompt(connection), "output": "o", "modelUsed": "m"}).encode()
     media = "application/x-ndjson" if path.endswith("batch") else "application/json"
     body = (log + b"\n") * (10 if path.endswith("batch") else 1)
     headers = {**connection.headers, "Host": "localhost", "Content-Type": media, "Idempotency-Key": "k"}

@@ -30,7 +30,7 @@ OTHER_PAGES = [
 
 
 def preparation(document: str) -> str:
-    """Return the commands that a document tells its reader to run first."""
+    """Return the commands that prepare a document's other commands."""
     if document.startswith("docs/api/") and document != API_INDEX:
         return commands((ROOT / API_INDEX).read_text(encoding="utf-8"))
     if document == GUIDE:

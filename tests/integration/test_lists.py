@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.connection import Connection, create_prompt, sign_up
 from tests.support.servers import LiveServer
 
 ROWS = 30_000
@@ -24,7 +24,7 @@ def test_a_list_of_any_length_takes_little_memory_and_others_are_served_meanwhil
     server = start_server(WEB_CONCURRENCY="1", WEB_THREADS="2")
     token = sign_up(server)
     connection = Connection(server, token)
-    prompt_id = new_prompt(connection)
+    prompt_id = create_prompt(connection)
     body = {"promptId": prompt_id, "output": "x" * 2000, "modelUsed": "m"}
     log = connection.call("POST", "/logs", body).json
     with closing(sqlite3.connect(server.environment["DATABASE_URL"].removeprefix("sqlite:///"))) as database:

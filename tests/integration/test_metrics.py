@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.server.test_metrics import IN_PROGRESS, REQUESTS, WRITTEN, read
-from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.connection import Connection, create_prompt, sign_up
 from tests.support.servers import LiveServer
 
 LISTED = f'{REQUESTS}{{method="GET",route="/prompts",status="200"}}'
@@ -45,14 +45,14 @@ def wait_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_whichever_worker_answers_tells_what_all_have_counted_even_the_dead(
+def test_every_worker_reports_the_sums_over_all_workers_even_exited_ones(
     start_server: Callable[..., LiveServer], tmp_path: Path
 ) -> None:
     folder = tmp_path / "temporary"
     folder.mkdir()
     server = start_server(METRICS="on", WEB_CONCURRENCY="2", TMPDIR=str(folder))
     token = sign_up(server)
-    prompt_id = new_prompt(Connection(server, token))
+    prompt_id = create_prompt(Connection(server, token))
 
     def call(method: str, path: str, body: object = None) -> None:
         assert Connection(server, token).call(method, path, body).status < 400
@@ -61,12 +61,12 @@ def test_whichever_worker_answers_tells_what_all_have_counted_even_the_dead(
         return read(Connection(server, token).call("GET", "/metrics").body.decode())
 
     def told_by_each() -> list[tuple[float, float]]:
-        told = []
+        totals = []
         for worker in server.workers()[-2:]:
             with held(worker):
                 samples = scrape()
-            told.append((samples[LISTED], samples[NATIVE]))
-        return told
+            totals.append((samples[LISTED], samples[NATIVE]))
+        return totals
 
     wait_until(lambda: len(server.workers()) == 2)
     first, second = server.workers()
@@ -75,7 +75,7 @@ def test_whichever_worker_answers_tells_what_all_have_counted_even_the_dead(
             for _ in range(requests):
                 call("GET", "/prompts")
             call("POST", "/logs", {"promptId": prompt_id, "output": "x", "modelUsed": "m"})
-    wait_until(lambda: scrape()[LISTED] == 12)  # a request is counted just after its answer has gone out
+    wait_until(lambda: scrape()[LISTED] == 12)  # a request is counted just after its response was sent
     assert told_by_each() == [(12, 2)] * 2
 
     with held(second), begun_request(server, token), begun_request(server, token):

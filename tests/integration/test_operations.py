@@ -33,7 +33,7 @@ def test_the_service_is_not_ready_before_its_migrations(start_server: Callable[.
     assert connection.call("POST", "/auth/login", credentials).status == 401
 
 
-def test_a_database_that_is_away_is_503(start_server: Callable[..., LiveServer], tmp_path: Path) -> None:
+def test_an_unavailable_database_is_503(start_server: Callable[..., LiveServer], tmp_path: Path) -> None:
     server = start_server("postgresql://nobody@127.0.0.1:1/nothing", migrate=False)
     connection = Connection(server)
     assert connection.call("GET", "/healthz").status == 200
@@ -44,7 +44,7 @@ def test_a_database_that_is_away_is_503(start_server: Callable[..., LiveServer],
         assert (answer.status, answer.json["code"]) == (503, "database_unavailable")
 
 
-def test_each_request_writes_one_json_line_that_tells_no_secrets(start_server: Callable[..., LiveServer]) -> None:
+def test_each_request_writes_one_json_line_without_secrets(start_server: Callable[..., LiveServer]) -> None:
     server = start_server(RATELIMIT_ENABLED="on", LOGIN_FAILURE_RATE="1 per hour", WEB_CONCURRENCY="1")
     token = sign_up(server)
     connection = Connection(server, token)
@@ -60,8 +60,8 @@ def test_each_request_writes_one_json_line_that_tells_no_secrets(start_server: C
     time.sleep(0.2)
     lines = [json.loads(line) for line in server.log.splitlines()]
     requests = [line for line in lines if line["message"] == "request"]
-    told = [(line["method"], line["path"], line["status"]) for line in requests if line["path"] != "/healthz"]
-    assert sorted(told) == sorted(
+    logged = [(line["method"], line["path"], line["status"]) for line in requests if line["path"] != "/healthz"]
+    assert sorted(logged) == sorted(
         [
             ("POST", "/auth/signup", 201),
             ("POST", "/prompts", 201),
@@ -85,14 +85,14 @@ def test_each_request_writes_one_json_line_that_tells_no_secrets(start_server: C
     assert "the password of ada" not in server.log
 
 
-def test_lines_for_people_cannot_be_forged(start_server: Callable[..., LiveServer]) -> None:
+def test_a_request_cannot_forge_lines_of_the_text_format(start_server: Callable[..., LiveServer]) -> None:
     server = start_server(LOG_FORMAT="text")
     Connection(server).call("GET", "/nope%0A12:00:00%20I%20200%20GET%20/forged")
     time.sleep(0.2)
     assert any(r"404 GET /nope\n12:00:00 I 200 GET /forged" in line for line in server.log.splitlines())
 
 
-def test_a_request_under_way_is_finished_when_the_service_is_told_to_stop(
+def test_a_running_request_is_finished_when_the_service_stops(
     start_server: Callable[..., LiveServer],
 ) -> None:
     server = start_server()
@@ -115,7 +115,7 @@ def test_a_request_under_way_is_finished_when_the_service_is_told_to_stop(
     assert time.monotonic() - started < 11
 
 
-def test_the_memory_that_checking_passwords_took_goes_back_to_the_system(
+def test_the_memory_of_password_checks_is_returned_to_the_system(
     start_server: Callable[..., LiveServer],
 ) -> None:
     server = start_server(WEB_CONCURRENCY="1")

@@ -1,6 +1,6 @@
 """PostgreSQL goes away under load: restarted, and lost for good with a standby in its place.
 
-Nobody touches the service meanwhile. Clients do what docs/api tells them: they send again under the same
+The service is not restarted meanwhile. Clients follow docs/api: they send again under the same
 Idempotency-Key until the answer is a 201.
 """
 
@@ -19,7 +19,7 @@ from flask import Flask
 
 from config import Config
 from tests.integration.postgresql import PostgreSQL
-from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.connection import Connection, create_prompt, sign_up
 from tests.support.environment import SECRET
 from tests.support.people import Caller
 from tests.support.servers import LiveServer
@@ -57,7 +57,7 @@ class Load:
         self.refused: list[tuple[int, str, str | None]] = []  # status, code, Retry-After
         self.replayed = 0
         self._ended = threading.Event()
-        self._prompt_id = new_prompt(Connection(server, token))
+        self._prompt_id = create_prompt(Connection(server, token))
         self._threads = [
             threading.Thread(target=self._log, args=(Connection(server, token), client)) for client in range(CLIENTS)
         ]
@@ -88,7 +88,7 @@ class Load:
                 thread.join(timeout=60)
 
     def has_more(self, seen: list[Any] | dict[str, Any], more: int) -> None:
-        """Wait until there are so many more acknowledged, or refused."""
+        """Wait until this many more logs are acknowledged, or refused."""
         until = len(seen) + more
         wait_for(lambda: len(seen) >= until)
 
@@ -101,7 +101,7 @@ def wait_for(come: Callable[[], bool]) -> None:
 
 
 def stranger_to(make_app: Callable[[Config], Flask], uri: str) -> Caller:
-    """Return a stranger to a service on that database and no other."""
+    """Return an anonymous client of a service on that database only."""
     url = uri.replace("postgresql://", "postgresql+psycopg://")
     return Caller(make_app(Config(database_url=url, jwt_secret_key=SECRET, ratelimit_enabled=False)).test_client())
 
@@ -113,7 +113,7 @@ def assert_nothing_lost_and_nothing_twice(load: Load, server: LiveServer, token:
     assert set(load.refused) == {(503, "database_unavailable", "1")}
 
 
-def test_a_restart_of_postgresql_is_503_for_a_while_and_nothing_is_lost_or_twice(
+def test_a_restart_of_postgresql_is_503_for_a_while_and_nothing_is_lost_or_duplicated(
     copy: Copy, start_server: Callable[..., LiveServer]
 ) -> None:
     database = copy()
@@ -133,7 +133,7 @@ def test_a_restart_of_postgresql_is_503_for_a_while_and_nothing_is_lost_or_twice
 
 
 def lose_after_commit(primary: PostgreSQL, standby: PostgreSQL) -> None:
-    """Kill the primary when it waits for its standby, which has been sent commits that no client has heard of."""
+    """Kill the primary while it waits for its standby, which has received commits that no client knows of yet."""
     with psycopg.connect(standby.uri) as connection:
         ((receiver,),) = connection.execute("SELECT pid FROM pg_stat_wal_receiver").fetchall()
     with psycopg.connect(primary.uri, autocommit=True) as connection:
@@ -145,7 +145,7 @@ def lose_after_commit(primary: PostgreSQL, standby: PostgreSQL) -> None:
     os.kill(receiver, signal.SIGCONT)
 
 
-def test_a_standby_that_is_promoted_takes_over_and_nothing_is_lost_or_twice(
+def test_a_promoted_standby_takes_over_and_nothing_is_lost_or_duplicated(
     copy: Copy, start_server: Callable[..., LiveServer], make_app: Callable[[Config], Flask]
 ) -> None:
     primary = copy()

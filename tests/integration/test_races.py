@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.connection import Connection, create_prompt, sign_up
 from tests.support.servers import LiveServer
 
 
@@ -15,12 +15,12 @@ def server(any_live_server: LiveServer) -> LiveServer:
     return any_live_server
 
 
-def test_changes_and_deletes_that_meet_end_in_200_204_or_404(server: LiveServer) -> None:
+def test_concurrent_changes_and_deletes_end_in_200_204_or_404(server: LiveServer) -> None:
     token = sign_up(server)
     connection = Connection(server, token)
-    kept = new_prompt(connection)
+    kept = create_prompt(connection)
     body = {"promptId": kept, "output": "x", "modelUsed": "m"}
-    paths = [f"/prompts/{new_prompt(connection)}" for _ in range(12)]
+    paths = [f"/prompts/{create_prompt(connection)}" for _ in range(12)]
     paths += [f"/logs/{connection.call('POST', '/logs', body).json['_id']}" for _ in range(12)]
     calls = [
         (method, path, change)
@@ -43,23 +43,23 @@ def test_changes_and_deletes_that_meet_end_in_200_204_or_404(server: LiveServer)
     assert answers["DELETE", 204] == len(paths)
 
 
-def test_logs_keep_coming_in_while_prompts_are_made_and_deleted(server: LiveServer) -> None:
+def test_logs_are_accepted_while_prompts_are_created_and_deleted(server: LiveServer) -> None:
     token = sign_up(server)
-    kept = new_prompt(Connection(server, token))
+    kept = create_prompt(Connection(server, token))
 
     def write(number: int) -> int:
         connection = Connection(server, token)
         if number % 3:
             body = {"promptId": kept, "output": str(number), "modelUsed": "m"}
             return connection.call("POST", "/logs", body).status
-        return connection.call("DELETE", f"/prompts/{new_prompt(connection)}").status
+        return connection.call("DELETE", f"/prompts/{create_prompt(connection)}").status
 
     with ThreadPoolExecutor(8) as pool:
         answers = Counter(pool.map(write, range(60)))
     assert answers == {201: 40, 204: 20}
 
 
-def test_one_slug_sent_at_once_is_given_once_and_derived_ones_never_clash(server: LiveServer) -> None:
+def test_a_slug_sent_concurrently_is_taken_once_and_derived_slugs_never_clash(server: LiveServer) -> None:
     token = sign_up(server)
 
     def save(number: int) -> int:
@@ -73,7 +73,7 @@ def test_one_slug_sent_at_once_is_given_once_and_derived_ones_never_clash(server
     assert sorted(slugs) == sorted({"one", "same-title", *(f"same-title-{n}" for n in range(2, 13))})
 
 
-def test_outputs_of_other_systems_are_kept_whatever_is_deleted_meanwhile(server: LiveServer) -> None:
+def test_outputs_of_other_systems_are_stored_while_prompts_are_deleted(server: LiveServer) -> None:
     token = sign_up(server)
     flip = {"title": "Flip", "slug": "flip", "content": "c", "model": "m"}
     generation = {"id": "1", "type": "generation", "prompt": {"slug": "flip", "tag": "latest"}, "output": "x"}
@@ -109,7 +109,7 @@ def test_outputs_of_other_systems_are_kept_whatever_is_deleted_meanwhile(server:
     assert "deadlock" not in server.log
 
 
-def test_publishing_meets_other_labels_and_their_removal(server: LiveServer) -> None:
+def test_publishing_runs_concurrently_with_changes_of_labels(server: LiveServer) -> None:
     token = sign_up(server)
     connection = Connection(server, token)
     body = {"title": "QA bot", "slug": "qa", "content": "c", "model": "m"}

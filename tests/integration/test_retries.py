@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from tests.support.connection import Answer, Connection, new_prompt, sign_up
+from tests.support.connection import Answer, Connection, create_prompt, sign_up
 from tests.support.servers import LiveServer
 
 
-def test_a_server_killed_between_commit_and_answer_has_made_one_row_after_the_retry(
+def test_a_retry_after_a_crash_between_commit_and_response_creates_no_second_row(
     start_server: Callable[..., LiveServer], database_url: str, tmp_path: Path
 ) -> None:
     order = tmp_path / "die"
     settings = {"app": "tests.integration.crash_app:app", "DIE_AFTER_COMMIT": str(order)}
     server = start_server(database_url.replace("+psycopg", ""), migrate=False, **settings)
     connection = Connection(server, sign_up(server))
-    body = {"promptId": new_prompt(connection), "output": "once", "modelUsed": "m"}
+    body = {"promptId": create_prompt(connection), "output": "once", "modelUsed": "m"}
     order.touch()
     with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
         connection.call("POST", "/logs", body, Idempotency_Key="a")
@@ -30,10 +30,10 @@ def test_a_server_killed_between_commit_and_answer_has_made_one_row_after_the_re
     assert connection.call("GET", "/logs").json == [retried.json]
 
 
-def test_equal_requests_that_race_make_one_thing_and_hear_the_same(any_live_server: LiveServer) -> None:
+def test_concurrent_equal_requests_create_one_resource_and_get_the_same_response(any_live_server: LiveServer) -> None:
     server = any_live_server
     token = sign_up(server)
-    prompt_id = new_prompt(Connection(server, token))
+    prompt_id = create_prompt(Connection(server, token))
     requests: list[tuple[str, dict[str, Any]]] = [
         ("/logs", {"promptId": prompt_id, "output": "x", "modelUsed": "m"}),
         ("/prompts", {"title": "Once only", "content": "c", "model": "m", "slug": "once"}),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.connection import Connection, create_prompt, sign_up
 from tests.support.servers import LiveServer
 
 LINES = "application/x-ndjson"
@@ -14,7 +14,7 @@ LINES = "application/x-ndjson"
 
 def filled(connection: Connection, logs: int) -> bytes:
     """Log outputs of some hundred kilobytes and return everything."""
-    log = {"promptId": new_prompt(connection), "modelUsed": "m", "output": "é" * 250_000}
+    log = {"promptId": create_prompt(connection), "modelUsed": "m", "output": "é" * 250_000}
     for _ in range(logs):
         assert connection.call("POST", "/logs", log).status == 201
     answer = connection.call("GET", "/export")
@@ -32,7 +32,7 @@ def moved(answer: Any) -> int:
     return int(answer.json["logs"]["created"])
 
 
-def test_a_file_longer_than_other_bodies_may_be_goes_out_and_in(live_server: LiveServer) -> None:
+def test_a_file_larger_than_other_bodies_is_exported_and_imported(live_server: LiveServer) -> None:
     connection = Connection(live_server, sign_up(live_server))
     left = filled(connection, 8)
     assert len(left) > 4_000_000
@@ -49,7 +49,7 @@ def test_a_file_longer_than_other_bodies_may_be_goes_out_and_in(live_server: Liv
     assert connection.call("GET", "/export").body == left
 
 
-def test_a_file_that_is_refused_gets_its_answer_and_the_connection_goes_on(live_server: LiveServer) -> None:
+def test_a_refused_file_gets_its_response_and_the_connection_stays_usable(live_server: LiveServer) -> None:
     connection = Connection(live_server, sign_up(live_server))
     left = filled(connection, 2)
     damaged = left.replace(b'"type":"version"', b'"type":"rest"') + b"\n" * 8_000_000
@@ -60,7 +60,7 @@ def test_a_file_that_is_refused_gets_its_answer_and_the_connection_goes_on(live_
     assert connection.call("GET", "/healthz").status == 200
 
 
-def test_of_a_file_that_is_broken_off_nothing_is_stored(live_server: LiveServer) -> None:
+def test_nothing_is_stored_of_a_truncated_file(live_server: LiveServer) -> None:
     token = sign_up(live_server)
     connection = Connection(live_server, token)
     left = filled(connection, 2)

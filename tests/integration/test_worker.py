@@ -1,4 +1,4 @@
-"""The worker's threads: one answers everything while requests are quick, others take over while it is busy."""
+"""The threads of InlineWorker: one answers all requests while they are short; others take over while it is busy."""
 
 import socket
 import time
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.connection import Connection, create_prompt, sign_up
 from tests.support.servers import LiveServer
 
 PATIENCE_S = 30
@@ -49,7 +49,7 @@ def test_a_thousand_requests_sent_at_once_over_one_connection_are_answered(serve
         assert read_statuses(connection, 1) == [b"200"]
 
 
-def test_connections_on_which_nothing_comes_keep_nobody_waiting(server: LiveServer) -> None:
+def test_silent_connections_do_not_delay_requests(server: LiveServer) -> None:
     with ExitStack() as stack:
         silent = [stack.enter_context(connect(server)) for _ in range(40)]
         connection = Connection(server)
@@ -58,9 +58,9 @@ def test_connections_on_which_nothing_comes_keep_nobody_waiting(server: LiveServ
         assert read_statuses(silent[-1], 1) == [b"200"]
 
 
-def test_whoever_is_slow_and_whenever_everybody_is_answered(server: LiveServer) -> None:
+def test_slow_and_quick_clients_are_all_answered(server: LiveServer) -> None:
     token = sign_up(server)
-    path = f"/logs?promptId={new_prompt(Connection(server, token))}"
+    path = f"/logs?promptId={create_prompt(Connection(server, token))}"
     body = b'{"title": "title", "model": "m", "content": "c"}'
     sent = {"Authorization": f"Bearer {token}", "Content_Type": "application/json", "Content_Length": len(body)}
 
@@ -85,7 +85,7 @@ def test_whoever_is_slow_and_whenever_everybody_is_answered(server: LiveServer) 
         assert [each.result(PATIENCE_S) for each in quick] == [{200}] * 6
 
 
-def test_what_came_in_with_a_slow_request_need_not_wait_for_it(server: LiveServer) -> None:
+def test_requests_that_arrive_with_a_slow_one_do_not_wait_for_it(server: LiveServer) -> None:
     token = sign_up(server)
     with ExitStack() as stack:
         others = [Connection(server, token) for _ in range(12)]
@@ -101,7 +101,7 @@ def test_what_came_in_with_a_slow_request_need_not_wait_for_it(server: LiveServe
         assert not any(map(has_answer, slow))
 
 
-def test_who_has_the_last_answer_and_stays_keeps_nobody_waiting(server: LiveServer) -> None:
+def test_a_client_that_does_not_close_after_its_last_response_delays_no_others(server: LiveServer) -> None:
     last = {head("GET", "/healthz", Connection="close"): b"200", b"BROKEN\r\n\r\n": b"400"}
     with ExitStack() as stack:
         staying = [(stack.enter_context(connect(server)), request) for request in last for _ in range(20)]
@@ -113,7 +113,7 @@ def test_who_has_the_last_answer_and_stays_keeps_nobody_waiting(server: LiveServ
             assert connection.recv(1) == b"", "it is ended in the end"
 
 
-def test_silent_connections_keep_nobody_waiting_while_a_request_is_slow(server: LiveServer) -> None:
+def test_silent_connections_do_not_delay_requests_while_another_is_slow(server: LiveServer) -> None:
     with ExitStack() as stack:
         slow = begin_slowly(stack.enter_context(connect(server)))
         for _ in range(40):
@@ -122,7 +122,7 @@ def test_silent_connections_keep_nobody_waiting_while_a_request_is_slow(server: 
         assert not has_answer(slow)
 
 
-def test_what_waits_for_slow_requests_is_answered_as_soon_as_one_of_them_is_done(server: LiveServer) -> None:
+def test_a_waiting_request_is_answered_as_soon_as_one_slow_request_is_done(server: LiveServer) -> None:
     with ExitStack() as stack:
         slow = []
         for _ in range(4):  # as many as there are threads

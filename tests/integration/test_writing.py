@@ -1,4 +1,4 @@
-"""Writes through Gunicorn: concurrent, with the database locked, and with the service killed."""
+"""Writes through Gunicorn: concurrent ones, with the database locked, and with the service killed."""
 
 import http.client
 import os
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-from tests.support.connection import Connection, new_prompt, sign_up
+from tests.support.connection import Connection, create_prompt, sign_up
 from tests.support.servers import LiveServer
 
 CLIENTS, LOGS_EACH = 32, 15
@@ -18,7 +18,7 @@ CLIENTS, LOGS_EACH = 32, 15
 
 def test_thirty_two_clients_write_at_once_without_an_error(live_server: LiveServer) -> None:
     token = sign_up(live_server)
-    prompt_id = new_prompt(Connection(live_server, token))
+    prompt_id = create_prompt(Connection(live_server, token))
     together = threading.Barrier(CLIENTS)
 
     def write(client: int) -> list[str]:
@@ -42,9 +42,9 @@ def test_thirty_two_clients_write_at_once_without_an_error(live_server: LiveServ
     assert "locked" not in live_server.log
 
 
-def test_patches_at_once_never_make_the_same_version_twice(live_server: LiveServer) -> None:
+def test_concurrent_patches_never_create_the_same_version_twice(live_server: LiveServer) -> None:
     token = sign_up(live_server)
-    prompt_id = new_prompt(Connection(live_server, token))
+    prompt_id = create_prompt(Connection(live_server, token))
 
     def patch(number: int) -> int:
         answer = Connection(live_server, token).call("PATCH", f"/prompts/{prompt_id}", {"content": f"content {number}"})
@@ -60,7 +60,7 @@ def test_a_locked_database_is_503_with_retry_after_and_reads_go_on(start_server:
     server = start_server(DATABASE_TIMEOUT_MS="300")
     token = sign_up(server)
     connection = Connection(server, token)
-    prompt_id = new_prompt(connection)
+    prompt_id = create_prompt(connection)
     body = {"promptId": prompt_id, "output": "x", "modelUsed": "m"}
     blocker = sqlite3.connect(server.environment["DATABASE_URL"].removeprefix("sqlite:///"), isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
@@ -92,7 +92,7 @@ def test_a_locked_database_is_503_with_retry_after_and_reads_go_on(start_server:
 def test_what_was_acknowledged_survives_kill_9(start_server: Callable[..., LiveServer]) -> None:
     server = start_server()
     token = sign_up(server)
-    prompt_id = new_prompt(Connection(server, token))
+    prompt_id = create_prompt(Connection(server, token))
     acknowledged: list[str] = []
 
     def write() -> None:
@@ -102,7 +102,7 @@ def test_what_was_acknowledged_survives_kill_9(start_server: Callable[..., LiveS
                 answer = connection.call("POST", "/logs", {"promptId": prompt_id, "output": "x", "modelUsed": "m"})
                 acknowledged.append(answer.json["_id"])
         except (OSError, ValueError, http.client.HTTPException):
-            return  # the server is gone
+            return  # the server was killed
 
     writers = [threading.Thread(target=write) for _ in range(8)]
     for writer in writers:

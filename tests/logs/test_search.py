@@ -1,4 +1,4 @@
-"""Full text over outputs and notes."""
+"""GET /logs?q=: full-text search over outputs and notes."""
 
 import re
 import unicodedata
@@ -102,7 +102,7 @@ def test_words_are_found_in_any_script(ada: Person, corpus: dict[str, str], subt
             assert found(ada, corpus, query) == expected
 
 
-def test_a_change_and_a_deletion_are_seen_at_once(ada: Person, ben: Person, corpus: dict[str, str]) -> None:
+def test_a_change_and_a_deletion_affect_the_next_search(ada: Person, ben: Person, corpus: dict[str, str]) -> None:
     path = f"/logs/{corpus['steam']}"
     ada.patch(path, {"notes": "Brilliant"})
     assert found(ada, corpus, "brilliant coal") == {"steam"}
@@ -116,7 +116,7 @@ def test_a_change_and_a_deletion_are_seen_at_once(ada: Person, ben: Person, corp
     assert found(ada, corpus, "coal") == set()
 
 
-def test_what_every_door_lets_in_is_found(ada: Person) -> None:
+def test_logs_from_every_api_are_found(ada: Person) -> None:
     prompt = ada.prompt(slug="qa")
     ada.post(
         "/experiments", {"slug": "e", "name": "n", "status": "ACTIVE", "variants": [{"key": "A", "trafficPercent": 1}]}
@@ -137,7 +137,7 @@ def test_what_every_door_lets_in_is_found(ada: Person) -> None:
 
 
 @pytest.mark.parametrize("sort", ["-createdAt", "createdAt", "-score", "score"])
-def test_it_combines_with_every_filter_and_order_in_pages(
+def test_a_search_combines_with_every_filter_and_order_in_pages(
     ada: Person, sort: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompt, other = ada.prompt(), ada.prompt()
@@ -180,7 +180,7 @@ def test_a_query_without_words_or_with_too_many_is_refused(ada: Person, query: s
     assert (answer.status_code, answer.json["details"]) == (400, {"q": [reason]})
 
 
-def test_of_a_log_with_too_many_words_the_first_are_found(ada: Person) -> None:
+def test_a_log_with_too_many_words_is_found_by_the_first_ones(ada: Person) -> None:
     prompt = ada.prompt()
     notes = " ".join(f"{n:x}word" for n in range(150_000))
     log = ada.log(prompt, output="beginning " + "z" * 100, notes=notes)

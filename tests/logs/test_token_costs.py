@@ -14,7 +14,7 @@ from genai_prices import Usage, calc_price
 from genai_prices.data_snapshot import get_snapshot
 
 from promptcrafter.logs import token_costs
-from tests.support.connection import Connection, new_prompt
+from tests.support.connection import Connection, create_prompt
 from tests.support.connection import sign_up as sign_up_live
 from tests.support.databases import only_sqlite
 from tests.support.people import Caller, Person, sign_up
@@ -48,7 +48,7 @@ def priced(ada: Person, model: str, **values: Any) -> dict[str, Any]:
     return ada.log(ada.prompt(), modelUsed=model, **{"inputTokens": 1000, "outputTokens": 100, **values})
 
 
-def test_what_is_absent_is_computed_and_says_so(ada: Person) -> None:
+def test_absent_values_are_computed_and_marked_as_computed(ada: Person) -> None:
     log = ada.log(ada.prompt(), modelUsed="gpt-4o", **SENT)
     expected = 7 * Decimal("2.5e-6") + 1 * Decimal("10e-6")  # dollars: 2.50 and 10 a million tokens
     assert (log["inputTokens"], log["outputTokens"], log["cost"]) == (7, 1, pytest.approx(float(expected)))
@@ -59,20 +59,20 @@ def test_what_is_absent_is_computed_and_says_so(ada: Person) -> None:
 
 @pytest.mark.parametrize("name", ["inputTokens", "outputTokens", "cost"])
 @pytest.mark.parametrize("value", [0, 0.5, 12])
-def test_what_is_sent_wins_a_nought_included(ada: Person, name: str, value: float) -> None:
+def test_values_that_are_sent_are_kept_even_zero(ada: Person, name: str, value: float) -> None:
     log = ada.log(ada.prompt(), modelUsed="gpt-4o", **SENT, **{name: value})
     assert log[name] == value
     assert log["computed"] == [other for other in ("inputTokens", "outputTokens", "cost") if other != name]
 
 
-def test_everything_sent_leaves_nothing_computed(ada: Person) -> None:
+def test_nothing_is_computed_if_all_values_are_sent(ada: Person) -> None:
     log = ada.log(ada.prompt(), **SENT, inputTokens=0, outputTokens=0, cost=0)
     assert (log["inputTokens"], log["outputTokens"], log["cost"]) == (0, 0, 0)
     assert "computed" not in log
     assert "pricedAs" not in log
 
 
-def test_what_cannot_be_known_is_left_out(ada: Person) -> None:
+def test_values_that_cannot_be_computed_are_left_out(ada: Person) -> None:
     without_input = ada.log(ada.prompt(), modelUsed="gpt-4o", output="Paris")
     assert without_input["computed"] == ["outputTokens"]
     assert not {"inputTokens", "cost", "pricedAs"} & set(without_input)
@@ -96,7 +96,7 @@ def test_an_object_counts_as_its_compact_json(ada: Person) -> None:
 
 @only_sqlite
 @pytest.mark.parametrize("model", FOUND.strip().replace("\n", "|").split("|"))
-def test_a_model_is_found_as_people_type_it(ada: Person, model: str) -> None:
+def test_a_price_is_found_for_a_model_name_as_users_write_it(ada: Person, model: str) -> None:
     log = priced(ada, model)
     assert log["cost"] > 0
     assert log["computed"] == ["cost"]
@@ -110,7 +110,7 @@ def test_a_model_without_a_price_has_no_cost(ada: Person, model: str) -> None:
 
 
 @only_sqlite
-def test_the_price_is_that_of_the_time(ada: Person) -> None:
+def test_the_price_is_the_one_valid_at_the_time_of_the_log(ada: Person) -> None:
     # o3 became cheaper in June 2025
     assert priced(ada, "o3", endTime="2025-01-01")["cost"] == pytest.approx(0.014)
     assert priced(ada, "o3", endTime="2025-12-01")["cost"] == pytest.approx(0.0028)
@@ -140,7 +140,7 @@ def test_every_price_is_the_one_of_the_list() -> None:
 @only_sqlite
 @pytest.mark.usefixtures("cold_caches")
 @pytest.mark.parametrize(("library", "lost"), [("toktok", {"inputTokens", "outputTokens"}), ("genai_prices", set())])
-def test_a_missing_library_costs_its_figures_and_one_line(
+def test_a_missing_library_leaves_its_values_out_and_logs_one_line(
     ada: Person, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, library: str, lost: set[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)
@@ -153,7 +153,7 @@ def test_a_missing_library_costs_its_figures_and_one_line(
 @only_sqlite
 @pytest.mark.usefixtures("cold_caches")
 @pytest.mark.parametrize(("library", "call"), [("toktok", "truncate"), ("genai_prices", "calc_price")])
-def test_a_failing_library_costs_its_figures_and_one_line(
+def test_a_failing_library_leaves_its_values_out_and_logs_one_line(
     ada: Person, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, library: str, call: str
 ) -> None:
     ada.log(ada.prompt(), modelUsed="gpt-4o", **SENT)  # loads the library, and caches the price of this model alone
@@ -180,9 +180,9 @@ def test_forked_workers_share_the_vocabulary_of_their_parent(start_server: Calla
 
 
 def _use(server: LiveServer, counting: str) -> int:
-    """Log from several connections, so that every worker serves; return the most memory that one has of its own."""
+    """Log from several connections, so that every worker is used; return the largest private memory of a worker."""
     token = sign_up_live(server, f"ada-{counting}")
-    prompt_id = new_prompt(Connection(server, token))
+    prompt_id = create_prompt(Connection(server, token))
     expected = ["inputTokens", "outputTokens", "cost"] if counting == "on" else None
     for _ in range(8):
         body = {"promptId": prompt_id, "modelUsed": "gpt-4o", **SENT}

@@ -28,7 +28,7 @@ def prompt(ada: Person) -> dict[str, Any]:
     return ada.prompt()
 
 
-def test_a_log_comes_back_whole(ada: Person, prompt: dict[str, Any]) -> None:
+def test_a_log_is_returned_completely(ada: Person, prompt: dict[str, Any]) -> None:
     sent = {
         "promptId": prompt["_id"],
         "output": "It changed.",
@@ -53,7 +53,7 @@ def test_a_log_comes_back_whole(ada: Person, prompt: dict[str, Any]) -> None:
     assert ada.get("/logs").json == [log]
 
 
-def test_optional_fields_come_back_as_sent_and_are_left_out_when_absent(ada: Person, prompt: dict[str, Any]) -> None:
+def test_optional_fields_are_returned_as_sent_and_left_out_when_absent(ada: Person, prompt: dict[str, Any]) -> None:
     log = ada.log(prompt, **OPTIONAL)
     assert {name: log[name] for name in OPTIONAL} == OPTIONAL
     assert list(log["metadata"]) == ["z", "a"]
@@ -79,24 +79,24 @@ def test_input_may_be_json_and_is_then_shown_as_text_with_its_format(ada: Person
         (1718889000500, "2024-06-20T13:10:00.500Z"),
     ],
 )
-def test_times_are_kept_in_utc(ada: Person, prompt: dict[str, Any], sent: Any, kept: str) -> None:
+def test_times_are_stored_in_utc(ada: Person, prompt: dict[str, Any], sent: Any, kept: str) -> None:
     assert ada.log(prompt, startTime=sent)["startTime"] == kept
 
 
-def test_large_counts_stay_whole(ada: Person, prompt: dict[str, Any]) -> None:
+def test_large_counts_are_returned_as_integers(ada: Person, prompt: dict[str, Any]) -> None:
     log = ada.log(prompt, inputTokens=2**60, outputTokens=1e300)
     text = ada.get(f"/logs/{log['_id']}").text
     assert '"inputTokens":1152921504606846976,"outputTokens":1e+300' in text
 
 
 @pytest.mark.parametrize("score", [0, 9, 9.5, 10, 7.25, 0.1, 1e-9])
-def test_a_score_stays_the_number_it_was(ada: Person, prompt: dict[str, Any], score: float) -> None:
+def test_a_score_is_returned_unchanged(ada: Person, prompt: dict[str, Any], score: float) -> None:
     log = ada.log(prompt, score=score)
     text = ada.get(f"/logs/{log['_id']}").text
     assert f'"score":{score}' in text
 
 
-def test_a_whole_score_leaves_without_a_fraction(ada: Person, prompt: dict[str, Any]) -> None:
+def test_a_whole_score_is_returned_without_a_fraction(ada: Person, prompt: dict[str, Any]) -> None:
     body = f'{{"promptId":"{prompt["_id"]}","output":"x","modelUsed":"m","score":9.0}}'
     answer = ada.post("/logs", data=body, headers={"Content-Type": "application/json"})
     assert '"score":9,' in answer.text
@@ -182,7 +182,7 @@ def test_a_log_is_pinned_to_the_version_it_was_made_with(ada: Person, prompt: di
     assert ada.get(f"/logs/{first['_id']}").json["promptVersion"] == 1
 
 
-def test_lists_are_own_logs_newest_first(ada: Person, ben: Person, prompt: dict[str, Any]) -> None:
+def test_lists_have_the_callers_logs_newest_first(ada: Person, ben: Person, prompt: dict[str, Any]) -> None:
     other = ada.prompt()
     first, second, third = ada.log(prompt), ada.log(other), ada.log(prompt)
     ben.log(ben.prompt())
@@ -193,7 +193,7 @@ def test_lists_are_own_logs_newest_first(ada: Person, ben: Person, prompt: dict[
 
 
 @pytest.mark.parametrize("path", ["/logs", "/logs-by-prompt"])
-def test_lists_of_no_good_prompt(ada: Person, path: str) -> None:
+def test_lists_of_an_unknown_or_malformed_prompt_are_refused(ada: Person, path: str) -> None:
     unknown = ada.get(f"{path}?promptId=prompt104")
     assert (unknown.status_code, unknown.json["message"]) == (404, "Prompt not found")
     assert ada.get(f"{path}?promptId=prompt_1%00").json["message"] == "The prompt ID format is invalid."
@@ -207,7 +207,7 @@ def test_logs_by_prompt_needs_its_prompt(ada: Person) -> None:
     assert (answer.status_code, answer.json["message"]) == (400, "promptId is required")
 
 
-def test_pages_of_any_size_make_the_whole(ada: Person, prompt: dict[str, Any]) -> None:
+def test_pages_of_any_size_add_up_to_the_whole_list(ada: Person, prompt: dict[str, Any]) -> None:
     for n in range(7):
         ada.log(prompt, output=f"Output {n}")
     whole = ada.get("/logs").json
@@ -221,7 +221,7 @@ def test_pages_of_any_size_make_the_whole(ada: Person, prompt: dict[str, Any]) -
         assert len(pages) == -(-7 // size)
 
 
-def test_a_page_is_not_shifted_by_what_is_added_meanwhile(ada: Person, prompt: dict[str, Any]) -> None:
+def test_a_page_is_not_shifted_by_logs_added_meanwhile(ada: Person, prompt: dict[str, Any]) -> None:
     logs = [ada.log(prompt) for _ in range(4)][::-1]
     link = ada.get("/logs?per_page=2").headers["Link"]
     ada.log(prompt)
@@ -242,7 +242,7 @@ def test_a_bad_page_size_is_refused(ada: Person, query: str) -> None:
 @pytest.mark.parametrize(
     "cursor", ["x", "", "1", "1-2-3", "-1-2", "1.5-2", "%D9%A3-1", "1-" + "9" * 19, "9" * 15 + "-1", "1-2%0A"]
 )
-def test_a_cursor_of_no_list_is_refused(ada: Person, cursor: str) -> None:
+def test_a_malformed_cursor_is_refused(ada: Person, cursor: str) -> None:
     answer = ada.get(f"/logs?per_page=2&cursor={cursor}")
     assert (answer.status_code, list(answer.json["details"])) == (400, ["cursor"])
 
@@ -280,7 +280,9 @@ def test_a_deleted_log_is_gone(ada: Person, prompt: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_unknown_malformed_and_foreign_logs(ada: Person, ben: Person, prompt: dict[str, Any], method: str) -> None:
+def test_unknown_malformed_and_foreign_ids_of_logs_are_refused(
+    ada: Person, ben: Person, prompt: dict[str, Any], method: str
+) -> None:
     def call(person: Person, log_id: str) -> tuple[int, str]:
         answer = person.open(f"/logs/{log_id}", method=method, json={"score": 1} if method == "PATCH" else None)
         return answer.status_code, answer.json["message"]
@@ -291,7 +293,7 @@ def test_unknown_malformed_and_foreign_logs(ada: Person, ben: Person, prompt: di
     assert ada.get("/logs").json[0]["score"] is None
 
 
-def test_an_output_over_its_limit_is_told_limit_and_size(ada: Person, prompt: dict[str, Any], app: Flask) -> None:
+def test_the_error_for_a_large_output_has_limit_and_size(ada: Person, prompt: dict[str, Any], app: Flask) -> None:
     app.config["MAX_OUTPUT_BYTES"] = 6
     body = {"promptId": prompt["_id"], "modelUsed": "m"}
     assert ada.post("/logs", {**body, "output": "äöü"}).status_code == 201
@@ -313,6 +315,6 @@ def test_a_prompt_deleted_between_look_up_and_write_is_404(
     assert (answer.status_code, answer.json["message"]) == (404, "Prompt not found")
 
 
-def test_a_stranger_can_do_nothing(client: Caller) -> None:
+def test_unauthenticated_calls_are_refused(client: Caller) -> None:
     for method, path in (("GET", "/logs"), ("POST", "/logs"), ("PATCH", "/logs/log_1"), ("DELETE", "/logs/nonsense")):
         assert client.open(path, method=method, data="not json").status_code == 401

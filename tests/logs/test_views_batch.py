@@ -1,4 +1,4 @@
-"""Many logs at once."""
+"""POST /logs/batch."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ def batch(person: Person, logs: Any) -> Any:
     return answer.json["results"]
 
 
-def test_a_batch_keeps_what_single_posts_would(ada: Person) -> None:
+def test_a_batch_stores_the_same_as_single_calls(ada: Person) -> None:
     prompt = ada.prompt()
     ada.patch(f"/prompts/{prompt['_id']}", {"content": "another"})
     bodies = [
@@ -38,7 +38,7 @@ def test_a_batch_keeps_what_single_posts_would(ada: Person) -> None:
     assert [log["_id"] for log in ada.get("/logs").json][2:] == [result["_id"] for result in results][::-1]
 
 
-def test_figures_that_are_sent_and_figures_that_are_computed_are_kept_side_by_side(ada: Person) -> None:
+def test_a_batch_may_mix_sent_and_computed_values(ada: Person) -> None:
     log = {"promptId": ada.prompt()["_id"], "output": "one two", "input": "q", "modelUsed": "gpt-4o"}
     sent: dict[str, Any] = {"inputTokens": 1.5, "outputTokens": 3, "cost": 0.25}
     results = batch(ada, [log, {**log, **sent}, {**log, "cost": 0}])
@@ -52,7 +52,7 @@ def test_figures_that_are_sent_and_figures_that_are_computed_are_kept_side_by_si
     assert {name: kept[1][name] for name in sent} == sent
 
 
-def test_a_bad_item_never_loses_its_neighbours(ada: Person, ben: Person) -> None:
+def test_an_invalid_item_does_not_reject_the_others(ada: Person, ben: Person) -> None:
     prompt, foreign = ada.prompt()["_id"], ben.prompt()["_id"]
     good = {"promptId": prompt, "output": "x", "modelUsed": "m"}
     items = [
@@ -87,7 +87,7 @@ def test_a_bad_item_never_loses_its_neighbours(ada: Person, ben: Person) -> None
     assert ben.get("/logs").json == []
 
 
-def test_lines_are_a_batch_too(ada: Person) -> None:
+def test_a_batch_may_be_sent_as_ndjson(ada: Person) -> None:
     good = json.dumps({"promptId": ada.prompt()["_id"], "output": "é\u2028", "modelUsed": "m"}, ensure_ascii=False)
     lines = ["", good, '{"promptId": ', "  ", good + "\r", '{"a": NaN}', "[]"]
     answer = ada.post("/logs/batch", data="\n".join(lines).encode(), headers=LINES)
@@ -106,13 +106,13 @@ def test_lines_are_a_batch_too(ada: Person) -> None:
         ([], "The body must be a JSON object."),
     ],
 )
-def test_what_is_no_batch_is_refused(ada: Person, body: Any, message: str) -> None:
+def test_a_body_that_is_no_batch_is_refused(ada: Person, body: Any, message: str) -> None:
     answer = ada.post("/logs/batch", body)
     assert (answer.status_code, answer.json["message"]) == (400, message)
 
 
 @only_sqlite
-def test_lines_are_taken_by_batches_only_and_to_the_same_limits(ada: Person) -> None:
+def test_ndjson_is_accepted_by_batches_only_and_has_the_same_limits(ada: Person) -> None:
     assert ada.post("/logs", data="{}", headers=LINES).status_code == 415
     assert ada.post("/logs/batch", data="{}", headers={"Content-Type": "text/csv"}).status_code == 415
     assert ada.post("/logs/batch", data=b"5\n" * 1001, headers=LINES).status_code == 400
@@ -134,7 +134,7 @@ def test_a_batch_is_one_transaction_of_few_statements(app: Flask, ada: Person) -
 
 
 @pytest.mark.parametrize(("times", "statuses"), [(1, [404, 201]), (2, [404, 404, 201]), (3, None)])
-def test_a_prompt_deleted_between_look_and_write_costs_its_own_logs_only(
+def test_a_prompt_deleted_between_look_up_and_write_fails_its_own_logs_only(
     ada: Person, monkeypatch: pytest.MonkeyPatch, times: int, statuses: list[int] | None
 ) -> None:
     prompts = [ada.prompt()["_id"] for _ in range(times + 1)]
@@ -158,7 +158,7 @@ def test_a_prompt_deleted_between_look_and_write_costs_its_own_logs_only(
         assert [log["promptId"] for log in ada.get("/logs").json] == [kept]
 
 
-def test_counts_of_a_batch_can_be_switched_off_as_elsewhere(with_settings: Callable[..., Caller]) -> None:
+def test_token_counting_can_be_switched_off_for_batches_too(with_settings: Callable[..., Caller]) -> None:
     ada = sign_up(with_settings(token_counting=False), "ada")
     (result,) = batch(ada, [{"promptId": ada.prompt()["_id"], "output": "x", "modelUsed": "m"}])
     assert "outputTokens" not in ada.get(f"/logs/{result['_id']}").json

@@ -1,4 +1,4 @@
-"""The filters, the order and the forms of the list of logs."""
+"""The filters, orders and formats of the list of logs."""
 
 import csv
 import io
@@ -56,7 +56,7 @@ def pages(person: Person, path: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("whose", ["promptId={}&", ""])
-def test_every_order_holds_whole_and_in_pages(
+def test_every_order_applies_to_the_whole_list_and_to_pages(
     ada: Person, history: list[Any], whose: str, subtests: pytest.Subtests
 ) -> None:
     logs = history if whose else ada.get("/logs").json[::-1]
@@ -74,7 +74,9 @@ def test_every_order_holds_whole_and_in_pages(
             assert pages(ada, f"{path}&per_page=2") == expected
 
 
-def test_filters_hold_together_whole_and_in_pages(ada: Person, history: list[Any], subtests: pytest.Subtests) -> None:
+def test_filters_combine_for_the_whole_list_and_for_pages(
+    ada: Person, history: list[Any], subtests: pytest.Subtests
+) -> None:
     for chosen in (*itertools.combinations(FILTERS, 1), *itertools.combinations(FILTERS[:5], 2)):
         query = "&".join([f"promptId={history[0]['promptId']}", *(text for text, _ in chosen)])
         expected = [log for log in history[::-1] if all(holds(log) for _, holds in chosen)]
@@ -83,7 +85,7 @@ def test_filters_hold_together_whole_and_in_pages(ada: Person, history: list[Any
             assert pages(ada, f"/logs?{query}&per_page=2&sort=-createdAt") == expected
 
 
-def test_times_bound_a_list_from_the_first_to_before_the_last(ada: Person, history: list[Any]) -> None:
+def test_since_is_inclusive_and_until_is_exclusive(ada: Person, history: list[Any]) -> None:
     moment = history[4]["createdAt"]
     path = f"/logs?promptId={history[0]['promptId']}"
     since, until = (ada.get(f"{path}&{name}={moment}").json for name in ("since", "until"))
@@ -119,12 +121,12 @@ def test_a_bad_filter_is_named(ada: Person, query: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("cursor", ["0-0-0", f"{'9' * 19}-{'9' * 14}-{'9' * 18}", "1-1-1", "4621819117588971521-1-1"])
-def test_every_well_formed_cursor_is_a_place_in_its_list(ada: Person, history: list[Any], cursor: str) -> None:
+def test_every_well_formed_cursor_is_accepted(ada: Person, history: list[Any], cursor: str) -> None:
     for sort in ("score", "-score"):
         assert ada.get(f"/logs?sort={sort}&cursor={cursor}").status_code == 200
 
 
-def test_a_page_may_end_with_a_zero_that_was_sent_with_a_sign(ada: Person) -> None:
+def test_a_page_may_end_with_a_score_that_was_sent_as_minus_zero(ada: Person) -> None:
     prompt = ada.prompt()
     zeros = [ada.log(prompt, score=score)["_id"] for score in (-0.0, 0, -0.0)]
     path, pages = "/logs?sort=score&per_page=1", []
@@ -139,7 +141,7 @@ def test_a_page_may_end_with_a_zero_that_was_sent_with_a_sign(ada: Person) -> No
 TRICKY = ["\n=1", "＝1", "=1+1", "+1", "-1", "@x", "\t=1", 'a "quoted", one\r\nand a line', "東京 🌱", "'quoted", ""]
 
 
-def test_a_list_leaves_as_csv_or_ndjson_if_that_is_asked_for(ada: Person) -> None:
+def test_a_list_is_returned_as_csv_or_ndjson_on_request(ada: Person) -> None:
     prompt = ada.prompt()
     for text in TRICKY:
         ada.log(prompt, output=text or "x", notes=text, score=9, variables={"a": [1]})
@@ -171,7 +173,7 @@ def test_a_list_leaves_as_csv_or_ndjson_if_that_is_asked_for(ada: Person) -> Non
         ("image/png", "application/json"),
     ],
 )
-def test_an_empty_list_has_the_form_that_is_accepted_best(ada: Person, accept: str, mimetype: str) -> None:
+def test_an_empty_list_has_the_most_preferred_accepted_format(ada: Person, accept: str, mimetype: str) -> None:
     for path in ("/logs", "/prompts", "/logs?per_page=5"):
         answer = ada.get(path, headers={"Accept": accept})
         assert answer.mimetype == mimetype

@@ -1,4 +1,4 @@
-"""Migrations: up, down, with rows, all or nothing, and by many at once."""
+"""Migrations: upgrades and downgrades, with rows, atomic, and by concurrent processes."""
 
 import subprocess
 import sys
@@ -68,7 +68,7 @@ def test_every_step_goes_up_and_down_and_up_again(empty_app: Flask) -> None:
         assert tables() == migrated
 
 
-def test_a_downgrade_with_rows_takes_them_and_an_upgrade_begins_anew(empty_app: Flask) -> None:
+def test_a_downgrade_deletes_rows_and_an_upgrade_starts_empty(empty_app: Flask) -> None:
     with empty_app.app_context():
         upgrade()
     ada = sign_up(Caller(empty_app.test_client()), "ada")
@@ -83,7 +83,7 @@ def test_a_downgrade_with_rows_takes_them_and_an_upgrade_begins_anew(empty_app: 
     assert ada.get("/search?q=findable").json == [prompt]
 
 
-def test_the_models_are_what_the_migrations_made(empty_app: Flask, empty_database_url: str) -> None:
+def test_the_migrated_schema_equals_the_models(empty_app: Flask, empty_database_url: str) -> None:
     with empty_app.app_context():
         upgrade()
     checked = command(empty_database_url, "check")
@@ -91,7 +91,7 @@ def test_the_models_are_what_the_migrations_made(empty_app: Flask, empty_databas
     assert "No new upgrade operations detected" in checked.stdout
 
 
-def test_a_migration_that_fails_leaves_nothing_behind(empty_app: Flask) -> None:
+def test_a_failed_migration_changes_nothing(empty_app: Flask) -> None:
     with empty_app.app_context():
         with get_engine().begin() as connection:
             connection.execute(text("CREATE TABLE logs (mine INTEGER)"))
@@ -111,7 +111,7 @@ def test_a_database_of_a_newer_release_counts_as_migrated_and_an_older_one_does_
         assert not revisions.is_migrated()
 
 
-def test_what_is_newest_and_what_is_older_is_what_alembic_says() -> None:
+def test_the_revision_constants_agree_with_alembic() -> None:
     scripts = ScriptDirectory(str(ROOT / "migrations"))
     newest_first = [script.revision for script in scripts.walk_revisions()]
     assert [*revisions.OLDER, revisions.HEAD] == newest_first[::-1]
@@ -133,7 +133,9 @@ def test_a_server_does_not_load_alembic(empty_database_url: str) -> None:
 
 
 @pytest.mark.slow
-def test_eight_processes_that_migrate_at_once_apply_it_once(empty_database_url: str, empty_app: Flask) -> None:
+def test_eight_processes_that_migrate_concurrently_apply_each_migration_once(
+    empty_database_url: str, empty_app: Flask
+) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.migrations.migrate_concurrently", "8"],
         cwd=ROOT,
@@ -148,7 +150,9 @@ def test_eight_processes_that_migrate_at_once_apply_it_once(empty_database_url: 
 
 
 @only_sqlite
-def test_a_row_whose_parent_a_migration_lost_stops_it(empty_app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_migration_that_leaves_a_row_without_its_parent_fails(
+    empty_app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
     with empty_app.app_context():
         upgrade()
         with get_engine().connect() as connection:
@@ -205,7 +209,7 @@ def read_rows(table: str, columns: str) -> list[Any]:
         return [tuple(row) for row in connection.execute(text(f"SELECT {columns} FROM {table} ORDER BY 1"))]
 
 
-def test_logs_outlive_the_step_that_lets_them_be_without_a_prompt_and_the_step_back(empty_app: Flask) -> None:
+def test_logs_survive_the_migration_that_allows_logs_without_a_prompt_and_its_downgrade(empty_app: Flask) -> None:
     columns = "seq, id, owner_id, prompt_id, prompt_version, model_used, output, score, metadata, created_at"
     with empty_app.app_context():
         upgrade(revision=BEFORE_DIALECTS)
@@ -244,7 +248,7 @@ def constraints() -> dict[str, set[str]]:
     }
 
 
-def test_constraints_have_the_names_that_the_code_knows_them_by_and_come_back_on_the_way_down(
+def test_constraints_have_the_names_that_the_code_uses_and_are_restored_by_a_downgrade(
     empty_app: Flask,
 ) -> None:
     landed = {"ck_prompts_ck_prompts_version", "ck_logs_ck_logs_score"}  # the first release named these twice
@@ -260,7 +264,7 @@ def test_constraints_have_the_names_that_the_code_knows_them_by_and_come_back_on
         assert constraints() == before
 
 
-def test_deleting_a_parent_takes_the_logs_along_and_nothing_else(empty_app: Flask) -> None:
+def test_deleting_a_parent_deletes_its_logs_and_nothing_else(empty_app: Flask) -> None:
     with empty_app.app_context():
         upgrade(revision=BEFORE_DIALECTS)
         insert_old_rows()
@@ -281,7 +285,7 @@ OLD_LOG = {
 }
 
 
-def test_logs_that_were_there_before_the_full_text_are_found(empty_app: Flask) -> None:
+def test_logs_from_before_the_full_text_index_are_found(empty_app: Flask) -> None:
     with empty_app.app_context():
         upgrade(revision=BEFORE_DIALECTS)
         insert_old_rows()
@@ -308,7 +312,7 @@ def found(query: str) -> list[int]:
 BEFORE_DISABLED, DISABLED = "b84e2c5d1a97", "3f9c61d2ab47"
 
 
-def test_accounts_outlive_the_step_that_lets_them_be_disabled_and_the_step_back_lets_none_of_those_in(
+def test_accounts_survive_the_migration_for_disabling_and_its_downgrade_keeps_disabled_ones_out(
     empty_app: Flask,
 ) -> None:
     columns = "id, email, password_hash, created_at"
@@ -349,7 +353,7 @@ def indices_of_prompts() -> dict[str, list[str | None]]:
     return {name: columns for name, columns in found.items() if columns[:3] == ["prompt_id", "created_at", "seq"]}
 
 
-def test_logs_stay_as_they_are_while_the_index_of_their_figures_comes_and_goes(empty_app: Flask) -> None:
+def test_logs_survive_the_migration_of_the_statistics_index_and_its_downgrade(empty_app: Flask) -> None:
     narrow = {"ix_logs_prompt_id_created_at_seq": ["prompt_id", "created_at", "seq"]}
     with empty_app.app_context():
         upgrade(revision=BEFORE_DIALECTS)
@@ -369,7 +373,7 @@ BEFORE_TRIGRAMS = "7c40b9e2f6a1"
 
 
 @pytest.mark.parametrize("engine_name", ["postgresql"])
-def test_prompts_are_in_the_index_of_trigrams_that_were_there_before_it_and_after_the_step_back(
+def test_prompts_from_before_the_trigram_index_are_indexed_and_survive_its_downgrade(
     empty_app: Flask,
 ) -> None:
     def found(word: str) -> list[int]:
@@ -401,7 +405,7 @@ BEFORE_INDEXED_BY_SERVICE = "a95d07c3e1f4"
 
 
 @only_sqlite
-def test_logs_are_found_from_before_and_after_the_step_that_lets_the_service_index_them(empty_app: Flask) -> None:
+def test_logs_are_found_before_and_after_the_migration_to_words_indexed_by_the_service(empty_app: Flask) -> None:
     def found(word: str) -> list[str]:
         return [log["output"] for log in ada.get(f"/logs?q={word}").json]
 

@@ -1,4 +1,4 @@
-"""What release 0.1.0 stored, brought to the newest migration: nothing is lost and every call answers the same.
+"""Data of release 0.1.0, migrated to the newest revision: nothing is lost and every call answers the same.
 
 Each migration that is added later is tested here without a change to this file. Answers may gain fields and exports
 may gain fields and types of line; what release 0.1.0 answered must be there, unchanged and in the same order.
@@ -153,13 +153,13 @@ def read_schema(url: str) -> list[Any]:
         )
 
 
-def test_what_release_0_1_0_stored_is_exported_as_it_was(restored_app: Flask) -> None:
+def test_data_of_release_0_1_0_is_exported_unchanged(restored_app: Flask) -> None:
     with restored_app.app_context():
         upgrade()
     assert_exports(restored_app)
 
 
-def test_calls_answer_from_what_release_0_1_0_stored_as_they_did(restored_app: Flask) -> None:
+def test_calls_on_data_of_release_0_1_0_get_the_same_responses(restored_app: Flask) -> None:
     with restored_app.app_context():
         upgrade()
     assert_answers(restored_app)

@@ -1,4 +1,4 @@
-"""GET /search over more prompts than count as recent: each page equals that of a plain search through all texts."""
+"""GET /search over more prompts than it reads as recent: pages equal those of a plain search through all texts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from tests.support.people import Person
 
 COUNT = 2300
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
-# Words and in how many of a thousand prompts they stand, newest and oldest ones among them, in a field
+# Words, and how many of a thousand prompts contain them in a field, the newest and the oldest among them
 PLACES = {
     "title": {"prompt": 995, "alpha": 2, "東京": 300, "x": 4, "gamma": 1},
     "tags": {"alpha": 3, "beta": 400, "北": 2},
@@ -96,7 +96,7 @@ def times(row: dict[str, object]) -> dict[str, object]:
 
 
 def rank(library: Sequence[Text], words: Sequence[str]) -> list[str]:
-    """Return the ids of what is to be found, in its order."""
+    """Return the ids of the expected results, in their order."""
     found = [
         (relevance, place, text.id)
         for place, text in enumerate(library)
@@ -123,7 +123,7 @@ QUERIES = [
 ]
 
 
-def test_pages_are_what_a_plain_reading_of_all_texts_says(ada: Person, library: list[Text]) -> None:
+def test_pages_equal_those_of_a_plain_search_through_all_texts(ada: Person, library: list[Text]) -> None:
     for words in QUERIES:
         expected = rank(library, words)
         read = read_pages(ada, words, per_page=30, pages=2)
@@ -138,7 +138,7 @@ def test_pages_are_what_a_plain_reading_of_all_texts_says(ada: Person, library: 
 
 @pytest.fixture
 def statistics_from_before(app: Flask, library: list[Text]) -> Iterator[None]:
-    """Leave PostgreSQL's planner with what ANALYZE knows of tables whose rows have been deleted, and bound statements.
+    """Give PostgreSQL's planner the statistics of tables whose rows have been deleted, and limit statements in time.
 
     A table that takes a page and has no row is one of no rows however many pages it takes later.
     """
@@ -156,7 +156,7 @@ def statistics_from_before(app: Flask, library: list[Text]) -> Iterator[None]:
     yield
     event.remove(engine, "begin", bound)
     with engine.begin() as connection:
-        connection.execute(text(know), {"pages": 0, "rows": -1})  # nothing, as of a new table
+        connection.execute(text(know), {"pages": 0, "rows": -1})  # unknown, as for a new table
 
 
 @pytest.mark.parametrize("engine_name", ["postgresql"])
@@ -169,7 +169,7 @@ def test_no_search_takes_long_before_the_database_has_analysed_an_import(ada: Pe
     assert [prompt["_id"] for prompt in answer.json] == rank(library, ["quondam"])
 
 
-def test_a_cursor_that_is_no_prompt_is_taken_as_a_place(ada: Person) -> None:
+def test_a_cursor_need_not_be_that_of_an_existing_prompt(ada: Person) -> None:
     prompts = [ada.prompt(title=f"number {n}", content="delta")["_id"] for n in range(3)]
     newest = prompts[::-1]
     for cursor, expected in (("9-0-0", newest), ("4-0-0", newest), ("3-0-0", []), ("2-99999999999999-1", [])):

@@ -92,7 +92,7 @@ def test_all_words_come_before_some_then_title_then_tag_then_content_then_newest
     ]
 
 
-def test_short_and_long_words_rank_alike(ada: Person) -> None:
+def test_short_and_long_words_are_ranked_by_the_same_rules(ada: Person) -> None:
     ada.prompt(title="only long", content="photosynthesis")
     ada.prompt(title="only short", content="東京")
     ada.prompt(title="both words", content="photosynthesis 東京")
@@ -138,7 +138,7 @@ def test_only_the_callers_own_prompts_are_found(ada: Person, ben: Person) -> Non
     assert search(ben, "secret") == []
 
 
-def test_a_changed_prompt_is_found_by_its_new_text_at_once(ada: Person) -> None:
+def test_a_changed_prompt_is_found_by_its_new_text_only(ada: Person) -> None:
     prompt = ada.prompt(title="Before", content="oldword 旧", tags=["oldtag"])
     ada.patch(f"/prompts/{prompt['_id']}", {"title": "After", "content": "newword 新", "tags": ["newtag"]})
     assert [search(ada, q) for q in ("newword", "新", "newtag", "after")] == [["After"]] * 4
@@ -164,7 +164,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00
 @pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=TEXT, q=TEXT)
-def test_any_query_is_answered_and_finds_what_holds_it(ada: Person, content: str, q: str) -> None:
+def test_any_query_is_answered_and_finds_prompts_that_contain_it(ada: Person, content: str, q: str) -> None:
     words = fold(q).split()
     if not words or not q.strip():
         assert ada.get(f"/search?q={quote(q)}").status_code in (200, 400)

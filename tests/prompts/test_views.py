@@ -9,7 +9,7 @@ from tests.support.people import Caller, Person
 BODY = {"title": "Explain steam engines", "content": "Explain {it} simply.", "model": "gpt-4o"}
 
 
-def test_a_saved_prompt_comes_back_whole(ada: Person) -> None:
+def test_a_new_prompt_is_returned_completely(ada: Person) -> None:
     answer = ada.post("/prompts", {**BODY, "tags": ["history", "school"]})
     assert answer.status_code == 201
     prompt = answer.json
@@ -52,12 +52,12 @@ def test_a_bad_field_is_named_with_its_rule(ada: Person, body: dict[str, Any], m
     assert ada.get("/prompts").json == []
 
 
-def test_null_in_an_optional_field_is_absent(ada: Person) -> None:
+def test_null_in_an_optional_field_means_absent(ada: Person) -> None:
     answer = ada.post("/prompts", {**BODY, "tags": None, "slug": None})
     assert (answer.status_code, answer.json["tags"]) == (201, [])
 
 
-def test_what_the_server_sets_cannot_be_sent(ada: Person, ben: Person) -> None:
+def test_fields_that_the_server_sets_cannot_be_sent(ada: Person, ben: Person) -> None:
     sent = {"_id": "prompt_1", "ownerId": ben.id, "version": 7, "labels": ["production"], "updatedAt": "1999", "x": 1}
     prompt = ada.prompt(**sent)
     assert prompt["_id"] != "prompt_1"
@@ -67,7 +67,7 @@ def test_what_the_server_sets_cannot_be_sent(ada: Person, ben: Person) -> None:
     assert changed == {**prompt, "title": "Another title", "updatedAt": changed["updatedAt"]}
 
 
-def test_a_repeated_tag_is_kept_once(ada: Person) -> None:
+def test_a_repeated_tag_is_stored_once(ada: Person) -> None:
     assert ada.prompt(tags=["b", "a", "b", "B"])["tags"] == ["b", "a", "B"]
 
 
@@ -120,13 +120,15 @@ def test_the_list_filters_by_exact_model_and_exact_tag(ada: Person) -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_unknown_and_malformed_ids(ada: Person, method: str, prompt_id: str, status: int, message: str) -> None:
+def test_unknown_and_malformed_ids_are_refused(
+    ada: Person, method: str, prompt_id: str, status: int, message: str
+) -> None:
     answer = ada.open(f"/prompts/{prompt_id}", method=method, json={} if method == "PATCH" else None)
     assert (answer.status_code, answer.json["message"]) == (status, message)
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_another_persons_prompt_is_out_of_reach(ada: Person, ben: Person, method: str) -> None:
+def test_prompts_of_another_account_are_403(ada: Person, ben: Person, method: str) -> None:
     prompt = ada.prompt()
     answer = ben.open(f"/prompts/{prompt['_id']}", method=method, json={"title": "Mine"} if method == "PATCH" else None)
     assert (answer.status_code, answer.json["message"]) == (403, "You do not own this prompt")
@@ -181,7 +183,7 @@ def test_a_deleted_prompt_is_gone_with_its_logs(ada: Person) -> None:
     assert ada.get("/logs").json == [kept]
 
 
-def test_an_etag_saves_reading_twice_and_refuses_a_lost_update(ada: Person) -> None:
+def test_an_etag_avoids_repeated_transfers_and_lost_updates(ada: Person) -> None:
     prompt = ada.prompt()
     path = f"/prompts/{prompt['_id']}"
     tag = ada.get(path).headers["ETag"]
@@ -202,7 +204,7 @@ def test_an_etag_saves_reading_twice_and_refuses_a_lost_update(ada: Person) -> N
     assert ada.delete(path, headers={"If-Match": f'"x", {ada.get(path).headers["ETag"]}'}).status_code == 204
 
 
-def test_a_stranger_sees_nothing(client: Caller, ada: Person) -> None:
+def test_unauthenticated_calls_are_refused(client: Caller, ada: Person) -> None:
     path = f"/prompts/{ada.prompt()['_id']}"
     for method in ("GET", "PATCH", "DELETE"):
         answer = client.open(path, method=method, json={"title": "Mine"})

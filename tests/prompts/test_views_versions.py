@@ -45,12 +45,12 @@ def test_a_version_is_found_by_number_label_and_latest(
 
 
 @pytest.mark.parametrize("name", ["0", "4", "01", "-1", "1.0", "staging", "9" * 30, "%00", "Latest"])
-def test_what_is_no_version_is_404(ada: Person, prompt: dict[str, Any], name: str) -> None:
+def test_an_unknown_or_malformed_version_is_404(ada: Person, prompt: dict[str, Any], name: str) -> None:
     answer = ada.get(f"/prompts/{prompt['_id']}/versions/{name}")
     assert (answer.status_code, answer.json["message"]) == (404, "Version not found")
 
 
-def test_a_label_sits_on_one_version_and_moves(ada: Person, prompt: dict[str, Any]) -> None:
+def test_a_label_is_on_one_version_and_can_be_moved(ada: Person, prompt: dict[str, Any]) -> None:
     answer = label(ada, prompt, "production", 1)
     assert answer.status_code == 200
     assert answer.json == {**prompt, "labels": ["production"]}
@@ -133,7 +133,7 @@ def test_a_version_is_rendered_with_its_variables(ada: Person) -> None:
 
 
 @pytest.mark.parametrize(("before", "after"), [("a", "a\n"), ("a\nb", "a\r\nb"), ("a", "a ")])
-def test_a_difference_that_cannot_be_seen_is_still_in_the_diff(before: str, after: str) -> None:
+def test_an_invisible_difference_is_in_the_diff(before: str, after: str) -> None:
     assert unified_diff(before, before, "1", "2") == ""
     assert unified_diff(before, after, "1", "2") != ""
 
@@ -143,7 +143,7 @@ def test_rendering_is_one_pass_over_the_names_between_double_braces() -> None:
     assert render("{{a}}{{b}}", {"a": "{{b}}", "b": r"\1\g<0>"}) == r"{{b}}\1\g<0>"
 
 
-def test_versions_are_their_owners_own(client: Caller, ada: Person, ben: Person, prompt: dict[str, Any]) -> None:
+def test_versions_of_another_account_are_403(client: Caller, ada: Person, ben: Person, prompt: dict[str, Any]) -> None:
     path = f"/prompts/{prompt['_id']}"
     calls: list[tuple[str, str, Any]] = [
         ("GET", f"{path}/versions", None),
@@ -162,7 +162,7 @@ def test_versions_are_their_owners_own(client: Caller, ada: Person, ben: Person,
     assert versions(ada, prompt) == [(3, "two", "m3", []), (2, "two", "m1", []), (1, "one", "m1", [])]
 
 
-def test_deleting_a_prompt_takes_its_versions_and_labels(ada: Person, prompt: dict[str, Any]) -> None:
+def test_deleting_a_prompt_deletes_its_versions_and_labels(ada: Person, prompt: dict[str, Any]) -> None:
     label(ada, prompt, "production", 2)
     ada.log(prompt, promptVersion=2)
     assert ada.delete(f"/prompts/{prompt['_id']}").status_code == 204

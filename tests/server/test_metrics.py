@@ -57,14 +57,14 @@ def counted(person: Person, name: str) -> dict[str, float]:
 
 
 @only_sqlite
-def test_there_is_no_such_route_unless_it_is_asked_for(with_settings: Callable[..., Caller]) -> None:
+def test_the_route_exists_only_with_metrics_on(with_settings: Callable[..., Caller]) -> None:
     silent = with_settings()
     assert_error(silent.get("/metrics"), 404, "route_not_found", "Route not found")
     assert "/metrics" not in silent.get("/openapi.json").json["paths"]
 
 
 @only_sqlite
-def test_where_it_is_asked_for_it_is_described_like_every_other(client: Caller) -> None:
+def test_with_metrics_on_the_route_is_in_the_api_description(client: Caller) -> None:
     document = client.get("/openapi.json").json
     validate(document)
     operation = document["paths"]["/metrics"]["get"]
@@ -74,9 +74,9 @@ def test_where_it_is_asked_for_it_is_described_like_every_other(client: Caller) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("setting", "told"), [("off", "False 0"), ("on", "True 1")])
-def test_gunicorn_gets_the_library_and_one_folder_only_where_it_is_asked_for(
-    setting: str, told: str, tmp_path: Path
+@pytest.mark.parametrize(("setting", "output"), [("off", "False 0"), ("on", "True 1")])
+def test_gunicorn_loads_the_library_and_creates_the_folder_only_with_metrics_on(
+    setting: str, output: str, tmp_path: Path
 ) -> None:
     settings = "runpy.run_path('gunicorn.conf.py')"  # twice, as on a reload
     code = f"import os, runpy, sys; {settings}; {settings}; import wsgi"
@@ -84,15 +84,15 @@ def test_gunicorn_gets_the_library_and_one_folder_only_where_it_is_asked_for(
     (tmp_path / "tmp").mkdir()
     environment = {"METRICS": setting, "INSTANCE_PATH": str(tmp_path), "TMPDIR": str(tmp_path / "tmp")}
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert ended.stdout == f"{told}\n", ended.stderr
+    assert ended.stdout == f"{output}\n", ended.stderr
 
 
-def test_a_worker_gets_the_lowest_slot_that_no_living_one_has() -> None:
+def test_a_worker_gets_the_lowest_free_slot() -> None:
     assert [metrics.reserve_slot(taken) for taken in (set(), {"0"}, {"0", "2"}, {"1"})] == ["0", "1", "1", "0"]
 
 
 @only_sqlite
-def test_strangers_are_refused_and_keys_are_welcome(client: Caller, ada: Person) -> None:
+def test_a_token_or_key_is_required(client: Caller, ada: Person) -> None:
     assert_error(client.get("/metrics"), 401, "unauthorized", "Invalid or missing bearer token")
     key = ada.post("/auth/keys", {"name": "prometheus"}).json["key"]
     for headers in ({"Authorization": f"Bearer {key}"}, {"x-api-key": key}):
@@ -119,7 +119,7 @@ def test_requests_are_counted_by_route_method_and_status(ada: Person) -> None:
 
 
 @only_sqlite
-def test_what_clients_make_up_makes_no_series_of_its_own(ada: Person) -> None:
+def test_unknown_paths_and_methods_share_one_series(ada: Person) -> None:
     for path in ("/nope", "/nope/1", "/prompts/a/b/c", "/%ff", "/wp-admin.php?x=1"):
         ada.get(path)
     for method in ("BREW", "TRACE", "PROPFIND"):
@@ -137,7 +137,7 @@ def test_files_are_counted_like_other_answers(ada: Person) -> None:
 
 
 @only_sqlite
-def test_a_bug_is_counted_as_the_500_it_is(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_exception_is_counted_as_a_500(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     from promptcrafter.prompts import store
 
     monkeypatch.delattr(store, "find_prompts")
@@ -160,7 +160,7 @@ def test_a_request_is_in_progress_until_its_answer_has_been_read(ada: Person) ->
 
 
 @only_sqlite
-def test_durations_are_told_in_buckets_from_a_millisecond_to_ten_seconds(ada: Person) -> None:
+def test_durations_are_reported_in_buckets_from_a_millisecond_to_ten_seconds(ada: Person) -> None:
     for _ in range(3):
         ada.get("/limits")
     samples = counted(ada, DURATION)
@@ -175,7 +175,7 @@ def test_durations_are_told_in_buckets_from_a_millisecond_to_ten_seconds(ada: Pe
     assert 0 < samples['_sum{method="GET",route="/limits"}'] < 10
 
 
-def test_logs_are_counted_by_where_they_came_from_each_row_of_a_batch(ada: Person) -> None:
+def test_logs_are_counted_by_source_including_each_log_of_a_batch(ada: Person) -> None:
     sources = ("native", "basalt", "agenttest", "llm", "promptfoo")
     none = dict.fromkeys((f'{{source="{source}"}}' for source in sources), 0)
     assert counted(ada, WRITTEN) == none
@@ -211,7 +211,7 @@ def test_logs_that_are_rolled_back_are_not_counted(ada: Person) -> None:
     assert counted(ada, WRITTEN)['{source="native"}'] == 1 == len(ada.get("/logs").json)
 
 
-def test_the_size_of_the_database_is_told(ada: Person, config: Config) -> None:
+def test_the_size_of_the_database_is_reported(ada: Person, config: Config) -> None:
     samples = scrape(ada)
     assert samples[UP] == 1
     if config.database_url.startswith("sqlite"):
@@ -234,7 +234,7 @@ def test_a_database_whose_file_is_gone_is_down_and_has_no_size(ada: Person, conf
 
 
 @only_sqlite
-def test_while_the_database_is_away_everybody_is_told_that_and_nothing_else(
+def test_while_the_database_is_down_only_that_is_reported_without_authentication(
     make_app: Callable[[Config], Flask], config: Config
 ) -> None:
     away = Config(database_url="postgresql+psycopg://nobody@127.0.0.1:1/x", jwt_secret_key=SECRET, metrics=True)
@@ -243,7 +243,7 @@ def test_while_the_database_is_away_everybody_is_told_that_and_nothing_else(
     assert read(answer.text) == {UP: 0}
 
 
-def test_a_database_that_is_not_migrated_is_told_as_everywhere(
+def test_a_database_that_is_not_migrated_is_503_as_for_other_routes(
     make_app: Callable[[Config], Flask], empty_database_url: str, config: Config
 ) -> None:
     app = make_app(Config(database_url=empty_database_url, jwt_secret_key=SECRET, metrics=True))
@@ -251,12 +251,12 @@ def test_a_database_that_is_not_migrated_is_told_as_everywhere(
     assert_error(answer, 503, "database_not_migrated")
 
 
-def test_the_build_is_told(ada: Person, engine_name: str) -> None:
+def test_the_build_is_reported(ada: Person, engine_name: str) -> None:
     assert scrape(ada)[f'promptcrafter_build_info{{database="{engine_name}",version="0.1.0"}}'] == 1
 
 
 @only_sqlite
-def test_nothing_of_the_users_is_told(client: Caller, ada: Person) -> None:
+def test_no_data_of_users_is_reported(client: Caller, ada: Person) -> None:
     ben = sign_up(client, "ben")
     prompt = ada.prompt(title="CANARY", content="CANARY", model="CANARY", tags=["CANARY"])
     log = ada.log(prompt, notes="CANARY", modelUsed="CANARY")
@@ -266,6 +266,6 @@ def test_nothing_of_the_users_is_told(client: Caller, ada: Person) -> None:
     ada.get("/CANARY", headers={"X-Request-Id": "CANARY"})
     ada.open("/prompts", method="CANARY")
     ada.post("/monitor/log", {"slug": "CANARY", "input": "CANARY", "output": "CANARY"})
-    told = ada.get("/metrics").text
+    text = ada.get("/metrics").text
     for secret in ("CANARY", ada.id, ben.id, ada.email, prompt["_id"], log["_id"], "127.0.0.1"):
-        assert secret not in told
+        assert secret not in text

@@ -1,4 +1,4 @@
-"""Statistics of a prompt's logs: every number against Python's own, on both databases."""
+"""Statistics of a prompt's logs: every number against Python's own computation, on both databases."""
 
 import csv
 import io
@@ -113,11 +113,11 @@ def assert_same(shown: list[dict[str, Any]], expected: list[dict[str, Any]], key
     assert by_name[0].keys() == by_name[1].keys()
     assert len(shown) == len(expected)
     for name, group in by_name[1].items():
-        told, meant = dict(leaves(by_name[0][name])), dict(leaves(group))
-        assert told.keys() == meant.keys()
-        for path, value in meant.items():
+        actual, wanted = dict(leaves(by_name[0][name])), dict(leaves(group))
+        assert actual.keys() == wanted.keys()
+        for path, value in wanted.items():
             is_number = isinstance(value, int | float)
-            assert told[path] == (pytest.approx(value, rel=1e-9, abs=1e-12) if is_number else value), (name, path)
+            assert actual[path] == (pytest.approx(value, rel=1e-9, abs=1e-12) if is_number else value), (name, path)
 
 
 def random_log(chance: random.Random) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def ada(with_settings: Callable[..., Caller]) -> Person:
 
 
 @pytest.mark.parametrize(("seed", "size"), [(1, 1), (2, 2), (3, 3), (4, 12), (5, 40), (6, 400)])
-def test_every_number_is_what_python_makes_of_the_logs(ada: Person, seed: int, size: int) -> None:
+def test_every_number_equals_pythons_own_computation(ada: Person, seed: int, size: int) -> None:
     chance = random.Random(seed)
     prompt = ada.prompt(slug="p")
     ada.patch(f"/prompts/{prompt['_id']}", {"content": "another"})
@@ -187,7 +187,7 @@ def test_a_prompt_without_logs_has_no_groups(ada: Person) -> None:
     assert stats_of(ada, prompt, "?since=2999-01-01")["groups"] == []
 
 
-def test_statistics_read_as_documented(ada: Person) -> None:
+def test_statistics_have_the_documented_shape(ada: Person) -> None:
     prompt = ada.prompt()
     worst = ada.log(prompt, modelUsed="a", score=6, latencyMs=100, cost=0.25, inputTokens=10, outputTokens=3)
     ada.log(prompt, modelUsed="a", score=9, startTime=1000, endTime=1000.3)
@@ -233,7 +233,7 @@ def test_statistics_read_as_documented(ada: Person) -> None:
     }
 
 
-def test_equal_scores_have_no_spread_and_tell_no_interval(ada: Person) -> None:
+def test_equal_scores_have_a_deviation_of_zero_and_no_interval(ada: Person) -> None:
     prompt = ada.prompt()
     batch(ada, prompt, [{"modelUsed": "a", "output": "x", "score": 8.1}] * 7)
     ada.log(prompt, modelUsed="b", score=8.1)
@@ -242,7 +242,7 @@ def test_equal_scores_have_no_spread_and_tell_no_interval(ada: Person) -> None:
     assert scores == {"a": {"count": 7, "stddev": 0, **same}, "b": {"count": 1, "stddev": None, **same}}
 
 
-def test_percentiles_are_the_same_to_the_last_digit_wherever_they_are_worked_out(ada: Person) -> None:
+def test_percentiles_are_equal_to_the_last_digit_on_both_databases(ada: Person) -> None:
     prompt = ada.prompt()
     batch(ada, prompt, [{"modelUsed": "a", "output": "x", "latencyMs": latency} for latency in (0, 1, 0, 0)])
     (group,) = stats_of(ada, prompt)["groups"]
@@ -250,7 +250,7 @@ def test_percentiles_are_the_same_to_the_last_digit_wherever_they_are_worked_out
     assert group["latencyMs"] == {"count": 4, "p50": 0, "p95": 0.95 * 3 - 2}
 
 
-def test_a_changed_and_a_deleted_log_count_as_they_are_now(ada: Person) -> None:
+def test_changed_and_deleted_logs_are_reflected_at_once(ada: Person) -> None:
     prompt = ada.prompt()
     logs = [ada.log(prompt, score=score) for score in (1, 2, 3)]
     ada.patch(f"/logs/{logs[0]['_id']}", {"score": 9})
@@ -261,7 +261,7 @@ def test_a_changed_and_a_deleted_log_count_as_they_are_now(ada: Person) -> None:
     assert group["bestLogId"] == group["worstLogId"] == logs[0]["_id"]
 
 
-def test_groups_stand_by_mean_score_then_size_then_name(ada: Person) -> None:
+def test_groups_are_sorted_by_mean_score_then_size_then_name(ada: Person) -> None:
     prompt = ada.prompt()
     scores: dict[str, list[float | None]] = {
         "few": [5],
@@ -278,7 +278,7 @@ def test_groups_stand_by_mean_score_then_size_then_name(ada: Person) -> None:
     assert models == ["best", "many", "also few", "few", "none", "no"]
 
 
-def test_statistics_are_their_owners(ada: Person, ben: Person) -> None:
+def test_statistics_of_unknown_or_foreign_prompts_are_refused(ada: Person, ben: Person) -> None:
     path = f"/prompts/{ada.prompt()['_id']}/stats"
     assert ben.get(path).status_code == 403
     assert ben.get("/prompts/prompt_1/stats").json["code"] == "prompt_not_found"
@@ -296,7 +296,7 @@ def table(text: str) -> list[list[str]]:
     return rows
 
 
-def test_statistics_leave_as_tables_if_that_is_asked_for(ada: Person) -> None:
+def test_statistics_are_returned_as_csv_or_markdown_on_request(ada: Person) -> None:
     prompt = ada.prompt()
     for score in (7, 8, 8):
         ada.log(prompt, modelUsed="=a|b\nc_d", score=score)
@@ -331,7 +331,7 @@ def test_statistics_leave_as_tables_if_that_is_asked_for(ada: Person) -> None:
         ("text/markdown, text/csv;q=0.5", "text/markdown"),
     ],
 )
-def test_statistics_have_the_form_that_is_accepted_best(ada: Person, accept: str, mimetype: str) -> None:
+def test_statistics_have_the_most_preferred_accepted_format(ada: Person, accept: str, mimetype: str) -> None:
     answer = ada.get(f"/prompts/{ada.prompt()['_id']}/stats", headers={"Accept": accept})
     assert answer.mimetype == mimetype
 
@@ -340,7 +340,7 @@ def test_statistics_never_read_the_rows_of_the_logs(ada: Person, engine_name: st
     app: Flask = ada.client.application
     prompt = ada.prompt()
     batch(ada, prompt, [{"modelUsed": "m", "output": "x" * 1000, "score": number % 11} for number in range(1000)])
-    if engine_name == "postgresql":  # whether a row is to be seen, the index alone tells after a vacuum
+    if engine_name == "postgresql":  # reads the index alone only for rows that have been vacuumed
         with app.app_context(), get_engine().connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM ANALYZE logs")
     explain, by = {

@@ -18,7 +18,7 @@ T975 = {1: 12.7062, 2: 4.3027, 4: 2.7764, 9: 2.2622, 10: 2.2281, 30: 2.0423, 120
 
 
 @pytest.mark.parametrize("degrees", T975)
-def test_the_interval_of_a_mean_is_students(degrees: int) -> None:
+def test_the_interval_of_a_mean_is_that_of_students_t(degrees: int) -> None:
     interval = student_t_interval(5, 0.1, degrees + 1)
     assert interval is not None
     assert [abs(end - 5) * (degrees + 1) ** 0.5 / 0.1 for end in interval] == pytest.approx(2 * [T975[degrees]], 2e-5)

@@ -1,4 +1,4 @@
-"""Logs side by side, and what one output has that another has not."""
+"""GET /compare: logs side by side, with the differences of their outputs."""
 
 import random
 import sys
@@ -74,7 +74,7 @@ def test_changes_make_up_both_texts(before: str, others: list[str]) -> None:
         ),
     ],
 )
-def test_words_are_compared_whole(before: str, after: str, expected: list[tuple[str, str]]) -> None:
+def test_words_are_compared_as_wholes(before: str, after: str, expected: list[tuple[str, str]]) -> None:
     assert compare(before, [after]) == [expected]
 
 
@@ -123,7 +123,7 @@ HOSTILE: dict[str, Callable[[], tuple[str, str]]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
-def test_no_pair_of_texts_holds_a_worker_up(name: str) -> None:
+def test_no_pair_of_texts_takes_long(name: str) -> None:
     before, after = HOSTILE[name]()
     calls = 0
 
@@ -140,7 +140,7 @@ def test_no_pair_of_texts_holds_a_worker_up(name: str) -> None:
     assert before_and_after(changes) == (before, after)
 
 
-def test_the_work_is_bounded_for_all_together() -> None:
+def test_the_work_is_bounded_for_all_texts_together() -> None:
     before, after = twice([f"w{n} " for n in range(300)], 15_000)
     alone, together = compare(before, [after]), compare(before, [after] * 4)
     assert len(together[0]) < len(alone[0]), "each has a part of the steps"
@@ -175,7 +175,7 @@ def test_logs_are_shown_in_the_order_asked_for_with_their_differences_from_the_f
     }
 
 
-def test_a_comparison_leaves_as_markdown_if_that_is_asked_for(ada: Person, logs: list[dict[str, Any]]) -> None:
+def test_a_comparison_is_returned_as_markdown_on_request(ada: Person, logs: list[dict[str, Any]]) -> None:
     first, second = (log["_id"] for log in logs[:2])
     answer = ada.get(f"/compare?logs={first},{second}", headers={"Accept": "text/markdown"})
     assert (answer.headers["Content-Type"], answer.headers["Vary"]) == ("text/markdown; charset=utf-8", "Accept")
@@ -208,7 +208,7 @@ def test_a_comparison_leaves_as_markdown_if_that_is_asked_for(ada: Person, logs:
         ("http://a.b", "www.a.b or a@b", [r"> <del>http\://</del><ins>www\.</ins>a.<ins>b or a\@</ins>b  "]),
     ],
 )
-def test_marks_stand_around_what_changed_in_each_line(ada: Person, first: str, second: str, marked: list[str]) -> None:
+def test_changes_are_marked_within_each_line(ada: Person, first: str, second: str, marked: list[str]) -> None:
     prompt = ada.prompt()
     ids = [ada.log(prompt, output=output)["_id"] for output in (first, second)]
     answer = ada.get(f"/compare?logs={','.join(ids)}", headers={"Accept": "text/markdown; charset=utf-8"})
@@ -229,12 +229,12 @@ def test_marks_stand_around_what_changed_in_each_line(ada: Person, first: str, s
         ("log_1,log_%00", "logs must not contain the NUL character (U+0000)."),
     ],
 )
-def test_what_cannot_be_compared_is_refused_by_the_parameter(ada: Person, ids: str, message: str) -> None:
+def test_invalid_ids_are_refused_with_the_name_of_the_parameter(ada: Person, ids: str, message: str) -> None:
     answer = ada.get(f"/compare?logs={ids}")
     assert (answer.status_code, answer.json["message"], list(answer.json["details"])) == (400, message, ["logs"])
 
 
-def test_a_log_that_is_not_there_or_not_ones_own_is_named(ada: Person, ben: Person, logs: list[dict[str, Any]]) -> None:
+def test_an_unknown_or_foreign_log_is_named(ada: Person, ben: Person, logs: list[dict[str, Any]]) -> None:
     own = logs[0]["_id"]
     other = ben.log(ben.prompt())["_id"]
     for ids, status, message in (

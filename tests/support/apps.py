@@ -18,7 +18,7 @@ from tests.support.people import Caller
 
 @pytest.fixture
 def config(database_url: str, sqlite_folder: Path) -> Config:
-    """The settings of the test's application. Rate limits are off: tests of them switch them on."""
+    """The settings of the test's application. Rate limits are off, except in tests of them."""
     return Config(
         database_url=database_url,
         jwt_secret_key=SECRET,
@@ -46,7 +46,7 @@ def make_app() -> Iterator[Callable[[Config], Flask]]:
 
 @pytest.fixture(scope="session")
 def shared_apps() -> Iterator[dict[Config, tuple[Flask, dict[str, Any]]]]:
-    """Applications by their settings, with a copy of `app.config`. Creating one takes as long as ten requests."""
+    """Applications by their settings, with a copy of `app.config`; creating one takes as long as ten requests."""
     apps: dict[Config, tuple[Flask, dict[str, Any]]] = {}
     yield apps
     for app, _ in apps.values():
@@ -64,7 +64,7 @@ def app(shared_apps: dict[Config, tuple[Flask, dict[str, Any]]], config: Config,
     yield app
     app.config.clear()
     app.config.update(settings)
-    if engine_name == "sqlite":  # the file goes; connections to PostgreSQL serve the next test
+    if engine_name == "sqlite":  # the file is deleted; connections to PostgreSQL are used by the next test
         with app.app_context():
             get_engine().dispose()
 

@@ -26,6 +26,7 @@ def refused(result: Result) -> str:
 
 
 def refusal(stderr: str) -> str:
+    """Return the message of the one line of error."""
     (line,) = stderr.splitlines()
     return line.removeprefix("Error: ")
 

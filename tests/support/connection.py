@@ -1,4 +1,4 @@
-"""An HTTP client on a socket, with keep-alive: Flask's test client calls the application without HTTP."""
+"""An HTTP client for live servers, with keep-alive."""
 
 import http.client
 import json
@@ -56,15 +56,15 @@ def sign_up(server: LiveServer, name: str = "ada") -> str:
     return token
 
 
-def new_prompt(connection: Connection) -> str:
-    """Save a prompt and return its id."""
+def create_prompt(connection: Connection) -> str:
+    """Create a prompt and return its id."""
     answer = connection.call("POST", "/prompts", {"title": "A title", "content": "content", "model": "m"})
     assert answer.status == 201, answer.body
     prompt_id: str = answer.json["_id"]
     return prompt_id
 
 
-def talk(server: LiveServer, data: bytes) -> bytes:
+def send_raw(server: LiveServer, data: bytes) -> bytes:
     """Send raw bytes; return what arrives until the server closes the connection or sends nothing for 2 s."""
     parts = urlsplit(server.url)
     with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:

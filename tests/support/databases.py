@@ -80,7 +80,7 @@ def engine_name(request: pytest.FixtureRequest) -> str:
     return name
 
 
-# For tests of what does not depend on the database, or has a separate test for PostgreSQL
+# For tests that do not depend on the engine, or that have a counterpart for PostgreSQL
 only_sqlite = pytest.mark.parametrize("engine_name", ["sqlite"])
 
 
@@ -108,5 +108,7 @@ def empty_database(engine_name: str, request: pytest.FixtureRequest, path: Path)
         return f"sqlite:///{shutil.copy(request.getfixturevalue('sqlite_template'), path)}"
     url: str = request.getfixturevalue("migrated_postgresql_url")
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute("DELETE FROM users")  # all rows go by cascade; a new database would take 20 times as long
+        connection.execute(
+            "DELETE FROM users"
+        )  # deletes all rows by cascade; a new database would take 20 times as long
     return url

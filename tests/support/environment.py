@@ -1,4 +1,4 @@
-"""Where the tests find the repository, its programs and a free port."""
+"""The repository's folder, its programs, and free ports."""
 
 import socket
 import sys

@@ -13,13 +13,13 @@ from tests.support.people import Caller, Person, sign_up
 
 
 @pytest.fixture
-def library(ada: Person) -> Person:
+def full_account(ada: Person) -> Person:
     """Ada's account with data of every kind."""
-    stock(ada)
+    fill_account(ada)
     return ada
 
 
-def stock(ada: Person) -> None:
+def fill_account(ada: Person) -> None:
     """Create prompts with versions and labels, logs, experiments with results, and traces for the account."""
     explain = ada.prompt(title="Explain gravity", slug="gravity", tags=["zebra", "apple", "東京"])
     path = f"/prompts/{explain['_id']}"
@@ -90,6 +90,6 @@ def other_server(
 
 
 @pytest.fixture
-def elsewhere(other_server: Caller) -> Person:
+def other_account(other_server: Caller) -> Person:
     """An account on the second service."""
     return sign_up(other_server, "carla")

@@ -57,15 +57,15 @@ class Caller:
 class Person(Caller):
     """A client that is signed in to an account."""
 
-    def __init__(self, stranger: Caller, id: str, token: str, email: str, password: str) -> None:
-        super().__init__(stranger.client, {"Authorization": f"Bearer {token}"})
+    def __init__(self, caller: Caller, id: str, token: str, email: str, password: str) -> None:
+        super().__init__(caller.client, {"Authorization": f"Bearer {token}"})
         self.id = id
         self.token = token
         self.email = email
         self.password = password
 
     def prompt(self, **values: Any) -> dict[str, Any]:
-        """Save a prompt and return it."""
+        """Create a prompt and return it."""
         body = {"title": "A title", "content": "Some content", "model": "gpt-4o", **values}
         return _created(self.post("/prompts", body))
 
@@ -126,15 +126,15 @@ def accounts(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def _read_rows(app: Flask) -> dict[Table, list[dict[str, Any]]]:
-    """Return the rows of every table without the numbers that the database gives them."""
+    """Return the rows of every table, without the columns that the database generates."""
     with app.app_context(), get_engine().connect() as connection:
         return {
-            table: [dict(row) for row in connection.execute(select(*_given_columns(table))).mappings()]
+            table: [dict(row) for row in connection.execute(select(*_columns_of_inserts(table))).mappings()]
             for table in Base.metadata.sorted_tables
         }
 
 
-def _given_columns(table: Table) -> list[Any]:
+def _columns_of_inserts(table: Table) -> list[Any]:
     return [column for column in table.columns if column.identity is None and column.computed is None]
 
 
@@ -146,11 +146,11 @@ def client(app: Flask) -> Caller:
 
 @pytest.fixture
 def ada(client: Caller, accounts: dict[str, Account]) -> Person:
-    """The account that owns what a test makes."""
+    """The account that owns the resources of a test."""
     return accounts["ada"].restore(client)
 
 
 @pytest.fixture
 def ben(client: Caller, accounts: dict[str, Account]) -> Person:
-    """Another account, which owns none of it."""
+    """Another account, which owns none of these resources."""
     return accounts["ben"].restore(client)

@@ -68,7 +68,7 @@ def live_server(shared_server: LiveServer) -> LiveServer:
     """A running server with an empty, migrated SQLite file; not to be stopped or changed."""
     with closing(sqlite3.connect(shared_server.environment["DATABASE_URL"].removeprefix("sqlite:///"))) as database:
         database.execute("PRAGMA foreign_keys=ON")
-        database.execute("DELETE FROM users")  # all other rows go by cascade
+        database.execute("DELETE FROM users")  # deletes all other rows by cascade
         database.commit()
     return replace(shared_server, log_start=shared_server.log_path.stat().st_size)
 
@@ -98,7 +98,7 @@ def any_live_server(engine_name: str, request: pytest.FixtureRequest) -> LiveSer
 def _launch(
     folder: Path, database_url: str, template: Path | None, settings: dict[str, str], app: str = "wsgi:app"
 ) -> LiveServer:
-    """Start a server, over a copy of a migrated SQLite file or over a database that is migrated if it is given."""
+    """Start a server on a copy of the SQLite template, or on `database_url`, migrated if a template is given."""
     port = free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if name not in ("DYNO", "DATABASE_URL")},

@@ -15,35 +15,35 @@ def statements(app: Flask) -> Iterator[list[tuple[str, Any]]]:
     """Collect the statements that SQLAlchemy executes inside the block, each with its parameters."""
     seen: list[tuple[str, Any]] = []
 
-    def remember(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+    def record(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
         seen.append((statement, parameters))
 
     with app.app_context():
         engine = get_engine()
-    event.listen(engine, "before_cursor_execute", remember)
+    event.listen(engine, "before_cursor_execute", record)
     try:
         yield seen
     finally:
-        event.remove(engine, "before_cursor_execute", remember)
+        event.remove(engine, "before_cursor_execute", record)
 
 
 @contextmanager
-def traced(app: Flask) -> Iterator[list[str]]:
-    """Collect the statements that SQLite executes inside the block, with the values in place of parameters."""
+def executed_by_sqlite(app: Flask) -> Iterator[list[str]]:
+    """Collect the SQL that SQLite executes inside the block, with values in place of parameters."""
     seen: list[str] = []
 
     def watch(connection: Any, *_: Any) -> None:
         connection.set_trace_callback(seen.append)
 
-    def leave(connection: Any, *_: Any) -> None:
+    def unwatch(connection: Any, *_: Any) -> None:
         connection.set_trace_callback(None)
 
     with app.app_context():
         engine = get_engine()
     event.listen(engine, "checkout", watch)
-    event.listen(engine, "checkin", leave)
+    event.listen(engine, "checkin", unwatch)
     try:
         yield seen
     finally:
         event.remove(engine, "checkout", watch)
-        event.remove(engine, "checkin", leave)
+        event.remove(engine, "checkin", unwatch)

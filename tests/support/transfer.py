@@ -5,9 +5,9 @@ from typing import Any
 
 from tests.support.people import Answer, Person
 
-LINES = {"Content-Type": "application/x-ndjson"}
+NDJSON_HEADERS = {"Content-Type": "application/x-ndjson"}
 TYPES = ("prompts", "versions", "experiments", "traces", "logs")
-NOTHING = (
+EMPTY_EXPORT = (
     b'{"type":"export","format":"promptcrafter","version":1}\n'
     b'{"type":"end","prompts":0,"versions":0,"experiments":0,"traces":0,"logs":0}\n'
 )
@@ -20,9 +20,9 @@ def export(person: Person) -> bytes:
     return bytes(answer.data)
 
 
-def bring(person: Person, data: bytes | list[Any]) -> Answer:
-    """Import a file, or objects as its lines."""
-    return person.post("/import", data=data if isinstance(data, bytes) else join(data), headers=LINES)
+def import_file(person: Person, data: bytes | list[Any]) -> Answer:
+    """Import a file, or objects as its lines, and return the response."""
+    return person.post("/import", data=data if isinstance(data, bytes) else join(data), headers=NDJSON_HEADERS)
 
 
 def join(lines: list[Any]) -> bytes:
@@ -30,10 +30,10 @@ def join(lines: list[Any]) -> bytes:
     return b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines)
 
 
-def counts(answer: Answer, fate: str) -> tuple[int, ...]:
+def counts(answer: Answer, outcome: str) -> tuple[int, ...]:
     """Return how many records of each of `TYPES` an import `created` or `skipped`."""
     assert answer.status_code == 200, answer.text
-    return tuple(answer.json[name][fate] for name in TYPES)
+    return tuple(answer.json[name][outcome] for name in TYPES)
 
 
 def remove_all(person: Person) -> None:
@@ -41,6 +41,6 @@ def remove_all(person: Person) -> None:
     for experiment in person.get("/experiments").json:
         person.delete(f"/experiments/{experiment['slug']}")
     for name in ("logs", "traces", "prompts"):
-        for thing in person.get(f"/{name}").json:
-            person.delete(f"/{name}/{thing['_id']}")
-    assert export(person) == NOTHING
+        for resource in person.get(f"/{name}").json:
+            person.delete(f"/{name}/{resource['_id']}")
+    assert export(person) == EMPTY_EXPORT

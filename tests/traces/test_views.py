@@ -27,19 +27,19 @@ def test_traces_are_listed_without_their_steps_newest_first_and_in_pages(ada: Pe
     assert ada.get(following).json == listed[2:]
 
 
-def test_a_trace_is_its_owners_alone(ada: Person, ben: Person) -> None:
-    def told(answer: Answer) -> tuple[int, str]:
+def test_a_trace_is_accessible_to_its_owner_only(ada: Person, ben: Person) -> None:
+    def status_and_message(answer: Answer) -> tuple[int, str]:
         return answer.status_code, answer.json["message"]
 
     trace_id = trace(ada)
     for method in ("GET", "DELETE"):
-        assert told(ben.open(f"/traces/{trace_id}", method=method)) == (403, "You do not own this trace")
-        assert told(ada.open("/traces/trace_1", method=method)) == (404, "Trace not found")
-        assert told(ada.open("/traces/log_1", method=method)) == (400, "The trace ID format is invalid.")
+        assert status_and_message(ben.open(f"/traces/{trace_id}", method=method)) == (403, "You do not own this trace")
+        assert status_and_message(ada.open("/traces/trace_1", method=method)) == (404, "Trace not found")
+        assert status_and_message(ada.open("/traces/log_1", method=method)) == (400, "The trace ID format is invalid.")
     assert ada.get(f"/traces/{trace_id}").status_code == 200
 
 
-def test_deleting_a_trace_takes_its_logs_and_nothing_else(ada: Person) -> None:
+def test_deleting_a_trace_deletes_its_logs_and_nothing_else(ada: Person) -> None:
     gone, stays = trace(ada), trace(ada)
     own = ada.log(ada.prompt())
     assert ada.delete(f"/traces/{gone}").status_code == 204

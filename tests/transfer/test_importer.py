@@ -1,4 +1,4 @@
-"""How a file comes in: whose it is, what it meets there, how large it may be, and what breaks it off."""
+"""Imports: accounts, conflicts with existing data, limits of size, and interruptions."""
 
 import io
 import resource
@@ -20,7 +20,7 @@ from promptcrafter.transfer.batch_file import BatchFile
 from tests.support.databases import only_sqlite
 from tests.support.errors import assert_error
 from tests.support.people import Caller, Person, sign_up
-from tests.support.transfer import LINES, NOTHING, bring, counts, export, join
+from tests.support.transfer import EMPTY_EXPORT, NDJSON_HEADERS, counts, export, import_file, join
 from tests.transfer.test_importer_damage import EXPERIMENT, FIRST, GOOD, LOG, PROMPT, change
 
 
@@ -41,9 +41,9 @@ def prompt_lines(id: str, contents: list[str], **values: Any) -> list[dict[str, 
 @only_sqlite
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/x-ndjson-seq", ""])
 def test_the_body_must_be_ndjson_and_say_so(ada: Person, content_type: str) -> None:
-    answer = ada.post("/import", data=NOTHING, headers={"Content-Type": content_type})
+    answer = ada.post("/import", data=EMPTY_EXPORT, headers={"Content-Type": content_type})
     assert_error(answer, 415, "unsupported_media_type", "Content-Type must be application/x-ndjson")
-    compressed = ada.post("/import", data=NOTHING, headers={**LINES, "Content-Encoding": "gzip"})
+    compressed = ada.post("/import", data=EMPTY_EXPORT, headers={**NDJSON_HEADERS, "Content-Encoding": "gzip"})
     assert_error(compressed, 415, "unsupported_content_encoding")
 
 
@@ -55,45 +55,45 @@ def test_a_file_over_the_limit_is_413_and_one_over_that_of_other_bodies_is_not(
     logs = [GOOD[LOG] | {"_id": f"log{number}"} for number in range(60)]
     fits = join([*GOOD[:EXPERIMENT], *logs, {"type": "end"}])
     assert 10_000 < len(fits) < 20_000
-    assert counts(bring(ada, fits), "created") == (1, 2, 0, 0, 60)
-    answer = bring(ada, fits + b"\n" * 20_000)
+    assert counts(import_file(ada, fits), "created") == (1, 2, 0, 0, 60)
+    answer = import_file(ada, fits + b"\n" * 20_000)
     assert_error(answer, 413, "too_large")
     assert answer.json["message"] == f"The file may have at most 20,000 bytes; it is {len(fits) + 20_000:,}."
 
 
 @only_sqlite
-def test_a_line_has_an_end_somewhere(with_settings: Callable[..., Caller]) -> None:
+def test_the_length_of_a_line_is_limited(with_settings: Callable[..., Caller]) -> None:
     ada = sign_up(with_settings(max_body_bytes=2000), "ada")
-    assert bring(ada, change(LOG, output="x" * 9_500)).status_code == 200
-    answer = bring(ada, change(LOG, output="x" * 10_000))
+    assert import_file(ada, change(LOG, output="x" * 9_500)).status_code == 200
+    answer = import_file(ada, change(LOG, output="x" * 10_000))
     assert (answer.status_code, answer.json["details"]) == (400, {"line 7": ["must have at most 10,000 bytes"]})
 
 
 @only_sqlite
-def test_an_output_over_the_limit_is_refused_wherever_it_stands(with_settings: Callable[..., Caller]) -> None:
+def test_an_output_over_the_limit_is_refused_in_every_kind_of_line(with_settings: Callable[..., Caller]) -> None:
     ada = sign_up(with_settings(max_output_bytes=10), "ada")
     rule = ["may have at most 10 bytes; it is 11"]
     span = {"id": "1", "type": "span", "output": "é" * 5 + "x"}
-    assert bring(ada, change(LOG, output="x" * 11)).json["details"] == {"line 7.output": rule}
-    assert bring(ada, change(5, output={"a": "12345"})).json["details"] == {
+    assert import_file(ada, change(LOG, output="x" * 11)).json["details"] == {"line 7.output": rule}
+    assert import_file(ada, change(5, output={"a": "12345"})).json["details"] == {
         "line 6.output": ["may have at most 10 bytes; it is 13"]
     }
-    assert bring(ada, change(5, spans=[span])).json["details"] == {"line 6.spans.0.output": rule}
+    assert import_file(ada, change(5, spans=[span])).json["details"] == {"line 6.spans.0.output": rule}
 
 
-def test_nobody_overwrites_what_is_somebody_elses(ada: Person, ben: Person) -> None:
-    bring(ada, join(GOOD))
+def test_an_import_cannot_overwrite_resources_of_another_account(ada: Person, ben: Person) -> None:
+    import_file(ada, join(GOOD))
     left = export(ada)
     for foreign in (GOOD[PROMPT:EXPERIMENT], [GOOD[EXPERIMENT]], [GOOD[5]], [GOOD[LOG]]):
-        answer = bring(ben, [GOOD[0], *foreign, {"type": "end"}])
+        answer = import_file(ben, [GOOD[0], *foreign, {"type": "end"}])
         assert_error(answer, 409, "import_conflict", "line 2._id is the id of something of somebody else's.")
         assert answer.json["details"] == {"line 2._id": ["is the id of something of somebody else's"]}
-    assert export(ben) == NOTHING
+    assert export(ben) == EMPTY_EXPORT
     assert export(ada) == left
 
 
-def test_nobody_refers_to_what_is_somebody_elses(ada: Person, ben: Person) -> None:
-    bring(ada, join(GOOD))
+def test_an_import_cannot_refer_to_resources_of_another_account(ada: Person, ben: Person) -> None:
+    import_file(ada, join(GOOD))
     foreign = [
         ({**GOOD[LOG], "_id": "log9"}, ["promptId", "promptVersion"]),
         ({**GOOD[LOG + 1], "_id": "log9"}, ["experimentId", "traceId", "variantKey"]),
@@ -101,32 +101,32 @@ def test_nobody_refers_to_what_is_somebody_elses(ada: Person, ben: Person) -> No
         ({**GOOD[EXPERIMENT], "_id": "experiment9"}, ["variants.0.promptId"]),
     ]
     for line, fields in foreign:
-        answer = bring(ben, [GOOD[0], line, {"type": "end"}])
+        answer = import_file(ben, [GOOD[0], line, {"type": "end"}])
         assert answer.status_code == 400
         assert set(answer.json["details"]) <= {f"line 2.{field}" for field in fields}
-    assert export(ben) == NOTHING
+    assert export(ben) == EMPTY_EXPORT
 
 
-def test_lines_may_refer_to_what_is_in_the_account_alone(ada: Person) -> None:
-    bring(ada, join(GOOD))
+def test_lines_may_refer_to_resources_that_are_only_in_the_account(ada: Person) -> None:
+    import_file(ada, join(GOOD))
     more = [
         {**GOOD[EXPERIMENT], "_id": "experiment2", "slug": "T"},
         {**GOOD[5], "_id": "trace2"},
         {**GOOD[LOG], "_id": "log3"},
         {**GOOD[LOG + 1], "_id": "log4"},
     ]
-    assert counts(bring(ada, [GOOD[0], *more, {"type": "end"}]), "created") == (0, 0, 1, 1, 2)
+    assert counts(import_file(ada, [GOOD[0], *more, {"type": "end"}]), "created") == (0, 0, 1, 1, 2)
     assert len(ada.get("/logs?promptId=prompt1").json) == 2
-    answer = bring(ada, [GOOD[0], {**GOOD[LOG], "_id": "log5", "promptVersion": 3}, {"type": "end"}])
+    answer = import_file(ada, [GOOD[0], {**GOOD[LOG], "_id": "log5", "promptVersion": 3}, {"type": "end"}])
     assert answer.json["details"] == {"line 2.promptVersion": ["must be in a line before or in the account"]}
 
 
-def test_versions_that_are_missing_come_back_with_their_labels(ada: Person) -> None:
+def test_missing_versions_are_restored_with_their_labels(ada: Person) -> None:
     whole = prompt_lines("prompt1", ["one", "two", "three"], updatedAt="2024-07-01T00:00:00.000Z")
     whole[3]["labels"], whole[4]["labels"] = ["production"], ["production-next", "staging"]
-    assert counts(bring(ada, [*whole[:3], {"type": "end"}]), "created") == (1, 1, 0, 0, 0)
+    assert counts(import_file(ada, [*whole[:3], {"type": "end"}]), "created") == (1, 1, 0, 0, 0)
     ada.open("/prompts/prompt1/labels/staging", method="PUT", json={"version": 1})
-    answer = bring(ada, whole)
+    answer = import_file(ada, whole)
     assert (counts(answer, "created"), counts(answer, "skipped")) == ((0, 2, 0, 0, 0), (1, 1, 0, 0, 0))
     prompt = ada.get("/prompts/prompt1").json
     assert (prompt["version"], prompt["content"]) == (3, "three")
@@ -140,66 +140,68 @@ def test_versions_that_are_missing_come_back_with_their_labels(ada: Person) -> N
     assert ada.get("/search?q=one").json == []
 
 
-def test_a_prompt_that_has_gone_on_since_stays_as_it_is(ada: Person) -> None:
+def test_a_prompt_with_newer_versions_is_not_changed(ada: Person) -> None:
     whole = prompt_lines("prompt1", ["one", "two"])
-    bring(ada, whole)
+    import_file(ada, whole)
     ada.patch("/prompts/prompt1", {"content": "three"})
-    assert counts(bring(ada, whole), "skipped") == (1, 2, 0, 0, 0)
+    assert counts(import_file(ada, whole), "skipped") == (1, 2, 0, 0, 0)
     assert ada.get("/prompts/prompt1").json["content"] == "three"
 
 
-def test_versions_that_say_something_else_are_a_conflict(ada: Person) -> None:
-    bring(ada, prompt_lines("prompt1", ["one", "two"]))
+def test_versions_with_another_content_or_model_are_a_conflict(ada: Person) -> None:
+    import_file(ada, prompt_lines("prompt1", ["one", "two"]))
     left = export(ada)
-    answer = bring(ada, prompt_lines("prompt1", ["one", "other", "three"]))
+    answer = import_file(ada, prompt_lines("prompt1", ["one", "other", "three"]))
     assert_error(answer, 409, "import_conflict", "line 4.content is not that of version 2 in the account.")
     assert answer.json["details"] == {"line 4.content": ["is not that of version 2 in the account"]}
     other_model = prompt_lines("prompt1", ["one"])
     other_model[2]["model"] = "other"
-    assert bring(ada, other_model).json["details"] == {"line 3.model": ["is not that of version 1 in the account"]}
+    assert import_file(ada, other_model).json["details"] == {
+        "line 3.model": ["is not that of version 1 in the account"]
+    }
     assert export(ada) == left
 
 
 def test_a_slug_that_another_prompt_has_is_a_conflict(ada: Person, ben: Person) -> None:
     prompt = ada.prompt(slug="one")
     ben.prompt(slug="one")
-    answer = bring(ada, join(GOOD))
+    answer = import_file(ada, join(GOOD))
     assert_error(answer, 409, "import_conflict", f"line 2.slug is that of {prompt['_id']} in the account: one.")
     ada.patch(f"/prompts/{prompt['_id']}", {"slug": "two"})
     ada.post("/experiments", {"slug": "S", "name": "n", "variants": [{"key": "A", "trafficPercent": 1}]})
-    answer = bring(ada, join(GOOD))
+    answer = import_file(ada, join(GOOD))
     assert (answer.status_code, list(answer.json["details"])) == (409, ["line 5.slug"])
-    assert counts(bring(ada, [*GOOD[:EXPERIMENT], {"type": "end"}]), "created") == (1, 2, 0, 0, 0)
+    assert counts(import_file(ada, [*GOOD[:EXPERIMENT], {"type": "end"}]), "created") == (1, 2, 0, 0, 0)
 
 
-def test_an_experiment_that_is_there_keeps_its_variants(ada: Person) -> None:
-    bring(ada, join(GOOD))
+def test_an_existing_experiment_keeps_its_variants(ada: Person) -> None:
+    import_file(ada, join(GOOD))
     two = [*GOOD[EXPERIMENT]["variants"], {"key": "B", "payload": {}, "trafficPercent": 1}]
     result = {**GOOD[LOG + 1], "_id": "log3", "variantKey": "B"}
     file = [*GOOD[:EXPERIMENT], {**GOOD[EXPERIMENT], "variants": two}, GOOD[5], result, {"type": "end"}]
-    answer = bring(ada, file)
+    answer = import_file(ada, file)
     assert answer.json["details"] == {"line 7.variantKey": ["must be in a line before or in the account"]}
 
 
-def test_what_goes_between_the_check_and_the_storing_breaks_the_import_off_cleanly(app: Flask, ada: Person) -> None:
-    bring(ada, join([*GOOD[:EXPERIMENT], {"type": "end"}]))
+def test_a_resource_deleted_between_check_and_storing_interrupts_the_import(app: Flask, ada: Person) -> None:
+    import_file(ada, join([*GOOD[:EXPERIMENT], {"type": "end"}]))
     log = {**GOOD[LOG], "_id": "log3"}
     with app.app_context(), check(ada, join([GOOD[0], log, {"type": "end"}])) as checked:
         ada.delete("/prompts/prompt1")
-        with pytest.raises(importer.ImportInterrupted) as told:
+        with pytest.raises(importer.ImportInterrupted) as raised:
             importer.store_checked(Principal(ada.id), checked)
-    assert told.value.message == (
+    assert raised.value.message == (
         "line 2.promptId must be in a line before or in the account. It was not so when the import began: what stands "
         "before it is stored. Importing again is safe."
     )
-    assert export(ada) == NOTHING
+    assert export(ada) == EMPTY_EXPORT
 
 
 @only_sqlite
-def test_what_goes_in_the_very_moment_of_storing_does_too(
+def test_a_resource_deleted_during_storing_interrupts_the_import(
     app: Flask, ada: Person, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bring(ada, join([*GOOD[:EXPERIMENT], {"type": "end"}]))
+    import_file(ada, join([*GOOD[:EXPERIMENT], {"type": "end"}]))
     with app.app_context():
         dialect = get_engine().dialect
     begin = dialect.do_begin
@@ -212,15 +214,15 @@ def test_what_goes_in_the_very_moment_of_storing_does_too(
         begin(connection)
 
     monkeypatch.setattr(dialect, "do_begin", delete_and_begin)
-    answer = bring(ada, [GOOD[0], {**GOOD[LOG], "_id": "log3"}, {"type": "end"}])
+    answer = import_file(ada, [GOOD[0], {**GOOD[LOG], "_id": "log3"}, {"type": "end"}])
     assert_error(answer, 409, "import_interrupted")
     assert list(answer.json["details"]) == ["line 2.promptId"]
 
 
-def test_an_import_that_was_killed_is_finished_by_importing_again(
-    app: Flask, library: Person, elsewhere: Person
+def test_a_killed_import_is_completed_by_importing_again(
+    app: Flask, full_account: Person, other_account: Person
 ) -> None:
-    left = export(library)
+    left = export(full_account)
 
     def killed(chunks: Any) -> Iterator[Any]:
         for number, chunk in enumerate(chunks):
@@ -229,18 +231,18 @@ def test_an_import_that_was_killed_is_finished_by_importing_again(
             yield chunk
 
     with (
-        elsewhere.client.application.app_context(),
-        check(elsewhere, left) as checked,
+        other_account.client.application.app_context(),
+        check(other_account, left) as checked,
         pytest.raises(KeyboardInterrupt),
     ):
-        importer.store_checked(Principal(elsewhere.id), killed(checked))
-    partial = export(elsewhere)
-    assert NOTHING != partial != left
-    assert counts(bring(elsewhere, left), "created")[-1] == 37
-    assert export(elsewhere) == left
+        importer.store_checked(Principal(other_account.id), killed(checked))
+    partial = export(other_account)
+    assert EMPTY_EXPORT != partial != left
+    assert counts(import_file(other_account, left), "created")[-1] == 37
+    assert export(other_account) == left
 
 
-def test_a_long_history_is_taken_in_pieces_and_is_whole_at_every_step(app: Flask, ada: Person) -> None:
+def test_a_long_history_is_stored_in_batches_and_is_consistent_after_each(app: Flask, ada: Person) -> None:
     whole = prompt_lines("prompt1", [f"content {number}" for number in range(1, 1101)])
     with app.app_context(), check(ada, join(whole)) as checked:
         latest = []
@@ -253,7 +255,7 @@ def test_a_long_history_is_taken_in_pieces_and_is_whole_at_every_step(app: Flask
     assert export(ada).count(b'"type":"version"') == 1100
 
 
-def test_a_history_whose_prompt_goes_in_the_middle_is_broken_off_cleanly(app: Flask, ada: Person) -> None:
+def test_a_prompt_deleted_between_batches_of_its_history_interrupts_the_import(app: Flask, ada: Person) -> None:
     whole = prompt_lines("prompt1", [f"content {number}" for number in range(1, 601)])
     with app.app_context(), check(ada, join(whole)) as checked:
         first, second = checked
@@ -263,8 +265,8 @@ def test_a_history_whose_prompt_goes_in_the_middle_is_broken_off_cleanly(app: Fl
             importer.ImportInterrupted, match=r"^line 502\.promptId must be in a line before or in the account"
         ):
             importer.store_checked(Principal(ada.id), [second])
-    assert export(ada) == NOTHING
-    assert counts(bring(ada, whole), "created") == (1, 600, 0, 0, 0)
+    assert export(ada) == EMPTY_EXPORT
+    assert counts(import_file(ada, whole), "created") == (1, 600, 0, 0, 0)
 
 
 def test_two_imports_of_one_file_at_once_store_it_once(app: Flask, ada: Person) -> None:
@@ -275,17 +277,17 @@ def test_two_imports_of_one_file_at_once_store_it_once(app: Flask, ada: Person) 
 
 
 @only_sqlite
-def test_a_disk_that_is_full_is_told_of_and_nothing_is_stored(ada: Person) -> None:
+def test_a_full_disk_is_507_and_nothing_is_stored(ada: Person) -> None:
     file = change(LOG, output="x" * 1_000_000)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, before[1]))
     try:
-        answer = bring(ada, file)
+        answer = import_file(ada, file)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert_error(answer, 507, "insufficient_storage", "The server has no room to take the file in.")
-    assert export(ada) == NOTHING
-    assert counts(bring(ada, file), "created") == (1, 2, 1, 1, 2)
+    assert export(ada) == EMPTY_EXPORT
+    assert counts(import_file(ada, file), "created") == (1, 2, 1, 1, 2)
 
 
 @pytest.mark.slow
@@ -301,7 +303,7 @@ def test_memory_does_not_grow_with_the_file(ada: Person, tmp_path: Path) -> None
     try:
         with path.open("rb") as file:
             answer = ada.open(
-                "/import", method="POST", input_stream=file, content_length=path.stat().st_size, headers=LINES
+                "/import", method="POST", input_stream=file, content_length=path.stat().st_size, headers=NDJSON_HEADERS
             )
         assert counts(answer, "created") == (1, 2, 0, 0, 150)
         _, peak_in = tracemalloc.get_traced_memory()

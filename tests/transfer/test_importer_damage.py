@@ -1,4 +1,4 @@
-"""A file with anything wrong in it is refused whole, with the line, the field and the rule."""
+"""A file with any error is refused completely, with the line, the field and the rule."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.databases import only_sqlite
 from tests.support.people import Person
-from tests.support.transfer import NOTHING, bring, counts, export, join
+from tests.support.transfer import EMPTY_EXPORT, counts, export, import_file, join
 
 MADE = {"createdAt": "2024-06-20T13:10:00.000Z"}
 TIMES = {**MADE, "updatedAt": "2024-06-20T13:10:00.000Z"}
@@ -195,18 +195,18 @@ DAMAGES: dict[str, tuple[bytes, dict[str, list[str]]]] = {
 
 @only_sqlite
 @pytest.mark.parametrize(("data", "details"), DAMAGES.values(), ids=DAMAGES.keys())
-def test_a_damaged_file_is_refused_by_line_and_field_and_nothing_of_it_is_stored(
+def test_a_damaged_file_is_refused_by_line_and_field_and_nothing_is_stored(
     ada: Person, data: bytes, details: dict[str, list[str]]
 ) -> None:
-    answer = bring(ada, data)
+    answer = import_file(ada, data)
     assert (answer.status_code, answer.json.get("details")) == (400, details), answer.text
     assert all(
         f"{field} {reason}" in answer.json["message"] or reason == "is required" for field, (reason,) in details.items()
     )
-    assert export(ada) == NOTHING
+    assert export(ada) == EMPTY_EXPORT
 
 
-def test_the_undamaged_file_is_taken(ada: Person) -> None:
-    assert counts(bring(ada, join(GOOD)), "created") == (1, 2, 1, 1, 2)
+def test_the_undamaged_file_is_imported(ada: Person) -> None:
+    assert counts(import_file(ada, join(GOOD)), "created") == (1, 2, 1, 1, 2)
     left = [list(json.loads(line).items()) for line in export(ada).splitlines()]
     assert left == [list(line.items()) for line in GOOD]

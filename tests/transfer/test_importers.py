@@ -1,4 +1,4 @@
-"""What other tools have written comes in whole, by the same way in."""
+"""Files of other tools are imported completely."""
 
 import copy
 import json
@@ -38,12 +38,12 @@ def created(counts: importer.Counts) -> tuple[int, ...]:
 
 
 def logs_of(person: Person) -> list[dict[str, Any]]:
-    """Return somebody's logs as they leave, in the order in which they came."""
+    """Return an account's logs as they are exported, in the order in which they were imported."""
     lines = [json.loads(line) for line in export(person).splitlines()]
     return [{name: value for name, value in line.items() if name != "type"} for line in lines if line["type"] == "log"]
 
 
-def test_a_file_of_json_server_comes_in_with_its_ids(app: Flask, ada: Person) -> None:
+def test_a_json_server_file_is_imported_with_its_ids(app: Flask, ada: Person) -> None:
     document = fixture("json_server.json")
     assert created(take(app, ada, json_server.read(document, NOW))) == (3, 3, 0, 0, 3)
     assert ada.get("/prompts/prompt104").json == {
@@ -81,7 +81,7 @@ def test_a_file_of_json_server_comes_in_with_its_ids(app: Flask, ada: Person) ->
 
 
 @only_sqlite
-def test_what_a_log_of_json_server_has_besides_is_kept_even_where_names_meet(app: Flask, ada: Person) -> None:
+def test_unknown_fields_of_a_json_server_log_are_kept_as_metadata(app: Flask, ada: Person) -> None:
     document = fixture("json_server.json")
     document["logs"][0] |= {"id": 5, "model": "another", "metadata": {"id": 6}}
     document["logs"][1] |= {"temperature": None, "metadata": {"temperature": 1}}
@@ -91,7 +91,7 @@ def test_what_a_log_of_json_server_has_besides_is_kept_even_where_names_meet(app
 
 
 @only_sqlite
-def test_of_json_server_one_owners_things_can_be_taken_alone(app: Flask, ada: Person) -> None:
+def test_one_owners_records_can_be_imported_from_json_server(app: Flask, ada: Person) -> None:
     document = fixture("json_server.json")
     assert created(take(app, ada, json_server.read(document, NOW, "user2"))) == (2, 2, 0, 0, 2)
     assert {log["_id"] for log in ada.get("/logs").json} == {"log3", "log_9"}
@@ -112,16 +112,16 @@ def test_of_json_server_one_owners_things_can_be_taken_alone(app: Flask, ada: Pe
         ({"logs": {1: {"output": None}}}, {"logs.1.output": ["is required"]}),
     ],
 )
-def test_what_is_wrong_in_a_file_of_json_server_is_named_by_its_place(
+def test_an_error_in_a_json_server_file_is_named_by_its_location(
     app: Flask, ada: Person, change: dict[str, dict[int, dict[str, Any]]], details: dict[str, list[str]]
 ) -> None:
     document = fixture("json_server.json")
     for name, entries in change.items():
         for number, values in entries.items():
             document[name][number] |= values
-    with pytest.raises(Invalid) as told:
+    with pytest.raises(Invalid) as raised:
         take(app, ada, json_server.read(document, NOW))
-    assert {field: told.value.details[field] for field in details} == details  # type: ignore[index]
+    assert {field: raised.value.details[field] for field in details} == details  # type: ignore[index]
     assert logs_of(ada) == []
 
 
@@ -216,7 +216,9 @@ def test_two_people_import_the_same_file_of_llm(app: Flask, ada: Person, ben: Pe
 
 
 @only_sqlite
-def test_a_database_of_an_older_llm_is_read_with_what_it_has(app: Flask, ada: Person, tmp_path: Path) -> None:
+def test_a_database_of_an_older_llm_is_read_without_the_missing_columns(
+    app: Flask, ada: Person, tmp_path: Path
+) -> None:
     old = {"id": 5, "model": "gpt-3.5-turbo", "prompt": "p", "response": "r", "chat_id": 4, "reply_to_id": 3}
     path = llm_database.make(
         tmp_path / "logs.db",
@@ -236,7 +238,7 @@ ENDLESS = "CREATE VIEW responses AS WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL 
 
 @only_sqlite
 @pytest.mark.parametrize(
-    ("schema", "rows", "told"),
+    ("schema", "rows", "message"),
     [
         ("CREATE TABLE others (id)", [], "no table of responses"),
         (ENDLESS, [], "no table of responses"),
@@ -252,17 +254,17 @@ ENDLESS = "CREATE VIEW responses AS WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL 
     ],
 )
 def test_a_hostile_database_is_refused_with_the_reason(
-    app: Flask, ada: Person, tmp_path: Path, schema: str, rows: list[dict[str, Any]], told: str
+    app: Flask, ada: Person, tmp_path: Path, schema: str, rows: list[dict[str, Any]], message: str
 ) -> None:
     path = llm_database.make(tmp_path / "logs.db", schema, responses=[{"id": 1, **row} for row in rows])
     with pytest.raises((Unreadable, Invalid)) as error:
         take(app, ada, llm.read(path, ada.email, NOW))
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert logs_of(ada) == []
 
 
 @only_sqlite
-def test_text_of_llm_that_is_no_utf_8_is_refused(app: Flask, ada: Person, tmp_path: Path) -> None:
+def test_text_of_llm_that_is_not_utf_8_is_refused(app: Flask, ada: Person, tmp_path: Path) -> None:
     path = llm_database.make(tmp_path / "logs.db", "CREATE TABLE responses (id, response TEXT)")
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("INSERT INTO responses VALUES (1, CAST(x'61ff' AS TEXT))")
@@ -271,7 +273,7 @@ def test_text_of_llm_that_is_no_utf_8_is_refused(app: Flask, ada: Person, tmp_pa
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database at all", b"SQLite format 3\x00" + b"\xff" * 4096])
-def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "logs.db"
     path.write_bytes(content)
     with pytest.raises(Unreadable):
@@ -339,7 +341,7 @@ def test_version_2_of_promptfoo_is_read_too(app: Flask, ada: Person, wrapped: bo
 
 @only_sqlite
 @pytest.mark.parametrize(
-    ("document", "told"),
+    ("document", "message"),
     [
         ([], "has no results"),
         ({"results": {}}, "has no results"),
@@ -353,13 +355,13 @@ def test_version_2_of_promptfoo_is_read_too(app: Flask, ada: Person, wrapped: bo
     ],
 )
 def test_a_hostile_file_of_promptfoo_is_refused_with_the_reason(
-    app: Flask, ada: Person, document: Any, told: str
+    app: Flask, ada: Person, document: Any, message: str
 ) -> None:
     source = promptfoo.read(document, ada.email, NOW)
-    if told:
+    if message:
         with pytest.raises((Unreadable, Invalid)) as error:
             take(app, ada, source)
-        assert told in str(error.value)
+        assert message in str(error.value)
     else:
         assert created(take(app, ada, source)) == (0, 0, 0, 0, 1)
         assert logs_of(ada)[0]["metadata"] == {**document["results"][0], "response": [], "prompt": 5}

@@ -1,4 +1,4 @@
-"""What leaves is everything, and comes back as it was: to the byte, on either database."""
+"""An export has all data of an account, and an import restores it to the same bytes on either database."""
 
 import json
 from collections.abc import Iterator
@@ -13,75 +13,82 @@ from tests.contracts.test_unicode import ANY_TEXT, JSON_VALUES
 from tests.support.databases import only_sqlite
 from tests.support.people import Caller, Person, sign_up
 from tests.support.statements import statements
-from tests.support.transfer import LINES, NOTHING, bring, counts, export, join, remove_all
+from tests.support.transfer import EMPTY_EXPORT, NDJSON_HEADERS, counts, export, import_file, join, remove_all
 
 ALL = (2, 4, 2, 3, 37)
 READS = ("/prompts", "/logs", "/traces", "/experiments", "/search?q=gravity", "/experiments/Greeting~1/logs")
 
 
-def test_an_account_without_anything_leaves_as_two_lines(ada: Person) -> None:
-    assert export(ada) == NOTHING
-    assert counts(bring(ada, NOTHING), "created") == (0, 0, 0, 0, 0)
+def test_the_export_of_an_empty_account_has_two_lines(ada: Person) -> None:
+    assert export(ada) == EMPTY_EXPORT
+    assert counts(import_file(ada, EMPTY_EXPORT), "created") == (0, 0, 0, 0, 0)
 
 
-def test_everything_moves_to_another_server_and_back_and_stays_the_same_to_the_byte(
-    library: Person, elsewhere: Person, client: Caller
+def test_an_account_imported_on_another_server_and_back_exports_to_the_same_bytes(
+    full_account: Person, other_account: Person, client: Caller
 ) -> None:
-    left = export(library)
-    assert counts(bring(elsewhere, left), "created") == ALL
-    assert export(elsewhere) == left
-    remove_all(library)
+    left = export(full_account)
+    assert counts(import_file(other_account, left), "created") == ALL
+    assert export(other_account) == left
+    remove_all(full_account)
     ben = sign_up(client, "ben")
-    assert counts(bring(ben, export(elsewhere)), "created") == ALL
+    assert counts(import_file(ben, export(other_account)), "created") == ALL
     assert export(ben) == left
 
 
-def test_what_has_come_in_is_read_and_found_as_before(library: Person, elsewhere: Person) -> None:
-    bring(elsewhere, export(library))
-    ids = [thing["_id"] for thing in library.get("/prompts").json]
-    trace_ids = [trace["_id"] for trace in library.get("/traces").json]
+def test_imported_data_gives_the_same_responses(full_account: Person, other_account: Person) -> None:
+    import_file(other_account, export(full_account))
+    ids = [thing["_id"] for thing in full_account.get("/prompts").json]
+    trace_ids = [trace["_id"] for trace in full_account.get("/traces").json]
     paths = [*READS, *(f"/prompts/{id}/versions" for id in ids), *(f"/traces/{id}" for id in trace_ids)]
     for path in paths:
-        here, there = library.get(path), elsewhere.get(path)
+        here, there = full_account.get(path), other_account.get(path)
         assert here.status_code == 200
-        assert there.text.replace(elsewhere.id, library.id) == here.text, path
+        assert there.text.replace(other_account.id, full_account.id) == here.text, path
 
 
-def test_importing_twice_changes_nothing(library: Person) -> None:
-    left = export(library)
-    again = bring(library, left)
+def test_importing_twice_changes_nothing(full_account: Person) -> None:
+    left = export(full_account)
+    again = import_file(full_account, left)
     assert counts(again, "created") == (0, 0, 0, 0, 0)
     assert counts(again, "skipped") == ALL
-    assert export(library) == left
+    assert export(full_account) == left
 
 
-def test_what_is_there_stays_as_it_is_and_the_rest_comes_back(library: Person) -> None:
-    left = export(library)
-    prompt, *_ = library.get("/prompts").json
-    log, *_ = library.get("/logs").json
-    library.patch(f"/prompts/{prompt['_id']}", {"title": "Renamed meanwhile", "slug": "renamed"})
-    library.delete(f"/logs/{log['_id']}")
-    assert counts(bring(library, left), "created") == (0, 0, 0, 0, 1)
-    assert library.get(f"/prompts/{prompt['_id']}").json["slug"] == "renamed"
-    assert library.get(f"/logs/{log['_id']}").json == log
+def test_existing_resources_are_not_changed_and_missing_ones_are_restored(full_account: Person) -> None:
+    left = export(full_account)
+    prompt, *_ = full_account.get("/prompts").json
+    log, *_ = full_account.get("/logs").json
+    full_account.patch(f"/prompts/{prompt['_id']}", {"title": "Renamed meanwhile", "slug": "renamed"})
+    full_account.delete(f"/logs/{log['_id']}")
+    assert counts(import_file(full_account, left), "created") == (0, 0, 0, 0, 1)
+    assert full_account.get(f"/prompts/{prompt['_id']}").json["slug"] == "renamed"
+    assert full_account.get(f"/logs/{log['_id']}").json == log
 
 
-def test_nothing_of_the_account_itself_leaves(library: Person) -> None:
-    key = library.post("/auth/keys", {"name": "a key of ada's"}).json
-    left = export(library).decode()
-    for secret in (library.id, library.email, library.password, key["key"], key["prefix"], "a key of ada's"):
+def test_an_export_has_no_account_data_and_no_keys(full_account: Person) -> None:
+    key = full_account.post("/auth/keys", {"name": "a key of ada's"}).json
+    left = export(full_account).decode()
+    for secret in (
+        full_account.id,
+        full_account.email,
+        full_account.password,
+        key["key"],
+        key["prefix"],
+        "a key of ada's",
+    ):
         assert secret not in left
 
 
-def test_an_export_is_its_owners_alone(library: Person, ben: Person) -> None:
+def test_an_export_has_only_resources_of_the_caller(full_account: Person, ben: Person) -> None:
     ben.log(ben.prompt(title="Of ben's"))
-    assert b"Of ben's" not in export(library)
+    assert b"Of ben's" not in export(full_account)
     assert [line["type"] for line in map(json.loads, export(ben).splitlines())] == [
         *("export", "prompt", "version", "log", "end")
     ]
 
 
-def test_lines_tell_what_is_known_and_nothing_else(ada: Person) -> None:
+def test_lines_have_no_fields_without_a_value(ada: Person) -> None:
     prompt = ada.prompt(tags=["b", "a"])
     log = ada.log(prompt, score=0, notes="")
     lines = [json.loads(line) for line in export(ada).splitlines()]
@@ -123,12 +130,12 @@ def test_lines_tell_what_is_known_and_nothing_else(ada: Person) -> None:
     ]
 
 
-def test_an_export_sees_one_moment_though_others_write_meanwhile(app: Flask, ada: Person) -> None:
+def test_an_export_is_a_snapshot_despite_concurrent_writes(app: Flask, ada: Person) -> None:
     prompt = ada.prompt(content="x" * 70_000)
     before = export(ada)
     streamed = app.test_client().get("/export", headers=ada.headers)
     pieces = cast(Iterator[bytes], iter(streamed.response))
-    first = next(pieces)  # the prompt; nothing of the logs has been looked at
+    first = next(pieces)  # the prompt; no logs have been read yet
     ada.log(prompt)
     ada.patch(f"/prompts/{prompt['_id']}", {"content": "another"})
     assert first + b"".join(pieces) == before
@@ -150,10 +157,10 @@ def test_the_number_of_statements_does_not_grow_with_every_prompt(app: Flask, ad
 
 
 @only_sqlite
-def test_an_import_finds_by_indices(app: Flask, library: Person) -> None:
-    left = export(library)
+def test_an_import_looks_rows_up_by_indices(app: Flask, full_account: Person) -> None:
+    left = export(full_account)
     with statements(app) as seen:
-        bring(library, left)
+        import_file(full_account, left)
     selects = [(statement, parameters) for statement, parameters in seen if statement.startswith("SELECT")]
     assert len(selects) > 10
     with app.app_context(), get_engine().connect() as connection:
@@ -165,8 +172,8 @@ def test_an_import_finds_by_indices(app: Flask, library: Person) -> None:
 @only_sqlite  # and so to PostgreSQL
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(texts=st.tuples(*[ANY_TEXT] * 6), value=st.dictionaries(ANY_TEXT, JSON_VALUES))
-def test_any_text_and_any_json_survive_the_way_out_and_in(
-    ada: Person, elsewhere: Person, texts: tuple[str, ...], value: dict[str, Any]
+def test_any_text_and_any_json_survive_export_and_import(
+    ada: Person, other_account: Person, texts: tuple[str, ...], value: dict[str, Any]
 ) -> None:
     visible = "x" + texts[0][:90]
     made = {"createdAt": "2024-06-20T13:10:00.000Z"}
@@ -190,27 +197,27 @@ def test_any_text_and_any_json_survive_the_way_out_and_in(
         | {"parentSpanId": texts[2], "variantKey": visible, "metrics": value, "context": value, **named, **times},
         {"type": "end", "prompts": 1, "versions": 1, "experiments": 1, "traces": 1, "logs": 1},
     ]
-    assert counts(bring(ada, lines), "created") == (1, 1, 1, 1, 1)
+    assert counts(import_file(ada, lines), "created") == (1, 1, 1, 1, 1)
     left = export(ada)
     assert list(map(json.loads, left.split(b"\n")[:-1])) == lines
-    assert bring(elsewhere, left).status_code == 200
-    assert export(elsewhere) == left
+    assert import_file(other_account, left).status_code == 200
+    assert export(other_account) == left
     remove_all(ada)
-    remove_all(elsewhere)
+    remove_all(other_account)
 
 
-def test_head_tells_the_type_of_an_export_without_making_it(ada: Person) -> None:
+def test_head_returns_the_media_type_of_an_export_without_creating_it(ada: Person) -> None:
     answer = ada.open("/export", method="HEAD")
-    assert (answer.status_code, answer.data, answer.mimetype) == (200, b"", LINES["Content-Type"])
+    assert (answer.status_code, answer.data, answer.mimetype) == (200, b"", NDJSON_HEADERS["Content-Type"])
 
 
-def test_lines_may_be_blank_and_end_as_on_windows(ada: Person, elsewhere: Person) -> None:
+def test_lines_may_be_blank_and_end_as_on_windows(ada: Person, other_account: Person) -> None:
     ada.log(ada.prompt())
     left = export(ada)
     spaced = b"\xef\xbb\xbf" + left.replace(b"\n", b"\r\n\r\n \n").rstrip()
-    assert counts(bring(elsewhere, spaced), "created") == (1, 1, 0, 0, 1)
-    assert export(elsewhere) == left
+    assert counts(import_file(other_account, spaced), "created") == (1, 1, 0, 0, 1)
+    assert export(other_account) == left
 
 
-def test_a_file_of_ones_own_need_not_count_its_lines(ada: Person) -> None:
-    assert bring(ada, join([{"type": "export", "format": "promptcrafter", "version": 1}, {"type": "end"}])).json
+def test_the_end_line_need_not_have_counts(ada: Person) -> None:
+    assert import_file(ada, join([{"type": "export", "format": "promptcrafter", "version": 1}, {"type": "end"}])).json

@@ -40,20 +40,20 @@ def resolve_all(references: Iterable[Mapping[str, Any]]) -> dict[ReferenceKey, R
     keys = list(dict.fromkeys(map(reference_key, references)))
     prompts = store.get_prompts_by_slug(current_principal(), {slug for slug, _, _ in keys})
     versions: dict[tuple[str, int], Version] = {}
-    found = {}
+    resolved = {}
     for key in keys:
         slug, version, tag = key
         prompt = prompts.get(slug)
         if prompt is None:
-            found[key] = _missing_prompt(slug)
+            resolved[key] = _missing_prompt(slug)
             continue
         labels = {row.name: row.version for row in prompt.label_rows}
         choice = choose_version(prompt.version, labels, version, tag)
         version_key = (prompt.id, choice.number or 0)
         if choice.number is not None and version_key not in versions:
             versions[version_key] = _get_version(prompt, choice.number)
-        found[key] = Resolved(prompt, versions.get(version_key), choice.tag, choice.warning)
-    return found
+        resolved[key] = Resolved(prompt, versions.get(version_key), choice.tag, choice.warning)
+    return resolved
 
 
 def resolve_as_missing(references: Iterable[Mapping[str, Any]]) -> dict[ReferenceKey, Resolved]:

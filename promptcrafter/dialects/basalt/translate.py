@@ -1,6 +1,6 @@
-"""Translation between Basalt's terms and ours, in pure functions.
+"""Translation between Basalt's terms and those of this service, in pure functions.
 
-Basalt's version `2.0.0` is our version 2, its tag is our label, its generation is our log.
+A version `2.0.0` of Basalt is version 2 here, a tag is a label, and a generation is a log.
 """
 
 import json
@@ -21,13 +21,13 @@ PRODUCTION = "production"
 _GENERATION = "generation"
 _SHOWN_NAME_MAX = 100  # characters
 _SHOWN_WARNINGS_MAX = 20
-_PROVIDER_PATTERNS = {  # how the names of their models begin
+_PROVIDER_PATTERNS = {  # patterns for the beginning of the model's name
     "open-ai": r"gpt|chatgpt|davinci|dall|o\d",
     "anthropic": r"claude",
     "mistral": r"\w*stral",
     "gemini": r"gemini|gemma|palm",
 }
-# Our prompts have no parameters: these are the providers' defaults
+# Prompts of this service have no parameters: these are the providers' defaults
 _PARAMETERS = {
     "temperature": 1,
     "topP": 1,
@@ -42,7 +42,7 @@ _PARAMETERS = {
 
 @dataclass(frozen=True)
 class Choice:
-    """The number of the version that a client's reference resolves to, None if to none.
+    """The number of the version that a client's reference resolves to; None if there is none.
 
     `tag` is the tag by which it was found. `warning` says what the reference names that does not exist.
     """
@@ -123,10 +123,12 @@ def to_generation(span: Mapping[str, Any]) -> dict[str, Any]:
 
 def to_trace(body: Mapping[str, Any], experiment_id: str | None) -> dict[str, Any]:
     """Return the columns of a trace; its generations become logs and are not among its spans."""
-    names = ("slug", "name", "input", "output", "ideal_output", "meta", "organization", "user")
-    times = ("start_time", "end_time", "evaluators", "evaluation_config")
+    names = (
+        *("slug", "name", "input", "output", "ideal_output", "meta", "organization", "user"),
+        *("start_time", "end_time", "evaluators", "evaluation_config"),
+    )
     spans = [_to_span(span) for span in body.get("logs", ()) if not is_generation(span)]
-    columns = {name: body[name] for name in (*names, *times) if name in body}
+    columns = {name: body[name] for name in names if name in body}
     return {**columns, "source": SOURCE, "experiment_id": experiment_id, "spans": spans or None}
 
 
@@ -137,9 +139,9 @@ def to_trace_of_output(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def join_warnings(warnings: Sequence[str]) -> str | None:
-    """Return the first warnings and the number of the others as one text, None if there are none."""
-    more = len(warnings) - _SHOWN_WARNINGS_MAX
-    shown = [*warnings[:_SHOWN_WARNINGS_MAX], *([f"And {more} more."] if more > 0 else [])]
+    """Return the first warnings, and the number of the others, as one text; None without warnings."""
+    omitted = len(warnings) - _SHOWN_WARNINGS_MAX
+    shown = [*warnings[:_SHOWN_WARNINGS_MAX], *([f"And {omitted} more."] if omitted > 0 else [])]
     return " ".join(shown) or None
 
 
@@ -196,12 +198,12 @@ def guess_provider(model: str) -> str:
 
 
 def tag_id(prompt: Prompt, label: str) -> UUID:
-    """Return an id for a label, which Basalt's clients expect; a label of a prompt always has the same one."""
+    """Return the id of a prompt's label, which Basalt's clients expect: always the same one for the same label."""
     return uuid5(NAMESPACE_URL, f"{prompt.id}/{label}")
 
 
 def _to_span(span: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a span as it is stored: with the names of the wire, without the fields that were not sent."""
+    """Return a span as it is stored: with the names of its JSON fields, without the fields that were not sent."""
     stored = {
         "id": span["id"],
         "type": span["type"],

@@ -1,6 +1,7 @@
 """The routes by which Basalt's clients log outputs and traces and create experiments.
 
-A reference to an unknown prompt is no error: the output is recorded without a prompt, and the response has a warning.
+A reference to an unknown prompt is not an error: the output is recorded without a prompt, and the
+response has a warning.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -62,18 +63,18 @@ def log_trace(body: dict[str, Any]) -> dict[str, Any]:
 
     def attempt(resolve: Resolver) -> dict[str, Any]:
         experiment_id, warnings = _find_experiment(body)
-        found = resolve([span["prompt"] for span in generations if "prompt" in span])
+        resolved_prompts = resolve([span["prompt"] for span in generations if "prompt" in span])
         outputs = []
         for span in generations:
             reference = span.get("prompt", {})
-            resolved = found[reference_key(reference)] if reference else Resolved()
+            resolved = resolved_prompts[reference_key(reference)] if reference else Resolved()
             output = {**_to_log(span, reference, resolved), **translate.to_generation(span)}
             outputs.append(recording.prepare(output))
         with writing():
             trace = traces.add_trace(current_principal(), translate.to_trace(body, experiment_id))
             parents = {"trace_id": trace.id, "experiment_id": experiment_id}
             logs.record_all(current_principal(), [{**output, **parents} for output in outputs])
-        warnings += dict.fromkeys(filter(None, map(_warning, found.values())))
+        warnings += dict.fromkeys(filter(None, map(_warning, resolved_prompts.values())))
         return {"trace": trace, "warning": translate.join_warnings(warnings)}
 
     return recording.retry_if_parent_deleted(lambda: attempt(resolve_all), lambda: attempt(resolve_as_missing))
@@ -92,10 +93,10 @@ def create_basalt_experiment(body: dict[str, Any]) -> Experiment:
 
 def _find_experiment(body: dict[str, Any]) -> tuple[str | None, list[str]]:
     """Return the id of the experiment that a trace names, None if there is none, and the warnings about it."""
-    named = body.get("experiment", {}).get("id")
-    found = experiments.get_experiment_id(current_principal(), named) if named else None
-    is_missing = named is not None and found is None
-    return found, [f"There is no experiment with the id {translate.shorten(named)}."] if is_missing else []
+    sent_id = body.get("experiment", {}).get("id")
+    experiment_id = experiments.get_experiment_id(current_principal(), sent_id) if sent_id else None
+    is_missing = sent_id is not None and experiment_id is None
+    return experiment_id, [f"There is no experiment with the id {translate.shorten(sent_id)}."] if is_missing else []
 
 
 def _to_log(body: dict[str, Any], reference: dict[str, Any], resolved: Resolved) -> dict[str, Any]:

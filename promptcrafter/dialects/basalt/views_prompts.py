@@ -58,7 +58,7 @@ def describe_basalt_prompt(query: dict[str, Any], slug: str) -> dict[str, Any]:
 @blueprint.arguments(PublishIn())
 @blueprint.response(201, PublishOut())
 def publish_basalt_prompt(body: dict[str, Any], slug: str) -> dict[str, Any]:
-    """Set a tag on a version; a version or tag that does not exist is 404, and production does not stand in for it."""
+    """Set a tag on a version; one that does not exist is 404, without a fallback to the version in production."""
     if not body.get("version") and not body.get("tag"):
         raise Invalid({"version": [f"{REQUIRED} unless tag is given"]})
     label = body["new_tag"]

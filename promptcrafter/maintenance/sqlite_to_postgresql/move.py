@@ -5,7 +5,7 @@ repeated.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -19,6 +19,7 @@ from promptcrafter.database import revisions
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import open_postgresql
 from promptcrafter.database.transactions import writing_to
+from promptcrafter.maintenance import Progress
 from promptcrafter.maintenance.sqlite_to_postgresql.tables import Table, TableChecksum, each_row, every_table
 
 _TIMEOUT_MS = 30_000  # more than a request's: a busy disk may delay PostgreSQL for long
@@ -29,7 +30,6 @@ _INDICES = text(
     "JOIN pg_class ON pg_class.oid = indexrelid "
     "WHERE NOT indisunique AND relnamespace = current_schema()::regnamespace ORDER BY indexrelid"
 )
-Progress = Callable[[int, int], None]  # the number done, and the total
 
 
 class MoveError(Exception):
@@ -92,12 +92,12 @@ def copy(source: Connection, target: Connection, on_progress: Progress) -> Copy:
     for table in tables:
         checksums[table.name] = checksum = TableChecksum()
         for _ in _fill(source, target, table, checksum):
-            on_progress(sum(each.rows for each in checksums.values()), expected)
+            on_progress(sum(checksum.rows for checksum in checksums.values()), expected)
     return Copy(checksums, deferred)
 
 
 def index(target: Connection, copied: Copy, on_progress: Progress) -> None:
-    """Create the deferred indices, set the identity columns to go on after the copied rows, and ANALYZE.
+    """Create the deferred indices, set the next values of identity columns, and ANALYZE.
 
     `on_progress` is called with the number of indices done and their total.
     """
@@ -107,9 +107,9 @@ def index(target: Connection, copied: Copy, on_progress: Progress) -> None:
     for table in Base.metadata.sorted_tables:
         for column in table.columns:
             if column.identity is not None:
-                following = target.scalar(select(func.coalesce(func.max(column), 0) + 1))
+                next_value = target.scalar(select(func.coalesce(func.max(column), 0) + 1))
                 # unlike setval(), it is rolled back with the transaction
-                target.execute(text(f"ALTER TABLE {table.name} ALTER COLUMN {column.name} RESTART WITH {following}"))
+                target.execute(text(f"ALTER TABLE {table.name} ALTER COLUMN {column.name} RESTART WITH {next_value}"))
     target.execute(text(f"ANALYZE {', '.join(copied.checksums)}"))
 
 
@@ -120,21 +120,23 @@ def compare(target: Connection, copied: Copy, on_progress: Progress) -> None:
     """
     expected, done = sum(checksum.rows for checksum in copied.checksums.values()), 0
     for table in every_table():
-        found, wanted = TableChecksum(), copied.checksums[table.name]
+        actual, copied_checksum = TableChecksum(), copied.checksums[table.name]
         for row in each_row(target, table):
-            found.add(row)
-            if found.rows % _ROWS_PER_PROGRESS == 0:
-                on_progress(done + found.rows, expected)
-        if found.rows != wanted.rows:
-            raise MoveError(f"Of {wanted.rows:,} rows of {table.name}, {found.rows:,} arrived. Nothing was moved.")
-        if found != wanted:
+            actual.add(row)
+            if actual.rows % _ROWS_PER_PROGRESS == 0:
+                on_progress(done + actual.rows, expected)
+        if actual.rows != copied_checksum.rows:
+            raise MoveError(
+                f"Of {copied_checksum.rows:,} rows of {table.name}, {actual.rows:,} arrived. Nothing was moved."
+            )
+        if actual != copied_checksum:
             raise MoveError(f"The rows of {table.name} did not arrive as they were. Nothing was moved.")
-        done += found.rows
+        done += actual.rows
         on_progress(done, expected)
 
 
 def _refuse_used(connection: Connection) -> None:
-    """Raise MoveError unless the database has the encoding UTF-8 and no table except our own, without rows."""
+    """Raise MoveError unless the database has the encoding UTF-8 and no tables except this service's, without rows."""
     if connection.scalar(text("SHOW server_encoding")) != "UTF8":
         raise MoveError("The database to move to must have the encoding UTF8.")
     applied = revisions.applied_to(connection)
@@ -162,7 +164,7 @@ def _drop_indices(connection: Connection) -> list[str]:
 
 
 def _fill(source: Connection, target: Connection, table: Table, checksum: TableChecksum) -> Iterator[None]:
-    """Copy a table and add its rows to the checksum; yield after some rows each, for the progress. Raises MoveError."""
+    """Copy a table and add its rows to the checksum; yield now and then, to report progress. Raises MoveError."""
     driver = target.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
     names = sql.SQL(", ").join(map(sql.Identifier, table.columns))
@@ -179,8 +181,8 @@ def _fill(source: Connection, target: Connection, table: Table, checksum: TableC
         if number is None:
             raise
         row = next(islice(each_row(source, table), number - 1, None))
-        named = ", ".join(f"{name} {row[table.columns.index(name)]}" for name in table.key)
-        raise MoveError(f"{_explain(error)} That is about the row of {table.name} with {named}.") from error
+        key = ", ".join(f"{name} {row[table.columns.index(name)]}" for name in table.key)
+        raise MoveError(f"{_explain(error)} That is about the row of {table.name} with {key}.") from error
     yield
 
 

@@ -15,18 +15,18 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     cast,
-    column,
     select,
-    table,
 )
 from sqlalchemy import Table as ModelTable
+from sqlalchemy import column as sql_column
+from sqlalchemy import table as sql_table
 from sqlalchemy.sql.expression import type_coerce
 
 from promptcrafter import clock
 from promptcrafter.database.base import Base, JsonText
 from promptcrafter.logs.search import write_tsvector
 
-_WORDS = table("log_search", column("seq"), column("words"))
+_WORDS = sql_table("log_search", sql_column("seq"), sql_column("words"))
 _ROWS_AT_ONCE = 50  # each may hold several MiB of text
 _MODULUS = 1 << 128
 
@@ -67,23 +67,23 @@ class TableChecksum:
 
 def every_table() -> list[Table]:
     """Return the tables of this release, each after those that its foreign keys refer to."""
-    found = select(_WORDS.c.seq, type_coerce(cast(_WORDS.c.words, Text), _Words))
-    words = Table("log_search", ("seq",), ("seq", "words"), found)
+    rows = select(_WORDS.c.seq, type_coerce(cast(_WORDS.c.words, Text), _Words))
+    words = Table("log_search", ("seq",), ("seq", "words"), rows)
     return [*map(_of_model, Base.metadata.sorted_tables), words]
 
 
-def each_row(source: Connection, of: Table) -> Iterator[list[Any]]:
+def each_row(source: Connection, table: Table) -> Iterator[list[Any]]:
     """Yield the rows of a table; their values are numbers, texts and None, with times as text by `clock.to_text`."""
-    for row in source.execute(of.rows.execution_options(yield_per=_ROWS_AT_ONCE)):
+    for row in source.execute(table.rows.execution_options(yield_per=_ROWS_AT_ONCE)):
         yield [clock.to_text(value) if isinstance(value, datetime) else value for value in row]
 
 
 def _of_model(model: ModelTable) -> Table:
-    columns = [found for found in model.columns if found.computed is None]
-    key = tuple(found.name for found in model.primary_key)
-    return Table(model.name, key, tuple(found.name for found in columns), select(*map(_as_stored, columns)))
+    columns = [column for column in model.columns if column.computed is None]
+    key = tuple(column.name for column in model.primary_key)
+    return Table(model.name, key, tuple(column.name for column in columns), select(*map(_as_stored, columns)))
 
 
-def _as_stored(found: Column[Any]) -> ColumnElement[Any]:
-    """Return a column such that JSON is read as its stored text."""
-    return type_coerce(found, Text) if isinstance(found.type, JsonText) else found
+def _as_stored(column: Column[Any]) -> ColumnElement[Any]:
+    """Return the column such that JSON is read as its stored text, and all else as usual."""
+    return type_coerce(column, Text) if isinstance(column.type, JsonText) else column

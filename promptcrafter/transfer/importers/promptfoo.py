@@ -16,7 +16,7 @@ from promptcrafter.transfer.records import Record, make_record
 
 SOURCE = "promptfoo"
 _VERSION_MAX = 4
-_SCALE = 10  # the highest score of a log; that of a result is 1
+_SCALE = 10  # the highest score of a log; the highest of a result is 1
 _DIGITS = 9  # to which a score is rounded: 0.57 * 10 becomes 5.7, not 5.699999999999999
 _Object = Mapping[str, Any]
 
@@ -64,8 +64,8 @@ def _find_summary(document: Any) -> _Object:
 def _find_templates(document: _Object, summary: _Object) -> list[_Object]:
     """Return the prompts under test, one for each provider. In version 2 they are in the head of a table."""
     table = summary.get("table") or {}
-    found = summary.get("prompts") or (table.get("head") or {}).get("prompts") or document.get("prompts") or []
-    return [template for template in found if isinstance(template, dict)]
+    templates = summary.get("prompts") or (table.get("head") or {}).get("prompts") or document.get("prompts") or []
+    return [template for template in templates if isinstance(template, dict)]
 
 
 def _find_template(result: _Object, templates: Sequence[_Object], by_label: Mapping[str, _Object]) -> _Object:
@@ -127,7 +127,7 @@ def _to_log(result: _Object, prompt_id: str | None, id: str, document: _Object, 
 
 
 def _omit(name: str, value: Any) -> Any:
-    """Return an object without a field, None if no other is left; a value that is no object is returned as it is."""
+    """Return an object without a field, or None if no other field is left. Return any other value as it is."""
     return {key: inner for key, inner in value.items() if key != name} or None if isinstance(value, dict) else value
 
 
@@ -137,14 +137,14 @@ def _find_usage(result: _Object, response: _Object) -> _Object:
     return _as_object(response.get("tokenUsage")) or (own if own.get("total") else {})
 
 
-def _get_label(named: _Object) -> str:
+def _get_label(prompt: _Object) -> str:
     """Return the label of a prompt, which the oldest files have as `display`."""
-    return _to_text(named.get("label") or named.get("display"))
+    return _to_text(prompt.get("label") or prompt.get("display"))
 
 
-def _get_provider(named: _Object) -> str:
+def _get_provider(entry: _Object) -> str:
     """Return the provider of a prompt or result, or `promptfoo` if its name cannot be the name of a model."""
-    provider = named.get("provider")
+    provider = entry.get("provider")
     name = provider.get("id") if isinstance(provider, dict) else provider
     return name if isinstance(name, str) and name.strip() and len(name) <= MODEL_MAX else SOURCE
 

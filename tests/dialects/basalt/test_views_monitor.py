@@ -107,7 +107,7 @@ RESOLUTION = [
 
 
 @pytest.mark.parametrize(("version", "tag", "production", "kept_under", "warning"), RESOLUTION)
-def test_an_output_is_kept_under_the_version_that_is_meant(
+def test_an_output_is_stored_under_the_referenced_version(
     ada: Person,
     version: str | None,
     tag: str | None,
@@ -128,7 +128,7 @@ def test_an_output_is_kept_under_the_version_that_is_meant(
     assert [found["promptVersion"] for found in ada.get(f"/logs?promptId={prompt['_id']}").json] == [kept_under] * 2
 
 
-def test_an_unknown_slug_never_refuses_a_log(ada: Person, ben: Person) -> None:
+def test_a_log_with_an_unknown_slug_is_accepted(ada: Person, ben: Person) -> None:
     prompt_with(ben, production=1)
     answer = ada.post(LOG, {"slug": "qa", "version": "1.0.0", "output": "x"})
     log = log_of(ada, answer)
@@ -142,7 +142,7 @@ def test_an_unknown_slug_never_refuses_a_log(ada: Person, ben: Person) -> None:
     assert ben.get("/logs").json == []
 
 
-def test_two_equal_posts_make_two_traces(ada: Person) -> None:
+def test_two_equal_requests_create_two_traces(ada: Person) -> None:
     first, second = (ada.post(LOG, PAYLOAD).json for _ in range(2))
     assert first["trace"] != second["trace"]
     assert first["log"] != second["log"]
@@ -157,13 +157,15 @@ def test_two_equal_posts_make_two_traces(ada: Person) -> None:
         (" \n", " \n", None),
     ],
 )
-def test_what_is_no_text_is_shown_as_compact_json(ada: Person, value: Any, shown: str, shape: str | None) -> None:
+def test_values_other_than_text_are_shown_as_compact_json(
+    ada: Person, value: Any, shown: str, shape: str | None
+) -> None:
     log = log_of(ada, ada.post(LOG, {"slug": "qa", "output": value, "input": value, "idealOutput": value}))
     for name in ("output", "input", "idealOutput"):
         assert (log[name], log.get(f"{name}Format")) == (shown, shape)
 
 
-def test_null_is_absent_and_what_is_unknown_is_ignored(ada: Person) -> None:
+def test_null_means_absent_and_unknown_fields_are_ignored(ada: Person) -> None:
     bare = log_of(ada, ada.post(LOG, {"slug": "qa", "output": "x"}))
     nulls = dict.fromkeys(set(PAYLOAD) - {"slug", "output"})
     same = log_of(ada, ada.post(LOG, {"slug": "qa", "output": "x", **nulls, "hyper": {"a": 1}}))
@@ -244,7 +246,7 @@ def test_a_large_output_is_refused_with_the_limit(ada: Person) -> None:
     assert ada.get("/traces").json == []
 
 
-def test_strangers_are_refused_with_an_object(client: Caller) -> None:
+def test_unauthenticated_calls_get_an_error_object(client: Caller) -> None:
     for path in (LOG, TRACE, EXPERIMENTS):
         answer = client.post(path, PAYLOAD)
         assert (answer.status_code, answer.json["error"]) == (401, "Invalid or missing bearer token")
@@ -322,14 +324,14 @@ def test_a_trace_keeps_its_spans_and_its_generations_become_logs(ada: Person) ->
 
 
 @pytest.mark.parametrize("body", [{"chainSlug": "c"}, {"featureSlug": "f", "chainSlug": "c", "logs": None}])
-def test_a_trace_may_be_bare(ada: Person, body: dict[str, Any]) -> None:
+def test_a_trace_needs_only_its_slug(ada: Person, body: dict[str, Any]) -> None:
     answer = ada.post(TRACE, body)
     trace = ada.get(f"/traces/{answer.json['trace']['id']}").json
     assert trace["slug"] == body.get("featureSlug", "c")
     assert (trace["spans"], trace["logs"]) == ([], [])
 
 
-def test_every_oddity_of_a_trace_is_told_once(ada: Person, ben: Person) -> None:
+def test_each_warning_about_a_trace_appears_once(ada: Person, ben: Person) -> None:
     foreign = ben.post(EXPERIMENTS, {"featureSlug": "f", "name": "n"}).json["id"]
     spans = [{"id": "1", "type": "generation", "prompt": {"slug": slug}} for slug in ("a", "b", "a")]
     answer = ada.post(TRACE, {"featureSlug": "f", "experiment": {"id": foreign}, "logs": spans})
@@ -370,7 +372,7 @@ def test_a_bad_trace_is_refused_whole(ada: Person, body: dict[str, Any], message
     assert ada.get("/logs").json == ada.get("/traces").json == []
 
 
-def test_an_experiment_for_traces_is_one_of_ours(ada: Person) -> None:
+def test_an_experiment_for_traces_is_listed_among_experiments(ada: Person) -> None:
     answer = ada.post(EXPERIMENTS, {"featureSlug": "qa", "name": "Shorter"})
     assert answer.status_code == 200
     made = answer.json
@@ -389,7 +391,7 @@ def test_an_experiment_for_traces_is_one_of_ours(ada: Person) -> None:
 
 
 @pytest.mark.parametrize("path", [LOG, TRACE])
-def test_a_prompt_deleted_between_look_and_write_never_refuses_a_log(
+def test_a_log_is_accepted_if_its_prompt_is_deleted_between_look_up_and_write(
     ada: Person, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     prompt = prompt_with(ada, production=1)
@@ -401,7 +403,7 @@ def test_a_prompt_deleted_between_look_and_write_never_refuses_a_log(
     assert [log["promptId"] for log in ada.get("/logs").json] == [None]
 
 
-def test_an_experiment_deleted_between_look_and_write_never_refuses_a_trace(
+def test_a_trace_is_accepted_if_its_experiment_is_deleted_between_look_up_and_write(
     ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment_id = ada.post(EXPERIMENTS, {"featureSlug": "qa", "name": "n"}).json["id"]
@@ -419,14 +421,14 @@ def delete_after(ada: Person, path: str, monkeypatch: pytest.MonkeyPatch) -> Non
     def look_and_delete(references: Any) -> Any:
         monkeypatch.undo()
         seen = resolve_all(references)
-        with ada.client.application.app_context():  # a session of its own
+        with ada.client.application.app_context():  # with a separate session
             assert ada.delete(path).status_code == 204
         return seen
 
     monkeypatch.setattr(views_monitor, "resolve_all", look_and_delete)
 
 
-def test_an_output_whose_prompt_goes_at_every_look_is_kept_without_one(
+def test_an_output_whose_prompt_is_deleted_at_each_attempt_is_stored_without_one(
     ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompt_with(ada, production=1)
@@ -440,7 +442,7 @@ def test_an_output_whose_prompt_goes_at_every_look_is_kept_without_one(
     assert answer.json["warning"] == "There is no prompt with the slug qa. The log is kept without a prompt."
 
 
-def test_what_is_told_of_a_large_body_stays_short(ada: Person) -> None:
+def test_warnings_and_errors_about_a_large_body_are_shortened(ada: Person) -> None:
     spans = [{"id": "1", "type": "generation", "prompt": {"slug": f"{number:03}" * 300}} for number in range(200)]
     warning = ada.post(TRACE, {"featureSlug": "f", "logs": spans}).json["warning"]
     assert len(warning) < 4000
@@ -452,7 +454,7 @@ def test_what_is_told_of_a_large_body_stays_short(ada: Person) -> None:
     assert (many.status_code, many.json["error"]) == (400, "logs must have 0 to 5000 entries.")
 
 
-def test_a_trace_of_many_generations_looks_for_each_prompt_once(app: Flask, ada: Person) -> None:
+def test_each_prompt_of_a_trace_is_looked_up_once(app: Flask, ada: Person) -> None:
     prompt_with(ada, production=1)
 
     def count(generations: int) -> int:
@@ -481,7 +483,7 @@ def test_a_trace_of_many_generations_looks_for_each_prompt_once(app: Flask, ada:
         ("GET", "/datasets", 404),
     ],
 )
-def test_a_client_that_says_it_is_basalts_finds_everything_at_the_root(
+def test_the_header_of_basalts_sdk_makes_all_routes_available_at_the_root(
     ada: Person, method: str, path: str, status: int
 ) -> None:
     prompt_with(ada, production=1)

@@ -31,17 +31,17 @@ RESOLUTION: list[tuple[str, int | None, tuple[str, str] | None, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("query", "production", "found", "told"), RESOLUTION)
+@pytest.mark.parametrize(("query", "production", "found", "message"), RESOLUTION)
 @pytest.mark.parametrize("call", ["", "/describe"])
-def test_the_version_that_is_meant_is_read(
-    ada: Person, call: str, query: str, production: int | None, found: tuple[str, str] | None, told: str | None
+def test_the_referenced_version_is_returned(
+    ada: Person, call: str, query: str, production: int | None, found: tuple[str, str] | None, message: str | None
 ) -> None:
     prompt_with(ada, **({"staging": 2} | ({"production": production} if production else {})))
     answer = ada.get(f"/basalt/prompts/qa{call}?{query}")
     if found is None:
-        assert (answer.status_code, answer.json["error"]) == (404, told)
+        assert (answer.status_code, answer.json["error"]) == (404, message)
         return
-    assert (answer.status_code, answer.json["warning"]) == (200, told)
+    assert (answer.status_code, answer.json["warning"]) == (200, message)
     if not call:
         assert (answer.json["prompt"]["version"], answer.json["prompt"]["tag"]) == found
 
@@ -134,7 +134,7 @@ def test_publishing_puts_a_tag_on_a_version(ada: Person) -> None:
         ({"newTag": "beta", "tag": "beta"}, 404, "Version not found"),
     ],
 )
-def test_nothing_stands_in_for_what_is_to_be_published(
+def test_publishing_does_not_fall_back_to_the_version_in_production(
     ada: Person, body: dict[str, Any], status: int, message: str
 ) -> None:
     prompt = prompt_with(ada, production=1)
@@ -143,7 +143,7 @@ def test_nothing_stands_in_for_what_is_to_be_published(
     assert ada.get(f"/prompts/{prompt['_id']}").json["labels"] == ["production"]
 
 
-def test_what_is_somebody_elses_is_not_there(ada: Person, ben: Person) -> None:
+def test_resources_of_other_accounts_are_404(ada: Person, ben: Person) -> None:
     prompt_with(ada, production=1)
     for answer in (
         ben.get("/basalt/prompts/qa"),
@@ -155,7 +155,7 @@ def test_what_is_somebody_elses_is_not_there(ada: Person, ben: Person) -> None:
     assert ben.get("/basalt/prompts").json["prompts"] == []
 
 
-def test_strangers_are_refused(client: Caller) -> None:
+def test_unauthenticated_calls_are_refused(client: Caller) -> None:
     assert client.get("/basalt/prompts/qa").status_code == 401
     assert client.get("/prompts/qa", headers={"X-BASALT-SDK-TYPE": "python"}).status_code == 401
 
@@ -164,7 +164,7 @@ def test_strangers_are_refused(client: Caller) -> None:
     ("version", "number"),
     [("1", 1), ("12.0", 12), ("3.0.0", 3), ("0", None), ("1.0.1", None), ("1.0.0.0", None), ("v1", None), ("٣", None)],
 )
-def test_versions_are_read_strictly(version: str, number: int | None) -> None:
+def test_malformed_versions_are_not_resolved(version: str, number: int | None) -> None:
     assert read_version(version) == number
 
 

@@ -1,4 +1,4 @@
-"""A program that uses Basalt's SDK 0.5 as its documentation shows, and prints what it saw.
+"""A program that uses Basalt's SDK 0.5 as its documentation shows, and prints the results.
 
 Arguments: the service's URL and an API key.
 """

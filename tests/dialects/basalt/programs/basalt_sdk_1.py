@@ -1,4 +1,4 @@
-"""A program that reads prompts with Basalt's SDK 1; BASALT_API_URL says where. It prints what it saw.
+"""A program that reads prompts with Basalt's SDK 1; BASALT_API_URL names the service. It prints the results.
 
 Argument: an API key.
 """
