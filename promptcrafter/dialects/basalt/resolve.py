@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from promptcrafter.auth.authentication import current_principal
+from promptcrafter.auth.principal import Principal
 from promptcrafter.dialects.basalt.translate import choose_version, shorten
 from promptcrafter.logs.store import ParentDeleted
 from promptcrafter.problems import Problem
@@ -32,13 +32,13 @@ def reference_key(reference: Mapping[str, Any]) -> ReferenceKey:
     return reference["slug"], reference.get("version"), reference.get("tag")
 
 
-def resolve_all(references: Iterable[Mapping[str, Any]]) -> dict[ReferenceKey, Resolved]:
+def resolve_all(principal: Principal, references: Iterable[Mapping[str, Any]]) -> dict[ReferenceKey, Resolved]:
     """Find what references name, reading each prompt and each version once.
 
     Raises ParentDeleted if a prompt is deleted in between.
     """
     keys = list(dict.fromkeys(map(reference_key, references)))
-    prompts = store.get_prompts_by_slug(current_principal(), {slug for slug, _, _ in keys})
+    prompts = store.get_prompts_by_slug(principal, {slug for slug, _, _ in keys})
     versions: dict[tuple[str, int], Version] = {}
     resolved = {}
     for key in keys:
@@ -56,7 +56,7 @@ def resolve_all(references: Iterable[Mapping[str, Any]]) -> dict[ReferenceKey, R
     return resolved
 
 
-def resolve_as_missing(references: Iterable[Mapping[str, Any]]) -> dict[ReferenceKey, Resolved]:
+def resolve_as_missing(principal: Principal, references: Iterable[Mapping[str, Any]]) -> dict[ReferenceKey, Resolved]:
     """Return what `resolve_all` would return if no prompt existed, without reading the database."""
     return {reference_key(reference): _missing_prompt(reference["slug"]) for reference in references}
 

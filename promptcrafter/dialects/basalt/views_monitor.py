@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from promptcrafter.auth.authentication import current_principal
+from promptcrafter.auth.principal import Principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.dialects.basalt import translate
 from promptcrafter.dialects.basalt.resolve import ReferenceKey, Resolved, reference_key, resolve_all, resolve_as_missing
@@ -29,7 +30,7 @@ from promptcrafter.logs import store as logs
 from promptcrafter.permissions import Permission
 from promptcrafter.traces import store as traces
 
-Resolver = Callable[[Iterable[Mapping[str, Any]]], dict[ReferenceKey, Resolved]]
+Resolver = Callable[[Principal, Iterable[Mapping[str, Any]]], dict[ReferenceKey, Resolved]]
 
 blueprint = Blueprint("basalt", __name__, description="For Basalt's clients: outputs, traces and experiments")
 
@@ -42,12 +43,14 @@ blueprint = Blueprint("basalt", __name__, description="For Basalt's clients: out
 def log_output(body: dict[str, Any]) -> dict[str, Any]:
     """Log an output of the prompt with this slug; without such a prompt it is stored with a warning."""
 
+    principal = current_principal()
+
     def attempt(resolve: Resolver) -> dict[str, Any]:
-        resolved = resolve([body])[reference_key(body)]
+        resolved = resolve(principal, [body])[reference_key(body)]
         values = recording.prepare(_to_log(body, body, resolved))
         with writing():
-            trace = traces.add_trace(current_principal(), translate.to_trace_of_output(body))
-            log = logs.record(current_principal(), {**values, "trace_id": trace.id})
+            trace = traces.add_trace(principal, translate.to_trace_of_output(body))
+            log = logs.record(principal, {**values, "trace_id": trace.id})
         return {"trace": trace, "log": log, "warning": _warning(resolved)}
 
     return recording.retry_if_parent_deleted(lambda: attempt(resolve_all), lambda: attempt(resolve_as_missing))
@@ -59,11 +62,12 @@ def log_output(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, TraceLogged())
 def log_trace(body: dict[str, Any]) -> dict[str, Any]:
     """Log a trace; each of its generations becomes a log of its prompt."""
+    principal = current_principal()
     generations = [span for span in body.get("logs", ()) if translate.is_generation(span)]
 
     def attempt(resolve: Resolver) -> dict[str, Any]:
-        experiment_id, warnings = _find_experiment(body)
-        resolved_prompts = resolve([span["prompt"] for span in generations if "prompt" in span])
+        experiment_id, warnings = _find_experiment(principal, body)
+        resolved_prompts = resolve(principal, [span["prompt"] for span in generations if "prompt" in span])
         outputs = []
         for span in generations:
             reference = span.get("prompt", {})
@@ -71,9 +75,9 @@ def log_trace(body: dict[str, Any]) -> dict[str, Any]:
             output = {**_to_log(span, reference, resolved), **translate.to_generation(span)}
             outputs.append(recording.prepare(output))
         with writing():
-            trace = traces.add_trace(current_principal(), translate.to_trace(body, experiment_id))
+            trace = traces.add_trace(principal, translate.to_trace(body, experiment_id))
             parents = {"trace_id": trace.id, "experiment_id": experiment_id}
-            logs.record_all(current_principal(), [{**output, **parents} for output in outputs])
+            logs.record_all(principal, [{**output, **parents} for output in outputs])
         warnings += dict.fromkeys(filter(None, map(_warning, resolved_prompts.values())))
         return {"trace": trace, "warning": translate.join_warnings(warnings)}
 
@@ -91,10 +95,10 @@ def create_basalt_experiment(body: dict[str, Any]) -> Experiment:
         return experiments.add_experiment(current_principal(), {**body, "slug": slug, "status": "ACTIVE"})
 
 
-def _find_experiment(body: dict[str, Any]) -> tuple[str | None, list[str]]:
+def _find_experiment(principal: Principal, body: dict[str, Any]) -> tuple[str | None, list[str]]:
     """Return the id of the experiment that a trace names, None if there is none, and the warnings about it."""
     sent_id = body.get("experiment", {}).get("id")
-    experiment_id = experiments.get_experiment_id(current_principal(), sent_id) if sent_id else None
+    experiment_id = experiments.get_experiment_id(principal, sent_id) if sent_id else None
     is_missing = sent_id is not None and experiment_id is None
     return experiment_id, [f"There is no experiment with the id {translate.shorten(sent_id)}."] if is_missing else []
 

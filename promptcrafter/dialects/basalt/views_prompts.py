@@ -75,7 +75,7 @@ def publish_basalt_prompt(body: dict[str, Any], slug: str) -> dict[str, Any]:
 def _get_version(slug: str, named: Mapping[str, Any]) -> tuple[Prompt, Version, Resolved]:
     """Return the prompt and version that a client names. Raises 404 if there is no such prompt or version."""
     reference = {**named, "slug": slug}
-    resolved = resolve_all([reference])[reference_key(reference)]
+    resolved = resolve_all(current_principal(), [reference])[reference_key(reference)]
     if resolved.prompt is None:
         raise not_found("prompt")
     if resolved.version is None:

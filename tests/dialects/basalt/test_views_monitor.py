@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from promptcrafter.auth.principal import Principal
 from promptcrafter.dialects.basalt import views_monitor
 from promptcrafter.dialects.basalt.resolve import resolve_all
 from promptcrafter.logs.store import ParentDeleted
@@ -418,9 +419,9 @@ def test_a_trace_is_accepted_if_its_experiment_is_deleted_between_look_up_and_wr
 def delete_after(ada: Person, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have something deleted by another request after the first look."""
 
-    def look_and_delete(references: Any) -> Any:
+    def look_and_delete(principal: Principal, references: Any) -> Any:
         monkeypatch.undo()
-        seen = resolve_all(references)
+        seen = resolve_all(principal, references)
         with ada.client.application.app_context():  # with a separate session
             assert ada.delete(path).status_code == 204
         return seen
@@ -433,7 +434,7 @@ def test_an_output_whose_prompt_is_deleted_at_each_attempt_is_stored_without_one
 ) -> None:
     prompt_with(ada, production=1)
 
-    def look_in_vain(references: Any) -> Any:
+    def look_in_vain(principal: Principal, references: Any) -> Any:
         raise ParentDeleted
 
     monkeypatch.setattr(views_monitor, "resolve_all", look_in_vain)
