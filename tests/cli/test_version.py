@@ -1,5 +1,6 @@
 """The command `version`."""
 
+import pytest
 from flask import Flask
 
 from promptcrafter.version import VERSION
@@ -12,6 +13,7 @@ def test_version_shows_the_version_of_the_product(app: Flask) -> None:
     assert done(run(app, "version")) == f"PromptCrafter {VERSION}\n"
 
 
+@pytest.mark.slow
 @only_sqlite
 def test_the_real_command_needs_no_migrated_database(empty_database_url: str) -> None:
     ended = flask(empty_database_url, "version")

@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import pytest
 from flask import Flask
 
 from tests.support.databases import only_sqlite
@@ -84,6 +85,7 @@ def test_no_view_and_no_hook_is_a_coroutine(app: Flask) -> None:
     assert not [function for function in functions if inspect.iscoroutinefunction(function)]
 
 
+@pytest.mark.slow
 def test_gunicorn_builds_no_access_line(tmp_path: Path) -> None:
     code = """
 import runpy

@@ -24,6 +24,7 @@ JSON_VALUES = st.recursive(
 SLOW = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 
+@pytest.mark.slow
 @SLOW
 @given(text=ANY_TEXT, ascii_only=st.booleans())
 def test_any_unicode_text_is_returned_unchanged(ada: Person, text: str, ascii_only: bool) -> None:

@@ -10,6 +10,7 @@ KNOWN = [0, 1, 1, 0, 0, 1, 1, 0, 1, 1, 1, 0]
 USERS = [f"user-{number}" for number in range(100_000)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shares", [(50, 50), (90, 10), (34, 33, 33), (1, 99), (20, 20, 20, 20, 20), (70, 0, 30), (10, 20), (1, 1, 1)]
 )

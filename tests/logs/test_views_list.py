@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+from itertools import product
 from typing import Any
 
 import pytest
@@ -120,10 +121,11 @@ def test_a_bad_filter_is_named(ada: Person, query: str, message: str) -> None:
     assert (answer.status_code, answer.json["message"]) == (400, message)
 
 
-@pytest.mark.parametrize("cursor", ["0-0-0", f"{'9' * 19}-{'9' * 14}-{'9' * 18}", "1-1-1", "4621819117588971521-1-1"])
-def test_every_well_formed_cursor_is_accepted(ada: Person, history: list[Any], cursor: str) -> None:
-    for sort in ("score", "-score"):
-        assert ada.get(f"/logs?sort={sort}&cursor={cursor}").status_code == 200
+def test_every_well_formed_cursor_is_accepted(ada: Person, history: list[Any], subtests: pytest.Subtests) -> None:
+    for cursor in ("0-0-0", f"{'9' * 19}-{'9' * 14}-{'9' * 18}", "1-1-1", "4621819117588971521-1-1"):
+        for sort in ("score", "-score"):
+            with subtests.test(cursor=cursor, sort=sort):
+                assert ada.get(f"/logs?sort={sort}&cursor={cursor}").status_code == 200
 
 
 def test_a_page_may_end_with_a_score_that_was_sent_as_minus_zero(ada: Person) -> None:
@@ -181,19 +183,21 @@ def test_an_empty_list_has_the_most_preferred_accepted_format(ada: Person, accep
 
 
 @only_sqlite
-@pytest.mark.parametrize("sort", ["-createdAt", "createdAt", "-score", "score"])
-@pytest.mark.parametrize("whose", ["promptId={}", ""])
-@pytest.mark.parametrize("query", ["", "model=gpt-4o", "minScore=5", "since=2024-01-01", "source=basalt"])
 def test_every_combination_is_a_range_of_an_index(
-    app: Flask, ada: Person, history: list[Any], sort: str, whose: str, query: str
+    app: Flask, ada: Person, history: list[Any], subtests: pytest.Subtests
 ) -> None:
-    cursor = "5-99999999999999-9" if sort.endswith("score") else "99999999999999-9"
-    parts = [whose.format(history[0]["promptId"]), query, f"sort={sort}", "per_page=2", f"cursor={cursor}"]
-    with statements(app) as seen:
-        assert ada.get(f"/logs?{'&'.join(filter(None, parts))}").status_code == 200
-    (listed,) = [pair for pair in seen if "FROM logs" in pair[0]]
-    with app.app_context(), get_engine().connect() as connection:
-        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {listed[0]}", listed[1])]
-    assert len(plan) == 1, plan
-    assert plan[0].startswith("SEARCH logs USING INDEX"), plan
-    assert "<" in plan[0] or ">" in plan[0], f"not a range: {plan}"
+    sorts = ["-createdAt", "createdAt", "-score", "score"]
+    scopes = [f"promptId={history[0]['promptId']}", ""]
+    filters = ["", "model=gpt-4o", "minScore=5", "since=2024-01-01", "source=basalt"]
+    for sort, scope, query in product(sorts, scopes, filters):
+        cursor = "5-99999999999999-9" if sort.endswith("score") else "99999999999999-9"
+        parts = [scope, query, f"sort={sort}", "per_page=2", f"cursor={cursor}"]
+        with subtests.test(parts=parts):
+            with statements(app) as seen:
+                assert ada.get(f"/logs?{'&'.join(filter(None, parts))}").status_code == 200
+            (listed,) = [pair for pair in seen if "FROM logs" in pair[0]]
+            with app.app_context(), get_engine().connect() as connection:
+                plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {listed[0]}", listed[1])]
+            assert len(plan) == 1, plan
+            assert plan[0].startswith("SEARCH logs USING INDEX"), plan
+            assert "<" in plan[0] or ">" in plan[0], f"not a range: {plan}"

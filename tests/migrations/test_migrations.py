@@ -83,6 +83,7 @@ def test_a_downgrade_deletes_rows_and_an_upgrade_starts_empty(empty_app: Flask) 
     assert ada.get("/search?q=findable").json == [prompt]
 
 
+@pytest.mark.slow
 def test_the_migrated_schema_equals_the_models(empty_app: Flask, empty_database_url: str) -> None:
     with empty_app.app_context():
         upgrade()
@@ -120,6 +121,7 @@ def test_the_revision_constants_agree_with_alembic() -> None:
     assert {revision for revision in known if revisions.is_older(revision)} == known - set(scripts.get_heads())
 
 
+@pytest.mark.slow
 def test_a_server_does_not_load_alembic(empty_database_url: str) -> None:
     answer = subprocess.run(
         [sys.executable, "-c", "import sys, wsgi; print('alembic' in sys.modules)"],

@@ -177,6 +177,7 @@ def test_a_database_of_release_0_1_0_gets_the_schema_of_a_new_one(
     assert read_schema(empty_database_url) == read_schema(fresh_url)
 
 
+@pytest.mark.slow
 def test_each_migration_since_release_0_1_0_keeps_its_rows_on_the_way_up_and_down(
     restored_app: Flask, empty_database_url: str
 ) -> None:

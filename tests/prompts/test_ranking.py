@@ -123,6 +123,7 @@ QUERIES = [
 ]
 
 
+@pytest.mark.slow
 def test_pages_equal_those_of_a_plain_search_through_all_texts(ada: Person, library: list[Text]) -> None:
     for words in QUERIES:
         expected = rank(library, words)

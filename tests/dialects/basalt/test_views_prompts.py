@@ -1,5 +1,6 @@
 """The routes by which Basalt's clients read and publish prompts."""
 
+from itertools import product
 from typing import Any
 from uuid import UUID
 
@@ -31,19 +32,19 @@ RESOLUTION: list[tuple[str, int | None, tuple[str, str] | None, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("query", "production", "found", "message"), RESOLUTION)
-@pytest.mark.parametrize("call", ["", "/describe"])
-def test_the_referenced_version_is_returned(
-    ada: Person, call: str, query: str, production: int | None, found: tuple[str, str] | None, message: str | None
-) -> None:
+@pytest.mark.parametrize("production", [1, 2, None])
+def test_the_referenced_version_is_returned(ada: Person, production: int | None, subtests: pytest.Subtests) -> None:
     prompt_with(ada, **({"staging": 2} | ({"production": production} if production else {})))
-    answer = ada.get(f"/basalt/prompts/qa{call}?{query}")
-    if found is None:
-        assert (answer.status_code, answer.json["error"]) == (404, message)
-        return
-    assert (answer.status_code, answer.json["warning"]) == (200, message)
-    if not call:
-        assert (answer.json["prompt"]["version"], answer.json["prompt"]["tag"]) == found
+    cases = [case for case in RESOLUTION if case[1] == production]
+    for (query, _, found, message), call in product(cases, ["", "/describe"]):
+        with subtests.test(query=query, call=call):
+            answer = ada.get(f"/basalt/prompts/qa{call}?{query}")
+            if found is None:
+                assert (answer.status_code, answer.json["error"]) == (404, message)
+                continue
+            assert (answer.status_code, answer.json["warning"]) == (200, message)
+            if not call:
+                assert (answer.json["prompt"]["version"], answer.json["prompt"]["tag"]) == found
 
 
 def test_a_prompt_has_what_the_sdk_needs(ada: Person) -> None:
