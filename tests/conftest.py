@@ -1,7 +1,5 @@
 """Load the fixtures, which the modules of `tests.support` define, and mark tests that start servers."""
 
-import os
-
 import pytest
 
 pytest.register_assert_rewrite("tests.support")  # before the modules import each other
@@ -18,11 +16,6 @@ STARTS = {
     "live": {"start_server", "shared_server", "any_live_server"},
     "postgresql": {"postgresql", "migrated_postgresql_url", "other_server"},
 }
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """Run one process more than there are cores: tests of running servers spend a third of their time waiting."""
-    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

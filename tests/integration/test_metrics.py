@@ -11,21 +11,11 @@ from urllib.parse import urlsplit
 
 from tests.server.test_metrics import IN_PROGRESS, REQUESTS, WRITTEN, read
 from tests.support.connection import Connection, create_prompt, sign_up
-from tests.support.servers import LiveServer
+from tests.support.servers import LiveServer, suspended
 
 LISTED = f'{REQUESTS}{{method="GET",route="/prompts",status="200"}}'
 NATIVE = f'{WRITTEN}{{source="native"}}'
 KINDS = ("counter", "histogram", "gauge_livesum")
-
-
-@contextmanager
-def held(worker: int) -> Iterator[None]:
-    """Stop a worker meanwhile, so that another answers."""
-    os.kill(worker, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(worker, signal.SIGCONT)
 
 
 @contextmanager
@@ -63,7 +53,7 @@ def test_every_worker_reports_the_sums_over_all_workers_even_exited_ones(
     def told_by_each() -> list[tuple[float, float]]:
         totals = []
         for worker in server.workers()[-2:]:
-            with held(worker):
+            with suspended(worker):
                 samples = scrape()
             totals.append((samples[LISTED], samples[NATIVE]))
         return totals
@@ -71,20 +61,20 @@ def test_every_worker_reports_the_sums_over_all_workers_even_exited_ones(
     wait_until(lambda: len(server.workers()) == 2)
     first, second = server.workers()
     for idle, requests in ((second, 5), (first, 7)):
-        with held(idle):
+        with suspended(idle):
             for _ in range(requests):
                 call("GET", "/prompts")
             call("POST", "/logs", {"promptId": prompt_id, "output": "x", "modelUsed": "m"})
     wait_until(lambda: scrape()[LISTED] == 12)  # a request is counted just after its response was sent
     assert told_by_each() == [(12, 2)] * 2
 
-    with held(second), begun_request(server, token), begun_request(server, token):
+    with suspended(second), begun_request(server, token), begun_request(server, token):
         wait_until(lambda: scrape()[IN_PROGRESS] >= 3)
         os.kill(first, signal.SIGKILL)
     wait_until(lambda: len(server.workers()) == 3)
     wait_until(lambda: scrape()[IN_PROGRESS] == 1)
     assert told_by_each() == [(12, 2)] * 2
-    with held(second):
+    with suspended(second):
         call("GET", "/prompts")  # the new one counts on from where the dead one stopped
     wait_until(lambda: scrape()[LISTED] == 13)
     assert told_by_each() == [(13, 2)] * 2

@@ -3,13 +3,14 @@
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -143,3 +144,25 @@ def _wait_until_up(server: LiveServer) -> None:
             assert server.process.poll() is None, server.log
             time.sleep(0.05)
     raise AssertionError(f"The server did not come up: {server.log}")
+
+
+@contextmanager
+def suspended(process_id: int) -> Iterator[None]:
+    """Suspend a process, with all its threads, during the block."""
+    os.kill(process_id, signal.SIGSTOP)
+    try:
+        deadline = time.monotonic() + 10
+        while not _is_suspended(process_id):  # until then it can still accept a connection
+            assert time.monotonic() < deadline, "the process was not suspended"
+            time.sleep(0.005)
+        yield
+    finally:
+        os.kill(process_id, signal.SIGCONT)
+
+
+def _is_suspended(process_id: int) -> bool:
+    """Return whether all threads of a process are in the state T; always true where there is no /proc."""
+    states = [
+        path.read_text().rpartition(")")[2].split()[0] for path in Path("/proc").glob(f"{process_id}/task/*/stat")
+    ]
+    return all(state == "T" for state in states)
