@@ -1,14 +1,13 @@
 """Token counts and cost of an output, computed without network access if the client did not send them.
 
-Tokens are counted with OpenAI's vocabulary o200k_base: the counts are exact for GPT-4o and its successors, and
-estimates for all other models. Prices are those of the genai-prices package at the time of the output. A value that
-cannot be computed is None, also when a library is missing or fails, so that no log is rejected for it (decision 11).
+Prices are those of the genai-prices package at the time of the output. A value that cannot be computed is None, also
+when a library is missing or fails, so that no log is rejected for it (decision 11).
 """
 
 import logging
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -19,13 +18,11 @@ from flask import Flask, current_app
 
 from config import Config
 from promptcrafter import clock
+from promptcrafter.logs import token_counts
 
-_VOCABULARY = "o200k_base"
-_NO_LIMIT = 2**31  # tokens, more than any text has
 _TEXTS = {"input_tokens": "input", "output_tokens": "output"}
 _WIRE_NAMES = {"input_tokens": "inputTokens", "output_tokens": "outputTokens", "cost": "cost"}
 _log = logging.getLogger(__name__)
-_Counter = Callable[[str], int | None]
 
 
 def init_app(app: Flask, config: Config) -> None:
@@ -39,13 +36,14 @@ def load() -> None:
     If token counting is off, do nothing: prices are loaded for the first log that has token counts of its own.
     """
     if current_app.config["TOKEN_COUNTING"]:
-        _counter()
+        token_counts.load()
         _prices()
 
 
 def clear_caches() -> None:
     """Forget the loaded libraries, the prices and the failures already logged; for tests."""
-    for cached in (_counter, _prices, _find_priced_name, _find_rate, _warn_once):
+    token_counts.clear_caches()
+    for cached in (_prices, _find_priced_name, _find_rate, _warn_once):
         cached.cache_clear()
 
 
@@ -69,9 +67,7 @@ def with_tokens_and_cost(values: Mapping[str, Any], model: str | None) -> dict[s
 
 def _count(text: str) -> float | None:
     """Return the number of tokens; None if they cannot be counted or counting is off."""
-    counter = _counter() if current_app.config["TOKEN_COUNTING"] else None
-    count = None if counter is None else counter(text)
-    return None if count is None else float(count)  # counts that are sent are floats, too, and an array has one type
+    return token_counts.count(text) if current_app.config["TOKEN_COUNTING"] else None
 
 
 def _price(
@@ -154,35 +150,13 @@ def spellings(model: str) -> Iterator[str]:
 
 
 @cache
-def _counter() -> _Counter | None:
-    """Return a function that counts the tokens of a text; None if the library cannot be loaded."""
-    try:
-        toktok = import_module("toktok")
-        toktok.truncate("", _NO_LIMIT, _VOCABULARY)
-    except Exception:  # without the library, or if it is broken, counts stay None
-        _log.exception("tokens are not counted: toktok-rs failed to load")
-        return None
-
-    def count(text: str) -> int | None:
-        try:
-            # truncate() also counts; batch_count() takes three times as long, because it asks for the number of cores
-            _, tokens = toktok.truncate(text, _NO_LIMIT, _VOCABULARY)
-        except Exception:  # as in _price
-            _warn_once("the token counter failed")
-            return None
-        return int(tokens)
-
-    return count
-
-
-@cache
 def _prices() -> Any:
     """Return the module of the price list; None if it cannot be loaded."""
     try:
         prices = import_module("genai_prices")
         prices.calc_price(prices.Usage(input_tokens=0, output_tokens=0), "gpt-4o")  # the first call loads the prices
         return prices
-    except Exception:  # as in _counter
+    except Exception:  # without the library, or if it is broken, costs stay None
         _log.exception("costs are not computed: genai-prices failed to load")
         return None
 

@@ -13,7 +13,7 @@ import pytest
 from genai_prices import Usage, calc_price
 from genai_prices.data_snapshot import get_snapshot
 
-from promptcrafter.logs import token_costs
+from promptcrafter.logs import token_costs, token_counts
 from tests.support.connection import Connection, create_prompt
 from tests.support.connection import sign_up as sign_up_live
 from tests.support.databases import only_sqlite
@@ -33,6 +33,7 @@ gpt_4o|o3 mini
 UNKNOWN = (
     "Claude|ChatGPT|DALL·E|Llama 3 70B|mistral-8x7B|my-private-model|gpt-4o-but-mine|claude-sonnet-99|3.5-sonnet| "
 )
+LOGGERS = {token_costs.__name__, token_counts.__name__}
 SENT = {"input": "What is the capital of France?", "output": "Paris"}
 
 
@@ -147,7 +148,7 @@ def test_a_missing_library_leaves_its_values_out_and_logs_one_line(
     for _ in range(2):
         log = ada.log(ada.prompt(), modelUsed="gpt-4o", **SENT)
         assert not ({"cost", "pricedAs"} | lost) & set(log)
-    assert [record.levelno for record in caplog.records if record.name == token_costs.__name__] == [logging.ERROR]
+    assert [record.levelno for record in caplog.records if record.name in LOGGERS] == [logging.ERROR]
 
 
 @only_sqlite
@@ -164,7 +165,7 @@ def test_a_failing_library_leaves_its_values_out_and_logs_one_line(
     monkeypatch.setattr(sys.modules[library], call, fail)
     for _ in range(2):
         assert "cost" not in ada.log(ada.prompt(), modelUsed="gpt-4.1", **SENT)
-    assert len([record for record in caplog.records if record.name == token_costs.__name__]) == 1
+    assert len([record for record in caplog.records if record.name in LOGGERS]) == 1
 
 
 @only_sqlite
