@@ -86,9 +86,15 @@ class Log(Resource):
     latency_ms: Mapped[float | None] = mapped_column(Float(53))
     input_tokens: Mapped[float | None] = mapped_column(Float(53))
     output_tokens: Mapped[float | None] = mapped_column(Float(53))
+    cached_input_tokens: Mapped[float | None] = mapped_column(Float(53))  # a part of input_tokens
+    cache_write_tokens: Mapped[float | None] = mapped_column(Float(53))  # another part of input_tokens
+    reasoning_tokens: Mapped[float | None] = mapped_column(Float(53))  # a part of output_tokens
     cost: Mapped[float | None] = mapped_column(Float(53))  # US dollars
-    computed: Mapped[Any | None] = mapped_column(JsonText)  # which of the three above were not sent but computed
+    computed: Mapped[Any | None] = mapped_column(
+        JsonText
+    )  # which of input_tokens, output_tokens and cost were computed
     priced_as: Mapped[str | None] = mapped_column(Text)  # the entry of the price list, as "provider/model"
+    priced: Mapped[Any | None] = mapped_column(JsonText)  # how the cost came about: see `token_costs`
     meta: Mapped[Any | None] = mapped_column("metadata", JsonText)
     source: Mapped[str | None] = mapped_column(String(16))  # the name of the dialect; NULL for the native API
     name: Mapped[str | None] = mapped_column(Text)

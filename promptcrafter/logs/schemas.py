@@ -31,6 +31,7 @@ from promptcrafter.http.schemas import (
 )
 from promptcrafter.ids import pattern
 from promptcrafter.jsonio import dumps
+from promptcrafter.logs.usage import INPUT_COUNTS, OUTPUT_COUNTS, find_excess, read_usage
 from promptcrafter.problems import TooLarge
 from promptcrafter.prompts.schemas import MODEL_MAX, QUERY_MAX
 
@@ -38,6 +39,11 @@ SCORE_MAX = 10
 BATCH_MAX = 1000
 NATIVE = "promptcrafter"
 SOURCES = (NATIVE, "basalt", "agenttest", "llm", "promptfoo")
+_EXCESSES = {
+    "cached_input_tokens": "must not exceed inputTokens, of which it is a part",
+    "cache_write_tokens": "must not exceed, together with cachedInputTokens, inputTokens, of which both are parts",
+    "reasoning_tokens": "must not exceed outputTokens, of which it is a part",
+}
 SORTS = ("-createdAt", "createdAt", "-score", "score")
 
 
@@ -88,6 +94,67 @@ def call_fields(time: type[fields.Field[Any]]) -> FieldGroup:
     }
 
 
+def token_part_fields() -> FieldGroup:
+    """Return the fields for tokens that are a part of others and have a price of their own.
+
+    LogOut has them last, so that the columns of a list as CSV keep their positions.
+    """
+    of_input, of_output = "A part of inputTokens", "A part of outputTokens"
+    return {
+        "cached_input_tokens": Number(
+            data_key="cachedInputTokens", minimum=0, metadata={"description": f"{of_input}: read from a cache"}
+        ),
+        "cache_write_tokens": Number(
+            data_key="cacheWriteTokens", minimum=0, metadata={"description": f"{of_input}: written to a cache"}
+        ),
+        "reasoning_tokens": Number(
+            data_key="reasoningTokens", minimum=0, metadata={"description": f"{of_output}: not visible in the output"}
+        ),
+    }
+
+
+def usage_fields() -> FieldGroup:
+    """Return the fields that take a `usage` object; a schema with them passes what it loads to `complete_counts`."""
+    return {
+        "usage": fields.Raw(
+            metadata={
+                "description": "The token counts of the model's response, as OpenAI, Anthropic or Google spell them. "
+                "Used where the fields above are absent",
+                "example": {"prompt_tokens": 42, "completion_tokens": 128},
+            }
+        ),
+        "usage_metadata": fields.Raw(
+            data_key="usageMetadata",
+            metadata={"description": "Google's name of `usage`"},
+        ),
+    }
+
+
+def complete_counts(values: dict[str, Any]) -> dict[str, Any]:
+    """Replace the `usage` object among a log's loaded values by the counts in it that were not sent as fields.
+
+    A count of input or of output that was sent as a field takes precedence over all counts of that side. A malformed
+    object is ignored and named in `X-Ignored-Fields`. Raises ValidationError if a part exceeds its whole.
+    """
+    for name in ("usage", "usage_metadata"):
+        usage = values.pop(name, None)
+        if usage is None:
+            continue
+        found = read_usage(usage)
+        if found is None:
+            continue
+        counts, apart = found
+        for side in (INPUT_COUNTS, OUTPUT_COUNTS):
+            if not any(column in values for column in side):
+                values |= {column: counts[column] for column in side if column in counts}
+        if apart and "cost" not in values:
+            values["priced"] = {"unpriced": apart}
+    excess = find_excess(values)
+    if excess is not None:
+        raise ValidationError(_EXCESSES[excess], token_part_fields()[excess].data_key or excess)
+    return values
+
+
 class LogIn(CreateSchema):
     """A new log; loads to its columns."""
 
@@ -115,6 +182,8 @@ class LogIn(CreateSchema):
     input = TextAndFormat()
     ideal_output = TextAndFormat(data_key="idealOutput")
     locals().update(call_fields(TimestampIn))
+    locals().update(token_part_fields())
+    locals().update(usage_fields())
     meta = JsonObject(data_key="metadata")
 
     @pre_load
@@ -126,9 +195,9 @@ class LogIn(CreateSchema):
         return values
 
     @post_load
-    def split_formats(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Split text and format into two columns."""
-        return split_formats(data, ("input", "ideal_output"))
+    def to_columns(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Split text and format into two columns, and complete the token counts."""
+        return complete_counts(split_formats(data, ("input", "ideal_output")))
 
 
 class LogBatchIn(CreateSchema):
@@ -205,6 +274,8 @@ class LogOut(SparseSchema):
     context = JsonObject()
     created_at = Timestamp(data_key="createdAt", required=True)
     updated_at = Timestamp(data_key="updatedAt", required=True)
+    locals().update(token_part_fields())
+    priced = JsonObject(metadata={"description": "How a computed cost came about, or why a cost is not computed"})
 
 
 class LogQuery(PageQuery):

@@ -57,7 +57,7 @@ def with_tokens_and_cost(values: Mapping[str, Any], model: str | None) -> dict[s
     for name, text in _TEXTS.items():
         if values.get(name) is None and values.get(text) is not None:
             computed[name] = _count(values[text])
-    if values.get("cost") is None and model is not None:
+    if values.get("cost") is None and model is not None and not values.get("priced"):
         input_tokens, output_tokens = (computed.get(name, values.get(name)) for name in _TEXTS)
         if input_tokens is not None and output_tokens is not None:
             computed["cost"], computed["priced_as"] = _price(model, input_tokens, output_tokens, values.get("end_time"))

@@ -4,12 +4,26 @@ The counts are exact for GPT-4o and its successors, and estimates for all other 
 """
 
 import logging
+import re
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 
 _VOCABULARY = "o200k_base"
 _NO_LIMIT = 2**31  # tokens, more than any text has
+_DATA_URL = re.compile(r"data:[\w.+-]{1,64}/[\w.+-]{1,128}(?:;[\w.+-]{1,64}=[\w.+-]{1,64}){0,4};base64,")
+_JSON_START = re.compile(r"\s*[\[{]")
+_KINDS = "image|audio|video|document|file"
+_MEDIA_PART = re.compile(
+    rf"""
+    "type"\s*:\s*"(?:(?:input_|output_)?(?:{_KINDS})|image_url|audio_url|video_url|file_url|media|image_generation_call)"
+    | "(?:inline_?[dD]ata|file_?[dD]ata)"\s*:\s*[{{"]  # Google
+    | "(?:image|audio|video|document)"\s*:\s*\{{  # Bedrock, and sound in OpenAI's responses
+    | "images"\s*:\s*\["  # Ollama
+    | "b64_json"\s*:\s*"  # pictures in OpenAI's responses
+    """,
+    re.VERBOSE,
+)
 _log = logging.getLogger(__name__)
 _Counter = Callable[[str], int | None]
 
@@ -19,6 +33,18 @@ def count(text: str) -> float | None:
     counter = _counter()
     counted = None if counter is None else counter(text)
     return None if counted is None else float(counted)  # counts that are sent are floats, too; an array has one type
+
+
+def holds_media(text: str, text_format: str | None) -> bool:
+    """Return whether a text, or the compact JSON that it is, holds or names a picture, sound, film or file.
+
+    Models bill these by other rules than text, so that a count of the text would be wrong. Recognised are `data:` URLs
+    in base64, and in JSON the parts of messages of OpenAI, Anthropic, Google, Amazon Bedrock, Ollama and their
+    libraries. Text is searched for such parts only if it looks like JSON itself.
+    """
+    if ";base64," in text and _DATA_URL.search(text):
+        return True
+    return (text_format == "json" or _JSON_START.match(text) is not None) and _MEDIA_PART.search(text) is not None
 
 
 def load() -> None:

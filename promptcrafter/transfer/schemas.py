@@ -16,7 +16,7 @@ from promptcrafter.dialects.basalt.schemas import SPAN_TYPES, SPANS_MAX
 from promptcrafter.experiments import schemas as experiments
 from promptcrafter.http.fields import ERRORS, PatternText, Text, TimestampIn, WholeNumber
 from promptcrafter.http.schemas import CreateSchema, JsonObject, Objects, TextAndFormat, split_formats
-from promptcrafter.logs.schemas import SOURCES, call_fields, output_bytes, review_fields
+from promptcrafter.logs.schemas import SOURCES, call_fields, output_bytes, review_fields, token_part_fields
 from promptcrafter.problems import REQUIRED
 from promptcrafter.prompts import schemas as prompts
 from promptcrafter.traces.schemas import evaluation_fields, span_fields, trace_fields
@@ -180,10 +180,12 @@ class LogLine(Line):
     input = TextAndFormat()
     ideal_output = TextAndFormat(data_key="idealOutput")
     locals().update(call_fields(ExportTime))
+    locals().update(token_part_fields())
     computed = fields.List(
         Text(choices=_COMPUTABLE), error_messages={**ERRORS, "invalid": "must be an array of strings"}
     )
     priced_as = Text(data_key="pricedAs")
+    priced = JsonObject()
     meta = JsonObject(data_key="metadata")
     source = Text(choices=SOURCES[1:])
     name = Text()

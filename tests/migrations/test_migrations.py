@@ -440,3 +440,23 @@ def test_logs_are_found_before_and_after_the_migration_to_words_indexed_by_the_s
     assert [found(word) for word in ("changed", "first", "noted", "third")] == [[], ["first"], ["first"], ["third"]]
     with empty_app.app_context():
         assert [in_the_index(word) for word in ("second", "third")] == [0, 1]
+
+
+BEFORE_TOKEN_KINDS = "e83c5f17a2d4"
+
+
+def test_logs_survive_the_migration_of_token_kinds_and_its_downgrade(empty_app: Flask) -> None:
+    added = ("cached_input_tokens", "cache_write_tokens", "reasoning_tokens", "priced")
+    with empty_app.app_context():
+        upgrade(revision=BEFORE_DIALECTS)
+        insert_old_rows()
+        upgrade(revision=BEFORE_TOKEN_KINDS)
+        logs = read_rows("logs", "*")
+        upgrade()
+        assert [row[:-4] for row in read_rows("logs", "*")] == logs
+        assert read_rows("logs", ", ".join(added)) == [(None,) * 4] * len(logs)
+        with get_engine().begin() as connection:
+            connection.execute(text("UPDATE logs SET cached_input_tokens = 1.5, priced = '{}'"))
+        assert read_rows("logs", ", ".join(added)) == [(1.5, None, None, "{}")] * len(logs)
+        downgrade(revision=BEFORE_TOKEN_KINDS)
+        assert read_rows("logs", "*") == logs

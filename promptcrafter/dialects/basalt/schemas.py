@@ -6,7 +6,7 @@ from marshmallow import Schema, ValidationError, fields, post_load
 
 from promptcrafter.http.fields import Number, Text, Timestamp, TimestampIn
 from promptcrafter.http.schemas import CreateSchema, JsonArray, JsonObject, Objects, TextAndFormat
-from promptcrafter.logs.schemas import refuse_large_output
+from promptcrafter.logs.schemas import complete_counts, refuse_large_output, token_part_fields, usage_fields
 from promptcrafter.problems import REQUIRED
 from promptcrafter.traces.schemas import evaluation_fields, trace_fields
 
@@ -37,7 +37,14 @@ class _OutputIn(CreateSchema):
     input_tokens = _tokens("inputTokens")
     output_tokens = _tokens("outputTokens")
     cost = Number(minimum=0, metadata={"description": "US dollars; computed by the server if absent"})
+    locals().update(token_part_fields())
+    locals().update(usage_fields())
     meta = JsonObject(data_key="metadata")
+
+    @post_load
+    def complete_counts(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Take token counts from a `usage` object."""
+        return complete_counts(data)
 
 
 class MonitorLogIn(_OutputIn):

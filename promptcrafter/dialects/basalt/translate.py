@@ -12,6 +12,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from promptcrafter.clock import to_text
 from promptcrafter.logs.schemas import read_model
+from promptcrafter.logs.usage import INPUT_COUNTS, OUTPUT_COUNTS
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.prompts.render import find_variables
 from promptcrafter.prompts.store import LATEST
@@ -19,6 +20,8 @@ from promptcrafter.prompts.store import LATEST
 SOURCE = "basalt"
 PRODUCTION = "production"
 _GENERATION = "generation"
+# The columns of a log whose values a body has under the same names
+_SAME_IN_LOGS = ("start_time", "end_time", *INPUT_COUNTS, *OUTPUT_COUNTS, "cost", "priced")
 _SHOWN_NAME_MAX = 100  # characters
 _SHOWN_WARNINGS_MAX = 20
 _PROVIDER_PATTERNS = {  # patterns for the beginning of the model's name
@@ -99,7 +102,7 @@ def to_log(
     `reference` has the `slug`, `version` and `tag` by which the client named the prompt; `prompt` and `version` are
     what it resolved to.
     """
-    columns = {name: body.get(name) for name in ("start_time", "end_time", "input_tokens", "output_tokens", "cost")}
+    columns = {name: body.get(name) for name in _SAME_IN_LOGS}
     for name in ("input", "output", "ideal_output"):
         columns[name], columns[f"{name}_format"] = body.get(name, (None, None))
     named = {name: reference[name] for name in ("slug", "version", "tag") if reference.get(name)}
