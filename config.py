@@ -105,6 +105,9 @@ class Config:
         "`on` or `off`: count the tokens of logs that are sent without counts. Takes 64 MB once, for all workers",
         _switch,
     )
+    prices_file: str = _setting(
+        "PRICES_FILE", "", "A JSON file with [prices of your own models](docs/guide.md#give-your-own-models-a-price)"
+    )
     ratelimit_enabled: bool = _setting(
         "RATELIMIT_ENABLED", True, "`on` or `off`: limit the rate of sign-ups, log-ins and new keys", _switch
     )

@@ -19,7 +19,7 @@ from promptcrafter.dialects.basalt import views_monitor as basalt_monitor
 from promptcrafter.dialects.basalt import views_prompts as basalt_prompts
 from promptcrafter.experiments import views as experiments
 from promptcrafter.http import blueprint, error_handlers, headers, route
-from promptcrafter.logs import token_costs
+from promptcrafter.logs import prices, token_costs
 from promptcrafter.logs import views as logs
 from promptcrafter.pages import docs
 from promptcrafter.prompts import views as prompts
@@ -30,7 +30,7 @@ from promptcrafter.transfer import views as transfer
 
 
 def create_app(config: Config) -> Flask:
-    """Build the application from its configuration."""
+    """Build the application from its configuration. Raises ConfigError if a file that it names is unusable."""
     app = Flask(__name__, static_folder=None)
     # Flask checks at every request whether a view or hook is a coroutine; none is, so skip the check
     app.ensure_sync = lambda view: view  # type: ignore[assignment, method-assign]
@@ -46,6 +46,7 @@ def create_app(config: Config) -> Flask:
     authentication.init_app(app, config)
     throttle.init_app(app, config)
     token_costs.init_app(app, config)
+    prices.init_app(app, config)
     dialects = (agenttest, basalt_monitor, basalt_prompts)
     features = (auth, prompts, logs, traces, experiments, *dialects, statistics, transfer, status)
     blueprint.init_app(app, config, [feature.blueprint for feature in features] + metrics.blueprints(config))
