@@ -23,7 +23,7 @@ from config import Config
 from promptcrafter.logs import model_names, price_file
 from promptcrafter.logs.model_names import hides_reasoning
 
-__all__ = ["Price", "Rates", "Tokens", "clear_caches", "find", "hides_reasoning", "init_app", "load"]
+__all__ = ["Price", "Rates", "Tokens", "clear_caches", "find", "hides_reasoning", "init_app", "is_available", "load"]
 
 _log = logging.getLogger(__name__)
 
@@ -133,6 +133,11 @@ def init_app(app: Flask, config: Config) -> None:
 def load() -> None:
     """Load the price list (16 MB) before forking, so that all workers share its memory."""
     _index()
+
+
+def is_available() -> bool:
+    """Return whether the price list can be loaded, which is done if it has not been."""
+    return _index() is not None
 
 
 def clear_caches() -> None:

@@ -1,19 +1,21 @@
 """Token counts and costs of logs that were sent without them."""
 
+import csv
+import io
 import logging
 import re
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import date
 from decimal import Decimal
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
-from genai_prices import Usage, calc_price
-from genai_prices.data_snapshot import get_snapshot
 
-from promptcrafter.logs import token_costs, token_counts
+from promptcrafter.logs import prices, token_costs, token_counts
 from tests.support.connection import Connection, create_prompt
 from tests.support.connection import sign_up as sign_up_live
 from tests.support.databases import only_sqlite
@@ -33,7 +35,8 @@ gpt_4o|o3 mini
 UNKNOWN = (
     "Claude|ChatGPT|DALL·E|Llama 3 70B|mistral-8x7B|my-private-model|gpt-4o-but-mine|claude-sonnet-99|3.5-sonnet| "
 )
-LOGGERS = {token_costs.__name__, token_counts.__name__}
+USAGE = {"prompt_tokens": 7, "completion_tokens": 1}
+LOGGERS = {prices.__name__, token_counts.__name__}
 SENT = {"input": "What is the capital of France?", "output": "Paris"}
 
 
@@ -117,25 +120,76 @@ def test_the_price_is_the_one_valid_at_the_time_of_the_log(ada: Person) -> None:
     assert priced(ada, "o3", endTime="2025-12-01")["cost"] == pytest.approx(0.0028)
 
 
-def test_every_price_is_the_one_of_the_list() -> None:
-    moment = datetime(2025, 3, 1, 17, 0, 30, tzinfo=UTC)
-    compared = 0
-    for model in {model.id.lower() for provider in get_snapshot().providers for model in provider.models}:
-        for sent, received in ((0, 0), (123, 4567), (300_000, 5)):
-            try:
-                priced = calc_price(
-                    Usage(input_tokens=sent, output_tokens=received), model, genai_request_timestamp=moment
-                )
-            except LookupError:
-                continue
-            spelling = next(token_costs.spellings(model), None)
-            if spelling == model:
-                values = {"input_tokens": sent, "output_tokens": received, "end_time": moment}
-                found = token_costs.with_tokens_and_cost(values, model)
-                assert found["cost"] == float(priced.total_price)
-                assert found["priced_as"] == f"{priced.provider.id}/{priced.model.id}"
-                compared += 1
-    assert compared > 1000
+@pytest.mark.parametrize(
+    ("values", "dollars"),
+    [
+        ({"inputTokens": 2000, "outputTokens": 500, "cachedInputTokens": 1792}, 0.00776),
+        ({"inputTokens": 2000, "outputTokens": 500, "cachedInputTokens": 0}, 0.01),
+        ({"usage": {"prompt_tokens": 2000, "completion_tokens": 500}}, 0.01),
+        (
+            {
+                "modelUsed": "claude-sonnet-4-5",
+                "usage": {  # 3.00, 0.30, 3.75 and 15.00 dollars a million tokens
+                    **{"input_tokens": 50, "cache_read_input_tokens": 1800, "cache_creation_input_tokens": 248},
+                    "output_tokens": 503,
+                },
+            },
+            0.009165,
+        ),
+        ({"modelUsed": "o1", "usage": {"prompt_tokens": 10, "completion_tokens": 1000}}, 0.06015),
+    ],
+)
+def test_each_kind_of_token_has_its_own_price(ada: Person, values: dict[str, Any], dollars: float) -> None:
+    prompt = ada.prompt()
+    log = ada.log(prompt, **{"modelUsed": "gpt-4o", **values})
+    assert log["cost"] == pytest.approx(dollars, abs=1e-12)
+    assert log["computed"] == ["cost"]
+    body = {"promptId": prompt["_id"], "output": "An output", "modelUsed": "gpt-4o", **values}
+    (result,) = ada.post("/logs/batch", {"logs": [body]}).json["results"]
+    assert ada.get(f"/logs/{result['_id']}").json["cost"] == log["cost"]
+
+
+@only_sqlite
+@pytest.mark.parametrize("model", ["o1", "gpt-5", "openrouter/deepseek/deepseek-r1", "O3 Mini", "azure/o4-mini"])
+def test_an_output_without_its_reasoning_is_not_counted(ada: Person, model: str) -> None:
+    log = ada.log(ada.prompt(), modelUsed=model, **SENT)
+    assert log["computed"] == ["inputTokens"]
+    assert not {"outputTokens", "cost", "priced"} & set(log)
+
+
+@pytest.mark.parametrize(
+    ("values", "tokens"),
+    [(SENT, "counted"), ({**SENT, "inputTokens": 7}, "partly counted"), ({"usage": USAGE}, "sent")],
+)
+def test_a_log_says_how_its_cost_came_about(ada: Person, values: dict[str, Any], tokens: str) -> None:
+    log = ada.log(ada.prompt(), modelUsed="gpt-4o", **values)
+    assert log["priced"] == {
+        **{"entry": "openai/gpt-4o", "list": f"genai-prices {version('genai-prices')}"},
+        **{"listDate": log["priced"]["listDate"], "tokens": tokens},
+    }
+    assert date.fromisoformat(log["priced"]["listDate"]) >= date(2026, 11, 1)
+    assert ada.get(f"/logs/{log['_id']}").json == log
+    assert ada.get("/logs").json[0] == log
+
+
+@only_sqlite
+def test_a_log_says_since_when_its_price_is_valid(ada: Person) -> None:
+    assert priced(ada, "o3", endTime="2025-12-01")["priced"]["validFrom"] == "2025-06-10"
+    assert "validFrom" not in priced(ada, "o3", endTime="2025-01-01")["priced"]
+
+
+def test_all_kinds_of_tokens_are_listed_exported_and_imported(ada: Person, ben: Person) -> None:
+    tokens = {"inputTokens": 9, "cachedInputTokens": 4, "cacheWriteTokens": 3, "outputTokens": 5, "reasoningTokens": 2}
+    log = ada.log(ada.prompt(), modelUsed="gpt-4o", **tokens)
+    assert {name: log[name] for name in tokens} == tokens
+    (row,) = csv.DictReader(io.StringIO(ada.get("/logs", headers={"Accept": "text/csv"}).text))
+    assert {name: float(row[name]) for name in tokens} == tokens
+    exported = ada.get("/export").data
+    ada.delete(f"/prompts/{log['promptId']}")
+    assert ada.get("/logs").json == []
+    ada.open("/import", method="POST", data=exported, headers={"Content-Type": "application/x-ndjson"})
+    assert ada.get(f"/logs/{log['_id']}").json == log
+    assert ada.get("/export").data == exported
 
 
 @only_sqlite
@@ -153,16 +207,15 @@ def test_a_missing_library_leaves_its_values_out_and_logs_one_line(
 
 @only_sqlite
 @pytest.mark.usefixtures("cold_caches")
-@pytest.mark.parametrize(("library", "call"), [("toktok", "truncate"), ("genai_prices", "calc_price")])
+@pytest.mark.parametrize(("module", "call"), [("toktok", "truncate"), ("genai_prices.data_snapshot", "get_snapshot")])
 def test_a_failing_library_leaves_its_values_out_and_logs_one_line(
-    ada: Person, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, library: str, call: str
+    ada: Person, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, module: str, call: str
 ) -> None:
-    ada.log(ada.prompt(), modelUsed="gpt-4o", **SENT)  # loads the library, and caches the price of this model alone
 
     def fail(*args: Any, **kwargs: Any) -> None:
         raise MemoryError("no")
 
-    monkeypatch.setattr(sys.modules[library], call, fail)
+    monkeypatch.setattr(import_module(module), call, fail)
     for _ in range(2):
         assert "cost" not in ada.log(ada.prompt(), modelUsed="gpt-4.1", **SENT)
     assert len([record for record in caplog.records if record.name in LOGGERS]) == 1
