@@ -29,10 +29,10 @@ class _Commands(AppGroup):
         if self._is_loaded:
             return
         self._is_loaded = True
-        from promptcrafter.cli import accounts, backup, move_to, prune, transfer, version
+        from promptcrafter.cli import accounts, backup, costs, move_to, prune, transfer, version
 
         revisions.add_commands(self._app)
-        for module in (accounts, backup, move_to, prune, transfer, version):
+        for module in (accounts, backup, costs, move_to, prune, transfer, version):
             for command in module.COMMANDS:
                 self.add_command(command)
 

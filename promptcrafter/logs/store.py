@@ -26,6 +26,13 @@ _TABLE = Base.metadata.tables["logs"]
 _EMPTY_LOG: dict[str, Any] = {
     attribute.key: None for attribute in inspect(Log).column_attrs if attribute.key not in ("seq", "rank")
 }
+# The attributes that decide about the tokens and the cost of a log
+RECOMPUTED_FROM = (
+    *("model_used", "input", "input_format", "output", "output_format", "end_time"),
+    *("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens"),
+    *("cost", "computed", "priced_as", "priced"),
+)
+_NEVER_COMPLETED = "agenttest"  # the source of logs whose tokens and cost are never computed
 _IS_REVIEWED = or_(Log.score.is_not(None), func.coalesce(Log.notes, "") != "")
 _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "promptVersion": lambda number: Log.prompt_version == number,
@@ -173,6 +180,31 @@ def remove_expired(principal: Principal, filters: Mapping[str, Any], sequence_nu
     """
     expired = delete(Log).where(owned_by(principal, Log), Log.seq.in_(sequence_numbers), *conditions(filters))
     return len(session.scalars(expired.returning(Log.seq)).all())
+
+
+def count_recomputable(principal: Principal) -> int:
+    """Return how many of the principal's logs have tokens or a cost that the server computes."""
+    return session.scalars(_find_recomputable(principal).with_only_columns(func.count())).one()
+
+
+def each_recomputable(principal: Principal, size: int) -> Iterator[list[dict[str, Any]]]:
+    """Yield the attributes of these logs that `token_costs.recomputed` takes, oldest first, `size` logs at a time."""
+    columns = [getattr(Log, name) for name in ("id", *RECOMPUTED_FROM)]
+    for keys in each_batch(_find_recomputable(principal), (Log.created_at, Log.seq), size):
+        rows = session.execute(select(*columns).where(Log.seq.in_([key[-1] for key in keys]))).mappings().all()
+        session.close()
+        yield [dict(row) for row in rows]
+
+
+def change_costs(changes: Mapping[str, Mapping[str, Any]]) -> None:
+    """Set attributes of logs, given by their id. Their `updated_at` stays: it is the time of the last review."""
+    for log_id, values in changes.items():
+        session.execute(_TABLE.update().where(_TABLE.c.id == log_id).values(dict(values)))
+
+
+def _find_recomputable(principal: Principal) -> Select[Log]:
+    is_completed = func.coalesce(Log.source, "") != _NEVER_COMPLETED
+    return select(Log).where(owned_by(principal, Log), is_completed, or_(Log.cost.is_(None), Log.computed.is_not(None)))
 
 
 def _insert(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

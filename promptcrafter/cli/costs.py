@@ -1,0 +1,106 @@
+"""`costs recompute`: token counts and costs of stored logs by the rules and prices of this release."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+
+from promptcrafter.auth import store as accounts
+from promptcrafter.auth.principal import Principal
+from promptcrafter.cli.commands import Command, Group, Refusal, count, progress, say, show_table
+from promptcrafter.database.transactions import writing
+from promptcrafter.logs import prices, store, token_costs
+
+_ROWS_AT_ONCE = 50  # few, because a row may have two texts of a mebibyte
+_MODELS_SHOWN = 50
+_MODELS_KEPT = 10_000  # the logs of further models are summed as one
+_OTHERS = "(others)"
+_COLUMNS = ("MODEL", "LOGS", "COST", "COST NOW", "PRICED AS")
+
+
+@dataclass
+class _Difference:
+    """The logs of one model that change, with the sum of their costs before and after."""
+
+    logs: int = 0
+    before: float = 0
+    after: float = 0
+    entries: Counter[str | None] = field(default_factory=Counter)
+
+    def add(self, log: dict[str, Any], changes: dict[str, Any]) -> None:
+        """Add a log and its changed attributes."""
+        self.logs += 1
+        self.before += log["cost"] or 0
+        self.after += changes.get("cost", log["cost"]) or 0
+        self.entries[changes.get("priced_as", log["priced_as"])] += 1
+
+
+@click.group(cls=Group)
+def costs() -> None:
+    """Compute costs again."""
+
+
+@costs.command("recompute", cls=Command)
+@click.option("--apply", "is_applied", is_flag=True, help="Store the changes. Without it they are only shown.")
+@click.option("--user", "email", metavar="EMAIL", help="Only the logs of this account.")
+def recompute(is_applied: bool, email: str | None) -> None:
+    """Compute token counts and costs of stored logs anew, by the prices of today's list.
+
+    What a client sent stays as it is, and so do the results of AgentTest's clients.
+    """
+    if not prices.is_available():
+        raise Refusal("The price list cannot be loaded: costs would be lost.")
+    owners = [Principal(account.id) for account in ([accounts.get_by_email(email)] if email else accounts.list_users())]
+    expected = sum(store.count_recomputable(owner) for owner in owners)
+    differences: dict[str, _Difference] = {}
+    seen = 0
+    with progress("Computing") as on_progress:
+        for owner in owners:
+            for logs in store.each_recomputable(owner, _ROWS_AT_ONCE):
+                changes = {log["id"]: changed for log in logs if (changed := token_costs.recomputed(log))}
+                for log in logs:
+                    if log["id"] in changes:
+                        model = log["model_used"] or ""
+                        if model not in differences and len(differences) >= _MODELS_KEPT:
+                            model = _OTHERS
+                        differences.setdefault(model, _Difference()).add(log, changes[log["id"]])
+                if is_applied and changes:
+                    with writing():
+                        store.change_costs(changes)
+                seen += len(logs)
+                on_progress(seen, max(expected, seen))
+    _show(differences, seen, is_applied)
+
+
+COMMANDS = (costs,)
+
+
+def _show(differences: dict[str, _Difference], seen: int, is_applied: bool) -> None:
+    largest = sorted(differences.items(), key=lambda item: (-item[1].logs, item[0]))
+    if largest:
+        show_table(_COLUMNS, [_to_row(model, difference) for model, difference in largest[:_MODELS_SHOWN]])
+    if len(largest) > _MODELS_SHOWN:
+        click.echo(f"and {count(len(largest) - _MODELS_SHOWN, 'other model')}")
+    changed = sum(difference.logs for difference in differences.values())
+    before = sum(difference.before for difference in differences.values())
+    after = sum(difference.after for difference in differences.values())
+    verb = "changed" if is_applied else "would change"
+    click.echo(f"{changed:,} of {count(seen, 'log')} {verb}: cost {_dollars(before)} before, {_dollars(after)} now.")
+    if changed and not is_applied:
+        say("Nothing was stored: --apply stores the changes.")
+
+
+def _to_row(model: str, difference: _Difference) -> list[str]:
+    entries = [entry or "no price" for entry, _ in difference.entries.most_common(3)]
+    return [
+        model[:60] or "unknown",
+        f"{difference.logs:,}",
+        _dollars(difference.before),
+        _dollars(difference.after),
+        ", ".join(entries),
+    ]
+
+
+def _dollars(amount: float) -> str:
+    return f"${amount:,.6f}"
