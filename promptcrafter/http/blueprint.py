@@ -172,11 +172,3 @@ def init_app(app: Flask, config: Config, blueprints: list[Blueprint]) -> None:
     api = openapi.Api(app)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
-
-
-def load(schema: Schema, value: Any) -> Any:
-    """Load one value with a schema, such as an item of a batch. Raises Invalid."""
-    try:
-        return schema.load(value)
-    except ValidationError as error:
-        raise Invalid(flatten({"json": error.messages})) from error

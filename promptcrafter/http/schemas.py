@@ -14,6 +14,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, vali
 
 from promptcrafter.http.fields import ERRORS, refuse_unstorable_text
 from promptcrafter.jsonio import dumps
+from promptcrafter.problems import Invalid, Problem, flatten
 
 FieldGroup = dict[str, fields.Field[Any]]
 
@@ -88,12 +89,39 @@ class Objects(fields.List[Any]):
 
 
 class Batch(Objects):
-    """A list of objects of one schema, loaded unchecked: the caller loads each object by itself."""
+    """A list of objects of one schema, each loaded by itself.
+
+    Loads to a list of what the schema returns, or of the `Problem` of an object, so that one bad object does not reject
+    the others. `noun` is what the errors call an object. An item that is a `Problem` already is kept.
+    """
+
+    def __init__(self, schema: Schema, noun: str, **kwargs: Any) -> None:
+        self._schema = schema
+        self._noun = noun
+        super().__init__(schema, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
         if not isinstance(value, list):
             raise self.make_error("invalid")
-        return value
+        return [self._load(item) for item in value]
+
+    def _load(self, item: Any) -> Any:
+        try:
+            if isinstance(item, Problem):
+                raise item
+            if not isinstance(item, dict):
+                raise Invalid({self._noun: ["must be an object"]})
+            return load(self._schema, item)
+        except Problem as problem:
+            return problem
+
+
+def load(schema: Schema, value: Any) -> Any:
+    """Load one value with a schema, such as an item of a batch. Raises Invalid."""
+    try:
+        return schema.load(value)
+    except ValidationError as error:
+        raise Invalid(flatten({"json": error.messages})) from error
 
 
 class _Json(fields.Raw):

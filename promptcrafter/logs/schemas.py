@@ -134,7 +134,7 @@ class LogIn(CreateSchema):
 class LogBatchIn(CreateSchema):
     """Several new logs."""
 
-    logs = Batch(LogIn(), maximum=BATCH_MAX, required=True)
+    logs = Batch(LogIn(), "log", maximum=BATCH_MAX, required=True)
 
 
 class LogResult(Schema):
