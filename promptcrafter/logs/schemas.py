@@ -18,6 +18,7 @@ from promptcrafter.http.fields import (
     TimestampText,
     WholeNumber,
 )
+from promptcrafter.http.ignored_fields import note_ignored
 from promptcrafter.http.page_query import RANK, SEQUENCE, TIME, Cursor, PageQuery
 from promptcrafter.http.schemas import (
     Batch,
@@ -91,6 +92,8 @@ def call_fields(time: type[fields.Field[Any]]) -> FieldGroup:
 class LogIn(CreateSchema):
     """A new log; loads to its columns."""
 
+    other_names = ("model",)
+
     prompt_id = ForeignId(data_key="promptId", required=True, metadata={"example": "prompt_01jz8x4m5n6p7q8r9s0t1v2w3x"})
     output = Text(
         required=True,
@@ -123,6 +126,8 @@ class LogIn(CreateSchema):
         values = dict(data)
         if values.get("modelUsed") is None and "model" in values:
             values["modelUsed"] = values["model"]
+        elif values.get("model") not in (None, values.get("modelUsed")):
+            note_ignored("model", "must be absent or equal to modelUsed")
         return values
 
     @post_load
