@@ -40,11 +40,11 @@ class Invalid(Problem):
     """400: fields are missing or invalid.
 
     `details` maps each field to its reasons. A reason continues a sentence that begins with the field's name. At most
-    `_DETAILS_SHOWN` fields are reported.
+    `_DETAILS_SHOWN` fields are reported; `more` is the number of fields that `details` leaves out already.
     """
 
-    def __init__(self, details: Details, code: str = "invalid_fields") -> None:
-        more = len(details) - _DETAILS_SHOWN
+    def __init__(self, details: Details, code: str = "invalid_fields", *, more: int = 0) -> None:
+        more += max(0, len(details) - _DETAILS_SHOWN)
         details = dict(islice(details.items(), _DETAILS_SHOWN))
         missing = [field for field, reasons in details.items() if REQUIRED in reasons]
         if missing:

@@ -62,7 +62,9 @@ class SignupOut(LoginOut):
 
 
 class KeyIn(CreateSchema):
-    """A new API key."""
+    """A new API key. Unknown fields are refused: a key would have more permissions or live longer than was meant."""
+
+    is_always_strict = True
 
     name = Text(required=True, minimum=1, maximum=100, blank=False, metadata={"example": "nightly evaluation"})
     expires_at = TimestampIn(

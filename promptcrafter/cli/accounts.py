@@ -10,7 +10,7 @@ from promptcrafter.auth import passwords, store
 from promptcrafter.auth.schemas import AccountOut, KeyIn, KeyOut, SignupIn
 from promptcrafter.cli.commands import Group, Refusal, say, show_table
 from promptcrafter.database.transactions import writing
-from promptcrafter.http.blueprint import load
+from promptcrafter.http.schemas import load
 
 _user_schema = AccountOut()
 _key_schema = KeyOut()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import flask_smorest
-from flask import Flask, Request
+from flask import Flask, Request, request
 from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -16,15 +16,23 @@ from werkzeug.routing import BaseConverter, Map, UnicodeConverter
 
 from config import Config
 from promptcrafter import ids
-from promptcrafter.http import openapi, request_checks
+from promptcrafter.http import ignored_fields, openapi, request_checks
 from promptcrafter.http.formats import WRITERS
 from promptcrafter.http.json_provider import Provider
 from promptcrafter.http.route import Route, declare
+from promptcrafter.http.schemas import load_body
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, flatten
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 _NDJSON_CONTENT = {request_checks.NDJSON: {"schema": {"type": "string"}}}
+_STRICT = {
+    "in": "query",
+    "name": ignored_fields.PARAMETER,
+    "description": "Whether fields of the body that the call does not know are refused, instead of ignored and named "
+    f"in `{ignored_fields.HEADER}`",
+    "schema": {"type": "boolean", "default": False},
+}
 _IDEMPOTENCY_KEY = {
     "in": "header",
     "name": "Idempotency-Key",
@@ -34,12 +42,15 @@ _IDEMPOTENCY_KEY = {
 
 
 class _Parser(FlaskParser):
-    """Reads request bodies with `request_checks` and raises marshmallow's errors as `Invalid`."""
+    """Reads request bodies with `request_checks` and `load_body`, and raises marshmallow's errors as `Invalid`."""
 
     DEFAULT_VALIDATION_STATUS = 400
 
-    def load_json(self, req: Request, schema: Schema) -> Any:
-        return request_checks.read_object(req)
+    def parse(self, argmap: Any, req: Request | None = None, *, location: str | None = None, **kwargs: Any) -> Any:
+        """Return the loaded body or query parameters."""
+        if location == "json":
+            return load_body(argmap, request_checks.read_object(req or request))
+        return super().parse(argmap, req, location=location, **kwargs)
 
     def handle_error(self, error: ValidationError, req: Request, schema: Schema, **kwargs: Any) -> NoReturn:
         raise Invalid(flatten(error.messages))  # one location: {"json": {field: reasons}}
@@ -52,7 +63,9 @@ class Blueprint(flask_smorest.Blueprint):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._prepare_doc_cbks.append(openapi.describe_errors)
+        self._prepare_doc_cbks.extend(
+            (openapi.describe_errors, openapi.describe_parameters, openapi.describe_ignored_fields)
+        )
 
     def route(
         self,
@@ -74,12 +87,14 @@ class Blueprint(flask_smorest.Blueprint):
 
         def register(view: _View) -> _View:
             arguments: list[dict[str, Any]] = vars(view).get("_apidoc", {}).get("arguments", {}).get("parameters", [])
+            takes_strict = not {"POST", "PUT", "PATCH"}.isdisjoint(methods)
             route = Route(
                 permission=permission,
-                query_parameters=_query_parameters(arguments),
+                query_parameters=(*_query_parameters(arguments), *((ignored_fields.PARAMETER,) * takes_strict)),
                 takes_json=any(argument["in"] == "json" for argument in arguments),
                 ndjson_field=ndjson_field,
                 takes_file=takes_file is not None,
+                takes_strict=takes_strict,
                 is_idempotent=getattr(view, "is_idempotent", False),
                 refuses=refuses,
                 unauthorized_message=unauthorized_message,
@@ -133,8 +148,6 @@ def _describe(view: Any, endpoint: str | None, route: Route, takes_file: str | N
         "operationId": endpoint or view.__name__,
         "security": [] if route.is_public else [{"bearer": []}, {"apiKey": []}],
     }
-    if route.is_idempotent:
-        described["parameters"] = [_IDEMPOTENCY_KEY]
     if route.ndjson_field is not None:
         described["requestBody"] = {"content": _NDJSON_CONTENT}
     if takes_file is not None:
@@ -142,6 +155,8 @@ def _describe(view: Any, endpoint: str | None, route: Route, takes_file: str | N
     apidoc = vars(view).setdefault("_apidoc", {})
     apidoc.setdefault("manual_doc", {}).update(described)
     apidoc["refusals"] = route.error_statuses
+    apidoc["other_parameters"] = [_STRICT] * route.takes_strict + [_IDEMPOTENCY_KEY] * route.is_idempotent
+    apidoc["may_ignore_fields"] = route.takes_strict and not route.takes_file
 
 
 class _NotBatch(UnicodeConverter):
@@ -172,11 +187,3 @@ def init_app(app: Flask, config: Config, blueprints: list[Blueprint]) -> None:
     api = openapi.Api(app)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
-
-
-def load(schema: Schema, value: Any) -> Any:
-    """Load one value with a schema, such as an item of a batch. Raises Invalid."""
-    try:
-        return schema.load(value)
-    except ValidationError as error:
-        raise Invalid(flatten({"json": error.messages})) from error

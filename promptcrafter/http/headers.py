@@ -1,6 +1,8 @@
-"""Default response headers for browsers and caches; a view may set others."""
+"""Response headers of all routes: defaults for browsers and caches, which a view may replace, and ignored fields."""
 
 from flask import Flask, Response, request
+
+from promptcrafter.http import ignored_fields
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -13,10 +15,10 @@ _HEADERS = {
 
 def init_app(app: Flask) -> None:
     """Add each header to the responses that do not have it."""
-    app.after_request(_add_defaults)
+    app.after_request(_add_headers)
 
 
-def _add_defaults(response: Response) -> Response:
+def _add_headers(response: Response) -> Response:
     headers = response.headers
     present = {name.lower() for name, _ in headers}  # setdefault raises and catches an exception per missing header
     for name, value in _HEADERS.items():
@@ -24,6 +26,9 @@ def _add_defaults(response: Response) -> Response:
             headers.add(name, value)
     if response.status_code == 204:
         headers.pop("Content-Type", None)
+    ignored = ignored_fields.write_header()
+    if ignored is not None:
+        headers.add(ignored_fields.HEADER, ignored)
     if request.is_secure:
         headers.setdefault("Strict-Transport-Security", "max-age=31536000")
     return response

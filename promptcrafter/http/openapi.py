@@ -8,6 +8,7 @@ import flask_smorest
 from flask import Flask, current_app
 from marshmallow import Schema, fields
 
+from promptcrafter.http.ignored_fields import HEADER
 from promptcrafter.version import VERSION
 
 _ERROR_DESCRIPTIONS = {
@@ -23,6 +24,10 @@ _ERROR_DESCRIPTIONS = {
     429: "Too many attempts; see Retry-After",
     503: "The database is busy or unreachable; see Retry-After",
     507: "The disk is full",
+}
+_IGNORED_FIELDS = {
+    "description": "The fields of the body that had no effect, percent-encoded; `+N` counts those that are not listed",
+    "schema": {"type": "string"},
 }
 _SPECIFICATION = {
     "API_TITLE": "PromptCrafter",
@@ -104,4 +109,19 @@ def describe_errors(doc: dict[str, Any], doc_info: dict[str, Any], **_: Any) -> 
     for status in doc_info.get("refusals", ()):
         content = {"application/json": {"schema": ErrorOut}}
         doc.setdefault("responses", {})[status] = {"description": _ERROR_DESCRIPTIONS[status], "content": content}
+    return doc
+
+
+def describe_parameters(doc: dict[str, Any], doc_info: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Add the parameters that a route has besides those of its schemas and its path; a callback like the above."""
+    others = doc_info.get("other_parameters")
+    return {**doc, "parameters": [*doc.get("parameters", ()), *others]} if others else doc
+
+
+def describe_ignored_fields(doc: dict[str, Any], doc_info: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Add the header with the ignored fields to the successful responses of a route; a callback like the above."""
+    if doc_info.get("may_ignore_fields"):
+        for status, response in doc.get("responses", {}).items():
+            if str(status).startswith("2"):
+                response.setdefault("headers", {})[HEADER] = _IGNORED_FIELDS
     return doc

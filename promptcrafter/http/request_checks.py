@@ -1,7 +1,5 @@
 """Checks of a request before its view runs: media type, encoding, query parameters, and the JSON of its body."""
 
-import difflib
-from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -9,17 +7,20 @@ from flask import Flask, Request, current_app, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
 from promptcrafter import jsonio
-from promptcrafter.http.route import requested_route
+from promptcrafter.http import ignored_fields
+from promptcrafter.http.ignored_fields import describe_known
+from promptcrafter.http.route import Route, requested_route
+from promptcrafter.http.schemas import BodySchema, load_body
 from promptcrafter.problems import Details, Invalid, Problem
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
+_NO_FIELDS = BodySchema()
 
 
 def init_app(app: Flask) -> None:
     """Check every request, in this order."""
     app.before_request(refuse_unstorable_slug)
-    app.before_request(refuse_unsupported_media_type)
-    app.before_request(refuse_unknown_parameters)
+    app.before_request(check_against_route)
 
 
 def refuse_unstorable_slug() -> None:
@@ -28,11 +29,21 @@ def refuse_unstorable_slug() -> None:
         raise NotFound
 
 
-def refuse_unsupported_media_type() -> None:
-    """Raise 415 unless the Content-Type of a body is one that the route accepts, and the body is not encoded."""
+def check_against_route() -> None:
+    """Check media type, query parameters and a body that nothing reads, against the declaration of the route."""
     route = requested_route()
-    if route is None or not route.takes_body:
+    if route is None:
         return
+    if route.takes_body:
+        refuse_unsupported_media_type(route)
+    if request.query_string:
+        refuse_unknown_parameters(route)
+    if route.takes_strict and not route.takes_body:
+        ignore_unread_body()
+
+
+def refuse_unsupported_media_type(route: Route) -> None:
+    """Raise 415 unless the Content-Type of a body is one that the route accepts, and the body is not encoded."""
     mimetype = request.mimetype
     is_json = mimetype == JSON or (mimetype.startswith("application/") and mimetype.endswith("+json"))
     if not (mimetype == NDJSON and route.takes_ndjson) and not (is_json and route.takes_json):
@@ -42,11 +53,8 @@ def refuse_unsupported_media_type() -> None:
         raise Problem(415, "Content-Encoding is not supported; send the body as it is", "unsupported_content_encoding")
 
 
-def refuse_unknown_parameters() -> None:
-    """Raise 400 for query parameters that the route does not declare, and for repeated ones."""
-    route = requested_route()
-    if not request.query_string or route is None:
-        return
+def refuse_unknown_parameters(route: Route) -> None:
+    """Raise 400 for query parameters that the route does not declare, and for repeated ones; read `strict`."""
     try:
         unquote_to_bytes(request.query_string).decode()
     except UnicodeDecodeError as error:
@@ -55,11 +63,30 @@ def refuse_unknown_parameters() -> None:
     details: Details = {}
     for name, values in request.args.lists():
         if name not in known:
-            details[name] = [f"is not a parameter of this call; {_hint(name, known)}"]
+            details[name] = [f"is not a parameter of this call; {describe_known(name, known)}"]
         elif len(values) > 1:
             details[name] = ["must be given once"]
+        elif name == ignored_fields.PARAMETER and values[0] not in ("true", "false"):
+            details[name] = ["must be true or false"]
     if details:
         raise Invalid(details, "invalid_parameters")
+    ignored_fields.set_strict(request.args.get(ignored_fields.PARAMETER) == "true")
+
+
+def ignore_unread_body() -> None:
+    """Report the fields of a JSON body that a route does not read, or refuse them in strict mode.
+
+    Anything else in such a body is ignored without a word.
+    """
+    is_readable = request.is_json and 0 < (request.content_length or 0) <= current_app.config["MAX_BODY_BYTES"]
+    if not is_readable:
+        return
+    try:
+        body = jsonio.loads(request.get_data())
+    except jsonio.JsonError:
+        return
+    if isinstance(body, dict):
+        load_body(_NO_FIELDS, body)
 
 
 def read_object(req: Request) -> dict[str, Any]:
@@ -100,11 +127,3 @@ def _read_body(req: Request) -> bytes:
     if len(body) < (req.content_length or 0):  # a client that was cut off must send the whole body again
         raise Problem(400, "The body ended before its Content-Length.", "incomplete_body")
     return body
-
-
-def _hint(name: str, known: Sequence[str]) -> str:
-    """Return the known parameter that is most similar to `name`, or all known ones, as the end of a sentence."""
-    near = difflib.get_close_matches(name, known, n=1)
-    if near:
-        return f"the nearest is {near[0]}"
-    return f"it takes {', '.join(known)}" if known else "this call takes none"

@@ -19,6 +19,7 @@ class Route:
     takes_json: bool = False  # a JSON object as the body
     ndjson_field: str | None = None  # the field of that object whose array may be sent as NDJSON, a line for each item
     takes_file: bool = False  # NDJSON of any length, which the view reads from the body itself
+    takes_strict: bool = False  # honours the parameter `strict`, as calls do that create or change something
     is_idempotent: bool = False  # honours the header Idempotency-Key
     refuses: tuple[int, ...] = ()  # the status codes of errors that are this route's own
     unauthorized_message: str | None = None  # the text of its 401, where it is not the usual one

@@ -8,23 +8,65 @@ and the order of keys must not change in responses, exports and the OpenAPI docu
 import json
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate
 
+from promptcrafter.http import ignored_fields
 from promptcrafter.http.fields import ERRORS, refuse_unstorable_text
+from promptcrafter.http.ignored_fields import UnknownField
 from promptcrafter.jsonio import dumps
+from promptcrafter.problems import Invalid, Problem, flatten
 
 FieldGroup = dict[str, fields.Field[Any]]
 
 
 class BodySchema(Schema):
-    """A request body or an object in it. Unknown keys are ignored, because documented clients send additional ones."""
+    """A request body or an object in it. Unknown keys are ignored, because documented clients send additional ones.
+
+    `load_body` names the ignored keys in the response, or refuses them.
+    """
 
     class Meta:
         unknown = EXCLUDE
 
     error_messages = {"type": "must be an object"}
+    other_names: ClassVar[tuple[str, ...]] = ()  # keys that a hook reads besides those of the fields
+    is_always_strict: ClassVar[bool] = False  # for bodies where a misspelt field would be dangerous to ignore
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._known = (*(field.data_key or name for name, field in self.fields.items()), *self.other_names)
+        self._known_of_part = frozenset(self._known)
+        self._known_of_body = self._known_of_part | ignored_fields.SERVER_SET
+        self._parts = [
+            (field.data_key or name, nested.schema, isinstance(field, fields.List))
+            for name, field in self.fields.items()
+            if isinstance(nested := field.inner if isinstance(field, fields.List) else field, fields.Nested)
+            and isinstance(nested.schema, BodySchema)
+            and not isinstance(field, Batch)
+        ]
+
+    def find_unknown(self, value: Any, path: tuple[str | int, ...] = ()) -> list[UnknownField]:
+        """Return the unknown keys of a decoded body and of the objects in it that have a schema.
+
+        `path` leads to the value within the body. Values of the wrong type have none: loading them reports the type.
+        The items of a batch are left to the batch.
+        """
+        if not isinstance(value, dict):
+            return []
+        known = self._known_of_part if path else self._known_of_body
+        unknown = []
+        if not known.issuperset(value):
+            unknown += [UnknownField((*path, key), self._known) for key in value if key not in known]
+        for key, schema, is_list in self._parts:
+            part = value.get(key)
+            if not is_list:
+                unknown += schema.find_unknown(part, (*path, key))
+            elif isinstance(part, list):
+                for position, item in enumerate(part):
+                    unknown += schema.find_unknown(item, (*path, key, position))
+        return unknown
 
 
 class CreateSchema(BodySchema):
@@ -88,12 +130,58 @@ class Objects(fields.List[Any]):
 
 
 class Batch(Objects):
-    """A list of objects of one schema, loaded unchecked: the caller loads each object by itself."""
+    """A list of objects of one schema, each loaded by itself with `load_body`.
+
+    Loads to a list of what the schema returns, or of the `Problem` of an object, so that one bad object does not reject
+    the others. `noun` is what the errors call an object. An item that is a `Problem` already is kept.
+    """
+
+    def __init__(self, schema: BodySchema, noun: str, **kwargs: Any) -> None:
+        self._schema = schema
+        self._noun = noun
+        super().__init__(schema, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
         if not isinstance(value, list):
             raise self.make_error("invalid")
-        return value
+        return [self._load(item) for item in value]
+
+    def _load(self, item: Any) -> Any:
+        try:
+            if isinstance(item, Problem):
+                raise item
+            if not isinstance(item, dict):
+                raise Invalid({self._noun: ["must be an object"]})
+            return load_body(self._schema, item)
+        except Problem as problem:
+            return problem
+
+
+def load(schema: Schema, value: Any) -> Any:
+    """Load one value with a schema. Raises Invalid."""
+    try:
+        return schema.load(value)
+    except ValidationError as error:
+        raise Invalid(flatten({"json": error.messages})) from error
+
+
+def load_body(schema: BodySchema, value: Any) -> Any:
+    """Load a request body, or an item of a batch, and report the keys that the schema does not know.
+
+    Raises Invalid; in strict mode, and for schemas that are always strict, also for unknown keys.
+    """
+    unknown = schema.find_unknown(value)
+    if not unknown:
+        return load(schema, value)
+    if not (schema.is_always_strict or ignored_fields.is_strict()):
+        ignored_fields.note_unknown(unknown)
+        return load(schema, value)
+    details, more = ignored_fields.describe_unknown(unknown)
+    try:
+        schema.load(value)
+    except ValidationError as error:
+        raise Invalid({**flatten({"json": error.messages}), **details}, more=more) from error
+    raise Invalid(details, "unknown_fields", more=more)
 
 
 class _Json(fields.Raw):

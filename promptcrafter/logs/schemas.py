@@ -18,6 +18,7 @@ from promptcrafter.http.fields import (
     TimestampText,
     WholeNumber,
 )
+from promptcrafter.http.ignored_fields import note_ignored
 from promptcrafter.http.page_query import RANK, SEQUENCE, TIME, Cursor, PageQuery
 from promptcrafter.http.schemas import (
     Batch,
@@ -158,6 +159,8 @@ def complete_counts(values: dict[str, Any]) -> dict[str, Any]:
 class LogIn(CreateSchema):
     """A new log; loads to its columns."""
 
+    other_names = ("model",)
+
     prompt_id = ForeignId(data_key="promptId", required=True, metadata={"example": "prompt_01jz8x4m5n6p7q8r9s0t1v2w3x"})
     output = Text(
         required=True,
@@ -192,6 +195,8 @@ class LogIn(CreateSchema):
         values = dict(data)
         if values.get("modelUsed") is None and "model" in values:
             values["modelUsed"] = values["model"]
+        elif values.get("model") not in (None, values.get("modelUsed")):
+            note_ignored("model", "must be absent or equal to modelUsed")
         return values
 
     @post_load
@@ -203,7 +208,7 @@ class LogIn(CreateSchema):
 class LogBatchIn(CreateSchema):
     """Several new logs."""
 
-    logs = Batch(LogIn(), maximum=BATCH_MAX, required=True)
+    logs = Batch(LogIn(), "log", maximum=BATCH_MAX, required=True)
 
 
 class LogResult(Schema):

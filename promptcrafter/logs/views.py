@@ -7,7 +7,7 @@ from flask import Response, jsonify, url_for
 from promptcrafter.auth.authentication import current_principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.http import lists
-from promptcrafter.http.blueprint import Blueprint, load
+from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.row_serializer import RowSerializer
 from promptcrafter.idempotency.decorator import idempotent
 from promptcrafter.logs import recording, search, store
@@ -41,7 +41,7 @@ def create_log(body: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str
 @blueprint.response(200, LogBatchOut())
 def create_logs(body: dict[str, Any]) -> Response:
     """Log up to 1,000 outputs in one transaction; one that is invalid does not reject the others."""
-    logs = recording.record(current_principal(), [_load(item) for item in body["logs"]])
+    logs = recording.record(current_principal(), body["logs"])
     return jsonify(results=[_to_result(log) for log in logs])
 
 
@@ -101,19 +101,6 @@ def _read_terms(query: str) -> list[str]:
     if not 0 < len(terms) <= search.MAX_WORDS:
         raise Invalid({"q": [f"must have 1 to {search.MAX_WORDS} words, which are letters, digits or symbols"]})
     return terms
-
-
-def _load(item: Any) -> recording.Output:
-    """Return the columns of an item of a batch, or the `Problem`, so that one bad item does not reject the batch."""
-    try:
-        if isinstance(item, Problem):
-            raise item
-        if not isinstance(item, dict):
-            raise Invalid({"log": ["must be an object"]})
-        values: dict[str, Any] = load(_log_in, item)
-    except Problem as problem:
-        return problem
-    return values
 
 
 def _to_result(log: recording.Output) -> dict[str, Any]:

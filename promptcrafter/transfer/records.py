@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from flask import current_app
 
 from promptcrafter import jsonio
-from promptcrafter.http.blueprint import load
+from promptcrafter.http.schemas import load
 from promptcrafter.problems import Details, Invalid
 from promptcrafter.transfer import schemas
 

@@ -5,6 +5,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, post_load
 
 from promptcrafter.http.fields import Number, Text, Timestamp, TimestampIn
+from promptcrafter.http.ignored_fields import note_ignored
 from promptcrafter.http.schemas import CreateSchema, JsonArray, JsonObject, Objects, TextAndFormat
 from promptcrafter.logs.schemas import complete_counts, refuse_large_output, token_part_fields, usage_fields
 from promptcrafter.problems import REQUIRED
@@ -101,6 +102,8 @@ class TraceIn(CreateSchema):
         """Use `chainSlug`, the older name, if there is no `featureSlug`."""
         chain_slug = data.pop("chain_slug", None)
         data.setdefault("slug", chain_slug)
+        if chain_slug not in (None, data["slug"]):
+            note_ignored("chainSlug", "must be absent or equal to featureSlug")
         if data["slug"] is None:
             raise ValidationError(REQUIRED, "featureSlug")
         return data
