@@ -135,14 +135,16 @@ def complete_counts(values: dict[str, Any]) -> dict[str, Any]:
     """Replace the `usage` object among a log's loaded values by the counts in it that were not sent as fields.
 
     A count of input or of output that was sent as a field takes precedence over all counts of that side. A malformed
-    object is ignored and named in `X-Ignored-Fields`. Raises ValidationError if a part exceeds its whole.
+    object is ignored and named in `X-Ignored-Fields`. Raises ValidationError if a part exceeds its whole, and in strict
+    mode for a malformed object.
     """
-    for name in ("usage", "usage_metadata"):
+    for name, key in (("usage", "usage"), ("usage_metadata", "usageMetadata")):
         usage = values.pop(name, None)
         if usage is None:
             continue
         found = read_usage(usage)
         if found is None:
+            note_ignored(key, "must be an object with token counts as a provider's response has them")
             continue
         counts, apart = found
         for side in (INPUT_COUNTS, OUTPUT_COUNTS):

@@ -120,6 +120,7 @@ GOOGLE_SOUND = {
     "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 1}, {"modality": "AUDIO", "tokenCount": 8}],
 }
 
+USAGE = {"prompt_tokens": 7, "completion_tokens": 1}
 MALFORMED: list[Any] = [
     *("2000", 2000, True, [], {}, [{"prompt_tokens": 1}], {"tokens": 1}, {"total_tokens": 9}),
     *({"prompt_tokens": value} for value in ("2000", True, -1, 1e300, [1], {"count": 1})),
@@ -168,10 +169,18 @@ def test_counts_that_are_sent_as_fields_take_precedence_over_all_of_their_side(a
 
 
 @pytest.mark.parametrize("usage", MALFORMED)
-def test_a_malformed_object_is_ignored(ada: Person, usage: Any) -> None:
-    log = ada.log(ada.prompt(), modelUsed="gpt-4o", input="What is the capital of France?", output="Paris", usage=usage)
+def test_a_malformed_object_is_ignored_and_named_or_refused_in_strict_mode(ada: Person, usage: Any) -> None:
+    text = {"input": "What is the capital of France?", "output": "Paris"}
+    body = {"promptId": ada.prompt()["_id"], "modelUsed": "gpt-4o", **text, "usage": usage}
+    answers = {name: ada.post(path, body) for name, path in (("lenient", "/logs"), ("strict", "/logs?strict=true"))}
+    log = answers["lenient"].json
     assert (log["inputTokens"], log["outputTokens"]) == (7, 1)
     assert log["computed"] == ["inputTokens", "outputTokens", "cost"]
+    assert answers["lenient"].headers["X-Ignored-Fields"] == "usage"
+    assert (answers["strict"].status_code, list(answers["strict"].json["details"])) == (400, ["usage"])
+    batch = ada.post("/logs/batch", {"logs": [{**body, "usage": USAGE}, body]})
+    assert [result["status"] for result in batch.json["results"]] == [201, 201]
+    assert batch.headers["X-Ignored-Fields"] == "usage"
 
 
 @pytest.mark.parametrize("kind", [*PRICED_APART, "google"])
