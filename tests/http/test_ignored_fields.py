@@ -202,13 +202,13 @@ def test_a_batch_names_the_fields_of_all_items_and_strict_mode_refuses_the_items
     ada: Person, is_ndjson: bool
 ) -> None:
     log = {"promptId": ada.prompt()["_id"], "output": "o", "modelUsed": "m"}
-    items = [{**log, "usage": {}, "tags": []}, log, {**log, "usage": 1, "Notes": "n"}, {**log, "score": 11, "skore": 1}]
+    items = [{**log, "pricing": {}, "tags": []}, log, {**log, "pricing": 1, "Notes": "n"}, {**log, "score": 11, "skore": 1}]
     sent: dict[str, Any] = {"json": {"logs": items}}
     if is_ndjson:
         sent = {"data": "\n".join(map(json.dumps, items)), "headers": LINES}
     answer = ada.post("/logs/batch", **sent)
     assert [result["status"] for result in answer.json["results"]] == [201, 201, 201, 400]
-    assert names(answer) == ["usage", "tags", "Notes", "skore"]
+    assert names(answer) == ["pricing", "tags", "Notes", "skore"]
     before = len(ada.get("/logs").json)
     answer = ada.post("/logs/batch?strict=true", **sent)
     results = answer.json["results"]
@@ -338,6 +338,6 @@ def test_the_description_has_the_parameter_and_the_header(app: Flask, ada: Perso
 
 
 def test_a_schema_knows_the_names_of_its_fields_their_other_names_and_what_the_server_sets() -> None:
-    sent = (*SERVER_SET, "version", "model", "promptId", "prompt_id", "usage")
+    sent = (*SERVER_SET, "version", "model", "promptId", "prompt_id", "pricing")
     unknown = LogIn().find_unknown(dict.fromkeys(sent, 1))
-    assert [field.path for field in unknown] == [("prompt_id",), ("usage",)]
+    assert [field.path for field in unknown] == [("prompt_id",), ("pricing",)]
