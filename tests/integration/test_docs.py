@@ -98,5 +98,5 @@ def test_the_commands_of_the_guide_do_what_it_says(live_server: LiveServer, tmp_
     assert '{"variant":"short","payload":{"version":2}}' in output
     assert '"prompts":1,"versions":2,"experiments":1,"traces":0,"logs":8' in output
     assert '"inputTokens":2000,"outputTokens":500,"cost":0.00776' in output
-    assert '"logs":{"created":0,"skipped":7}' in output
+    assert '"logs":{"created":0,"skipped":8}' in output
     assert len((tmp_path / "outputs.csv").read_text(encoding="utf-8").splitlines()) == 4
