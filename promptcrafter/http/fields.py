@@ -14,6 +14,7 @@ from marshmallow import ValidationError, fields, validate
 from promptcrafter import clock
 from promptcrafter.jsonio import find_unstorable_text
 from promptcrafter.problems import REQUIRED
+from promptcrafter.text import INVISIBLE_BMP, is_invisible
 
 _MILLISECONDS_FROM = 10**11  # a Unix time from here on is in milliseconds, below in seconds
 _NO_NUL = "[^\\u0000]"
@@ -24,7 +25,12 @@ _TIME = (
 )
 _TIME_TEXT = rf"{_TIME[:-1]}$|^[0-9]{{1,14}}(\.[0-9]{{1,9}})?$"
 _LATEST = 253_402_300_799_999  # the last millisecond of the year 9999
+_BLANK = "must not be blank"
 ERRORS = {"required": REQUIRED, "null": REQUIRED}
+
+
+def _is_blank(text: str) -> bool:
+    return not text.strip()
 
 
 class Text(fields.String):
@@ -65,6 +71,22 @@ class Text(fields.String):
             raise self.make_error("required")
         refuse_unstorable_text(value)
         return value
+
+
+class Name(Text):
+    """Text by which people recognise something: not all of it may be white space and invisible characters."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        pattern = f"^{_NO_NUL}*[^\\s{INVISIBLE_BMP}]{_NO_NUL}*$"
+        super().__init__(metadata={"pattern": pattern, **kwargs.pop("metadata", {})}, **kwargs)
+        self.validators.append(_refuse_invisible)
+
+
+class StoredName(Text):
+    """A name in an export: only white space alone is refused, which is all that earlier releases refused."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(blank=False, **kwargs)
 
 
 class TextOut(fields.String):
@@ -161,12 +183,15 @@ class QueryNumber(Number):
 
 
 class Tags(fields.List[str]):
-    """A list of strings that are not blank; loads without repetitions, in the order of first occurrence."""
+    """A list of names; loads without repetitions, in the order of first occurrence."""
+
+    item: type[Text] = Name
+    is_blank = staticmethod(is_invisible)
 
     def __init__(self, *, maximum: int, maximum_length: int, **kwargs: Any) -> None:
         self.maximum_length = maximum_length
         super().__init__(
-            Text(minimum=1, maximum=maximum_length, blank=False),
+            self.item(minimum=1, maximum=maximum_length),
             validate=validate.Length(max=maximum, error=f"must have at most {maximum} entries"),
             error_messages={**ERRORS, "invalid": "must be an array of strings"},
             **kwargs,
@@ -175,10 +200,17 @@ class Tags(fields.List[str]):
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise self.make_error("invalid")
-        if not all(item.strip() and len(item) <= self.maximum_length for item in value):
+        if any(len(item) > self.maximum_length or self.is_blank(item) for item in value):
             raise ValidationError(f"must hold strings of 1 to {self.maximum_length} characters, not all blank")
         refuse_unstorable_text(value)
         return list(dict.fromkeys(value))
+
+
+class StoredTags(Tags):
+    """The tags in an export: see StoredName."""
+
+    item = StoredName
+    is_blank = staticmethod(_is_blank)
 
 
 class Timestamp(fields.DateTime):
@@ -242,5 +274,10 @@ def refuse_unstorable_text(value: Any) -> None:
 
 
 def _refuse_blank(text: str) -> None:
-    if not text.strip():
-        raise ValidationError("must not be blank")
+    if _is_blank(text):
+        raise ValidationError(_BLANK)
+
+
+def _refuse_invisible(text: str) -> None:
+    if is_invisible(text):
+        raise ValidationError(_BLANK)

@@ -54,6 +54,11 @@ def test_missing_fields_are_named(client: Caller, body: dict[str, Any], message:
     assert (answer.status_code, answer.json["message"]) == (400, message)
 
 
+def test_an_invisible_name_is_blank(client: Caller) -> None:
+    body = {"name": "\u115f\u200e", "email": "eve@example.com", "password": "the password of eve"}
+    assert client.post("/auth/signup", body).json["message"] == "name must not be blank."
+
+
 def test_a_client_cannot_choose_the_id_or_creation_time(client: Caller) -> None:
     answer = client.post("/auth/signup", json={**BODY, "_id": "user_1", "createdAt": "1999-01-01T00:00:00Z"})
     assert answer.status_code == 201
