@@ -2,6 +2,7 @@
 
 from marshmallow import Schema, fields
 
+from promptcrafter.emails import LENGTH_MAX
 from promptcrafter.http.fields import Email, Name, Text, Timestamp, TimestampIn
 from promptcrafter.http.schemas import CreateSchema
 from promptcrafter.ids import pattern
@@ -22,7 +23,7 @@ class SignupIn(CreateSchema):
 class LoginIn(CreateSchema):
     """The credentials of an account."""
 
-    email = Text(required=True, minimum=1, maximum=254, metadata={"example": "ada@example.com"})
+    email = Text(required=True, minimum=1, maximum=LENGTH_MAX, metadata={"example": "ada@example.com"})
     password = Text(required=True, minimum=1, maximum=PASSWORD_MAX, metadata={"example": "correct horse battery"})
 
 

@@ -11,14 +11,14 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-from promptcrafter import clock
+from promptcrafter import clock, emails
 from promptcrafter.jsonio import find_unstorable_text
 from promptcrafter.problems import REQUIRED
-from promptcrafter.text import INVISIBLE_BMP, is_invisible
+from promptcrafter.text import INVISIBLE_BMP, find_invisible, is_invisible
 
 _MILLISECONDS_FROM = 10**11  # a Unix time from here on is in milliseconds, below in seconds
 _NO_NUL = "[^\\u0000]"
-_EMAIL = r"^[^\s@\x00-\x1f\x7f-\x9f]+@[^\s@.\x00-\x1f\x7f-\x9f]+(\.[^\s@.\x00-\x1f\x7f-\x9f]+)+$"
+_EMAIL = rf"^[^\s@{INVISIBLE_BMP}]+@[^\s@.{INVISIBLE_BMP}]+(\.[^\s@.{INVISIBLE_BMP}]+)+$"
 _TIME = (
     r"^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
     r"([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?(Z|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)?)?$"
@@ -114,10 +114,20 @@ class PatternText(Text):
 
 
 class Email(PatternText):
-    """An e-mail address. Only its form is checked, not that the mailbox exists."""
+    """An e-mail address. Only its form is checked, not that the mailbox exists.
+
+    Invisible characters are refused, because addresses that look the same must be the same.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(_EMAIL, "must be an e-mail address", maximum=254, **kwargs)
+        super().__init__(_EMAIL, "must be an e-mail address", maximum=emails.LENGTH_MAX, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        character = find_invisible(text)
+        if character is not None:
+            raise ValidationError(f"must not contain an invisible character (U+{ord(character):04X})")
+        return text
 
 
 class Number(fields.Float):
