@@ -19,11 +19,10 @@ from promptcrafter.text import INVISIBLE_BMP, find_invisible, is_invisible
 _MILLISECONDS_FROM = 10**11  # a Unix time from here on is in milliseconds, below in seconds
 _NO_NUL = "[^\\u0000]"
 _EMAIL = rf"^[^\s@{INVISIBLE_BMP}]+@[^\s@.{INVISIBLE_BMP}]+(\.[^\s@.{INVISIBLE_BMP}]+)+$"
-_TIME = (
-    r"^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
-    r"([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?(Z|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)?)?$"
-)
-_TIME_TEXT = rf"{_TIME[:-1]}$|^[0-9]{{1,14}}(\.[0-9]{{1,9}})?$"
+_YEAR = "(?:19[7-9][0-9]|[2-9][0-9]{3})"
+_TIME = f"^{clock.pattern(_YEAR)}$"
+_UNIX_TIME = r"[0-9]{1,14}(\.[0-9]{1,9})?"
+_TIME_TEXT = f"{_TIME.replace('[+-]', '[+ -]')}|^{_UNIX_TIME}$"
 _LATEST = 253_402_300_799_999  # the last millisecond of the year 9999
 _BLANK = "must not be blank"
 ERRORS = {"required": REQUIRED, "null": REQUIRED}
@@ -231,7 +230,7 @@ class Timestamp(fields.DateTime):
 
 
 class TimestampIn(fields.Raw):
-    """A time of a request: ISO 8601 text, in UTC unless it names an offset, or a Unix time in seconds or milliseconds.
+    """A time of a request: text that `clock.from_text` parses, or a Unix time in seconds or milliseconds, from 1970 on.
 
     Loads to an aware datetime in UTC, cut to milliseconds.
     """
@@ -245,7 +244,7 @@ class TimestampIn(fields.Raw):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
         try:
-            if isinstance(value, str) and re.fullmatch(_TIME[1:-1], value):
+            if isinstance(value, str) and re.match(_YEAR, value):
                 return clock.from_text(value)
             if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LATEST:
                 return clock.from_number(int(value if value >= _MILLISECONDS_FROM else value * 1000))
@@ -261,8 +260,12 @@ class TimestampText(TimestampIn):
         super().__init__(metadata={"type": "string", "pattern": _TIME_TEXT, "description": description})
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
-        is_number = re.fullmatch(r"[0-9]{1,14}(\.[0-9]{1,9})?", value)
-        return super()._deserialize(float(value) if is_number else value, attr, data, **kwargs)
+        if re.fullmatch(_UNIX_TIME, value):
+            return super()._deserialize(float(value), attr, data, **kwargs)
+        # an unescaped `+` arrives as a blank; one that follows date and time can only have been the sign of an offset
+        before, blank, offset = value.rpartition(" ")
+        is_sign = blank and any(separator in before for separator in "Tt ") and re.fullmatch("[0-9:]{2,5}", offset)
+        return super()._deserialize(f"{before}+{offset}" if is_sign else value, attr, data, **kwargs)
 
 
 def as_number(value: float) -> float | int:
