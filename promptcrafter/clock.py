@@ -1,8 +1,28 @@
 """The current time and its conversions. All code takes the time from here, so that tests can set it."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MONTH, _DAY, _HOUR = "(?:0[1-9]|1[0-2])", "(?:0[1-9]|[12][0-9]|3[01])", "(?:[01][0-9]|2[0-3])"
+_MINUTE = "[0-5][0-9]"
+_SECOND = "(?:[0-5][0-9]|60)(?:[.,][0-9]+)?"
+_OFFSET = f"(?:[Zz]|[+-]{_HOUR}(?::?{_MINUTE})?)"
+_LONGEST_TEXT = 1000  # characters; a fraction of a second may have any number of digits that fits
+
+
+def pattern(year: str = "[0-9]{4}") -> str:
+    """Return a regular expression for the texts that `from_text` parses, with this one for the year.
+
+    It describes RFC 3339, ISO 8601 in its extended and its basic format, and dates alone. It accepts some texts that
+    are no time, such as a February 30th. ECMAScript can read it, too.
+    """
+    extended = f"{year}-{_MONTH}-{_DAY}(?:[Tt ]{_HOUR}:{_MINUTE}(?::{_SECOND})?{_OFFSET}?)?"
+    basic = f"{year}{_MONTH}{_DAY}(?:[Tt ]{_HOUR}{_MINUTE}(?:{_SECOND})?{_OFFSET}?)?"
+    return f"(?:{extended}|{basic})"
+
+
+_TEXT = re.compile(pattern())
 
 
 def now() -> datetime:
@@ -32,14 +52,32 @@ def from_number(milliseconds: int) -> datetime:
 
 
 def from_text(text: str) -> datetime:
-    """Parse ISO 8601 text; a time without an offset is taken as UTC. Returns UTC, cut to milliseconds.
+    """Parse a time that `pattern` describes; one without an offset is taken as UTC. Returns UTC, cut to milliseconds.
 
+    A leap second is the last millisecond of the second before it: it stays in its minute, day and year, and in order.
     Raises ValueError if the text is not such a time or lies outside the years 1 to 9999 in UTC.
     """
-    moment = datetime.fromisoformat(text)
+    if len(text) > _LONGEST_TEXT or not _TEXT.fullmatch(text):
+        raise ValueError("not a time")
+    start = 17 if text[4] == "-" else 13
+    is_leap = text[start : start + 2] == "60"
+    if is_leap:
+        text = f"{text[:start]}59{text[start + 2 :]}"
+    moment = datetime.fromisoformat(text.replace(",", ".").upper())
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     try:
-        return to_milliseconds(moment)
+        moment = to_milliseconds(moment)
+        if is_leap:
+            _refuse_no_leap_second(moment)
+            moment = moment.replace(microsecond=999_000)
     except OverflowError as error:
         raise ValueError(str(error)) from error
+    return moment
+
+
+def _refuse_no_leap_second(moment: datetime) -> None:
+    """Raise ValueError unless the second after this one may be a leap second: at the end of a month, in UTC."""
+    after = moment.replace(microsecond=0) + timedelta(seconds=1)
+    if (after.day, after.hour, after.minute, after.second) != (1, 0, 0, 0):
+        raise ValueError("no leap second")

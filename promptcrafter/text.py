@@ -1,5 +1,6 @@
-"""Folding of text for comparison, and the Unicode ranges of scripts that put no spaces between words."""
+"""Folding of text for comparison, its width and visibility, and the Unicode ranges of some kinds of characters."""
 
+import re
 import unicodedata
 
 # Unicode ranges for use inside the brackets of a regular expression: the letters of Thai, Lao, Myanmar, Khmer,
@@ -9,8 +10,42 @@ SPACELESS_SCRIPTS = (
 )
 # The blocks between them that are not letters: radicals, punctuation, compatibility and full-width forms
 EAST_ASIAN_SYMBOLS = "\u2e80-\u303f\u3100-\u33ff\u4dc0-\u4dff\uff00-\uffef"
+# Characters other than white space that leave no mark on a page: controls, Unicode's Default_Ignorable_Code_Point (soft
+# hyphen, joiners, marks of direction, Hangul fillers, variation selectors, tags …), annotation marks, the blank Braille
+# pattern, and the null note head. The first constant has those up to U+FFFF, written as ECMAScript can read them, too.
+INVISIBLE_BMP = (
+    r"\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    r"\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+)
+INVISIBLE = INVISIBLE_BMP + r"\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+_INVISIBLE = re.compile(f"[{INVISIBLE}]")
+_VISIBLE = re.compile(rf"[^\s{INVISIBLE}]")
+_WIDE = ("W", "F")  # East Asian Wide and Fullwidth (Unicode Standard Annex 11)
 
 
 def fold(text: str) -> str:
     """Return the form of a text in which equal texts compare equal (NFKC, case folded, NFKC again: UAX #31, R4)."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def is_invisible(text: str) -> bool:
+    """Return whether a text has nothing but white space and invisible characters."""
+    return _VISIBLE.search(text) is None
+
+
+def find_invisible(text: str) -> str | None:
+    """Return the first invisible character of a text other than white space, None if there is none."""
+    found = _INVISIBLE.search(text)
+    return found and found[0]
+
+
+def count_columns(text: str) -> int:
+    """Return the number of characters of a text, with letters counted twice that are wide in East Asian scripts."""
+    return len(text) + sum(
+        unicodedata.east_asian_width(character) in _WIDE and _is_letter(character) and not is_invisible(character)
+        for character in text
+    )
+
+
+def _is_letter(character: str) -> bool:
+    return character.isalpha() or unicodedata.category(character) == "Nl"  # such as the ideographic zero

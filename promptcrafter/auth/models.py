@@ -12,13 +12,20 @@ class User(Base):
     """An account."""
 
     __tablename__ = "users"
-    __table_args__ = (UniqueConstraint("id"), UniqueConstraint("email_key"))
+    __table_args__ = (
+        UniqueConstraint("id"),
+        UniqueConstraint("email_key"),
+        Index(None, "email_identity", unique=True),  # no constraint: to add one, SQLite would rebuild the table
+    )
 
     seq: Mapped[int] = mapped_column(SEQUENCE, Identity(), primary_key=True)
     id: Mapped[str] = mapped_column(String(64))
     name: Mapped[str] = mapped_column(Text)
     email: Mapped[str] = mapped_column(Text)  # as the user entered it
     email_key: Mapped[str] = mapped_column(Text)  # in lower case, so that addresses are unique whatever their case
+    # The key in the normal form NFC, by which accounts are found. None if it is another account's: until release 0.1,
+    # each spelling of an address could get an account. Also None in rows that such a release adds during an upgrade.
+    email_identity: Mapped[str | None] = mapped_column(Text)
     password_hash: Mapped[str] = mapped_column(Text)
     # Part of every token. A password change or log-out increments it, which invalidates the tokens issued before.
     token_epoch: Mapped[int] = mapped_column(default=0)

@@ -1,4 +1,12 @@
-"""Password hashing: Argon2id with OWASP's parameters (19 MiB, 2 passes, 1 lane; Password Storage Cheat Sheet)."""
+"""Password hashing: Argon2id with OWASP's parameters (19 MiB, 2 passes, 1 lane; Password Storage Cheat Sheet).
+
+A password is hashed in its normal form NFC, because keyboards and systems write the same letter as different code
+points. Releases up to 0.1 hashed what was typed. Callers check the length first, as it was sent: normalising long text
+takes long.
+"""
+
+import unicodedata
+from enum import Enum
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
@@ -10,20 +18,40 @@ _DUMMY_HASH = (
 )
 
 
+class Verdict(Enum):
+    """What a comparison of a password with a hash found."""
+
+    WRONG = "wrong"
+    RIGHT = "right"
+    OUTDATED = "outdated"  # right, but the hash was made in an earlier way: store a new one
+
+
 def hash_password(password: str) -> str:
     """Return the encoded hash with its salt and parameters."""
-    return _hasher.hash(password)
+    return _hasher.hash(_normalize(password))
 
 
-def verify(password_hash: str | None, password: str) -> bool:
-    """Return whether the password matches the hash; without a hash (no such account) take as long and return False."""
+def verify(password_hash: str | None, password: str) -> Verdict:
+    """Compare a password with a hash; without a hash (no such account) take as long and return WRONG.
+
+    A password that is not in normal form is compared as it was typed, too. How many hashes a wrong password costs
+    depends on it alone, not on the account, so that the time does not reveal whether the account exists.
+    """
+    compared_hash = password_hash or _DUMMY_HASH
+    normalized = _normalize(password)
+    for candidate in dict.fromkeys((normalized, password)):
+        if _matches(compared_hash, candidate) and password_hash is not None:
+            is_current = candidate == normalized and not _hasher.check_needs_rehash(password_hash)
+            return Verdict.RIGHT if is_current else Verdict.OUTDATED
+    return Verdict.WRONG
+
+
+def _normalize(password: str) -> str:
+    return unicodedata.normalize("NFC", password)
+
+
+def _matches(password_hash: str, password: str) -> bool:
     try:
-        _hasher.verify(password_hash or _DUMMY_HASH, password)
+        return _hasher.verify(password_hash, password)
     except VerifyMismatchError:
         return False
-    return password_hash is not None
-
-
-def needs_rehash(password_hash: str) -> bool:
-    """Return whether the hash was made with other parameters than the current ones."""
-    return _hasher.check_needs_rehash(password_hash)

@@ -2,7 +2,8 @@
 
 from marshmallow import Schema, fields
 
-from promptcrafter.http.fields import Email, Text, Timestamp, TimestampIn
+from promptcrafter.emails import LENGTH_MAX
+from promptcrafter.http.fields import Email, Name, Text, Timestamp, TimestampIn
 from promptcrafter.http.schemas import CreateSchema
 from promptcrafter.ids import pattern
 
@@ -12,7 +13,7 @@ PASSWORD_MIN, PASSWORD_MAX = 10, 128  # characters
 class SignupIn(CreateSchema):
     """A new account."""
 
-    name = Text(required=True, minimum=1, maximum=100, blank=False, metadata={"example": "Ada Lovelace"})
+    name = Name(required=True, minimum=1, maximum=100, metadata={"example": "Ada Lovelace"})
     email = Email(required=True, metadata={"example": "ada@example.com"})
     password = Text(
         required=True, minimum=PASSWORD_MIN, maximum=PASSWORD_MAX, metadata={"example": "correct horse battery"}
@@ -22,7 +23,7 @@ class SignupIn(CreateSchema):
 class LoginIn(CreateSchema):
     """The credentials of an account."""
 
-    email = Text(required=True, minimum=1, maximum=254, metadata={"example": "ada@example.com"})
+    email = Text(required=True, minimum=1, maximum=LENGTH_MAX, metadata={"example": "ada@example.com"})
     password = Text(required=True, minimum=1, maximum=PASSWORD_MAX, metadata={"example": "correct horse battery"})
 
 
@@ -66,7 +67,7 @@ class KeyIn(CreateSchema):
 
     is_always_strict = True
 
-    name = Text(required=True, minimum=1, maximum=100, blank=False, metadata={"example": "nightly evaluation"})
+    name = Name(required=True, minimum=1, maximum=100, metadata={"example": "nightly evaluation"})
     expires_at = TimestampIn(
         data_key="expiresAt",
         allow_none=True,

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, bindparam, delete, or_, select, update
 
-from promptcrafter import clock
+from promptcrafter import clock, emails
 from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.database.base import Base
 from promptcrafter.database.compiled import CompiledQuery
@@ -38,34 +38,44 @@ _SELECT_KEY_OWNER = CompiledQuery(
 )
 
 
-def email_key(email: str) -> str:
-    """Return the address in lower case, under which it is unique."""
-    return email.lower()
-
-
 def add_user(name: str, email: str, password_hash: str) -> User:
-    """Insert an account. Raises 409 if there is one with this address."""
+    """Insert an account. Raises 409 if there is one with this address, in any case and normal form."""
+    if get_by_email_or_none(email) is not None:
+        raise _email_taken()
     user = User(
         id=new_id("user"),
         name=name,
         email=email,
-        email_key=email_key(email),
+        email_key=emails.key(email),
+        email_identity=emails.identity(email),
         password_hash=password_hash,
         created_at=clock.now(),
     )
     session.add(user)
-    with translating({"uq_users_email_key": lambda: Problem(409, "Email already in use.", "email_taken")}):
+    with translating({"uq_users_email_key": _email_taken, "ix_users_email_identity": _email_taken}):
         session.flush()
     return user
 
 
 def get_by_email_or_none(email: str) -> User | None:
-    """Return the account with this address, in any case; None if there is none."""
-    return session.scalar(select(User).where(User.email_key == email_key(email)))
+    """Return the account with this address, in any case and normal form; None if there is none.
+
+    Of accounts whose addresses differ in their normal form only (see `list_twins`), each is found by its own spelling.
+    """
+    if len(email) > emails.LENGTH_MAX:
+        return None
+    identity, spellings = emails.identity(email), emails.spellings(email)
+    is_same = or_(User.email_identity == identity, User.email_key.in_(spellings))
+    users = session.scalars(select(User).where(is_same)).all()
+    return min(
+        users,
+        key=lambda user: (user.email_key != spellings[0], user.email_identity != identity, user.email_key != identity),
+        default=None,
+    )
 
 
 def get_by_email(email: str) -> User:
-    """Return the account with this address, in any case. Raises 404 if there is none."""
+    """Return the account with this address, in any case and normal form. Raises 404 if there is none."""
     user = get_by_email_or_none(email)
     if user is None:
         raise Problem(404, f"No account has the address {email}.", "user_not_found")
@@ -75,6 +85,17 @@ def get_by_email(email: str) -> User:
 def list_users() -> list[User]:
     """Return all accounts, oldest first."""
     return list(session.scalars(select(User).order_by(User.seq)))
+
+
+def list_twins() -> list[list[User]]:
+    """Return the groups of accounts whose addresses look the same, oldest first.
+
+    They differ in their normal form or in invisible characters. Releases up to 0.1 created accounts for such addresses.
+    """
+    groups: dict[str, list[User]] = {}
+    for user in list_users():
+        groups.setdefault(emails.appearance(user.email), []).append(user)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def get_user(user_id: str) -> User:
@@ -168,6 +189,10 @@ def remove_key(user_id: str, key_id: str) -> None:
 def remove_key_of_any_user(key_id: str) -> None:
     """Delete an API key, for the command line. Raises 400 for a malformed id and 404 if there is no such key."""
     _remove_key(key_id)
+
+
+def _email_taken() -> Problem:
+    return Problem(409, "Email already in use.", "email_taken")
 
 
 def _remove_key(key_id: str, *conditions: ColumnElement[bool]) -> None:

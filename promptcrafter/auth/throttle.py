@@ -17,8 +17,7 @@ from limits.storage import MemoryStorage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter as RateLimiter
 
 from config import Config
-from promptcrafter import jsonio
-from promptcrafter.auth import store
+from promptcrafter import emails, jsonio
 from promptcrafter.auth.authentication import current_principal
 from promptcrafter.problems import Problem
 
@@ -115,11 +114,16 @@ def _address() -> str:
 
 
 def _account() -> str:
-    """Return the key for the account that the body names; all invalid bodies, which are rejected later, share one."""
+    """Return the key for the account that the body names; all invalid bodies, which are rejected later, share one.
+
+    All spellings of an address share one, too, because they name the same account.
+    """
     try:
-        return "account:" + store.email_key(jsonio.loads(request.get_data())["email"])
-    except (jsonio.JsonError, TypeError, KeyError, AttributeError):
+        email = jsonio.loads(request.get_data())["email"]
+    except (jsonio.JsonError, TypeError, KeyError):
         return "account:"
+    is_address = isinstance(email, str) and len(email) <= emails.LENGTH_MAX
+    return f"account:{emails.identity(email)}" if is_address else "account:"
 
 
 def _caller() -> str:

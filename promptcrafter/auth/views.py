@@ -7,6 +7,7 @@ from flask import Response, current_app
 from promptcrafter.auth import passwords, store, throttle
 from promptcrafter.auth.authentication import current_principal, issue_token
 from promptcrafter.auth.models import ApiKey, User
+from promptcrafter.auth.passwords import Verdict
 from promptcrafter.auth.schemas import (
     KeyIn,
     KeyOut,
@@ -51,11 +52,12 @@ def sign_up(body: dict[str, Any]) -> dict[str, Any]:
 def log_in(body: dict[str, Any]) -> dict[str, Any]:
     """Return a token for an e-mail address and password."""
     user = store.get_by_email_or_none(body["email"])
-    if not passwords.verify(user.password_hash if user else None, body["password"]) or user is None:
+    verdict = passwords.verify(user.password_hash if user else None, body["password"])
+    if verdict is Verdict.WRONG or user is None:
         raise Problem(401, "Incorrect email or password.", "wrong_credentials")
     if user.disabled_at is not None:
         raise Problem(403, "This account is disabled.", "account_disabled")
-    if passwords.needs_rehash(user.password_hash):
+    if verdict is Verdict.OUTDATED:
         _store_password(user, body["password"])
     return {"token": issue_token(user), "user": user}
 
@@ -75,7 +77,7 @@ def change_password(body: dict[str, Any]) -> None:
     """Change the password and revoke every token issued before."""
     user = store.get_user(current_principal().user_id)
     wrong = Problem(401, "Incorrect current password.", "wrong_password")
-    if not passwords.verify(user.password_hash, body["currentPassword"]):
+    if passwords.verify(user.password_hash, body["currentPassword"]) is Verdict.WRONG:
         raise wrong
     password_hash = passwords.hash_password(body["newPassword"])
     with writing():
@@ -122,7 +124,7 @@ def delete_key(key_id: str) -> None:
 
 
 def _store_password(user: User, password: str) -> None:
-    """Replace the hash of an unchanged password by one with the current parameters."""
+    """Replace the hash of an unchanged password by one that is made in the current way."""
     password_hash = passwords.hash_password(password)
     with writing():
         store.set_password_hash(user, password_hash)

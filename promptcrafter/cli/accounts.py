@@ -15,6 +15,7 @@ from promptcrafter.http.schemas import load
 _user_schema = AccountOut()
 _key_schema = KeyOut()
 _USER_COLUMNS = {"_id": "ID", "email": "EMAIL", "name": "NAME", "createdAt": "CREATED", "disabledAt": "DISABLED"}
+_TWIN_COLUMNS = {"_id": "ID", "email": "EMAIL", "spelling": "SPELLING", "name": "NAME", "createdAt": "CREATED"}
 _KEY_COLUMNS = {"_id": "ID", "name": "NAME", "prefix": "PREFIX", "createdAt": "CREATED", "expiresAt": "EXPIRES"}
 _password_stdin = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 _json = click.option("--json", "as_json", is_flag=True, help="Write a JSON array instead of a table.")
@@ -45,6 +46,21 @@ def list_users(as_json: bool) -> None:
     """List all accounts, oldest first."""
     rows = [_user_schema.dump(account) for account in store.list_users()]
     _show(rows, _USER_COLUMNS, as_json)
+
+
+@user.command("twins")
+@_json
+def list_twins(as_json: bool) -> None:
+    """List accounts whose addresses look the same, those that do one after another.
+
+    No new ones can be made. Each is found by exactly its own spelling, which SPELLING shows with escapes.
+    """
+    rows = [
+        {**_user_schema.dump(account), "spelling": account.email.encode("unicode_escape").decode()}
+        for group in store.list_twins()
+        for account in group
+    ]
+    _show(rows, _TWIN_COLUMNS, as_json)
 
 
 @user.command("reset-password")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import PrimaryKeyConstraint, UniqueConstraint
+from sqlalchemy import Index, PrimaryKeyConstraint, UniqueConstraint
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 
 from promptcrafter.database.base import Base
@@ -78,11 +78,13 @@ def _violates(error: IntegrityError, constraint: str) -> bool:
 
 
 def _find_names(columns: Sequence[str]) -> set[str]:
-    """Return the names of the unique constraints and primary keys over these columns, written as `table.column`."""
+    """Return the names of the primary keys and unique constraints and indices over these columns: `table.column`."""
     return {
-        str(constraint.name)
+        str(unique.name)
         for table in Base.metadata.tables.values()
-        for constraint in table.constraints
-        if isinstance(constraint, UniqueConstraint | PrimaryKeyConstraint)
-        and [str(column) for column in constraint.columns] == columns
+        for unique in (*table.constraints, *table.indexes)
+        if (
+            isinstance(unique, UniqueConstraint | PrimaryKeyConstraint) or (isinstance(unique, Index) and unique.unique)
+        )
+        and [str(column) for column in unique.columns] == columns
     }

@@ -22,8 +22,9 @@ OLDER = (
     "7c40b9e2f6a1",
     "a95d07c3e1f4",
     "e83c5f17a2d4",
+    "1d7b90e4c2a6",
 )  # oldest first
-HEAD = "1d7b90e4c2a6"
+HEAD = "4d81b6e0c93f"
 
 _FOLDER = Path(__file__).parent.parent.parent / "migrations"
 _APPLIED: Select[tuple[str]] = select(column("version_num")).select_from(table("alembic_version"))

@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields
 
-from promptcrafter.http.fields import ForeignId, Number, PatternText, Text, Timestamp, WholeNumber
+from promptcrafter.http.fields import ForeignId, Name, Number, PatternText, Text, Timestamp, WholeNumber
 from promptcrafter.http.page_query import PageQuery
 from promptcrafter.http.schemas import BodySchema, CreateSchema, JsonObject, Objects, TextAndFormat
 from promptcrafter.ids import pattern
@@ -14,13 +14,12 @@ NAME_MAX = 200  # characters, of a name or a variant's key
 VARIANTS_MAX = 100
 
 
-def _name(required: bool) -> Text:
-    return Text(
+def _name(required: bool) -> Name:
+    return Name(
         required=required,
         allow_none=not required,
         minimum=1,
         maximum=NAME_MAX,
-        blank=False,
         metadata={"example": "Which greeting"},
     )
 
@@ -32,7 +31,7 @@ def _status() -> Text:
 class VariantIn(CreateSchema):
     """A variant of a new experiment."""
 
-    key = Text(required=True, minimum=1, maximum=NAME_MAX, blank=False, metadata={"example": "A"})
+    key = Name(required=True, minimum=1, maximum=NAME_MAX, metadata={"example": "A"})
     payload = JsonObject(load_default=dict, metadata={"example": {"prompt": "Greet the customer."}})
     traffic_percent = WholeNumber(
         data_key="trafficPercent",

@@ -11,20 +11,25 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-from promptcrafter import clock
+from promptcrafter import clock, emails
 from promptcrafter.jsonio import find_unstorable_text
 from promptcrafter.problems import REQUIRED
+from promptcrafter.text import INVISIBLE_BMP, find_invisible, is_invisible
 
 _MILLISECONDS_FROM = 10**11  # a Unix time from here on is in milliseconds, below in seconds
 _NO_NUL = "[^\\u0000]"
-_EMAIL = r"^[^\s@\x00-\x1f\x7f-\x9f]+@[^\s@.\x00-\x1f\x7f-\x9f]+(\.[^\s@.\x00-\x1f\x7f-\x9f]+)+$"
-_TIME = (
-    r"^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
-    r"([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?(Z|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)?)?$"
-)
-_TIME_TEXT = rf"{_TIME[:-1]}$|^[0-9]{{1,14}}(\.[0-9]{{1,9}})?$"
+_EMAIL = rf"^[^\s@{INVISIBLE_BMP}]+@[^\s@.{INVISIBLE_BMP}]+(\.[^\s@.{INVISIBLE_BMP}]+)+$"
+_YEAR = "(?:19[7-9][0-9]|[2-9][0-9]{3})"
+_TIME = f"^{clock.pattern(_YEAR)}$"
+_UNIX_TIME = r"[0-9]{1,14}(\.[0-9]{1,9})?"
+_TIME_TEXT = f"{_TIME.replace('[+-]', '[+ -]')}|^{_UNIX_TIME}$"
 _LATEST = 253_402_300_799_999  # the last millisecond of the year 9999
+_BLANK = "must not be blank"
 ERRORS = {"required": REQUIRED, "null": REQUIRED}
+
+
+def _is_blank(text: str) -> bool:
+    return not text.strip()
 
 
 class Text(fields.String):
@@ -67,6 +72,22 @@ class Text(fields.String):
         return value
 
 
+class Name(Text):
+    """Text by which people recognise something: not all of it may be white space and invisible characters."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        pattern = f"^{_NO_NUL}*[^\\s{INVISIBLE_BMP}]{_NO_NUL}*$"
+        super().__init__(metadata={"pattern": pattern, **kwargs.pop("metadata", {})}, **kwargs)
+        self.validators.append(_refuse_invisible)
+
+
+class StoredName(Text):
+    """A name in an export: only white space alone is refused, which is all that earlier releases refused."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(blank=False, **kwargs)
+
+
 class TextOut(fields.String):
     """Text of a response; None is dumped as an empty string."""
 
@@ -92,10 +113,20 @@ class PatternText(Text):
 
 
 class Email(PatternText):
-    """An e-mail address. Only its form is checked, not that the mailbox exists."""
+    """An e-mail address. Only its form is checked, not that the mailbox exists.
+
+    Invisible characters are refused, because addresses that look the same must be the same.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(_EMAIL, "must be an e-mail address", maximum=254, **kwargs)
+        super().__init__(_EMAIL, "must be an e-mail address", maximum=emails.LENGTH_MAX, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        character = find_invisible(text)
+        if character is not None:
+            raise ValidationError(f"must not contain an invisible character (U+{ord(character):04X})")
+        return text
 
 
 class Number(fields.Float):
@@ -161,12 +192,15 @@ class QueryNumber(Number):
 
 
 class Tags(fields.List[str]):
-    """A list of strings that are not blank; loads without repetitions, in the order of first occurrence."""
+    """A list of names; loads without repetitions, in the order of first occurrence."""
+
+    item: type[Text] = Name
+    is_blank = staticmethod(is_invisible)
 
     def __init__(self, *, maximum: int, maximum_length: int, **kwargs: Any) -> None:
         self.maximum_length = maximum_length
         super().__init__(
-            Text(minimum=1, maximum=maximum_length, blank=False),
+            self.item(minimum=1, maximum=maximum_length),
             validate=validate.Length(max=maximum, error=f"must have at most {maximum} entries"),
             error_messages={**ERRORS, "invalid": "must be an array of strings"},
             **kwargs,
@@ -175,10 +209,17 @@ class Tags(fields.List[str]):
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise self.make_error("invalid")
-        if not all(item.strip() and len(item) <= self.maximum_length for item in value):
+        if any(len(item) > self.maximum_length or self.is_blank(item) for item in value):
             raise ValidationError(f"must hold strings of 1 to {self.maximum_length} characters, not all blank")
         refuse_unstorable_text(value)
         return list(dict.fromkeys(value))
+
+
+class StoredTags(Tags):
+    """The tags in an export: see StoredName."""
+
+    item = StoredName
+    is_blank = staticmethod(_is_blank)
 
 
 class Timestamp(fields.DateTime):
@@ -189,7 +230,7 @@ class Timestamp(fields.DateTime):
 
 
 class TimestampIn(fields.Raw):
-    """A time of a request: ISO 8601 text, in UTC unless it names an offset, or a Unix time in seconds or milliseconds.
+    """A time of a request: text that `clock.from_text` parses, or a Unix time in seconds or milliseconds, from 1970 on.
 
     Loads to an aware datetime in UTC, cut to milliseconds.
     """
@@ -203,7 +244,7 @@ class TimestampIn(fields.Raw):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
         try:
-            if isinstance(value, str) and re.fullmatch(_TIME[1:-1], value):
+            if isinstance(value, str) and re.match(_YEAR, value):
                 return clock.from_text(value)
             if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LATEST:
                 return clock.from_number(int(value if value >= _MILLISECONDS_FROM else value * 1000))
@@ -219,8 +260,12 @@ class TimestampText(TimestampIn):
         super().__init__(metadata={"type": "string", "pattern": _TIME_TEXT, "description": description})
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
-        is_number = re.fullmatch(r"[0-9]{1,14}(\.[0-9]{1,9})?", value)
-        return super()._deserialize(float(value) if is_number else value, attr, data, **kwargs)
+        if re.fullmatch(_UNIX_TIME, value):
+            return super()._deserialize(float(value), attr, data, **kwargs)
+        # an unescaped `+` arrives as a blank; one that follows date and time can only have been the sign of an offset
+        before, blank, offset = value.rpartition(" ")
+        is_sign = blank and any(separator in before for separator in "Tt ") and re.fullmatch("[0-9:]{2,5}", offset)
+        return super()._deserialize(f"{before}+{offset}" if is_sign else value, attr, data, **kwargs)
 
 
 def as_number(value: float) -> float | int:
@@ -242,5 +287,10 @@ def refuse_unstorable_text(value: Any) -> None:
 
 
 def _refuse_blank(text: str) -> None:
-    if not text.strip():
-        raise ValidationError("must not be blank")
+    if _is_blank(text):
+        raise ValidationError(_BLANK)
+
+
+def _refuse_invisible(text: str) -> None:
+    if is_invisible(text):
+        raise ValidationError(_BLANK)

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from marshmallow import Schema, fields, pre_load
+from marshmallow import Schema, ValidationError, fields, pre_load
 
-from promptcrafter.http.fields import PatternText, Tags, Text, Timestamp, WholeNumber
+from promptcrafter.http.fields import Name, PatternText, Tags, Text, Timestamp, WholeNumber
 from promptcrafter.http.page_query import SEQUENCE, TIME, Cursor, PageQuery
 from promptcrafter.http.schemas import BodySchema, CreateSchema, FieldGroup, JsonObject
 from promptcrafter.ids import pattern
+from promptcrafter.text import count_columns
 
-TITLE_MIN, TITLE_MAX = 3, 100  # characters
+TITLE_MIN, TITLE_MAX = 3, 100  # characters; fewer are enough if they are as wide, see `refuse_bad_title_length`
 MODEL_MAX = 200
 TAGS_MAX, TAG_MAX = 100, 100
 QUERY_MAX = 500
@@ -18,22 +19,27 @@ SLUG = r"^[a-z0-9-]{1,120}$"
 SLUG_RULE = "must consist of 1 to 120 lower-case letters, digits and hyphens"
 
 
-def title_field(required: bool) -> Text:
-    """Return the field of a title, for requests and lines of an export."""
-    return Text(
-        required=required,
-        allow_none=not required,
-        minimum=TITLE_MIN,
-        maximum=TITLE_MAX,
-        blank=False,
-        metadata={"example": "Explain the Industrial Revolution"},
-    )
+def title_field(required: bool, name: type[Text] = Name) -> Text:
+    """Return the field of a title, for requests and, with the `name` StoredName, for lines of an export."""
+    described = {
+        **{"minLength": 2, "maxLength": TITLE_MAX, "example": "Explain the Industrial Revolution"},
+        "description": "At least 3 characters, or 2 that are 3 columns wide, as 2 letters of Chinese are",
+    }
+    return name(required=required, allow_none=not required, validate=refuse_bad_title_length, metadata=described)
 
 
-def version_fields(required: bool) -> FieldGroup:
+def refuse_bad_title_length(title: str) -> None:
+    """Raise ValidationError for a title that is too long, or has too few characters and takes too few columns."""
+    # the length comes first: the width of a long text takes long to count
+    if len(title) > TITLE_MAX or (len(title) < TITLE_MIN and count_columns(title) < TITLE_MIN):
+        raise ValidationError(f"must have {TITLE_MIN} to {TITLE_MAX} characters")
+
+
+def version_fields(required: bool, name: type[Text] = Name) -> FieldGroup:
     """Return the fields whose change makes a new version, for requests and lines of an export.
 
-    To add one, add it here and to `version_fields_out`, and its columns to Prompt and Version.
+    `name` is the class of the fields for names, StoredName in an export. To add a field, add it here and to
+    `version_fields_out`, and its columns to Prompt and Version.
     """
     return {
         "content": Text(
@@ -42,12 +48,11 @@ def version_fields(required: bool) -> FieldGroup:
             minimum=1,
             metadata={"example": "Explain the Industrial Revolution to a twelve-year-old."},
         ),
-        "model": Text(
+        "model": name(
             required=required,
             allow_none=not required,
             minimum=1,
             maximum=MODEL_MAX,
-            blank=False,
             metadata={"example": "gpt-4o", "description": "Free text"},
         ),
     }
@@ -58,9 +63,9 @@ def version_fields_out() -> FieldGroup:
     return {"content": fields.String(required=True), "model": fields.String(required=True)}
 
 
-def tags_field(required: bool = False) -> Tags:
-    """Return the field of a prompt's tags, for requests and lines of an export."""
-    return Tags(
+def tags_field(required: bool = False, tags: type[Tags] = Tags) -> Tags:
+    """Return the field of a prompt's tags, for requests and, with the class StoredTags, for lines of an export."""
+    return tags(
         required=required,
         allow_none=not required,
         maximum=TAGS_MAX,

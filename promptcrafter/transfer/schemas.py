@@ -14,7 +14,15 @@ from promptcrafter import clock, ids
 from promptcrafter.dialects.agenttest import METRICS_MAX
 from promptcrafter.dialects.basalt.schemas import SPAN_TYPES, SPANS_MAX
 from promptcrafter.experiments import schemas as experiments
-from promptcrafter.http.fields import ERRORS, PatternText, Text, TimestampIn, WholeNumber
+from promptcrafter.http.fields import (
+    ERRORS,
+    PatternText,
+    StoredName,
+    StoredTags,
+    Text,
+    TimestampIn,
+    WholeNumber,
+)
 from promptcrafter.http.schemas import CreateSchema, JsonObject, Objects, TextAndFormat, split_formats
 from promptcrafter.logs.schemas import SOURCES, call_fields, output_bytes, review_fields, token_part_fields
 from promptcrafter.problems import REQUIRED
@@ -99,8 +107,8 @@ class PromptLine(Line):
 
     id = Id("prompt", data_key="_id", required=True)
     slug = prompts.slug_field(required=True)
-    title = prompts.title_field(required=True)
-    tags = prompts.tags_field(required=True)
+    title = prompts.title_field(required=True, name=StoredName)
+    tags = prompts.tags_field(required=True, tags=StoredTags)
     created_at = ExportTime(data_key="createdAt", required=True)
     updated_at = ExportTime(data_key="updatedAt", required=True)
 
@@ -110,7 +118,7 @@ class VersionLine(Line):
 
     prompt_id = Id("prompt", data_key="promptId", required=True)
     number = WholeNumber(data_key="version", required=True, minimum=1, maximum=_NUMBER_MAX)
-    locals().update(prompts.version_fields(required=True))
+    locals().update(prompts.version_fields(required=True, name=StoredName))
     labels = fields.List(Text(), required=True, error_messages={**ERRORS, "invalid": "must be an array of strings"})
     created_at = ExportTime(data_key="createdAt", required=True)
 
@@ -123,7 +131,7 @@ class VersionLine(Line):
 class VariantLine(Line):
     """A variant of an experiment."""
 
-    key = Text(required=True, minimum=1, maximum=experiments.NAME_MAX, blank=False)
+    key = StoredName(required=True, minimum=1, maximum=experiments.NAME_MAX)
     payload = JsonObject(required=True)
     traffic_percent = WholeNumber(data_key="trafficPercent", required=True, minimum=0, maximum=100)
     prompt_id = Id("prompt", data_key="promptId")
@@ -134,7 +142,7 @@ class ExperimentLine(Line):
 
     id = Id("experiment", data_key="_id", required=True)
     slug = PatternText(experiments.SLUG, experiments.SLUG_RULE, required=True)
-    name = Text(required=True, minimum=1, maximum=experiments.NAME_MAX, blank=False)
+    name = StoredName(required=True, minimum=1, maximum=experiments.NAME_MAX)
     status = Text(required=True, choices=experiments.STATUSES)
     feature_slug = Text(data_key="featureSlug", minimum=1)
     variants = Objects(VariantLine(), unique_by="key", maximum=experiments.VARIANTS_MAX, required=True)

@@ -84,6 +84,7 @@ def test_a_malformed_or_unknown_key_is_refused(client: Caller, ada: Person, cred
     [
         ({}, "name is required"),
         ({"name": " "}, "name must not be blank."),
+        ({"name": "\u200b"}, "name must not be blank."),
         ({"name": "n", "expiresAt": "2020-01-01T00:00:00Z"}, "expiresAt must be in the future."),
         ({"name": "n", "expiresAt": "soon"}, "expiresAt must be an ISO 8601 time or a Unix time."),
     ],

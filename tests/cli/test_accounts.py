@@ -13,6 +13,7 @@ from flask import Flask
 from config import Config
 from promptcrafter.auth import store
 from promptcrafter.database.session import sqlite_path
+from promptcrafter.database.transactions import writing
 from tests.support.commands import done, flask, refusal, refused, run
 from tests.support.databases import only_sqlite
 from tests.support.environment import ROOT, SECRET, bin_path
@@ -141,6 +142,31 @@ def test_a_password_reset_invalidates_all_tokens_and_no_key(app: Flask, client: 
     assert (status, status_with(client, token)) == (200, 200)
     short = run(app, "user", "reset-password", ada.email, "--password-stdin", stdin="too short")
     assert refused(short) == "password must have 10 to 128 characters."
+
+
+def test_a_password_is_set_in_each_normal_form(app: Flask, client: Caller, ada: Person) -> None:
+    typed = "caf\u0065\u0301 au lait"
+    done(run(app, "user", "reset-password", ada.email, "--password-stdin", stdin=f"{typed}\n"))
+    assert log_in(client, ada.email, "caf\u00e9 au lait")[0] == 200
+    done(run(app, "user", "add", "e\u0301@example.com", "--name", "Eve", "--password-stdin", stdin=f"{typed}\n"))
+    assert log_in(client, "\u00e9@example.com", "caf\u00e9 au lait")[0] == 200
+    done(run(app, "user", "disable", "\u00c9@example.com"))
+
+
+def test_accounts_whose_addresses_look_the_same_are_listed(app: Flask, ada: Person, ben: Person) -> None:
+    assert done(run(app, "user", "twins")).split() == ["ID", "EMAIL", "SPELLING", "NAME", "CREATED"]
+    with app.app_context(), writing():
+        store.get_user(ben.id).email = "A\u200bda@example.com"
+    listed = [line.split() for line in done(run(app, "user", "twins")).splitlines()[1:]]
+    assert [(line[0], line[2]) for line in listed] == [
+        (ada.id, "ada@example.com"),
+        (ben.id, "A\\u200bda@example.com"),
+    ]
+    rows = json.loads(done(run(app, "user", "twins", "--json")))
+    assert [(row["_id"], row["spelling"]) for row in rows] == [
+        (ada.id, "ada@example.com"),
+        (ben.id, "A\\u200bda@example.com"),
+    ]
 
 
 def test_a_disabled_account_has_no_access_until_it_is_enabled(

@@ -129,6 +129,20 @@ def explain(app: Flask, person: Person, path: str) -> list[tuple[str, list[str]]
 
 
 @only_sqlite
+def test_a_log_in_finds_its_account_by_indices(app: Flask, ada: Person) -> None:
+    with statements(app) as seen:
+        ada.post("/auth/login", {"email": "e\u0301@example.com", "password": "wrong"})
+    lookups = [(statement, values) for statement, values in seen if "email_identity" in statement]
+    with app.app_context(), get_engine().connect() as connection:
+        ((statement, values),) = lookups
+        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
+    assert [step for step in plan if "users" in step] == [
+        "SEARCH users USING INDEX ix_users_email_identity (email_identity=?)",
+        "SEARCH users USING INDEX sqlite_autoindex_users_2 (email_key=?)",
+    ]
+
+
+@only_sqlite
 @pytest.mark.parametrize("parent", ["prompts", "traces", "experiments", "users"])
 def test_no_delete_scans_the_logs_for_rows_to_cascade_to(app: Flask, parent: str) -> None:
     """SQLite looks for a parent's rows with a statement like this one."""

@@ -42,10 +42,18 @@ def answer(owner_id: str, **values: Any) -> dict[str, Any]:
 
 def test_a_unique_constraint_of_one_column(ada: Person) -> None:
     known = session.execute(select(USERS).where(USERS.c.id == ada.id)).mappings().one()
-    twin = {**known, "id": "user_twin", "seq": known["seq"] + 1}
+    twin = {**known, "id": "user_twin", "seq": known["seq"] + 1, "email_identity": None}
     with pytest.raises(First) as raised, writing(), translating({"uq_users_id": Second, "uq_users_email_key": First}):
         session.execute(insert(USERS), twin)
     assert isinstance(raised.value.__cause__, IntegrityError)
+
+
+def test_a_unique_index(ada: Person) -> None:
+    known = session.execute(select(USERS).where(USERS.c.id == ada.id)).mappings().one()
+    twin = {**known, "id": "user_twin", "seq": known["seq"] + 1, "email_key": "another"}
+    exceptions = {"uq_users_email_key": Second, "ix_users_email_identity": First}
+    with pytest.raises(First), writing(), translating(exceptions):
+        session.execute(insert(USERS), twin)
 
 
 def test_a_unique_constraint_of_two_columns(ada: Person) -> None:
@@ -83,8 +91,10 @@ def test_a_constraint_that_is_not_named_stays_an_integrity_error(ada: Person) ->
 
 
 def test_every_constraint_that_a_store_names_exists() -> None:
-    names = {str(constraint.name) for table in Base.metadata.tables.values() for constraint in table.constraints}
+    tables = Base.metadata.tables.values()
+    names = {str(constraint.name) for table in tables for constraint in table.constraints}
+    names |= {str(index.name) for table in tables for index in table.indexes}
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "promptcrafter").glob("*/store.py"))
-    given = set(re.findall(r'"((?:uq|pk|fk)_\w+)"', code))
+    given = set(re.findall(r'"((?:uq|pk|fk|ix)_\w+)"', code))
     assert given
     assert given <= names

@@ -68,6 +68,7 @@ def test_lists_are_newest_first_and_in_pages(ada: Person, make: MakeExperiment) 
         ({"slug": "x" * 121}, "slug must consist of 1 to 120"),
         ({"slug": ".."}, "slug must consist of 1 to 120"),
         ({"name": " "}, "name must not be blank."),
+        ({"name": "\u2800"}, "name must not be blank."),
         ({"status": "active"}, "status must be one of DRAFT, ACTIVE, PAUSED, COMPLETED."),
         ({"variants": None}, "variants is required"),
         ({"variants": []}, "variants must have 1 to 100 entries."),

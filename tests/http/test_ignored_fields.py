@@ -202,7 +202,12 @@ def test_a_batch_names_the_fields_of_all_items_and_strict_mode_refuses_the_items
     ada: Person, is_ndjson: bool
 ) -> None:
     log = {"promptId": ada.prompt()["_id"], "output": "o", "modelUsed": "m"}
-    items = [{**log, "pricing": {}, "tags": []}, log, {**log, "pricing": 1, "Notes": "n"}, {**log, "score": 11, "skore": 1}]
+    items = [
+        {**log, "pricing": {}, "tags": []},
+        log,
+        {**log, "pricing": 1, "Notes": "n"},
+        {**log, "score": 11, "skore": 1},
+    ]
     sent: dict[str, Any] = {"json": {"logs": items}}
     if is_ndjson:
         sent = {"data": "\n".join(map(json.dumps, items)), "headers": LINES}

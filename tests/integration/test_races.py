@@ -73,6 +73,20 @@ def test_a_slug_sent_concurrently_is_taken_once_and_derived_slugs_never_clash(se
     assert sorted(slugs) == sorted({"one", "same-title", *(f"same-title-{n}" for n in range(2, 13))})
 
 
+def test_one_of_two_concurrent_sign_ups_with_the_same_address_gets_an_account(server: LiveServer) -> None:
+    forms = ["race{}-\u00e9@example.com", "race{}-e\u0301@example.com", "RACE{}-\u00c9@example.com"]
+
+    def sign_up_as(number: int) -> tuple[int, int]:
+        person = number // len(forms)
+        email = forms[number % len(forms)].format(person)
+        body = {"name": "Eve", "email": email, "password": "the password of eve"}
+        return person, Connection(server).call("POST", "/auth/signup", body).status
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = Counter(pool.map(sign_up_as, range(12)))
+    assert answers == {(person, status): 1 if status == 201 else 2 for person in range(4) for status in (201, 409)}
+
+
 def test_outputs_of_other_systems_are_stored_while_prompts_are_deleted(server: LiveServer) -> None:
     token = sign_up(server)
     flip = {"title": "Flip", "slug": "flip", "content": "c", "model": "m"}

@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+from datetime import timedelta
 from itertools import product
 from typing import Any
 
@@ -97,6 +98,20 @@ def test_since_is_inclusive_and_until_is_exclusive(ada: Person, history: list[An
     assert ada.get("/logs?since=2999-01-01").json == ada.get("/logs?until=2000-01-01T00:00:00Z").json == []
 
 
+def test_a_time_in_a_query_is_read_with_an_unescaped_plus(
+    ada: Person, history: list[Any], subtests: pytest.Subtests
+) -> None:
+    prompt_id, moment = history[0]["promptId"], history[4]["createdAt"]
+    east = (clock.from_text(moment) + timedelta(hours=2)).replace(tzinfo=None).isoformat(timespec="milliseconds")
+    for since in (f"{east}+02:00", f"{east}+0200", f"{east}+02", f"{east}%2B02:00", f"{east} 02:00".replace("T", " ")):
+        for form in (since, since.replace("T", "t"), since.replace(".", ","), since.replace(" ", "%20")):
+            with subtests.test(since=form):
+                path = f"/logs?promptId={prompt_id}&since={form}"
+                assert ada.get(path).json == [log for log in history[::-1] if log["createdAt"] >= moment]
+                assert pages(ada, f"{path}&per_page=2") == ada.get(path).json
+                assert ada.get(f"/prompts/{prompt_id}/stats?since={form}").status_code == 200
+
+
 @only_sqlite
 @pytest.mark.parametrize(
     ("query", "message"),
@@ -108,7 +123,7 @@ def test_since_is_inclusive_and_until_is_exclusive(ada: Person, history: list[An
         ("maxScore=1e1", "maxScore must be a number from 0 to 10."),
         ("maxScore=NaN", "maxScore must be a number from 0 to 10."),
         ("since=yesterday", "since must be an ISO 8601 time or a Unix time."),
-        ("until=2024-06-20T13:10:00+02:00", "until must be an ISO 8601 time or a Unix time."),
+        ("until=2024-06-20T13:10:00Z+02:00", "until must be an ISO 8601 time or a Unix time."),
         ("source=other", "source must be one of promptcrafter, basalt, agenttest, llm, promptfoo."),
         ("sort=rating", "sort must be one of -createdAt, createdAt, -score, score."),
         ("sort=score&cursor=1-1", "cursor is not one that this list gave."),

@@ -15,6 +15,7 @@ from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from config import Config
+from promptcrafter.auth import store as accounts
 from promptcrafter.auth.principal import Principal
 from promptcrafter.database import revisions
 from promptcrafter.database.base import Base
@@ -401,6 +402,50 @@ def test_prompts_from_before_the_trigram_index_are_indexed_and_survive_its_downg
         assert read_rows("prompt_search", "*") == rows
         upgrade()
         assert found("findable") == [1]
+
+
+BEFORE_IDENTITY = "1d7b90e4c2a6"
+
+
+def test_accounts_survive_the_migration_to_one_address_whatever_its_normal_form(empty_app: Flask) -> None:
+    # NFC, NFD, and neither: each alone, as twins, and as twins of which none is in NFC; a compatibility ideograph
+    keys = [
+        "a@b.co",
+        "\u00e9@b.co",
+        "e\u0301@b.co",
+        "o\u0308@b.co",
+        "u\u0308\u00e9@b.co",
+        "u\u0308e\u0301@b.co",
+        "\uf900@b.co",
+    ]
+    identities = ["a@b.co", "\u00e9@b.co", None, "\u00f6@b.co", "\u00fc\u00e9@b.co", None, "\u8c48@b.co"]
+    client = Caller(empty_app.test_client())
+
+    def find(email: str) -> int | None:
+        user = accounts.get_by_email_or_none(email)
+        return user.seq if user else None
+
+    with empty_app.app_context():
+        upgrade(revision=BEFORE_IDENTITY)
+        for seq, key in enumerate(keys, 1):
+            moment = {"created_at": "2024-06-20T13:10:00.000Z"}
+            row = {**OLD_ROWS["users"], **OLD_REST["users"], "seq": seq, "id": f"user_{seq}", "email_key": key}
+            insert_row("users", {**row, "email": key, **moment})
+        columns = "seq, id, name, email, email_key, password_hash, token_epoch, created_at, disabled_at"
+        before = read_rows("users", columns)
+        upgrade()
+        assert read_rows("users", columns) == before
+        assert [row[1] for row in read_rows("users", "seq, email_identity")] == identities
+        assert [find(key) for key in keys] == [1, 2, 3, 4, 5, 6, 7]
+        assert [find(key) for key in identities if key] == [1, 2, 4, 5, 7]
+    body = {"name": "x", "password": "a long password"}
+    for email in (*keys, *filter(None, identities)):
+        assert client.post("/auth/signup", {**body, "email": email}).status_code == 409
+    with empty_app.app_context():
+        downgrade(revision=BEFORE_IDENTITY)
+        assert read_rows("users", columns) == before
+        upgrade()
+        assert [row[1] for row in read_rows("users", "seq, email_identity")] == identities
 
 
 BEFORE_INDEXED_BY_SERVICE = "a95d07c3e1f4"

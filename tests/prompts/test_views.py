@@ -35,11 +35,17 @@ def test_a_new_prompt_is_returned_completely(ada: Person) -> None:
         ({**BODY, "title": "ab"}, "title must have 3 to 100 characters."),
         ({**BODY, "title": "a" * 101}, "title must have 3 to 100 characters."),
         ({**BODY, "title": "    "}, "title must not be blank."),
+        ({**BODY, "title": "R1"}, "title must have 3 to 100 characters."),
+        ({**BODY, "title": "山"}, "title must have 3 to 100 characters."),
+        ({**BODY, "title": "\u200b" * 3}, "title must not be blank."),
+        ({**BODY, "title": "\u3164\u2800\ufe0f"}, "title must not be blank."),
         ({**BODY, "title": 7}, "title must be a string."),
         ({**BODY, "content": ""}, "content is required"),
         ({**BODY, "model": " "}, "model must not be blank."),
         ({**BODY, "tags": "history"}, "tags must be an array of strings."),
         ({**BODY, "tags": ["a", 1]}, "tags must be an array of strings."),
+        ({**BODY, "model": "\u2060"}, "model must not be blank."),
+        ({**BODY, "tags": ["a", "\u200d"]}, "tags must hold strings of 1 to 100 characters, not all blank."),
         ({**BODY, "tags": [" "]}, "tags must hold strings of 1 to 100 characters, not all blank."),
         ({**BODY, "tags": [str(n) for n in range(101)]}, "tags must have at most 100 entries."),
         ({**BODY, "slug": "No Slug"}, "slug must consist of 1 to 120 lower-case letters, digits and hyphens."),
@@ -50,6 +56,14 @@ def test_a_bad_field_is_named_with_its_rule(ada: Person, body: dict[str, Any], m
     answer = ada.post("/prompts", body)
     assert (answer.status_code, answer.json["message"]) == (400, message)
     assert ada.get("/prompts").json == []
+
+
+@pytest.mark.parametrize("title", ["翻译", "山1", "한국", "ＡＢ", "R1!", "👩\u200d🔬", "x" * 100, "译" * 100])
+def test_a_title_has_three_characters_or_is_as_wide(ada: Person, title: str) -> None:
+    prompt = ada.prompt(title=title)
+    assert ada.get(f"/prompts/{prompt['_id']}").json["title"] == title
+    assert ada.patch(f"/prompts/{prompt['_id']}", {"title": "R1"}).status_code == 400
+    assert ada.patch(f"/prompts/{prompt['_id']}", {"title": title}).json["title"] == title
 
 
 def test_null_in_an_optional_field_means_absent(ada: Person) -> None:

@@ -39,6 +39,30 @@ def prompt_lines(id: str, contents: list[str], **values: Any) -> list[dict[str, 
 
 
 @only_sqlite
+def test_names_that_earlier_releases_took_are_imported_and_their_prompt_can_be_changed(ada: Person) -> None:
+    blank = "\u200b" * 3
+    lines = [
+        GOOD[0],
+        {**GOOD[PROMPT], "title": blank, "tags": [blank]},
+        {**GOOD[FIRST], "model": blank},
+        {**GOOD[EXPERIMENT], "name": blank, "variants": [{"key": blank, "payload": {}, "trafficPercent": 1}]},
+        {"type": "end"},
+    ]
+    assert counts(import_file(ada, lines), "created") == (1, 1, 1, 0, 0)
+    assert ada.patch("/prompts/prompt1", {"content": "new"}).json["title"] == blank
+    assert ada.patch("/experiments/S", {"status": "ACTIVE"}).json["name"] == blank
+    exported = export(ada)
+    ada.delete("/prompts/prompt1"), ada.delete("/experiments/S")
+    assert counts(import_file(ada, exported), "created") == (1, 2, 1, 0, 0)
+
+
+@only_sqlite
+def test_a_title_of_two_wide_letters_is_imported(ada: Person) -> None:
+    assert counts(import_file(ada, change(PROMPT, title="翻译")), "created") == (1, 2, 1, 1, 2)
+    assert ada.get("/prompts/prompt1").json["title"] == "翻译"
+
+
+@only_sqlite
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/x-ndjson-seq", ""])
 def test_the_body_must_be_ndjson_and_say_so(ada: Person, content_type: str) -> None:
     answer = ada.post("/import", data=EMPTY_EXPORT, headers={"Content-Type": content_type})

@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load
 
-from promptcrafter.http.fields import Number, Text, Timestamp, TimestampIn
+from promptcrafter.http.fields import Name, Number, Text, Timestamp, TimestampIn
 from promptcrafter.http.ignored_fields import note_ignored
 from promptcrafter.http.schemas import CreateSchema, JsonArray, JsonObject, Objects, TextAndFormat
 from promptcrafter.logs.schemas import complete_counts, refuse_large_output, token_part_fields, usage_fields
@@ -134,7 +134,7 @@ class BasaltExperimentIn(CreateSchema):
     """A new experiment."""
 
     feature_slug = Text(data_key="featureSlug", required=True, minimum=1, metadata={"example": "qa"})
-    name = Text(required=True, minimum=1, maximum=200, blank=False, metadata={"example": "Shorter answers"})
+    name = Name(required=True, minimum=1, maximum=200, metadata={"example": "Shorter answers"})
 
 
 class BasaltExperimentOut(Schema):

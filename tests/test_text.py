@@ -1,0 +1,85 @@
+"""Which characters are invisible, and how wide a text is."""
+
+import re
+import unicodedata
+
+import pytest
+
+from promptcrafter.text import INVISIBLE, INVISIBLE_BMP, count_columns, find_invisible, is_invisible
+
+# Default_Ignorable_Code_Point of Unicode 15.1, from DerivedCoreProperties.txt
+DEFAULT_IGNORABLE = (
+    "00AD 034F 061C 115F-1160 17B4-17B5 180B-180F 200B-200F 202A-202E 2060-206F 3164 FE00-FE0F FEFF FFA0 FFF0-FFF8 "
+    "1BCA0-1BCA3 1D173-1D17A E0000-E0FFF"
+)
+
+
+def expand(ranges: str) -> set[int]:
+    ends = (part.partition("-") for part in ranges.split())
+    return {code for first, _, last in ends for code in range(int(first, 16), int(last or first, 16) + 1)}
+
+
+def test_the_invisible_characters_are_those_that_unicode_ignores_and_a_few_others() -> None:
+    others = {"\u2800", "\U0001d159", *"\ufff9\ufffa\ufffb"}
+    controls = {chr(code) for code in range(0xA0) if unicodedata.category(chr(code)) == "Cc"}
+    found = {chr(code) for code in range(0x110000) if re.match(f"[{INVISIBLE}]", chr(code))}
+    assert found == {chr(code) for code in expand(DEFAULT_IGNORABLE)} | others | controls
+    assert {character for character in found if ord(character) <= 0xFFFF} == {
+        chr(code) for code in range(0x10000) if re.match(f"[{INVISIBLE_BMP}]", chr(code))
+    }
+    formats = {chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) == "Cf"}
+    assert {unicodedata.name(character)[:8] for character in formats - found} <= {
+        "ARABIC N",
+        "ARABIC P",
+        "EGYPTIAN",
+    } | {*("ARABIC S", "ARABIC F", "ARABIC E", "ARABIC D", "SYRIAC A", "KAITHI N", "ARABIC R")}, (
+        "formats that are seen: signs over numbers, and joiners of hieroglyphs"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "\t\u3000\u00a0", "\u200b\u200d", "\u3164", "\u115f\u1160", "\u2800", "\ufe0f"]
+)
+def test_a_text_of_white_space_and_invisible_characters_is_invisible(text: str) -> None:
+    assert is_invisible(text)
+
+
+@pytest.mark.parametrize("text", [".", "\u200ba", "\u0301", "👩\u200d🔬", "\u0600", "\ue000", "\uffff", "한"])
+def test_a_text_with_any_other_character_is_not(text: str) -> None:
+    assert not is_invisible(text)
+
+
+def test_the_first_invisible_character_is_found_and_white_space_is_none() -> None:
+    assert find_invisible("a b\u3000c") is None
+    assert find_invisible("a\u00adb\u200b") == "\u00ad"
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        *(
+            ("R1", 2),
+            ("翻译", 4),
+            ("山", 2),
+            ("山1", 3),
+            ("あ", 2),
+            ("한국", 4),
+            ("ＡＢ", 4),
+            ("Ｒ１", 3),
+            ("〇〇", 4),
+            ("々", 2),
+        ),
+        *(
+            ("ｶﾅ", 2),
+            ("１２", 2),
+            ("！！", 2),
+            ("🎉🎉", 2),
+            ("\u3164\u3164", 2),
+            ("\u3000\u3000", 2),
+            ("é", 1),
+            ("", 0),
+        ),
+    ],
+)
+def test_wide_letters_take_two_columns(text: str, columns: int) -> None:
+    assert count_columns(text) == columns
