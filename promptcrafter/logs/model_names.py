@@ -48,6 +48,7 @@ _ALIASES = {
     "moonshotai": "moonshot moonshotai",
     "novita": "novita novitaai",
     "openai": "openai openaichat openairesponses openaicompletion textcompletionopenai oai",
+    "openai-decisions": "openaidecisions",
     "openrouter": "openrouter openrouterai openrouterchat",
     "ovhcloud": "ovhcloud ovh",
     "perplexity": "perplexity perplexityai pplx",
@@ -88,6 +89,7 @@ _PATHS = {
     "azure": {"global", "global-standard", "globalstandard", "o_series", "gpt5_series", "openai", "anthropic"},
     "google": {"anthropic"},
 }
+_FAMILIES = {"anthropic": "claude", "google": "gemini", "openai": "gpt", "x-ai": "grok"}  # Basalt's 3.5-sonnet, 4o
 _AWS_REGION = re.compile(
     r"(?:us-east-1|us-west-2)/|(?:us|eu|ap|ca|sa)-[a-z]+-\d/(?=anthropic\.)"
 )  # Llama's price varies
@@ -105,7 +107,7 @@ _ONE_PRICE = ("openai/", "anthropic/", "google/gemini", "x-ai/", "perplexity/", 
 _NOT_TEXT = _words(
     """
     audio realtime transcribe transcription tts whisper image images imagen dall dalle live voice sonic speech voxtral
-    lyria veo sora video omni orpheus moderation
+    lyria veo sora video omni orpheus
     """
 )
 
@@ -148,8 +150,11 @@ def _read_unknown(text: str) -> Iterator[Reading]:
         yield Reading("cloudflare", text)
     elif text.startswith("accounts/fireworks/"):
         yield Reading("fireworks", text)
-    elif _VERTEX.fullmatch(text) or ("@" in text and not separator):
+    elif _VERTEX.fullmatch(text):
         yield from _read_at("google", text)
+    elif "@" in text and not separator:
+        yield Reading("google", text)
+        yield Reading(None, text)
     elif text.startswith("ft:"):
         yield Reading("openai", text)
     elif not separator:
@@ -165,7 +170,7 @@ def _read_unknown(text: str) -> Iterator[Reading]:
     elif key in _LOCAL:
         return
     else:
-        if separator == "/" and _VARIANT.search(text) and key != "openrouter":
+        if _VARIANT.search(text) and key != "openrouter":
             yield Reading("openrouter", text)  # the id at OpenRouter, which alone has variants
         if key in _PROVIDERS:
             yield from _read_at(_PROVIDERS[key], rest)
@@ -185,6 +190,8 @@ def _read_at(provider: str, text: str) -> Iterator[Reading]:
         yield Reading(provider, text[place.end() :])
     if provider == "google" and (path := _VERTEX.fullmatch(text)):
         yield Reading(provider, path[1])
+    if text[:1].isdigit() and provider in _FAMILIES:
+        yield Reading(provider, f"{_FAMILIES[provider]}-{text}")
     head, separator, rest = _split(text)
     is_own = _PROVIDERS.get(_key(head)) == provider
     if separator and rest and (is_own or head in _CALLS or head in _PATHS.get(provider, ())):
@@ -194,7 +201,9 @@ def _read_at(provider: str, text: str) -> Iterator[Reading]:
 def _split(text: str) -> tuple[str, str, str]:
     """Split at the first `/` or `:`."""
     found = re.search("[/:]", text)
-    return (text, "", "") if found is None else (text[: found.start()], found[0], text[found.end() :])
+    if found is None:
+        return text, "", ""
+    return text[: found.start()].strip(), found[0], text[found.end() :].strip()
 
 
 def _key(provider: str) -> str:
@@ -207,7 +216,7 @@ def spellings(name: str) -> Iterator[str]:
     dashed = re.sub(r"[\s_]+", "-", name)
     for text in (name, dashed, re.sub(r"\+$", "-plus", dashed), re.sub(r"^([a-z]+)(\d)", r"\1-\2", dashed)):
         for dotless in (text, text.replace(".", "-"), re.sub(r"-(\d)-(\d)(?=-|$)", r"-\1.\2", text)):
-            for candidate in (dotless, _with_compact_date_dashed(dotless), _swapped(dotless)):
+            for candidate in (dotless, _with_dashed_date(dotless), _swapped(dotless)):
                 if candidate and candidate not in seen:
                     seen.add(candidate)
                     yield candidate
@@ -220,8 +229,8 @@ def _swapped(name: str) -> str:
     return swapped if swapped != name else re.sub(rf"^claude-({version})-([a-z]+)\b", r"claude-\2-\1", name)
 
 
-def _with_compact_date_dashed(name: str) -> str:
-    return re.sub(r"[-@](20\d\d)(\d\d)(\d\d)(?=$|[:@-])", r"-\1-\2-\3", name)
+def _with_dashed_date(name: str) -> str:
+    return re.sub(r"[-@](20\d\d)-?(\d\d)-?(\d\d)(?=$|[:@-])", r"-\1-\2-\3", name)
 
 
 class Tagged(NamedTuple):
@@ -236,7 +245,7 @@ _SHORT_DATE = re.compile(r"[-@](\d\d)(\d\d)$")
 _LISTED_TAG = re.compile(r"[-@]latest$|-preview(?:-\d\d-\d\d(?:\d\d)?)?$|[-@]00\d$|-v\d+(?::\d+)?$")
 
 
-def without_tag(name: str, provider: str) -> Tagged | None:
+def without_tag(name: str, provider: str | None) -> Tagged | None:
     """Return a name without the date, the version or the variant behind it; None if it ends with none of them."""
     if found := _FULL_DATE.search(name):
         return Tagged(name[: found.start()], is_safe=True) if _is_date(*map(int, found.groups())) else None
@@ -274,8 +283,8 @@ def _is_closed(name: str) -> bool:
 
 
 def is_text_only(name: str) -> bool:
-    """Tell whether a name, or the id of an entry, is that of a model whose tokens are those of text."""
-    return not _NOT_TEXT.intersection(re.split(r"[^a-z0-9]+", name.lower()))
+    """Tell whether a name, or the id of an entry, is that of a model whose tokens are those of text, or free."""
+    return name.endswith(":free") or not _NOT_TEXT.intersection(re.split(r"[^a-z0-9]+", name.lower()))
 
 
 class BedrockName(NamedTuple):
@@ -301,7 +310,7 @@ _HIDES = re.compile(
         o[1-9](?=$|[-:@\s/])
       | gpt-?[5-9](?!\d)(?!.*-chat) | gpt-oss | codex-mini | computer-use
       | (?:gemini-(?:pro-|flash-)?(?:2[.-]5|[3-9]) | gemini-(?:pro|flash|flash-lite)-latest)
-        (?!.*(?:-tts|embedding|2[.-]5-flash-image))
+        (?!.*(?:-tts|embedding)|-flash-image)
       | deepseek-?(?:v[4-9]|flash|pro)(?![a-z]) | grok-?(?:[4-9]|3-mini|code|build|latest)
       | magistral | qwq | qvq | qwen-?3(?:\.\d+)?(?=[-:])(?!.*(?:instruct|coder|embedding|rerank|max|plus|flash|turbo))
       | kimi-?k(?:2[.-][5-9]|[3-9]) | glm-?(?:4[.-][5-9]|[5-9]|z1) | minimax-?m[1-9]

@@ -93,7 +93,7 @@ def _check_prices(where: str, prices: Any) -> dict[str, Decimal]:
         raise ValueError(f"{where}: must be an object with its prices")
     _refuse_unknown_keys(prices, {*_KINDS, "free"}, f"{where}: has the unknown key")
     if "free" in prices:
-        if prices != {"free": True}:
+        if prices["free"] is not True or len(prices) > 1:
             raise ValueError(f'{where}: "free" must be true, and the only key')
         return {"input": Decimal(0), "output": Decimal(0)}
     for name in ("input", "output"):
