@@ -86,6 +86,12 @@ def store_checked(principal: Principal, checked: Iterable[Sequence[LoadedRecord]
     return counts
 
 
+def find_existing(principal: Principal, kind: str, ids: Collection[str]) -> dict[str, bool]:
+    """Return which of the ids of a type exist on the server, and whether they belong to the principal, by id."""
+    with read_snapshot() as reader:
+        return {id: owns(principal, owner) for id, owner in store.get_owners(reader, kind, ids).items()}
+
+
 def _each_batch(source: Iterable[Record], ids: IdPolicy) -> Iterator[list[LoadedRecord]]:
     """Load the records and yield them in batches of one group, a prompt with its first version in the same batch."""
     batch: list[LoadedRecord] = []
