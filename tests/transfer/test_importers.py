@@ -414,6 +414,64 @@ def test_the_results_of_promptfoo_become_prompts_and_logs(app: Flask, ada: Perso
     assert created(take(app, ada, promptfoo.read(later, ada.email, NOW))) == (0, 0, 0, 0, 3)
 
 
+def labelled(*providers: dict[str, Any], columns: list[str] | None = None) -> dict[str, Any]:
+    """Return results of one prompt, a column for each provider."""
+    names = columns or [provider.get("label") or provider["id"] for provider in providers]
+    template = {"raw": "Say {{word}}", "label": "Say {{word}}"}
+    results = [
+        {"id": f"r{index}", "promptIdx": index, "provider": provider, "score": index / 10, "cost": 0.5}
+        | {"response": {"output": "x", "tokenUsage": {"total": 3, "prompt": 1, "completion": 2}}}
+        for index, provider in enumerate(providers)
+    ]
+    prompts = [{**template, "provider": name} for name in names]
+    return {"evalId": "e", "results": {"version": 3, "timestamp": NOW, "prompts": prompts, "results": results}}
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("document", "models"),
+    [
+        (labelled({"id": "openai:gpt-4o", "label": "cold"}, {"id": "openai:gpt-4o", "label": "hot"}), ["cold", "hot"]),
+        (labelled({"id": "openai:gpt-4o", "label": ""}, {"id": "echo", "label": "echo"}), ["openai:gpt-4o", "echo"]),
+        # results without labels, whose columns have them
+        (labelled({"id": "a:b"}, {"id": "a:b"}, columns=["cold", "hot"]), ["cold", "hot"]),
+        # one label for two providers, and a label that is the id of another one
+        (labelled({"id": "a", "label": "x"}, {"id": "b", "label": "x"}), ["x (a)", "x (b)"]),
+        (labelled({"id": "a"}, {"id": "b", "label": "a"}), ["a", "a (b)"]),
+        # labels that cannot be names
+        (
+            labelled(
+                {"id": "a", "label": " "},
+                {"id": "b", "label": "x" * 1000},
+                {"id": "c", "label": 5},
+                columns=["", "", ""],
+            ),
+            ["a", "b", "c"],
+        ),
+    ],
+)
+def test_the_model_of_a_promptfoo_result_is_the_label_of_its_provider(
+    app: Flask, ada: Person, document: dict[str, Any], models: list[str]
+) -> None:
+    take(app, ada, promptfoo.read(document, ada.email, NOW))
+    logs = logs_of(ada)
+    assert [log["modelUsed"] for log in logs] == models
+    assert {log["cost"] for log in logs} == {0.5}, "the cost of the file"
+    assert {log["inputTokens"] for log in logs} == {1}
+    assert [log["metadata"]["provider"] for log in logs] == [
+        result["provider"] for result in document["results"]["results"]
+    ]
+
+
+@only_sqlite
+def test_providers_of_one_id_are_compared_by_their_labels(app: Flask, ada: Person) -> None:
+    document = labelled(*({"id": "openai:gpt-4o", "label": label} for label in ("cold", "hot")))
+    take(app, ada, promptfoo.read(document, ada.email, NOW))
+    (prompt,) = ada.get("/prompts").json
+    groups = ada.get(f"/prompts/{prompt['_id']}/stats").json["groups"]
+    assert {group["model"]: group["score"]["mean"] for group in groups} == {"cold": 0, "hot": 1}
+
+
 @only_sqlite
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_version_2_of_promptfoo_is_read_too(app: Flask, ada: Person, wrapped: bool) -> None:
