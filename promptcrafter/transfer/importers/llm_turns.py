@@ -16,6 +16,8 @@ from promptcrafter.transfer.importers.llm_shape import PART_TYPES, Shape
 
 _Part = dict[str, Any]
 _CACHED_MESSAGES = 10_000
+# Of tool calls and their results: the name in the metadata, and that in the payload
+_CALL_FIELDS = (("name", "name"), ("toolCallId", "tool_call_id"), ("serverExecuted", "server_executed"))
 _CACHED_FRAGMENTS = 16  # each may be a book
 
 
@@ -151,6 +153,7 @@ class Turns:
             hash = self._get_parent(location, hash)
         if not path:
             return None
+        # the next turn of a conversation meets this path near its end
         if len(self._roots) > _CACHED_MESSAGES:
             self._roots.clear()
         self._roots.update(dict.fromkeys((path[0], *path[-2:]), path[-1]))
@@ -220,9 +223,6 @@ class Turns:
         described = {name: part.get(key) for name, key in (*_CALL_FIELDS, ("output", "output"), ("error", "exception"))}
         described["attachments"] = [self._describe_attachment(id) for id in ids]
         return {name: value for name, value in described.items() if value not in (None, [])}
-
-
-_CALL_FIELDS = (("name", "name"), ("toolCallId", "tool_call_id"), ("serverExecuted", "server_executed"))
 
 
 def _describe_call(part: _Part) -> dict[str, Any]:
