@@ -1,11 +1,12 @@
 """Strict reading and compact writing of JSON.
 
-`loads` accepts RFC 8259 JSON in UTF-8 only: NaN, duplicate keys, numbers beyond the range of a double and nesting
-deeper than MAX_DEPTH raise JsonError. `dumps` writes compact JSON without escaping non-ASCII characters.
-`find_unstorable_text` finds what JSON allows in a string but SQLite or PostgreSQL cannot store: NUL and lone
-surrogates.
+`loads` accepts RFC 8259 JSON in UTF-8 only; a byte order mark is ignored. NaN, duplicate keys, numbers beyond the range
+of a double and nesting deeper than MAX_DEPTH raise JsonError. `dumps` writes compact JSON without escaping non-ASCII
+characters. `find_unstorable_text` finds what JSON allows in a string but SQLite or PostgreSQL cannot store: NUL and
+lone surrogates.
 """
 
+import codecs
 import json
 import math
 import re
@@ -15,6 +16,8 @@ from typing import Any, NoReturn
 MAX_DEPTH = 100  # levels of arrays and objects; reading and writing are recursive
 # Made once, because json.dumps makes an encoder at each call that has options
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_HINT = " It seems to be UTF-16 or UTF-32."
+_ZEROS_OF_UTF_16 = ([True, False, True, False], [False, True, False, True])
 _OUTSIDE_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"|(NaN|-?Infinity)')
 
 
@@ -31,7 +34,8 @@ def loads(data: bytes) -> Any:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise JsonError(f"The body is not UTF-8: byte {error.start + 1} is invalid.", "invalid_utf8") from error
+        hint = _HINT if _is_utf_16(data) else ""
+        raise JsonError(f"The body is not UTF-8: byte {error.start + 1} is invalid.{hint}", "invalid_utf8") from error
     try:
         value = json.loads(
             text,
@@ -40,6 +44,7 @@ def loads(data: bytes) -> Any:
             parse_float=_float,
         )
     except json.JSONDecodeError as error:
+        refuse_utf_16(data)
         raise JsonError(_located(text, error.pos, error.msg), "invalid_json") from error
     except RecursionError:
         raise _too_deep() from None
@@ -73,6 +78,18 @@ def _find_unstorable(text: str) -> str | None:
     except UnicodeEncodeError as error:
         return f"must not contain a lone surrogate (U+{ord(text[error.start]):04X})"
     return None
+
+
+def refuse_utf_16(data: bytes) -> None:
+    """Raise JsonError for UTF-16 and UTF-32."""
+    if _is_utf_16(data):
+        raise JsonError(f"The body is not UTF-8.{_HINT}", "invalid_utf8")
+
+
+def _is_utf_16(data: bytes) -> bool:
+    """Return whether the data begins like UTF-16 or UTF-32: with a mark, or with a zero in each ASCII character."""
+    has_mark = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE))
+    return has_mark or [byte == 0 for byte in data[:4]] in _ZEROS_OF_UTF_16
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -21,7 +22,9 @@ from promptcrafter.auth.store import get_by_email
 from promptcrafter.cli.commands import Command, Refusal, say
 from promptcrafter.database.session import read_snapshot
 from promptcrafter.transfer import export_format, importer, store
-from promptcrafter.transfer.importers import Unreadable, json_server, llm, promptfoo
+from promptcrafter.transfer.id_policy import KEPT_IDS, IdPolicy, ImportConflict, NewIds
+from promptcrafter.transfer.importers import Unreadable, enumerate_counts, json_server, llm, promptfoo
+from promptcrafter.transfer.importers.foreign_ids import ForeignIds
 from promptcrafter.transfer.records import Record, plural
 
 _FORMATS = _AUTO, _EXPORT, _JSON_SERVER, _LLM, _PROMPTFOO = "auto", "promptcrafter", "json-server", "llm", "promptfoo"
@@ -37,7 +40,11 @@ _T = TypeVar("_T")
     "--format", "file_format", type=click.Choice(_FORMATS), default=_AUTO, help="By default detected from the content."
 )
 @click.option("--only-owner", metavar="ID", help="Of a json-server file: what was this user's only.")
-def import_file(path: str, email: str, file_format: str, only_owner: str | None) -> None:
+@click.option("--new-ids", is_flag=True, help="Import a copy of everything, with ids of its own.")
+@click.option("--skip-unknown", is_flag=True, help="Of a file of llm: leave out what this release does not know.")
+def import_file(
+    path: str, email: str, file_format: str, only_owner: str | None, new_ids: bool, skip_unknown: bool
+) -> None:
     """Import FILE, or what comes in for -, into an account.
 
     It may be an export of PromptCrafter, a file of json-server with prompts and logs, the logs.db of llm or a
@@ -46,16 +53,23 @@ def import_file(path: str, email: str, file_format: str, only_owner: str | None)
     """
     user = get_by_email(email)
     principal = Principal(user.id)
-    with _refusing_unreadable(), _open_source(path) as file:
+    left_out: Counter[str] = Counter()
+    with _refusing_unreadable(), _open_source(path) as file, _open_id_policy(principal, new_ids) as ids:
         file_format = _detect_format(file) if file_format == _AUTO else file_format
-        if only_owner and file_format != _JSON_SERVER:
-            raise Unreadable("--only-owner is for files of json-server.")
-        source = _read_records(file, file_format, user, only_owner)
-        with importer.check(principal, _with_progress(source, "Checking")) as checked:
-            counts = importer.store_checked(principal, _with_progress(checked, "Storing"))
+        for option, value, its_format in (
+            ("--only-owner", only_owner, _JSON_SERVER),
+            ("--skip-unknown", skip_unknown, _LLM),
+        ):
+            if value and file_format != its_format:
+                raise Unreadable(f"{option} is for files of {its_format}.")
+        source = _read_records(file, file_format, user, left_out, only_owner=only_owner, skip_unknown=skip_unknown)
+        with importer.check(principal, _with_progress(source, "Checking"), ids) as checked:
+            counts = importer.store_checked(principal, _with_progress(checked, "Storing"), ids)
     created, skipped = (
         _describe_counts({name: count[outcome] for name, count in counts.items()}) for outcome in ("created", "skipped")
     )
+    if left_out:
+        say(f"Not imported: {enumerate_counts(left_out)}.")
     say(f"Imported for {user.email}: {created}. There already: {skipped}.")
 
 
@@ -79,11 +93,17 @@ COMMANDS = (import_file, export_file)
 
 @contextmanager
 def _refusing_unreadable() -> Iterator[None]:
-    """Turn Unreadable into Refusal, which ends a command with its text."""
+    """Turn Unreadable and ImportConflict into Refusal, which ends a command with its text."""
     try:
         yield
     except Unreadable as error:
         raise Refusal(str(error)) from error
+    except ImportConflict as error:
+        raise Refusal(f"{error.message} --new-ids imports a copy of everything.") from error
+
+
+def _open_id_policy(principal: Principal, new_ids: bool) -> AbstractContextManager[IdPolicy]:
+    return NewIds(principal) if new_ids else nullcontext(KEPT_IDS)
 
 
 @contextmanager
@@ -144,18 +164,27 @@ def _detect_format(file: BinaryIO) -> str:
     raise Unreadable("It is none of the files that can be imported.")
 
 
-def _read_records(file: BinaryIO, file_format: str, user: User, only_owner: str | None) -> Iterator[Record]:
-    """Return the records of a file. Raises Unreadable, here or from the iterator."""
+def _read_records(
+    file: BinaryIO,
+    file_format: str,
+    user: User,
+    left_out: Counter[str],
+    *,
+    only_owner: str | None,
+    skip_unknown: bool,
+) -> Iterator[Record]:
+    """Return the records of a file. What is not imported is counted by name in `left_out`, while they are read.
+
+    Raises Unreadable, here or from the iterator.
+    """
     now = clock.to_text(clock.now())
     if file_format == _LLM:
-        return llm.read(Path(file.name), user.email_key, now)
+        return llm.read(Path(file.name), user.email_key, now, left_out, skip_unknown)
     if file_format == _PROMPTFOO:
         return promptfoo.read(_parse_document(file), user.email_key, now)
     if file_format == _JSON_SERVER:
-        document = _parse_document(file)
-        if skipped := json_server.describe_skipped(document):
-            say(f"Not imported: {skipped}.")
-        return json_server.read(document, now, only_owner)
+        ids = ForeignIds(json_server.SOURCE, user.email_key, partial(importer.find_existing, Principal(user.id)))
+        return json_server.read(_parse_document(file), now, only_owner, ids, left_out)
     file.seek(0)
     return export_format.read_records(file)
 
@@ -166,6 +195,8 @@ def _parse_document(file: BinaryIO) -> Any:
     try:
         return jsonio.loads(file.read())
     except jsonio.JsonError as error:
+        if error.code == "invalid_utf8":
+            raise Unreadable(str(error).replace("The body", "It", 1)) from error
         raise Unreadable(f"It is not JSON as a whole. {error}") from error
 
 

@@ -153,9 +153,13 @@ def _describe(view: Any, endpoint: str | None, route: Route, takes_file: str | N
     if takes_file is not None:
         described["requestBody"] = {"required": True, "description": takes_file, "content": _NDJSON_CONTENT}
     apidoc = vars(view).setdefault("_apidoc", {})
-    apidoc.setdefault("manual_doc", {}).update(described)
+    manual = apidoc.setdefault("manual_doc", {})
+    manual.update(described)
     apidoc["refusals"] = route.error_statuses
-    apidoc["other_parameters"] = [_STRICT] * route.takes_strict + [_IDEMPOTENCY_KEY] * route.is_idempotent
+    apidoc["other_parameters"] = [
+        *([_STRICT] * route.takes_strict + [_IDEMPOTENCY_KEY] * route.is_idempotent),
+        *manual.pop("parameters", ()),  # of a `doc` decorator: flask-smorest would take them in place of all others
+    ]
     apidoc["may_ignore_fields"] = route.takes_strict and not route.takes_file
 
 

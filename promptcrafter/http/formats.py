@@ -14,6 +14,8 @@ from typing import Any
 from promptcrafter.jsonio import dumps
 
 Rows = Iterable[Mapping[str, Any]]
+CSV = "text/csv"
+BYTE_ORDER_MARK = "\ufeff"  # by which Excel recognises UTF-8
 Write = Callable[[Rows, Sequence[str]], Iterator[str]]
 _PIECE_CHARACTERS = 128 * 1024  # so that a page of a hundred outputs of 600 characters is one piece
 _ROWS_AT_ONCE = 5  # per call of the JSON encoder: starting it costs more than a row, which may hold a mebibyte
@@ -70,7 +72,7 @@ def escape_markdown(text: str) -> str:
 WRITERS: dict[str, Write] = {
     "application/json": write_json,
     "application/x-ndjson": write_ndjson,
-    "text/csv": write_csv,
+    CSV: write_csv,
 }
 
 

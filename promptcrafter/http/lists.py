@@ -14,11 +14,12 @@ from marshmallow import Schema, fields
 from sqlalchemy import Result, Row, Select, SQLColumnExpression
 from sqlalchemy.orm import Session
 from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_options_header
 from werkzeug.urls import iri_to_uri
 
 from promptcrafter.database.keyset import Order, write_cursor
 from promptcrafter.database.session import ReadSession, get_engine, session
-from promptcrafter.http.formats import WRITERS, join_to_pieces
+from promptcrafter.http.formats import BYTE_ORDER_MARK, CSV, WRITERS, join_to_pieces
 from promptcrafter.http.row_serializer import RowSerializer
 
 _DEFAULT_PER_PAGE = 100  # if a request has a cursor and no per_page
@@ -99,16 +100,26 @@ def negotiated_response(writers: Mapping[str, Callable[[], Iterable[str]]]) -> R
     """Return a response in the media type that the request's `Accept` prefers, JSON if it accepts none of them.
 
     `writers` maps media types, JSON among them, to functions that return the text of the body in parts. Only that of
-    the chosen type is called.
+    the chosen type is called. CSV begins with a byte order mark if the request asks for one.
     """
-    # parameters such as a charset are ignored
-    accepted = MIMEAccept([(value.partition(";")[0].strip(), quality) for value, quality in request.accept_mimetypes])
+    # of the parameters only `bom` has a meaning; a charset is ignored
+    accepted = MIMEAccept([(parse_options_header(value)[0], quality) for value, quality in request.accept_mimetypes])
     media_type = accepted.best_match(writers, default=_DEFAULT_MEDIA_TYPE)
-    pieces = join_to_pieces(writers[media_type]())
+    text = writers[media_type]()
+    pieces = join_to_pieces(chain([BYTE_ORDER_MARK], text) if media_type == CSV and _wants_bom() else text)
     first_pieces = list(islice(pieces, 2))
     # a body of one piece is sent with a Content-Length, a longer one in chunks
     body = chain(first_pieces, pieces) if len(first_pieces) > 1 else first_pieces[0]
     return current_app.response_class(body, mimetype=media_type, headers={"Vary": "Accept"})
+
+
+def _wants_bom() -> bool:
+    """Return whether CSV is to begin with a byte order mark: by the query, or else by the parameter of `text/csv`."""
+    asked = request.args.get("bom")
+    if asked is None:
+        parsed = (parse_options_header(value) for value, _ in request.accept_mimetypes)
+        asked = next((parameters.get("bom") for media_type, parameters in parsed if media_type == CSV), None)
+    return asked == "1"
 
 
 @cache

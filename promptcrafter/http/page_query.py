@@ -1,4 +1,4 @@
-"""The query parameters that every list takes: the size of a page, and the cursor that it begins after."""
+"""The query parameters that every list takes: the size of a page, the cursor that it begins after, and `bom`."""
 
 from marshmallow import Schema, validate
 
@@ -22,6 +22,12 @@ class Cursor(Text):
         self.validators.append(validate.Regexp(rf"{numbers}\Z", error="is not one that this list gave"))
 
 
+def bom_field() -> Text:
+    """Return the query parameter of everything that is also sent as CSV."""
+    description = "With 1, CSV begins with a byte order mark, by which Excel recognises UTF-8"
+    return Text(choices=("0", "1"), metadata={"description": description})
+
+
 class PageQuery(Schema):
     """The query parameters of a list. The cursor fits lists that are sorted by time and sequence number."""
 
@@ -31,3 +37,4 @@ class PageQuery(Schema):
         metadata={"description": "Rows per page; without it the whole list is returned."},
     )
     cursor = Cursor(f"{TIME}-{SEQUENCE}")
+    bom = bom_field()

@@ -1,5 +1,6 @@
 """Checks of a request before its view runs: media type, encoding, query parameters, and the JSON of its body."""
 
+import codecs
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -97,11 +98,22 @@ def read_object(req: Request) -> dict[str, Any]:
     """
     route = requested_route()
     if route is not None and route.ndjson_field is not None and req.mimetype == NDJSON:
-        return {route.ndjson_field: [_parse_line(line) for line in _read_body(req).split(b"\n") if line.strip()]}
+        lines = _read_lines(req)
+        return {route.ndjson_field: [_parse_line(line) for line in lines if line.strip()]}
     value = _parse(_read_body(req))
     if not isinstance(value, dict):
         raise Problem(400, "The body must be a JSON object.", "not_an_object")
     return value
+
+
+def _read_lines(req: Request) -> list[bytes]:
+    """Return the lines of the body. Raises 400 for one in UTF-16, whose lines are no lines."""
+    body = _read_body(req)
+    try:
+        jsonio.refuse_utf_16(body)
+    except jsonio.JsonError as error:
+        raise Problem(400, str(error), error.code) from error
+    return body.removeprefix(codecs.BOM_UTF8).split(b"\n")
 
 
 def _parse_line(line: bytes) -> Any:

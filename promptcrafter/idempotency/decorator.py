@@ -35,13 +35,11 @@ def idempotent(view: _View) -> _View:
 
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Response:
-        key = request.headers.get(HEADER)
+        key = read_key()
         response: Response
         if key is None:
             response = view(*args, **kwargs)
             return response
-        if not re.fullmatch(_KEY_PATTERN, key):
-            raise Invalid({HEADER: ["must have 1 to 255 visible ASCII characters"]}, "invalid_idempotency_key")
         principal, fingerprint = current_principal(), _fingerprint()
         record = store.get_record(principal, key)
         if record is None:
@@ -57,6 +55,14 @@ def idempotent(view: _View) -> _View:
 
     wrapper.is_idempotent = True  # type: ignore[attr-defined]
     return wrapper
+
+
+def read_key() -> str | None:
+    """Return the key of the request, None if it has none. Raises 400 for a malformed one."""
+    key = request.headers.get(HEADER)
+    if key is not None and not re.fullmatch(_KEY_PATTERN, key):
+        raise Invalid({HEADER: ["must have 1 to 255 visible ASCII characters"]}, "invalid_idempotency_key")
+    return key
 
 
 def _replay(record: IdempotencyRecord | None, fingerprint: str) -> Response:

@@ -32,7 +32,8 @@ RECOMPUTED_FROM = (
     *("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens"),
     *("cost", "computed", "priced_as", "priced"),
 )
-_NEVER_COMPLETED = "agenttest"  # the source of logs whose tokens and cost are never computed
+# The sources of logs whose tokens and cost are never computed. A model of promptfoo is named by a label of the user
+_NEVER_COMPLETED = ("agenttest", "promptfoo")
 _IS_REVIEWED = or_(Log.score.is_not(None), func.coalesce(Log.notes, "") != "")
 _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "promptVersion": lambda number: Log.prompt_version == number,
@@ -203,7 +204,7 @@ def change_costs(changes: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _find_recomputable(principal: Principal) -> Select[Log]:
-    is_completed = func.coalesce(Log.source, "") != _NEVER_COMPLETED
+    is_completed = func.coalesce(Log.source, "").not_in(_NEVER_COMPLETED)
     return select(Log).where(owned_by(principal, Log), is_completed, or_(Log.cost.is_(None), Log.computed.is_not(None)))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, post_load
 
 from promptcrafter.http.fields import Number, Text, TimestampText
+from promptcrafter.http.page_query import bom_field
 from promptcrafter.ids import is_well_formed, pattern
 from promptcrafter.logs.schemas import LogOut
 
@@ -24,6 +25,7 @@ class StatsQuery(Schema):
     )
     since = TimestampText(description="Created at this time or later")
     until = TimestampText(description="Created before this time")
+    bom = bom_field()
 
     @post_load
     def split_keys(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 - Export: `store.each_row` reads the account's rows, `export_format.write_lines` writes them as NDJSON.
 - Import: `export_format.read_records`, or the `read` of a module in `importers`, yields records; `importer.check`
   validates them all, then `importer.store_checked` stores them.
+- `id_policy` keeps the ids of the file, or replaces them by new ones.
 - `records` defines the types of records, `schemas` their fields, `references` which keys they define and refer to.
 - `seen_keys` and `batch_file` keep the state of a check in temporary files: memory does not grow with the file.
 """

@@ -4,6 +4,7 @@ The header names the format and its version. The end line counts the records of 
 off between two lines is recognised. Nothing in the file depends on the server that wrote it.
 """
 
+import codecs
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
@@ -67,6 +68,7 @@ def _parse_lines(file: BinaryIO) -> Iterator[Record]:
     limit, number, empty = get_max_line_bytes(), 0, 0
     while data := file.readline(limit + 1):
         number += 1
+        data = data.removeprefix(codecs.BOM_UTF8) if number == 1 else data
         if data.strip():
             refuse_long_line(len(data), f"line {number}")
             yield parse_line(data, f"line {number}")

@@ -26,11 +26,11 @@ from promptcrafter.prompts.store import refuse_label
 from promptcrafter.traces.store import restore_traces
 from promptcrafter.transfer import store
 from promptcrafter.transfer.batch_file import BatchFile
+from promptcrafter.transfer.id_policy import KEPT_IDS, IdPolicy, ImportConflict
 from promptcrafter.transfer.records import (
     KINDS,
     LoadedRecord,
     Record,
-    add_location,
     invalid_record,
     load_values,
     plural,
@@ -45,32 +45,25 @@ _BATCH_BYTES = 4 * 1024 * 1024
 _MAX_ATTEMPTS = 3
 
 
-class ImportConflict(Problem):
-    """409: a record contradicts what the account or another account has."""
-
-    def __init__(self, location: str, field: str, reason: str) -> None:
-        details = add_location(location, {field: [reason]})
-        super().__init__(409, f"{location}.{field} {reason}.", "import_conflict", details=details)
-
-
 class ImportInterrupted(Problem):
-    """409: what the remaining records need has changed since the check."""
+    """409: what the remaining records need has changed since the check. `advice` is about importing the file again."""
 
-    def __init__(self, problem: Problem) -> None:
-        explanation = "It was not so when the import began: what stands before it is stored. Importing again is safe."
+    def __init__(self, problem: Problem, advice: str) -> None:
+        explanation = f"It was not so when the import began: what stands before it is stored. {advice}"
         super().__init__(409, f"{problem.message} {explanation}", "import_interrupted", details=problem.details)
 
 
-def check(principal: Principal, source: Iterable[Record]) -> BatchFile:
+def check(principal: Principal, source: Iterable[Record], ids: IdPolicy = KEPT_IDS) -> BatchFile:
     """Return the records in batches, to be closed by the caller, if all of them can be stored in the account.
 
-    Raises Invalid, ImportConflict and InsufficientStorage, and what `source` raises.
+    The records have the ids that `ids` assigns. Raises Invalid, ImportConflict and InsufficientStorage, and what
+    `source` raises.
     """
     checked = BatchFile()
     try:
         with closing(SeenKeys()) as seen_keys:
-            for batch in _each_batch(source):
-                _check_batch(batch, principal, seen_keys)
+            for batch in _each_batch(source, ids):
+                _check_batch(batch, principal, ids, seen_keys)
                 checked.add(batch)
     except BaseException:
         checked.close()
@@ -78,27 +71,34 @@ def check(principal: Principal, source: Iterable[Record]) -> BatchFile:
     return checked
 
 
-def store_checked(principal: Principal, checked: Iterable[Sequence[LoadedRecord]]) -> Counts:
+def store_checked(principal: Principal, checked: Iterable[Sequence[LoadedRecord]], ids: IdPolicy = KEPT_IDS) -> Counts:
     """Store the records that the account does not have yet. Raises ImportInterrupted.
 
-    Returns for each type, such as `logs`, the number `created` and the number `skipped`.
+    `ids` is what the records were checked with. Returns for each type, such as `logs`, the number `created` and the
+    number `skipped`.
     """
     counts = {plural(kind): {"created": 0, "skipped": 0} for kind in KINDS}
     for batch in checked:
-        created = Counter(record.kind for record in _store_batch(batch, principal))
+        created = Counter(record.kind for record in _store_batch(batch, principal, ids))
         for kind, count in Counter(record.kind for record in batch).items():
             counts[plural(kind)]["created"] += created[kind]
             counts[plural(kind)]["skipped"] += count - created[kind]
     return counts
 
 
-def _each_batch(source: Iterable[Record]) -> Iterator[list[LoadedRecord]]:
+def find_existing(principal: Principal, kind: str, ids: Collection[str]) -> dict[str, bool]:
+    """Return which of the ids of a type exist on the server, and whether they belong to the principal, by id."""
+    with read_snapshot() as reader:
+        return {id: owns(principal, owner) for id, owner in store.get_owners(reader, kind, ids).items()}
+
+
+def _each_batch(source: Iterable[Record], ids: IdPolicy) -> Iterator[list[LoadedRecord]]:
     """Load the records and yield them in batches of one group, a prompt with its first version in the same batch."""
     batch: list[LoadedRecord] = []
     size = 0
     failure = None
     try:
-        for record in _check_version_order(map(_load_record, source)):
+        for record in _check_version_order(_load_record(record, ids) for record in source):
             is_full = len(batch) >= _BATCH_RECORDS or size >= _BATCH_BYTES
             is_first = record.kind == "version" and record.values["number"] == 1
             if batch and (record.group != batch[0].group or (is_full and not is_first)):
@@ -114,14 +114,16 @@ def _each_batch(source: Iterable[Record]) -> Iterator[list[LoadedRecord]]:
         raise failure
 
 
-def _load_record(record: Record) -> LoadedRecord:
+def _load_record(record: Record, ids: IdPolicy) -> LoadedRecord:
     values = load_values(record)
     for index, label in enumerate(values.get("labels", ())):
         try:
             refuse_label(label, f"labels.{index}")
         except Invalid as error:
             raise invalid_record(record.location, error.details or {}) from error
-    return LoadedRecord(record.location, record.kind, values, record.size)
+    loaded = LoadedRecord(record.location, record.kind, values, record.size)
+    ids.assign(loaded)
+    return loaded
 
 
 def _check_version_order(records: Iterable[LoadedRecord]) -> Iterator[LoadedRecord]:
@@ -150,7 +152,9 @@ def _refuse_without_version(prompt: LoadedRecord | None, number: int) -> None:
         raise invalid_record(prompt.location, {"": ["must be followed by the versions of the prompt"]})
 
 
-def _check_batch(batch: Sequence[LoadedRecord], principal: Principal, seen_keys: SeenKeys | None) -> list[LoadedRecord]:
+def _check_batch(
+    batch: Sequence[LoadedRecord], principal: Principal, ids: IdPolicy, seen_keys: SeenKeys | None
+) -> list[LoadedRecord]:
     """Return the records that the account does not have yet. Raises Invalid and ImportConflict.
 
     What a record refers to must be in the account or, during the check, in `seen_keys`, to which the keys of the batch
@@ -158,7 +162,7 @@ def _check_batch(batch: Sequence[LoadedRecord], principal: Principal, seen_keys:
     """
     with read_snapshot() as reader:
         new = _find_new(reader, batch, principal)
-        _refuse_taken_slugs(reader, new, principal)
+        (ids.settle_slugs if seen_keys is None else ids.check_slugs)(reader, new, principal)
         _refuse_missing_references(reader, batch, principal, seen_keys)
     if seen_keys is not None:
         _add_keys(batch, set(new), seen_keys)
@@ -200,14 +204,6 @@ def _find_stored_versions(reader: Session, versions: Mapping[tuple[str, int], Lo
     if conflicts:  # raised only after all rows are read: a PostgreSQL cursor must be read to its end
         raise conflicts[0]
     return stored
-
-
-def _refuse_taken_slugs(reader: Session, new: Sequence[LoadedRecord], principal: Principal) -> None:
-    slugs = {record.values["slug"]: record for record in new if record.kind in ("prompt", "experiment")}
-    if slugs:
-        kind = next(iter(slugs.values())).kind
-        for slug, id in store.get_slugs(reader, kind, principal, slugs).items():
-            raise ImportConflict(slugs[slug].location, "slug", f"is that of {id} in the account: {slug}")
 
 
 def _refuse_missing_references(
@@ -256,13 +252,13 @@ def _add_keys(batch: Sequence[LoadedRecord], new: Collection[LoadedRecord], seen
                 raise invalid_record(record.location, {reference.field: [f"stands in {before} already"]})
 
 
-def _store_batch(batch: Sequence[LoadedRecord], principal: Principal) -> list[LoadedRecord]:
+def _store_batch(batch: Sequence[LoadedRecord], principal: Principal, ids: IdPolicy) -> list[LoadedRecord]:
     """Store the records that the account does not have yet, and return them. Raises ImportInterrupted."""
     for attempts_left in reversed(range(_MAX_ATTEMPTS)):
         try:
-            new = _check_batch(batch, principal, None)
+            new = _check_batch(batch, principal, ids, None)
         except Problem as problem:
-            raise ImportInterrupted(problem) from problem
+            raise ImportInterrupted(problem, ids.retry_advice) from problem
         if not new:
             break
         write = _prepare_write(new, principal)

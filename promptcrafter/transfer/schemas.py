@@ -239,6 +239,16 @@ class EndLine(Line):
     logs = WholeNumber(minimum=0, maximum=2**53)
 
 
+class ImportQuery(Schema):
+    """What to do with the ids in the file."""
+
+    ids = Text(
+        choices=("keep", "new"),
+        load_default="keep",
+        metadata={"description": "`new` gives everything in the file a new id, so that each import makes a copy"},
+    )
+
+
 class CountOut(Schema):
     """The result for the lines of one type."""
 

@@ -1,7 +1,9 @@
 """The routes `GET /export` and `POST /import`."""
 
 import io
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
+from typing import Any
 
 from flask import Response, current_app, request
 
@@ -10,13 +12,21 @@ from promptcrafter.database.session import read_snapshot
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.formats import join_to_pieces
 from promptcrafter.http.request_checks import NDJSON
+from promptcrafter.idempotency.decorator import HEADER, read_key
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import TooLarge
 from promptcrafter.transfer import export_format, importer, store
-from promptcrafter.transfer.schemas import ImportOut
+from promptcrafter.transfer.id_policy import KEPT_IDS, IdPolicy, NewIds
+from promptcrafter.transfer.schemas import ImportOut, ImportQuery
 
 blueprint = Blueprint("transfer", __name__, description="Export everything that an account owns, and import it")
 _PIECE_BYTES = 64 * 1024
+_IDEMPOTENCY_KEY = {
+    "in": "header",
+    "name": HEADER,
+    "description": "With `ids=new`: importing the same file with the same key again changes nothing",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]{1,255}$"},
+}
 
 
 class _Body(io.RawIOBase):
@@ -63,10 +73,16 @@ def export_all() -> Response:
     takes_file="The file that `GET /export` returned, on this server or another one",
     refuses=(409, 507),
 )
+@blueprint.arguments(ImportQuery(), location="query")
 @blueprint.response(200, ImportOut())
-def import_all() -> importer.Counts:
+@blueprint.doc(parameters=[_IDEMPOTENCY_KEY])
+def import_all(query: dict[str, Any]) -> importer.Counts:
     """Import an export into the caller's account. What the account has already is skipped."""
+    principal = current_principal()
+    policy: AbstractContextManager[IdPolicy] = nullcontext(KEPT_IDS)
+    if query["ids"] == "new":
+        policy = NewIds(principal, read_key())
     raw: io.RawIOBase = _Body(current_app.config["MAX_IMPORT_BYTES"])
     body = io.BufferedReader(raw, _PIECE_BYTES)
-    with importer.check(current_principal(), export_format.read_records(body)) as checked:
-        return importer.store_checked(current_principal(), checked)
+    with policy as ids, importer.check(principal, export_format.read_records(body), ids) as checked:
+        return importer.store_checked(principal, checked, ids)

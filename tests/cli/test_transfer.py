@@ -1,9 +1,13 @@
 """`flask import` and `flask export`."""
 
+import gzip
 import io
+import json
 import shutil
+import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +158,93 @@ def test_files_of_other_tools_are_detected_by_their_content(run: Run, ada: Perso
     assert ada.get("/logs?source=llm").json[0]["output"] == RESPONSE["response"]
     alone = run("import", FIXTURES / "json_server.json", "--user", ada.email, "--only-owner", "user1")
     assert alone.stderr.endswith("There already: 1 prompt, 1 version, 1 log.\n")
+
+
+@only_sqlite
+def test_what_is_not_imported_is_counted_by_name(run: Run, ada: Person, tmp_path: Path) -> None:
+    path = tmp_path / "db.json"
+    prompt = {"title": "Title", "content": "c", "model": "m", "userId": 1, "description": "d"}
+    rest: dict[str, Any] = {f"list{number}": [1, 2] for number in range(30)} | {"a\x1b[2J" + "x" * 100: {}}
+    path.write_text(json.dumps({"prompts": [{**prompt, "id": "5-Ti0M5"}, {**prompt, "id": "-DGSsrg"}], **rest}))
+    result = run("import", path, "--user", ada.email)
+    counted, imported = result.stderr.splitlines()
+    assert imported == "Imported for ada@example.com: 2 prompts, 2 versions. There already: nothing."
+    assert counted.startswith("Not imported: list0 (2), list1 (2), ")
+    assert counted.endswith(" and 13 more.")
+    assert len(counted) < 400
+    path.write_text(json.dumps({"prompts": [{**prompt, "id": "5-Ti0M5"}], "a\x1b[2J" + "x" * 100: {}}))
+    result = run("import", path, "--user", ada.email)
+    assert result.stderr.splitlines() == [
+        f"Not imported: a\ufffd[2J{'x' * 54}… (1), prompts.userId (1), prompts.description (1).",
+        "Imported for ada@example.com: nothing. There already: 1 prompt, 1 version.",
+    ]
+
+
+def test_two_people_import_one_file_of_json_server(run: Run, ada: Person, ben: Person) -> None:
+    path = FIXTURES / "json_server.json"
+    for person in (ada, ben):
+        for outcome in ("Imported for {}: 3 prompts, 3 versions, 3 logs.", "Imported for {}: nothing."):
+            result = run("import", path, "--user", person.email)
+            assert result.exit_code == 0
+            assert outcome.format(person.email) in result.stderr
+        assert len(person.get("/logs").json) == 3
+
+
+def test_an_export_is_imported_as_a_copy_with_new_ids(run: Run, ada: Person, ben: Person, tmp_path: Path) -> None:
+    path = tmp_path / "ada.ndjson"
+    path.write_bytes(join(GOOD))
+    assert run("import", path, "--user", ada.email).exit_code == 0
+    assert failure(run("import", path, "--user", ben.email)).endswith(
+        "is the id of something of somebody else's. --new-ids imports a copy of everything."
+    )
+    created = "1 prompt, 2 versions, 1 experiment, 1 trace, 2 logs"
+    for _ in range(2):
+        result = run("import", path, "--user", ben.email, "--new-ids")
+        assert result.stderr == f"Imported for {ben.email}: {created}. There already: nothing.\n"
+    assert sorted(prompt["slug"] for prompt in ben.get("/prompts").json) == ["one", "one-2"]
+    assert run("import", FIXTURES / "promptfoo_v3.json", "--user", ben.email, "--new-ids").exit_code == 0
+    assert run("import", FIXTURES / "json_server.json", "--user", ben.email, "--new-ids").exit_code == 0
+
+
+@only_sqlite
+def test_a_file_with_a_byte_order_mark_is_imported_and_one_in_utf_16_is_refused(
+    run: Run, ada: Person, tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    files = [(FIXTURES / name).read_text(encoding="utf-8") for name in ("json_server.json", "promptfoo_v3.json")]
+    for text in (*files, join(GOOD).decode().replace("\n", "\r\n")):
+        for encoding in ("utf-16", "utf-16-le", "utf-16-be"):
+            path.write_bytes(text.encode(encoding))
+            message = failure(run("import", path, "--user", ada.email))
+            assert message.startswith("Error: It is not UTF-8")
+            assert message.endswith("It seems to be UTF-16 or UTF-32.")
+        path.write_bytes(text.encode("utf-8-sig"))
+        assert "Imported for ada@example.com: nothing" not in run("import", path, "--user", ada.email).stderr
+    assert counts(import_file(ada, b"\xef\xbb\xbf" + join(GOOD)), "skipped") == (1, 2, 1, 1, 2)
+    answer = import_file(ada, join(GOOD).decode().encode("utf-16"))
+    assert (answer.status_code, answer.json["code"]) == (400, "invalid_utf8")
+
+
+@only_sqlite
+def test_a_file_of_llm_0_36_is_imported_or_refused_aloud(run: Run, ada: Person, tmp_path: Path) -> None:
+    path = tmp_path / "logs.db"
+    data = gzip.decompress((FIXTURES / "llm_logs.db.gz").read_bytes())
+    path.write_bytes(data)
+    assert run("import", path, "--user", ada.email).stderr == (
+        "Imported for ada@example.com: 13 logs. There already: nothing.\n"
+    )
+    assert run("import", "-", "--user", ada.email, data=data).stderr.endswith("There already: 13 logs.\n")
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.executescript("CREATE TABLE events (id); INSERT INTO events VALUES (1)")
+    assert failure(run("import", path, "--user", ada.email)) == (
+        "Error: It has what this release does not know and would lose: the table events. "
+        "--skip-unknown imports all the rest."
+    )
+    result = run("import", path, "--user", ada.email, "--skip-unknown")
+    assert result.stderr.splitlines()[0] == "Not imported: the table events (1)."
+    assert "--skip-unknown is for files of llm." in failure(
+        run("import", FIXTURES / "json_server.json", "--user", ada.email, "--skip-unknown")
+    )
 
 
 @only_sqlite

@@ -161,7 +161,7 @@ def test_requests_are_checked_in_a_fixed_order(client: Caller, ada: Person, ben:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("/search?limit=5", "limit is not a parameter of this call; it takes per_page, cursor, q."),
+        ("/search?limit=5", "limit is not a parameter of this call; it takes per_page, cursor, bom, q."),
         ("/logs?promptid=prompt_1", "promptid is not a parameter of this call; the nearest is promptId."),
         ("/prompts?tags=x", "tags is not a parameter of this call; the nearest is tag."),
         ("/prompts?perpage=5", "perpage is not a parameter of this call; the nearest is per_page."),

@@ -122,6 +122,24 @@ def test_ndjson_is_accepted_by_batches_only_and_has_the_same_limits(ada: Person)
     assert refused.status_code == 413
 
 
+@only_sqlite
+def test_ndjson_may_begin_with_a_byte_order_mark_and_must_not_be_utf_16(ada: Person) -> None:
+    prompt = ada.prompt()
+    line = json.dumps({"promptId": prompt["_id"], "output": "é", "modelUsed": "m"}, ensure_ascii=False)
+    for text in (f"\ufeff{line}\r\n{line}\r\n", f"\ufeff\n{line}\n{line}"):
+        answer = ada.post("/logs/batch", data=text.encode(), headers=LINES)
+        assert [result["status"] for result in answer.json["results"]] == [201, 201]
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32"):
+        for path, headers in (("/logs/batch", LINES), ("/logs", {"Content-Type": "application/json"})):
+            answer = ada.post(path, data=f"{line}\n{line}".encode(encoding), headers=headers)
+            assert (answer.status_code, answer.json["code"]) == (400, "invalid_utf8"), encoding
+            assert "It seems to be UTF-16 or UTF-32." in answer.json["message"]
+    assert (
+        ada.post("/logs", data=f"\ufeff{line}".encode(), headers={"Content-Type": "application/json"}).status_code
+        == 201
+    )
+
+
 def test_a_batch_is_one_transaction_of_few_statements(app: Flask, ada: Person) -> None:
     bodies = [{"promptId": ada.prompt()["_id"], "output": "x", "modelUsed": "m", "notes": None} for _ in range(3)]
 

@@ -178,6 +178,36 @@ def test_a_list_is_returned_as_csv_or_ndjson_on_request(ada: Person) -> None:
         assert not row["output"].startswith(("=", "+", "-", "@"))
 
 
+BOM = b"\xef\xbb\xbf"
+
+
+def test_csv_begins_with_a_byte_order_mark_on_request(ada: Person) -> None:
+    prompt = ada.prompt(title="résumé")
+    for number in range(3):
+        ada.log(prompt, output=f"résumé {number}")
+    stats = f"/prompts/{prompt['_id']}/stats"
+    for path in ("/logs", "/logs?per_page=2", f"/logs?promptId={prompt['_id']}&sort=score", "/prompts", stats):
+        plain = ada.get(path, headers={"Accept": "text/csv"})
+        assert plain.data.startswith((b"_id,", b"model,"))
+        link = "&" if "?" in path else "?"
+        for asking in (
+            ada.get(path, headers={"Accept": "text/csv; header=present; bom=1"}),
+            ada.get(path, headers={"Accept": "text/html;q=0.1, text/csv;bom=1;q=0.9"}),
+            ada.get(f"{path}{link}bom=1", headers={"Accept": "text/csv"}),
+        ):
+            assert asking.data == BOM + plain.data
+            assert asking.headers["Content-Type"] == "text/csv; charset=utf-8"
+        for other in ("text/csv; bom=0", "text/csv; bom=2", "text/csv; charset=utf-8"):
+            assert ada.get(path, headers={"Accept": other}).data == plain.data
+        assert ada.get(f"{path}{link}bom=0", headers={"Accept": "text/csv; bom=1"}).data == plain.data
+        for accept in ("application/json", "application/x-ndjson", "application/json, text/csv;q=0.1;bom=1"):
+            answer = ada.get(f"{path}{link}bom=1", headers={"Accept": accept})
+            assert answer.text[0] in "{["
+        assert ada.get(f"{path}{link}bom=yes").json["details"] == {"bom": ["must be one of 0, 1"]}
+    page = ada.get("/logs?per_page=2&bom=1", headers={"Accept": "text/csv"})
+    assert "bom=1" in page.headers["Link"], "the next page has one, too"
+
+
 @only_sqlite
 @pytest.mark.parametrize(
     ("accept", "mimetype"),

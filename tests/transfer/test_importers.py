@@ -3,7 +3,9 @@
 import copy
 import json
 import sqlite3
+from collections import Counter
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from promptcrafter.auth.principal import Principal
 from promptcrafter.problems import Invalid
 from promptcrafter.transfer import importer
 from promptcrafter.transfer.importers import Unreadable, json_server, llm, promptfoo
+from promptcrafter.transfer.importers.foreign_ids import ForeignIds
 from tests.support import llm_database
 from tests.support.databases import only_sqlite
 from tests.support.people import Person
@@ -96,7 +99,9 @@ def test_one_owners_records_can_be_imported_from_json_server(app: Flask, ada: Pe
     assert created(take(app, ada, json_server.read(document, NOW, "user2"))) == (2, 2, 0, 0, 2)
     assert {log["_id"] for log in ada.get("/logs").json} == {"log3", "log_9"}
     assert created(take(app, ada, json_server.read(document, NOW, "nobody"))) == (0, 0, 0, 0, 0)
-    assert json_server.describe_skipped(document) == "users (2)"
+
+
+ID_RULE = "must be a whole number or a string of 1 to 1,000 characters"
 
 
 @only_sqlite
@@ -104,8 +109,13 @@ def test_one_owners_records_can_be_imported_from_json_server(app: Flask, ada: Pe
     ("change", "details"),
     [
         ({"prompts": {0: {"title": "ab"}}}, {"prompts.0.title": ["must have 3 to 100 characters"]}),
-        ({"prompts": {1: {"notes": "x"}}}, {"prompts.1.notes": ["is not a field of such a line"]}),
-        ({"prompts": {1: {"_id": "a b"}}}, {"prompts.1._id": ["must be prompt_ and 1 to 40 letters or digits"]}),
+        ({"prompts": {1: {"_id": ["x"]}}}, {"prompts.1._id": [ID_RULE]}),
+        ({"prompts": {2: {"id": 7.5}}}, {"prompts.2.id": [ID_RULE]}),
+        ({"prompts": {2: {"id": True}}}, {"prompts.2.id": [ID_RULE]}),
+        ({"prompts": {2: {"id": "x" * 1001}}}, {"prompts.2.id": [ID_RULE]}),
+        ({"prompts": {2: {"id": None}}}, {"prompts.2.id": ["is required"]}),
+        ({"prompts": {2: {"id": ""}}}, {"prompts.2.id": ["is required"]}),
+        ({"prompts": {2: {"id": "prompt104"}}}, {"prompts.2.id": ["stands in prompts.0 already"]}),
         ({"logs": {0: {"score": "8"}}}, {"logs.0.score": ["must be a number from 0 to 10"]}),
         ({"logs": {0: {"promptId": "prompt9"}}}, {"logs.0.promptId": ["must be in a line before or in the account"]}),
         ({"logs": {1: {"_id": "log104"}}}, {"logs.1._id": ["stands in logs.0 already"]}),
@@ -123,6 +133,85 @@ def test_an_error_in_a_json_server_file_is_named_by_its_location(
         take(app, ada, json_server.read(document, NOW))
     assert {field: raised.value.details[field] for field in details} == details  # type: ignore[index]
     assert logs_of(ada) == []
+
+
+def json_server_ids(app: Flask, person: Person, document: Any, left_out: Counter[str] | None = None) -> importer.Counts:
+    """Import a file of json-server as the command does."""
+    find_existing = partial(importer.find_existing, Principal(person.id))
+    with app.app_context():
+        ids = ForeignIds(json_server.SOURCE, person.email, find_existing)
+        source = json_server.read(document, NOW, None, ids, left_out)
+        with importer.check(Principal(person.id), source) as checked:
+            return importer.store_checked(Principal(person.id), checked)
+
+
+# As json-server 0.17 and its forks make them, numbers, and what people write
+IDS = ["5-Ti0M5", "-DGSsrg", "9f1c2c1e-6f0f-4d8e-9a51-2b1f3c4d5e6f", 12, "13", "a b", "ü:1", "5-TI0M5", 14.0, "-1", -2]
+
+
+def made_by_json_server(ids: list[Any]) -> dict[str, Any]:
+    """Return a file with a prompt and a log for each id."""
+    prompt = {"content": "?", "model": "m", "createdAt": "2024-06-20T13:00:00Z"}
+    return {
+        "prompts": [{**prompt, "id": id, "title": f"Title {id}"} for id in ids],
+        "logs": [{"id": id, "promptId": id, "output": f"of {id}", "modelUsed": "m"} for id in ids],
+    }
+
+
+def test_any_ids_that_json_server_has_made_are_imported_with_their_references(
+    app: Flask, ada: Person, ben: Person
+) -> None:
+    document = made_by_json_server(IDS)
+    for person in (ada, ben):
+        assert created(json_server_ids(app, person, document)) == (11, 11, 0, 0, 11)
+        left = export(person)
+        assert created(json_server_ids(app, person, document)) == (0, 0, 0, 0, 0)
+        assert export(person) == left
+        titles = {prompt["_id"]: prompt["title"] for prompt in person.get("/prompts").json}
+        assert sorted(log["output"] for log in logs_of(person)) == sorted(f"of {id}" for id in IDS)
+        assert all(log["output"].removeprefix("of ") == titles[log["promptId"]][6:] for log in logs_of(person))
+    ours, theirs = ({prompt["_id"] for prompt in person.get("/prompts").json} for person in (ada, ben))
+    assert ours.isdisjoint(theirs)
+    assert {"prompt_12", "prompt_13", "prompt_14"} < ours, "ids that can be ours are kept"
+
+
+def test_a_later_state_of_a_json_server_file_adds_only_what_is_new(app: Flask, ada: Person) -> None:
+    json_server_ids(app, ada, made_by_json_server(IDS[:3]))
+    assert created(json_server_ids(app, ada, made_by_json_server(IDS))) == (8, 8, 0, 0, 8)
+    only_logs = {"logs": [{"id": "new-1", "promptId": "5-Ti0M5", "output": "x", "modelUsed": "m"}]}
+    assert created(json_server_ids(app, ada, only_logs)) == (0, 0, 0, 0, 1)
+
+
+def test_two_people_import_files_with_the_same_ids(app: Flask, ada: Person, ben: Person) -> None:
+    document = fixture("json_server.json")
+    # as release 0.1.0 did it: the ids of the file, or with a prefix
+    assert created(take(app, ada, json_server.read(document, NOW))) == (3, 3, 0, 0, 3)
+    assert created(json_server_ids(app, ada, document)) == (0, 0, 0, 0, 0)
+    for _ in range(2):
+        json_server_ids(app, ben, document)
+        titles = {prompt["_id"]: prompt["title"] for prompt in ben.get("/prompts").json}
+        logs = {log["output"]: titles[log["promptId"]] for log in logs_of(ben)}
+        assert sorted(titles.values()) == ["Explain the Industrial Revolution", "No dates at all", "Subject line"]
+        assert (logs["!"], len(logs)) == ("No dates at all", 3)
+    for prompt in ada.get("/prompts").json:
+        ada.delete(f"/prompts/{prompt['_id']}")
+    assert created(json_server_ids(app, ben, document)) == (0, 0, 0, 0, 0), "although the ids are free now"
+    assert created(json_server_ids(app, ada, document)) == (3, 3, 0, 0, 3)
+
+
+@only_sqlite
+def test_unknown_keys_of_a_json_server_file_are_dropped_and_counted(app: Flask, ada: Person) -> None:
+    document = fixture("json_server.json")
+    for prompt in document["prompts"]:
+        prompt |= {"userId": 3, "description": "x", "gone": None}
+    document["prompts"][0] |= {"id": 9, "versions": []}
+    document |= {"comments": [1, 2], "settings": {}}
+    left_out: Counter[str] = Counter()
+    assert created(json_server_ids(app, ada, document, left_out)) == (3, 3, 0, 0, 3)
+    assert left_out == {
+        **{"users": 2, "comments": 2, "settings": 1},
+        **{"prompts.userId": 3, "prompts.description": 3, "prompts.id": 1, "prompts.versions": 1},
+    }
 
 
 RESPONSE = {
@@ -208,6 +297,32 @@ def test_the_responses_of_llm_become_logs(app: Flask, ada: Person, tmp_path: Pat
 
 
 @only_sqlite
+@pytest.mark.parametrize(
+    ("details", "expected"),
+    [
+        # what is left of OpenAI's and of Anthropic's usage when llm has taken the wholes
+        (
+            '{"prompt_tokens_details": {"cached_tokens": 8}, "completion_tokens_details": {"reasoning_tokens": 4}}',
+            {"inputTokens": 12, "cachedInputTokens": 8, "outputTokens": 5, "reasoningTokens": 4},
+        ),
+        (
+            '{"cache_creation_input_tokens": 3, "cache_read_input_tokens": 100}',
+            {"inputTokens": 115, "cachedInputTokens": 100, "cacheWriteTokens": 3, "outputTokens": 5},
+        ),
+        ('{"completion_tokens_details": {"reasoning_tokens": 6}}', {"inputTokens": 12, "outputTokens": 5}),
+        ("[]", {"inputTokens": 12, "outputTokens": 5}),
+    ],
+)
+def test_cached_and_reasoning_tokens_of_llm_are_read(
+    app: Flask, ada: Person, tmp_path: Path, details: str, expected: dict[str, Any]
+) -> None:
+    counts = {"input_tokens": 12, "output_tokens": 5, "token_details": details}
+    path = llm_database.make(tmp_path / "logs.db", llm_database.NEWEST, responses=[{**RESPONSE, **counts}])
+    take(app, ada, llm.read(path, ada.email, NOW))
+    (log,) = logs_of(ada)
+    assert {name: value for name, value in log.items() if name.endswith("Tokens")} == expected
+
+
 def test_two_people_import_the_same_file_of_llm(app: Flask, ada: Person, ben: Person, tmp_path: Path) -> None:
     path = llm_database.make(tmp_path / "logs.db", llm_database.NEWEST, responses=[{**RESPONSE, **NEWER}])
     for person in (ada, ben):
@@ -323,6 +438,74 @@ def test_the_results_of_promptfoo_become_prompts_and_logs(app: Flask, ada: Perso
     later = copy.deepcopy(document)
     later["evalId"], later["results"]["timestamp"] = "eval-Zz9", "2025-09-01T00:00:00.000Z"
     assert created(take(app, ada, promptfoo.read(later, ada.email, NOW))) == (0, 0, 0, 0, 3)
+
+
+def labelled(*providers: dict[str, Any], columns: list[str] | None = None) -> dict[str, Any]:
+    """Return results of one prompt, a column for each provider."""
+    names = columns or [provider.get("label") or provider["id"] for provider in providers]
+    template = {"raw": "Say {{word}}", "label": "Say {{word}}"}
+    results = [
+        {"id": f"r{index}", "promptIdx": index, "provider": provider, "score": index / 10, "cost": 0.5}
+        | {"response": {"output": "x", "tokenUsage": {"total": 3, "prompt": 1, "completion": 2}}}
+        for index, provider in enumerate(providers)
+    ]
+    prompts = [{**template, "provider": name} for name in names]
+    return {"evalId": "e", "results": {"version": 3, "timestamp": NOW, "prompts": prompts, "results": results}}
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("document", "models"),
+    [
+        (labelled({"id": "openai:gpt-4o", "label": "cold"}, {"id": "openai:gpt-4o", "label": "hot"}), ["cold", "hot"]),
+        (labelled({"id": "openai:gpt-4o", "label": ""}, {"id": "echo", "label": "echo"}), ["openai:gpt-4o", "echo"]),
+        # results without labels, whose columns have them
+        (labelled({"id": "a:b"}, {"id": "a:b"}, columns=["cold", "hot"]), ["cold", "hot"]),
+        # one label for two providers, and a label that is the id of another one
+        (labelled({"id": "a", "label": "x"}, {"id": "b", "label": "x"}), ["x (a)", "x (b)"]),
+        (labelled({"id": "a"}, {"id": "b", "label": "a"}), ["a", "a (b)"]),
+        # labels that cannot be names
+        (
+            labelled(
+                {"id": "a", "label": " "},
+                {"id": "b", "label": "x" * 1000},
+                {"id": "c", "label": 5},
+                columns=["", "", ""],
+            ),
+            ["a", "b", "c"],
+        ),
+    ],
+)
+def test_the_model_of_a_promptfoo_result_is_the_label_of_its_provider(
+    app: Flask, ada: Person, document: dict[str, Any], models: list[str]
+) -> None:
+    take(app, ada, promptfoo.read(document, ada.email, NOW))
+    logs = logs_of(ada)
+    assert [log["modelUsed"] for log in logs] == models
+    assert {log["cost"] for log in logs} == {0.5}, "the cost of the file"
+    assert {log["inputTokens"] for log in logs} == {1}
+    assert [log["metadata"]["provider"] for log in logs] == [
+        result["provider"] for result in document["results"]["results"]
+    ]
+
+
+@only_sqlite
+def test_reasoning_tokens_of_promptfoo_are_read(app: Flask, ada: Person) -> None:
+    document = labelled({"id": "openai:o1"})
+    usage = {"total": 30, "prompt": 10, "completion": 20, "cached": 0, "completionDetails": {"reasoning": 16}}
+    document["results"]["results"][0]["response"]["tokenUsage"] = usage
+    take(app, ada, promptfoo.read(document, ada.email, NOW))
+    (log,) = logs_of(ada)
+    assert (log["inputTokens"], log["outputTokens"], log["reasoningTokens"]) == (10, 20, 16)
+
+
+@only_sqlite
+def test_providers_of_one_id_are_compared_by_their_labels(app: Flask, ada: Person) -> None:
+    document = labelled(*({"id": "openai:gpt-4o", "label": label} for label in ("cold", "hot")))
+    take(app, ada, promptfoo.read(document, ada.email, NOW))
+    (prompt,) = ada.get("/prompts").json
+    groups = ada.get(f"/prompts/{prompt['_id']}/stats").json["groups"]
+    assert {group["model"]: group["score"]["mean"] for group in groups} == {"cold": 0, "hot": 1}
 
 
 @only_sqlite

@@ -1,56 +1,79 @@
 """A JSON file of json-server with the `prompts` and `logs` that PromptCrafter's first documents describe.
 
-Ids such as `prompt104` and `log3` are kept; an id without a prefix, such as `104`, gets it. Accounts (`users`) are not
+Ids such as `prompt104` and `log3` are kept; an id without a prefix, such as `104`, gets it. All other ids, such as
+`5-Ti0M5`, and those that another account has already, are replaced (see `foreign_ids`). Accounts (`users`) are not
 imported: all prompts and logs, or those of one given owner, go to the account that imports.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from promptcrafter.ids import Kind, is_well_formed
+from promptcrafter.ids import Kind
+from promptcrafter.problems import REQUIRED
+from promptcrafter.prompts.store import derive_slug
 from promptcrafter.transfer.importers import Unreadable
-from promptcrafter.transfer.records import Record, make_record
+from promptcrafter.transfer.importers.foreign_ids import RULE, ForeignIds, normalize
+from promptcrafter.transfer.records import Record, invalid_record, make_record
 
+SOURCE = "json-server"
 _LISTS = ("prompts", "logs")
+_PROMPT_FIELDS = ("slug", "title", "tags")
 _VERSION_FIELDS = ("content", "model")
+_TIMES = ("createdAt", "updatedAt")
+_OWNER = "ownerId"
 # Fields that become fields of the log; all others go to its metadata
 _LOG_FIELDS = (
     *("output", "notes", "score", "createdAt", "updatedAt", "input", "idealOutput", "variables"),
     *("startTime", "endTime", "latencyMs", "inputTokens", "outputTokens", "cost"),
+    *("cachedInputTokens", "cacheWriteTokens", "reasoningTokens"),
 )
 _ID_NAMES = ("_id", "id")
 _MODEL_NAMES = ("modelUsed", "model")
+_Entry = tuple[str, dict[str, Any]]  # its location, such as `logs.3`, and its fields
 
 
-def read(document: Any, now: str, only_owner: str | None = None) -> Iterator[Record]:
+def read(
+    document: Any,
+    now: str,
+    only_owner: str | None = None,
+    ids: ForeignIds | None = None,
+    left_out: Counter[str] | None = None,
+) -> Iterator[Record]:
     """Yield the records of the file's prompts and logs.
 
     `document` is the parsed JSON, `now` the time, in RFC 3339, of entries without one. With `only_owner`, entries of
-    other owners are skipped; a log without an owner has that of its prompt. Raises Unreadable and Invalid.
+    other owners are skipped; a log without an owner has that of its prompt. `ids` chooses the ids of the records. Lists
+    other than prompts and logs, and unknown keys of prompts, are counted by name in `left_out`. Raises Unreadable and
+    Invalid.
     """
     if not isinstance(document, dict) or not any(isinstance(document.get(name), list) for name in _LISTS):
         raise Unreadable("It has neither prompts nor logs.")
-    owners: dict[Any, Any] = {}
-    for location, prompt in _each_entry(document, "prompts"):
-        id = _get_id("prompt", prompt)
-        owners[str(id)] = prompt.get("ownerId")
-        if only_owner in (None, prompt.get("ownerId")):
-            yield from _read_prompt(location, id, prompt, now)
-    for location, log in _each_entry(document, "logs"):
-        prompt_id = _add_prefix("prompt", log.get("promptId"))
-        if only_owner in (None, log.get("ownerId", owners.get(str(prompt_id)))):
-            yield _read_log(location, prompt_id, log, now)
+    ids = ids or ForeignIds(SOURCE, "", lambda kind, found: {})
+    left_out = Counter() if left_out is None else left_out
+    for name, value in document.items():
+        if name not in _LISTS:
+            left_out[name] += len(value) if isinstance(value, list) else 1
+    prompts, logs = (list(_each_entry(document, name)) for name in _LISTS)
+    owners = {normalize("prompt", _get_id(prompt)): prompt.get(_OWNER) for _, prompt in prompts}
+    prompts = [entry for entry in prompts if only_owner in (None, entry[1].get(_OWNER))]
+    # prompts of the account that the file does not have may be referred to
+    ids.choose("prompt", [*(_get_id(prompt) for _, prompt in prompts), *(log.get("promptId") for _, log in logs)])
+    ids.choose("log", [_get_id(log) for _, log in logs])
+    seen: dict[str, str] = {}
+    slugs = {slug for _, prompt in prompts if isinstance(slug := prompt.get("slug"), str)}
+    for location, prompt in prompts:
+        id = _read_id(location, "prompt", prompt, ids, seen)
+        yield from _read_prompt(location, id, prompt, now, slugs, left_out)
+    for location, log in logs:
+        prompt_id = log.get("promptId")
+        if only_owner in (None, log.get(_OWNER, owners.get(normalize("prompt", prompt_id)))):
+            id = _read_id(location, "log", log, ids, seen)
+            # a value that cannot be an id is refused by the schema
+            yield _read_log(location, id, ids.get("prompt", prompt_id) or prompt_id, log, now)
 
 
-def describe_skipped(document: Any) -> str:
-    """Return the names of the parts of the file that are not imported, with their lengths: `users (2)`."""
-    others = document.items() if isinstance(document, dict) else ()
-    return ", ".join(
-        f"{name} ({len(value)})" if isinstance(value, list) else name for name, value in others if name not in _LISTS
-    )
-
-
-def _each_entry(document: Mapping[str, Any], name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _each_entry(document: Mapping[str, Any], name: str) -> Iterator[_Entry]:
     """Yield the location and the fields of each entry of a list. Raises Unreadable."""
     entries = document.get(name, [])
     if not isinstance(entries, list):
@@ -61,10 +84,26 @@ def _each_entry(document: Mapping[str, Any], name: str) -> Iterator[tuple[str, d
         yield f"{name}.{index}", entry
 
 
-def _read_prompt(location: str, id: Any, prompt: Mapping[str, Any], now: str) -> Iterator[Record]:
+def _read_id(location: str, kind: Kind, entry: Mapping[str, Any], ids: ForeignIds, seen: dict[str, str]) -> str:
+    """Return the id of an entry's record. Raises Invalid if the entry has none, or that of another one."""
+    name = _find_name(entry, *_ID_NAMES)
+    id = ids.get(kind, entry.get(name))
+    if id is None:
+        raise invalid_record(location, {name: [REQUIRED if entry.get(name) in (None, "") else RULE]})
+    before = seen.setdefault(id, location)
+    if before != location:
+        raise invalid_record(location, {name: [f"stands in {before} already"]})
+    return id
+
+
+def _read_prompt(
+    location: str, id: str, prompt: Mapping[str, Any], now: str, slugs: set[str], left_out: Counter[str]
+) -> Iterator[Record]:
     created_at = prompt.get("createdAt") or now
-    fields = _other_fields(prompt, *_VERSION_FIELDS, _find_name(prompt, *_ID_NAMES), "ownerId")
-    defaults = {"slug": str(id).lower().replace("_", "-"), "tags": []}  # unique, and the same in each import
+    known = (*_PROMPT_FIELDS, *_VERSION_FIELDS, *_TIMES, _find_name(prompt, *_ID_NAMES), _OWNER)
+    left_out.update(f"prompts.{name}" for name in _other_fields(prompt, *known))
+    fields = {name: prompt[name] for name in _PROMPT_FIELDS if prompt.get(name) is not None}
+    defaults = {"slug": _choose_slug(id, prompt, slugs), "tags": []}
     times = {"createdAt": created_at, "updatedAt": prompt.get("updatedAt") or created_at}
     yield make_record(location, "prompt", {"_id": id, **defaults, **fields, **times})
     version = {name: prompt.get(name) for name in _VERSION_FIELDS}
@@ -73,14 +112,27 @@ def _read_prompt(location: str, id: Any, prompt: Mapping[str, Any], now: str) ->
     )
 
 
-def _read_log(location: str, prompt_id: Any, log: Mapping[str, Any], now: str) -> Record:
+def _choose_slug(id: str, prompt: Mapping[str, Any], slugs: set[str]) -> str:
+    """Return a slug that no prompt before has, the same in each import: the id if it is the file's, or else the title.
+
+    The title has the end of the id behind it, because other prompts may have the same title.
+    """
+    slug = id.lower().replace("_", "-")
+    if slug in slugs or id != normalize("prompt", _get_id(prompt)):
+        title = prompt.get("title")
+        slug = f"{derive_slug(title if isinstance(title, str) else '')}-{id[-8:].lower()}"
+    slugs.add(slug)
+    return slug
+
+
+def _read_log(location: str, id: str, prompt_id: Any, log: Mapping[str, Any], now: str) -> Record:
     created_at = log.get("createdAt") or now
     model = _find_name(log, *_MODEL_NAMES)
-    metadata = _other_fields(log, *_LOG_FIELDS, _find_name(log, *_ID_NAMES), model, "ownerId", "promptId")
+    metadata = _other_fields(log, *_LOG_FIELDS, _find_name(log, *_ID_NAMES), model, _OWNER, "promptId")
     if metadata.keys() == {"metadata"}:  # the entry's own metadata and nothing else: not nested
         metadata = metadata["metadata"]
     fields = {
-        "_id": _get_id("log", log),
+        "_id": id,
         "promptId": prompt_id,
         "promptVersion": 1,
         "modelUsed": log.get(model),
@@ -102,12 +154,5 @@ def _find_name(entry: Mapping[str, Any], *names: str) -> str:
     return next((name for name in names if entry.get(name) is not None), names[-1])
 
 
-def _get_id(kind: Kind, entry: Mapping[str, Any]) -> Any:
-    return _add_prefix(kind, entry.get(_find_name(entry, *_ID_NAMES)))
-
-
-def _add_prefix(kind: Kind, id: Any) -> Any:
-    """Return an id with the prefix of its kind. A value that cannot be an id is returned as it is, to be refused."""
-    if isinstance(id, str | int) and not is_well_formed(kind, str(id)) and is_well_formed(kind, f"{kind}_{id}"):
-        return f"{kind}_{id}"
-    return id
+def _get_id(entry: Mapping[str, Any]) -> Any:
+    return entry.get(_find_name(entry, *_ID_NAMES))

@@ -3,10 +3,14 @@
 A prompt under test becomes a prompt with one version, the template; a result becomes a log of it. Scores from 0 to 1
 become scores from 0 to 10; a score outside that range, or of a result without an output, is dropped. The metadata have
 the original result without its output, input and variables.
+
+The model of a log is the label of the provider, or without one its id: promptfoo's users give labels to providers that
+have the same id and differ in their configuration.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from promptcrafter.jsonio import dumps
 from promptcrafter.prompts.schemas import MODEL_MAX, TITLE_MAX, TITLE_MIN
@@ -37,6 +41,7 @@ def read(document: Any, account: str, now: str) -> Iterator[Record]:
             prompt = _to_prompt(template, content, account)
             ids[_get_label(template), content] = prompt["_id"]
             yield from _read_prompt(f"prompts.{index}", prompt, content, _get_provider(template), created_at)
+    names = _ProviderNames(summary["results"], templates)
     by_label = {_get_label(template): template for template in reversed(templates)}
     for index, result in enumerate(summary["results"]):
         location = f"results.{index}"
@@ -45,7 +50,36 @@ def read(document: Any, account: str, now: str) -> Iterator[Record]:
         template = _find_template(result, templates, by_label)
         prompt_id = ids.get((_get_label(template), _to_text(template.get("raw"))))
         origin = [account, SOURCE, document.get("evalId") or created_at, result.get("id") or [index, result]]
-        yield make_record(location, "log", _to_log(result, prompt_id, stable_id("log", *origin), document, created_at))
+        fields = _to_log(result, names.get(result), prompt_id, stable_id("log", *origin), document, created_at)
+        yield make_record(location, "log", fields)
+
+
+class _ProviderNames:
+    """The names of the providers in a file: their labels or ids, with both where a label alone would be ambiguous."""
+
+    def __init__(self, results: Sequence[Any], templates: Sequence[_Object]) -> None:
+        self._templates = templates
+        self._ids: dict[str, set[str]] = defaultdict(set)  # by label, and by id: each id is a name of itself
+        for result in results:
+            if isinstance(result, dict):
+                id = _get_provider(result)
+                self._ids[self._get_label(result) or id].add(id)
+                self._ids[id].add(id)
+
+    def get(self, result: _Object) -> str:
+        """Return the name of the provider of a result."""
+        id, label = _get_provider(result), self._get_label(result)
+        if label is None or label == id:
+            return id
+        both = f"{label} ({id})"
+        return both if len(self._ids[label]) > 1 and len(both) <= MODEL_MAX else label
+
+    def _get_label(self, result: _Object) -> str | None:
+        """Return the label that a result has, or the prompt of its column, whose provider is a label or an id."""
+        own = _as_object(result.get("provider")).get("label")
+        index = result.get("promptIdx")
+        column = self._templates[index] if isinstance(index, int) and 0 <= index < len(self._templates) else {}
+        return next((label for label in (own, column.get("provider")) if _is_name(label)), None)
 
 
 def _find_summary(document: Any) -> _Object:
@@ -94,7 +128,9 @@ def _read_prompt(location: str, prompt: _Object, content: str, model: str, creat
     yield make_record(location, "version", {"promptId": prompt["_id"], **version})
 
 
-def _to_log(result: _Object, prompt_id: str | None, id: str, document: _Object, created_at: Any) -> dict[str, Any]:
+def _to_log(
+    result: _Object, model: str, prompt_id: str | None, id: str, document: _Object, created_at: Any
+) -> dict[str, Any]:
     response, prompt = (_as_object(result.get(name)) for name in ("response", "prompt"))
     usage, grading = _find_usage(result, response), _as_object(result.get("gradingResult"))
     output, rendered = response.get("output"), prompt.get("raw")
@@ -109,15 +145,17 @@ def _to_log(result: _Object, prompt_id: str | None, id: str, document: _Object, 
         "_id": id,
         "promptId": prompt_id,
         "promptVersion": prompt_id and 1,
-        "modelUsed": _get_provider(result) or None,
+        "modelUsed": model,
         "output": output if isinstance(output, dict | list | None) else _to_text(output),
         "notes": next((text for name in ("comment", "reason") if isinstance(text := grading.get(name), str)), None),
         "score": _scale_score(result.get("score")) if output is not None else None,
         "input": rendered if isinstance(rendered, dict | list) else _to_text(rendered) or None,
         "variables": variables,
         "latencyMs": _get_amount(result.get("latencyMs")),
+        # `cached` is not read: it counts what promptfoo took from its own cache, without a call
         "inputTokens": _get_amount(usage.get("prompt")),
         "outputTokens": _get_amount(usage.get("completion")),
+        "reasoningTokens": _get_amount(_as_object(usage.get("completionDetails")).get("reasoning")),
         "cost": _get_amount(response.get("cost", result.get("cost") or None)),  # a result's cost of 0 means unknown
         "metadata": {name: value for name, value in metadata.items() if value is not None},
         "source": SOURCE,
@@ -146,7 +184,12 @@ def _get_provider(entry: _Object) -> str:
     """Return the provider of a prompt or result, or `promptfoo` if its name cannot be the name of a model."""
     provider = entry.get("provider")
     name = provider.get("id") if isinstance(provider, dict) else provider
-    return name if isinstance(name, str) and name.strip() and len(name) <= MODEL_MAX else SOURCE
+    return name if _is_name(name) else SOURCE
+
+
+def _is_name(value: Any) -> TypeGuard[str]:
+    """Return whether a value can be the name of a model."""
+    return isinstance(value, str) and bool(value.strip()) and len(value) <= MODEL_MAX
 
 
 def _scale_score(score: Any) -> float | None:

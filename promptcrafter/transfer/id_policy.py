@@ -1,0 +1,167 @@
+"""What an import does with the ids in the file: keep them, or replace them by new ones.
+
+With the ids of the file, importing it twice changes nothing, and an id or a slug that is taken is a conflict. With new
+ids, each import makes a copy beside everything that exists, with the references between its records.
+"""
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, cast
+
+from sqlalchemy.orm import Session
+
+from promptcrafter.auth.principal import Principal
+from promptcrafter.ids import Kind, new_id
+from promptcrafter.problems import Problem
+from promptcrafter.transfer import store
+from promptcrafter.transfer.batch_file import InsufficientStorage
+from promptcrafter.transfer.importers import stable_id
+from promptcrafter.transfer.records import LoadedRecord, add_location
+
+_SLUG_MAX = 120  # of prompts and of experiments
+_FIRST_SUFFIXES = 20  # `-2` to `-21` are tried at first, then ten times as many
+
+
+class ImportConflict(Problem):
+    """409: a record contradicts what the account or another account has."""
+
+    def __init__(self, location: str, field: str, reason: str) -> None:
+        details = add_location(location, {field: [reason]})
+        super().__init__(409, f"{location}.{field} {reason}.", "import_conflict", details=details)
+
+
+class IdPolicy(Protocol):
+    """What an import does with the ids in the file."""
+
+    retry_advice: str  # a sentence about importing the file again after an interruption
+
+    def assign(self, record: LoadedRecord) -> None:
+        """Set the ids of a record and of what it refers to. Called for each record, in the order of the file."""
+
+    def check_slugs(self, reader: Session, new: Sequence[LoadedRecord], principal: Principal) -> None:
+        """Raise ImportConflict if records of one group that are to be stored have slugs that they cannot have."""
+
+    def settle_slugs(self, reader: Session, new: Sequence[LoadedRecord], principal: Principal) -> None:
+        """Do the same just before the records are stored. May change the slugs instead."""
+
+
+class KeptIds:
+    """The ids and slugs of the file."""
+
+    retry_advice = "Importing again is safe."
+
+    def assign(self, record: LoadedRecord) -> None:
+        """Leave the record as it is."""
+
+    def check_slugs(self, reader: Session, new: Sequence[LoadedRecord], principal: Principal) -> None:
+        """Raise ImportConflict if the account has one of the slugs."""
+        slugs = _find_slugs(new)
+        for slug, id in _get_taken(reader, new, principal, list(slugs)).items():
+            raise ImportConflict(slugs[slug].location, "slug", f"is that of {id} in the account: {slug}")
+
+    settle_slugs = check_slugs
+
+
+class NewIds:
+    """New ids, and a slug with `-2`, `-3` … at its end where the account has that of the file.
+
+    What a record refers to has a new id if an earlier record of the file defines it; else it must be in the account.
+    With a `key`, the new ids are derived from it: importing the same file with the same key again changes nothing.
+    Which new id belongs to which one is kept in a temporary SQLite database until `close()`.
+    """
+
+    def __init__(self, principal: Principal, key: str | None = None) -> None:
+        self._make_id = _derive_from(principal, key) if key else _make_id
+        self.retry_advice = (
+            "Importing again with the same key stores the rest." if key else "Importing again makes another copy of it."
+        )
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.execute("CREATE TABLE ids (old PRIMARY KEY, new) WITHOUT ROWID")
+        self._db.execute("BEGIN")  # never committed: no other connection reads it
+
+    def assign(self, record: LoadedRecord) -> None:
+        """Set the ids of a record and of what it refers to. Raises InsufficientStorage."""
+        values = record.values
+        if record.kind != "version":
+            values["id"] = self._get_or_make(cast(Kind, record.kind), values["id"])
+        for holder in (values, *values.get("variants", ())):
+            for name in ("prompt_id", "experiment_id", "trace_id"):
+                if name in holder:
+                    holder[name] = self._get(holder[name]) or holder[name]
+
+    def check_slugs(self, reader: Session, new: Sequence[LoadedRecord], principal: Principal) -> None:
+        """Accept all slugs: they are settled when the records are stored."""
+
+    def settle_slugs(self, reader: Session, new: Sequence[LoadedRecord], principal: Principal) -> None:
+        """Replace the slugs that the account has by ones that neither the account nor these records have."""
+        slugs = _find_slugs(new)
+        used = set(slugs)
+        pending = [slugs[slug] for slug in _get_taken(reader, new, principal, list(slugs))]
+        first, count = 2, _FIRST_SUFFIXES
+        while pending:
+            numbers = range(first, first + count)
+            candidates = {
+                record: [_add_suffix(record.values["slug"], number) for number in numbers] for record in pending
+            }
+            taken = _get_taken(reader, new, principal, [slug for own in candidates.values() for slug in own])
+            pending = []
+            for record, own in candidates.items():
+                free = next((slug for slug in own if slug not in taken and slug not in used), None)
+                if free is None:
+                    pending.append(record)
+                else:
+                    record.values["slug"] = free
+                    used.add(free)
+            first, count = first + count, count * 10
+
+    def close(self) -> None:
+        """Close and thereby delete the database."""
+        self._db.close()
+
+    def __enter__(self) -> "NewIds":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _get_or_make(self, kind: Kind, old: str) -> str:
+        new = self._get(old)
+        if new is None:
+            new = self._make_id(kind, old)
+            try:
+                self._db.execute("INSERT INTO ids VALUES (?, ?)", (old, new))
+            except sqlite3.OperationalError as error:
+                raise InsufficientStorage from error
+        return new
+
+    def _get(self, old: str) -> str | None:
+        row = self._db.execute("SELECT new FROM ids WHERE old = ?", (old,)).fetchone()
+        return row and str(row[0])
+
+
+KEPT_IDS = KeptIds()
+
+
+def _make_id(kind: Kind, old: str) -> str:
+    return new_id(kind)
+
+
+def _derive_from(principal: Principal, key: str) -> Callable[[Kind, str], str]:
+    return lambda kind, old: stable_id(kind, principal.user_id, "new ids", key, old)
+
+
+def _find_slugs(records: Sequence[LoadedRecord]) -> Mapping[str, LoadedRecord]:
+    """Return the records that have a slug, by slug."""
+    return {record.values["slug"]: record for record in records if record.kind in ("prompt", "experiment")}
+
+
+def _get_taken(
+    reader: Session, records: Sequence[LoadedRecord], principal: Principal, slugs: Sequence[str]
+) -> dict[str, str]:
+    """Return the ids of what has one of these slugs in the account, of the kind of the records, by slug."""
+    return store.get_slugs(reader, records[0].group, principal, slugs) if slugs else {}
+
+
+def _add_suffix(slug: str, number: int) -> str:
+    suffix = f"-{number}"
+    return slug[: _SLUG_MAX - len(suffix)] + suffix
