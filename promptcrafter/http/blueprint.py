@@ -17,14 +17,14 @@ from werkzeug.routing import BaseConverter, Map, UnicodeConverter
 from config import Config
 from promptcrafter import ids
 from promptcrafter.http import openapi, request_checks
-from promptcrafter.http.formats import WRITERS
+from promptcrafter.http.formats import NDJSON_TYPES, WRITERS
 from promptcrafter.http.json_provider import Provider
 from promptcrafter.http.route import Route, declare
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, flatten
 
 _View = TypeVar("_View", bound=Callable[..., Any])
-_NDJSON_CONTENT = {request_checks.NDJSON: {"schema": {"type": "string"}}}
+_NDJSON_CONTENT = {name: {"schema": {"type": "string"}} for name in NDJSON_TYPES}
 _IDEMPOTENCY_KEY = {
     "in": "header",
     "name": "Idempotency-Key",

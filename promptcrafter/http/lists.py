@@ -18,7 +18,7 @@ from werkzeug.urls import iri_to_uri
 
 from promptcrafter.database.keyset import Order, write_cursor
 from promptcrafter.database.session import ReadSession, get_engine, session
-from promptcrafter.http.formats import WRITERS, join_to_pieces
+from promptcrafter.http.formats import NDJSON_TYPES, WRITERS, join_to_pieces
 from promptcrafter.http.row_serializer import RowSerializer
 
 _DEFAULT_PER_PAGE = 100  # if a request has a cursor and no per_page
@@ -99,8 +99,10 @@ def negotiated_response(writers: Mapping[str, Callable[[], Iterable[str]]]) -> R
     """Return a response in the media type that the request's `Accept` prefers, JSON if it accepts none of them.
 
     `writers` maps media types, JSON among them, to functions that return the text of the body in parts. Only that of
-    the chosen type is called.
+    the chosen type is called. NDJSON may be asked for by any of its names.
     """
+    if NDJSON_TYPES[0] in writers:
+        writers = {**writers, **dict.fromkeys(NDJSON_TYPES, writers[NDJSON_TYPES[0]])}
     # parameters such as a charset are ignored
     accepted = MIMEAccept([(value.partition(";")[0].strip(), quality) for value, quality in request.accept_mimetypes])
     media_type = accepted.best_match(writers, default=_DEFAULT_MEDIA_TYPE)

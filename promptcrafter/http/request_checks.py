@@ -9,10 +9,11 @@ from flask import Flask, Request, current_app, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
 from promptcrafter import jsonio
+from promptcrafter.http.formats import NDJSON_TYPES
 from promptcrafter.http.route import requested_route
 from promptcrafter.problems import Details, Invalid, Problem
 
-JSON, NDJSON = "application/json", "application/x-ndjson"
+JSON, NDJSON = "application/json", NDJSON_TYPES[0]
 
 
 def init_app(app: Flask) -> None:
@@ -35,7 +36,7 @@ def refuse_unsupported_media_type() -> None:
         return
     mimetype = request.mimetype
     is_json = mimetype == JSON or (mimetype.startswith("application/") and mimetype.endswith("+json"))
-    if not (mimetype == NDJSON and route.takes_ndjson) and not (is_json and route.takes_json):
+    if not (mimetype in NDJSON_TYPES and route.takes_ndjson) and not (is_json and route.takes_json):
         accepted = [JSON] * route.takes_json + [NDJSON] * route.takes_ndjson
         raise Problem(415, f"Content-Type must be {' or '.join(accepted)}", "unsupported_media_type")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -69,7 +70,7 @@ def read_object(req: Request) -> dict[str, Any]:
     parsed lines.
     """
     route = requested_route()
-    if route is not None and route.ndjson_field is not None and req.mimetype == NDJSON:
+    if route is not None and route.ndjson_field is not None and req.mimetype in NDJSON_TYPES:
         return {route.ndjson_field: [_parse_line(line) for line in _read_body(req).split(b"\n") if line.strip()]}
     value = _parse(_read_body(req))
     if not isinstance(value, dict):
