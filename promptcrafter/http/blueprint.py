@@ -16,7 +16,7 @@ from werkzeug.routing import BaseConverter, Map, UnicodeConverter
 
 from config import Config
 from promptcrafter import ids
-from promptcrafter.http import openapi, request_checks
+from promptcrafter.http import decompression, openapi, request_checks
 from promptcrafter.http.formats import NDJSON_TYPES, WRITERS
 from promptcrafter.http.json_provider import Provider
 from promptcrafter.http.route import Route, declare
@@ -168,6 +168,7 @@ def init_app(app: Flask, config: Config, blueprints: list[Blueprint]) -> None:
     hops = config.trusted_proxies
     if hops:  # no x_host: the proxy passes the Host header on, and X-Forwarded-Host may come from a client
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
+    decompression.init_app(app)
     request_checks.init_app(app)
     api = openapi.Api(app)
     for blueprint in blueprints:
