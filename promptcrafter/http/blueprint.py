@@ -65,6 +65,7 @@ class Blueprint(flask_smorest.Blueprint):
         unauthorized_message: str | None = None,
         ndjson_field: str | None = None,
         takes_file: str | None = None,
+        returns_secret: bool = False,
     ) -> Callable[[_View], _View]:
         """Register a view and attach its `Route`; must be the outermost decorator.
 
@@ -83,6 +84,7 @@ class Blueprint(flask_smorest.Blueprint):
                 is_idempotent=getattr(view, "is_idempotent", False),
                 refuses=refuses,
                 unauthorized_message=unauthorized_message,
+                returns_secret=returns_secret,
             )
             declare(view, route)
             _describe(view, endpoint, route, takes_file)
