@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import batch, footprint, machine, page, search, stats, stream, table, write
+from bench import batch, compression, footprint, machine, page, search, stats, stream, table, write
 from bench.databases import CACHE, POSTGRESQL, SQLITE, serve_databases
 
 _PARTS = {
@@ -15,6 +15,7 @@ _PARTS = {
     "batch": batch.measure,
     "page": page.measure,
     "stream": stream.measure,
+    "compression": compression.measure,
     "stats": stats.measure,
     "search": search.measure,
     "footprint": footprint.measure,

@@ -37,9 +37,11 @@ class Load:
         return self.latencies_ms[max(0, -(-len(self.latencies_ms) * percent // 100) - 1)]
 
 
-def request(method: str, path: str, token: str, body: bytes = b"") -> bytes:
+def request(method: str, path: str, token: str, body: bytes = b"", accept_encoding: str = "") -> bytes:
     """Return a request as bytes."""
     head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
+    if accept_encoding:
+        head += f"Accept-Encoding: {accept_encoding}\r\n"
     if body:
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     return f"{head}\r\n".encode() + body

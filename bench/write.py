@@ -59,11 +59,11 @@ def _run(server: Server, requests: Sequence[bytes], connections: int) -> _Round:
     return _Round(load, (server.cpu_s() - before) * 1000 / load.sent)
 
 
-def make_requests(prompt_id: str, token: str) -> list[bytes]:
+def make_requests(prompt_id: str, token: str, accept_encoding: str = "") -> list[bytes]:
     """Return requests to log different outputs of a prompt."""
     writer = Writer(seed=2)
     logs = (
         {"promptId": prompt_id, "output": writer.write(_OUTPUT_CHARACTERS), "modelUsed": "gpt-4o", "score": 7}
         for _ in range(_REQUESTS)
     )
-    return [request("POST", "/logs", token, json.dumps(log).encode()) for log in logs]
+    return [request("POST", "/logs", token, json.dumps(log).encode(), accept_encoding) for log in logs]

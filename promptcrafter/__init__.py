@@ -18,7 +18,7 @@ from promptcrafter.dialects.basalt import middleware as basalt_middleware
 from promptcrafter.dialects.basalt import views_monitor as basalt_monitor
 from promptcrafter.dialects.basalt import views_prompts as basalt_prompts
 from promptcrafter.experiments import views as experiments
-from promptcrafter.http import blueprint, error_handlers, headers, route
+from promptcrafter.http import blueprint, compression, error_handlers, headers, route
 from promptcrafter.logs import prices, token_costs
 from promptcrafter.logs import views as logs
 from promptcrafter.pages import docs
@@ -50,6 +50,7 @@ def create_app(config: Config) -> Flask:
     dialects = (agenttest, basalt_monitor, basalt_prompts)
     features = (auth, prompts, logs, traces, experiments, *dialects, statistics, transfer, status)
     blueprint.init_app(app, config, [feature.blueprint for feature in features] + metrics.blueprints(config))
+    compression.init_app(app)
     headers.init_app(app)
     basalt_middleware.init_app(app)
     chunked_bodies.init_app(app)

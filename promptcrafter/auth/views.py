@@ -30,7 +30,9 @@ blueprint = Blueprint("auth", __name__, url_prefix="/auth", description="Account
 _key_out = KeyOut()
 
 
-@blueprint.route("/signup", methods=["POST"], permission=Permission.PUBLIC, refuses=(403, 409, 429))
+@blueprint.route(
+    "/signup", methods=["POST"], permission=Permission.PUBLIC, refuses=(403, 409, 429), returns_secret=True
+)
 @throttle.limit_signups
 @blueprint.arguments(SignupIn())
 @blueprint.response(201, SignupOut())
@@ -44,7 +46,7 @@ def sign_up(body: dict[str, Any]) -> dict[str, Any]:
     return {"message": "User account created successfully.", "token": issue_token(user), "user": user}
 
 
-@blueprint.route("/login", methods=["POST"], permission=Permission.PUBLIC, refuses=(401, 403, 429))
+@blueprint.route("/login", methods=["POST"], permission=Permission.PUBLIC, refuses=(401, 403, 429), returns_secret=True)
 @throttle.limit_logins
 @throttle.limit_login_failures
 @blueprint.arguments(LoginIn())
@@ -94,7 +96,7 @@ def log_out() -> None:
         store.revoke_tokens(current_principal().user_id)
 
 
-@blueprint.route("/keys", methods=["POST"], permission=Permission.ACCOUNT, refuses=(429,))
+@blueprint.route("/keys", methods=["POST"], permission=Permission.ACCOUNT, refuses=(429,), returns_secret=True)
 @throttle.limit_keys
 @blueprint.arguments(KeyIn())
 @blueprint.response(201, NewKeyOut())

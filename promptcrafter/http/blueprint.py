@@ -16,8 +16,8 @@ from werkzeug.routing import BaseConverter, Map, UnicodeConverter
 
 from config import Config
 from promptcrafter import ids
-from promptcrafter.http import ignored_fields, openapi, request_checks
-from promptcrafter.http.formats import WRITERS
+from promptcrafter.http import decompression, ignored_fields, openapi, request_checks
+from promptcrafter.http.formats import NDJSON_TYPES, WRITERS
 from promptcrafter.http.json_provider import Provider
 from promptcrafter.http.route import Route, declare
 from promptcrafter.http.schemas import load_body
@@ -25,7 +25,7 @@ from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, flatten
 
 _View = TypeVar("_View", bound=Callable[..., Any])
-_NDJSON_CONTENT = {request_checks.NDJSON: {"schema": {"type": "string"}}}
+_NDJSON_CONTENT = {name: {"schema": {"type": "string"}} for name in NDJSON_TYPES}
 _STRICT = {
     "in": "query",
     "name": ignored_fields.PARAMETER,
@@ -78,6 +78,7 @@ class Blueprint(flask_smorest.Blueprint):
         unauthorized_message: str | None = None,
         ndjson_field: str | None = None,
         takes_file: str | None = None,
+        returns_secret: bool = False,
     ) -> Callable[[_View], _View]:
         """Register a view and attach its `Route`; must be the outermost decorator.
 
@@ -98,6 +99,7 @@ class Blueprint(flask_smorest.Blueprint):
                 is_idempotent=getattr(view, "is_idempotent", False),
                 refuses=refuses,
                 unauthorized_message=unauthorized_message,
+                returns_secret=returns_secret,
             )
             declare(view, route)
             _describe(view, endpoint, route, takes_file)
@@ -187,6 +189,7 @@ def init_app(app: Flask, config: Config, blueprints: list[Blueprint]) -> None:
     hops = config.trusted_proxies
     if hops:  # no x_host: the proxy passes the Host header on, and X-Forwarded-Host may come from a client
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
+    decompression.init_app(app)
     request_checks.init_app(app)
     api = openapi.Api(app)
     for blueprint in blueprints:

@@ -69,9 +69,18 @@ def escape_markdown(text: str) -> str:
     return _MARKDOWN_SYNTAX.sub(r"\\\g<0>", text)
 
 
+# The names in use for JSON lines; the first is the one that responses have unless the client asks for another
+NDJSON_TYPES = (
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonl",
+    "application/jsonlines",
+    "application/x-jsonlines",
+)
 WRITERS: dict[str, Write] = {
     "application/json": write_json,
-    "application/x-ndjson": write_ndjson,
+    NDJSON_TYPES[0]: write_ndjson,
     CSV: write_csv,
 }
 

@@ -19,7 +19,7 @@ from werkzeug.urls import iri_to_uri
 
 from promptcrafter.database.keyset import Order, write_cursor
 from promptcrafter.database.session import ReadSession, get_engine, session
-from promptcrafter.http.formats import BYTE_ORDER_MARK, CSV, WRITERS, join_to_pieces
+from promptcrafter.http.formats import BYTE_ORDER_MARK, CSV, NDJSON_TYPES, WRITERS, join_to_pieces
 from promptcrafter.http.row_serializer import RowSerializer
 
 _DEFAULT_PER_PAGE = 100  # if a request has a cursor and no per_page
@@ -100,8 +100,11 @@ def negotiated_response(writers: Mapping[str, Callable[[], Iterable[str]]]) -> R
     """Return a response in the media type that the request's `Accept` prefers, JSON if it accepts none of them.
 
     `writers` maps media types, JSON among them, to functions that return the text of the body in parts. Only that of
-    the chosen type is called. CSV begins with a byte order mark if the request asks for one.
+    the chosen type is called. NDJSON may be asked for by any of its names. CSV begins with a byte order mark if the
+    request asks for one.
     """
+    if NDJSON_TYPES[0] in writers:
+        writers = {**writers, **dict.fromkeys(NDJSON_TYPES, writers[NDJSON_TYPES[0]])}
     # of the parameters only `bom` has a meaning; a charset is ignored
     accepted = MIMEAccept([(parse_options_header(value)[0], quality) for value, quality in request.accept_mimetypes])
     media_type = accepted.best_match(writers, default=_DEFAULT_MEDIA_TYPE)

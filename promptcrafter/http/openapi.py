@@ -19,7 +19,7 @@ _ERROR_DESCRIPTIONS = {
     409: "The request conflicts with an existing resource",
     412: "The resource has changed since the version that If-Match names",
     413: "The body or a part of it is too large",
-    415: "The Content-Type is not one that the call accepts",
+    415: "The Content-Type or the Content-Encoding is not one that the call accepts",
     422: "The Idempotency-Key was used for another request",
     429: "Too many attempts; see Retry-After",
     503: "The database is busy or unreachable; see Retry-After",

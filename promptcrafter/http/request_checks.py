@@ -9,12 +9,14 @@ from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
 from promptcrafter import jsonio
 from promptcrafter.http import ignored_fields
+from promptcrafter.http.decompression import ACCEPTED_CODINGS, GZIP, codings_of, incomplete_body, is_compressed
+from promptcrafter.http.formats import NDJSON_TYPES
 from promptcrafter.http.ignored_fields import describe_known
 from promptcrafter.http.route import Route, requested_route
 from promptcrafter.http.schemas import BodySchema, load_body
-from promptcrafter.problems import Details, Invalid, Problem
+from promptcrafter.problems import Details, Invalid, Problem, TooLarge
 
-JSON, NDJSON = "application/json", "application/x-ndjson"
+JSON, NDJSON = "application/json", NDJSON_TYPES[0]
 _NO_FIELDS = BodySchema()
 
 
@@ -44,14 +46,15 @@ def check_against_route() -> None:
 
 
 def refuse_unsupported_media_type(route: Route) -> None:
-    """Raise 415 unless the Content-Type of a body is one that the route accepts, and the body is not encoded."""
+    """Raise 415 unless the route accepts the Content-Type of its body, and the server its Content-Encoding."""
     mimetype = request.mimetype
     is_json = mimetype == JSON or (mimetype.startswith("application/") and mimetype.endswith("+json"))
-    if not (mimetype == NDJSON and route.takes_ndjson) and not (is_json and route.takes_json):
+    if not (mimetype in NDJSON_TYPES and route.takes_ndjson) and not (is_json and route.takes_json):
         accepted = [JSON] * route.takes_json + [NDJSON] * route.takes_ndjson
         raise Problem(415, f"Content-Type must be {' or '.join(accepted)}", "unsupported_media_type")
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Problem(415, "Content-Encoding is not supported; send the body as it is", "unsupported_content_encoding")
+    if codings_of(request) not in ([], [GZIP]):
+        message, headers = f"Content-Encoding must be {' or '.join(ACCEPTED_CODINGS)}", {"Accept-Encoding": GZIP}
+        raise Problem(415, message, "unsupported_content_encoding", headers=headers)
 
 
 def refuse_unknown_parameters(route: Route) -> None:
@@ -97,7 +100,7 @@ def read_object(req: Request) -> dict[str, Any]:
     parsed lines.
     """
     route = requested_route()
-    if route is not None and route.ndjson_field is not None and req.mimetype == NDJSON:
+    if route is not None and route.ndjson_field is not None and req.mimetype in NDJSON_TYPES:
         lines = _read_lines(req)
         return {route.ndjson_field: [_parse_line(line) for line in lines if line.strip()]}
     value = _parse(_read_body(req))
@@ -134,8 +137,13 @@ def _parse(data: bytes) -> Any:
 def _read_body(req: Request) -> bytes:
     """Return the body. Raises 413 when it is too large and 400 when it is incomplete."""
     body = req.get_data()
-    if len(body) > current_app.config["MAX_BODY_BYTES"]:
+    limit = current_app.config["MAX_BODY_BYTES"]
+    if is_compressed(req):
+        if len(body) > limit:
+            raise TooLarge("The decompressed request body", limit, None)
+        return body
+    if len(body) > limit:
         raise RequestEntityTooLarge
-    if len(body) < (req.content_length or 0):  # a client that was cut off must send the whole body again
-        raise Problem(400, "The body ended before its Content-Length.", "incomplete_body")
+    if len(body) < (req.content_length or 0):
+        raise incomplete_body()
     return body

@@ -23,6 +23,7 @@ class Route:
     is_idempotent: bool = False  # honours the header Idempotency-Key
     refuses: tuple[int, ...] = ()  # the status codes of errors that are this route's own
     unauthorized_message: str | None = None  # the text of its 401, where it is not the usual one
+    returns_secret: bool = False  # such as a token; its responses are not compressed
 
     @property
     def is_public(self) -> bool:

@@ -124,11 +124,6 @@ def test_a_body_must_be_json_and_say_so(ada: Person, content_type: str | None, s
         assert_error(answer, 415, "unsupported_media_type", "Content-Type must be application/json")
 
 
-def test_a_compressed_body_is_refused_as_such(ada: Person) -> None:
-    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-    assert_error(ada.post("/prompts", data=b"\x1f\x8b", headers=headers), 415, "unsupported_content_encoding")
-
-
 @pytest.mark.parametrize(
     ("host", "link"),
     [

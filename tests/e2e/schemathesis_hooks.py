@@ -2,5 +2,6 @@
 
 import schemathesis
 
-# Lines go out as the text they are: to it, a body of this type could not be sent at all
-schemathesis.serializer.alias("application/x-ndjson", "text/plain")
+# Lines go out as the text they are: to it, a body of these types could not be sent at all
+for name in ("ndjson", "x-ndjson", "jsonl", "x-jsonl", "jsonlines", "x-jsonlines"):
+    schemathesis.serializer.alias(f"application/{name}", "text/plain")

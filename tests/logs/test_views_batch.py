@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from promptcrafter.http.formats import NDJSON_TYPES
 from promptcrafter.logs import token_costs
 from tests.support.databases import only_sqlite
 from tests.support.people import Caller, Person, sign_up
@@ -97,6 +98,14 @@ def test_a_batch_may_be_sent_as_ndjson(ada: Person) -> None:
 
 
 @only_sqlite
+@pytest.mark.parametrize("name", [*NDJSON_TYPES, "application/jsonl; charset=utf-8", "Application/NDJSON"])
+def test_every_name_of_ndjson_is_taken(ada: Person, name: str) -> None:
+    line = json.dumps({"promptId": ada.prompt()["_id"], "output": "o", "modelUsed": "m"})
+    answer = ada.post("/logs/batch", data=f"{line}\n[]\n{line}", headers={"Content-Type": name})
+    assert [result["status"] for result in answer.json["results"]] == [201, 400, 201]
+
+
+@only_sqlite
 @pytest.mark.parametrize(
     ("body", "message"),
     [
@@ -113,7 +122,10 @@ def test_a_body_that_is_no_batch_is_refused(ada: Person, body: Any, message: str
 
 @only_sqlite
 def test_ndjson_is_accepted_by_batches_only_and_has_the_same_limits(ada: Person) -> None:
-    assert ada.post("/logs", data="{}", headers=LINES).status_code == 415
+    for name in NDJSON_TYPES:
+        assert ada.post("/logs", data="{}", headers={"Content-Type": name}).status_code == 415
+    for name in ("application/json-seq", "text/plain", "application/jsonp"):
+        assert ada.post("/logs/batch", data="{}", headers={"Content-Type": name}).status_code == 415
     assert ada.post("/logs/batch", data="{}", headers={"Content-Type": "text/csv"}).status_code == 415
     assert ada.post("/logs/batch", data=b"5\n" * 1001, headers=LINES).status_code == 400
     assert ada.post("/logs/batch", data=b"", headers=LINES).json == {"results": []}

@@ -13,6 +13,7 @@ from flask import Flask
 
 from promptcrafter import clock
 from promptcrafter.database.session import get_engine
+from promptcrafter.http.formats import NDJSON_TYPES
 from tests.support.databases import only_sqlite
 from tests.support.people import Person
 from tests.support.statements import statements
@@ -158,13 +159,23 @@ def test_a_page_may_end_with_a_score_that_was_sent_as_minus_zero(ada: Person) ->
 TRICKY = ["\n=1", "＝1", "=1+1", "+1", "-1", "@x", "\t=1", 'a "quoted", one\r\nand a line', "東京 🌱", "'quoted", ""]
 
 
+@only_sqlite
+@pytest.mark.parametrize("name", NDJSON_TYPES)
+def test_a_list_of_lines_may_be_asked_for_by_every_name_of_ndjson(ada: Person, name: str) -> None:
+    ada.log(ada.prompt())
+    for path in ("/logs", "/prompts?per_page=1"):
+        lines = ada.get(path, headers={"Accept": f"{name}, */*;q=0.1"})
+        assert (lines.mimetype, lines.text) == (name, ada.get(path, headers={"Accept": NDJSON_TYPES[0]}).text)
+        assert lines.text.count("\n") == 1
+
+
 def test_a_list_is_returned_as_csv_or_ndjson_on_request(ada: Person) -> None:
     prompt = ada.prompt()
     for text in TRICKY:
         ada.log(prompt, output=text or "x", notes=text, score=9, variables={"a": [1]})
     expected = ada.get("/logs").json
     lines = ada.get("/logs", headers={"Accept": "application/x-ndjson"})
-    assert (lines.mimetype, lines.headers["Vary"]) == ("application/x-ndjson", "Accept")
+    assert (lines.mimetype, lines.headers["Vary"]) == ("application/x-ndjson", "Accept, Accept-Encoding")
     assert [json.loads(line) for line in lines.text.splitlines()] == expected
     table = ada.get("/logs?per_page=1000", headers={"Accept": "text/csv"})
     assert table.headers["Content-Type"] == "text/csv; charset=utf-8"
@@ -218,13 +229,17 @@ def test_csv_begins_with_a_byte_order_mark_on_request(ada: Person) -> None:
         ("text/csv; charset=utf-8", "text/csv"),
         ("text/*", "text/csv"),
         ("image/png", "application/json"),
+        ("application/*", "application/json"),
+        ("application/jsonl", "application/jsonl"),
+        ("application/x-jsonlines; charset=utf-8, application/json;q=0.9", "application/x-jsonlines"),
     ],
 )
 def test_an_empty_list_has_the_most_preferred_accepted_format(ada: Person, accept: str, mimetype: str) -> None:
     for path in ("/logs", "/prompts", "/logs?per_page=5"):
         answer = ada.get(path, headers={"Accept": accept})
         assert answer.mimetype == mimetype
-        assert answer.text.startswith("[]" if mimetype.endswith("json") else "_id,")
+        begin = "" if "jsonl" in mimetype else "[]" if mimetype.endswith("json") else "_id,"
+        assert answer.text.startswith(begin)
 
 
 @only_sqlite

@@ -3,11 +3,14 @@
 import http.client
 import json
 import socket
+import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from tests.support.servers import LiveServer
+
+_REOPENED_AFTER_S = 1
 
 
 @dataclass
@@ -24,11 +27,15 @@ class Answer:
 
 
 class Connection:
-    """One connection to a server, kept open between calls."""
+    """One connection to a server, kept open between calls, and opened anew after a pause.
+
+    The server closes a connection that is idle for some seconds, and on a busy machine a test may be idle that long.
+    """
 
     def __init__(self, server: LiveServer, token: str = "") -> None:
         self.connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._last_used = time.monotonic()
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         """Send a request and return the response. A body that is not bytes is sent as JSON."""
@@ -36,9 +43,13 @@ class Connection:
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
             sent.setdefault("Content-Type", "application/json")
+        if time.monotonic() - self._last_used > _REOPENED_AFTER_S:
+            self.close()
         self.connection.request(method, path, body, sent)
         response = self.connection.getresponse()
-        return Answer(response.status, dict(response.getheaders()), response.read())
+        answer = Answer(response.status, dict(response.getheaders()), response.read())
+        self._last_used = time.monotonic()
+        return answer
 
     def close(self) -> None:
         self.connection.close()
