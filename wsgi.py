@@ -1,6 +1,9 @@
 """The WSGI entry point: `gunicorn -c gunicorn.conf.py wsgi:app` and `flask --app wsgi …`."""
 
-from config import Config
+from config import Config, ConfigError
 from promptcrafter import create_app
 
-app = create_app(Config.from_env_or_exit())
+try:
+    app = create_app(Config.from_env())
+except ConfigError as error:
+    raise SystemExit(str(error)) from None
