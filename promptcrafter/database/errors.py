@@ -35,6 +35,12 @@ def is_unavailable(error: DBAPIError) -> bool:
     return str(state).startswith(("08", "53", "57", "55P03", "40", "25006"))
 
 
+def find_code(error: DBAPIError) -> str:
+    """Return the driver's own code of an error: SQLite's name or PostgreSQL's SQLSTATE; else its class."""
+    code = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None)
+    return str(code or type(error.orig).__name__)
+
+
 def find_refusal(error: DBAPIError) -> str | None:
     """Return, in one line, why the database itself cannot be used; None if it can, or is only busy.
 

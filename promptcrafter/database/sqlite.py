@@ -92,6 +92,11 @@ def refuse_unusable(path: Path) -> None:
     os.close(open_beside(path, OPEN_LOCK_SUFFIX))
 
 
+def largest_file(path: Path) -> int:
+    """Return the size in bytes of the larger one of the database file and its write-ahead log."""
+    return max(file.stat().st_size for file in (path, Path(f"{path}-wal")) if file.exists())
+
+
 def create(path: Path) -> None:
     """Create an empty database, unless another process has created it meanwhile."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")

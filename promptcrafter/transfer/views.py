@@ -61,7 +61,7 @@ def export_all() -> Response:
     methods=["POST"],
     permission=Permission.WRITE,
     takes_file="The file that `GET /export` returned, on this server or another one",
-    refuses=(409, 507),
+    refuses=(409,),
 )
 @blueprint.response(200, ImportOut())
 def import_all() -> importer.Counts:
