@@ -5,9 +5,11 @@ also applies the rules of hosting platforms: SQLite needs a permanent disk, and 
 generated. Tests create a `Config` directly.
 """
 
+import ipaddress
 import os
 import re
 import secrets
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -15,10 +17,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from limits import parse_many
+from limits.errors import ConfigurationError
+from limits.storage import storage_from_string
 from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
-_SECRETS = ("JWT_SECRET_KEY", "DATABASE_URL")  # may be read from files, and are not part of the repr
+_FROM_FILES = ("JWT_SECRET_KEY", "DATABASE_URL")  # may be read from files
+_SECRETS = (*_FROM_FILES, "RATELIMIT_STORAGE_URI")  # not part of the repr, nor quoted in messages
 MIN_SECRET_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as the hash
+_QUOTED_MAX = 100  # characters of a bad value
+_STORES = ("memory", "redis", "rediss", "redis+unix", "redis+sentinel", "valkey", "valkeys", "valkey+unix")
 
 
 class ConfigError(ValueError):
@@ -27,7 +35,7 @@ class ConfigError(ValueError):
 
 def _integer(minimum: int, maximum: int) -> Callable[[str], int]:
     def read(text: str) -> int:
-        if not text.strip().isdecimal() or not minimum <= int(text) <= maximum:
+        if not re.fullmatch("[0-9]{1,20}", text) or not minimum <= int(text) <= maximum:
             raise ValueError(f"must be a whole number from {minimum} to {maximum}")
         return int(text)
 
@@ -52,7 +60,44 @@ def _switch(text: str) -> bool:
 
 
 def _rate(text: str) -> str:
-    parse_many(text)
+    try:
+        parse_many(text)
+    except ValueError as error:
+        raise ValueError("must be one or more rates such as 20 per hour") from error
+    return text
+
+
+def _host(text: str) -> str:
+    """Return an address or host name, an IPv6 address without brackets. A name is not looked up."""
+    host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        if ":" in host or host != text:
+            ipaddress.IPv6Address(host)
+        elif re.fullmatch("[0-9.]+", host):
+            socket.inet_aton(host)
+        elif not re.fullmatch("[A-Za-z0-9._-]{1,253}", host):
+            raise ValueError(host)
+    except (ValueError, OSError) as error:
+        raise ValueError("must be an IPv4 address, an IPv6 address or a host name, without a port") from error
+    return host
+
+
+def _store(text: str) -> str:
+    """Return the URI of a store of rate limits. It is not connected to."""
+    scheme, separator, _ = text.partition("://")
+    if not separator or scheme not in _STORES or (scheme == "memory" and text != "memory://"):
+        raise ValueError("must be memory:// or begin with redis:// or rediss://")
+    if scheme == "memory":
+        return text
+    try:
+        address = urlsplit(text)
+        is_encoded = re.search("%(?![0-9A-Fa-f]{2})", text) is None
+        # redis ignores a path that is not the number of a database; for a socket or a sentinel it is a name
+        if not is_encoded or not (scheme.endswith(("unix", "sentinel")) or re.fullmatch("/?[0-9]{0,9}", address.path)):
+            raise ValueError(text)
+        storage_from_string(text)
+    except (ValueError, ConfigurationError) as error:
+        raise ValueError("must be a URL such as redis://:password@host:6379/0") from error
     return text
 
 
@@ -65,7 +110,10 @@ class Config:
     """The settings of a service; immutable."""
 
     host: str = _setting(
-        "HOST", "127.0.0.1", "Address to listen on. Default `0.0.0.0` when `PORT` is set, as hosting platforms need"
+        "HOST",
+        "127.0.0.1",
+        "Address to listen on. Default `0.0.0.0` when `PORT` is set, as hosting platforms need",
+        _host,
     )
     port: int = _setting("PORT", 8000, "Port to listen on", _integer(1, 65535))
     database_url: str = _setting(
@@ -115,6 +163,7 @@ class Config:
         "RATELIMIT_STORAGE_URI",
         "memory://",
         "Where rate limits are counted: `memory://` in each worker separately, `redis://…` for all workers and hosts",
+        _store,
     )
     signup_rate: str = _setting("SIGNUP_RATE", "20 per hour", "Sign-ups from one address", _rate)
     login_rate: str = _setting("LOGIN_RATE", "20 per minute", "Log-in attempts from one address", _rate)
@@ -158,13 +207,17 @@ class Config:
         """`instance_path`, relative to the current directory, as an absolute path."""
         return Path(self.instance_path).absolute()
 
-    @classmethod
-    def from_env_or_exit(cls, environ: Mapping[str, str] = os.environ) -> "Config":
-        """Return `from_env(environ)`; on a ConfigError exit the process with its one-line message."""
-        try:
-            return cls.from_env(environ)
-        except ConfigError as error:
-            raise SystemExit(str(error)) from None
+    @property
+    def database_variable(self) -> str:
+        """The variable that decides where the database is: `INSTANCE_PATH`, if the database is in that folder."""
+        is_default = self.database_url == f"sqlite:///{os.path.abspath(self.instance_path)}/promptcrafter.db"
+        return "INSTANCE_PATH" if is_default else "DATABASE_URL"
+
+    def database_error(self, error: Exception) -> ConfigError:
+        """Return the error that says why the SQLite file cannot be used."""
+        path = _shorten(Path(self.database_url.removeprefix("sqlite:///")))
+        reason = _reason(error)
+        return ConfigError(f"{self.database_variable} names the SQLite file {path!r}, which cannot be used: {reason}.")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Config":
@@ -191,25 +244,37 @@ class Config:
                 try:
                     values[setting.name] = setting.metadata["read"](text)
                 except ValueError as error:
-                    raise ConfigError(f"{setting.metadata['env']} {error} (it is {text!r}).") from error
+                    name = setting.metadata["env"]
+                    raise ConfigError(f"{name} {error}{_quote(name, text)}.") from error
         config = cls(**values)
         try:
             values["database_url"] = read_database_url(config.database_url)
         except ValueError as error:
             raise ConfigError(f"DATABASE_URL {error}.") from error
+        if values["database_url"].startswith("sqlite") and config.web_threads < 2:
+            raise ConfigError("WEB_THREADS must be 2 or more on SQLite (it is '1').")
         if values["database_url"].startswith("sqlite") and platform and not config.allow_ephemeral:
             _refuse_ephemeral_disk(values["database_url"], platform, volume)
         values["jwt_secret_key"] = _secret(config, platform)
         return cls(**values)
 
 
+def _quote(name: str, text: str) -> str:
+    """Return the end of a message that quotes a bad value, unless it may hold a password."""
+    if name in _SECRETS:
+        return ""
+    return f" (it is {text if len(text) <= _QUOTED_MAX else text[:_QUOTED_MAX] + '…'!r})"
+
+
 def _read_variable(environ: Mapping[str, str], name: str) -> str:
-    if name in _SECRETS and not environ.get(name) and environ.get(f"{name}_FILE"):
+    if name in _FROM_FILES and not environ.get(name) and environ.get(f"{name}_FILE"):
         path = environ[f"{name}_FILE"]
         try:
             return Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{name}_FILE names {path!r}, which cannot be read: {error}.") from error
+            raise ConfigError(
+                f"{name}_FILE names {_shorten(Path(path))!r}, which cannot be read: {_reason(error)}."
+            ) from error
     return environ.get(name, "").strip()
 
 
@@ -252,7 +317,12 @@ def _postgresql_url(address: str) -> str:
         names, ports = zip(*(_host_and_port(host) for host in hosts.split(",")), strict=True)
         host_options = {"host": ",".join(names), "port": ",".join(ports)}
         address = userinfo + at + address.removeprefix(authority)
-    url = make_url(f"postgresql+psycopg://{address}").update_query_dict(host_options)
+    try:
+        url = make_url(f"postgresql+psycopg://{address}").update_query_dict(host_options)
+    except (ValueError, ArgumentError) as error:  # its text may quote a part of the password
+        raise ValueError("it must look like postgresql://user:password@host:5432/database") from error
+    if url.port is not None and not 0 < url.port < 65536:
+        raise ValueError("the port must be a number from 1 to 65535")
     host = url.query.get("host", "")
     if (isinstance(host, tuple) or "," in host) and "target_session_attrs" not in url.query:
         url = url.update_query_dict({"target_session_attrs": "read-write"})
@@ -284,7 +354,14 @@ def _secret(config: Config, platform: str) -> str:
             f"{MIN_SECRET_BYTES} bytes: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
         )
     if not secret:
-        return _stored_secret(config.absolute_instance_path / "jwt_secret_key")
+        folder = config.absolute_instance_path
+        try:
+            return _stored_secret(folder / "jwt_secret_key")
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"INSTANCE_PATH names the folder {_shorten(folder)!r}, where the file jwt_secret_key cannot be created "
+                f"or read: {_reason(error)}."
+            ) from error
     if len(secret.encode()) < MIN_SECRET_BYTES:
         raise ConfigError(
             f"JWT_SECRET_KEY must have at least {MIN_SECRET_BYTES} bytes (it has {len(secret.encode())})."
@@ -296,7 +373,7 @@ def _stored_secret(path: Path) -> str:
     """Return the secret stored in the file `path`; create the file (mode 0600) if it does not exist.
 
     The secret is written to a temporary file that is then linked to `path`, so that processes that start at the same
-    time use the same secret.
+    time use the same secret. Raises OSError, and ValueError for a file that holds no secret.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
@@ -309,4 +386,16 @@ def _stored_secret(path: Path) -> str:
             pass
         finally:
             draft.unlink()
-    return path.read_text(encoding="ascii").strip()
+    secret = path.read_text(encoding="ascii").strip()
+    if len(secret) < MIN_SECRET_BYTES:
+        raise ValueError(f"it must have at least {MIN_SECRET_BYTES} bytes")
+    return secret
+
+
+def _reason(error: Exception) -> str:
+    """Return the text of an error without the path, which the message has already."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _shorten(path: Path) -> str:
+    return str(path) if len(str(path)) <= _QUOTED_MAX else f"{str(path)[:_QUOTED_MAX]}…"

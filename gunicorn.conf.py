@@ -10,21 +10,25 @@ import gunicorn.util
 
 gc.disable()  # loaded code is never garbage, and collecting takes a tenth of the startup time
 
-from config import Config
+from config import Config, ConfigError
 from promptcrafter.database import sqlite
 from promptcrafter.database.session import get_engine, sqlite_path
 from promptcrafter.logs import token_costs
-from promptcrafter.server import gunicorn_errors, memory, metrics
+from promptcrafter.server import gunicorn_errors, memory, metrics, startup
 from promptcrafter.server.logging import logging_config
 from promptcrafter.server.worker import InlineWorker
 
 gc.freeze()
 gc.enable()
 
-_config = Config.from_env_or_exit()
+try:
+    _config = Config.from_env()
+    startup.check(_config)
+except ConfigError as error:
+    raise SystemExit(str(error)) from None
 _SEND_TIMEOUT_S = 60
 
-bind = f"[{_config.host}]:{_config.port}" if ":" in _config.host else f"{_config.host}:{_config.port}"
+bind = startup.format_address(_config.host, _config.port)
 workers = _config.web_concurrency
 threads = _config.web_threads
 # while a statement waits for PostgreSQL, other threads can use that time
@@ -71,7 +75,7 @@ def when_ready(server: Any) -> None:
     for listener in server.LISTENERS:  # connections inherit the options of the listening socket
         for option, seconds in ((socket.SO_RCVTIMEO, _config.client_timeout_s), (socket.SO_SNDTIMEO, _SEND_TIMEOUT_S)):
             listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", seconds, 0))
-    url = f"http://{'127.0.0.1' if _config.host == '0.0.0.0' else _config.host}:{_config.port}"  # noqa: S104
+    url = startup.format_url(_config.host, _config.port)
     server.log.info("PromptCrafter is at %s - try %s/docs, or the five requests of README.md", url, url)
 
 

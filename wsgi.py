@@ -4,6 +4,6 @@ from config import Config, ConfigError
 from promptcrafter import create_app
 
 try:
-    app = create_app(Config.from_env_or_exit())
+    app = create_app(Config.from_env())
 except ConfigError as error:
     raise SystemExit(str(error)) from None

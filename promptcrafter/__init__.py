@@ -13,6 +13,7 @@ from promptcrafter import cli
 from promptcrafter.auth import authentication, throttle
 from promptcrafter.auth import views as auth
 from promptcrafter.database import session as database
+from promptcrafter.database import storage
 from promptcrafter.dialects import agenttest
 from promptcrafter.dialects.basalt import middleware as basalt_middleware
 from promptcrafter.dialects.basalt import views_monitor as basalt_monitor
@@ -43,6 +44,7 @@ def create_app(config: Config) -> Flask:
     metrics.init_app(app, config)
     error_handlers.init_app(app)
     database.init_app(app, config)
+    storage.init_app(app)
     authentication.init_app(app, config)
     throttle.init_app(app, config)
     token_costs.init_app(app, config)

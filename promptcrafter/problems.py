@@ -81,6 +81,13 @@ class Unavailable(Problem):
         super().__init__(503, message, code, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
+class DiskFull(Problem):
+    """507: the disk of the database is full; reading is still possible."""
+
+    def __init__(self) -> None:
+        super().__init__(507, "The server's disk is full. Nothing was stored.", "insufficient_storage")
+
+
 class NotMigrated(Unavailable):
     """503: the database lacks migrations of this release."""
 

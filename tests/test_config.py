@@ -209,6 +209,18 @@ def test_gunicorn_does_not_start_on_a_bad_setting(tmp_path: Path) -> None:
     assert "SIGNUP must be open or closed (it is 'perhaps')." in ended.stderr
 
 
-def test_a_server_or_a_command_exits_with_one_line() -> None:
-    with pytest.raises(SystemExit, match=r"^WEB_THREADS must be a whole number from 1 to 64 \(it is '0'\)\.$"):
-        Config.from_env_or_exit({"WEB_THREADS": "0"})
+def test_a_bad_value_is_quoted_in_one_short_line_unless_it_may_hold_a_password(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^WEB_THREADS must be a whole number from 1 to 64 \(it is '0'\)\.$"):
+        read(tmp_path, WEB_THREADS="0")
+    for name, value in {"PORT": "9" * 10_000, "SIGNUP": "a\nb" * 1000, "INSTANCE_PATH": "/proc/" + "x" * 5000}.items():
+        with pytest.raises(ConfigError) as raised:
+            read(tmp_path, **{name: value})
+        assert "\n" not in str(raised.value)
+        assert len(str(raised.value)) < 300
+    for name, value in {
+        "RATELIMIT_STORAGE_URI": "redis://:hush@h:port",
+        "DATABASE_URL": "postgres://u:hush@h:port/d",
+    }.items():
+        with pytest.raises(ConfigError) as raised:
+            read(tmp_path, **{name: value})
+        assert "hush" not in str(raised.value)

@@ -19,6 +19,7 @@ from promptcrafter.auth.schemas import (
     SignupOut,
     UserOut,
 )
+from promptcrafter.database.errors import ignoring_unavailable
 from promptcrafter.database.transactions import writing
 from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
@@ -60,7 +61,8 @@ def log_in(body: dict[str, Any]) -> dict[str, Any]:
     if user.disabled_at is not None:
         raise Problem(403, "This account is disabled.", "account_disabled")
     if verdict is Verdict.OUTDATED:
-        _store_password(user, body["password"])
+        with ignoring_unavailable():  # a full disk must not prevent log-ins
+            _store_password(user, body["password"])
     return {"token": issue_token(user), "user": user}
 
 

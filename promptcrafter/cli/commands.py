@@ -6,8 +6,9 @@ exits with 1 after a message of one line.
 
 import sqlite3
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import click
@@ -17,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as QueueTimeoutError
 
 from promptcrafter import jsonio, problems
+from promptcrafter.database.errors import find_lasting_refusal, find_refusal
 from promptcrafter.http import error_handlers
 from promptcrafter.maintenance import Progress
 
@@ -25,6 +27,51 @@ _COUNTED = ("user", "prompt", "log", "experiment", "trace")
 
 class Refusal(click.ClickException):
     """A command failed; the message says why."""
+
+
+@contextmanager
+def refusing_known_errors() -> Iterator[None]:
+    """Raise Refusal for errors of the service, the database and the file system; needs an application context."""
+    try:
+        yield
+    except problems.Problem as problem:
+        raise Refusal(problem.message) from problem
+    except QueueTimeoutError as error:
+        raise Refusal(problems.Unavailable().message) from error
+    except DBAPIError as error:
+        refusal = find_lasting_refusal(error)
+        if refusal is not None:
+            raise _unusable(refusal) from error
+        explained = error_handlers.explain(error)
+        if explained is None:
+            raise
+        raise Refusal(explained.message) from error
+    except sqlite3.Error as error:
+        raise Refusal(f"SQLite says: {error}.") from error
+    except OSError as error:
+        end = f": {error.filename}" if error.filename else "."
+        raise Refusal(f"{error.strerror or error}{end}") from error
+
+
+def refusing(callback: Callable[..., Any] | None) -> Callable[..., Any]:
+    """Return the callback of a library's command, which has an application context, with its errors as Refusals.
+
+    Such commands prepare the start of the service, so an unreachable database is reported with the setting.
+    """
+    assert callback is not None
+
+    @wraps(callback)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with refusing_known_errors():
+            try:
+                return callback(*args, **kwargs)
+            except DBAPIError as error:
+                refusal = find_refusal(error)
+                if refusal is None:
+                    raise
+                raise _unusable(refusal) from error
+
+    return call
 
 
 class Command(click.Command):
@@ -36,22 +83,8 @@ class Command(click.Command):
             ctx.with_resource(ctx.ensure_object(ScriptInfo).load_app().app_context())
         if jsonio.find_unstorable_text([value for value in ctx.params.values() if isinstance(value, str)]):
             raise Refusal("The arguments must be UTF-8.")
-        try:
+        with refusing_known_errors():
             return super().invoke(ctx)
-        except problems.Problem as problem:
-            raise Refusal(problem.message) from problem
-        except QueueTimeoutError as error:
-            raise Refusal(problems.Unavailable().message) from error
-        except DBAPIError as error:
-            explained = error_handlers.explain(error)
-            if explained is None:
-                raise
-            raise Refusal(explained.message) from error
-        except sqlite3.Error as error:
-            raise Refusal(f"SQLite says: {error}.") from error
-        except OSError as error:
-            end = f": {error.filename}" if error.filename else "."
-            raise Refusal(f"{error.strerror or error}{end}") from error
 
 
 class Group(click.Group):
@@ -93,6 +126,10 @@ def progress(label: str) -> Iterator[Progress]:
             bar.update(done - bar.pos)
 
         yield on_progress
+
+
+def _unusable(refusal: str) -> Refusal:
+    return Refusal(f"{current_app.config['DATABASE_VARIABLE']} names a database that cannot be used: {refusal}.")
 
 
 def _replace_unprintable(text: str) -> str:

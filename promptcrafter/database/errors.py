@@ -1,5 +1,6 @@
 """Classification of the errors of the two database drivers, and their translation into other exceptions."""
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,11 @@ from promptcrafter.database.base import Base
 _SQLITE_UNAVAILABLE = tuple(
     f"SQLITE_{name}" for name in ["BUSY", "LOCKED", "CANTOPEN", "IOERR", "FULL", "READONLY", "CORRUPT", "NOTADB"]
 )
+# What PostgreSQL or its client library says about connections that no waiting mends
+_PERMANENT = re.compile(
+    "authentication failed|no password supplied|does not exist|no pg_hba.conf entry|not permitted to log in|invalid "
+)
+_SQLITE_UNUSABLE = tuple(f"SQLITE_{name}" for name in ["CANTOPEN", "READONLY", "CORRUPT", "NOTADB", "PERM"])
 
 
 def is_unavailable(error: DBAPIError) -> bool:
@@ -27,6 +33,40 @@ def is_unavailable(error: DBAPIError) -> bool:
         return isinstance(error, OperationalError | InterfaceError)  # the connection failed
     # 08 connection, 53 resources, 57 operator intervention, 55P03 lock not available, 40 serialization, 25006 standby
     return str(state).startswith(("08", "53", "57", "55P03", "40", "25006"))
+
+
+def find_code(error: DBAPIError) -> str:
+    """Return the driver's own code of an error: SQLite's name or PostgreSQL's SQLSTATE; else its class."""
+    code = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None)
+    return str(code or type(error.orig).__name__)
+
+
+def find_refusal(error: DBAPIError) -> str | None:
+    """Return, in one line, why the database itself cannot be used; None if it can, or is only busy.
+
+    It is damaged, may not be written, or could not be connected to. The text quotes no values and no password.
+    """
+    if isinstance(error.orig, sqlite3.Error):
+        name = str(getattr(error.orig, "sqlite_errorname", ""))
+        return str(error.orig) if name.startswith(_SQLITE_UNUSABLE) else None
+    if error.statement is None and getattr(error.orig, "sqlstate", None) is None:  # while connecting
+        text = re.sub(r"\s*Is the server running [^?]*\?", "", str(error.orig))
+        return " ".join(text.split()).rstrip(".")
+    return None
+
+
+def find_lasting_refusal(error: DBAPIError) -> str | None:
+    """Return what `find_refusal` returns, if it lasts until a person changes something; None if waiting may help.
+
+    PostgreSQL may be away for a while. Of several hosts, each must have refused for good.
+    """
+    refusal = find_refusal(error)
+    if refusal is None or isinstance(error.orig, sqlite3.Error):
+        return refusal
+    attempts = [
+        part for part in re.split("(?=connection to server)", refusal) if part.startswith("connection to server")
+    ]
+    return refusal if all(map(_PERMANENT.search, attempts or [refusal])) else None
 
 
 @contextmanager

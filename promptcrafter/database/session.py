@@ -22,6 +22,7 @@ write another database     `open_postgresql()`, then            at the block's s
 A request has one connection, which `session` and `request_connection()` share: they see each other's changes.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -163,16 +164,21 @@ def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def init_app(app: Flask, config: Config) -> None:
-    """Bind the session to the configured database and set up its connections; create a missing SQLite file."""
+    """Bind the session to the configured database and set up its connections; create a missing SQLite file.
+
+    Raises ConfigError if that fails. An existing file is not opened, and PostgreSQL is not connected to.
+    """
     app.config["SQLALCHEMY_DATABASE_URI"] = config.database_url
+    app.config["DATABASE_VARIABLE"] = config.database_variable
     seconds = config.database_timeout_ms / 1000
     path = None
     if config.database_url.startswith("sqlite"):
         # resolved, since the lock files lie beside the file itself
-        path = Path(config.database_url.removeprefix("sqlite:///")).resolve()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            sqlite.create(path)
+        path = sqlite.path_of(config.database_url).resolve()
+        try:
+            sqlite.ensure_file(path)
+        except (OSError, sqlite3.Error) as error:
+            raise config.database_error(error) from error
         options: dict[str, Any] = {
             "connect_args": {"timeout": seconds, "isolation_level": None, "factory": sqlite.Connection}
         }

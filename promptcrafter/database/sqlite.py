@@ -5,6 +5,7 @@ before the database is opened and released after it is closed, by the kernel if 
 from start to end, even while it has no connection. The write queue lets writers take SQLite's write lock in order.
 """
 
+import errno
 import fcntl
 import os
 import secrets
@@ -23,6 +24,7 @@ from sqlalchemy.exc import TimeoutError
 from config import Config
 from promptcrafter.database.errors import translating_driver_errors
 
+_MAGIC = b"SQLite format 3\x00"  # the beginning of every database file
 BEGIN, BEGIN_AS_WRITER = "BEGIN", "BEGIN IMMEDIATE"
 OPEN_LOCK_SUFFIX = "-open"
 BACKUP_LOCK_SUFFIX = "-backup"  # held exclusively by a backup
@@ -63,6 +65,36 @@ class Connection(sqlite3.Connection):
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def path_of(url: str) -> Path:
+    """Return the path of the file that a URL of SQLAlchemy's form names."""
+    return Path(url.removeprefix("sqlite:///"))
+
+
+def ensure_file(path: Path) -> None:
+    """Create an empty database and the folders it is in, unless the file exists. Raises OSError and sqlite3.Error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        create(path)
+    if not path.is_file():
+        raise OSError(errno.EISDIR if path.is_dir() else errno.EINVAL, "it is not a file")
+
+
+def refuse_unusable(path: Path) -> None:
+    """Raise OSError, with the reason, if the file is not a database or may not be read and written."""
+    with path.open("rb") as file:
+        start = file.read(len(_MAGIC))
+    if start not in (b"", _MAGIC):  # SQLite makes a database of an empty file
+        raise OSError(errno.EINVAL, "it is not a SQLite database")
+    if not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    os.close(open_beside(path, OPEN_LOCK_SUFFIX))
+
+
+def largest_file(path: Path) -> int:
+    """Return the size in bytes of the larger one of the database file and its write-ahead log."""
+    return max(file.stat().st_size for file in (path, Path(f"{path}-wal")) if file.exists())
 
 
 def create(path: Path) -> None:

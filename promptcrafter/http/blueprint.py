@@ -96,6 +96,7 @@ class Blueprint(flask_smorest.Blueprint):
                 ndjson_field=ndjson_field,
                 takes_file=takes_file is not None,
                 takes_strict=takes_strict,
+                writes=permission is not Permission.READ and not {"GET", "HEAD"} & set(methods),
                 is_idempotent=getattr(view, "is_idempotent", False),
                 refuses=refuses,
                 unauthorized_message=unauthorized_message,

@@ -14,9 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from promptcrafter.database import revisions
-from promptcrafter.database.errors import is_unavailable
-from promptcrafter.problems import InvalidChunks, NotMigrated, Problem, TooLarge, Unavailable, describe
+from promptcrafter.database import revisions, storage
+from promptcrafter.database.errors import find_code, is_unavailable
+from promptcrafter.problems import DiskFull, InvalidChunks, NotMigrated, Problem, TooLarge, Unavailable, describe
 
 _DRAIN_BYTES = 64 * 1024 * 1024
 
@@ -35,7 +35,12 @@ def init_app(app: Flask) -> None:
 
 
 def explain(error: DBAPIError) -> Problem | None:
-    """Return the problem that a driver's error is reported as: Unavailable or NotMigrated; None if it is a bug."""
+    """Return the problem that a driver's error is reported as; None if it is a bug.
+
+    It is DiskFull, Unavailable or NotMigrated.
+    """
+    if storage.is_full(error):
+        return DiskFull()
     if is_unavailable(error):
         return Unavailable()
     try:
@@ -80,11 +85,20 @@ def _drain_body(response: Response) -> Response:
 
 
 def from_database(error: DBAPIError) -> Response:
-    """Return the response for a driver's error: 503, or 500 if the error is a bug."""
-    if is_unavailable(error):
-        _log.warning("database unavailable: %s", type(error.orig).__name__)
+    """Return the response for a driver's error: 507, 503, or 500 if the error is a bug.
+
+    A full disk is 503 for a request that only reads, because SQLite may need space for that, too.
+    """
     problem = explain(error)
-    return _from_bug(error) if problem is None else render(problem)
+    if problem is None:
+        return _from_bug(error)
+    if isinstance(problem, DiskFull):
+        _log.error("the disk of the database is full: %s", find_code(error))
+        if request.method in ("GET", "HEAD"):
+            problem = Unavailable("The server's disk is full. Try again.", problem.code)
+    elif is_unavailable(error):
+        _log.warning("database unavailable: %s", type(error.orig).__name__)
+    return render(problem)
 
 
 def _from_invalid_chunks(error: InvalidChunks) -> Response:

@@ -20,6 +20,7 @@ class Route:
     ndjson_field: str | None = None  # the field of that object whose array may be sent as NDJSON, a line for each item
     takes_file: bool = False  # NDJSON of any length, which the view reads from the body itself
     takes_strict: bool = False  # honours the parameter `strict`, as calls do that create or change something
+    writes: bool = False  # to the database, so that a full disk is an error
     is_idempotent: bool = False  # honours the header Idempotency-Key
     refuses: tuple[int, ...] = ()  # the status codes of errors that are this route's own
     unauthorized_message: str | None = None  # the text of its 401, where it is not the usual one
@@ -47,6 +48,7 @@ class Route:
         statuses |= set() if self.is_public else {401}
         statuses |= {422} if self.is_idempotent else set()
         statuses |= {413, 415} if self.takes_body else set()
+        statuses |= {507} if self.writes else set()
         return sorted(statuses, reverse=True)
 
 

@@ -1,23 +1,26 @@
 """Routes about the service itself: the index, health and readiness checks, and limits."""
 
+import logging
+import os
 from datetime import timedelta
 
 from flask import current_app
 from marshmallow import Schema, fields
 
 from promptcrafter import jsonio
-from promptcrafter.database import revisions
+from promptcrafter.database import revisions, storage
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.page_query import MAX_PER_PAGE
 from promptcrafter.idempotency.store import RETENTION
 from promptcrafter.logs.schemas import BATCH_MAX
 from promptcrafter.permissions import Permission
-from promptcrafter.problems import NotMigrated
+from promptcrafter.problems import NotMigrated, Unavailable
 from promptcrafter.prompts import schemas as prompts
 from promptcrafter.prompts import search
 from promptcrafter.version import VERSION
 
 blueprint = Blueprint("status", __name__, description="The service itself")
+_log = logging.getLogger(__name__)
 
 
 class IndexOut(Schema):
@@ -70,9 +73,16 @@ def check_health() -> dict[str, str]:
 @blueprint.route("/readyz", permission=Permission.PUBLIC)
 @blueprint.response(200, HealthOut())
 def check_readiness() -> dict[str, str]:
-    """Answer 200 if the database can be reached and is migrated, otherwise 503."""
+    """Answer 200 if the database can be reached and written and is migrated, otherwise 503."""
     if not revisions.is_migrated():
         raise NotMigrated
+    obstacle = storage.find_obstacle()
+    if storage.was_full_lately() or (obstacle is not None and storage.is_no_room(obstacle)):
+        _log.error("the disk of the database is full")
+        raise Unavailable("The server's disk is full.", "insufficient_storage")
+    if obstacle is not None:
+        _log.error("the folder of the database cannot be written: %s", os.strerror(obstacle))
+        raise Unavailable("The database cannot be written.")
     return {"status": "ready"}
 
 

@@ -71,7 +71,7 @@ def export_all() -> Response:
     methods=["POST"],
     permission=Permission.WRITE,
     takes_file="The file that `GET /export` returned, on this server or another one",
-    refuses=(409, 507),
+    refuses=(409,),
 )
 @blueprint.arguments(ImportQuery(), location="query")
 @blueprint.response(200, ImportOut())

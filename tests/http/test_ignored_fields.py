@@ -1,7 +1,6 @@
 """Fields of a body that a call does not know: named in X-Ignored-Fields, refused with ?strict=true."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
@@ -11,64 +10,15 @@ from sqlalchemy import select
 
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import get_engine
-from promptcrafter.http.route import Route, route_of
 from promptcrafter.logs.schemas import LogIn
+from tests.support.calls import calls, routes, send
 from tests.support.databases import only_sqlite
 from tests.support.errors import assert_error
 from tests.support.people import Answer, Person
 
 HEADER = "X-Ignored-Fields"
 SERVER_SET = {"_id": "x", "ownerId": "x", "createdAt": "x", "updatedAt": "x"}
-VARIANTS = [{"key": "A", "trafficPercent": 100}]
 LINES = {"Content-Type": "application/x-ndjson"}
-
-
-def calls(ada: Person) -> dict[str, tuple[str, Any]]:
-    """Return a path and a valid body for every route that has a body, by the method and rule of the route."""
-    prompt = ada.prompt(slug="p")["_id"]
-    log = ada.log({"_id": prompt})["_id"]
-    ada.post("/experiments", {"slug": "exp", "name": "Exp", "status": "ACTIVE", "variants": VARIANTS})
-    new_log = {"promptId": prompt, "output": "o", "modelUsed": "m"}
-    credentials = {"email": ada.email, "password": ada.password}
-    output = {"slug": "p", "output": "o"}
-    bodies: dict[str, Any] = {
-        "POST /auth/signup": {"name": "Cleo", "email": "cleo@example.com", "password": "0123456789"},
-        "POST /auth/login": credentials,
-        "POST /auth/keys": {"name": "nightly"},
-        "POST /prompts": {"title": "A title", "content": "c", "model": "m"},
-        "PATCH /prompts/<prompt_id>": {"content": "another"},
-        "POST /prompts/<prompt_id>/versions/<name>/restore": None,
-        "PUT /prompts/<prompt_id>/labels/<label>": {"version": 1},
-        "POST /prompts/<prompt_id>/render": {"variables": {"free": 1}},
-        "POST /logs": new_log,
-        "POST /logs/batch": {"logs": [new_log]},
-        "PATCH /logs/<not_batch:log_id>": {"score": 3},
-        "POST /experiments": {"slug": "another", "name": "Another", "variants": VARIANTS},
-        "PATCH /experiments/<slug>": {"name": "Renamed"},
-        "POST /experiment/<slug>/log": {"variantKey": "A", "metrics": {"free": 1}},
-        "POST /experiment/<slug>/assign": {"userId": "u"},
-        "POST /monitor/log": output,
-        "POST /basalt/monitor/log": output,
-        "POST /basalt/monitor/trace": {"featureSlug": "f", "logs": [{"id": "1", "type": "span"}]},
-        "POST /basalt/monitor/experiments": {"featureSlug": "f", "name": "n"},
-        "POST /basalt/prompts/<slug>/publish": {"newTag": "t", "version": "1"},
-        "POST /auth/password": {"currentPassword": ada.password, "newPassword": "another password"},
-        "POST /auth/logout": None,
-    }
-    values = {"<prompt_id>": prompt, "<not_batch:log_id>": log, "<name>": "1", "<label>": "l"}
-    found = {}
-    for call, body in bodies.items():
-        path = call.partition(" ")[2].replace("<slug>", "p" if "/basalt/" in call else "exp")
-        for part, value in values.items():
-            path = path.replace(part, value)
-        found[call] = path, body
-    return found
-
-
-def routes(app: Flask) -> Iterator[tuple[str, Route]]:
-    for rule in app.url_map.iter_rules():
-        for method in (rule.methods or set()) & {"POST", "PUT", "PATCH"}:
-            yield f"{method} {rule.rule}", route_of(app.view_functions[rule.endpoint])
 
 
 def rows(app: Flask) -> dict[str, list[Any]]:
@@ -82,15 +32,6 @@ def rows(app: Flask) -> dict[str, list[Any]]:
 def names(answer: Answer) -> list[str]:
     header = answer.headers.get(HEADER)
     return [] if header is None else [unquote(name) for name in header.split(", ")]
-
-
-def send(ada: Person, call: str, path: str, body: Any, headers: dict[str, str] | None = None) -> Answer:
-    answer = ada.open(path, method=call.partition(" ")[0], json=body, headers=headers)
-    if answer.status_code == 204:  # the token has ended
-        ada.password = (body or {}).get("newPassword", ada.password)
-        login = ada.post("/auth/login", {"email": ada.email, "password": ada.password})
-        ada.headers["Authorization"] = f"Bearer {login.json['token']}"
-    return answer
 
 
 def test_every_call_with_a_body_names_an_unknown_field_and_refuses_it_in_strict_mode(app: Flask, ada: Person) -> None:

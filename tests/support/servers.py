@@ -9,7 +9,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,8 +47,16 @@ def start_server(tmp_path: Path, sqlite_template: Path) -> Iterator[Launch]:
     """A factory of servers: migrates, starts Gunicorn as the Procfile does, and waits until it is ready."""
     servers: list[LiveServer] = []
 
-    def start(database_url: str = "", *, migrate: bool = True, app: str = "wsgi:app", **settings: str) -> LiveServer:
-        servers.append(_launch(tmp_path, database_url, sqlite_template if migrate else None, settings, app))
+    def start(
+        database_url: str = "",
+        *,
+        migrate: bool = True,
+        app: str = "wsgi:app",
+        command: Sequence[str] = (),
+        **settings: str,
+    ) -> LiveServer:
+        template = sqlite_template if migrate else None
+        servers.append(_launch(tmp_path, database_url, template, settings, app, command))
         return servers[-1]
 
     yield start
@@ -97,9 +105,17 @@ def any_live_server(engine_name: str, request: pytest.FixtureRequest) -> LiveSer
 
 
 def _launch(
-    folder: Path, database_url: str, template: Path | None, settings: dict[str, str], app: str = "wsgi:app"
+    folder: Path,
+    database_url: str,
+    template: Path | None,
+    settings: dict[str, str],
+    app: str = "wsgi:app",
+    command: Sequence[str] = (),
 ) -> LiveServer:
-    """Start a server on a copy of the SQLite template, or on `database_url`, migrated if a template is given."""
+    """Start a server on a copy of the SQLite template, or on `database_url`, migrated if a template is given.
+
+    `command` runs the program that it gets as arguments.
+    """
     port = free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if name not in ("DYNO", "DATABASE_URL")},
@@ -118,7 +134,7 @@ def _launch(
     log_path = folder / f"server-{port}.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [bin_path("gunicorn"), "-c", "gunicorn.conf.py", app],
+            [*command, bin_path("gunicorn"), "-c", "gunicorn.conf.py", app],
             cwd=ROOT,
             env=environment,
             stdout=log,

@@ -1,0 +1,88 @@
+"""Checks before Gunicorn starts: what would fail later, after retries or with a traceback, ends the start at once."""
+
+import errno
+import os
+import socket
+import sys
+from functools import cache
+
+from sqlalchemy.exc import DBAPIError
+
+from config import Config, ConfigError
+from promptcrafter.database import sqlite
+from promptcrafter.database.errors import find_lasting_refusal
+from promptcrafter.database.session import open_postgresql
+
+_INHERITED = ("GUNICORN_FD", "LISTEN_FDS")  # the listening socket comes from the previous server or from systemd
+_BIND_OPTIONS = ("-b", "--bind")
+_CONNECT_TIMEOUT_MS = 2000
+
+
+@cache
+def check(config: Config) -> None:
+    """Raise ConfigError if the service could not listen on its address, or not use its database.
+
+    A PostgreSQL that cannot be reached is no error: the service answers 503 until it can. The result is cached, because
+    Gunicorn reads its configuration again on SIGHUP, when the address is in use by itself.
+    """
+    if not is_bound_elsewhere():
+        refuse_unusable_address(config.host, config.port)
+    if config.database_url.startswith("sqlite"):
+        _refuse_unusable_file(config)
+    else:
+        _refuse_rejected_connection(config)
+
+
+def is_bound_elsewhere() -> bool:
+    """Return whether Gunicorn listens on something else than HOST and PORT."""
+    arguments = [*sys.argv[1:], *os.environ.get("GUNICORN_CMD_ARGS", "").split()]
+    return any(name in os.environ for name in _INHERITED) or any(map(_is_bind_option, arguments))
+
+
+def refuse_unusable_address(host: str, port: int) -> None:
+    """Raise ConfigError if the address cannot be listened on. Gunicorn itself would try for five seconds."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        variable = "PORT" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "HOST"
+        value = port if variable == "PORT" else repr(host)
+        address = format_address(host, port)
+        raise ConfigError(f"{variable} is {value}, but {address} cannot be listened on: {error.strerror}.") from error
+
+
+def format_address(host: str, port: int) -> str:
+    """Return the address as in a URL, with an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def format_url(host: str, port: int) -> str:
+    """Return the URL at which the service can be called from the same machine."""
+    own = {"0.0.0.0": "127.0.0.1", "0": "127.0.0.1", "::": "::1"}  # noqa: S104 - all addresses, this machine's included
+    return f"http://{format_address(own.get(host, host), port)}"
+
+
+def _is_bind_option(argument: str) -> bool:
+    return argument.startswith(_BIND_OPTIONS)
+
+
+def _refuse_unusable_file(config: Config) -> None:
+    path = sqlite.path_of(config.database_url)
+    if path.exists():
+        try:
+            sqlite.refuse_unusable(path)
+        except OSError as error:
+            raise config.database_error(error) from error
+
+
+def _refuse_rejected_connection(config: Config) -> None:
+    """Connect once; raise ConfigError if PostgreSQL, or each of several hosts, rejects the connection for good."""
+    try:
+        with open_postgresql(config.database_url, _CONNECT_TIMEOUT_MS) as engine, engine.connect():
+            pass
+    except DBAPIError as error:
+        refusal = find_lasting_refusal(error)
+        if refusal is not None:
+            raise ConfigError(f"DATABASE_URL names a database that cannot be used: {refusal}.") from error

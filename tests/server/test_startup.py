@@ -1,0 +1,281 @@
+"""What stops the start: settings with which the service could not listen or use its database, each in one line."""
+
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import make_url
+
+from config import Config, ConfigError
+from promptcrafter import create_app
+from promptcrafter.server import startup
+from tests.support.connection import Connection
+from tests.support.environment import ROOT, SECRET, bin_path, free_port
+from tests.support.servers import LiveServer
+
+COMMANDS = {
+    "server": ["gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"],
+    "migration": ["flask", "--app", "wsgi", "db", "upgrade"],
+    "command": ["flask", "--app", "wsgi", "user", "list"],
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with what is not a database."""
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text.db").write_text("This is no database. " * 100)
+    os.mkfifo(tmp_path / "fifo")
+    return tmp_path
+
+
+def start(**environ: str) -> None:
+    """Do what the start does with a configuration, in this process."""
+    config = Config.from_env(environ)
+    create_app(config)
+    startup.check(config)
+
+
+def run(command: str, folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": os.environ["PATH"], "INSTANCE_PATH": str(folder / "instance"), "PORT": str(free_port())}
+    program, *arguments = COMMANDS[command]
+    return subprocess.run(
+        [bin_path(program), *arguments],
+        cwd=ROOT,
+        env={**environment, "HOST": "127.0.0.1", **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+NUMBERS = {
+    **{"PORT": 65535, "TOKEN_DAYS": 3650, "WEB_CONCURRENCY": 64, "WEB_THREADS": 64, "CLIENT_TIMEOUT_S": 3600},
+    **{"MAX_BODY_BYTES": 1024**3, "MAX_OUTPUT_BYTES": 1024**3, "MAX_IMPORT_BYTES": 1024**4},
+    **{"TRUSTED_PROXIES": 10, "DATABASE_TIMEOUT_MS": 600_000},
+}
+SWITCHES = ("TOKEN_COUNTING", "RATELIMIT_ENABLED", "ALLOW_EPHEMERAL", "METRICS")
+RATES = ("SIGNUP_RATE", "LOGIN_RATE", "LOGIN_FAILURE_RATE", "KEY_RATE")
+BAD = [
+    *(
+        (name, bad)
+        for name, most in NUMBERS.items()
+        for bad in ("x", "-1", "1.5", "1e3", "٣", str(most + 1), "9" * 5000)
+    ),
+    *((name, bad) for name in SWITCHES for bad in ("maybe", "2", "onn")),
+    *((name, bad) for name in RATES for bad in ("often", "20", "-1 per hour", "20 per fortnight", "9" * 5000)),
+    ("SIGNUP", "close"),
+    ("SQLITE_SYNCHRONOUS", "off"),
+    ("LOG_FORMAT", "xml"),
+    ("WEB_THREADS", "1"),
+    *(("HOST", bad) for bad in ("[::g]", "[::1", "::1]", "[127.0.0.1]", "127.0.0.1:80", "999.1.1.1", "a b", "é", "/x")),
+    *(("HOST", bad) for bad in ("http://localhost", "unix:/x", "[::1]:8000", "x" * 300)),
+    *(
+        ("RATELIMIT_STORAGE_URI", bad)
+        for bad in ("memcached://h:1", "foo://", "memory", "memory://x", "mongodb://h", "x")
+    ),
+    *(("RATELIMIT_STORAGE_URI", bad) for bad in ("redis://h:port", "redis://h:99999", "redis://[::1", "redis://%zz@h")),
+    *(
+        ("RATELIMIT_STORAGE_URI", bad)
+        for bad in ("redis://h/name", "async+memory://", "redis+sentinel://h", "http://h")
+    ),
+    *(("INSTANCE_PATH", bad) for bad in ("{}/file", "{}/file/x", "{}/fifo", "/proc/nothing", "/dev/null", "x" * 300)),
+    *(
+        ("DATABASE_URL", bad)
+        for bad in ("sqlite:///{}/folder", "sqlite:///{}/file/x.db", "sqlite:////proc/nothing/x.db")
+    ),
+    *(("DATABASE_URL", bad) for bad in ("sqlite:///{}/text.db", "sqlite:////dev/null", "sqlite:///{}/fifo")),
+    *(("DATABASE_URL", bad) for bad in ("sqlite:///{}/" + "x" * 300, "sqlite:", "SQLITE:///x", "mysql://h/d", "x")),
+    *(("DATABASE_URL", bad) for bad in ("postgresql://h:port/d", "postgresql://h:99999/d", "postgresql://[::1/d")),
+    *(("DATABASE_URL", bad) for bad in ("postgresql+psycopg2://h/d", "postgresql://127.0.0.1:1/d?foo=bar")),
+    ("DATABASE_URL", "postgresql://127.0.0.1:1/d?sslmode=maybe"),
+    ("JWT_SECRET_KEY", "short"),
+    *((f"{name}_FILE", bad) for name in ("JWT_SECRET_KEY", "DATABASE_URL") for bad in ("/nowhere", "{}/folder")),
+]
+
+
+def test_every_bad_setting_stops_the_start_with_a_short_line_that_names_it(
+    folder: Path, subtests: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)  # relative paths
+    for name, value in BAD:
+        with subtests.test(name=name, value=value[:50]):
+            good = {"INSTANCE_PATH": str(folder / "instance"), "PORT": str(free_port()), "HOST": "127.0.0.1"}
+            with pytest.raises(ConfigError) as raised:
+                start(**{**good, name: value.format(folder)})
+            line = str(raised.value)
+            assert line.startswith(name), line
+            assert line.endswith("."), line
+            assert "\n" not in line
+            assert len(line) < 400
+
+
+def test_other_forms_of_good_values_are_accepted(tmp_path: Path) -> None:
+    for name, values in {
+        "HOST": ["[::1]", "::1", "::", "localhost", "0.0.0.0", "fe80::1%eth0", "my-host.example.com"],
+        "METRICS": ["yes", "on", "TRUE", "1", "no", "Off", "0", "false"],
+        "RATELIMIT_STORAGE_URI": ["redis://", "redis://:p%40@h:6379/1", "rediss://u:p@h", "redis+unix:///run/r.sock"],
+        "SIGNUP_RATE": ["1/second;20 per hour", "5 per 2 hours"],
+    }.items():
+        for value in values:
+            Config.from_env({"INSTANCE_PATH": str(tmp_path), name: value})
+    assert Config.from_env({"INSTANCE_PATH": str(tmp_path), "HOST": "[::1]"}).host == "::1"
+    threads = {"DATABASE_URL": "postgresql://h/d", "WEB_THREADS": "1"}
+    assert Config.from_env({"INSTANCE_PATH": str(tmp_path), **threads}).web_threads == 1
+
+
+def test_a_secret_file_without_a_secret_stops_the_start(tmp_path: Path) -> None:
+    for content in (b"", b"short", b"\xff" * 40):
+        (tmp_path / "jwt_secret_key").write_bytes(content)
+        with pytest.raises(
+            ConfigError, match=r"^INSTANCE_PATH names the folder .*, where the file jwt_secret_key cannot"
+        ):
+            Config.from_env({"INSTANCE_PATH": str(tmp_path)})
+
+
+def test_the_address_is_shown_as_a_url_with_brackets_around_ipv6() -> None:
+    shown = {host: startup.format_url(host, 8000) for host in ("::1", "::", "0.0.0.0", "127.0.0.1", "localhost")}
+    assert shown == {
+        "::1": "http://[::1]:8000",
+        "::": "http://[::1]:8000",
+        "0.0.0.0": "http://127.0.0.1:8000",
+        "127.0.0.1": "http://127.0.0.1:8000",
+        "localhost": "http://localhost:8000",
+    }
+
+
+def test_an_address_that_cannot_be_listened_on_names_host_or_port() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            ConfigError, match=rf"^PORT is {port}, but 127\.0\.0\.1:{port} cannot be .*: Address already"
+        ):
+            startup.refuse_unusable_address("127.0.0.1", port)
+    for host in ("192.0.2.1", "nothing.invalid", "2001:db8::1"):
+        with pytest.raises(ConfigError, match=rf"^HOST is '{host}', but "):
+            startup.refuse_unusable_address(host, port)
+    startup.refuse_unusable_address("127.0.0.1", port)
+
+
+def test_an_inherited_or_another_address_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["gunicorn", "-c", "gunicorn.conf.py"])
+    assert not startup.is_bound_elsewhere()
+    for arguments in (["-b", "127.0.0.1:1"], ["--bind=[::1]:1"], ["-b127.0.0.1:1"]):
+        monkeypatch.setattr("sys.argv", ["gunicorn", *arguments])
+        assert startup.is_bound_elsewhere()
+    monkeypatch.setattr("sys.argv", ["gunicorn"])
+    for name, value in (("GUNICORN_FD", "3"), ("LISTEN_FDS", "1"), ("GUNICORN_CMD_ARGS", "--bind=0.0.0.0:1")):
+        with monkeypatch.context() as context:
+            context.setenv(name, value)
+            assert startup.is_bound_elsewhere()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RATELIMIT_STORAGE_URI", "memcached://h:1"),
+        ("INSTANCE_PATH", "{}/file/x"),
+        ("DATABASE_URL", "sqlite:///{}/file/x.db"),
+        ("DATABASE_URL", "sqlite:///{}/text.db"),
+        ("DATABASE_URL", "postgresql://127.0.0.1:1/d?foo=bar"),
+        ("WEB_THREADS", "1"),
+    ],
+)
+def test_both_programs_exit_at_once_with_one_line(folder: Path, command: str, name: str, value: str) -> None:
+    ended = run(command, folder, **{name: value.format(folder)})
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    (line,) = ended.stderr.splitlines()
+    assert line.removeprefix("Error: ").startswith(name)
+
+
+@pytest.mark.slow
+def test_a_server_on_a_taken_port_exits_at_once_with_one_line(tmp_path: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        ended = run("server", tmp_path, PORT=str(taken.getsockname()[1]))
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("PORT is ")
+
+
+@pytest.fixture
+def has_ipv6() -> Iterator[None]:
+    try:
+        with closing(socket.create_server(("::1", 0), family=socket.AF_INET6)):
+            yield
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+
+
+@pytest.mark.usefixtures("has_ipv6")
+def test_an_ipv6_host_in_brackets_is_honoured_and_shown_as_a_url(tmp_path: Path) -> None:
+    port = str(free_port())
+    environment = {"PATH": os.environ["PATH"], "INSTANCE_PATH": str(tmp_path), "PORT": port, "HOST": "[::1]"}
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        server = subprocess.Popen(
+            [bin_path("gunicorn"), *COMMANDS["server"][1:]], cwd=ROOT, env=environment, stderr=file
+        )
+    try:
+        expected = f"PromptCrafter is at http://[::1]:{port} - try http://[::1]:{port}/docs"
+        for _ in range(400):
+            if expected in log.read_text():
+                break
+            assert server.poll() is None, log.read_text()
+            with pytest.raises(subprocess.TimeoutExpired):
+                server.wait(timeout=0.05)
+        with closing(socket.create_connection(("::1", int(port)), timeout=10)):
+            pass
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+    assert expected in log.read_text()
+
+
+def test_a_rejected_connection_stops_the_start_and_an_unreachable_server_does_not(
+    migrated_postgresql_url: str,
+) -> None:
+    config = Config(database_url=migrated_postgresql_url, jwt_secret_key=SECRET)
+    startup.check(config)
+    url = make_url(config.database_url)
+    missing = url.set(database="no_such_database").render_as_string(hide_password=False)
+    stranger = url.set(username="nobody_at_all", password="hush").render_as_string(hide_password=False)
+    for rejected in (missing, stranger):
+        with pytest.raises(ConfigError, match=r"^DATABASE_URL names a database that cannot be used: .*") as raised:
+            startup.check(replace(config, database_url=rejected))
+        assert "hush" not in str(raised.value)
+        assert "\n" not in str(raised.value)
+    startup.check(replace(config, database_url="postgresql+psycopg://u@127.0.0.1:1/d"))
+    startup.check(replace(config, database_url="postgresql+psycopg://u@nothing.invalid/d"))
+
+
+@pytest.mark.slow
+def test_a_migration_names_an_unreachable_postgresql(tmp_path: Path) -> None:
+    ended = run("migration", tmp_path, DATABASE_URL="postgresql://u:hush@127.0.0.1:1/d")
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("Error: DATABASE_URL names a database that cannot be used: connection failed: ")
+    assert line.endswith("Connection refused.")
+
+
+def test_a_server_serves_without_its_postgresql(start_server: Callable[..., LiveServer]) -> None:
+    server = start_server("postgresql://u@127.0.0.1:1/d", migrate=False, JWT_SECRET_KEY=SECRET)
+    probe = Connection(server)
+    assert [probe.call("GET", path).status for path in ("/healthz", "/readyz")] == [200, 503]
+    assert "Traceback" not in server.log
+
+
+def test_a_damaged_file_stops_the_server_but_not_the_commands_that_could_replace_it(folder: Path) -> None:
+    config = Config(database_url=f"sqlite:///{folder}/text.db", jwt_secret_key=SECRET, port=free_port())
+    create_app(config)
+    with pytest.raises(ConfigError, match="it is not a SQLite database"):
+        startup.check(config)
