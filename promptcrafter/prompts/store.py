@@ -76,6 +76,27 @@ def get_latest_numbers(prompt_ids: Collection[str]) -> dict[str, tuple[str, int]
     return {prompt_id: (owner_id, number) for prompt_id, owner_id, number in rows}
 
 
+def get_labelled_numbers(names: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Return the numbers of the versions that labels are on, by (prompt id, label); unknown labels are left out."""
+    if not names:
+        return {}
+    ids, labels = zip(*names, strict=True)
+    statement = select(Label.prompt_id, Label.name, Label.version)
+    statement = statement.where(Label.prompt_id.in_(set(ids)), Label.name.in_(set(labels)))
+    return {(prompt_id, name): number for prompt_id, name, number in request_connection().execute(statement)}
+
+
+def find_number(prompt_id: str, name: str) -> int:
+    """Return the number of the version of an existing prompt that a label or `latest` names. Raises 404."""
+    if name == LATEST:
+        number = get_latest_numbers([prompt_id]).get(prompt_id, ("", 0))[1]
+    else:
+        number = get_labelled_numbers([(prompt_id, name)]).get((prompt_id, name), 0)
+    if not number:
+        raise version_not_found()
+    return number
+
+
 def get_prompts_by_slug(principal: Principal, slugs: Collection[str]) -> dict[str, Prompt]:
     """Return the principal's prompts that have one of the slugs, by slug."""
     ordered = sorted(slugs)
@@ -181,6 +202,11 @@ def get_latest_version(prompt_id: str) -> Version | None:
     return session.scalar(statement.order_by(Version.number.desc()).limit(1))
 
 
+def not_a_version(latest: int) -> str:
+    """Return the reason, for a field, why its value is not a version of a prompt whose latest one this is."""
+    return f"must be a version of the prompt; the latest is {latest}"
+
+
 def version_not_found() -> Problem:
     """Return the error 404 for a version."""
     return Problem(404, "Version not found", "version_not_found")
@@ -201,8 +227,15 @@ def refuse_label(name: str, field: str) -> None:
         raise Invalid({field: [f"must match {LABEL_PATTERN} and not be {LATEST}"]})
 
 
-def set_label(prompt: Prompt, name: str, number: int) -> None:
-    """Set a label on a version, and remove it from the version that had it."""
+def set_label(prompt: Prompt, name: str, version: int | str) -> None:
+    """Set a label on a version, given by number, label or `latest`, and remove it from the version that had it.
+
+    Raises 400 if the prompt has no such version. The prompt must be locked.
+    """
+    named = {LATEST: prompt.version, **{row.name: row.version for row in prompt.label_rows}}
+    number = version if isinstance(version, int) else named.get(version)
+    if number is None or number > prompt.version:
+        raise Invalid({"version": [not_a_version(prompt.version)]})
     session.merge(Label(prompt_id=prompt.id, name=name, version=number))
     session.flush()
     session.expire(prompt, ["label_rows"])

@@ -136,8 +136,6 @@ def set_label(body: dict[str, Any], prompt_id: str, label: str) -> Response:
     with writing():
         prompt = store.lock_prompt(current_principal(), prompt_id)
         refuse_lost_update(_state_of(prompt))
-        if body["version"] > prompt.version:
-            raise Invalid({"version": [f"must be a version of the prompt; the latest is {prompt.version}"]})
         store.set_label(prompt, label, body["version"])
         labelled = store.get_prompt(current_principal(), prompt_id)
     return _with_etag(labelled)
