@@ -10,7 +10,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from promptcrafter.auth.access import not_found, not_owned, owns
+from promptcrafter.auth.access import not_owned, owns
 from promptcrafter.auth.principal import Principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.ids import is_well_formed
@@ -93,7 +93,7 @@ def _pin_one(
     `labelled` has the numbers of the versions that are named by labels.
     """
     if prompt is None:
-        return not_found("prompt")
+        return prompts.prompt_not_found(output["prompt_id"])
     owner_id, latest = prompt
     if not owns(principal, owner_id):
         return not_owned("prompt")

@@ -67,6 +67,14 @@ def get_prompt(prompt_id: str) -> Response:
     return _with_etag(store.get_prompt(current_principal(), prompt_id))
 
 
+@blueprint.route("/prompts/by-slug/<slug>", permission=Permission.READ, refuses=(404,))
+@blueprint.response(200, _prompt_out, headers={"ETag": _HEADER})
+@blueprint.alt_response(304, description="The prompt matches If-None-Match")
+def get_prompt_by_slug(slug: str) -> Response:
+    """Return the prompt with this slug."""
+    return _with_etag(store.get_prompt_by_slug(current_principal(), slug))
+
+
 @blueprint.route("/prompts/<prompt_id>", methods=["PATCH"], permission=Permission.WRITE, refuses=(403, 404, 409, 412))
 @blueprint.arguments(PromptPatch())
 @blueprint.response(200, _prompt_out, headers={"ETag": _HEADER})

@@ -277,6 +277,56 @@ def test_labels_are_set_and_removed_and_versions_restored_only_in_the_state_that
         assert ada.open(url, method=method, json=body, headers={"If-Match": current}).status_code == status
 
 
+def test_a_prompt_is_found_by_its_slug(ada: Person, ben: Person) -> None:
+    prompt = ada.prompt(slug="support-reply")
+    path = f"/prompts/{prompt['_id']}"
+    answer = ada.get("/prompts/by-slug/support-reply")
+    assert answer.json == prompt
+    assert answer.headers["ETag"] == ada.get(path).headers["ETag"]
+    headers = {"If-None-Match": answer.headers["ETag"]}
+    assert ada.get("/prompts/by-slug/support-reply", headers=headers).status_code == 304
+    ada.open(f"{path}/labels/production", method="PUT", json={"version": 1})
+    assert ada.get("/prompts/by-slug/support-reply", headers=headers).json["labels"] == ["production"]
+    for person, slug in ((ben, "support-reply"), (ada, "Support-Reply"), (ada, "é"), (ada, prompt["_id"])):
+        missing = person.get(f"/prompts/by-slug/{slug}")
+        assert (missing.status_code, missing.json["code"]) == (404, "prompt_not_found")
+    words = [ada.prompt(slug=slug) for slug in ("versions", "stats", "diff", "render", "by-slug")]
+    assert [ada.get(f"/prompts/by-slug/{word['slug']}").json for word in words] == words, "no other route is meant"
+
+
+def test_a_slug_that_is_sent_as_an_id_gets_a_hint(ada: Person) -> None:
+    ada.prompt(slug="support-reply")
+    log = {"promptId": "support-reply", "output": "x", "modelUsed": "m"}
+    variants = [{"key": "A", "trafficPercent": 1, "promptId": "support-reply"}]
+    calls: list[tuple[str, str, Any, int]] = [
+        ("GET", "/prompts/support-reply", None, 400),
+        ("PATCH", "/prompts/support-reply", {"title": "New"}, 400),
+        ("DELETE", "/prompts/support-reply", None, 400),
+        ("GET", "/prompts/support-reply/versions", None, 400),
+        ("GET", "/prompts/support-reply/versions/1", None, 400),
+        ("POST", "/prompts/support-reply/versions/1/restore", None, 400),
+        ("PUT", "/prompts/support-reply/labels/production", {"version": 1}, 400),
+        ("DELETE", "/prompts/support-reply/labels/production", None, 400),
+        ("GET", "/prompts/support-reply/diff?from=1&to=2", None, 400),
+        ("POST", "/prompts/support-reply/render", {"variables": {}}, 400),
+        ("GET", "/prompts/support-reply/stats", None, 400),
+        ("GET", "/logs?promptId=support-reply", None, 400),
+        ("GET", "/logs-by-prompt?promptId=support-reply", None, 400),
+        ("POST", "/logs", log, 404),
+        ("POST", "/experiments", {"slug": "e", "name": "n", "variants": variants}, 404),
+    ]
+    hint = "must be an id, such as prompt_…; GET /prompts/by-slug/support-reply finds a prompt by its slug"
+    texts = {400: "The prompt ID format is invalid.", 404: "Prompt not found"}
+    for method, path, body, status in calls:
+        answer = ada.open(path, method=method, json=body)
+        assert (answer.status_code, answer.json["message"]) == (status, texts[status])
+        assert answer.json["details"] == {"promptId": [hint]}
+    (result,) = ada.post("/logs/batch", {"logs": [log]}).json["results"]
+    assert (result["status"], result["details"]) == (404, {"promptId": [hint]})
+    for malformed in ("Support Reply", "prompt_", "log_1", "a" * 121, "prompt104"):
+        assert "details" not in ada.get(f"/prompts/{malformed}").json
+
+
 def test_unauthenticated_calls_are_refused(client: Caller, ada: Person) -> None:
     path = f"/prompts/{ada.prompt()['_id']}"
     for method in ("GET", "PATCH", "DELETE"):
