@@ -28,6 +28,12 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
+def shorten(text: str, maximum: int = 100) -> str:
+    """Return the beginning of a text that a client sent, for a message; unpaired surrogates become `\\ud800`."""
+    text = text if len(text) <= maximum else f"{text[:maximum]}…"
+    return text.encode(errors="backslashreplace").decode()
+
+
 def is_invisible(text: str) -> bool:
     """Return whether a text has nothing but white space and invisible characters."""
     return _VISIBLE.search(text) is None

@@ -30,6 +30,7 @@ from promptcrafter.prompts.schemas import (
     VersionOut,
     VersionQuery,
 )
+from promptcrafter.text import shorten
 
 blueprint = Blueprint("prompts", __name__, description="Prompts and the search over them")
 _prompt_out = PromptOut()
@@ -185,7 +186,7 @@ def render_version(body: dict[str, Any], prompt_id: str) -> dict[str, Any]:
     version = store.get_version(store.get_prompt(current_principal(), prompt_id), body.get("version", store.LATEST))
     missing = [name for name in find_variables(version.content) if name not in body["variables"]]
     if missing:
-        raise Invalid({"variables": [f"must have a value for {name}" for name in missing]})
+        raise Invalid({"variables": [f"must have a value for {shorten(name)}" for name in missing]})
     text = render(version.content, body["variables"])
     return {"text": text, "model": version.model, "version": version.number}
 
