@@ -19,6 +19,12 @@ INVISIBLE_BMP = (
     r"\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
 )
 INVISIBLE = INVISIBLE_BMP + r"\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+# Most letters that are wide in East Asian scripts, up to U+FFFF: Hangul, Kana, Bopomofo, Han, Yi, full-width Latin
+WIDE_LETTERS_BMP = (
+    r"\u1100-\u115e\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3105-\u312f\u3131-\u3163"
+    r"\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua48c\ua960-\ua97c\uac00-\ud7a3\uf900-\ufa6d"
+    r"\ufa70-\ufad9\uff21-\uff3a\uff41-\uff5a"
+)
 _INVISIBLE = re.compile(f"[{INVISIBLE}]")
 _VISIBLE = re.compile(rf"[^\s{INVISIBLE}]")
 _LONGEST_RUN = 250  # marks

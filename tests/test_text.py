@@ -5,7 +5,15 @@ import unicodedata
 
 import pytest
 
-from promptcrafter.text import INVISIBLE, INVISIBLE_BMP, count_columns, find_invisible, fold, is_invisible
+from promptcrafter.text import (
+    INVISIBLE,
+    INVISIBLE_BMP,
+    WIDE_LETTERS_BMP,
+    count_columns,
+    find_invisible,
+    fold,
+    is_invisible,
+)
 
 # Default_Ignorable_Code_Point of Unicode 15.1, from DerivedCoreProperties.txt
 DEFAULT_IGNORABLE = (
@@ -47,6 +55,12 @@ def test_a_text_of_white_space_and_invisible_characters_is_invisible(text: str) 
 @pytest.mark.parametrize("text", [".", "\u200ba", "\u0301", "👩\u200d🔬", "\u0600", "\ue000", "\uffff", "한"])
 def test_a_text_with_any_other_character_is_not(text: str) -> None:
     assert not is_invisible(text)
+
+
+def test_the_wide_letters_of_the_pattern_are_wide() -> None:
+    letters = [chr(code) for code in range(0x10000) if re.match(f"[{WIDE_LETTERS_BMP}]", chr(code))]
+    assert len(letters) > 40_000
+    assert all(count_columns(letter) == 2 for letter in letters)
 
 
 def test_the_first_invisible_character_is_found_and_white_space_is_none() -> None:

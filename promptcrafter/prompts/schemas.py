@@ -10,7 +10,7 @@ from promptcrafter.http.fields import Name, PatternText, Tags, Text, Timestamp, 
 from promptcrafter.http.page_query import SEQUENCE, TIME, Cursor, PageQuery
 from promptcrafter.http.schemas import BodySchema, CreateSchema, FieldGroup, JsonObject
 from promptcrafter.ids import pattern
-from promptcrafter.text import count_columns
+from promptcrafter.text import INVISIBLE_BMP, WIDE_LETTERS_BMP, count_columns
 
 TITLE_MIN, TITLE_MAX = 3, 100  # characters; fewer are enough if they are as wide, see `refuse_bad_title_length`
 MODEL_MAX = 200
@@ -20,6 +20,12 @@ VERSION_NAME = "A version's number, a label, or `latest`"
 LABEL = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"  # also fits `latest`
 NUMBER_MAX = 2**31 - 1  # the largest number that a version can have
 SLUG = r"^[a-z0-9-]{1,120}$"
+_ANY, _VISIBLE, _WIDE = r"[^\u0000]", rf"[^\s{INVISIBLE_BMP}]", f"[{WIDE_LETTERS_BMP}]"
+# What `refuse_bad_title_length` and a name require, for the OpenAPI document: one of three characters is visible, or
+# one of two is a wide letter
+_TITLE = (
+    f"^(?:{_VISIBLE}{_ANY}{{2,}}|{_ANY}{_VISIBLE}{_ANY}+|{_ANY}{{2,}}{_VISIBLE}{_ANY}*|{_WIDE}{_ANY}|{_ANY}{_WIDE})$"
+)
 SLUG_RULE = "must consist of 1 to 120 lower-case letters, digits and hyphens"
 
 
@@ -58,7 +64,7 @@ class QueryVersionReference(VersionReference):
 def title_field(required: bool, name: type[Text] = Name) -> Text:
     """Return the field of a title, for requests and, with the `name` StoredName, for lines of an export."""
     described = {
-        **{"minLength": 2, "maxLength": TITLE_MAX, "example": "Explain the Industrial Revolution"},
+        **{"pattern": _TITLE, "maxLength": TITLE_MAX, "example": "Explain the Industrial Revolution"},
         "description": "At least 3 characters, or 2 that are 3 columns wide, as 2 letters of Chinese are",
     }
     return name(required=required, allow_none=not required, validate=refuse_bad_title_length, metadata=described)
