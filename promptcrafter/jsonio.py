@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
+from promptcrafter.text import shorten
+
 MAX_DEPTH = 100  # levels of arrays and objects; reading and writing are recursive
 # Made once, because json.dumps makes an encoder at each call that has options
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
@@ -99,7 +101,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise JsonError(f"The JSON has the key {json.dumps(key)} twice in one object.", "duplicate_key")
+                raise JsonError(
+                    f"The JSON has the key {json.dumps(shorten(key))} twice in one object.", "duplicate_key"
+                )
             seen.add(key)
     return result
 

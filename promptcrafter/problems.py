@@ -4,13 +4,19 @@
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 from typing import Any
+
+from promptcrafter.jsonio import dumps
+from promptcrafter.text import shorten
 
 Details = dict[str, list[str]]
 REQUIRED = "is required"
 RETRY_AFTER_S = 1
-_DETAILS_SHOWN = 100  # a body of 2 MiB can have hundreds of thousands of invalid fields
+# A body of 2 MiB can have hundreds of thousands of invalid fields, with names as long as the body. An error has each
+# reason three times: in its message, in `error`, and in its details
+_DETAILS_SHOWN = 100
+_DETAILS_BYTES = 16 * 1024
+_NAME_MAX, _REASON_MAX = 200, 1000  # characters
 
 
 class Problem(Exception):
@@ -40,12 +46,13 @@ class Invalid(Problem):
     """400: fields are missing or invalid.
 
     `details` maps each field to its reasons. A reason continues a sentence that begins with the field's name. At most
-    `_DETAILS_SHOWN` fields are reported; `more` is the number of fields that `details` leaves out already.
+    `_DETAILS_SHOWN` reasons are reported, and fewer if they are long; the message has the number of the others. `more`
+    is the number of fields that `details` leaves out already.
     """
 
     def __init__(self, details: Details, code: str = "invalid_fields", *, more: int = 0) -> None:
-        more += max(0, len(details) - _DETAILS_SHOWN)
-        details = dict(islice(details.items(), _DETAILS_SHOWN))
+        details, omitted = _limit(details)
+        more += omitted
         missing = [field for field, reasons in details.items() if REQUIRED in reasons]
         if missing:
             message, code = (
@@ -116,6 +123,21 @@ def _walk(messages: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
             yield from _walk(inner, path if name == "_schema" else (*path, str(name)))
     else:
         yield path, list(messages)
+
+
+def _limit(details: Details) -> tuple[Details, int]:
+    """Return the first reasons, with names and reasons shortened, and the number of the others."""
+    pairs = [(field, reason) for field, reasons in details.items() for reason in reasons]
+    limited: Details = {}
+    shown = size = 0
+    for field, reason in pairs[:_DETAILS_SHOWN]:
+        name, text = shorten(field, _NAME_MAX), shorten(reason, _REASON_MAX)
+        size += len(dumps([name, text]).encode())
+        if shown and size > _DETAILS_BYTES:
+            break
+        limited.setdefault(name, []).append(text)
+        shown += 1
+    return limited, len(pairs) - shown
 
 
 def describe(problem: Problem) -> dict[str, Any]:

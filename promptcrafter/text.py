@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import cache
 
 # Unicode ranges for use inside the brackets of a regular expression: the letters of Thai, Lao, Myanmar, Khmer,
 # Hiragana, Katakana and Han
@@ -18,14 +19,51 @@ INVISIBLE_BMP = (
     r"\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
 )
 INVISIBLE = INVISIBLE_BMP + r"\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+# Most letters that are wide in East Asian scripts, up to U+FFFF: Hangul, Kana, Bopomofo, Han, Yi, full-width Latin
+WIDE_LETTERS_BMP = (
+    r"\u1100-\u115e\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3105-\u312f\u3131-\u3163"
+    r"\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua48c\ua960-\ua97c\uac00-\ud7a3\uf900-\ufa6d"
+    r"\ufa70-\ufad9\uff21-\uff3a\uff41-\uff5a"
+)
 _INVISIBLE = re.compile(f"[{INVISIBLE}]")
 _VISIBLE = re.compile(rf"[^\s{INVISIBLE}]")
+_LONGEST_RUN = 250  # marks
+_FIRST_MARK, _LAST_MARK = 0x300, 0x1FFFF  # all characters with a combining class are between them
 _WIDE = ("W", "F")  # East Asian Wide and Fullwidth (Unicode Standard Annex 11)
 
 
 def fold(text: str) -> str:
-    """Return the form of a text in which equal texts compare equal (NFKC, case folded, NFKC again: UAX #31, R4)."""
+    """Return the form of a text in which equal texts compare equal (NFKC, case folded, NFKC again: UAX #31, R4).
+
+    Marks that follow each other are sorted, which takes quadratic time. No language puts more than a dozen on a letter,
+    so a longer run than `_LONGEST_RUN` is folded piece by piece (as Unicode's stream-safe format does: UAX #15).
+    """
+    if len(text) <= _LONGEST_RUN or text.isascii():
+        return _fold(text)
+    pieces, start = [], 0
+    for run in _long_runs().finditer(text):
+        for end in range(run.start() + _LONGEST_RUN, run.end(), _LONGEST_RUN):
+            pieces.append(text[start:end])
+            start = end
+    return "".join(map(_fold, [*pieces, text[start:]]))
+
+
+def _fold(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+@cache
+def _long_runs() -> re.Pattern[str]:
+    """Return the pattern for runs of marks that are too long; made at first use, which takes milliseconds."""
+    characters = (chr(code) for code in range(_FIRST_MARK, _LAST_MARK + 1) if not 0xD800 <= code < 0xE000)
+    marks = [mark for mark in characters if all(map(unicodedata.combining, unicodedata.normalize("NFKD", mark)))]
+    return re.compile(f"[{''.join(marks)}]{{{_LONGEST_RUN + 1},}}")
+
+
+def shorten(text: str, maximum: int = 100) -> str:
+    """Return the beginning of a text that a client sent, for a message; unpaired surrogates become `\\ud800`."""
+    text = text if len(text) <= maximum else f"{text[:maximum]}…"
+    return text.encode(errors="backslashreplace").decode()
 
 
 def is_invisible(text: str) -> bool:

@@ -48,7 +48,7 @@ def test_a_time_of_rfc_3339_or_iso_8601_is_read(text: str, expected: str) -> Non
 
 @pytest.mark.parametrize("text", REFUSED, ids=lambda text: ascii(text[:40]))
 def test_other_text_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"."):
+    with pytest.raises(ValueError, match=r"\w"):
         clock.from_text(text)
 
 

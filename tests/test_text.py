@@ -5,7 +5,15 @@ import unicodedata
 
 import pytest
 
-from promptcrafter.text import INVISIBLE, INVISIBLE_BMP, count_columns, find_invisible, is_invisible
+from promptcrafter.text import (
+    INVISIBLE,
+    INVISIBLE_BMP,
+    WIDE_LETTERS_BMP,
+    count_columns,
+    find_invisible,
+    fold,
+    is_invisible,
+)
 
 # Default_Ignorable_Code_Point of Unicode 15.1, from DerivedCoreProperties.txt
 DEFAULT_IGNORABLE = (
@@ -49,6 +57,12 @@ def test_a_text_with_any_other_character_is_not(text: str) -> None:
     assert not is_invisible(text)
 
 
+def test_the_wide_letters_of_the_pattern_are_wide() -> None:
+    letters = [chr(code) for code in range(0x10000) if re.match(f"[{WIDE_LETTERS_BMP}]", chr(code))]
+    assert len(letters) > 40_000
+    assert all(count_columns(letter) == 2 for letter in letters)
+
+
 def test_the_first_invisible_character_is_found_and_white_space_is_none() -> None:
     assert find_invisible("a b\u3000c") is None
     assert find_invisible("a\u00adb\u200b") == "\u00ad"
@@ -83,3 +97,27 @@ def test_the_first_invisible_character_is_found_and_white_space_is_none() -> Non
 )
 def test_wide_letters_take_two_columns(text: str, columns: int) -> None:
     assert count_columns(text) == columns
+
+
+def test_a_text_is_folded_in_bounded_time_however_many_marks_follow_each_other() -> None:
+    """Folded as one, a million marks would take an hour."""
+    marks = "\u0301\u0323" * 500_000
+    assert len(fold(f"A{marks}B")) <= len(marks) + 2
+    folded = fold(f"A{marks}B")
+    assert (folded[:2], folded[-1]) == ("\u1ea1\u0323", "b")
+    assert len(fold("\uff9e\u0323\u0f73" * 50_000)) >= 150_000
+
+
+def test_long_text_is_folded_as_if_it_were_one_piece() -> None:
+    words = "E\u0301\u0323te\u0301 ﬁn 京都 ＧＰＴ Straße İ ᄒ\u1161\u11ab ｶﾞ " * 50
+    assert len(words) > 250
+    assert fold(words) == unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", words).casefold())
+    marks = "\u0301\u0323" * 100
+    assert fold(f"{words}{marks}") == unicodedata.normalize(
+        "NFKC", unicodedata.normalize("NFKC", f"{words}{marks}").casefold()
+    )
+
+
+def test_all_marks_are_looked_for() -> None:
+    marks = [code for code in range(0x110000) if unicodedata.combining(chr(code))]
+    assert (marks[0], marks[-1] <= 0x1FFFF) == (0x300, True)

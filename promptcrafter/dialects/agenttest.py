@@ -22,10 +22,12 @@ from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem
 from promptcrafter.prompts import store as prompts
 from promptcrafter.prompts.models import Version
+from promptcrafter.text import shorten
 
 blueprint = Blueprint("agenttest", __name__, description="For AgentTest's clients: variants and their results")
 _UNAUTHORIZED = "Unauthorized"  # the message that these clients expect in a 401
 _ACTIVE = "ACTIVE"
+_KEYS_SHOWN, _KEY_SHOWN_MAX = 20, 40  # of an experiment's variants, in an error; characters of each
 METRICS_MAX = 1000  # names
 
 
@@ -136,5 +138,7 @@ def _get_variant(experiment: Experiment, key: str) -> Variant:
     for variant in experiment.variants:
         if variant.key == key:
             return variant
-    keys = ", ".join(variant.key for variant in experiment.variants)
-    raise Invalid({"variantKey": [f"must be a variant of the experiment, which has {keys or 'none'}"]})
+    keys = [shorten(variant.key, _KEY_SHOWN_MAX) for variant in experiment.variants]
+    others = f" and {len(keys) - _KEYS_SHOWN} more" if len(keys) > _KEYS_SHOWN else ""
+    shown = ", ".join(keys[:_KEYS_SHOWN]) or "none"
+    raise Invalid({"variantKey": [f"must be a variant of the experiment, which has {shown}{others}"]})

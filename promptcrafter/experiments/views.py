@@ -4,7 +4,6 @@ from typing import Any
 
 from flask import Response, url_for
 
-from promptcrafter.auth.access import not_found
 from promptcrafter.auth.authentication import current_principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.experiments import results, store
@@ -104,5 +103,5 @@ def _refuse_prompts_not_owned(variants: Any) -> None:
     """Raise 404 or 403 unless every prompt that a variant names belongs to the caller."""
     for prompt_id in {variant["prompt_id"] for variant in variants if "prompt_id" in variant}:
         if not is_well_formed("prompt", prompt_id):
-            raise not_found("prompt")
+            raise prompts.prompt_not_found(prompt_id)
         prompts.refuse_prompt_not_owned(current_principal(), prompt_id)

@@ -209,12 +209,9 @@ class Tags(fields.List[str]):
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise self.make_error("invalid")
-        rule = f"must hold strings of 1 to {self.maximum_length} characters, not all blank"
-        if any(len(item) > self.maximum_length for item in value):
-            raise ValidationError(rule)
         refuse_unstorable_text(value)
-        if any(map(self.is_blank, value)):
-            raise ValidationError(rule)
+        if any(len(item) > self.maximum_length or self.is_blank(item) for item in value):
+            raise ValidationError(f"must hold strings of 1 to {self.maximum_length} characters, not all blank")
         return list(dict.fromkeys(value))
 
 

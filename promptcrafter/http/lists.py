@@ -6,6 +6,7 @@ Pages use keyset pagination: see `database.keyset`.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
 from itertools import chain, islice
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -52,12 +53,14 @@ def list_response(
     order: Order | Sequence[SQLColumnExpression[Any]],
     serializer: Schema | RowSerializer,
     page: dict[str, Any],
+    resolved: Mapping[str, Any] = MappingProxyType({}),
 ) -> Response:
     """Return the rows of `select` as JSON, NDJSON or CSV, whichever the request prefers.
 
     `order` is the sort order; columns alone sort in descending order. `serializer` is a schema, or a RowSerializer for
     long lists whose fields all come from one table. `page` is a loaded PageQuery whose cursor has one number for each
-    column of the order; without `per_page` and `cursor` the whole list is streamed.
+    column of the order; without `per_page` and `cursor` the whole list is streamed. The link to the next page has the
+    values in `resolved` instead of parameters whose meaning may change, such as a label.
     """
     order = order if isinstance(order, Order) else Order(order)
     rows_serializer = _ModelRows(serializer) if isinstance(serializer, Schema) else serializer
@@ -70,7 +73,7 @@ def list_response(
     response = _rows_response(rows[:per_page], rows_serializer)
     if len(rows) > per_page:
         cursor = write_cursor(rows[per_page - 1][-len(columns) :], columns)
-        arguments = {**request.args.to_dict(), "per_page": per_page, "cursor": cursor}
+        arguments = {**request.args.to_dict(), **resolved, "per_page": per_page, "cursor": cursor}
         response.headers["Link"] = f'<{_own_url()}?{urlencode(arguments)}>; rel="next"'
     return response
 

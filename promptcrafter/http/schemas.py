@@ -17,6 +17,7 @@ from promptcrafter.http.fields import ERRORS, refuse_unstorable_text
 from promptcrafter.http.ignored_fields import UnknownField
 from promptcrafter.jsonio import dumps
 from promptcrafter.problems import Invalid, Problem, flatten
+from promptcrafter.text import shorten
 
 FieldGroup = dict[str, fields.Field[Any]]
 
@@ -115,18 +116,23 @@ class Objects(fields.List[Any]):
     ) -> None:
         self.unique_by = unique_by
         checks: list[Any] = [self._reject_duplicates] if unique_by else []
+        self.length = validate.Length(min=minimum, max=maximum, error=f"must have {minimum} to {maximum} entries")
         if minimum or maximum:
-            rule = f"must have {minimum} to {maximum} entries"
-            checks.append(validate.Length(min=minimum, max=maximum, error=rule))
+            checks.append(self.length)
         nested = fields.Nested(schema, error_messages={"null": "must be an object"})
         messages: dict[str, Any] = {**ERRORS, "invalid": "must be an array of objects"}
         super().__init__(nested, validate=checks, error_messages=messages, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        if isinstance(value, list):
+            self.length(value)  # before the items, of which there may be hundreds of thousands
+        return super()._deserialize(value, attr, data, **kwargs)
 
     def _reject_duplicates(self, items: list[dict[str, Any]]) -> None:
         counts = Counter(item[self.unique_by] for item in items)
         repeated = [value for value, count in counts.items() if count > 1]
         if repeated:
-            raise ValidationError(f"must not have the {self.unique_by} {repeated[0]} twice")
+            raise ValidationError(f"must not have the {self.unique_by} {shorten(repeated[0])} twice")
 
 
 class Batch(Objects):

@@ -10,7 +10,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from promptcrafter.auth.access import not_found, not_owned, owns
+from promptcrafter.auth.access import not_owned, owns
 from promptcrafter.auth.principal import Principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.ids import is_well_formed
@@ -65,23 +65,45 @@ def retry_if_parent_deleted(attempt: Callable[[], _Recorded], last_attempt: Call
 
 
 def _pin(principal: Principal, outputs: Sequence[Output]) -> list[Output]:
-    """Pin each output to a version of its prompt: the one it names, or else the latest."""
+    """Pin each output to a version of its prompt: the one it names, by number or label, or else the latest."""
     ids = {output["prompt_id"] for output in outputs if isinstance(output, dict)}
     latest = prompts.get_latest_numbers([prompt_id for prompt_id in ids if is_well_formed("prompt", prompt_id)])
+    labels = {
+        (output["prompt_id"], output["prompt_version"])
+        for output in outputs
+        if isinstance(output, dict) and isinstance(output.get("prompt_version"), str) and output["prompt_id"] in latest
+    }
+    labelled = prompts.get_labelled_numbers(labels)
     return [
-        output if isinstance(output, Problem) else _pin_one(principal, output, latest.get(output["prompt_id"]))
+        output
+        if isinstance(output, Problem)
+        else _pin_one(principal, output, latest.get(output["prompt_id"]), labelled)
         for output in outputs
     ]
 
 
-def _pin_one(principal: Principal, output: dict[str, Any], prompt: tuple[str, int] | None) -> Output:
-    """Pin an output. `prompt` is the prompt's owner and latest version, None if there is no such prompt."""
+def _pin_one(
+    principal: Principal,
+    output: dict[str, Any],
+    prompt: tuple[str, int] | None,
+    labelled: Mapping[tuple[str, str], int],
+) -> Output:
+    """Pin an output. `prompt` is the prompt's owner and latest version, None if there is no such prompt.
+
+    `labelled` has the numbers of the versions that are named by labels.
+    """
     if prompt is None:
-        return not_found("prompt")
+        return prompts.prompt_not_found(output["prompt_id"])
     owner_id, latest = prompt
     if not owns(principal, owner_id):
         return not_owned("prompt")
-    number = output.get("prompt_version") or latest
-    if number > latest:
-        return Invalid({"promptVersion": [f"must be a version of the prompt; the latest is {latest}"]})
+    version = output.get("prompt_version") or prompts.LATEST
+    if version == prompts.LATEST:
+        number: int | None = latest
+    elif isinstance(version, str):
+        number = labelled.get((output["prompt_id"], version))
+    else:
+        number = version if version <= latest else None
+    if number is None:
+        return Invalid({"promptVersion": [prompts.not_a_version(latest)]})
     return {**output, "prompt_version": number}

@@ -9,14 +9,12 @@ from marshmallow import Schema, ValidationError, fields, post_load, pre_load, va
 from promptcrafter.http.fields import (
     ForeignId,
     Number,
-    QueryInteger,
     QueryNumber,
     Text,
     TextOut,
     Timestamp,
     TimestampIn,
     TimestampText,
-    WholeNumber,
 )
 from promptcrafter.http.ignored_fields import note_ignored
 from promptcrafter.http.page_query import RANK, SEQUENCE, TIME, Cursor, PageQuery
@@ -34,7 +32,13 @@ from promptcrafter.ids import pattern
 from promptcrafter.jsonio import dumps
 from promptcrafter.logs.usage import INPUT_COUNTS, OUTPUT_COUNTS, find_excess, read_usage
 from promptcrafter.problems import TooLarge
-from promptcrafter.prompts.schemas import MODEL_MAX, QUERY_MAX
+from promptcrafter.prompts.schemas import (
+    MODEL_MAX,
+    QUERY_MAX,
+    VERSION_NAME,
+    QueryVersionReference,
+    VersionReference,
+)
 
 SCORE_MAX = 10
 BATCH_MAX = 1000
@@ -178,11 +182,9 @@ class LogIn(CreateSchema):
         metadata={"example": "Claude 3 Sonnet", "description": "`model` is accepted as another name"},
     )
     locals().update(review_fields())
-    prompt_version = WholeNumber(
+    prompt_version = VersionReference(
         data_key="promptVersion",
-        minimum=1,
-        maximum=2**31 - 1,
-        metadata={"description": "The latest version by default"},
+        metadata={"description": f"{VERSION_NAME}, which is the default"},
     )
     input = TextAndFormat()
     ideal_output = TextAndFormat(data_key="idealOutput")
@@ -290,8 +292,8 @@ class LogQuery(PageQuery):
 
     cursor = Cursor(f"({RANK}-)?{TIME}-{SEQUENCE}")
     promptId = ForeignId(metadata={"description": "Logs of this prompt only", "pattern": pattern("prompt")})
-    promptVersion = QueryInteger(
-        minimum=1, maximum=2**31 - 1, metadata={"description": "Logs of this version only; needs `promptId`"}
+    promptVersion = QueryVersionReference(
+        metadata={"description": f"Logs of this version only: {VERSION_NAME}; needs `promptId`"}
     )
     model = Text(minimum=1, metadata={"description": "Logs with exactly this modelUsed"})
     minScore = QueryNumber(minimum=0, maximum=SCORE_MAX, metadata={"description": "Logs with at least this score"})

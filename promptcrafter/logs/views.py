@@ -52,10 +52,14 @@ def list_logs(query: dict[str, Any]) -> Response:
     """List the caller's logs, or those of one prompt, newest first."""
     if "promptId" in query:
         prompts.refuse_prompt_not_owned(current_principal(), query["promptId"])
+    resolved = {}
+    if isinstance(query.get("promptVersion"), str):
+        resolved["promptVersion"] = prompts.find_number(query["promptId"], query["promptVersion"])
+    query = {**query, **resolved}
     if "q" in query:
         query = {**query, "q": _read_terms(query["q"])}
     logs = store.find_logs(current_principal(), query)
-    return lists.list_response(logs, store.order_logs(query), _log_rows, query)
+    return lists.list_response(logs, store.order_logs(query), _log_rows, query, resolved)
 
 
 @blueprint.route("/logs-by-prompt", permission=Permission.READ, refuses=(403, 404))

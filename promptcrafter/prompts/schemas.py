@@ -1,5 +1,7 @@
 """The requests, responses and query parameters of prompts and their versions."""
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, pre_load
@@ -8,21 +10,61 @@ from promptcrafter.http.fields import Name, PatternText, Tags, Text, Timestamp, 
 from promptcrafter.http.page_query import SEQUENCE, TIME, Cursor, PageQuery
 from promptcrafter.http.schemas import BodySchema, CreateSchema, FieldGroup, JsonObject
 from promptcrafter.ids import pattern
-from promptcrafter.text import count_columns
+from promptcrafter.text import INVISIBLE_BMP, WIDE_LETTERS_BMP, count_columns
 
 TITLE_MIN, TITLE_MAX = 3, 100  # characters; fewer are enough if they are as wide, see `refuse_bad_title_length`
 MODEL_MAX = 200
 TAGS_MAX, TAG_MAX = 100, 100
 QUERY_MAX = 500
 VERSION_NAME = "A version's number, a label, or `latest`"
+LABEL = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"  # also fits `latest`
+NUMBER_MAX = 2**31 - 1  # the largest number that a version can have
 SLUG = r"^[a-z0-9-]{1,120}$"
+_ANY, _VISIBLE, _WIDE = r"[^\u0000]", rf"[^\s{INVISIBLE_BMP}]", f"[{WIDE_LETTERS_BMP}]"
+# What `refuse_bad_title_length` and a name require, for the OpenAPI document: one of three characters is visible, or
+# one of two is a wide letter
+_TITLE = (
+    f"^(?:{_VISIBLE}{_ANY}{{2,}}|{_ANY}{_VISIBLE}{_ANY}+|{_ANY}{{2,}}{_VISIBLE}{_ANY}*|{_WIDE}{_ANY}|{_ANY}{_WIDE})$"
+)
 SLUG_RULE = "must consist of 1 to 120 lower-case letters, digits and hyphens"
+
+
+class VersionReference(WholeNumber):
+    """A version of a prompt: its number, a label or `latest`. Loads to an integer, or to the name as text.
+
+    The name is resolved when the request is processed.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        described = {"type": ["integer", "string"], "minimum": 1, "maximum": NUMBER_MAX, "pattern": LABEL}
+        described |= {"description": VERSION_NAME, **kwargs.pop("metadata", {})}
+        super().__init__(minimum=1, maximum=NUMBER_MAX, metadata=described, **kwargs)
+        self._in_range = self.validators.pop()
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if isinstance(value, str) and re.fullmatch(LABEL[1:-1], value):
+            return value
+        number = self.deserialize_number(value, attr, data)
+        self._in_range(number)
+        return number
+
+    def deserialize_number(self, value: Any, attr: str | None, data: Mapping[str, Any] | None) -> int:
+        """Load what is not a name."""
+        return super()._deserialize(value, attr, data)
+
+
+class QueryVersionReference(VersionReference):
+    """A version of a prompt in a query string, where a number is text as well."""
+
+    def deserialize_number(self, value: Any, attr: str | None, data: Mapping[str, Any] | None) -> int:
+        number = int(value) if re.fullmatch("[0-9]{1,18}", value) else value
+        return super().deserialize_number(number, attr, data)
 
 
 def title_field(required: bool, name: type[Text] = Name) -> Text:
     """Return the field of a title, for requests and, with the `name` StoredName, for lines of an export."""
     described = {
-        **{"minLength": 2, "maxLength": TITLE_MAX, "example": "Explain the Industrial Revolution"},
+        **{"pattern": _TITLE, "maxLength": TITLE_MAX, "example": "Explain the Industrial Revolution"},
         "description": "At least 3 characters, or 2 that are 3 columns wide, as 2 letters of Chinese are",
     }
     return name(required=required, allow_none=not required, validate=refuse_bad_title_length, metadata=described)
@@ -159,7 +201,7 @@ class VersionQuery(PageQuery):
 class LabelIn(CreateSchema):
     """The version to put a label on."""
 
-    version = WholeNumber(required=True, minimum=1, maximum=2**31 - 1, metadata={"example": 1})
+    version = VersionReference(required=True, metadata={"example": 1})
 
 
 class DiffQuery(Schema):
@@ -199,7 +241,9 @@ class RenderIn(CreateSchema):
     def accept_number(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Accept a version's number as a JSON number, too."""
         version = data.get("version")
-        return {**data, "version": str(version)} if type(version) is int else data
+        if type(version) is int or (isinstance(version, float) and version.is_integer()):
+            return {**data, "version": str(int(version))}
+        return data
 
 
 class RenderOut(Schema):

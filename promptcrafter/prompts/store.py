@@ -2,7 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Select, bindparam, delete, or_, select, update
@@ -17,12 +18,13 @@ from promptcrafter.database.base import Base
 from promptcrafter.database.compiled import CompiledQuery
 from promptcrafter.database.errors import translating
 from promptcrafter.database.session import request_connection, session
-from promptcrafter.ids import new_id
-from promptcrafter.problems import Invalid, Problem
+from promptcrafter.ids import is_well_formed, new_id
+from promptcrafter.problems import Details, Invalid, Problem
 from promptcrafter.prompts.models import Label, Prompt, SearchText, Tag, Version
 from promptcrafter.prompts.search import search_columns
 
 LABEL_PATTERN = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
+SLUG_PATTERN = "[a-z0-9-]{1,120}"
 LATEST = "latest"  # selects the newest version of a prompt, as a label would
 _SLUGS_PER_QUERY = 1000  # SQLite allows 32,766 parameters in a statement
 _DERIVED_SLUG_MAX = 100  # characters; leaves room for a number at the end
@@ -54,12 +56,19 @@ def get_prompts(principal: Principal, filters: Mapping[str, Any]) -> Sequence[Pr
 
 def get_prompt(principal: Principal, prompt_id: str) -> Prompt:
     """Return the principal's prompt. Raises as `get_owned` does."""
-    return get_owned(principal, Prompt, prompt_id)
+    with _explaining_slug(prompt_id):
+        return get_owned(principal, Prompt, prompt_id)
+
+
+def get_prompt_by_slug(principal: Principal, slug: str) -> Prompt:
+    """Return the principal's prompt with this slug. Raises 404 if there is none."""
+    return _require(session.scalar(find_owned(principal, Prompt).where(Prompt.slug == slug)))
 
 
 def refuse_prompt_not_owned(principal: Principal, prompt_id: str) -> None:
     """Raise as `get_owned` does unless the prompt belongs to the principal; faster, because no object is loaded."""
-    refuse_malformed("prompt", prompt_id)
+    with _explaining_slug(prompt_id):
+        refuse_malformed("prompt", prompt_id)
     owner_id, _ = get_latest_numbers([prompt_id]).get(prompt_id, (None, 0))
     if owner_id is None:
         raise not_found("prompt")
@@ -74,6 +83,27 @@ def get_latest_numbers(prompt_ids: Collection[str]) -> dict[str, tuple[str, int]
     else:
         rows = request_connection().execute(_SELECT_LATEST_NUMBERS, {"ids": list(prompt_ids)})
     return {prompt_id: (owner_id, number) for prompt_id, owner_id, number in rows}
+
+
+def get_labelled_numbers(names: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Return the numbers of the versions that labels are on, by (prompt id, label); unknown labels are left out."""
+    if not names:
+        return {}
+    ids, labels = zip(*names, strict=True)
+    statement = select(Label.prompt_id, Label.name, Label.version)
+    statement = statement.where(Label.prompt_id.in_(set(ids)), Label.name.in_(set(labels)))
+    return {(prompt_id, name): number for prompt_id, name, number in request_connection().execute(statement)}
+
+
+def find_number(prompt_id: str, name: str) -> int:
+    """Return the number of the version of an existing prompt that a label or `latest` names. Raises 404."""
+    if name == LATEST:
+        number = get_latest_numbers([prompt_id]).get(prompt_id, ("", 0))[1]
+    else:
+        number = get_labelled_numbers([(prompt_id, name)]).get((prompt_id, name), 0)
+    if not number:
+        raise version_not_found()
+    return number
 
 
 def get_prompts_by_slug(principal: Principal, slugs: Collection[str]) -> dict[str, Prompt]:
@@ -119,16 +149,20 @@ def derive_slug(title: str) -> str:
 
 def lock_prompt(principal: Principal, prompt_id: str) -> Prompt:
     """Return the principal's prompt, locked until the commit. Raises as `get_owned` does."""
-    return get_owned(principal, Prompt, prompt_id, lock=True)
+    with _explaining_slug(prompt_id):
+        return get_owned(principal, Prompt, prompt_id, lock=True)
 
 
 def lock_prompt_by_slug(principal: Principal, slug: str) -> Prompt:
     """Return the principal's prompt with this slug, locked until the commit. Raises 404 if there is none."""
-    statement = find_owned(principal, Prompt).where(Prompt.slug == slug).with_for_update()
-    prompt = session.scalar(statement)
-    if prompt is None:
-        raise not_found("prompt")
-    return prompt
+    return _require(session.scalar(find_owned(principal, Prompt).where(Prompt.slug == slug).with_for_update()))
+
+
+def prompt_not_found(prompt_id: str) -> Problem:
+    """Return the error 404 for an id, or text that cannot be one, in the body of a request."""
+    problem = not_found("prompt")
+    problem.details = _explain_slug(prompt_id)
+    return problem
 
 
 def change_prompt(principal: Principal, prompt: Prompt, changes: Mapping[str, Any]) -> None:
@@ -181,6 +215,11 @@ def get_latest_version(prompt_id: str) -> Version | None:
     return session.scalar(statement.order_by(Version.number.desc()).limit(1))
 
 
+def not_a_version(latest: int) -> str:
+    """Return the reason, for a field, why its value is not a version of a prompt whose latest one this is."""
+    return f"must be a version of the prompt; the latest is {latest}"
+
+
 def version_not_found() -> Problem:
     """Return the error 404 for a version."""
     return Problem(404, "Version not found", "version_not_found")
@@ -201,8 +240,15 @@ def refuse_label(name: str, field: str) -> None:
         raise Invalid({field: [f"must match {LABEL_PATTERN} and not be {LATEST}"]})
 
 
-def set_label(prompt: Prompt, name: str, number: int) -> None:
-    """Set a label on a version, and remove it from the version that had it."""
+def set_label(prompt: Prompt, name: str, version: int | str) -> None:
+    """Set a label on a version, given by number, label or `latest`, and remove it from the version that had it.
+
+    Raises 400 if the prompt has no such version. The prompt must be locked.
+    """
+    named = {LATEST: prompt.version, **{row.name: row.version for row in prompt.label_rows}}
+    number = version if isinstance(version, int) else named.get(version)
+    if number is None or number > prompt.version:
+        raise Invalid({"version": [not_a_version(prompt.version)]})
     session.merge(Label(prompt_id=prompt.id, name=name, version=number))
     session.flush()
     session.expire(prompt, ["label_rows"])
@@ -222,6 +268,31 @@ def lock_slugs(principal: Principal) -> None:
     """
     # FOR NO KEY UPDATE: rows that refer to the user, such as logs, can still be inserted meanwhile
     session.execute(select(User.id).where(User.id == principal.user_id).with_for_update(key_share=True))
+
+
+def _require(prompt: Prompt | None) -> Prompt:
+    if prompt is None:
+        raise not_found("prompt")
+    return prompt
+
+
+@contextmanager
+def _explaining_slug(prompt_id: str) -> Iterator[None]:
+    """Add to an error of the block where a prompt is found by its slug, if the id has the form of one."""
+    try:
+        yield
+    except Problem as problem:
+        problem.details = _explain_slug(prompt_id)
+        raise
+
+
+def _explain_slug(prompt_id: str) -> Details | None:
+    """Return a hint as the details of an error, if what was sent as an id is malformed but has the form of a slug."""
+    if is_well_formed("prompt", prompt_id) or not re.fullmatch(SLUG_PATTERN, prompt_id):
+        return None
+    return {
+        "promptId": [f"must be an id, such as prompt_…; GET /prompts/by-slug/{prompt_id} finds a prompt by its slug"]
+    }
 
 
 def _add_next_version(principal: Principal, prompt: Prompt) -> Version:

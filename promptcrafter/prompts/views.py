@@ -3,6 +3,7 @@
 from typing import Any
 
 from flask import Response, jsonify, request, url_for
+from werkzeug.http import quote_etag
 
 from promptcrafter.auth.authentication import current_principal
 from promptcrafter.database.transactions import writing
@@ -29,22 +30,25 @@ from promptcrafter.prompts.schemas import (
     VersionOut,
     VersionQuery,
 )
+from promptcrafter.text import shorten
 
 blueprint = Blueprint("prompts", __name__, description="Prompts and the search over them")
 _prompt_out = PromptOut()
 _version_out = VersionOut()
+_HEADER = {"schema": {"type": "string"}}
 
 
 @blueprint.route("/prompts", methods=["POST"], permission=Permission.WRITE, refuses=(409,))
 @blueprint.arguments(PromptIn())
 @idempotent
-@blueprint.response(201, _prompt_out, headers={"Location": {"schema": {"type": "string"}}})
+@blueprint.response(201, _prompt_out, headers={"Location": _HEADER, "ETag": _HEADER})
 def create_prompt(body: dict[str, Any]) -> tuple[Prompt, int, dict[str, str]]:
     """Create a prompt."""
     search_text = search.search_columns(body["title"], body.get("tags", []), body["content"])
     with writing():
         prompt = store.add_prompt(current_principal(), body, search_text)
-    return prompt, 201, {"Location": url_for("prompts.get_prompt", prompt_id=prompt.id)}
+    location = url_for("prompts.get_prompt", prompt_id=prompt.id)
+    return prompt, 201, {"Location": location, "ETag": quote_etag(etag_of(_state_of(prompt)))}
 
 
 @blueprint.route("/prompts", permission=Permission.READ)
@@ -57,22 +61,30 @@ def list_prompts(query: dict[str, Any]) -> Response:
 
 
 @blueprint.route("/prompts/<prompt_id>", permission=Permission.READ, refuses=(403, 404))
-@blueprint.response(200, _prompt_out, headers={"ETag": {"schema": {"type": "string"}}})
+@blueprint.response(200, _prompt_out, headers={"ETag": _HEADER})
 @blueprint.alt_response(304, description="The prompt matches If-None-Match")
 def get_prompt(prompt_id: str) -> Response:
     """Return a prompt."""
     return _with_etag(store.get_prompt(current_principal(), prompt_id))
 
 
+@blueprint.route("/prompts/by-slug/<slug>", permission=Permission.READ, refuses=(404,))
+@blueprint.response(200, _prompt_out, headers={"ETag": _HEADER})
+@blueprint.alt_response(304, description="The prompt matches If-None-Match")
+def get_prompt_by_slug(slug: str) -> Response:
+    """Return the prompt with this slug."""
+    return _with_etag(store.get_prompt_by_slug(current_principal(), slug))
+
+
 @blueprint.route("/prompts/<prompt_id>", methods=["PATCH"], permission=Permission.WRITE, refuses=(403, 404, 409, 412))
 @blueprint.arguments(PromptPatch())
-@blueprint.response(200, _prompt_out, headers={"ETag": {"schema": {"type": "string"}}})
+@blueprint.response(200, _prompt_out, headers={"ETag": _HEADER})
 def change_prompt(body: dict[str, Any], prompt_id: str) -> Response:
     """Change a prompt; a new content or model adds a version."""
     changes = {name: value for name, value in body.items() if value is not None}
     with writing():
         prompt = store.lock_prompt(current_principal(), prompt_id)
-        refuse_lost_update(_prompt_out.dump(prompt))
+        refuse_lost_update(_state_of(prompt))
         if changes:
             store.change_prompt(current_principal(), prompt, changes)
     return _with_etag(prompt)
@@ -84,7 +96,7 @@ def delete_prompt(prompt_id: str) -> None:
     """Delete a prompt and its logs."""
     with writing():
         prompt = store.lock_prompt(current_principal(), prompt_id)
-        refuse_lost_update(_prompt_out.dump(prompt))
+        refuse_lost_update(_state_of(prompt))
         store.remove_prompt(prompt)
 
 
@@ -105,44 +117,49 @@ def get_version(prompt_id: str, name: str) -> Version:
 
 
 @blueprint.route(
-    "/prompts/<prompt_id>/versions/<name>/restore", methods=["POST"], permission=Permission.WRITE, refuses=(403, 404)
+    "/prompts/<prompt_id>/versions/<name>/restore",
+    methods=["POST"],
+    permission=Permission.WRITE,
+    refuses=(403, 404, 412),
 )
 @idempotent
-@blueprint.response(201, _version_out, headers={"Location": {"schema": {"type": "string"}}})
+@blueprint.response(201, _version_out, headers={"Location": _HEADER})
 def restore_version(prompt_id: str, name: str) -> tuple[Version, int, dict[str, str]]:
     """Add a version with the content and model of an old one."""
     principal = current_principal()
     with writing():
         prompt = store.lock_prompt(principal, prompt_id)
+        refuse_lost_update(_state_of(prompt))
         version = store.restore_version(principal, prompt, store.get_version(prompt, name))
     return version, 201, {"Location": url_for("prompts.get_version", prompt_id=prompt_id, name=version.number)}
 
 
 @blueprint.route(
-    "/prompts/<prompt_id>/labels/<label>", methods=["PUT"], permission=Permission.WRITE, refuses=(403, 404)
+    "/prompts/<prompt_id>/labels/<label>", methods=["PUT"], permission=Permission.WRITE, refuses=(403, 404, 412)
 )
 @blueprint.arguments(LabelIn())
-@blueprint.response(200, _prompt_out)
-def set_label(body: dict[str, Any], prompt_id: str, label: str) -> Prompt:
+@blueprint.response(200, _prompt_out, headers={"ETag": _HEADER})
+def set_label(body: dict[str, Any], prompt_id: str, label: str) -> Response:
     """Set a label such as `production` on a version, and remove it from the version that had it."""
     store.refuse_label(label, "label")
     with writing():
         prompt = store.lock_prompt(current_principal(), prompt_id)
-        if body["version"] > prompt.version:
-            raise Invalid({"version": [f"must be a version of the prompt; the latest is {prompt.version}"]})
+        refuse_lost_update(_state_of(prompt))
         store.set_label(prompt, label, body["version"])
         labelled = store.get_prompt(current_principal(), prompt_id)
-    return labelled
+    return _with_etag(labelled)
 
 
 @blueprint.route(
-    "/prompts/<prompt_id>/labels/<label>", methods=["DELETE"], permission=Permission.WRITE, refuses=(403, 404)
+    "/prompts/<prompt_id>/labels/<label>", methods=["DELETE"], permission=Permission.WRITE, refuses=(403, 404, 412)
 )
 @blueprint.response(204)
 def remove_label(prompt_id: str, label: str) -> None:
     """Remove a label."""
     with writing():
-        store.remove_label(store.lock_prompt(current_principal(), prompt_id), label)
+        prompt = store.lock_prompt(current_principal(), prompt_id)
+        refuse_lost_update(_state_of(prompt))
+        store.remove_label(prompt, label)
 
 
 @blueprint.route("/prompts/<prompt_id>/diff", permission=Permission.READ, refuses=(403, 404))
@@ -169,7 +186,7 @@ def render_version(body: dict[str, Any], prompt_id: str) -> dict[str, Any]:
     version = store.get_version(store.get_prompt(current_principal(), prompt_id), body.get("version", store.LATEST))
     missing = [name for name in find_variables(version.content) if name not in body["variables"]]
     if missing:
-        raise Invalid({"variables": [f"must have a value for {name}" for name in missing]})
+        raise Invalid({"variables": [f"must have a value for {shorten(name)}" for name in missing]})
     text = render(version.content, body["variables"])
     return {"text": text, "model": version.model, "version": version.number}
 
@@ -186,12 +203,17 @@ def search_prompts(query: dict[str, Any]) -> Response:
     return lists.list_response(order.matching, order, _prompt_out, query)
 
 
+def _state_of(prompt: Prompt) -> Any:
+    """Return what the entity tag of a prompt covers: what is shown of it, and which version each label is on."""
+    labels = {row.name: row.version for row in prompt.label_rows}
+    return {"prompt": _prompt_out.dump(prompt), "labels": [(name, labels[name]) for name in prompt.labels]}
+
+
 def _with_etag(prompt: Prompt) -> Response:
     """Return the prompt with its entity tag, or 304 if a GET or HEAD request has that tag in `If-None-Match`."""
-    representation = _prompt_out.dump(prompt)
-    tag = etag_of(representation)
+    tag = etag_of(_state_of(prompt))
     is_unchanged = request.method in ("GET", "HEAD") and request.if_none_match.contains_weak(tag)
-    response = Response(status=304) if is_unchanged else jsonify(representation)
+    response = Response(status=304) if is_unchanged else jsonify(_prompt_out.dump(prompt))
     response.headers["Cache-Control"] = "private, no-cache"
     response.set_etag(tag)
     return response

@@ -26,6 +26,7 @@ READS = [
     "/prompts?tag=a",
     "/prompts?tag=a&model=gpt-4o&per_page=1&cursor=99999999999999-9",
     "/prompts/{prompt}",
+    "/prompts/by-slug/title-0",
     "/logs",
     "/logs?per_page=2",
     "/logs?per_page=2&cursor=99999999999999-9",

@@ -87,6 +87,29 @@ def test_one_of_two_concurrent_sign_ups_with_the_same_address_gets_an_account(se
     assert answers == {(person, status): 1 if status == 201 else 2 for person in range(4) for status in (201, 409)}
 
 
+def test_of_concurrent_label_moves_from_one_state_one_succeeds(server: LiveServer) -> None:
+    token = sign_up(server)
+    prompt = create_prompt(Connection(server, token))
+    path = f"/prompts/{prompt}"
+    for content in ("two", "three", "four"):
+        Connection(server, token).call("PATCH", path, {"content": content})
+
+    def move(version: int) -> tuple[int, str]:
+        connection = Connection(server, token)
+        answer = connection.call("PUT", f"{path}/labels/production", {"version": version}, If_Match=tag)
+        return answer.status, answer.headers.get("ETag", "")
+
+    for _ in range(5):
+        tag = Connection(server, token).call("GET", path).headers["ETag"]
+        current = Connection(server, token).call("GET", f"{path}/versions/production")
+        others = {1, 2, 3, 4} - ({current.json["version"]} if current.status == 200 else set())
+        with ThreadPoolExecutor(4) as pool:
+            answers = Counter(status for status, _ in pool.map(move, others))
+        assert answers == {200: 1, 412: len(others) - 1}
+        seen = {Connection(server, token).call("GET", path, If_None_Match=tag).status for _ in range(8)}
+        assert seen == {200}, "every worker sees the new state"
+
+
 def test_outputs_of_other_systems_are_stored_while_prompts_are_deleted(server: LiveServer) -> None:
     token = sign_up(server)
     flip = {"title": "Flip", "slug": "flip", "content": "c", "model": "m"}

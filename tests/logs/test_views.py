@@ -124,6 +124,9 @@ def test_a_whole_score_is_returned_without_a_fraction(ada: Person, prompt: dict[
         ({"promptId": ""}, "promptId is required"),
         ({"promptId": 5}, "promptId must be a string."),
         ({"promptVersion": 2}, "promptVersion must be a version of the prompt; the latest is 1."),
+        ({"promptVersion": "staging"}, "promptVersion must be a version of the prompt; the latest is 1."),
+        ({"promptVersion": "no label"}, "promptVersion must be a whole number from 1 to 2147483647."),
+        ({"promptVersion": True}, "promptVersion must be a whole number from 1 to 2147483647."),
         ({"promptVersion": 0}, "promptVersion must be a whole number from 1 to 2147483647."),
         ({"promptVersion": "1"}, "promptVersion must be a whole number from 1 to 2147483647."),
         ({"startTime": "yesterday"}, "startTime must be an ISO 8601 time or a Unix time."),
@@ -187,6 +190,26 @@ def test_a_log_is_pinned_to_the_version_it_was_made_with(ada: Person, prompt: di
     assert ada.log(prompt)["promptVersion"] == 2
     assert ada.log(prompt, promptVersion=1)["promptVersion"] == 1
     assert ada.get(f"/logs/{first['_id']}").json["promptVersion"] == 1
+
+
+def test_a_version_may_be_named_by_its_label(ada: Person, ben: Person) -> None:
+    prompt, other = ada.prompt(), ben.prompt()
+    ada.patch(f"/prompts/{prompt['_id']}", {"content": "two"})
+    ada.open(f"/prompts/{prompt['_id']}/labels/production", method="PUT", json={"version": 1})
+    ben.open(f"/prompts/{other['_id']}/labels/hers", method="PUT", json={"version": 1})
+    assert [ada.log(prompt, promptVersion=name)["promptVersion"] for name in ("production", "latest", 2.0)] == [1, 2, 2]
+    body = {"promptId": prompt["_id"], "output": "x", "modelUsed": "m"}
+    sent = [{**body, "promptVersion": name} for name in ("production", "hers", "latest", 1)]
+    sent.append({**body, "promptId": other["_id"], "promptVersion": "hers"})
+    sent.append({**body, "promptId": "prompt_1", "promptVersion": "hers"})
+    results = ada.post("/logs/batch", {"logs": sent}).json["results"]
+    assert [result["status"] for result in results] == [201, 400, 201, 201, 403, 404]
+    assert results[1]["message"] == "promptVersion must be a version of the prompt; the latest is 2."
+    assert [log["promptVersion"] for log in ada.get("/logs?per_page=3").json] == [1, 2, 1]
+    ada.open(f"/prompts/{prompt['_id']}/labels/production", method="PUT", json={"version": 2})
+    assert [log["promptVersion"] for log in ada.get("/logs?sort=createdAt").json][:2] == [1, 2], (
+        "logs stay where they are"
+    )
 
 
 def test_lists_have_the_callers_logs_newest_first(ada: Person, ben: Person, prompt: dict[str, Any]) -> None:

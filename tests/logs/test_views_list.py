@@ -99,6 +99,33 @@ def test_since_is_inclusive_and_until_is_exclusive(ada: Person, history: list[An
     assert ada.get("/logs?since=2999-01-01").json == ada.get("/logs?until=2000-01-01T00:00:00Z").json == []
 
 
+def test_logs_of_a_version_are_listed_by_its_label(ada: Person, ben: Person) -> None:
+    prompt = ada.prompt()
+    path = f"/prompts/{prompt['_id']}"
+    ada.patch(path, {"content": "two"})
+    first, second = ([ada.log(prompt, promptVersion=number) for _ in range(3)][::-1] for number in (1, 2))
+
+    def label(version: Any) -> None:
+        answer = ada.open(f"{path}/labels/production", method="PUT", json={"version": version})
+        assert answer.status_code == 200, answer.text
+
+    def listed(version: str) -> Any:
+        return ada.get(f"/logs?promptId={prompt['_id']}&promptVersion={version}")
+
+    assert [listed(name).json for name in ("1", "2", "latest", "3")] == [first, second, second, []]
+    label(1)
+    assert listed("production").json == first
+    page = ada.get(f"/logs?promptId={prompt['_id']}&promptVersion=production&per_page=2")
+    label("latest")
+    assert listed("production").json == second
+    rest = ada.get(page.headers["Link"].split("localhost")[1].split(">")[0])
+    assert page.json + rest.json == first, "a moved label does not mix the pages of two versions"
+    for name in ("staging", "Production"):
+        assert (listed(name).status_code, listed(name).json["code"]) == (404, "version_not_found")
+    assert ben.get(f"/logs?promptId={prompt['_id']}&promptVersion=production").status_code == 403
+    assert ada.get("/logs?promptVersion=production").json["message"] == "promptVersion needs promptId beside it."
+
+
 def test_a_time_in_a_query_is_read_with_an_unescaped_plus(
     ada: Person, history: list[Any], subtests: pytest.Subtests
 ) -> None:
@@ -118,7 +145,10 @@ def test_a_time_in_a_query_is_read_with_an_unescaped_plus(
     ("query", "message"),
     [
         ("promptVersion=1", "promptVersion needs promptId beside it."),
-        ("promptVersion=x&promptId=prompt_1", "promptVersion must be a whole number from 1 to 2147483647."),
+        ("promptVersion=0&promptId=prompt_1", "promptVersion must be a whole number from 1 to 2147483647."),
+        ("promptVersion=-1&promptId=prompt_1", "promptVersion must be a whole number from 1 to 2147483647."),
+        ("promptVersion=2147483648&promptId=prompt_1", "promptVersion must be a whole number from 1 to 2147483647."),
+        ("promptVersion=é&promptId=prompt_1", "promptVersion must be a whole number from 1 to 2147483647."),
         ("model=", "model must not be empty."),
         ("minScore=11", "minScore must be a number from 0 to 10."),
         ("maxScore=1e1", "maxScore must be a number from 0 to 10."),

@@ -218,6 +218,115 @@ def test_an_etag_avoids_repeated_transfers_and_lost_updates(ada: Person) -> None
     assert ada.delete(path, headers={"If-Match": f'"x", {ada.get(path).headers["ETag"]}'}).status_code == 204
 
 
+def test_an_etag_covers_where_each_label_is(ada: Person) -> None:
+    prompt = ada.prompt()
+    path = f"/prompts/{prompt['_id']}"
+    ada.patch(path, {"content": "two"})
+
+    def read() -> str:
+        tag = ada.get(path).headers["ETag"]
+        assert ada.open(path, method="HEAD").headers["ETag"] == tag
+        return tag
+
+    def set_label(name: str, version: int) -> str:
+        answer = ada.open(f"{path}/labels/{name}", method="PUT", json={"version": version})
+        assert answer.headers["ETag"] == read()
+        return answer.headers["ETag"]
+
+    tags = [read(), set_label("production", 1), set_label("beta", 1), set_label("production", 2)]
+    assert ada.delete(f"{path}/labels/beta").status_code == 204
+    tags += [read(), set_label("beta", 2)]
+    assert len(set(tags)) == len(tags)
+    ada.post(f"/basalt/prompts/{prompt['slug']}/publish", {"newTag": "beta", "version": "1.0.0"})
+    tags.append(read())
+    assert tags[-1] == tags[3], "the labels are where they were then"
+    for tag in tags[:3] + tags[4:6]:
+        for method in ("GET", "HEAD"):
+            assert ada.open(path, method=method, headers={"If-None-Match": tag}).status_code == 200
+        for late in (
+            ada.patch(path, {"title": "Lost"}, headers={"If-Match": tag}),
+            ada.delete(path, headers={"If-Match": tag}),
+        ):
+            assert (late.status_code, late.json["code"]) == (412, "precondition_failed")
+    for method in ("GET", "HEAD"):
+        assert ada.open(path, method=method, headers={"If-None-Match": tags[-1]}).status_code == 304
+    assert ada.patch(path, {"title": "Another"}, headers={"If-Match": tags[-1]}).status_code == 200
+
+
+def test_a_new_prompt_comes_with_its_etag(ada: Person) -> None:
+    answer = ada.post("/prompts", BODY)
+    assert answer.headers["ETag"] == ada.get(answer.headers["Location"]).headers["ETag"]
+
+
+def test_labels_are_set_and_removed_and_versions_restored_only_in_the_state_that_is_named(ada: Person) -> None:
+    prompt = ada.prompt()
+    path = f"/prompts/{prompt['_id']}"
+    old = ada.get(path).headers["ETag"]
+    ada.patch(path, {"title": "Another"})
+    ada.open(f"{path}/labels/production", method="PUT", json={"version": 1})
+    calls: list[tuple[str, str, Any, int]] = [
+        ("PUT", f"{path}/labels/production", {"version": 1}, 200),
+        ("DELETE", f"{path}/labels/production", None, 204),
+        ("POST", f"{path}/versions/1/restore", None, 201),
+    ]
+    for method, url, body, status in calls:
+        current = ada.get(path).headers["ETag"]
+        late = ada.open(url, method=method, json=body, headers={"If-Match": old})
+        assert (late.status_code, late.json["code"]) == (412, "precondition_failed")
+        assert ada.get(path).headers["ETag"] == current
+        assert ada.open(url, method=method, json=body, headers={"If-Match": current}).status_code == status
+
+
+def test_a_prompt_is_found_by_its_slug(ada: Person, ben: Person) -> None:
+    prompt = ada.prompt(slug="support-reply")
+    path = f"/prompts/{prompt['_id']}"
+    answer = ada.get("/prompts/by-slug/support-reply")
+    assert answer.json == prompt
+    assert answer.headers["ETag"] == ada.get(path).headers["ETag"]
+    headers = {"If-None-Match": answer.headers["ETag"]}
+    assert ada.get("/prompts/by-slug/support-reply", headers=headers).status_code == 304
+    ada.open(f"{path}/labels/production", method="PUT", json={"version": 1})
+    assert ada.get("/prompts/by-slug/support-reply", headers=headers).json["labels"] == ["production"]
+    for person, slug in ((ben, "support-reply"), (ada, "Support-Reply"), (ada, "é"), (ada, prompt["_id"])):
+        missing = person.get(f"/prompts/by-slug/{slug}")
+        assert (missing.status_code, missing.json["code"]) == (404, "prompt_not_found")
+    words = [ada.prompt(slug=slug) for slug in ("versions", "stats", "diff", "render", "by-slug")]
+    assert [ada.get(f"/prompts/by-slug/{word['slug']}").json for word in words] == words, "no other route is meant"
+
+
+def test_a_slug_that_is_sent_as_an_id_gets_a_hint(ada: Person) -> None:
+    ada.prompt(slug="support-reply")
+    log = {"promptId": "support-reply", "output": "x", "modelUsed": "m"}
+    variants = [{"key": "A", "trafficPercent": 1, "promptId": "support-reply"}]
+    calls: list[tuple[str, str, Any, int]] = [
+        ("GET", "/prompts/support-reply", None, 400),
+        ("PATCH", "/prompts/support-reply", {"title": "New"}, 400),
+        ("DELETE", "/prompts/support-reply", None, 400),
+        ("GET", "/prompts/support-reply/versions", None, 400),
+        ("GET", "/prompts/support-reply/versions/1", None, 400),
+        ("POST", "/prompts/support-reply/versions/1/restore", None, 400),
+        ("PUT", "/prompts/support-reply/labels/production", {"version": 1}, 400),
+        ("DELETE", "/prompts/support-reply/labels/production", None, 400),
+        ("GET", "/prompts/support-reply/diff?from=1&to=2", None, 400),
+        ("POST", "/prompts/support-reply/render", {"variables": {}}, 400),
+        ("GET", "/prompts/support-reply/stats", None, 400),
+        ("GET", "/logs?promptId=support-reply", None, 400),
+        ("GET", "/logs-by-prompt?promptId=support-reply", None, 400),
+        ("POST", "/logs", log, 404),
+        ("POST", "/experiments", {"slug": "e", "name": "n", "variants": variants}, 404),
+    ]
+    hint = "must be an id, such as prompt_…; GET /prompts/by-slug/support-reply finds a prompt by its slug"
+    texts = {400: "The prompt ID format is invalid.", 404: "Prompt not found"}
+    for method, path, body, status in calls:
+        answer = ada.open(path, method=method, json=body)
+        assert (answer.status_code, answer.json["message"]) == (status, texts[status])
+        assert answer.json["details"] == {"promptId": [hint]}
+    (result,) = ada.post("/logs/batch", {"logs": [log]}).json["results"]
+    assert (result["status"], result["details"]) == (404, {"promptId": [hint]})
+    for malformed in ("Support Reply", "prompt_", "log_1", "a" * 121, "prompt104"):
+        assert "details" not in ada.get(f"/prompts/{malformed}").json
+
+
 def test_unauthenticated_calls_are_refused(client: Caller, ada: Person) -> None:
     path = f"/prompts/{ada.prompt()['_id']}"
     for method in ("GET", "PATCH", "DELETE"):

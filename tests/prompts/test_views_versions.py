@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from promptcrafter.prompts import schemas, store
 from promptcrafter.prompts.render import find_variables, render, unified_diff
 from tests.support.people import Caller, Person
 
@@ -74,6 +75,11 @@ def test_a_label_is_on_one_version_and_can_be_moved(ada: Person, prompt: dict[st
         ("production", 4, "version"),
         ("production", 0, "version"),
         ("production", "1", "version"),
+        ("production", "staging", "version"),
+        ("production", "production", "version"),
+        ("production", "no label", "version"),
+        ("production", True, "version"),
+        ("production", 1.5, "version"),
         ("production", None, "version"),
     ],
 )
@@ -83,6 +89,30 @@ def test_a_bad_label_or_version_is_named(
     answer = label(ada, prompt, name, version)
     assert (answer.status_code, list(answer.json["details"])) == (400, [field])
     assert ada.get(f"/prompts/{prompt['_id']}").json["labels"] == []
+
+
+def test_a_label_is_set_on_the_version_that_another_label_names(
+    ada: Person, ben: Person, prompt: dict[str, Any]
+) -> None:
+    assert label(ada, prompt, "staging", 2).status_code == 200
+    assert label(ada, prompt, "production", "staging").json["labels"] == ["production", "staging"]
+    assert label(ada, prompt, "staging", "latest").status_code == 200
+    assert [row[3] for row in versions(ada, prompt)] == [["staging"], ["production"], []]
+    assert label(ada, prompt, "production", "production").status_code == 200
+    assert label(ada, prompt, "beta", 1.0).status_code == 200
+    assert [row[3] for row in versions(ada, prompt)] == [["staging"], ["production"], ["beta"]]
+    unknown = label(ada, prompt, "beta", "gamma")
+    assert unknown.json["message"] == "version must be a version of the prompt; the latest is 3."
+    assert label(ben, ben.prompt(), "production", "staging").status_code == 400, "labels of another prompt"
+    restored = ada.post(f"/prompts/{prompt['_id']}/versions/beta/restore")
+    assert (restored.status_code, restored.json["content"]) == (201, "one")
+    diff = ada.get(f"/prompts/{prompt['_id']}/diff?from=beta&to=staging").json
+    assert (diff["from"], diff["to"]) == (1, 3)
+
+
+def test_labels_and_slugs_have_one_form() -> None:
+    assert f"^{store.LABEL_PATTERN}$" == schemas.LABEL
+    assert f"^{store.SLUG_PATTERN}$" == schemas.SLUG
 
 
 def test_a_diff_shows_what_changed(ada: Person) -> None:
@@ -127,7 +157,8 @@ def test_a_version_is_rendered_with_its_variables(ada: Person) -> None:
     assert ada.post(path, {"variables": {}}).json["text"] == "plain"
     for version in (1, "1"):
         assert ada.post(path, {"variables": {}, "version": version}).status_code == 400
-    assert ada.post(path, {"variables": {}, "version": 2}).json["version"] == 2
+    for name in (2, 2.0, "2", "latest"):
+        assert ada.post(path, {"variables": {}, "version": name}).json["version"] == 2
     assert ada.post(path, {"variables": {}, "version": "staging"}).status_code == 404
     assert ada.post(path, {}).json["message"] == "variables is required"
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from promptcrafter.auth.principal import Principal
-from promptcrafter.dialects.basalt.translate import choose_version, shorten
+from promptcrafter.dialects.basalt.translate import choose_version
 from promptcrafter.logs.store import ParentDeleted
 from promptcrafter.problems import Problem
 from promptcrafter.prompts import store
 from promptcrafter.prompts.models import Prompt, Version
+from promptcrafter.text import shorten
 
 ReferenceKey = tuple[str, str | None, str | None]  # slug, version and tag
 

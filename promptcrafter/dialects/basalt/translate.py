@@ -16,13 +16,13 @@ from promptcrafter.logs.usage import INPUT_COUNTS, OUTPUT_COUNTS
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.prompts.render import find_variables
 from promptcrafter.prompts.store import LATEST
+from promptcrafter.text import shorten
 
 SOURCE = "basalt"
 PRODUCTION = "production"
 _GENERATION = "generation"
 # The columns of a log whose values a body has under the same names
 _SAME_IN_LOGS = ("start_time", "end_time", *INPUT_COUNTS, *OUTPUT_COUNTS, "cost", "priced")
-_SHOWN_NAME_MAX = 100  # characters
 _SHOWN_WARNINGS_MAX = 20
 _PROVIDER_PATTERNS = {  # patterns for the beginning of the model's name
     "open-ai": r"gpt|chatgpt|davinci|dall|o\d",
@@ -76,11 +76,6 @@ def choose_version(latest: int, labels: Mapping[str, int], version: str | None, 
     return Choice(
         None, "", f"{missing}, and none has the tag production." if missing else "No version has the tag production."
     )
-
-
-def shorten(name: str) -> str:
-    """Return a name that a client sent, shortened for a warning."""
-    return name if len(name) <= _SHOWN_NAME_MAX else f"{name[:_SHOWN_NAME_MAX]}…"
 
 
 def read_version(version: str) -> int | None:

@@ -28,6 +28,7 @@ from promptcrafter.idempotency.decorator import idempotent
 from promptcrafter.logs import recording
 from promptcrafter.logs import store as logs
 from promptcrafter.permissions import Permission
+from promptcrafter.text import shorten
 from promptcrafter.traces import store as traces
 
 Resolver = Callable[[Principal, Iterable[Mapping[str, Any]]], dict[ReferenceKey, Resolved]]
@@ -100,7 +101,7 @@ def _find_experiment(principal: Principal, body: dict[str, Any]) -> tuple[str | 
     sent_id = body.get("experiment", {}).get("id")
     experiment_id = experiments.get_experiment_id(principal, sent_id) if sent_id else None
     is_missing = sent_id is not None and experiment_id is None
-    return experiment_id, [f"There is no experiment with the id {translate.shorten(sent_id)}."] if is_missing else []
+    return experiment_id, [f"There is no experiment with the id {shorten(sent_id)}."] if is_missing else []
 
 
 def _to_log(body: dict[str, Any], reference: dict[str, Any], resolved: Resolved) -> dict[str, Any]:
