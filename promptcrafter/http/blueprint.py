@@ -24,7 +24,10 @@ from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, flatten
 
 _View = TypeVar("_View", bound=Callable[..., Any])
-_NDJSON_CONTENT = {request_checks.NDJSON: {"schema": {"type": "string"}}}
+_LINES = {"type": "string", "format": "binary"}  # without the format, generated clients cannot send or read the lines
+_NDJSON_CONTENT = {request_checks.NDJSON: {"schema": _LINES}}
+# Only this type, though NDJSON is accepted, too: some generators leave out a call whose only type they do not know
+_FILE_CONTENT = {request_checks.OCTET_STREAM: {"schema": _LINES}}
 _IDEMPOTENCY_KEY = {
     "in": "header",
     "name": "Idempotency-Key",
@@ -138,7 +141,7 @@ def _describe(view: Any, endpoint: str | None, route: Route, takes_file: str | N
     if route.ndjson_field is not None:
         described["requestBody"] = {"content": _NDJSON_CONTENT}
     if takes_file is not None:
-        described["requestBody"] = {"required": True, "description": takes_file, "content": _NDJSON_CONTENT}
+        described["requestBody"] = {"required": True, "description": takes_file, "content": _FILE_CONTENT}
     apidoc = vars(view).setdefault("_apidoc", {})
     apidoc.setdefault("manual_doc", {}).update(described)
     apidoc["refusals"] = route.error_statuses

@@ -13,6 +13,7 @@ from promptcrafter.http.route import requested_route
 from promptcrafter.problems import Details, Invalid, Problem
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
+OCTET_STREAM = "application/octet-stream"  # a file whose type the client does not know: generated clients send it
 
 
 def init_app(app: Flask) -> None:
@@ -35,8 +36,9 @@ def refuse_unsupported_media_type() -> None:
         return
     mimetype = request.mimetype
     is_json = mimetype == JSON or (mimetype.startswith("application/") and mimetype.endswith("+json"))
-    if not (mimetype == NDJSON and route.takes_ndjson) and not (is_json and route.takes_json):
-        accepted = [JSON] * route.takes_json + [NDJSON] * route.takes_ndjson
+    is_file = mimetype == OCTET_STREAM and route.takes_file
+    if not (mimetype == NDJSON and route.takes_ndjson) and not (is_json and route.takes_json) and not is_file:
+        accepted = [JSON] * route.takes_json + [NDJSON] * route.takes_ndjson + [OCTET_STREAM] * route.takes_file
         raise Problem(415, f"Content-Type must be {' or '.join(accepted)}", "unsupported_media_type")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Problem(415, "Content-Encoding is not supported; send the body as it is", "unsupported_content_encoding")

@@ -42,7 +42,9 @@ def prompt_lines(id: str, contents: list[str], **values: Any) -> list[dict[str, 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/x-ndjson-seq", ""])
 def test_the_body_must_be_ndjson_and_say_so(ada: Person, content_type: str) -> None:
     answer = ada.post("/import", data=EMPTY_EXPORT, headers={"Content-Type": content_type})
-    assert_error(answer, 415, "unsupported_media_type", "Content-Type must be application/x-ndjson")
+    assert_error(
+        answer, 415, "unsupported_media_type", "Content-Type must be application/x-ndjson or application/octet-stream"
+    )
     compressed = ada.post("/import", data=EMPTY_EXPORT, headers={**NDJSON_HEADERS, "Content-Encoding": "gzip"})
     assert_error(compressed, 415, "unsupported_content_encoding")
 
