@@ -9,6 +9,7 @@ from promptcrafter.database.transactions import writing
 from promptcrafter.experiments import store as experiments
 from promptcrafter.experiments.assign import assign
 from promptcrafter.experiments.models import Experiment, Variant
+from promptcrafter.experiments.schemas import SLUG_EXAMPLE
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.fields import Text
 from promptcrafter.http.schemas import CreateSchema, JsonObject
@@ -23,7 +24,12 @@ from promptcrafter.problems import Invalid, Problem
 from promptcrafter.prompts import store as prompts
 from promptcrafter.prompts.models import Version
 
-blueprint = Blueprint("agenttest", __name__, description="For AgentTest's clients: variants and their results")
+blueprint = Blueprint(
+    "agenttest",
+    __name__,
+    description="For AgentTest's clients: variants and their results",
+    path_examples={"slug": SLUG_EXAMPLE},
+)
 _UNAUTHORIZED = "Unauthorized"  # the message that these clients expect in a 401
 _ACTIVE = "ACTIVE"
 METRICS_MAX = 1000  # names

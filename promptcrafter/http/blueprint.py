@@ -4,7 +4,8 @@ The decorators of a view are its contract: they parse and validate the request, 
 in the OpenAPI document. `route` requires the permission of the route: a module that omits it cannot be imported.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
 import flask_smorest
@@ -49,13 +50,17 @@ class _Parser(FlaskParser):
 
 
 class Blueprint(flask_smorest.Blueprint):
-    """The routes of a feature."""
+    """The routes of a feature.
+
+    `path_examples` has examples of the names in paths, such as a slug, by parameter. Ids have none: nobody's are known.
+    """
 
     ARGUMENTS_PARSER = _Parser()
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, path_examples: Mapping[str, str] = MappingProxyType({}), **options: Any) -> None:
         super().__init__(*args, **options)
-        self._prepare_doc_cbks.append(openapi.describe_errors)
+        self._path_examples = path_examples
+        self._prepare_doc_cbks.extend([openapi.describe_example, openapi.describe_errors])
 
     def route(
         self,
@@ -89,7 +94,8 @@ class Blueprint(flask_smorest.Blueprint):
             )
             declare(view, route)
             _describe(view, endpoint, route, takes_file)
-            self.add_url_rule(rule, endpoint, view, methods=methods, parameters=_id_parameters(rule))
+            described = _id_parameters(rule) + _name_parameters(rule, self._path_examples)
+            self.add_url_rule(rule, endpoint, view, methods=methods, parameters=described)
             return view
 
         return register
@@ -124,6 +130,14 @@ def _id_parameters(rule: str) -> list[dict[str, Any]]:
         {"in": "path", "name": f"{kind}_id", "schema": {"type": "string", "pattern": ids.pattern(kind)}}
         for kind in ids.KINDS
         if f"{kind}_id>" in rule
+    ]
+
+
+def _name_parameters(rule: str, examples: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [
+        {"in": "path", "name": name, "schema": {"type": "string", "example": example}}
+        for name, example in examples.items()
+        if f"<{name}>" in rule
     ]
 
 

@@ -15,6 +15,7 @@ TAGS_MAX, TAG_MAX = 100, 100
 QUERY_MAX = 500
 VERSION_NAME = "A version's number, a label, or `latest`"
 SLUG = r"^[a-z0-9-]{1,120}$"
+SLUG_EXAMPLE = "explain-the-industrial-revolution"  # that of a prompt with the example of a title
 SLUG_RULE = "must consist of 1 to 120 lower-case letters, digits and hyphens"
 
 
@@ -131,7 +132,10 @@ class SearchQuery(PageQuery):
         minimum=1,
         maximum=QUERY_MAX,
         blank=False,
-        metadata={"description": "Words or parts of words, in any script; punctuation is literal", "example": "photo"},
+        metadata={
+            "description": "Words or parts of words, in any script; punctuation is literal",
+            "example": "industrial",
+        },
     )
 
 
