@@ -18,6 +18,10 @@ from limits import parse_many
 from sqlalchemy import make_url
 
 _SECRETS = ("JWT_SECRET_KEY", "DATABASE_URL")  # may be read from files, and are not part of the repr
+_ORIGIN = (
+    r"(?P<scheme>https?|chrome-extension|moz-extension)://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])"
+    r"(?::(?P<port>[1-9][0-9]{0,4}))?"
+)
 MIN_SECRET_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as the hash
 
 
@@ -54,6 +58,27 @@ def _switch(text: str) -> bool:
 def _rate(text: str) -> str:
     parse_many(text)
     return text
+
+
+def _origins(text: str) -> str:
+    """Return origins in the form in which browsers send them, separated by commas, or `*`."""
+    origins = [entry.strip().lower() for entry in text.split(",") if entry.strip()]
+    for origin in origins:
+        if not _is_origin(origin) and origins != ["*"]:
+            raise ValueError(
+                "must be * or origins such as https://app.example.com, without a slash at the end, separated by "
+                f"commas; {origin!r} is none"
+            )
+    return ",".join(origins)
+
+
+def _is_origin(text: str) -> bool:
+    """Return whether a browser could send this text as the origin of a page: it leaves out the scheme's own port."""
+    parts = re.fullmatch(_ORIGIN, text)
+    default_port = {"http": "80", "https": "443"}
+    return (
+        parts is not None and int(parts["port"] or 0) < 65536 and parts["port"] != default_port.get(parts["scheme"], "")
+    )
 
 
 def _setting(env: str, default: Any, doc: str, read: Callable[[str], Any] = str) -> Any:
@@ -124,6 +149,13 @@ class Config:
         0,
         "How many proxies in front set `X-Forwarded-*`. Default 1 on Heroku and Railway",
         _integer(0, 10),
+    )
+    cors_origins: str = _setting(
+        "CORS_ORIGINS",
+        "",
+        "Origins whose pages may call the API from a browser, such as `https://app.example.com`, separated by commas; "
+        "`*` for all. Unset: none",
+        _origins,
     )
     sqlite_synchronous: str = _setting(
         "SQLITE_SYNCHRONOUS",

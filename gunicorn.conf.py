@@ -13,6 +13,7 @@ gc.disable()  # loaded code is never garbage, and collecting takes a tenth of th
 from config import Config
 from promptcrafter.database import sqlite
 from promptcrafter.database.session import get_engine, sqlite_path
+from promptcrafter.http import cors
 from promptcrafter.logs import token_costs
 from promptcrafter.server import gunicorn_errors, memory, metrics
 from promptcrafter.server.logging import logging_config
@@ -46,7 +47,7 @@ class logger_class(gunicorn.glogging.Logger):  # type: ignore[misc]  # noqa: N80
     access_log_enabled = False
 
 
-gunicorn.util.write_error = gunicorn_errors.write_error
+gunicorn.util.write_error = gunicorn_errors.make_write_error(cors.headers_without_request(_config))
 if _config.metrics:
     metrics.share()
 

@@ -18,7 +18,7 @@ from promptcrafter.dialects.basalt import middleware as basalt_middleware
 from promptcrafter.dialects.basalt import views_monitor as basalt_monitor
 from promptcrafter.dialects.basalt import views_prompts as basalt_prompts
 from promptcrafter.experiments import views as experiments
-from promptcrafter.http import blueprint, error_handlers, headers, route
+from promptcrafter.http import blueprint, cors, error_handlers, headers, route
 from promptcrafter.logs import token_costs
 from promptcrafter.logs import views as logs
 from promptcrafter.pages import docs
@@ -41,6 +41,7 @@ def create_app(config: Config) -> Flask:
     )
     logging.init_app(app)
     metrics.init_app(app, config)
+    cors.init_app(app, config)
     error_handlers.init_app(app)
     database.init_app(app, config)
     authentication.init_app(app, config)

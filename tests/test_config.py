@@ -212,3 +212,35 @@ def test_gunicorn_does_not_start_on_a_bad_setting(tmp_path: Path) -> None:
 def test_a_server_or_a_command_exits_with_one_line() -> None:
     with pytest.raises(SystemExit, match=r"^WEB_THREADS must be a whole number from 1 to 64 \(it is '0'\)\.$"):
         Config.from_env_or_exit({"WEB_THREADS": "0"})
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("*", "*"),
+        (" https://App.Example.com , http://127.0.0.1:5173,", "https://app.example.com,http://127.0.0.1:5173"),
+        ("http://localhost:3000,http://[::1]:3000", "http://localhost:3000,http://[::1]:3000"),
+        ("chrome-extension://abcdef", "chrome-extension://abcdef"),
+        ("", ""),
+    ],
+)
+def test_origins_are_kept_as_browsers_send_them(tmp_path: Path, given: str, kept: str) -> None:
+    assert read(tmp_path, CORS_ORIGINS=given).cors_origins == kept
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *("https://app.example.com/", "https://app.example.com/page", "app.example.com", "//app.example.com", "null"),
+        *("https://*.example.com", "*.example.com", "https://app.example.com:443", "http://app.example.com:80"),
+        *("https://user@app.example.com", "https://app.example.com?x", "https://", "https://app.example.com:99999"),
+        *("https://app.example.com:", "https://app..com", "https://a b", "https://bücher.example", "ftp://host", "*"),
+    ],
+)
+def test_what_is_no_origin_is_refused_by_name(tmp_path: Path, entry: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        read(tmp_path, CORS_ORIGINS=f"https://good.example,{entry}")
+    text = str(raised.value)
+    assert text.startswith("CORS_ORIGINS must be * or origins such as https://app.example.com")
+    assert f"{entry!r} is none" in text
+    assert "\n" not in text
