@@ -22,6 +22,7 @@ _ORIGIN = (
     r"(?P<scheme>https?|chrome-extension|moz-extension)://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])"
     r"(?::(?P<port>[1-9][0-9]{0,4}))?"
 )
+PREFIX_MAX = 200  # characters
 MIN_SECRET_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as the hash
 
 
@@ -70,6 +71,19 @@ def _origins(text: str) -> str:
                 f"commas; {origin!r} is none"
             )
     return ",".join(origins)
+
+
+def read_prefix(text: str) -> str:
+    """Return a path before all others, such as `/promptcrafter`, without a slash at the end; `/` is `""`.
+
+    Only characters that need no escaping are allowed, so that it can neither name another host nor end a header.
+    Raises ValueError with a text that continues a sentence beginning with the variable's name.
+    """
+    if len(text) > PREFIX_MAX or not re.fullmatch(r"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~-]+)*/?", text):
+        raise ValueError(
+            f"must be a path such as /promptcrafter, of at most {PREFIX_MAX} letters, digits and characters of -._~/"
+        )
+    return text.removesuffix("/")
 
 
 def _is_origin(text: str) -> bool:
@@ -149,6 +163,13 @@ class Config:
         0,
         "How many proxies in front set `X-Forwarded-*`. Default 1 on Heroku and Railway",
         _integer(0, 10),
+    )
+    script_name: str = _setting(
+        "SCRIPT_NAME",
+        "",
+        "Path below which a proxy serves the service, such as `/promptcrafter`. Unset: the proxy's "
+        "`X-Forwarded-Prefix` with `TRUSTED_PROXIES`, else none",
+        read_prefix,
     )
     cors_origins: str = _setting(
         "CORS_ORIGINS",

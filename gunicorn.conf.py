@@ -1,6 +1,7 @@
 """How Gunicorn serves the application: `gunicorn -c gunicorn.conf.py wsgi:app`."""
 
 import gc
+import os
 import socket
 import struct
 from typing import Any
@@ -72,7 +73,7 @@ def when_ready(server: Any) -> None:
     for listener in server.LISTENERS:  # connections inherit the options of the listening socket
         for option, seconds in ((socket.SO_RCVTIMEO, _config.client_timeout_s), (socket.SO_SNDTIMEO, _SEND_TIMEOUT_S)):
             listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", seconds, 0))
-    url = f"http://{'127.0.0.1' if _config.host == '0.0.0.0' else _config.host}:{_config.port}"  # noqa: S104
+    url = f"http://{'127.0.0.1' if _config.host == '0.0.0.0' else _config.host}:{_config.port}{_config.script_name}"  # noqa: S104
     server.log.info("PromptCrafter is at %s - try %s/docs, or the five requests of README.md", url, url)
 
 
@@ -82,7 +83,11 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Take the slot, and drop the database connections of the parent, which a fork must not use."""
+    """Take the slot, drop the parent's database connections, which a fork must not use, and hide SCRIPT_NAME.
+
+    Gunicorn would read the variable, too, and answer 500 to requests from whose path a proxy has removed it.
+    """
+    os.environ.pop("SCRIPT_NAME", None)
     metrics.take_slot(worker.slot)
     with worker.app.callable.app_context():
         get_engine().dispose(close=False)

@@ -244,3 +244,24 @@ def test_what_is_no_origin_is_refused_by_name(tmp_path: Path, entry: str) -> Non
     assert text.startswith("CORS_ORIGINS must be * or origins such as https://app.example.com")
     assert f"{entry!r} is none" in text
     assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("/promptcrafter", "/promptcrafter"), ("/tools/pc/", "/tools/pc"), ("/", ""), ("/a.b/c-d_~9", "/a.b/c-d_~9")],
+)
+def test_a_script_name_is_kept_without_a_slash_at_the_end(tmp_path: Path, given: str, kept: str) -> None:
+    assert read(tmp_path, SCRIPT_NAME=given).script_name == kept
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("promptcrafter", "//evil.example", "https://host/promptcrafter", "/a//b", "/a b", "/../a", "/a/.", "/é"),
+        *("/a?b", "/a#b", "/%41", "/a\r\nX: y", "/" + "a" * 200, "\\a", "/a\\b"),
+    ],
+)
+def test_a_malformed_script_name_is_refused(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ConfigError, match=r"^SCRIPT_NAME must be a path such as /promptcrafter") as raised:
+        read(tmp_path, SCRIPT_NAME=value)
+    assert "\n" not in str(raised.value)

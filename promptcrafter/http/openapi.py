@@ -5,7 +5,7 @@ from threading import Lock
 from typing import Any
 
 import flask_smorest
-from flask import Flask, current_app
+from flask import Flask, current_app, request
 from marshmallow import Schema, fields
 
 from promptcrafter.version import VERSION
@@ -91,9 +91,10 @@ class Api(flask_smorest.Api):
 
 
 def document() -> dict[str, Any]:
-    """Return the OpenAPI document of the current application."""
+    """Return the OpenAPI document of the current application, as a server at the prefix of the request, if any."""
     api: Api = current_app.extensions["flask-smorest"]["apis"][""]["ext_obj"]
-    return api.describe()
+    servers = {"servers": [{"url": request.root_path}]} if request.root_path else {}
+    return {**api.describe(), **servers}
 
 
 def describe_example(doc: dict[str, Any], doc_info: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
 from tests.support.connection import sign_up
-from tests.support.servers import LiveServer
+from tests.support.proxy import proxied
+from tests.support.servers import Launch, LiveServer
 
 
 @dataclass
@@ -113,3 +114,17 @@ def test_what_the_page_fills_in_works_and_a_reload_keeps_the_token(docs: DocsPag
     # the reload of a link to an operation, and the error 404
     expected = ("Deprecated: escaping deep link whitespace", "Failed to load resource")
     assert not [text for text in docs.complaints if not text.startswith(expected)]
+
+
+@pytest.mark.parametrize("removes", [True, False], ids=["removed", "kept"])
+def test_the_page_works_below_a_path_of_a_host(docs: DocsPage, start_server: Launch, removes: bool) -> None:
+    server = start_server(TRUSTED_PROXIES="1")
+    token = sign_up(server)
+    with proxied(server, "/promptcrafter", removes=removes, headers={"X-Forwarded-Prefix": "/promptcrafter"}) as url:
+        docs.open(f"{url}/docs")
+        docs.authorize(token)
+        status, me = docs.execute("auth-get_me")
+        assert (status, me["email"]) == (200, "ada@example.com")
+        assert docs.calls == ["GET /promptcrafter/openapi.json", "GET /promptcrafter/auth/me"]
+        assert docs.hosts <= {urlsplit(url).netloc, "data"}
+        assert docs.complaints == []
