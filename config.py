@@ -24,6 +24,11 @@ from sqlalchemy.exc import ArgumentError
 
 _FROM_FILES = ("JWT_SECRET_KEY", "DATABASE_URL")  # may be read from files
 _SECRETS = (*_FROM_FILES, "RATELIMIT_STORAGE_URI")  # not part of the repr, nor quoted in messages
+_ORIGIN = (
+    r"(?P<scheme>https?|chrome-extension|moz-extension)://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])"
+    r"(?::(?P<port>[1-9][0-9]{0,4}))?"
+)
+PREFIX_MAX = 200  # characters
 MIN_SECRET_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as the hash
 _QUOTED_MAX = 100  # characters of a bad value
 _STORES = ("memory", "redis", "rediss", "redis+unix", "redis+sentinel", "valkey", "valkeys", "valkey+unix")
@@ -101,6 +106,40 @@ def _store(text: str) -> str:
     return text
 
 
+def _origins(text: str) -> str:
+    """Return origins in the form in which browsers send them, separated by commas, or `*`."""
+    origins = [entry.strip().lower() for entry in text.split(",") if entry.strip()]
+    for origin in origins:
+        if not _is_origin(origin) and origins != ["*"]:
+            raise ValueError(
+                "must be * or origins such as https://app.example.com, without a slash at the end, separated by "
+                f"commas; {origin!r} is none"
+            )
+    return ",".join(origins)
+
+
+def read_prefix(text: str) -> str:
+    """Return a path before all others, such as `/promptcrafter`, without a slash at the end; `/` is `""`.
+
+    Only characters that need no escaping are allowed, so that it can neither name another host nor end a header.
+    Raises ValueError with a text that continues a sentence beginning with the variable's name.
+    """
+    if len(text) > PREFIX_MAX or not re.fullmatch(r"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~-]+)*/?", text):
+        raise ValueError(
+            f"must be a path such as /promptcrafter, of at most {PREFIX_MAX} letters, digits and characters of -._~/"
+        )
+    return text.removesuffix("/")
+
+
+def _is_origin(text: str) -> bool:
+    """Return whether a browser could send this text as the origin of a page: it leaves out the scheme's own port."""
+    parts = re.fullmatch(_ORIGIN, text)
+    default_port = {"http": "80", "https": "443"}
+    return (
+        parts is not None and int(parts["port"] or 0) < 65536 and parts["port"] != default_port.get(parts["scheme"], "")
+    )
+
+
 def _setting(env: str, default: Any, doc: str, read: Callable[[str], Any] = str) -> Any:
     return field(default=default, repr=env not in _SECRETS, metadata={"env": env, "doc": doc, "read": read})
 
@@ -176,6 +215,20 @@ class Config:
         0,
         "How many proxies in front set `X-Forwarded-*`. Default 1 on Heroku and Railway",
         _integer(0, 10),
+    )
+    script_name: str = _setting(
+        "SCRIPT_NAME",
+        "",
+        "Path below which a proxy serves the service, such as `/promptcrafter`. Unset: the proxy's "
+        "`X-Forwarded-Prefix` with `TRUSTED_PROXIES`, else none",
+        read_prefix,
+    )
+    cors_origins: str = _setting(
+        "CORS_ORIGINS",
+        "",
+        "Origins whose pages may call the API from a browser, such as `https://app.example.com`, separated by commas; "
+        "`*` for all. Unset: none",
+        _origins,
     )
     sqlite_synchronous: str = _setting(
         "SQLITE_SYNCHRONOUS",

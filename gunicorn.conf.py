@@ -1,6 +1,7 @@
 """How Gunicorn serves the application: `gunicorn -c gunicorn.conf.py wsgi:app`."""
 
 import gc
+import os
 import socket
 import struct
 from typing import Any
@@ -13,6 +14,7 @@ gc.disable()  # loaded code is never garbage, and collecting takes a tenth of th
 from config import Config, ConfigError
 from promptcrafter.database import sqlite
 from promptcrafter.database.session import get_engine, sqlite_path
+from promptcrafter.http import cors
 from promptcrafter.logs import token_costs
 from promptcrafter.server import gunicorn_errors, memory, metrics, startup
 from promptcrafter.server.logging import logging_config
@@ -50,7 +52,7 @@ class logger_class(gunicorn.glogging.Logger):  # type: ignore[misc]  # noqa: N80
     access_log_enabled = False
 
 
-gunicorn.util.write_error = gunicorn_errors.write_error
+gunicorn.util.write_error = gunicorn_errors.make_write_error(cors.headers_without_request(_config))
 if _config.metrics:
     metrics.share()
 
@@ -75,7 +77,7 @@ def when_ready(server: Any) -> None:
     for listener in server.LISTENERS:  # connections inherit the options of the listening socket
         for option, seconds in ((socket.SO_RCVTIMEO, _config.client_timeout_s), (socket.SO_SNDTIMEO, _SEND_TIMEOUT_S)):
             listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", seconds, 0))
-    url = startup.format_url(_config.host, _config.port)
+    url = startup.format_url(_config.host, _config.port) + _config.script_name
     server.log.info("PromptCrafter is at %s - try %s/docs, or the five requests of README.md", url, url)
 
 
@@ -85,7 +87,11 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Take the slot, and drop the database connections of the parent, which a fork must not use."""
+    """Take the slot, drop the parent's database connections, which a fork must not use, and hide SCRIPT_NAME.
+
+    Gunicorn would read the variable, too, and answer 500 to requests from whose path a proxy has removed it.
+    """
+    os.environ.pop("SCRIPT_NAME", None)
     metrics.take_slot(worker.slot)
     with worker.app.callable.app_context():
         get_engine().dispose(close=False)

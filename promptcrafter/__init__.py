@@ -19,7 +19,7 @@ from promptcrafter.dialects.basalt import middleware as basalt_middleware
 from promptcrafter.dialects.basalt import views_monitor as basalt_monitor
 from promptcrafter.dialects.basalt import views_prompts as basalt_prompts
 from promptcrafter.experiments import views as experiments
-from promptcrafter.http import blueprint, compression, error_handlers, headers, route
+from promptcrafter.http import blueprint, compression, cors, error_handlers, headers, prefix, route
 from promptcrafter.logs import prices, token_costs
 from promptcrafter.logs import views as logs
 from promptcrafter.pages import docs
@@ -42,6 +42,7 @@ def create_app(config: Config) -> Flask:
     )
     logging.init_app(app)
     metrics.init_app(app, config)
+    cors.init_app(app, config)
     error_handlers.init_app(app)
     database.init_app(app, config)
     storage.init_app(app)
@@ -57,6 +58,7 @@ def create_app(config: Config) -> Flask:
     basalt_middleware.init_app(app)
     chunked_bodies.init_app(app)
     app.register_blueprint(docs.blueprint)
+    prefix.init_app(app, config)
     cli.init_app(app)
     route.refuse_undeclared(app)
     return app

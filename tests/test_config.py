@@ -224,3 +224,56 @@ def test_a_bad_value_is_quoted_in_one_short_line_unless_it_may_hold_a_password(t
         with pytest.raises(ConfigError) as raised:
             read(tmp_path, **{name: value})
         assert "hush" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("*", "*"),
+        (" https://App.Example.com , http://127.0.0.1:5173,", "https://app.example.com,http://127.0.0.1:5173"),
+        ("http://localhost:3000,http://[::1]:3000", "http://localhost:3000,http://[::1]:3000"),
+        ("chrome-extension://abcdef", "chrome-extension://abcdef"),
+        ("", ""),
+    ],
+)
+def test_origins_are_kept_as_browsers_send_them(tmp_path: Path, given: str, kept: str) -> None:
+    assert read(tmp_path, CORS_ORIGINS=given).cors_origins == kept
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *("https://app.example.com/", "https://app.example.com/page", "app.example.com", "//app.example.com", "null"),
+        *("https://*.example.com", "*.example.com", "https://app.example.com:443", "http://app.example.com:80"),
+        *("https://user@app.example.com", "https://app.example.com?x", "https://", "https://app.example.com:99999"),
+        *("https://app.example.com:", "https://app..com", "https://a b", "https://bücher.example", "ftp://host", "*"),
+    ],
+)
+def test_what_is_no_origin_is_refused_by_name(tmp_path: Path, entry: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        read(tmp_path, CORS_ORIGINS=f"https://good.example,{entry}")
+    text = str(raised.value)
+    assert text.startswith("CORS_ORIGINS must be * or origins such as https://app.example.com")
+    assert f"{entry!r} is none" in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("/promptcrafter", "/promptcrafter"), ("/tools/pc/", "/tools/pc"), ("/", ""), ("/a.b/c-d_~9", "/a.b/c-d_~9")],
+)
+def test_a_script_name_is_kept_without_a_slash_at_the_end(tmp_path: Path, given: str, kept: str) -> None:
+    assert read(tmp_path, SCRIPT_NAME=given).script_name == kept
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("promptcrafter", "//evil.example", "https://host/promptcrafter", "/a//b", "/a b", "/../a", "/a/.", "/é"),
+        *("/a?b", "/a#b", "/%41", "/a\r\nX: y", "/" + "a" * 200, "\\a", "/a\\b"),
+    ],
+)
+def test_a_malformed_script_name_is_refused(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ConfigError, match=r"^SCRIPT_NAME must be a path such as /promptcrafter") as raised:
+        read(tmp_path, SCRIPT_NAME=value)
+    assert "\n" not in str(raised.value)

@@ -30,8 +30,12 @@ class LoginIn(CreateSchema):
 class PasswordIn(CreateSchema):
     """A change of password."""
 
-    currentPassword = Text(required=True, minimum=1, maximum=PASSWORD_MAX)
-    newPassword = Text(required=True, minimum=PASSWORD_MIN, maximum=PASSWORD_MAX)
+    currentPassword = Text(
+        required=True, minimum=1, maximum=PASSWORD_MAX, metadata={"example": "correct horse battery"}
+    )
+    newPassword = Text(
+        required=True, minimum=PASSWORD_MIN, maximum=PASSWORD_MAX, metadata={"example": "correct horse battery staple"}
+    )
 
 
 class UserOut(Schema):

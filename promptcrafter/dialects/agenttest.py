@@ -9,6 +9,7 @@ from promptcrafter.database.transactions import writing
 from promptcrafter.experiments import store as experiments
 from promptcrafter.experiments.assign import assign
 from promptcrafter.experiments.models import Experiment, Variant
+from promptcrafter.experiments.schemas import SLUG_EXAMPLE
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.fields import Text
 from promptcrafter.http.schemas import CreateSchema, JsonObject
@@ -24,7 +25,12 @@ from promptcrafter.prompts import store as prompts
 from promptcrafter.prompts.models import Version
 from promptcrafter.text import shorten
 
-blueprint = Blueprint("agenttest", __name__, description="For AgentTest's clients: variants and their results")
+blueprint = Blueprint(
+    "agenttest",
+    __name__,
+    description="For AgentTest's clients: variants and their results",
+    path_examples={"slug": SLUG_EXAMPLE},
+)
 _UNAUTHORIZED = "Unauthorized"  # the message that these clients expect in a 401
 _ACTIVE = "ACTIVE"
 _KEYS_SHOWN, _KEY_SHOWN_MAX = 20, 40  # of an experiment's variants, in an error; characters of each

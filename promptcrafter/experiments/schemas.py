@@ -9,6 +9,7 @@ from promptcrafter.ids import pattern
 
 STATUSES = ("DRAFT", "ACTIVE", "PAUSED", "COMPLETED")
 SLUG = r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,119}$"
+SLUG_EXAMPLE = "greeting"
 SLUG_RULE = "must consist of 1 to 120 letters, digits, `-`, `.`, `_` and `~` and begin with a letter or digit"
 NAME_MAX = 200  # characters, of a name or a variant's key
 VARIANTS_MAX = 100
@@ -44,15 +45,23 @@ class VariantIn(CreateSchema):
 
 
 def _variants(required: bool) -> Objects:
+    greetings = {"A": "Greet the customer.", "B": "Greet the customer by name."}
+    variants = [{"key": key, "payload": {"prompt": text}, "trafficPercent": 50} for key, text in greetings.items()]
     return Objects(
-        VariantIn(), unique_by="key", minimum=1, maximum=VARIANTS_MAX, required=required, allow_none=not required
+        VariantIn(),
+        unique_by="key",
+        minimum=1,
+        maximum=VARIANTS_MAX,
+        required=required,
+        allow_none=not required,
+        metadata={"example": variants} if required else {},
     )
 
 
 class ExperimentIn(CreateSchema):
     """A new experiment."""
 
-    slug = PatternText(SLUG, SLUG_RULE, required=True, metadata={"example": "greeting"})
+    slug = PatternText(SLUG, SLUG_RULE, required=True, metadata={"example": SLUG_EXAMPLE})
     name = _name(required=True)
     status = _status()
     variants = _variants(required=True)

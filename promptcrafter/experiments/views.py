@@ -9,6 +9,7 @@ from promptcrafter.database.transactions import writing
 from promptcrafter.experiments import results, store
 from promptcrafter.experiments.models import Experiment
 from promptcrafter.experiments.schemas import (
+    SLUG_EXAMPLE,
     ExperimentIn,
     ExperimentOut,
     ExperimentPatch,
@@ -25,7 +26,12 @@ from promptcrafter.logs.models import Log
 from promptcrafter.permissions import Permission
 from promptcrafter.prompts import store as prompts
 
-blueprint = Blueprint("experiments", __name__, description="Variants of a feature, and the comparison of their results")
+blueprint = Blueprint(
+    "experiments",
+    __name__,
+    description="Variants of a feature, and the comparison of their results",
+    path_examples={"slug": SLUG_EXAMPLE},
+)
 _experiment_out = ExperimentOut()
 _result_out = ResultOut()
 

@@ -4,7 +4,8 @@ The decorators of a view are its contract: they parse and validate the request, 
 in the OpenAPI document. `route` requires the permission of the route: a module that omits it cannot be imported.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
 import flask_smorest
@@ -17,7 +18,7 @@ from werkzeug.routing import BaseConverter, Map, UnicodeConverter
 from config import Config
 from promptcrafter import ids
 from promptcrafter.http import decompression, ignored_fields, openapi, request_checks
-from promptcrafter.http.formats import NDJSON_TYPES, WRITERS
+from promptcrafter.http.formats import WRITERS
 from promptcrafter.http.json_provider import Provider
 from promptcrafter.http.route import Route, declare
 from promptcrafter.http.schemas import load_body
@@ -25,7 +26,10 @@ from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, flatten
 
 _View = TypeVar("_View", bound=Callable[..., Any])
-_NDJSON_CONTENT = {name: {"schema": {"type": "string"}} for name in NDJSON_TYPES}
+_LINES = {"type": "string", "format": "binary"}  # without the format, generated clients cannot send or read the lines
+_NDJSON_CONTENT = {request_checks.NDJSON: {"schema": _LINES}}
+# Only this type, though NDJSON is accepted, too: some generators leave out a call whose only type they do not know
+_FILE_CONTENT = {request_checks.OCTET_STREAM: {"schema": _LINES}}
 _STRICT = {
     "in": "query",
     "name": ignored_fields.PARAMETER,
@@ -57,14 +61,23 @@ class _Parser(FlaskParser):
 
 
 class Blueprint(flask_smorest.Blueprint):
-    """The routes of a feature."""
+    """The routes of a feature.
+
+    `path_examples` has examples of the names in paths, such as a slug, by parameter. Ids have none: nobody's are known.
+    """
 
     ARGUMENTS_PARSER = _Parser()
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, path_examples: Mapping[str, str] = MappingProxyType({}), **options: Any) -> None:
         super().__init__(*args, **options)
+        self._path_examples = path_examples
         self._prepare_doc_cbks.extend(
-            (openapi.describe_errors, openapi.describe_parameters, openapi.describe_ignored_fields)
+            (
+                openapi.describe_example,
+                openapi.describe_errors,
+                openapi.describe_parameters,
+                openapi.describe_ignored_fields,
+            )
         )
 
     def route(
@@ -104,7 +117,8 @@ class Blueprint(flask_smorest.Blueprint):
             )
             declare(view, route)
             _describe(view, endpoint, route, takes_file)
-            self.add_url_rule(rule, endpoint, view, methods=methods, parameters=_id_parameters(rule))
+            described = _id_parameters(rule) + _name_parameters(rule, self._path_examples)
+            self.add_url_rule(rule, endpoint, view, methods=methods, parameters=described)
             return view
 
         return register
@@ -142,6 +156,14 @@ def _id_parameters(rule: str) -> list[dict[str, Any]]:
     ]
 
 
+def _name_parameters(rule: str, examples: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [
+        {"in": "path", "name": name, "schema": {"type": "string", "example": example}}
+        for name, example in examples.items()
+        if f"<{name}>" in rule
+    ]
+
+
 def _describe(view: Any, endpoint: str | None, route: Route, takes_file: str | None) -> None:
     """Store the route's part of the OpenAPI operation where flask-smorest's `doc` decorator stores it.
 
@@ -154,7 +176,7 @@ def _describe(view: Any, endpoint: str | None, route: Route, takes_file: str | N
     if route.ndjson_field is not None:
         described["requestBody"] = {"content": _NDJSON_CONTENT}
     if takes_file is not None:
-        described["requestBody"] = {"required": True, "description": takes_file, "content": _NDJSON_CONTENT}
+        described["requestBody"] = {"required": True, "description": takes_file, "content": _FILE_CONTENT}
     apidoc = vars(view).setdefault("_apidoc", {})
     manual = apidoc.setdefault("manual_doc", {})
     manual.update(described)

@@ -239,7 +239,7 @@ class TimestampIn(fields.Raw):
 
     def __init__(self, **kwargs: Any) -> None:
         described = {"type": ["string", "number"], "pattern": _TIME, "minimum": 0, "maximum": _LATEST}
-        described |= {"example": "2024-06-20T13:10:00Z", **kwargs.pop("metadata", {})}
+        described |= {"description": "Such as `2024-06-20T13:10:00Z`", **kwargs.pop("metadata", {})}
         super().__init__(metadata=described, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:

@@ -141,4 +141,4 @@ def columns_of(schema: Schema) -> list[str]:
 
 def _own_url() -> str:
     """Return the URL of this request without its query, in ASCII; only the path if the Host header is invalid."""
-    return iri_to_uri(request.base_url) if request.host else request.path
+    return iri_to_uri(request.base_url) if request.host else request.root_path + request.path

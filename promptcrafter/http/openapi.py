@@ -5,7 +5,7 @@ from threading import Lock
 from typing import Any
 
 import flask_smorest
-from flask import Flask, current_app
+from flask import Flask, current_app, request
 from marshmallow import Schema, fields
 
 from promptcrafter.http.ignored_fields import HEADER
@@ -96,9 +96,36 @@ class Api(flask_smorest.Api):
 
 
 def document() -> dict[str, Any]:
-    """Return the OpenAPI document of the current application."""
+    """Return the OpenAPI document of the current application, as a server at the prefix of the request, if any."""
     api: Api = current_app.extensions["flask-smorest"]["apis"][""]["ext_obj"]
-    return api.describe()
+    servers = {"servers": [{"url": request.root_path}]} if request.root_path else {}
+    return {**api.describe(), **servers}
+
+
+def describe_example(doc: dict[str, Any], doc_info: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Add the example of a JSON body to its operation; a callback that flask-smorest's blueprints call.
+
+    Without it, the page /docs makes up a value for every field, by its pattern.
+    """
+    content = doc.get("requestBody", {}).get("content", {}).get("application/json")
+    if content is not None:
+        content["example"] = _example_of_body(content["schema"])
+    return doc
+
+
+def _example_of_body(schema: Schema) -> dict[str, Any]:
+    """Return an object of the fields that have an example, and of those that are required."""
+    examples = {field.data_key or name: _example_of(field) for name, field in schema.load_fields.items()}
+    return {name: example for name, example in examples.items() if example is not None}
+
+
+def _example_of(field: fields.Field[Any]) -> Any:
+    """Return the example of a field, None if it is optional and has none."""
+    if "example" in field.metadata or not field.required:
+        return field.metadata.get("example")
+    if isinstance(field, fields.List) and isinstance(field.inner, fields.Nested):
+        return [_example_of_body(field.inner.schema)]
+    return None
 
 
 def describe_errors(doc: dict[str, Any], doc_info: dict[str, Any], **_: Any) -> dict[str, Any]:

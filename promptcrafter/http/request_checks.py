@@ -17,6 +17,7 @@ from promptcrafter.http.schemas import BodySchema, load_body
 from promptcrafter.problems import Details, Invalid, Problem, TooLarge
 
 JSON, NDJSON = "application/json", NDJSON_TYPES[0]
+OCTET_STREAM = "application/octet-stream"  # a file whose type the client does not know: generated clients send it
 _NO_FIELDS = BodySchema()
 
 
@@ -49,8 +50,9 @@ def refuse_unsupported_media_type(route: Route) -> None:
     """Raise 415 unless the route accepts the Content-Type of its body, and the server its Content-Encoding."""
     mimetype = request.mimetype
     is_json = mimetype == JSON or (mimetype.startswith("application/") and mimetype.endswith("+json"))
-    if not (mimetype in NDJSON_TYPES and route.takes_ndjson) and not (is_json and route.takes_json):
-        accepted = [JSON] * route.takes_json + [NDJSON] * route.takes_ndjson
+    is_file = mimetype == OCTET_STREAM and route.takes_file
+    if not (mimetype in NDJSON_TYPES and route.takes_ndjson) and not (is_json and route.takes_json) and not is_file:
+        accepted = [JSON] * route.takes_json + [NDJSON] * route.takes_ndjson + [OCTET_STREAM] * route.takes_file
         raise Problem(415, f"Content-Type must be {' or '.join(accepted)}", "unsupported_media_type")
     if codings_of(request) not in ([], [GZIP]):
         message, headers = f"Content-Encoding must be {' or '.join(ACCEPTED_CODINGS)}", {"Accept-Encoding": GZIP}

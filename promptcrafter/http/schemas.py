@@ -194,7 +194,9 @@ class _Json(fields.Raw):
     """A JSON value of certain types, loaded unchanged."""
 
     types: tuple[type, ...]
-    described: dict[str, Any]  # in the OpenAPI document
+    # In the OpenAPI document. Though any value is allowed, generators of clients need `items` and
+    # `additionalProperties`: without them some leave out the call, and others type an object as one without keys
+    described: dict[str, Any]
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(metadata={**self.described, **kwargs.pop("metadata", {})}, **kwargs)
@@ -210,7 +212,7 @@ class JsonOrText(_Json):
     """Text, or a JSON object or array; loads to the value as it was sent."""
 
     types = (str, dict, list)
-    described = {"type": ["string", "object", "array"]}
+    described = {"type": ["string", "object", "array"], "additionalProperties": {}, "items": {}}
     default_error_messages = {**ERRORS, "invalid": "must be a string, an object or an array"}
 
 
@@ -241,7 +243,7 @@ class JsonObject(_Json):
     """A JSON object of any content."""
 
     types = (dict,)
-    described = {"type": "object"}
+    described = {"type": "object", "additionalProperties": {}}
     default_error_messages = {**ERRORS, "invalid": "must be an object"}
 
 

@@ -298,7 +298,7 @@ class LogQuery(PageQuery):
     model = Text(minimum=1, metadata={"description": "Logs with exactly this modelUsed"})
     minScore = QueryNumber(minimum=0, maximum=SCORE_MAX, metadata={"description": "Logs with at least this score"})
     maxScore = QueryNumber(minimum=0, maximum=SCORE_MAX, metadata={"description": "Logs with at most this score"})
-    since = TimestampText(description="Created at this time or later")
+    since = TimestampText(description="Created at this time or later, such as `2024-06-20T13:10:00Z`")
     until = TimestampText(description="Created before this time")
     source = Text(
         choices=SOURCES, metadata={"description": f"The API that the logs were sent to; {NATIVE} is the native one"}
@@ -307,8 +307,8 @@ class LogQuery(PageQuery):
         minimum=1,
         maximum=QUERY_MAX,
         metadata={
-            "description": "Logs with all these words in output or notes; `word*` matches any word that begins so",
-            "example": "lived work*",
+            "description": "Logs with all these words in output or notes, such as `lived work*`; `word*` matches any "
+            "word that begins so",
         },
     )
     sort = Text(

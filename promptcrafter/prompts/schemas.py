@@ -26,6 +26,7 @@ _ANY, _VISIBLE, _WIDE = r"[^\u0000]", rf"[^\s{INVISIBLE_BMP}]", f"[{WIDE_LETTERS
 _TITLE = (
     f"^(?:{_VISIBLE}{_ANY}{{2,}}|{_ANY}{_VISIBLE}{_ANY}+|{_ANY}{{2,}}{_VISIBLE}{_ANY}*|{_WIDE}{_ANY}|{_ANY}{_WIDE})$"
 )
+SLUG_EXAMPLE = "explain-the-industrial-revolution"  # that of a prompt with the example of a title
 SLUG_RULE = "must consist of 1 to 120 lower-case letters, digits and hyphens"
 
 
@@ -178,7 +179,10 @@ class SearchQuery(PageQuery):
         minimum=1,
         maximum=QUERY_MAX,
         blank=False,
-        metadata={"description": "Words or parts of words, in any script; punctuation is literal", "example": "photo"},
+        metadata={
+            "description": "Words or parts of words, in any script; punctuation is literal",
+            "example": "industrial",
+        },
     )
 
 

@@ -17,6 +17,7 @@ from promptcrafter.prompts import ranking, search, store
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.prompts.render import find_variables, render, unified_diff
 from promptcrafter.prompts.schemas import (
+    SLUG_EXAMPLE,
     DiffOut,
     DiffQuery,
     LabelIn,
@@ -32,7 +33,12 @@ from promptcrafter.prompts.schemas import (
 )
 from promptcrafter.text import shorten
 
-blueprint = Blueprint("prompts", __name__, description="Prompts and the search over them")
+blueprint = Blueprint(
+    "prompts",
+    __name__,
+    description="Prompts and the search over them",
+    path_examples={"slug": SLUG_EXAMPLE, "name": store.LATEST, "label": "production"},
+)
 _prompt_out = PromptOut()
 _version_out = VersionOut()
 _HEADER = {"schema": {"type": "string"}}

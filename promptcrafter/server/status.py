@@ -4,7 +4,7 @@ import logging
 import os
 from datetime import timedelta
 
-from flask import current_app
+from flask import current_app, url_for
 from marshmallow import Schema, fields
 
 from promptcrafter import jsonio
@@ -60,7 +60,8 @@ class LimitsOut(Schema):
 @blueprint.response(200, IndexOut())
 def get_index() -> dict[str, str]:
     """Return the name and version of the service, and where its documentation is."""
-    return {"name": "PromptCrafter", "version": VERSION, "docs": "/docs", "openapi": "/openapi.json"}
+    links = {"docs": url_for("docs.show_docs"), "openapi": url_for("docs.get_openapi")}
+    return {"name": "PromptCrafter", "version": VERSION, **links}
 
 
 @blueprint.route("/healthz", permission=Permission.PUBLIC)

@@ -23,7 +23,7 @@ class StatsQuery(Schema):
         load_default=KEYS[0],
         metadata={"description": "Make one group for each model, each version, or each pair of them"},
     )
-    since = TimestampText(description="Created at this time or later")
+    since = TimestampText(description="Created at this time or later, such as `2024-06-20T13:10:00Z`")
     until = TimestampText(description="Created before this time")
     bom = bom_field()
 

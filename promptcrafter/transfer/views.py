@@ -51,7 +51,7 @@ class _Body(io.RawIOBase):
 
 
 @blueprint.route("/export", permission=Permission.READ)
-@blueprint.response(200, {"type": "string"}, content_type=NDJSON)
+@blueprint.response(200, {"type": "string", "format": "binary"}, content_type=NDJSON)
 def export_all() -> Response:
     """Return everything that the caller owns, one typed JSON object a line."""
     reader = read_snapshot()  # open until the response is sent, which is after the request context has ended
@@ -70,7 +70,8 @@ def export_all() -> Response:
     "/import",
     methods=["POST"],
     permission=Permission.WRITE,
-    takes_file="The file that `GET /export` returned, on this server or another one",
+    takes_file="The file that `GET /export` returned, on this server or another one. It may also be sent as "
+    "`application/x-ndjson`",
     refuses=(409,),
 )
 @blueprint.arguments(ImportQuery(), location="query")

@@ -1,6 +1,7 @@
 """The OpenAPI document is valid and describes exactly the routes."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -62,3 +63,38 @@ def _is(rule: Any, path: str, method: str) -> bool:
 
 def test_no_schema_is_registered_twice(document: dict[str, Any]) -> None:
     assert not [name for name in document["components"]["schemas"] if re.search(r"\d$", name)]
+
+
+def each_schema(document: Any) -> Iterator[dict[str, Any]]:
+    """Yield every schema of the document, those inside others included."""
+    if isinstance(document, dict):
+        if isinstance(document.get("type"), str | list) and "in" not in document:
+            yield document
+        for part in document.values():
+            yield from each_schema(part)
+    elif isinstance(document, list):
+        for part in document:
+            yield from each_schema(part)
+
+
+def test_every_schema_says_what_arrays_and_objects_hold(document: dict[str, Any]) -> None:
+    """Generators of clients leave out calls with arrays of nothing, and let no key into objects of nothing."""
+    schemas = list(each_schema([document["paths"], document["components"]["schemas"]]))
+    for schema in schemas:
+        kinds = schema["type"] if isinstance(schema.get("type"), list) else [schema.get("type")]
+        assert "array" not in kinds or "items" in schema, schema
+        assert "object" not in kinds or {"properties", "additionalProperties"} & schema.keys(), schema
+        assert "nullable" not in schema, "OpenAPI 3.1 has the type null"
+    assert len(schemas) > 500, "the walk has seen the schemas"
+
+
+def test_operation_names_are_unique_and_fit_every_language(document: dict[str, Any]) -> None:
+    names = [operation["operationId"] for item in document["paths"].values() for operation in operations_of(item)]
+    assert len({name.replace("_", "").lower() for name in names}) == len(names)
+    assert all(re.fullmatch("[a-z]+(_[a-z]+)*", name) for name in names)
+    schemas = document["components"]["schemas"]
+    assert len({name.lower() for name in schemas}) == len(schemas)
+
+
+def operations_of(item: dict[str, Any]) -> list[dict[str, Any]]:
+    return [item[method] for method in METHODS if method in item]

@@ -1,6 +1,7 @@
 """Request bodies over a socket: declared, chunked, too large, malformed; and requests that Gunicorn refuses."""
 
 import json
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.connection import Connection, create_prompt, send_raw, sign_up
-from tests.support.servers import LiveServer
+from tests.support.servers import Launch, LiveServer
 
 LIMIT = 2 * 1024 * 1024
 
@@ -209,3 +210,18 @@ def test_nothing_is_stored_of_an_incomplete_body_and_it_may_be_sent_again(
     again = connection.call("POST", path, body, Content_Type=media, Idempotency_Key="k")
     assert again.status in (200, 201)
     assert len(connection.call("GET", "/logs").json) == body.count(b"\n")
+
+
+@pytest.mark.parametrize(
+    ("origins", "allowed"),
+    [("https://app.example.com", "https://app.example.com"), ("*", "*"), ("https://a.example,https://b.example", None)],
+)
+def test_what_gunicorn_refuses_may_be_read_by_the_one_origin_that_may_call(
+    start_server: Launch, origins: str, allowed: str | None
+) -> None:
+    server = start_server(CORS_ORIGINS=origins)
+    answer = send_raw(server, b"GET /logs?q=" + b"x" * 9000 + b" HTTP/1.1\r\nOrigin: https://app.example.com\r\n\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert json.loads(body)["requestId"]
+    found = re.findall(rb"^Access-Control-Allow-Origin: (.*)\r$", head, re.MULTILINE)
+    assert found == ([allowed.encode()] if allowed else [])

@@ -67,7 +67,9 @@ def test_a_title_of_two_wide_letters_is_imported(ada: Person) -> None:
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/x-ndjson-seq", ""])
 def test_the_body_must_be_ndjson_and_say_so(ada: Person, content_type: str) -> None:
     answer = ada.post("/import", data=EMPTY_EXPORT, headers={"Content-Type": content_type})
-    assert_error(answer, 415, "unsupported_media_type", "Content-Type must be application/x-ndjson")
+    assert_error(
+        answer, 415, "unsupported_media_type", "Content-Type must be application/x-ndjson or application/octet-stream"
+    )
 
 
 @only_sqlite

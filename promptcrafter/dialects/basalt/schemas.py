@@ -9,10 +9,18 @@ from promptcrafter.http.ignored_fields import note_ignored
 from promptcrafter.http.schemas import CreateSchema, JsonArray, JsonObject, Objects, TextAndFormat
 from promptcrafter.logs.schemas import complete_counts, refuse_large_output, token_part_fields, usage_fields
 from promptcrafter.problems import REQUIRED
+from promptcrafter.prompts.schemas import SLUG_EXAMPLE
 from promptcrafter.traces.schemas import evaluation_fields, trace_fields
 
 SPAN_TYPES = ("span", "function", "tool", "retrieval", "event", "generation")
 SPANS_MAX = 5000
+OUTPUT_EXAMPLE = "It changed how people lived and worked."
+SPAN_EXAMPLE = {
+    "id": "answer",
+    "type": "generation",
+    "prompt": {"slug": SLUG_EXAMPLE, "version": "1.0.0"},
+    "output": OUTPUT_EXAMPLE,
+}
 VERSION_NAME = "`2.0.0`; `2.0` and `2` are read as the same"
 
 
@@ -51,11 +59,11 @@ class _OutputIn(CreateSchema):
 class MonitorLogIn(_OutputIn):
     """An output of a prompt, which becomes a log in a trace of its own."""
 
-    slug = Text(required=True, minimum=1, metadata={"example": "qa"})
-    output = TextAndFormat(required=True, validate=refuse_large_output)
+    slug = Text(required=True, minimum=1, metadata={"example": SLUG_EXAMPLE})
+    output = TextAndFormat(required=True, validate=refuse_large_output, metadata={"example": OUTPUT_EXAMPLE})
     name = Text(metadata={"description": "Name of the trace", "example": "qa-chatbot"})
     version = Text(metadata={"description": VERSION_NAME, "example": "1.0.0"})
-    tag = Text(metadata={"example": "production"})
+    tag = Text(metadata={"description": "A label; ignored beside a version"})
     organization = JsonObject(metadata={"example": {"id": "123", "name": "ACME"}})
     user = JsonObject(metadata={"example": {"id": "123", "name": "John Doe"}})
 
@@ -89,12 +97,16 @@ class ExperimentReference(CreateSchema):
 class TraceIn(CreateSchema):
     """A run of a client's program."""
 
-    slug = Text(data_key="featureSlug", minimum=1, metadata={"description": "Or `chainSlug`; any slug is accepted"})
+    slug = Text(
+        data_key="featureSlug",
+        minimum=1,
+        metadata={"description": "Or `chainSlug`; any slug is accepted", "example": "qa"},
+    )
     chain_slug = Text(data_key="chainSlug", minimum=1)
     name = Text()
     locals().update(trace_fields(TimestampIn, refuse_large_output))
     experiment = fields.Nested(ExperimentReference())
-    logs = Objects(SpanIn(), maximum=SPANS_MAX)
+    logs = Objects(SpanIn(), maximum=SPANS_MAX, metadata={"example": [SPAN_EXAMPLE]})
     locals().update(evaluation_fields())
 
     @post_load
@@ -230,7 +242,7 @@ class PublishIn(CreateSchema):
     """The tag to set and the version to set it on."""
 
     new_tag = Text(data_key="newTag", required=True, minimum=1, metadata={"example": "production"})
-    version = Text(metadata={"description": VERSION_NAME})
+    version = Text(metadata={"description": VERSION_NAME, "example": "1.0.0"})
     tag = Text(metadata={"description": "The version under this tag; ignored beside a version"})
 
 

@@ -22,8 +22,14 @@ from promptcrafter.permissions import Permission
 from promptcrafter.problems import REQUIRED, Invalid, Problem
 from promptcrafter.prompts import store
 from promptcrafter.prompts.models import Prompt, Version
+from promptcrafter.prompts.schemas import SLUG_EXAMPLE
 
-blueprint = Blueprint("basalt-prompts", __name__, description="For Basalt's clients: prompts to read and publish")
+blueprint = Blueprint(
+    "basalt-prompts",
+    __name__,
+    description="For Basalt's clients: prompts to read and publish",
+    path_examples={"slug": SLUG_EXAMPLE},
+)
 
 
 @blueprint.route("/basalt/prompts", permission=Permission.READ)
