@@ -1,5 +1,6 @@
 """Request bodies over a socket: declared, chunked, too large, malformed; and requests that Gunicorn refuses."""
 
+import copy
 import json
 import re
 import socket
@@ -55,8 +56,8 @@ def test_a_chunked_body_up_to_the_limit_is_accepted_and_one_byte_more_is_413(con
 
 
 def test_a_refused_body_of_any_size_gets_its_response_and_the_connection_stays_usable(connection: Connection) -> None:
-    strangers = Connection.__new__(Connection)
-    strangers.connection, strangers.headers = connection.connection, {}
+    strangers = copy.copy(connection)
+    strangers.headers = {}
     for size in (300_000, 8_000_000):
         for path, content_type, status in (("/logs", "application/json", 401), ("/nope", "text/plain", 404)):
             answer = strangers.call("POST", path, b"x" * size, Content_Type=content_type)
