@@ -36,7 +36,7 @@ format: $(VENV)/dev.stamp ## format the code, and fix what can be fixed safely
 # newman, whose Node.js comes from a pip package; Chromium, which .ci/install-debian.sh installs; Schemathesis; the
 # newest SDK of Basalt; generators of clients
 e2e: $(VENV)/e2e.stamp ## run the Postman collection, /docs in a browser, a fuzzer, generated clients and a client's SDK
-	@$(BIN)/python -m pytest -n0 tests/e2e
+	@$(BIN)/python -m pytest tests/e2e
 
 bench: $(VENV)/dev.stamp ## measure speed: see docs/performance.md
 	@$(BIN)/python -m bench
