@@ -15,7 +15,7 @@ from tests.support.transfer import NDJSON_HEADERS, join
 
 pytestmark = only_sqlite
 LARGEST = 64 * 1024  # bytes of an error
-BODY = 100_000  # bytes of a request, more or less
+BODY = 80_000  # bytes of a request, more or less
 WIDE = "\U0001f331"  # four bytes
 HEADER = {"type": "export", "format": "promptcrafter", "version": 1}
 

@@ -48,7 +48,7 @@ def test_a_compressed_body_of_up_to_the_limit_is_taken_declared_and_chunked(conn
         packed = gzip.compress(prompt_of(size))
         answer = connection.call("POST", "/prompts", packed, **PACKED)
         assert (answer.status, answer.json.get("message", message)) == (status, message)
-        for chunk_size in (1, 997, 65536):
+        for chunk_size in (1, 997, 65536) if size <= 1000 else (997,):
             assert send_chunked(connection, "/prompts", packed, chunk_size)[0] == status
     stored = gzip.compress(prompt_of(LIMIT), 0)
     assert connection.call("POST", "/prompts", stored, **PACKED).status == 413
@@ -122,11 +122,11 @@ def test_a_compressed_body_that_ends_before_its_length_is_incomplete_and_broken_
     assert Connection(any_live_server, token).call("GET", "/prompts").json == []
 
 
-def test_bodies_that_decompress_to_gigabytes_take_little_memory(start_server: Callable[..., LiveServer]) -> None:
+def test_bodies_that_decompress_to_much_take_little_memory(start_server: Callable[..., LiveServer]) -> None:
     server = start_server(WEB_CONCURRENCY="1", WEB_THREADS="2")
     connection = Connection(server, sign_up(server))
     (worker,) = server.workers()
-    bomb = pack(1500 * _MEBIBYTE)
+    bomb = pack(500 * _MEBIBYTE)
     assert len(bomb) < 2 * _MEBIBYTE
     for path, headers in (("/prompts", PACKED), ("/logs/batch", LINES)):
         connection.call("POST", path, gzip.compress(b"{}"), **headers)
