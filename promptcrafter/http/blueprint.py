@@ -63,7 +63,7 @@ class _Parser(FlaskParser):
 class Blueprint(flask_smorest.Blueprint):
     """The routes of a feature.
 
-    `path_examples` has examples of the names in paths, such as a slug, by parameter. Ids have none: nobody's are known.
+    `path_examples` has examples of the names in paths, such as a slug, by parameter. Ids have no example.
     """
 
     ARGUMENTS_PARSER = _Parser()

@@ -60,7 +60,7 @@ def init_app(app: Flask, config: Config) -> None:
 
 
 def headers_without_request(config: Config) -> dict[str, str]:
-    """Return the headers of a response to a request that could not be read: those that fit whoever has sent it.
+    """Return the headers of a response to a request that could not be read: those that suit any sender.
 
     With several origins there are none, because the header names exactly one.
     """

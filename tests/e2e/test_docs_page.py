@@ -106,7 +106,7 @@ def test_what_the_page_fills_in_works_and_a_reload_keeps_the_token(docs: DocsPag
     ]
     assert docs.execute("prompts-set_label", prompt_id=prompts[0][1]["_id"])[0] == 200
     status, problem = docs.execute("logs-create_log")
-    assert (status, problem["code"]) == (404, "prompt_not_found")  # its example of an id is nobody's
+    assert (status, problem["code"]) == (404, "prompt_not_found")  # no prompt has the id of the example
     docs.calls.clear()
     assert docs.execute("logs-list_logs") == (200, [])
     assert docs.calls == ["GET /logs?sort=-createdAt"]
