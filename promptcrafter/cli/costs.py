@@ -15,6 +15,7 @@ from promptcrafter.logs import prices, store, token_costs
 _ROWS_AT_ONCE = 50  # few, because a row may have two texts of a mebibyte
 _MODELS_SHOWN = 50
 _MODELS_KEPT = 10_000  # the logs of further models are summed as one
+_LARGE = 1e12  # dollars, above which a cost is shown in powers of ten
 _OTHERS = "(others)"
 _COLUMNS = ("MODEL", "LOGS", "COST", "COST NOW", "PRICED AS")
 
@@ -24,15 +25,15 @@ class _Difference:
     """The logs of one model that change, with the sum of their costs before and after."""
 
     logs: int = 0
-    before: float = 0
-    after: float = 0
+    before: float | None = None  # None: none of them has a cost
+    after: float | None = None
     entries: Counter[str | None] = field(default_factory=Counter)
 
     def add(self, log: dict[str, Any], changes: dict[str, Any]) -> None:
         """Add a log and its changed attributes."""
         self.logs += 1
-        self.before += log["cost"] or 0
-        self.after += changes.get("cost", log["cost"]) or 0
+        self.before = _add(self.before, log["cost"])
+        self.after = _add(self.after, changes.get("cost", log["cost"]))
         self.entries[changes.get("priced_as", log["priced_as"])] += 1
 
 
@@ -83,8 +84,8 @@ def _show(differences: dict[str, _Difference], seen: int, is_applied: bool) -> N
     if len(largest) > _MODELS_SHOWN:
         click.echo(f"and {count(len(largest) - _MODELS_SHOWN, 'other model')}")
     changed = sum(difference.logs for difference in differences.values())
-    before = sum(difference.before for difference in differences.values())
-    after = sum(difference.after for difference in differences.values())
+    before = sum(difference.before or 0 for difference in differences.values())
+    after = sum(difference.after or 0 for difference in differences.values())
     verb = "changed" if is_applied else "would change"
     click.echo(f"{changed:,} of {count(seen, 'log')} {verb}: cost {_dollars(before)} before, {_dollars(after)} now.")
     if changed and not is_applied:
@@ -102,5 +103,11 @@ def _to_row(model: str, difference: _Difference) -> list[str]:
     ]
 
 
-def _dollars(amount: float) -> str:
-    return f"${amount:,.6f}"
+def _add(amount: float | None, cost: float | None) -> float | None:
+    return amount if cost is None else (amount or 0) + cost
+
+
+def _dollars(amount: float | None) -> str:
+    if amount is None:
+        return "none"
+    return f"${amount:,.6f}" if amount < _LARGE else f"${amount:.3g}"

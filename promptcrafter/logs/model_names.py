@@ -98,7 +98,7 @@ _BEDROCK = re.compile(
     rf"(?:{_REGION}\.)?(?:ai21|amazon|anthropic|cohere|deepseek|google|luma|meta|minimax|mistral|moonshotai?|nvidia|openai"
     r"|qwen|stability|twelvelabs|writer|zai)\.[a-z0-9]"
 )
-_ARN = re.compile(r"arn:aws[\w-]*:bedrock:[^:]*:\d*:(?:foundation-model|inference-profile)/(.+)")
+_ARN = re.compile(r"arn:aws:bedrock:(?!us-gov-|cn-)[^:]*:\d*:(?:foundation-model|inference-profile)/(.+)")
 _VERTEX = re.compile(r"(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/(?:google|anthropic)/)?models/(.+)")
 # Variants of OpenRouter
 _VARIANT = re.compile(r":(free|beta|nitro|floor|online|thinking|extended|exacto|batch)$")

@@ -151,9 +151,12 @@ def complete_counts(values: dict[str, Any]) -> dict[str, Any]:
             note_ignored(key, "must be an object with token counts as a provider's response has them")
             continue
         counts, apart = found
-        for side in (INPUT_COUNTS, OUTPUT_COUNTS):
-            if not any(column in values for column in side):
-                values |= {column: counts[column] for column in side if column in counts}
+        free = [side for side in (INPUT_COUNTS, OUTPUT_COUNTS) if not any(column in values for column in side)]
+        taken = {column: counts[column] for side in free for column in side if column in counts}
+        if not taken and any(values.get(column) != count for column, count in counts.items()):
+            note_ignored(key, "has no effect beside other token counts")
+            continue
+        values |= taken
         if apart and "cost" not in values:
             values["priced"] = {"unpriced": apart}
     excess = find_excess(values)

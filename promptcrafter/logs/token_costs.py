@@ -55,7 +55,8 @@ def with_tokens_and_cost(values: Mapping[str, Any], model: str | None) -> dict[s
 def recomputed(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns of a stored log whose computed values differ from what would be computed now.
 
-    Values that the client sent stay as they are. With token counting off, counts stay, too.
+    Values that the client sent stay as they are. Tokens are counted only where they were counted when the log was
+    stored: an imported log has no counts but its own. With token counting off, counts stay, too.
     """
     names = values["computed"] or ()
     is_computed = {column: wire_name in names for column, wire_name in _WIRE_NAMES.items()}
@@ -63,10 +64,9 @@ def recomputed(values: Mapping[str, Any]) -> dict[str, Any]:
     if sent["cost"] is None:
         sent |= {"priced_as": None, "priced": _keep_unpriced(values["priced"])}
     model = values["model_used"]
-    if current_app.config["TOKEN_COUNTING"]:
-        now = with_tokens_and_cost(sent, model)
-    else:
-        now = _with_cost(sent, {name: values[name] for name in _TEXTS if is_computed[name]}, model)
+    is_counting = current_app.config["TOKEN_COUNTING"]
+    counted = {name: _count(sent, name, model) if is_counting else values[name] for name in _TEXTS if is_computed[name]}
+    now = _with_cost(sent, counted, model)
     return {name: now.get(name) for name in (*_TEXTS, *_COST, "computed") if now.get(name) != values[name]}
 
 

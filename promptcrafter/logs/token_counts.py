@@ -11,7 +11,12 @@ from importlib import import_module
 
 _VOCABULARY = "o200k_base"
 _NO_LIMIT = 2**31  # tokens, more than any text has
-_DATA_URL = re.compile(r"data:[\w.+-]{1,64}/[\w.+-]{1,128}(?:;[\w.+-]{1,64}=[\w.+-]{1,64}){0,4};base64,")
+# RFC 2397: the media type may be left out, and the value of a parameter may be quoted
+_DATA_URL = re.compile(
+    r"""data:(?:[\w.+-]{1,64}/[\w.+-]{1,128})?(?:;[\w.+-]{1,64}=(?:[\w.+%-]{1,64}|\\?"[^"]{0,64}")){0,4};base64,""",
+    re.IGNORECASE,
+)
+_BASE64 = re.compile(";base64,", re.IGNORECASE)
 _JSON_START = re.compile(r"\s*[\[{]")
 _KINDS = "image|audio|video|document|file"
 _MEDIA_PART = re.compile(
@@ -42,7 +47,7 @@ def holds_media(text: str, text_format: str | None) -> bool:
     in base64, and in JSON the parts of messages of OpenAI, Anthropic, Google, Amazon Bedrock, Ollama and their
     libraries. Text is searched for such parts only if it looks like JSON itself.
     """
-    if ";base64," in text and _DATA_URL.search(text):
+    if _BASE64.search(text) and _DATA_URL.search(text):
         return True
     return (text_format == "json" or _JSON_START.match(text) is not None) and _MEDIA_PART.search(text) is not None
 

@@ -78,6 +78,21 @@ def test_results_of_agenttest_are_left_alone(app: Flask, ada: Person) -> None:
     assert "0 of 0 logs would change" in done(run(app, "costs", "recompute"))
 
 
+def test_tokens_of_imported_logs_are_not_counted_and_only_their_missing_costs_are_computed(
+    app: Flask, ada: Person
+) -> None:
+    prompt = ada.prompt()
+    counted = ada.log(prompt, modelUsed="gpt-4o", inputTokens=1000, outputTokens=5)
+    bare = ada.log(prompt, modelUsed="house-model", output="hello world")
+    spoil(app, counted, cost=None, priced_as=None, priced=None, computed=None)
+    spoil(app, bare, output_tokens=None, computed=None)
+    shown = done(run(app, "costs", "recompute", "--apply"))
+    assert shown.splitlines()[1].split()[:4] == ["gpt-4o", "1", "none", "$0.002550"]
+    assert "1 of 2 logs changed" in shown
+    assert ada.get(f"/logs/{counted['_id']}").json == counted
+    assert "outputTokens" not in ada.get(f"/logs/{bare['_id']}").json
+
+
 def test_one_account_can_be_chosen(app: Flask, ada: Person, ben: Person) -> None:
     mine, theirs = (person.log(person.prompt(), input="x", output="y") for person in (ada, ben))
     for log in (mine, theirs):

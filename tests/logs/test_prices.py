@@ -135,6 +135,10 @@ NAMES = {
         mistral.mistral-large-2402-v1:0               aws/mistral.mistral-large-2402-v1:0
         openai.gpt-oss-120b-1:0                       aws/openai.gpt-oss-120b-1:0
         us-gov.anthropic.claude-3-5-sonnet-20240620-v1:0  none
+        arn:aws-us-gov:bedrock:us-gov-west-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0  none
+        arn:aws:bedrock:us-gov-west-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0  none
+        arn:aws:bedrock:us-gov-east-1:1:inference-profile/us.anthropic.claude-sonnet-4-5-20250929-v1:0  none
+        arn:aws-cn:bedrock:cn-north-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0  none
         eu.amazon.nova-pro-v1:0                       none
         bedrock/eu-west-2/meta.llama3-8b-instruct-v1:0    none
         anthropic.claude-3-haiku-20240307-v1:0:200k   none

@@ -28,6 +28,9 @@ WITH_MEDIA: dict[str, Any] = {
     "LiteLLM, film": [{"type": "video_url", "video_url": {"url": "https://example.com/film.mp4"}}],
     "in a text": f"Look: ![a cat]({PICTURE})",
     "with a parameter": "data:text/plain;charset=utf-8;base64,aGVsbG8=",
+    "in capitals": f"DATA:image/png;BASE64,{'iVBO' * 30}",
+    "without a type": f"data:;base64,{'iVBO' * 30}",
+    "with a quoted parameter": f'data:image/png;name="a b.png";base64,{"iVBO" * 30}',
     "JSON as text": json.dumps([{"role": "user", "content": [{"type": "image", "source": {}}]}], indent=1),
 }
 WITHOUT_MEDIA: dict[str, Any] = {

@@ -103,15 +103,33 @@ SPELLINGS: dict[str, tuple[dict[str, Any], Counts]] = {
         {"inputTokens": 100, "outputTokens": 50, "totalTokens": 150, "reasoningTokens": 30, "cachedInputTokens": 90},
         (100, 90, None, 50, 30),
     ),
+    "Amazon Bedrock, whose total shows that the input includes the cache": (
+        {"inputTokens": 1000, "outputTokens": 100, "totalTokens": 1100, "cacheReadInputTokens": 500},
+        (1000, 500, None, 100, None),
+    ),
+    "Google, whose total shows that the candidates include thoughts": (
+        {"promptTokenCount": 1000, "candidatesTokenCount": 100, "thoughtsTokenCount": 50, "totalTokenCount": 1100},
+        (1000, None, None, 100, 50),
+    ),
+    "a gateway that leaves another spelling at 0": (
+        {"prompt_tokens": 16, "completion_tokens": 34, "input_tokens": 0, "output_tokens": 0},
+        (16, None, None, 34, None),
+    ),
     "Mistral": ({"prompt_tokens": 16, "completion_tokens": 34, "total_tokens": 50}, (16, None, None, 34, None)),
     "zeros are counts": ({"prompt_tokens": 0, "completion_tokens": 0}, (0, None, None, 0, None)),
 }
 
 PRICED_APART = {
+    "service_tier priority": {"input_tokens": 90, "output_tokens": 5, "service_tier": "priority"},
+    "speed fast": {"input_tokens": 90, "output_tokens": 5, "speed": "fast"},
+    "inference_geo us": {"input_tokens": 90, "output_tokens": 5, "inference_geo": "us"},
+    "trafficType PROVISIONED_THROUGHPUT": {
+        **{"promptTokenCount": 90, "candidatesTokenCount": 5, "trafficType": "PROVISIONED_THROUGHPUT"},
+    },
     "audio": {"prompt_tokens": 90, "completion_tokens": 5, "prompt_tokens_details": {"audio_tokens": 80}},
     "image": {"input_tokens": 90, "output_tokens": 5, "output_tokens_details": {"image_tokens": 5}},
     "cache for an hour": {
-        **{"input_tokens": 5, "output_tokens": 5, "cache_creation_input_tokens": 9},
+        **{"input_tokens": 5, "output_tokens": 5, "cache_creation_input_tokens": 9, "service_tier": "standard"},
         "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 9},
     },
 }
@@ -127,6 +145,15 @@ MALFORMED: list[Any] = [
     {"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": 3},
     {"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 11}},
     {"prompt_tokens": 10, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 6}},
+    {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 5},
+    {"prompt_tokens": 10, "completion_tokens": 5, "input_tokens": 9},
+    {"prompt_tokens": 10, "completion_tokens": 5, "prompt_cache_hit_tokens": 6, "prompt_cache_miss_tokens": 7},
+    {"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": []},
+    {"prompt_tokens": 1.5, "completion_tokens": 5},
+    {
+        **{"input_tokens": 10, "output_tokens": 5, "cache_creation_input_tokens": 2},
+        "cache_creation": {"ephemeral_5m_input_tokens": 9, "ephemeral_1h_input_tokens": 0},
+    },
     {"completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 1}},
     {"cache_read_input_tokens": 5},
 ]
@@ -181,6 +208,22 @@ def test_a_malformed_object_is_ignored_and_named_or_refused_in_strict_mode(ada: 
     batch = ada.post("/logs/batch", {"logs": [{**body, "usage": USAGE}, body]})
     assert [result["status"] for result in batch.json["results"]] == [201, 201]
     assert batch.headers["X-Ignored-Fields"] == "usage"
+
+
+@pytest.mark.parametrize(
+    ("values", "ignored"),
+    [
+        ({"inputTokens": 5, "outputTokens": 5, "usage": USAGE}, "usage"),
+        ({"usage": USAGE, "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 9}}, "usageMetadata"),
+        ({"inputTokens": 7, "outputTokens": 1, "usage": USAGE}, None),
+        ({"inputTokens": 5, "usage": USAGE}, None),
+    ],
+)
+def test_an_object_without_effect_is_named(ada: Person, values: dict[str, Any], ignored: str | None) -> None:
+    body = {"promptId": ada.prompt()["_id"], "modelUsed": "gpt-4o", "output": "Paris", **values}
+    answer = ada.post("/logs", body)
+    assert (answer.status_code, answer.headers.get("X-Ignored-Fields")) == (201, ignored)
+    assert ada.post("/logs?strict=true", body).status_code == (400 if ignored else 201)
 
 
 @pytest.mark.parametrize("kind", [*PRICED_APART, "google"])

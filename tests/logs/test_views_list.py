@@ -97,6 +97,7 @@ def test_since_is_inclusive_and_until_is_exclusive(ada: Person, history: list[An
     milliseconds = clock.to_number(clock.from_text(moment))
     assert ada.get(f"{path}&since={milliseconds}").json == ada.get(f"{path}&since={milliseconds / 1000}").json == since
     assert ada.get("/logs?since=2999-01-01").json == ada.get("/logs?until=2000-01-01T00:00:00Z").json == []
+    assert ada.get("/logs?since=253402300799999").json == []  # the last millisecond of 9999
 
 
 def test_logs_of_a_version_are_listed_by_its_label(ada: Person, ben: Person) -> None:
