@@ -2,7 +2,7 @@
 
 The "open" lock is shared by all processes that have the database open; a restore takes it exclusively. It is taken
 before the database is opened and released after it is closed, by the kernel if the process dies. A server holds it
-from start to end, even while it has no connection. The write queue lets writers take SQLite's write lock in order.
+from start to end, even while it has no connection. `write_queue.py` has the queue of writers.
 """
 
 import errno
@@ -11,7 +11,6 @@ import os
 import secrets
 import shutil
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -19,7 +18,6 @@ from typing import Any
 
 import sqlalchemy
 from sqlalchemy import Engine, PoolProxiedConnection, event
-from sqlalchemy.exc import TimeoutError
 
 from config import Config
 from promptcrafter.database.errors import translating_driver_errors
@@ -143,24 +141,10 @@ def _begin(connection: PoolProxiedConnection) -> None:
             driver.execute(statement)
 
 
-@contextmanager
-def write_queue_lock(database: Path, seconds: float) -> Iterator[None]:
-    """Hold the first place in the queue of writers inside the block.
-
-    Writers that find SQLite's own write lock taken sleep and retry, and some starve. The kernel grants this lock, on a
-    file beside the database, to threads and processes in the order of their requests. It only orders writers: SQLite's
-    own lock still protects the database. The path `database` must have no symbolic link in it. Raises SQLAlchemy's
-    TimeoutError when the wait took more than `seconds`.
-    """
-    started = time.monotonic()
-    file = _open_beside(str(database), WRITE_QUEUE_SUFFIX)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if time.monotonic() - started > seconds:  # do not wait for SQLite's own lock as well
-            raise TimeoutError("no turn to write")
-        yield
-    finally:
-        os.close(file)
+def wait_at_most(connection: sqlalchemy.Connection, seconds: float) -> None:
+    """Set how long the connection waits for SQLite's own locks."""
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute(f"PRAGMA busy_timeout={round(seconds * 1000)}")
 
 
 def acquire_shared_lock(database: str | Path) -> int:
@@ -173,7 +157,7 @@ def acquire_shared_lock(database: str | Path) -> int:
         lock = open_beside(database, OPEN_LOCK_SUFFIX)
     except OSError as error:
         raise sqlite3.OperationalError(f"unable to open {database}{OPEN_LOCK_SUFFIX}") from error
-    if not _lock(lock, fcntl.LOCK_SH):
+    if not try_lock(lock, fcntl.LOCK_SH):
         raise Restoring("a restore is under way")
     return lock
 
@@ -182,7 +166,7 @@ def acquire_shared_lock(database: str | Path) -> int:
 def exclusive_lock(database: Path, suffix: str) -> Iterator[None]:
     """Hold the lock file of that suffix exclusively inside the block. Raises InUse at once when it is taken."""
     file = open_beside(database, suffix)
-    if not _lock(file, fcntl.LOCK_EX):
+    if not try_lock(file, fcntl.LOCK_EX):
         raise InUse
     try:
         yield
@@ -202,6 +186,11 @@ def is_open(database: Path) -> bool:
 def open_beside(database: str | Path, suffix: str) -> int:
     """Open the lock file of that suffix and return its descriptor; create it if needed, with the database's owner."""
     return _open_beside(os.path.realpath(database), suffix)
+
+
+def open_write_queue(database: Path) -> int:
+    """Open the lock file of the write queue as `open_beside` does; the path has no symbolic link in it."""
+    return _open_beside(str(database), WRITE_QUEUE_SUFFIX)
 
 
 def _open_beside(path: str, suffix: str) -> int:
@@ -229,7 +218,7 @@ def refuse_full_disk(folder: Path, needed: int) -> None:
         raise NoSpace(f"it takes {needed:,} bytes in {folder}, where {free:,} are free")
 
 
-def _lock(file: int, kind: int) -> bool:
+def try_lock(file: int, kind: int) -> bool:
     """Lock an open file without waiting and return True; close it and return False when the lock is taken."""
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)

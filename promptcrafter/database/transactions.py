@@ -22,8 +22,10 @@ from promptcrafter.database.session import (
     session,
     sqlite_path,
 )
+from promptcrafter.database.write_queue import write_queue_lock
 
 _ON_COMMIT = "promptcrafter_on_commit"
+_SHORT_WAIT_S = 0.1  # in the queue; the pragma that shortens the wait after it takes some microseconds
 
 
 @contextmanager
@@ -118,9 +120,9 @@ def _transaction() -> Iterator[None]:
     request = request_session()
     request.close()  # before the wait: its connection goes back to the pool
     request.info.pop(_ON_COMMIT, None)  # of a transaction that was rolled back
-    with _write_queue():
+    with _write_queue() as seconds_left:
         try:
-            _begin(request)
+            _begin(request, seconds_left)
             yield
             _commit(request)
         except BaseException:
@@ -131,21 +133,32 @@ def _transaction() -> Iterator[None]:
 
 
 @contextmanager
-def _write_queue() -> Iterator[None]:
-    """Wait for the other writers on SQLite; PostgreSQL has no queue."""
+def _write_queue() -> Iterator[float]:
+    """Wait for the other writers on SQLite, and yield how long the begin may wait; PostgreSQL has no queue."""
     path = sqlite_path()
     if path is None:
-        yield
+        yield lock_timeout_s()
         return
-    with sqlite.write_queue_lock(path, lock_timeout_s()):
-        yield
+    with write_queue_lock(path, lock_timeout_s()) as seconds_left:
+        yield seconds_left
 
 
-def _begin(request: RequestSession) -> None:
+def _begin(request: RequestSession, seconds_left: float) -> None:
+    """Begin the request's write transaction. A program outside of the queue may hold SQLite's own lock meanwhile."""
     connection = request.open_connection = get_engine().connect()
-    if is_sqlite():
-        sqlite.begin_next(connection, sqlite.BEGIN_AS_WRITER)
-    connection.begin()
+    if not is_sqlite():
+        connection.begin()
+        return
+    sqlite.begin_next(connection, sqlite.BEGIN_AS_WRITER)
+    has_waited = lock_timeout_s() - seconds_left > _SHORT_WAIT_S
+    if not has_waited:
+        connection.begin()
+        return
+    sqlite.wait_at_most(connection, seconds_left)  # the wait in the queue counts, too
+    try:
+        connection.begin()
+    finally:
+        sqlite.wait_at_most(connection, lock_timeout_s())
 
 
 def _commit(request: RequestSession) -> None:
