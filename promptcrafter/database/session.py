@@ -22,6 +22,7 @@ write another database     `open_postgresql()`, then            at the block's s
 A request has one connection, which `session` and `request_connection()` share: they see each other's changes.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +39,7 @@ from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 
 from config import Config
-from promptcrafter.database import sqlite
+from promptcrafter.database import checkpoints, sqlite
 from promptcrafter.database.base import Base
 from promptcrafter.database.errors import ignoring_unavailable
 
@@ -54,11 +55,17 @@ class _Database:
 
 
 class ReadSession(Session):
-    """A read-only session whose `close()` ignores a lost connection; loaded objects stay usable."""
+    """A read-only session whose `close()` ignores a lost connection; loaded objects stay usable.
+
+    One that has an engine of its own may have been open for long, as for a stream. What was written meanwhile has
+    collected in SQLite's log, so `close()` looks after its size.
+    """
 
     def close(self) -> None:
         with ignoring_unavailable():
             super().close()
+        if isinstance(self.bind, Engine) and self.bind.dialect.name == "sqlite":
+            checkpoints.shrink_log(Path(os.path.realpath(str(self.bind.url.database))))
 
 
 class RequestSession(ReadSession, BoundSession):

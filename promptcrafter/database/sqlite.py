@@ -27,6 +27,7 @@ BEGIN, BEGIN_AS_WRITER = "BEGIN", "BEGIN IMMEDIATE"
 OPEN_LOCK_SUFFIX = "-open"
 BACKUP_LOCK_SUFFIX = "-backup"  # held exclusively by a backup
 WRITE_QUEUE_SUFFIX = "-queue"
+LOG_LIMIT_BYTES = 16 * 1024 * 1024  # of the write-ahead log; SQLite copies it into the file at each 4 MiB
 
 
 class Restoring(sqlite3.OperationalError):
@@ -119,6 +120,7 @@ def configure_engine(engine: Engine, config: Config) -> None:
             "journal_mode=WAL",
             f"synchronous={config.sqlite_synchronous.upper()}",
             "foreign_keys=ON",
+            f"journal_size_limit={LOG_LIMIT_BYTES}",
         ):
             connection.execute(f"PRAGMA {pragma}")
 
