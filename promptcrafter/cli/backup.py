@@ -15,7 +15,8 @@ from promptcrafter.database.base import Base
 from promptcrafter.database.session import sqlite_path
 from promptcrafter.maintenance.backup import Contents, InvalidBackup, copy_database, fsync_path, open_read_only
 
-_SUFFIXES = ("", "-wal", "-shm", sqlite.WRITE_QUEUE_SUFFIX, sqlite.OPEN_LOCK_SUFFIX, sqlite.BACKUP_LOCK_SUFFIX)
+_LOCKS = (sqlite.WRITE_QUEUE_SUFFIX, sqlite.OPEN_LOCK_SUFFIX, sqlite.BACKUP_LOCK_SUFFIX, sqlite.PURGE_LOCK_SUFFIX)
+_SUFFIXES = ("", "-wal", "-shm", *_LOCKS)
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 

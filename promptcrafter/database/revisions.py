@@ -23,8 +23,9 @@ OLDER = (
     "a95d07c3e1f4",
     "e83c5f17a2d4",
     "1d7b90e4c2a6",
+    "4d81b6e0c93f",
 )  # oldest first
-HEAD = "4d81b6e0c93f"
+HEAD = "2f96d0a8b4e3"
 
 _FOLDER = Path(__file__).parent.parent.parent / "migrations"
 _APPLIED: Select[tuple[str]] = select(column("version_num")).select_from(table("alembic_version"))

@@ -5,7 +5,7 @@ with "database is locked" whatever the timeout. `database/session.py` lists all 
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -48,6 +48,16 @@ def writing() -> Iterator[None]:
         joined.begin()
         yield
         joined.keep_open(transaction.pop_all())
+
+
+@contextmanager
+def writing_in_background() -> Iterator[None]:
+    """Run the block as `writing()` does, but not in a joined transaction, and on SQLite without a checkpoint.
+
+    A checkpoint is a part of a commit, and lets other writers wait. Call `checkpoints.write_back` after the block.
+    """
+    with _transaction(sqlite.without_checkpoints if is_sqlite() else nullcontext):
+        yield
 
 
 @contextmanager
@@ -115,16 +125,20 @@ def writing_to(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def _transaction() -> Iterator[None]:
-    """Run the block in a write transaction of the request's session, then call what `on_commit` has registered."""
+def _transaction(around: Callable[[Connection], AbstractContextManager[object]] = nullcontext) -> Iterator[None]:
+    """Run the block in a write transaction of the request's session, then call what `on_commit` has registered.
+
+    `around` makes a context, from the connection, for the block and the commit.
+    """
     request = request_session()
     request.close()  # before the wait: its connection goes back to the pool
     request.info.pop(_ON_COMMIT, None)  # of a transaction that was rolled back
     with _write_queue() as seconds_left:
         try:
-            _begin(request, seconds_left)
-            yield
-            _commit(request)
+            with around(_begin(request, seconds_left)):
+                yield
+                _commit(request)
+            request.release()
         except BaseException:
             request.close()
             raise
@@ -143,22 +157,23 @@ def _write_queue() -> Iterator[float]:
         yield seconds_left
 
 
-def _begin(request: RequestSession, seconds_left: float) -> None:
+def _begin(request: RequestSession, seconds_left: float) -> Connection:
     """Begin the request's write transaction. A program outside of the queue may hold SQLite's own lock meanwhile."""
     connection = request.open_connection = get_engine().connect()
     if not is_sqlite():
         connection.begin()
-        return
+        return connection
     sqlite.begin_next(connection, sqlite.BEGIN_AS_WRITER)
     has_waited = lock_timeout_s() - seconds_left > _SHORT_WAIT_S
     if not has_waited:
         connection.begin()
-        return
+        return connection
     sqlite.wait_at_most(connection, seconds_left)  # the wait in the queue counts, too
     try:
         connection.begin()
     finally:
         sqlite.wait_at_most(connection, lock_timeout_s())
+    return connection
 
 
 def _commit(request: RequestSession) -> None:
@@ -167,4 +182,3 @@ def _commit(request: RequestSession) -> None:
         request.open_connection.commit()
     if request.in_transaction():
         request.commit()  # ends the session's own transaction, which is part of the connection's
-    request.release()

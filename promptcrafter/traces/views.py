@@ -43,7 +43,7 @@ def get_trace(trace_id: str) -> dict[str, Any]:
 def delete_trace(trace_id: str) -> None:
     """Delete a trace and its logs."""
     with writing():
-        store.remove_trace(store.get_trace(current_principal(), trace_id))
+        store.remove_trace(store.lock_trace(current_principal(), trace_id))
 
 
 def _columns(trace: Trace) -> dict[str, Any]:

@@ -75,6 +75,7 @@ READS = [
 # statistics and pages of a search make on their way from rows that an index has found
 HARMLESS = re.compile(
     r"SCAN (prompt_trigrams|prompt_grams|log_words) VIRTUAL TABLE INDEX \d+:.*M|SCAN CONSTANT ROW$"
+    r"|SCAN pending_deletions"  # almost always empty
     r"|SCAN (counts|totals|ranked|numbered|recent\w*|step_\d+|best|\(subquery-\d+\))( LEFT-JOIN)?$"
 )
 
