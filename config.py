@@ -175,7 +175,18 @@ class Config:
         "WEB_THREADS", 4, "Requests that a worker answers at the same time; 2 or more on SQLite", _integer(1, 64)
     )
     client_timeout_s: int = _setting(
-        "CLIENT_TIMEOUT_S", 15, "Seconds after which a client that sends nothing is disconnected", _integer(1, 3600)
+        "CLIENT_TIMEOUT_S",
+        15,
+        "Seconds that a client has for the head of a request, and after which one that sends or reads "
+        "[too slowly](docs/self-hosting.md#slow-clients) is disconnected",
+        _integer(1, 3600),
+    )
+    worker: str = _setting(
+        "WORKER",
+        "inline",
+        "`inline`: collect requests whole and hold answers, so that slow clients occupy no thread. `gthread`: "
+        "Gunicorn's own worker, which needs a buffering proxy in front, as a few slow clients block it",
+        _choice("inline", "gthread"),
     )
     max_body_bytes: int = _setting(
         "MAX_BODY_BYTES", 2 * 1024 * 1024, "Largest request body, in bytes", _integer(1024, 1024**3)

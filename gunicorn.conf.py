@@ -18,7 +18,7 @@ from promptcrafter.http import cors
 from promptcrafter.logs import token_costs
 from promptcrafter.server import gunicorn_errors, memory, metrics, startup
 from promptcrafter.server.logging import logging_config
-from promptcrafter.server.worker import InlineWorker
+from promptcrafter.server.worker import choose_worker
 
 gc.freeze()
 gc.enable()
@@ -33,8 +33,7 @@ _SEND_TIMEOUT_S = 60
 bind = startup.format_address(_config.host, _config.port)
 workers = _config.web_concurrency
 threads = _config.web_threads
-# while a statement waits for PostgreSQL, other threads can use that time
-worker_class = InlineWorker if _config.database_url.startswith("sqlite") else "gthread"
+worker_class = choose_worker(_config)
 preload_app = True  # workers share the memory of the code, and an invalid setting stops the start with one message
 timeout = 60
 graceful_timeout = 10
@@ -74,9 +73,13 @@ def when_ready(server: Any) -> None:
     with server.app.callable.app_context():
         token_costs.load()
     gc.freeze()  # workers do not traverse it: their memory stays shared, and they exit ten times as fast
-    for listener in server.LISTENERS:  # connections inherit the options of the listening socket
-        for option, seconds in ((socket.SO_RCVTIMEO, _config.client_timeout_s), (socket.SO_SNDTIMEO, _SEND_TIMEOUT_S)):
-            listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", seconds, 0))
+    if _config.worker == "gthread":
+        for listener in server.LISTENERS:  # connections inherit the options of the listening socket
+            for option, seconds in (
+                (socket.SO_RCVTIMEO, _config.client_timeout_s),
+                (socket.SO_SNDTIMEO, _SEND_TIMEOUT_S),
+            ):
+                listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", seconds, 0))
     url = startup.format_url(_config.host, _config.port) + _config.script_name
     server.log.info("PromptCrafter is at %s - try %s/docs, or the five requests of README.md", url, url)
 

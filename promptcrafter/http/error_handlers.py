@@ -6,7 +6,6 @@ stack traces are never sent.
 """
 
 import logging
-from contextlib import suppress
 from http import HTTPStatus
 
 from flask import Flask, Response, current_app, g, jsonify, request
@@ -18,14 +17,11 @@ from promptcrafter.database import revisions, storage
 from promptcrafter.database.errors import find_code, is_unavailable
 from promptcrafter.problems import DiskFull, InvalidChunks, NotMigrated, Problem, TooLarge, Unavailable, describe
 
-_DRAIN_BYTES = 64 * 1024 * 1024
-
 _log = logging.getLogger(__name__)
 
 
 def init_app(app: Flask) -> None:
     """Register the handlers."""
-    app.after_request(_drain_body)
     app.register_error_handler(Problem, render)
     app.register_error_handler(HTTPException, _from_werkzeug)
     app.register_error_handler(DBAPIError, from_database)
@@ -68,20 +64,6 @@ def _from_werkzeug(error: HTTPException) -> Response:
     code = {404: "route_not_found", 500: "internal_error"}.get(status, HTTPStatus(status).name.lower())
     headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
     return render(Problem(status, message, code, headers=headers))
-
-
-def _drain_body(response: Response) -> Response:
-    """Read and discard the rest of a rejected request's body, up to `_DRAIN_BYTES`.
-
-    A client that sends the whole body before it reads would otherwise find the connection closed instead of the
-    response, and could not send its next request on it.
-    """
-    if response.status_code >= 400 and request.method in ("POST", "PUT", "PATCH"):
-        left = _DRAIN_BYTES
-        with suppress(OSError, InvalidChunks):
-            while left > 0 and (read := request.environ["wsgi.input"].read(65536)):
-                left -= len(read)
-    return response
 
 
 def from_database(error: DBAPIError) -> Response:

@@ -30,6 +30,7 @@ from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.logs.schemas import NATIVE, SOURCES
 from promptcrafter.logs.store import logs_committed
 from promptcrafter.permissions import Permission
+from promptcrafter.server.incoming import BodyWanted
 from promptcrafter.version import VERSION
 
 if TYPE_CHECKING:
@@ -98,6 +99,11 @@ class _Meters:
     def start(self) -> None:
         self.in_progress.inc()
 
+    def abandon(self, error: BaseException | None) -> None:
+        """Forget a request that is answered later, when its body has been collected."""
+        if isinstance(error, BodyWanted):
+            self.in_progress.dec()
+
     def finish(self, response: Response) -> Response:
         method = request.method if request.method in _METHODS else _OTHER_METHOD
         route = _name_route(request.url_rule.rule) if request.url_rule else _NO_ROUTE
@@ -118,6 +124,7 @@ def init_app(app: Flask, config: Config) -> None:
         meters = app.extensions[_METERS] = _Meters()
         app.before_request(meters.start)
         app.after_request(meters.finish)
+        app.teardown_request(meters.abandon)
         logs_committed.connect(_count_logs)
 
 
