@@ -13,7 +13,8 @@ from promptcrafter.cli.commands import Command, Refusal, describe_rows, progress
 from promptcrafter.database import revisions, sqlite
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import sqlite_path
-from promptcrafter.maintenance.backup import Contents, InvalidBackup, copy_database, fsync_path, open_read_only
+from promptcrafter.files import fsync_path
+from promptcrafter.maintenance.backup import Contents, InvalidBackup, copy_database, open_read_only
 
 _SUFFIXES = ("", "-wal", "-shm", sqlite.WRITE_QUEUE_SUFFIX, sqlite.OPEN_LOCK_SUFFIX, sqlite.BACKUP_LOCK_SUFFIX)
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
