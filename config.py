@@ -207,13 +207,23 @@ class Config:
     ratelimit_storage_uri: str = _setting(
         "RATELIMIT_STORAGE_URI",
         "memory://",
-        "Where rate limits are counted: `memory://` in each worker separately, `redis://…` for all workers and hosts",
+        "Where rate limits are counted: `memory://` for the workers of this host, `redis://…` for all hosts",
         _store,
     )
-    signup_rate: str = _setting("SIGNUP_RATE", "20 per hour", "Sign-ups from one address", _rate)
-    login_rate: str = _setting("LOGIN_RATE", "20 per minute", "Log-in attempts from one address", _rate)
+    signup_rate: str = _setting(
+        "SIGNUP_RATE", "20 per hour", "Sign-ups from one address (IPv6: one /64 network)", _rate
+    )
+    login_rate: str = _setting(
+        "LOGIN_RATE", "20 per minute", "Log-in attempts from one address (IPv6: one /64 network)", _rate
+    )
     login_failure_rate: str = _setting(
-        "LOGIN_FAILURE_RATE", "20 per hour", "Wrong passwords for one account, from all addresses together", _rate
+        "LOGIN_FAILURE_RATE", "20 per hour", "Wrong passwords for one account from one address (IPv6: /64)", _rate
+    )
+    login_failure_total_rate: str = _setting(
+        "LOGIN_FAILURE_TOTAL_RATE",
+        "500 per hour",
+        "Wrong passwords for one account, from all addresses together",
+        _rate,
     )
     key_rate: str = _setting("KEY_RATE", "60 per hour", "New API keys of one account", _rate)
     trusted_proxies: int = _setting(
