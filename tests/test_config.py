@@ -111,7 +111,7 @@ def test_processes_that_start_concurrently_use_the_same_secret(tmp_path: Path, i
     environment = {"INSTANCE_PATH": str(tmp_path / "new")}
     started = [
         subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
-        for _ in range(8)
+        for _ in range(4)
     ]
     secrets = {process.communicate(timeout=30)[0] for process in started}
     assert len(secrets) == 1

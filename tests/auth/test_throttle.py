@@ -80,15 +80,15 @@ def test_wrong_passwords_from_many_addresses_are_throttled_by_account(with_setti
     assert 3500 < int(answer.headers["Retry-After"]) <= 3600
 
 
-def test_the_owner_gets_in_beside_hundreds_of_wrong_passwords(
+def test_the_owner_gets_in_beside_many_wrong_passwords(
     with_settings: MakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = with_settings(ratelimit_enabled=True, login_rate="10000 per minute")
     person = sign_up(client, "ada")
     monkeypatch.setattr(PasswordHasher, "verify", refuse_wrong)
-    attackers = [f"203.0.113.{n}" for n in range(24)]
+    attackers = [f"203.0.113.{n}" for n in range(6)]
     statuses = [log_in(client, person.email, "wrong", address).status_code for address in attackers for _ in range(21)]
-    assert (statuses.count(401), statuses.count(429)) == (24 * 20, 24)
+    assert (statuses.count(401), statuses.count(429)) == (6 * 20, 6)
     assert log_in(client, person.email, person.password, "198.51.100.1").status_code == 200
 
 
