@@ -13,7 +13,8 @@ from promptcrafter.cli.commands import Command, Refusal, describe_rows, progress
 from promptcrafter.database import revisions, sqlite
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import sqlite_path
-from promptcrafter.maintenance.backup import Contents, InvalidBackup, copy_database, fsync_path, open_read_only
+from promptcrafter.files import fsync_folder, fsync_path
+from promptcrafter.maintenance.backup import Contents, InvalidBackup, copy_database, open_read_only
 
 _SUFFIXES = ("", "-wal", "-shm", sqlite.WRITE_QUEUE_SUFFIX, sqlite.OPEN_LOCK_SUFFIX, sqlite.BACKUP_LOCK_SUFFIX)
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -41,7 +42,7 @@ def backup(file: Path, force: bool) -> None:
     ):
         contents = _copy(source, partial, "No backup was made")
         partial.replace(file)
-    fsync_path(file.absolute().parent)
+    fsync_folder(file.absolute().parent)
     say(f"Backed up and checked: {describe_rows(contents.rows)}.")
     click.echo(_format(file))
 
@@ -148,7 +149,7 @@ def _replace(database: Path, draft: Path) -> Path | None:
     for suffix in ("-wal", "-shm"):  # of the old database: they would damage the new one
         Path(f"{database}{suffix}").unlink(missing_ok=True)
     draft.replace(database)
-    fsync_path(database.parent)
+    fsync_folder(database.parent)
     return kept
 
 

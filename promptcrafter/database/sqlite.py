@@ -23,6 +23,7 @@ from sqlalchemy.exc import TimeoutError
 
 from config import Config
 from promptcrafter.database.errors import translating_driver_errors
+from promptcrafter.files import fsync_folder, fsync_path
 
 _MAGIC = b"SQLite format 3\x00"  # the beginning of every database file
 BEGIN, BEGIN_AS_WRITER = "BEGIN", "BEGIN IMMEDIATE"
@@ -74,7 +75,9 @@ def path_of(url: str) -> Path:
 
 def ensure_file(path: Path) -> None:
     """Create an empty database and the folders it is in, unless the file exists. Raises OSError and sqlite3.Error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fsync_folder(path.parent.parent)
     if not path.exists():
         create(path)
     if not path.is_file():
@@ -98,17 +101,22 @@ def largest_file(path: Path) -> int:
 
 
 def create(path: Path) -> None:
-    """Create an empty database, unless another process has created it meanwhile."""
+    """Create an empty database, unless another process has created it meanwhile.
+
+    It is on the disk when this returns: a power cut leaves either no file or a whole one.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     draft.touch(mode=0o600)  # it will hold password hashes; SQLite gives the files beside it the same mode
     try:
         with closing(sqlite3.connect(draft)) as connection:
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # changing it later takes a VACUUM
             connection.execute("PRAGMA journal_mode=WAL")  # processes that start together would collide in this
+        fsync_path(draft)
         with suppress(FileExistsError):
             os.link(draft, path)
     finally:
         draft.unlink()
+    fsync_folder(path.parent)
 
 
 def configure_engine(engine: Engine, config: Config) -> None:

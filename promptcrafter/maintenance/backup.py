@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promptcrafter.database import sqlite
+from promptcrafter.files import fsync_path
 from promptcrafter.maintenance import Progress
 
 _PAGES_AT_ONCE = 512
@@ -86,15 +87,6 @@ def examine(path: Path) -> Contents:
             return Contents(_read_revision(connection), _count_rows(connection))
         except sqlite3.DatabaseError as error:
             raise InvalidBackup(f"it is damaged ({error})") from error
-
-
-def fsync_path(path: Path) -> None:
-    """Sync a file, or a folder after a rename in it, to the disk."""
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
 
 
 def _read_revision(connection: sqlite3.Connection) -> str:

@@ -132,7 +132,7 @@ def test_other_forms_of_good_values_are_accepted(tmp_path: Path) -> None:
 
 
 def test_a_secret_file_without_a_secret_stops_the_start(tmp_path: Path) -> None:
-    for content in (b"", b"short", b"\xff" * 40):
+    for content in (b"short", b"\xff" * 40, b"x" * 20 + bytes(20), b"\0" * 40 + b"\xff" * 40):
         (tmp_path / "jwt_secret_key").write_bytes(content)
         with pytest.raises(
             ConfigError, match=r"^INSTANCE_PATH names the folder .*, where the file jwt_secret_key cannot"
