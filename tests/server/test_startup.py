@@ -1,7 +1,9 @@
 """What stops the start: settings with which the service could not listen or use its database, each in one line."""
 
 import os
+import shutil
 import socket
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -10,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import NullPool, create_engine, make_url
 
 from config import Config, ConfigError
 from promptcrafter import create_app
+from promptcrafter.database import revisions
 from promptcrafter.server import startup
 from tests.support.connection import Connection
 from tests.support.environment import ROOT, SECRET, bin_path, free_port
@@ -279,3 +282,42 @@ def test_a_damaged_file_stops_the_server_but_not_the_commands_that_could_replace
     create_app(config)
     with pytest.raises(ConfigError, match="it is not a SQLite database"):
         startup.check(config)
+
+
+def test_a_database_of_a_newer_release_stops_the_server(database_url: str, config: Config) -> None:
+    config = replace(config, port=free_port())
+    startup.check(config)
+
+    def check_with(*statements: str) -> None:
+        engine = create_engine(database_url, poolclass=NullPool)
+        with engine.begin() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+        startup.check.cache_clear()
+        startup.check(config)
+
+    rename = "UPDATE alembic_version SET version_num = '{}'"
+    try:
+        check_with(rename.format(revisions.OLDER[-1]))  # the service waits for the migration
+        with pytest.raises(ConfigError) as raised:
+            check_with(rename.format("of a later one"))
+        assert str(raised.value) == (
+            "DATABASE_URL names a database that was migrated by a newer release than this one: upgrade this one, or "
+            "restore a backup from before."
+        )
+        check_with(f"INSERT INTO schema_writers VALUES ('of a later one', '{revisions.HEAD}')")
+    finally:
+        check_with(rename.format(revisions.HEAD), "DELETE FROM schema_writers WHERE schema_revision = 'of a later one'")
+        startup.check.cache_clear()
+
+
+@pytest.mark.slow
+def test_a_server_on_a_database_of_a_newer_release_ends_with_one_line(tmp_path: Path, sqlite_template: Path) -> None:
+    path = shutil.copy(sqlite_template, tmp_path / "newer.db")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'of a later one'")
+        connection.commit()
+    ended = run("server", tmp_path, DATABASE_URL=f"sqlite:///{path}")
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("DATABASE_URL names a database that was migrated by a newer release than this one: ")
