@@ -132,9 +132,9 @@ def find_matching(logs: Select[Log], terms: Sequence[str], filters: Mapping[str,
     statement = statement.join(_INDEX, _INDEX.c.rowid == _SEARCH.c.docid)
     statement = statement.where(literal_column("log_words").op("MATCH", is_comparison=True)(_write_match(terms)))
     if "since" in filters:
-        statement = statement.where(_INDEX.c.rowid >= _doc_id(index_time(filters["since"]), 0))
+        statement = statement.where(_INDEX.c.rowid >= doc_id(index_time(filters["since"]), 0))
     if "until" in filters:
-        statement = statement.where(_INDEX.c.rowid < _doc_id(index_time(filters["until"]), 0))
+        statement = statement.where(_INDEX.c.rowid < doc_id(index_time(filters["until"]), 0))
     return statement
 
 
@@ -149,7 +149,7 @@ class WordIndexOrder(Order):
     def start_after(self, select: Select[Any], cursor: str) -> Select[Any]:
         """Return the select of the rows after the row of the cursor."""
         milliseconds, sequence = map(int, cursor.split("-"))
-        row_id, last = _INDEX.c.rowid, _doc_id(milliseconds, sequence)
+        row_id, last = _INDEX.c.rowid, doc_id(milliseconds, sequence)
         return select.where(row_id > last if self.is_ascending else row_id < last)
 
 
@@ -212,6 +212,6 @@ def _write_tsquery(terms: Sequence[str]) -> str:
     return " & ".join(f"'{term[:-1]}':*" if term.endswith("*") else f"'{term}'" for term in terms)
 
 
-def _doc_id(milliseconds: int, sequence: int) -> int:
+def doc_id(milliseconds: int, sequence: int) -> int:
     """Return the row id of a log in SQLite's index: time in the upper bits, sequence number in the lower ones."""
     return (min(milliseconds, _LATEST) << _SEQUENCE_BITS) | (sequence & _SEQUENCE_MASK)
