@@ -57,7 +57,7 @@ if _config.metrics:
 
 
 def on_starting(server: Any) -> None:
-    """Configure malloc and take the shared lock of the SQLite file; the workers inherit both."""
+    """Configure malloc, take the shared lock of the SQLite file, and check it; the workers inherit the first two."""
     memory.return_large_blocks()
     with server.app.callable.app_context():
         path = sqlite_path()
@@ -66,6 +66,7 @@ def on_starting(server: Any) -> None:
             sqlite.acquire_shared_lock(path)
         except sqlite.Restoring as error:
             raise RuntimeError("A restore of the database is under way. Start again when it is done.") from error
+        startup.check_search_after_unclean_stop(path)
 
 
 def when_ready(server: Any) -> None:

@@ -1,5 +1,6 @@
 """The routes under /auth: sign-up, log-in, the caller's own account and API keys."""
 
+from contextlib import suppress
 from typing import Any
 
 from flask import Response, current_app
@@ -24,7 +25,7 @@ from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.page_query import PageQuery
 from promptcrafter.permissions import Permission
-from promptcrafter.problems import Problem
+from promptcrafter.problems import Problem, Unavailable
 
 blueprint = Blueprint("auth", __name__, url_prefix="/auth", description="Accounts, tokens and API keys")
 _key_out = KeyOut()
@@ -59,10 +60,10 @@ def log_in(body: dict[str, Any]) -> dict[str, Any]:
         verdict = hashing.run(passwords.verify, user.password_hash if user else None, body["password"])
     if user is None or not verdict.is_right:
         raise Problem(401, "Incorrect email or password.", "wrong_credentials")
-    if user.disabled_at is not None:
+    if user.disabled_since is not None:
         raise Problem(403, "This account is disabled.", "account_disabled")
     if verdict.renewed_hash is not None:
-        with ignoring_unavailable(), writing():  # a full disk must not prevent log-ins
+        with ignoring_unavailable(), suppress(Unavailable), writing():  # a full disk must not prevent log-ins
             store.set_password_hash(user, verdict.renewed_hash)
     return {"token": issue_token(user), "user": user}
 

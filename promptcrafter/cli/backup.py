@@ -44,6 +44,7 @@ def backup(file: Path, force: bool) -> None:
         partial.replace(file)
     fsync_folder(file.absolute().parent)
     say(f"Backed up and checked: {describe_rows(contents.rows)}.")
+    _warn_of_damaged_indices(contents, "All data are in the backup, but")
     click.echo(_format(file))
 
 
@@ -72,12 +73,19 @@ def restore(file: Path) -> None:
     say(f"Restored {_format(file)}: {describe_rows(contents.rows)}.")
     if revisions.is_older(contents.revision):
         say("It is of an older release. Before the service starts: flask --app wsgi db upgrade")
+    _warn_of_damaged_indices(contents, "All data are restored, but")
     if kept:
         say("What was there before is kept in:")
         click.echo(_format(kept))
 
 
 COMMANDS = (backup, restore)
+
+
+def _warn_of_damaged_indices(contents: Contents, beginning: str) -> None:
+    if contents.damaged_indices:
+        names = ", ".join(contents.damaged_indices)
+        say(f"{beginning} the search does not find all of them ({names}): flask --app wsgi reindex")
 
 
 def _find_database(alternative: str) -> Path:

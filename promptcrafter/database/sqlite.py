@@ -143,6 +143,21 @@ def begin_next(connection: sqlalchemy.Connection, statement: str) -> None:
     driver.begin_statement = statement
 
 
+def prepare_to_write(connection: sqlalchemy.Connection) -> None:
+    """Let the connection's next transaction take the write lock at its beginning."""
+    begin_next(connection, BEGIN_AS_WRITER)
+
+
+def read_revisions(connection: sqlalchemy.Connection) -> list[str]:
+    """Return the revisions of the schema; while the write lock is held, they stay.
+
+    Raises DBAPIError, also if the database has no table of revisions.
+    """
+    driver: Any = connection.connection.dbapi_connection
+    with translating_driver_errors():
+        return [revision for (revision,) in driver.execute("SELECT version_num FROM alembic_version")]
+
+
 def _begin(connection: PoolProxiedConnection) -> None:
     driver: Any = connection.dbapi_connection
     statement, driver.begin_statement = driver.begin_statement, BEGIN

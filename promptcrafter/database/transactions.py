@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from promptcrafter.database import sqlite
+from promptcrafter.database import postgresql, revisions, sqlite
 from promptcrafter.database.errors import ignoring_unavailable
 from promptcrafter.database.session import (
     RequestSession,
@@ -31,8 +31,10 @@ def writing() -> Iterator[None]:
     """Run the block as one write transaction: committed at its end, rolled back when it raises.
 
     The session is closed first, so the block must load again what it changes, and sees nothing stale. Inside
-    `joined_transaction()` the transaction stays open until that block ends. Raises DBAPIError, and SQLAlchemy's
-    TimeoutError when the wait in the write queue is too long.
+    `joined_transaction()` the transaction stays open until that block ends.
+
+    Raises DBAPIError, SQLAlchemy's TimeoutError when the wait in the write queue is too long, and NotMigrated or
+    NewerSchema when this release must not write to the schema, which cannot change before the transaction ends.
     """
     joined = _joined.get()
     if joined is None:
@@ -143,9 +145,12 @@ def _write_queue() -> Iterator[None]:
 
 def _begin(request: RequestSession) -> None:
     connection = request.open_connection = get_engine().connect()
-    if is_sqlite():
-        sqlite.begin_next(connection, sqlite.BEGIN_AS_WRITER)
+    engine = sqlite if is_sqlite() else postgresql
+    engine.prepare_to_write(connection)
     connection.begin()
+    applied = engine.read_revisions(connection)
+    if applied != [revisions.HEAD]:
+        revisions.refuse_mismatch(connection, applied)
 
 
 def _commit(request: RequestSession) -> None:

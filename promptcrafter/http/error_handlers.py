@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from promptcrafter.database import revisions, storage
 from promptcrafter.database.errors import find_code, is_unavailable
-from promptcrafter.problems import DiskFull, InvalidChunks, NotMigrated, Problem, TooLarge, Unavailable, describe
+from promptcrafter.problems import DiskFull, InvalidChunks, Problem, TooLarge, Unavailable, describe
 
 _log = logging.getLogger(__name__)
 
@@ -33,14 +33,14 @@ def init_app(app: Flask) -> None:
 def explain(error: DBAPIError) -> Problem | None:
     """Return the problem that a driver's error is reported as; None if it is a bug.
 
-    It is DiskFull, Unavailable or NotMigrated.
+    It is DiskFull, Unavailable, NotMigrated or NewerSchema.
     """
     if storage.is_full(error):
         return DiskFull()
     if is_unavailable(error):
         return Unavailable()
     try:
-        return None if revisions.is_migrated() else NotMigrated()
+        return revisions.find_mismatch()
     except DBAPIError:
         return Unavailable()
 

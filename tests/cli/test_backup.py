@@ -247,6 +247,31 @@ def test_a_backup_of_an_older_release_is_restored_and_one_of_a_newer_release_is_
     )
 
 
+def test_a_damaged_search_index_is_copied_with_a_warning_and_mended_after_a_restore(
+    app: Flask, ada: Person, elsewhere: Elsewhere, tmp_path: Path
+) -> None:
+    log = ada.log(ada.prompt(), output="findable")
+    copy = tmp_path / "copy.db"
+    damages = {
+        "log_words": "INSERT INTO log_words (log_words) VALUES ('delete-all')",
+        "log_search": "DELETE FROM log_search",
+        "prompt_search": "DELETE FROM prompt_search",
+    }
+    for names, damage in damages.items():
+        with app.app_context(), get_engine().begin() as connection:
+            connection.exec_driver_sql(damage)
+        result = run(app, "backup", str(copy), "--force")
+        end = f"the search does not find all of them ({names}): flask --app wsgi reindex\n"
+        assert f"All data are in the backup, but {end}" in result.stderr
+        leave(elsewhere.app)
+        assert f"All data are restored, but {end}" in run(elsewhere.app, "restore", str(copy)).stderr
+        assert run(elsewhere.app, "check").exit_code == 1
+        assert run(elsewhere.app, "reindex").exit_code == 0
+        assert run(elsewhere.app, "check").exit_code == 0
+        done(run(app, "reindex"))
+    assert ada.get("/logs?q=findable").json == [log]
+
+
 def test_a_backup_without_one_of_the_tables_is_refused(copy: Path, elsewhere: Elsewhere) -> None:
     with closing(sqlite3.connect(copy)) as connection:
         connection.execute("DROP TABLE idempotency_keys")

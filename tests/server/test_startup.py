@@ -1,7 +1,10 @@
 """What stops the start: settings with which the service could not listen or use its database, each in one line."""
 
 import os
+import shutil
+import signal
 import socket
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -10,13 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import make_url
+from flask import Flask
+from sqlalchemy import NullPool, create_engine, make_url
 
 from config import Config, ConfigError
 from promptcrafter import create_app
+from promptcrafter.database import revisions
+from promptcrafter.database.session import get_engine
 from promptcrafter.server import startup
-from tests.support.connection import Connection
+from tests.support.connection import Connection, create_prompt, sign_up
+from tests.support.databases import only_sqlite
 from tests.support.environment import ROOT, SECRET, bin_path, free_port
+from tests.support.people import Person
 from tests.support.servers import LiveServer
 
 COMMANDS = {
@@ -279,3 +287,95 @@ def test_a_damaged_file_stops_the_server_but_not_the_commands_that_could_replace
     create_app(config)
     with pytest.raises(ConfigError, match="it is not a SQLite database"):
         startup.check(config)
+
+
+def test_a_database_of_a_newer_release_stops_the_server(database_url: str, config: Config) -> None:
+    config = replace(config, port=free_port())
+    startup.check(config)
+
+    def check_with(*statements: str) -> None:
+        engine = create_engine(database_url, poolclass=NullPool)
+        with engine.begin() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+        startup.check.cache_clear()
+        startup.check(config)
+
+    rename = "UPDATE alembic_version SET version_num = '{}'"
+    try:
+        check_with(rename.format(revisions.OLDER[-1]))  # the service waits for the migration
+        with pytest.raises(ConfigError) as raised:
+            check_with(rename.format("of a later one"))
+        assert str(raised.value) == (
+            "DATABASE_URL names a database that was migrated by a newer release than this one: upgrade this one, or "
+            "restore a backup from before."
+        )
+        check_with(f"INSERT INTO schema_writers VALUES ('of a later one', '{revisions.HEAD}')")
+    finally:
+        check_with(rename.format(revisions.HEAD), "DELETE FROM schema_writers WHERE schema_revision = 'of a later one'")
+        startup.check.cache_clear()
+
+
+@pytest.mark.slow
+def test_a_server_on_a_database_of_a_newer_release_ends_with_one_line(tmp_path: Path, sqlite_template: Path) -> None:
+    path = shutil.copy(sqlite_template, tmp_path / "newer.db")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'of a later one'")
+        connection.commit()
+    ended = run("server", tmp_path, DATABASE_URL=f"sqlite:///{path}")
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("DATABASE_URL names a database that was migrated by a newer release than this one: ")
+
+
+NOT_INDEXED = "the search index does not have all logs: run flask --app wsgi reindex"
+
+
+@only_sqlite
+def test_a_start_after_an_unclean_stop_looks_for_the_newest_logs_in_the_search_index(
+    app: Flask, ada: Person, database_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(database_url.removeprefix("sqlite:///"))
+    prompt = ada.prompt()
+    for number in range(25):
+        ada.log(prompt, output=f"output {number}")
+    ada.log(prompt, output="...")
+
+    def is_warned_after(statement: str) -> bool:
+        with app.app_context(), get_engine().begin() as connection:
+            connection.exec_driver_sql(statement)
+        caplog.clear()
+        startup.check_search_after_unclean_stop(path)
+        return NOT_INDEXED in caplog.text
+
+    assert not is_warned_after("SELECT 1")
+    words = "(SELECT docid, words FROM log_search WHERE words = 'output 3')"
+    assert is_warned_after(f"INSERT INTO log_words (log_words, rowid, words) SELECT 'delete', * FROM {words}")
+    assert not is_warned_after(f"INSERT INTO log_words (rowid, words) SELECT * FROM {words}")
+    assert is_warned_after("UPDATE log_search SET words = 'stale' WHERE words = 'output 3'")
+    monkeypatch.setattr(startup, "_SEARCH_CHECK_S", 0)
+    assert not is_warned_after("SELECT 1"), "it takes no longer than that"
+    monkeypatch.setattr(startup, "_SEARCH_CHECK_S", 1)
+    assert not is_warned_after("UPDATE alembic_version SET version_num = 'of a later one'")
+    with app.app_context():
+        get_engine().dispose()  # as a clean stop: SQLite's log is gone
+    assert not Path(f"{path}-wal").exists()
+    startup.check_search_after_unclean_stop(path)
+
+
+@pytest.mark.slow
+def test_a_server_that_was_killed_logs_at_its_next_start_that_logs_are_not_indexed(
+    start_server: Callable[..., LiveServer],
+) -> None:
+    server = start_server()
+    token = sign_up(server)
+    client = Connection(server, token)
+    client.call("POST", "/logs", {"promptId": create_prompt(client), "output": "o", "modelUsed": "m"})
+    path = server.environment["DATABASE_URL"].removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("INSERT INTO log_words (log_words) VALUES ('delete-all')")
+        connection.commit()
+        for process in (server.process.pid, *server.workers()):
+            os.kill(process, signal.SIGKILL)
+        server.process.wait()
+        assert NOT_INDEXED in start_server().log
