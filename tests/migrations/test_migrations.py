@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from alembic.script import ScriptDirectory
 from flask import Flask
 from flask_migrate import downgrade, upgrade
-from sqlalchemy import inspect, select, text
+from sqlalchemy import NullPool, create_engine, inspect, select, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from config import Config
@@ -605,3 +607,29 @@ def test_logs_that_a_release_without_words_has_added_are_found(empty_app: Flask)
             insert_row("logs", {"seq": number, "id": f"log_{number}", "output": f"output {number}", **OLD_LOG})
         upgrade()
         assert (found("o"), found("ünder 599"), len(found("output"))) == ([7], [599], 592)
+
+
+@pytest.mark.parametrize("engine_name", ["postgresql"])
+def test_a_migration_that_postgresql_ends_for_a_deadlock_begins_again(
+    empty_app: Flask, empty_database_url: str
+) -> None:
+    with empty_app.app_context():
+        upgrade(revision=BEFORE_WRITERS)
+    waiting = text("SELECT count(*) FROM pg_locks WHERE relation = 'log_search'::regclass AND NOT granted")
+    request = create_engine(empty_database_url, poolclass=NullPool)
+    with request.connect() as reader, ThreadPoolExecutor(1) as pool:
+        reader.execute(text("SELECT 1 FROM log_search"))  # the migration locks users first
+        migrated = pool.submit(migrate_in, empty_app)
+        with request.connect() as observer:
+            while not observer.scalar(waiting) and not migrated.done():
+                time.sleep(0.01)
+        reader.execute(text("SELECT 1 FROM users"))
+        reader.rollback()
+        migrated.result()
+    with empty_app.app_context():
+        assert revisions.find_mismatch() is None
+
+
+def migrate_in(app: Flask) -> None:
+    with app.app_context():
+        revisions.migrate()
