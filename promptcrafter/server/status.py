@@ -77,6 +77,7 @@ def check_readiness() -> dict[str, str]:
     """Answer 200 if the database can be reached and written and is migrated, otherwise 503."""
     if not revisions.is_migrated():
         raise NotMigrated
+    storage.check_files()
     obstacle = storage.find_obstacle()
     if storage.was_full_lately() or (obstacle is not None and storage.is_no_room(obstacle)):
         _log.error("the disk of the database is full")
