@@ -56,13 +56,15 @@ def find_code(error: DBAPIError) -> str:
 def describe_cause(error: DBAPIError) -> str:
     """Return, in one line for the log, why a statement has failed: the driver's code and, if it quotes no values, text.
 
-    SQLite's texts are fixed. PostgreSQL's may quote a value, except about a connection that could not be made.
+    SQLite's texts are fixed. PostgreSQL's may quote a value, unlike those of its client library about the connection.
     """
     code, orig = find_code(error), error.orig
     if isinstance(orig, sqlite3.Error):
         text = str(orig)
+    elif getattr(orig, "sqlstate", None):
+        text = type(orig).__name__
     else:
-        text = find_refusal(error) or (type(orig).__name__ if getattr(orig, "sqlstate", None) else "")
+        text = " ".join((find_refusal(error) or str(orig)).split()) if is_unavailable(error) else ""
     return f"{code} ({text})" if text else code
 
 

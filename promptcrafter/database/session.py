@@ -277,12 +277,19 @@ def init_app(app: Flask, config: Config) -> None:
     with app.app_context():
         if is_sqlite():
             sqlite.configure_engine(get_engine(), config)
+        else:
+            from promptcrafter.database import postgresql  # loads the driver
+
+            app.before_request(postgresql.limit_engine(get_engine(), seconds))
 
 
 @contextmanager
 def open_postgresql(url: str, timeout_ms: int) -> Iterator[Engine]:
     """Yield an engine for a PostgreSQL database that is not the application's; dispose of it at the block's end."""
+    from promptcrafter.database import postgresql
+
     engine = create_engine(url, connect_args=_postgresql_arguments(timeout_ms), hide_parameters=True)
+    postgresql.limit_engine(engine, timeout_ms / 1000)
     try:
         yield engine
     finally:
@@ -296,15 +303,21 @@ def _snapshot_engine() -> Engine:
 
 
 def _postgresql_arguments(timeout_ms: int) -> dict[str, Any]:
-    """Return psycopg's connection parameters, such that a lost network is noticed within the timeout."""
+    """Return psycopg's connection parameters, such that both sides notice a lost network soon."""
     seconds = round(timeout_ms / 1000)
+    keepalives = {"idle": max(1, seconds), "interval": 1, "count": 3}
+    # for the server's side: otherwise the locks of a transaction would be held for hours after the network is lost
+    settings = {
+        "timezone": "UTC",
+        "lock_timeout": timeout_ms,
+        "tcp_user_timeout": timeout_ms,
+        **{f"tcp_keepalives_{name}": value for name, value in keepalives.items()},
+    }
     return {
         "connect_timeout": max(2, seconds),
-        "keepalives_idle": max(1, seconds),
-        "keepalives_interval": 1,
-        "keepalives_count": 3,
         "tcp_user_timeout": timeout_ms,
-        "options": f"-c timezone=UTC -c lock_timeout={timeout_ms}",
+        **{f"keepalives_{name}": value for name, value in keepalives.items()},
+        "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
     }
 
 

@@ -68,7 +68,7 @@ class Connection(sqlite3.Connection):
     def __del__(self) -> None:
         self._release()
 
-    def begin(self) -> None:
+    def start_transaction(self) -> None:
         """Begin a transaction by `begin_statement`, which is then set back.
 
         Raises FileUnusable if another file is where the file was that this connection has open: see `file_identity`.
@@ -172,7 +172,7 @@ def busy_timeout(connection: sqlalchemy.Connection, seconds: float, usual_second
 def _begin(connection: PoolProxiedConnection) -> None:
     driver: Any = connection.dbapi_connection
     with translating_driver_errors():
-        driver.begin()
+        driver.start_transaction()
 
 
 @contextmanager
