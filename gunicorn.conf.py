@@ -63,7 +63,7 @@ def on_starting(server: Any) -> None:
         path = sqlite_path()
     if path is not None:
         try:
-            sqlite.acquire_shared_lock(path)
+            sqlite.serve(path)
         except sqlite.Restoring as error:
             raise RuntimeError("A restore of the database is under way. Start again when it is done.") from error
         startup.check_search_after_unclean_stop(path)

@@ -22,7 +22,8 @@ from sqlalchemy import Engine, PoolProxiedConnection, event
 from sqlalchemy.exc import TimeoutError
 
 from config import Config
-from promptcrafter.database.errors import translating_driver_errors
+from promptcrafter.database import file_identity
+from promptcrafter.database.errors import FileUnusable, translating_driver_errors
 from promptcrafter.files import fsync_folder, fsync_path
 
 _MAGIC = b"SQLite format 3\x00"  # the beginning of every database file
@@ -48,14 +49,35 @@ class Connection(sqlite3.Connection):
     """A connection that holds the shared "open" lock until it is closed."""
 
     begin_statement = BEGIN  # of the next transaction
+    _lock: int | None = None
 
     def __init__(self, database: str | Path, *args: Any, **kwargs: Any) -> None:
-        self._lock: int | None = acquire_shared_lock(database)
+        lock = acquire_shared_lock(database)
+        self._path = os.path.realpath(database)
+        try:
+            file_identity.enter(self._path)
+        except sqlite3.Error:
+            os.close(lock)
+            raise
+        self._lock = lock
         try:
             super().__init__(database, *args, **kwargs)
         except sqlite3.Error:
             self._release()
             raise
+
+    def __del__(self) -> None:
+        self._release()
+
+    def start_transaction(self) -> None:
+        """Begin a transaction by `begin_statement`, which is then set back.
+
+        Raises FileUnusable if another file is where the file was that this connection has open: see `file_identity`.
+        """
+        statement, self.begin_statement = self.begin_statement, BEGIN
+        (file_identity.check if statement == BEGIN else file_identity.check_all)(self._path)
+        if statement:
+            self.execute(statement)
 
     def close(self) -> None:
         """Close the connection and release the lock."""
@@ -66,6 +88,7 @@ class Connection(sqlite3.Connection):
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+            file_identity.leave(self._path)
 
 
 def path_of(url: str) -> Path:
@@ -158,12 +181,21 @@ def read_revisions(connection: sqlalchemy.Connection) -> list[str]:
         return [revision for (revision,) in driver.execute("SELECT version_num FROM alembic_version")]
 
 
+@contextmanager
+def busy_timeout(connection: sqlalchemy.Connection, seconds: float, usual_seconds: float) -> Iterator[None]:
+    """Let statements in the block wait for the locks of other processes for `seconds`, instead of the usual time."""
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute(f"PRAGMA busy_timeout={max(0, round(seconds * 1000))}")
+    try:
+        yield
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={round(usual_seconds * 1000)}")
+
+
 def _begin(connection: PoolProxiedConnection) -> None:
     driver: Any = connection.dbapi_connection
-    statement, driver.begin_statement = driver.begin_statement, BEGIN
-    if statement:
-        with translating_driver_errors():
-            driver.execute(statement)
+    with translating_driver_errors():
+        driver.start_transaction()
 
 
 @contextmanager
@@ -189,13 +221,13 @@ def write_queue_lock(database: Path, seconds: float) -> Iterator[None]:
 def acquire_shared_lock(database: str | Path) -> int:
     """Take the shared "open" lock; return its file descriptor.
 
-    It is held until the descriptor is closed in this process and in all its forks. Raises sqlite3.OperationalError
-    when the lock file cannot be opened, Restoring during a restore.
+    It is held until the descriptor is closed in this process and in all its forks. Raises FileUnusable when the lock
+    file cannot be opened, Restoring during a restore.
     """
     try:
         lock = open_beside(database, OPEN_LOCK_SUFFIX)
     except OSError as error:
-        raise sqlite3.OperationalError(f"unable to open {database}{OPEN_LOCK_SUFFIX}") from error
+        raise lock_file_error(error) from error
     if not _lock(lock, fcntl.LOCK_SH):
         raise Restoring("a restore is under way")
     return lock
@@ -225,6 +257,20 @@ def is_open(database: Path) -> bool:
 def open_beside(database: str | Path, suffix: str) -> int:
     """Open the lock file of that suffix and return its descriptor; create it if needed, with the database's owner."""
     return _open_beside(os.path.realpath(database), suffix)
+
+
+def lock_file_error(error: OSError) -> FileUnusable:
+    """Return the error of the database that says why a lock file cannot be used."""
+    return FileUnusable(f"unable to open the lock file {error.filename}: {error.strerror}", error.errno)
+
+
+def serve(database: Path) -> None:
+    """Take the shared "open" lock, and expect the same file at the path, until this process and its forks have ended.
+
+    Raises sqlite3.OperationalError, and Restoring during a restore.
+    """
+    acquire_shared_lock(database)
+    file_identity.keep(os.path.realpath(database))
 
 
 def _open_beside(path: str, suffix: str) -> int:

@@ -4,6 +4,7 @@ On SQLite a write transaction takes the write lock at its beginning: one that re
 with "database is locked" whatever the timeout. `database/session.py` lists all ways to access the database.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -12,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from promptcrafter.database import postgresql, revisions, sqlite
-from promptcrafter.database.errors import ignoring_unavailable
+from promptcrafter.database.errors import ignoring_unavailable, translating_driver_errors
 from promptcrafter.database.session import (
     RequestSession,
     get_engine,
@@ -24,6 +25,7 @@ from promptcrafter.database.session import (
 )
 
 _ON_COMMIT = "promptcrafter_on_commit"
+_SHORT_WAIT = 0.9  # of the timeout is left when a wait in the queue was too short to count
 
 
 @contextmanager
@@ -120,9 +122,9 @@ def _transaction() -> Iterator[None]:
     request = request_session()
     request.close()  # before the wait: its connection goes back to the pool
     request.info.pop(_ON_COMMIT, None)  # of a transaction that was rolled back
-    with _write_queue():
+    with _write_queue() as seconds_left:
         try:
-            _begin(request)
+            _begin(request, seconds_left)
             yield
             _commit(request)
         except BaseException:
@@ -133,21 +135,32 @@ def _transaction() -> Iterator[None]:
 
 
 @contextmanager
-def _write_queue() -> Iterator[None]:
-    """Wait for the other writers on SQLite; PostgreSQL has no queue."""
-    path = sqlite_path()
+def _write_queue() -> Iterator[float]:
+    """Wait for the other writers on SQLite; yield how many seconds may still be waited. PostgreSQL has no queue."""
+    path, seconds = sqlite_path(), lock_timeout_s()
     if path is None:
-        yield
+        yield seconds
         return
-    with sqlite.write_queue_lock(path, lock_timeout_s()):
-        yield
+    started = time.monotonic()
+    with ExitStack() as turn:
+        try:
+            turn.enter_context(sqlite.write_queue_lock(path, seconds))
+        except OSError as error:
+            with translating_driver_errors():
+                raise sqlite.lock_file_error(error) from error
+        yield seconds - (time.monotonic() - started)
 
 
-def _begin(request: RequestSession) -> None:
+def _begin(request: RequestSession, seconds_left: float) -> None:
     connection = request.open_connection = get_engine().connect()
     engine = sqlite if is_sqlite() else postgresql
     engine.prepare_to_write(connection)
-    connection.begin()
+    usual = lock_timeout_s()
+    if not is_sqlite() or seconds_left > _SHORT_WAIT * usual:
+        connection.begin()
+    else:  # a program that is not in the queue may hold SQLite's own lock: both waits together have one timeout
+        with sqlite.busy_timeout(connection, seconds_left, usual):
+            connection.begin()
     applied = engine.read_revisions(connection)
     if applied != [revisions.HEAD]:
         revisions.refuse_mismatch(connection, applied)

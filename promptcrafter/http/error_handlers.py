@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from promptcrafter.database import revisions, storage
-from promptcrafter.database.errors import find_code, is_unavailable
+from promptcrafter.database.errors import describe_cause, find_code, is_unavailable
 from promptcrafter.problems import DiskFull, InvalidChunks, Problem, TooLarge, Unavailable, describe
 
 _log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(Problem, render)
     app.register_error_handler(HTTPException, _from_werkzeug)
     app.register_error_handler(DBAPIError, from_database)
-    app.register_error_handler(PoolTimeout, lambda error: render(Unavailable()))
+    app.register_error_handler(PoolTimeout, _from_timeout)
     app.register_error_handler(InvalidChunks, _from_invalid_chunks)
     app.register_error_handler(Exception, _from_bug)
 
@@ -75,12 +75,17 @@ def from_database(error: DBAPIError) -> Response:
     if problem is None:
         return _from_bug(error)
     if isinstance(problem, DiskFull):
-        _log.error("the disk of the database is full: %s", find_code(error))
+        _log.error("the disk of the database is full: %s", describe_cause(error))
         if request.method in ("GET", "HEAD"):
             problem = Unavailable("The server's disk is full. Try again.", problem.code)
     elif is_unavailable(error):
-        _log.warning("database unavailable: %s", type(error.orig).__name__)
+        _log.warning("database unavailable: %s", describe_cause(error))
     return render(problem)
+
+
+def _from_timeout(error: PoolTimeout) -> Response:
+    _log.warning("database unavailable: no turn to write, or no free connection, within DATABASE_TIMEOUT_MS")
+    return render(Unavailable())
 
 
 def _from_invalid_chunks(error: InvalidChunks) -> Response:
@@ -90,5 +95,6 @@ def _from_invalid_chunks(error: InvalidChunks) -> Response:
 def _from_bug(error: Exception) -> Response:
     # the formatter logs only the class and the locations: a driver's message quotes the values of the statement
     fields = {"requestId": g.get("request_id")}
-    _log.error("unexpected %s", type(error).__name__, exc_info=error, extra={"fields": fields})
+    name = f"{type(error).__name__} {find_code(error)}" if isinstance(error, DBAPIError) else type(error).__name__
+    _log.error("unexpected %s", name, exc_info=error, extra={"fields": fields})
     return render(Problem(500, "Unexpected server error", "internal_error"))

@@ -18,7 +18,7 @@ CSV = "text/csv"
 BYTE_ORDER_MARK = "\ufeff"  # by which Excel recognises UTF-8
 Write = Callable[[Rows, Sequence[str]], Iterator[str]]
 _PIECE_CHARACTERS = 128 * 1024  # so that a page of a hundred outputs of 600 characters is one piece
-_ROWS_AT_ONCE = 5  # per call of the JSON encoder: starting it costs more than a row, which may hold a mebibyte
+_ROWS_AT_ONCE = 5  # per call of the JSON encoder, because starting it costs more than a small row
 # What has a meaning in Markdown within a line. A `_` inside a word has none, and ids have many; `://` and `www.` would
 # turn addresses into links
 _MARKDOWN_SYNTAX = re.compile(r"[\\`*~<\[|&@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.")
@@ -28,10 +28,14 @@ _FORMULA_STARTS = (*"=+-@＝＋－＠", "\t", "\r", "\n")  # how formulas of a s
 
 def write_json(rows: Rows, columns: Sequence[str]) -> Iterator[str]:
     """Write one JSON array."""
-    separator, remaining = "[", iter(rows)
-    while batch := list(islice(remaining, _ROWS_AT_ONCE)):
-        yield separator + dumps(batch)[1:-1]
-        separator = ","
+    separator, remaining, count = "[", iter(rows), 1
+    while batch := list(islice(remaining, count)):
+        text = dumps(batch)[1:-1]
+        del batch  # before the next rows are read: one may hold megabytes
+        yield separator
+        separator, count = ",", (_ROWS_AT_ONCE if len(text) < _PIECE_CHARACTERS else 1)
+        yield text
+        del text
     yield "]" if separator == "," else "[]"
 
 

@@ -3,28 +3,39 @@
 Pages use keyset pagination: see `database.keyset`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from itertools import chain, islice
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 
+import sqlalchemy
 from flask import Response, current_app, request
 from marshmallow import Schema, fields
-from sqlalchemy import Result, Row, Select, SQLColumnExpression
+from sqlalchemy import LargeBinary, Result, Row, Select, SQLColumnExpression, Text, cast, func, literal
 from sqlalchemy.orm import Session
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_options_header
 from werkzeug.urls import iri_to_uri
 
-from promptcrafter.database.keyset import Order, write_cursor
-from promptcrafter.database.session import ReadSession, get_engine, session
+from promptcrafter.database.base import JsonText
+from promptcrafter.database.keyset import Columns, Order, write_cursor
+from promptcrafter.database.session import (
+    STREAM_ROWS,
+    ReadSession,
+    is_sqlite,
+    request_session,
+    session,
+    stream_session,
+    stream_snapshot,
+    weigh,
+)
 from promptcrafter.http.formats import BYTE_ORDER_MARK, CSV, NDJSON_TYPES, WRITERS, join_to_pieces
 from promptcrafter.http.row_serializer import RowSerializer
 
 _DEFAULT_PER_PAGE = 100  # if a request has a cursor and no per_page
-_ROWS_PER_FETCH = 20  # each may hold a mebibyte of text
+_PAGE_BYTES = 4 * 1024 * 1024  # of a page that is read as a whole; a larger one is streamed
 _DEFAULT_MEDIA_TYPE = "application/json"
 
 
@@ -69,26 +80,84 @@ def list_response(
         return _stream_all(select, rows_serializer)
     per_page = page.get("per_page", _DEFAULT_PER_PAGE)
     select, columns = order.page(select, page.get("cursor"), per_page + 1)
-    rows = rows_serializer.execute(session(), select, *columns).all()
-    response = _rows_response(rows[:per_page], rows_serializer)
-    if len(rows) > per_page:
-        cursor = write_cursor(rows[per_page - 1][-len(columns) :], columns)
+    rows = _read_page(select, columns, rows_serializer, per_page)
+    if rows is not None:
+        keys: list[Sequence[Any]] = [row[-len(columns) :] for row in rows[per_page - 1 :]]
+        response = _rows_response(rows[:per_page], rows_serializer)
+    else:
+        response, keys = _stream_page(select, columns, rows_serializer, per_page)
+    if len(keys) > 1:
+        cursor = write_cursor(keys[0], columns)
         arguments = {**request.args.to_dict(), **resolved, "per_page": per_page, "cursor": cursor}
         response.headers["Link"] = f'<{_own_url()}?{urlencode(arguments)}>; rel="next"'
     return response
 
 
-def _stream_all(select: Select[Any], serializer: _Serializer) -> Response:
-    session.close()
-    reader = ReadSession(get_engine())  # the response is sent after the request's own session has been closed
+def _read_page(select: Select[Any], columns: Columns, serializer: _Serializer, per_page: int) -> list[Row[Any]] | None:
+    """Return the rows of a page and the next one, each followed by its sort values; None if they are too large.
+
+    A few rows are always read. Of more, the size is known while SQLite reads them one by one. PostgreSQL sends all at
+    once, and objects are loaded at once, so the database is asked for the size first.
+    """
+    request = request_session()
+    if per_page <= STREAM_ROWS:
+        return list(serializer.execute(request, select, *columns))
+    if not is_sqlite() or isinstance(serializer, _ModelRows):
+        is_large = _weigh_in_database(select) > _PAGE_BYTES
+        return None if is_large else list(serializer.execute(request, select, *columns))
+    rows: list[Row[Any]] = []
+    weight = 0
+    for batch in request.each_batch(serializer.execute(request, select, *columns)):
+        rows += batch
+        weight += sum(map(weigh, batch))
+        if weight > _PAGE_BYTES:
+            return None
+    return rows
+
+
+def _stream_page(
+    select: Select[Any], columns: Columns, serializer: _Serializer, per_page: int
+) -> tuple[Response, list[Sequence[Any]]]:
+    """Return the streamed response with a page, and the sort values of its last row, with those of the next if any."""
+    reader = stream_snapshot()  # in which both queries have the same rows
     try:
-        rows = serializer.execute(reader, select.execution_options(yield_per=_ROWS_PER_FETCH)).partitions()
-        # reads the first rows, so that a failing query still becomes an error response
-        response = _rows_response(chain.from_iterable(rows), serializer)
+        keys = reader.execute(select.with_only_columns(*columns)).all()
+        response = _stream(reader, select.limit(per_page), serializer)
     except BaseException:
         reader.close()
         raise
+    return response, list(keys[per_page - 1 :])
 
+
+def _weigh_in_database(select: Select[Any]) -> int:
+    """Return how many bytes of text the rows have. PostgreSQL need not read the texts for that."""
+    long = (column for column in select.selected_columns if isinstance(column.type, Text | JsonText))
+    sizes_of = [func.length(cast(column, LargeBinary)) if is_sqlite() else func.octet_length(column) for column in long]
+    texts = [func.coalesce(size, 0) for size in sizes_of]
+    sizes = select.with_only_columns(sum(texts, literal(0)).label("size")).subquery()
+    return int(session.execute(sqlalchemy.select(func.coalesce(func.sum(sizes.c.size), 0))).scalar_one())
+
+
+def _stream_all(select: Select[Any], serializer: _Serializer) -> Response:
+    reader = stream_session()
+    try:
+        response = _stream(reader, select, serializer)
+    except BaseException:
+        reader.close()
+        raise
+    return response
+
+
+def _stream(reader: ReadSession, select: Select[Any], serializer: _Serializer) -> Response:
+    """Return the response with all rows of the select, which closes the reader when they are read or it is sent."""
+    result = serializer.execute(reader, select.execution_options(yield_per=STREAM_ROWS))
+
+    def rows() -> Iterator[Row[Any]]:
+        yield from chain.from_iterable(reader.each_batch(result))
+        reader.close()
+
+    # reads the first rows, so that a failing query still becomes an error response
+    response = _rows_response(rows(), serializer)
     response.call_on_close(reader.close)
     return response
 

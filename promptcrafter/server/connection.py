@@ -4,6 +4,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -49,6 +50,7 @@ class Connection:
         "address",
         "client",
         "closes",
+        "context",
         "deadline",
         "has_large_body",
         "incoming",
@@ -81,6 +83,7 @@ class Connection:
         self.deadline = now + limits.patience_s
         self.measured = 0  # bytes that had been moved when the present measurement of the rate began
         self.watched = 0  # the events that the poller reports
+        self.context = copy_context()  # the context variables of the present request, in whatever thread
         self.response: Any = None  # Gunicorn's, of the present request
         self.pieces: Iterator[bytes] | None = None  # of the answer that are not yet made
         self.started = 0.0  # when the answer began to wait for its client

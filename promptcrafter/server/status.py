@@ -78,6 +78,7 @@ def check_readiness() -> dict[str, str]:
     mismatch = revisions.find_mismatch()
     if mismatch is not None:
         raise mismatch
+    storage.check_files()
     obstacle = storage.find_obstacle()
     if storage.was_full_lately() or (obstacle is not None and storage.is_no_room(obstacle)):
         _log.error("the disk of the database is full")

@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from functools import partial
 from http import HTTPStatus
 from queue import Empty, SimpleQueue
@@ -271,9 +272,10 @@ class InlineWorker(Worker):
         connection.close(aborted=aborted)
         if connection.pieces is not None:
             try:
-                self._pool.submit(self._close_answer, connection)  # the database may take its time
+                # in the pool, because the database may take its time
+                self._pool.submit(connection.context.run, self._close_answer, connection)
             except RuntimeError:  # the worker stops
-                self._close_answer(connection)
+                connection.context.run(self._close_answer, connection)
 
     def _close_answer(self, connection: Connection) -> None:
         try:
@@ -435,6 +437,11 @@ class InlineWorker(Worker):
 
     def _answer(self, connection: Connection) -> None:
         """Make an answer, or a part of one that is too long to be held. In any thread, which has the connection."""
+        if connection.pieces is None:
+            connection.context = copy_context()
+        connection.context.run(self._answer_in_context, connection)
+
+    def _answer_in_context(self, connection: Connection) -> None:
         try:
             if connection.pieces is None:
                 self._start(connection)
