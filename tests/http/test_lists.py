@@ -1,6 +1,7 @@
 """Lists that are streamed, and pages that are too large to be read as a whole."""
 
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from contextvars import Context, copy_context
