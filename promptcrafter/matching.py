@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 MIN_STEPS = 100  # counted for each search for a run, however short
+_STEPS_PER_PART = 3  # counted for each part of a section that is searched
 _DIVISOR = 8  # a search for a run may take at most 1/8 of the remaining steps
 
 
@@ -43,7 +44,7 @@ def _find_run(parts: Sequence[str], other_parts: Sequence[str], budget: Budget) 
     The most frequent parts are ignored if matching them would take too many of the remaining steps. They may then
     interrupt the run.
     """
-    if not parts or not other_parts or len(parts) + len(other_parts) > budget.steps:
+    if not parts or not other_parts or _STEPS_PER_PART * (len(parts) + len(other_parts)) > budget.steps:
         return []
     counts, other_counts = Counter(parts), Counter(other_parts)
     cost = Counter({part: counts[part] * other_counts[part] for part in counts.keys() & other_counts.keys()})
@@ -53,7 +54,7 @@ def _find_run(parts: Sequence[str], other_parts: Sequence[str], budget: Budget) 
         total -= steps
         if total <= limit:
             break
-    budget.steps -= MIN_STEPS + len(parts) + len(other_parts) + total
+    budget.steps -= MIN_STEPS + _STEPS_PER_PART * (len(parts) + len(other_parts)) + total
     indices, other_indices = ([n for n, part in enumerate(side) if part in cost] for side in (parts, other_parts))
     sides = [parts[n] for n in indices], [other_parts[n] for n in other_indices]
     start, other_start, size = SequenceMatcher(None, *sides, autojunk=False).find_longest_match()
