@@ -12,9 +12,10 @@ _DIVISOR = 8  # a search for a run may take at most 1/8 of the remaining steps
 
 @dataclass
 class Budget:
-    """The number of steps that remain."""
+    """The number of steps that remain, and whether there were too few of them to match all parts of a section."""
 
     steps: int
+    is_exceeded: bool = False
 
 
 def match(before: Sequence[str], after: Sequence[str], budget: Budget) -> list[tuple[int, int]]:
@@ -44,17 +45,23 @@ def _find_run(parts: Sequence[str], other_parts: Sequence[str], budget: Budget) 
     The most frequent parts are ignored if matching them would take too many of the remaining steps. They may then
     interrupt the run.
     """
-    if not parts or not other_parts or _STEPS_PER_PART * (len(parts) + len(other_parts)) > budget.steps:
+    if not parts or not other_parts:
+        return []
+    steps_to_count = MIN_STEPS + _STEPS_PER_PART * (len(parts) + len(other_parts))
+    if steps_to_count > budget.steps:
+        budget.is_exceeded = True
         return []
     counts, other_counts = Counter(parts), Counter(other_parts)
-    cost = Counter({part: counts[part] * other_counts[part] for part in counts.keys() & other_counts.keys()})
-    total, limit = cost.total(), budget.steps // _DIVISOR
+    cost = Counter({part: counts[part] * other_counts[part] for part in counts if part in other_counts})
+    has_common, total, limit = bool(cost), cost.total(), budget.steps // _DIVISOR
     for part, steps in cost.most_common() if total > limit else ():
         del cost[part]
         total -= steps
         if total <= limit:
             break
-    budget.steps -= MIN_STEPS + _STEPS_PER_PART * (len(parts) + len(other_parts)) + total
+    if has_common and not cost:
+        budget.is_exceeded = True
+    budget.steps -= steps_to_count + total
     indices, other_indices = ([n for n, part in enumerate(side) if part in cost] for side in (parts, other_parts))
     sides = [parts[n] for n in indices], [other_parts[n] for n in other_indices]
     start, other_start, size = SequenceMatcher(None, *sides, autojunk=False).find_longest_match()

@@ -1,6 +1,5 @@
-"""The text of a version with its variables replaced, and the diff between two versions. Pure functions."""
+"""The text of a version with its variables replaced. Pure functions."""
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -26,9 +25,3 @@ def render(content: str, variables: Mapping[str, Any]) -> str:
         return value if isinstance(value, str) else dumps(value)
 
     return _VARIABLE.sub(value_of, content)
-
-
-def unified_diff(before: str, after: str, before_name: str, after_name: str) -> str:
-    """Return the unified diff of two texts by lines; an empty string if they are equal."""
-    lines = difflib.unified_diff(before.split("\n"), after.split("\n"), before_name, after_name, lineterm="")
-    return "\n".join(lines)

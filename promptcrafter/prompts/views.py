@@ -14,8 +14,9 @@ from promptcrafter.idempotency.decorator import idempotent
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid
 from promptcrafter.prompts import ranking, search, store
+from promptcrafter.prompts.line_diff import unified_diff
 from promptcrafter.prompts.models import Prompt, Version
-from promptcrafter.prompts.render import find_variables, render, unified_diff
+from promptcrafter.prompts.render import find_variables, render
 from promptcrafter.prompts.schemas import (
     SLUG_EXAMPLE,
     DiffOut,
@@ -175,12 +176,13 @@ def diff_versions(query: dict[str, Any], prompt_id: str) -> dict[str, Any]:
     """Return the difference between two versions."""
     prompt = store.get_prompt(current_principal(), prompt_id)
     before, after = (store.get_version(prompt, query[name]) for name in ("before", "after"))
-    names = f"version {before.number}", f"version {after.number}"
+    diff = unified_diff(before.content, after.content, f"version {before.number}", f"version {after.number}")
     return {
         "before": before.number,
         "after": after.number,
         "model": {"before": before.model, "after": after.model},
-        "diff": unified_diff(before.content, after.content, *names),
+        "diff": diff.text,
+        **({"simplified": True} if diff.is_simplified else {}),
     }
 
 
