@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from promptcrafter.prompts import schemas, store
 from promptcrafter.prompts.render import find_variables, render
@@ -170,6 +171,39 @@ def test_a_version_is_rendered_with_its_variables(ada: Person) -> None:
         assert ada.post(path, {"variables": {}, "version": name}).json["version"] == 2
     assert ada.post(path, {"variables": {}, "version": "staging"}).status_code == 404
     assert ada.post(path, {}).json["message"] == "variables is required"
+
+
+def test_a_rendered_text_has_at_most_as_many_bytes_as_an_output(app: Flask, ada: Person) -> None:
+    app.config["MAX_OUTPUT_BYTES"] = 1000
+    prompt = ada.prompt(content="{{a}}é{{ a }}\n" * 50)  # 4 bytes of each line are its own
+    path = f"/prompts/{prompt['_id']}/render"
+    for value, size in (
+        ("", 200),
+        ("x" * 8, 1000),
+        ("é" * 4, 1000),
+        ("\x1f" * 2, 1400),
+        ('"\\\n\t', 1000),
+        ("😀" * 2, 1000),
+        ("{{a}}", 700),
+        ([1, 2.5, None], 1400),
+        ({"a": "\n"}, 1700),
+        (True, 600),
+        ("x" * 1000, 100_200),
+    ):
+        answer = ada.post(path, {"variables": {"a": value}})
+        if size <= 1000:
+            assert len(answer.get_data().partition(b'"text":"')[2].partition(b'","model"')[0]) == size
+        else:
+            message = f"The rendered text may have at most 1,000 bytes; it is {size:,}."
+            assert (answer.status_code, answer.json["message"]) == (413, message)
+
+
+def test_a_great_many_variables_without_a_value_are_counted(ada: Person) -> None:
+    prompt = ada.prompt(content="".join(f"{{{{a{number}}}}}" for number in range(100_000)))
+    missing = ada.post(f"/prompts/{prompt['_id']}/render", {"variables": {"a0": 1}})
+    assert (missing.status_code, len(missing.json["details"]["variables"])) == (400, 100)
+    assert missing.json["message"].endswith("variables must have a value for a100. And 99899 more.")
+    assert ada.post(f"/prompts/{prompt['_id']}/render", {"variables": {}}).status_code == 400
 
 
 def test_rendering_is_one_pass_over_the_names_between_double_braces() -> None:
