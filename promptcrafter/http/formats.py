@@ -4,11 +4,9 @@ Each writer takes rows, as dicts, and column names, and yields text while it rea
 rows or a path of keys: `score.mean`. The JSON formats write whole rows and ignore the columns.
 """
 
-import csv
-import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 from promptcrafter.jsonio import dumps
@@ -31,7 +29,11 @@ _MARKDOWN_EMAIL = re.compile(r"(?<=[\w.+:-])\\@(?=[\w.\\-])")
 _MARKDOWN_LINE_START = re.compile(r"[#+=:>-]|[0-9]+(?=[.)])")
 _BLANKS = " \t\xa0"  # which are dropped from the beginning or the end of a line
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
-_FORMULA_STARTS = (*"=+-@＝＋－＠", "\t", "\r", "\n")  # how formulas of a spreadsheet begin
+# Where a spreadsheet would evaluate a text as a formula: at its beginning and, since a program may take another
+# character than the comma for the separator and then sees no quotes, after each separator and line break in it
+_FORMULA_STARTS = (*"=+-@＝＋－＠", "\t", "\r", "\n")
+_FORMULA = re.compile(r'([;|\t\r\n]"*)(?=[=+\-@＝＋－＠])')
+_FORMULA_IN_JSON = re.compile(r"(?<=[;|])[=+\-@＝＋－＠]")
 
 
 def write_json(rows: Rows, columns: Sequence[str]) -> Iterator[str]:
@@ -52,16 +54,12 @@ def write_ndjson(rows: Rows, columns: Sequence[str]) -> Iterator[str]:
 def write_csv(rows: Rows, columns: Sequence[str]) -> Iterator[str]:
     """Write CSV (RFC 4180) with a header line.
 
-    A missing value is an empty cell, an object or array is compact JSON, and a text that a spreadsheet would evaluate
-    as a formula gets a `'` before it.
+    A missing value is an empty cell. Every other cell is in quotes, an object or array as compact JSON, and nothing in
+    a text can become a formula of a spreadsheet: see `_FORMULA`.
     """
-    line = io.StringIO()
-    writer = csv.writer(line)
-    for values in chain([columns], _values(rows, columns)):
-        writer.writerow(map(_to_csv_cell, values))
-        yield line.getvalue()
-        line.seek(0)
-        line.truncate()
+    yield ",".join(columns) + "\r\n"
+    for values in _values(rows, columns):
+        yield ",".join(map(_to_csv_cell, values)) + "\r\n"
 
 
 def write_markdown(rows: Rows, columns: Sequence[str]) -> Iterator[str]:
@@ -156,8 +154,16 @@ def _to_csv_cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(_FORMULA_STARTS) else value
-    return dumps(value)
+        text = _FORMULA.sub(r"\1'", value) if _FORMULA.search(value) else value
+        text = f"'{text}" if value.startswith(_FORMULA_STARTS) else text
+    else:
+        text = _FORMULA_IN_JSON.sub(_escape_json, dumps(value))
+    doubled = text.replace('"', '""')
+    return f'"{doubled}"'
+
+
+def _escape_json(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
 
 
 def _to_markdown_cell(value: Any) -> str:
