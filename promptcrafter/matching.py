@@ -51,15 +51,18 @@ def _find_run(parts: Sequence[str], other_parts: Sequence[str], budget: Budget) 
     if steps_to_count > budget.steps:
         budget.is_exceeded = True
         return []
+    if set(parts).isdisjoint(other_parts):
+        budget.steps -= steps_to_count
+        return []
     counts, other_counts = Counter(parts), Counter(other_parts)
     cost = Counter({part: counts[part] * other_counts[part] for part in counts if part in other_counts})
-    has_common, total, limit = bool(cost), cost.total(), budget.steps // _DIVISOR
+    total, limit = cost.total(), budget.steps // _DIVISOR
     for part, steps in cost.most_common() if total > limit else ():
         del cost[part]
         total -= steps
         if total <= limit:
             break
-    if has_common and not cost:
+    if not cost:
         budget.is_exceeded = True
     budget.steps -= steps_to_count + total
     indices, other_indices = ([n for n, part in enumerate(side) if part in cost] for side in (parts, other_parts))

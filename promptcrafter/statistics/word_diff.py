@@ -7,7 +7,7 @@ words, each character is a word.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby, islice
+from itertools import islice
 from typing import NamedTuple
 
 from promptcrafter.matching import MIN_STEPS, Budget, match
@@ -101,10 +101,21 @@ def _iterate(
 
 def _join(changes: Iterable[Change]) -> Iterator[Change]:
     """Merge adjacent changes: two equal pieces have at most one deleted and then one inserted piece between them."""
-    filled = (change for change in changes if change.text)
-    for is_equal, run in groupby(filled, key=lambda change: change.op == "equal"):
-        adjacent = list(run)
-        for op in ("equal",) if is_equal else ("delete", "insert"):
-            text = "".join(change.text for change in adjacent if change.op == op)
-            if text:
-                yield Change(op, text)
+    pieces: dict[str, list[str]] = {"equal": [], "delete": [], "insert": []}
+    was_equal = False
+    for op, text in changes:
+        if not text:
+            continue
+        if (op == "equal") is not was_equal:
+            yield from _take(pieces)
+            was_equal = not was_equal
+        pieces[op].append(text)
+    yield from _take(pieces)
+
+
+def _take(pieces: dict[str, list[str]]) -> Iterator[Change]:
+    """Yield one change for each operation that has pieces of text, and remove these."""
+    for op, texts in pieces.items():
+        if texts:
+            yield Change(op, "".join(texts))
+            texts.clear()
