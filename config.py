@@ -198,7 +198,10 @@ class Config:
         "MAX_BODY_BYTES", 2 * 1024 * 1024, "Largest request body, in bytes", _integer(1024, 1024**3)
     )
     max_output_bytes: int = _setting(
-        "MAX_OUTPUT_BYTES", 1024 * 1024, "Largest `output` of a log, in bytes of UTF-8", _integer(1, 1024**3)
+        "MAX_OUTPUT_BYTES",
+        1024 * 1024,
+        "Largest `output` of a log, in bytes of UTF-8, and largest text of `render`",
+        _integer(1, 1024**3),
     )
     max_import_bytes: int = _setting(
         "MAX_IMPORT_BYTES", 1024**3, "Largest file that `POST /import` takes, in bytes", _integer(1024, 1024**4)

@@ -205,6 +205,25 @@ def test_a_comparison_is_returned_as_markdown_on_request(ada: Person, logs: list
         ("Things fall down", "Things fall down.", ["> Things fall down<ins>.</ins>  "]),
         ("a  b", "a b", ["> a <del>␣</del>b  "]),
         ("a b", "a\nb", ["> a<del>␣</del><ins>↵</ins>  ", "> b  "]),
+        ("# a\n- b\n=", "new", ["> <del># a</del>  ", "> <del>- b</del>  ", "> <del>=</del><ins>new</ins>  "]),
+        (
+            "# a\n+ b\n-\n12. c\n2) d\n===\n> e\n:-\nf # - 1. >",
+            "# a\n+ b\n-\n12. c\n2) d\n===\n> e\n:-\nf # - 1. > new",
+            [
+                *(rf"> {line}  " for line in (r"\# a", r"\+ b", r"\-", r"12\. c", r"2\) d", r"\===", r"\> e", r"\:-")),
+                "> f # - 1. ><ins> new</ins>  ",
+            ],
+        ),
+        ("    a\n\tb \nc", "    a\n\tb \nd", ["> &#32;   a  ", "> &#9;b&#32;  ", "> <del>c</del><ins>d</ins>  "]),
+        ("a\r# b\r\nc", "a\r# b\r\nd", ["> a  ", r"> \# b  ", "> <del>c</del><ins>d</ins>  "]),
+        (
+            "WWW.X.COM //a.b a@b.c xmpp:@b.c 3.5 end.\nx",
+            "WWW.X.COM //a.b a@b.c xmpp:@b.c 3.5 end.\ny",
+            [
+                r"> WWW\.X\.COM \//a\.b a<!-- -->@b\.c xmpp:<!-- -->@b\.c 3.5 end.  ",
+                "> <del>x</del><ins>y</ins>  ",
+            ],
+        ),
         ("http://a.b", "www.a.b or a@b", [r"> <del>http\://</del><ins>www\.</ins>a.<ins>b or a\@</ins>b  "]),
     ],
 )
