@@ -12,7 +12,7 @@ import gunicorn.util
 gc.disable()  # loaded code is never garbage, and collecting takes a tenth of the startup time
 
 from config import Config, ConfigError
-from promptcrafter.database import sqlite
+from promptcrafter.database import checkpoints, sqlite
 from promptcrafter.database.session import get_engine, sqlite_path
 from promptcrafter.http import cors
 from promptcrafter.logs import token_costs
@@ -29,6 +29,7 @@ try:
 except ConfigError as error:
     raise SystemExit(str(error)) from None
 _SEND_TIMEOUT_S = 60
+_CLOSE_LOG_S = 5  # platforms kill a service some seconds after they have asked it to stop
 
 bind = startup.format_address(_config.host, _config.port)
 workers = _config.web_concurrency
@@ -101,11 +102,21 @@ def post_fork(server: Any, worker: Any) -> None:
         get_engine().dispose(close=False)
 
 
+def worker_exit(server: Any, worker: Any) -> None:
+    """Close the worker's connections."""
+    with worker.app.callable.app_context():
+        get_engine().dispose()
+
+
 def child_exit(server: Any, worker: Any) -> None:
     """Clear the slot of a worker that has exited."""
     metrics.leave_slot(worker.slot)
 
 
 def on_exit(server: Any) -> None:
-    """Remove the folder of the metrics."""
+    """Remove the folder of the metrics, and merge SQLite's log into the database file."""
     metrics.unshare()
+    with server.app.callable.app_context():
+        path = sqlite_path()
+    if path is not None:
+        checkpoints.close_log(path, _CLOSE_LOG_S)

@@ -96,9 +96,10 @@ def _find_database(alternative: str) -> Path:
 
 
 def _refuse_own_file(file: Path, database: Path) -> None:
-    """Raise Refusal for the database file and the files that SQLite and this service keep beside it."""
+    """Raise Refusal for the database file and the files that SQLite and this service keep beside it, or would."""
     own = [database.with_name(database.name + suffix) for suffix in _SUFFIXES]
-    if file.exists() and any(path.exists() and file.samefile(path) for path in own):
+    is_same = file.exists() and any(path.exists() and file.samefile(path) for path in own)
+    if is_same or file.resolve() in own:
         raise Refusal(f"{_format(file)} belongs to the database itself.")
 
 

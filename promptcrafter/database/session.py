@@ -24,6 +24,7 @@ response that is streamed has one of its own, because it is sent after the reque
 be at a time is bounded, so that slow readers take no connection from requests.
 """
 
+import os
 import sqlite3
 import weakref
 from collections.abc import Iterator, Sequence
@@ -42,7 +43,7 @@ from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 
 from config import Config
-from promptcrafter.database import sqlite
+from promptcrafter.database import checkpoints, sqlite
 from promptcrafter.database.base import Base
 from promptcrafter.database.errors import ignoring_unavailable
 from promptcrafter.problems import Unavailable
@@ -73,7 +74,9 @@ class TooManyStreams(Unavailable):
 class ReadSession(Session):
     """A read-only session whose `close()` ignores a lost connection; loaded objects stay usable.
 
-    It may be used in another thread than the one that has created it, by one thread at a time.
+    It may be used in another thread than the one that has created it, by one thread at a time. One
+    that has an engine of its own may have been open for long, as for a stream. What was written meanwhile has collected
+    in SQLite's log, so `close()` looks after its size.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -101,6 +104,8 @@ class ReadSession(Session):
             while self._results:
                 self._results.pop().close()
             super().close()
+        if isinstance(self.bind, Engine) and self.bind.dialect.name == "sqlite":
+            checkpoints.shrink_log(Path(os.path.realpath(str(self.bind.url.database))))
 
 
 class StreamSession(ReadSession):

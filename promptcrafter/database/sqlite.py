@@ -2,7 +2,7 @@
 
 The "open" lock is shared by all processes that have the database open; a restore takes it exclusively. It is taken
 before the database is opened and released after it is closed, by the kernel if the process dies. A server holds it
-from start to end, even while it has no connection. The write queue lets writers take SQLite's write lock in order.
+from start to end, even while it has no connection. `write_queue.py` has the queue of writers.
 """
 
 import errno
@@ -11,7 +11,6 @@ import os
 import secrets
 import shutil
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -19,7 +18,6 @@ from typing import Any
 
 import sqlalchemy
 from sqlalchemy import Engine, PoolProxiedConnection, event
-from sqlalchemy.exc import TimeoutError
 
 from config import Config
 from promptcrafter.database import file_identity
@@ -31,6 +29,7 @@ BEGIN, BEGIN_AS_WRITER = "BEGIN", "BEGIN IMMEDIATE"
 OPEN_LOCK_SUFFIX = "-open"
 BACKUP_LOCK_SUFFIX = "-backup"  # held exclusively by a backup
 WRITE_QUEUE_SUFFIX = "-queue"
+LOG_LIMIT_BYTES = 16 * 1024 * 1024  # of the write-ahead log; SQLite copies it into the file at each 4 MiB
 
 
 class Restoring(sqlite3.OperationalError):
@@ -152,6 +151,7 @@ def configure_engine(engine: Engine, config: Config) -> None:
             "journal_mode=WAL",
             f"synchronous={config.sqlite_synchronous.upper()}",
             "foreign_keys=ON",
+            f"journal_size_limit={LOG_LIMIT_BYTES}",
         ):
             connection.execute(f"PRAGMA {pragma}")
 
@@ -198,26 +198,6 @@ def _begin(connection: PoolProxiedConnection) -> None:
         driver.start_transaction()
 
 
-@contextmanager
-def write_queue_lock(database: Path, seconds: float) -> Iterator[None]:
-    """Hold the first place in the queue of writers inside the block.
-
-    Writers that find SQLite's own write lock taken sleep and retry, and some starve. The kernel grants this lock, on a
-    file beside the database, to threads and processes in the order of their requests. It only orders writers: SQLite's
-    own lock still protects the database. The path `database` must have no symbolic link in it. Raises SQLAlchemy's
-    TimeoutError when the wait took more than `seconds`.
-    """
-    started = time.monotonic()
-    file = _open_beside(str(database), WRITE_QUEUE_SUFFIX)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if time.monotonic() - started > seconds:  # do not wait for SQLite's own lock as well
-            raise TimeoutError("no turn to write")
-        yield
-    finally:
-        os.close(file)
-
-
 def acquire_shared_lock(database: str | Path) -> int:
     """Take the shared "open" lock; return its file descriptor.
 
@@ -228,7 +208,7 @@ def acquire_shared_lock(database: str | Path) -> int:
         lock = open_beside(database, OPEN_LOCK_SUFFIX)
     except OSError as error:
         raise lock_file_error(error) from error
-    if not _lock(lock, fcntl.LOCK_SH):
+    if not try_lock(lock, fcntl.LOCK_SH):
         raise Restoring("a restore is under way")
     return lock
 
@@ -237,7 +217,7 @@ def acquire_shared_lock(database: str | Path) -> int:
 def exclusive_lock(database: Path, suffix: str) -> Iterator[None]:
     """Hold the lock file of that suffix exclusively inside the block. Raises InUse at once when it is taken."""
     file = open_beside(database, suffix)
-    if not _lock(file, fcntl.LOCK_EX):
+    if not try_lock(file, fcntl.LOCK_EX):
         raise InUse
     try:
         yield
@@ -273,6 +253,11 @@ def serve(database: Path) -> None:
     file_identity.keep(os.path.realpath(database))
 
 
+def open_write_queue(database: Path) -> int:
+    """Open the lock file of the write queue as `open_beside` does; the path has no symbolic link in it."""
+    return _open_beside(str(database), WRITE_QUEUE_SUFFIX)
+
+
 def _open_beside(path: str, suffix: str) -> int:
     """Open a lock file as `open_beside` does; `path` has no symbolic link in it."""
     try:
@@ -298,7 +283,7 @@ def refuse_full_disk(folder: Path, needed: int) -> None:
         raise NoSpace(f"it takes {needed:,} bytes in {folder}, where {free:,} are free")
 
 
-def _lock(file: int, kind: int) -> bool:
+def try_lock(file: int, kind: int) -> bool:
     """Lock an open file without waiting and return True; close it and return False when the lock is taken."""
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)

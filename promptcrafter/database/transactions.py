@@ -4,7 +4,6 @@ On SQLite a write transaction takes the write lock at its beginning: one that re
 with "database is locked" whatever the timeout. `database/session.py` lists all ways to access the database.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -23,9 +22,10 @@ from promptcrafter.database.session import (
     session,
     sqlite_path,
 )
+from promptcrafter.database.write_queue import write_queue_lock
 
 _ON_COMMIT = "promptcrafter_on_commit"
-_SHORT_WAIT = 0.9  # of the timeout is left when a wait in the queue was too short to count
+_SHORT_WAIT_S = 0.1  # in the queue; the pragma that shortens the wait after it takes some microseconds
 
 
 @contextmanager
@@ -136,19 +136,18 @@ def _transaction() -> Iterator[None]:
 
 @contextmanager
 def _write_queue() -> Iterator[float]:
-    """Wait for the other writers on SQLite; yield how many seconds may still be waited. PostgreSQL has no queue."""
-    path, seconds = sqlite_path(), lock_timeout_s()
+    """Wait for the other writers on SQLite, and yield how long the begin may wait; PostgreSQL has no queue."""
+    path = sqlite_path()
     if path is None:
-        yield seconds
+        yield lock_timeout_s()
         return
-    started = time.monotonic()
     with ExitStack() as turn:
         try:
-            turn.enter_context(sqlite.write_queue_lock(path, seconds))
+            seconds_left = turn.enter_context(write_queue_lock(path, lock_timeout_s()))
         except OSError as error:
             with translating_driver_errors():
                 raise sqlite.lock_file_error(error) from error
-        yield seconds - (time.monotonic() - started)
+        yield seconds_left
 
 
 def _begin(request: RequestSession, seconds_left: float) -> None:
@@ -156,7 +155,7 @@ def _begin(request: RequestSession, seconds_left: float) -> None:
     engine = sqlite if is_sqlite() else postgresql
     engine.prepare_to_write(connection)
     usual = lock_timeout_s()
-    if not is_sqlite() or seconds_left > _SHORT_WAIT * usual:
+    if not is_sqlite() or usual - seconds_left < _SHORT_WAIT_S:
         connection.begin()
     else:  # a program that is not in the queue may hold SQLite's own lock: both waits together have one timeout
         with sqlite.busy_timeout(connection, seconds_left, usual):

@@ -12,14 +12,14 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from promptcrafter.database import sqlite
+from promptcrafter.database import checkpoints, sqlite
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import sqlite_path
 from promptcrafter.database.transactions import autocommit_connection
 from promptcrafter.maintenance import Progress
 
 _PAGES_AT_ONCE = 500
-_ATTEMPTS, _PAUSE_S, _WAIT_MS = 10, 0.1, 100
+_ATTEMPTS, _PAUSE_S = 10, 0.1
 _TEMPORARY_FOLDERS = ("/var/tmp", "/usr/tmp", "/tmp")  # noqa: S108 - where SQLite looks, https://sqlite.org/tempfiles.html §5
 
 
@@ -51,22 +51,9 @@ def _shrink(path: Path, on_progress: Progress) -> None:
             # execute() would free one page only, since it stops at the first row
             driver.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
     for _ in range(_ATTEMPTS):
-        if _checkpoint():
+        if checkpoints.truncate_log(path):
             break
         time.sleep(_PAUSE_S)  # a reader still needs the log
-
-
-def _checkpoint() -> bool:
-    """Checkpoint and truncate SQLite's log, which shrinks the file; return False while a reader prevents it."""
-    with autocommit_connection() as connection:
-        previous = _pragma(connection, "busy_timeout")
-        _pragma(
-            connection, f"busy_timeout={_WAIT_MS}"
-        )  # short, because writers wait while the checkpoint waits for readers
-        try:
-            return _pragma(connection, "wal_checkpoint(TRUNCATE)") == 0
-        finally:
-            _pragma(connection, f"busy_timeout={previous}")
 
 
 def _refuse_full_disk(path: Path, connection: Connection) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from promptcrafter.database import sqlite
+from promptcrafter.database.write_queue import write_queue_lock
 from tests.server.test_metrics import IN_PROGRESS, REQUESTS, WRITTEN, read
 from tests.support.connection import Connection, create_prompt, sign_up
 from tests.support.servers import LiveServer, suspended
@@ -71,7 +72,7 @@ def test_every_worker_reports_the_sums_over_all_workers_even_exited_ones(
     assert told_by_each() == [(12, 2)] * 2
 
     path = sqlite.path_of(server.environment["DATABASE_URL"])
-    held = sqlite.write_queue_lock(path, 5)
+    held = write_queue_lock(path, 5)
     with suspended(second), held, begun_request(server, token), begun_request(server, token):
         wait_until(lambda: scrape()[IN_PROGRESS] >= 3)
         os.kill(first, signal.SIGKILL)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from promptcrafter.database import sqlite
+from promptcrafter.database.write_queue import write_queue_lock
 from tests.support.connection import Connection, create_prompt, sign_up
 from tests.support.servers import Launch, LiveServer
 
@@ -165,7 +166,7 @@ def waiting_writers(server: LiveServer, token: str, prompt_id: str, count: int) 
     fields = f"Authorization: Bearer {token}", "Content-Type: application/json", f"Content-Length: {len(body)}"
     with ExitStack() as stack:
         connections = [stack.enter_context(connect(server)) for _ in range(count)]
-        with sqlite.write_queue_lock(path, 5):
+        with write_queue_lock(path, 5):
             for connection in connections:
                 connection.sendall(head("POST", "/logs", *fields) + body)
             time.sleep(0.3)

@@ -1,5 +1,6 @@
 """Writes through Gunicorn: concurrent ones, with the database locked, and with the service killed."""
 
+import fcntl
 import http.client
 import os
 import signal
@@ -87,6 +88,38 @@ def test_a_locked_database_is_503_with_retry_after_and_reads_go_on(start_server:
     blocker.execute("ROLLBACK")
     blocker.close()
     assert connection.call("POST", "/logs", body).status == 201
+
+
+def test_writers_that_wait_for_another_process_are_503_in_time(start_server: Callable[..., LiveServer]) -> None:
+    server = start_server(DATABASE_TIMEOUT_MS="1000")
+    token = sign_up(server)
+    body = {"promptId": create_prompt(Connection(server, token)), "output": "x", "modelUsed": "m"}
+    path = server.environment["DATABASE_URL"].removeprefix("sqlite:///")
+
+    def write_in_line(_: int) -> tuple[int, float]:
+        started = time.monotonic()
+        status = Connection(server, token).call("POST", "/logs", body).status
+        return status, time.monotonic() - started
+
+    def write_all(pool: ThreadPoolExecutor) -> list[tuple[int, float]]:
+        return list(pool.map(write_in_line, range(4)))  # a worker has as many threads
+
+    queue = os.open(f"{path}-queue", os.O_RDWR)
+    blocker = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    with ThreadPoolExecutor(4) as pool:
+        fcntl.flock(queue, fcntl.LOCK_EX)
+        refused = write_all(pool)
+        assert Connection(server, token).call("GET", "/logs").status == 200
+        # the place in the queue is free after some time, but SQLite's own lock is not
+        blocker.execute("BEGIN IMMEDIATE")
+        threading.Timer(0.6, fcntl.flock, (queue, fcntl.LOCK_UN)).start()
+        refused += write_all(pool)
+        assert {status for status, _ in refused} == {503}
+        assert max(seconds for _, seconds in refused) < 2
+        blocker.execute("ROLLBACK")
+        assert {status for status, _ in write_all(pool)} == {201}
+    blocker.close()
+    os.close(queue)
 
 
 def test_what_was_acknowledged_survives_kill_9(start_server: Callable[..., LiveServer]) -> None:

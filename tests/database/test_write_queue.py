@@ -1,0 +1,108 @@
+"""The queue of writers, by threads and processes."""
+
+import fcntl
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import TimeoutError
+
+from promptcrafter.database.write_queue import write_queue_lock
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "a.db"
+    path.touch()
+    return path
+
+
+@pytest.fixture
+def holder(database: Path) -> int:
+    """The descriptor of the lock file, locked as another process would lock it."""
+    file = os.open(f"{database}-queue", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return file
+
+
+def wait(database: Path, seconds: float) -> float | None:
+    """Return how many seconds are left when the lock is granted, None if it is not."""
+    try:
+        with write_queue_lock(database, seconds) as left:
+            return left
+    except TimeoutError:
+        return None
+
+
+def test_a_wait_ends_in_time_while_another_process_keeps_the_lock(database: Path, holder: int) -> None:
+    started = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda _: wait(database, 0.2), range(8))) == [None] * 8
+    assert time.monotonic() - started < 2
+    os.close(holder)
+    assert wait(database, 5) is not None
+
+
+def test_those_who_have_left_the_line_do_not_get_the_lock_later(database: Path, holder: int) -> None:
+    assert wait(database, 0.05) is None
+    os.close(holder)
+    for _ in range(3):
+        left = wait(database, 30)
+        assert left is not None
+        assert left > 20
+
+
+def test_writers_are_served_in_the_order_of_their_arrival(database: Path, holder: int) -> None:
+    served: list[int] = []
+
+    def write(number: int) -> None:
+        with write_queue_lock(database, 10):
+            served.append(number)
+
+    with ThreadPoolExecutor(6) as pool:
+        for number in range(6):
+            pool.submit(write, number)
+            time.sleep(0.05)
+        os.close(holder)
+    assert served == list(range(6))
+
+
+def test_the_lock_excludes_threads_and_forks(database: Path, holder: int) -> None:
+    """Each adds 1 to a number in a file, which loses additions without the lock."""
+    assert wait(database, 0.01) is None  # the helper thread runs, and is not there in the forks
+    os.close(holder)
+    time.sleep(0.2)  # a fork would share the descriptor that the helper is about to close
+    counter = database.with_suffix(".txt")
+    counter.write_text("0")
+
+    def add(_: int) -> None:
+        with write_queue_lock(database, 10):
+            number = int(counter.read_text())
+            time.sleep(0.0005)
+            counter.write_text(str(number + 1))
+
+    def add_all() -> None:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(add, range(40)))
+
+    children = []
+    for _ in range(2):
+        child = os.fork()
+        if not child:
+            try:
+                add_all()
+            finally:
+                os._exit(0)
+        children.append(child)
+    add_all()
+    for child in children:
+        assert os.waitpid(child, 0)[1] == 0
+    assert counter.read_text() == "120"
+
+
+def test_an_unusable_lock_file_is_an_error_for_all_who_wait(tmp_path: Path) -> None:
+    missing = tmp_path / "missing" / "a.db"
+    with pytest.raises(FileNotFoundError), write_queue_lock(missing, 1):
+        pass
