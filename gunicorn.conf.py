@@ -26,6 +26,7 @@ gc.enable()
 try:
     _config = Config.from_env()
     startup.check(_config)
+    metrics.share(_config)
 except ConfigError as error:
     raise SystemExit(str(error)) from None
 _SEND_TIMEOUT_S = 60
@@ -53,8 +54,6 @@ class logger_class(gunicorn.glogging.Logger):  # type: ignore[misc]  # noqa: N80
 
 
 gunicorn.util.write_error = gunicorn_errors.make_write_error(cors.headers_without_request(_config))
-if _config.metrics:
-    metrics.share()
 
 
 def on_starting(server: Any) -> None:

@@ -37,7 +37,7 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 
 from promptcrafter import clock
 from promptcrafter.database.compiled import CompiledWrite, from_arrays
-from promptcrafter.database.keyset import Order
+from promptcrafter.database.keyset import Order, split_cursor
 from promptcrafter.database.session import is_sqlite
 from promptcrafter.logs.models import Log
 from promptcrafter.text import SPACELESS_SCRIPTS, fold
@@ -47,7 +47,8 @@ _WORD_MAX = 64  # characters; longer words are cut off
 _WORDS_MAX_BYTES = 1_000_000  # of the distinct words of a log; more are not indexed: a tsvector holds 1,048,575 bytes
 _SEQUENCE_BITS = 21  # the lower bits of a row id of the index, which are the lower bits of the sequence number
 _SEQUENCE_MASK = (1 << _SEQUENCE_BITS) - 1
-_LATEST = (1 << 42) - 1  # the maximum of the upper bits: milliseconds since 1970, until 2109; later times become this
+# The extremes of the upper bits: milliseconds since 1970, from 1830 to 2109; other times become the nearest of these
+_EARLIEST, _LATEST = -(1 << 42), (1 << 42) - 1
 _SPACELESS = re.compile(f"[{SPACELESS_SCRIPTS}]+")
 
 
@@ -133,7 +134,7 @@ def find_matching(logs: Select[Log], terms: Sequence[str], filters: Mapping[str,
     statement = statement.where(literal_column("log_words").op("MATCH", is_comparison=True)(_write_match(terms)))
     if "since" in filters:
         statement = statement.where(_INDEX.c.rowid >= doc_id(index_time(filters["since"]), 0))
-    if "until" in filters:
+    if "until" in filters and index_time(filters["until"]) < _LATEST:
         statement = statement.where(_INDEX.c.rowid < doc_id(index_time(filters["until"]), 0))
     return statement
 
@@ -148,7 +149,7 @@ class WordIndexOrder(Order):
 
     def start_after(self, select: Select[Any], cursor: str) -> Select[Any]:
         """Return the select of the rows after the row of the cursor."""
-        milliseconds, sequence = map(int, cursor.split("-"))
+        milliseconds, sequence = split_cursor(cursor)
         row_id, last = _INDEX.c.rowid, doc_id(milliseconds, sequence)
         return select.where(row_id > last if self.is_ascending else row_id < last)
 
@@ -214,4 +215,4 @@ def _write_tsquery(terms: Sequence[str]) -> str:
 
 def doc_id(milliseconds: int, sequence: int) -> int:
     """Return the row id of a log in SQLite's index: time in the upper bits, sequence number in the lower ones."""
-    return (min(milliseconds, _LATEST) << _SEQUENCE_BITS) | (sequence & _SEQUENCE_MASK)
+    return (min(max(milliseconds, _EARLIEST), _LATEST) << _SEQUENCE_BITS) | (sequence & _SEQUENCE_MASK)

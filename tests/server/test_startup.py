@@ -5,7 +5,7 @@ import shutil
 import socket
 import sqlite3
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -50,11 +50,11 @@ def start(**environ: str) -> None:
     startup.check(config)
 
 
-def run(command: str, folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+def run(command: str, folder: Path, prefix: Sequence[str] = (), **environ: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.environ["PATH"], "INSTANCE_PATH": str(folder / "instance"), "PORT": str(free_port())}
     program, *arguments = COMMANDS[command]
     return subprocess.run(
-        [bin_path(program), *arguments],
+        [*prefix, bin_path(program), *arguments],
         cwd=ROOT,
         env={**environment, "HOST": "127.0.0.1", **environ},
         capture_output=True,
@@ -224,6 +224,18 @@ def has_ipv6() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("has_ipv6")
+def test_a_server_without_room_for_its_metrics_exits_at_once_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    limited = ("sh", "-c", 'ulimit -f 400; exec "$@"', "-")  # of 512 or 1024 bytes
+    ended = run("server", tmp_path, limited, METRICS="on", WEB_CONCURRENCY="3", TMPDIR=str(tmp_path / "tmp"))
+    message = (
+        f"METRICS is on and takes 6,291,456 bytes in {tmp_path}/tmp, where they cannot be written: File too large. "
+    )
+    assert (ended.stdout, ended.stderr) == ("", f"{message}TMPDIR names another folder.\n")
+    assert ended.returncode == 1
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
 def test_an_ipv6_host_in_brackets_is_honoured_and_shown_as_a_url(tmp_path: Path) -> None:
     port = str(free_port())
     environment = {"PATH": os.environ["PATH"], "INSTANCE_PATH": str(tmp_path), "PORT": port, "HOST": "[::1]"}
