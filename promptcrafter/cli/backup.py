@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -17,6 +17,7 @@ from promptcrafter.files import fsync_folder, fsync_path
 from promptcrafter.maintenance.backup import Contents, InvalidBackup, copy_database, open_read_only
 
 _SUFFIXES = ("", "-wal", "-shm", sqlite.WRITE_QUEUE_SUFFIX, sqlite.OPEN_LOCK_SUFFIX, sqlite.BACKUP_LOCK_SUFFIX)
+_PARTIAL_SUFFIX, _PARTIAL_LOCK_SUFFIX = ".partial", "-lock"
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -34,11 +35,10 @@ def backup(file: Path, force: bool) -> None:
         raise Refusal(f"{_format(file)} is a folder.")
     if file.exists() and not force:
         raise Refusal(f"There is a {_format(file)}; --force replaces it.")
-    partial = file.with_name(f"{file.name}.partial")
     with (
         _exclusive_lock(path, sqlite.BACKUP_LOCK_SUFFIX, "Another backup of this database is being made."),
         closing(sqlite3.connect(path, factory=sqlite.Connection, isolation_level=None)) as source,
-        _temporary_file(partial),
+        _locked_partial(file) as partial,
     ):
         contents = _copy(source, partial, "No backup was made")
         partial.replace(file)
@@ -110,6 +110,34 @@ def _exclusive_lock(database: Path, suffix: str, message: str) -> Iterator[None]
             yield
     except sqlite.InUse as error:
         raise Refusal(message) from error
+
+
+@contextmanager
+def _locked_partial(file: Path) -> Iterator[Path]:
+    """Yield the path of the partial copy of `file`; delete what killed backups have left in its folder before.
+
+    A lock file beside the partial copy is held until the block ends. One that nobody holds is of a killed backup.
+    """
+    partial = file.with_name(f"{file.name}{_PARTIAL_SUFFIX}")
+    partial.parent.stat()  # so that the error of a folder that is missing names the folder
+    with _partial_lock(partial, f"Another backup to {_format(file)} is being made."):
+        for lock in sorted(file.absolute().parent.glob(f"*{_PARTIAL_SUFFIX}{_PARTIAL_LOCK_SUFFIX}")):
+            leftover = lock.with_name(lock.name.removesuffix(_PARTIAL_LOCK_SUFFIX))
+            if leftover.name != partial.name:
+                with suppress(Refusal, OSError), _partial_lock(leftover, "It is in use."), _temporary_file(leftover):
+                    say(f"Deleted {_format(leftover)}, which a backup that was killed has left.")
+        with _temporary_file(partial):
+            yield partial
+
+
+@contextmanager
+def _partial_lock(partial: Path, message: str) -> Iterator[None]:
+    """Hold the lock file of a partial copy, and delete it at the end. Raises Refusal if a running backup holds it."""
+    with _exclusive_lock(partial, _PARTIAL_LOCK_SUFFIX, message):
+        try:
+            yield
+        finally:
+            partial.with_name(f"{partial.name}{_PARTIAL_LOCK_SUFFIX}").unlink(missing_ok=True)
 
 
 @contextmanager
