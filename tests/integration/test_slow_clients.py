@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,24 +15,34 @@ import pytest
 from promptcrafter.database import sqlite
 from promptcrafter.database.write_queue import write_queue_lock
 from tests.support.connection import Connection, create_prompt, sign_up
-from tests.support.servers import Launch, LiveServer
+from tests.support.servers import Launch, LiveServer, running_server
 
 QUICK_S = 4  # far below what a client waits that is behind slow ones
 PATIENCE_S = 30
 SLOW_BODY = b'{"email": "x@example.com", "password": "x"}'
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def server(request: pytest.FixtureRequest, start_server: Launch) -> LiveServer:
-    """A server with one worker, two threads and little patience."""
-    url = "" if request.param == "sqlite" else request.getfixturevalue("migrated_postgresql_url")
-    return start_server(
-        url.replace("+psycopg", ""),
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
+) -> Iterator[LiveServer]:
+    """A server with one worker, two threads and little patience, which the tests of this module share."""
+    url, template = "", sqlite_template
+    if request.param == "postgresql":
+        url, template = request.getfixturevalue("migrated_postgresql_url").replace("+psycopg", ""), None
+    with running_server(
+        tmp_path_factory.mktemp("slow_clients"),
+        template,
+        url,
         WEB_CONCURRENCY="1",
         WEB_THREADS="2",
         CLIENT_TIMEOUT_S="2",
         RATELIMIT_ENABLED="off",
-    )
+    ) as running:
+        yield running
 
 
 def connect(server: LiveServer) -> socket.socket:

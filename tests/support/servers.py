@@ -105,6 +105,16 @@ def any_live_server(engine_name: str, request: pytest.FixtureRequest) -> LiveSer
     return replace(shared, log_start=shared.log_path.stat().st_size)
 
 
+@contextmanager
+def running_server(
+    folder: Path, template: Path | None, database_url: str = "", **settings: str
+) -> Iterator[LiveServer]:
+    """Start a server for the tests of one module; its SQLite file is a copy of the template."""
+    server = _launch(folder, database_url, template, settings)
+    yield server
+    _stop(server)
+
+
 def _launch(
     folder: Path,
     database_url: str,
