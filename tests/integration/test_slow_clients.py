@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 import pytest
@@ -30,7 +31,7 @@ def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
 ) -> Iterator[LiveServer]:
     """A server with one worker, two threads and little patience, which the tests of this module share."""
-    url, template = "", sqlite_template
+    url, template = "", cast(Path | None, sqlite_template)
     if request.param == "postgresql":
         url, template = request.getfixturevalue("migrated_postgresql_url").replace("+psycopg", ""), None
     with running_server(
