@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL that wait for the server for a limited time, whatever hangs: see decision record 42.
+"""Connections to PostgreSQL that wait for the server for a limited time, whatever hangs.
 
 What a request waits for PostgreSQL is added up: connecting, the test of a pooled connection, statements, the commit and
 the rollback. When that exceeds the timeout, the server is asked over a new connection what the other one does. If it
