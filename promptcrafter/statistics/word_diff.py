@@ -21,7 +21,7 @@ _UNITS = (  # lines, sentences, words
 )
 _WORD_BOUNDARY = re.compile(rf"[\s{_SINGLE}]")
 _MAX_PARTS = 40_000  # per text; a text with more is not split
-_MAX_STEPS = 2_000_000  # to find runs, per call of `compare`: less than half a second
+_MAX_STEPS = 1_000_000  # to find runs, per call of `compare`: about half a second
 
 
 class Change(NamedTuple):
