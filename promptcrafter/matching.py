@@ -7,6 +7,7 @@ from difflib import SequenceMatcher
 
 MIN_STEPS = 100  # counted for each search for a run, however short
 _STEPS_PER_PART = 3  # counted for each part of a section that is searched
+_FEW_PARTS = 10  # of a section, both sides together
 _DIVISOR = 8  # a search for a run may take at most 1/8 of the remaining steps
 
 
@@ -47,6 +48,8 @@ def _find_run(parts: Sequence[str], other_parts: Sequence[str], budget: Budget) 
     """
     if not parts or not other_parts:
         return []
+    if len(parts) + len(other_parts) <= _FEW_PARTS and set(parts).isdisjoint(other_parts):
+        return []  # without counting steps: all such sections together are no more than the texts
     steps_to_count = MIN_STEPS + _STEPS_PER_PART * (len(parts) + len(other_parts))
     if steps_to_count > budget.steps:
         budget.is_exceeded = True
