@@ -37,6 +37,7 @@ from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as BoundSession
 from sqlalchemy import ColumnElement, Connection, Engine, Result, Row, create_engine, text
+from sqlalchemy.engine import ChunkedIteratorResult
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
@@ -89,6 +90,8 @@ class ReadSession(Session):
         self._results.append(result)
         size = _FIRST_ROWS
         while True:
+            if isinstance(result, ChunkedIteratorResult):
+                result.yield_per(size)  # otherwise objects are loaded in batches of the option's size on SQLite
             rows = result.fetchmany(size)
             if not rows:
                 return
