@@ -269,7 +269,7 @@ class Config:
     database_timeout_ms: int = _setting(
         "DATABASE_TIMEOUT_MS",
         5000,
-        "How long a request waits for a busy database before it answers 503",
+        "How long a request waits for a database that is busy, locked or silent, in total, before it answers 503",
         _integer(1, 600_000),
     )
     allow_ephemeral: bool = _setting(

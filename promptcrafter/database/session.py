@@ -38,6 +38,7 @@ from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as BoundSession
 from sqlalchemy import ColumnElement, Connection, Engine, Result, Row, create_engine, text
+from sqlalchemy.engine import ChunkedIteratorResult
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
@@ -90,8 +91,11 @@ class ReadSession(Session):
         the next transaction of the connection would find a snapshot that is older than what it wants to change.
         """
         self._results.append(result)
-        size = _FIRST_ROWS
+        has_objects = isinstance(result, ChunkedIteratorResult)
+        size = most if has_objects else _FIRST_ROWS  # of objects each batch takes further statements, for their parts
         while True:
+            if has_objects:
+                result.yield_per(size)  # otherwise they are loaded in batches of the option's size on SQLite
             rows = result.fetchmany(size)
             if not rows:
                 return

@@ -35,6 +35,7 @@ from promptcrafter.http.row_serializer import RowSerializer, is_long
 from promptcrafter.jsonio import dumps
 
 _DEFAULT_PER_PAGE = 100  # if a request has a cursor and no per_page
+_FEW_ROWS = 10  # of a page that is read whatever its size; each may have some megabytes
 _PAGE_BYTES = 4 * 1024 * 1024  # of a page that is read as a whole; a larger one is streamed
 _DEFAULT_MEDIA_TYPE = "application/json"
 
@@ -106,7 +107,7 @@ def _read_page(select: Select[Any], columns: Columns, serializer: _Serializer, p
     once, and objects are loaded at once, so the database is asked for the size first.
     """
     request = request_session()
-    if per_page <= STREAM_ROWS:
+    if per_page <= _FEW_ROWS:
         return list(serializer.execute(request, select, *columns))
     if not is_sqlite() or isinstance(serializer, _ModelRows):
         is_large = _weigh_in_database(select, serializer) > _PAGE_BYTES
