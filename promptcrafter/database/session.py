@@ -284,7 +284,7 @@ def init_app(app: Flask, config: Config) -> None:
     app.extensions[_EXTENSION] = _Database(path, seconds, BoundedSemaphore(streams))
     _db.init_app(app)
     with app.app_context():
-        # SQLite's log is merged when the last connection is closed, which the end of the interpreter alone does not do
+        # SQLite deletes its log when the last connection is closed, which the end of a command alone does not do
         weakref.finalize(app, get_engine().dispose)
         if is_sqlite():
             sqlite.configure_engine(get_engine(), config)

@@ -1,8 +1,6 @@
 """`check` names what the search would not find, and `reindex` mends it, also while the service runs."""
 
-import gc
 import threading
-import warnings
 from collections.abc import Sequence
 
 import pytest
@@ -113,11 +111,6 @@ def test_the_service_may_write_meanwhile(app: Flask, ada: Person) -> None:
     assert statuses == {201, 200}
     assert run(app, "check").exit_code == 0
     assert len(found(ada, "earlier")) == 120
-    with app.app_context(), warnings.catch_warnings():  # the next test may have another file at the same path
-        warnings.simplefilter("ignore", ResourceWarning)
-        get_engine().dispose()
-        del writer
-        gc.collect()
 
 
 def test_a_schema_of_another_release_is_not_compared_and_not_indexed(app: Flask, ada: Person) -> None:

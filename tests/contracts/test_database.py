@@ -179,8 +179,7 @@ def test_the_number_of_statements_does_not_grow_with_the_rows(
     with statements(app) as seen:
         ada.get(path.format(**library))
     many = [statement for statement, _ in seen if statement.startswith("SELECT")]
-    assert len(few) <= most
-    assert len(many) <= most + 2, "of each batch of a list that is streamed, the tags are read at once"
+    assert len(few) == len(many) <= most
 
 
 @only_sqlite
