@@ -1,8 +1,8 @@
 """Reading of tokens: JWTs of this service, signed with HS256.
 
-A correct signature does not make the claims well-formed: whoever else has the key may sign anything. So each claim is
-checked for its type and range before it is used. PyJWT checks the signature only, because its own checks of the claims
-convert what they compare, and raise other errors than PyJWTError for some values.
+A correct signature does not make the claims well-formed: another program that has the key may sign anything. So each
+claim is checked for its type and range before it is used. PyJWT checks the signature only, because its own checks of
+the claims convert what they compare, and raise other errors than PyJWTError for some values.
 """
 
 import base64

@@ -185,7 +185,7 @@ class LimitedConnection(psycopg.Connection[Any]):
     def _is_working(self, elapsed_s: float, longest_s: float) -> bool:
         """Return whether the server executes this connection's statement, asked over a new connection.
 
-        If it answers that it does not, or has done so for too long, it is told to end the transaction.
+        If the server does not execute it, or has executed it for too long, the server is told to end the transaction.
         """
         token = _budget.set(_Budget(min(_PROBE_S, self.server.timeout_s), longest_s, is_probe=True))
         options: dict[str, Any] = {**self.info.get_parameters(), "password": self.info.password}

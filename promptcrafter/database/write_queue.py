@@ -66,7 +66,7 @@ class _Line:
         return ticket.file
 
     def _serve(self) -> None:
-        """Wait in the kernel's queue for whoever is first in the line, and hand the locked file over."""
+        """Wait in the kernel's queue in place of the first thread of the line, and give it the locked file."""
         while True:
             with self._changed:
                 while not self._tickets:

@@ -1,7 +1,7 @@
 """Collect the requests of one connection, piece by piece, before a thread is given to them.
 
-Gunicorn's parser reads heads and decodes chunks; here is only decided where each ends. Whoever sends slowly waits in
-the event loop and occupies no thread.
+This module finds where a head and a body end; Gunicorn's parser then reads the head and decodes the chunks. A client
+that sends slowly occupies no thread.
 """
 
 import io

@@ -7,8 +7,8 @@ Which thread answers depends on the database. On SQLite the thread of the event 
 because threads that compute at the same time compete for the interpreter lock at every statement. When a request takes
 long (the list is long, another writer holds the write lock), a standby thread runs the event loop and a pool answers
 other requests until that request is done. On PostgreSQL, where a thread waits for the server most of the time, the
-pool answers all requests. Health checks are answered by whoever runs the event loop, also when all threads are busy.
-See decision records 24 and 37.
+pool answers all requests. The thread that runs the event loop also answers health checks, even when all others are
+busy. See decision records 24 and 37.
 
 The module relies on Gunicorn's internals, which docs/private-apis.md lists.
 """
@@ -26,7 +26,7 @@ from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from functools import partial
 from http import HTTPStatus
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from threading import Event, Lock, Thread, get_ident
 from typing import Any, ClassVar
 
@@ -55,8 +55,9 @@ _NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 class InlineWorker(Worker):
     """A worker that answers in `threads` threads, two at least: the main thread, which runs the event loop, and a pool.
 
-    `_loop_lock` guards the poller and all connections that no thread has: whoever runs the event loop holds it. That is
-    the main thread except while it answers a request, and meanwhile, if that takes long, the standby thread.
+    The thread that runs the event loop holds `_loop_lock`, which guards the poller and all connections that are not in
+    the state THREAD. It is the main thread, except while that answers a request; if that takes long, the standby thread
+    runs the event loop meanwhile.
     """
 
     limits: ClassVar[Limits] = Limits()
@@ -161,6 +162,8 @@ class InlineWorker(Worker):
 
     def _handle(self, connection: Connection) -> None:
         """Do what a connection has been waiting for."""
+        if connection not in self._connections:  # closed since the poller has reported it, to make room
+            return
         with self._closing_on_failure(connection):
             if connection.state is State.THREAD:  # it sends more already, or has gone; see to that later
                 self._watch(connection, 0)
@@ -173,12 +176,12 @@ class InlineWorker(Worker):
 
     @contextmanager
     def _closing_on_failure(self, connection: Connection) -> Iterator[None]:
+        """Close the connection if its client has gone or the block fails: one connection must not end the worker."""
         try:
             yield
-        except (ClientGone, OSError):
-            self._close(connection, aborted=True)
-        except Exception:
-            self.log.exception("A connection could not be served.")
+        except Exception as error:
+            if not isinstance(error, ClientGone | OSError):
+                self.log.exception("A connection could not be served.")
             self._close(connection, aborted=True)
 
     def _watch(self, connection: Connection, events: int) -> None:
@@ -202,9 +205,8 @@ class InlineWorker(Worker):
     def _run_calls(self, woken: socket.socket) -> None:
         with suppress(BlockingIOError):
             woken.recv(4096)
-        with suppress(Empty):
-            while True:
-                self._calls.get_nowait()()
+        for _ in range(self._calls.qsize()):  # what these calls add is left to the next poll: clients wait, too
+            self._calls.get_nowait()()
 
     def _drain_signals(self, pipe: int) -> None:
         with suppress(BlockingIOError):
@@ -251,9 +253,10 @@ class InlineWorker(Worker):
         self._watch(connection, _READ)
 
     def _make_room(self) -> bool:
-        """Close a connection that waits for its client: the oldest one of whoever has most; return False if none does.
+        """Close the oldest idle connection of the client that has most of them; return False if there is none.
 
-        So a client who opens connections without end displaces his own, and those that have just begun are left.
+        Idle are connections that wait for their client to send something. So a client that opens connections without
+        end loses its own, not those of others.
         """
         waiting = [each for each in self._connections if each.state in _WAITING]
         if not waiting:
@@ -339,7 +342,7 @@ class InlineWorker(Worker):
             self._wait_for_rest(connection)
 
     def _find_client(self, connection: Connection) -> str:
-        """Return the address by which clients are told apart: behind trusted proxies the one that they report."""
+        """Return the client's address, to tell clients apart; behind trusted proxies it is the one that they report."""
         if self.trusted_proxies:
             for name, value in connection.incoming.request.headers:
                 if name == "X-FORWARDED-FOR":

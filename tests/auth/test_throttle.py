@@ -107,7 +107,7 @@ def test_guessing_the_current_password_is_throttled(with_settings: MakeClient) -
         return person.post("/auth/password", body, environ_base={"REMOTE_ADDR": address}).status_code
 
     assert [change("10.0.0.1") for _ in range(3)] == [401, 401, 429]
-    assert change("10.0.0.2") == 401, "whoever has stolen a token does not keep its owner from changing the password"
+    assert change("10.0.0.2") == 401, "a thief of a token does not keep its owner from changing the password"
 
 
 def test_a_forged_address_counts_only_behind_a_trusted_proxy(with_settings: MakeClient) -> None:

@@ -2,15 +2,14 @@
 
 import random
 import re
-import sys
 from collections.abc import Callable
-from types import FrameType
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptcrafter.prompts.line_diff import Diff, unified_diff
+from tests.support.work import count_calls
 
 RANGE = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 # few lines, so that much of one text is in the other
@@ -114,17 +113,7 @@ HOSTILE: dict[str, Callable[[], tuple[str, str]]] = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_pair_of_texts_takes_long(name: str) -> None:
     before, after = HOSTILE[name]()
-    calls = 0
-
-    def count(_frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal calls
-        calls += event in ("call", "c_call")
-
-    sys.setprofile(count)
-    try:
-        result = diff(before, after)
-    finally:
-        sys.setprofile(None)
+    result, calls = count_calls(lambda: diff(before, after))
     assert calls < 1_000_000, "a quarter of a second's work; unlike time, the same on every machine"
     assert len(result.text) < 2.5 * (len(before) + len(after)) + 100
     assert result.text.count("\n") > 100_000 or patch(before, result.text) == after

@@ -1,10 +1,8 @@
 """GET /compare: logs side by side, with the differences of their outputs."""
 
 import random
-import sys
 from collections.abc import Callable, Iterable
 from itertools import pairwise
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -14,6 +12,7 @@ from hypothesis import strategies as st
 from promptcrafter.statistics.word_diff import Change, compare
 from tests.support.databases import only_sqlite
 from tests.support.people import Person
+from tests.support.work import count_calls
 
 MEBIBYTE = 1024 * 1024
 # few words, white space and marks, so that much of one text is in the other
@@ -125,17 +124,7 @@ HOSTILE: dict[str, Callable[[], tuple[str, str]]] = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_pair_of_texts_takes_long(name: str) -> None:
     before, after = HOSTILE[name]()
-    calls = 0
-
-    def count(_frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal calls
-        calls += event in ("call", "c_call")
-
-    sys.setprofile(count)
-    try:
-        (changes,) = compare(before, [after])
-    finally:
-        sys.setprofile(None)
+    (changes,), calls = count_calls(lambda: compare(before, [after]))
     assert calls < 4_000_000, "half a second's work; unlike time, the same on every machine"
     assert before_and_after(changes) == (before, after)
 
