@@ -5,15 +5,19 @@ also applies the rules of hosting platforms: SQLite needs a permanent disk, and 
 generated. Tests create a `Config` directly.
 """
 
+import errno
+import fcntl
 import ipaddress
+import logging
 import os
 import re
 import secrets
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import urlsplit
 
 from limits import parse_many
@@ -32,6 +36,8 @@ PREFIX_MAX = 200  # characters
 MIN_SECRET_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as the hash
 _QUOTED_MAX = 100  # characters of a bad value
 _STORES = ("memory", "redis", "rediss", "redis+unix", "redis+sentinel", "valkey", "valkeys", "valkey+unix")
+
+_log = logging.getLogger(__name__)
 
 
 class ConfigError(ValueError):
@@ -175,13 +181,27 @@ class Config:
         "WEB_THREADS", 4, "Requests that a worker answers at the same time; 2 or more on SQLite", _integer(1, 64)
     )
     client_timeout_s: int = _setting(
-        "CLIENT_TIMEOUT_S", 15, "Seconds after which a client that sends nothing is disconnected", _integer(1, 3600)
+        "CLIENT_TIMEOUT_S",
+        15,
+        "Seconds that a client has for the head of a request, and after which one that sends or reads "
+        "[too slowly](docs/self-hosting.md#slow-clients) is disconnected",
+        _integer(1, 3600),
+    )
+    worker: str = _setting(
+        "WORKER",
+        "inline",
+        "`inline`: collect requests whole and hold answers, so that slow clients occupy no thread. `gthread`: "
+        "Gunicorn's own worker, which needs a buffering proxy in front, as a few slow clients block it",
+        _choice("inline", "gthread"),
     )
     max_body_bytes: int = _setting(
         "MAX_BODY_BYTES", 2 * 1024 * 1024, "Largest request body, in bytes", _integer(1024, 1024**3)
     )
     max_output_bytes: int = _setting(
-        "MAX_OUTPUT_BYTES", 1024 * 1024, "Largest `output` of a log, in bytes of UTF-8", _integer(1, 1024**3)
+        "MAX_OUTPUT_BYTES",
+        1024 * 1024,
+        "Largest `output` of a log, in bytes of UTF-8, and largest text of `render`",
+        _integer(1, 1024**3),
     )
     max_import_bytes: int = _setting(
         "MAX_IMPORT_BYTES", 1024**3, "Largest file that `POST /import` takes, in bytes", _integer(1024, 1024**4)
@@ -201,13 +221,23 @@ class Config:
     ratelimit_storage_uri: str = _setting(
         "RATELIMIT_STORAGE_URI",
         "memory://",
-        "Where rate limits are counted: `memory://` in each worker separately, `redis://…` for all workers and hosts",
+        "Where rate limits are counted: `memory://` for the workers of this host, `redis://…` for all hosts",
         _store,
     )
-    signup_rate: str = _setting("SIGNUP_RATE", "20 per hour", "Sign-ups from one address", _rate)
-    login_rate: str = _setting("LOGIN_RATE", "20 per minute", "Log-in attempts from one address", _rate)
+    signup_rate: str = _setting(
+        "SIGNUP_RATE", "20 per hour", "Sign-ups from one address (IPv6: one /64 network)", _rate
+    )
+    login_rate: str = _setting(
+        "LOGIN_RATE", "20 per minute", "Log-in attempts from one address (IPv6: one /64 network)", _rate
+    )
     login_failure_rate: str = _setting(
-        "LOGIN_FAILURE_RATE", "20 per hour", "Wrong passwords for one account, from all addresses together", _rate
+        "LOGIN_FAILURE_RATE", "20 per hour", "Wrong passwords for one account from one address (IPv6: /64)", _rate
+    )
+    login_failure_total_rate: str = _setting(
+        "LOGIN_FAILURE_TOTAL_RATE",
+        "500 per hour",
+        "Wrong passwords for one account, from all addresses together",
+        _rate,
     )
     key_rate: str = _setting("KEY_RATE", "60 per hour", "New API keys of one account", _rate)
     trusted_proxies: int = _setting(
@@ -239,7 +269,7 @@ class Config:
     database_timeout_ms: int = _setting(
         "DATABASE_TIMEOUT_MS",
         5000,
-        "How long a request waits for a busy database before it answers 503",
+        "How long a request waits for a database that is busy, locked or silent, in total, before it answers 503",
         _integer(1, 600_000),
     )
     allow_ephemeral: bool = _setting(
@@ -425,24 +455,70 @@ def _secret(config: Config, platform: str) -> str:
 def _stored_secret(path: Path) -> str:
     """Return the secret stored in the file `path`; create the file (mode 0600) if it does not exist.
 
-    The secret is written to a temporary file that is then linked to `path`, so that processes that start at the same
-    time use the same secret. Raises OSError, and ValueError for a file that holds no secret.
+    The secret is written to a temporary file, synced and then linked to `path`, so that processes that start at the
+    same time use the same secret, and a power cut leaves either no file or a whole one. Raises OSError, and ValueError
+    for a file that holds no secret.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sync_folder(path.parent.parent)
     if not path.exists():
         draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(48))
         try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+                _write_secret(file)
+            with suppress(FileExistsError):
+                os.link(draft, path)
         finally:
-            draft.unlink()
-    secret = path.read_text(encoding="ascii").strip()
+            draft.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    secret = _read_secret(path.read_bytes())
+    if not secret:
+        secret = _renew_lost_secret(path)
     if len(secret) < MIN_SECRET_BYTES:
         raise ValueError(f"it must have at least {MIN_SECRET_BYTES} bytes")
     return secret
+
+
+def _read_secret(content: bytes) -> str:
+    """Return the secret in the content of the file, `""` if it was lost: a power cut may leave nothing or zeros."""
+    return content.strip(b"\0 \t\r\n").decode("ascii")
+
+
+def _renew_lost_secret(path: Path) -> str:
+    """Write a new secret to a file whose secret was lost, and log it; return what another process has written before.
+
+    Nobody can have the old secret any more, so no token of it can be verified in any case.
+    """
+    with path.open("r+", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not (secret := _read_secret(path.read_bytes())):
+            file.truncate(0)
+            secret = _write_secret(file)
+            _log.warning("%s was empty, as after a power cut: a new secret was made, all users log in again", path.name)
+    return secret
+
+
+def _write_secret(file: TextIO) -> str:
+    """Write a new secret to a file, sync it to the disk, and return the secret."""
+    secret = secrets.token_urlsafe(48)
+    file.write(secret)
+    file.flush()
+    os.fsync(file.fileno())
+    return secret
+
+
+def _sync_folder(folder: Path) -> None:
+    """Sync the names of the files in a folder to the disk, where the system allows that."""
+    with suppress(PermissionError):  # a folder that may be written but not read cannot be opened
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # some file systems cannot sync a folder
+                raise
+        finally:
+            os.close(descriptor)
 
 
 def _reason(error: Exception) -> str:

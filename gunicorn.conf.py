@@ -18,7 +18,7 @@ from promptcrafter.http import cors
 from promptcrafter.logs import token_costs
 from promptcrafter.server import gunicorn_errors, memory, metrics, purger, startup
 from promptcrafter.server.logging import logging_config
-from promptcrafter.server.worker import InlineWorker
+from promptcrafter.server.worker import choose_worker
 
 gc.freeze()
 gc.enable()
@@ -26,6 +26,7 @@ gc.enable()
 try:
     _config = Config.from_env()
     startup.check(_config)
+    metrics.share(_config)
 except ConfigError as error:
     raise SystemExit(str(error)) from None
 _SEND_TIMEOUT_S = 60
@@ -34,8 +35,7 @@ _CLOSE_LOG_S = 5  # platforms kill a service some seconds after they have asked 
 bind = startup.format_address(_config.host, _config.port)
 workers = _config.web_concurrency
 threads = _config.web_threads
-# while a statement waits for PostgreSQL, other threads can use that time
-worker_class = InlineWorker if _config.database_url.startswith("sqlite") else "gthread"
+worker_class = choose_worker(_config)
 preload_app = True  # workers share the memory of the code, and an invalid setting stops the start with one message
 timeout = 60
 graceful_timeout = 10
@@ -54,20 +54,19 @@ class logger_class(gunicorn.glogging.Logger):  # type: ignore[misc]  # noqa: N80
 
 
 gunicorn.util.write_error = gunicorn_errors.make_write_error(cors.headers_without_request(_config))
-if _config.metrics:
-    metrics.share()
 
 
 def on_starting(server: Any) -> None:
-    """Configure malloc and take the shared lock of the SQLite file; the workers inherit both."""
+    """Configure malloc, take the shared lock of the SQLite file, and check it; the workers inherit the first two."""
     memory.return_large_blocks()
     with server.app.callable.app_context():
         path = sqlite_path()
     if path is not None:
         try:
-            sqlite.acquire_shared_lock(path)
+            sqlite.serve(path)
         except sqlite.Restoring as error:
             raise RuntimeError("A restore of the database is under way. Start again when it is done.") from error
+        startup.check_search_after_unclean_stop(path)
 
 
 def when_ready(server: Any) -> None:
@@ -75,9 +74,13 @@ def when_ready(server: Any) -> None:
     with server.app.callable.app_context():
         token_costs.load()
     gc.freeze()  # workers do not traverse it: their memory stays shared, and they exit ten times as fast
-    for listener in server.LISTENERS:  # connections inherit the options of the listening socket
-        for option, seconds in ((socket.SO_RCVTIMEO, _config.client_timeout_s), (socket.SO_SNDTIMEO, _SEND_TIMEOUT_S)):
-            listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", seconds, 0))
+    if _config.worker == "gthread":
+        for listener in server.LISTENERS:  # connections inherit the options of the listening socket
+            for option, seconds in (
+                (socket.SO_RCVTIMEO, _config.client_timeout_s),
+                (socket.SO_SNDTIMEO, _SEND_TIMEOUT_S),
+            ):
+                listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", seconds, 0))
     url = startup.format_url(_config.host, _config.port) + _config.script_name
     server.log.info("PromptCrafter is at %s - try %s/docs, or the five requests of README.md", url, url)
 

@@ -1,10 +1,11 @@
-"""Run migrations: all of them in one transaction, one process at a time.
+"""Run migrations: all of them in one transaction, one process at a time, while no service writes.
 
 A second process waits for the first, and then finds nothing to do. A migration that fails leaves the schema as it was.
 """
 
 from alembic import context
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, column, inspect, select, table, text
+from sqlalchemy.exc import OperationalError
 
 from promptcrafter.database import revisions, sqlite
 from promptcrafter.database.base import Base
@@ -12,6 +13,20 @@ from promptcrafter.database.session import get_engine
 
 _LOCK = 0x50C0_AF7E  # the key of PostgreSQL's advisory lock: an arbitrary number
 _WAIT_MS = 600_000
+_ATTEMPTS = 5
+_DEADLOCK = "40P01"
+_WRITERS = table("schema_writers", column("schema_revision"), column("release_revision"))
+
+
+def _migrate_repeatedly(connection: Connection) -> None:
+    """Migrate; begin again when PostgreSQL ends the transaction, because a request locks tables in another order."""
+    for attempts_left in reversed(range(_ATTEMPTS)):
+        try:
+            _migrate(connection)
+            return
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != _DEADLOCK or not attempts_left:
+                raise
 
 
 def _migrate(connection: Connection) -> None:
@@ -27,9 +42,35 @@ def _migrate(connection: Connection) -> None:
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"SET LOCAL lock_timeout = {_WAIT_MS}"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            if inspect(connection).has_table("alembic_version"):
+                # against writers, see database/postgresql.py, but not against those who only read it
+                connection.execute(text("LOCK TABLE alembic_version IN EXCLUSIVE MODE"))
         context.run_migrations()
+        _update_writers(connection)
         if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
             raise RuntimeError("A migration left rows whose parents are gone; nothing was changed.")
+
+
+def _update_writers(connection: Connection) -> None:
+    """Let the releases write for which the present schema is harmless: see CONTRIBUTING.md, "A migration"."""
+    if not inspect(connection).has_table(_WRITERS.name):
+        return
+    wanted = {(head, revision) for head in context.get_context().get_current_heads() for revision in _writers_of(head)}
+    present = {tuple(row) for row in connection.execute(select(_WRITERS))}
+    if wanted != present:
+        connection.execute(_WRITERS.delete())
+        connection.execute(
+            _WRITERS.insert(), [dict(zip(_WRITERS.c.keys(), row, strict=True)) for row in sorted(wanted)]
+        )
+
+
+def _writers_of(head: str) -> list[str]:
+    """Return a revision and those before it whose releases may write to its schema."""
+    writers = [head]
+    while getattr((script := context.script.get_revision(writers[-1])).module, "previous_release_may_write", False):
+        assert isinstance(script.down_revision, str), "a branch, or a first migration with one before it"
+        writers.append(script.down_revision)
+    return writers
 
 
 # `revisions.migrate` may name the engine of another database
@@ -44,4 +85,4 @@ with engine.connect() as connection:
         driver.execute("PRAGMA foreign_keys=OFF")
         driver.execute(f"PRAGMA busy_timeout={_WAIT_MS}")
         sqlite.begin_next(connection, sqlite.BEGIN_AS_WRITER)
-    _migrate(connection)
+    _migrate_repeatedly(connection)

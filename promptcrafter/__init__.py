@@ -10,7 +10,7 @@ from flask import Flask
 
 from config import Config
 from promptcrafter import cli
-from promptcrafter.auth import authentication, throttle
+from promptcrafter.auth import authentication, hashing, throttle
 from promptcrafter.auth import views as auth
 from promptcrafter.database import session as database
 from promptcrafter.database import storage
@@ -49,6 +49,7 @@ def create_app(config: Config) -> Flask:
     purger.init_app(app)
     authentication.init_app(app, config)
     throttle.init_app(app, config)
+    hashing.init_app(app, config)
     token_costs.init_app(app, config)
     prices.init_app(app, config)
     dialects = (agenttest, basalt_monitor, basalt_prompts)

@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = -62_135_596_800_000, 253_402_300_799_999  # milliseconds from 1970 to the years 1 and 9999
 _MONTH, _DAY, _HOUR = "(?:0[1-9]|1[0-2])", "(?:0[1-9]|[12][0-9]|3[01])", "(?:[01][0-9]|2[0-3])"
 _MINUTE = "[0-5][0-9]"
 _SECOND = "(?:[0-5][0-9]|60)(?:[.,][0-9]+)?"
@@ -47,8 +48,13 @@ def to_number(moment: datetime) -> int:
 
 
 def from_number(milliseconds: int) -> datetime:
-    """Return the datetime in UTC for milliseconds since 1970. Raises OverflowError past the year 9999."""
+    """Return the datetime in UTC for milliseconds since 1970. Raises OverflowError outside of the years 1 to 9999."""
     return _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def from_any_number(milliseconds: int) -> datetime:
+    """Return the datetime in UTC for milliseconds since 1970, or the nearest that there is."""
+    return from_number(min(max(milliseconds, _FIRST), _LAST))
 
 
 def from_text(text: str) -> datetime:

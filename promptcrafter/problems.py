@@ -112,6 +112,15 @@ class NotMigrated(Unavailable):
         super().__init__("The database is not migrated: run flask --app wsgi db upgrade.", "database_not_migrated")
 
 
+class NewerSchema(Unavailable):
+    """503: a newer release has migrated the database, and this release may no longer write to it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The database was migrated by a newer release than this one: upgrade the service.", "database_too_new"
+        )
+
+
 class InvalidChunks(Exception):
     """The request body is not valid chunked transfer coding; answered as 400 `invalid_chunks`.
 

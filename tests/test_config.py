@@ -1,5 +1,6 @@
 """Settings: read from the environment, refused if invalid, and listed in the README."""
 
+import os
 import re
 import stat
 import subprocess
@@ -57,13 +58,60 @@ def test_an_empty_environment_gives_the_defaults_and_one_generated_secret(tmp_pa
     assert list(tmp_path.iterdir()) == [kept]
 
 
+def test_a_secret_is_synced_before_its_name_and_the_name_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, steps = tmp_path / "new", []
+    fsync, link = os.fsync, os.link
+
+    def watch_sync(file: int) -> None:
+        steps.append(("sync", Path(os.readlink(f"/proc/self/fd/{file}")), os.fstat(file).st_size >= 43))
+        fsync(file)
+
+    def watch_link(source: Path, target: Path) -> None:
+        steps.append(("link", target, True))
+        link(source, target)
+
+    monkeypatch.setattr("os.fsync", watch_sync)
+    monkeypatch.setattr("os.link", watch_link)
+    read(folder)
+    (draft,) = [path for step, path, is_whole in steps if step == "sync" and path.name.startswith(".") and is_whole]
+    assert [(step, path) for step, path, _ in steps] == [
+        ("sync", tmp_path),
+        ("sync", draft),
+        ("link", folder / "jwt_secret_key"),
+        ("sync", folder),
+    ]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", bytes(64), bytes(4096)], ids=["nothing", "a line end", "zeros", "a block"]
+)
+def test_a_secret_that_a_power_cut_has_lost_is_made_anew_with_a_line_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    kept = tmp_path / "jwt_secret_key"
+    kept.write_bytes(content)
+    kept.chmod(0o600)
+    secret = read(tmp_path).jwt_secret_key
+    assert len(secret) >= 43
+    assert kept.read_text() == secret == read(tmp_path).jwt_secret_key
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert caplog.messages[0].startswith("jwt_secret_key was empty")
+    assert secret not in caplog.text
+
+
 @pytest.mark.slow
-def test_processes_that_start_concurrently_use_the_same_secret(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_lost", [False, True], ids=["without a file", "with an empty file"])
+def test_processes_that_start_concurrently_use_the_same_secret(tmp_path: Path, is_lost: bool) -> None:
+    if is_lost:
+        (tmp_path / "new").mkdir()
+        (tmp_path / "new" / "jwt_secret_key").touch()
     code = "from config import Config; print(Config.from_env().jwt_secret_key)"
     environment = {"INSTANCE_PATH": str(tmp_path / "new")}
     started = [
         subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
-        for _ in range(8)
+        for _ in range(4)
     ]
     secrets = {process.communicate(timeout=30)[0] for process in started}
     assert len(secrets) == 1

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "2f96d0a8b4e3"
-down_revision = "4d81b6e0c93f"
+down_revision = "b7e41c9d5a20"
 branch_labels = None
 depends_on = None
 
@@ -21,7 +21,7 @@ _LOGS = (
 )
 # Children first: on SQLite, foreign keys are off during migrations. A trigger removes the words of `log_search`
 _REMOVED = (
-    f"log_search WHERE seq IN (SELECT seq FROM logs WHERE {_LOGS})",
+    f"log_search WHERE log_seq IN (SELECT seq FROM logs WHERE {_LOGS})",
     f"logs WHERE {_LOGS}",
     f"traces WHERE id IN {_TRACES} OR experiment_id IN {_EXPERIMENTS}",
     f"experiment_variants WHERE experiment_id IN {_EXPERIMENTS}",

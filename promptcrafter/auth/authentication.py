@@ -1,35 +1,29 @@
 """Authentication: every route that is not public requires a valid token or API key.
 
-A token is a JWT signed with HS256; other algorithms are rejected. It holds the user's id and token epoch. A password
-change or log-out increments the epoch in the database, which invalidates all tokens with a lower one. An API key is
-accepted instead of a token, in the same header or in `x-api-key`, until it expires or is revoked.
+A token holds the user's id and token epoch (see `auth/tokens.py`). A password change or log-out increments the epoch in
+the database, which invalidates all tokens with a lower one, whatever the clocks say. An API key is accepted
+instead of a token, in the same header or in `x-api-key`, until it expires or is revoked.
 """
 
 import time
 from datetime import timedelta
-from functools import lru_cache
-from typing import Any
 
-import jwt
 from flask import Flask, current_app, g, request
 from flask_jwt_extended import JWTManager, create_access_token
 
 from config import Config
-from promptcrafter.auth import store
+from promptcrafter.auth import store, tokens
 from promptcrafter.auth.models import User
 from promptcrafter.auth.principal import Principal
 from promptcrafter.http.route import requested_route
 from promptcrafter.problems import Unauthorized
-
-_EPOCH = "epoch"
-_ALGORITHM = "HS256"
 
 
 def init_app(app: Flask, config: Config) -> None:
     """Require authentication on every route that is not public."""
     app.config.update(
         JWT_SECRET_KEY=config.jwt_secret_key,
-        JWT_ALGORITHM=_ALGORITHM,
+        JWT_ALGORITHM=tokens.ALGORITHM,
         JWT_COOKIE_CSRF_PROTECT=False,  # tokens come in a header only
         JWT_ACCESS_TOKEN_EXPIRES=timedelta(days=config.token_days),
     )
@@ -39,7 +33,7 @@ def init_app(app: Flask, config: Config) -> None:
 
 def issue_token(user: User) -> str:
     """Return a token for this user."""
-    token: str = create_access_token(user.id, additional_claims={_EPOCH: user.token_epoch})
+    token: str = create_access_token(user.id, additional_claims={tokens.EPOCH: user.token_epoch})
     return token
 
 
@@ -76,21 +70,8 @@ def _identify(credential: str) -> str | None:
 def _verify_token(token: str) -> str | None:
     """Return the id of the user that the token was issued to; None if it is invalid, expired or revoked."""
     try:
-        claims = _read_token(token, current_app.config["JWT_SECRET_KEY"])
-    except jwt.PyJWTError:
+        claims = tokens.read(token, current_app.config["JWT_SECRET_KEY"])
+    except tokens.InvalidToken:
         return None
-    user_id, epoch = claims["sub"], claims.get(_EPOCH)
-    is_valid = claims["exp"] > time.time() and type(epoch) is int and store.get_token_epoch(user_id) == epoch
-    return str(user_id) if is_valid else None
-
-
-@lru_cache(maxsize=1024)
-def _read_token(token: str, key: str) -> dict[str, Any]:
-    """Return the claims of a correctly signed token. Raises jwt.PyJWTError.
-
-    The result is cached, because a client sends the same token with every request and verifying it takes as long as a
-    database query. So the caller must check the expiry. PyJWT is called directly: Flask-JWT-Extended would decode the
-    token twice.
-    """
-    claims: dict[str, Any] = jwt.decode(token, key, [_ALGORITHM], {"require": ["sub", "exp"]})
-    return claims
+    is_valid = claims.is_valid_at(time.time()) and store.get_token_epoch(claims.user_id) == claims.epoch
+    return claims.user_id if is_valid else None

@@ -30,7 +30,7 @@ class User(Base):
     # Part of every token. A password change or log-out increments it, which invalidates the tokens issued before.
     token_epoch: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
-    disabled_at: Mapped[datetime | None] = mapped_column(UtcTime)  # None while the account is enabled
+    disabled_since: Mapped[datetime | None] = mapped_column(UtcTime)  # None while the account is enabled
 
 
 class ApiKey(Base):

@@ -6,7 +6,7 @@ takes long.
 """
 
 import unicodedata
-from enum import Enum
+from dataclasses import dataclass
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
@@ -18,12 +18,15 @@ _DUMMY_HASH = (
 )
 
 
-class Verdict(Enum):
+@dataclass(frozen=True)
+class Verdict:
     """What a comparison of a password with a hash found."""
 
-    WRONG = "wrong"
-    RIGHT = "right"
-    OUTDATED = "outdated"  # right, but the hash was made in an earlier way: store a new one
+    is_right: bool
+    renewed_hash: str | None = None  # to store if the hash was made in an earlier way
+
+
+_WRONG = Verdict(is_right=False)
 
 
 def hash_password(password: str) -> str:
@@ -32,7 +35,7 @@ def hash_password(password: str) -> str:
 
 
 def verify(password_hash: str | None, password: str) -> Verdict:
-    """Compare a password with a hash; without a hash (no such account) take as long and return WRONG.
+    """Compare a password with a hash; without a hash (no such account) take as long and find it wrong.
 
     A password that is not in normal form is compared as it was typed, too. How many hashes a wrong password costs
     depends on it alone, not on the account, so that the time does not reveal whether the account exists.
@@ -42,8 +45,16 @@ def verify(password_hash: str | None, password: str) -> Verdict:
     for candidate in dict.fromkeys((normalized, password)):
         if _matches(compared_hash, candidate) and password_hash is not None:
             is_current = candidate == normalized and not _hasher.check_needs_rehash(password_hash)
-            return Verdict.RIGHT if is_current else Verdict.OUTDATED
-    return Verdict.WRONG
+            return Verdict(is_right=True, renewed_hash=None if is_current else hash_password(password))
+    return _WRONG
+
+
+def replace(password_hash: str, password: str, new_password: str) -> str | None:
+    """Return the hash of a new password, or None if `password` is not the one that was hashed."""
+    normalized = _normalize(password)
+    if any(_matches(password_hash, candidate) for candidate in dict.fromkeys((normalized, password))):
+        return hash_password(new_password)
+    return None
 
 
 def _normalize(password: str) -> str:

@@ -50,7 +50,7 @@ class UserOut(Schema):
 class AccountOut(UserOut):
     """An account as the command line shows it to the operator."""
 
-    disabled_at = Timestamp(data_key="disabledAt", required=True, allow_none=True)
+    disabled_since = Timestamp(data_key="disabledAt", required=True, allow_none=True)
 
 
 class LoginOut(Schema):

@@ -25,7 +25,7 @@ _SHOWN_PREFIX_LENGTH = len(KEY_PREFIX) + 6
 # Each authenticated request executes one of these two queries
 _USERS, _KEYS = Base.metadata.tables["users"], Base.metadata.tables["api_keys"]
 _SELECT_TOKEN_EPOCH = CompiledQuery(
-    select(_USERS.c.token_epoch).where(_USERS.c.id == bindparam("user_id"), _USERS.c.disabled_at.is_(None))
+    select(_USERS.c.token_epoch).where(_USERS.c.id == bindparam("user_id"), _USERS.c.disabled_since.is_(None))
 )
 _SELECT_KEY_OWNER = CompiledQuery(
     select(_USERS.c.id)
@@ -33,7 +33,7 @@ _SELECT_KEY_OWNER = CompiledQuery(
     .where(
         _KEYS.c.digest == bindparam("digest"),
         or_(_KEYS.c.expires_at.is_(None), _KEYS.c.expires_at > bindparam("now")),
-        _USERS.c.disabled_at.is_(None),
+        _USERS.c.disabled_since.is_(None),
     )
 )
 
@@ -127,14 +127,14 @@ def reset_password(user_id: str, password_hash: str) -> None:
 
 def disable(user_id: str) -> bool:
     """Disable the account and revoke all its tokens; return whether it was enabled before."""
-    values = {"disabled_at": clock.now(), "token_epoch": User.token_epoch + 1}
-    changed = update(User).where(User.id == user_id, User.disabled_at.is_(None)).values(values).returning(User.id)
+    values = {"disabled_since": clock.now(), "token_epoch": User.token_epoch + 1}
+    changed = update(User).where(User.id == user_id, User.disabled_since.is_(None)).values(values).returning(User.id)
     return session.scalar(changed) is not None
 
 
 def enable(user_id: str) -> bool:
     """Enable the account again, and with it its API keys; return whether it was disabled before."""
-    changed = update(User).where(User.id == user_id, User.disabled_at.is_not(None)).values(disabled_at=None)
+    changed = update(User).where(User.id == user_id, User.disabled_since.is_not(None)).values(disabled_since=None)
     return session.scalar(changed.returning(User.id)) is not None
 
 

@@ -1,13 +1,13 @@
 """The routes under /auth: sign-up, log-in, the caller's own account and API keys."""
 
+from contextlib import suppress
 from typing import Any
 
 from flask import Response, current_app
 
-from promptcrafter.auth import passwords, store, throttle
+from promptcrafter.auth import hashing, passwords, store, throttle
 from promptcrafter.auth.authentication import current_principal, issue_token
 from promptcrafter.auth.models import ApiKey, User
-from promptcrafter.auth.passwords import Verdict
 from promptcrafter.auth.schemas import (
     KeyIn,
     KeyOut,
@@ -25,7 +25,7 @@ from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.page_query import PageQuery
 from promptcrafter.permissions import Permission
-from promptcrafter.problems import Problem
+from promptcrafter.problems import Problem, Unavailable
 
 blueprint = Blueprint("auth", __name__, url_prefix="/auth", description="Accounts, tokens and API keys")
 _key_out = KeyOut()
@@ -41,7 +41,8 @@ def sign_up(body: dict[str, Any]) -> dict[str, Any]:
     """Create an account and return a token for it."""
     if current_app.config["SIGNUP"] == "closed":
         raise Problem(403, "Sign-up is closed on this server.", "signup_closed")
-    password_hash = passwords.hash_password(body["password"])
+    with hashing.place():
+        password_hash = hashing.run(passwords.hash_password, body["password"])
     with writing():
         user = store.add_user(body["name"], body["email"], password_hash)
     return {"message": "User account created successfully.", "token": issue_token(user), "user": user}
@@ -54,15 +55,16 @@ def sign_up(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, LoginOut())
 def log_in(body: dict[str, Any]) -> dict[str, Any]:
     """Return a token for an e-mail address and password."""
-    user = store.get_by_email_or_none(body["email"])
-    verdict = passwords.verify(user.password_hash if user else None, body["password"])
-    if verdict is Verdict.WRONG or user is None:
+    with hashing.place():
+        user = store.get_by_email_or_none(body["email"])
+        verdict = hashing.run(passwords.verify, user.password_hash if user else None, body["password"])
+    if user is None or not verdict.is_right:
         raise Problem(401, "Incorrect email or password.", "wrong_credentials")
-    if user.disabled_at is not None:
+    if user.disabled_since is not None:
         raise Problem(403, "This account is disabled.", "account_disabled")
-    if verdict is Verdict.OUTDATED:
-        with ignoring_unavailable():  # a full disk must not prevent log-ins
-            _store_password(user, body["password"])
+    if verdict.renewed_hash is not None:
+        with ignoring_unavailable(), suppress(Unavailable), writing():  # a full disk must not prevent log-ins
+            store.set_password_hash(user, verdict.renewed_hash)
     return {"token": issue_token(user), "user": user}
 
 
@@ -79,11 +81,12 @@ def get_me() -> User:
 @blueprint.response(204)
 def change_password(body: dict[str, Any]) -> None:
     """Change the password and revoke every token issued before."""
-    user = store.get_user(current_principal().user_id)
     wrong = Problem(401, "Incorrect current password.", "wrong_password")
-    if passwords.verify(user.password_hash, body["currentPassword"]) is Verdict.WRONG:
+    with hashing.place():
+        user = store.get_user(current_principal().user_id)
+        password_hash = hashing.run(passwords.replace, user.password_hash, body["currentPassword"], body["newPassword"])
+    if password_hash is None:
         raise wrong
-    password_hash = passwords.hash_password(body["newPassword"])
     with writing():
         if not store.set_password_hash(user, password_hash):
             raise wrong  # another request has changed it meanwhile
@@ -125,10 +128,3 @@ def delete_key(key_id: str) -> None:
     """Revoke an API key, with immediate effect."""
     with writing():
         store.remove_key(current_principal().user_id, key_id)
-
-
-def _store_password(user: User, password: str) -> None:
-    """Replace the hash of an unchanged password by one that is made in the current way."""
-    password_hash = passwords.hash_password(password)
-    with writing():
-        store.set_password_hash(user, password_hash)

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -13,10 +13,12 @@ from promptcrafter.cli.commands import Command, Refusal, describe_rows, progress
 from promptcrafter.database import revisions, sqlite
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import sqlite_path
-from promptcrafter.maintenance.backup import Contents, InvalidBackup, copy_database, fsync_path, open_read_only
+from promptcrafter.files import fsync_folder, fsync_path
+from promptcrafter.maintenance.backup import Contents, InvalidBackup, copy_database, open_read_only
 
 _LOCKS = (sqlite.WRITE_QUEUE_SUFFIX, sqlite.OPEN_LOCK_SUFFIX, sqlite.BACKUP_LOCK_SUFFIX, sqlite.PURGE_LOCK_SUFFIX)
 _SUFFIXES = ("", "-wal", "-shm", *_LOCKS)
+_PARTIAL_SUFFIX, _PARTIAL_LOCK_SUFFIX = ".partial", "-lock"
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -34,16 +36,16 @@ def backup(file: Path, force: bool) -> None:
         raise Refusal(f"{_format(file)} is a folder.")
     if file.exists() and not force:
         raise Refusal(f"There is a {_format(file)}; --force replaces it.")
-    partial = file.with_name(f"{file.name}.partial")
     with (
         _exclusive_lock(path, sqlite.BACKUP_LOCK_SUFFIX, "Another backup of this database is being made."),
         closing(sqlite3.connect(path, factory=sqlite.Connection, isolation_level=None)) as source,
-        _temporary_file(partial),
+        _locked_partial(file) as partial,
     ):
         contents = _copy(source, partial, "No backup was made")
         partial.replace(file)
-    fsync_path(file.absolute().parent)
+    fsync_folder(file.absolute().parent)
     say(f"Backed up and checked: {describe_rows(contents.rows)}.")
+    _warn_of_damaged_indices(contents, "All data are in the backup, but")
     click.echo(_format(file))
 
 
@@ -72,12 +74,19 @@ def restore(file: Path) -> None:
     say(f"Restored {_format(file)}: {describe_rows(contents.rows)}.")
     if revisions.is_older(contents.revision):
         say("It is of an older release. Before the service starts: flask --app wsgi db upgrade")
+    _warn_of_damaged_indices(contents, "All data are restored, but")
     if kept:
         say("What was there before is kept in:")
         click.echo(_format(kept))
 
 
 COMMANDS = (backup, restore)
+
+
+def _warn_of_damaged_indices(contents: Contents, beginning: str) -> None:
+    if contents.damaged_indices:
+        names = ", ".join(contents.damaged_indices)
+        say(f"{beginning} the search does not find all of them ({names}): flask --app wsgi reindex")
 
 
 def _find_database(alternative: str) -> Path:
@@ -102,6 +111,34 @@ def _exclusive_lock(database: Path, suffix: str, message: str) -> Iterator[None]
             yield
     except sqlite.InUse as error:
         raise Refusal(message) from error
+
+
+@contextmanager
+def _locked_partial(file: Path) -> Iterator[Path]:
+    """Yield the path of the partial copy of `file`; delete what killed backups have left in its folder before.
+
+    A lock file beside the partial copy is held until the block ends. One that nobody holds is of a killed backup.
+    """
+    partial = file.with_name(f"{file.name}{_PARTIAL_SUFFIX}")
+    partial.parent.stat()  # so that the error of a folder that is missing names the folder
+    with _partial_lock(partial, f"Another backup to {_format(file)} is being made."):
+        for lock in sorted(file.absolute().parent.glob(f"*{_PARTIAL_SUFFIX}{_PARTIAL_LOCK_SUFFIX}")):
+            leftover = lock.with_name(lock.name.removesuffix(_PARTIAL_LOCK_SUFFIX))
+            if leftover.name != partial.name:
+                with suppress(Refusal, OSError), _partial_lock(leftover, "It is in use."), _temporary_file(leftover):
+                    say(f"Deleted {_format(leftover)}, which a backup that was killed has left.")
+        with _temporary_file(partial):
+            yield partial
+
+
+@contextmanager
+def _partial_lock(partial: Path, message: str) -> Iterator[None]:
+    """Hold the lock file of a partial copy, and delete it at the end. Raises Refusal if a running backup holds it."""
+    with _exclusive_lock(partial, _PARTIAL_LOCK_SUFFIX, message):
+        try:
+            yield
+        finally:
+            partial.with_name(f"{partial.name}{_PARTIAL_LOCK_SUFFIX}").unlink(missing_ok=True)
 
 
 @contextmanager
@@ -150,7 +187,7 @@ def _replace(database: Path, draft: Path) -> Path | None:
     for suffix in ("-wal", "-shm"):  # of the old database: they would damage the new one
         Path(f"{database}{suffix}").unlink(missing_ok=True)
     draft.replace(database)
-    fsync_path(database.parent)
+    fsync_folder(database.parent)
     return kept
 
 

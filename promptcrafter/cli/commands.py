@@ -19,7 +19,6 @@ from sqlalchemy.exc import TimeoutError as QueueTimeoutError
 
 from promptcrafter import jsonio, problems
 from promptcrafter.database.errors import find_lasting_refusal, find_refusal
-from promptcrafter.database.session import get_engine
 from promptcrafter.http import error_handlers
 from promptcrafter.maintenance import Progress
 
@@ -81,10 +80,7 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Raises Refusal for errors of the service, the database and the file system."""
         if not current_app:
-            app = ctx.ensure_object(ScriptInfo).load_app()
-            with app.app_context():
-                ctx.call_on_close(get_engine().dispose)  # SQLite deletes its log when the last connection is closed
-            ctx.with_resource(app.app_context())
+            ctx.with_resource(ctx.ensure_object(ScriptInfo).load_app().app_context())
         if jsonio.find_unstorable_text([value for value in ctx.params.values() if isinstance(value, str)]):
             raise Refusal("The arguments must be UTF-8.")
         with refusing_known_errors():

@@ -21,6 +21,7 @@ from promptcrafter.auth.principal import Principal
 from promptcrafter.auth.store import get_by_email
 from promptcrafter.cli.commands import Command, Refusal, say
 from promptcrafter.database.session import read_snapshot
+from promptcrafter.files import fsync_folder
 from promptcrafter.maintenance import purge
 from promptcrafter.transfer import export_format, importer, store
 from promptcrafter.transfer.id_policy import KEPT_IDS, IdPolicy, ImportConflict, NewIds
@@ -142,6 +143,7 @@ def _open_target(path: str, force: bool) -> Iterator[BinaryIO]:
         if not force:
             _refuse_existing(target)
         os.replace(draft, target)
+        fsync_folder(target.absolute().parent)
     finally:
         draft.unlink(missing_ok=True)
 

@@ -12,13 +12,25 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, Operation
 from promptcrafter.database.base import Base
 
 _SQLITE_UNAVAILABLE = tuple(
-    f"SQLITE_{name}" for name in ["BUSY", "LOCKED", "CANTOPEN", "IOERR", "FULL", "READONLY", "CORRUPT", "NOTADB"]
+    f"SQLITE_{name}"
+    for name in ["BUSY", "LOCKED", "CANTOPEN", "IOERR", "FULL", "READONLY", "CORRUPT", "NOTADB", "PERM", "PROTOCOL"]
 )
 # What PostgreSQL or its client library says about connections that no waiting mends
 _PERMANENT = re.compile(
     "authentication failed|no password supplied|does not exist|no pg_hba.conf entry|not permitted to log in|invalid "
 )
 _SQLITE_UNUSABLE = tuple(f"SQLITE_{name}" for name in ["CANTOPEN", "READONLY", "CORRUPT", "NOTADB", "PERM"])
+
+
+class FileUnusable(sqlite3.OperationalError):
+    """The SQLite file, or a lock file beside it, is gone, has been replaced or cannot be opened; the text says which.
+
+    `errno` is that of the system, if it has refused something.
+    """
+
+    def __init__(self, text: str, errno: int | None = None) -> None:
+        super().__init__(text)
+        self.errno = errno
 
 
 def is_unavailable(error: DBAPIError) -> bool:
@@ -41,6 +53,21 @@ def find_code(error: DBAPIError) -> str:
     return str(code or type(error.orig).__name__)
 
 
+def describe_cause(error: DBAPIError) -> str:
+    """Return, in one line for the log, why a statement has failed: the driver's code and, if it quotes no values, text.
+
+    SQLite's texts are fixed. PostgreSQL's may quote a value, unlike those of its client library about the connection.
+    """
+    code, orig = find_code(error), error.orig
+    if isinstance(orig, sqlite3.Error):
+        text = str(orig)
+    elif getattr(orig, "sqlstate", None):
+        text = type(orig).__name__
+    else:
+        text = " ".join((find_refusal(error) or str(orig)).split()) if is_unavailable(error) else ""
+    return f"{code} ({text})" if text else code
+
+
 def find_refusal(error: DBAPIError) -> str | None:
     """Return, in one line, why the database itself cannot be used; None if it can, or is only busy.
 
@@ -48,7 +75,8 @@ def find_refusal(error: DBAPIError) -> str | None:
     """
     if isinstance(error.orig, sqlite3.Error):
         name = str(getattr(error.orig, "sqlite_errorname", ""))
-        return str(error.orig) if name.startswith(_SQLITE_UNUSABLE) else None
+        is_unusable = name.startswith(_SQLITE_UNUSABLE) or isinstance(error.orig, FileUnusable)
+        return str(error.orig) if is_unusable else None
     if error.statement is None and getattr(error.orig, "sqlstate", None) is None:  # while connecting
         text = re.sub(r"\s*Is the server running [^?]*\?", "", str(error.orig))
         return " ".join(text.split()).rstrip(".")

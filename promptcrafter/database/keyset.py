@@ -16,6 +16,7 @@ from promptcrafter import clock
 from promptcrafter.database.session import session
 
 _LARGEST_FINITE_BITS = 0x7FEF_FFFF_FFFF_FFFF  # the largest finite double, as an integer
+MINUS = "m"  # before a negative number in a cursor, where hyphens separate the numbers
 Columns = Sequence[SQLColumnExpression[Any]]
 
 
@@ -57,12 +58,18 @@ def each_batch(
 
 def write_cursor(values: Sequence[Any], columns: Columns) -> str:
     """Return the cursor of a row: its sort values as integers, joined by hyphens."""
-    return "-".join(str(_to_integer(column, value)) for column, value in zip(columns, values, strict=True))
+    numbers = (_to_integer(column, value) for column, value in zip(columns, values, strict=True))
+    return "-".join(str(number).replace("-", MINUS) for number in numbers)
+
+
+def split_cursor(cursor: str) -> list[int]:
+    """Return the numbers of a cursor, of which times before 1970 are negative."""
+    return [int(number.replace(MINUS, "-")) for number in cursor.split("-")]
 
 
 def _read_cursor(cursor: str, columns: Columns) -> list[ColumnElement[Any]]:
     """Return the sort values of a cursor as parameters of the columns' types, which a row comparison does not infer."""
-    return [_from_integer(column, int(number)) for column, number in zip(columns, cursor.split("-"), strict=True)]
+    return [_from_integer(column, number) for column, number in zip(columns, split_cursor(cursor), strict=True)]
 
 
 def _to_integer(column: Any, value: Any) -> int:
@@ -73,7 +80,7 @@ def _to_integer(column: Any, value: Any) -> int:
 
 def _from_integer(column: Any, number: int) -> ColumnElement[Any]:
     """Return the sort value for an integer of a cursor, as a parameter of the column's type."""
-    read = {datetime: clock.from_number, float: _float_from_integer}.get(column.type.python_type, int)
+    read = {datetime: clock.from_any_number, float: _float_from_integer}.get(column.type.python_type, int)
     return literal(read(number), column.type)
 
 

@@ -1,14 +1,21 @@
-"""The revisions of the schema: those of this release, and those applied to a database.
+"""The revisions of the schema: those of this release, those applied to a database, and whether this release may write.
+
+A release writes to a database of its own newest revision. To one of a newer revision it writes only if the table
+`schema_writers` allows it: `flask db upgrade` lists there the releases for which the migrations since are harmless.
+Every write transaction checks this at its beginning (`transactions.writing`), so that neither a service that was
+started before a migration nor one that was started without it can store what the other release does not expect.
 
 A server needs no Alembic for this: it takes megabytes of memory, and only commands that migrate load it.
 """
 
+from collections.abc import Iterable, Set
 from pathlib import Path
 
 from flask import Flask
 from sqlalchemy import Connection, Engine, Select, column, inspect, select, table
 
 from promptcrafter.database.session import get_engine
+from promptcrafter.problems import NewerSchema, NotMigrated
 
 # Extend these with each new migration; tests/migrations compare them with the scripts
 OLDER = (
@@ -24,24 +31,47 @@ OLDER = (
     "e83c5f17a2d4",
     "1d7b90e4c2a6",
     "4d81b6e0c93f",
+    "b7e41c9d5a20",
 )  # oldest first
 HEAD = "2f96d0a8b4e3"
 
 _FOLDER = Path(__file__).parent.parent.parent / "migrations"
 _APPLIED: Select[tuple[str]] = select(column("version_num")).select_from(table("alembic_version"))
+_WRITERS = table("schema_writers", column("schema_revision"), column("release_revision"))
 # The full-text indices, which differ between the databases and are created by migrations, not from the models
 _SEARCH_TABLES = ("prompt_trigrams", "prompt_grams", "log_search", "log_words")
+BOOKKEEPING_TABLES = ("alembic_version", _WRITERS.name)  # rows of them are about the schema, not about accounts
 _SEARCH_INDICES = ("ix_prompt_search_",)
 
 
-def is_migrated() -> bool:
-    """Return whether every migration of this release is applied; revisions of a later release count as newer.
+def find_mismatch(connection: Connection | None = None) -> NotMigrated | NewerSchema | None:
+    """Return why this release may not write to a database, by default the current application's; None if it may.
 
     Raises DBAPIError when the database is unavailable.
     """
-    with get_engine().connect() as connection:
-        applied = applied_to(connection)
-    return bool(applied) and applied.isdisjoint(OLDER)
+    if connection is None:
+        with get_engine().connect() as connection:
+            return _find_mismatch(connection, applied_to(connection))
+    return _find_mismatch(connection, applied_to(connection))
+
+
+def refuse_mismatch(connection: Connection, applied: Iterable[str]) -> None:
+    """Raise NotMigrated or NewerSchema unless this release may write to a database with these revisions."""
+    problem = _find_mismatch(connection, set(applied))
+    if problem is not None:
+        raise problem
+
+
+def _find_mismatch(connection: Connection, applied: Set[str]) -> NotMigrated | NewerSchema | None:
+    if applied == {HEAD}:
+        return None
+    if not applied or not applied.isdisjoint(OLDER):
+        return NotMigrated()
+    if inspect(connection).has_table(_WRITERS.name):
+        writers = select(_WRITERS.c.release_revision).where(_WRITERS.c.schema_revision.in_(applied))
+        if HEAD in connection.scalars(writers).all():
+            return None
+    return NewerSchema()
 
 
 def applied_to(connection: Connection) -> set[str]:
@@ -80,8 +110,11 @@ def migrate(engine: Engine | None = None) -> None:
 
 
 def is_model_managed(name: str | None, kind: str) -> bool:
-    """Return whether Alembic should compare a table or index with the models: not those of the full-text search.
+    """Return whether Alembic should compare a table or index with the models.
+
+    Not those of the full-text search, and not the tables about the schema itself.
 
     `kind` is Alembic's type of the object: "table", "index", "column" and so on.
     """
-    return not str(name).startswith({"table": _SEARCH_TABLES, "index": _SEARCH_INDICES}.get(kind, ("-",)))
+    prefixes = {"table": (*_SEARCH_TABLES, *BOOKKEEPING_TABLES), "index": _SEARCH_INDICES}
+    return not str(name).startswith(prefixes.get(kind, ("-",)))

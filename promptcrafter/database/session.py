@@ -14,28 +14,33 @@ add to an idempotent       `transactions.joined_transaction()`  the `writing()` 
 request's transaction      around `writing()`                   begins it                 outer block's end
 read one snapshot          `read_snapshot()`                    its own, at the first     commits nothing; the caller
                                                                 statement                 closes it
-stream a response          `ReadSession(get_engine())`          its own, deferred         commits nothing; the caller
-                                                                                          closes it
+stream a response          `stream_session()`, or               its own, at the first     commits nothing; the caller
+                           `stream_snapshot()`                  statement                 closes it
 VACUUM, checkpoints        `transactions.autocommit_connection` none; waits in the write  each statement commits; closed
                                                                 queue of SQLite first     at the block's end
 write another database     `open_postgresql()`, then            at the block's start      commits and closes at the
                            `transactions.writing_to()`                                    block's end, or rolls back
 
-A request has one connection, which `session` and `request_connection()` share: they see each other's changes.
+A request has one connection, which `session` and `request_connection()` share: they see each other's changes. A
+response that is streamed has one of its own, because it is sent after the request's has been closed. How many there may
+be at a time is bounded, so that slow readers take no connection from requests.
 """
 
 import os
 import sqlite3
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any, cast
 
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as BoundSession
-from sqlalchemy import ColumnElement, Connection, Engine, create_engine, text
+from sqlalchemy import ColumnElement, Connection, Engine, Result, Row, create_engine, text
+from sqlalchemy.engine import ChunkedIteratorResult
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
@@ -44,8 +49,13 @@ from config import Config
 from promptcrafter.database import checkpoints, sqlite
 from promptcrafter.database.base import Base
 from promptcrafter.database.errors import ignoring_unavailable
+from promptcrafter.problems import Unavailable
 
+STREAM_ROWS = 20  # of a batch, at most: the value of the option `yield_per` for results that `each_batch` reads
 _EXTENSION = "promptcrafter-database"
+_FIRST_ROWS = 5  # of a result, whose size is not known yet
+_BATCH_CHARACTERS = 2 * 1024 * 1024
+_STREAMS_PER_THREAD = 2
 
 
 @dataclass(frozen=True)
@@ -54,20 +64,73 @@ class _Database:
 
     sqlite_path: Path | None  # None on PostgreSQL
     lock_timeout_s: float
+    stream_slots: BoundedSemaphore
+
+
+class TooManyStreams(Unavailable):
+    """503: as many responses are being streamed as may be at a time."""
+
+    def __init__(self) -> None:
+        super().__init__("Too many long responses are being read at the moment. Try again.", "too_many_streams")
 
 
 class ReadSession(Session):
     """A read-only session whose `close()` ignores a lost connection; loaded objects stay usable.
 
-    One that has an engine of its own may have been open for long, as for a stream. What was written meanwhile has
-    collected in SQLite's log, so `close()` looks after its size.
+    It may be used in another thread than the one that has created it, by one thread at a time. One
+    that has an engine of its own may have been open for long, as for a stream. What was written meanwhile has collected
+    in SQLite's log, so `close()` looks after its size.
     """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._results: list[Result[Any]] = []
+
+    def each_batch(self, result: Result[Any], most: int = STREAM_ROWS) -> Iterator[Sequence[Row[Any]]]:
+        """Yield the rows of a result in batches of about `_BATCH_CHARACTERS`, and of `most` rows at most.
+
+        `close` ends the result, even if not all of it has been read. Otherwise its statement would go on in SQLite, and
+        the next transaction of the connection would find a snapshot that is older than what it wants to change.
+        """
+        self._results.append(result)
+        has_objects = isinstance(result, ChunkedIteratorResult)
+        size = most if has_objects else _FIRST_ROWS  # of objects each batch takes further statements, for their parts
+        while True:
+            if has_objects:
+                result.yield_per(size)  # otherwise they are loaded in batches of the option's size on SQLite
+            rows = result.fetchmany(size)
+            if not rows:
+                return
+            size = min(most, 2 * size, max(1, _BATCH_CHARACTERS // max(1, *map(weigh, rows))))
+            yield rows
+            del rows  # before the next ones are fetched
 
     def close(self) -> None:
         with ignoring_unavailable():
+            while self._results:
+                self._results.pop().close()
             super().close()
         if isinstance(self.bind, Engine) and self.bind.dialect.name == "sqlite":
             checkpoints.shrink_log(Path(os.path.realpath(str(self.bind.url.database))))
+
+
+class StreamSession(ReadSession):
+    """A session for a response that is sent after the request has ended.
+
+    It takes one of the application's slots for streams until it is closed. Raises TooManyStreams when all are taken.
+    """
+
+    def __init__(self, bind: Engine) -> None:
+        super().__init__(bind)
+        slots = _database().stream_slots
+        if not slots.acquire(blocking=False):
+            raise TooManyStreams
+        self._give_back = weakref.finalize(self, slots.release)  # once, and also if a response is never closed
+        self._give_back.atexit = False
+
+    def close(self) -> None:
+        super().close()
+        self._give_back()
 
 
 class RequestSession(ReadSession, BoundSession):
@@ -132,10 +195,22 @@ def read_snapshot() -> ReadSession:
     The request's own session is closed first, so that the request does not hold two connections.
     """
     session.close()
-    # on SQLite every transaction reads from one snapshot
-    return ReadSession(
-        get_engine() if is_sqlite() else get_engine().execution_options(isolation_level="REPEATABLE READ")
-    )
+    return ReadSession(_snapshot_engine())
+
+
+def stream_session() -> StreamSession:
+    """Return a new session for the rows of a response that is streamed; the caller closes it. Raises TooManyStreams.
+
+    The request's own session is closed first, as by `read_snapshot`.
+    """
+    session.close()
+    return StreamSession(get_engine())
+
+
+def stream_snapshot() -> StreamSession:
+    """Return what `stream_session` returns, but all of its statements see one snapshot."""
+    session.close()
+    return StreamSession(_snapshot_engine())
 
 
 def get_engine() -> Engine:
@@ -167,6 +242,12 @@ def database_size() -> int:
     return path.stat().st_size + (log.stat().st_size if log.exists() else 0)
 
 
+def weigh(row: Row[Any]) -> int:
+    """Return how many characters of text a row has in its columns; if it begins with a model object, in those of it."""
+    values = vars(row[0]).values() if hasattr(row[0], "__dict__") else row
+    return sum([len(value) for value in values if value.__class__ is str])
+
+
 def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return an equal expression for which SQLite uses no index, so that a query begins with the full-text index."""
     return UnaryExpression(column, operator=custom_op("+"), type_=column.type) if is_sqlite() else column
@@ -180,6 +261,7 @@ def init_app(app: Flask, config: Config) -> None:
     app.config["SQLALCHEMY_DATABASE_URI"] = config.database_url
     app.config["DATABASE_VARIABLE"] = config.database_variable
     seconds = config.database_timeout_ms / 1000
+    streams = _STREAMS_PER_THREAD * config.web_threads
     path = None
     if config.database_url.startswith("sqlite"):
         # resolved, since the lock files lie beside the file itself
@@ -196,36 +278,59 @@ def init_app(app: Flask, config: Config) -> None:
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
         **options,
         "pool_size": config.web_threads,
+        # one more for each thread, which no request keeps while it waits for another one
+        "max_overflow": config.web_threads + streams,
         "pool_timeout": seconds,
         "hide_parameters": True,
     }
-    app.extensions[_EXTENSION] = _Database(path, seconds)
+    app.extensions[_EXTENSION] = _Database(path, seconds, BoundedSemaphore(streams))
     _db.init_app(app)
     with app.app_context():
+        # SQLite deletes its log when the last connection is closed, which the end of a command alone does not do
+        weakref.finalize(app, get_engine().dispose)
         if is_sqlite():
             sqlite.configure_engine(get_engine(), config)
+        else:
+            from promptcrafter.database import postgresql  # loads the driver
+
+            app.before_request(postgresql.limit_engine(get_engine(), seconds))
 
 
 @contextmanager
 def open_postgresql(url: str, timeout_ms: int) -> Iterator[Engine]:
     """Yield an engine for a PostgreSQL database that is not the application's; dispose of it at the block's end."""
+    from promptcrafter.database import postgresql
+
     engine = create_engine(url, connect_args=_postgresql_arguments(timeout_ms), hide_parameters=True)
+    postgresql.limit_engine(engine, timeout_ms / 1000)
     try:
         yield engine
     finally:
         engine.dispose()
 
 
+def _snapshot_engine() -> Engine:
+    """Return the engine whose transactions see one snapshot: on SQLite each transaction does."""
+    engine = get_engine()
+    return engine if is_sqlite() else engine.execution_options(isolation_level="REPEATABLE READ")
+
+
 def _postgresql_arguments(timeout_ms: int) -> dict[str, Any]:
-    """Return psycopg's connection parameters, such that a lost network is noticed within the timeout."""
+    """Return psycopg's connection parameters, such that both sides notice a lost network soon."""
     seconds = round(timeout_ms / 1000)
+    keepalives = {"idle": max(1, seconds), "interval": 1, "count": 3}
+    # for the server's side: otherwise the locks of a transaction would be held for hours after the network is lost
+    settings = {
+        "timezone": "UTC",
+        "lock_timeout": timeout_ms,
+        "tcp_user_timeout": timeout_ms,
+        **{f"tcp_keepalives_{name}": value for name, value in keepalives.items()},
+    }
     return {
         "connect_timeout": max(2, seconds),
-        "keepalives_idle": max(1, seconds),
-        "keepalives_interval": 1,
-        "keepalives_count": 3,
         "tcp_user_timeout": timeout_ms,
-        "options": f"-c timezone=UTC -c lock_timeout={timeout_ms}",
+        **{f"keepalives_{name}": value for name, value in keepalives.items()},
+        "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
     }
 
 

@@ -20,7 +20,9 @@ import sqlalchemy
 from sqlalchemy import Engine, PoolProxiedConnection, event
 
 from config import Config
-from promptcrafter.database.errors import translating_driver_errors
+from promptcrafter.database import file_identity
+from promptcrafter.database.errors import FileUnusable, translating_driver_errors
+from promptcrafter.files import fsync_folder, fsync_path
 
 _MAGIC = b"SQLite format 3\x00"  # the beginning of every database file
 BEGIN, BEGIN_AS_WRITER = "BEGIN", "BEGIN IMMEDIATE"
@@ -48,14 +50,35 @@ class Connection(sqlite3.Connection):
     """A connection that holds the shared "open" lock until it is closed."""
 
     begin_statement = BEGIN  # of the next transaction
+    _lock: int | None = None
 
     def __init__(self, database: str | Path, *args: Any, **kwargs: Any) -> None:
-        self._lock: int | None = acquire_shared_lock(database)
+        lock = acquire_shared_lock(database)
+        self._path = os.path.realpath(database)
+        try:
+            file_identity.enter(self._path)
+        except sqlite3.Error:
+            os.close(lock)
+            raise
+        self._lock = lock
         try:
             super().__init__(database, *args, **kwargs)
         except sqlite3.Error:
             self._release()
             raise
+
+    def __del__(self) -> None:
+        self._release()
+
+    def start_transaction(self) -> None:
+        """Begin a transaction by `begin_statement`, which is then set back.
+
+        Raises FileUnusable if another file is where the file was that this connection has open: see `file_identity`.
+        """
+        statement, self.begin_statement = self.begin_statement, BEGIN
+        (file_identity.check if statement == BEGIN else file_identity.check_all)(self._path)
+        if statement:
+            self.execute(statement)
 
     def close(self) -> None:
         """Close the connection and release the lock."""
@@ -66,6 +89,7 @@ class Connection(sqlite3.Connection):
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+            file_identity.leave(self._path)
 
 
 def path_of(url: str) -> Path:
@@ -75,7 +99,9 @@ def path_of(url: str) -> Path:
 
 def ensure_file(path: Path) -> None:
     """Create an empty database and the folders it is in, unless the file exists. Raises OSError and sqlite3.Error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fsync_folder(path.parent.parent)
     if not path.exists():
         create(path)
     if not path.is_file():
@@ -99,17 +125,22 @@ def largest_file(path: Path) -> int:
 
 
 def create(path: Path) -> None:
-    """Create an empty database, unless another process has created it meanwhile."""
+    """Create an empty database, unless another process has created it meanwhile.
+
+    It is on the disk when this returns: a power cut leaves either no file or a whole one.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     draft.touch(mode=0o600)  # it will hold password hashes; SQLite gives the files beside it the same mode
     try:
         with closing(sqlite3.connect(draft)) as connection:
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # changing it later takes a VACUUM
             connection.execute("PRAGMA journal_mode=WAL")  # processes that start together would collide in this
+        fsync_path(draft)
         with suppress(FileExistsError):
             os.link(draft, path)
     finally:
         draft.unlink()
+    fsync_folder(path.parent)
 
 
 def configure_engine(engine: Engine, config: Config) -> None:
@@ -137,12 +168,36 @@ def begin_next(connection: sqlalchemy.Connection, statement: str) -> None:
     driver.begin_statement = statement
 
 
+def prepare_to_write(connection: sqlalchemy.Connection) -> None:
+    """Let the connection's next transaction take the write lock at its beginning."""
+    begin_next(connection, BEGIN_AS_WRITER)
+
+
+def read_revisions(connection: sqlalchemy.Connection) -> list[str]:
+    """Return the revisions of the schema; while the write lock is held, they stay.
+
+    Raises DBAPIError, also if the database has no table of revisions.
+    """
+    driver: Any = connection.connection.dbapi_connection
+    with translating_driver_errors():
+        return [revision for (revision,) in driver.execute("SELECT version_num FROM alembic_version")]
+
+
+@contextmanager
+def busy_timeout(connection: sqlalchemy.Connection, seconds: float, usual_seconds: float) -> Iterator[None]:
+    """Let statements in the block wait for the locks of other processes for `seconds`, instead of the usual time."""
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute(f"PRAGMA busy_timeout={max(0, round(seconds * 1000))}")
+    try:
+        yield
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={round(usual_seconds * 1000)}")
+
+
 def _begin(connection: PoolProxiedConnection) -> None:
     driver: Any = connection.dbapi_connection
-    statement, driver.begin_statement = driver.begin_statement, BEGIN
-    if statement:
-        with translating_driver_errors():
-            driver.execute(statement)
+    with translating_driver_errors():
+        driver.start_transaction()
 
 
 @contextmanager
@@ -157,22 +212,16 @@ def without_checkpoints(connection: sqlalchemy.Connection) -> Iterator[None]:
             driver.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
 
 
-def wait_at_most(connection: sqlalchemy.Connection, seconds: float) -> None:
-    """Set how long the connection waits for SQLite's own locks."""
-    driver: Any = connection.connection.dbapi_connection
-    driver.execute(f"PRAGMA busy_timeout={round(seconds * 1000)}")
-
-
 def acquire_shared_lock(database: str | Path) -> int:
     """Take the shared "open" lock; return its file descriptor.
 
-    It is held until the descriptor is closed in this process and in all its forks. Raises sqlite3.OperationalError
-    when the lock file cannot be opened, Restoring during a restore.
+    It is held until the descriptor is closed in this process and in all its forks. Raises FileUnusable when the lock
+    file cannot be opened, Restoring during a restore.
     """
     try:
         lock = open_beside(database, OPEN_LOCK_SUFFIX)
     except OSError as error:
-        raise sqlite3.OperationalError(f"unable to open {database}{OPEN_LOCK_SUFFIX}") from error
+        raise lock_file_error(error) from error
     if not try_lock(lock, fcntl.LOCK_SH):
         raise Restoring("a restore is under way")
     return lock
@@ -202,6 +251,20 @@ def is_open(database: Path) -> bool:
 def open_beside(database: str | Path, suffix: str) -> int:
     """Open the lock file of that suffix and return its descriptor; create it if needed, with the database's owner."""
     return _open_beside(os.path.realpath(database), suffix)
+
+
+def lock_file_error(error: OSError) -> FileUnusable:
+    """Return the error of the database that says why a lock file cannot be used."""
+    return FileUnusable(f"unable to open the lock file {error.filename}: {error.strerror}", error.errno)
+
+
+def serve(database: Path) -> None:
+    """Take the shared "open" lock, and expect the same file at the path, until this process and its forks have ended.
+
+    Raises sqlite3.OperationalError, and Restoring during a restore.
+    """
+    acquire_shared_lock(database)
+    file_identity.keep(os.path.realpath(database))
 
 
 def open_write_queue(database: Path) -> int:

@@ -15,7 +15,8 @@ from pathlib import Path
 from flask import Flask, current_app
 from sqlalchemy.exc import DBAPIError
 
-from promptcrafter.database import sqlite
+from promptcrafter.database import file_identity, sqlite
+from promptcrafter.database.errors import translating_driver_errors
 from promptcrafter.database.session import sqlite_path
 
 _EXTENSION = "promptcrafter-storage"
@@ -37,6 +38,8 @@ def is_full(error: DBAPIError) -> bool:
     SQLite reports a full disk as SQLITE_FULL, but an exhausted quota or a limited file size, or a full disk at the
     creation of one of its files, as an error that may also have other causes: then a file is written to find out.
     """
+    if getattr(error.orig, "errno", None) in _NO_ROOM:  # a lock file could not be created
+        return True
     name = str(getattr(error.orig, "sqlite_errorname", ""))
     if name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN")):
         return _find_obstacle(Path(tempfile.gettempdir())) in _NO_ROOM or find_obstacle() in _NO_ROOM
@@ -44,6 +47,19 @@ def is_full(error: DBAPIError) -> bool:
     if found:
         _STATE.pack_into(_state(), 0, time.monotonic())
     return found
+
+
+def check_files() -> None:
+    """Raise DBAPIError if another SQLite file, log or index is at its path, or if the lock of writers is unusable."""
+    path = sqlite_path()
+    if path is None:
+        return
+    with translating_driver_errors():
+        file_identity.check_all(str(path))
+        try:
+            os.close(sqlite.open_beside(path, sqlite.WRITE_QUEUE_SUFFIX))
+        except OSError as error:
+            raise sqlite.lock_file_error(error) from error
 
 
 def find_obstacle() -> int | None:

@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from promptcrafter.database import sqlite
-from promptcrafter.database.errors import ignoring_unavailable
+from promptcrafter.database import postgresql, revisions, sqlite
+from promptcrafter.database.errors import ignoring_unavailable, translating_driver_errors
 from promptcrafter.database.session import (
     RequestSession,
     get_engine,
@@ -33,8 +33,10 @@ def writing() -> Iterator[None]:
     """Run the block as one write transaction: committed at its end, rolled back when it raises.
 
     The session is closed first, so the block must load again what it changes, and sees nothing stale. Inside
-    `joined_transaction()` the transaction stays open until that block ends. Raises DBAPIError, and SQLAlchemy's
-    TimeoutError when the wait in the write queue is too long.
+    `joined_transaction()` the transaction stays open until that block ends.
+
+    Raises DBAPIError, SQLAlchemy's TimeoutError when the wait in the write queue is too long, and NotMigrated or
+    NewerSchema when this release must not write to the schema, which cannot change before the transaction ends.
     """
     joined = _joined.get()
     if joined is None:
@@ -153,26 +155,28 @@ def _write_queue() -> Iterator[float]:
     if path is None:
         yield lock_timeout_s()
         return
-    with write_queue_lock(path, lock_timeout_s()) as seconds_left:
+    with ExitStack() as turn:
+        try:
+            seconds_left = turn.enter_context(write_queue_lock(path, lock_timeout_s()))
+        except OSError as error:
+            with translating_driver_errors():
+                raise sqlite.lock_file_error(error) from error
         yield seconds_left
 
 
 def _begin(request: RequestSession, seconds_left: float) -> Connection:
-    """Begin the request's write transaction. A program outside of the queue may hold SQLite's own lock meanwhile."""
     connection = request.open_connection = get_engine().connect()
-    if not is_sqlite():
+    engine = sqlite if is_sqlite() else postgresql
+    engine.prepare_to_write(connection)
+    usual = lock_timeout_s()
+    if not is_sqlite() or usual - seconds_left < _SHORT_WAIT_S:
         connection.begin()
-        return connection
-    sqlite.begin_next(connection, sqlite.BEGIN_AS_WRITER)
-    has_waited = lock_timeout_s() - seconds_left > _SHORT_WAIT_S
-    if not has_waited:
-        connection.begin()
-        return connection
-    sqlite.wait_at_most(connection, seconds_left)  # the wait in the queue counts, too
-    try:
-        connection.begin()
-    finally:
-        sqlite.wait_at_most(connection, lock_timeout_s())
+    else:  # a program that is not in the queue may hold SQLite's own lock: both waits together have one timeout
+        with sqlite.busy_timeout(connection, seconds_left, usual):
+            connection.begin()
+    applied = engine.read_revisions(connection)
+    if applied != [revisions.HEAD]:
+        revisions.refuse_mismatch(connection, applied)
     return connection
 
 

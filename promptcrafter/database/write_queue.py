@@ -5,7 +5,7 @@ processes alike. It only orders writers: SQLite's own lock still protects the da
 
 The kernel's lock cannot be waited for with a timeout. So a thread that finds it taken does not wait for it itself: it
 joins the line of its process, whose first place a helper thread takes in the kernel's queue, and leaves that line when
-its time is up (decision 38). The helper thread is started when a writer waits for the first time.
+its time is up. The helper thread is started when a writer waits for the first time.
 """
 
 import fcntl
@@ -66,7 +66,7 @@ class _Line:
         return ticket.file
 
     def _serve(self) -> None:
-        """Wait in the kernel's queue for whoever is first in the line, and hand the locked file over."""
+        """Wait in the kernel's queue in place of the first thread of the line, and give it the locked file."""
         while True:
             with self._changed:
                 while not self._tickets:

@@ -1,9 +1,11 @@
 """Experiments in the database. Call the writing functions inside `transactions.writing()`."""
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
-from sqlalchemy import Row, Select, insert, select, update
+from sqlalchemy import Result, Select, Text, insert, select, type_coerce, update
 from sqlalchemy.orm.attributes import set_committed_value
 
 from promptcrafter import clock
@@ -11,13 +13,13 @@ from promptcrafter.auth.access import find_owned, not_found
 from promptcrafter.auth.principal import Principal
 from promptcrafter.database.deletions import delete_or_defer, has_pending, is_deleted, is_present
 from promptcrafter.database.errors import translating
-from promptcrafter.database.session import session
+from promptcrafter.database.session import request_session, session
 from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.ids import new_id
 from promptcrafter.logs.models import Log
 from promptcrafter.problems import DeletionPending, Problem
 
-_ROWS_PER_FETCH = 1000
+_ROWS_PER_FETCH = 100
 
 
 def add_experiment(principal: Principal, values: Mapping[str, Any]) -> Experiment:
@@ -102,11 +104,15 @@ def find_results(experiment: Experiment, filters: Mapping[str, Any]) -> Select[L
     return results.where(Log.variant_key == filters["variantKey"]) if "variantKey" in filters else results
 
 
-def each_measurement(experiment: Experiment) -> Iterator[Row[str, Any]]:
+def each_measurement(experiment: Experiment) -> Iterator[tuple[str, Any]]:
     """Yield the variant's key and the metrics of each result that has a variant."""
-    results = select(Log.variant_key, Log.metrics).where(is_present(Log))
+    # as text, whose size is known before it is parsed
+    columns: list[Any] = [Log.variant_key, type_coerce(Log.metrics, Text)]
+    results = select(*columns).where(is_present(Log))
     results = results.where(Log.experiment_id == experiment.id, Log.variant_key.is_not(None))
-    yield from session.execute(results.execution_options(yield_per=_ROWS_PER_FETCH))
+    rows: Result[Any] = session.execute(results.execution_options(yield_per=_ROWS_PER_FETCH))
+    for key, metrics in map(tuple, chain.from_iterable(request_session().each_batch(rows, _ROWS_PER_FETCH))):
+        yield key, None if metrics is None else json.loads(metrics)
 
 
 def _require(experiment: Experiment | None) -> Experiment:

@@ -74,6 +74,8 @@ class _Decompressed(io.RawIOBase):
 
     def _fill(self) -> bool:
         """Read more compressed data; return False at its end. Raises 413 if it is too large, 400 if it is cut off."""
+        if self._declared > self._limit:
+            raise TooLarge("The compressed request body", self._limit, self._declared)
         self._data = self._compressed.read(_PIECE_BYTES)
         self._size += len(self._data)
         if self._size > self._limit:

@@ -6,7 +6,6 @@ stack traces are never sent.
 """
 
 import logging
-from contextlib import suppress
 from http import HTTPStatus
 
 from flask import Flask, Response, current_app, g, jsonify, request
@@ -15,21 +14,18 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from promptcrafter.database import revisions, storage
-from promptcrafter.database.errors import find_code, is_unavailable
-from promptcrafter.problems import DiskFull, InvalidChunks, NotMigrated, Problem, TooLarge, Unavailable, describe
-
-_DRAIN_BYTES = 64 * 1024 * 1024
+from promptcrafter.database.errors import describe_cause, find_code, is_unavailable
+from promptcrafter.problems import DiskFull, InvalidChunks, Problem, TooLarge, Unavailable, describe
 
 _log = logging.getLogger(__name__)
 
 
 def init_app(app: Flask) -> None:
     """Register the handlers."""
-    app.after_request(_drain_body)
     app.register_error_handler(Problem, render)
     app.register_error_handler(HTTPException, _from_werkzeug)
     app.register_error_handler(DBAPIError, from_database)
-    app.register_error_handler(PoolTimeout, lambda error: render(Unavailable()))
+    app.register_error_handler(PoolTimeout, _from_timeout)
     app.register_error_handler(InvalidChunks, _from_invalid_chunks)
     app.register_error_handler(Exception, _from_bug)
 
@@ -37,14 +33,14 @@ def init_app(app: Flask) -> None:
 def explain(error: DBAPIError) -> Problem | None:
     """Return the problem that a driver's error is reported as; None if it is a bug.
 
-    It is DiskFull, Unavailable or NotMigrated.
+    It is DiskFull, Unavailable, NotMigrated or NewerSchema.
     """
     if storage.is_full(error):
         return DiskFull()
     if is_unavailable(error):
         return Unavailable()
     try:
-        return None if revisions.is_migrated() else NotMigrated()
+        return revisions.find_mismatch()
     except DBAPIError:
         return Unavailable()
 
@@ -70,20 +66,6 @@ def _from_werkzeug(error: HTTPException) -> Response:
     return render(Problem(status, message, code, headers=headers))
 
 
-def _drain_body(response: Response) -> Response:
-    """Read and discard the rest of a rejected request's body, up to `_DRAIN_BYTES`.
-
-    A client that sends the whole body before it reads would otherwise find the connection closed instead of the
-    response, and could not send its next request on it.
-    """
-    if response.status_code >= 400 and request.method in ("POST", "PUT", "PATCH"):
-        left = _DRAIN_BYTES
-        with suppress(OSError, InvalidChunks):
-            while left > 0 and (read := request.environ["wsgi.input"].read(65536)):
-                left -= len(read)
-    return response
-
-
 def from_database(error: DBAPIError) -> Response:
     """Return the response for a driver's error: 507, 503, or 500 if the error is a bug.
 
@@ -93,12 +75,17 @@ def from_database(error: DBAPIError) -> Response:
     if problem is None:
         return _from_bug(error)
     if isinstance(problem, DiskFull):
-        _log.error("the disk of the database is full: %s", find_code(error))
+        _log.error("the disk of the database is full: %s", describe_cause(error))
         if request.method in ("GET", "HEAD"):
             problem = Unavailable("The server's disk is full. Try again.", problem.code)
     elif is_unavailable(error):
-        _log.warning("database unavailable: %s", type(error.orig).__name__)
+        _log.warning("database unavailable: %s", describe_cause(error))
     return render(problem)
+
+
+def _from_timeout(error: PoolTimeout) -> Response:
+    _log.warning("database unavailable: no turn to write, or no free connection, within DATABASE_TIMEOUT_MS")
+    return render(Unavailable())
 
 
 def _from_invalid_chunks(error: InvalidChunks) -> Response:
@@ -108,5 +95,6 @@ def _from_invalid_chunks(error: InvalidChunks) -> Response:
 def _from_bug(error: Exception) -> Response:
     # the formatter logs only the class and the locations: a driver's message quotes the values of the statement
     fields = {"requestId": g.get("request_id")}
-    _log.error("unexpected %s", type(error).__name__, exc_info=error, extra={"fields": fields})
+    name = f"{type(error).__name__} {find_code(error)}" if isinstance(error, DBAPIError) else type(error).__name__
+    _log.error("unexpected %s", name, exc_info=error, extra={"fields": fields})
     return render(Problem(500, "Unexpected server error", "internal_error"))

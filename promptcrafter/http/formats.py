@@ -4,8 +4,6 @@ Each writer takes rows, as dicts, and column names, and yields text while it rea
 rows or a path of keys: `score.mean`. The JSON formats write whole rows and ignore the columns.
 """
 
-import csv
-import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -18,20 +16,36 @@ CSV = "text/csv"
 BYTE_ORDER_MARK = "\ufeff"  # by which Excel recognises UTF-8
 Write = Callable[[Rows, Sequence[str]], Iterator[str]]
 _PIECE_CHARACTERS = 128 * 1024  # so that a page of a hundred outputs of 600 characters is one piece
-_ROWS_AT_ONCE = 5  # per call of the JSON encoder: starting it costs more than a row, which may hold a mebibyte
-# What has a meaning in Markdown within a line. A `_` inside a word has none, and ids have many; `://` and `www.` would
-# turn addresses into links
-_MARKDOWN_SYNTAX = re.compile(r"[\\`*~<\[|&@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.")
+_ROWS_AT_ONCE = 5  # per call of the JSON encoder, because starting it costs more than a small row
+_MARKDOWN_CELL_MAX = 100_000  # characters
+# What has a meaning in Markdown within a line. A `_` inside a word has none, and ids have many. Renderers make links of
+# what begins with `//` or `www.`, and some of every name like `a.b`
+_MARKDOWN_SYNTAX = re.compile(
+    r"[\\`*~<\[|&@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<!:)/(?=/)|(?i:(?<=www)\.)|\.(?=[^\W\d_])"
+)
+# GitHub's renderer looks for e-mail addresses after it has removed the backslashes
+_MARKDOWN_EMAIL = re.compile(r"(?<=[\w.+:-])\\@(?=[\w.\\-])")
+# What has a meaning at the beginning of a line: of a heading, a list, a quotation, a line below a heading or of a table
+_MARKDOWN_LINE_START = re.compile(r"[#+=:>-]|[0-9]+(?=[.)])")
+_BLANKS = " \t\xa0"  # which are dropped from the beginning or the end of a line
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
-_FORMULA_STARTS = (*"=+-@＝＋－＠", "\t", "\r", "\n")  # how formulas of a spreadsheet begin
+# Where a spreadsheet would evaluate a text as a formula: at its beginning and, since a program may take another
+# character than the comma for the separator and then sees no quotes, after each separator and line break in it
+_FORMULA_STARTS = (*"=+-@＝＋－＠", "\t", "\r", "\n")
+_FORMULA = re.compile(r'([;|\t\r\n]"*)(?=[=+\-@＝＋－＠])')
+_FORMULA_IN_JSON = re.compile(r"(?<=[;|])[=+\-@＝＋－＠]")
 
 
 def write_json(rows: Rows, columns: Sequence[str]) -> Iterator[str]:
     """Write one JSON array."""
-    separator, remaining = "[", iter(rows)
-    while batch := list(islice(remaining, _ROWS_AT_ONCE)):
-        yield separator + dumps(batch)[1:-1]
-        separator = ","
+    separator, remaining, count = "[", iter(rows), 1
+    while batch := list(islice(remaining, count)):
+        text = dumps(batch)[1:-1]
+        del batch  # before the next rows are read: one may hold megabytes
+        yield separator
+        separator, count = ",", (_ROWS_AT_ONCE if len(text) < _PIECE_CHARACTERS else 1)
+        yield text
+        del text
     yield "]" if separator == "," else "[]"
 
 
@@ -44,29 +58,58 @@ def write_ndjson(rows: Rows, columns: Sequence[str]) -> Iterator[str]:
 def write_csv(rows: Rows, columns: Sequence[str]) -> Iterator[str]:
     """Write CSV (RFC 4180) with a header line.
 
-    A missing value is an empty cell, an object or array is compact JSON, and a text that a spreadsheet would evaluate
-    as a formula gets a `'` before it.
+    A missing value is an empty cell. Every other cell is in quotes, an object or array as compact JSON, and nothing in
+    a text can become a formula of a spreadsheet: see `_FORMULA`.
     """
-    line = io.StringIO()
-    writer = csv.writer(line)
-    for cells in _cells(rows, columns, _to_csv_cell):
-        writer.writerow(cells)
-        yield line.getvalue()
-        line.seek(0)
-        line.truncate()
+    yield ",".join(columns) + "\r\n"
+    for values in _values(rows, columns):
+        yield ",".join(map(_to_csv_cell, values)) + "\r\n"
 
 
 def write_markdown(rows: Rows, columns: Sequence[str]) -> Iterator[str]:
-    """Write a Markdown table. Fractions are rounded to six digits, and a line break in a cell becomes `<br>`."""
-    for number, cells in enumerate(_cells(rows, columns, _to_markdown_cell)):
-        yield f"| {' | '.join(cells)} |\n"
-        if number == 0:
-            yield f"|{' --- |' * len(cells)}\n"
+    """Write a Markdown table. Fractions are rounded to six digits, and a line break in a cell becomes `<br>`.
+
+    A longer text than `_MARKDOWN_CELL_MAX` is cut.
+    """
+    yield _write_markdown_row(columns)
+    yield f"|{' --- |' * len(columns)}\n"
+    for values in _values(rows, columns):
+        yield _write_markdown_row(map(_to_markdown_cell, values))
+
+
+def _write_markdown_row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |\n"
 
 
 def escape_markdown(text: str) -> str:
-    """Escape text so that Markdown, within a line, shows it unchanged."""
-    return _MARKDOWN_SYNTAX.sub(r"\\\g<0>", text)
+    """Escape text so that Markdown, within a line, shows it unchanged and without links."""
+    return _MARKDOWN_EMAIL.sub("<!-- -->@", _MARKDOWN_SYNTAX.sub(r"\\\g<0>", text))
+
+
+def escape_markdown_start(text: str) -> str:
+    """Escape text at the beginning of a line, where more has a meaning than within it."""
+    escaped = escape_markdown(text)
+    if text[:1] in _BLANKS:
+        return _to_reference(escaped[:1]) + escaped[1:]
+    start = _MARKDOWN_LINE_START.match(escaped)
+    if start is None:
+        return escaped
+    at = start.end() if escaped[0].isdigit() else 0
+    return f"{escaped[:at]}\\{escaped[at:]}"
+
+
+def split_lines(text: str) -> list[str]:
+    """Split a text at its line breaks, with or without a carriage return; they have the same meaning in Markdown."""
+    return _LINE_BREAK.split(text)
+
+
+def keep_blank_at_end(escaped: str) -> str:
+    """Return escaped text so that a blank at its end is kept at the end of a line."""
+    return escaped[:-1] + _to_reference(escaped[-1:]) if escaped[-1:] in _BLANKS else escaped
+
+
+def _to_reference(blank: str) -> str:
+    return f"&#{ord(blank)};" if blank else ""
 
 
 # The names in use for JSON lines; the first is the one that responses have unless the client asks for another
@@ -97,12 +140,11 @@ def join_to_pieces(lines: Iterable[str]) -> Iterator[str]:
     yield "".join(piece)
 
 
-def _cells(rows: Rows, columns: Sequence[str], to_cell: Callable[[Any], str]) -> Iterator[list[str]]:
-    """Yield the header's cells, then those of each row, each value converted by `to_cell`."""
-    yield [to_cell(name) for name in columns]
+def _values(rows: Rows, columns: Sequence[str]) -> Iterator[list[Any]]:
+    """Yield the values of each row's columns."""
     paths = [name.split(".") for name in columns]
     for row in rows:
-        yield [to_cell(_get_value(row, path)) for path in paths]
+        yield [_get_value(row, path) for path in paths]
 
 
 def _get_value(row: Mapping[str, Any], path: Sequence[str]) -> Any:
@@ -116,8 +158,16 @@ def _to_csv_cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(_FORMULA_STARTS) else value
-    return dumps(value)
+        text = _FORMULA.sub(r"\1'", value) if _FORMULA.search(value) else value
+        text = f"'{text}" if value.startswith(_FORMULA_STARTS) else text
+    else:
+        text = _FORMULA_IN_JSON.sub(_escape_json, dumps(value))
+    doubled = text.replace('"', '""')
+    return f'"{doubled}"'
+
+
+def _escape_json(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
 
 
 def _to_markdown_cell(value: Any) -> str:
@@ -127,4 +177,7 @@ def _to_markdown_cell(value: Any) -> str:
         return ", ".join(map(_to_markdown_cell, value))
     if isinstance(value, float):
         return f"{value:.6g}"
-    return _LINE_BREAK.sub("<br>", escape_markdown(value if isinstance(value, str) else dumps(value)))
+    text = value if isinstance(value, str) else dumps(value)
+    omitted = len(text) - _MARKDOWN_CELL_MAX
+    more = f" … and {omitted:,} more characters" if omitted > 0 else ""
+    return _LINE_BREAK.sub("<br>", escape_markdown(text[:_MARKDOWN_CELL_MAX])) + more

@@ -3,28 +3,40 @@
 Pages use keyset pagination: see `database.keyset`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from itertools import chain, islice
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 
+import sqlalchemy
 from flask import Response, current_app, request
 from marshmallow import Schema, fields
-from sqlalchemy import Result, Row, Select, SQLColumnExpression
+from sqlalchemy import ColumnElement, LargeBinary, Result, Row, Select, SQLColumnExpression, cast, func, literal
 from sqlalchemy.orm import Session
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_options_header
 from werkzeug.urls import iri_to_uri
 
-from promptcrafter.database.keyset import Order, write_cursor
-from promptcrafter.database.session import ReadSession, get_engine, session
-from promptcrafter.http.formats import BYTE_ORDER_MARK, CSV, NDJSON_TYPES, WRITERS, join_to_pieces
-from promptcrafter.http.row_serializer import RowSerializer
+from promptcrafter.database.keyset import Columns, Order, write_cursor
+from promptcrafter.database.session import (
+    STREAM_ROWS,
+    ReadSession,
+    is_sqlite,
+    request_session,
+    session,
+    stream_session,
+    stream_snapshot,
+    weigh,
+)
+from promptcrafter.http.formats import BYTE_ORDER_MARK, CSV, NDJSON_TYPES, WRITERS, join_to_pieces, write_json
+from promptcrafter.http.row_serializer import RowSerializer, is_long
+from promptcrafter.jsonio import dumps
 
 _DEFAULT_PER_PAGE = 100  # if a request has a cursor and no per_page
-_ROWS_PER_FETCH = 20  # each may hold a mebibyte of text
+_FEW_ROWS = 10  # of a page that is read whatever its size; each may have some megabytes
+_PAGE_BYTES = 4 * 1024 * 1024  # of a page that is read as a whole; a larger one is streamed
 _DEFAULT_MEDIA_TYPE = "application/json"
 
 
@@ -40,12 +52,18 @@ class _ModelRows:
     def execute(self, reader: Session, select: Select[Any], *others: SQLColumnExpression[Any]) -> Result[Any]:
         return reader.execute(select.add_columns(*others))
 
+    def size_of(self, select: Select[Any]) -> ColumnElement[int]:
+        long = [column for column in select.selected_columns if is_long(column)]
+        sizes = [func.length(cast(text, LargeBinary)) if is_sqlite() else func.octet_length(text) for text in long]
+        return sum((func.coalesce(size, 0) for size in sizes), literal(0))
+
     def dump(self, row: Row[Any]) -> dict[str, Any]:
         dumped: dict[str, Any] = self.schema.dump(row[0])
         return dumped
 
 
 _Serializer = RowSerializer | _ModelRows
+_Respond = Callable[[Iterable[Row[Any]], _Serializer], Response]
 
 
 def list_response(
@@ -66,29 +84,95 @@ def list_response(
     rows_serializer = _ModelRows(serializer) if isinstance(serializer, Schema) else serializer
     select = order.sort(select)
     if "per_page" not in page and "cursor" not in page:
-        return _stream_all(select, rows_serializer)
+        return _stream_all(select, rows_serializer, _rows_response)
     per_page = page.get("per_page", _DEFAULT_PER_PAGE)
     select, columns = order.page(select, page.get("cursor"), per_page + 1)
-    rows = rows_serializer.execute(session(), select, *columns).all()
-    response = _rows_response(rows[:per_page], rows_serializer)
-    if len(rows) > per_page:
-        cursor = write_cursor(rows[per_page - 1][-len(columns) :], columns)
+    rows = _read_page(select, columns, rows_serializer, per_page)
+    if rows is not None:
+        keys: list[Sequence[Any]] = [row[-len(columns) :] for row in rows[per_page - 1 :]]
+        response = _rows_response(rows[:per_page], rows_serializer)
+    else:
+        response, keys = _stream_page(select, columns, rows_serializer, per_page)
+    if len(keys) > 1:
+        cursor = write_cursor(keys[0], columns)
         arguments = {**request.args.to_dict(), **resolved, "per_page": per_page, "cursor": cursor}
         response.headers["Link"] = f'<{_own_url()}?{urlencode(arguments)}>; rel="next"'
     return response
 
 
-def _stream_all(select: Select[Any], serializer: _Serializer) -> Response:
-    session.close()
-    reader = ReadSession(get_engine())  # the response is sent after the request's own session has been closed
+def _read_page(select: Select[Any], columns: Columns, serializer: _Serializer, per_page: int) -> list[Row[Any]] | None:
+    """Return the rows of a page and the next one, each followed by its sort values; None if they are too large.
+
+    A few rows are always read. Of more, the size is known while SQLite reads them one by one. PostgreSQL sends all at
+    once, and objects are loaded at once, so the database is asked for the size first.
+    """
+    request = request_session()
+    if per_page <= _FEW_ROWS:
+        return list(serializer.execute(request, select, *columns))
+    if not is_sqlite() or isinstance(serializer, _ModelRows):
+        is_large = _weigh_in_database(select, serializer) > _PAGE_BYTES
+        return None if is_large else list(serializer.execute(request, select, *columns))
+    rows: list[Row[Any]] = []
+    weight = 0
+    for batch in request.each_batch(serializer.execute(request, select, *columns)):
+        rows += batch
+        weight += sum(map(weigh, batch))
+        if weight > _PAGE_BYTES:
+            return None
+    return rows
+
+
+def _stream_page(
+    select: Select[Any], columns: Columns, serializer: _Serializer, per_page: int
+) -> tuple[Response, list[Sequence[Any]]]:
+    """Return the streamed response with a page, and the sort values of its last row, with those of the next if any."""
+    reader = stream_snapshot()  # in which both queries have the same rows
     try:
-        rows = serializer.execute(reader, select.execution_options(yield_per=_ROWS_PER_FETCH)).partitions()
-        # reads the first rows, so that a failing query still becomes an error response
-        response = _rows_response(chain.from_iterable(rows), serializer)
+        keys = reader.execute(select.with_only_columns(*columns)).all()
+        response = _stream(reader, select.limit(per_page), serializer, _rows_response)
     except BaseException:
         reader.close()
         raise
+    return response, list(keys[per_page - 1 :])
 
+
+def _weigh_in_database(select: Select[Any], serializer: _Serializer) -> int:
+    """Return how many bytes of text the rows have. PostgreSQL need not read the texts for that."""
+    sizes = select.with_only_columns(serializer.size_of(select).label("size")).subquery()
+    return int(session.connection().execute(sqlalchemy.select(func.coalesce(func.sum(sizes.c.size), 0))).scalar_one())
+
+
+def object_response(head: Mapping[str, Any], name: str, select: Select[Any], serializer: RowSerializer) -> Response:
+    """Return a JSON object with the fields of `head` and, last, the rows of `select` as the field `name`, streamed."""
+
+    def respond(rows: Iterable[Row[Any]], serializer: _Serializer) -> Response:
+        start = f"{dumps(head)[:-1]},{dumps(name)}:"
+        text = chain([start], write_json(map(serializer.dump, rows), ()), ["}"])
+        return _text_response(text, _DEFAULT_MEDIA_TYPE)
+
+    return _stream_all(select, serializer, respond)
+
+
+def _stream_all(select: Select[Any], serializer: _Serializer, respond: _Respond) -> Response:
+    reader = stream_session()
+    try:
+        response = _stream(reader, select, serializer, respond)
+    except BaseException:
+        reader.close()
+        raise
+    return response
+
+
+def _stream(reader: ReadSession, select: Select[Any], serializer: _Serializer, respond: _Respond) -> Response:
+    """Return the response with all rows of the select, which closes the reader when they are read or it is sent."""
+    result = serializer.execute(reader, select.execution_options(yield_per=STREAM_ROWS))
+
+    def rows() -> Iterator[Row[Any]]:
+        yield from chain.from_iterable(reader.each_batch(result))
+        reader.close()
+
+    # reads the first rows, so that a failing query still becomes an error response
+    response = respond(rows(), serializer)
     response.call_on_close(reader.close)
     return response
 
@@ -112,11 +196,20 @@ def negotiated_response(writers: Mapping[str, Callable[[], Iterable[str]]]) -> R
     accepted = MIMEAccept([(parse_options_header(value)[0], quality) for value, quality in request.accept_mimetypes])
     media_type = accepted.best_match(writers, default=_DEFAULT_MEDIA_TYPE)
     text = writers[media_type]()
-    pieces = join_to_pieces(chain([BYTE_ORDER_MARK], text) if media_type == CSV and _wants_bom() else text)
+    if media_type == CSV and _wants_bom():
+        text = chain([BYTE_ORDER_MARK], text)
+    response = _text_response(text, media_type)
+    response.headers["Vary"] = "Accept"
+    return response
+
+
+def _text_response(text: Iterable[str], media_type: str) -> Response:
+    """Return a response whose text is read while it is sent, after the first two pieces."""
+    pieces = join_to_pieces(text)
     first_pieces = list(islice(pieces, 2))
     # a body of one piece is sent with a Content-Length, a longer one in chunks
     body = chain(first_pieces, pieces) if len(first_pieces) > 1 else first_pieces[0]
-    return current_app.response_class(body, mimetype=media_type, headers={"Vary": "Accept"})
+    return current_app.response_class(body, mimetype=media_type)
 
 
 def _wants_bom() -> bool:

@@ -2,12 +2,13 @@
 
 from marshmallow import Schema, validate
 
+from promptcrafter.database.keyset import MINUS
 from promptcrafter.http.fields import QueryInteger, Text
 
 MAX_PER_PAGE = 1000
-# The numbers in a cursor, as regular expressions: the rank of a score, milliseconds since 1970 (up to the year 5138),
-# and the sequence number of a row, which is a BIGINT
-RANK, TIME, SEQUENCE = "[0-9]{1,19}", "[0-9]{1,14}", "[0-9]{1,18}"
+# The numbers in a cursor, as regular expressions: the rank of a score, milliseconds since 1970 (imports have times from
+# 1969-12-31 to 9999-12-31), and the sequence number of a row, which is a BIGINT
+RANK, TIME, SEQUENCE = "[0-9]{1,19}", f"({MINUS}?[0-9]{{1,14}}|[12][0-9]{{14}})", "[0-9]{1,18}"
 
 
 class Cursor(Text):

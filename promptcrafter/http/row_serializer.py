@@ -12,7 +12,18 @@ from functools import partial
 from typing import Any
 
 from marshmallow import Schema, fields
-from sqlalchemy import ColumnElement, Result, Row, Select, SQLColumnExpression, inspect, type_coerce
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Result,
+    Row,
+    Select,
+    SQLColumnExpression,
+    Text,
+    inspect,
+    literal_column,
+    type_coerce,
+)
 from sqlalchemy.orm import Session
 from sqlalchemy.types import NullType
 
@@ -36,6 +47,10 @@ class RowSerializer:
         attributes = inspect(model).column_attrs
         columns = [attributes[name].columns[0] for name in schema.fields]
         shown = [(field.data_key or name, field) for name, field in schema.fields.items()]
+        # as SQL text, made once: the expression would take longer than the query
+        self._size: ColumnElement[int] = literal_column(
+            " + ".join(f"coalesce(octet_length({column}), 0)" for column in columns if is_long(column)) or "0", Integer
+        )
         self._columns = [_read_raw(column) for column in columns]
         self._keys = [key for key, _ in shown]
         self._writers = [_writer(column, field) for column, (_, field) in zip(columns, shown, strict=True)]
@@ -47,6 +62,10 @@ class RowSerializer:
         # on the connection, because the session would look for objects in every row
         return reader.connection().execute(select.with_only_columns(*self._columns, *others))
 
+    def size_of(self, select: Select[Any]) -> ColumnElement[int]:
+        """Return how many bytes of text a row has in the columns of the schema; on PostgreSQL only."""
+        return self._size
+
     def dump(self, row: Row[Any]) -> dict[str, Any]:
         """Return what the schema would dump for the object of this row."""
         dumped = {}
@@ -56,6 +75,11 @@ class RowSerializer:
             elif key in self._without_value:
                 dumped[key] = self._without_value[key]
         return dumped
+
+
+def is_long(column: ColumnElement[Any]) -> bool:
+    """Return whether a column is of a type that has no maximum length."""
+    return isinstance(column.type, Text | JsonText)
 
 
 def _read_raw(column: ColumnElement[Any]) -> SQLColumnExpression[Any]:

@@ -37,7 +37,7 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 
 from promptcrafter import clock
 from promptcrafter.database.compiled import CompiledWrite, from_arrays
-from promptcrafter.database.keyset import Order
+from promptcrafter.database.keyset import Order, split_cursor
 from promptcrafter.database.session import is_sqlite
 from promptcrafter.logs.models import Log
 from promptcrafter.text import SPACELESS_SCRIPTS, fold
@@ -47,7 +47,8 @@ _WORD_MAX = 64  # characters; longer words are cut off
 _WORDS_MAX_BYTES = 1_000_000  # of the distinct words of a log; more are not indexed: a tsvector holds 1,048,575 bytes
 _SEQUENCE_BITS = 21  # the lower bits of a row id of the index, which are the lower bits of the sequence number
 _SEQUENCE_MASK = (1 << _SEQUENCE_BITS) - 1
-_LATEST = (1 << 42) - 1  # the maximum of the upper bits: milliseconds since 1970, until 2109; later times become this
+# The extremes of the upper bits: milliseconds since 1970, from 1830 to 2109; other times become the nearest of these
+_EARLIEST, _LATEST = -(1 << 42), (1 << 42) - 1
 _SPACELESS = re.compile(f"[{SPACELESS_SCRIPTS}]+")
 
 
@@ -56,7 +57,7 @@ def _to_tsvector(words: ColumnElement[str]) -> ColumnElement[Any]:
 
 
 _INDEX = table("log_words", column("rowid", BigInteger), column("words"))
-_SEARCH = table("log_search", column("docid"), column("seq"), column("words"))
+_SEARCH = table("log_search", column("docid"), column("log_seq"), column("words"))
 _WORDS = bindparam("words", type_=Text)
 _DOC_ID = (
     bindparam("milliseconds", type_=BigInteger)
@@ -64,13 +65,15 @@ _DOC_ID = (
     .bitwise_or(Log.seq.bitwise_and(_SEQUENCE_MASK))
 )
 _BY_ID = Log.id == bindparam("id")
-_BY_SEQ = _SEARCH.c.seq == bindparam("key")
-_INSERT_SQLITE = insert(_SEARCH).from_select(["docid", "seq", "words"], select(_DOC_ID, Log.seq, _WORDS).where(_BY_ID))
+_BY_SEQ = _SEARCH.c.log_seq == bindparam("key")
+_INSERT_SQLITE = insert(_SEARCH).from_select(
+    ["docid", "log_seq", "words"], select(_DOC_ID, Log.seq, _WORDS).where(_BY_ID)
+)
 # VALUES, because FTS5 flushes its pending terms to disk after each row that a trigger or INSERT … SELECT adds
 _INDEX_SQLITE = insert(_INDEX).values(rowid=select(_DOC_ID).where(_BY_ID).scalar_subquery(), words=_WORDS)
 _NEW_ROWS = from_arrays({"id": Text(), "words": Text()})
 _INSERT_POSTGRESQL = insert(_SEARCH).from_select(
-    ["seq", "words"], select(Log.seq, _to_tsvector(_NEW_ROWS.c.words)).join(_NEW_ROWS, Log.id == _NEW_ROWS.c.id)
+    ["log_seq", "words"], select(Log.seq, _to_tsvector(_NEW_ROWS.c.words)).join(_NEW_ROWS, Log.id == _NEW_ROWS.c.id)
 )
 # Adds logs to the word index. The parameters are `id`, `words` (of `extract_words`), `milliseconds` (of `index_time`)
 INSERT_WORDS = CompiledWrite([_INSERT_SQLITE, _INDEX_SQLITE], _INSERT_POSTGRESQL)
@@ -124,15 +127,15 @@ def find_matching(logs: Select[Log], terms: Sequence[str], filters: Mapping[str,
 
     `since` and `until` among the filters limit the range of SQLite's index that is read.
     """
-    statement = logs.join(_SEARCH, _SEARCH.c.seq == Log.seq)
+    statement = logs.join(_SEARCH, _SEARCH.c.log_seq == Log.seq)
     if not is_sqlite():
         return statement.where(_SEARCH.c.words.op("@@", is_comparison=True)(cast(_write_tsquery(terms), TSQUERY)))
     statement = statement.join(_INDEX, _INDEX.c.rowid == _SEARCH.c.docid)
     statement = statement.where(literal_column("log_words").op("MATCH", is_comparison=True)(_write_match(terms)))
     if "since" in filters:
-        statement = statement.where(_INDEX.c.rowid >= _doc_id(index_time(filters["since"]), 0))
-    if "until" in filters:
-        statement = statement.where(_INDEX.c.rowid < _doc_id(index_time(filters["until"]), 0))
+        statement = statement.where(_INDEX.c.rowid >= doc_id(index_time(filters["since"]), 0))
+    if "until" in filters and index_time(filters["until"]) < _LATEST:
+        statement = statement.where(_INDEX.c.rowid < doc_id(index_time(filters["until"]), 0))
     return statement
 
 
@@ -146,8 +149,8 @@ class WordIndexOrder(Order):
 
     def start_after(self, select: Select[Any], cursor: str) -> Select[Any]:
         """Return the select of the rows after the row of the cursor."""
-        milliseconds, sequence = map(int, cursor.split("-"))
-        row_id, last = _INDEX.c.rowid, _doc_id(milliseconds, sequence)
+        milliseconds, sequence = split_cursor(cursor)
+        row_id, last = _INDEX.c.rowid, doc_id(milliseconds, sequence)
         return select.where(row_id > last if self.is_ascending else row_id < last)
 
 
@@ -210,6 +213,6 @@ def _write_tsquery(terms: Sequence[str]) -> str:
     return " & ".join(f"'{term[:-1]}':*" if term.endswith("*") else f"'{term}'" for term in terms)
 
 
-def _doc_id(milliseconds: int, sequence: int) -> int:
+def doc_id(milliseconds: int, sequence: int) -> int:
     """Return the row id of a log in SQLite's index: time in the upper bits, sequence number in the lower ones."""
-    return (min(milliseconds, _LATEST) << _SEQUENCE_BITS) | (sequence & _SEQUENCE_MASK)
+    return (min(max(milliseconds, _EARLIEST), _LATEST) << _SEQUENCE_BITS) | (sequence & _SEQUENCE_MASK)

@@ -7,15 +7,19 @@ ends, the log cannot be checkpointed and grows with each write.
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from promptcrafter.database import sqlite
+from promptcrafter.files import fsync_path
 from promptcrafter.maintenance import Progress
 
 _PAGES_AT_ONCE = 512
+_SEARCHED = (("logs", "log_search"), ("prompts", "prompt_search"))
+# FTS5's command that compares an index with its table; it has commands in the place of a column's value
+CHECK_INDEX = "INSERT INTO {0} ({0}, rank) VALUES ('integrity-check', 1)"
 
 
 class InvalidBackup(Exception):
@@ -24,10 +28,14 @@ class InvalidBackup(Exception):
 
 @dataclass(frozen=True)
 class Contents:
-    """The contents of a database: its revision, and the number of rows by table."""
+    """The contents of a database: its revision, the number of rows by table, and which search indices are damaged.
+
+    An index is damaged if FTS5 says so, or if a log or prompt has no entry in it.
+    """
 
     revision: str
     rows: Mapping[str, int]
+    damaged_indices: Sequence[str] = ()
 
 
 def copy_database(source: sqlite3.Connection, target: Path, on_progress: Progress) -> Contents:
@@ -44,12 +52,14 @@ def copy_database(source: sqlite3.Connection, target: Path, on_progress: Progres
     with closing(sqlite3.connect(target, isolation_level=None)) as writer:
         writer.execute("PRAGMA locking_mode=EXCLUSIVE")  # keeps the log's index in memory, not in a file
         source.backup(writer, pages=_PAGES_AT_ONCE, progress=lambda _, left, total: on_progress(total - left, total))
+        damaged = _find_damaged_indices(writer)
         writer.execute("PRAGMA journal_mode=DELETE")  # without a log it can be read on a read-only disk
     fsync_path(target)
     contents = examine(target)
     if contents.rows != _count_rows(source):
         raise InvalidBackup("it has not the rows of what it was copied from")
-    return contents
+    damaged += [search for table, search in _SEARCHED if _lacks_entries(contents.rows, table, search)]
+    return replace(contents, damaged_indices=damaged)
 
 
 @contextmanager
@@ -88,13 +98,24 @@ def examine(path: Path) -> Contents:
             raise InvalidBackup(f"it is damaged ({error})") from error
 
 
-def fsync_path(path: Path) -> None:
-    """Sync a file, or a folder after a rename in it, to the disk."""
-    file = os.open(path, os.O_RDONLY)
+def _find_damaged_indices(connection: sqlite3.Connection) -> list[str]:
+    """Return the names of the full-text indices that differ from their tables. Needs a copy: others cannot write."""
+    names = "SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE % USING fts5(%' ORDER BY name"
+    return [name for (name,) in connection.execute(names).fetchall() if not _is_intact(connection, name)]
+
+
+def _is_intact(connection: sqlite3.Connection, name: str) -> bool:
     try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+        connection.execute(CHECK_INDEX.format(name))
+    except sqlite3.DatabaseError as error:
+        if not error.sqlite_errorname.startswith("SQLITE_CORRUPT"):
+            raise
+        return False
+    return True
+
+
+def _lacks_entries(rows: Mapping[str, int], table: str, search: str) -> bool:
+    return search in rows and rows[search] != rows[table]
 
 
 def _read_revision(connection: sqlite3.Connection) -> str:

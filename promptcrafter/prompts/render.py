@@ -1,7 +1,7 @@
-"""The text of a version with its variables replaced, and the diff between two versions. Pure functions."""
+"""The text of a version with its variables replaced. Pure functions."""
 
-import difflib
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,15 +20,24 @@ def render(content: str, variables: Mapping[str, Any]) -> str:
 
     There is no other syntax, and placeholders inside values are not replaced. Raises KeyError for a name without value.
     """
-
-    def value_of(match: re.Match[str]) -> str:
-        value = variables[match[1]]
-        return value if isinstance(value, str) else dumps(value)
-
-    return _VARIABLE.sub(value_of, content)
+    values = {name: _to_text(variables[name]) for name in find_variables(content)}
+    return _VARIABLE.sub(lambda match: values[match[1]], content)
 
 
-def unified_diff(before: str, after: str, before_name: str, after_name: str) -> str:
-    """Return the unified diff of two texts by lines; an empty string if they are equal."""
-    lines = difflib.unified_diff(before.split("\n"), after.split("\n"), before_name, after_name, lineterm="")
-    return "\n".join(lines)
+def rendered_bytes(content: str, variables: Mapping[str, Any]) -> int:
+    """Return how many bytes `render`'s text takes in the JSON of a response, without making the text.
+
+    Raises KeyError for a name without value.
+    """
+    counts = Counter(_VARIABLE.findall(content))
+    inserted = sum(count * _json_bytes(_to_text(variables[name])) for name, count in counts.items())
+    return _json_bytes(_VARIABLE.sub("", content)) + inserted
+
+
+def _to_text(value: Any) -> str:
+    return value if isinstance(value, str) else dumps(value)
+
+
+def _json_bytes(text: str) -> int:
+    """Return how many bytes a text takes as a JSON string, without the quotes."""
+    return len(dumps(text).encode()) - 2

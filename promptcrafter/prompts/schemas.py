@@ -229,6 +229,12 @@ class DiffOut(Schema):
     after = fields.Integer(data_key="to", required=True)
     model = fields.Nested(ModelChangeOut(), required=True)
     diff = fields.String(required=True, metadata={"description": "Unified diff of the content; empty when it is equal"})
+    simplified = fields.Boolean(
+        metadata={
+            "description": "True if the contents are too long or too repetitive to find all common lines: some may be "
+            "in the diff as removed and added; otherwise absent"
+        }
+    )
 
 
 class RenderIn(CreateSchema):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Response, jsonify, request, url_for
+from flask import Response, current_app, jsonify, request, url_for
 from werkzeug.http import quote_etag
 
 from promptcrafter.auth.authentication import current_principal
@@ -12,10 +12,11 @@ from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.etags import etag_of, refuse_lost_update
 from promptcrafter.idempotency.decorator import idempotent
 from promptcrafter.permissions import Permission
-from promptcrafter.problems import Invalid
+from promptcrafter.problems import Invalid, TooLarge
 from promptcrafter.prompts import ranking, search, store
+from promptcrafter.prompts.line_diff import unified_diff
 from promptcrafter.prompts.models import Prompt, Version
-from promptcrafter.prompts.render import find_variables, render, unified_diff
+from promptcrafter.prompts.render import find_variables, render, rendered_bytes
 from promptcrafter.prompts.schemas import (
     SLUG_EXAMPLE,
     DiffOut,
@@ -41,6 +42,7 @@ blueprint = Blueprint(
 )
 _prompt_out = PromptOut()
 _version_out = VersionOut()
+_MISSING_SHOWN = 100  # variables without a value, in an error
 _HEADER = {"schema": {"type": "string"}}
 
 
@@ -175,12 +177,13 @@ def diff_versions(query: dict[str, Any], prompt_id: str) -> dict[str, Any]:
     """Return the difference between two versions."""
     prompt = store.get_prompt(current_principal(), prompt_id)
     before, after = (store.get_version(prompt, query[name]) for name in ("before", "after"))
-    names = f"version {before.number}", f"version {after.number}"
+    diff = unified_diff(before.content, after.content, f"version {before.number}", f"version {after.number}")
     return {
         "before": before.number,
         "after": after.number,
         "model": {"before": before.model, "after": after.model},
-        "diff": unified_diff(before.content, after.content, *names),
+        "diff": diff.text,
+        **({"simplified": True} if diff.is_simplified else {}),
     }
 
 
@@ -192,7 +195,12 @@ def render_version(body: dict[str, Any], prompt_id: str) -> dict[str, Any]:
     version = store.get_version(store.get_prompt(current_principal(), prompt_id), body.get("version", store.LATEST))
     missing = [name for name in find_variables(version.content) if name not in body["variables"]]
     if missing:
-        raise Invalid({"variables": [f"must have a value for {shorten(name)}" for name in missing]})
+        shown = [f"must have a value for {shorten(name)}" for name in missing[:_MISSING_SHOWN]]
+        raise Invalid({"variables": shown}, more=len(missing) - len(shown))
+    limit: int = current_app.config["MAX_OUTPUT_BYTES"]
+    size = rendered_bytes(version.content, body["variables"])
+    if size > limit:
+        raise TooLarge("The rendered text", limit, size)
     text = render(version.content, body["variables"])
     return {"text": text, "model": version.model, "version": version.number}
 

@@ -1,4 +1,4 @@
-"""The response to requests that Gunicorn rejects before they reach the application."""
+"""The response to requests that Gunicorn or our worker rejects before they reach the application."""
 
 import json
 import logging
@@ -8,6 +8,7 @@ from typing import Any
 
 import gunicorn.util
 
+from promptcrafter.problems import RETRY_AFTER_S
 from promptcrafter.server.logging import new_request_id
 
 _log = logging.getLogger("promptcrafter.gunicorn")
@@ -27,12 +28,13 @@ def _write_error(sock: Any, status: int, message: str, more_headers: str) -> Non
     reason = HTTPStatus(status).phrase
     request_id = new_request_id()
     text = message or reason
-    _log.warning("refused a malformed request with %s %s, as %s", status, reason, request_id)
+    _log.warning("refused a request with %s %s, as %s", status, reason, request_id)
     code = reason.lower().replace(" ", "_")
     body = json.dumps({"message": text, "error": text, "code": code, "requestId": request_id}).encode()
+    retry = f"Retry-After: {RETRY_AFTER_S}\r\n" if status == HTTPStatus.SERVICE_UNAVAILABLE else ""
     head = (
         f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\nX-Request-Id: {request_id}\r\nX-Content-Type-Options: nosniff\r\n"
-        f"{more_headers}\r\n"
+        f"{retry}{more_headers}\r\n"
     )
     gunicorn.util.write_nonblock(sock, head.encode() + body)

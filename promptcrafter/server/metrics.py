@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import chain, count
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response, current_app, g, request
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
-from config import Config
+from config import Config, ConfigError
 from promptcrafter.database.base import Resource
 from promptcrafter.database.deletions import count_pending, purged
 from promptcrafter.database.errors import is_unavailable
@@ -32,6 +32,7 @@ from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.logs.schemas import NATIVE, SOURCES
 from promptcrafter.logs.store import logs_committed
 from promptcrafter.permissions import Permission
+from promptcrafter.server.incoming import BodyWanted
 from promptcrafter.version import VERSION
 
 if TYPE_CHECKING:
@@ -103,6 +104,11 @@ class _Meters:
     def start(self) -> None:
         self.in_progress.inc()
 
+    def abandon(self, error: BaseException | None) -> None:
+        """Forget a request that is answered later, when its body has been collected."""
+        if isinstance(error, BodyWanted):
+            self.in_progress.dec()
+
     def finish(self, response: Response) -> Response:
         method = request.method if request.method in _METHODS else _OTHER_METHOD
         route = _name_route(request.url_rule.rule) if request.url_rule else _NO_ROUTE
@@ -123,6 +129,7 @@ def init_app(app: Flask, config: Config) -> None:
         meters = app.extensions[_METERS] = _Meters()
         app.before_request(meters.start)
         app.after_request(meters.finish)
+        app.teardown_request(meters.abandon)
         logs_committed.connect(_count_logs)
         purged.connect(_count_purged)
 
@@ -151,13 +158,30 @@ def report_database_down(error: DBAPIError | TimeoutError) -> Response:
     return _answer(_describe_size(None))
 
 
-def share() -> None:
-    """Create the folder in which workers count together. Call it in Gunicorn's master, before `create_app`."""
+def share(config: Config) -> None:
+    """With METRICS=on, create the folder in which workers count together, with the files of the master and of all.
+
+    Call it in Gunicorn's master, before `create_app`. Raises ConfigError if there is no room for them: a write to a
+    memory-mapped file for which the disk has no room would kill the process.
+    """
+    if not config.metrics or _sharing.folder:  # Gunicorn reads its settings again on a reload
+        return
     from prometheus_client import values
 
-    if not _sharing.folder:  # Gunicorn reads its settings again on a reload
-        _sharing.folder = os.environ[_FOLDER_VARIABLE] = mkdtemp(prefix="promptcrafter-metrics-")
-        values.ValueClass = values.MultiProcessValue(lambda: _sharing.name)  # type: ignore[no-untyped-call]
+    try:
+        _sharing.folder = mkdtemp(prefix="promptcrafter-metrics-")
+        for name in (_sharing.name, *map(str, range(config.web_concurrency))):
+            _create_files(name)
+    except OSError as error:
+        unshare()
+        _sharing.folder = ""
+        size = (1 + config.web_concurrency) * len(_FILES) * len(_EMPTY)
+        raise ConfigError(
+            f"METRICS is on and takes {size:,} bytes in {_describe_folder()}, where they cannot be written: "
+            f"{error.strerror}. TMPDIR names another folder."
+        ) from error
+    os.environ[_FOLDER_VARIABLE] = _sharing.folder
+    values.ValueClass = values.MultiProcessValue(lambda: _sharing.name)  # type: ignore[no-untyped-call]
 
 
 def unshare() -> None:
@@ -173,7 +197,8 @@ def reserve_slot(taken: Collection[str]) -> str:
     """
     slot = next(slot for slot in map(str, count()) if slot not in taken)
     if _sharing.folder:
-        _create_files(slot)
+        with suppress(OSError):  # if this fails, the library creates the file and lets it grow
+            _create_files(slot)
     return slot
 
 
@@ -194,18 +219,21 @@ def _file(slot: str, kind: str) -> Path:
 
 
 def _create_files(slot: str) -> None:
-    """Create the missing files of a slot at their full size.
-
-    A write to a memory-mapped file for which a full disk has no room would kill the worker.
-    """
+    """Create the missing files of a slot at their full size. Raises OSError."""
     Path(_sharing.folder).mkdir(mode=0o700, exist_ok=True)  # the system may have cleaned up its temporary folders
     for kind in _FILES:
         path = _file(slot, kind)
         if not path.exists():
             draft = path.with_suffix(".new")
-            with suppress(OSError):  # if this fails, the library creates the file and lets it grow
-                draft.write_bytes(_EMPTY)
-                draft.rename(path)
+            draft.write_bytes(_EMPTY)
+            draft.rename(path)
+
+
+def _describe_folder() -> str:
+    try:
+        return gettempdir()
+    except FileNotFoundError:
+        return "a temporary folder"
 
 
 def _count_logs(_: object, sources: Iterable[str | None]) -> None:

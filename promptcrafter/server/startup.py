@@ -1,29 +1,40 @@
 """Checks before Gunicorn starts: what would fail later, after retries or with a traceback, ends the start at once."""
 
 import errno
+import logging
 import os
 import socket
 import sys
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 
+from sqlalchemy import Connection, Engine, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from config import Config, ConfigError
-from promptcrafter.database import sqlite
+from promptcrafter.database import revisions, sqlite
 from promptcrafter.database.errors import find_lasting_refusal
 from promptcrafter.database.session import open_postgresql
+from promptcrafter.maintenance import search_index
+from promptcrafter.maintenance.backup import open_read_only
+from promptcrafter.problems import NewerSchema
 
 _INHERITED = ("GUNICORN_FD", "LISTEN_FDS")  # the listening socket comes from the previous server or from systemd
 _BIND_OPTIONS = ("-b", "--bind")
 _CONNECT_TIMEOUT_MS = 2000
+_SEARCH_CHECK_S = 1
+
+_log = logging.getLogger(__name__)
 
 
 @cache
 def check(config: Config) -> None:
     """Raise ConfigError if the service could not listen on its address, or not use its database.
 
-    A PostgreSQL that cannot be reached is no error: the service answers 503 until it can. The result is cached, because
-    Gunicorn reads its configuration again on SIGHUP, when the address is in use by itself.
+    It may not use one that a newer release has migrated. To one that lacks migrations of this release it does not write
+    until they are applied. A PostgreSQL that cannot be reached is no error: the service answers 503 until it can. The
+    result is cached, because Gunicorn reads its configuration again on SIGHUP, when the address is in use by itself.
     """
     if not is_bound_elsewhere():
         refuse_unusable_address(config.host, config.port)
@@ -64,6 +75,20 @@ def format_url(host: str, port: int) -> str:
     return f"http://{format_address(own.get(host, host), port)}"
 
 
+def check_search_after_unclean_stop(path: Path) -> None:
+    """Log what to do if the last processes of a SQLite file did not end properly and the newest logs are not indexed.
+
+    It takes about a second at most: the log file of SQLite, which the last process to end removes, is left behind, and
+    the newest logs are compared until then. The connection is closed before workers are forked.
+    """
+    log = Path(f"{path}-wal")
+    if not log.exists() or not log.stat().st_size:
+        return
+    with suppress(DBAPIError), _read_only_engine(path).connect() as connection:
+        if revisions.find_mismatch(connection) is None and search_index.find_recent_fault(connection, _SEARCH_CHECK_S):
+            _log.error("the search index does not have all logs: run flask --app wsgi reindex")
+
+
 def _is_bind_option(argument: str) -> bool:
     return argument.startswith(_BIND_OPTIONS)
 
@@ -75,14 +100,31 @@ def _refuse_unusable_file(config: Config) -> None:
             sqlite.refuse_unusable(path)
         except OSError as error:
             raise config.database_error(error) from error
+        with (
+            suppress(DBAPIError),
+            _read_only_engine(path).connect() as connection,
+        ):  # the service reports a damaged file
+            _refuse_newer_schema(config, connection)
 
 
 def _refuse_rejected_connection(config: Config) -> None:
     """Connect once; raise ConfigError if PostgreSQL, or each of several hosts, rejects the connection for good."""
     try:
-        with open_postgresql(config.database_url, _CONNECT_TIMEOUT_MS) as engine, engine.connect():
-            pass
+        with open_postgresql(config.database_url, _CONNECT_TIMEOUT_MS) as engine, engine.connect() as connection:
+            _refuse_newer_schema(config, connection)
     except DBAPIError as error:
         refusal = find_lasting_refusal(error)
         if refusal is not None:
             raise ConfigError(f"DATABASE_URL names a database that cannot be used: {refusal}.") from error
+
+
+def _refuse_newer_schema(config: Config, connection: Connection) -> None:
+    if isinstance(revisions.find_mismatch(connection), NewerSchema):
+        raise ConfigError(
+            f"{config.database_variable} names a database that was migrated by a newer release than this one: upgrade "
+            "this one, or restore a backup from before."
+        )
+
+
+def _read_only_engine(path: Path) -> Engine:
+    return create_engine("sqlite://", creator=lambda: open_read_only(path), poolclass=NullPool)

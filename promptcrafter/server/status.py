@@ -14,7 +14,7 @@ from promptcrafter.http.page_query import MAX_PER_PAGE
 from promptcrafter.idempotency.store import RETENTION
 from promptcrafter.logs.schemas import BATCH_MAX
 from promptcrafter.permissions import Permission
-from promptcrafter.problems import NotMigrated, Unavailable
+from promptcrafter.problems import Unavailable
 from promptcrafter.prompts import schemas as prompts
 from promptcrafter.prompts import search
 from promptcrafter.version import VERSION
@@ -74,9 +74,11 @@ def check_health() -> dict[str, str]:
 @blueprint.route("/readyz", permission=Permission.PUBLIC)
 @blueprint.response(200, HealthOut())
 def check_readiness() -> dict[str, str]:
-    """Answer 200 if the database can be reached and written and is migrated, otherwise 503."""
-    if not revisions.is_migrated():
-        raise NotMigrated
+    """Answer 200 if the database can be reached and written and has the schema of this release, otherwise 503."""
+    mismatch = revisions.find_mismatch()
+    if mismatch is not None:
+        raise mismatch
+    storage.check_files()
     obstacle = storage.find_obstacle()
     if storage.was_full_lately() or (obstacle is not None and storage.is_no_room(obstacle)):
         _log.error("the disk of the database is full")

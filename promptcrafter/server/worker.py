@@ -1,216 +1,606 @@
-"""A Gunicorn threaded worker that answers short requests in the thread of its event loop.
+"""A Gunicorn worker whose event loop collects requests and sends answers, so that slow clients occupy no thread.
 
-Gunicorn's threaded worker polls the connections in its main thread and hands each request to a thread of a pool, and
-back. On SQLite that is most of a request's time, because threads that compute at the same time compete for the
-interpreter lock at every statement. A sync worker has no such cost, but one slow client would block it. Here the main
-thread both polls the connections and answers requests. When a request takes long (the client sends or reads slowly, the
-list is long, another writer holds the write lock), a standby thread polls the connections and the pool answers other
-requests until that request is done. See decision record 24.
+The event loop accepts connections, collects each request whole (`incoming`), hands it to a thread, and sends what the
+client does not read at once (`outgoing`). Every wait for a client has an end: see `connection.Limits`.
+
+Which thread answers depends on the database. On SQLite the thread of the event loop answers short requests itself,
+because threads that compute at the same time compete for the interpreter lock at every statement. When a request takes
+long (the list is long, another writer holds the write lock), a standby thread runs the event loop and a pool answers
+other requests until that request is done. On PostgreSQL, where a thread waits for the server most of the time, the
+pool answers all requests. The thread that runs the event loop also answers health checks, even when all others are
+busy. See decision records 24 and 37.
 
 The module relies on Gunicorn's internals, which docs/private-apis.md lists.
 """
 
 import errno
+import os
+import resource
 import selectors
 import socket
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from functools import partial
+from http import HTTPStatus
+from queue import SimpleQueue
 from threading import Event, Lock, Thread, get_ident
-from typing import Any
+from typing import Any, ClassVar
 
-from gunicorn.workers.gthread import ThreadWorker
+import gunicorn.util
+from gunicorn.http import wsgi
+from gunicorn.workers.base import Worker
 
-_MAX_DISCARDED_BYTES = 65536  # read from a client after the server has ended the connection; Gunicorn's own limit
+from config import Config
+from promptcrafter.server.connection import Connection, Limits, State
+from promptcrafter.server.fair_queue import FairQueue
+from promptcrafter.server.incoming import PIECE, BodyWanted
+from promptcrafter.server.outgoing import ClientGone, DiskBudget
+
+_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+_LARGEST_READ = 256 * 1024
 _SHORT_REQUEST_S = 0.05  # other connections wait at most twice as long; most requests take a few milliseconds
+_TURN_S = 1.0  # the longest time between two looks at deadlines
+_FAREWELL_S = 2.0  # a stopping worker answers requests that are on their way (RFC 9112, section 9.6)
+_OWN_FILES = 24  # descriptors that the worker keeps for files and for connections to the database
+_WAITING = (State.IDLE, State.HEAD, State.BODY, State.ENDED)
+_TOO_SLOW = "The request did not arrive in time."
+_DISK_FULL = "The server's disk is full."
+_NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-class InlineWorker(ThreadWorker):
+class InlineWorker(Worker):
     """A worker that answers in `threads` threads, two at least: the main thread, which runs the event loop, and a pool.
 
-    `_poller_lock` guards the poller and the lists of connections: the main thread holds it except while it handles a
-    request, and the standby thread holds it while it replaces the main thread as event loop.
+    The thread that runs the event loop holds `_loop_lock`, which guards the poller and all connections that are not in
+    the state THREAD. It is the main thread, except while that answers a request; if that takes long, the standby thread
+    runs the event loop meanwhile.
     """
+
+    limits: ClassVar[Limits] = Limits()
+    answers_inline: ClassVar[bool] = True  # whether the main thread answers requests
+    health_paths: ClassVar[tuple[str, ...]] = ("/healthz",)
+    trusted_proxies: ClassVar[int] = 0
 
     def init_process(self) -> None:
         """Create the state of the worker, then start it as Gunicorn does."""
         self._main_thread_id = get_ident()
-        self._poller_lock = Lock()
-        self._requests_started = 0  # by the main thread; identifies the request that it handles
-        self._is_handling = False  # whether the main thread handles a request
-        self._is_finishing = False  # whether the main thread runs finish_request
-        self._backlog: deque[Any] = deque()  # connections with a request that waits for a thread
+        self._loop_lock = Lock()
+        self._requests_started = 0  # by the main thread; identifies the request that it answers
+        self._is_answering = False  # whether the main thread answers a request
+        self._backlog = FairQueue()  # connections with a request that waits for a thread
         self._standby_needed = Event()  # set when the main thread starts a request
+        self._pool = ThreadPoolExecutor(max(1, self.cfg.threads - self.answers_inline), "answers")
+        self._connections: set[Connection] = set()
+        self._budget = DiskBudget(self.limits.disk_bytes)
+        self._large_bodies = 0  # that are being collected
+        self._poller = selectors.DefaultSelector()
+        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()  # for the event loop, from other threads
+        self._waker, self._woken = socket.socketpair()
+        for end in (self._waker, self._woken):
+            end.setblocking(False)
+        self._poller.register(self._woken, _READ, self._run_calls)
+        self._is_accepting = False
+        self._looked_at_deadlines = 0.0
         super().init_process()
 
-    def get_thread_pool(self) -> ThreadPoolExecutor:
-        """Return the threads that answer while the main thread handles a long request."""
-        return ThreadPoolExecutor(max_workers=max(1, self.cfg.threads - 1))
-
     def run(self) -> None:
-        """Start the standby thread, then run the event loop until the worker stops."""
-        self._poller_lock.acquire()
-        Thread(target=self._run_standby_thread, name="standby", daemon=True).start()
-        super().run()
+        """Run the event loop until the worker stops, then answer what has been received."""
+        self._connections_max = self._find_connections_max()
+        self._poller.register(self.PIPE[0], _READ, self._drain_signals)
+        self._loop_lock.acquire()
+        if self.answers_inline:
+            Thread(target=self._run_standby_thread, name="standby", daemon=True).start()
+        while self.alive and self._is_parent_alive():
+            self._accept_connections(True)
+            self._turn(_TURN_S)
+        self._accept_connections(False)
+        for listener in self.sockets:
+            listener.close()
+        now = time.monotonic()
+        end = now + self.cfg.graceful_timeout
+        for connection in self._connections:
+            if connection.state is State.IDLE:
+                connection.deadline = min(connection.deadline, now + _FAREWELL_S)
+        while self._connections and time.monotonic() < end:
+            self._turn(0.1)
+        for connection in list(self._connections):
+            if connection.state is not State.THREAD:
+                self._close(connection)
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Wait up to `timeout` seconds for events and dispatch them, then go on while requests are being answered.
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Begin to stop. The signal itself wakes the event loop."""
+        self.alive = False
 
-        Return after `_SHORT_REQUEST_S` at the latest: the calling loop also sends heartbeats and closes idle
-        connections.
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """Stop without waiting for requests."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        super().handle_quit(sig, frame)
+
+    # The event loop
+
+    def _turn(self, timeout: float) -> None:
+        """Wait up to `timeout` seconds for events and handle them, and go on while requests are being answered.
+
+        Return after `_SHORT_REQUEST_S` at the latest then.
         """
+        self.notify()
         until = time.monotonic() + _SHORT_REQUEST_S
-        while self._poll_and_dispatch(timeout) and time.monotonic() < until:
+        while self._poll(timeout):
             timeout = 0
+            if time.monotonic() > until:
+                break
+        now = time.monotonic()
+        if now - self._looked_at_deadlines > _TURN_S / 4:
+            self._looked_at_deadlines = now
+            for connection in [each for each in self._connections if each.deadline < now]:
+                if connection.state is not State.THREAD:
+                    self._expire(connection, now)
 
-    def _poll_and_dispatch(self, timeout: float) -> bool:
-        """Dispatch events until one of them has led to an answer; return whether any request was answered.
+    def _poll(self, timeout: float) -> bool:
+        """Answer a request that waits, if this is the thread for it, and handle events. Return whether more is to do.
 
-        Poll again after each answer: readiness may have changed, and new connections must not wait for this batch.
+        After each answer new events are looked for: new connections must not wait for all that were ready before.
         """
-        before = self._requests_started
-        if get_ident() == self._main_thread_id and (conn := self._pop_backlog()):
-            self._handle_inline(conn)
+        if self._is_own_thread() and (connection := self._backlog.pop()):
             timeout = 0
-        before_dispatch = self._requests_started
-        try:
-            for key, _ in self.poller.select(timeout):
+            self._answer_inline(connection)
+        for key, _ in self._poller.select(timeout):
+            if isinstance(key.data, Connection):
+                self._handle(key.data)
+            else:
                 key.data(key.fileobj)
-                if self._requests_started != before_dispatch:
-                    break
+        return bool(self._backlog) and self._is_own_thread()
+
+    def _is_own_thread(self) -> bool:
+        """Return whether the thread that runs the event loop answers requests itself."""
+        return self.answers_inline and get_ident() == self._main_thread_id
+
+    def _handle(self, connection: Connection) -> None:
+        """Do what a connection has been waiting for."""
+        if connection not in self._connections:  # closed since the poller has reported it, to make room
+            return
+        with self._closing_on_failure(connection):
+            if connection.state is State.THREAD:  # it sends more already, or has gone; see to that later
+                self._watch(connection, 0)
+            elif connection.state is State.SENDING:
+                self._send(connection)
+            elif connection.state is State.ENDED:
+                self._discard_input(connection)
+            else:
+                self._receive(connection)
+
+    @contextmanager
+    def _closing_on_failure(self, connection: Connection) -> Iterator[None]:
+        """Close the connection if its client has gone or the block fails: one connection must not end the worker."""
+        try:
+            yield
+        except Exception as error:
+            if not isinstance(error, ClientGone | OSError):
+                self.log.exception("A connection could not be served.")
+            self._close(connection, aborted=True)
+
+    def _watch(self, connection: Connection, events: int) -> None:
+        """Let the poller report these events of a connection, and no others."""
+        if connection.watched == events:
+            return
+        if not connection.watched:
+            self._poller.register(connection.sock, events, connection)
+        elif events:
+            self._poller.modify(connection.sock, events, connection)
+        else:
+            self._poller.unregister(connection.sock)
+        connection.watched = events
+
+    def _call_soon(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Let the event loop call a function. For other threads."""
+        self._calls.put(partial(function, *arguments))
+        with suppress(BlockingIOError):  # enough is waiting to wake it
+            self._waker.send(b"\0")
+
+    def _run_calls(self, woken: socket.socket) -> None:
+        with suppress(BlockingIOError):
+            woken.recv(4096)
+        for _ in range(self._calls.qsize()):  # what these calls add is left to the next poll: clients wait, too
+            self._calls.get_nowait()()
+
+    def _drain_signals(self, pipe: int) -> None:
+        with suppress(BlockingIOError):
+            os.read(pipe, 4096)
+
+    def _is_parent_alive(self) -> bool:
+        return bool(self.ppid == os.getppid())
+
+    # Accepting and closing
+
+    def _find_connections_max(self) -> int:
+        """Return how many connections there may be, so that descriptors are left for files and for the database."""
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft == resource.RLIM_INFINITY:
+            return int(self.cfg.worker_connections)
+        open_files = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else _OWN_FILES
+        return max(2, min(int(self.cfg.worker_connections), soft - open_files - _OWN_FILES))
+
+    def _accept_connections(self, enabled: bool) -> None:
+        """Let the poller report new connections, or not."""
+        if enabled != self._is_accepting:
+            for listener in self.sockets:
+                if enabled:
+                    listener.setblocking(False)
+                    self._poller.register(listener, _READ, self._accept)
+                else:
+                    self._poller.unregister(listener)
+            self._is_accepting = enabled
+
+    def _accept(self, listener: Any) -> None:
+        """Accept a connection; close another one that waits for its client if there are too many."""
+        if len(self._connections) >= self._connections_max and not self._make_room():
+            self._accept_connections(False)  # until the next turn
+            return
+        try:
+            sock, address = listener.accept()
         except OSError as error:
-            if error.errno != errno.EINTR:
-                raise
-        return self._requests_started != before
-
-    def enqueue_req(self, conn: Any) -> None:
-        """Handle the next request of a connection inline, or put it in the backlog for another thread.
-
-        A new connection is first polled until it is readable, so that a client that sends nothing occupies no thread.
-        """
-        is_main = get_ident() == self._main_thread_id
-        if not (conn.initialized or conn.data_ready):
-            self._register_pending(conn, partial(self.on_pending_socket_readable, conn))
-        elif is_main and not self._is_finishing:
-            self._handle_inline(conn)
-        else:  # within finish_request, pipelined requests would nest one inside the other
-            self._backlog.append(conn)
-            if not is_main:
-                self.tpool.submit(self._handle_from_backlog)
-
-    def finish_request(self, conn: Any, fs: Any) -> None:
-        """Keep a connection for its next request, or close it.
-
-        Closing has two steps, because the client might lose the last answer otherwise (RFC 9112, section 9.6): end the
-        sending side, then discard input until the client closes. The poller waits for that; Gunicorn would block.
-        """
-        if fs.result():
-            super().finish_request(conn, fs)
+            if error.errno in _NO_MORE_FILES and not self._make_room():
+                self._accept_connections(False)
             return
-        conn.bytes_to_discard = _MAX_DISCARDED_BYTES
-        try:
-            conn.sock.shutdown(socket.SHUT_WR)
-        except OSError:  # the client has closed the connection
-            self.nr_conns -= 1
-            conn.close()
-            return
-        self._register_pending(conn, partial(self._discard_input, conn))
+        now = time.monotonic()
+        connection = Connection(sock, address, listener.getsockname(), self.cfg, self.limits, self._budget, now)
+        self._connections.add(connection)
+        self._watch(connection, _READ)
 
-    def _discard_input(self, conn: Any, sock: socket.socket) -> None:
+    def _make_room(self) -> bool:
+        """Close the oldest idle connection of the client that has most of them; return False if there is none.
+
+        Idle are connections that wait for their client to send something. So a client that opens connections without
+        end loses its own, not those of others.
+        """
+        waiting = [each for each in self._connections if each.state in _WAITING]
+        if not waiting:
+            return False
+        counts = Counter(each.client for each in waiting)
+        self._close(min(waiting, key=lambda each: (-counts[each.client], each.since)))
+        return True
+
+    def _close(self, connection: Connection, *, aborted: bool = False) -> None:
+        self._connections.discard(connection)
+        if connection.watched:
+            with suppress(OSError, KeyError, ValueError):
+                self._poller.unregister(connection.sock)
+            connection.watched = 0
+        self._release_large_body(connection)
+        connection.close(aborted=aborted)
+        if connection.pieces is not None:
+            try:
+                # in the pool, because the database may take its time
+                self._pool.submit(connection.context.run, self._close_answer, connection)
+            except RuntimeError:  # the worker stops
+                connection.context.run(self._close_answer, connection)
+
+    def _close_answer(self, connection: Connection) -> None:
         try:
-            data = sock.recv(_MAX_DISCARDED_BYTES)
+            connection.close_answer()
+        except Exception:
+            self.log.exception("An answer that was broken off could not be closed.")
+
+    def _expire(self, connection: Connection, now: float) -> None:
+        """End a connection whose deadline has passed, unless it moves fast enough."""
+        with self._closing_on_failure(connection):
+            if connection.state is State.HEAD:
+                self._refuse(connection, 408, _TOO_SLOW)
+            elif connection.state is State.BODY:
+                if not self._is_fast_enough(connection, now):
+                    self._refuse(connection, 408, _TOO_SLOW)
+            elif connection.state is not State.SENDING or not self._is_fast_enough(connection, now):
+                self._close(connection, aborted=connection.state is State.SENDING)
+
+    def _is_fast_enough(self, connection: Connection, now: float) -> bool:
+        """Return whether enough bytes were moved since the last look, and begin the next measurement."""
+        limits = self.limits
+        is_stream = connection.pieces is not None or connection.has_large_body or connection.outgoing.is_in_file
+        rate = limits.stream_bytes_per_s if is_stream else limits.bytes_per_s
+        moved = connection.outgoing.sent if connection.state is State.SENDING else connection.measured
+        connection.outgoing.sent = connection.measured = 0
+        connection.deadline = now + limits.patience_s
+        is_over = connection.pieces is not None and now - connection.started > limits.stream_s
+        return moved >= rate * limits.patience_s and not is_over
+
+    # Receiving
+
+    def _receive(self, connection: Connection) -> None:
+        """Read what a client has sent, and have its request answered when it is complete."""
+        try:
+            data = connection.sock.recv(_LARGEST_READ if connection.state is State.BODY else PIECE)
+        except (BlockingIOError, InterruptedError):
+            return
+        connection.measured += len(data)
+        try:
+            connection.incoming.feed(data)
         except OSError:
-            data = b""
-        conn.bytes_to_discard -= len(data)
-        if not data or conn.bytes_to_discard <= 0:
-            self.poller.unregister(sock)
-            self.pending_conns.remove(conn)
-            self.nr_conns -= 1
-            conn.close()
+            self._refuse(connection, 507, _DISK_FULL)
+            return
+        self._look_for_request(connection)
 
-    def _register_pending(self, conn: Any, on_readable: Callable[[socket.socket], None]) -> None:
-        """Call `on_readable` when the connection becomes readable; close it if the keep-alive time passes before."""
-        conn.sock.setblocking(False)
-        conn.set_timeout()
-        self.pending_conns.append(conn)
-        self.poller.register(conn.sock, selectors.EVENT_READ, on_readable)
+    def _look_for_request(self, connection: Connection) -> None:
+        incoming = connection.incoming
+        try:
+            is_complete = incoming.has_request()
+        except Exception as error:  # Gunicorn knows which are the client's fault
+            connection.closes = True
+            self.handle_error(None, connection.outgoing, connection.address, error)
+            self._send(connection)
+            return
+        if is_complete:
+            connection.client = self._find_client(connection)
+            self._enqueue(connection)
+        elif incoming.has_ended:
+            self._close(connection)
+        else:
+            self._wait_for_rest(connection)
 
-    def _handle_inline(self, conn: Any) -> None:
-        """Handle a request in the main thread, without the poller lock, so that the standby thread can take it."""
+    def _find_client(self, connection: Connection) -> str:
+        """Return the client's address, to tell clients apart; behind trusted proxies it is the one that they report."""
+        if self.trusted_proxies:
+            for name, value in connection.incoming.request.headers:
+                if name == "X-FORWARDED-FOR":
+                    return str(value.split(",")[-self.trusted_proxies :][0].strip())
+        return connection.client
+
+    def _wait_for_rest(self, connection: Connection) -> None:
+        """Wait for the rest of a request, or for its beginning."""
+        incoming, now = connection.incoming, time.monotonic()
+        state = State.IDLE if not incoming.has_begun else State.HEAD if incoming.request is None else State.BODY
+        if state is not connection.state:
+            connection.since = now
+            if state is State.IDLE:
+                connection.deadline = now + (self.limits.keepalive_s if self.alive else _FAREWELL_S)
+            else:
+                connection.deadline = now + self.limits.patience_s
+                connection.measured = 0
+            connection.state = state
+        if state is State.BODY and incoming.expects_continue:
+            incoming.expects_continue = False
+            connection.outgoing.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            connection.outgoing.flush()
+        self._watch(connection, _READ)
+        if incoming.held > PIECE:
+            self._limit_held_bytes()
+
+    def _limit_held_bytes(self) -> None:
+        """Refuse the unfinished request that has waited longest while all together hold too much."""
+        waiting = [each for each in self._connections if each.state in (State.HEAD, State.BODY)]
+        excess = sum(each.incoming.held for each in waiting) - self.limits.held_bytes
+        for connection in sorted(waiting, key=lambda each: each.since):
+            if excess <= 0:
+                break
+            excess -= connection.incoming.held
+            self._refuse(connection, 503, "The server is receiving too many requests at once.")
+
+    def _collect_large_body(self, connection: Connection) -> None:
+        """Collect the body for which the application has asked, and then call it again."""
+        connection.wants_body = False
+        connection.response = None
+        if self._large_bodies >= self.limits.large_bodies:
+            self._refuse(connection, 503, "The server is receiving too many large files at once.")
+            return
+        self._large_bodies += 1
+        connection.has_large_body = True
+        try:
+            connection.incoming.collect_all()
+        except OSError:
+            self._refuse(connection, 507, _DISK_FULL)
+            return
+        self._look_for_request(connection)
+
+    def _release_large_body(self, connection: Connection) -> None:
+        self._large_bodies -= connection.has_large_body
+        connection.has_large_body = False
+
+    # Answering
+
+    def _enqueue(self, connection: Connection) -> None:
+        """Have a thread answer the request of a connection, or go on with its answer."""
+        connection.state = State.THREAD
+        if self._is_own_thread():
+            self._backlog.append(connection)  # not at once: it may be the turn of another client
+        elif connection.incoming.request.path in self.health_paths:
+            self._answer_and_return(connection)
+        else:
+            self._backlog.append(connection)
+            self._pool.submit(self._answer_from_backlog)
+
+    def _answer_inline(self, connection: Connection) -> None:
+        """Answer in the main thread, without the lock of the event loop, so that the standby thread can take it."""
         self._requests_started += 1
-        self._is_handling = True
+        self._is_answering = True
         if not self._standby_needed.is_set():
             self._standby_needed.set()
-        self._poller_lock.release()
+        self._loop_lock.release()
         try:
-            is_kept = self.handle(conn)
+            self._answer(connection)
         finally:
-            self._is_handling = False
-            if not self._poller_lock.acquire(blocking=False):
-                self.method_queue.defer(int)  # wakes the standby thread's poll
-                self._poller_lock.acquire()
-        self._is_finishing = True
-        try:
-            self.finish_request(conn, _CompletedFuture(is_kept))
-        finally:
-            self._is_finishing = False
+            self._is_answering = False
+            if not self._loop_lock.acquire(blocking=False):
+                self._call_soon(lambda: None)  # wakes the standby thread's poll
+                self._loop_lock.acquire()
+        self._finish(connection)
 
-    def _handle_from_backlog(self) -> None:
-        """Handle a request of the backlog in the pool, unless the main thread has taken it meanwhile."""
-        if conn := self._pop_backlog():
-            self.method_queue.defer(self.finish_request, conn, _CompletedFuture(self.handle(conn)))
+    def _answer_from_backlog(self) -> None:
+        """Answer a request of the backlog in the pool, unless the main thread has taken it meanwhile."""
+        if connection := self._backlog.pop():
+            self._answer_and_return(connection)
 
-    def _pop_backlog(self) -> Any:
+    def _answer_and_return(self, connection: Connection) -> None:
+        """Answer, then give the connection back to the event loop."""
+        self._answer(connection)
+        self._call_soon(self._finish, connection)
+
+    def _answer(self, connection: Connection) -> None:
+        """Make an answer, or a part of one that is too long to be held. In any thread, which has the connection."""
+        if connection.pieces is None:
+            connection.context = copy_context()
+        connection.context.run(self._answer_in_context, connection)
+
+    def _answer_in_context(self, connection: Connection) -> None:
         try:
-            return self._backlog.popleft()
-        except IndexError:
-            return None
+            if connection.pieces is None:
+                self._start(connection)
+            self._produce(connection)
+        except BodyWanted:
+            connection.wants_body = True
+        except ClientGone:
+            connection.is_gone = True
+            self._close_answer(connection)
+        except Exception as error:
+            self._answer_failure(connection, error)
+
+    def _start(self, connection: Connection) -> None:
+        """Call the application."""
+        incoming, request = connection.incoming, connection.incoming.request
+        response, environ = wsgi.create(request, connection.outgoing, connection.address, connection.server, self.cfg)
+        environ["wsgi.multithread"] = True
+        environ["wsgi.input"] = incoming.wsgi_input()
+        connection.response = response
+        if not self.alive or not incoming.is_whole:
+            response.force_close()
+        connection.pieces = iter(self.wsgi(environ, response.start_response))
+        self.nr += 1
+        if self.nr >= self.max_requests:
+            self.alive = False
+
+    def _produce(self, connection: Connection) -> None:
+        """Make the answer until it is complete or there is no room for more."""
+        response = connection.response
+        for piece in connection.pieces or ():
+            response.write(piece)
+            if connection.outgoing.is_full:
+                return
+        response.close()
+        connection.closes = response.should_close()
+        connection.close_answer()
+
+    def _answer_failure(self, connection: Connection, error: Exception) -> None:
+        """Answer with the status that Gunicorn gives the error, or break off an answer that has begun."""
+        connection.closes = True
+        if connection.response is not None and connection.response.headers_sent:
+            self.log.exception("An answer could not be completed.")  # its end is missing, which clients notice
+        else:
+            self.handle_error(connection.incoming.request, connection.outgoing, connection.address, error)
+        self._close_answer(connection)
+
+    def _finish(self, connection: Connection) -> None:
+        """Go on with a connection that a thread gives back. In the event loop."""
+        with self._closing_on_failure(connection):
+            if connection.is_gone:
+                self._close(connection)
+            elif connection.wants_body:
+                self._collect_large_body(connection)
+            else:
+                self._send(connection)
+
+    # Sending
+
+    def _send(self, connection: Connection) -> None:
+        """Send what is held. Then make more of the answer, or go on with the next request."""
+        if not connection.outgoing.flush():
+            if connection.state is not State.SENDING:
+                now = time.monotonic()
+                connection.state, connection.since = State.SENDING, now
+                connection.started = connection.started or now
+                connection.deadline = now + self.limits.patience_s
+                connection.outgoing.sent = 0
+            self._watch(connection, _WRITE)
+        elif connection.pieces is not None:
+            self._enqueue(connection)
+        elif connection.closes or connection.incoming.has_ended:
+            self._end(connection)
+        else:
+            self._release_large_body(connection)
+            connection.forget_request()
+            self._look_for_request(connection)
+
+    def _refuse(self, connection: Connection, status: int, message: str) -> None:
+        """Answer an error to a request that has not arrived whole, and end the connection."""
+        connection.closes = True
+        connection.incoming.close()
+        gunicorn.util.write_error(connection.outgoing, status, HTTPStatus(status).phrase, message)
+        self._send(connection)
+
+    def _end(self, connection: Connection) -> None:
+        """End the sending side, and wait until the client closes: otherwise it might lose the last answer.
+
+        See RFC 9112, section 9.6. What it still sends is discarded.
+        """
+        connection.sock.shutdown(socket.SHUT_WR)
+        now = time.monotonic()
+        connection.state, connection.since = State.ENDED, now
+        connection.deadline = now + self.limits.drain_s
+        connection.measured = 0
+        self._watch(connection, _READ)
+
+    def _discard_input(self, connection: Connection) -> None:
+        """Discard what a client sends after the end, up to a limit; what comes then is not read."""
+        data = connection.sock.recv(PIECE)
+        connection.measured += len(data)
+        if not data:
+            self._close(connection)
+        elif connection.measured > self.limits.drain_bytes:
+            self._watch(connection, 0)
+
+    # The standby thread
 
     def _run_standby_thread(self) -> None:
-        """Run the event loop whenever the main thread handles a request for longer than `_SHORT_REQUEST_S`."""
+        """Run the event loop whenever the main thread answers a request for longer than `_SHORT_REQUEST_S`."""
         request = 0
         while True:
-            if self._requests_started == request and not self._is_handling:
+            if self._requests_started == request and not self._is_answering:
                 self._standby_needed.clear()
                 if self._requests_started == request:
                     self._standby_needed.wait()
             request = self._requests_started
             time.sleep(_SHORT_REQUEST_S)
-            if self._is_still_handling(request) and self._poller_lock.acquire(blocking=False):
+            if self._is_still_answering(request) and self._loop_lock.acquire(blocking=False):
                 try:
-                    self._run_event_loop_during(request)
+                    for _ in range(len(self._backlog)):
+                        self._pool.submit(self._answer_from_backlog)
+                    while self._is_still_answering(request):
+                        self._accept_connections(self.alive)
+                        self._turn(_TURN_S)
                 except Exception:
                     self.log.exception("This worker ends: its connections cannot be looked after.")
                     self.alive = False
                     return
                 finally:
-                    self._poller_lock.release()
+                    self._loop_lock.release()
 
-    def _is_still_handling(self, request: int) -> bool:
-        """Return whether the main thread still handles the request of that number."""
-        return self._is_handling and self._requests_started == request
-
-    def _run_event_loop_during(self, request: int) -> None:
-        """Do what Gunicorn's loop does, until the main thread has answered the request of that number."""
-        while self._is_still_handling(request):
-            self.notify()
-            self.set_accept_enabled(self.alive and self.nr_conns < self.worker_connections)
-            self.wait_for_and_dispatch_events(timeout=1.0)
-            if self.alive:
-                self.murder_keepalived()
-                self.murder_pending()
+    def _is_still_answering(self, request: int) -> bool:
+        """Return whether the main thread still answers the request of that number."""
+        return self._is_answering and self._requests_started == request
 
 
-class _CompletedFuture:
-    """The part of a `Future` that Gunicorn's `finish_request` uses, whose result is known from the start."""
+class PooledWorker(InlineWorker):
+    """A worker whose pool of `threads` threads answers all requests: for PostgreSQL."""
 
-    def __init__(self, is_kept: Any) -> None:
-        self._is_kept = is_kept
+    answers_inline = False
 
-    def cancelled(self) -> bool:
-        return False
 
-    def result(self) -> Any:
-        return self._is_kept
+def choose_worker(config: Config) -> type[InlineWorker] | str:
+    """Return the worker class that the settings ask for: one of ours, with its limits, or the name of Gunicorn's."""
+    if config.worker == "gthread":
+        return "gthread"
+    base = InlineWorker if config.database_url.startswith("sqlite") else PooledWorker
+    limits = Limits(
+        patience_s=config.client_timeout_s,
+        body_bytes=config.max_body_bytes,
+        held_bytes=max(Limits.held_bytes, 8 * config.max_body_bytes),
+    )
+    attributes = {
+        "__doc__": base.__doc__,
+        "limits": limits,
+        "health_paths": ("/healthz", f"{config.script_name}/healthz"),
+        "trusted_proxies": config.trusted_proxies,
+    }
+    return type(base.__name__, (base,), attributes)

@@ -51,7 +51,7 @@ def compare_logs(query: dict[str, Any]) -> Response:
     logs = get_logs(current_principal(), query["logs"])
     first, *others = [log.output or "" for log in logs]
     differences = [
-        {"logId": log.id, "against": logs[0].id, "words": [change._asdict() for change in changes]}
+        {"logId": log.id, "against": logs[0].id, "words": [{"op": op, "text": text} for op, text in changes]}
         for log, changes in zip(logs[1:], compare(first, others), strict=True)
     ]
     compared = _compare_out.dump({"logs": logs, "differences": differences})

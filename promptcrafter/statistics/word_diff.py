@@ -6,13 +6,11 @@ words, each character is a word.
 """
 
 import re
-from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from difflib import SequenceMatcher
-from itertools import groupby, islice
+from itertools import islice
 from typing import NamedTuple
 
+from promptcrafter.matching import MIN_STEPS, Budget, match
 from promptcrafter.text import EAST_ASIAN_SYMBOLS, SPACELESS_SCRIPTS
 
 _SINGLE = rf"!-/:-@\[-`{{-~{SPACELESS_SCRIPTS}{EAST_ASIAN_SYMBOLS}"  # characters that are words on their own
@@ -23,9 +21,7 @@ _UNITS = (  # lines, sentences, words
 )
 _WORD_BOUNDARY = re.compile(rf"[\s{_SINGLE}]")
 _MAX_PARTS = 40_000  # per text; a text with more is not split
-_MAX_STEPS = 2_000_000  # to find runs, per call of `compare`: less than half a second
-_MIN_STEPS = 100  # counted for each section and each search for a run, however short
-_DIVISOR = 8  # a search for a run may take at most 1/8 of the remaining steps
+_MAX_STEPS = 1_000_000  # to find runs, per call of `compare`: about half a second
 
 
 class Change(NamedTuple):
@@ -35,28 +31,21 @@ class Change(NamedTuple):
     text: str
 
 
-@dataclass
-class _Budget:
-    """The number of steps that remain."""
-
-    steps: int
-
-
 def compare(before: str, others: Sequence[str]) -> list[list[Change]]:
     """Return the changes from `before` to each of the other texts.
 
     The equal and deleted pieces make up `before`, the equal and inserted ones the other text. Where texts are too large
     or too repetitive to find common words within the bound of steps, a section is replaced as a whole.
     """
-    return [list(_join(_change(before, after, _UNITS, _Budget(_MAX_STEPS // len(others))))) for after in others]
+    return [list(_join(_change(before, after, _UNITS, Budget(_MAX_STEPS // len(others))))) for after in others]
 
 
-def _change(before: str, after: str, units: Sequence[re.Pattern[str]], budget: _Budget) -> Iterator[Change]:
+def _change(before: str, after: str, units: Sequence[re.Pattern[str]], budget: Budget) -> Iterator[Change]:
     """Yield changes, some with empty texts.
 
     Parts are matched by the first of the units, and the texts between them by the remaining units.
     """
-    budget.steps -= _MIN_STEPS
+    budget.steps -= MIN_STEPS
     if budget.steps <= 0:
         yield from (Change("delete", before), Change("insert", after))
         return
@@ -67,7 +56,9 @@ def _change(before: str, after: str, units: Sequence[re.Pattern[str]], budget: _
     suffix, before, after = before[len(before) - tail :], before[: len(before) - tail], after[: len(after) - tail]
     parts, other_parts = (_split(text, units[0]) if units else [] for text in (before, after))
     if parts and other_parts:
-        pairs = _match(parts, other_parts, budget)
+        # trailing white space is ignored
+        words, other_words = ([part.rstrip() for part in side] for side in (parts, other_parts))
+        pairs = match(words, other_words, budget)
         for piece, other_piece, is_pair in _iterate(parts, other_parts, pairs):
             if piece == other_piece:
                 yield Change("equal", piece)
@@ -96,51 +87,6 @@ def _split(text: str, unit: re.Pattern[str]) -> list[str]:
     return parts if len(parts) <= _MAX_PARTS else []
 
 
-def _match(before: Sequence[str], after: Sequence[str], budget: _Budget) -> list[tuple[int, int]]:
-    """Return the index pairs of parts that both texts have in common, ascending; trailing white space is ignored.
-
-    Like `difflib.SequenceMatcher`, find the longest run of common parts, then the longest ones before and after it, and
-    so on. Sections are processed breadth-first, and one for which too few steps remain has no pairs.
-    """
-    words, other_words = ([part.rstrip() for part in parts] for parts in (before, after))
-    sections = deque([(0, len(words), 0, len(other_words))])
-    pairs = []
-    while sections:
-        start, end, other_start, other_end = sections.popleft()
-        run = _find_run(words[start:end], other_words[other_start:other_end], budget)
-        new_pairs = [(start + index, other_start + other) for index, other in run]
-        for index, other in new_pairs:
-            sections.append((start, index, other_start, other))
-            start, other_start = index + 1, other + 1
-        if new_pairs:
-            sections.append((start, end, other_start, other_end))
-            pairs += new_pairs
-    return sorted(pairs)
-
-
-def _find_run(words: Sequence[str], other_words: Sequence[str], budget: _Budget) -> list[tuple[int, int]]:
-    """Return the index pairs of the longest run of common words; an empty list if too few steps remain.
-
-    The most frequent words are ignored if matching them would take too many of the remaining steps. They may then
-    interrupt the run.
-    """
-    if not words or not other_words or len(words) + len(other_words) > budget.steps:
-        return []
-    counts, other_counts = Counter(words), Counter(other_words)
-    cost = Counter({word: counts[word] * other_counts[word] for word in counts.keys() & other_counts.keys()})
-    total, limit = cost.total(), budget.steps // _DIVISOR
-    for word, steps in cost.most_common() if total > limit else ():
-        del cost[word]
-        total -= steps
-        if total <= limit:
-            break
-    budget.steps -= _MIN_STEPS + len(words) + len(other_words) + total
-    indices, other_indices = ([n for n, word in enumerate(side) if word in cost] for side in (words, other_words))
-    sides = [words[n] for n in indices], [other_words[n] for n in other_indices]
-    start, other_start, size = SequenceMatcher(None, *sides, autojunk=False).find_longest_match()
-    return list(zip(indices[start : start + size], other_indices[other_start : other_start + size], strict=True))
-
-
 def _iterate(
     before: Sequence[str], after: Sequence[str], pairs: Iterable[tuple[int, int]]
 ) -> Iterator[tuple[str, str, bool]]:
@@ -155,10 +101,21 @@ def _iterate(
 
 def _join(changes: Iterable[Change]) -> Iterator[Change]:
     """Merge adjacent changes: two equal pieces have at most one deleted and then one inserted piece between them."""
-    filled = (change for change in changes if change.text)
-    for is_equal, run in groupby(filled, key=lambda change: change.op == "equal"):
-        adjacent = list(run)
-        for op in ("equal",) if is_equal else ("delete", "insert"):
-            text = "".join(change.text for change in adjacent if change.op == op)
-            if text:
-                yield Change(op, text)
+    pieces: dict[str, list[str]] = {"equal": [], "delete": [], "insert": []}
+    was_equal = False
+    for op, text in changes:
+        if not text:
+            continue
+        if (op == "equal") is not was_equal:
+            yield from _take(pieces)
+            was_equal = not was_equal
+        pieces[op].append(text)
+    yield from _take(pieces)
+
+
+def _take(pieces: dict[str, list[str]]) -> Iterator[Change]:
+    """Yield one change for each operation that has pieces of text, and remove these."""
+    for op, texts in pieces.items():
+        if texts:
+            yield Change(op, "".join(texts))
+            texts.clear()

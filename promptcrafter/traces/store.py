@@ -46,9 +46,9 @@ def get_trace(principal: Principal, trace_id: str) -> Trace:
     return get_owned(principal, Trace, trace_id)
 
 
-def get_logs(trace: Trace) -> list[Log]:
-    """Return a trace's logs in the order they were recorded."""
-    return list(session.scalars(find_logs_of_trace(trace.id).order_by(Log.seq)))
+def find_logs(trace: Trace) -> Select[Log]:
+    """Return a select of a trace's logs in the order they were recorded."""
+    return find_logs_of_trace(trace.id).order_by(Log.seq)
 
 
 def count_expired(principal: Principal, filters: Mapping[str, Any]) -> int:

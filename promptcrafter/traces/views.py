@@ -10,6 +10,8 @@ from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.page_query import PageQuery
 from promptcrafter.http.row_serializer import RowSerializer
+from promptcrafter.logs.models import Log
+from promptcrafter.logs.schemas import LogOut
 from promptcrafter.permissions import Permission
 from promptcrafter.traces import store
 from promptcrafter.traces.models import Trace
@@ -18,6 +20,8 @@ from promptcrafter.traces.schemas import TraceOut, TraceWhole
 blueprint = Blueprint("traces", __name__, description="Runs of a program, step by step, with their outputs")
 _trace_out = TraceOut()
 _trace_rows = RowSerializer(Trace, _trace_out)
+_trace_head = TraceWhole(exclude=("logs",))
+_log_rows = RowSerializer(Log, LogOut())
 
 
 @blueprint.route("/traces", permission=Permission.READ)
@@ -32,10 +36,11 @@ def list_traces(query: dict[str, Any]) -> Response:
 
 @blueprint.route("/traces/<trace_id>", permission=Permission.READ, refuses=(403, 404))
 @blueprint.response(200, TraceWhole())
-def get_trace(trace_id: str) -> dict[str, Any]:
+def get_trace(trace_id: str) -> Response:
     """Return a trace with its spans and logs."""
     trace = store.get_trace(current_principal(), trace_id)
-    return {**_columns(trace), "spans": trace.spans or [], "logs": store.get_logs(trace)}
+    head = _trace_head.dump({**_columns(trace), "spans": trace.spans or []})
+    return lists.object_response(head, "logs", store.find_logs(trace), _log_rows)
 
 
 @blueprint.route("/traces/<trace_id>", methods=["DELETE"], permission=Permission.WRITE, refuses=(403, 404))

@@ -8,9 +8,8 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, cast
 
-from sqlalchemy.orm import Session
-
 from promptcrafter.auth.principal import Principal
+from promptcrafter.database.session import ReadSession
 from promptcrafter.ids import Kind, new_id
 from promptcrafter.problems import Problem
 from promptcrafter.transfer import store
@@ -38,10 +37,10 @@ class IdPolicy(Protocol):
     def assign(self, record: LoadedRecord) -> None:
         """Set the ids of a record and of what it refers to. Called for each record, in the order of the file."""
 
-    def check_slugs(self, reader: Session, new: Sequence[LoadedRecord], principal: Principal) -> None:
+    def check_slugs(self, reader: ReadSession, new: Sequence[LoadedRecord], principal: Principal) -> None:
         """Raise ImportConflict if records of one group that are to be stored have slugs that they cannot have."""
 
-    def settle_slugs(self, reader: Session, new: Sequence[LoadedRecord], principal: Principal) -> None:
+    def settle_slugs(self, reader: ReadSession, new: Sequence[LoadedRecord], principal: Principal) -> None:
         """Do the same just before the records are stored. May change the slugs instead."""
 
 
@@ -53,7 +52,7 @@ class KeptIds:
     def assign(self, record: LoadedRecord) -> None:
         """Leave the record as it is."""
 
-    def check_slugs(self, reader: Session, new: Sequence[LoadedRecord], principal: Principal) -> None:
+    def check_slugs(self, reader: ReadSession, new: Sequence[LoadedRecord], principal: Principal) -> None:
         """Raise ImportConflict if the account has one of the slugs."""
         slugs = _find_slugs(new)
         for slug, id in _get_taken(reader, new, principal, list(slugs)).items():
@@ -89,10 +88,10 @@ class NewIds:
                 if name in holder:
                     holder[name] = self._get(holder[name]) or holder[name]
 
-    def check_slugs(self, reader: Session, new: Sequence[LoadedRecord], principal: Principal) -> None:
+    def check_slugs(self, reader: ReadSession, new: Sequence[LoadedRecord], principal: Principal) -> None:
         """Accept all slugs: they are settled when the records are stored."""
 
-    def settle_slugs(self, reader: Session, new: Sequence[LoadedRecord], principal: Principal) -> None:
+    def settle_slugs(self, reader: ReadSession, new: Sequence[LoadedRecord], principal: Principal) -> None:
         """Replace the slugs that the account has by ones that neither the account nor these records have."""
         slugs = _find_slugs(new)
         used = set(slugs)
@@ -156,7 +155,7 @@ def _find_slugs(records: Sequence[LoadedRecord]) -> Mapping[str, LoadedRecord]:
 
 
 def _get_taken(
-    reader: Session, records: Sequence[LoadedRecord], principal: Principal, slugs: Sequence[str]
+    reader: ReadSession, records: Sequence[LoadedRecord], principal: Principal, slugs: Sequence[str]
 ) -> dict[str, str]:
     """Return the ids of what has one of these slugs in the account, of the kind of the records, by slug."""
     return store.get_slugs(reader, records[0].group, principal, slugs) if slugs else {}

@@ -11,11 +11,10 @@ from contextlib import closing
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from promptcrafter.auth.access import owns
 from promptcrafter.auth.principal import Principal
-from promptcrafter.database.session import read_snapshot
+from promptcrafter.database.session import ReadSession, read_snapshot
 from promptcrafter.database.transactions import writing
 from promptcrafter.experiments.store import restore_experiments
 from promptcrafter.logs.store import ParentDeleted, prepare, restore_all
@@ -170,7 +169,7 @@ def _check_batch(
     return new
 
 
-def _find_new(reader: Session, batch: Sequence[LoadedRecord], principal: Principal) -> list[LoadedRecord]:
+def _find_new(reader: ReadSession, batch: Sequence[LoadedRecord], principal: Principal) -> list[LoadedRecord]:
     """Return the records that are not in the database yet.
 
     Raises ImportConflict for an id of another account, and for a version whose content or model is not the stored one;
@@ -192,7 +191,7 @@ def _find_new(reader: Session, batch: Sequence[LoadedRecord], principal: Princip
     return [record for record in batch if record not in stored]
 
 
-def _find_stored_versions(reader: Session, versions: Mapping[tuple[str, int], LoadedRecord]) -> set[LoadedRecord]:
+def _find_stored_versions(reader: ReadSession, versions: Mapping[tuple[str, int], LoadedRecord]) -> set[LoadedRecord]:
     """Return those of the versions that are stored. Raises ImportConflict if the stored one differs."""
     if not versions:
         return set()
@@ -215,7 +214,7 @@ def _find_stored_versions(reader: Session, versions: Mapping[tuple[str, int], Lo
 
 
 def _refuse_missing_references(
-    reader: Session, batch: Sequence[LoadedRecord], principal: Principal, seen_keys: SeenKeys | None
+    reader: ReadSession, batch: Sequence[LoadedRecord], principal: Principal, seen_keys: SeenKeys | None
 ) -> None:
     references = [(record, reference) for record in batch for reference in referenced_keys(record.kind, record.values)]
     # prompts in the same batch as their versions
@@ -229,7 +228,7 @@ def _refuse_missing_references(
             raise invalid_record(record.location, {reference.field: ["must be in a line before or in the account"]})
 
 
-def _find_owned(reader: Session, keys: Collection[Key], principal: Principal) -> set[Key]:
+def _find_owned(reader: ReadSession, keys: Collection[Key], principal: Principal) -> set[Key]:
     """Return those of the keys that exist in the account."""
     ids: dict[str, set[str]] = {}
     for kind, id, *_ in keys:

@@ -8,23 +8,23 @@ from itertools import chain, islice
 from typing import Any, TypeVar
 
 from sqlalchemy import Row, Select, exists, select
-from sqlalchemy.orm import Session, defer, lazyload
+from sqlalchemy.orm import defer, lazyload
 
 from promptcrafter.auth.access import find_owned, owned_by, owns
 from promptcrafter.auth.principal import Principal
 from promptcrafter.database.deletions import PendingDeletion, is_deleted, is_present
+from promptcrafter.database.session import STREAM_ROWS, ReadSession
 from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.logs.models import Log
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.traces.models import Trace
 
-_FETCH_ROWS = 20  # few, because a row may have a mebibyte of text
 _MAX_KEYS = 1000  # in one statement: SQLite allows 32,766 parameters
 _MODELS: dict[str, Any] = {"prompt": Prompt, "experiment": Experiment, "trace": Trace, "log": Log}
 _T = TypeVar("_T")
 
 
-def each_row(reader: Session, principal: Principal) -> Iterator[tuple[str, Any]]:
+def each_row(reader: ReadSession, principal: Principal) -> Iterator[tuple[str, Any]]:
     """Yield (type, row) for all rows of the principal, oldest first; rows come after those that they refer to."""
     yield from _each_prompt(reader, principal)
     for kind in ("experiment", "trace", "log"):
@@ -34,14 +34,14 @@ def each_row(reader: Session, principal: Principal) -> Iterator[tuple[str, Any]]
             yield kind, row
 
 
-def get_owners(reader: Session, kind: str, ids: Iterable[str]) -> dict[str, str]:
+def get_owners(reader: ReadSession, kind: str, ids: Iterable[str]) -> dict[str, str]:
     """Return the ids of the owners of rows of a type, by row id; rows that do not exist are left out."""
     model = _MODELS[kind]
     query = select(model.id, model.owner_id).where(is_present(model))
     return {row.id: row.owner_id for part in _parts(ids) for row in reader.execute(query.where(model.id.in_(part)))}
 
 
-def get_deleted(reader: Session, kind: str, ids: Iterable[str]) -> set[str]:
+def get_deleted(reader: ReadSession, kind: str, ids: Iterable[str]) -> set[str]:
     """Return those of the ids of a type whose rows are deleted, but still to be removed by a purge."""
     if not reader.scalar(select(exists(select(PendingDeletion)))):
         return set()
@@ -50,14 +50,14 @@ def get_deleted(reader: Session, kind: str, ids: Iterable[str]) -> set[str]:
     return {id for part in _parts(ids) for id in reader.scalars(query.where(model.id.in_(part)))}
 
 
-def get_slugs(reader: Session, kind: str, principal: Principal, slugs: Iterable[str]) -> dict[str, str]:
+def get_slugs(reader: ReadSession, kind: str, principal: Principal, slugs: Iterable[str]) -> dict[str, str]:
     """Return the ids of the principal's prompts or experiments that have one of the slugs, by slug."""
     model = _MODELS[kind]
     query = select(model.slug, model.id).where(owned_by(principal, model))
     return {slug: id for part in _parts(slugs) for slug, id in reader.execute(query.where(model.slug.in_(part)))}
 
 
-def get_latest_numbers(reader: Session, principal: Principal, prompt_ids: Iterable[str]) -> dict[str, int]:
+def get_latest_numbers(reader: ReadSession, principal: Principal, prompt_ids: Iterable[str]) -> dict[str, int]:
     """Return the latest version number by prompt id, without prompts of other owners."""
     # compare the owner in Python: with it in the condition the database might choose the wrong index
     query = select(Prompt.id, Prompt.owner_id, Prompt.version).where(is_present(Prompt))
@@ -65,7 +65,7 @@ def get_latest_numbers(reader: Session, principal: Principal, prompt_ids: Iterab
     return {row.id: row.version for row in rows if owns(principal, row.owner_id)}
 
 
-def get_variants(reader: Session, principal: Principal, experiment_ids: Iterable[str]) -> set[tuple[str, str]]:
+def get_variants(reader: ReadSession, principal: Principal, experiment_ids: Iterable[str]) -> set[tuple[str, str]]:
     """Return the variants of these experiments, as (experiment id, key), without those of other owners."""
     query = select(Variant.experiment_id, Variant.key, Experiment.owner_id).join_from(Variant, Experiment)
     query = query.where(is_present(Experiment))
@@ -74,16 +74,18 @@ def get_variants(reader: Session, principal: Principal, experiment_ids: Iterable
 
 
 def each_version(
-    reader: Session, prompt_ids: Iterable[str], first: int, last: int
+    reader: ReadSession, prompt_ids: Iterable[str], first: int, last: int
 ) -> Iterator[Row[str, int, str, str]]:
     """Yield (prompt id, number, content, model) of the versions from number `first` to `last` of these prompts."""
     query = select(Version.prompt_id, Version.number, Version.content, Version.model)
     for part in _parts(prompt_ids):
         versions = query.where(Version.prompt_id.in_(part), Version.number.between(first, last))
-        yield from reader.execute(versions.execution_options(yield_per=_FETCH_ROWS))
+        yield from chain.from_iterable(
+            reader.each_batch(reader.execute(versions.execution_options(yield_per=STREAM_ROWS)))
+        )
 
 
-def _each_prompt(reader: Session, principal: Principal) -> Iterator[tuple[str, Any]]:
+def _each_prompt(reader: ReadSession, principal: Principal) -> Iterator[tuple[str, Any]]:
     """Yield each prompt, followed by its versions."""
     # content and labels are exported with the versions
     deferred = (defer(Prompt.content), lazyload(Prompt.label_rows))
@@ -97,16 +99,16 @@ def _each_prompt(reader: Session, principal: Principal) -> Iterator[tuple[str, A
             version = next(versions, None)
 
 
-def _each_version_of(reader: Session, principal: Principal) -> Iterator[Version]:
+def _each_version_of(reader: ReadSession, principal: Principal) -> Iterator[Version]:
     """Yield every version of the principal's prompts, in the order of the prompts."""
     owned = select(Version).join(Prompt, Prompt.id == Version.prompt_id)
     owned = owned.where(owned_by(principal, Prompt), is_present(Prompt))
     return _stream(reader, owned.order_by(Prompt.created_at, Prompt.seq, Version.number))
 
 
-def _stream(reader: Session, query: Select[_T]) -> Iterator[_T]:
-    partitions = reader.scalars(query.execution_options(yield_per=_FETCH_ROWS)).partitions()
-    return chain.from_iterable(partitions)
+def _stream(reader: ReadSession, query: Select[_T]) -> Iterator[_T]:
+    batches = reader.each_batch(reader.execute(query.execution_options(yield_per=STREAM_ROWS)))
+    return (row[0] for row in chain.from_iterable(batches))
 
 
 def _parts(values: Iterable[_T]) -> Iterator[list[_T]]:

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Response, current_app, request
 
 from promptcrafter.auth.authentication import current_principal
-from promptcrafter.database.session import read_snapshot
+from promptcrafter.database.session import stream_snapshot
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.formats import join_to_pieces
 from promptcrafter.http.request_checks import NDJSON
@@ -54,7 +54,7 @@ class _Body(io.RawIOBase):
 @blueprint.response(200, {"type": "string", "format": "binary"}, content_type=NDJSON)
 def export_all() -> Response:
     """Return everything that the caller owns, one typed JSON object a line."""
-    reader = read_snapshot()  # open until the response is sent, which is after the request context has ended
+    reader = stream_snapshot()  # open until the response is sent, which is after the request context has ended
     try:
         pieces = join_to_pieces(export_format.write_lines(store.each_row(reader, current_principal())))
         first = next(pieces)  # read before the response starts, so that a failure still gets an error status

@@ -196,10 +196,10 @@ def test_a_disabled_account_has_no_access_until_it_is_enabled(
 def test_disabling_twice_keeps_the_time_of_the_first(app: Flask, ada: Person) -> None:
     run(app, "user", "disable", ada.email)
     with app.app_context():
-        first = store.get_user(ada.id).disabled_at
+        first = store.get_user(ada.id).disabled_since
     run(app, "user", "disable", ada.email)
     with app.app_context():
-        assert store.get_user(ada.id).disabled_at == first is not None
+        assert store.get_user(ada.id).disabled_since == first is not None
 
 
 @pytest.mark.parametrize("command", ["user disable", "user enable", "user reset-password", "key list", "key add"])

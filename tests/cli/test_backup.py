@@ -158,6 +158,39 @@ def test_a_second_backup_at_the_same_time_is_refused_and_a_leftover_file_is_over
     assert not partial.exists()
 
 
+def test_a_killed_backup_is_removed_by_the_next_one_to_its_folder(app: Flask, ada: Person, tmp_path: Path) -> None:
+    path, folder = leave(app), tmp_path / "backups"
+    folder.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE filler AS SELECT zeroblob(20000000)")  # copying it takes some moments
+        connection.commit()
+    partial = folder / "killed.db.partial"
+    command = [bin_path("flask"), "--app", "wsgi", "backup", str(folder / "killed.db")]
+    environment = {"DATABASE_URL": f"sqlite:///{path}", "JWT_SECRET_KEY": SECRET}
+    with subprocess.Popen(command, cwd=ROOT, env=environment) as process:
+        while not partial.exists() or not partial.stat().st_size:
+            assert process.poll() is None, "it was not killed in time"
+            time.sleep(0.001)
+        process.kill()
+    assert names(folder) >= {"killed.db.partial", "killed.db.partial-lock"}
+    for other in ("notes.partial", "other.db.partial-journal"):
+        (folder / other).touch()
+    (folder / "folder.partial-lock").mkdir()
+    running = folder / "running.db.partial"
+    running.write_text("another database's")
+    copy = folder / "next.db"
+    with sqlite.exclusive_lock(running, "-lock"):
+        message = f"Another backup to {folder}/running.db is being made."
+        assert refused(run(app, "backup", str(folder / "running.db"))) == message
+        result = run(app, "backup", str(copy))
+        assert done(result) == f"{copy}\n"
+        assert f"Deleted {partial}, which a backup that was killed has left." in result.stderr.splitlines()
+        others = {"notes.partial", "other.db.partial-journal", "folder.partial-lock"}
+        assert names(folder) == {"next.db", running.name, f"{running.name}-lock", *others}
+    done(run(app, "backup", str(copy), "--force"))
+    assert names(folder) == {"next.db", *others}
+
+
 @pytest.mark.parametrize("engine_name", ["postgresql"])
 def test_on_postgresql_the_error_names_its_own_programs(app: Flask, tmp_path: Path) -> None:
     message = "The database is PostgreSQL's: pg_dump copies it, and flask export what one account owns."
@@ -245,6 +278,31 @@ def test_a_backup_of_an_older_release_is_restored_and_one_of_a_newer_release_is_
         f"{copy} is of a newer release than this one, which does not know its migration of a later one: "
         "restore it with that release."
     )
+
+
+def test_a_damaged_search_index_is_copied_with_a_warning_and_mended_after_a_restore(
+    app: Flask, ada: Person, elsewhere: Elsewhere, tmp_path: Path
+) -> None:
+    log = ada.log(ada.prompt(), output="findable")
+    copy = tmp_path / "copy.db"
+    damages = {
+        "log_words": "INSERT INTO log_words (log_words) VALUES ('delete-all')",
+        "log_search": "DELETE FROM log_search",
+        "prompt_search": "DELETE FROM prompt_search",
+    }
+    for names, damage in damages.items():
+        with app.app_context(), get_engine().begin() as connection:
+            connection.exec_driver_sql(damage)
+        result = run(app, "backup", str(copy), "--force")
+        end = f"the search does not find all of them ({names}): flask --app wsgi reindex\n"
+        assert f"All data are in the backup, but {end}" in result.stderr
+        leave(elsewhere.app)
+        assert f"All data are restored, but {end}" in run(elsewhere.app, "restore", str(copy)).stderr
+        assert run(elsewhere.app, "check").exit_code == 1
+        assert run(elsewhere.app, "reindex").exit_code == 0
+        assert run(elsewhere.app, "check").exit_code == 0
+        done(run(app, "reindex"))
+    assert ada.get("/logs?q=findable").json == [log]
 
 
 def test_a_backup_without_one_of_the_tables_is_refused(copy: Path, elsewhere: Elsewhere) -> None:

@@ -158,7 +158,10 @@ def test_every_table_is_moved_and_the_target_has_all_its_indices(app: Flask, ada
     indices = "SELECT indexdef FROM pg_indexes ORDER BY indexname"
     before = ask(target, indices)
     done(run(app, "move-to", target))
-    assert {name for (name,) in ask(target, TABLES)} == {table.name for table in every_table()} | {"alembic_version"}
+    assert {name for (name,) in ask(target, TABLES)} == {
+        *(table.name for table in every_table()),
+        *revisions.BOOKKEEPING_TABLES,
+    }
     assert ask(target, indices) == before
 
 
@@ -244,7 +247,7 @@ def when_copying(call: Callable[[], Any]) -> Iterator[None]:
     """Call this as soon as a copy begins, before it has locked the target."""
 
     def listen(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
-        if statement.startswith("LOCK TABLE"):
+        if statement.startswith("LOCK TABLE") and "alembic_version" not in statement:
             call()
 
     event.listen(Engine, "before_cursor_execute", listen)
@@ -373,7 +376,7 @@ def test_a_target_of_an_older_release_is_migrated_if_it_is_empty_and_otherwise_n
     done(run(app, "move-to", bare_target))
     assert ask(bare_target, "SELECT id FROM users") == [(ada.id,)]
     with there.app_context():
-        assert revisions.is_migrated()
+        assert revisions.find_mismatch() is None
 
 
 @pytest.mark.parametrize(

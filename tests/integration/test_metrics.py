@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from promptcrafter.database import sqlite
+from promptcrafter.database.write_queue import write_queue_lock
 from tests.server.test_metrics import IN_PROGRESS, REQUESTS, WRITTEN, read
 from tests.support.connection import Connection, create_prompt, sign_up
 from tests.support.servers import LiveServer, suspended
@@ -20,11 +22,12 @@ KINDS = ("counter", "histogram", "gauge_livesum")
 
 @contextmanager
 def begun_request(server: LiveServer, token: str) -> Iterator[None]:
-    """Send a part of a request, which a worker then waits for the rest of."""
+    """Send a request that waits for its turn to write; `write_queue_lock` must be held."""
     parts = urlsplit(server.url)
+    body = b'{"title": "A title", "content": "c", "model": "m"}'
     head = f"POST /prompts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
     with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
-        connection.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         yield
 
 
@@ -68,7 +71,9 @@ def test_every_worker_reports_the_sums_over_all_workers_even_exited_ones(
     wait_until(lambda: scrape()[LISTED] == 12)  # a request is counted just after its response was sent
     assert told_by_each() == [(12, 2)] * 2
 
-    with suspended(second), begun_request(server, token), begun_request(server, token):
+    path = sqlite.path_of(server.environment["DATABASE_URL"])
+    held = write_queue_lock(path, 5)
+    with suspended(second), held, begun_request(server, token), begun_request(server, token):
         wait_until(lambda: scrape()[IN_PROGRESS] >= 3)
         os.kill(first, signal.SIGKILL)
     wait_until(lambda: len(server.workers()) == 3)

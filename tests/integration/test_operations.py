@@ -132,5 +132,5 @@ def test_the_memory_of_password_checks_is_returned_to_the_system(
     assert log_in(0) == 401
     before = resident()
     with ThreadPoolExecutor(4) as pool:
-        assert set(pool.map(log_in, range(24))) == {401}
+        assert 401 in set(pool.map(log_in, range(24))) <= {401, 503}
     assert resident() < before + 19 * 1024, "kB; each of them takes that much while it is checked"

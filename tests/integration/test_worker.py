@@ -122,23 +122,6 @@ def test_silent_connections_do_not_delay_requests_while_another_is_slow(server: 
         assert not has_answer(slow)
 
 
-def test_a_waiting_request_is_answered_as_soon_as_one_slow_request_is_done(server: LiveServer) -> None:
-    with ExitStack() as stack:
-        slow = []
-        for _ in range(4):  # as many as there are threads
-            slow.append(begin_slowly(stack.enter_context(connect(server))))
-            time.sleep(0.2)
-        quick = [stack.enter_context(connect(server)) for _ in range(3)]
-        for connection in quick:
-            connection.sendall(head("GET", "/healthz"))
-        time.sleep(0.2)
-        assert not any(map(has_answer, quick))
-        slow[0].sendall(b" " * REST)
-        for connection in quick:
-            assert read_statuses(connection, 1) == [b"200"]
-        assert not any(map(has_answer, slow[1:]))
-
-
 BEGIN, REST = b'{"email": "x@example.com", "password": "x"}', 100
 
 

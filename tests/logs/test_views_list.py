@@ -187,7 +187,7 @@ def test_a_page_may_end_with_a_score_that_was_sent_as_minus_zero(ada: Person) ->
     assert [(log["_id"], log["score"]) for log in pages] == [(id, 0) for id in zeros]
 
 
-TRICKY = ["\n=1", "＝1", "=1+1", "+1", "-1", "@x", "\t=1", 'a "quoted", one\r\nand a line', "東京 🌱", "'quoted", ""]
+TRICKY = ["\n1", "＝1", "=1+1", "+1", "-1", "@x", "\t1", 'a "quoted", one\r\nand a line', "東京 🌱", "'quoted", ""]
 
 
 @only_sqlite
@@ -218,6 +218,38 @@ def test_a_list_is_returned_as_csv_or_ndjson_on_request(ada: Person) -> None:
         runs = log["notes"].startswith(("=", "+", "-", "@", "\t", "\n", "＝"))
         assert row["notes"] == (f"'{log['notes']}" if runs else log["notes"])
         assert not row["output"].startswith(("=", "+", "-", "@"))
+
+
+def test_no_cell_of_csv_is_a_formula_whatever_the_separator_is_taken_for(ada: Person) -> None:
+    prompt = ada.prompt()
+    formulas = [f"{sign}1+1" for sign in "=+-@＝＋－＠"]
+    texts = [
+        *(
+            f"{before}{between}{formula};|\t"
+            for before in ("x;", "|", "\t", "\n", "\r\n", ";;", '";')
+            for between in ("", '"')
+            for formula in formulas
+        ),
+        "- a\n- b; -c, =d",
+    ]
+    for text in texts:
+        ada.log(prompt, output=f"x{text}", notes=text, variables={text: text}, metadata={"a": [text, -1]})
+    expected = {log["_id"]: log for log in ada.get("/logs").json}
+    table = ada.get("/logs", headers={"Accept": "text/csv"}).text
+    for separator in ",;|\t":
+        cells = [cell for row in csv.reader(io.StringIO(table, newline=""), delimiter=separator) for cell in row]
+        assert len(cells) > len(texts)
+        assert not [cell for cell in cells if cell.startswith(tuple("=+-@＝＋－＠"))]
+    for row in csv.DictReader(io.StringIO(table, newline="")):
+        log = expected[row["_id"]]
+        assert json.loads(row["variables"]) == log["variables"]
+        assert json.loads(row["metadata"]) == log["metadata"]
+        assert row["output"].replace("'", "") == log["output"]
+    first_row = table.partition("\r\n")[2]
+    assert first_row.startswith('"log_')
+    assert ',"1","' in first_row, "numbers are in quotes"
+    assert '"gpt-4o",,,' in first_row, "what is missing is not"
+    assert "'- a\n'- b; -c, =d" in table
 
 
 BOM = b"\xef\xbb\xbf"

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from alembic.script import ScriptDirectory
 from flask import Flask
 from flask_migrate import downgrade, upgrade
-from sqlalchemy import inspect, select, text
+from sqlalchemy import NullPool, create_engine, inspect, select, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from config import Config
@@ -23,8 +25,10 @@ from promptcrafter.database.session import get_engine
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.search import parse_terms
 from promptcrafter.logs.store import find_logs
+from promptcrafter.problems import NewerSchema, NotMigrated
 from promptcrafter.prompts.models import SearchText
 from promptcrafter.prompts.search import index_matches, search_columns
+from tests.support.commands import done, run
 from tests.support.databases import only_sqlite
 from tests.support.environment import ROOT, SECRET, bin_path
 from tests.support.people import Caller, sign_up
@@ -60,10 +64,10 @@ def test_every_step_goes_up_and_down_and_up_again(empty_app: Flask) -> None:
         upgrade()
         migrated = tables()
         assert {"users", "prompts", "prompt_versions", "logs"} <= migrated
-        assert revisions.is_migrated()
+        assert revisions.find_mismatch() is None
         while tables():
             downgrade(revision="-1")
-            assert not revisions.is_migrated()
+            assert revisions.find_mismatch() is not None
         upgrade()
         upgrade()
         assert tables() == migrated
@@ -102,15 +106,27 @@ def test_a_failed_migration_changes_nothing(empty_app: Flask) -> None:
         assert tables() == {"logs"}
 
 
-def test_a_database_of_a_newer_release_counts_as_migrated_and_an_older_one_does_not(empty_app: Flask) -> None:
+def test_an_older_schema_needs_a_migration_and_a_newer_one_a_newer_release_unless_it_lets_this_one_write(
+    empty_app: Flask,
+) -> None:
+    def mismatch_with(revision: str) -> type[Exception] | None:
+        with get_engine().begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+        problem = revisions.find_mismatch()
+        return None if problem is None else type(problem)
+
     with empty_app.app_context():
+        assert isinstance(revisions.find_mismatch(), NotMigrated), "of an empty database"
         upgrade()
-        with get_engine().begin() as connection:
-            connection.execute(text("UPDATE alembic_version SET version_num = 'of a later release'"))
-        assert revisions.is_migrated()
-        with get_engine().begin() as connection:
-            connection.execute(text("UPDATE alembic_version SET version_num = '9416f7a20451'"))
-        assert not revisions.is_migrated()
+        assert mismatch_with(revisions.HEAD) is None
+        for older in revisions.OLDER:
+            assert mismatch_with(older) is NotMigrated
+        assert mismatch_with("a later one") is NewerSchema
+        insert_row("schema_writers", {"schema_revision": "a later one", "release_revision": "another release"})
+        assert mismatch_with("a later one") is NewerSchema
+        insert_row("schema_writers", {"schema_revision": "a later one", "release_revision": revisions.HEAD})
+        assert mismatch_with("a later one") is None
+        assert mismatch_with("a still later one") is NewerSchema
 
 
 def test_the_revision_constants_agree_with_alembic() -> None:
@@ -149,7 +165,7 @@ def test_eight_processes_that_migrate_concurrently_apply_each_migration_once(
     )
     assert done.stdout.strip() == str([0] * 8), done.stderr
     with empty_app.app_context():
-        assert revisions.is_migrated()
+        assert revisions.find_mismatch() is None
 
 
 @only_sqlite
@@ -328,7 +344,7 @@ def test_accounts_survive_the_migration_for_disabling_and_its_downgrade_keeps_di
         before = read_rows("users", columns)
         with get_engine().begin() as connection:
             connection.execute(
-                text("UPDATE users SET disabled_at = :now WHERE id = :id"),
+                text("UPDATE users SET disabled_since = :now WHERE id = :id"),
                 {"id": ben.id, "now": "2026-11-22T04:40:00.000Z"},
             )
         downgrade(revision=BEFORE_DISABLED)
@@ -404,7 +420,7 @@ def test_prompts_from_before_the_trigram_index_are_indexed_and_survive_its_downg
         assert found("findable") == [1]
 
 
-BEFORE_IDENTITY = "1d7b90e4c2a6"
+BEFORE_IDENTITY, IDENTITY = "1d7b90e4c2a6", "4d81b6e0c93f"
 
 
 def test_accounts_survive_the_migration_to_one_address_whatever_its_normal_form(empty_app: Flask) -> None:
@@ -433,8 +449,9 @@ def test_accounts_survive_the_migration_to_one_address_whatever_its_normal_form(
             insert_row("users", {**row, "email": key, **moment})
         columns = "seq, id, name, email, email_key, password_hash, token_epoch, created_at, disabled_at"
         before = read_rows("users", columns)
-        upgrade()
+        upgrade(revision=IDENTITY)
         assert read_rows("users", columns) == before
+        upgrade()
         assert [row[1] for row in read_rows("users", "seq, email_identity")] == identities
         assert [find(key) for key in keys] == [1, 2, 3, 4, 5, 6, 7]
         assert [find(key) for key in identities if key] == [1, 2, 4, 5, 7]
@@ -532,7 +549,7 @@ def test_a_step_back_removes_what_is_deleted_and_keeps_the_rest(empty_app: Flask
             insert_row(
                 "pending_deletions", {"target_id": target, "kind": kind, "created_at": "2026-11-30T04:00:00.000Z"}
             )
-        downgrade(revision="4d81b6e0c93f")
+        downgrade(revision=WRITERS)
         assert "pending_deletions" not in tables()
         upgrade()
         for table, count in {"log_search": 2, "prompt_search": 1, "prompt_versions": 1, "prompt_tags": 0}.items():
@@ -545,3 +562,114 @@ def test_a_step_back_removes_what_is_deleted_and_keeps_the_rest(empty_app: Flask
     assert [trace["_id"] for trace in ada.get("/traces").json] == [stays]
     assert {found.get("traceId", found["_id"]) for found in ada.get("/logs").json} == {stays, log["_id"]}
     assert of_gone not in ada.get("/export").text
+
+
+BEFORE_WRITERS, WRITERS = "4d81b6e0c93f", "b7e41c9d5a20"
+
+
+def test_accounts_and_logs_survive_the_migration_that_stops_releases_before_it_and_its_downgrade(
+    empty_app: Flask,
+) -> None:
+    client = Caller(empty_app.test_client())
+    with empty_app.app_context():
+        upgrade()
+    ada, ben = sign_up(client, "ada"), sign_up(client, "ben")
+    ada.log(ada.prompt(), output="findable")
+    done(run(empty_app, "user", "disable", ben.email))
+    with empty_app.app_context():
+        accounts_before, words_before = read_rows("users", "*"), read_rows("log_search", "*")
+        assert read_rows("schema_writers", "schema_revision") == [(revisions.HEAD,)]
+        downgrade(revision=BEFORE_WRITERS)
+        assert "schema_writers" not in tables()
+        assert [disabled is None for _, disabled in read_rows("users", "seq, disabled_at")] == [True, False]
+        assert [found for (found,) in read_rows("log_search", "seq")] == [1]
+        upgrade()
+        assert (read_rows("users", "*"), read_rows("log_search", "*")) == (accounts_before, words_before)
+    assert [log["output"] for log in ada.get("/logs?q=findable").json] == ["findable"]
+    assert ben.get("/logs").status_code == 401
+
+
+def is_intact(index: str) -> bool:
+    try:
+        with get_engine().begin() as connection:
+            connection.exec_driver_sql(f"INSERT INTO {index} ({index}, rank) VALUES ('integrity-check', 1)")
+    except DatabaseError:
+        return False
+    return True
+
+
+# what each of them leaves behind in the words of the logs "first" and "other"
+DAMAGES = {
+    "a release with a trigger of its own on a schema without": [
+        "INSERT INTO log_words (log_words, rowid, words) SELECT 'delete', docid, words FROM log_search"
+    ],
+    "a release that inserts words on a schema with a trigger": [
+        "INSERT INTO log_words (rowid, words) SELECT docid, words FROM log_search"
+    ],
+    "the same, after a deletion": [
+        "INSERT INTO log_words (rowid, words) SELECT docid, words FROM log_search WHERE words = 'first'",
+        "INSERT INTO log_words (log_words, rowid, words) "
+        "SELECT 'delete', docid, words FROM log_search WHERE words = 'first'",
+    ],
+    "a release without words": ["DELETE FROM log_search WHERE words = 'first'"],
+}
+
+
+@only_sqlite
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_word_index_that_another_release_has_damaged_is_repaired(empty_app: Flask, damage: list[str]) -> None:
+    with empty_app.app_context():
+        upgrade()
+    ada = sign_up(Caller(empty_app.test_client()), "ada")
+    for output in ("first", "other"):
+        ada.log(ada.prompt(content="findable"), output=output)
+    with empty_app.app_context():
+        downgrade(revision=BEFORE_WRITERS)
+        with get_engine().begin() as connection:
+            for statement in damage:
+                connection.exec_driver_sql(statement)
+            connection.exec_driver_sql("INSERT INTO prompt_trigrams (prompt_trigrams) VALUES ('delete-all')")
+        upgrade()
+        assert [is_intact(index) for index in ("log_words", "prompt_trigrams", "prompt_grams")] == [True] * 3
+    for output in ("first", "other"):
+        assert [log["output"] for log in ada.get(f"/logs?q={output}").json] == [output]
+    assert len(ada.get("/search?q=findable").json) == 2
+    ada.delete("/logs/" + ada.get("/logs?q=first").json[0]["_id"])
+    assert ada.get("/logs?q=first").json == []
+
+
+def test_logs_that_a_release_without_words_has_added_are_found(empty_app: Flask) -> None:
+    with empty_app.app_context():
+        upgrade(revision=BEFORE_DIALECTS)
+        insert_old_rows()
+        upgrade(revision=BEFORE_WRITERS)
+        for number in range(8, 600):
+            insert_row("logs", {"seq": number, "id": f"log_{number}", "output": f"output {number}", **OLD_LOG})
+        upgrade()
+        assert (found("o"), found("ünder 599"), len(found("output"))) == ([7], [599], 592)
+
+
+@pytest.mark.parametrize("engine_name", ["postgresql"])
+def test_a_migration_that_postgresql_ends_for_a_deadlock_begins_again(
+    empty_app: Flask, empty_database_url: str
+) -> None:
+    with empty_app.app_context():
+        upgrade(revision=BEFORE_WRITERS)
+    waiting = text("SELECT count(*) FROM pg_locks WHERE relation = 'log_search'::regclass AND NOT granted")
+    request = create_engine(empty_database_url, poolclass=NullPool)
+    with request.connect() as reader, ThreadPoolExecutor(1) as pool:
+        reader.execute(text("SELECT 1 FROM log_search"))  # the migration locks users first
+        migrated = pool.submit(migrate_in, empty_app)
+        with request.connect() as observer:
+            while not observer.scalar(waiting) and not migrated.done():
+                time.sleep(0.01)
+        reader.execute(text("SELECT 1 FROM users"))
+        reader.rollback()
+        migrated.result()
+    with empty_app.app_context():
+        assert revisions.find_mismatch() is None
+
+
+def migrate_in(app: Flask) -> None:
+    with app.app_context():
+        revisions.migrate()

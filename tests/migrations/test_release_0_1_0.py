@@ -20,6 +20,7 @@ from sqlalchemy import NullPool, create_engine, inspect, text
 
 from config import Config
 from promptcrafter import clock
+from tests.support.commands import done, run
 from tests.support.environment import ROOT
 from tests.support.people import Caller
 
@@ -157,6 +158,12 @@ def test_data_of_release_0_1_0_is_exported_unchanged(restored_app: Flask) -> Non
     with restored_app.app_context():
         upgrade()
     assert_exports(restored_app)
+
+
+def test_the_search_finds_all_data_of_release_0_1_0(restored_app: Flask) -> None:
+    with restored_app.app_context():
+        upgrade()
+    assert done(run(restored_app, "check")).startswith("The search finds everything: ")
 
 
 def test_calls_on_data_of_release_0_1_0_get_the_same_responses(restored_app: Flask) -> None:

@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from promptcrafter.prompts import schemas, store
-from promptcrafter.prompts.render import find_variables, render, unified_diff
+from promptcrafter.prompts.render import find_variables, render
 from tests.support.people import Caller, Person
 
 
@@ -130,6 +131,15 @@ def test_a_diff_shows_what_changed(ada: Person) -> None:
     assert ada.get(f"/prompts/{prompt['_id']}/diff?from=1&to=9").status_code == 404
 
 
+def test_a_diff_of_too_many_lines_says_that_it_is_simplified(ada: Person) -> None:
+    prompt = ada.prompt(content="\n".join(["first", *"ab" * 15_000, "last"]))
+    ada.patch(f"/prompts/{prompt['_id']}", {"content": "\n".join(["first", *"ba" * 15_000, "last"])})
+    answer = ada.get(f"/prompts/{prompt['_id']}/diff?from=1&to=2").json
+    header, *lines, last = answer["diff"].splitlines()[2:]
+    assert (answer["simplified"], header, lines[0], last) == (True, "@@ -1,30002 +1,30002 @@", " first", " last")
+    assert lines[1:] == [*("-a", "-b") * 15_000, *("+b", "+a") * 15_000]
+
+
 def test_a_restored_version_is_a_new_one_and_is_found_again(ada: Person, prompt: dict[str, Any]) -> None:
     path = f"/prompts/{prompt['_id']}"
     answer = ada.post(f"{path}/versions/1/restore")
@@ -163,10 +173,37 @@ def test_a_version_is_rendered_with_its_variables(ada: Person) -> None:
     assert ada.post(path, {}).json["message"] == "variables is required"
 
 
-@pytest.mark.parametrize(("before", "after"), [("a", "a\n"), ("a\nb", "a\r\nb"), ("a", "a ")])
-def test_an_invisible_difference_is_in_the_diff(before: str, after: str) -> None:
-    assert unified_diff(before, before, "1", "2") == ""
-    assert unified_diff(before, after, "1", "2") != ""
+def test_a_rendered_text_has_at_most_as_many_bytes_as_an_output(app: Flask, ada: Person) -> None:
+    app.config["MAX_OUTPUT_BYTES"] = 1000
+    prompt = ada.prompt(content="{{a}}é{{ a }}\n" * 50)  # 4 bytes of each line are its own
+    path = f"/prompts/{prompt['_id']}/render"
+    for value, size in (
+        ("", 200),
+        ("x" * 8, 1000),
+        ("é" * 4, 1000),
+        ("\x1f" * 2, 1400),
+        ('"\\\n\t', 1000),
+        ("😀" * 2, 1000),
+        ("{{a}}", 700),
+        ([1, 2.5, None], 1400),
+        ({"a": "\n"}, 1700),
+        (True, 600),
+        ("x" * 1000, 100_200),
+    ):
+        answer = ada.post(path, {"variables": {"a": value}})
+        if size <= 1000:
+            assert len(answer.get_data().partition(b'"text":"')[2].partition(b'","model"')[0]) == size
+        else:
+            message = f"The rendered text may have at most 1,000 bytes; it is {size:,}."
+            assert (answer.status_code, answer.json["message"]) == (413, message)
+
+
+def test_a_great_many_variables_without_a_value_are_counted(ada: Person) -> None:
+    prompt = ada.prompt(content="".join(f"{{{{a{number}}}}}" for number in range(100_000)))
+    missing = ada.post(f"/prompts/{prompt['_id']}/render", {"variables": {"a0": 1}})
+    assert (missing.status_code, len(missing.json["details"]["variables"])) == (400, 100)
+    assert missing.json["message"].endswith("variables must have a value for a100. And 99899 more.")
+    assert ada.post(f"/prompts/{prompt['_id']}/render", {"variables": {}}).status_code == 400
 
 
 def test_rendering_is_one_pass_over_the_names_between_double_braces() -> None:

@@ -1,22 +1,29 @@
 """What stops the start: settings with which the service could not listen or use its database, each in one line."""
 
 import os
+import shutil
 import socket
+import sqlite3
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import make_url
+from flask import Flask
+from sqlalchemy import NullPool, create_engine, make_url
 
 from config import Config, ConfigError
 from promptcrafter import create_app
+from promptcrafter.database import revisions
+from promptcrafter.database.session import get_engine
 from promptcrafter.server import startup
 from tests.support.connection import Connection
+from tests.support.databases import only_sqlite
 from tests.support.environment import ROOT, SECRET, bin_path, free_port
+from tests.support.people import Person
 from tests.support.servers import LiveServer
 
 COMMANDS = {
@@ -43,11 +50,11 @@ def start(**environ: str) -> None:
     startup.check(config)
 
 
-def run(command: str, folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+def run(command: str, folder: Path, prefix: Sequence[str] = (), **environ: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.environ["PATH"], "INSTANCE_PATH": str(folder / "instance"), "PORT": str(free_port())}
     program, *arguments = COMMANDS[command]
     return subprocess.run(
-        [bin_path(program), *arguments],
+        [*prefix, bin_path(program), *arguments],
         cwd=ROOT,
         env={**environment, "HOST": "127.0.0.1", **environ},
         capture_output=True,
@@ -132,7 +139,7 @@ def test_other_forms_of_good_values_are_accepted(tmp_path: Path) -> None:
 
 
 def test_a_secret_file_without_a_secret_stops_the_start(tmp_path: Path) -> None:
-    for content in (b"", b"short", b"\xff" * 40):
+    for content in (b"short", b"\xff" * 40, b"x" * 20 + bytes(20), b"\0" * 40 + b"\xff" * 40):
         (tmp_path / "jwt_secret_key").write_bytes(content)
         with pytest.raises(
             ConfigError, match=r"^INSTANCE_PATH names the folder .*, where the file jwt_secret_key cannot"
@@ -217,6 +224,18 @@ def has_ipv6() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("has_ipv6")
+def test_a_server_without_room_for_its_metrics_exits_at_once_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    limited = ("sh", "-c", 'ulimit -f 400; exec "$@"', "-")  # of 512 or 1024 bytes
+    ended = run("server", tmp_path, limited, METRICS="on", WEB_CONCURRENCY="3", TMPDIR=str(tmp_path / "tmp"))
+    message = (
+        f"METRICS is on and takes 6,291,456 bytes in {tmp_path}/tmp, where they cannot be written: File too large. "
+    )
+    assert (ended.stdout, ended.stderr) == ("", f"{message}TMPDIR names another folder.\n")
+    assert ended.returncode == 1
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
 def test_an_ipv6_host_in_brackets_is_honoured_and_shown_as_a_url(tmp_path: Path) -> None:
     port = str(free_port())
     environment = {"PATH": os.environ["PATH"], "INSTANCE_PATH": str(tmp_path), "PORT": port, "HOST": "[::1]"}
@@ -279,3 +298,90 @@ def test_a_damaged_file_stops_the_server_but_not_the_commands_that_could_replace
     create_app(config)
     with pytest.raises(ConfigError, match="it is not a SQLite database"):
         startup.check(config)
+
+
+def test_a_database_of_a_newer_release_stops_the_server(database_url: str, config: Config) -> None:
+    config = replace(config, port=free_port())
+    startup.check(config)
+
+    def check_with(*statements: str) -> None:
+        engine = create_engine(database_url, poolclass=NullPool)
+        with engine.begin() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+        startup.check.cache_clear()
+        startup.check(config)
+
+    rename = "UPDATE alembic_version SET version_num = '{}'"
+    try:
+        check_with(rename.format(revisions.OLDER[-1]))  # the service waits for the migration
+        with pytest.raises(ConfigError) as raised:
+            check_with(rename.format("of a later one"))
+        assert str(raised.value) == (
+            "DATABASE_URL names a database that was migrated by a newer release than this one: upgrade this one, or "
+            "restore a backup from before."
+        )
+        check_with(f"INSERT INTO schema_writers VALUES ('of a later one', '{revisions.HEAD}')")
+    finally:
+        check_with(rename.format(revisions.HEAD), "DELETE FROM schema_writers WHERE schema_revision = 'of a later one'")
+        startup.check.cache_clear()
+
+
+@pytest.mark.slow
+def test_a_server_on_a_database_of_a_newer_release_ends_with_one_line(tmp_path: Path, sqlite_template: Path) -> None:
+    path = shutil.copy(sqlite_template, tmp_path / "newer.db")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'of a later one'")
+        connection.commit()
+    ended = run("server", tmp_path, DATABASE_URL=f"sqlite:///{path}")
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("DATABASE_URL names a database that was migrated by a newer release than this one: ")
+
+
+NOT_INDEXED = "the search index does not have all logs: run flask --app wsgi reindex"
+
+
+@only_sqlite
+def test_a_start_after_an_unclean_stop_looks_for_the_newest_logs_in_the_search_index(
+    app: Flask, ada: Person, database_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(database_url.removeprefix("sqlite:///"))
+    prompt = ada.prompt()
+    for number in range(25):
+        ada.log(prompt, output=f"output {number}")
+    ada.log(prompt, output="...")
+
+    def is_warned_after(statement: str) -> bool:
+        with app.app_context(), get_engine().begin() as connection:
+            connection.exec_driver_sql(statement)
+        caplog.clear()
+        startup.check_search_after_unclean_stop(path)
+        return NOT_INDEXED in caplog.text
+
+    monkeypatch.setattr(startup, "_SEARCH_CHECK_S", 60)
+    assert not is_warned_after("SELECT 1")
+    words = "(SELECT docid, words FROM log_search WHERE words = 'output 3')"
+    assert is_warned_after(f"INSERT INTO log_words (log_words, rowid, words) SELECT 'delete', * FROM {words}")
+    assert not is_warned_after(f"INSERT INTO log_words (rowid, words) SELECT * FROM {words}")
+    assert is_warned_after("UPDATE log_search SET words = 'stale' WHERE words = 'output 3'")
+    monkeypatch.setattr(startup, "_SEARCH_CHECK_S", 0)
+    assert not is_warned_after("SELECT 1"), "it takes no longer than that"
+    monkeypatch.setattr(startup, "_SEARCH_CHECK_S", 60)
+    assert not is_warned_after("UPDATE alembic_version SET version_num = 'of a later one'")
+    with app.app_context():
+        get_engine().dispose()  # as a clean stop: SQLite's log is gone
+    assert not Path(f"{path}-wal").exists()
+    startup.check_search_after_unclean_stop(path)
+
+
+@pytest.mark.slow
+@only_sqlite
+def test_a_server_on_a_file_that_was_not_closed_logs_that_logs_are_not_indexed(
+    app: Flask, ada: Person, database_url: str, start_server: Callable[..., LiveServer]
+) -> None:
+    ada.log(ada.prompt())
+    with app.app_context(), get_engine().begin() as connection:
+        connection.exec_driver_sql("INSERT INTO log_words (log_words) VALUES ('delete-all')")
+    assert Path(f"{database_url.removeprefix('sqlite:///')}-wal").stat().st_size, "as after a crash"
+    assert NOT_INDEXED in start_server(database_url, migrate=False).log

@@ -1,10 +1,8 @@
 """GET /compare: logs side by side, with the differences of their outputs."""
 
 import random
-import sys
 from collections.abc import Callable, Iterable
 from itertools import pairwise
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -14,6 +12,7 @@ from hypothesis import strategies as st
 from promptcrafter.statistics.word_diff import Change, compare
 from tests.support.databases import only_sqlite
 from tests.support.people import Person
+from tests.support.work import count_calls
 
 MEBIBYTE = 1024 * 1024
 # few words, white space and marks, so that much of one text is in the other
@@ -125,17 +124,7 @@ HOSTILE: dict[str, Callable[[], tuple[str, str]]] = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_pair_of_texts_takes_long(name: str) -> None:
     before, after = HOSTILE[name]()
-    calls = 0
-
-    def count(_frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal calls
-        calls += event in ("call", "c_call")
-
-    sys.setprofile(count)
-    try:
-        (changes,) = compare(before, [after])
-    finally:
-        sys.setprofile(None)
+    (changes,), calls = count_calls(lambda: compare(before, [after]))
     assert calls < 4_000_000, "half a second's work; unlike time, the same on every machine"
     assert before_and_after(changes) == (before, after)
 
@@ -205,6 +194,25 @@ def test_a_comparison_is_returned_as_markdown_on_request(ada: Person, logs: list
         ("Things fall down", "Things fall down.", ["> Things fall down<ins>.</ins>  "]),
         ("a  b", "a b", ["> a <del>␣</del>b  "]),
         ("a b", "a\nb", ["> a<del>␣</del><ins>↵</ins>  ", "> b  "]),
+        ("# a\n- b\n=", "new", ["> <del># a</del>  ", "> <del>- b</del>  ", "> <del>=</del><ins>new</ins>  "]),
+        (
+            "# a\n+ b\n-\n12. c\n2) d\n===\n> e\n:-\nf # - 1. >",
+            "# a\n+ b\n-\n12. c\n2) d\n===\n> e\n:-\nf # - 1. > new",
+            [
+                *(rf"> {line}  " for line in (r"\# a", r"\+ b", r"\-", r"12\. c", r"2\) d", r"\===", r"\> e", r"\:-")),
+                "> f # - 1. ><ins> new</ins>  ",
+            ],
+        ),
+        ("    a\n\tb \nc", "    a\n\tb \nd", ["> &#32;   a  ", "> &#9;b&#32;  ", "> <del>c</del><ins>d</ins>  "]),
+        ("a\r# b\r\nc", "a\r# b\r\nd", ["> a  ", r"> \# b  ", "> <del>c</del><ins>d</ins>  "]),
+        (
+            "WWW.X.COM //a.b a@b.c xmpp:@b.c 3.5 end.\nx",
+            "WWW.X.COM //a.b a@b.c xmpp:@b.c 3.5 end.\ny",
+            [
+                r"> WWW\.X\.COM \//a\.b a<!-- -->@b\.c xmpp:<!-- -->@b\.c 3.5 end.  ",
+                "> <del>x</del><ins>y</ins>  ",
+            ],
+        ),
         ("http://a.b", "www.a.b or a@b", [r"> <del>http\://</del><ins>www\.</ins>a.<ins>b or a\@</ins>b  "]),
     ],
 )

@@ -4,6 +4,7 @@ import http.client
 import json
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,7 +46,8 @@ class Connection:
             sent.setdefault("Content-Type", "application/json")
         if time.monotonic() - self._last_used > _REOPENED_AFTER_S:
             self.close()
-        self.connection.request(method, path, body, sent)
+        with suppress(BrokenPipeError):  # the server has answered before it has read all of a large body
+            self.connection.request(method, path, body, sent)
         response = self.connection.getresponse()
         answer = Answer(response.status, dict(response.getheaders()), response.read())
         self._last_used = time.monotonic()

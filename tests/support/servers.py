@@ -53,10 +53,11 @@ def start_server(tmp_path: Path, sqlite_template: Path) -> Iterator[Launch]:
         migrate: bool = True,
         app: str = "wsgi:app",
         command: Sequence[str] = (),
+        code: Path = ROOT,
         **settings: str,
     ) -> LiveServer:
         template = sqlite_template if migrate else None
-        servers.append(_launch(tmp_path, database_url, template, settings, app, command))
+        servers.append(_launch(tmp_path, database_url, template, settings, app, command, code))
         return servers[-1]
 
     yield start
@@ -105,6 +106,16 @@ def any_live_server(engine_name: str, request: pytest.FixtureRequest) -> LiveSer
     return replace(shared, log_start=shared.log_path.stat().st_size)
 
 
+@contextmanager
+def running_server(
+    folder: Path, template: Path | None, database_url: str = "", **settings: str
+) -> Iterator[LiveServer]:
+    """Start a server for the tests of one module; its SQLite file is a copy of the template."""
+    server = _launch(folder, database_url, template, settings)
+    yield server
+    _stop(server)
+
+
 def _launch(
     folder: Path,
     database_url: str,
@@ -112,10 +123,11 @@ def _launch(
     settings: dict[str, str],
     app: str = "wsgi:app",
     command: Sequence[str] = (),
+    code: Path = ROOT,
 ) -> LiveServer:
     """Start a server on a copy of the SQLite template, or on `database_url`, migrated if a template is given.
 
-    `command` runs the program that it gets as arguments.
+    `command` runs the program that it gets as arguments. `code` is the folder of the release to start.
     """
     port = free_port()
     environment = {
@@ -136,7 +148,7 @@ def _launch(
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             [*command, bin_path("gunicorn"), "-c", "gunicorn.conf.py", app],
-            cwd=ROOT,
+            cwd=code,
             env=environment,
             stdout=log,
             stderr=log,

@@ -55,3 +55,21 @@ def test_a_log_that_is_deleted_is_gone_from_its_trace(ada: Person, gone: str) ->
     (log,) = ada.get(f"/traces/{trace_id}").json["logs"]
     ada.delete(f"/logs/{log['_id']}" if gone == "log" else f"/prompts/{prompt['_id']}")
     assert ada.get(f"/traces/{trace_id}").json["logs"] == []
+
+
+def test_a_trace_whose_logs_are_large_is_streamed_whole(ada: Person) -> None:
+    generations = [
+        {
+            "id": str(number),
+            "type": "generation",
+            "name": "g",
+            "startTime": "2026-01-01T00:00:00Z",
+            "output": "x" * 100_000,
+        }
+        for number in range(8)
+    ]
+    sent = ada.post("/basalt/monitor/trace", {"featureSlug": "f", "name": "n", "logs": generations})
+    answer = ada.get(f"/traces/{sent.json['trace']['id']}")
+    assert answer.headers.get("Content-Length") is None
+    assert answer.json["logs"] == ada.get("/logs?sort=createdAt").json
+    assert [log["spanId"] for log in answer.json["logs"]] == [str(number) for number in range(8)]

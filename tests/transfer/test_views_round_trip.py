@@ -153,7 +153,7 @@ def test_the_number_of_statements_does_not_grow_with_every_prompt(app: Flask, ad
     few = count()
     for number in range(15):
         ada.log(ada.prompt(title=f"Title {number}", tags=["a", "b"]))
-    assert count() == few
+    assert count() <= few + 2, "one for each batch of prompts"
 
 
 @only_sqlite

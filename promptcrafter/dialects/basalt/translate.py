@@ -24,6 +24,7 @@ _GENERATION = "generation"
 # The columns of a log whose values a body has under the same names
 _SAME_IN_LOGS = ("start_time", "end_time", *INPUT_COUNTS, *OUTPUT_COUNTS, "cost", "priced")
 _SHOWN_WARNINGS_MAX = 20
+_SHOWN_VARIABLES_MAX = 1000
 _PROVIDER_PATTERNS = {  # patterns for the beginning of the model's name
     "open-ai": r"gpt|chatgpt|davinci|dall|o\d",
     "anthropic": r"claude",
@@ -161,9 +162,16 @@ def to_entry(prompt: Prompt) -> dict[str, Any]:
 
 
 def to_description(prompt: Prompt, version: Version) -> dict[str, Any]:
-    """Return a prompt with the variables of a version."""
-    names = find_variables(version.content)
+    """Return a prompt with the first variables of a version."""
+    names = find_variables(version.content)[:_SHOWN_VARIABLES_MAX]
     return {**to_entry(prompt), "variables": [{"label": name, "type": "string", "description": ""} for name in names]}
+
+
+def warn_of_omitted_variables(version: Version) -> str | None:
+    """Return the warning that `to_description` leaves out variables of a version; None if it has all."""
+    count = len(find_variables(version.content))
+    is_complete = count <= _SHOWN_VARIABLES_MAX
+    return None if is_complete else f"The first {_SHOWN_VARIABLES_MAX:,} of {count:,} variables are listed."
 
 
 def to_prompt(prompt: Prompt, version: Version, tag: str) -> dict[str, Any]:

@@ -57,7 +57,11 @@ def get_basalt_prompt(query: dict[str, Any], slug: str) -> dict[str, Any]:
 def describe_basalt_prompt(query: dict[str, Any], slug: str) -> dict[str, Any]:
     """Return a prompt's versions and tags, and the variables of the named version."""
     prompt, version, resolved = _get_version(slug, query)
-    return {"prompt": translate.to_description(prompt, version), "warning": _warning(resolved, query)}
+    warnings = _warning(resolved, query), translate.warn_of_omitted_variables(version)
+    return {
+        "prompt": translate.to_description(prompt, version),
+        "warning": translate.join_warnings([warning for warning in warnings if warning]),
+    }
 
 
 @blueprint.route("/basalt/prompts/<slug>/publish", methods=["POST"], permission=Permission.WRITE, refuses=(404,))

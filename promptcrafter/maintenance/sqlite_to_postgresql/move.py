@@ -140,7 +140,7 @@ def _refuse_used(connection: Connection) -> None:
     if connection.scalar(text("SHOW server_encoding")) != "UTF8":
         raise MoveError("The database to move to must have the encoding UTF8.")
     applied = revisions.applied_to(connection)
-    present = set(inspect(connection).get_table_names()) - {"alembic_version"}
+    present = set(inspect(connection).get_table_names()) - set(revisions.BOOKKEEPING_TABLES)
     ours = {table.name for table in every_table()} if applied else set()
     if unknown := sorted(present - ours):
         raise MoveError(f"The database to move to is not empty: it has a table {unknown[0]}, which is not ours.")

@@ -26,7 +26,7 @@ from promptcrafter import clock
 from promptcrafter.database.base import Base, JsonText
 from promptcrafter.logs.search import write_tsvector
 
-_WORDS = sql_table("log_search", sql_column("seq"), sql_column("words"))
+_WORDS = sql_table("log_search", sql_column("log_seq"), sql_column("words"))
 _ROWS_AT_ONCE = 50  # each may hold several MiB of text
 _MODULUS = 1 << 128
 
@@ -67,8 +67,8 @@ class TableChecksum:
 
 def every_table() -> list[Table]:
     """Return the tables of this release, each after those that its foreign keys refer to."""
-    rows = select(_WORDS.c.seq, type_coerce(cast(_WORDS.c.words, Text), _Words))
-    words = Table("log_search", ("seq",), ("seq", "words"), rows)
+    rows = select(_WORDS.c.log_seq, type_coerce(cast(_WORDS.c.words, Text), _Words))
+    words = Table("log_search", ("log_seq",), ("log_seq", "words"), rows)
     return [*map(_of_model, Base.metadata.sorted_tables), words]
 
 

@@ -156,6 +156,14 @@ def test_resources_of_other_accounts_are_404(ada: Person, ben: Person) -> None:
     assert ben.get("/basalt/prompts").json["prompts"] == []
 
 
+def test_the_first_of_a_great_many_variables_are_listed(ada: Person) -> None:
+    ada.prompt(slug="many", content="".join(f"{{{{a{number}}}}}" for number in range(1001)))
+    answer = ada.get("/basalt/prompts/many/describe?version=1").json
+    labels = [variable["label"] for variable in answer["prompt"]["variables"]]
+    assert labels == [f"a{number}" for number in range(1000)]
+    assert answer["warning"] == "The first 1,000 of 1,001 variables are listed."
+
+
 def test_unauthenticated_calls_are_refused(client: Caller) -> None:
     assert client.get("/basalt/prompts/qa").status_code == 401
     assert client.get("/prompts/qa", headers={"X-BASALT-SDK-TYPE": "python"}).status_code == 401

@@ -1,0 +1,62 @@
+"""`check` and `reindex`: the search indices, compared with what is stored and rebuilt."""
+
+from collections.abc import Mapping
+
+import click
+
+from promptcrafter.cli.commands import Command, Refusal, count, progress, say
+from promptcrafter.database import revisions
+from promptcrafter.maintenance import search_index
+from promptcrafter.maintenance.search_index import Comparison
+
+
+@click.command("check", cls=Command)
+def check() -> None:
+    """Compare the search indices with what is stored.
+
+    The service may run. On SQLite, writers wait while an index is compared.
+    """
+    _refuse_mismatch()
+    with progress("Comparing") as on_progress:
+        found = search_index.compare(on_progress)
+    if found.is_right:
+        click.echo(f"The search finds everything: {_describe(found.rows) or 'nothing is stored'}.")
+        return
+    for line in _explain(found):
+        click.echo(line)
+    raise Refusal("The search indices do not match what is stored. Rebuild them: flask --app wsgi reindex")
+
+
+@click.command("reindex", cls=Command)
+def reindex() -> None:
+    """Rebuild the search indices.
+
+    The service may run. On SQLite, writers wait while an index is rebuilt.
+    """
+    _refuse_mismatch()
+    with progress("Indexing") as on_progress:
+        mended = search_index.reindex(on_progress)
+    say(f"The search indices are rebuilt; {count(mended, 'entry') if mended == 1 else f'{mended:,} entries'} changed.")
+
+
+COMMANDS = (check, reindex)
+
+
+def _refuse_mismatch() -> None:
+    mismatch = revisions.find_mismatch()
+    if mismatch is not None:
+        raise mismatch
+
+
+def _explain(found: Comparison) -> list[str]:
+    lines = {
+        "Not found by any search": _describe(found.missing),
+        "Found by the words of another text": _describe(found.stale),
+        "Entries of logs that are gone": f"{found.orphans:,}" if found.orphans else "",
+        "Indices that differ from their table": ", ".join(found.damaged),
+    }
+    return [f"{title}: {text}." for title, text in lines.items() if text]
+
+
+def _describe(rows: Mapping[str, int]) -> str:
+    return ", ".join(count(rows.get(noun, 0), noun) for noun in ("log", "prompt") if rows.get(noun))

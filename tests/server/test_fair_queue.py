@@ -1,0 +1,18 @@
+"""Who waits for a thread waits behind one request of each other client at most."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from promptcrafter.server.fair_queue import FairQueue
+
+
+def test_clients_take_turns_and_each_keeps_its_order() -> None:
+    queue = FairQueue()
+    for name in ("a1", "a2", "a3", "a4", "b1", "c1", "b2"):
+        waiting: Any = SimpleNamespace(client=name[0], name=name)
+        queue.append(waiting)
+    assert len(queue) == 7
+    taken: list[Any] = [queue.pop() for _ in range(7)]
+    assert [each.name for each in taken] == ["a1", "b1", "c1", "a2", "b2", "a3", "a4"]
+    assert len(queue) == 0
+    assert queue.pop() is None
