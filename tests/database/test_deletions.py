@@ -127,6 +127,9 @@ def test_a_deleted_prompt_is_gone_at_once_for_all_readers(
     with subtests.test("commands"):
         assert done(run(app, "prune", "--older-than", "1d", "--dry-run")) == "0 logs and 0 traces would go.\n"
         assert done(run(app, "costs", "recompute")).startswith("0 of ")
+        assert done(run(app, "check")).endswith(": 1 log, 2 prompts.\n")
+        assert run(app, "reindex").stderr == "The search indices are rebuilt; 0 entries changed.\n"
+        assert ada.get("/search?q=unique").json == []
 
 
 def test_the_purge_removes_every_row_and_what_was_deleted_can_be_imported_again(

@@ -20,13 +20,13 @@ _TIME = {
 }
 _WORDS = {"sqlite": "'filled w' || i % 5000", "postgresql": "('filled w' || i % 5000)"}
 _SEARCH = {
-    "sqlite": """INSERT INTO log_search (docid, seq, words)
+    "sqlite": """INSERT INTO log_search (docid, log_seq, words)
         SELECT ((:start + substr(id, 10) + 0) << 21) | (seq & 2097151), seq, output FROM logs WHERE id LIKE :ids""",
-    "postgresql": """INSERT INTO log_search (seq, words)
+    "postgresql": """INSERT INTO log_search (log_seq, words)
         SELECT seq, array_to_tsvector(string_to_array(output, ' ')) FROM logs WHERE id LIKE :ids""",
 }
 _INDEX = """INSERT INTO log_words (rowid, words)
-    SELECT docid, words FROM log_search JOIN logs ON logs.seq = log_search.seq WHERE id LIKE :ids"""
+    SELECT docid, words FROM log_search JOIN logs ON logs.seq = log_search.log_seq WHERE id LIKE :ids"""
 
 
 def engine_of(database_url: str) -> Engine:
