@@ -16,7 +16,7 @@ from promptcrafter.database import checkpoints, sqlite
 from promptcrafter.database.session import get_engine, sqlite_path
 from promptcrafter.http import cors
 from promptcrafter.logs import token_costs
-from promptcrafter.server import gunicorn_errors, memory, metrics, startup
+from promptcrafter.server import gunicorn_errors, memory, metrics, purger, startup
 from promptcrafter.server.logging import logging_config
 from promptcrafter.server.worker import choose_worker
 
@@ -91,7 +91,7 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Take the slot, drop the parent's database connections, which a fork must not use, and hide SCRIPT_NAME.
+    """Take the slot, drop the parent's database connections, which a fork must not use, hide SCRIPT_NAME, and purge.
 
     Gunicorn would read the variable, too, and answer 500 to requests from whose path a proxy has removed it.
     """
@@ -99,10 +99,12 @@ def post_fork(server: Any, worker: Any) -> None:
     metrics.take_slot(worker.slot)
     with worker.app.callable.app_context():
         get_engine().dispose(close=False)
+    purger.start(worker.app.callable)
 
 
 def worker_exit(server: Any, worker: Any) -> None:
-    """Close the worker's connections."""
+    """End the purge, and close the worker's connections."""
+    purger.stop(worker.app.callable)
     with worker.app.callable.app_context():
         get_engine().dispose()
 

@@ -24,7 +24,7 @@ from promptcrafter.logs import prices, token_costs
 from promptcrafter.logs import views as logs
 from promptcrafter.pages import docs
 from promptcrafter.prompts import views as prompts
-from promptcrafter.server import chunked_bodies, logging, metrics, status
+from promptcrafter.server import chunked_bodies, logging, metrics, purger, status
 from promptcrafter.statistics import views as statistics
 from promptcrafter.traces import views as traces
 from promptcrafter.transfer import views as transfer
@@ -46,6 +46,7 @@ def create_app(config: Config) -> Flask:
     error_handlers.init_app(app)
     database.init_app(app, config)
     storage.init_app(app)
+    purger.init_app(app)
     authentication.init_app(app, config)
     throttle.init_app(app, config)
     hashing.init_app(app, config)

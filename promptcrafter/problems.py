@@ -12,6 +12,7 @@ from promptcrafter.text import shorten
 Details = dict[str, list[str]]
 REQUIRED = "is required"
 RETRY_AFTER_S = 1
+_DELETION_S = 5
 # A body of 2 MiB can have hundreds of thousands of invalid fields, with names as long as the body. An error has each
 # reason three times: in its message, in `error`, and in its details
 _DETAILS_SHOWN = 100
@@ -93,6 +94,15 @@ class DiskFull(Problem):
 
     def __init__(self) -> None:
         super().__init__(507, "The server's disk is full. Nothing was stored.", "insufficient_storage")
+
+
+class DeletionPending(Problem):
+    """409: something was deleted, but is not removed yet. `what` begins a sentence, and ends with its verb."""
+
+    def __init__(self, what: str, details: Details | None = None) -> None:
+        message = f"{what} being deleted, which takes a while. Try again."
+        headers = {"Retry-After": str(_DELETION_S)}
+        super().__init__(409, message, "deletion_pending", details=details, headers=headers)
 
 
 class NotMigrated(Unavailable):

@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, Select, select
 
 from promptcrafter.auth.principal import Principal
 from promptcrafter.database.base import Resource
+from promptcrafter.database.deletions import is_pending, is_present
 from promptcrafter.database.session import session
 from promptcrafter.ids import Kind, is_well_formed
 from promptcrafter.problems import Problem
@@ -20,8 +21,8 @@ def owned_by(principal: Principal, model: Any) -> ColumnElement[bool]:
 
 
 def find_owned(principal: Principal, model: type[_Resource]) -> Select[_Resource]:
-    """Return a select of all rows of a model that belong to the principal."""
-    return select(model).where(owned_by(principal, model))
+    """Return a select of all rows of a model that belong to the principal, without deleted ones."""
+    return select(model).where(owned_by(principal, model), is_present(model))
 
 
 def get_owned(principal: Principal, model: type[_Resource], resource_id: str, *, lock: bool = False) -> _Resource:
@@ -30,9 +31,10 @@ def get_owned(principal: Principal, model: type[_Resource], resource_id: str, *,
     Raises 400 for a malformed id, 404 for an unknown one and 403 for a resource of another account.
     """
     refuse_malformed(model.kind, resource_id)
-    statement = select(model).where(model.id == resource_id)
+    statement = select(model).where(model.id == resource_id, is_present(model))
     resource = session.scalar(statement.with_for_update() if lock else statement)
-    if resource is None:
+    # the wait for the lock may have been for a deletion, which PostgreSQL shows to the next statement only
+    if resource is None or (lock and is_pending(resource_id)):
         raise not_found(model.kind)
     refuse_foreign(principal, model.kind, resource.owner_id)
     return resource

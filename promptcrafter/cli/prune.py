@@ -12,9 +12,9 @@ from promptcrafter.auth.principal import Principal
 from promptcrafter.cli.commands import Command, Refusal, count, progress, say
 from promptcrafter.database import sqlite
 from promptcrafter.database.session import database_size, is_sqlite
-from promptcrafter.database.transactions import writing
 from promptcrafter.logs import store as logs
-from promptcrafter.maintenance import vacuum
+from promptcrafter.maintenance import purge, vacuum
+from promptcrafter.maintenance.pace import Pace
 from promptcrafter.traces import store as traces
 
 _ROWS_AT_ONCE = 500
@@ -40,6 +40,7 @@ def prune(age: str, keep_scored: bool, dry_run: bool, email: str | None) -> None
         click.echo(f"{_enumerate(*counted)} would go.")
         return
     before = database_size()
+    purge.run()  # what was deleted before, and still takes room
     deleted = _delete(owners, filters, sum(counted))
     click.echo(f"Deleted {_enumerate(*deleted)}.")
     if any(deleted):
@@ -52,13 +53,15 @@ COMMANDS = (prune,)
 def _delete(owners: list[Principal], filters: dict[str, Any], expected: int) -> list[int]:
     """Delete in small transactions, so that others can write between them; return the numbers of logs and traces."""
     deleted = [0, 0]
+    pace = Pace()
     with progress("Deleting") as on_progress:
         for owner in owners:
             for kind, store in enumerate((logs, traces)):
                 for rows in store.each_expired(owner, filters, _ROWS_AT_ONCE):
-                    with writing():
-                        deleted[kind] += store.remove_expired(owner, filters, rows)
-                    on_progress(sum(deleted), max(expected, sum(deleted)))
+                    for part in pace.parts(rows):
+                        with pace.transaction():
+                            deleted[kind] += store.remove_expired(owner, filters, part)
+                        on_progress(sum(deleted), max(expected, sum(deleted)))
     return deleted
 
 

@@ -22,6 +22,7 @@ from promptcrafter.auth.store import get_by_email
 from promptcrafter.cli.commands import Command, Refusal, say
 from promptcrafter.database.session import read_snapshot
 from promptcrafter.files import fsync_folder
+from promptcrafter.maintenance import purge
 from promptcrafter.transfer import export_format, importer, store
 from promptcrafter.transfer.id_policy import KEPT_IDS, IdPolicy, ImportConflict, NewIds
 from promptcrafter.transfer.importers import Unreadable, enumerate_counts, json_server, llm, promptfoo
@@ -64,6 +65,7 @@ def import_file(
             if value and file_format != its_format:
                 raise Unreadable(f"{option} is for files of {its_format}.")
         source = _read_records(file, file_format, user, left_out, only_owner=only_owner, skip_unknown=skip_unknown)
+        purge.run()  # the file may have ids of what was deleted
         with importer.check(principal, _with_progress(source, "Checking"), ids) as checked:
             counts = importer.store_checked(principal, _with_progress(checked, "Storing"), ids)
     created, skipped = (

@@ -35,6 +35,7 @@ class Resource(Base):
     __abstract__ = True
 
     kind: ClassVar[Kind]
+    has_parts: ClassVar[bool] = True  # whether other resources belong to it, and are deleted with it
     id: Mapped[str]
     owner_id: Mapped[str]
 

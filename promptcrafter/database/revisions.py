@@ -31,8 +31,9 @@ OLDER = (
     "e83c5f17a2d4",
     "1d7b90e4c2a6",
     "4d81b6e0c93f",
+    "b7e41c9d5a20",
 )  # oldest first
-HEAD = "b7e41c9d5a20"
+HEAD = "2f96d0a8b4e3"
 
 _FOLDER = Path(__file__).parent.parent.parent / "migrations"
 _APPLIED: Select[tuple[str]] = select(column("version_num")).select_from(table("alembic_version"))

@@ -8,6 +8,8 @@ read                       `session`; `request_connection()`,   a deferred trans
                            where no objects are needed          at the first statement    the request's context
 write                      `transactions.writing()`             a new one, on SQLite      commits and closes at the
                                                                 after the write queue     block's end, or rolls back
+write for long, step by    `transactions.                       as `writing()`            as `writing()`, without a
+step                       writing_in_background()`                                       checkpoint
 add to an idempotent       `transactions.joined_transaction()`  the `writing()` inside    commits and closes at the
 request's transaction      around `writing()`                   begins it                 outer block's end
 read one snapshot          `read_snapshot()`                    its own, at the first     commits nothing; the caller

@@ -29,6 +29,8 @@ BEGIN, BEGIN_AS_WRITER = "BEGIN", "BEGIN IMMEDIATE"
 OPEN_LOCK_SUFFIX = "-open"
 BACKUP_LOCK_SUFFIX = "-backup"  # held exclusively by a backup
 WRITE_QUEUE_SUFFIX = "-queue"
+PURGE_LOCK_SUFFIX = "-purge"  # held exclusively by the one process that purges
+_CHECKPOINT_PAGES = 1000  # SQLite's own default: a commit makes a checkpoint when the log has so many pages
 LOG_LIMIT_BYTES = 16 * 1024 * 1024  # of the write-ahead log; SQLite copies it into the file at each 4 MiB
 
 
@@ -196,6 +198,18 @@ def _begin(connection: PoolProxiedConnection) -> None:
     driver: Any = connection.dbapi_connection
     with translating_driver_errors():
         driver.start_transaction()
+
+
+@contextmanager
+def without_checkpoints(connection: sqlalchemy.Connection) -> Iterator[None]:
+    """Let commits of the connection make no checkpoint inside the block."""
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute("PRAGMA wal_autocheckpoint=0")
+    try:
+        yield
+    finally:
+        with suppress(sqlite3.Error):
+            driver.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
 
 
 def acquire_shared_lock(database: str | Path) -> int:

@@ -5,7 +5,7 @@ with "database is locked" whatever the timeout. `database/session.py` lists all 
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -50,6 +50,16 @@ def writing() -> Iterator[None]:
         joined.begin()
         yield
         joined.keep_open(transaction.pop_all())
+
+
+@contextmanager
+def writing_in_background() -> Iterator[None]:
+    """Run the block as `writing()` does, but not in a joined transaction, and on SQLite without a checkpoint.
+
+    A checkpoint is a part of a commit, and lets other writers wait. Call `checkpoints.write_back` after the block.
+    """
+    with _transaction(sqlite.without_checkpoints if is_sqlite() else nullcontext):
+        yield
 
 
 @contextmanager
@@ -117,16 +127,20 @@ def writing_to(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def _transaction() -> Iterator[None]:
-    """Run the block in a write transaction of the request's session, then call what `on_commit` has registered."""
+def _transaction(around: Callable[[Connection], AbstractContextManager[object]] = nullcontext) -> Iterator[None]:
+    """Run the block in a write transaction of the request's session, then call what `on_commit` has registered.
+
+    `around` makes a context, from the connection, for the block and the commit.
+    """
     request = request_session()
     request.close()  # before the wait: its connection goes back to the pool
     request.info.pop(_ON_COMMIT, None)  # of a transaction that was rolled back
     with _write_queue() as seconds_left:
         try:
-            _begin(request, seconds_left)
-            yield
-            _commit(request)
+            with around(_begin(request, seconds_left)):
+                yield
+                _commit(request)
+            request.release()
         except BaseException:
             request.close()
             raise
@@ -150,7 +164,7 @@ def _write_queue() -> Iterator[float]:
         yield seconds_left
 
 
-def _begin(request: RequestSession, seconds_left: float) -> None:
+def _begin(request: RequestSession, seconds_left: float) -> Connection:
     connection = request.open_connection = get_engine().connect()
     engine = sqlite if is_sqlite() else postgresql
     engine.prepare_to_write(connection)
@@ -163,6 +177,7 @@ def _begin(request: RequestSession, seconds_left: float) -> None:
     applied = engine.read_revisions(connection)
     if applied != [revisions.HEAD]:
         revisions.refuse_mismatch(connection, applied)
+    return connection
 
 
 def _commit(request: RequestSession) -> None:
@@ -171,4 +186,3 @@ def _commit(request: RequestSession) -> None:
         request.open_connection.commit()
     if request.in_transaction():
         request.commit()  # ends the session's own transaction, which is part of the connection's
-    request.release()

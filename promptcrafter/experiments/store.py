@@ -1,22 +1,23 @@
 """Experiments in the database. Call the writing functions inside `transactions.writing()`."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Result, Select, Text, delete, insert, select, type_coerce
+from sqlalchemy import Result, Select, Text, insert, select, type_coerce, update
 from sqlalchemy.orm.attributes import set_committed_value
 
 from promptcrafter import clock
-from promptcrafter.auth.access import find_owned, not_found, owned_by
+from promptcrafter.auth.access import find_owned, not_found
 from promptcrafter.auth.principal import Principal
+from promptcrafter.database.deletions import delete_or_defer, has_pending, is_deleted, is_present
 from promptcrafter.database.errors import translating
 from promptcrafter.database.session import request_session, session
 from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.ids import new_id
 from promptcrafter.logs.models import Log
-from promptcrafter.problems import Problem
+from promptcrafter.problems import DeletionPending, Problem
 
 _ROWS_PER_FETCH = 100
 
@@ -65,7 +66,9 @@ def get_experiment(principal: Principal, slug: str) -> Experiment:
 
 def get_experiment_id(principal: Principal, experiment_id: str) -> str | None:
     """Return the id if the principal has an experiment with it, else None."""
-    return session.scalar(select(Experiment.id).where(Experiment.id == experiment_id, owned_by(principal, Experiment)))
+    return session.scalar(
+        find_experiments(principal).where(Experiment.id == experiment_id).with_only_columns(Experiment.id)
+    )
 
 
 def lock_experiment(principal: Principal, slug: str) -> Experiment:
@@ -90,13 +93,14 @@ def change_experiment(experiment: Experiment, changes: Mapping[str, Any]) -> Non
 
 
 def remove_experiment(experiment: Experiment) -> None:
-    """Delete an experiment; its variants and results are deleted by ON DELETE CASCADE."""
-    session.execute(delete(Experiment).where(Experiment.id == experiment.id))
+    """Delete a locked experiment with its variants, results and traces; many are left to a purge."""
+    if not delete_or_defer(experiment):
+        session.execute(update(Experiment).where(Experiment.id == experiment.id).values(slug=Experiment.id))
 
 
 def find_results(experiment: Experiment, filters: Mapping[str, Any]) -> Select[Log]:
     """Return a select of an experiment's results, filtered by `variantKey` if it is given."""
-    results = select(Log).where(Log.experiment_id == experiment.id)
+    results = select(Log).where(Log.experiment_id == experiment.id, is_present(Log))
     return results.where(Log.variant_key == filters["variantKey"]) if "variantKey" in filters else results
 
 
@@ -104,7 +108,7 @@ def each_measurement(experiment: Experiment) -> Iterator[tuple[str, Any]]:
     """Yield the variant's key and the metrics of each result that has a variant."""
     # as text, whose size is known before it is parsed
     columns: list[Any] = [Log.variant_key, type_coerce(Log.metrics, Text)]
-    results = select(*columns)
+    results = select(*columns).where(is_present(Log))
     results = results.where(Log.experiment_id == experiment.id, Log.variant_key.is_not(None))
     rows: Result[Any] = session.execute(results.execution_options(yield_per=_ROWS_PER_FETCH))
     for key, metrics in map(tuple, chain.from_iterable(request_session().each_batch(rows, _ROWS_PER_FETCH))):
@@ -120,6 +124,7 @@ def _require(experiment: Experiment | None) -> Experiment:
 def _set_variants(experiment: Experiment, variants: Sequence[Mapping[str, Any]]) -> None:
     """Replace the variants, in this order. Rows whose key remains are updated, because results refer to them."""
     existing = {variant.key: variant for variant in experiment.variants}
+    _refuse_pending_results(experiment, existing.keys() - {values["key"] for values in variants})
     experiment.variants = [
         _change(existing.get(values["key"]) or Variant(key=values["key"]), {"prompt_id": None, **values}, position)
         for position, values in enumerate(variants)
@@ -135,6 +140,18 @@ def _set_variants(experiment: Experiment, variants: Sequence[Mapping[str, Any]])
         }
     ):
         session.flush()
+
+
+def _refuse_pending_results(experiment: Experiment, removed: Collection[str]) -> None:
+    """Raise 409 if variants to be removed have no results but deleted ones, which a purge has still to remove."""
+    if not removed or not has_pending():
+        return
+    results = select(Log.seq).where(Log.experiment_id == experiment.id, Log.variant_key.in_(removed)).limit(1)
+    has_deleted, has_others = (
+        session.scalar(results.where(condition)) is not None for condition in (is_deleted(Log), is_present(Log))
+    )
+    if has_deleted and not has_others:
+        raise DeletionPending("The results of a variant that is to be removed are")
 
 
 def _change(variant: Variant, values: Mapping[str, Any], position: int) -> Variant:

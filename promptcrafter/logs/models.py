@@ -32,6 +32,7 @@ class Log(Resource):
     """
 
     kind = "log"
+    has_parts = False
     __tablename__ = "logs"
     __table_args__ = (
         UniqueConstraint("id"),

@@ -8,10 +8,11 @@ from blinker import Signal
 from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, inspect, or_, select
 
 from promptcrafter import clock
-from promptcrafter.auth.access import get_owned, owned_by, owns
+from promptcrafter.auth.access import find_owned, get_owned, owned_by, owns
 from promptcrafter.auth.principal import Principal
 from promptcrafter.database.base import Base
 from promptcrafter.database.compiled import CompiledWrite, from_arrays
+from promptcrafter.database.deletions import is_present
 from promptcrafter.database.errors import translating
 from promptcrafter.database.keyset import Order, each_batch
 from promptcrafter.database.session import is_sqlite, session, unindexed
@@ -94,6 +95,14 @@ def find_logs(principal: Principal, filters: Mapping[str, Any]) -> Select[Log]:
 
     With the filter `promptId` the caller must have checked that the prompt belongs to the principal.
     """
+    return find_stored_logs(principal, filters).where(is_present(Log))
+
+
+def find_stored_logs(principal: Principal, filters: Mapping[str, Any]) -> Select[Log]:
+    """Return what `find_logs` returns, and the logs of deleted traces and experiments that await their purge, too.
+
+    Without that condition PostgreSQL can read an index alone.
+    """
     # a prompt's logs belong to its owner: with both conditions the database might choose the wrong index
     column, value = (
         (_TABLE.c.prompt_id, filters["promptId"]) if "promptId" in filters else (_TABLE.c.owner_id, principal.user_id)
@@ -120,7 +129,7 @@ def order_logs(filters: Mapping[str, Any]) -> Order:
 
 def find_logs_of_trace(trace_id: str) -> Select[Log]:
     """Return a select of a trace's logs."""
-    return select(Log).where(Log.trace_id == trace_id)
+    return select(Log).where(Log.trace_id == trace_id, is_present(Log))
 
 
 def get_log(principal: Principal, log_id: str) -> Log:
@@ -133,7 +142,7 @@ def get_logs(principal: Principal, log_ids: Sequence[str]) -> list[Log]:
 
     Raises 404 for an unknown id and 403 for a log of another account; the message names the first such id.
     """
-    by_id = {log.id: log for log in session.scalars(select(Log).where(Log.id.in_(log_ids)))}
+    by_id = {log.id: log for log in session.scalars(select(Log).where(Log.id.in_(log_ids), is_present(Log)))}
     for log_id in log_ids:
         if log_id not in by_id:
             raise Problem(404, f"Log not found: {log_id}", "log_not_found")
@@ -205,7 +214,8 @@ def change_costs(changes: Mapping[str, Mapping[str, Any]]) -> None:
 
 def _find_recomputable(principal: Principal) -> Select[Log]:
     is_completed = func.coalesce(Log.source, "").not_in(_NEVER_COMPLETED)
-    return select(Log).where(owned_by(principal, Log), is_completed, or_(Log.cost.is_(None), Log.computed.is_not(None)))
+    is_computed = or_(Log.cost.is_(None), Log.computed.is_not(None))
+    return find_owned(principal, Log).where(is_completed, is_computed)
 
 
 def _insert(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row, Select, Text, cast, column, delete, func
 from sqlalchemy.exc import DatabaseError
 
 from promptcrafter.database.base import Base
+from promptcrafter.database.deletions import is_present
 from promptcrafter.database.session import get_engine, is_sqlite, read_snapshot, request_connection
 from promptcrafter.database.transactions import writing
 from promptcrafter.logs import search as log_search
@@ -55,7 +56,7 @@ class _Kind:
     """What is searched for: how to read a batch of it, and how to write the entries of some rows anew."""
 
     noun: str
-    seq: Any
+    model: type[Log] | type[Prompt]
     read: Callable[[Connection, Select[Any]], list["_Entry"]]
     write: Callable[[Connection, Sequence["_Entry"]], None]
 
@@ -141,7 +142,8 @@ def _each_batch(kind: _Kind) -> Iterator[list[_Entry]]:
     """Yield the entries of all rows, some at a time, each time in a transaction of its own."""
     last = 0
     while True:
-        some = select(kind.seq).where(kind.seq > last).order_by(kind.seq).limit(_ROWS_AT_ONCE)
+        seq = kind.model.seq
+        some = select(seq).where(seq > last, is_present(kind.model)).order_by(seq).limit(_ROWS_AT_ONCE)
         with read_snapshot() as reader:
             entries = kind.read(reader.connection(), some)
         if not entries:
@@ -154,9 +156,10 @@ def _mend(kind: _Kind, wrong: Sequence[int]) -> int:
     """Write the entries of these rows anew where they are still wrong; return how many were."""
     with writing():
         connection = request_connection()
-        locked = select(kind.seq).where(kind.seq.in_(wrong)).with_for_update()
+        seq = kind.model.seq
+        locked = select(seq).where(seq.in_(wrong), is_present(kind.model)).with_for_update()
         sequences = connection.scalars(locked).all()
-        entries = kind.read(connection, select(kind.seq).where(kind.seq.in_(sequences)))
+        entries = kind.read(connection, select(seq).where(seq.in_(sequences)))
         entries = [entry for entry in entries if not entry.is_right]
         if entries:
             kind.write(connection, entries)
@@ -228,8 +231,8 @@ def _write_prompts(connection: Connection, entries: Sequence[_Entry]) -> None:
 
 
 _KINDS = (
-    _Kind("log", Log.seq, _read_logs, _write_logs),
-    _Kind("prompt", Prompt.seq, _read_prompts, _write_prompts),
+    _Kind("log", Log, _read_logs, _write_logs),
+    _Kind("prompt", Prompt, _read_prompts, _write_prompts),
 )
 
 
@@ -252,7 +255,7 @@ def _count_orphans() -> int:
 
 def _count_rows() -> int:
     with get_engine().connect() as connection:
-        return sum(connection.scalar(select(func.count(kind.seq))) or 0 for kind in _KINDS)
+        return sum(connection.scalar(select(func.count(kind.model.seq))) or 0 for kind in _KINDS)
 
 
 def _is_intact(name: str) -> bool:

@@ -16,6 +16,7 @@ from promptcrafter.auth.models import User
 from promptcrafter.auth.principal import Principal
 from promptcrafter.database.base import Base
 from promptcrafter.database.compiled import CompiledQuery
+from promptcrafter.database.deletions import delete_or_defer, is_present
 from promptcrafter.database.errors import translating
 from promptcrafter.database.session import request_connection, session
 from promptcrafter.ids import is_well_formed, new_id
@@ -31,10 +32,12 @@ _DERIVED_SLUG_MAX = 100  # characters; leaves room for a number at the end
 _PROMPTS = Base.metadata.tables["prompts"]
 # Each request that records or lists logs executes one of these
 _SELECT_LATEST_NUMBER = CompiledQuery(
-    select(_PROMPTS.c.id, _PROMPTS.c.owner_id, _PROMPTS.c.version).where(_PROMPTS.c.id == bindparam("id"))
+    select(_PROMPTS.c.id, _PROMPTS.c.owner_id, _PROMPTS.c.version).where(
+        _PROMPTS.c.id == bindparam("id"), is_present(Prompt)
+    )
 )
 _SELECT_LATEST_NUMBERS = select(_PROMPTS.c.id, _PROMPTS.c.owner_id, _PROMPTS.c.version).where(
-    _PROMPTS.c.id.in_(bindparam("ids", expanding=True))
+    _PROMPTS.c.id.in_(bindparam("ids", expanding=True)), is_present(Prompt)
 )
 
 
@@ -183,8 +186,10 @@ def change_prompt(principal: Principal, prompt: Prompt, changes: Mapping[str, An
 
 
 def remove_prompt(prompt: Prompt) -> None:
-    """Delete a prompt; its versions, labels, tags, search text and logs are deleted by ON DELETE CASCADE."""
-    session.execute(delete(Prompt).where(Prompt.id == prompt.id))
+    """Delete a locked prompt with its versions, labels, tags, search text and logs; many are left to a purge."""
+    if not delete_or_defer(prompt):
+        session.execute(delete(SearchText).where(SearchText.seq == prompt.seq))  # the search needs no condition
+        session.execute(update(Prompt).where(Prompt.id == prompt.id).values(slug=Prompt.id))  # which is no slug
 
 
 def find_versions(prompt: Prompt) -> Select[Version]:

@@ -10,11 +10,11 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 from typing import TYPE_CHECKING
@@ -23,6 +23,8 @@ from flask import Flask, Response, current_app, g, request
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from config import Config, ConfigError
+from promptcrafter.database.base import Resource
+from promptcrafter.database.deletions import count_pending, purged
 from promptcrafter.database.errors import is_unavailable
 from promptcrafter.database.session import database_size, get_engine
 from promptcrafter.http import error_handlers
@@ -93,6 +95,9 @@ class _Meters:
             registry=own,
         )
         self.logs = Counter("promptcrafter_logs_written_total", "Logs written", ("source",), registry=own)
+        self.purged = Counter(
+            "promptcrafter_purged_rows_total", "Rows removed of what was deleted before", registry=own
+        )
         for source in SOURCES:
             self.logs.labels(_name_source(source))
 
@@ -126,6 +131,7 @@ def init_app(app: Flask, config: Config) -> None:
         app.after_request(meters.finish)
         app.teardown_request(meters.abandon)
         logs_committed.connect(_count_logs)
+        purged.connect(_count_purged)
 
 
 def blueprints(config: Config) -> list[Blueprint]:
@@ -237,6 +243,12 @@ def _count_logs(_: object, sources: Iterable[str | None]) -> None:
             meters.logs.labels(_name_source(source)).inc()
 
 
+def _count_purged(_: object, rows: int) -> None:
+    meters = current_app.extensions.get(_METERS)
+    if meters:
+        meters.purged.inc(rows)
+
+
 def _name_source(source: str | None) -> str:
     return "native" if source in (None, NATIVE) else str(source)
 
@@ -256,10 +268,10 @@ def _describe_build() -> "Iterator[Metric]":
 
 def _describe_database() -> "Iterator[Metric]":
     try:
-        size = database_size()
+        size, pending = database_size(), count_pending()
     except (DBAPIError, TimeoutError, OSError):
         return _describe_size(None)
-    return _describe_size(size)
+    return chain(_describe_size(size), _describe_deletions(pending))
 
 
 def _describe_size(size: int | None) -> "Iterator[Metric]":
@@ -269,6 +281,17 @@ def _describe_size(size: int | None) -> "Iterator[Metric]":
     yield GaugeMetricFamily("promptcrafter_database_up", "1 if the database can be used", int(size is not None))
     if size is not None:
         yield GaugeMetricFamily("promptcrafter_database_size_bytes", "Size of the database", size)
+
+
+def _describe_deletions(pending: Mapping[str, int]) -> "Iterator[Metric]":
+    from prometheus_client.core import GaugeMetricFamily
+
+    family = GaugeMetricFamily(
+        "promptcrafter_pending_deletions", "What is deleted, and whose rows are still to be removed", labels=("kind",)
+    )
+    for kind in (model.kind for model in Resource.__subclasses__() if model.has_parts):
+        family.add_metric([kind], pending.get(kind, 0))
+    yield family
 
 
 @dataclass(frozen=True)

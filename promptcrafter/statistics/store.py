@@ -30,9 +30,10 @@ from sqlalchemy import (
 )
 
 from promptcrafter.auth.principal import Principal
+from promptcrafter.database.deletions import has_pending, is_present
 from promptcrafter.database.session import is_sqlite, session
 from promptcrafter.logs.models import Log
-from promptcrafter.logs.store import find_logs
+from promptcrafter.logs.store import find_stored_logs
 
 _LARGEST = 1e100  # larger values are left out of sums: a sum of much larger ones may not be finite
 _SMALLEST = 1e-100  # smaller scores count as 0: PostgreSQL raises an underflow error when it squares much smaller ones
@@ -62,7 +63,8 @@ def get_aggregates(principal: Principal, filters: Mapping[str, Any], keys: Seque
 
     Except for the numbers of logs, latencies, costs and tokens, an aggregate of no values is None.
     """
-    logs = _select_values(find_logs(principal, filters), keys)
+    stored = find_stored_logs(principal, filters)
+    logs = _select_values(stored.where(is_present(Log)) if has_pending() else stored, keys)
     counts = _count_scores(logs, keys)
     totals = _sum_counts(counts, keys)
     scores = _aggregate_scores(counts, keys)

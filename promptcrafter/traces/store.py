@@ -8,6 +8,7 @@ from sqlalchemy import Select, and_, delete, func, insert, inspect, not_, select
 from promptcrafter import clock
 from promptcrafter.auth.access import find_owned, get_owned
 from promptcrafter.auth.principal import Principal
+from promptcrafter.database.deletions import delete_or_defer
 from promptcrafter.database.errors import translating
 from promptcrafter.database.keyset import each_batch
 from promptcrafter.database.session import session
@@ -75,6 +76,11 @@ def _find_expired(principal: Principal, filters: Mapping[str, Any]) -> Select[Tr
     return find_traces(principal).where(Trace.created_at < filters["until"], ~remaining_log.exists())
 
 
+def lock_trace(principal: Principal, trace_id: str) -> Trace:
+    """Return the principal's trace, locked until the commit. Raises as `get_owned` does."""
+    return get_owned(principal, Trace, trace_id, lock=True)
+
+
 def remove_trace(trace: Trace) -> None:
-    """Delete a trace; its logs are deleted by ON DELETE CASCADE."""
-    session.execute(delete(Trace).where(Trace.id == trace.id))
+    """Delete a locked trace with its logs; many are left to a purge."""
+    delete_or_defer(trace)

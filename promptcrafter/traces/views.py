@@ -48,7 +48,7 @@ def get_trace(trace_id: str) -> Response:
 def delete_trace(trace_id: str) -> None:
     """Delete a trace and its logs."""
     with writing():
-        store.remove_trace(store.get_trace(current_principal(), trace_id))
+        store.remove_trace(store.lock_trace(current_principal(), trace_id))
 
 
 def _columns(trace: Trace) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from promptcrafter.database.session import ReadSession, read_snapshot
 from promptcrafter.database.transactions import writing
 from promptcrafter.experiments.store import restore_experiments
 from promptcrafter.logs.store import ParentDeleted, prepare, restore_all
-from promptcrafter.problems import Invalid, Problem
+from promptcrafter.problems import DeletionPending, Invalid, Problem
 from promptcrafter.prompts.restore import restore_prompts
 from promptcrafter.prompts.search import search_columns
 from promptcrafter.prompts.store import refuse_label
@@ -30,6 +30,7 @@ from promptcrafter.transfer.records import (
     KINDS,
     LoadedRecord,
     Record,
+    add_location,
     invalid_record,
     load_values,
     plural,
@@ -171,9 +172,16 @@ def _check_batch(
 def _find_new(reader: ReadSession, batch: Sequence[LoadedRecord], principal: Principal) -> list[LoadedRecord]:
     """Return the records that are not in the database yet.
 
-    Raises ImportConflict for an id of another account, and for a version whose content or model is not the stored one.
+    Raises ImportConflict for an id of another account, and for a version whose content or model is not the stored one;
+    DeletionPending for an id of what was deleted and is still to be removed.
     """
-    owners = store.get_owners(reader, batch[0].group, {record.id for record in batch})
+    ids = {record.id for record in batch}
+    owners = store.get_owners(reader, batch[0].group, ids)
+    if deleted := store.get_deleted(reader, batch[0].group, ids - owners.keys()):
+        location = next(record.location for record in batch if record.id in deleted)
+        raise DeletionPending(
+            f"What had the id in {location} is", add_location(location, {"_id": ["is being deleted"]})
+        )
     for record in batch:
         if record.id in owners and not owns(principal, owners[record.id]):
             raise ImportConflict(record.location, "_id", "is the id of something of somebody else's")

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, exists, select
 from sqlalchemy.orm import defer, lazyload
 
-from promptcrafter.auth.access import owned_by, owns
+from promptcrafter.auth.access import find_owned, owned_by, owns
 from promptcrafter.auth.principal import Principal
+from promptcrafter.database.deletions import PendingDeletion, is_deleted, is_present
 from promptcrafter.database.session import STREAM_ROWS, ReadSession
 from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.logs.models import Log
@@ -28,7 +29,7 @@ def each_row(reader: ReadSession, principal: Principal) -> Iterator[tuple[str, A
     yield from _each_prompt(reader, principal)
     for kind in ("experiment", "trace", "log"):
         model = _MODELS[kind]
-        owned = select(model).where(owned_by(principal, model)).order_by(model.created_at, model.seq)
+        owned = find_owned(principal, model).order_by(model.created_at, model.seq)
         for row in _stream(reader, owned):
             yield kind, row
 
@@ -36,8 +37,17 @@ def each_row(reader: ReadSession, principal: Principal) -> Iterator[tuple[str, A
 def get_owners(reader: ReadSession, kind: str, ids: Iterable[str]) -> dict[str, str]:
     """Return the ids of the owners of rows of a type, by row id; rows that do not exist are left out."""
     model = _MODELS[kind]
-    query = select(model.id, model.owner_id)
+    query = select(model.id, model.owner_id).where(is_present(model))
     return {row.id: row.owner_id for part in _parts(ids) for row in reader.execute(query.where(model.id.in_(part)))}
+
+
+def get_deleted(reader: ReadSession, kind: str, ids: Iterable[str]) -> set[str]:
+    """Return those of the ids of a type whose rows are deleted, but still to be removed by a purge."""
+    if not reader.scalar(select(exists(select(PendingDeletion)))):
+        return set()
+    model = _MODELS[kind]
+    query = select(model.id).where(is_deleted(model))
+    return {id for part in _parts(ids) for id in reader.scalars(query.where(model.id.in_(part)))}
 
 
 def get_slugs(reader: ReadSession, kind: str, principal: Principal, slugs: Iterable[str]) -> dict[str, str]:
@@ -50,7 +60,7 @@ def get_slugs(reader: ReadSession, kind: str, principal: Principal, slugs: Itera
 def get_latest_numbers(reader: ReadSession, principal: Principal, prompt_ids: Iterable[str]) -> dict[str, int]:
     """Return the latest version number by prompt id, without prompts of other owners."""
     # compare the owner in Python: with it in the condition the database might choose the wrong index
-    query = select(Prompt.id, Prompt.owner_id, Prompt.version)
+    query = select(Prompt.id, Prompt.owner_id, Prompt.version).where(is_present(Prompt))
     rows = (row for part in _parts(prompt_ids) for row in reader.execute(query.where(Prompt.id.in_(part))))
     return {row.id: row.version for row in rows if owns(principal, row.owner_id)}
 
@@ -58,6 +68,7 @@ def get_latest_numbers(reader: ReadSession, principal: Principal, prompt_ids: It
 def get_variants(reader: ReadSession, principal: Principal, experiment_ids: Iterable[str]) -> set[tuple[str, str]]:
     """Return the variants of these experiments, as (experiment id, key), without those of other owners."""
     query = select(Variant.experiment_id, Variant.key, Experiment.owner_id).join_from(Variant, Experiment)
+    query = query.where(is_present(Experiment))
     rows = (row for part in _parts(experiment_ids) for row in reader.execute(query.where(Experiment.id.in_(part))))
     return {(row.experiment_id, row.key) for row in rows if owns(principal, row.owner_id)}
 
@@ -78,7 +89,7 @@ def _each_prompt(reader: ReadSession, principal: Principal) -> Iterator[tuple[st
     """Yield each prompt, followed by its versions."""
     # content and labels are exported with the versions
     deferred = (defer(Prompt.content), lazyload(Prompt.label_rows))
-    owned = select(Prompt).where(owned_by(principal, Prompt)).options(*deferred).order_by(Prompt.created_at, Prompt.seq)
+    owned = find_owned(principal, Prompt).options(*deferred).order_by(Prompt.created_at, Prompt.seq)
     versions = _each_version_of(reader, principal)
     version = next(versions, None)
     for prompt in _stream(reader, owned):
@@ -90,7 +101,8 @@ def _each_prompt(reader: ReadSession, principal: Principal) -> Iterator[tuple[st
 
 def _each_version_of(reader: ReadSession, principal: Principal) -> Iterator[Version]:
     """Yield every version of the principal's prompts, in the order of the prompts."""
-    owned = select(Version).join(Prompt, Prompt.id == Version.prompt_id).where(owned_by(principal, Prompt))
+    owned = select(Version).join(Prompt, Prompt.id == Version.prompt_id)
+    owned = owned.where(owned_by(principal, Prompt), is_present(Prompt))
     return _stream(reader, owned.order_by(Prompt.created_at, Prompt.seq, Version.number))
 
 

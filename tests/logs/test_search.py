@@ -233,7 +233,9 @@ def test_sqlite_reads_a_page_of_matches_from_the_index_end(app: Flask, ada: Pers
     with app.app_context(), get_engine().connect() as connection:
         plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
     assert plan[0].startswith("SCAN log_words VIRTUAL TABLE")
-    assert [step for step in plan[1:] if not step.startswith("SEARCH")] == []
+    # what is deleted is looked up in a table that is almost always empty
+    harmless = re.compile(r"SEARCH|(SCALAR|LIST) SUBQUERY|.*pending_deletions")
+    assert [step for step in plan[1:] if not harmless.match(step)] == []
 
 
 @pytest.mark.parametrize("engine_name", ["postgresql"])

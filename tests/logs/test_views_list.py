@@ -321,6 +321,6 @@ def test_every_combination_is_a_range_of_an_index(
             (listed,) = [pair for pair in seen if "FROM logs" in pair[0]]
             with app.app_context(), get_engine().connect() as connection:
                 plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {listed[0]}", listed[1])]
-            assert len(plan) == 1, plan
+            assert not [step for step in plan[1:] if " logs" in step], plan
             assert plan[0].startswith("SEARCH logs USING INDEX"), plan
             assert "<" in plan[0] or ">" in plan[0], f"not a range: {plan}"

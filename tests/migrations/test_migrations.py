@@ -524,6 +524,46 @@ def test_logs_survive_the_migration_of_token_kinds_and_its_downgrade(empty_app: 
         assert read_rows("logs", "*") == logs
 
 
+def test_a_step_back_removes_what_is_deleted_and_keeps_the_rest(empty_app: Flask) -> None:
+    with empty_app.app_context():
+        upgrade()
+    ada = sign_up(Caller(empty_app.test_client()), "ada")
+    deleted, kept = ada.prompt(title="Deleted", tags=["a"]), ada.prompt(title="Kept")
+    variants = [{"key": "A", "trafficPercent": 1}]
+    experiments = [
+        ada.post("/experiments", {"slug": slug, "name": "n", "variants": variants}).json["_id"]
+        for slug in ("gone", "stays")
+    ]
+    span = {"id": "1", "type": "generation", "output": "traced"}
+
+    def add_trace(experiment_id: str) -> str:
+        body = {"featureSlug": "f", "logs": [span], "experiment": {"id": experiment_id}}
+        return str(ada.post("/basalt/monitor/trace", body).json["trace"]["id"])
+
+    of_gone, lost, stays = add_trace(experiments[0]), add_trace(experiments[1]), add_trace(experiments[1])
+    ada.log(deleted)
+    log = ada.log(kept)
+    pending = {deleted["_id"]: "prompt", lost: "trace", experiments[0]: "experiment"}
+    with empty_app.app_context():
+        for target, kind in pending.items():
+            insert_row(
+                "pending_deletions", {"target_id": target, "kind": kind, "created_at": "2026-11-30T04:00:00.000Z"}
+            )
+        downgrade(revision=WRITERS)
+        assert "pending_deletions" not in tables()
+        upgrade()
+        for table, count in {"log_search": 2, "prompt_search": 1, "prompt_versions": 1, "prompt_tags": 0}.items():
+            assert read_rows(table, "count(*)") == [(count,)]
+        if get_engine().dialect.name == "sqlite":
+            with get_engine().connect() as connection:
+                connection.exec_driver_sql("INSERT INTO log_words (log_words, rank) VALUES ('integrity-check', 1)")
+    assert [prompt["_id"] for prompt in ada.get("/prompts").json] == [kept["_id"]]
+    assert [experiment["_id"] for experiment in ada.get("/experiments").json] == experiments[1:]
+    assert [trace["_id"] for trace in ada.get("/traces").json] == [stays]
+    assert {found.get("traceId", found["_id"]) for found in ada.get("/logs").json} == {stays, log["_id"]}
+    assert of_gone not in ada.get("/export").text
+
+
 BEFORE_WRITERS, WRITERS = "4d81b6e0c93f", "b7e41c9d5a20"
 
 

@@ -111,4 +111,5 @@ def empty_database(engine_name: str, request: pytest.FixtureRequest, path: Path)
         connection.execute(
             "DELETE FROM users"
         )  # deletes all rows by cascade; a new database would take 20 times as long
+        connection.execute("DELETE FROM pending_deletions")
     return url

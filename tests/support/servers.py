@@ -79,6 +79,7 @@ def live_server(shared_server: LiveServer) -> LiveServer:
     with closing(sqlite3.connect(shared_server.environment["DATABASE_URL"].removeprefix("sqlite:///"))) as database:
         database.execute("PRAGMA foreign_keys=ON")
         database.execute("DELETE FROM users")  # deletes all other rows by cascade
+        database.execute("DELETE FROM pending_deletions")
         database.commit()
     return replace(shared_server, log_start=shared_server.log_path.stat().st_size)
 

@@ -166,7 +166,10 @@ def test_an_import_looks_rows_up_by_indices(app: Flask, full_account: Person) ->
     with app.app_context(), get_engine().connect() as connection:
         for statement, parameters in selects:
             plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
-            assert not [step for step in plan if step.startswith("SCAN")], (statement, plan)
+            scans = [step for step in plan if step.startswith("SCAN")]
+            # a table that is almost always empty, and the one row of `SELECT EXISTS (…)`
+            harmless = ("SCAN pending_deletions", "SCAN CONSTANT ROW")
+            assert not [step for step in scans if not step.startswith(harmless)], (statement, plan)
 
 
 @only_sqlite  # and so to PostgreSQL

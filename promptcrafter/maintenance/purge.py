@@ -1,0 +1,101 @@
+"""The purge: it removes the rows of what was deleted with more rows than one transaction should remove.
+
+It works in short transactions, with pauses of the same length, so that others wait a moment at most. One process of all
+that share the database purges at a time.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from enum import Enum
+from threading import Event
+
+from sqlalchemy import func, select
+
+from promptcrafter.database import cascade, checkpoints, deletions, sqlite
+from promptcrafter.database.errors import ignoring_unavailable
+from promptcrafter.database.session import get_engine, sqlite_path
+from promptcrafter.maintenance.pace import Pace, transaction_s
+
+_LOCK_KEY = 0x50C0_D31E  # of PostgreSQL's advisory lock: an arbitrary number
+
+_log = logging.getLogger(__name__)
+
+
+class Outcome(Enum):
+    """How a purge ended."""
+
+    DONE = "nothing is pending"
+    BUSY = "another process purges"
+    STOPPED = "it was told to stop"
+
+
+def run(stop: Event | None = None) -> Outcome:
+    """Purge until no deletion is pending, or `stop` is set. Return at once if another process purges.
+
+    Raises DBAPIError, OSError, Problem and SQLAlchemy's TimeoutError.
+    """
+    if not deletions.has_pending():
+        return Outcome.DONE
+    stop = stop or Event()
+    with exclusive_lock() as is_locked:
+        if not is_locked:
+            return Outcome.BUSY
+        started, total = time.monotonic(), 0
+        for rows in _each_step(stop):
+            total += rows
+        if total:
+            seconds = time.monotonic() - started
+            _log.info("removed %d rows of what was deleted, in %.1f seconds", total, seconds)
+        return Outcome.STOPPED if stop.is_set() else Outcome.DONE
+
+
+def _each_step(stop: Event) -> Iterator[int]:
+    """Yield the number of rows that each step has removed, until nothing is left or `stop` is set."""
+    path = sqlite_path()
+    progress: dict[str, cascade.Progress] = {}
+    pace = Pace(stop)
+    while not stop.is_set():
+        with pace.transaction():
+            rows = deletions.purge_some(transaction_s(), progress)
+        if rows is None:
+            if path is not None:
+                checkpoints.shrink_log(path)
+            return
+        deletions.purged.send(rows=rows)
+        yield rows
+
+
+@contextmanager
+def exclusive_lock() -> Iterator[bool]:
+    """Hold the lock of the purge inside the block; yield False if another process holds it."""
+    path = sqlite_path()
+    if path is None:
+        with _advisory_lock() as is_locked:
+            yield is_locked
+        return
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(sqlite.exclusive_lock(path, sqlite.PURGE_LOCK_SUFFIX))
+        except sqlite.InUse:
+            yield False
+        else:
+            yield True
+
+
+@contextmanager
+def _advisory_lock() -> Iterator[bool]:
+    """Hold a lock of PostgreSQL on a connection of its own, which does not stay in a transaction."""
+    connection = get_engine().connect().execution_options(isolation_level="AUTOCOMMIT")
+    try:
+        is_locked = bool(connection.scalar(select(func.pg_try_advisory_lock(_LOCK_KEY))))
+        yield is_locked
+        if is_locked:
+            connection.scalar(select(func.pg_advisory_unlock(_LOCK_KEY)))
+    except BaseException:
+        connection.invalidate()  # the lock ends with it
+        raise
+    finally:
+        with ignoring_unavailable():
+            connection.close()
