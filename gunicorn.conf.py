@@ -99,6 +99,7 @@ def post_fork(server: Any, worker: Any) -> None:
     metrics.take_slot(worker.slot)
     with worker.app.callable.app_context():
         get_engine().dispose(close=False)
+    memory.reclaimer.start()
 
 
 def worker_exit(server: Any, worker: Any) -> None:
