@@ -91,15 +91,17 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Take the slot, drop the parent's database connections, which a fork must not use, hide SCRIPT_NAME, and purge.
+    """Take the slot, drop the parent's database connections, hide SCRIPT_NAME, and start the worker's own threads.
 
-    Gunicorn would read the variable, too, and answer 500 to requests from whose path a proxy has removed it.
+    A fork must not use its parent's connections. Gunicorn would read the variable, too, and answer 500 to requests from
+    whose path a proxy has removed it.
     """
     os.environ.pop("SCRIPT_NAME", None)
     metrics.take_slot(worker.slot)
     with worker.app.callable.app_context():
         get_engine().dispose(close=False)
     purger.start(worker.app.callable)
+    memory.reclaimer.start()
 
 
 def worker_exit(server: Any, worker: Any) -> None:

@@ -1,26 +1,32 @@
 """Strict reading and compact writing of JSON.
 
 `loads` accepts RFC 8259 JSON in UTF-8 only; a byte order mark is ignored. NaN, duplicate keys, numbers beyond the range
-of a double and nesting deeper than MAX_DEPTH raise JsonError. `dumps` writes compact JSON without escaping non-ASCII
-characters. `find_unstorable_text` finds what JSON allows in a string but SQLite or PostgreSQL cannot store: NUL and
-lone surrogates.
+of a double, nesting deeper than MAX_DEPTH and more than MAX_CONTAINERS arrays and objects raise JsonError. `dumps`
+writes compact JSON without escaping non-ASCII characters. `find_unstorable_text` finds what JSON allows in a string but
+SQLite or PostgreSQL cannot store: NUL and lone surrogates.
 """
 
 import codecs
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any, NoReturn
 
 from promptcrafter.text import shorten
 
 MAX_DEPTH = 100  # levels of arrays and objects; reading and writing are recursive
+MAX_CONTAINERS = 250_000  # arrays and objects of a body or line; each takes up to 100 bytes of memory and a microsecond
 # Made once, because json.dumps makes an encoder at each call that has options
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _HINT = " It seems to be UTF-16 or UTF-32."
 _ZEROS_OF_UTF_16 = ([True, False, True, False], [False, True, False, True])
-_OUTSIDE_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"|(NaN|-?Infinity)')
+# Possessive repetitions (`*+`) keep no state to go back to: otherwise a string needs a hundred times its size in memory
+_OUTSIDE_STRINGS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|(NaN|-?Infinity)')
+_STEPS = bytes.maketrans(b"[{]}", bytes([1, 1, 255, 255]))  # as signed bytes: one level down or up
+_NO_STEPS = bytes(set(range(256)) - set(b"[{]}"))
 
 
 class JsonError(ValueError):
@@ -31,32 +37,41 @@ class JsonError(ValueError):
         self.code = code
 
 
-def loads(data: bytes) -> Any:
-    """Parse UTF-8 JSON. Raises JsonError."""
+class _ConstantError(ValueError):
+    """The parser has met NaN or an infinity, which is the text of the error."""
+
+
+def loads(data: bytes, *, max_containers: int = MAX_CONTAINERS) -> Any:
+    """Parse UTF-8 JSON with at most `max_containers` arrays and objects. Raises JsonError.
+
+    It is raised here, not where the parser's error is caught: that one would be its context, and holds the whole text.
+    """
+    parsed = _try_loads(data, max_containers)
+    if isinstance(parsed, JsonError):
+        raise parsed
+    return parsed
+
+
+def _try_loads(data: bytes, max_containers: int) -> Any:
+    """Return the parsed JSON, or the JsonError."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         hint = _HINT if _is_utf_16(data) else ""
-        raise JsonError(f"The body is not UTF-8: byte {error.start + 1} is invalid.{hint}", "invalid_utf8") from error
+        return JsonError(f"The body is not UTF-8: byte {error.start + 1} is invalid.{hint}", "invalid_utf8")
+    if text.count("[") + text.count("{") > MAX_DEPTH and (excess := _find_excess(text, max_containers)):
+        return excess
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_constant=lambda name: _refuse_constant(name, text),
-            parse_float=_float,
-        )
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_float)
     except json.JSONDecodeError as error:
-        refuse_utf_16(data)
-        raise JsonError(_located(text, error.pos, error.msg), "invalid_json") from error
-    except RecursionError:
-        raise _too_deep() from None
-    except JsonError:
-        raise
-    except ValueError as error:  # int() raises it for more digits than sys.get_int_max_str_digits()
-        raise JsonError("A number in the JSON has too many digits.", "number_out_of_range") from error
-    if _is_deep(value):
-        raise _too_deep()
-    return value
+        return _not_utf_8() if _is_utf_16(data) else _invalid(text, error.pos, error.msg)
+    except _ConstantError as error:
+        position = next((found.start() for found in _OUTSIDE_STRINGS.finditer(text) if found.group(1)), 0)
+        return _invalid(text, position, f"{error} is not a JSON number")
+    except JsonError as error:
+        return JsonError(str(error), error.code)
+    except ValueError:  # int() raises it for more digits than sys.get_int_max_str_digits()
+        return JsonError("A number in the JSON has too many digits.", "number_out_of_range")
 
 
 def dumps(value: Any) -> str:
@@ -68,6 +83,9 @@ def find_unstorable_text(value: Any) -> str | None:
     """Return why text in a decoded value cannot be stored, as the rest of a sentence; None if all of it can."""
     if isinstance(value, str):
         return _find_unstorable(value)
+    # the encoder takes a tenth of the time of a walk in Python; it escapes NUL
+    if "\\u0000" not in (written := dumps(value)) and _find_unstorable(written) is None:
+        return None
     return next((reason for text in _strings(value) if (reason := _find_unstorable(text))), None)
 
 
@@ -85,7 +103,7 @@ def _find_unstorable(text: str) -> str | None:
 def refuse_utf_16(data: bytes) -> None:
     """Raise JsonError for UTF-16 and UTF-32."""
     if _is_utf_16(data):
-        raise JsonError(f"The body is not UTF-8.{_HINT}", "invalid_utf8")
+        raise _not_utf_8()
 
 
 def _is_utf_16(data: bytes) -> bool:
@@ -115,30 +133,35 @@ def _float(text: str) -> float:
     return number
 
 
-def _refuse_constant(name: str, text: str) -> NoReturn:
-    position = next((m.start() for m in _OUTSIDE_STRINGS.finditer(text) if m.group(1)), 0)
-    raise JsonError(_located(text, position, f"{name} is not a JSON number"), "invalid_json")
+def _refuse_constant(name: str) -> NoReturn:
+    raise _ConstantError(name)
 
 
-def _located(text: str, position: int, reason: str) -> str:
-    """Return the message of an error at this position (0-based, in characters), with its line and column."""
+def _invalid(text: str, position: int, reason: str) -> JsonError:
+    """Return the error at this position (0-based, in characters), with its line and column."""
     line = text.count("\n", 0, position) + 1
     column = position - text.rfind("\n", 0, position)
-    return f"Invalid JSON at line {line}, column {column}: {reason}."
+    return JsonError(f"Invalid JSON at line {line}, column {column}: {reason}.", "invalid_json")
 
 
-def _too_deep() -> JsonError:
-    return JsonError(f"The JSON is nested deeper than {MAX_DEPTH} levels.", "nested_too_deeply")
+def _not_utf_8() -> JsonError:
+    return JsonError(f"The body is not UTF-8.{_HINT}", "invalid_utf8")
 
 
-def _is_deep(value: Any) -> bool:
-    """Return whether a value has more than MAX_DEPTH levels of arrays and objects; does not recurse."""
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [child for item in level for child in _children(item) if isinstance(child, dict | list)]
-        if not level:
-            return False
-    return True
+def _find_excess(text: str, max_containers: int) -> JsonError | None:
+    """Return the error if JSON has too many levels of arrays and objects, or too many of these; else None.
+
+    It counts the brackets outside strings before the text is parsed, because a million values take a second to make and
+    to visit. If the text is not JSON, any error will do.
+    """
+    # what escapes a quotation mark stands in strings only, of which every second part of the text is one then
+    outside = "".join(text.replace("\\\\", "").replace('\\"', "").split('"')[::2])
+    steps = array("b", outside.encode(errors="replace").translate(_STEPS, _NO_STEPS))
+    if steps.count(1) > max_containers:
+        return JsonError(f"The JSON has more than {max_containers:,} arrays and objects.", "too_many_values")
+    if max(accumulate(steps), default=0) > MAX_DEPTH:
+        return JsonError(f"The JSON is nested deeper than {MAX_DEPTH} levels.", "nested_too_deeply")
+    return None
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -150,10 +173,6 @@ def _strings(value: Any) -> Iterator[str]:
             yield item
         elif isinstance(item, dict):
             yield from item
-        pending.extend(_children(item))
-
-
-def _children(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
+            pending.extend(item.values())
+        elif isinstance(item, list):
+            pending.extend(item)

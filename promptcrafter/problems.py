@@ -4,13 +4,14 @@
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 from promptcrafter.jsonio import dumps
 from promptcrafter.text import shorten
 
 Details = dict[str, list[str]]
 REQUIRED = "is required"
+UNCHECKED = "has more faults than are listed"  # of a list whose items were not all checked
 RETRY_AFTER_S = 1
 _DELETION_S = 5
 # A body of 2 MiB can have hundreds of thousands of invalid fields, with names as long as the body. An error has each
@@ -42,18 +43,29 @@ class Problem(Exception):
         self.details = details
         self.headers = dict(headers or {})
 
+    def without_trace(self) -> Self:
+        """Return the problem for keeping, such as with the results of a batch.
+
+        Where an exception was raised from, and from which other one, it refers to the whole request by its traceback.
+        """
+        self.__cause__ = self.__context__ = None
+        return self.with_traceback(None)
+
 
 class Invalid(Problem):
     """400: fields are missing or invalid.
 
     `details` maps each field to its reasons. A reason continues a sentence that begins with the field's name. At most
-    `_DETAILS_SHOWN` reasons are reported, and fewer if they are long; the message has the number of the others. `more`
-    is the number of fields that `details` leaves out already.
+    `_DETAILS_SHOWN` reasons are reported, and fewer if they are long; the message has the number of the others, unless
+    `UNCHECKED` among the reasons shows that it is not known. `more` is the number of fields that `details` leaves out
+    already.
     """
 
     def __init__(self, details: Details, code: str = "invalid_fields", *, more: int = 0) -> None:
         details, omitted = _limit(details)
         more += omitted
+        is_unchecked = any(UNCHECKED in reasons for reasons in details.values())
+        rest = " And more." if is_unchecked else f" And {more} more." if more > 0 else ""
         missing = [field for field, reasons in details.items() if REQUIRED in reasons]
         if missing:
             message, code = (
@@ -62,7 +74,7 @@ class Invalid(Problem):
             )
         else:
             message = "; ".join(f"{field} {reason}" for field, reasons in details.items() for reason in reasons) + "."
-        super().__init__(400, f"{message} And {more} more." if more > 0 else message, code, details=details)
+        super().__init__(400, message + rest, code, details=details)
 
 
 class Unauthorized(Problem):

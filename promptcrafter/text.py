@@ -29,6 +29,8 @@ _INVISIBLE = re.compile(f"[{INVISIBLE}]")
 _VISIBLE = re.compile(rf"[^\s{INVISIBLE}]")
 _LONGEST_RUN = 250  # marks
 _FIRST_MARK, _LAST_MARK = 0x300, 0x1FFFF  # all characters with a combining class are between them
+_LONG_LIGATURES = "\ufdfa\ufdfb"  # Arabic formulas in one character, which NFKC turns into 18 and 8
+_LIGATURES_MAX = 1000  # of each in a text; the others are folded to blanks
 _WIDE = ("W", "F")  # East Asian Wide and Fullwidth (Unicode Standard Annex 11)
 
 
@@ -39,6 +41,12 @@ def fold(text: str) -> str:
     so a longer run than `_LONGEST_RUN` is folded piece by piece (as Unicode's stream-safe format does: UAX #15).
     """
     if len(text) <= _LONGEST_RUN or text.isascii():
+        return _fold(text)
+    for ligature in _LONG_LIGATURES:
+        if text.count(ligature) > _LIGATURES_MAX:
+            *first, rest = text.split(ligature, _LIGATURES_MAX)
+            text = ligature.join([*first, rest.replace(ligature, " ")])
+    if _marks().isdisjoint(text):
         return _fold(text)
     pieces, start = [], 0
     for run in _long_runs().finditer(text):
@@ -53,11 +61,18 @@ def _fold(text: str) -> str:
 
 
 @cache
-def _long_runs() -> re.Pattern[str]:
-    """Return the pattern for runs of marks that are too long; made at first use, which takes milliseconds."""
+def _marks() -> frozenset[str]:
+    """Return all marks; made at first use, which takes milliseconds."""
     characters = (chr(code) for code in range(_FIRST_MARK, _LAST_MARK + 1) if not 0xD800 <= code < 0xE000)
-    marks = [mark for mark in characters if all(map(unicodedata.combining, unicodedata.normalize("NFKD", mark)))]
-    return re.compile(f"[{''.join(marks)}]{{{_LONGEST_RUN + 1},}}")
+    return frozenset(
+        mark for mark in characters if all(map(unicodedata.combining, unicodedata.normalize("NFKD", mark)))
+    )
+
+
+@cache
+def _long_runs() -> re.Pattern[str]:
+    """Return the pattern for runs of marks that are too long."""
+    return re.compile(f"[{''.join(sorted(_marks()))}]{{{_LONGEST_RUN + 1},}}")
 
 
 def shorten(text: str, maximum: int = 100) -> str:

@@ -22,7 +22,7 @@ EPOCH = "epoch"
 LEEWAY_S = 60
 _TIME_MAX = 253_402_300_799  # the end of the year 9999
 _TOKEN_MAX = 4096  # characters; tokens of this service have 400
-_FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_FORM = re.compile(r"\A[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _signatures = jwt.PyJWS(algorithms=[ALGORITHM])
 
 

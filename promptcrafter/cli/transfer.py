@@ -197,7 +197,7 @@ def _parse_document(file: BinaryIO) -> Any:
     """Return the value of a file that is one JSON text. Raises Unreadable."""
     file.seek(0)
     try:
-        return jsonio.loads(file.read())
+        return jsonio.loads(file.read(), max_containers=sys.maxsize)
     except jsonio.JsonError as error:
         if error.code == "invalid_utf8":
             raise Unreadable(str(error).replace("The body", "It", 1)) from error

@@ -53,7 +53,7 @@ from promptcrafter.problems import Unavailable
 
 STREAM_ROWS = 20  # of a batch, at most: the value of the option `yield_per` for results that `each_batch` reads
 _EXTENSION = "promptcrafter-database"
-_FIRST_ROWS = 5  # of a result, whose size is not known yet
+FEW_ROWS = 5  # of the first batch of a result, whose size is not known yet
 _BATCH_CHARACTERS = 2 * 1024 * 1024
 _STREAMS_PER_THREAD = 2
 
@@ -86,15 +86,18 @@ class ReadSession(Session):
         super().__init__(*args, **options)
         self._results: list[Result[Any]] = []
 
-    def each_batch(self, result: Result[Any], most: int = STREAM_ROWS) -> Iterator[Sequence[Row[Any]]]:
+    def each_batch(self, result: Result[Any], most: int = STREAM_ROWS, first: int = 0) -> Iterator[Sequence[Row[Any]]]:
         """Yield the rows of a result in batches of about `_BATCH_CHARACTERS`, and of `most` rows at most.
+
+        The first batch has `first` rows, by default few, because their size is not known yet. Of objects it has `most`
+        by default, because each batch takes further statements if the objects have parts.
 
         `close` ends the result, even if not all of it has been read. Otherwise its statement would go on in SQLite, and
         the next transaction of the connection would find a snapshot that is older than what it wants to change.
         """
         self._results.append(result)
         has_objects = isinstance(result, ChunkedIteratorResult)
-        size = most if has_objects else _FIRST_ROWS  # of objects each batch takes further statements, for their parts
+        size = min(most, first or (most if has_objects else FEW_ROWS))
         while True:
             if has_objects:
                 result.yield_per(size)  # otherwise they are loaded in batches of the option's size on SQLite

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, fields
 
 from promptcrafter.auth.authentication import current_principal
 from promptcrafter.database.transactions import writing
@@ -46,7 +46,7 @@ class ResultIn(CreateSchema):
         validate=refuse_large_output, metadata={"example": {"response": "Recent AI advancements include …"}}
     )
     metrics = JsonObject(
-        validate=validate.Length(max=METRICS_MAX, error=f"must have at most {METRICS_MAX} names"),
+        maximum=METRICS_MAX,
         metadata={
             "example": {"latency_ms": 123, "user_rating": 5},
             "description": "Values other than numbers are stored but not part of the statistics",

@@ -26,7 +26,7 @@ _MARKDOWN_SYNTAX = re.compile(
 # GitHub's renderer looks for e-mail addresses after it has removed the backslashes
 _MARKDOWN_EMAIL = re.compile(r"(?<=[\w.+:-])\\@(?=[\w.\\-])")
 # What has a meaning at the beginning of a line: of a heading, a list, a quotation, a line below a heading or of a table
-_MARKDOWN_LINE_START = re.compile(r"[#+=:>-]|[0-9]+(?=[.)])")
+_MARKDOWN_LINE_START = re.compile(r"\A(?:[#+=:>-]|[0-9]+(?=[.)]))")
 _BLANKS = " \t\xa0"  # which are dropped from the beginning or the end of a line
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 # Where a spreadsheet would evaluate a text as a formula: at its beginning and, since a program may take another

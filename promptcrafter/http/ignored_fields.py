@@ -30,10 +30,14 @@ _COMPARED_MAX = 100  # different names of a request for which the nearest known 
 _SHOWN_MAX = 64  # characters of a name in an error
 
 
-class UnknownField(NamedTuple):
-    """A field that a schema does not know: its path, with positions in lists, and the names that its object takes."""
+class UnknownFields(NamedTuple):
+    """The fields of one object that its schema does not know.
+
+    `path` leads to the object, with positions in lists; `known` are the names that it takes.
+    """
 
     path: tuple[str | int, ...]
+    names: list[str]
     known: tuple[str, ...]
 
 
@@ -58,25 +62,28 @@ def note_ignored(name: str, reason: str) -> None:
     _ignored()[name] = None
 
 
-def note_unknown(unknown: Iterable[UnknownField]) -> None:
+def note_unknown(unknown: Iterable[UnknownFields]) -> None:
     """Report that unknown fields are ignored.
 
     Positions in lists are left out, so that a field of many objects is named once.
     """
-    names = (_join(part for part in path if isinstance(part, str)) for path, _ in unknown)
-    _ignored().update(dict.fromkeys(names))
+    ignored = _ignored()
+    for path, names, _ in unknown:
+        place = _join([part for part in path if isinstance(part, str)])
+        ignored.update(dict.fromkeys([f"{place}.{name}" for name in names] if place else names))
 
 
-def describe_unknown(unknown: Sequence[UnknownField]) -> tuple[Details, int]:
+def describe_unknown(unknown: Sequence[UnknownFields]) -> tuple[Details, int]:
     """Return the errors of unknown fields, and how many more fields there are that get none.
 
     In a batch, each item gets an error for one field at least.
     """
     described = g.get("described_fields", 0)
-    shown = unknown[: max(1, min(_DESCRIBED_MAX, _DESCRIBED_IN_BATCH_MAX - described))]
+    each = ((fields, name) for fields in unknown for name in fields.names)
+    shown = list(islice(each, max(1, min(_DESCRIBED_MAX, _DESCRIBED_IN_BATCH_MAX - described))))
     g.described_fields = described + len(shown)
-    details = {_shorten(_join(field.path)): [_describe(field)] for field in shown}
-    return details, len(unknown) - len(shown)
+    details = {_shorten(_join((*fields.path, name))): [_describe(name, fields.known)] for fields, name in shown}
+    return details, sum(len(fields.names) for fields in unknown) - len(shown)
 
 
 def describe_known(name: str, known: Sequence[str]) -> str:
@@ -109,12 +116,12 @@ def write_header() -> str | None:
     return ", ".join(shown)
 
 
-def _describe(field: UnknownField) -> str:
+def _describe(name: str, known: tuple[str, ...]) -> str:
     """Return the reason why an unknown field is refused, with the nearest known name unless too many are unknown."""
     if "unknown_fields" not in g:
         g.unknown_fields = {}
     reasons: dict[tuple[str, tuple[str, ...]], str] = g.unknown_fields
-    key = str(field.path[-1]), field.known
+    key = name, known
     if key not in reasons and len(reasons) < _COMPARED_MAX:
         reasons[key] = f"is not a field of this call; {describe_known(*key)}"
     return reasons.get(key, "is not a field of this call")

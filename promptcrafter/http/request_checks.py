@@ -1,15 +1,20 @@
 """Checks of a request before its view runs: media type, encoding, query parameters, and the JSON of its body."""
 
 import codecs
-from typing import Any
+import io
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, cast
 from urllib.parse import unquote_to_bytes
 
 from flask import Flask, Request, current_app, request
+from marshmallow import Schema
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
 from promptcrafter import jsonio
 from promptcrafter.http import ignored_fields
 from promptcrafter.http.decompression import ACCEPTED_CODINGS, GZIP, codings_of, incomplete_body, is_compressed
+from promptcrafter.http.fields import BoundedList
 from promptcrafter.http.formats import NDJSON_TYPES
 from promptcrafter.http.ignored_fields import describe_known
 from promptcrafter.http.route import Route, requested_route
@@ -95,30 +100,31 @@ def ignore_unread_body() -> None:
         load_body(_NO_FIELDS, body)
 
 
-def read_object(req: Request) -> dict[str, Any]:
+def read_object(req: Request, schema: Schema) -> dict[str, Any]:
     """Return the JSON object in the body. Raises 400 when it is not one, 413 when it is too large.
 
     Where the route has an `ndjson_field`, an NDJSON body is returned as an object with that field: its items are the
-    parsed lines.
+    parsed lines. `schema` limits their number: only one line more is parsed, so that loading the field reports them.
     """
     route = requested_route()
     if route is not None and route.ndjson_field is not None and req.mimetype in NDJSON_TYPES:
-        lines = _read_lines(req)
-        return {route.ndjson_field: [_parse_line(line) for line in lines if line.strip()]}
+        maximum = cast(BoundedList, schema.fields[route.ndjson_field]).maximum
+        lines = islice(_each_line(req), maximum + 1)
+        return {route.ndjson_field: [_parse_line(line.removesuffix(b"\n")) for line in lines]}
     value = _parse(_read_body(req))
     if not isinstance(value, dict):
         raise Problem(400, "The body must be a JSON object.", "not_an_object")
     return value
 
 
-def _read_lines(req: Request) -> list[bytes]:
-    """Return the lines of the body. Raises 400 for one in UTF-16, whose lines are no lines."""
+def _each_line(req: Request) -> Iterator[bytes]:
+    """Yield the lines of the body that are not empty. Raises 400 for a body in UTF-16, whose lines are no lines."""
     body = _read_body(req)
     try:
         jsonio.refuse_utf_16(body)
     except jsonio.JsonError as error:
         raise Problem(400, str(error), error.code) from error
-    return body.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    return filter(bytes.strip, io.BytesIO(body.removeprefix(codecs.BOM_UTF8)))
 
 
 def _parse_line(line: bytes) -> Any:
@@ -126,7 +132,7 @@ def _parse_line(line: bytes) -> Any:
     try:
         return _parse(line)
     except Problem as problem:
-        return problem
+        return problem.without_trace()
 
 
 def _parse(data: bytes) -> Any:

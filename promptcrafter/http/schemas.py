@@ -8,13 +8,13 @@ and the order of keys must not change in responses, exports and the OpenAPI docu
 import json
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load
 
 from promptcrafter.http import ignored_fields
-from promptcrafter.http.fields import ERRORS, refuse_unstorable_text
-from promptcrafter.http.ignored_fields import UnknownField
+from promptcrafter.http.fields import ERRORS, BoundedList, refuse_unstorable_text
+from promptcrafter.http.ignored_fields import UnknownFields
 from promptcrafter.jsonio import dumps
 from promptcrafter.problems import Invalid, Problem, flatten
 from promptcrafter.text import shorten
@@ -40,31 +40,39 @@ class BodySchema(Schema):
         self._known = (*(field.data_key or name for name, field in self.fields.items()), *self.other_names)
         self._known_of_part = frozenset(self._known)
         self._known_of_body = self._known_of_part | ignored_fields.SERVER_SET
+        # The key and schema of objects in the body, and of the items of lists with the maximum of their number
         self._parts = [
-            (field.data_key or name, nested.schema, isinstance(field, fields.List))
+            (field.data_key or name, nested.schema, field.maximum if isinstance(field, BoundedList) else None)
             for name, field in self.fields.items()
-            if isinstance(nested := field.inner if isinstance(field, fields.List) else field, fields.Nested)
+            if isinstance(nested := field.inner if isinstance(field, BoundedList) else field, fields.Nested)
             and isinstance(nested.schema, BodySchema)
             and not isinstance(field, Batch)
         ]
 
-    def find_unknown(self, value: Any, path: tuple[str | int, ...] = ()) -> list[UnknownField]:
+    def handle_error(self, error: ValidationError, data: Any, **kwargs: Any) -> NoReturn:
+        """Raise an error in place of marshmallow's own, which the frame that raises it refers to.
+
+        In such a cycle, the body and all that was made of it would stay in memory until the next garbage collection.
+        """
+        raise ValidationError(error.messages)
+
+    def find_unknown(self, value: Any, path: tuple[str | int, ...] = ()) -> list[UnknownFields]:
         """Return the unknown keys of a decoded body and of the objects in it that have a schema.
 
-        `path` leads to the value within the body. Values of the wrong type have none: loading them reports the type.
-        The items of a batch are left to the batch.
+        `path` leads to the value within the body. Values of the wrong type and lists that are too long have none:
+        loading them reports that. The items of a batch are left to the batch.
         """
         if not isinstance(value, dict):
             return []
         known = self._known_of_part if path else self._known_of_body
         unknown = []
         if not known.issuperset(value):
-            unknown += [UnknownField((*path, key), self._known) for key in value if key not in known]
-        for key, schema, is_list in self._parts:
+            unknown.append(UnknownFields(path, [key for key in value if key not in known], self._known))
+        for key, schema, maximum in self._parts:
             part = value.get(key)
-            if not is_list:
+            if maximum is None:
                 unknown += schema.find_unknown(part, (*path, key))
-            elif isinstance(part, list):
+            elif isinstance(part, list) and len(part) <= maximum:
                 for position, item in enumerate(part):
                     unknown += schema.find_unknown(item, (*path, key, position))
         return unknown
@@ -108,25 +116,21 @@ class SparseSchema(Schema):
         return dumped
 
 
-class Objects(fields.List[Any]):
+class Objects(BoundedList):
     """A list of objects of one schema. With `unique_by` no two of them may have the same value in that field."""
 
-    def __init__(
-        self, schema: Schema, *, unique_by: str = "", minimum: int = 0, maximum: int | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, schema: Schema, *, maximum: int, minimum: int = 0, unique_by: str = "", **kwargs: Any) -> None:
         self.unique_by = unique_by
-        checks: list[Any] = [self._reject_duplicates] if unique_by else []
-        self.length = validate.Length(min=minimum, max=maximum, error=f"must have {minimum} to {maximum} entries")
-        if minimum or maximum:
-            checks.append(self.length)
-        nested = fields.Nested(schema, error_messages={"null": "must be an object"})
-        messages: dict[str, Any] = {**ERRORS, "invalid": "must be an array of objects"}
-        super().__init__(nested, validate=checks, error_messages=messages, **kwargs)
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
-        if isinstance(value, list):
-            self.length(value)  # before the items, of which there may be hundreds of thousands
-        return super()._deserialize(value, attr, data, **kwargs)
+        super().__init__(
+            fields.Nested(schema, error_messages={"null": "must be an object"}),
+            minimum=minimum,
+            maximum=maximum,
+            rule=f"must have {minimum} to {maximum} entries",
+            error_messages={**ERRORS, "invalid": "must be an array of objects"},
+            **kwargs,
+        )
+        if unique_by:
+            self.validators.append(self._reject_duplicates)
 
     def _reject_duplicates(self, items: list[dict[str, Any]]) -> None:
         counts = Counter(item[self.unique_by] for item in items)
@@ -147,20 +151,19 @@ class Batch(Objects):
         self._noun = noun
         super().__init__(schema, **kwargs)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
-        if not isinstance(value, list):
-            raise self.make_error("invalid")
-        return [self._load(item) for item in value]
+    def load_items(self, items: list[Any]) -> list[Any]:
+        """Load each item by itself; return what it loads to, or its problem."""
+        return [self._load(item) for item in items]
 
     def _load(self, item: Any) -> Any:
+        if isinstance(item, Problem):
+            return item
+        if not isinstance(item, dict):
+            return Invalid({self._noun: ["must be an object"]})
         try:
-            if isinstance(item, Problem):
-                raise item
-            if not isinstance(item, dict):
-                raise Invalid({self._noun: ["must be an object"]})
             return load_body(self._schema, item)
         except Problem as problem:
-            return problem
+            return problem.without_trace()
 
 
 def load(schema: Schema, value: Any) -> Any:
@@ -240,11 +243,21 @@ def split_formats(values: dict[str, Any], names: Iterable[str]) -> dict[str, Any
 
 
 class JsonObject(_Json):
-    """A JSON object of any content."""
+    """A JSON object of any content, with at most `maximum` names if that is given."""
 
     types = (dict,)
     described = {"type": "object", "additionalProperties": {}}
     default_error_messages = {**ERRORS, "invalid": "must be an object"}
+
+    def __init__(self, *, maximum: int | None = None, **kwargs: Any) -> None:
+        self.maximum = maximum
+        described = {} if maximum is None else {"maxProperties": maximum}
+        super().__init__(metadata={**described, **kwargs.pop("metadata", {})}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if self.maximum is not None and isinstance(value, dict) and len(value) > self.maximum:
+            raise ValidationError(f"must have at most {self.maximum} names")
+        return super()._deserialize(value, attr, data, **kwargs)
 
 
 class JsonArray(_Json):

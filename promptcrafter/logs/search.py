@@ -11,7 +11,7 @@ all of them. PostgreSQL uses a GIN index over a `tsvector`.
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, islice
@@ -37,6 +37,7 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 
 from promptcrafter import clock
 from promptcrafter.database.compiled import CompiledWrite, from_arrays
+from promptcrafter.database.fts5 import drop_crowded
 from promptcrafter.database.keyset import Order, split_cursor
 from promptcrafter.database.session import is_sqlite
 from promptcrafter.logs.models import Log
@@ -45,6 +46,9 @@ from promptcrafter.text import SPACELESS_SCRIPTS, fold
 MAX_WORDS = 32
 _WORD_MAX = 64  # characters; longer words are cut off
 _WORDS_MAX_BYTES = 1_000_000  # of the distinct words of a log; more are not indexed: a tsvector holds 1,048,575 bytes
+_UNCROWDED_MAX = 2000  # words, so few that it does not matter how they are spread over the buckets of SQLite's index
+_BUCKET_MAX = 100  # words
+_TABLE_MAX = 20_000  # characters, in 3 MB; texts in Chinese have 8,000 different ones
 _SEQUENCE_BITS = 21  # the lower bits of a row id of the index, which are the lower bits of the sequence number
 _SEQUENCE_MASK = (1 << _SEQUENCE_BITS) - 1
 # The extremes of the upper bits: milliseconds since 1970, from 1830 to 2109; other times become the nearest of these
@@ -82,7 +86,10 @@ _UPDATE_POSTGRESQL = update(_SEARCH).where(_BY_SEQ).values(words=_to_tsvector(_W
 
 
 class _Separators(dict[int, str]):
-    """A table for `str.translate`: keeps characters of words, puts spaces around symbols, replaces others by spaces."""
+    """A table for `str.translate`: keeps characters of words, puts spaces around symbols, replaces others by spaces.
+
+    It is filled as characters are met, and emptied when it has `_TABLE_MAX`: all that exist would take 100 MB.
+    """
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
@@ -93,6 +100,8 @@ class _Separators(dict[int, str]):
             replacement = f" {character} "
         else:
             replacement = character if category[0] in "LMN" or category == "Co" else " "
+        if len(self) >= _TABLE_MAX:
+            self.clear()
         self[code] = replacement
         return replacement
 
@@ -101,8 +110,14 @@ _SEPARATORS = _Separators()
 
 
 def extract_words(*texts: str | None) -> str:
-    """Return the distinct folded words of the texts, joined by spaces, for the index."""
-    words = dict.fromkeys(chain.from_iterable(_split(fold(text)) for text in texts if text))
+    """Return the distinct folded words of the texts, joined by spaces, for the index.
+
+    Words that SQLite's index would take too long for are left out, on both databases: text of people and programs has
+    a dozen of them in a bucket at most.
+    """
+    words: Collection[str] = dict.fromkeys(chain.from_iterable(_split(fold(text)) for text in texts if text))
+    if len(words) > _UNCROWDED_MAX:
+        words = drop_crowded(words, _BUCKET_MAX)
     joined = " ".join(words)
     if len(joined) * 4 <= _WORDS_MAX_BYTES or len(joined.encode()) <= _WORDS_MAX_BYTES:
         return joined

@@ -17,7 +17,7 @@ _DATA_URL = re.compile(
     re.IGNORECASE,
 )
 _BASE64 = re.compile(";base64,", re.IGNORECASE)
-_JSON_START = re.compile(r"\s*[\[{]")
+_JSON_START = re.compile(r"\A\s*[\[{]")
 _KINDS = "image|audio|video|document|file"
 _MEDIA_PART = re.compile(
     rf"""

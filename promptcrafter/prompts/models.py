@@ -18,6 +18,8 @@ from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
 
 from promptcrafter.database.base import SEQUENCE, Base, Resource, UtcTime
 
+LABELS_MAX = 10_000  # of a prompt
+
 
 class Prompt(Resource):
     """A prompt in its current state.

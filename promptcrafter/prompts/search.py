@@ -15,6 +15,7 @@ searched.
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from operator import add
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -33,11 +34,17 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, array
 
 from promptcrafter.database.base import Base
+from promptcrafter.database.fts5 import mean_comparisons
 from promptcrafter.database.session import is_sqlite
 from promptcrafter.prompts.models import SearchText
 from promptcrafter.text import fold
 
 MAX_WORDS = 32
+_SHORT = 2000  # characters, so few that it does not matter which ones
+_GRAMS_MAX = 100_000  # different ones of a text, or a few more; as many as a megabyte of Chinese has
+_COMPARISONS_MAX = 10_000_000  # of terms with others in their bucket; two megabytes of English need half as many
+_LENGTH_MAX = 2 * 1024 * 1024  # characters
+_PIECE = 8192
 _GRAM_MAX = 2  # characters; FTS5's trigram tokenizer finds only longer words
 FIELDS = ("title", "tags", "content")
 # The table and not the model, because building a statement of columns is faster than of a model's attributes
@@ -51,9 +58,16 @@ def parse_words(query: str) -> list[str]:
 
 
 def search_columns(title: str, tags: Iterable[str], content: str) -> dict[str, str]:
-    """Return the values of a prompt's `SearchText` by column name, without `seq`."""
-    folded = {"title": fold(title), "tags": fold("\n".join(tags)), "content": fold(content)}
-    return folded | {f"{field}_grams": _grams(value) for field, value in folded.items()}
+    """Return the values of a prompt's `SearchText` by column name, without `seq`.
+
+    Of a text that SQLite would take too long to index, only the beginning is searchable, on both databases: see
+    `_limit`.
+    """
+    columns = {}
+    for field, text in (("title", title), ("tags", "\n".join(tags)), ("content", content)):
+        columns[field], grams = _limit(fold(text))
+        columns[f"{field}_grams"] = " ".join(sorted(grams))
+    return columns
 
 
 def contains_words(words: Sequence[str], fields: Sequence[str], operator: Operator) -> ColumnElement[bool]:
@@ -128,10 +142,45 @@ def _array_contains(whole: ColumnElement[Any], part: ColumnElement[Any]) -> Colu
     return whole.op("@>", is_comparison=True)(part)
 
 
-def _grams(text: str) -> str:
-    """Return the distinct tokens of all single characters and pairs in a text that have no white space."""
-    grams = set(text) | {a + b for a, b in pairwise(text)}
-    return " ".join(sorted(_token(gram) for gram in grams if not any(map(str.isspace, gram))))
+def _limit(text: str) -> tuple[str, list[str]]:
+    """Return the text and the tokens of its grams, or those of its beginning if indexing it all would take too long.
+
+    Indexed are the text's trigrams and grams. It takes long if the text has too many different ones, as a megabyte of
+    random letters has, or if too many are in one bucket of FTS5's hash table.
+    """
+    while True:
+        text, pairs, trigrams = _find_grams(text)
+        grams = _grams(text, pairs)
+        if len(text) <= _SHORT:
+            return text, grams
+        # every trigram of the text is looked up, but every gram once
+        work = max(len(text) * mean_comparisons(trigrams), len(grams) * mean_comparisons(grams))
+        if work <= _COMPARISONS_MAX:
+            return text, grams
+        text = text[: int(len(text) * min(_COMPARISONS_MAX / work, 0.5))]
+
+
+def _find_grams(text: str) -> tuple[str, set[str], set[str]]:
+    """Return the text up to where it has too many different grams, its pairs of characters, and its trigrams."""
+    pairs: set[str] = set()
+    trigrams: set[str] = set()
+    for start in range(0, len(text), _PIECE):
+        end = start + _PIECE
+        two = list(map(add, text[start:end], text[start + 1 : end + 1]))
+        pairs.update(two)
+        trigrams.update(map(add, two, text[start + 2 : end + 2]))
+        if max(len(pairs), len(trigrams)) > _GRAMS_MAX or end >= _LENGTH_MAX:
+            return text[:end], pairs, trigrams
+    return text, pairs, trigrams
+
+
+def _grams(text: str, pairs: Iterable[str]) -> list[str]:
+    """Return the tokens of all single characters of a text and of its pairs that have no white space."""
+    tokens = {character: _token(character) for character in set(text) if not character.isspace()}
+    return [
+        *tokens.values(),
+        *(tokens[pair[0]] + tokens[pair[1]] for pair in pairs if pair[0] in tokens and pair[1] in tokens),
+    ]
 
 
 def _token(gram: str) -> str:

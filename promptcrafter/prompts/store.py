@@ -21,7 +21,7 @@ from promptcrafter.database.errors import translating
 from promptcrafter.database.session import request_connection, session
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.problems import Details, Invalid, Problem
-from promptcrafter.prompts.models import Label, Prompt, SearchText, Tag, Version
+from promptcrafter.prompts.models import LABELS_MAX, Label, Prompt, SearchText, Tag, Version
 from promptcrafter.prompts.search import search_columns
 
 LABEL_PATTERN = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
@@ -248,12 +248,14 @@ def refuse_label(name: str, field: str) -> None:
 def set_label(prompt: Prompt, name: str, version: int | str) -> None:
     """Set a label on a version, given by number, label or `latest`, and remove it from the version that had it.
 
-    Raises 400 if the prompt has no such version. The prompt must be locked.
+    Raises 400 if the prompt has no such version, or as many labels as it can have. The prompt must be locked.
     """
     named = {LATEST: prompt.version, **{row.name: row.version for row in prompt.label_rows}}
     number = version if isinstance(version, int) else named.get(version)
     if number is None or number > prompt.version:
         raise Invalid({"version": [not_a_version(prompt.version)]})
+    if name not in named and len(prompt.label_rows) >= LABELS_MAX:
+        raise Invalid({"label": [f"must be one of those that the prompt has: there may be {LABELS_MAX:,}"]})
     session.merge(Label(prompt_id=prompt.id, name=name, version=number))
     session.flush()
     session.expire(prompt, ["label_rows"])

@@ -1,9 +1,22 @@
-"""Configure how glibc returns freed memory to the system."""
+"""Return freed memory to the system: large blocks at once, and what a large request leaves behind shortly after it.
+
+A large request leaves two kinds of memory: objects in reference cycles, which Python would keep until it has made many
+more objects, and freed blocks between used ones, which glibc would keep. See decision record 41.
+"""
 
 import ctypes
+import gc
+import os
+import resource
+import time
 from contextlib import suppress
+from threading import Thread
 
 _LARGE_BLOCK = 1024 * 1024  # bytes
+_GROWTH = 4 * 1024 * 1024  # bytes; less is left to Python and glibc
+_PAUSE_S = 0.5  # between two looks at the memory, which take some microseconds
+_STATUS = "/proc/self/statm"  # Linux only
+_PAGE = resource.getpagesize()
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # glibc's malloc.h
 
 
@@ -18,3 +31,48 @@ def return_large_blocks() -> None:
         mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
         mallopt(_M_TRIM_THRESHOLD, _LARGE_BLOCK)
         mallopt(_M_ARENA_MAX, 1)  # the interpreter lock lets only one thread allocate at a time anyway
+
+
+class Reclaimer:
+    """Frees what large requests leave behind, in a thread of its own.
+
+    Twice a second it looks at how much memory the process has, rather than at the requests: a small one, too, can use
+    much. It collects garbage if that has grown, so the processor time which this takes is bounded: some milliseconds,
+    in which no request is answered. What is in use then is the new baseline.
+    """
+
+    def __init__(self) -> None:
+        self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only glibc has it
+        self._baseline = 0
+
+    def start(self) -> None:
+        """Start the thread. Call it in each worker, because a fork has none of its parent's threads."""
+        if os.path.exists(_STATUS):
+            self._baseline = _private_bytes()
+            Thread(target=self._run, name="reclaimer", daemon=True).start()
+
+    def reclaim(self) -> None:
+        """Free memory if the process has much more than after the last time."""
+        used = _private_bytes()
+        if used > self._baseline + _GROWTH:
+            gc.collect()
+            if self._trim is not None:
+                self._trim(0)
+            used = _private_bytes()
+            self._baseline = used
+        self._baseline = min(self._baseline, used)
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(_PAUSE_S)
+            self.reclaim()
+
+
+def _private_bytes() -> int:
+    """Return the bytes of memory that this process has beside files, such as code and what SQLite maps."""
+    with open(_STATUS) as file:
+        _, resident, shared, *_ = map(int, file.read().split())
+    return (resident - shared) * _PAGE
+
+
+reclaimer = Reclaimer()

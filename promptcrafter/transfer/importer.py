@@ -111,7 +111,10 @@ def _each_batch(source: Iterable[Record], ids: IdPolicy) -> Iterator[list[Loaded
     if batch:
         yield batch
     if failure:
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # whose traceback refers to this frame, which has the batch
 
 
 def _load_record(record: Record, ids: IdPolicy) -> LoadedRecord:

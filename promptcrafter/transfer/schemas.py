@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import current_app
-from marshmallow import RAISE, Schema, ValidationError, fields, post_dump, post_load, validate, validates_schema
+from marshmallow import RAISE, Schema, ValidationError, fields, post_dump, post_load, pre_load, validates_schema
 
 from promptcrafter import clock, ids
 from promptcrafter.dialects.agenttest import METRICS_MAX
@@ -16,6 +16,7 @@ from promptcrafter.dialects.basalt.schemas import SPAN_TYPES, SPANS_MAX
 from promptcrafter.experiments import schemas as experiments
 from promptcrafter.http.fields import (
     ERRORS,
+    BoundedList,
     PatternText,
     StoredName,
     StoredTags,
@@ -27,10 +28,12 @@ from promptcrafter.http.schemas import CreateSchema, JsonObject, Objects, TextAn
 from promptcrafter.logs.schemas import SOURCES, call_fields, output_bytes, review_fields, token_part_fields
 from promptcrafter.problems import REQUIRED
 from promptcrafter.prompts import schemas as prompts
+from promptcrafter.prompts.models import LABELS_MAX
 from promptcrafter.traces.schemas import evaluation_fields, span_fields, trace_fields
 
 _COMPUTABLE = ("inputTokens", "outputTokens", "cost")
 _NUMBER_MAX = 2**31 - 1
+_FIELDS_MAX = 100  # of a line or an object in it: three times as many as a log has
 _EXPORTED_TIME = r"[0-9-]{10}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
 # The fields that the native API requires of a log: attribute and name in JSON
 _NATIVE_REQUIRED = {
@@ -90,6 +93,13 @@ class Line(CreateSchema):
 
     error_messages = {"type": "must be an object", "unknown": "is not a field of such a line"}
 
+    @pre_load
+    def refuse_many_fields(self, data: Any, **kwargs: Any) -> Any:
+        """Refuse an object with many more fields than any line has, before marshmallow makes an error of each."""
+        if isinstance(data, dict) and len(data) > _FIELDS_MAX:
+            raise ValidationError(f"must have at most {_FIELDS_MAX} fields")
+        return data
+
     @post_dump
     def drop_none(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         return {key: value for key, value in data.items() if value is not None}
@@ -119,7 +129,12 @@ class VersionLine(Line):
     prompt_id = Id("prompt", data_key="promptId", required=True)
     number = WholeNumber(data_key="version", required=True, minimum=1, maximum=_NUMBER_MAX)
     locals().update(prompts.version_fields(required=True, name=StoredName))
-    labels = fields.List(Text(), required=True, error_messages={**ERRORS, "invalid": "must be an array of strings"})
+    labels = BoundedList(
+        Text(),
+        maximum=LABELS_MAX,
+        required=True,
+        error_messages={**ERRORS, "invalid": "must be an array of strings"},
+    )
     created_at = ExportTime(data_key="createdAt", required=True)
 
     @post_dump
@@ -189,8 +204,10 @@ class LogLine(Line):
     ideal_output = TextAndFormat(data_key="idealOutput")
     locals().update(call_fields(ExportTime))
     locals().update(token_part_fields())
-    computed = fields.List(
-        Text(choices=_COMPUTABLE), error_messages={**ERRORS, "invalid": "must be an array of strings"}
+    computed = BoundedList(
+        Text(choices=_COMPUTABLE),
+        maximum=len(_COMPUTABLE),
+        error_messages={**ERRORS, "invalid": "must be an array of strings"},
     )
     priced_as = Text(data_key="pricedAs")
     priced = JsonObject()
@@ -203,7 +220,7 @@ class LogLine(Line):
     parent_span_id = Text(data_key="parentSpanId")
     experiment_id = Id("experiment", data_key="experimentId")
     variant_key = Text(data_key="variantKey", minimum=1, maximum=experiments.NAME_MAX)
-    metrics = JsonObject(validate=validate.Length(max=METRICS_MAX, error=f"must have at most {METRICS_MAX} names"))
+    metrics = JsonObject(maximum=METRICS_MAX)
     context = JsonObject()
     created_at = ExportTime(data_key="createdAt", required=True)
     updated_at = ExportTime(data_key="updatedAt", required=True)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import defer, lazyload
 from promptcrafter.auth.access import find_owned, owned_by, owns
 from promptcrafter.auth.principal import Principal
 from promptcrafter.database.deletions import PendingDeletion, is_deleted, is_present
-from promptcrafter.database.session import STREAM_ROWS, ReadSession
+from promptcrafter.database.session import FEW_ROWS, STREAM_ROWS, ReadSession
 from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.logs.models import Log
 from promptcrafter.prompts.models import Prompt, Version
@@ -107,7 +107,9 @@ def _each_version_of(reader: ReadSession, principal: Principal) -> Iterator[Vers
 
 
 def _stream(reader: ReadSession, query: Select[_T]) -> Iterator[_T]:
-    batches = reader.each_batch(reader.execute(query.execution_options(yield_per=STREAM_ROWS)))
+    """Yield the objects of a query. The first batch has few, because each may have a text of a mebibyte."""
+    result = reader.execute(query.execution_options(yield_per=STREAM_ROWS))
+    batches = reader.each_batch(result, first=FEW_ROWS)
     return (row[0] for row in chain.from_iterable(batches))
 
 

@@ -14,6 +14,7 @@ from promptcrafter.traces.schemas import evaluation_fields, trace_fields
 
 SPAN_TYPES = ("span", "function", "tool", "retrieval", "event", "generation")
 SPANS_MAX = 5000
+VARIABLES_MAX = 1000  # of an output; no prompt has as many
 OUTPUT_EXAMPLE = "It changed how people lived and worked."
 SPAN_EXAMPLE = {
     "id": "answer",
@@ -40,7 +41,7 @@ class _OutputIn(CreateSchema):
 
     input = TextAndFormat()
     ideal_output = TextAndFormat(data_key="idealOutput")
-    variables = Objects(VariableIn(), unique_by="label")
+    variables = Objects(VariableIn(), unique_by="label", maximum=VARIABLES_MAX)
     start_time = TimestampIn(data_key="startTime")
     end_time = TimestampIn(data_key="endTime")
     input_tokens = _tokens("inputTokens")
