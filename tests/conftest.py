@@ -1,7 +1,10 @@
 """Load the fixtures, which the modules of `tests.support` define, and mark tests that start servers."""
 
+import gc
+
 import pytest
 
+gc.disable()  # until the tests are collected: what is loaded is no garbage, and looking for some takes half of the time
 pytest.register_assert_rewrite("tests.support")  # before the modules import each other
 pytest_plugins = [
     "tests.support.databases",
@@ -28,3 +31,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, fixtures in STARTS.items():
             if used & fixtures:
                 item.add_marker(marker)
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage from now on, without what is loaded: each collection would go through all of it again."""
+    gc.freeze()
+    gc.enable()

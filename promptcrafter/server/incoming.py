@@ -17,6 +17,7 @@ from gunicorn.http.unreader import Unreader
 
 HEAD_MAX = 64 * 1024  # bytes of a request line and its header fields together
 PIECE = 64 * 1024  # bytes read from a connection or a file at once
+_PARSED = 8 * 1024  # bytes given to Gunicorn's parser at once, which copies what it has left for each line and chunk
 _READ_AHEAD = 64 * 1024  # what the application may ask for beyond the largest body, to see that a body is larger
 _LINE_MAX = 256  # bytes of the line before a chunk, with its extensions
 _TRAILERS_MAX = 8 * 1024  # bytes of the fields after the last chunk
@@ -202,12 +203,15 @@ class _Source(Unreader):
 
     def __init__(self, data: bytes, read: Callable[[int], bytes] = lambda size: b"") -> None:
         super().__init__()
-        self._data = data
+        self._data = memoryview(data)
         self._read = read
 
     def chunk(self, size_hint: int | None = None) -> bytes:
-        data, self._data = self._data, b""
-        return data or self._read(PIECE)
+        size = min(max(size_hint or 0, _PARSED), PIECE)  # the hint is what is left of the present chunk or body
+        if not self._data:
+            return self._read(size)
+        piece, self._data = self._data[:size], self._data[size:]
+        return piece.tobytes()
 
 
 class _ChunkScanner:

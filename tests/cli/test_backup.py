@@ -19,7 +19,7 @@ from config import Config
 from promptcrafter.database import sqlite
 from promptcrafter.database.session import get_engine, sqlite_path
 from promptcrafter.maintenance.backup import copy_database, open_read_only
-from tests.support.commands import done, flask, refusal, refused, run
+from tests.support.commands import done, flask, refused, run
 from tests.support.connection import Connection, create_prompt
 from tests.support.connection import sign_up as sign_up_live
 from tests.support.environment import ROOT, SECRET, bin_path
@@ -366,7 +366,7 @@ def test_a_database_cannot_be_opened_while_it_is_restored(elsewhere: Elsewhere, 
 
 
 def test_a_backup_under_load_contains_every_acknowledged_log_and_can_be_served(
-    live_server: LiveServer, start_server: Launch, tmp_path: Path
+    live_server: LiveServer, start_server: Launch, make_app: Callable[[Config], Flask], tmp_path: Path
 ) -> None:
     token = sign_up_live(live_server)
     prompt_id = create_prompt(Connection(live_server, token))
@@ -395,15 +395,15 @@ def test_a_backup_under_load_contains_every_acknowledged_log_and_can_be_served(
     assert (backup.returncode, backup.stdout) == (0, f"{copy}\n"), backup.stderr
     assert after > len(before) > 0
     elsewhere = f"sqlite:///{tmp_path}/elsewhere.db"
-    restored = flask(elsewhere, "restore", str(copy))
-    assert restored.returncode == 0, restored.stderr
+    app = make_app(Config(database_url=elsewhere, jwt_secret_key=SECRET))
+    done(run(app, "restore", str(copy)))
+    leave(app)
     server = start_server(elsewhere, migrate=False, JWT_SECRET_KEY=SECRET)
     login = {"email": "ada@example.com", "password": "the password of ada"}
     answer = Connection(server).call("POST", "/auth/login", login)
     kept = {log["_id"] for log in Connection(server, answer.json["token"]).call("GET", "/logs").json}
     assert before <= kept <= set(acknowledged)
-    again = flask(elsewhere, "restore", str(copy))
-    assert (again.returncode, refusal(again.stderr)) == (1, IN_USE)
+    assert refused(run(app, "restore", str(copy))) == IN_USE
     assert Connection(server).call("POST", "/auth/login", login).status == 200
 
 

@@ -14,7 +14,7 @@ from config import Config
 from promptcrafter.database.session import get_engine, read_snapshot
 from promptcrafter.prompts.models import SearchText
 from promptcrafter.prompts.search import FIELDS, index_matches
-from tests.support.databases import only_sqlite
+from tests.support.databases import EMPTIER, only_sqlite
 from tests.support.environment import SECRET
 from tests.support.people import Caller, Person, sign_up
 from tests.support.statements import executed_by_sqlite, statements
@@ -261,10 +261,11 @@ def test_postgresql_searches_by_its_indices(app: Flask, word: str, fields: list[
 
 
 def cut_connections() -> None:
-    """End every connection of the application's database but one's own, and wait for their end."""
+    """End every connection of the application's database but one's own and the tests', and wait for their end."""
     ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
     with get_engine().connect() as connection:
-        assert set(connection.scalars(text(f"{ended} AND pid <> pg_backend_pid()"))) == {True}
+        others = f"pid <> pg_backend_pid() AND application_name <> '{EMPTIER}'"
+        assert set(connection.scalars(text(f"{ended} AND {others}"))) == {True}
 
 
 @pytest.mark.parametrize("engine_name", ["postgresql"])

@@ -24,16 +24,16 @@ def text_of(size: int) -> str:
     return WIDE * (size // 4)
 
 
-# Each returns a value of about that many bytes
+# Each returns a value of about that many bytes, or of fewer where each entry has an error, which is longer than it
 VALUES: dict[str, Callable[[int], Any]] = {
     "text": text_of,
     "invisible text": lambda size: "\u200b" * (size // 3),
     "a number": lambda size: int("9" * 4000),
-    "strings": lambda size: [text_of(size // 20_000)] * 20_000,
-    "numbers": lambda size: [1] * (size // 2),
-    "empty objects": lambda size: [{}] * (size // 3),
+    "strings": lambda size: [text_of(size // 2_000)] * 2_000,
+    "numbers": lambda size: [1] * (size // 6),
+    "empty objects": lambda size: [{}] * (size // 4),
     "objects of long names": lambda size: [{text_of(size // 100) + str(n): n} for n in range(100)],
-    "objects with short names": lambda size: [{"key": 1, "label": 1, "id": 1, "type": 1}] * (size // 50),
+    "objects with short names": lambda size: [{"key": 1, "label": 1, "id": 1, "type": 1}] * (size // 150),
     "twins": lambda size: (
         [{"key": "k", "label": text_of(size // 3), "trafficPercent": 1, "id": "i", "type": "span"}] * 2
     ),

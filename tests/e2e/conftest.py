@@ -17,3 +17,8 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=chromium, args=quiet)
         yield browser
         browser.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the fuzzer, which takes as long as all others together: they run beside it on another core."""
+    items.sort(key=lambda item: item.path.name != "test_fuzz.py")

@@ -15,7 +15,7 @@ from promptcrafter.experiments.results import Sample
 from promptcrafter.statistics.intervals import sequential_interval
 
 Draw = Callable[[random.Random], float]
-RUNS, OBSERVATIONS = 200, 1000
+RUNS, OBSERVATIONS = 100, 1000
 DRAWS: dict[str, Draw] = {
     "normal": lambda source: source.gauss(5, 2),
     "skewed": lambda source: source.lognormvariate(0, 1),
@@ -80,7 +80,7 @@ def test_peeking_after_every_observation_rarely_finds_a_winner_among_equals(name
 def test_a_fixed_sample_t_test_would_have_failed_the_same_simulation() -> None:
     source = random.Random(1)
     winners = 0
-    for _ in range(RUNS // 2):
+    for _ in range(RUNS):
         first, second = Running(), Running()
         for _ in range(OBSERVATIONS // 2):
             first.add(source.gauss(5, 2))
@@ -89,7 +89,7 @@ def test_a_fixed_sample_t_test_would_have_failed_the_same_simulation() -> None:
             if first.count > 10 and abs(first.mean - second.mean) > 1.98 * error:
                 winners += 1
                 break
-    assert winners / (RUNS // 2) > 0.25
+    assert winners / RUNS > 0.25
 
 
 @pytest.mark.parametrize(("share", "least"), [(0.5, 0.95), (0.8, 0.8)])

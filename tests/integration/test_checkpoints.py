@@ -66,7 +66,7 @@ def test_a_stop_waits_for_no_other_program_and_kill_9_loses_nothing(start_server
         assert server.process.wait(timeout=20) == 0
         assert time.monotonic() - started < 8
     assert "Traceback" not in server.log
-    again = start_server(server.environment["DATABASE_URL"])
+    again = start_server(server.environment["DATABASE_URL"], migrate=False)
     for process in [again.process.pid, *again.workers()]:
         os.kill(process, signal.SIGKILL)
     again.process.wait(timeout=20)

@@ -4,10 +4,12 @@ import gzip
 import json
 import socket
 import sqlite3
+import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from http.client import IncompleteRead
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +18,7 @@ import pytest
 from tests.integration.test_bodies import LIMIT, chunks, prompt_of
 from tests.integration.test_lists import memory
 from tests.support.connection import Connection, create_prompt, send_raw, sign_up
-from tests.support.servers import LiveServer
+from tests.support.servers import LiveServer, running_server
 
 _MEBIBYTE = 2**20
 PACKED = {"Content_Type": "application/json", "Content_Encoding": "gzip"}
@@ -26,6 +28,14 @@ LINES = {**PACKED, "Content_Type": "application/x-ndjson"}
 @pytest.fixture
 def connection(any_live_server: LiveServer) -> Connection:
     return Connection(any_live_server, sign_up(any_live_server))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[LiveServer]:
+    """A server with one worker and two threads, which tests of this module share."""
+    folder = tmp_path_factory.mktemp("compression")
+    with running_server(folder, sqlite_template, WEB_CONCURRENCY="1", WEB_THREADS="2") as running:
+        yield running
 
 
 def pack(size: int) -> bytes:
@@ -122,9 +132,9 @@ def test_a_compressed_body_that_ends_before_its_length_is_incomplete_and_broken_
     assert Connection(any_live_server, token).call("GET", "/prompts").json == []
 
 
-def test_bodies_that_decompress_to_much_take_little_memory(start_server: Callable[..., LiveServer]) -> None:
-    server = start_server(WEB_CONCURRENCY="1", WEB_THREADS="2")
-    connection = Connection(server, sign_up(server))
+@pytest.mark.live
+def test_bodies_that_decompress_to_much_take_little_memory(server: LiveServer) -> None:
+    connection = Connection(server, sign_up(server, f"user{time.time_ns()}"))
     (worker,) = server.workers()
     bomb = pack(500 * _MEBIBYTE)
     assert len(bomb) < 2 * _MEBIBYTE
@@ -150,11 +160,11 @@ def read_slowly(connection: Connection, path: str) -> Iterator[bytes]:
     assert decompressor.eof
 
 
+@pytest.mark.live
 def test_a_compressed_list_of_any_length_takes_little_memory_and_begins_at_once(
-    start_server: Callable[..., LiveServer],
+    server: LiveServer,
 ) -> None:
-    server = start_server(WEB_CONCURRENCY="1", WEB_THREADS="2")
-    token = sign_up(server)
+    token = sign_up(server, f"user{time.time_ns()}")
     connection = Connection(server, token)
     log = connection.call(
         "POST", "/logs", {"promptId": create_prompt(connection), "output": "x", "modelUsed": "m"}
@@ -183,14 +193,17 @@ def test_a_compressed_list_of_any_length_takes_little_memory_and_begins_at_once(
     assert most - before < 20 * _MEBIBYTE, (before, most)
 
 
-def test_a_compressed_list_that_fails_halfway_has_no_end(start_server: Callable[..., LiveServer]) -> None:
-    server = start_server(WEB_CONCURRENCY="1", WEB_THREADS="2")
-    connection = Connection(server, sign_up(server))
+@pytest.mark.live
+def test_a_compressed_list_that_fails_halfway_has_no_end(server: LiveServer) -> None:
+    connection = Connection(server, sign_up(server, f"user{time.time_ns()}"))
     prompt_id = create_prompt(connection)
     for _ in range(30):
         connection.call("POST", "/logs", {"promptId": prompt_id, "output": "x" * 900_000, "modelUsed": "m"})
     with closing(sqlite3.connect(server.environment["DATABASE_URL"].removeprefix("sqlite:///"))) as database:
-        database.execute("UPDATE logs SET metadata = 'no JSON' WHERE seq = (SELECT min(seq) FROM logs)")
+        database.execute(
+            "UPDATE logs SET metadata = 'no JSON' WHERE seq = (SELECT min(seq) FROM logs WHERE prompt_id = ?)",
+            [prompt_id],
+        )
         database.commit()
     with pytest.raises(IncompleteRead):
         list(read_slowly(connection, "/logs"))

@@ -2,22 +2,32 @@
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.support.connection import Connection, create_prompt, sign_up
-from tests.support.servers import LiveServer
+from tests.support.servers import LiveServer, running_server
 
+pytestmark = pytest.mark.live
 PATIENCE_S = 30
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[LiveServer]:
+    """A server with one worker, which the tests of this module share."""
+    with running_server(tmp_path_factory.mktemp("worker"), sqlite_template, WEB_CONCURRENCY="1") as running:
+        yield running
+
+
 @pytest.fixture
-def server(start_server: Callable[..., LiveServer]) -> LiveServer:
-    return start_server(WEB_CONCURRENCY="1")
+def token(server: LiveServer) -> str:
+    """The token of an account of this test."""
+    return sign_up(server, f"user{time.time_ns()}")
 
 
 def connect(server: LiveServer) -> socket.socket:
@@ -58,8 +68,7 @@ def test_silent_connections_do_not_delay_requests(server: LiveServer) -> None:
         assert read_statuses(silent[-1], 1) == [b"200"]
 
 
-def test_slow_and_quick_clients_are_all_answered(server: LiveServer) -> None:
-    token = sign_up(server)
+def test_slow_and_quick_clients_are_all_answered(server: LiveServer, token: str) -> None:
     path = f"/logs?promptId={create_prompt(Connection(server, token))}"
     body = b'{"title": "title", "model": "m", "content": "c"}'
     sent = {"Authorization": f"Bearer {token}", "Content_Type": "application/json", "Content_Length": len(body)}
@@ -85,8 +94,7 @@ def test_slow_and_quick_clients_are_all_answered(server: LiveServer) -> None:
         assert [each.result(PATIENCE_S) for each in quick] == [{200}] * 6
 
 
-def test_requests_that_arrive_with_a_slow_one_do_not_wait_for_it(server: LiveServer) -> None:
-    token = sign_up(server)
+def test_requests_that_arrive_with_a_slow_one_do_not_wait_for_it(server: LiveServer, token: str) -> None:
     with ExitStack() as stack:
         others = [Connection(server, token) for _ in range(12)]
         for other in others:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from gunicorn.config import Config
+from gunicorn.http.body import ChunkedReader
 from gunicorn.http.errors import InvalidRequestLine, LimitRequestHeaders, LimitRequestLine, ParseException
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -163,3 +164,22 @@ def test_the_continuation_that_a_client_waits_for_is_left_to_the_worker() -> Non
     assert not received.has_request()
     assert received.expects_continue
     assert not received.request._expected_100_continue
+
+
+def test_the_parser_has_little_before_it_at_each_chunk_however_long_the_body_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parse, ahead = ChunkedReader.parse_chunk_size, list[int]()
+
+    def note(reader: ChunkedReader, unreader: object, data: bytes | None = None) -> object:
+        ahead.append(len(data or b""))
+        return parse(reader, unreader, data)
+
+    monkeypatch.setattr(ChunkedReader, "parse_chunk_size", note)
+    body = b"z" * 300_000
+    received = Incoming(Config(), ("127.0.0.1", 1), len(body))
+    received.feed(chunked(in_chunks(body, 1000)))
+    assert received.has_request()
+    assert received.wsgi_input().read() == body
+    assert len(ahead) == 301
+    assert max(ahead) < 64 * 1024, "the parser copies it for each chunk"

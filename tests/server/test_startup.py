@@ -184,17 +184,19 @@ def test_an_inherited_or_another_address_is_not_tried(monkeypatch: pytest.Monkey
             assert startup.is_bound_elsewhere()
 
 
+# Commands read the settings in one place, before they know which command they are, but use the database on their own
 @pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("command", "name", "value"),
     [
-        ("RATELIMIT_STORAGE_URI", "memcached://h:1"),
-        ("INSTANCE_PATH", "{}/file/x"),
-        ("DATABASE_URL", "sqlite:///{}/file/x.db"),
-        ("DATABASE_URL", "sqlite:///{}/text.db"),
-        ("DATABASE_URL", "postgresql://127.0.0.1:1/d?foo=bar"),
-        ("WEB_THREADS", "1"),
+        *(
+            (command, "DATABASE_URL", value)
+            for command in COMMANDS
+            for value in ("sqlite:///{}/file/x.db", "sqlite:///{}/text.db", "postgresql://127.0.0.1:1/d?foo=bar")
+        ),
+        *((command, "INSTANCE_PATH", "{}/file/x") for command in ("server", "migration")),
+        *((command, "RATELIMIT_STORAGE_URI", "memcached://h:1") for command in ("server", "command")),
+        ("server", "WEB_THREADS", "1"),
     ],
 )
 def test_both_programs_exit_at_once_with_one_line(folder: Path, command: str, name: str, value: str) -> None:

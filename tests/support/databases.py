@@ -16,6 +16,8 @@ from promptcrafter.database import revisions
 from promptcrafter.database.session import get_engine
 from tests.support.environment import SECRET
 
+EMPTIER = "emptier"  # the name of a connection that stays open between tests
+
 
 @pytest.fixture(scope="session")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
@@ -52,6 +54,14 @@ def migrated_postgresql_url(postgresql: Any) -> str:
     url = create_database(postgresql, "tests")
     _migrate(url)
     return url
+
+
+@pytest.fixture(scope="session")
+def postgresql_emptier(migrated_postgresql_url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection to that database: opening one takes fifty times as long as emptying the database."""
+    url = migrated_postgresql_url.replace("+psycopg", "")
+    with psycopg.connect(url, autocommit=True, application_name=EMPTIER) as connection:
+        yield connection
 
 
 def _migrate(url: str) -> None:
@@ -106,10 +116,9 @@ def empty_database(engine_name: str, request: pytest.FixtureRequest, path: Path)
     """Return the URL of a migrated, empty database; SQLite's file is created at `path`."""
     if engine_name == "sqlite":
         return f"sqlite:///{shutil.copy(request.getfixturevalue('sqlite_template'), path)}"
+    connection: psycopg.Connection[Any] = request.getfixturevalue("postgresql_emptier")
+    # Deletes all rows by cascade; a new database would take 20 times as long
+    connection.execute("DELETE FROM users")
+    connection.execute("DELETE FROM pending_deletions")
     url: str = request.getfixturevalue("migrated_postgresql_url")
-    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute(
-            "DELETE FROM users"
-        )  # deletes all rows by cascade; a new database would take 20 times as long
-        connection.execute("DELETE FROM pending_deletions")
     return url
