@@ -42,7 +42,7 @@ from promptcrafter.text import fold
 MAX_WORDS = 32
 _SHORT = 2000  # characters, so few that it does not matter which ones
 _GRAMS_MAX = 100_000  # different ones of a text, or a few more; as many as a megabyte of Chinese has
-_COMPARISONS_MAX = 10_000_000  # of terms with others in their bucket; two megabytes of English need half as many
+_COMPARISONS_MAX = 25_000_000  # of terms with others in their bucket; two megabytes of English need a fifth
 _LENGTH_MAX = 2 * 1024 * 1024  # characters
 _PIECE = 8192
 _GRAM_MAX = 2  # characters; FTS5's trigram tokenizer finds only longer words

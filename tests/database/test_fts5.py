@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import string
 
 from promptcrafter.database.fts5 import drop_crowded, mean_comparisons
 from promptcrafter.logs.search import extract_words
@@ -52,6 +53,8 @@ def test_a_prompt_is_searchable_as_a_whole_unless_its_text_takes_too_long_to_ind
     assert search_columns("t", [], DOCUMENTS)["content"].count("\n") == DOCUMENTS.count("\n")
     chinese = "".join(random.Random(1).choices(EVERY_CODE[0x4E00:0x6E00], k=30_000))
     assert len(search_columns("t", [], chinese)["content"]) == 30_000
+    words = " ".join("".join(random.Random(seed).choices(string.ascii_lowercase, k=5)) for seed in range(2000))
+    assert len(search_columns("t", [], words * 100)["content"]) == len(words) * 100
     assert 0 < len(search_columns("t", [], EVERY_CODE[0x20000:])["content"]) < 20_000, "takes minutes otherwise"
     letters = "".join(random.Random(1).choices("".join(map(chr, range(33, 127))), k=300_000))
     assert len(search_columns("t", [], letters)["content"]) < 200_000
