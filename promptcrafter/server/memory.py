@@ -15,6 +15,7 @@ from threading import Thread
 _LARGE_BLOCK = 1024 * 1024  # bytes
 _GROWTH = 4 * 1024 * 1024  # bytes; less is left to Python and glibc
 _PAUSE_S = 0.5  # between two looks at the memory, which take some microseconds
+_AGAIN_S = (5, 30, 120)  # after a growth: what was in use at first, such as answers that wait, is free later
 _STATUS = "/proc/self/statm"  # Linux only
 _PAGE = resource.getpagesize()
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # glibc's malloc.h
@@ -37,13 +38,14 @@ class Reclaimer:
     """Frees what large requests leave behind, in a thread of its own.
 
     Twice a second it looks at how much memory the process has, rather than at the requests: a small one, too, can use
-    much. It collects garbage if that has grown, so the processor time which this takes is bounded: some milliseconds,
-    in which no request is answered. What is in use then is the new baseline.
+    much. It collects garbage if that has grown, and some more times after that, so the processor time which this takes
+    is bounded: some milliseconds, in which no request is answered. What is in use then is the new baseline.
     """
 
     def __init__(self) -> None:
         self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only glibc has it
         self._baseline = 0
+        self._due: list[float] = []  # the times of the next collections, the last one first
 
     def start(self) -> None:
         """Start the thread. Call it in each worker, because a fork has none of its parent's threads."""
@@ -52,14 +54,16 @@ class Reclaimer:
             Thread(target=self._run, name="reclaimer", daemon=True).start()
 
     def reclaim(self) -> None:
-        """Free memory if the process has much more than after the last time."""
-        used = _private_bytes()
+        """Free memory if the process has much more than after the last time, or had some time ago."""
+        used, now = _private_bytes(), time.monotonic()
         if used > self._baseline + _GROWTH:
+            self._due = [now + seconds for seconds in (*reversed(_AGAIN_S), 0)]
+        if self._due and self._due[-1] <= now:
+            self._due.pop()
             gc.collect()
             if self._trim is not None:
                 self._trim(0)
-            used = _private_bytes()
-            self._baseline = used
+            self._baseline = used = _private_bytes()
         self._baseline = min(self._baseline, used)
 
     def _run(self) -> None:
