@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from promptcrafter.server.incoming import Incoming
-from promptcrafter.server.outgoing import DiskBudget, Outgoing
+from promptcrafter.server.outgoing import Outgoing, Room
 
 _NO_LINGER = struct.pack("ii", 1, 0)
 
@@ -25,10 +25,11 @@ class Limits:
     drain_bytes: int = 1024 * 1024
     bytes_per_s: int = 1024  # at least, of a body and of an answer
     stream_bytes_per_s: int = 64 * 1024  # at least, of a large body, and of an answer that is not yet made
-    stream_s: float = 3600  # at most, for an answer that is not yet made
+    stream_s: float = 3600  # at most, for an answer that is not yet made or waits in a file
     body_bytes: int = 2 * 1024 * 1024  # of a body that is collected before the application is asked
     large_bodies: int = 4  # that a worker collects at the same time
     held_bytes: int = 64 * 1024 * 1024  # of unfinished requests in the memory of a worker
+    answer_bytes: int = 64 * 1024 * 1024  # of answers that wait in the memory of a worker
     disk_bytes: int = 256 * 1024 * 1024  # of answers that wait in files of a worker
 
 
@@ -69,7 +70,7 @@ class Connection:
     )
 
     def __init__(
-        self, sock: socket.socket, address: Any, server: Any, cfg: Any, limits: Limits, budget: DiskBudget, now: float
+        self, sock: socket.socket, address: Any, server: Any, cfg: Any, limits: Limits, room: Room, now: float
     ) -> None:
         sock.setblocking(False)
         self.sock = sock
@@ -77,11 +78,11 @@ class Connection:
         self.client: str = address[0] if isinstance(address, tuple) and address else ""
         self.server = server
         self.incoming = Incoming(cfg, address, limits.body_bytes)
-        self.outgoing = Outgoing(sock, budget)
+        self.outgoing = Outgoing(sock, room)
         self.state = State.IDLE
         self.since = now  # it is in this state
         self.deadline = now + limits.patience_s
-        self.measured = 0  # bytes that had been moved when the present measurement of the rate began
+        self.measured = 0  # bytes received since the present measurement of the rate began
         self.watched = 0  # the events that the poller reports
         self.context = copy_context()  # the context variables of the present request, in whatever thread
         self.response: Any = None  # Gunicorn's, of the present request

@@ -39,3 +39,15 @@ class FairQueue:
             else:
                 del self._waiting[client]
             return connection
+
+    def discard(self, connection: Connection) -> bool:
+        """Remove a connection; return False if it does not wait here."""
+        with self._lock:
+            connections = self._waiting.get(connection.client, ())
+            if connection not in connections:
+                return False
+            self._waiting[connection.client].remove(connection)
+            self._count -= 1
+            if not connections:
+                del self._waiting[connection.client]
+            return True

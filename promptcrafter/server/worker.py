@@ -38,7 +38,7 @@ from config import Config
 from promptcrafter.server.connection import Connection, Limits, State
 from promptcrafter.server.fair_queue import FairQueue
 from promptcrafter.server.incoming import PIECE, BodyWanted
-from promptcrafter.server.outgoing import ClientGone, DiskBudget
+from promptcrafter.server.outgoing import Budget, ClientGone, Room
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _LARGEST_READ = 256 * 1024
@@ -75,7 +75,7 @@ class InlineWorker(Worker):
         self._standby_needed = Event()  # set when the main thread starts a request
         self._pool = ThreadPoolExecutor(max(1, self.cfg.threads - self.answers_inline), "answers")
         self._connections: set[Connection] = set()
-        self._budget = DiskBudget(self.limits.disk_bytes)
+        self._room = Room(memory=Budget(self.limits.answer_bytes), files=Budget(self.limits.disk_bytes))
         self._large_bodies = 0  # that are being collected
         self._poller = selectors.DefaultSelector()
         self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()  # for the event loop, from other threads
@@ -237,7 +237,7 @@ class InlineWorker(Worker):
             self._is_accepting = enabled
 
     def _accept(self, listener: Any) -> None:
-        """Accept a connection; close another one that waits for its client if there are too many."""
+        """Accept a connection; close another one if there are too many."""
         if len(self._connections) >= self._connections_max and not self._make_room():
             self._accept_connections(False)  # until the next turn
             return
@@ -248,22 +248,26 @@ class InlineWorker(Worker):
                 self._accept_connections(False)
             return
         now = time.monotonic()
-        connection = Connection(sock, address, listener.getsockname(), self.cfg, self.limits, self._budget, now)
+        connection = Connection(sock, address, listener.getsockname(), self.cfg, self.limits, self._room, now)
         self._connections.add(connection)
         self._watch(connection, _READ)
 
     def _make_room(self) -> bool:
-        """Close the oldest idle connection of the client that has most of them; return False if there is none.
+        """Close the oldest connection of the client that has most of them; return False if there is none to close.
 
-        Idle are connections that wait for their client to send something. So a client that opens connections without
-        end loses its own, not those of others.
+        So a client that opens connections without end loses its own, not those of others. Those that wait for their
+        client to send something are closed first. Others are left alone if there is only one client, which may be a
+        proxy: then new connections wait.
         """
-        waiting = [each for each in self._connections if each.state in _WAITING]
-        if not waiting:
-            return False
-        counts = Counter(each.client for each in waiting)
-        self._close(min(waiting, key=lambda each: (-counts[each.client], each.since)))
-        return True
+        counts = Counter(each.client for each in self._connections)
+        closable = [each for each in self._connections if len(counts) > 1 or each.state in _WAITING]
+        for connection in sorted(
+            closable, key=lambda each: (-counts[each.client], each.state not in _WAITING, each.since)
+        ):
+            if connection.state is not State.THREAD or self._backlog.discard(connection):
+                self._close(connection, aborted=connection.state not in _WAITING)
+                return True
+        return False
 
     def _close(self, connection: Connection, *, aborted: bool = False) -> None:
         self._connections.discard(connection)
@@ -300,12 +304,13 @@ class InlineWorker(Worker):
     def _is_fast_enough(self, connection: Connection, now: float) -> bool:
         """Return whether enough bytes were moved since the last look, and begin the next measurement."""
         limits = self.limits
-        is_stream = connection.pieces is not None or connection.has_large_body or connection.outgoing.is_in_file
+        is_stream = connection.pieces is not None or connection.has_large_body
         rate = limits.stream_bytes_per_s if is_stream else limits.bytes_per_s
-        moved = connection.outgoing.sent if connection.state is State.SENDING else connection.measured
-        connection.outgoing.sent = connection.measured = 0
+        moved = connection.outgoing.measure() if connection.state is State.SENDING else connection.measured
+        connection.measured = 0
         connection.deadline = now + limits.patience_s
-        is_over = connection.pieces is not None and now - connection.started > limits.stream_s
+        has_more = connection.pieces is not None or connection.outgoing.is_in_file
+        is_over = has_more and now - connection.started > limits.stream_s
         return moved >= rate * limits.patience_s and not is_over
 
     # Receiving
@@ -476,7 +481,7 @@ class InlineWorker(Worker):
         response = connection.response
         for piece in connection.pieces or ():
             response.write(piece)
-            if connection.outgoing.is_full:
+            if connection.outgoing.is_full and response.sent != response.response_length:
                 return
         response.close()
         connection.closes = response.should_close()
@@ -511,8 +516,10 @@ class InlineWorker(Worker):
                 connection.state, connection.since = State.SENDING, now
                 connection.started = connection.started or now
                 connection.deadline = now + self.limits.patience_s
-                connection.outgoing.sent = 0
+                connection.outgoing.measure()
             self._watch(connection, _WRITE)
+            if self._room.memory.is_exceeded:
+                self._limit_held_answers()
         elif connection.pieces is not None:
             self._enqueue(connection)
         elif connection.closes or connection.incoming.has_ended:
@@ -521,6 +528,21 @@ class InlineWorker(Worker):
             self._release_large_body(connection)
             connection.forget_request()
             self._look_for_request(connection)
+
+    def _limit_held_answers(self) -> None:
+        """Cut off readers while the answers that wait in memory take too much: of the client that has most, the oldest.
+
+        Answers wait in files first, so many clients must read nothing, or one client by many connections.
+        """
+        waiting = [each for each in self._connections if each.state is State.SENDING and each.outgoing.in_memory]
+        held: Counter[str] = Counter()
+        for each in waiting:
+            held[each.client] += each.outgoing.in_memory
+        while waiting and self._room.memory.is_exceeded:
+            connection = min(waiting, key=lambda each: (-held[each.client], each.since))
+            waiting.remove(connection)
+            held[connection.client] -= connection.outgoing.in_memory
+            self._close(connection, aborted=True)
 
     def _refuse(self, connection: Connection, status: int, message: str) -> None:
         """Answer an error to a request that has not arrived whole, and end the connection."""

@@ -6,8 +6,10 @@ import resource
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from threading import Event
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -259,6 +261,40 @@ def test_a_refused_request_is_answered_while_its_sender_goes_on_and_then_ended(s
     assert_quick(Connection(server), "/healthz")
 
 
+@contextmanager
+def flood(server: LiveServer, count: int) -> Iterator[None]:
+    """Send one request after another on so many connections from another address, so that none waits for its client."""
+    address, enough = (urlsplit(server.url).hostname, urlsplit(server.url).port), Event()
+
+    def connect_from_elsewhere() -> socket.socket:
+        connection = socket.create_connection(cast("tuple[str, int]", address), 10, ("127.0.0.9", 0))
+        connection.setblocking(False)
+        return connection
+
+    def send() -> None:
+        connections = [connect_from_elsewhere() for _ in range(count)]
+        while not enough.is_set():
+            for index, connection in enumerate(connections):
+                try:
+                    with suppress(BlockingIOError):
+                        connection.recv(10_000)
+                    with suppress(BlockingIOError):
+                        connection.send(head("GET", "/healthz"))
+                except OSError:
+                    connection.close()
+                    connections[index] = connect_from_elsewhere()
+        for connection in connections:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(send)
+        try:
+            yield
+        finally:
+            enough.set()
+        sending.result()
+
+
 def test_more_connections_than_descriptors_displace_each_other_and_nobody_else(
     start_server: Launch,
 ) -> None:
@@ -276,6 +312,9 @@ def test_more_connections_than_descriptors_displace_each_other_and_nobody_else(
                 connection.sendall(b"GET / HT")
         assert_quick(Connection(server, token), "/healthz", "/prompts")
     assert_quick(Connection(server, token), "/healthz", "/prompts")
+    with flood(server, 150):
+        for _ in range(20):
+            assert_quick(Connection(server, token), "/healthz", "/prompts")
     assert len(server.workers()) == 1
     assert "Traceback" not in server.log
 
