@@ -4,7 +4,6 @@ import importlib
 import json
 import pkgutil
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -21,6 +20,7 @@ from tests.support.calls import calls
 from tests.support.databases import only_sqlite
 from tests.support.people import Person
 from tests.support.transfer import NDJSON_HEADERS, join
+from tests.support.work import count_calls
 
 JSON_HEADERS = {"Content-Type": "application/json"}
 HEADER = {"type": "export", "format": "promptcrafter", "version": 1}
@@ -116,28 +116,12 @@ def test_the_openapi_document_shows_the_maxima(ada: Person) -> None:
     assert (metrics["maxProperties"], "maxLength" in metrics) == (1000, False)
 
 
-def count_calls(function: Callable[[], Any]) -> int:
-    """Return how many functions are called, in Python and in C."""
-    count = 0
-
-    def note(frame: Any, event: str, argument: Any) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(note)
-    try:
-        function()
-    finally:
-        sys.setprofile(None)
-    return count
-
-
 def count_calls_for(
     person: Person, method: str, path: str, names: Sequence[str], make: Callable[[int], Any], size: int
 ) -> int:
     """Return how many functions a request calls that has values of about this size in all together."""
     body = json.dumps({name: make(size // len(names)) for name in names}).encode()
-    return count_calls(lambda: person.open(path, method=method, data=body, headers=JSON_HEADERS))
+    return count_calls(lambda: person.open(path, method=method, data=body, headers=JSON_HEADERS))[1]
 
 
 @only_sqlite
