@@ -29,7 +29,7 @@ be at a time is bounded, so that slow readers take no connection from requests.
 import os
 import sqlite3
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +74,12 @@ class TooManyStreams(Unavailable):
         super().__init__("Too many long responses are being read at the moment. Try again.", "too_many_streams")
 
 
+def weigh(row: Row[Any]) -> int:
+    """Return how many characters of text a row has in its columns; if it begins with a model object, in those of it."""
+    values = vars(row[0]).values() if hasattr(row[0], "__dict__") else row
+    return sum([len(value) for value in values if value.__class__ is str])
+
+
 class ReadSession(Session):
     """A read-only session whose `close()` ignores a lost connection; loaded objects stay usable.
 
@@ -86,11 +92,14 @@ class ReadSession(Session):
         super().__init__(*args, **options)
         self._results: list[Result[Any]] = []
 
-    def each_batch(self, result: Result[Any], most: int = STREAM_ROWS, first: int = 0) -> Iterator[Sequence[Row[Any]]]:
+    def each_batch(
+        self, result: Result[Any], most: int = STREAM_ROWS, first: int = 0, weigh_row: Callable[[Row[Any]], int] = weigh
+    ) -> Iterator[Sequence[Row[Any]]]:
         """Yield the rows of a result in batches of about `_BATCH_CHARACTERS`, and of `most` rows at most.
 
         The first batch has `first` rows, by default few, because their size is not known yet. Of objects it has `most`
-        by default, because each batch takes further statements if the objects have parts.
+        by default, because each batch takes further statements if the objects have parts. `weigh_row` returns how many
+        characters a row has.
 
         `close` ends the result, even if not all of it has been read. Otherwise its statement would go on in SQLite, and
         the next transaction of the connection would find a snapshot that is older than what it wants to change.
@@ -104,7 +113,7 @@ class ReadSession(Session):
             rows = result.fetchmany(size)
             if not rows:
                 return
-            size = min(most, 2 * size, max(1, _BATCH_CHARACTERS // max(1, *map(weigh, rows))))
+            size = min(most, 2 * size, max(1, _BATCH_CHARACTERS // max(1, *map(weigh_row, rows))))
             yield rows
             del rows  # before the next ones are fetched
 
@@ -243,12 +252,6 @@ def database_size() -> int:
         return int(session.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
     log = Path(f"{path}-wal")
     return path.stat().st_size + (log.stat().st_size if log.exists() else 0)
-
-
-def weigh(row: Row[Any]) -> int:
-    """Return how many characters of text a row has in its columns; if it begins with a model object, in those of it."""
-    values = vars(row[0]).values() if hasattr(row[0], "__dict__") else row
-    return sum([len(value) for value in values if value.__class__ is str])
 
 
 def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:

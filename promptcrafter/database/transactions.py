@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from promptcrafter.database import postgresql, revisions, sqlite
+from promptcrafter.database import revisions, sqlite
 from promptcrafter.database.errors import ignoring_unavailable, translating_driver_errors
 from promptcrafter.database.session import (
     RequestSession,
@@ -166,7 +166,11 @@ def _write_queue() -> Iterator[float]:
 
 def _begin(request: RequestSession, seconds_left: float) -> Connection:
     connection = request.open_connection = get_engine().connect()
-    engine = sqlite if is_sqlite() else postgresql
+    engine: Any = sqlite
+    if not is_sqlite():
+        from promptcrafter.database import postgresql  # loads the driver
+
+        engine = postgresql
     engine.prepare_to_write(connection)
     usual = lock_timeout_s()
     if not is_sqlite() or usual - seconds_left < _SHORT_WAIT_S:

@@ -57,6 +57,9 @@ class _ModelRows:
         sizes = [func.length(cast(text, LargeBinary)) if is_sqlite() else func.octet_length(text) for text in long]
         return sum((func.coalesce(size, 0) for size in sizes), literal(0))
 
+    def weigh(self, row: Row[Any]) -> int:
+        return weigh(row)
+
     def dump(self, row: Row[Any]) -> dict[str, Any]:
         dumped: dict[str, Any] = self.schema.dump(row[0])
         return dumped
@@ -114,9 +117,10 @@ def _read_page(select: Select[Any], columns: Columns, serializer: _Serializer, p
         return None if is_large else list(serializer.execute(request, select, *columns))
     rows: list[Row[Any]] = []
     weight = 0
-    for batch in request.each_batch(serializer.execute(request, select, *columns)):
+    result = serializer.execute(request, select, *columns)
+    for batch in request.each_batch(result, weigh_row=serializer.weigh):
         rows += batch
-        weight += sum(map(weigh, batch))
+        weight += sum(map(serializer.weigh, batch))
         if weight > _PAGE_BYTES:
             return None
     return rows
@@ -168,7 +172,7 @@ def _stream(reader: ReadSession, select: Select[Any], serializer: _Serializer, r
     result = serializer.execute(reader, select.execution_options(yield_per=STREAM_ROWS))
 
     def rows() -> Iterator[Row[Any]]:
-        yield from chain.from_iterable(reader.each_batch(result))
+        yield from chain.from_iterable(reader.each_batch(result, weigh_row=serializer.weigh))
         reader.close()
 
     # reads the first rows, so that a failing query still becomes an error response

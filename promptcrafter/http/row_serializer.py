@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from marshmallow import Schema, fields
@@ -52,6 +53,8 @@ class RowSerializer:
             " + ".join(f"coalesce(octet_length({column}), 0)" for column in columns if is_long(column)) or "0", Integer
         )
         self._columns = [_read_raw(column) for column in columns]
+        long = [place for place, column in enumerate(columns) if is_long(column)]
+        self._long_values = itemgetter(*long) if len(long) > 1 else lambda row: [row[place] for place in long]
         self._keys = [key for key, _ in shown]
         self._writers = [_writer(column, field) for column, (_, field) in zip(columns, shown, strict=True)]
         # what a required field is dumped as without a value; optional fields are left out
@@ -65,6 +68,10 @@ class RowSerializer:
     def size_of(self, select: Select[Any]) -> ColumnElement[int]:
         """Return how many bytes of text a row has in the columns of the schema; on PostgreSQL only."""
         return self._size
+
+    def weigh(self, row: Row[Any]) -> int:
+        """Return how many characters a row has in the columns that have no maximum length; it is called for each."""
+        return sum(map(len, filter(None, self._long_values(row))))
 
     def dump(self, row: Row[Any]) -> dict[str, Any]:
         """Return what the schema would dump for the object of this row."""
