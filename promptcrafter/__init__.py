@@ -10,7 +10,7 @@ from flask import Flask
 
 from config import Config
 from promptcrafter import cli
-from promptcrafter.auth import authentication, hashing, throttle
+from promptcrafter.auth import credentials, hashing, throttle
 from promptcrafter.auth import views as auth
 from promptcrafter.database import session as database
 from promptcrafter.database import storage
@@ -28,6 +28,7 @@ from promptcrafter.server import chunked_bodies, logging, metrics, purger, statu
 from promptcrafter.statistics import views as statistics
 from promptcrafter.traces import views as traces
 from promptcrafter.transfer import views as transfer
+from promptcrafter.workspaces import authentication
 
 
 def create_app(config: Config) -> Flask:
@@ -47,7 +48,8 @@ def create_app(config: Config) -> Flask:
     database.init_app(app, config)
     storage.init_app(app)
     purger.init_app(app)
-    authentication.init_app(app, config)
+    credentials.init_app(app, config)
+    authentication.init_app(app)
     throttle.init_app(app, config)
     hashing.init_app(app, config)
     token_costs.init_app(app, config)

@@ -19,8 +19,8 @@ from limits.strategies import FixedWindowRateLimiter as RateLimiter
 
 from config import Config
 from promptcrafter import emails, jsonio
-from promptcrafter.auth.authentication import current_principal
 from promptcrafter.auth.counters import Counters
+from promptcrafter.auth.credentials import current_user_id
 from promptcrafter.auth.sources import source_of
 from promptcrafter.problems import Problem
 
@@ -180,7 +180,7 @@ def _account() -> str:
 
 
 def _caller() -> str:
-    return current_principal().user_id
+    return current_user_id()
 
 
 # as decorators, these context managers are recreated for each call

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response, current_app
 
 from promptcrafter.auth import hashing, passwords, store, throttle
-from promptcrafter.auth.authentication import current_principal, issue_token
+from promptcrafter.auth.credentials import current_user_id, issue_token
 from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.auth.schemas import (
     KeyIn,
@@ -72,7 +72,7 @@ def log_in(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, UserOut())
 def get_me() -> User:
     """Return the caller's account."""
-    return store.get_user(current_principal().user_id)
+    return store.get_user(current_user_id())
 
 
 @blueprint.route("/password", methods=["POST"], permission=Permission.ACCOUNT, refuses=(429,))
@@ -83,7 +83,7 @@ def change_password(body: dict[str, Any]) -> None:
     """Change the password and revoke every token issued before."""
     wrong = Problem(401, "Incorrect current password.", "wrong_password")
     with hashing.place():
-        user = store.get_user(current_principal().user_id)
+        user = store.get_user(current_user_id())
         password_hash = hashing.run(passwords.replace, user.password_hash, body["currentPassword"], body["newPassword"])
     if password_hash is None:
         raise wrong
@@ -98,7 +98,7 @@ def change_password(body: dict[str, Any]) -> None:
 def log_out() -> None:
     """Revoke all of the caller's tokens."""
     with writing():
-        store.revoke_tokens(current_principal().user_id)
+        store.revoke_tokens(current_user_id())
 
 
 @blueprint.route("/keys", methods=["POST"], permission=Permission.ACCOUNT, refuses=(429,), returns_secret=True)
@@ -108,7 +108,7 @@ def log_out() -> None:
 def create_key(body: dict[str, Any]) -> dict[str, Any]:
     """Create an API key, which is accepted wherever a token is."""
     with writing():
-        key, secret = store.add_key(current_principal().user_id, body)
+        key, secret = store.add_key(current_user_id(), body)
     columns = {name: getattr(key, name) for name in ("id", "name", "prefix", "created_at", "expires_at")}
     return {**columns, "key": secret}
 
@@ -118,7 +118,7 @@ def create_key(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.list_response(KeyOut(many=True))
 def list_keys(query: dict[str, Any]) -> Response:
     """List the caller's API keys, newest first."""
-    keys = store.find_keys(current_principal().user_id)
+    keys = store.find_keys(current_user_id())
     return lists.list_response(keys, (ApiKey.created_at, ApiKey.seq), _key_out, query)
 
 
@@ -127,4 +127,4 @@ def list_keys(query: dict[str, Any]) -> Response:
 def delete_key(key_id: str) -> None:
     """Revoke an API key, with immediate effect."""
     with writing():
-        store.remove_key(current_principal().user_id, key_id)
+        store.remove_key(current_user_id(), key_id)

@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from promptcrafter.auth import store as accounts
-from promptcrafter.auth.principal import Principal
 from promptcrafter.cli.commands import Command, Group, Refusal, count, progress, say, show_table
 from promptcrafter.database.transactions import writing
 from promptcrafter.logs import prices, store, token_costs
+from promptcrafter.workspaces.principal import Principal
 
 _ROWS_AT_ONCE = 50  # few, because a row may have two texts of a mebibyte
 _MODELS_SHOWN = 50

@@ -8,7 +8,6 @@ import click
 
 from promptcrafter import clock
 from promptcrafter.auth import store as accounts
-from promptcrafter.auth.principal import Principal
 from promptcrafter.cli.commands import Command, Refusal, count, progress, say
 from promptcrafter.database import sqlite
 from promptcrafter.database.session import database_size, is_sqlite
@@ -16,6 +15,7 @@ from promptcrafter.logs import store as logs
 from promptcrafter.maintenance import purge, vacuum
 from promptcrafter.maintenance.pace import Pace
 from promptcrafter.traces import store as traces
+from promptcrafter.workspaces.principal import Principal
 
 _ROWS_AT_ONCE = 500
 _DAYS = {"d": 1, "w": 7, "y": 365}

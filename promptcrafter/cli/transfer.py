@@ -17,7 +17,6 @@ import click
 
 from promptcrafter import clock, jsonio
 from promptcrafter.auth.models import User
-from promptcrafter.auth.principal import Principal
 from promptcrafter.auth.store import get_by_email
 from promptcrafter.cli.commands import Command, Refusal, say
 from promptcrafter.database.session import read_snapshot
@@ -28,6 +27,7 @@ from promptcrafter.transfer.id_policy import KEPT_IDS, IdPolicy, ImportConflict,
 from promptcrafter.transfer.importers import Unreadable, enumerate_counts, json_server, llm, promptfoo
 from promptcrafter.transfer.importers.foreign_ids import ForeignIds
 from promptcrafter.transfer.records import Record, plural
+from promptcrafter.workspaces.principal import Principal
 
 _FORMATS = _AUTO, _EXPORT, _JSON_SERVER, _LLM, _PROMPTFOO = "auto", "promptcrafter", "json-server", "llm", "promptfoo"
 _SQLITE_HEADER = b"SQLite format 3\x00"  # the first bytes of every SQLite file

@@ -4,7 +4,6 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from promptcrafter.auth.authentication import current_principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.experiments import store as experiments
 from promptcrafter.experiments.assign import assign
@@ -24,6 +23,7 @@ from promptcrafter.problems import Invalid, Problem
 from promptcrafter.prompts import store as prompts
 from promptcrafter.prompts.models import Version
 from promptcrafter.text import shorten
+from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = Blueprint(
     "agenttest",

@@ -9,8 +9,6 @@ from sqlalchemy import Result, Select, Text, insert, select, type_coerce, update
 from sqlalchemy.orm.attributes import set_committed_value
 
 from promptcrafter import clock
-from promptcrafter.auth.access import find_owned, not_found
-from promptcrafter.auth.principal import Principal
 from promptcrafter.database.deletions import delete_or_defer, has_pending, is_deleted, is_present
 from promptcrafter.database.errors import translating
 from promptcrafter.database.session import request_session, session
@@ -18,6 +16,8 @@ from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.ids import new_id
 from promptcrafter.logs.models import Log
 from promptcrafter.problems import DeletionPending, Problem
+from promptcrafter.workspaces.access import find_owned, not_found
+from promptcrafter.workspaces.principal import Principal
 
 _ROWS_PER_FETCH = 100
 

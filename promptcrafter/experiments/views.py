@@ -4,7 +4,6 @@ from typing import Any
 
 from flask import Response, url_for
 
-from promptcrafter.auth.authentication import current_principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.experiments import results, store
 from promptcrafter.experiments.models import Experiment
@@ -25,6 +24,7 @@ from promptcrafter.ids import is_well_formed
 from promptcrafter.logs.models import Log
 from promptcrafter.permissions import Permission
 from promptcrafter.prompts import store as prompts
+from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = Blueprint(
     "experiments",

@@ -13,11 +13,11 @@ from typing import Any
 
 from flask import Response, current_app, request
 
-from promptcrafter.auth.authentication import current_principal
 from promptcrafter.database.transactions import joined_transaction
 from promptcrafter.idempotency import store
 from promptcrafter.idempotency.models import IdempotencyRecord
 from promptcrafter.problems import Invalid, Problem
+from promptcrafter.workspaces.authentication import current_principal
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"  # response header, `true` if the response is a stored one

@@ -5,11 +5,11 @@ from datetime import timedelta
 from sqlalchemy import delete, select, tuple_
 
 from promptcrafter import clock
-from promptcrafter.auth.access import owned_by
-from promptcrafter.auth.principal import Principal
 from promptcrafter.database.errors import translating
 from promptcrafter.database.session import session
 from promptcrafter.idempotency.models import IdempotencyRecord
+from promptcrafter.workspaces.access import owned_by
+from promptcrafter.workspaces.principal import Principal
 
 RETENTION = timedelta(hours=24)
 _EXPIRED_PER_INSERT = 100  # deleted with each new key, so that expired keys cannot accumulate

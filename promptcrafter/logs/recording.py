@@ -10,14 +10,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from promptcrafter.auth.access import not_owned, owns
-from promptcrafter.auth.principal import Principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.ids import is_well_formed
 from promptcrafter.logs import store, token_costs
 from promptcrafter.logs.store import ParentDeleted
 from promptcrafter.problems import Invalid, Problem, Unavailable
 from promptcrafter.prompts import store as prompts
+from promptcrafter.workspaces.access import not_owned, owns
+from promptcrafter.workspaces.principal import Principal
 
 Output = dict[str, Any] | Problem  # the columns of a log, or why the output cannot be recorded
 _Recorded = TypeVar("_Recorded")

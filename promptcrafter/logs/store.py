@@ -8,8 +8,6 @@ from blinker import Signal
 from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, inspect, or_, select
 
 from promptcrafter import clock
-from promptcrafter.auth.access import find_owned, get_owned, owned_by, owns
-from promptcrafter.auth.principal import Principal
 from promptcrafter.database.base import Base
 from promptcrafter.database.compiled import CompiledWrite, from_arrays
 from promptcrafter.database.deletions import is_present
@@ -21,6 +19,8 @@ from promptcrafter.ids import new_id
 from promptcrafter.logs import search
 from promptcrafter.logs.models import Log
 from promptcrafter.problems import Problem
+from promptcrafter.workspaces.access import find_owned, get_owned, owned_by, owns
+from promptcrafter.workspaces.principal import Principal
 
 _TABLE = Base.metadata.tables["logs"]
 # Every attribute of a log but those that the database fills in, all None

@@ -4,7 +4,6 @@ from typing import Any
 
 from flask import Response, jsonify, url_for
 
-from promptcrafter.auth.authentication import current_principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
@@ -16,6 +15,7 @@ from promptcrafter.logs.schemas import LogBatchIn, LogBatchOut, LogIn, LogOut, L
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem, describe
 from promptcrafter.prompts import store as prompts
+from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = Blueprint("logs", __name__, description="Outputs with notes and scores")
 _log_in = LogIn()

@@ -43,13 +43,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
-from promptcrafter.auth.access import owned_by
-from promptcrafter.auth.principal import Principal
 from promptcrafter.database.base import Base
 from promptcrafter.database.keyset import Columns, Order
 from promptcrafter.database.session import is_sqlite, unindexed
 from promptcrafter.prompts.models import Prompt
 from promptcrafter.prompts.search import FIELDS, TEXTS, contains_words, index_matches
+from promptcrafter.workspaces.access import owned_by
+from promptcrafter.workspaces.principal import Principal
 
 # The number of recent prompts: enough to fill a page of 20 with a word that one prompt in a hundred contains, and read
 # in less time than one look-up in the index takes

@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
-from promptcrafter.auth.principal import Principal
 from promptcrafter.database.session import session
 from promptcrafter.prompts.models import Label, Prompt, SearchText, Tag, Version
 from promptcrafter.prompts.store import lock_slugs, update_search_text
+from promptcrafter.workspaces.principal import Principal
 
 _Rows = Sequence[Mapping[str, Any]]
 

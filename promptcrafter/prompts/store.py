@@ -11,9 +11,7 @@ from sqlalchemy.orm import defer
 from sqlalchemy.orm.attributes import set_committed_value
 
 from promptcrafter import clock
-from promptcrafter.auth.access import find_owned, get_owned, not_found, owned_by, refuse_foreign, refuse_malformed
 from promptcrafter.auth.models import User
-from promptcrafter.auth.principal import Principal
 from promptcrafter.database.base import Base
 from promptcrafter.database.compiled import CompiledQuery
 from promptcrafter.database.deletions import delete_or_defer, is_present
@@ -23,6 +21,8 @@ from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.problems import Details, Invalid, Problem
 from promptcrafter.prompts.models import LABELS_MAX, Label, Prompt, SearchText, Tag, Version
 from promptcrafter.prompts.search import search_columns
+from promptcrafter.workspaces.access import find_owned, get_owned, not_found, owned_by, refuse_foreign, refuse_malformed
+from promptcrafter.workspaces.principal import Principal
 
 LABEL_PATTERN = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
 SLUG_PATTERN = "[a-z0-9-]{1,120}"

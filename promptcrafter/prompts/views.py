@@ -5,7 +5,6 @@ from typing import Any
 from flask import Response, current_app, jsonify, request, url_for
 from werkzeug.http import quote_etag
 
-from promptcrafter.auth.authentication import current_principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
@@ -33,6 +32,7 @@ from promptcrafter.prompts.schemas import (
     VersionQuery,
 )
 from promptcrafter.text import shorten
+from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = Blueprint(
     "prompts",

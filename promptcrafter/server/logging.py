@@ -19,7 +19,7 @@ from typing import Any
 from flask import Flask, Response, g, request
 
 from promptcrafter import clock
-from promptcrafter.auth.principal import Principal
+from promptcrafter.workspaces.principal import Principal
 
 _VALID_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _log = logging.getLogger("promptcrafter.request")

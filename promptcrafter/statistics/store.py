@@ -29,11 +29,11 @@ from sqlalchemy import (
     union,
 )
 
-from promptcrafter.auth.principal import Principal
 from promptcrafter.database.deletions import has_pending, is_present
 from promptcrafter.database.session import is_sqlite, session
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.store import find_stored_logs
+from promptcrafter.workspaces.principal import Principal
 
 _LARGEST = 1e100  # larger values are left out of sums: a sum of much larger ones may not be finite
 _SMALLEST = 1e-100  # smaller scores count as 0: PostgreSQL raises an underflow error when it squares much smaller ones

@@ -4,7 +4,6 @@ from typing import Any
 
 from flask import Response
 
-from promptcrafter.auth.authentication import current_principal
 from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.formats import write_csv, write_markdown
@@ -17,6 +16,7 @@ from promptcrafter.statistics.aggregates import describe
 from promptcrafter.statistics.comparison_markdown import write_comparison
 from promptcrafter.statistics.schemas import KEYS, CompareOut, CompareQuery, GroupOut, StatsOut, StatsQuery
 from promptcrafter.statistics.word_diff import compare
+from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = Blueprint("stats", __name__, description="Statistics of a prompt's logs, and comparisons between logs")
 _stats_out = StatsOut()

@@ -6,8 +6,6 @@ from typing import Any
 from sqlalchemy import Select, and_, delete, func, insert, inspect, not_, select
 
 from promptcrafter import clock
-from promptcrafter.auth.access import find_owned, get_owned
-from promptcrafter.auth.principal import Principal
 from promptcrafter.database.deletions import delete_or_defer
 from promptcrafter.database.errors import translating
 from promptcrafter.database.keyset import each_batch
@@ -16,6 +14,8 @@ from promptcrafter.ids import new_id
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.store import ParentDeleted, conditions, find_logs_of_trace
 from promptcrafter.traces.models import Trace
+from promptcrafter.workspaces.access import find_owned, get_owned
+from promptcrafter.workspaces.principal import Principal
 
 # Every attribute of a trace but its sequence number, all None: the rows of one INSERT must have the same columns
 _EMPTY_TRACE = {attribute.key: None for attribute in inspect(Trace).column_attrs if attribute.key != "seq"}

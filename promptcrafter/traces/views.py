@@ -4,7 +4,6 @@ from typing import Any
 
 from flask import Response
 
-from promptcrafter.auth.authentication import current_principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
@@ -16,6 +15,7 @@ from promptcrafter.permissions import Permission
 from promptcrafter.traces import store
 from promptcrafter.traces.models import Trace
 from promptcrafter.traces.schemas import TraceOut, TraceWhole
+from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = Blueprint("traces", __name__, description="Runs of a program, step by step, with their outputs")
 _trace_out = TraceOut()

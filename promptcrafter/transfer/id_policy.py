@@ -8,7 +8,6 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, cast
 
-from promptcrafter.auth.principal import Principal
 from promptcrafter.database.session import ReadSession
 from promptcrafter.ids import Kind, new_id
 from promptcrafter.problems import Problem
@@ -16,6 +15,7 @@ from promptcrafter.transfer import store
 from promptcrafter.transfer.batch_file import InsufficientStorage
 from promptcrafter.transfer.importers import stable_id
 from promptcrafter.transfer.records import LoadedRecord, add_location
+from promptcrafter.workspaces.principal import Principal
 
 _SLUG_MAX = 120  # of prompts and of experiments
 _FIRST_SUFFIXES = 20  # `-2` to `-21` are tried at first, then ten times as many

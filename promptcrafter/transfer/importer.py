@@ -12,8 +12,6 @@ from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
-from promptcrafter.auth.access import owns
-from promptcrafter.auth.principal import Principal
 from promptcrafter.database.session import ReadSession, read_snapshot
 from promptcrafter.database.transactions import writing
 from promptcrafter.experiments.store import restore_experiments
@@ -37,6 +35,8 @@ from promptcrafter.transfer.records import (
 )
 from promptcrafter.transfer.references import Key, defined_keys, referenced_keys
 from promptcrafter.transfer.seen_keys import SeenKeys
+from promptcrafter.workspaces.access import owns
+from promptcrafter.workspaces.principal import Principal
 
 Counts = dict[str, dict[str, int]]
 

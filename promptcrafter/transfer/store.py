@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 from sqlalchemy import Row, Select, exists, select
 from sqlalchemy.orm import defer, lazyload
 
-from promptcrafter.auth.access import find_owned, owned_by, owns
-from promptcrafter.auth.principal import Principal
 from promptcrafter.database.deletions import PendingDeletion, is_deleted, is_present
 from promptcrafter.database.session import FEW_ROWS, STREAM_ROWS, ReadSession
 from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.logs.models import Log
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.traces.models import Trace
+from promptcrafter.workspaces.access import find_owned, owned_by, owns
+from promptcrafter.workspaces.principal import Principal
 
 _MAX_KEYS = 1000  # in one statement: SQLite allows 32,766 parameters
 _MODELS: dict[str, Any] = {"prompt": Prompt, "experiment": Experiment, "trace": Trace, "log": Log}

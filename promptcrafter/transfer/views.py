@@ -7,7 +7,6 @@ from typing import Any
 
 from flask import Response, current_app, request
 
-from promptcrafter.auth.authentication import current_principal
 from promptcrafter.database.session import stream_snapshot
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.formats import join_to_pieces
@@ -18,6 +17,7 @@ from promptcrafter.problems import TooLarge
 from promptcrafter.transfer import export_format, importer, store
 from promptcrafter.transfer.id_policy import KEPT_IDS, IdPolicy, NewIds
 from promptcrafter.transfer.schemas import ImportOut, ImportQuery
+from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = Blueprint("transfer", __name__, description="Export everything that an account owns, and import it")
 _PIECE_BYTES = 64 * 1024

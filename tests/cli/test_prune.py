@@ -15,13 +15,13 @@ from flask import Flask
 from sqlalchemy import text
 
 from promptcrafter import clock
-from promptcrafter.auth.principal import Principal
 from promptcrafter.cli import prune
 from promptcrafter.database import transactions
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import database_size, get_engine, sqlite_path
 from promptcrafter.logs import store as log_store
 from promptcrafter.maintenance import vacuum
+from promptcrafter.workspaces.principal import Principal
 from tests.support.commands import done, flask, refused, run
 from tests.support.connection import Connection, create_prompt, sign_up
 from tests.support.databases import only_sqlite

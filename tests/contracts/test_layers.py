@@ -12,12 +12,21 @@ ROOMS = [
     GROUND,
     "database",
     "http",
-    *("auth", "idempotency", "prompts", "logs", "traces", "statistics", "experiments"),
+    *("auth", "workspaces", "idempotency", "prompts", "logs", "traces", "statistics", "experiments"),
     *("dialects", "transfer"),
     "maintenance",
     *("pages", "cli", "server"),
 ]  # from the bottom up
-SEES_REQUESTS = {"views", "authentication", "throttle", "decorator", "docs", "metrics", "logging"}  # beside http
+SEES_REQUESTS = {
+    "views",
+    "authentication",
+    "credentials",
+    "throttle",
+    "decorator",
+    "docs",
+    "metrics",
+    "logging",
+}  # beside http
 
 
 @cache
@@ -115,7 +124,7 @@ def test_each_infrastructure_library_is_imported_by_its_module_only() -> None:
         "flask_migrate": ["database.revisions"],
         "argon2": ["auth.passwords"],
         "limits": ["auth.throttle"],
-        "flask_jwt_extended": ["auth.authentication"],
+        "flask_jwt_extended": ["auth.credentials"],
         "prometheus_client": ["server.metrics"],
     }
     for library, door in doors.items():

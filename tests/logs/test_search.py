@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from promptcrafter import clock
-from promptcrafter.auth.principal import Principal
 from promptcrafter.database.session import get_engine
 from promptcrafter.logs import search, store
+from promptcrafter.workspaces.principal import Principal
 from tests.logs.test_views_list import pages
 from tests.support.databases import only_sqlite
 from tests.support.people import Person

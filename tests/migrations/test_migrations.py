@@ -18,7 +18,6 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from config import Config
 from promptcrafter.auth import store as accounts
-from promptcrafter.auth.principal import Principal
 from promptcrafter.database import revisions
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import get_engine
@@ -28,6 +27,7 @@ from promptcrafter.logs.store import find_logs
 from promptcrafter.problems import NewerSchema, NotMigrated
 from promptcrafter.prompts.models import SearchText
 from promptcrafter.prompts.search import index_matches, search_columns
+from promptcrafter.workspaces.principal import Principal
 from tests.support.commands import done, run
 from tests.support.databases import only_sqlite
 from tests.support.environment import ROOT, SECRET, bin_path

@@ -10,12 +10,12 @@ import pytest
 from flask import Flask
 from sqlalchemy import Connection, event, text
 
-from promptcrafter.auth.principal import Principal
 from promptcrafter.database.session import get_engine
 from promptcrafter.database.transactions import writing
 from promptcrafter.ids import new_id
 from promptcrafter.prompts.restore import restore_prompts
 from promptcrafter.prompts.search import search_columns
+from promptcrafter.workspaces.principal import Principal
 from tests.support.people import Person
 
 COUNT = 2300

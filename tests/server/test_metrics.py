@@ -12,10 +12,10 @@ from flask import Flask
 from openapi_spec_validator import validate
 
 from config import Config
-from promptcrafter.auth.principal import Principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.logs import store as logs
 from promptcrafter.server import metrics
+from promptcrafter.workspaces.principal import Principal
 from tests.support.databases import only_sqlite
 from tests.support.environment import ROOT, SECRET
 from tests.support.errors import assert_error

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from promptcrafter.auth.principal import Principal
 from promptcrafter.database import sqlite
 from promptcrafter.database.session import get_engine
 from promptcrafter.http.formats import NDJSON_TYPES
 from promptcrafter.transfer import export_format, importer
 from promptcrafter.transfer.batch_file import BatchFile
+from promptcrafter.workspaces.principal import Principal
 from tests.support.databases import only_sqlite
 from tests.support.errors import assert_error
 from tests.support.people import Caller, Person, sign_up

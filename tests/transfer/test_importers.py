@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from promptcrafter.auth.principal import Principal
 from promptcrafter.problems import Invalid
 from promptcrafter.transfer import importer
 from promptcrafter.transfer.importers import Unreadable, json_server, llm, promptfoo
 from promptcrafter.transfer.importers.foreign_ids import ForeignIds
+from promptcrafter.workspaces.principal import Principal
 from tests.support import llm_database
 from tests.support.databases import only_sqlite
 from tests.support.people import Person

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from promptcrafter.auth.principal import Principal
 from promptcrafter.transfer import export_format, importer
 from promptcrafter.transfer.id_policy import NewIds
+from promptcrafter.workspaces.principal import Principal
 from tests.support.databases import only_sqlite
 from tests.support.errors import assert_error
 from tests.support.people import Answer, Person

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from promptcrafter.auth.principal import Principal
 from promptcrafter.dialects.basalt.translate import choose_version
 from promptcrafter.logs.store import ParentDeleted
 from promptcrafter.problems import Problem
 from promptcrafter.prompts import store
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.text import shorten
+from promptcrafter.workspaces.principal import Principal
 
 ReferenceKey = tuple[str, str | None, str | None]  # slug, version and tag
 

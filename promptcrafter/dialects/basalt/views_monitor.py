@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from uuid import uuid4
 
-from promptcrafter.auth.authentication import current_principal
-from promptcrafter.auth.principal import Principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.dialects.basalt import translate
 from promptcrafter.dialects.basalt.resolve import ReferenceKey, Resolved, reference_key, resolve_all, resolve_as_missing
@@ -30,6 +28,8 @@ from promptcrafter.logs import store as logs
 from promptcrafter.permissions import Permission
 from promptcrafter.text import shorten
 from promptcrafter.traces import store as traces
+from promptcrafter.workspaces.authentication import current_principal
+from promptcrafter.workspaces.principal import Principal
 
 Resolver = Callable[[Principal, Iterable[Mapping[str, Any]]], dict[ReferenceKey, Resolved]]
 

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from promptcrafter.auth.access import not_found
-from promptcrafter.auth.authentication import current_principal
 from promptcrafter.database.transactions import writing
 from promptcrafter.dialects.basalt import translate
 from promptcrafter.dialects.basalt.resolve import Resolved, reference_key, resolve_all
@@ -23,6 +21,8 @@ from promptcrafter.problems import REQUIRED, Invalid, Problem
 from promptcrafter.prompts import store
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.prompts.schemas import SLUG_EXAMPLE
+from promptcrafter.workspaces.access import not_found
+from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = Blueprint(
     "basalt-prompts",

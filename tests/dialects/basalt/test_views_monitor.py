@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from promptcrafter.auth.principal import Principal
 from promptcrafter.dialects.basalt import views_monitor
 from promptcrafter.dialects.basalt.resolve import resolve_all
 from promptcrafter.logs.store import ParentDeleted
+from promptcrafter.workspaces.principal import Principal
 from tests.support.databases import only_sqlite
 from tests.support.people import Caller, Person
 from tests.support.statements import statements

@@ -4,12 +4,12 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Select, select
 
-from promptcrafter.auth.principal import Principal
 from promptcrafter.database.base import Resource
 from promptcrafter.database.deletions import is_pending, is_present
 from promptcrafter.database.session import session
 from promptcrafter.ids import Kind, is_well_formed
 from promptcrafter.problems import Problem
+from promptcrafter.workspaces.principal import Principal
 
 _Resource = TypeVar("_Resource", bound=Resource)
 

@@ -1,0 +1,57 @@
+"""Credentials of requests: tokens, which this module issues and verifies, and where a request holds its credential.
+
+A token holds the user's id and token epoch (see `auth/tokens.py`). A password change or log-out increments the epoch in
+the database, which invalidates all tokens with a lower one, whatever the clocks say. An API key is accepted
+instead of a token, in the same header or in `x-api-key`, until it expires or is revoked. `workspaces/authentication.py`
+looks both up, together with the workspaces that the account may see.
+"""
+
+import time
+from datetime import timedelta
+
+from flask import Flask, current_app, g, request
+from flask_jwt_extended import JWTManager, create_access_token
+
+from config import Config
+from promptcrafter.auth import tokens
+from promptcrafter.auth.models import User
+
+
+def init_app(app: Flask, config: Config) -> None:
+    """Configure tokens."""
+    app.config.update(
+        JWT_SECRET_KEY=config.jwt_secret_key,
+        JWT_ALGORITHM=tokens.ALGORITHM,
+        JWT_COOKIE_CSRF_PROTECT=False,  # tokens come in a header only
+        JWT_ACCESS_TOKEN_EXPIRES=timedelta(days=config.token_days),
+    )
+    JWTManager(app)
+
+
+def issue_token(user: User) -> str:
+    """Return a token for this user."""
+    token: str = create_access_token(user.id, additional_claims={tokens.EPOCH: user.token_epoch})
+    return token
+
+
+def current_user_id() -> str:
+    """Return the id of the account that the request comes from. Raises AttributeError on a public route."""
+    user_id: str = g.user_id
+    return user_id
+
+
+def read_credential() -> str:
+    """Return the token or API key of the request, `""` if it has none; other authentication schemes are ignored."""
+    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return credential.strip()
+    return request.headers.get("X-Api-Key", "").strip()
+
+
+def verify_token(token: str) -> tokens.Claims | None:
+    """Return the claims of a token; None if it is invalid or expired. It may have been revoked by its epoch."""
+    try:
+        claims = tokens.read(token, current_app.config["JWT_SECRET_KEY"])
+    except tokens.InvalidToken:
+        return None
+    return claims if claims.is_valid_at(time.time()) else None
