@@ -17,6 +17,7 @@ from bench.client import EMAIL, sign_up
 from bench.databases import ROOT, SECRET, bin_path
 from bench.servers import serve_ours
 from bench.texts import Writer
+from promptcrafter.workspaces.principal import personal_workspace_id
 
 PROMPTS = 5  # the logs belong to them in turn
 # Words that are not in the vocabulary, but have letters as common as its words; one in so many prompts contains each
@@ -25,8 +26,8 @@ _ONE_IN = {RARE: 10_000, MIDDLE: 50, THIRD: 3}
 _OUTPUT_CHARACTERS, _CONTENT_CHARACTERS = 600, 580
 _TEXT_CHARACTERS = 12_000
 _COLUMNS = (
-    "id, owner_id, prompt_id, prompt_version, model_used, output, score, latency_ms, input_tokens, output_tokens, "
-    "cost, created_at, updated_at"
+    "id, workspace_id, author_id, prompt_id, prompt_version, model_used, output, score, latency_ms, input_tokens, "
+    "output_tokens, cost, created_at, updated_at"
 )
 _GENERATED = (
     "1, 'model-' || (n % 3), substr(:text, CAST(1 + n * 7919 % 11000 AS INTEGER), :length), n % 11, "
@@ -36,12 +37,12 @@ _FILL_SQLITE = f"""
     INSERT INTO logs ({_COLUMNS})
     WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :count),
     moments (n, moment) AS (SELECT n, strftime('%Y-%m-%dT%H:%M:%fZ', 1700000000 + n, 'unixepoch') FROM numbers)
-    SELECT printf('log_%026d', n), :owner, json_extract(:prompts, '$[' || (n % {PROMPTS}) || ']'), {_GENERATED},
-    moment, moment FROM moments
+    SELECT printf('log_%026d', n), :workspace, :owner, json_extract(:prompts, '$[' || (n % {PROMPTS}) || ']'),
+    {_GENERATED}, moment, moment FROM moments
 """
 _FILL_POSTGRESQL = f"""
     INSERT INTO logs ({_COLUMNS})
-    SELECT 'log_' || lpad(CAST(n AS text), 26, '0'), :owner,
+    SELECT 'log_' || lpad(CAST(n AS text), 26, '0'), :workspace, :owner,
     CAST(:prompts AS json) ->> CAST(n % {PROMPTS} AS INTEGER), {_GENERATED},
     to_timestamp(1700000000 + n), to_timestamp(1700000000 + n)
     FROM generate_series(CAST(0 AS BIGINT), :count - 1) AS n
@@ -59,6 +60,7 @@ def fill_logs(url: str, folder: Path, count: int) -> None:
         "length": _OUTPUT_CHARACTERS,
         "count": count,
         "owner": owner,
+        "workspace": personal_workspace_id(owner),
         "prompts": json.dumps(prompts),
     }
     with _connect(url) as connection:

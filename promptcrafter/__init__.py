@@ -11,7 +11,6 @@ from flask import Flask
 from config import Config
 from promptcrafter import cli
 from promptcrafter.auth import credentials, hashing, throttle
-from promptcrafter.auth import views as auth
 from promptcrafter.database import session as database
 from promptcrafter.database import storage
 from promptcrafter.dialects import agenttest
@@ -28,7 +27,7 @@ from promptcrafter.server import chunked_bodies, logging, metrics, purger, statu
 from promptcrafter.statistics import views as statistics
 from promptcrafter.traces import views as traces
 from promptcrafter.transfer import views as transfer
-from promptcrafter.workspaces import authentication
+from promptcrafter.workspaces import authentication, views_accounts
 
 
 def create_app(config: Config) -> Flask:
@@ -55,7 +54,7 @@ def create_app(config: Config) -> Flask:
     token_costs.init_app(app, config)
     prices.init_app(app, config)
     dialects = (agenttest, basalt_monitor, basalt_prompts)
-    features = (auth, prompts, logs, traces, experiments, *dialects, statistics, transfer, status)
+    features = (views_accounts, prompts, logs, traces, experiments, *dialects, statistics, transfer, status)
     blueprint.init_app(app, config, [feature.blueprint for feature in features] + metrics.blueprints(config))
     compression.init_app(app)
     headers.init_app(app)

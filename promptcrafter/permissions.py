@@ -1,14 +1,48 @@
-"""Permissions. Each route requires exactly one, which it names in `http.blueprint.Blueprint.route`."""
+"""Permissions, and which of them a role in a workspace and a scope of an API key grant.
 
+Each route requires exactly one permission, which it names in `http.blueprint.Blueprint.route`.
+"""
+
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Literal, get_args
+
+Role = Literal["viewer", "editor", "owner"]
+Scope = Literal["read", "ingest", "write", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)  # each may do what those before it may
+SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 
 class Permission(StrEnum):
-    """A permission. Today an account has every one of them for what it owns; an unauthenticated caller has PUBLIC."""
+    """A permission. An unauthenticated caller has PUBLIC alone."""
 
     PUBLIC = "public"  # no authentication
     SIGNED_IN = "signed_in"  # any valid token or API key; information about the service
-    ACCOUNT = "account"  # the caller's own account, tokens and API keys
+    ACCOUNT = "account"  # the caller's own account, tokens and API keys, whatever the workspace
     READ = "read"  # prompts, logs, traces, experiments, statistics
     INGEST = "ingest"  # add logs, traces and results; be assigned a variant
     WRITE = "write"  # create, change and delete what READ covers
+    LEAVE = "leave"  # end one's own membership
+    MANAGE = "manage"  # members, invitations, API keys of the workspace, and the workspace itself
+
+
+_ANYWHERE = frozenset({Permission.PUBLIC, Permission.SIGNED_IN})
+_VIEWER = frozenset({Permission.READ, Permission.LEAVE})
+_EDITOR = _VIEWER | {Permission.INGEST, Permission.WRITE}
+OF_ROLE: Mapping[str, frozenset[Permission]] = {
+    "viewer": _VIEWER,
+    "editor": _EDITOR,
+    "owner": _EDITOR | {Permission.MANAGE},
+}
+# Of what the role grants. `admin` also grants the account, to keys that are not bound to a workspace
+OF_SCOPE: Mapping[str, frozenset[Permission]] = {
+    "read": _ANYWHERE | {Permission.READ},
+    "ingest": _ANYWHERE | {Permission.INGEST},
+    "write": _ANYWHERE | {Permission.READ, Permission.INGEST, Permission.WRITE},
+    "admin": frozenset(Permission),
+}
+
+
+def least_role(permission: Permission) -> Role:
+    """Return the first role that grants a permission. Raises StopIteration for one that is no matter of roles."""
+    return next(role for role in ROLES if permission in OF_ROLE[role])

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Identity, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from promptcrafter.database.base import SEQUENCE, Base, UtcTime
+from promptcrafter.database.base import SEQUENCE, Base, JsonText, UtcTime
 
 
 class User(Base):
@@ -31,6 +31,8 @@ class User(Base):
     token_epoch: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     disabled_since: Mapped[datetime | None] = mapped_column(UtcTime)  # None while the account is enabled
+    # A deleted account keeps its row, without address and password, so that what it made in workspaces has an author
+    deleted_at: Mapped[datetime | None] = mapped_column(UtcTime)
 
 
 class ApiKey(Base):
@@ -51,3 +53,7 @@ class ApiKey(Base):
     digest: Mapped[str] = mapped_column(String(64))  # SHA-256 in hexadecimal; a key of 256 random bits needs no salt
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     expires_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    # The one workspace that the key may access; None: all of the account's
+    workspace_id: Mapped[str | None] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"), index=True)
+    scopes: Mapped[list[str] | None] = mapped_column(JsonText)  # None: all
+    last_used_at: Mapped[datetime | None] = mapped_column(UtcTime)  # right to the hour

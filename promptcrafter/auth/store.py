@@ -8,12 +8,10 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, delete, or_, select, update
+from sqlalchemy import ColumnElement, Select, delete, or_, select, update
 
 from promptcrafter import clock, emails
 from promptcrafter.auth.models import ApiKey, User
-from promptcrafter.database.base import Base
-from promptcrafter.database.compiled import CompiledQuery
 from promptcrafter.database.errors import translating
 from promptcrafter.database.session import session
 from promptcrafter.ids import is_well_formed, new_id
@@ -22,20 +20,6 @@ from promptcrafter.problems import Invalid, Problem
 KEY_PREFIX = "pc_"  # distinguishes an API key from a token
 _KEY_RANDOM_BYTES = 32
 _SHOWN_PREFIX_LENGTH = len(KEY_PREFIX) + 6
-# Each authenticated request executes one of these two queries
-_USERS, _KEYS = Base.metadata.tables["users"], Base.metadata.tables["api_keys"]
-_SELECT_TOKEN_EPOCH = CompiledQuery(
-    select(_USERS.c.token_epoch).where(_USERS.c.id == bindparam("user_id"), _USERS.c.disabled_since.is_(None))
-)
-_SELECT_KEY_OWNER = CompiledQuery(
-    select(_USERS.c.id)
-    .join(_KEYS, _KEYS.c.user_id == _USERS.c.id)
-    .where(
-        _KEYS.c.digest == bindparam("digest"),
-        or_(_KEYS.c.expires_at.is_(None), _KEYS.c.expires_at > bindparam("now")),
-        _USERS.c.disabled_since.is_(None),
-    )
-)
 
 
 def add_user(name: str, email: str, password_hash: str) -> User:
@@ -103,12 +87,6 @@ def get_user(user_id: str) -> User:
     return session.scalars(select(User).where(User.id == user_id)).one()
 
 
-def get_token_epoch(user_id: str) -> int | None:
-    """Return the current token epoch of this user; None if there is no such user or the account is disabled."""
-    row = _SELECT_TOKEN_EPOCH.first(user_id=user_id)
-    return row[0] if row else None
-
-
 def set_password_hash(user: User, password_hash: str) -> bool:
     """Replace the password hash unless it has changed since `user` was read; return whether it was replaced.
 
@@ -156,7 +134,7 @@ def add_key(user_id: str, values: Mapping[str, Any]) -> tuple[ApiKey, str]:
         id=new_id("key"),
         user_id=user_id,
         prefix=secret[:_SHOWN_PREFIX_LENGTH],
-        digest=_digest(secret),
+        digest=digest(secret),
         created_at=now,
         **values,
     )
@@ -168,12 +146,6 @@ def add_key(user_id: str, values: Mapping[str, Any]) -> tuple[ApiKey, str]:
 def find_keys(user_id: str) -> Select[ApiKey]:
     """Return a select of the user's API keys."""
     return select(ApiKey).where(ApiKey.user_id == user_id)
-
-
-def get_key_owner_id(secret: str) -> str | None:
-    """Return the id of the user whose API key this is; None if it is unknown or expired, or the account is disabled."""
-    row = _SELECT_KEY_OWNER.first(digest=_digest(secret), now=clock.now())
-    return row[0] if row else None
 
 
 def list_keys(user_id: str) -> list[ApiKey]:
@@ -191,6 +163,11 @@ def remove_key_of_any_user(key_id: str) -> None:
     _remove_key(key_id)
 
 
+def digest(secret: str) -> str:
+    """Return the digest by which an API key is found."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
 def _email_taken() -> Problem:
     return Problem(409, "Email already in use.", "email_taken")
 
@@ -201,7 +178,3 @@ def _remove_key(key_id: str, *conditions: ColumnElement[bool]) -> None:
     removed = session.scalar(delete(ApiKey).where(ApiKey.id == key_id, *conditions).returning(ApiKey.id))
     if removed is None:
         raise Problem(404, "Key not found", "key_not_found")
-
-
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,9 +1,9 @@
-"""The routes under /auth: sign-up, log-in, the caller's own account and API keys."""
+"""The routes under /auth: log-in, the caller's own account and API keys."""
 
 from contextlib import suppress
 from typing import Any
 
-from flask import Response, current_app
+from flask import Response
 
 from promptcrafter.auth import hashing, passwords, store, throttle
 from promptcrafter.auth.credentials import current_user_id, issue_token
@@ -15,8 +15,6 @@ from promptcrafter.auth.schemas import (
     LoginOut,
     NewKeyOut,
     PasswordIn,
-    SignupIn,
-    SignupOut,
     UserOut,
 )
 from promptcrafter.database.errors import ignoring_unavailable
@@ -29,23 +27,6 @@ from promptcrafter.problems import Problem, Unavailable
 
 blueprint = Blueprint("auth", __name__, url_prefix="/auth", description="Accounts, tokens and API keys")
 _key_out = KeyOut()
-
-
-@blueprint.route(
-    "/signup", methods=["POST"], permission=Permission.PUBLIC, refuses=(403, 409, 429), returns_secret=True
-)
-@throttle.limit_signups
-@blueprint.arguments(SignupIn())
-@blueprint.response(201, SignupOut())
-def sign_up(body: dict[str, Any]) -> dict[str, Any]:
-    """Create an account and return a token for it."""
-    if current_app.config["SIGNUP"] == "closed":
-        raise Problem(403, "Sign-up is closed on this server.", "signup_closed")
-    with hashing.place():
-        password_hash = hashing.run(passwords.hash_password, body["password"])
-    with writing():
-        user = store.add_user(body["name"], body["email"], password_hash)
-    return {"message": "User account created successfully.", "token": issue_token(user), "user": user}
 
 
 @blueprint.route("/login", methods=["POST"], permission=Permission.PUBLIC, refuses=(401, 403, 429), returns_secret=True)

@@ -11,6 +11,7 @@ from promptcrafter.auth.schemas import AccountOut, KeyIn, KeyOut, SignupIn
 from promptcrafter.cli.commands import Group, Refusal, say, show_table
 from promptcrafter.database.transactions import writing
 from promptcrafter.http.schemas import load
+from promptcrafter.workspaces.store import add_account
 
 _user_schema = AccountOut()
 _key_schema = KeyOut()
@@ -35,7 +36,7 @@ def add_user(email: str, name: str, password_stdin: bool) -> None:
     values = load(SignupIn(), {"email": email, "name": name, "password": _read_password(password_stdin)})
     password_hash = passwords.hash_password(values["password"])
     with writing():
-        added = store.add_user(values["name"], values["email"], password_hash)
+        added = add_account(values["name"], values["email"], password_hash)
     say(f"Added the account of {email}.")
     click.echo(added.id)
 

@@ -6,11 +6,10 @@ from typing import Any
 
 import click
 
-from promptcrafter.auth import store as accounts
 from promptcrafter.cli.commands import Command, Group, Refusal, count, progress, say, show_table
 from promptcrafter.database.transactions import writing
 from promptcrafter.logs import prices, store, token_costs
-from promptcrafter.workspaces.principal import Principal
+from promptcrafter.workspaces.store import list_principals
 
 _ROWS_AT_ONCE = 50  # few, because a row may have two texts of a mebibyte
 _MODELS_SHOWN = 50
@@ -52,7 +51,7 @@ def recompute(is_applied: bool, email: str | None) -> None:
     """
     if not prices.is_available():
         raise Refusal("The price list cannot be loaded: costs would be lost.")
-    owners = [Principal(account.id) for account in ([accounts.get_by_email(email)] if email else accounts.list_users())]
+    owners = list_principals(email)
     expected = sum(store.count_recomputable(owner) for owner in owners)
     differences: dict[str, _Difference] = {}
     seen = 0

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from promptcrafter import clock
-from promptcrafter.auth import store as accounts
 from promptcrafter.cli.commands import Command, Refusal, count, progress, say
 from promptcrafter.database import sqlite
 from promptcrafter.database.session import database_size, is_sqlite
@@ -16,6 +15,7 @@ from promptcrafter.maintenance import purge, vacuum
 from promptcrafter.maintenance.pace import Pace
 from promptcrafter.traces import store as traces
 from promptcrafter.workspaces.principal import Principal
+from promptcrafter.workspaces.store import list_principals
 
 _ROWS_AT_ONCE = 500
 _DAYS = {"d": 1, "w": 7, "y": 365}
@@ -34,7 +34,7 @@ def prune(age: str, keep_scored: bool, dry_run: bool, email: str | None) -> None
     filters: dict[str, Any] = {"until": _read_age(age)}
     if keep_scored:
         filters["is_reviewed"] = False
-    owners = [Principal(account.id) for account in ([accounts.get_by_email(email)] if email else accounts.list_users())]
+    owners = list_principals(email)
     counted = [sum(store.count_expired(owner, filters) for owner in owners) for store in (logs, traces)]
     if dry_run:
         click.echo(f"{_enumerate(*counted)} would go.")

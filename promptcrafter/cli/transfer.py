@@ -27,7 +27,7 @@ from promptcrafter.transfer.id_policy import KEPT_IDS, IdPolicy, ImportConflict,
 from promptcrafter.transfer.importers import Unreadable, enumerate_counts, json_server, llm, promptfoo
 from promptcrafter.transfer.importers.foreign_ids import ForeignIds
 from promptcrafter.transfer.records import Record, plural
-from promptcrafter.workspaces.principal import Principal
+from promptcrafter.workspaces.principal import Principal, at_home
 
 _FORMATS = _AUTO, _EXPORT, _JSON_SERVER, _LLM, _PROMPTFOO = "auto", "promptcrafter", "json-server", "llm", "promptfoo"
 _SQLITE_HEADER = b"SQLite format 3\x00"  # the first bytes of every SQLite file
@@ -54,7 +54,7 @@ def import_file(
     is stored.
     """
     user = get_by_email(email)
-    principal = Principal(user.id)
+    principal = at_home(user.id)
     left_out: Counter[str] = Counter()
     with _refusing_unreadable(), _open_source(path) as file, _open_id_policy(principal, new_ids) as ids:
         file_format = _detect_format(file) if file_format == _AUTO else file_format
@@ -85,7 +85,7 @@ def export_file(path: str, email: str, force: bool) -> None:
     counts: Counter[str] = Counter()
     user = get_by_email(email)
     with read_snapshot() as reader, _open_target(path, force) as file:
-        rows = _with_progress(_count_rows(store.each_row(reader, Principal(user.id)), counts), "Exporting")
+        rows = _with_progress(_count_rows(store.each_row(reader, at_home(user.id)), counts), "Exporting")
         for line in export_format.write_lines(rows):
             file.write(line.encode())
     say(f"Exported for {user.email}: {_describe_counts(counts)}.")
@@ -187,7 +187,7 @@ def _read_records(
     if file_format == _PROMPTFOO:
         return promptfoo.read(_parse_document(file), user.email_key, now)
     if file_format == _JSON_SERVER:
-        ids = ForeignIds(json_server.SOURCE, user.email_key, partial(importer.find_existing, Principal(user.id)))
+        ids = ForeignIds(json_server.SOURCE, user.email_key, partial(importer.find_existing, at_home(user.id)))
         return json_server.read(_parse_document(file), now, only_owner, ids, left_out)
     file.seek(0)
     return export_format.read_records(file)

@@ -30,14 +30,15 @@ class Base(DeclarativeBase):
 
 
 class Resource(Base):
-    """The base of the models whose rows have a public id and belong to an account."""
+    """The base of the models whose rows have a public id and belong to a workspace."""
 
     __abstract__ = True
 
     kind: ClassVar[Kind]
     has_parts: ClassVar[bool] = True  # whether other resources belong to it, and are deleted with it
     id: Mapped[str]
-    owner_id: Mapped[str]
+    workspace_id: Mapped[str]
+    author_id: Mapped[str]  # the account that made it, which may be deleted by now
 
 
 class UtcTime(TypeDecorator[datetime]):

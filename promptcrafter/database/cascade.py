@@ -49,9 +49,9 @@ def remove_some(table: Table, row_id: str, seconds: float, progress: Progress) -
     return True
 
 
-def detach(table: Table, row_id: str) -> None:
-    """Set the columns to NULL that refer to the row by ON DELETE SET NULL."""
-    for column in _each_reference(table, "SET NULL"):
+def _detach(table: Table, row_id: str) -> None:
+    """Set the columns to NULL that refer to the row without an ON DELETE action."""
+    for column in _each_reference(table, None):
         request_connection().execute(update(column.table).where(column == row_id).values({column.name: None}))
 
 
@@ -62,7 +62,8 @@ class _Step:
     started: float = field(default_factory=time.monotonic)
 
     def remove_children(self, table: Table, row_id: str) -> None:
-        """Remove all rows that refer to a row. Raises _OutOfTime."""
+        """Remove all rows that refer to a row, or their reference. Raises _OutOfTime."""
+        _detach(table, row_id)
         for column in _each_reference(table, "CASCADE"):
             self._remove_referring(column, row_id)
 
@@ -106,14 +107,17 @@ def _literals(columns: Sequence[Column[Any]], values: Sequence[Any]) -> ColumnEl
 
 
 @cache
-def _each_reference(table: Table, action: str) -> Sequence[Column[Any]]:
-    """Return the columns that refer to the id of a table's rows with this ON DELETE action, leaves first."""
+def _each_reference(table: Table, action: str | None) -> Sequence[Column[Any]]:
+    """Return the columns that refer to the id of a table's rows with this ON DELETE action, leaves first.
+
+    The workspace may be part of the reference.
+    """
     return [
         key.parent
         for referring in reversed(Base.metadata.sorted_tables)
         for constraint in sorted(referring.foreign_key_constraints, key=lambda constraint: str(constraint.name))
         for key in constraint.elements
-        if constraint.ondelete == action and len(constraint.elements) == 1 and key.column is table.c.get("id")
+        if constraint.ondelete == action and key.column is table.c.get("id")
     ]
 
 

@@ -30,7 +30,7 @@ def from_arrays(types: Mapping[str, TypeEngine[Any]]) -> TableValuedAlias:
 
 
 class CompiledQuery:
-    """A SELECT of one row. Its columns are texts and numbers only: result values are not converted on SQLite."""
+    """A SELECT of few rows. Its columns are texts and numbers only: result values are not converted on SQLite."""
 
     def __init__(self, select: Executable) -> None:
         self._select = select
@@ -38,15 +38,17 @@ class CompiledQuery:
 
     def first(self, **parameters: Any) -> Sequence[Any] | None:
         """Return the first row found, or None. Raises DBAPIError."""
+        rows = self.all(**parameters)
+        return rows[0] if rows else None
+
+    def all(self, **parameters: Any) -> Sequence[Sequence[Any]]:
+        """Return all rows. Raises DBAPIError."""
         connection = request_connection()
         if not is_sqlite():
-            return connection.execute(self._select, parameters).first()
+            return connection.execute(self._select, parameters).all()
         statement = self._compile(connection.dialect)
         with translating_driver_errors():
-            row: tuple[Any, ...] | None = (
-                _driver(connection).execute(statement.text, statement.bind(parameters)).fetchone()
-            )
-        return row
+            return _driver(connection).execute(statement.text, statement.bind(parameters)).fetchall()
 
 
 class CompiledWrite:

@@ -64,7 +64,6 @@ def delete_or_defer(resource: Resource) -> bool:
     session.flush()
     if cascade.remove_some(table, resource.id, _IN_REQUEST_S, cascade.Progress()):
         return True
-    cascade.detach(table, resource.id)
     row = {"target_id": resource.id, "kind": resource.kind, "created_at": clock.now()}
     request_connection().execute(insert(_TABLE).values(row))
     on_commit(lambda: deferred.send())
@@ -153,8 +152,8 @@ def _find_deleted(table: Table) -> list[Select[str]]:
 def _each_parent(table: Table) -> Iterator[Column[Any]]:
     """Yield the columns that say to what a table's rows belong, as far as its deletion may be pending."""
     for constraint in sorted(table.foreign_key_constraints, key=lambda constraint: str(constraint.name)):
-        (key, *others) = constraint.elements
-        if not others and constraint.ondelete == "CASCADE" and _is_parent(key.column.table):
+        key = constraint.elements[-1]  # before it, there may be the workspace
+        if key.column.name == "id" and constraint.ondelete == "CASCADE" and _is_parent(key.column.table):
             yield key.parent
 
 

@@ -3,10 +3,20 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, String, Text, UniqueConstraint
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from promptcrafter.database.base import SEQUENCE, Base, JsonText, Resource, UtcTime
+from promptcrafter.prompts.models import Prompt
 
 
 class Experiment(Resource):
@@ -16,14 +26,16 @@ class Experiment(Resource):
     __tablename__ = "experiments"
     __table_args__ = (
         UniqueConstraint("id"),
-        UniqueConstraint("owner_id", "slug"),
+        UniqueConstraint("workspace_id", "id"),
+        UniqueConstraint("workspace_id", "slug"),
         CheckConstraint("status IN ('DRAFT', 'ACTIVE', 'PAUSED', 'COMPLETED')", name="status"),
-        Index(None, "owner_id", "created_at", "seq"),
+        Index(None, "workspace_id", "created_at", "seq"),
     )
 
     seq: Mapped[int] = mapped_column(SEQUENCE, Identity(), primary_key=True)
     id: Mapped[str] = mapped_column(String(64))
-    owner_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"))
+    author_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
     slug: Mapped[str] = mapped_column(Text)
     name: Mapped[str] = mapped_column(Text)
     status: Mapped[str] = mapped_column(String(16))
@@ -41,13 +53,19 @@ class Variant(Base):
 
     __tablename__ = "experiment_variants"
     __table_args__ = (
+        ForeignKeyConstraint(
+            ["workspace_id", "experiment_id"], ["experiments.workspace_id", "experiments.id"], ondelete="CASCADE"
+        ),
+        # no ON DELETE action, since SET NULL would set both columns: see `prompts.store.remove_prompt`
+        ForeignKeyConstraint(["workspace_id", "prompt_id"], [Prompt.workspace_id, Prompt.id]),
         CheckConstraint("traffic_percent BETWEEN 0 AND 100", name="traffic_percent"),
         Index(None, "prompt_id"),
     )
 
-    experiment_id: Mapped[str] = mapped_column(ForeignKey("experiments.id", ondelete="CASCADE"), primary_key=True)
+    workspace_id: Mapped[str] = mapped_column(String(64))
+    experiment_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     key: Mapped[str] = mapped_column(Text, primary_key=True)
     position: Mapped[int]
     payload: Mapped[Any] = mapped_column(JsonText)
     traffic_percent: Mapped[int]
-    prompt_id: Mapped[str | None] = mapped_column(ForeignKey("prompts.id", ondelete="SET NULL"))
+    prompt_id: Mapped[str | None] = mapped_column(String(64))

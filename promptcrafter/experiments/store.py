@@ -16,7 +16,7 @@ from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.ids import new_id
 from promptcrafter.logs.models import Log
 from promptcrafter.problems import DeletionPending, Problem
-from promptcrafter.workspaces.access import find_owned, not_found
+from promptcrafter.workspaces.access import find_resources, not_found
 from promptcrafter.workspaces.principal import Principal
 
 _ROWS_PER_FETCH = 100
@@ -27,11 +27,16 @@ def add_experiment(principal: Principal, values: Mapping[str, Any]) -> Experimen
     now = clock.now()
     columns = {name: value for name, value in values.items() if name != "variants"}
     experiment = Experiment(
-        id=new_id("experiment"), owner_id=principal.user_id, created_at=now, updated_at=now, **columns
+        id=new_id("experiment"),
+        workspace_id=principal.workspace_id,
+        author_id=principal.user_id,
+        created_at=now,
+        updated_at=now,
+        **columns,
     )
     set_committed_value(experiment, "variants", [])
     session.add(experiment)
-    with translating({"uq_experiments_owner_id_slug": lambda: Problem(409, "Slug already in use.", "slug_taken")}):
+    with translating({"uq_experiments_workspace_id_slug": lambda: Problem(409, "Slug already in use.", "slug_taken")}):
         session.flush()
     _set_variants(experiment, values.get("variants", ()))
     return experiment
@@ -49,14 +54,15 @@ def restore_experiments(principal: Principal, experiments: Sequence[Mapping[str,
         for experiment in experiments
     ]
     if rows:
-        session.execute(insert(Experiment), [{**row, "owner_id": principal.user_id} for row in rows])
+        own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
+        session.execute(insert(Experiment), [{**row, **own} for row in rows])
     if variants:
-        session.execute(insert(Variant), variants)
+        session.execute(insert(Variant), [{**row, "workspace_id": principal.workspace_id} for row in variants])
 
 
 def find_experiments(principal: Principal) -> Select[Experiment]:
     """Return a select of the principal's experiments."""
-    return find_owned(principal, Experiment)
+    return find_resources(principal, Experiment)
 
 
 def get_experiment(principal: Principal, slug: str) -> Experiment:
@@ -136,7 +142,7 @@ def _set_variants(experiment: Experiment, variants: Sequence[Mapping[str, Any]])
             "fk_logs_experiment_id_variant_key": lambda: Problem(
                 409, "A variant that has results cannot be removed.", "variant_has_results"
             ),
-            "fk_experiment_variants_prompt_id": lambda: not_found("prompt"),
+            "fk_experiment_variants_workspace_id_prompt_id": lambda: not_found("prompt"),
         }
     ):
         session.flush()

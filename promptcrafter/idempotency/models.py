@@ -9,7 +9,7 @@ from promptcrafter.database.base import Base, UtcTime
 
 
 class IdempotencyRecord(Base):
-    """An idempotency key of an account and the response to the request that was sent with it.
+    """An idempotency key, as one credential sent it in one workspace, and the response to the request.
 
     The row is inserted in the transaction of what the request creates: after a crash there are both or neither.
     """
@@ -17,7 +17,9 @@ class IdempotencyRecord(Base):
     __tablename__ = "idempotency_keys"
     __table_args__ = (Index(None, "created_at"),)
 
-    owner_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    api_key_id: Mapped[str] = mapped_column(String(64), primary_key=True)  # "" for a token
+    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"), primary_key=True)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     fingerprint: Mapped[str] = mapped_column(String(64))  # SHA-256 of the request, in hexadecimal
     status: Mapped[int]

@@ -2,18 +2,23 @@
 
 from datetime import timedelta
 
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import ColumnElement, and_, delete, select, tuple_
 
 from promptcrafter import clock
 from promptcrafter.database.errors import translating
 from promptcrafter.database.session import session
 from promptcrafter.idempotency.models import IdempotencyRecord
-from promptcrafter.workspaces.access import owned_by
 from promptcrafter.workspaces.principal import Principal
 
 RETENTION = timedelta(hours=24)
 _EXPIRED_PER_INSERT = 100  # deleted with each new key, so that expired keys cannot accumulate
-_PRIMARY_KEY = tuple_(IdempotencyRecord.owner_id, IdempotencyRecord.key)
+_COLUMNS = (
+    IdempotencyRecord.user_id,
+    IdempotencyRecord.api_key_id,
+    IdempotencyRecord.workspace_id,
+    IdempotencyRecord.key,
+)
+ANY_CREDENTIAL = "*"  # of rows from before the credential was stored
 
 
 class AlreadyProcessed(Exception):
@@ -23,8 +28,7 @@ class AlreadyProcessed(Exception):
 def get_record(principal: Principal, key: str) -> IdempotencyRecord | None:
     """Return the record of the principal's key, None if there is none or it has expired."""
     current = select(IdempotencyRecord).where(
-        owned_by(principal, IdempotencyRecord),
-        IdempotencyRecord.key == key,
+        _is_of(principal, key),
         IdempotencyRecord.created_at > clock.now() - RETENTION,
     )
     return session.scalar(current)
@@ -37,20 +41,22 @@ def insert_key(principal: Principal, key: str, fingerprint: str) -> None:
     response by then.
     """
     expired = IdempotencyRecord.created_at <= clock.now() - RETENTION
+    session.execute(delete(IdempotencyRecord).where(_is_of(principal, key), expired))
+    expired_keys = select(*_COLUMNS).where(expired).limit(_EXPIRED_PER_INSERT).with_for_update(skip_locked=True)
     session.execute(
-        delete(IdempotencyRecord).where(owned_by(principal, IdempotencyRecord), IdempotencyRecord.key == key, expired)
-    )
-    expired_keys = (
-        select(IdempotencyRecord.owner_id, IdempotencyRecord.key)
-        .where(expired)
-        .limit(_EXPIRED_PER_INSERT)
-        .with_for_update(skip_locked=True)
-    )
-    session.execute(
-        delete(IdempotencyRecord).where(_PRIMARY_KEY.in_(expired_keys)).execution_options(synchronize_session=False)
+        delete(IdempotencyRecord)
+        .where(tuple_(*_COLUMNS).in_(expired_keys))
+        .execution_options(synchronize_session=False)
     )
     record = IdempotencyRecord(
-        owner_id=principal.user_id, key=key, fingerprint=fingerprint, status=0, body="", created_at=clock.now()
+        user_id=principal.user_id,
+        api_key_id=principal.api_key_id,
+        workspace_id=principal.current_id,
+        key=key,
+        fingerprint=fingerprint,
+        status=0,
+        body="",
+        created_at=clock.now(),
     )
     session.add(record)
     with translating({"pk_idempotency_keys": AlreadyProcessed}):
@@ -59,6 +65,16 @@ def insert_key(principal: Principal, key: str, fingerprint: str) -> None:
 
 def store_response(principal: Principal, key: str, status: int, body: str, location: str | None) -> None:
     """Store the response in the row of the key that this transaction has inserted."""
-    record = session.get_one(IdempotencyRecord, (principal.user_id, key))
+    record = session.get_one(IdempotencyRecord, (principal.user_id, principal.api_key_id, principal.current_id, key))
     record.status, record.body, record.location = status, body, location
     session.flush()
+
+
+def _is_of(principal: Principal, key: str) -> ColumnElement[bool]:
+    """Return the condition that a row is that of a key, as this principal sends it."""
+    return and_(
+        IdempotencyRecord.user_id == principal.user_id,
+        IdempotencyRecord.api_key_id.in_([principal.api_key_id, ANY_CREDENTIAL]),
+        IdempotencyRecord.workspace_id == principal.current_id,
+        IdempotencyRecord.key == key,
+    )

@@ -39,11 +39,16 @@ class Log(Resource):
         ForeignKeyConstraint(
             ["prompt_id", "prompt_version"], ["prompt_versions.prompt_id", "prompt_versions.number"], ondelete="CASCADE"
         ),
+        ForeignKeyConstraint(["workspace_id", "prompt_id"], ["prompts.workspace_id", "prompts.id"], ondelete="CASCADE"),
+        ForeignKeyConstraint(["workspace_id", "trace_id"], ["traces.workspace_id", "traces.id"], ondelete="CASCADE"),
+        ForeignKeyConstraint(
+            ["workspace_id", "experiment_id"], ["experiments.workspace_id", "experiments.id"], ondelete="CASCADE"
+        ),
         ForeignKeyConstraint(  # no ON DELETE action: a variant with results cannot be deleted
             ["experiment_id", "variant_key"], ["experiment_variants.experiment_id", "experiment_variants.key"]
         ),
         CheckConstraint("score BETWEEN 0 AND 10", name="score"),
-        Index(None, "owner_id", "created_at", "seq"),
+        Index(None, "workspace_id", "created_at", "seq"),
         # Covers all columns that statistics read, so that they never read the rows, whose outputs may be long. Its name
         # has an older word for aggregates: a better one would need a migration.
         Index(
@@ -51,9 +56,9 @@ class Log(Resource):
             *("prompt_id", "created_at", "seq", "prompt_version", "model_used", "score", "latency_ms"),
             *("start_time", "end_time", "input_tokens", "output_tokens", "cost"),
         ),
-        Index(None, "owner_id", "model_used", "created_at", "seq"),
+        Index(None, "workspace_id", "model_used", "created_at", "seq"),
         Index(None, "prompt_id", "prompt_version", "created_at", "seq"),
-        Index(None, "owner_id", "rank", "created_at", "seq"),
+        Index(None, "workspace_id", "rank", "created_at", "seq"),
         Index(None, "prompt_id", "rank", "created_at", "seq"),
         Index(None, "trace_id", "seq", sqlite_where=_IN_TRACE, postgresql_where=_IN_TRACE),
         Index(None, "experiment_id", "created_at", "seq", sqlite_where=_IN_EXPERIMENT, postgresql_where=_IN_EXPERIMENT),
@@ -67,8 +72,9 @@ class Log(Resource):
 
     seq: Mapped[int] = mapped_column(SEQUENCE, Identity(), primary_key=True)
     id: Mapped[str] = mapped_column(String(64))
-    owner_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    prompt_id: Mapped[str | None] = mapped_column(ForeignKey("prompts.id", ondelete="CASCADE"))
+    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"))
+    author_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
+    prompt_id: Mapped[str | None] = mapped_column(String(64))
     prompt_version: Mapped[int | None]
     prompt_reference: Mapped[Any | None] = mapped_column(JsonText)  # slug, version and tag as the client sent them
     model_used: Mapped[str | None] = mapped_column(Text)
@@ -99,10 +105,10 @@ class Log(Resource):
     meta: Mapped[Any | None] = mapped_column("metadata", JsonText)
     source: Mapped[str | None] = mapped_column(String(16))  # the name of the dialect; NULL for the native API
     name: Mapped[str | None] = mapped_column(Text)
-    trace_id: Mapped[str | None] = mapped_column(ForeignKey("traces.id", ondelete="CASCADE"))
+    trace_id: Mapped[str | None] = mapped_column(String(64))
     span_id: Mapped[str | None] = mapped_column(Text)  # sent by the client; not necessarily unique, even in its trace
     parent_span_id: Mapped[str | None] = mapped_column(Text)
-    experiment_id: Mapped[str | None] = mapped_column(ForeignKey("experiments.id", ondelete="CASCADE"))
+    experiment_id: Mapped[str | None] = mapped_column(String(64))
     variant_key: Mapped[str | None] = mapped_column(Text)
     metrics: Mapped[Any | None] = mapped_column(JsonText)
     context: Mapped[Any | None] = mapped_column(JsonText)

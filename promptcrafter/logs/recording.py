@@ -16,7 +16,7 @@ from promptcrafter.logs import store, token_costs
 from promptcrafter.logs.store import ParentDeleted
 from promptcrafter.problems import Invalid, Problem, Unavailable
 from promptcrafter.prompts import store as prompts
-from promptcrafter.workspaces.access import not_owned, owns
+from promptcrafter.workspaces.access import find_obstacle
 from promptcrafter.workspaces.principal import Principal
 
 Output = dict[str, Any] | Problem  # the columns of a log, or why the output cannot be recorded
@@ -88,15 +88,16 @@ def _pin_one(
     prompt: tuple[str, int] | None,
     labelled: Mapping[tuple[str, str], int],
 ) -> Output:
-    """Pin an output. `prompt` is the prompt's owner and latest version, None if there is no such prompt.
+    """Pin an output. `prompt` is the prompt's workspace and latest version, None if there is no such prompt.
 
     `labelled` has the numbers of the versions that are named by labels.
     """
     if prompt is None:
         return prompts.prompt_not_found(output["prompt_id"])
-    owner_id, latest = prompt
-    if not owns(principal, owner_id):
-        return not_owned("prompt")
+    workspace_id, latest = prompt
+    obstacle = find_obstacle(principal, "prompt", workspace_id)
+    if obstacle is not None:
+        return obstacle
     version = output.get("prompt_version") or prompts.LATEST
     if version == prompts.LATEST:
         number: int | None = latest
@@ -106,4 +107,4 @@ def _pin_one(
         number = version if version <= latest else None
     if number is None:
         return Invalid({"promptVersion": [prompts.not_a_version(latest)]})
-    return {**output, "prompt_version": number}
+    return {**output, "workspace_id": workspace_id, "prompt_version": number}

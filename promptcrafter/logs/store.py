@@ -19,7 +19,7 @@ from promptcrafter.ids import new_id
 from promptcrafter.logs import search
 from promptcrafter.logs.models import Log
 from promptcrafter.problems import Problem
-from promptcrafter.workspaces.access import find_owned, get_owned, owned_by, owns
+from promptcrafter.workspaces.access import find_obstacle, find_resources, get_resource, in_current_workspace
 from promptcrafter.workspaces.principal import Principal
 
 _TABLE = Base.metadata.tables["logs"]
@@ -78,16 +78,19 @@ def record(principal: Principal, values: Mapping[str, Any]) -> dict[str, Any]:
 def record_all(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Insert prepared logs in their order, with the current time as that of all; return the attributes that were set.
 
-    Raises ParentDeleted.
+    Those that name no `workspace_id` belong to the current one. Raises ParentDeleted.
     """
     now = clock.now()
-    common = {"owner_id": principal.user_id, "created_at": now, "updated_at": now}
+    common = {"author_id": principal.user_id, "created_at": now, "updated_at": now}
+    if not all("workspace_id" in values for values in logs):
+        common["workspace_id"] = principal.workspace_id
     return _insert([{**common, **values} for values in logs])
 
 
 def restore_all(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> None:
     """Insert prepared logs of an import in their order, with their own ids and times. Raises ParentDeleted."""
-    _insert([{**values, "owner_id": principal.user_id} for values in logs])
+    own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
+    _insert([{**values, **own} for values in logs])
 
 
 def find_logs(principal: Principal, filters: Mapping[str, Any]) -> Select[Log]:
@@ -103,9 +106,11 @@ def find_stored_logs(principal: Principal, filters: Mapping[str, Any]) -> Select
 
     Without that condition PostgreSQL can read an index alone.
     """
-    # a prompt's logs belong to its owner: with both conditions the database might choose the wrong index
+    # a prompt's logs are in its workspace: with both conditions the database might choose the wrong index
     column, value = (
-        (_TABLE.c.prompt_id, filters["promptId"]) if "promptId" in filters else (_TABLE.c.owner_id, principal.user_id)
+        (_TABLE.c.prompt_id, filters["promptId"])
+        if "promptId" in filters
+        else (_TABLE.c.workspace_id, principal.workspace_id)
     )
     statement = select(Log).where(*conditions(filters))
     if "q" in filters:
@@ -133,8 +138,8 @@ def find_logs_of_trace(trace_id: str) -> Select[Log]:
 
 
 def get_log(principal: Principal, log_id: str) -> Log:
-    """Return the principal's log. Raises as `get_owned` does."""
-    return get_owned(principal, Log, log_id)
+    """Return the principal's log. Raises as `get_resource` does."""
+    return get_resource(principal, Log, log_id)
 
 
 def get_logs(principal: Principal, log_ids: Sequence[str]) -> list[Log]:
@@ -146,14 +151,15 @@ def get_logs(principal: Principal, log_ids: Sequence[str]) -> list[Log]:
     for log_id in log_ids:
         if log_id not in by_id:
             raise Problem(404, f"Log not found: {log_id}", "log_not_found")
-        if not owns(principal, by_id[log_id].owner_id):
-            raise Problem(403, f"You do not own this log: {log_id}", "log_not_owned")
+        obstacle = find_obstacle(principal, "log", by_id[log_id].workspace_id)
+        if obstacle is not None:
+            raise Problem(obstacle.status, f"{obstacle.message.removesuffix('.')}: {log_id}", obstacle.code)
     return [by_id[log_id] for log_id in log_ids]
 
 
 def lock_log(principal: Principal, log_id: str) -> Log:
-    """Return the principal's log, locked until the commit. Raises as `get_owned` does."""
-    return get_owned(principal, Log, log_id, lock=True)
+    """Return the principal's log, locked until the commit. Raises as `get_resource` does."""
+    return get_resource(principal, Log, log_id, lock=True)
 
 
 def change_log(log: Log, changes: Mapping[str, Any]) -> None:
@@ -188,7 +194,8 @@ def remove_expired(principal: Principal, filters: Mapping[str, Any], sequence_nu
 
     A log that no longer matches, such as one reviewed since `each_expired` yielded it, is kept.
     """
-    expired = delete(Log).where(owned_by(principal, Log), Log.seq.in_(sequence_numbers), *conditions(filters))
+    is_own = in_current_workspace(principal, Log)
+    expired = delete(Log).where(is_own, Log.seq.in_(sequence_numbers), *conditions(filters))
     return len(session.scalars(expired.returning(Log.seq)).all())
 
 
@@ -215,7 +222,7 @@ def change_costs(changes: Mapping[str, Mapping[str, Any]]) -> None:
 def _find_recomputable(principal: Principal) -> Select[Log]:
     is_completed = func.coalesce(Log.source, "").not_in(_NEVER_COMPLETED)
     is_computed = or_(Log.cost.is_(None), Log.computed.is_not(None))
-    return find_owned(principal, Log).where(is_completed, is_computed)
+    return find_resources(principal, Log).where(is_completed, is_computed)
 
 
 def _insert(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

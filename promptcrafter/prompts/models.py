@@ -31,15 +31,17 @@ class Prompt(Resource):
     __tablename__ = "prompts"
     __table_args__ = (
         UniqueConstraint("id"),
-        UniqueConstraint("owner_id", "slug"),
+        UniqueConstraint("workspace_id", "id"),  # to which others refer, so that no reference leaves the workspace
+        UniqueConstraint("workspace_id", "slug"),
         CheckConstraint("version >= 1", name="version"),
-        Index(None, "owner_id", "created_at", "seq"),
-        Index(None, "owner_id", "model", "created_at", "seq"),
+        Index(None, "workspace_id", "created_at", "seq"),
+        Index(None, "workspace_id", "model", "created_at", "seq"),
     )
 
     seq: Mapped[int] = mapped_column(SEQUENCE, Identity(), primary_key=True)
     id: Mapped[str] = mapped_column(String(64))
-    owner_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"))
+    author_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
     slug: Mapped[str] = mapped_column(Text)
     title: Mapped[str] = mapped_column(Text)
     content: Mapped[str] = mapped_column(Text)
@@ -89,7 +91,7 @@ class Version(Base):
     content: Mapped[str] = mapped_column(Text)
     model: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
-    created_by: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    author_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
     # A subquery for each row instead of one query for many versions: SQLite uses no index for a list of pairs
     label_names: Mapped[str | None] = column_property(
         select(func.aggregate_strings(Label.name, ","))

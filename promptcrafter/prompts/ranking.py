@@ -10,9 +10,10 @@ The relevance of a prompt is one of six levels, and within a level the newest pr
 With one word, "any" equals "all", so the lower levels are empty.
 
 A page is read level by level, and each level in two steps: recent prompts first, then the index. The recent prompts are
-the owner's newest 2,000 (more for large pages). They are read once for all levels, and their texts are compared with
-the words. Only if the page is not full, older prompts of the level are looked up in the word index. A page of a common
-word is filled by the recent prompts, and the index finds a rare word fast; no estimate of a word's frequency is needed.
+the newest 2,000 of the workspace (more for large pages). They are read once for all levels, and their texts are
+compared with the words. Only if the page is not full, older prompts of the level are looked up in the word index. A
+page of a common word is filled by the recent prompts, and the index finds a rare word fast; no estimate of a word's
+frequency is needed.
 All steps are parts of one UNION ALL with a LIMIT, which the database evaluates until the page is full.
 
 The statement also has to be fast when PostgreSQL's planner has outdated statistics, from before an import: it then
@@ -48,7 +49,7 @@ from promptcrafter.database.keyset import Columns, Order
 from promptcrafter.database.session import is_sqlite, unindexed
 from promptcrafter.prompts.models import Prompt
 from promptcrafter.prompts.search import FIELDS, TEXTS, contains_words, index_matches
-from promptcrafter.workspaces.access import owned_by
+from promptcrafter.workspaces.access import in_current_workspace
 from promptcrafter.workspaces.principal import Principal
 
 # The number of recent prompts: enough to fill a page of 20 with a word that one prompt in a hundred contains, and read
@@ -64,7 +65,7 @@ _NEWEST_FIRST = Order((_PROMPTS.c.created_at, _PROMPTS.c.seq))
 
 @dataclass(frozen=True, kw_only=True)
 class BestFirst(Order):
-    """The order of the owner's prompts that contain any of the words: by relevance level, then the newest first."""
+    """The order of the workspace's prompts that contain any of the words: by relevance level, then the newest first."""
 
     principal: Principal
     words: Sequence[str]
@@ -73,7 +74,7 @@ class BestFirst(Order):
 
     @classmethod
     def of(cls, principal: Principal, words: Sequence[str]) -> Self:
-        """Return the order for an owner and folded words, of which there is at least one."""
+        """Return the order for the current workspace and folded words, of which there is at least one."""
         relevance = _relevance(words)
         matches = _materialized(select(TEXTS.c.seq, relevance).where(index_matches(words, FIELDS, "OR")), "matches")
         prompt, matching = _select_prompts(matches)
@@ -82,7 +83,7 @@ class BestFirst(Order):
             principal=principal,
             words=words,
             relevance=relevance,
-            matching=matching.where(unindexed(prompt.owner_id.expression) == principal.user_id),
+            matching=matching.where(unindexed(prompt.workspace_id.expression) == principal.workspace_id),
         )
 
     def page(self, select: Select[Any], cursor: str | None, count: int) -> tuple[Select[Any], Columns]:
@@ -108,7 +109,9 @@ class BestFirst(Order):
         `position` is the part of a cursor that has time and sequence number: only prompts after it are read, or all
         prompts if it is empty.
         """
-        newest = Select[Any](_PROMPTS.c.seq, _PROMPTS.c.created_at).where(owned_by(self.principal, _PROMPTS.c))
+        newest = Select[Any](_PROMPTS.c.seq, _PROMPTS.c.created_at).where(
+            in_current_workspace(self.principal, _PROMPTS.c)
+        )
         newest = _NEWEST_FIRST.start_after(newest, position) if position else newest
         newest = _NEWEST_FIRST.sort(newest).limit(_recent_count(count))
         recent = _materialized(newest, "recent_after_cursor" if position else "recent")
@@ -125,12 +128,12 @@ class BestFirst(Order):
     def _look_up(self, recent: CTE, count: int) -> Select[Any]:
         """Return a select of sequence number and time of prompts, to which the condition on the words is added.
 
-        The time of other owners' prompts is NULL. There are no rows if no prompts are older than the recent ones.
+        The time of other workspaces' prompts is NULL. There are no rows if no prompts are older than the recent ones.
         """
         own = _PROMPTS.alias()
-        # `version > 0` is always true. It excludes the index over owner, time and sequence number, which has no version
-        # and would be read from end to end to find one sequence number.
-        time = select(case((owned_by(self.principal, own.c), own.c.created_at))).where(own.c.version > 0)
+        # `version > 0` is always true. It excludes the index over workspace, time and sequence number, which has no
+        # version and would be read from end to end to find one sequence number.
+        time = select(case((in_current_workspace(self.principal, own.c), own.c.created_at))).where(own.c.version > 0)
         created_at = _row_with_key(time, own.c.seq, TEXTS.c.seq).scalar_subquery().label("created_at")
         is_needed = select(func.count()).select_from(recent).scalar_subquery() == _recent_count(count)
         return select(TEXTS.c.seq, created_at).where(is_needed)

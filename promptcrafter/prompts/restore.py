@@ -32,7 +32,7 @@ def restore_prompts(
     added = {prompt["id"] for prompt in prompts}
     _insert_prompts(principal, prompts, latest, search_texts)
     columns = ("prompt_id", "number", "content", "model", "created_at")
-    _insert(Version, ({"created_by": principal.user_id, **{name: row[name] for name in columns}} for row in versions))
+    _insert(Version, ({"author_id": principal.user_id, **{name: row[name] for name in columns}} for row in versions))
     _insert_labels(versions)
     for prompt_id in latest.keys() - added:
         _update_prompt(latest[prompt_id])
@@ -50,7 +50,8 @@ def _insert_prompts(
         Prompt,
         (
             {
-                "owner_id": principal.user_id,
+                "workspace_id": principal.workspace_id,
+                "author_id": principal.user_id,
                 **{name: prompt[name] for name in columns},
                 **{name: latest[prompt["id"]][name] for name in ("content", "model")},
                 "version": latest[prompt["id"]]["number"],

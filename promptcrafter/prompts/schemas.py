@@ -149,7 +149,7 @@ class PromptOut(Schema):
     """A prompt with the content of its latest version."""
 
     id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("prompt")})
-    owner_id = fields.String(data_key="ownerId", required=True)
+    author_id = fields.String(data_key="ownerId", required=True)
     slug = fields.String(required=True)
     title = fields.String(required=True)
     locals().update(version_fields_out())
@@ -193,7 +193,7 @@ class VersionOut(Schema):
     locals().update(version_fields_out())
     labels = fields.List(fields.String(), required=True)
     created_at = Timestamp(data_key="createdAt", required=True)
-    created_by = fields.String(data_key="createdBy", required=True)
+    author_id = fields.String(data_key="createdBy", required=True)
 
 
 class VersionQuery(PageQuery):

@@ -11,7 +11,6 @@ from sqlalchemy.orm import defer
 from sqlalchemy.orm.attributes import set_committed_value
 
 from promptcrafter import clock
-from promptcrafter.auth.models import User
 from promptcrafter.database.base import Base
 from promptcrafter.database.compiled import CompiledQuery
 from promptcrafter.database.deletions import delete_or_defer, is_present
@@ -21,7 +20,15 @@ from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.problems import Details, Invalid, Problem
 from promptcrafter.prompts.models import LABELS_MAX, Label, Prompt, SearchText, Tag, Version
 from promptcrafter.prompts.search import search_columns
-from promptcrafter.workspaces.access import find_owned, get_owned, not_found, owned_by, refuse_foreign, refuse_malformed
+from promptcrafter.workspaces.access import (
+    find_resources,
+    get_resource,
+    in_current_workspace,
+    not_found,
+    refuse_inaccessible,
+    refuse_malformed,
+)
+from promptcrafter.workspaces.models import Workspace
 from promptcrafter.workspaces.principal import Principal
 
 LABEL_PATTERN = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
@@ -32,18 +39,18 @@ _DERIVED_SLUG_MAX = 100  # characters; leaves room for a number at the end
 _PROMPTS = Base.metadata.tables["prompts"]
 # Each request that records or lists logs executes one of these
 _SELECT_LATEST_NUMBER = CompiledQuery(
-    select(_PROMPTS.c.id, _PROMPTS.c.owner_id, _PROMPTS.c.version).where(
+    select(_PROMPTS.c.id, _PROMPTS.c.workspace_id, _PROMPTS.c.version).where(
         _PROMPTS.c.id == bindparam("id"), is_present(Prompt)
     )
 )
-_SELECT_LATEST_NUMBERS = select(_PROMPTS.c.id, _PROMPTS.c.owner_id, _PROMPTS.c.version).where(
+_SELECT_LATEST_NUMBERS = select(_PROMPTS.c.id, _PROMPTS.c.workspace_id, _PROMPTS.c.version).where(
     _PROMPTS.c.id.in_(bindparam("ids", expanding=True)), is_present(Prompt)
 )
 
 
 def find_prompts(principal: Principal, filters: Mapping[str, Any]) -> Select[Prompt]:
     """Return a select of the principal's prompts, filtered by `model` and `tag` if the filters have them."""
-    statement = find_owned(principal, Prompt)
+    statement = find_resources(principal, Prompt)
     if "model" in filters:
         statement = statement.where(Prompt.model == filters["model"])
     if "tag" in filters:
@@ -58,34 +65,34 @@ def get_prompts(principal: Principal, filters: Mapping[str, Any]) -> Sequence[Pr
 
 
 def get_prompt(principal: Principal, prompt_id: str) -> Prompt:
-    """Return the principal's prompt. Raises as `get_owned` does."""
+    """Return the principal's prompt. Raises as `get_resource` does."""
     with _explaining_slug(prompt_id):
-        return get_owned(principal, Prompt, prompt_id)
+        return get_resource(principal, Prompt, prompt_id)
 
 
 def get_prompt_by_slug(principal: Principal, slug: str) -> Prompt:
     """Return the principal's prompt with this slug. Raises 404 if there is none."""
-    return _require(session.scalar(find_owned(principal, Prompt).where(Prompt.slug == slug)))
+    return _require(session.scalar(find_resources(principal, Prompt).where(Prompt.slug == slug)))
 
 
 def refuse_prompt_not_owned(principal: Principal, prompt_id: str) -> None:
-    """Raise as `get_owned` does unless the prompt belongs to the principal; faster, because no object is loaded."""
+    """Raise as `get_resource` does unless the prompt belongs to the principal; faster, because no object is loaded."""
     with _explaining_slug(prompt_id):
         refuse_malformed("prompt", prompt_id)
-    owner_id, _ = get_latest_numbers([prompt_id]).get(prompt_id, (None, 0))
-    if owner_id is None:
+    workspace_id, _ = get_latest_numbers([prompt_id]).get(prompt_id, (None, 0))
+    if workspace_id is None:
         raise not_found("prompt")
-    refuse_foreign(principal, "prompt", owner_id)
+    refuse_inaccessible(principal, "prompt", workspace_id)
 
 
 def get_latest_numbers(prompt_ids: Collection[str]) -> dict[str, tuple[str, int]]:
-    """Return the owner's id and the number of the latest version of each prompt that exists, by the prompt's id."""
+    """Return the workspace's id and the number of the latest version of each prompt that exists, by the prompt's id."""
     rows: Iterable[Any]
     if len(prompt_ids) == 1:
         rows = filter(None, [_SELECT_LATEST_NUMBER.first(id=next(iter(prompt_ids)))])
     else:
         rows = request_connection().execute(_SELECT_LATEST_NUMBERS, {"ids": list(prompt_ids)})
-    return {prompt_id: (owner_id, number) for prompt_id, owner_id, number in rows}
+    return {prompt_id: (workspace_id, number) for prompt_id, workspace_id, number in rows}
 
 
 def get_labelled_numbers(names: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
@@ -115,7 +122,7 @@ def get_prompts_by_slug(principal: Principal, slugs: Collection[str]) -> dict[st
     prompts: list[Prompt] = []
     for start in range(0, len(ordered), _SLUGS_PER_QUERY):
         chunk = ordered[start : start + _SLUGS_PER_QUERY]
-        prompts += session.scalars(find_owned(principal, Prompt).where(Prompt.slug.in_(chunk)))
+        prompts += session.scalars(find_resources(principal, Prompt).where(Prompt.slug.in_(chunk)))
     return {prompt.slug: prompt for prompt in prompts}
 
 
@@ -125,7 +132,8 @@ def add_prompt(principal: Principal, values: Mapping[str, Any], search_text: Map
     now = clock.now()
     prompt = Prompt(
         id=new_id("prompt"),
-        owner_id=principal.user_id,
+        workspace_id=principal.workspace_id,
+        author_id=principal.user_id,
         slug=values.get("slug") or _choose_slug(principal, values["title"]),
         title=values["title"],
         content=values["content"],
@@ -151,14 +159,14 @@ def derive_slug(title: str) -> str:
 
 
 def lock_prompt(principal: Principal, prompt_id: str) -> Prompt:
-    """Return the principal's prompt, locked until the commit. Raises as `get_owned` does."""
+    """Return the principal's prompt, locked until the commit. Raises as `get_resource` does."""
     with _explaining_slug(prompt_id):
-        return get_owned(principal, Prompt, prompt_id, lock=True)
+        return get_resource(principal, Prompt, prompt_id, lock=True)
 
 
 def lock_prompt_by_slug(principal: Principal, slug: str) -> Prompt:
     """Return the principal's prompt with this slug, locked until the commit. Raises 404 if there is none."""
-    return _require(session.scalar(find_owned(principal, Prompt).where(Prompt.slug == slug).with_for_update()))
+    return _require(session.scalar(find_resources(principal, Prompt).where(Prompt.slug == slug).with_for_update()))
 
 
 def prompt_not_found(prompt_id: str) -> Problem:
@@ -269,12 +277,13 @@ def remove_label(prompt: Prompt, name: str) -> None:
 
 
 def lock_slugs(principal: Principal) -> None:
-    """Lock the principal's slugs until the commit, so that two transactions cannot choose the same one.
+    """Lock the slugs of the current workspace until the commit, so that two transactions cannot choose the same one.
 
     On SQLite, whose write lock does so already, the clause has no effect.
     """
-    # FOR NO KEY UPDATE: rows that refer to the user, such as logs, can still be inserted meanwhile
-    session.execute(select(User.id).where(User.id == principal.user_id).with_for_update(key_share=True))
+    # FOR NO KEY UPDATE: rows that refer to the workspace, such as logs, can still be inserted meanwhile
+    locked = select(Workspace.id).where(Workspace.id == principal.workspace_id)
+    session.execute(locked.with_for_update(key_share=True))
 
 
 def _require(prompt: Prompt | None) -> Prompt:
@@ -316,7 +325,7 @@ def _add_version(principal: Principal, prompt: Prompt) -> Version:
         content=prompt.content,
         model=prompt.model,
         created_at=prompt.updated_at,
-        created_by=principal.user_id,
+        author_id=principal.user_id,
     )
     set_committed_value(version, "label_names", None)
     session.add(version)
@@ -338,14 +347,14 @@ def _set_tags(prompt: Prompt, names: list[str]) -> None:
 
 
 def _flush_or_refuse_slug() -> None:
-    """Flush the session. Raises 409 if another prompt of the owner has the slug."""
-    with translating({"uq_prompts_owner_id_slug": lambda: Problem(409, "Slug already in use.", "slug_taken")}):
+    """Flush the session. Raises 409 if another prompt of the workspace has the slug."""
+    with translating({"uq_prompts_workspace_id_slug": lambda: Problem(409, "Slug already in use.", "slug_taken")}):
         session.flush()
 
 
 def _choose_slug(principal: Principal, title: str) -> str:
-    """Return a slug for the title that the principal has not used, with `-2`, `-3` … at the end if necessary."""
+    """Return a slug for the title that the workspace has not used, with `-2`, `-3` … at the end if necessary."""
     slug = derive_slug(title)
     is_similar = or_(Prompt.slug == slug, Prompt.slug.startswith(f"{slug}-", autoescape=True))
-    taken = set(session.scalars(select(Prompt.slug).where(owned_by(principal, Prompt), is_similar)))
+    taken = set(session.scalars(select(Prompt.slug).where(in_current_workspace(principal, Prompt), is_similar)))
     return next(name for name in (slug, *(f"{slug}-{n}" for n in range(2, len(taken) + 3))) if name not in taken)

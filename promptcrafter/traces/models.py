@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Identity, Index, String, Text, UniqueConstraint
+from sqlalchemy import ForeignKey, ForeignKeyConstraint, Identity, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from promptcrafter.database.base import SEQUENCE, JsonText, Resource, UtcTime
@@ -16,13 +16,18 @@ class Trace(Resource):
     __tablename__ = "traces"
     __table_args__ = (
         UniqueConstraint("id"),
-        Index(None, "owner_id", "created_at", "seq"),
+        UniqueConstraint("workspace_id", "id"),
+        ForeignKeyConstraint(
+            ["workspace_id", "experiment_id"], ["experiments.workspace_id", "experiments.id"], ondelete="CASCADE"
+        ),
+        Index(None, "workspace_id", "created_at", "seq"),
         Index(None, "experiment_id"),
     )
 
     seq: Mapped[int] = mapped_column(SEQUENCE, Identity(), primary_key=True)
     id: Mapped[str] = mapped_column(String(64))
-    owner_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"))
+    author_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
     source: Mapped[str] = mapped_column(String(16))
     slug: Mapped[str] = mapped_column(Text)
     name: Mapped[str | None] = mapped_column(Text)
@@ -34,7 +39,7 @@ class Trace(Resource):
     user: Mapped[Any | None] = mapped_column(JsonText)
     start_time: Mapped[datetime | None] = mapped_column(UtcTime)
     end_time: Mapped[datetime | None] = mapped_column(UtcTime)
-    experiment_id: Mapped[str | None] = mapped_column(ForeignKey("experiments.id", ondelete="CASCADE"))
+    experiment_id: Mapped[str | None] = mapped_column(String(64))
     evaluators: Mapped[Any | None] = mapped_column(JsonText)
     evaluation_config: Mapped[Any | None] = mapped_column(JsonText)
     spans: Mapped[Any | None] = mapped_column(JsonText)

@@ -14,7 +14,7 @@ from promptcrafter.ids import new_id
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.store import ParentDeleted, conditions, find_logs_of_trace
 from promptcrafter.traces.models import Trace
-from promptcrafter.workspaces.access import find_owned, get_owned
+from promptcrafter.workspaces.access import find_resources, get_resource
 from promptcrafter.workspaces.principal import Principal
 
 # Every attribute of a trace but its sequence number, all None: the rows of one INSERT must have the same columns
@@ -23,9 +23,15 @@ _EMPTY_TRACE = {attribute.key: None for attribute in inspect(Trace).column_attrs
 
 def add_trace(principal: Principal, values: Mapping[str, Any]) -> Trace:
     """Insert a trace. Raises ParentDeleted if its experiment was deleted since it was looked up."""
-    trace = Trace(id=new_id("trace"), owner_id=principal.user_id, created_at=clock.now(), **values)
+    trace = Trace(
+        id=new_id("trace"),
+        workspace_id=principal.workspace_id,
+        author_id=principal.user_id,
+        created_at=clock.now(),
+        **values,
+    )
     session.add(trace)
-    with translating({"fk_traces_experiment_id": ParentDeleted}):
+    with translating({"fk_traces_workspace_id_experiment_id": ParentDeleted}):
         session.flush()
     return trace
 
@@ -33,17 +39,18 @@ def add_trace(principal: Principal, values: Mapping[str, Any]) -> Trace:
 def restore_traces(principal: Principal, traces: Sequence[Mapping[str, Any]]) -> None:
     """Insert traces of an import keeping their ids and times."""
     if traces:
-        session.execute(insert(Trace), [{**_EMPTY_TRACE, **values, "owner_id": principal.user_id} for values in traces])
+        own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
+        session.execute(insert(Trace), [{**_EMPTY_TRACE, **values, **own} for values in traces])
 
 
 def find_traces(principal: Principal) -> Select[Trace]:
     """Return a select of the principal's traces."""
-    return find_owned(principal, Trace)
+    return find_resources(principal, Trace)
 
 
 def get_trace(principal: Principal, trace_id: str) -> Trace:
-    """Return the principal's trace. Raises as `get_owned` does."""
-    return get_owned(principal, Trace, trace_id)
+    """Return the principal's trace. Raises as `get_resource` does."""
+    return get_resource(principal, Trace, trace_id)
 
 
 def find_logs(trace: Trace) -> Select[Log]:
@@ -77,8 +84,8 @@ def _find_expired(principal: Principal, filters: Mapping[str, Any]) -> Select[Tr
 
 
 def lock_trace(principal: Principal, trace_id: str) -> Trace:
-    """Return the principal's trace, locked until the commit. Raises as `get_owned` does."""
-    return get_owned(principal, Trace, trace_id, lock=True)
+    """Return the principal's trace, locked until the commit. Raises as `get_resource` does."""
+    return get_resource(principal, Trace, trace_id, lock=True)
 
 
 def remove_trace(trace: Trace) -> None:

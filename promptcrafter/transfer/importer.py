@@ -35,7 +35,6 @@ from promptcrafter.transfer.records import (
 )
 from promptcrafter.transfer.references import Key, defined_keys, referenced_keys
 from promptcrafter.transfer.seen_keys import SeenKeys
-from promptcrafter.workspaces.access import owns
 from promptcrafter.workspaces.principal import Principal
 
 Counts = dict[str, dict[str, int]]
@@ -87,9 +86,9 @@ def store_checked(principal: Principal, checked: Iterable[Sequence[LoadedRecord]
 
 
 def find_existing(principal: Principal, kind: str, ids: Collection[str]) -> dict[str, bool]:
-    """Return which of the ids of a type exist on the server, and whether they belong to the principal, by id."""
+    """Return which of the ids of a type exist on the server, and whether in the current workspace, by id."""
     with read_snapshot() as reader:
-        return {id: owns(principal, owner) for id, owner in store.get_owners(reader, kind, ids).items()}
+        return {id: place == principal.workspace_id for id, place in store.get_workspaces(reader, kind, ids).items()}
 
 
 def _each_batch(source: Iterable[Record], ids: IdPolicy) -> Iterator[list[LoadedRecord]]:
@@ -179,18 +178,18 @@ def _find_new(reader: ReadSession, batch: Sequence[LoadedRecord], principal: Pri
     DeletionPending for an id of what was deleted and is still to be removed.
     """
     ids = {record.id for record in batch}
-    owners = store.get_owners(reader, batch[0].group, ids)
-    if deleted := store.get_deleted(reader, batch[0].group, ids - owners.keys()):
+    places = store.get_workspaces(reader, batch[0].group, ids)
+    if deleted := store.get_deleted(reader, batch[0].group, ids - places.keys()):
         location = next(record.location for record in batch if record.id in deleted)
         raise DeletionPending(
             f"What had the id in {location} is", add_location(location, {"_id": ["is being deleted"]})
         )
     for record in batch:
-        if record.id in owners and not owns(principal, owners[record.id]):
+        if places.get(record.id, principal.workspace_id) != principal.workspace_id:
             raise ImportConflict(record.location, "_id", "is the id of something of somebody else's")
-    stored = {record for record in batch if record.kind != "version" and record.id in owners}
+    stored = {record for record in batch if record.kind != "version" and record.id in places}
     versions = {(record.id, record.values["number"]): record for record in batch if record.kind == "version"}
-    stored |= _find_stored_versions(reader, {key: record for key, record in versions.items() if record.id in owners})
+    stored |= _find_stored_versions(reader, {key: record for key, record in versions.items() if record.id in places})
     return [record for record in batch if record not in stored]
 
 
@@ -238,13 +237,13 @@ def _find_owned(reader: ReadSession, keys: Collection[Key], principal: Principal
         ids.setdefault(kind, set()).add(id)
     latest = store.get_latest_numbers(reader, principal, ids.pop("version", ()))
     variants = store.get_variants(reader, principal, ids.pop("variant", ()))
-    owners = {kind: store.get_owners(reader, kind, ids[kind]) for kind in ids}
+    places = {kind: store.get_workspaces(reader, kind, ids[kind]) for kind in ids}
     return {
         key
         for key in keys
         if (key[0] == "version" and int(key[2]) <= latest.get(key[1], 0))
         or (key[0] == "variant" and key[1:] in variants)
-        or (key[0] in owners and key[1] in owners[key[0]] and owns(principal, owners[key[0]][key[1]]))
+        or (key[0] in places and places[key[0]].get(key[1]) == principal.workspace_id)
     }
 
 

@@ -16,7 +16,7 @@ from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.logs.models import Log
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.traces.models import Trace
-from promptcrafter.workspaces.access import find_owned, owned_by, owns
+from promptcrafter.workspaces.access import find_resources, in_current_workspace
 from promptcrafter.workspaces.principal import Principal
 
 _MAX_KEYS = 1000  # in one statement: SQLite allows 32,766 parameters
@@ -25,20 +25,20 @@ _T = TypeVar("_T")
 
 
 def each_row(reader: ReadSession, principal: Principal) -> Iterator[tuple[str, Any]]:
-    """Yield (type, row) for all rows of the principal, oldest first; rows come after those that they refer to."""
+    """Yield (type, row) for all rows of the current workspace, oldest first; each comes after what it refers to."""
     yield from _each_prompt(reader, principal)
     for kind in ("experiment", "trace", "log"):
         model = _MODELS[kind]
-        owned = find_owned(principal, model).order_by(model.created_at, model.seq)
+        owned = find_resources(principal, model).order_by(model.created_at, model.seq)
         for row in _stream(reader, owned):
             yield kind, row
 
 
-def get_owners(reader: ReadSession, kind: str, ids: Iterable[str]) -> dict[str, str]:
-    """Return the ids of the owners of rows of a type, by row id; rows that do not exist are left out."""
+def get_workspaces(reader: ReadSession, kind: str, ids: Iterable[str]) -> dict[str, str]:
+    """Return the ids of the workspaces of rows of a type, by row id; rows that do not exist are left out."""
     model = _MODELS[kind]
-    query = select(model.id, model.owner_id).where(is_present(model))
-    return {row.id: row.owner_id for part in _parts(ids) for row in reader.execute(query.where(model.id.in_(part)))}
+    query = select(model.id, model.workspace_id).where(is_present(model))
+    return {row.id: row.workspace_id for part in _parts(ids) for row in reader.execute(query.where(model.id.in_(part)))}
 
 
 def get_deleted(reader: ReadSession, kind: str, ids: Iterable[str]) -> set[str]:
@@ -53,24 +53,24 @@ def get_deleted(reader: ReadSession, kind: str, ids: Iterable[str]) -> set[str]:
 def get_slugs(reader: ReadSession, kind: str, principal: Principal, slugs: Iterable[str]) -> dict[str, str]:
     """Return the ids of the principal's prompts or experiments that have one of the slugs, by slug."""
     model = _MODELS[kind]
-    query = select(model.slug, model.id).where(owned_by(principal, model))
+    query = select(model.slug, model.id).where(in_current_workspace(principal, model))
     return {slug: id for part in _parts(slugs) for slug, id in reader.execute(query.where(model.slug.in_(part)))}
 
 
 def get_latest_numbers(reader: ReadSession, principal: Principal, prompt_ids: Iterable[str]) -> dict[str, int]:
-    """Return the latest version number by prompt id, without prompts of other owners."""
-    # compare the owner in Python: with it in the condition the database might choose the wrong index
-    query = select(Prompt.id, Prompt.owner_id, Prompt.version).where(is_present(Prompt))
+    """Return the latest version number by prompt id, without prompts of other workspaces."""
+    # compare the workspace in Python: with it in the condition the database might choose the wrong index
+    query = select(Prompt.id, Prompt.workspace_id, Prompt.version).where(is_present(Prompt))
     rows = (row for part in _parts(prompt_ids) for row in reader.execute(query.where(Prompt.id.in_(part))))
-    return {row.id: row.version for row in rows if owns(principal, row.owner_id)}
+    return {row.id: row.version for row in rows if row.workspace_id == principal.workspace_id}
 
 
 def get_variants(reader: ReadSession, principal: Principal, experiment_ids: Iterable[str]) -> set[tuple[str, str]]:
-    """Return the variants of these experiments, as (experiment id, key), without those of other owners."""
-    query = select(Variant.experiment_id, Variant.key, Experiment.owner_id).join_from(Variant, Experiment)
+    """Return the variants of these experiments, as (experiment id, key), without those of other workspaces."""
+    query = select(Variant.experiment_id, Variant.key, Experiment.workspace_id).join_from(Variant, Experiment)
     query = query.where(is_present(Experiment))
     rows = (row for part in _parts(experiment_ids) for row in reader.execute(query.where(Experiment.id.in_(part))))
-    return {(row.experiment_id, row.key) for row in rows if owns(principal, row.owner_id)}
+    return {(row.experiment_id, row.key) for row in rows if row.workspace_id == principal.workspace_id}
 
 
 def each_version(
@@ -89,7 +89,7 @@ def _each_prompt(reader: ReadSession, principal: Principal) -> Iterator[tuple[st
     """Yield each prompt, followed by its versions."""
     # content and labels are exported with the versions
     deferred = (defer(Prompt.content), lazyload(Prompt.label_rows))
-    owned = find_owned(principal, Prompt).options(*deferred).order_by(Prompt.created_at, Prompt.seq)
+    owned = find_resources(principal, Prompt).options(*deferred).order_by(Prompt.created_at, Prompt.seq)
     versions = _each_version_of(reader, principal)
     version = next(versions, None)
     for prompt in _stream(reader, owned):
@@ -102,7 +102,7 @@ def _each_prompt(reader: ReadSession, principal: Principal) -> Iterator[tuple[st
 def _each_version_of(reader: ReadSession, principal: Principal) -> Iterator[Version]:
     """Yield every version of the principal's prompts, in the order of the prompts."""
     owned = select(Version).join(Prompt, Prompt.id == Version.prompt_id)
-    owned = owned.where(owned_by(principal, Prompt), is_present(Prompt))
+    owned = owned.where(in_current_workspace(principal, Prompt), is_present(Prompt))
     return _stream(reader, owned.order_by(Prompt.created_at, Prompt.seq, Version.number))
 
 

@@ -1,4 +1,4 @@
-"""Access control: all comparisons of a resource's owner with a principal."""
+"""Access control: all comparisons of a resource's workspace with those of a principal."""
 
 from typing import Any, TypeVar
 
@@ -9,26 +9,33 @@ from promptcrafter.database.deletions import is_pending, is_present
 from promptcrafter.database.session import session
 from promptcrafter.ids import Kind, is_well_formed
 from promptcrafter.problems import Problem
-from promptcrafter.workspaces.principal import Principal
+from promptcrafter.workspaces.principal import Principal, find_role_obstacle
 
 _Resource = TypeVar("_Resource", bound=Resource)
 
 
-def owned_by(principal: Principal, model: Any) -> ColumnElement[bool]:
-    """Return the condition that rows belong to the principal; `model` is a model or the columns of a table."""
-    condition: ColumnElement[bool] = model.owner_id == principal.user_id
+def in_current_workspace(principal: Principal, model: Any) -> ColumnElement[bool]:
+    """Return the condition that rows belong to the current workspace; `model` is a model or a table's columns.
+
+    Raises 403 if the role there does not grant what the route requires.
+    """
+    condition: ColumnElement[bool] = model.workspace_id == principal.workspace_id
     return condition
 
 
-def find_owned(principal: Principal, model: type[_Resource]) -> Select[_Resource]:
-    """Return a select of all rows of a model that belong to the principal, without deleted ones."""
-    return select(model).where(owned_by(principal, model), is_present(model))
+def find_resources(principal: Principal, model: type[_Resource]) -> Select[_Resource]:
+    """Return a select of all rows of a model in the current workspace, without deleted ones.
+
+    Raises as `in_current_workspace` does.
+    """
+    return select(model).where(in_current_workspace(principal, model), is_present(model))
 
 
-def get_owned(principal: Principal, model: type[_Resource], resource_id: str, *, lock: bool = False) -> _Resource:
-    """Return the principal's resource of that id, locked against other writers until the commit if `lock` is set.
+def get_resource(principal: Principal, model: type[_Resource], resource_id: str, *, lock: bool = False) -> _Resource:
+    """Return the resource of that id, in any workspace of the principal; locked until the commit if `lock` is set.
 
-    Raises 400 for a malformed id, 404 for an unknown one and 403 for a resource of another account.
+    Raises 400 for a malformed id, 404 for an unknown one, and 403 for a resource of a workspace that the principal is
+    no member of, or where the role does not grant what the route requires.
     """
     refuse_malformed(model.kind, resource_id)
     statement = select(model).where(model.id == resource_id, is_present(model))
@@ -36,7 +43,7 @@ def get_owned(principal: Principal, model: type[_Resource], resource_id: str, *,
     # the wait for the lock may have been for a deletion, which PostgreSQL shows to the next statement only
     if resource is None or (lock and is_pending(resource_id)):
         raise not_found(model.kind)
-    refuse_foreign(principal, model.kind, resource.owner_id)
+    refuse_inaccessible(principal, model.kind, resource.workspace_id)
     return resource
 
 
@@ -46,15 +53,18 @@ def refuse_malformed(kind: Kind, resource_id: str) -> None:
         raise Problem(400, f"The {kind} ID format is invalid.", f"invalid_{kind}_id")
 
 
-def owns(principal: Principal, owner_id: str) -> bool:
-    """Return whether a resource with this owner belongs to the principal."""
-    return owner_id == principal.user_id
+def find_obstacle(principal: Principal, kind: Kind, workspace_id: str) -> Problem | None:
+    """Return the error 403 if the principal may not do with a resource there what the route requires, else None."""
+    if workspace_id not in principal.roles:
+        return not_owned(kind)
+    return find_role_obstacle(principal, workspace_id)
 
 
-def refuse_foreign(principal: Principal, kind: Kind, owner_id: str) -> None:
-    """Raise 403 unless a resource with this owner belongs to the principal."""
-    if not owns(principal, owner_id):
-        raise not_owned(kind)
+def refuse_inaccessible(principal: Principal, kind: Kind, workspace_id: str) -> None:
+    """Raise 403 if the principal may not do with a resource there what the route requires."""
+    obstacle = find_obstacle(principal, kind, workspace_id)
+    if obstacle is not None:
+        raise obstacle
 
 
 def not_found(kind: Kind) -> Problem:
@@ -63,5 +73,5 @@ def not_found(kind: Kind) -> Problem:
 
 
 def not_owned(kind: Kind) -> Problem:
-    """Return the error 403 for a kind of resource."""
+    """Return the error 403 for a kind of resource in a workspace that the caller is no member of."""
     return Problem(403, f"You do not own this {kind}", f"{kind}_not_owned")

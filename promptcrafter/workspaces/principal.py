@@ -1,10 +1,50 @@
-"""The principal: the account that a request or a command acts for. Views pass it to stores."""
+"""The principal: for whom a request or a command acts, and in which workspaces. Views pass it to stores."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from promptcrafter.permissions import OF_ROLE, Permission, Role, least_role
+from promptcrafter.problems import Problem
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Principal:
     """An account, authenticated by a token or an API key, or named by a command on the host."""
 
     user_id: str
+    roles: Mapping[str, Role]  # by the id of each workspace that the caller may access
+    current_id: str  # the workspace that is meant where no id says it
+    needs: Permission = Permission.READ  # what the route requires
+    api_key_id: str = ""  # "" for a token or a command
+
+    @property
+    def workspace_id(self) -> str:
+        """The id of the current workspace. Raises 403 if the role there does not grant what the route requires."""
+        obstacle = find_role_obstacle(self, self.current_id)
+        if obstacle is not None:
+            raise obstacle
+        return self.current_id
+
+
+def find_role_obstacle(principal: Principal, workspace_id: str) -> Problem | None:
+    """Return the error 403 if the role of a member does not grant what the route requires, else None."""
+    role = principal.roles[workspace_id]
+    if principal.needs in OF_ROLE[role]:
+        return None
+    needed = least_role(principal.needs)
+    return Problem(403, f"Your role in this workspace is {role}; this needs {needed}.", "role_forbids")
+
+
+def personal_workspace_id(user_id: str) -> str:
+    """Return the id of the personal workspace of an account: that of user_X is workspace_X."""
+    return f"workspace{user_id.removeprefix('user')}"
+
+
+def at_home(user_id: str) -> Principal:
+    """Return the principal of a command that acts for an account in its personal workspace."""
+    return in_workspace(user_id, personal_workspace_id(user_id))
+
+
+def in_workspace(user_id: str, workspace_id: str) -> Principal:
+    """Return the principal of a command on the host, which may do everything in one workspace."""
+    return Principal(user_id=user_id, roles={workspace_id: "owner"}, current_id=workspace_id)

@@ -259,7 +259,7 @@ def test_a_log_beside_the_file_is_restored_with_it(
     for suffix in ("", "-wal"):
         shutil.copy(f"{path_of(app)}{suffix}", tmp_path / f"raw.db{suffix}")
     done(run(elsewhere.app, "restore", str(tmp_path / "raw.db")))
-    assert rows(elsewhere.path, "SELECT owner_id FROM prompts") == [(ada.id,)]
+    assert rows(elsewhere.path, "SELECT author_id FROM prompts") == [(ada.id,)]
 
 
 def test_a_backup_of_an_older_release_is_restored_and_one_of_a_newer_release_is_refused(

@@ -188,9 +188,10 @@ def test_a_target_with_tables_of_others_is_refused_and_not_changed(
 def test_a_target_with_rows_is_refused_and_not_changed(app: Flask, ada: Person, target: str) -> None:
     done(run(app, "move-to", target))
     ada.prompt()
-    assert refused_move(app, target) == f"{NOT_EMPTY} there are rows in its table users."
+    assert refused_move(app, target) == f"{NOT_EMPTY} there are rows in its table members."
     assert rows(target)["prompts"] == 0
     with connect(target) as connection:
+        connection.execute("DELETE FROM workspaces")
         connection.execute("DELETE FROM users")
         connection.execute("CREATE TABLE theirs (id INTEGER)")
         try:
@@ -314,8 +315,8 @@ def test_a_copy_that_differs_from_its_source_is_refused(
         ),
         (
             "DELETE FROM users",
-            'violates foreign key constraint "fk_prompts_owner_id" (Key (owner_id)=(user_x) is not present in table '
-            '"users").',
+            'violates foreign key constraint "fk_workspaces_personal_user_id" (Key (personal_user_id)=(user_x) is not '
+            'present in table "users").',
         ),
     ],
 )

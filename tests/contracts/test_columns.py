@@ -17,6 +17,8 @@ from promptcrafter.transfer.schemas import LogLine, PromptLine, TraceLine, Versi
 INTERNAL = {"seq", "rank", "label_names"}  # the last makes up `labels`
 IN_VERSIONS = {"content", "model", "version"}  # of a prompt: its latest version has them
 
+OWN = {"workspace_id", "author_id"}
+
 
 def columns(model: Any) -> set[str]:
     return {attribute.key for attribute in inspect(model).column_attrs} - INTERNAL
@@ -25,9 +27,9 @@ def columns(model: Any) -> set[str]:
 @pytest.mark.parametrize(
     ("model", "schema", "left_out"),
     [
-        (Log, LogOut, {"owner_id"}),
-        (Trace, TraceWhole, {"owner_id"}),
-        (Prompt, PromptOut, set()),
+        (Log, LogOut, OWN),
+        (Trace, TraceWhole, OWN),
+        (Prompt, PromptOut, {"workspace_id"}),
         (Version, VersionOut, {"prompt_id"}),
     ],
 )
@@ -38,10 +40,10 @@ def test_the_api_shows_every_column(model: Any, schema: type[Schema], left_out: 
 @pytest.mark.parametrize(
     ("model", "schema", "left_out"),
     [
-        (Log, LogLine, {"owner_id", "output_format", "input_format", "ideal_output_format"}),
-        (Trace, TraceLine, {"owner_id"}),
-        (Prompt, PromptLine, {"owner_id", *IN_VERSIONS}),
-        (Version, VersionLine, {"created_by"}),
+        (Log, LogLine, {*OWN, "output_format", "input_format", "ideal_output_format"}),
+        (Trace, TraceLine, OWN),
+        (Prompt, PromptLine, {*OWN, *IN_VERSIONS}),
+        (Version, VersionLine, {"author_id"}),
     ],
 )
 def test_an_export_has_every_column(model: Any, schema: type[Schema], left_out: set[str]) -> None:

@@ -145,10 +145,10 @@ def test_a_log_in_finds_its_account_by_indices(app: Flask, ada: Person) -> None:
 
 
 @only_sqlite
-@pytest.mark.parametrize("parent", ["prompts", "traces", "experiments", "users"])
+@pytest.mark.parametrize("parent", ["prompts", "traces", "experiments", "workspaces"])
 def test_no_delete_scans_the_logs_for_rows_to_cascade_to(app: Flask, parent: str) -> None:
     """SQLite looks for a parent's rows with a statement like this one."""
-    column = {"users": "owner_id"}.get(parent, f"{parent[:-1]}_id")
+    column = f"{parent[:-1]}_id"
     with app.app_context(), get_engine().connect() as connection:
         plan = [
             row[3] for row in connection.execute(text(f"EXPLAIN QUERY PLAN SELECT 1 FROM logs WHERE {column} = 'x'"))

@@ -16,8 +16,10 @@ from promptcrafter.database.transactions import writing
 from promptcrafter.idempotency.models import IdempotencyRecord
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.store import _compile_insert
+from promptcrafter.workspaces.principal import personal_workspace_id
 from tests.support.databases import only_sqlite
 from tests.support.people import Person
+from tests.support.rows import idempotency_row
 
 TABLE = Base.metadata.tables["logs"]
 MOMENT = datetime(2026, 11, 22, 10, 0, 0, 123000, tzinfo=UTC)
@@ -31,7 +33,7 @@ VALUES: dict[str, Any] = {
     "computed": ["cost"],
     "notes": None,
 }
-NAMES = (*VALUES, "owner_id")
+NAMES = (*VALUES, "workspace_id", "author_id")
 
 
 @pytest.fixture(autouse=True)
@@ -40,22 +42,26 @@ def context(app: Flask) -> Iterator[None]:
         yield
 
 
+def of(person: Person) -> dict[str, Any]:
+    return {**VALUES, "workspace_id": personal_workspace_id(person.id), "author_id": person.id}
+
+
 def change() -> CompiledWrite:
     return _compile_insert(NAMES)
 
 
 def test_values_are_bound_as_by_sqlalchemy(ada: Person) -> None:
-    rows = [{**VALUES, "owner_id": ada.id}, {**VALUES, "owner_id": ada.id, "id": "log_y", "score": 10.0}]
+    rows = [{**of(ada)}, {**of(ada), "id": "log_y", "score": 10.0}]
     with writing():
         change().execute(rows)
-        session.add(Log(**{**VALUES, "owner_id": ada.id, "id": "log_z"}))
+        session.add(Log(**{**of(ada), "id": "log_z"}))
     kept = {log.id: {name: getattr(log, name) for name in NAMES} for log in session.scalars(select(Log))}
     assert kept == {row["id"]: row for row in [*rows, {**rows[0], "id": "log_z"}]}
 
 
 def test_a_query_uses_its_arguments_and_its_literal_values(ada: Person) -> None:
     with writing():
-        change().execute([{**VALUES, "owner_id": ada.id}])
+        change().execute([{**of(ada)}])
     found = CompiledQuery(
         select(Log.id, literal(3), Log.score).where(Log.created_at == bindparam("at"), Log.score > literal(7))
     )
@@ -66,7 +72,7 @@ def test_a_query_uses_its_arguments_and_its_literal_values(ada: Person) -> None:
 
 
 def test_a_violated_constraint_raises_the_same_error_and_rolls_back(ada: Person) -> None:
-    rows = [{**VALUES, "owner_id": ada.id}, {**VALUES, "owner_id": "user_nobody", "id": "log_y"}]
+    rows = [{**of(ada)}, {**of(ada), "author_id": "user_nobody", "id": "log_y"}]
     with pytest.raises(IntegrityError) as raised, writing():
         change().execute(rows)
     assert "東京" not in str(raised.value)
@@ -83,10 +89,8 @@ def test_an_invalid_statement_raises_the_same_error() -> None:
 def test_a_session_and_its_connection_share_one_transaction(app: Flask, ada: Person) -> None:
     def write(*, fails: bool) -> None:
         with writing():
-            session.add(
-                IdempotencyRecord(owner_id=ada.id, key="k", fingerprint="", status=1, body="", created_at=MOMENT)
-            )
-            change().execute([{**VALUES, "owner_id": ada.id}])
+            session.add(IdempotencyRecord(**idempotency_row(ada.id)))
+            change().execute([{**of(ada)}])
             assert session.scalars(select(Log.id)).all() == ["log_x"], "it sees what the connection has written"
             if fails:
                 raise RuntimeError

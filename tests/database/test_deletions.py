@@ -43,9 +43,12 @@ def fill(app: Flask, owner: Person, mark: str = "0", count: int = MANY, **column
         add_logs(get_engine(), owner.id, count, mark, **columns)
 
 
+OF_ACCOUNTS = ("users", "api_keys", "workspaces", "members")
+
+
 def count_rows(app: Flask) -> dict[str, int]:
     with app.app_context(), get_engine().connect() as connection:
-        tables = {name: table for name, table in Base.metadata.tables.items() if name not in ("users", "api_keys")}
+        tables = {name: table for name, table in Base.metadata.tables.items() if name not in OF_ACCOUNTS}
         counts = {name: connection.scalar(select(func.count()).select_from(table)) for name, table in tables.items()}
         return {name: count for name, count in counts.items() if count}
 

@@ -2,14 +2,12 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from flask import Flask
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
-from promptcrafter import clock
 from promptcrafter.database.base import Base
 from promptcrafter.database.errors import translating
 from promptcrafter.database.session import session
@@ -17,6 +15,7 @@ from promptcrafter.database.transactions import writing
 from promptcrafter.idempotency.models import IdempotencyRecord
 from tests.support.environment import ROOT
 from tests.support.people import Person
+from tests.support.rows import idempotency_row
 
 USERS, PROMPTS = Base.metadata.tables["users"], Base.metadata.tables["prompts"]
 
@@ -33,11 +32,6 @@ class Second(Exception):
 def context(app: Flask) -> Iterator[None]:
     with app.app_context():
         yield
-
-
-def answer(owner_id: str, **values: Any) -> dict[str, Any]:
-    plain = {"key": "k", "fingerprint": "", "status": 200, "body": "", "created_at": clock.now()}
-    return {"owner_id": owner_id, **plain, **values}
 
 
 def test_a_unique_constraint_of_one_column(ada: Person) -> None:
@@ -60,34 +54,34 @@ def test_a_unique_constraint_of_two_columns(ada: Person) -> None:
     ada.prompt()
     known = session.execute(select(PROMPTS)).mappings().one()
     columns = {name: value for name, value in known.items() if name != "seq"}
-    with pytest.raises(First), writing(), translating({"uq_prompts_id": Second, "uq_prompts_owner_id_slug": First}):
+    with pytest.raises(First), writing(), translating({"uq_prompts_id": Second, "uq_prompts_workspace_id_slug": First}):
         session.execute(insert(PROMPTS), {**columns, "id": "prompt_twin"})
 
 
 def test_a_primary_key_and_not_the_foreign_key_beside_it(ada: Person) -> None:
-    exceptions = {"fk_idempotency_keys_owner_id": Second, "pk_idempotency_keys": First}
+    exceptions = {"fk_idempotency_keys_user_id": Second, "pk_idempotency_keys": First}
     with pytest.raises(First), writing(), translating(exceptions):
-        session.execute(insert(IdempotencyRecord), [answer(ada.id), answer(ada.id)])
+        session.execute(insert(IdempotencyRecord), [idempotency_row(ada.id), idempotency_row(ada.id)])
 
 
-def test_a_foreign_key_and_not_the_primary_key_beside_it() -> None:
-    exceptions = {"pk_idempotency_keys": Second, "fk_idempotency_keys_owner_id": First}
+def test_a_foreign_key_and_not_the_primary_key_beside_it(ada: Person) -> None:
+    exceptions = {"pk_idempotency_keys": Second, "fk_idempotency_keys_user_id": First}
     with pytest.raises(First), writing(), translating(exceptions):
-        session.execute(insert(IdempotencyRecord), answer("user_nobody"))
+        session.execute(insert(IdempotencyRecord), idempotency_row(ada.id, user_id="user_nobody"))
 
 
-def test_postgresql_names_the_foreign_key_and_on_sqlite_the_first_entry_applies(engine_name: str) -> None:
-    exceptions = {"fk_idempotency_keys": First, "fk_idempotency_keys_owner_id": Second}
+def test_postgresql_names_the_foreign_key_and_on_sqlite_the_first_entry_applies(ada: Person, engine_name: str) -> None:
+    exceptions = {"fk_idempotency_keys": First, "fk_idempotency_keys_user_id": Second}
     with pytest.raises(First if engine_name == "sqlite" else Second), writing(), translating(exceptions):
-        session.execute(insert(IdempotencyRecord), answer("user_nobody"))
+        session.execute(insert(IdempotencyRecord), idempotency_row(ada.id, user_id="user_nobody"))
 
 
 def test_a_constraint_that_is_not_named_stays_an_integrity_error(ada: Person) -> None:
     exceptions = {"uq_users_email_key": First, "pk_users": Second}
     with pytest.raises(IntegrityError), writing(), translating(exceptions):
-        session.execute(insert(IdempotencyRecord), [answer(ada.id), answer(ada.id)])
+        session.execute(insert(IdempotencyRecord), [idempotency_row(ada.id), idempotency_row(ada.id)])
     with pytest.raises(IntegrityError), writing(), translating(exceptions):
-        session.execute(insert(IdempotencyRecord), answer(ada.id, fingerprint=None))
+        session.execute(insert(IdempotencyRecord), idempotency_row(ada.id, fingerprint=None))
 
 
 def test_every_constraint_that_a_store_names_exists() -> None:

@@ -14,6 +14,7 @@ from promptcrafter.database.session import get_engine, session
 from promptcrafter.idempotency.models import IdempotencyRecord
 from tests.support.databases import only_sqlite
 from tests.support.people import Person
+from tests.support.rows import idempotency_row
 
 KEY = {"Idempotency-Key": "3f1c-a"}
 # The POST routes that create nothing, or nothing twice; and new API keys, whose text is not stored
@@ -144,22 +145,20 @@ def test_a_malformed_key_is_refused(ada: Person, key: str) -> None:
     assert ada.get("/prompts").json == []
 
 
-def write_row(owner_id: str) -> None:
+def write_row(user_id: str) -> None:
     with transactions.writing():
-        session.add(
-            IdempotencyRecord(owner_id=owner_id, key="k", fingerprint="", status=1, body="", created_at=clock.now())
-        )
+        session.add(IdempotencyRecord(**idempotency_row(user_id)))
 
 
-def write_twice(owner_id: str) -> None:
+def write_twice(user_id: str) -> None:
     with transactions.joined_transaction(lambda: None):
-        write_row(owner_id)
-        write_row(owner_id)
+        write_row(user_id)
+        write_row(user_id)
 
 
-def write_and_fail(owner_id: str) -> None:
+def write_and_fail(user_id: str) -> None:
     with transactions.joined_transaction(lambda: None):
-        write_row(owner_id)
+        write_row(user_id)
         raise ZeroDivisionError
 
 

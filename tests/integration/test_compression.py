@@ -171,7 +171,7 @@ def test_a_compressed_list_of_any_length_takes_little_memory_and_begins_at_once(
     ).json
     rows = 30_000
     with closing(sqlite3.connect(server.environment["DATABASE_URL"].removeprefix("sqlite:///"))) as database:
-        columns = "owner_id, prompt_id, prompt_version, model_used, created_at, updated_at"
+        columns = "workspace_id, author_id, prompt_id, prompt_version, model_used, created_at, updated_at"
         database.execute(
             f"WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) "
             f"INSERT INTO logs (id, output, {columns}) SELECT 'log_' || i, hex(randomblob(1000)), {columns} "

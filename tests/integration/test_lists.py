@@ -23,7 +23,7 @@ def memory(pid: int) -> int:
 
 def copy_log(server: LiveServer, log_id: str, rows: int) -> None:
     """Insert copies of a log past the service, which takes much longer, until there are so many rows of it."""
-    columns = "owner_id, prompt_id, prompt_version, model_used, output, created_at, updated_at"
+    columns = "workspace_id, author_id, prompt_id, prompt_version, model_used, output, created_at, updated_at"
     numbers = f"WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) "
     copies = f"INSERT INTO logs (id, {columns}) SELECT 'log_' || i, {columns} FROM logs, n WHERE id = '{log_id}'"
     url = server.environment["DATABASE_URL"]

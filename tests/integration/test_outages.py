@@ -20,6 +20,7 @@ from flask import Flask
 from config import Config
 from tests.integration.postgresql import PostgreSQL
 from tests.support.connection import Connection, create_prompt, sign_up
+from tests.support.databases import DELETE_ALL
 from tests.support.environment import SECRET
 from tests.support.people import Caller
 from tests.support.servers import LiveServer
@@ -33,7 +34,8 @@ def copy(postgresql: Any, migrated_postgresql_url: str, tmp_path_factory: pytest
     """A factory of servers that begin as a copy of another one, without accounts."""
     copies: list[PostgreSQL] = []
     with psycopg.connect(migrated_postgresql_url.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute("DELETE FROM users")
+        for statement in DELETE_ALL:
+            connection.execute(statement)
 
     def make(*options: str, of: PostgreSQL | None = None) -> PostgreSQL:
         folder = tmp_path_factory.mktemp("copy")

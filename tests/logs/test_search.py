@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from promptcrafter import clock
 from promptcrafter.database.session import get_engine
 from promptcrafter.logs import search, store
-from promptcrafter.workspaces.principal import Principal
+from promptcrafter.workspaces.principal import at_home
 from tests.logs.test_views_list import pages
 from tests.support.databases import only_sqlite
 from tests.support.people import Person
@@ -205,7 +205,7 @@ def test_no_query_fails(app: Flask, query: str) -> None:
     with app.app_context(), get_engine().connect() as connection:
         terms = search.parse_terms(query)
         if terms:
-            connection.execute(store.find_logs(Principal("user_x"), {"q": terms}))
+            connection.execute(store.find_logs(at_home("user_x"), {"q": terms}))
 
 
 @only_sqlite

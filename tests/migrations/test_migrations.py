@@ -27,7 +27,7 @@ from promptcrafter.logs.store import find_logs
 from promptcrafter.problems import NewerSchema, NotMigrated
 from promptcrafter.prompts.models import SearchText
 from promptcrafter.prompts.search import index_matches, search_columns
-from promptcrafter.workspaces.principal import Principal
+from promptcrafter.workspaces.principal import at_home
 from tests.support.commands import done, run
 from tests.support.databases import only_sqlite
 from tests.support.environment import ROOT, SECRET, bin_path
@@ -252,7 +252,7 @@ def test_logs_survive_the_migration_that_allows_logs_without_a_prompt_and_its_do
         with pytest.raises(IntegrityError), get_engine().begin() as connection:
             connection.execute(text("UPDATE logs SET score = 11 WHERE seq = 7"))
         upgrade()
-        assert [row[0] for row in read_rows("logs", columns)] == [7]
+        assert read_rows("logs", "seq") == [(7,)]
 
 
 def constraints() -> dict[str, set[str]]:
@@ -323,7 +323,7 @@ def test_logs_from_before_the_full_text_index_are_found(empty_app: Flask) -> Non
 
 def found(query: str) -> list[int]:
     """Return the sequence of the logs that the full text finds."""
-    statement = find_logs(Principal("user_1"), {"q": parse_terms(query)}).with_only_columns(Log.seq)
+    statement = find_logs(at_home("user_1"), {"q": parse_terms(query)}).with_only_columns(Log.seq)
     with get_engine().connect() as connection:
         return list(connection.scalars(statement))
 
@@ -504,7 +504,7 @@ def test_logs_are_found_before_and_after_the_migration_to_words_indexed_by_the_s
         assert [in_the_index(word) for word in ("second", "third")] == [0, 1]
 
 
-BEFORE_TOKEN_KINDS = "e83c5f17a2d4"
+BEFORE_TOKEN_KINDS, TOKEN_KINDS = "e83c5f17a2d4", "1d7b90e4c2a6"
 
 
 def test_logs_survive_the_migration_of_token_kinds_and_its_downgrade(empty_app: Flask) -> None:
@@ -514,7 +514,7 @@ def test_logs_survive_the_migration_of_token_kinds_and_its_downgrade(empty_app: 
         insert_old_rows()
         upgrade(revision=BEFORE_TOKEN_KINDS)
         logs = read_rows("logs", "*")
-        upgrade()
+        upgrade(revision=TOKEN_KINDS)
         assert [row[:-4] for row in read_rows("logs", "*")] == logs
         assert read_rows("logs", ", ".join(added)) == [(None,) * 4] * len(logs)
         with get_engine().begin() as connection:

@@ -15,7 +15,7 @@ from promptcrafter.database.transactions import writing
 from promptcrafter.ids import new_id
 from promptcrafter.prompts.restore import restore_prompts
 from promptcrafter.prompts.search import search_columns
-from promptcrafter.workspaces.principal import Principal
+from promptcrafter.workspaces.principal import at_home
 from tests.support.people import Person
 
 COUNT = 2300
@@ -88,7 +88,7 @@ def restore(app: Flask, owner: Person, rows: Sequence[dict[str, object]], texts:
     ]
     columns = [search_columns(text.title, text.tags, text.content) for text in texts]
     with app.app_context(), writing():
-        restore_prompts(Principal(owner.id), rows, versions, columns)
+        restore_prompts(at_home(owner.id), rows, versions, columns)
 
 
 def times(row: dict[str, object]) -> dict[str, object]:

@@ -15,7 +15,7 @@ from config import Config
 from promptcrafter.database.transactions import writing
 from promptcrafter.logs import store as logs
 from promptcrafter.server import metrics
-from promptcrafter.workspaces.principal import Principal
+from promptcrafter.workspaces.principal import at_home
 from tests.support.databases import only_sqlite
 from tests.support.environment import ROOT, SECRET
 from tests.support.errors import assert_error
@@ -202,12 +202,12 @@ def test_logs_that_are_rolled_back_are_not_counted(ada: Person) -> None:
     values = {"prompt_id": prompt["_id"], "prompt_version": 1, "model_used": "m", "output": "x"}
     with ada.client.application.app_context():
         with suppress(InterruptedError), writing():
-            logs.record_all(Principal(ada.id), [logs.prepare(values), logs.prepare(values)])
+            logs.record_all(at_home(ada.id), [logs.prepare(values), logs.prepare(values)])
             raise InterruptedError
         with suppress(logs.ParentDeleted), writing():
-            logs.record(Principal(ada.id), logs.prepare({**values, "prompt_id": "prompt_1"}))
+            logs.record(at_home(ada.id), logs.prepare({**values, "prompt_id": "prompt_1"}))
         with writing():
-            logs.record(Principal(ada.id), logs.prepare(values))
+            logs.record(at_home(ada.id), logs.prepare(values))
     assert counted(ada, WRITTEN)['{source="native"}'] == 1 == len(ada.get("/logs").json)
 
 

@@ -4,6 +4,8 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, text
 
+from promptcrafter.workspaces.principal import personal_workspace_id
+
 _MILLISECONDS = 1_700_000_000_000  # the time of the first log; each next one is a millisecond younger
 _ROWS = {
     "sqlite": "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < :count - 1)",
@@ -34,13 +36,13 @@ def engine_of(database_url: str) -> Engine:
     return create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
 
 
-def add_logs(engine: Engine, owner_id: str, count: int, mark: str = "0", **columns: Any) -> None:
-    """Add logs with ids of their own for each `mark`, a digit, and with these columns, such as `prompt_id`.
+def add_logs(engine: Engine, author_id: str, count: int, mark: str = "0", **columns: Any) -> None:
+    """Add logs to an account's own workspace, with ids of their own for each `mark`, a digit, and with these columns.
 
     With a prompt they have its version 1. All of them are found by the word `filled`.
     """
     dialect = engine.dialect.name
-    columns = {"owner_id": owner_id, "model_used": "m", **columns}
+    columns = {"workspace_id": personal_workspace_id(author_id), "author_id": author_id, "model_used": "m", **columns}
     if "prompt_id" in columns:
         columns["prompt_version"] = 1
     values = {**columns, "count": count, "start": _MILLISECONDS, "mark": mark}

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.databases import DELETE_ALL
 from tests.support.environment import ROOT, bin_path, free_port
 
 
@@ -78,8 +79,8 @@ def live_server(shared_server: LiveServer) -> LiveServer:
     """A running server with an empty, migrated SQLite file; not to be stopped or changed."""
     with closing(sqlite3.connect(shared_server.environment["DATABASE_URL"].removeprefix("sqlite:///"))) as database:
         database.execute("PRAGMA foreign_keys=ON")
-        database.execute("DELETE FROM users")  # deletes all other rows by cascade
-        database.execute("DELETE FROM pending_deletions")
+        for statement in DELETE_ALL:
+            database.execute(statement)
         database.commit()
     return replace(shared_server, log_start=shared_server.log_path.stat().st_size)
 

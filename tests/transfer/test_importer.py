@@ -17,7 +17,7 @@ from promptcrafter.database.session import get_engine
 from promptcrafter.http.formats import NDJSON_TYPES
 from promptcrafter.transfer import export_format, importer
 from promptcrafter.transfer.batch_file import BatchFile
-from promptcrafter.workspaces.principal import Principal
+from promptcrafter.workspaces.principal import at_home
 from tests.support.databases import only_sqlite
 from tests.support.errors import assert_error
 from tests.support.people import Caller, Person, sign_up
@@ -27,7 +27,7 @@ from tests.transfer.test_importer_damage import EXPERIMENT, FIRST, GOOD, LOG, PR
 
 def check(person: Person, data: bytes) -> BatchFile:
     """Do the first half of an import."""
-    return importer.check(Principal(person.id), export_format.read_records(io.BytesIO(data)))
+    return importer.check(at_home(person.id), export_format.read_records(io.BytesIO(data)))
 
 
 def prompt_lines(id: str, contents: list[str], **values: Any) -> list[dict[str, Any]]:
@@ -221,7 +221,7 @@ def test_a_resource_deleted_between_check_and_storing_interrupts_the_import(app:
     with app.app_context(), check(ada, join([GOOD[0], log, {"type": "end"}])) as checked:
         ada.delete("/prompts/prompt1")
         with pytest.raises(importer.ImportInterrupted) as raised:
-            importer.store_checked(Principal(ada.id), checked)
+            importer.store_checked(at_home(ada.id), checked)
     assert raised.value.message == (
         "line 2.promptId must be in a line before or in the account. It was not so when the import began: what stands "
         "before it is stored. Importing again is safe."
@@ -267,7 +267,7 @@ def test_a_killed_import_is_completed_by_importing_again(
         check(other_account, left) as checked,
         pytest.raises(KeyboardInterrupt),
     ):
-        importer.store_checked(Principal(other_account.id), killed(checked))
+        importer.store_checked(at_home(other_account.id), killed(checked))
     partial = export(other_account)
     assert EMPTY_EXPORT != partial != left
     assert counts(import_file(other_account, left), "created")[-1] == 37
@@ -279,7 +279,7 @@ def test_a_long_history_is_stored_in_batches_and_is_consistent_after_each(app: F
     with app.app_context(), check(ada, join(whole)) as checked:
         latest = []
         for chunk in checked:
-            importer.store_checked(Principal(ada.id), [chunk])
+            importer.store_checked(at_home(ada.id), [chunk])
             prompt = ada.get("/prompts/prompt1").json
             latest.append((prompt["version"], prompt["content"]))
     assert latest == [(499, "content 499"), (999, "content 999"), (1100, "content 1100")]
@@ -291,20 +291,20 @@ def test_a_prompt_deleted_between_batches_of_its_history_interrupts_the_import(a
     whole = prompt_lines("prompt1", [f"content {number}" for number in range(1, 601)])
     with app.app_context(), check(ada, join(whole)) as checked:
         first, second = checked
-        importer.store_checked(Principal(ada.id), [first])
+        importer.store_checked(at_home(ada.id), [first])
         ada.delete("/prompts/prompt1")
         with pytest.raises(
             importer.ImportInterrupted, match=r"^line 502\.promptId must be in a line before or in the account"
         ):
-            importer.store_checked(Principal(ada.id), [second])
+            importer.store_checked(at_home(ada.id), [second])
     assert export(ada) == EMPTY_EXPORT
     assert counts(import_file(ada, whole), "created") == (1, 600, 0, 0, 0)
 
 
 def test_two_imports_of_one_file_at_once_store_it_once(app: Flask, ada: Person) -> None:
     with app.app_context(), check(ada, join(GOOD)) as one, check(ada, join(GOOD)) as other:
-        assert importer.store_checked(Principal(ada.id), one)["logs"] == {"created": 2, "skipped": 0}
-        assert importer.store_checked(Principal(ada.id), other)["logs"] == {"created": 0, "skipped": 2}
+        assert importer.store_checked(at_home(ada.id), one)["logs"] == {"created": 2, "skipped": 0}
+        assert importer.store_checked(at_home(ada.id), other)["logs"] == {"created": 0, "skipped": 2}
     assert export(ada).count(b"\n") == len(GOOD)
 
 

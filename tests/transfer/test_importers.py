@@ -16,7 +16,7 @@ from promptcrafter.problems import Invalid
 from promptcrafter.transfer import importer
 from promptcrafter.transfer.importers import Unreadable, json_server, llm, promptfoo
 from promptcrafter.transfer.importers.foreign_ids import ForeignIds
-from promptcrafter.workspaces.principal import Principal
+from promptcrafter.workspaces.principal import at_home
 from tests.support import llm_database
 from tests.support.databases import only_sqlite
 from tests.support.people import Person
@@ -32,8 +32,8 @@ def fixture(name: str) -> Any:
 
 def take(app: Flask, person: Person, source: Any) -> importer.Counts:
     """Import lines as the command does."""
-    with app.app_context(), importer.check(Principal(person.id), source) as checked:
-        return importer.store_checked(Principal(person.id), checked)
+    with app.app_context(), importer.check(at_home(person.id), source) as checked:
+        return importer.store_checked(at_home(person.id), checked)
 
 
 def created(counts: importer.Counts) -> tuple[int, ...]:
@@ -137,12 +137,12 @@ def test_an_error_in_a_json_server_file_is_named_by_its_location(
 
 def json_server_ids(app: Flask, person: Person, document: Any, left_out: Counter[str] | None = None) -> importer.Counts:
     """Import a file of json-server as the command does."""
-    find_existing = partial(importer.find_existing, Principal(person.id))
+    find_existing = partial(importer.find_existing, at_home(person.id))
     with app.app_context():
         ids = ForeignIds(json_server.SOURCE, person.email, find_existing)
         source = json_server.read(document, NOW, None, ids, left_out)
-        with importer.check(Principal(person.id), source) as checked:
-            return importer.store_checked(Principal(person.id), checked)
+        with importer.check(at_home(person.id), source) as checked:
+            return importer.store_checked(at_home(person.id), checked)
 
 
 # As json-server 0.17 and its forks make them, numbers, and what people write

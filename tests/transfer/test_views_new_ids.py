@@ -10,7 +10,7 @@ from flask import Flask
 
 from promptcrafter.transfer import export_format, importer
 from promptcrafter.transfer.id_policy import NewIds
-from promptcrafter.workspaces.principal import Principal
+from promptcrafter.workspaces.principal import at_home
 from tests.support.databases import only_sqlite
 from tests.support.errors import assert_error
 from tests.support.people import Answer, Person
@@ -160,7 +160,7 @@ def test_an_interrupted_copy_says_what_importing_again_does(
     app: Flask, ada: Person, key: str | None, advice: str
 ) -> None:
     import_file(ada, join([*GOOD[:EXPERIMENT], {"type": "end"}]))
-    principal = Principal(ada.id)
+    principal = at_home(ada.id)
     file = join([GOOD[0], GOOD[LOG], {"type": "end"}])
     with (
         app.app_context(),

@@ -150,7 +150,7 @@ def _refuse_used(connection: Connection) -> None:
 
 
 def _refuse_rows(connection: Connection, names: Iterable[str]) -> None:
-    for name in names:
+    for name in sorted(names):
         if connection.scalar(text(f"SELECT EXISTS (SELECT FROM {name})")):  # noqa: S608
             raise MoveError(f"The database to move to is not empty: there are rows in its table {name}.")
 

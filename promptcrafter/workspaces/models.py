@@ -1,0 +1,62 @@
+"""The tables of workspaces, their members and invitations to them."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from promptcrafter.database.base import SEQUENCE, Base, JsonText, UtcTime
+
+
+class Workspace(Base):
+    """What prompts, logs, traces and experiments belong to, and who may access them: its members."""
+
+    __tablename__ = "workspaces"
+    __table_args__ = (UniqueConstraint("id"), UniqueConstraint("slug"), UniqueConstraint("personal_user_id"))
+
+    seq: Mapped[int] = mapped_column(SEQUENCE, Identity(), primary_key=True)
+    id: Mapped[str] = mapped_column(String(64))
+    slug: Mapped[str] = mapped_column(Text)
+    name: Mapped[str] = mapped_column(Text)
+    personal_user_id: Mapped[str | None] = mapped_column(ForeignKey("users.id"))  # whose personal workspace it is
+    protected_labels: Mapped[list[str]] = mapped_column(JsonText)  # which only owners move
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class Member(Base):
+    """The role of an account in a workspace."""
+
+    __tablename__ = "members"
+    __table_args__ = (
+        CheckConstraint("role IN ('viewer', 'editor', 'owner')", name="role"),
+        Index(None, "user_id", "workspace_id"),
+    )
+
+    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    role: Mapped[str] = mapped_column(String(16))
+    # Whether tokens of the account act here when a request names no workspace; for none: in the personal one
+    is_default: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = mapped_column(UtcTime)  # when the account joined
+
+
+class Invitation(Base):
+    """An invitation that one account may accept, once. Only the digest of its token is stored."""
+
+    __tablename__ = "invitations"
+    __table_args__ = (
+        UniqueConstraint("id"),
+        UniqueConstraint("digest"),
+        CheckConstraint("role IN ('viewer', 'editor', 'owner')", name="role"),
+        Index(None, "workspace_id", "created_at", "seq"),
+    )
+
+    seq: Mapped[int] = mapped_column(SEQUENCE, Identity(), primary_key=True)
+    id: Mapped[str] = mapped_column(String(64))
+    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"))
+    role: Mapped[str] = mapped_column(String(16))
+    digest: Mapped[str] = mapped_column(String(64))  # SHA-256 in hexadecimal; a token of 256 random bits needs no salt
+    author_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcTime)
