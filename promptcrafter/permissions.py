@@ -19,6 +19,7 @@ class Permission(StrEnum):
     PUBLIC = "public"  # no authentication
     SIGNED_IN = "signed_in"  # any valid token or API key; information about the service
     ACCOUNT = "account"  # the caller's own account, tokens and API keys, whatever the workspace
+    PASSWORD = "password"  # what takes the password of the account; no API key grants it
     READ = "read"  # prompts, logs, traces, experiments, statistics
     INGEST = "ingest"  # add logs, traces and results; be assigned a variant
     WRITE = "write"  # create, change and delete what READ covers
@@ -34,13 +35,14 @@ OF_ROLE: Mapping[str, frozenset[Permission]] = {
     "editor": _EDITOR,
     "owner": _EDITOR | {Permission.MANAGE},
 }
-# Of what the role grants. `admin` also grants the account, to keys that are not bound to a workspace
+# Of what the role grants; a key without scopes has `admin`
 OF_SCOPE: Mapping[str, frozenset[Permission]] = {
     "read": _ANYWHERE | {Permission.READ},
     "ingest": _ANYWHERE | {Permission.INGEST},
     "write": _ANYWHERE | {Permission.READ, Permission.INGEST, Permission.WRITE},
-    "admin": frozenset(Permission),
+    "admin": frozenset(Permission) - {Permission.PASSWORD},
 }
+NEVER_OF_BOUND_KEY = frozenset({Permission.ACCOUNT})
 
 
 def least_role(permission: Permission) -> Role:

@@ -55,7 +55,7 @@ def refuse_malformed(kind: Kind, resource_id: str) -> None:
 
 def find_obstacle(principal: Principal, kind: Kind, workspace_id: str) -> Problem | None:
     """Return the error 403 if the principal may not do with a resource there what the route requires, else None."""
-    if workspace_id not in principal.roles:
+    if workspace_id not in principal.memberships:
         return not_owned(kind)
     return find_role_obstacle(principal, workspace_id)
 

@@ -4,11 +4,12 @@ One query looks up the credential and the workspaces that the account is a membe
 takes no round trip of its own.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from flask import Flask, g
-from sqlalchemy import bindparam, or_, select
+from flask import Flask, g, request
+from sqlalchemy import Text, bindparam, or_, select, type_coerce
 
 from promptcrafter import clock
 from promptcrafter.auth.credentials import read_credential, verify_token
@@ -17,29 +18,36 @@ from promptcrafter.auth.store import KEY_PREFIX, digest
 from promptcrafter.database.base import Base
 from promptcrafter.database.compiled import CompiledQuery
 from promptcrafter.http.route import requested_route
-from promptcrafter.permissions import Permission
-from promptcrafter.problems import Unauthorized
-from promptcrafter.workspaces.models import Member
-from promptcrafter.workspaces.principal import Principal, personal_workspace_id
+from promptcrafter.permissions import NEVER_OF_BOUND_KEY, OF_SCOPE, SCOPES, Permission
+from promptcrafter.problems import Problem, Unauthorized
+from promptcrafter.workspaces.models import Member, Workspace
+from promptcrafter.workspaces.principal import Membership, Principal, personal_workspace_id, workspace_not_found
 
-_USERS, _KEYS, _MEMBERS = (Base.metadata.tables[model.__tablename__] for model in (User, ApiKey, Member))
-_MEMBERSHIPS = (_MEMBERS.c.workspace_id, _MEMBERS.c.role)
+HEADER = "X-Workspace"
+_USERS, _KEYS, _MEMBERS, _WORKSPACES = (
+    Base.metadata.tables[model.__tablename__] for model in (User, ApiKey, Member, Workspace)
+)
+_MEMBERSHIP = (_MEMBERS.c.workspace_id, _MEMBERS.c.role, _WORKSPACES.c.slug, _MEMBERS.c.is_default)
 # Each authenticated request executes one of these two queries
 _BY_TOKEN = CompiledQuery(
-    select(_USERS.c.id, _USERS.c.token_epoch, *_MEMBERSHIPS)
+    select(_USERS.c.id, _USERS.c.token_epoch, *_MEMBERSHIP)
     .join(_MEMBERS, _MEMBERS.c.user_id == _USERS.c.id)
+    .join(_WORKSPACES, _WORKSPACES.c.id == _MEMBERS.c.workspace_id)
     .where(_USERS.c.id == bindparam("user_id"), _USERS.c.disabled_since.is_(None))
 )
 _BY_KEY = CompiledQuery(
-    select(_USERS.c.id, _KEYS.c.id, *_MEMBERSHIPS)
+    select(_USERS.c.id, _KEYS.c.id, _KEYS.c.workspace_id, type_coerce(_KEYS.c.scopes, Text), *_MEMBERSHIP)
     .join(_KEYS, _KEYS.c.user_id == _USERS.c.id)
     .join(_MEMBERS, _MEMBERS.c.user_id == _USERS.c.id)
+    .join(_WORKSPACES, _WORKSPACES.c.id == _MEMBERS.c.workspace_id)
     .where(
         _KEYS.c.digest == bindparam("digest"),
+        or_(_KEYS.c.workspace_id.is_(None), _KEYS.c.workspace_id == _MEMBERS.c.workspace_id),
         or_(_KEYS.c.expires_at.is_(None), _KEYS.c.expires_at > bindparam("now")),
         _USERS.c.disabled_since.is_(None),
     )
 )
+_COLUMNS = len(_MEMBERSHIP)
 
 
 def init_app(app: Flask) -> None:
@@ -65,23 +73,68 @@ def _authenticate() -> None:
 
 
 def _identify(credential: str, permission: Permission) -> Principal | None:
-    """Return the principal whom the credential authenticates; None if it is invalid."""
+    """Return the principal whom the credential authenticates; None if it is invalid.
+
+    Raises 403 if an API key does not grant the permission, and 404 for a workspace that is not the caller's.
+    """
     if credential.startswith(KEY_PREFIX):
         rows = _BY_KEY.all(digest=digest(credential), now=clock.now())
-        return _to_principal(rows, permission, rows[0][1]) if rows else None
+        return _principal_of_key(rows, permission) if rows else None
     claims = verify_token(credential)
     rows = [] if claims is None else _BY_TOKEN.all(user_id=claims.user_id)
     is_valid = claims is not None and rows and rows[0][1] == claims.epoch
-    return _to_principal(rows, permission, "") if is_valid else None
+    return _principal_of_token(rows, permission) if is_valid else None
 
 
-def _to_principal(rows: Sequence[Sequence[Any]], permission: Permission, api_key_id: str) -> Principal:
-    """Return the principal of the rows of one account, of which each has a membership."""
-    user_id = rows[0][0]
+def _principal_of_key(rows: Sequence[Sequence[Any]], permission: Permission) -> Principal:
+    user_id, key_id, bound_to, scopes = rows[0][:-_COLUMNS]
+    _refuse_scope(permission, json.loads(scopes) if scopes else ["admin"], is_bound=bound_to is not None)
+    memberships = _memberships(rows)
+    default = bound_to or personal_workspace_id(user_id)
     return Principal(
         user_id=user_id,
-        roles={workspace_id: role for *_, workspace_id, role in rows},
-        current_id=personal_workspace_id(user_id),
+        memberships=memberships,
+        current_id=_choose_workspace(memberships, default),
         needs=permission,
-        api_key_id=api_key_id,
+        api_key_id=key_id,
     )
+
+
+def _principal_of_token(rows: Sequence[Sequence[Any]], permission: Permission) -> Principal:
+    user_id = rows[0][0]
+    memberships = _memberships(rows)
+    default = next((row[2] for row in rows if row[-1]), personal_workspace_id(user_id))
+    return Principal(
+        user_id=user_id, memberships=memberships, current_id=_choose_workspace(memberships, default), needs=permission
+    )
+
+
+def _memberships(rows: Sequence[Sequence[Any]]) -> dict[str, Membership]:
+    return {workspace_id: Membership(role, slug) for *_, workspace_id, role, slug, _ in rows}
+
+
+def _choose_workspace(memberships: dict[str, Membership], default: str) -> str:
+    """Return the id of the workspace that the request names in its header, or else the default one. Raises 404."""
+    wanted = request.headers.get(HEADER)
+    if wanted is None:
+        return default
+    if wanted in memberships:
+        return wanted
+    for workspace_id, membership in memberships.items():
+        if membership.slug == wanted:
+            return workspace_id
+    raise workspace_not_found()
+
+
+def _refuse_scope(permission: Permission, scopes: Sequence[str], *, is_bound: bool) -> None:
+    """Raise 403 unless the scopes of a key grant a permission, as far as the account's role does."""
+    if is_bound and permission in NEVER_OF_BOUND_KEY:
+        reason = "it is bound to a workspace, and this is about the account"
+    elif any(permission in OF_SCOPE[scope] for scope in scopes):
+        return
+    elif permission is Permission.PASSWORD:
+        reason = "it takes a token"
+    else:
+        needed = next(scope for scope in SCOPES if permission in OF_SCOPE[scope])
+        reason = f"it has the scopes {', '.join(scopes)}, and this needs {needed}"
+    raise Problem(403, f"This API key does not allow that: {reason}.", "scope_forbids")

@@ -7,12 +7,20 @@ from promptcrafter.permissions import OF_ROLE, Permission, Role, least_role
 from promptcrafter.problems import Problem
 
 
+@dataclass(frozen=True)
+class Membership:
+    """What an account is in a workspace."""
+
+    role: Role
+    slug: str  # of the workspace
+
+
 @dataclass(frozen=True, kw_only=True)
 class Principal:
     """An account, authenticated by a token or an API key, or named by a command on the host."""
 
     user_id: str
-    roles: Mapping[str, Role]  # by the id of each workspace that the caller may access
+    memberships: Mapping[str, Membership]  # by the id of each workspace that the caller may access
     current_id: str  # the workspace that is meant where no id says it
     needs: Permission = Permission.READ  # what the route requires
     api_key_id: str = ""  # "" for a token or a command
@@ -28,11 +36,18 @@ class Principal:
 
 def find_role_obstacle(principal: Principal, workspace_id: str) -> Problem | None:
     """Return the error 403 if the role of a member does not grant what the route requires, else None."""
-    role = principal.roles[workspace_id]
-    if principal.needs in OF_ROLE[role]:
-        return None
-    needed = least_role(principal.needs)
+    role = principal.memberships[workspace_id].role
+    return None if principal.needs in OF_ROLE[role] else role_forbids(role, least_role(principal.needs))
+
+
+def role_forbids(role: Role, needed: Role) -> Problem:
+    """Return the error 403 for a role where another one is needed."""
     return Problem(403, f"Your role in this workspace is {role}; this needs {needed}.", "role_forbids")
+
+
+def workspace_not_found() -> Problem:
+    """Return the error 404 for a workspace that does not exist or that the caller is no member of."""
+    return Problem(404, "Workspace not found", "workspace_not_found")
 
 
 def personal_workspace_id(user_id: str) -> str:
@@ -47,4 +62,4 @@ def at_home(user_id: str) -> Principal:
 
 def in_workspace(user_id: str, workspace_id: str) -> Principal:
     """Return the principal of a command on the host, which may do everything in one workspace."""
-    return Principal(user_id=user_id, roles={workspace_id: "owner"}, current_id=workspace_id)
+    return Principal(user_id=user_id, memberships={workspace_id: Membership("owner", "")}, current_id=workspace_id)
