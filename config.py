@@ -175,7 +175,12 @@ class Config:
     )
     instance_path: str = _setting("INSTANCE_PATH", "instance", "Folder for files that the service creates for itself")
     token_days: int = _setting("TOKEN_DAYS", 7, "Days until a token expires", _integer(1, 3650))
-    signup: str = _setting("SIGNUP", "open", "`open` or `closed`: who may create an account", _choice("open", "closed"))
+    signup: str = _setting(
+        "SIGNUP",
+        "open",
+        "`open`, `invited` or `closed`: who may create an account",
+        _choice("open", "invited", "closed"),
+    )
     web_concurrency: int = _setting("WEB_CONCURRENCY", 2, "Worker processes", _integer(1, 64))
     web_threads: int = _setting(
         "WEB_THREADS", 4, "Requests that a worker answers at the same time; 2 or more on SQLite", _integer(1, 64)

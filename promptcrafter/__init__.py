@@ -28,6 +28,7 @@ from promptcrafter.statistics import views as statistics
 from promptcrafter.traces import views as traces
 from promptcrafter.transfer import views as transfer
 from promptcrafter.workspaces import authentication, views_accounts
+from promptcrafter.workspaces import views as workspaces
 
 
 def create_app(config: Config) -> Flask:
@@ -54,7 +55,7 @@ def create_app(config: Config) -> Flask:
     token_costs.init_app(app, config)
     prices.init_app(app, config)
     dialects = (agenttest, basalt_monitor, basalt_prompts)
-    features = (views_accounts, prompts, logs, traces, experiments, *dialects, statistics, transfer, status)
+    features = (views_accounts, workspaces, prompts, logs, traces, experiments, *dialects, statistics, transfer, status)
     blueprint.init_app(app, config, [feature.blueprint for feature in features] + metrics.blueprints(config))
     compression.init_app(app)
     headers.init_app(app)

@@ -19,7 +19,7 @@ class Permission(StrEnum):
     PUBLIC = "public"  # no authentication
     SIGNED_IN = "signed_in"  # any valid token or API key; information about the service
     ACCOUNT = "account"  # the caller's own account, tokens and API keys, whatever the workspace
-    PASSWORD = "password"  # what takes the password of the account; no API key grants it
+    CREDENTIALS = "credentials"  # password, e-mail address and end of the account; no API key grants it
     READ = "read"  # prompts, logs, traces, experiments, statistics
     INGEST = "ingest"  # add logs, traces and results; be assigned a variant
     WRITE = "write"  # create, change and delete what READ covers
@@ -28,7 +28,8 @@ class Permission(StrEnum):
 
 
 _ANYWHERE = frozenset({Permission.PUBLIC, Permission.SIGNED_IN})
-_VIEWER = frozenset({Permission.READ, Permission.LEAVE})
+# what is about no workspace takes no role
+_VIEWER = _ANYWHERE | {Permission.ACCOUNT, Permission.CREDENTIALS, Permission.READ, Permission.LEAVE}
 _EDITOR = _VIEWER | {Permission.INGEST, Permission.WRITE}
 OF_ROLE: Mapping[str, frozenset[Permission]] = {
     "viewer": _VIEWER,
@@ -40,11 +41,11 @@ OF_SCOPE: Mapping[str, frozenset[Permission]] = {
     "read": _ANYWHERE | {Permission.READ},
     "ingest": _ANYWHERE | {Permission.INGEST},
     "write": _ANYWHERE | {Permission.READ, Permission.INGEST, Permission.WRITE},
-    "admin": frozenset(Permission) - {Permission.PASSWORD},
+    "admin": frozenset(Permission) - {Permission.CREDENTIALS},
 }
 NEVER_OF_BOUND_KEY = frozenset({Permission.ACCOUNT})
 
 
 def least_role(permission: Permission) -> Role:
-    """Return the first role that grants a permission. Raises StopIteration for one that is no matter of roles."""
+    """Return the first role that grants a permission."""
     return next(role for role in ROLES if permission in OF_ROLE[role])

@@ -254,7 +254,7 @@ def test_gunicorn_does_not_start_on_a_bad_setting(tmp_path: Path) -> None:
     command = [bin_path("gunicorn"), "-c", "gunicorn.conf.py", "wsgi:app"]
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30)
     assert ended.returncode != 0
-    assert "SIGNUP must be open or closed (it is 'perhaps')." in ended.stderr
+    assert "SIGNUP must be open or invited or closed (it is 'perhaps')." in ended.stderr
 
 
 def test_a_bad_value_is_quoted_in_one_short_line_unless_it_may_hold_a_password(tmp_path: Path) -> None:

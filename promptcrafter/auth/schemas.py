@@ -90,6 +90,18 @@ class KeyOut(Schema):
     prefix = fields.String(required=True, metadata={"description": "The first characters of the key"})
     created_at = Timestamp(data_key="createdAt", required=True)
     expires_at = Timestamp(data_key="expiresAt", required=True, allow_none=True)
+    workspace_id = fields.String(
+        data_key="workspaceId",
+        required=True,
+        allow_none=True,
+        metadata={"description": "The one workspace that it may access; null: all of the account's"},
+    )
+    scopes = fields.List(
+        fields.String(), required=True, allow_none=True, metadata={"description": "What it may do; null: all"}
+    )
+    last_used_at = Timestamp(
+        data_key="lastUsedAt", required=True, allow_none=True, metadata={"description": "Right to the hour"}
+    )
 
 
 class NewKeyOut(KeyOut):

@@ -67,8 +67,8 @@ def get_by_email(email: str) -> User:
 
 
 def list_users() -> list[User]:
-    """Return all accounts, oldest first."""
-    return list(session.scalars(select(User).order_by(User.seq)))
+    """Return all accounts but deleted ones, oldest first."""
+    return list(session.scalars(select(User).where(User.deleted_at.is_(None)).order_by(User.seq)))
 
 
 def list_twins() -> list[list[User]]:
@@ -85,6 +85,40 @@ def list_twins() -> list[list[User]]:
 def get_user(user_id: str) -> User:
     """Return the account of this id. Raises NoResultFound if there is none."""
     return session.scalars(select(User).where(User.id == user_id)).one()
+
+
+def lock_user(user_id: str) -> User:
+    """Return the account of this id, locked until the commit. Raises NoResultFound if there is none."""
+    return session.scalars(select(User).where(User.id == user_id).with_for_update(key_share=True)).one()
+
+
+def change_user(user: User, changes: Mapping[str, str]) -> None:
+    """Change the name or the address of a locked account. Raises 409 if another one has the address."""
+    if "email" in changes:
+        found = get_by_email_or_none(changes["email"])
+        if found is not None and found.id != user.id:
+            raise _email_taken()
+        user.email = changes["email"]
+        user.email_key, user.email_identity = emails.key(user.email), emails.identity(user.email)
+    user.name = changes.get("name", user.name)
+    with translating({"uq_users_email_key": _email_taken, "ix_users_email_identity": _email_taken}):
+        session.flush()
+
+
+def bury(user: User, *, anonymise: bool) -> None:
+    """Make a tombstone of a locked account: its id and, unless it is anonymised, its name.
+
+    Its keys and tokens are dead, and its address is free again.
+    """
+    session.execute(delete(ApiKey).where(ApiKey.user_id == user.id))
+    user.email, user.email_key, user.email_identity = "", user.id, None  # an id is no address
+    user.password_hash = ""
+    user.token_epoch += 1
+    user.disabled_since = user.disabled_since or clock.now()
+    user.deleted_at = clock.now()
+    if anonymise:
+        user.name = ""
+    session.flush()
 
 
 def set_password_hash(user: User, password_hash: str) -> bool:

@@ -7,15 +7,12 @@ from flask import Response
 
 from promptcrafter.auth import hashing, passwords, store, throttle
 from promptcrafter.auth.credentials import current_user_id, issue_token
-from promptcrafter.auth.models import ApiKey, User
+from promptcrafter.auth.models import ApiKey
 from promptcrafter.auth.schemas import (
-    KeyIn,
     KeyOut,
     LoginIn,
     LoginOut,
-    NewKeyOut,
     PasswordIn,
-    UserOut,
 )
 from promptcrafter.database.errors import ignoring_unavailable
 from promptcrafter.database.transactions import writing
@@ -49,14 +46,7 @@ def log_in(body: dict[str, Any]) -> dict[str, Any]:
     return {"token": issue_token(user), "user": user}
 
 
-@blueprint.route("/me", permission=Permission.ACCOUNT)
-@blueprint.response(200, UserOut())
-def get_me() -> User:
-    """Return the caller's account."""
-    return store.get_user(current_user_id())
-
-
-@blueprint.route("/password", methods=["POST"], permission=Permission.ACCOUNT, refuses=(429,))
+@blueprint.route("/password", methods=["POST"], permission=Permission.CREDENTIALS, refuses=(403, 429))
 @throttle.limit_password_failures
 @blueprint.arguments(PasswordIn())
 @blueprint.response(204)
@@ -80,18 +70,6 @@ def log_out() -> None:
     """Revoke all of the caller's tokens."""
     with writing():
         store.revoke_tokens(current_user_id())
-
-
-@blueprint.route("/keys", methods=["POST"], permission=Permission.ACCOUNT, refuses=(429,), returns_secret=True)
-@throttle.limit_keys
-@blueprint.arguments(KeyIn())
-@blueprint.response(201, NewKeyOut())
-def create_key(body: dict[str, Any]) -> dict[str, Any]:
-    """Create an API key, which is accepted wherever a token is."""
-    with writing():
-        key, secret = store.add_key(current_user_id(), body)
-    columns = {name: getattr(key, name) for name in ("id", "name", "prefix", "created_at", "expires_at")}
-    return {**columns, "key": secret}
 
 
 @blueprint.route("/keys", permission=Permission.ACCOUNT)

@@ -1,6 +1,7 @@
 """The base class of the models and the types of their columns that SQLite and PostgreSQL store differently."""
 
 import json
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -29,14 +30,29 @@ class Base(DeclarativeBase):
     )
 
 
-class Resource(Base):
-    """The base of the models whose rows have a public id and belong to a workspace."""
+class Deletable(Base):
+    """The base of the models whose rows may take long to delete: see `database/deletions.py`."""
 
     __abstract__ = True
 
     kind: ClassVar[Kind]
-    has_parts: ClassVar[bool] = True  # whether other resources belong to it, and are deleted with it
+    has_parts: ClassVar[bool] = True  # whether others belong to it, and are deleted with it
     id: Mapped[str]
+
+    @classmethod
+    def each_model(cls) -> Iterator[type["Deletable"]]:
+        """Yield all models whose base this is, directly or not."""
+        for model in cls.__subclasses__():
+            if "__tablename__" in vars(model):
+                yield model
+            yield from model.each_model()
+
+
+class Resource(Deletable):
+    """The base of the models whose rows belong to a workspace."""
+
+    __abstract__ = True
+
     workspace_id: Mapped[str]
     author_id: Mapped[str]  # the account that made it, which may be deleted by now
 

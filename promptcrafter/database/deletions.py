@@ -30,7 +30,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from promptcrafter import clock
 from promptcrafter.database import cascade
-from promptcrafter.database.base import Base, Resource, UtcTime
+from promptcrafter.database.base import Base, Deletable, UtcTime
 from promptcrafter.database.session import request_connection, session
 from promptcrafter.database.transactions import on_commit
 from promptcrafter.ids import Kind
@@ -54,7 +54,7 @@ _TABLE = Base.metadata.tables[PendingDeletion.__tablename__]
 _DELETED_IDS = select(_TABLE.c.target_id)
 
 
-def delete_or_defer(resource: Resource) -> bool:
+def delete_or_defer(resource: Deletable) -> bool:
     """Delete a resource with all that belongs to it, and return True; or return False and leave that to a purge.
 
     If it is left to a purge, the resource is present no more, but its row still is: the caller must change what is
@@ -71,7 +71,7 @@ def delete_or_defer(resource: Resource) -> bool:
 
 
 @cache
-def is_present(model: type[Resource]) -> TextClause:
+def is_present(model: type[Deletable]) -> TextClause:
     """Return the condition that a row of this model is not deleted, and belongs to nothing that is.
 
     Its first part is evaluated once for each statement, the others for each row while anything is pending. They are no
@@ -82,7 +82,7 @@ def is_present(model: type[Resource]) -> TextClause:
 
 
 @cache
-def is_deleted(model: type[Resource]) -> TextClause:
+def is_deleted(model: type[Deletable]) -> TextClause:
     """Return the opposite of `is_present`."""
     return _to_text(_is_deleted(model))
 
@@ -123,11 +123,11 @@ def purge_some(seconds: float, progress: dict[str, cascade.Progress]) -> int | N
 
 @cache
 def _table_of(kind: Kind) -> Table:
-    (model,) = (model for model in Resource.__subclasses__() if model.kind == kind)
+    (model,) = (model for model in Deletable.each_model() if model.kind == kind)
     return Base.metadata.tables[str(model.__tablename__)]
 
 
-def _is_deleted(model: type[Resource]) -> ColumnElement[bool]:
+def _is_deleted(model: type[Deletable]) -> ColumnElement[bool]:
     table = _table_of(model.kind)
     conditions = [table.c.id.in_(_DELETED_IDS)] if model.has_parts else []
     for column in _each_parent(table):
@@ -145,6 +145,8 @@ def _find_deleted(table: Table) -> list[Select[str]]:
     rows = table.alias()  # the statement may read the same table
     found = [_DELETED_IDS]
     for column in _each_parent(table):
+        if column.name == "workspace_id":
+            continue  # the same as that of the rows for which this is asked, where it is a condition of its own
         found += [select(rows.c.id).where(rows.c[column.name].in_(ids)) for ids in _find_deleted(_parent_of(column))]
     return found
 
@@ -164,4 +166,4 @@ def _parent_of(column: Column[Any]) -> Table:
 
 def _is_parent(table: Table) -> bool:
     """Return whether deletions of the table's rows may be pending."""
-    return any(model.__tablename__ == table.name and model.has_parts for model in Resource.__subclasses__())
+    return any(model.__tablename__ == table.name and model.has_parts for model in Deletable.each_model())

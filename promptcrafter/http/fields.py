@@ -176,6 +176,18 @@ class WholeNumber(fields.Integer):
         return value
 
 
+class Flag(fields.Boolean):
+    """A JSON boolean, neither a number nor text."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(error_messages={**ERRORS, "invalid": "must be true or false"}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid")
+        return value
+
+
 class QueryInteger(WholeNumber):
     """A whole number in a query string."""
 

@@ -23,7 +23,7 @@ from flask import Flask, Response, current_app, g, request
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from config import Config, ConfigError
-from promptcrafter.database.base import Resource
+from promptcrafter.database.base import Deletable
 from promptcrafter.database.deletions import count_pending, purged
 from promptcrafter.database.errors import is_unavailable
 from promptcrafter.database.session import database_size, get_engine
@@ -289,7 +289,7 @@ def _describe_deletions(pending: Mapping[str, int]) -> "Iterator[Metric]":
     family = GaugeMetricFamily(
         "promptcrafter_pending_deletions", "What is deleted, and whose rows are still to be removed", labels=("kind",)
     )
-    for kind in (model.kind for model in Resource.__subclasses__() if model.has_parts):
+    for kind in (model.kind for model in Deletable.each_model() if model.has_parts):
         family.add_metric([kind], pending.get(kind, 0))
     yield family
 

@@ -132,7 +132,7 @@ def _refuse_scope(permission: Permission, scopes: Sequence[str], *, is_bound: bo
         reason = "it is bound to a workspace, and this is about the account"
     elif any(permission in OF_SCOPE[scope] for scope in scopes):
         return
-    elif permission is Permission.PASSWORD:
+    elif permission is Permission.CREDENTIALS:
         reason = "it takes a token"
     else:
         needed = next(scope for scope in SCOPES if permission in OF_SCOPE[scope])

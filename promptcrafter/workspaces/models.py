@@ -5,12 +5,13 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from promptcrafter.database.base import SEQUENCE, Base, JsonText, UtcTime
+from promptcrafter.database.base import SEQUENCE, Base, Deletable, JsonText, UtcTime
 
 
-class Workspace(Base):
+class Workspace(Deletable):
     """What prompts, logs, traces and experiments belong to, and who may access them: its members."""
 
+    kind = "workspace"
     __tablename__ = "workspaces"
     __table_args__ = (UniqueConstraint("id"), UniqueConstraint("slug"), UniqueConstraint("personal_user_id"))
 

@@ -40,6 +40,13 @@ def find_role_obstacle(principal: Principal, workspace_id: str) -> Problem | Non
     return None if principal.needs in OF_ROLE[role] else role_forbids(role, least_role(principal.needs))
 
 
+def refuse_non_owner(principal: Principal, workspace_id: str) -> None:
+    """Raise 403 unless a member is an owner of the workspace."""
+    role = principal.memberships[workspace_id].role
+    if role != "owner":
+        raise role_forbids(role, "owner")
+
+
 def role_forbids(role: Role, needed: Role) -> Problem:
     """Return the error 403 for a role where another one is needed."""
     return Problem(403, f"Your role in this workspace is {role}; this needs {needed}.", "role_forbids")

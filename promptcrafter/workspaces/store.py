@@ -1,32 +1,50 @@
-"""Workspaces and memberships in the database. Call the writing functions inside `transactions.writing()`."""
+"""Workspaces, members and invitations in the database. Call the writing functions inside `transactions.writing()`.
 
-from sqlalchemy import select
+Whatever could leave a workspace without an owner locks its row first, so that two such changes come one after another.
+"""
+
+import re
+import secrets
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Row, Select, delete, func, or_, select, update
 
 from promptcrafter import clock
 from promptcrafter.auth import store as accounts
-from promptcrafter.auth.models import User
+from promptcrafter.auth.models import ApiKey, User
+from promptcrafter.auth.store import digest
+from promptcrafter.database.deletions import delete_or_defer
+from promptcrafter.database.errors import translating
 from promptcrafter.database.session import session
-from promptcrafter.workspaces.models import Member, Workspace
-from promptcrafter.workspaces.principal import Principal, in_workspace, personal_workspace_id
+from promptcrafter.ids import is_well_formed, new_id
+from promptcrafter.permissions import Role
+from promptcrafter.problems import Invalid, Problem
+from promptcrafter.workspaces.models import Invitation, Member, Workspace
+from promptcrafter.workspaces.principal import (
+    Principal,
+    find_role_obstacle,
+    in_workspace,
+    personal_workspace_id,
+    workspace_not_found,
+)
+
+INVITATION_PREFIX = "inv_"
+_TOKEN_RANDOM_BYTES = 32
+_WORKSPACES_MAX = 100  # of which one account is a member: each request reads all of its memberships
+_MEMBERS_MAX = 1000  # of a workspace
+_INVITATIONS_MAX = 100  # open ones of a workspace
+_DERIVED_SLUG_MAX = 50  # characters; leaves room for a number at the end
 
 
 def add_account(name: str, email: str, password_hash: str) -> User:
     """Insert an account and its personal workspace. Raises 409 if there is one with this address."""
     user = accounts.add_user(name, email, password_hash)
     workspace_id = personal_workspace_id(user.id)
-    session.add(
-        Workspace(
-            id=workspace_id,
-            slug=f"personal-{user.id.removeprefix('user').replace('_', '')}",
-            name=user.name,
-            personal_user_id=user.id,
-            protected_labels=[],
-            created_at=user.created_at,
-            updated_at=user.created_at,
-        )
-    )
-    session.flush()
-    _add_member(workspace_id, user.id, "owner")
+    slug = f"personal-{workspace_id.removeprefix('workspace').replace('_', '')}"
+    _insert_workspace(workspace_id, user.name, slug, user.id, personal_user_id=user.id)
     return user
 
 
@@ -42,6 +60,351 @@ def list_principals(email: str | None) -> list[Principal]:
     return [in_workspace("", workspace_id) for workspace_id in ids]
 
 
-def _add_member(workspace_id: str, user_id: str, role: str) -> None:
+# Workspaces
+
+
+def list_workspaces(principal: Principal) -> list[dict[str, Any]]:
+    """Return the workspaces that the principal may access, the personal one first, as `show` returns each."""
+    found = select(Workspace).where(Workspace.id.in_(principal.memberships)).order_by(Workspace.seq)
+    workspaces = session.scalars(found).all()
+    personal_first = sorted(workspaces, key=lambda each: not each.personal_user_id)
+    return [show(workspace, principal.memberships[workspace.id].role) for workspace in personal_first]
+
+
+def show(workspace: Workspace, role: str) -> dict[str, Any]:
+    """Return the attributes of a workspace, and the caller's role in it."""
+    columns = {name: getattr(workspace, name) for name in ("id", "slug", "name", "created_at", "updated_at")}
+    return {
+        **columns,
+        "personal": workspace.personal_user_id is not None,
+        "role": role,
+        "protected_labels": workspace.protected_labels,
+    }
+
+
+def get_workspace(principal: Principal, reference: str) -> Workspace:
+    """Return the workspace that an id or a slug names, if the principal is a member of it.
+
+    Raises 404, or 403 if the role there does not grant what the route requires.
+    """
+    return _get_workspace(principal, reference, lock=False)
+
+
+def lock_workspace(principal: Principal, reference: str) -> Workspace:
+    """Return what `get_workspace` returns, locked until the commit."""
+    workspace = _get_workspace(principal, reference, lock=True)
+    role = session.scalar(_find_member(workspace.id, principal.user_id).with_only_columns(Member.role))
+    if role != principal.memberships[workspace.id].role:  # changed since the request was authenticated
+        raise workspace_not_found()
+    return workspace
+
+
+def add_workspace(user_id: str, name: str, slug: str | None) -> Workspace:
+    """Insert a workspace that is owned by the account. Raises 409 if the slug is taken."""
+    _refuse_too_many_memberships(user_id)
+    return _insert_workspace(new_id("workspace"), name, slug or _choose_slug(name), user_id)
+
+
+def change_workspace(workspace: Workspace, changes: Mapping[str, Any]) -> None:
+    """Change a locked workspace. Raises 409 if the slug is taken."""
+    for attribute, value in changes.items():
+        setattr(workspace, attribute, value)
+    workspace.updated_at = clock.now()
+    _flush_or_refuse_slug()
+
+
+def remove_workspace(workspace: Workspace, confirmed: str) -> None:
+    """Delete a locked workspace with all that it has; many rows are left to a purge.
+
+    Raises 409 for a personal one, and 400 unless its slug is confirmed.
+    """
+    if workspace.personal_user_id is not None:
+        raise Problem(409, "A personal workspace is deleted with its account only.", "personal_workspace")
+    if confirmed != workspace.slug:
+        raise Invalid({"confirm": ["must be the slug of the workspace"]})
+    delete_with_contents(workspace)
+
+
+def delete_with_contents(workspace: Workspace) -> None:
+    """Delete a locked workspace of any kind with all that it has; many rows are left to a purge.
+
+    Its members and keys are gone at once.
+    """
+    for model in (Member, Invitation):
+        session.execute(delete(model).where(model.workspace_id == workspace.id))
+    session.execute(delete(ApiKey).where(ApiKey.workspace_id == workspace.id))
+    workspace_id = workspace.id
+    if not delete_or_defer(workspace):
+        values: dict[str, Any] = {"slug": Workspace.id, "name": "", "personal_user_id": None, "protected_labels": []}
+        session.execute(update(Workspace).where(Workspace.id == workspace_id).values(values))  # an id is no slug
+
+
+# Members
+
+
+def find_members(workspace: Workspace) -> Select[*tuple[Any, ...]]:
+    """Return a select of the members of a workspace, with names and addresses, as rows."""
+    columns = (Member.user_id, User.name, User.email, Member.role, Member.created_at)
+    return select(*columns).join(User, User.id == Member.user_id).where(Member.workspace_id == workspace.id)
+
+
+def list_members(workspace: Workspace) -> Sequence[Row[Any]]:
+    """Return the members of a workspace, those who joined first before the others."""
+    return session.execute(find_members(workspace).order_by(Member.created_at, Member.user_id)).all()
+
+
+def get_member(workspace: Workspace, user_id: str) -> Row[Any]:
+    """Return a member of a workspace. Raises 404."""
+    row = session.execute(find_members(workspace).where(Member.user_id == user_id)).first()
+    if row is None:
+        raise _member_not_found()
+    return row
+
+
+def set_role(workspace: Workspace, user_id: str, role: Role) -> None:
+    """Change the role of a member of a locked workspace. Raises 404, and 409 if no owner would be left."""
+    member = _get_member(workspace.id, user_id)
+    if member.role == "owner" and role != "owner":
+        _refuse_last_owner(workspace)
+    member.role = role
+    session.flush()
+
+
+def remove_member(workspace: Workspace, user_id: str) -> None:
+    """Remove a member of a locked workspace, with the keys of that account that are bound to it.
+
+    Raises 404, and 409 if no owner would be left.
+    """
+    member = _get_member(workspace.id, user_id)
+    if member.role == "owner":
+        _refuse_last_owner(workspace)
+    session.execute(delete(ApiKey).where(ApiKey.user_id == user_id, ApiKey.workspace_id == workspace.id))
+    session.delete(member)
+    session.flush()
+
+
+def set_default(user_id: str, workspace_id: str | None) -> None:
+    """Let tokens of an account act in this workspace by default; None: in the personal one. It must be a member."""
+    changed = update(Member).where(Member.user_id == user_id).values(is_default=Member.workspace_id == workspace_id)
+    session.execute(changed.execution_options(synchronize_session=False))
+
+
+def get_default(user_id: str) -> str:
+    """Return the id of the workspace in which tokens of an account act by default."""
+    is_default = (Member.user_id == user_id) & Member.is_default
+    return session.scalar(select(Member.workspace_id).where(is_default)) or personal_workspace_id(user_id)
+
+
+# Invitations
+
+
+def add_invitation(workspace: Workspace, user_id: str, role: Role, days: int) -> tuple[Invitation, str]:
+    """Insert an invitation by an account to a locked workspace; return it and its token, which is not stored.
+
+    Raises 409 for a personal workspace and for one that has too many open invitations.
+    """
+    if workspace.personal_user_id is not None:
+        raise Problem(409, "Nobody can be invited to a personal workspace.", "personal_workspace")
+    now = clock.now()
+    session.execute(delete(Invitation).where(Invitation.workspace_id == workspace.id, Invitation.expires_at <= now))
+    count = select(func.count()).select_from(Invitation).where(Invitation.workspace_id == workspace.id)
+    if session.scalars(count).one() >= _INVITATIONS_MAX:
+        raise Problem(409, f"A workspace has at most {_INVITATIONS_MAX} open invitations.", "too_many_invitations")
+    token = INVITATION_PREFIX + secrets.token_urlsafe(_TOKEN_RANDOM_BYTES)
+    invitation = Invitation(
+        id=new_id("invitation"),
+        workspace_id=workspace.id,
+        role=role,
+        digest=digest(token),
+        author_id=user_id,
+        created_at=now,
+        expires_at=now + timedelta(days=days),
+    )
+    session.add(invitation)
+    session.flush()
+    return invitation, token
+
+
+def list_invitations(workspace: Workspace) -> Sequence[Invitation]:
+    """Return the open invitations to a workspace, newest first."""
+    is_open = (Invitation.workspace_id == workspace.id) & (Invitation.expires_at > clock.now())
+    return session.scalars(select(Invitation).where(is_open).order_by(Invitation.created_at.desc())).all()
+
+
+def remove_invitation(workspace: Workspace, invitation_id: str) -> None:
+    """Revoke an invitation. Raises 404."""
+    is_it = (Invitation.id == invitation_id) & (Invitation.workspace_id == workspace.id)
+    if session.scalar(delete(Invitation).where(is_it).returning(Invitation.id)) is None:
+        raise _invitation_not_found()
+
+
+def accept_invitation(user_id: str, token: str) -> Workspace:
+    """Make an account a member of the workspace that it is invited to, and use the invitation up.
+
+    An account that is a member already stays what it is, and the invitation stays unused. Raises 404 for an unknown,
+    used, revoked or expired token.
+    """
+    is_open = (Invitation.digest == digest(token)) & (Invitation.expires_at > clock.now())
+    invitation = session.scalar(select(Invitation).where(is_open))
+    # the row is locked before the invitation is used, as for all changes of members
+    workspace = None if invitation is None else _lock_row(Workspace.id == invitation.workspace_id)
+    if workspace is None:
+        raise _invitation_not_found()
+    if session.scalar(_find_member(workspace.id, user_id)) is not None:
+        return workspace
+    used = session.scalar(delete(Invitation).where(is_open).returning(Invitation.role))
+    if used is None:
+        raise _invitation_not_found()
+    _refuse_too_many_memberships(user_id)
+    count = select(func.count()).select_from(Member).where(Member.workspace_id == workspace.id)
+    if session.scalars(count).one() >= _MEMBERS_MAX:
+        raise Problem(409, f"A workspace has at most {_MEMBERS_MAX:,} members.", "too_many_members")
+    _insert_member(workspace.id, user_id, used)
+    return workspace
+
+
+# Keys
+
+
+def list_keys(workspace: Workspace) -> list[dict[str, Any]]:
+    """Return the API keys that are bound to a workspace, newest first, with the names of their accounts."""
+    found = select(ApiKey, User.name).join(User, User.id == ApiKey.user_id).where(ApiKey.workspace_id == workspace.id)
+    columns = ("id", "name", "prefix", "user_id", "scopes", "created_at", "expires_at", "last_used_at")
+    rows = session.execute(found.order_by(ApiKey.created_at.desc(), ApiKey.seq.desc())).all()
+    return [{**{column: getattr(key, column) for column in columns}, "user_name": name} for key, name in rows]
+
+
+def remove_key(workspace: Workspace, key_id: str) -> None:
+    """Revoke an API key that is bound to a workspace. Raises 404."""
+    is_it = (ApiKey.id == key_id) & (ApiKey.workspace_id == workspace.id)
+    if session.scalar(delete(ApiKey).where(is_it).returning(ApiKey.id)) is None:
+        raise Problem(404, "Key not found", "key_not_found")
+
+
+# Accounts that leave
+
+
+def get_sole_ownerships(user_id: str) -> Sequence[Workspace]:
+    """Return the shared workspaces with other members of which an account is the only owner."""
+    others = select(Member.user_id).where(Member.workspace_id == Workspace.id, Member.user_id != user_id)
+    own = _find_member(Workspace.id, user_id).where(Member.role == "owner")
+    owned = select(Workspace).where(own.exists(), Workspace.personal_user_id.is_(None))
+    return session.scalars(
+        owned.where(others.exists(), ~others.where(Member.role == "owner").exists()).order_by(Workspace.seq)
+    ).all()
+
+
+def remove_account(user_id: str, *, anonymise: bool) -> None:
+    """Delete an account with its personal workspace, keys and memberships; many rows are left to a purge.
+
+    What it made elsewhere stays, under its name unless it is anonymised. A shared workspace of which it is the only
+    member is deleted. Raises 409 if it is the only owner of a shared workspace with other members.
+    """
+    user = accounts.lock_user(user_id)
+    memberships = select(Member.workspace_id).where(Member.user_id == user_id)
+    is_own = Workspace.id.in_(memberships)
+    locked = session.scalars(select(Workspace).where(is_own).order_by(Workspace.id).with_for_update(key_share=True))
+    workspaces = locked.all()
+    if owned := get_sole_ownerships(user_id):
+        names = ", ".join(workspace.slug for workspace in owned)
+        raise Problem(409, f"You are the only owner of {names}: make another member an owner first.", "last_owner")
+    for workspace in workspaces:
+        count = select(func.count()).select_from(Member).where(Member.workspace_id == workspace.id)
+        if session.scalars(count).one() == 1:
+            delete_with_contents(workspace)
+    session.execute(delete(Invitation).where(Invitation.author_id == user_id))
+    session.execute(delete(Member).where(Member.user_id == user_id))
+    accounts.bury(user, anonymise=anonymise)
+
+
+def _insert_workspace(
+    workspace_id: str, name: str, slug: str, user_id: str, personal_user_id: str | None = None
+) -> Workspace:
+    now = clock.now()
+    workspace = Workspace(
+        id=workspace_id,
+        slug=slug,
+        name=name,
+        personal_user_id=personal_user_id,
+        protected_labels=[],
+        created_at=now,
+        updated_at=now,
+    )
+    session.add(workspace)
+    _flush_or_refuse_slug()
+    _insert_member(workspace_id, user_id, "owner")
+    return workspace
+
+
+def _flush_or_refuse_slug() -> None:
+    with translating({"uq_workspaces_slug": lambda: Problem(409, "Slug already in use.", "slug_taken")}):
+        session.flush()
+
+
+def _choose_slug(name: str) -> str:
+    """Return a slug for the name that is free, with `-2`, `-3` … at the end if necessary."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    slug = re.sub("[^a-z0-9]+", "-", plain)[:_DERIVED_SLUG_MAX].strip("-") or "workspace"
+    is_similar = or_(Workspace.slug == slug, Workspace.slug.startswith(f"{slug}-", autoescape=True))
+    taken = set(session.scalars(select(Workspace.slug).where(is_similar)))
+    return next(each for each in (slug, *(f"{slug}-{n}" for n in range(2, len(taken) + 3))) if each not in taken)
+
+
+def _get_workspace(principal: Principal, reference: str, *, lock: bool) -> Workspace:
+    workspace_id = reference if reference in principal.memberships else None
+    for each, membership in principal.memberships.items():
+        if membership.slug == reference and workspace_id is None:
+            workspace_id = each
+    if workspace_id is None:
+        raise workspace_not_found()
+    obstacle = find_role_obstacle(principal, workspace_id)
+    if obstacle is not None:
+        raise obstacle
+    is_it = Workspace.id == workspace_id
+    workspace = _lock_row(is_it) if lock else session.scalar(select(Workspace).where(is_it))
+    if workspace is None:
+        raise workspace_not_found()
+    return workspace
+
+
+def _lock_row(condition: Any) -> Workspace | None:
+    # FOR NO KEY UPDATE: rows that refer to the workspace, such as logs, can still be inserted meanwhile
+    return session.scalar(select(Workspace).where(condition).with_for_update(key_share=True))
+
+
+def _insert_member(workspace_id: str, user_id: str, role: str) -> None:
     session.add(Member(workspace_id=workspace_id, user_id=user_id, role=role, is_default=False, created_at=clock.now()))
     session.flush()
+
+
+def _find_member(workspace_id: Any, user_id: str) -> Select[Member]:
+    return select(Member).where(Member.workspace_id == workspace_id, Member.user_id == user_id)
+
+
+def _get_member(workspace_id: str, user_id: str) -> Member:
+    member = session.scalar(_find_member(workspace_id, user_id)) if is_well_formed("user", user_id) else None
+    if member is None:
+        raise _member_not_found()
+    return member
+
+
+def _refuse_last_owner(workspace: Workspace) -> None:
+    """Raise 409 if a locked workspace has one owner only."""
+    owners = select(func.count()).select_from(Member)
+    owners = owners.where(Member.workspace_id == workspace.id, Member.role == "owner")
+    if session.scalars(owners).one() < 2:
+        raise Problem(409, "The workspace would be left without an owner.", "last_owner")
+
+
+def _refuse_too_many_memberships(user_id: str) -> None:
+    count = select(func.count()).select_from(Member).where(Member.user_id == user_id)
+    if session.scalars(count).one() >= _WORKSPACES_MAX:
+        raise Problem(409, f"An account is in at most {_WORKSPACES_MAX} workspaces.", "too_many_workspaces")
+
+
+def _member_not_found() -> Problem:
+    return Problem(404, "Member not found", "member_not_found")
+
+
+def _invitation_not_found() -> Problem:
+    return Problem(404, "Invitation not found", "invitation_not_found")

@@ -1,31 +1,116 @@
-"""Sign-up, which creates an account together with its personal workspace. It is a route of `auth.views.blueprint`."""
+"""The routes under /auth that know workspaces: sign-up, the caller's account, and new API keys.
+
+They are routes of `auth.views.blueprint`.
+"""
 
 from typing import Any
 
 from flask import current_app
 
 from promptcrafter.auth import hashing, passwords, throttle
+from promptcrafter.auth import store as accounts
 from promptcrafter.auth.credentials import issue_token
-from promptcrafter.auth.schemas import SignupIn, SignupOut
+from promptcrafter.auth.models import User
+from promptcrafter.auth.schemas import NewKeyOut, SignupOut
 from promptcrafter.auth.views import blueprint
 from promptcrafter.database.transactions import writing
 from promptcrafter.permissions import Permission
-from promptcrafter.problems import Problem
+from promptcrafter.problems import Invalid, Problem
 from promptcrafter.workspaces import store
+from promptcrafter.workspaces.authentication import current_principal
+from promptcrafter.workspaces.schemas import AccountPatch, BoundableKeyIn, DeletionIn, InvitedSignupIn, MeOut
 
 
 @blueprint.route(
-    "/signup", methods=["POST"], permission=Permission.PUBLIC, refuses=(403, 409, 429), returns_secret=True
+    "/signup", methods=["POST"], permission=Permission.PUBLIC, refuses=(403, 404, 409, 429), returns_secret=True
 )
 @throttle.limit_signups
-@blueprint.arguments(SignupIn())
+@blueprint.arguments(InvitedSignupIn())
 @blueprint.response(201, SignupOut())
 def sign_up(body: dict[str, Any]) -> dict[str, Any]:
-    """Create an account and return a token for it."""
+    """Create an account and return a token for it; with an invitation it is a member of that workspace, too."""
     if current_app.config["SIGNUP"] == "closed":
         raise Problem(403, "Sign-up is closed on this server.", "signup_closed")
+    if current_app.config["SIGNUP"] == "invited" and "invitation" not in body:
+        raise Problem(403, "Sign-up on this server takes an invitation.", "invitation_required")
     with hashing.place():
         password_hash = hashing.run(passwords.hash_password, body["password"])
     with writing():
         user = store.add_account(body["name"], body["email"], password_hash)
+        if "invitation" in body:
+            store.accept_invitation(user.id, body["invitation"])
     return {"message": "User account created successfully.", "token": issue_token(user), "user": user}
+
+
+@blueprint.route("/me", permission=Permission.ACCOUNT)
+@blueprint.response(200, MeOut())
+def get_me() -> dict[str, Any]:
+    """Return the caller's account."""
+    return _show(accounts.get_user(current_principal().user_id))
+
+
+@blueprint.route("/me", methods=["PATCH"], permission=Permission.ACCOUNT, refuses=(403, 404, 409, 429))
+@throttle.limit_password_failures
+@blueprint.arguments(AccountPatch())
+@blueprint.response(200, MeOut())
+def change_me(body: dict[str, Any]) -> dict[str, Any]:
+    """Change the caller's name, e-mail address (which takes the password) or default workspace."""
+    principal = current_principal()
+    if "email" in body:
+        if principal.api_key_id:
+            raise Problem(403, "This API key does not allow that: it takes a token.", "scope_forbids")
+        _check_password(principal.user_id, body.get("currentPassword"))
+    default = body.get("defaultWorkspaceId")
+    if default is not None and default not in principal.memberships:
+        raise Invalid({"defaultWorkspaceId": ["must be the id of one of your workspaces"]})
+    with writing():
+        user = accounts.lock_user(principal.user_id)
+        accounts.change_user(user, {name: body[name] for name in ("name", "email") if name in body})
+        if "defaultWorkspaceId" in body:
+            store.set_default(user.id, default)
+    return _show(user)
+
+
+@blueprint.route("/me", methods=["DELETE"], permission=Permission.CREDENTIALS, refuses=(403, 409, 429))
+@throttle.limit_password_failures
+@blueprint.arguments(DeletionIn())
+@blueprint.response(204)
+def delete_me(body: dict[str, Any]) -> None:
+    """Delete the caller's account, its personal workspace and all that this has.
+
+    What it made in other workspaces stays, under its name or, with `anonymise`, under `deleted account`.
+    """
+    principal = current_principal()
+    _check_password(principal.user_id, body["currentPassword"])
+    with writing():
+        store.remove_account(principal.user_id, anonymise=body["anonymise"])
+
+
+@blueprint.route("/keys", methods=["POST"], permission=Permission.ACCOUNT, refuses=(403, 404, 429), returns_secret=True)
+@throttle.limit_keys
+@blueprint.arguments(BoundableKeyIn())
+@blueprint.response(201, NewKeyOut())
+def create_key(body: dict[str, Any]) -> dict[str, Any]:
+    """Create an API key, which is accepted wherever a token is, as far as its workspace and scopes allow."""
+    principal = current_principal()
+    values = {name: value for name, value in body.items() if name != "workspace"}
+    with writing():
+        if "workspace" in body:
+            values["workspace_id"] = store.lock_workspace(principal, body["workspace"]).id
+        key, secret = accounts.add_key(principal.user_id, values)
+    return {**{name: getattr(key, name) for name in NewKeyOut().fields if name != "key"}, "key": secret}
+
+
+def _show(user: User) -> dict[str, Any]:
+    columns = {name: getattr(user, name) for name in ("id", "name", "email", "created_at")}
+    return {**columns, "default_workspace_id": store.get_default(user.id)}
+
+
+def _check_password(user_id: str, password: str | None) -> None:
+    """Raise 400 without a password, and 401 unless it is that of the account."""
+    if password is None:
+        raise Invalid({"currentPassword": ["is required"]})
+    with hashing.place():
+        verdict = hashing.run(passwords.verify, accounts.get_user(user_id).password_hash, password)
+    if not verdict.is_right:
+        raise Problem(401, "Incorrect current password.", "wrong_password")

@@ -23,7 +23,10 @@ def new_key(person: Person, **values: Any) -> dict[str, Any]:
 
 def test_a_key_is_shown_once_and_stored_as_a_digest(app: Flask, ada: Person) -> None:
     key = new_key(ada)
-    assert set(key) == {"_id", "name", "prefix", "key", "createdAt", "expiresAt"}
+    assert set(key) == {
+        *("_id", "name", "prefix", "key", "createdAt", "expiresAt"),
+        *("workspaceId", "scopes", "lastUsedAt"),
+    }
     assert re.fullmatch(r"pc_[A-Za-z0-9_-]{43}", key["key"])
     assert key["key"].startswith(key["prefix"])
     assert len(key["prefix"]) == 9

@@ -1,0 +1,212 @@
+"""The requests and responses of workspaces, members, invitations, and of accounts and keys as far as they know them."""
+
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, pre_load, validate
+
+from promptcrafter.auth.schemas import PASSWORD_MAX, KeyIn, SignupIn, UserOut
+from promptcrafter.http.fields import BoundedList, Email, Flag, Name, PatternText, Text, Timestamp, WholeNumber
+from promptcrafter.http.schemas import CreateSchema
+from promptcrafter.ids import pattern
+from promptcrafter.permissions import ROLES, SCOPES
+
+SLUG_PATTERN = "[a-z0-9-]{1,64}"
+SLUG_EXAMPLE = "support-team"
+_LABEL = "[A-Za-z][A-Za-z0-9._-]{0,63}"  # as the labels of prompts are
+_NAME_MAX = 100
+_REFERENCE_MAX = 64
+_TOKEN_MAX = 100
+_LABELS_MAX = 50
+_DAYS_DEFAULT, _DAYS_MAX = 7, 30
+
+
+class StrictSchema(CreateSchema):
+    """A body whose fields decide who may do what: unknown ones are refused, and so are nulls, which could mean all."""
+
+    is_always_strict = True
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
+        """Leave the fields as they are: a null is no absent value here."""
+
+    @pre_load
+    def drop_nulls(self, data: Any, **kwargs: Any) -> Any:
+        """Keep nulls, which marshmallow refuses."""
+        return data
+
+
+def _slug(**options: Any) -> PatternText:
+    rule = "must consist of 1 to 64 lower-case letters, digits and hyphens"
+    return PatternText(f"^{SLUG_PATTERN}$", rule, maximum=64, metadata={"example": SLUG_EXAMPLE}, **options)
+
+
+def _role() -> Text:
+    return Text(required=True, choices=ROLES, metadata={"example": "editor"})
+
+
+class WorkspaceIn(StrictSchema):
+    """A new workspace. Without a slug it gets one that is derived from its name."""
+
+    name = Name(required=True, minimum=1, maximum=_NAME_MAX, metadata={"example": "Support team"})
+    slug = _slug()
+
+
+class WorkspacePatch(StrictSchema):
+    """Changes of a workspace."""
+
+    name = Name(minimum=1, maximum=_NAME_MAX, metadata={"example": "Support team"})
+    slug = _slug()
+    protected_labels = BoundedList(
+        PatternText(f"^{_LABEL}$", f"must match {_LABEL}", maximum=64),
+        data_key="protectedLabels",
+        maximum=_LABELS_MAX,
+        metadata={"example": ["production"], "description": "The labels that only owners move"},
+    )
+
+
+class WorkspaceOut(Schema):
+    """A workspace, with the role of the caller in it."""
+
+    id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("workspace")})
+    slug = fields.String(required=True)
+    name = fields.String(required=True)
+    personal = fields.Boolean(required=True, metadata={"description": "Whether it is that of an account alone"})
+    role = fields.String(required=True, validate=validate.OneOf(ROLES))
+    created_at = Timestamp(data_key="createdAt", required=True)
+    updated_at = Timestamp(data_key="updatedAt", required=True)
+    protected_labels = fields.List(fields.String(), data_key="protectedLabels", required=True)
+
+
+class DeletionQuery(Schema):
+    """The query parameters of the deletion of a workspace."""
+
+    confirm = Text(required=True, minimum=1, maximum=_REFERENCE_MAX, metadata={"description": "The workspace's slug"})
+
+
+class MemberOut(Schema):
+    """A member of a workspace."""
+
+    user_id = fields.String(data_key="userId", required=True, metadata={"pattern": pattern("user")})
+    name = fields.String(required=True)
+    email = fields.String(required=True)
+    role = fields.String(required=True, validate=validate.OneOf(ROLES))
+    created_at = Timestamp(data_key="joinedAt", required=True)
+
+
+class MemberPatch(StrictSchema):
+    """The new role of a member."""
+
+    role = _role()
+
+
+class InvitationIn(StrictSchema):
+    """A new invitation."""
+
+    role = _role()
+    expires_in_days = WholeNumber(
+        data_key="expiresInDays", minimum=1, maximum=_DAYS_MAX, load_default=_DAYS_DEFAULT, metadata={"example": 7}
+    )
+
+
+class InvitationOut(Schema):
+    """An open invitation, without its token."""
+
+    id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("invitation")})
+    role = fields.String(required=True, validate=validate.OneOf(ROLES))
+    author_id = fields.String(data_key="createdBy", required=True, metadata={"pattern": pattern("user")})
+    created_at = Timestamp(data_key="createdAt", required=True)
+    expires_at = Timestamp(data_key="expiresAt", required=True)
+
+
+class NewInvitationOut(InvitationOut):
+    """A new invitation with its token, which is shown this once."""
+
+    token = fields.String(
+        required=True, metadata={"description": "`inv_` and 43 characters; hand it to your colleague"}
+    )
+
+
+def _invitation_token(**options: Any) -> Text:
+    return Text(minimum=1, maximum=_TOKEN_MAX, metadata={"example": "inv_…"}, **options)
+
+
+class AcceptIn(StrictSchema):
+    """The token of an invitation."""
+
+    token = _invitation_token(required=True)
+
+
+class InvitedSignupIn(SignupIn):
+    """A new account, which an invitation may make a member of a workspace."""
+
+    invitation = _invitation_token()
+
+
+class BoundableKeyIn(KeyIn):
+    """A new API key. Unknown fields and nulls are refused: a key would have more permissions than was meant."""
+
+    workspace = Text(
+        minimum=1,
+        maximum=_REFERENCE_MAX,
+        metadata={"example": SLUG_EXAMPLE, "description": "Id or slug of the one workspace; without it, all"},
+    )
+    scopes = BoundedList(
+        Text(choices=SCOPES),
+        minimum=1,
+        maximum=len(SCOPES),
+        metadata={"example": ["ingest"], "description": "What it may do, as far as your role allows; without it, all"},
+    )
+
+    @pre_load
+    def drop_nulls(self, data: Any, **kwargs: Any) -> Any:
+        """Drop nulls, but refuse those that would widen what the key may do."""
+        nulls = [name for name in ("workspace", "scopes") if isinstance(data, dict) and name in data and not data[name]]
+        if nulls:
+            raise ValidationError({name: ["must be left out, or say which"] for name in nulls})
+        return super().drop_nulls(data)
+
+
+class WorkspaceKeyOut(Schema):
+    """An API key that is bound to a workspace, and whose it is."""
+
+    id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("key")})
+    name = fields.String(required=True)
+    prefix = fields.String(required=True)
+    user_id = fields.String(data_key="userId", required=True, metadata={"pattern": pattern("user")})
+    user_name = fields.String(data_key="userName", required=True)
+    scopes = fields.List(fields.String(), allow_none=True, required=True)
+    created_at = Timestamp(data_key="createdAt", required=True)
+    expires_at = Timestamp(data_key="expiresAt", required=True, allow_none=True)
+    last_used_at = Timestamp(data_key="lastUsedAt", required=True, allow_none=True)
+
+
+class AccountPatch(StrictSchema):
+    """Changes of the caller's account."""
+
+    name = Name(minimum=1, maximum=100, metadata={"example": "Ada Lovelace"})
+    email = Email(metadata={"example": "ada@example.com"})
+    currentPassword = Text(minimum=1, maximum=PASSWORD_MAX, metadata={"description": "With a new e-mail address"})
+    defaultWorkspaceId = Text(
+        allow_none=True,
+        minimum=1,
+        maximum=_REFERENCE_MAX,
+        metadata={"description": "Where tokens act without `X-Workspace`; null: in the personal workspace"},
+    )
+
+
+class MeOut(UserOut):
+    """The caller's account."""
+
+    default_workspace_id = fields.String(
+        data_key="defaultWorkspaceId",
+        required=True,
+        metadata={"pattern": pattern("workspace"), "description": "Where tokens act without `X-Workspace`"},
+    )
+
+
+class DeletionIn(StrictSchema):
+    """The deletion of the caller's account."""
+
+    currentPassword = Text(
+        required=True, minimum=1, maximum=PASSWORD_MAX, metadata={"example": "correct horse battery"}
+    )
+    anonymise = Flag(load_default=False, metadata={"description": "Whether what it made elsewhere loses its name, too"})

@@ -1,0 +1,197 @@
+"""The routes of workspaces, their members, invitations and keys."""
+
+from typing import Any
+
+from flask import url_for
+
+from promptcrafter.database.transactions import writing
+from promptcrafter.http.blueprint import Blueprint
+from promptcrafter.permissions import Permission
+from promptcrafter.workspaces import store
+from promptcrafter.workspaces.authentication import current_principal
+from promptcrafter.workspaces.principal import refuse_non_owner
+from promptcrafter.workspaces.schemas import (
+    SLUG_EXAMPLE,
+    AcceptIn,
+    DeletionQuery,
+    InvitationIn,
+    InvitationOut,
+    MemberOut,
+    MemberPatch,
+    NewInvitationOut,
+    WorkspaceIn,
+    WorkspaceKeyOut,
+    WorkspaceOut,
+    WorkspacePatch,
+)
+
+blueprint = Blueprint(
+    "workspaces",
+    __name__,
+    description="Who shares prompts: workspaces, their members, invitations and keys",
+    path_examples={"workspace": SLUG_EXAMPLE},
+)
+_workspace_out = WorkspaceOut()
+_location = {"Location": {"schema": {"type": "string"}}}
+
+
+@blueprint.route("/workspaces", permission=Permission.READ)
+@blueprint.response(200, WorkspaceOut(many=True))
+def list_workspaces() -> list[dict[str, Any]]:
+    """List the caller's workspaces, the personal one first."""
+    return store.list_workspaces(current_principal())
+
+
+@blueprint.route("/workspaces", methods=["POST"], permission=Permission.ACCOUNT, refuses=(403, 409))
+@blueprint.arguments(WorkspaceIn())
+@blueprint.response(201, _workspace_out, headers=_location)
+def create_workspace(body: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
+    """Create a workspace, which the caller owns."""
+    principal = current_principal()
+    with writing():
+        workspace = store.add_workspace(principal.user_id, body["name"], body.get("slug"))
+    return (
+        store.show(workspace, "owner"),
+        201,
+        {"Location": url_for("workspaces.get_workspace", workspace=workspace.id)},
+    )
+
+
+@blueprint.route("/workspaces/<workspace>", permission=Permission.READ, refuses=(403, 404))
+@blueprint.response(200, _workspace_out)
+def get_workspace(workspace: str) -> dict[str, Any]:
+    """Return a workspace, by its id or slug."""
+    principal = current_principal()
+    found = store.get_workspace(principal, workspace)
+    return store.show(found, principal.memberships[found.id].role)
+
+
+@blueprint.route("/workspaces/<workspace>", methods=["PATCH"], permission=Permission.MANAGE, refuses=(403, 404, 409))
+@blueprint.arguments(WorkspacePatch())
+@blueprint.response(200, _workspace_out)
+def change_workspace(body: dict[str, Any], workspace: str) -> dict[str, Any]:
+    """Change the name, the slug or the protected labels."""
+    principal = current_principal()
+    with writing():
+        locked = store.lock_workspace(principal, workspace)
+        if body:
+            store.change_workspace(locked, body)
+    return store.show(locked, principal.memberships[locked.id].role)
+
+
+@blueprint.route("/workspaces/<workspace>", methods=["DELETE"], permission=Permission.MANAGE, refuses=(403, 404, 409))
+@blueprint.arguments(DeletionQuery(), location="query")
+@blueprint.response(204)
+def delete_workspace(query: dict[str, Any], workspace: str) -> None:
+    """Delete a workspace and all that it has; `confirm` must be its slug."""
+    with writing():
+        store.remove_workspace(store.lock_workspace(current_principal(), workspace), query["confirm"])
+
+
+@blueprint.route("/workspaces/<workspace>/members", permission=Permission.READ, refuses=(403, 404))
+@blueprint.response(200, MemberOut(many=True))
+def list_members(workspace: str) -> Any:
+    """List the members, those who joined first before the others."""
+    return store.list_members(store.get_workspace(current_principal(), workspace))
+
+
+@blueprint.route(
+    "/workspaces/<workspace>/members/<user_id>",
+    methods=["PATCH"],
+    permission=Permission.MANAGE,
+    refuses=(403, 404, 409),
+)
+@blueprint.arguments(MemberPatch())
+@blueprint.response(200, MemberOut())
+def change_member(body: dict[str, Any], workspace: str, user_id: str) -> Any:
+    """Change the role of a member; one owner must remain."""
+    with writing():
+        locked = store.lock_workspace(current_principal(), workspace)
+        store.set_role(locked, user_id, body["role"])
+        member = store.get_member(locked, user_id)
+    return member
+
+
+@blueprint.route(
+    "/workspaces/<workspace>/members/<user_id>",
+    methods=["DELETE"],
+    permission=Permission.LEAVE,
+    refuses=(403, 404, 409),
+)
+@blueprint.response(204)
+def remove_member(workspace: str, user_id: str) -> None:
+    """Leave a workspace, or remove another member, which takes an owner; one owner must remain."""
+    principal = current_principal()
+    with writing():
+        locked = store.lock_workspace(principal, workspace)
+        if user_id != principal.user_id:
+            refuse_non_owner(principal, locked.id)
+        store.remove_member(locked, user_id)
+
+
+@blueprint.route("/workspaces/<workspace>/keys", permission=Permission.MANAGE, refuses=(403, 404))
+@blueprint.response(200, WorkspaceKeyOut(many=True))
+def list_workspace_keys(workspace: str) -> list[dict[str, Any]]:
+    """List the API keys that are bound to the workspace, newest first."""
+    return store.list_keys(store.get_workspace(current_principal(), workspace))
+
+
+@blueprint.route(
+    "/workspaces/<workspace>/keys/<key_id>", methods=["DELETE"], permission=Permission.MANAGE, refuses=(403, 404)
+)
+@blueprint.response(204)
+def delete_workspace_key(workspace: str, key_id: str) -> None:
+    """Revoke an API key that is bound to the workspace, whoever's it is."""
+    with writing():
+        store.remove_key(store.lock_workspace(current_principal(), workspace), key_id)
+
+
+@blueprint.route(
+    "/workspaces/<workspace>/invitations",
+    methods=["POST"],
+    permission=Permission.MANAGE,
+    refuses=(403, 404, 409),
+    returns_secret=True,
+)
+@blueprint.arguments(InvitationIn())
+@blueprint.response(201, NewInvitationOut())
+def create_invitation(body: dict[str, Any], workspace: str) -> dict[str, Any]:
+    """Create an invitation; its token is shown this once, and one account may accept it."""
+    principal = current_principal()
+    with writing():
+        locked = store.lock_workspace(principal, workspace)
+        invitation, token = store.add_invitation(locked, principal.user_id, body["role"], body["expires_in_days"])
+    columns = ("id", "role", "author_id", "created_at", "expires_at")
+    return {**{column: getattr(invitation, column) for column in columns}, "token": token}
+
+
+@blueprint.route("/workspaces/<workspace>/invitations", permission=Permission.MANAGE, refuses=(403, 404))
+@blueprint.response(200, InvitationOut(many=True))
+def list_invitations(workspace: str) -> Any:
+    """List the open invitations, newest first."""
+    return store.list_invitations(store.get_workspace(current_principal(), workspace))
+
+
+@blueprint.route(
+    "/workspaces/<workspace>/invitations/<invitation_id>",
+    methods=["DELETE"],
+    permission=Permission.MANAGE,
+    refuses=(403, 404),
+)
+@blueprint.response(204)
+def delete_invitation(workspace: str, invitation_id: str) -> None:
+    """Revoke an invitation, with immediate effect."""
+    with writing():
+        store.remove_invitation(store.lock_workspace(current_principal(), workspace), invitation_id)
+
+
+@blueprint.route("/invitations/accept", methods=["POST"], permission=Permission.ACCOUNT, refuses=(403, 404, 409))
+@blueprint.arguments(AcceptIn())
+@blueprint.response(200, _workspace_out)
+def accept_invitation(body: dict[str, Any]) -> dict[str, Any]:
+    """Become a member of the workspace that an invitation is for."""
+    principal = current_principal()
+    with writing():
+        workspace = store.accept_invitation(principal.user_id, body["token"])
+        role = store.get_member(workspace, principal.user_id).role
+    return store.show(workspace, role)

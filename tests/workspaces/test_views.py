@@ -1,0 +1,317 @@
+"""Workspaces, members and invitations, over HTTP."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from promptcrafter import clock
+from tests.support.people import Answer, Caller, Person, sign_up
+
+
+@pytest.fixture
+def eve(client: Caller) -> Person:
+    return sign_up(client, "eve")
+
+
+def create(person: Person, **values: Any) -> dict[str, Any]:
+    answer = person.post("/workspaces", {"name": "Support team", **values})
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json)
+
+
+def invite(owner: Person, workspace: dict[str, Any], role: str, **values: Any) -> str:
+    answer = owner.post(f"/workspaces/{workspace['_id']}/invitations", {"role": role, **values})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json["token"])
+
+
+def join(owner: Person, workspace: dict[str, Any], person: Person, role: str) -> None:
+    answer = person.post("/invitations/accept", {"token": invite(owner, workspace, role)})
+    assert answer.status_code == 200, answer.text
+
+
+def code(answer: Answer) -> tuple[int, str]:
+    return answer.status_code, answer.json["code"]
+
+
+def test_an_account_has_a_personal_workspace_and_makes_others(ada: Person) -> None:
+    team = create(ada)
+    assert team == {
+        **{"_id": team["_id"], "slug": "support-team", "name": "Support team", "personal": False, "role": "owner"},
+        **{"createdAt": team["createdAt"], "updatedAt": team["createdAt"], "protectedLabels": []},
+    }
+    personal, listed = ada.get("/workspaces").json
+    assert listed == team
+    assert (personal["personal"], personal["role"], personal["name"]) == (True, "owner", "ada")
+    assert ada.get("/auth/me").json["defaultWorkspaceId"] == personal["_id"]
+    assert ada.get("/workspaces/support-team").json == team == ada.get(f"/workspaces/{team['_id']}").json
+    assert create(ada)["slug"] == "support-team-2"
+    assert code(ada.post("/workspaces", {"name": "x", "slug": "support-team"})) == (409, "slug_taken")
+
+
+def test_a_workspace_is_changed_by_its_owner_and_deleted_when_its_slug_is_confirmed(ada: Person) -> None:
+    create(ada)
+    changed = ada.patch("/workspaces/support-team", {"slug": "help", "protectedLabels": ["production"]}).json
+    assert (changed["slug"], changed["protectedLabels"], changed["name"]) == ("help", ["production"], "Support team")
+    assert code(ada.get("/workspaces/support-team")) == (404, "workspace_not_found")
+    prompt = ada.post("/prompts", PROMPT, headers={"X-Workspace": "help"}).json
+    assert code(ada.delete("/workspaces/help")) == (400, "missing_fields")
+    assert code(ada.delete("/workspaces/help?confirm=helm")) == (400, "invalid_fields")
+    assert ada.delete("/workspaces/help?confirm=help").status_code == 204
+    assert code(ada.get("/workspaces/help")) == (404, "workspace_not_found")
+    assert code(ada.get(f"/prompts/{prompt['_id']}")) == (404, "prompt_not_found")
+    assert create(ada, slug="help")["slug"] == "help"
+    personal = ada.get("/workspaces").json[0]
+    answer = ada.delete(f"/workspaces/{personal['_id']}?confirm={personal['slug']}")
+    assert code(answer) == (409, "personal_workspace")
+
+
+PROMPT = {"title": "A title", "content": "Some content", "model": "gpt-4o"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/workspaces", {"name": "x", "slugg": "y"}, "slugg"),
+        ("/workspaces", {"name": None}, "name"),
+        ("/workspaces", {"name": "x", "slug": "Not A Slug"}, "slug"),
+        ("/workspaces/support-team/invitations", {"role": "admin"}, "role"),
+        ("/workspaces/support-team/invitations", {"role": "viewer", "expiresInDays": 31}, "expiresInDays"),
+        ("/workspaces/support-team/invitations", {"role": "viewer", "expires": 1}, "expires"),
+        ("/invitations/accept", {"token": "x", "workspace": "y"}, "workspace"),
+        ("/auth/keys", {"name": "k", "scopes": []}, "scopes"),
+        ("/auth/keys", {"name": "k", "scopes": None}, "scopes"),
+        ("/auth/keys", {"name": "k", "scopes": ["reads"]}, "scopes.0"),
+        ("/auth/keys", {"name": "k", "workspace": None}, "workspace"),
+        ("/auth/keys", {"name": "k", "scope": ["read"]}, "scope"),
+    ],
+)
+def test_a_misspelt_or_empty_restriction_is_refused(ada: Person, path: str, body: dict[str, Any], field: str) -> None:
+    create(ada)
+    answer = ada.post(path, body)
+    assert (answer.status_code, list(answer.json["details"])) == (400, [field]), answer.text
+
+
+def test_an_invitation_makes_one_member_and_is_used_up(ada: Person, ben: Person, eve: Person) -> None:
+    team = create(ada)
+    made = ada.post(f"/workspaces/{team['_id']}/invitations", {"role": "editor"}).json
+    assert "url" not in made
+    (listed,) = ada.get(f"/workspaces/{team['_id']}/invitations").json
+    assert listed == {name: value for name, value in made.items() if name != "token"}
+    joined = ben.post("/invitations/accept", {"token": made["token"]})
+    assert (joined.status_code, joined.json["role"], joined.json["_id"]) == (200, "editor", team["_id"])
+    assert code(eve.post("/invitations/accept", {"token": made["token"]})) == (404, "invitation_not_found")
+    members = ben.get(f"/workspaces/{team['_id']}/members").json
+    assert [(each["userId"], each["role"]) for each in members] == [(ada.id, "owner"), (ben.id, "editor")]
+    again = invite(ada, team, "owner")
+    accepted = ben.post("/invitations/accept", {"token": again})
+    assert (accepted.status_code, accepted.json["role"]) == (200, "editor"), "a member stays what it is"
+    assert eve.post("/invitations/accept", {"token": again}).json["role"] == "owner", "and it stayed unused"
+
+
+def test_a_revoked_or_expired_invitation_is_unknown(ada: Person, ben: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    team = create(ada)
+    made = ada.post(f"/workspaces/{team['_id']}/invitations", {"role": "viewer"}).json
+    assert ada.delete(f"/workspaces/{team['_id']}/invitations/{made['_id']}").status_code == 204
+    assert code(ben.post("/invitations/accept", {"token": made["token"]})) == (404, "invitation_not_found")
+    token = invite(ada, team, "viewer", expiresInDays=1)
+    later = clock.now() + timedelta(days=1)
+    monkeypatch.setattr(clock, "now", lambda: later)
+    assert code(ben.post("/invitations/accept", {"token": token})) == (404, "invitation_not_found")
+    assert ada.get(f"/workspaces/{team['_id']}/invitations").json == []
+
+
+def test_nobody_is_invited_to_a_personal_workspace(ada: Person) -> None:
+    personal = ada.get("/workspaces").json[0]["_id"]
+    assert code(ada.post(f"/workspaces/{personal}/invitations", {"role": "viewer"})) == (409, "personal_workspace")
+
+
+def test_a_sign_up_with_an_invitation_makes_a_member_or_nothing(client: Caller, ada: Person) -> None:
+    team = create(ada)
+    token = invite(ada, team, "viewer")
+    body = {"name": "Eve", "email": "eve@example.com", "password": "the password of eve"}
+    assert code(client.post("/auth/signup", {**body, "invitation": "inv_wrong"})) == (404, "invitation_not_found")
+    made = client.post("/auth/signup", {**body, "invitation": token})
+    eve = Caller(client.client, {"Authorization": f"Bearer {made.json['token']}"})
+    assert [each["role"] for each in eve.get("/workspaces").json] == ["owner", "viewer"]
+
+
+def test_the_header_chooses_the_workspace_of_lists_and_of_what_is_created(ada: Person, ben: Person) -> None:
+    team = create(ada)
+    join(ada, team, ben, "editor")
+    there = {"X-Workspace": "support-team"}
+    prompt = ben.post("/prompts", PROMPT, headers=there).json
+    assert prompt["ownerId"] == ben.id
+    assert ben.get("/prompts").json == [] == ada.get("/prompts").json
+    assert ada.get("/prompts", headers={"X-Workspace": team["_id"]}).json == [prompt]
+    assert ada.get(f"/prompts/{prompt['_id']}").json == prompt, "a thing named by its id is where it lives"
+    log = ada.log(prompt)
+    assert ben.get("/logs", headers=there).json == [log]
+    assert ada.get("/logs").json == []
+    for wrong in ("support-team-2", "workspace_unknown", "", "ü"):
+        answer = ada.get("/prompts", headers={"X-Workspace": wrong.encode().decode("latin-1")})
+        assert code(answer) == (404, "workspace_not_found")
+
+
+def test_the_default_workspace_is_that_of_tokens_but_not_of_keys(ada: Person, client: Caller) -> None:
+    team = create(ada)
+    key = ada.post("/auth/keys", {"name": "k"}).json["key"]
+    changed = ada.patch("/auth/me", {"defaultWorkspaceId": team["_id"]})
+    assert (changed.status_code, changed.json["defaultWorkspaceId"]) == (200, team["_id"])
+    prompt = ada.prompt()
+    assert ada.get("/prompts", headers={"X-Workspace": team["_id"]}).json == [prompt]
+    by_key = Caller(client.client, {"x-api-key": key})
+    assert by_key.get("/prompts").json == []
+    ada.delete("/workspaces/support-team?confirm=support-team")
+    assert ada.get("/auth/me").json["defaultWorkspaceId"] != team["_id"]
+    assert ada.get("/prompts").json == []
+    assert ada.patch("/auth/me", {"defaultWorkspaceId": None}).status_code == 200
+
+
+def test_a_viewer_reads_and_an_editor_writes(ada: Person, ben: Person) -> None:
+    team = create(ada)
+    join(ada, team, ben, "viewer")
+    there = {"X-Workspace": team["_id"]}
+    prompt = ada.post("/prompts", PROMPT, headers=there).json
+    assert ben.get(f"/prompts/{prompt['_id']}").json == prompt
+    log = {"promptId": prompt["_id"], "output": "o", "modelUsed": "m"}
+    refused = [
+        ben.patch(f"/prompts/{prompt['_id']}", {"title": "Another"}),
+        ben.delete(f"/prompts/{prompt['_id']}"),
+        ben.post("/prompts", PROMPT, headers=there),
+        ben.post("/logs", log),
+    ]
+    assert [code(answer) for answer in refused] == [(403, "role_forbids")] * 4
+    assert refused[0].json["message"] == "Your role in this workspace is viewer; this needs editor."
+    assert code(ben.patch(f"/workspaces/{team['_id']}", {"name": "x"})) == (403, "role_forbids")
+    assert ada.patch(f"/workspaces/{team['_id']}/members/{ben.id}", {"role": "editor"}).json["role"] == "editor"
+    assert ben.post("/logs", log).status_code == 201
+    assert ben.patch(f"/prompts/{prompt['_id']}", {"title": "Another"}).status_code == 200
+
+
+def test_a_stranger_gets_the_documented_answers(ada: Person, ben: Person) -> None:
+    team = create(ada)
+    prompt = ada.post("/prompts", PROMPT, headers={"X-Workspace": team["_id"]}).json
+    assert code(ben.get(f"/prompts/{prompt['_id']}")) == (403, "prompt_not_owned")
+    for path in ("", "/members", "/keys", "/invitations"):
+        assert code(ben.get(f"/workspaces/{team['_id']}{path}")) == (404, "workspace_not_found")
+
+
+def test_a_member_leaves_or_is_removed_with_the_keys_that_are_bound(client: Caller, ada: Person, ben: Person) -> None:
+    team = create(ada)
+    join(ada, team, ben, "editor")
+    there = {"X-Workspace": team["_id"]}
+    prompt = ben.post("/prompts", PROMPT, headers=there).json
+    ben.patch("/auth/me", {"defaultWorkspaceId": team["_id"]})
+    bound = ben.post("/auth/keys", {"name": "bound", "workspace": team["slug"]}).json
+    unbound = ben.post("/auth/keys", {"name": "unbound"}).json["key"]
+    (listed,) = ada.get(f"/workspaces/{team['_id']}/keys").json
+    assert (listed["_id"], listed["userId"], listed["userName"]) == (bound["_id"], ben.id, "ben")
+    assert "key" not in listed
+    by_bound, by_unbound = (Caller(client.client, {"x-api-key": key}) for key in (bound["key"], unbound))
+    assert by_bound.get("/prompts").json == [prompt]
+    assert code(ben.delete(f"/workspaces/{team['_id']}/members/{ada.id}")) == (403, "role_forbids")
+    assert ada.delete(f"/workspaces/{team['_id']}/members/{ben.id}").status_code == 204
+    assert by_bound.get("/prompts").status_code == 401
+    assert by_unbound.get("/prompts").json == [] == ben.get("/prompts").json
+    assert code(ben.get(f"/prompts/{prompt['_id']}")) == (403, "prompt_not_owned")
+    assert code(ben.get("/prompts", headers=there)) == (404, "workspace_not_found")
+    assert ada.get("/prompts", headers=there).json == [prompt], "what they made stays under their name"
+    assert code(ada.delete(f"/workspaces/{team['_id']}/members/{ben.id}")) == (404, "member_not_found")
+
+
+def test_a_workspace_keeps_an_owner(ada: Person, ben: Person) -> None:
+    team = create(ada)
+    join(ada, team, ben, "editor")
+    member = f"/workspaces/{team['_id']}/members/{ada.id}"
+    assert code(ada.delete(member)) == (409, "last_owner")
+    assert code(ada.patch(member, {"role": "editor"})) == (409, "last_owner")
+    ada.patch(f"/workspaces/{team['_id']}/members/{ben.id}", {"role": "owner"})
+    assert ada.delete(member).status_code == 204
+    assert code(ben.delete(f"/workspaces/{team['_id']}/members/{ben.id}")) == (409, "last_owner")
+
+
+def test_a_bound_key_sees_its_workspace_alone(client: Caller, ada: Person) -> None:
+    team = create(ada)
+    own = ada.prompt()
+    shared = ada.post("/prompts", PROMPT, headers={"X-Workspace": team["_id"]}).json
+    key = ada.post("/auth/keys", {"name": "CI", "workspace": team["_id"]}).json["key"]
+    by_key = Caller(client.client, {"x-api-key": key})
+    assert by_key.get("/prompts").json == [shared]
+    assert by_key.get("/prompts", headers={"X-Workspace": team["slug"]}).json == [shared]
+    personal = ada.get("/workspaces").json[0]
+    assert code(by_key.get("/prompts", headers={"X-Workspace": personal["_id"]})) == (404, "workspace_not_found")
+    assert code(by_key.get(f"/prompts/{own['_id']}")) == (403, "prompt_not_owned")
+    assert [each["_id"] for each in by_key.get("/workspaces").json] == [team["_id"]]
+    for path in ("/auth/me", "/auth/keys"):
+        assert code(by_key.get(path)) == (403, "scope_forbids")
+    monitored = by_key.post("/monitor/log", {"slug": shared["slug"], "output": "o"})
+    assert (monitored.status_code, monitored.json["warning"]) == (200, None), "a dialect follows its key"
+
+
+@pytest.mark.parametrize(
+    ("scopes", "allowed"),
+    [
+        (["read"], {"list"}),
+        (["ingest"], {"log"}),
+        (["write"], {"list", "log", "create"}),
+        (["read", "ingest"], {"list", "log"}),
+        (["admin"], {"list", "log", "create", "me", "workspace"}),
+    ],
+)
+def test_a_key_does_what_its_scopes_allow(client: Caller, ada: Person, scopes: list[str], allowed: set[str]) -> None:
+    prompt = ada.prompt()
+    made = ada.post("/auth/keys", {"name": "k", "scopes": scopes}).json
+    assert made["scopes"] == scopes
+    by_key = Caller(client.client, {"x-api-key": made["key"]})
+    answers = {
+        "list": by_key.get("/prompts"),
+        "log": by_key.post("/logs", {"promptId": prompt["_id"], "output": "o", "modelUsed": "m"}),
+        "create": by_key.post("/prompts", PROMPT),
+        "me": by_key.get("/auth/me"),
+        "workspace": by_key.post("/workspaces", {"name": "x"}),
+    }
+    assert {name for name, answer in answers.items() if answer.status_code < 300} == allowed
+    refused = [answer for name, answer in answers.items() if name not in allowed]
+    assert {code(answer) for answer in refused} <= {(403, "scope_forbids")}
+    answer = by_key.post("/auth/password", {"currentPassword": "x", "newPassword": "y"})
+    assert code(answer) == (403, "scope_forbids")
+
+
+def test_an_account_changes_its_name_and_with_its_password_its_address(ada: Person, ben: Person) -> None:
+    assert ada.patch("/auth/me", {"name": "Ada L."}).json["name"] == "Ada L."
+    assert code(ada.patch("/auth/me", {"email": "new@example.com"})) == (400, "missing_fields")
+    wrong = {"email": "new@example.com", "currentPassword": "not this one"}
+    assert code(ada.patch("/auth/me", wrong)) == (401, "wrong_password")
+    assert code(ada.patch("/auth/me", {"email": ben.email, "currentPassword": ada.password})) == (409, "email_taken")
+    changed = ada.patch("/auth/me", {"email": "new@example.com", "currentPassword": ada.password})
+    assert changed.json["email"] == "new@example.com"
+    assert ada.post("/auth/login", {"email": "new@example.com", "password": ada.password}).status_code == 200
+
+
+@pytest.mark.parametrize("anonymise", [False, True])
+def test_an_account_that_is_deleted_leaves_what_it_made_for_the_team(
+    client: Caller, ada: Person, ben: Person, anonymise: bool
+) -> None:
+    team = create(ada)
+    join(ada, team, ben, "editor")
+    there = {"X-Workspace": team["_id"]}
+    shared = ada.post("/prompts", PROMPT, headers=there).json
+    ben.patch(f"/prompts/{shared['_id']}", {"content": "Better"})
+    log = ada.log(shared)
+    own = ben.prompt()
+    key = ben.post("/auth/keys", {"name": "k"}).json["key"]
+    assert code(ada.delete("/auth/me", json={"currentPassword": ada.password})) == (409, "last_owner")
+    assert code(ben.delete("/auth/me", json={"currentPassword": "wrong"})) == (401, "wrong_password")
+    answer = ben.delete("/auth/me", json={"currentPassword": ben.password, "anonymise": anonymise})
+    assert answer.status_code == 204, answer.text
+    assert ben.get("/prompts").status_code == 401
+    assert Caller(client.client, {"x-api-key": key}).get("/prompts").status_code == 401
+    assert code(ada.get(f"/prompts/{own['_id']}")) == (404, "prompt_not_found")
+    versions = ada.get(f"/prompts/{shared['_id']}/versions").json
+    assert [version["createdBy"] for version in versions] == [ben.id, ada.id]
+    assert ada.get("/logs", headers=there).json == [log]
+    assert [each["userId"] for each in ada.get(f"/workspaces/{team['_id']}/members").json] == [ada.id]
+    again = {"name": "ben", "email": ben.email, "password": "another password"}
+    assert client.post("/auth/signup", again).status_code == 201, "the address is free again"
