@@ -187,14 +187,14 @@ def list_keys(user_id: str) -> list[ApiKey]:
     return list(session.scalars(find_keys(user_id).order_by(ApiKey.created_at, ApiKey.seq)))
 
 
-def remove_key(user_id: str, key_id: str) -> None:
-    """Delete an API key of this user. Raises 400 for a malformed id and 404 if the user has no such key."""
-    _remove_key(key_id, ApiKey.user_id == user_id)
+def remove_key(user_id: str, key_id: str) -> ApiKey:
+    """Delete an API key of this user, and return it. Raises 400 for a malformed id and 404 if there is none."""
+    return _remove_key(key_id, ApiKey.user_id == user_id)
 
 
-def remove_key_of_any_user(key_id: str) -> None:
-    """Delete an API key, for the command line. Raises 400 for a malformed id and 404 if there is no such key."""
-    _remove_key(key_id)
+def remove_key_of_any_user(key_id: str) -> ApiKey:
+    """Delete the API key of any account, and return it. Raises 400 for a malformed id and 404 if there is none."""
+    return _remove_key(key_id)
 
 
 def digest(secret: str) -> str:
@@ -206,9 +206,12 @@ def _email_taken() -> Problem:
     return Problem(409, "Email already in use.", "email_taken")
 
 
-def _remove_key(key_id: str, *conditions: ColumnElement[bool]) -> None:
+def _remove_key(key_id: str, *conditions: ColumnElement[bool]) -> ApiKey:
     if not is_well_formed("key", key_id):
         raise Problem(400, "The key ID format is invalid.", "invalid_key_id")
-    removed = session.scalar(delete(ApiKey).where(ApiKey.id == key_id, *conditions).returning(ApiKey.id))
-    if removed is None:
+    key = session.scalar(select(ApiKey).where(ApiKey.id == key_id, *conditions).with_for_update())
+    if key is None:
         raise Problem(404, "Key not found", "key_not_found")
+    session.delete(key)
+    session.flush()
+    return key

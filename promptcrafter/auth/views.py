@@ -79,11 +79,3 @@ def list_keys(query: dict[str, Any]) -> Response:
     """List the caller's API keys, newest first."""
     keys = store.find_keys(current_user_id())
     return lists.list_response(keys, (ApiKey.created_at, ApiKey.seq), _key_out, query)
-
-
-@blueprint.route("/keys/<key_id>", methods=["DELETE"], permission=Permission.ACCOUNT, refuses=(404,))
-@blueprint.response(204)
-def delete_key(key_id: str) -> None:
-    """Revoke an API key, with immediate effect."""
-    with writing():
-        store.remove_key(current_user_id(), key_id)

@@ -11,7 +11,9 @@ from promptcrafter.auth.schemas import AccountOut, KeyIn, KeyOut, SignupIn
 from promptcrafter.cli.commands import Group, Refusal, say, show_table
 from promptcrafter.database.transactions import writing
 from promptcrafter.http.schemas import load
-from promptcrafter.workspaces.store import add_account
+from promptcrafter.workspaces.principal import at_home
+from promptcrafter.workspaces.store import add_account, note_key
+from promptcrafter.workspaces.store import add_key as add_api_key
 
 _user_schema = AccountOut()
 _key_schema = KeyOut()
@@ -112,7 +114,7 @@ def add_key(email: str, name: str, expires: str | None) -> None:
     values = load(KeyIn(), {"name": name, "expiresAt": expires})
     account = store.get_by_email(email)
     with writing():
-        added, text = store.add_key(account.id, values)
+        added, text = add_api_key(at_home(account.id), values)
     until = f"until {clock.to_text(added.expires_at)}" if added.expires_at else "until it is revoked"
     say(f"Made the key {added.id} for {account.email}, good {until}. Nobody will see it again:")
     click.echo(text)
@@ -132,7 +134,8 @@ def list_keys(email: str, as_json: bool) -> None:
 def revoke_key(key_id: str) -> None:
     """Revoke an API key; it is dead at once."""
     with writing():
-        store.remove_key_of_any_user(key_id)
+        key = store.remove_key_of_any_user(key_id)
+        note_key(at_home(""), "key.revoke", key)
     say(f"Revoked {key_id}.")
 
 

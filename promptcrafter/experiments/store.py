@@ -16,6 +16,7 @@ from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.ids import new_id
 from promptcrafter.logs.models import Log
 from promptcrafter.problems import DeletionPending, Problem
+from promptcrafter.workspaces import audit
 from promptcrafter.workspaces.access import find_resources, not_found
 from promptcrafter.workspaces.principal import Principal
 
@@ -39,6 +40,7 @@ def add_experiment(principal: Principal, values: Mapping[str, Any]) -> Experimen
     with translating({"uq_experiments_workspace_id_slug": lambda: Problem(409, "Slug already in use.", "slug_taken")}):
         session.flush()
     _set_variants(experiment, values.get("variants", ()))
+    _note(principal, experiment, "experiment.create")
     return experiment
 
 
@@ -84,11 +86,19 @@ def lock_experiment(principal: Principal, slug: str) -> Experiment:
     return _require(session.scalar(locked))
 
 
-def change_experiment(experiment: Experiment, changes: Mapping[str, Any]) -> None:
+def change_experiment(principal: Principal, experiment: Experiment, changes: Mapping[str, Any]) -> None:
     """Change the name, the status or the variants.
 
     Raises 409 if a variant that has results would be removed; the transaction must then be rolled back.
     """
+    before = {name: getattr(experiment, name) for name in ("name", "status") if name in changes}
+    after = {name: changes[name] for name in before}
+    if "variants" in changes:
+        before["variants"], after["variants"] = (
+            [(variant.key, variant.traffic_percent) for variant in experiment.variants],
+            [(variant["key"], variant["traffic_percent"]) for variant in changes["variants"]],
+        )
+    _note(principal, experiment, "experiment.change", before=before, after=after)
     for name in ("name", "status"):
         if name in changes:
             setattr(experiment, name, changes[name])
@@ -98,8 +108,10 @@ def change_experiment(experiment: Experiment, changes: Mapping[str, Any]) -> Non
     session.flush()
 
 
-def remove_experiment(experiment: Experiment) -> None:
+def remove_experiment(principal: Principal, experiment: Experiment) -> None:
     """Delete a locked experiment with its variants, results and traces; many are left to a purge."""
+    audit.forget(experiment.id)
+    audit.note(principal, experiment.workspace_id, "experiment.delete", "experiment", experiment.id)
     if not delete_or_defer(experiment):
         session.execute(update(Experiment).where(Experiment.id == experiment.id).values(slug=Experiment.id))
 
@@ -119,6 +131,10 @@ def each_measurement(experiment: Experiment) -> Iterator[tuple[str, Any]]:
     rows: Result[Any] = session.execute(results.execution_options(yield_per=_ROWS_PER_FETCH))
     for key, metrics in map(tuple, chain.from_iterable(request_session().each_batch(rows, _ROWS_PER_FETCH))):
         yield key, None if metrics is None else json.loads(metrics)
+
+
+def _note(principal: Principal, experiment: Experiment, action: str, **values: Any) -> None:
+    audit.note(principal, experiment.workspace_id, action, "experiment", experiment.id, experiment.name, **values)
 
 
 def _require(experiment: Experiment | None) -> Experiment:

@@ -74,7 +74,7 @@ def change_experiment(body: dict[str, Any], slug: str) -> Experiment:
         experiment = store.lock_experiment(current_principal(), slug)
         _refuse_prompts_not_owned(changes.get("variants", ()))
         if changes:
-            store.change_experiment(experiment, changes)
+            store.change_experiment(current_principal(), experiment, changes)
     return experiment
 
 
@@ -82,8 +82,9 @@ def change_experiment(body: dict[str, Any], slug: str) -> Experiment:
 @blueprint.response(204)
 def delete_experiment(slug: str) -> None:
     """Delete an experiment and its results."""
+    principal = current_principal()
     with writing():
-        store.remove_experiment(store.lock_experiment(current_principal(), slug))
+        store.remove_experiment(principal, store.lock_experiment(principal, slug))
 
 
 @blueprint.route("/experiments/<slug>/logs", permission=Permission.READ, refuses=(404,))

@@ -19,6 +19,7 @@ from promptcrafter.ids import new_id
 from promptcrafter.logs import search
 from promptcrafter.logs.models import Log
 from promptcrafter.problems import Problem
+from promptcrafter.workspaces import audit
 from promptcrafter.workspaces.access import find_obstacle, find_resources, get_resource, in_current_workspace
 from promptcrafter.workspaces.principal import Principal
 
@@ -162,8 +163,12 @@ def lock_log(principal: Principal, log_id: str) -> Log:
     return get_resource(principal, Log, log_id, lock=True)
 
 
-def change_log(log: Log, changes: Mapping[str, Any]) -> None:
-    """Set the notes or the score of a log; None clears them."""
+def change_log(principal: Principal, log: Log, changes: Mapping[str, Any]) -> None:
+    """Set the notes or the score of a log; None clears them. What is overwritten is kept in the audit trail."""
+    before = {name: getattr(log, name) for name, value in changes.items() if getattr(log, name) not in (None, value)}
+    if before:
+        after = {name: changes[name] for name in before}
+        _note(principal, log, "log.change", before=before, after=after, is_whole=True)
     for name in changes:
         setattr(log, name, changes[name])
     log.updated_at = clock.now()
@@ -173,8 +178,10 @@ def change_log(log: Log, changes: Mapping[str, Any]) -> None:
         )
 
 
-def remove_log(log: Log) -> None:
+def remove_log(principal: Principal, log: Log) -> None:
     """Delete a log."""
+    audit.forget(log.id)
+    _note(principal, log, "log.delete")
     session.execute(delete(Log).where(Log.id == log.id))
 
 
@@ -217,6 +224,10 @@ def change_costs(changes: Mapping[str, Mapping[str, Any]]) -> None:
     """Set attributes of logs, given by their id. Their `updated_at` stays: it is the time of the last review."""
     for log_id, values in changes.items():
         session.execute(_TABLE.update().where(_TABLE.c.id == log_id).values(dict(values)))
+
+
+def _note(principal: Principal, log: Log, action: str, **values: Any) -> None:
+    audit.note(principal, log.workspace_id, action, "log", log.id, within_id=log.prompt_id or log.trace_id, **values)
 
 
 def _find_recomputable(principal: Principal) -> Select[Log]:

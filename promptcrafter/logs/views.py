@@ -84,10 +84,11 @@ def get_log(log_id: str) -> Log:
 @blueprint.response(200, _log_out)
 def change_log(body: dict[str, Any], log_id: str) -> Log:
     """Change the score or the notes of a log."""
+    principal = current_principal()
     with writing():
-        log = store.lock_log(current_principal(), log_id)
+        log = store.lock_log(principal, log_id)
         if body:
-            store.change_log(log, body)
+            store.change_log(principal, log, body)
     return log
 
 
@@ -95,8 +96,9 @@ def change_log(body: dict[str, Any], log_id: str) -> Log:
 @blueprint.response(204)
 def delete_log(log_id: str) -> None:
     """Delete a log."""
+    principal = current_principal()
     with writing():
-        store.remove_log(store.lock_log(current_principal(), log_id))
+        store.remove_log(principal, store.lock_log(principal, log_id))
 
 
 def _read_terms(query: str) -> list[str]:

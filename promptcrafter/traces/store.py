@@ -14,6 +14,7 @@ from promptcrafter.ids import new_id
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.store import ParentDeleted, conditions, find_logs_of_trace
 from promptcrafter.traces.models import Trace
+from promptcrafter.workspaces import audit
 from promptcrafter.workspaces.access import find_resources, get_resource
 from promptcrafter.workspaces.principal import Principal
 
@@ -88,6 +89,8 @@ def lock_trace(principal: Principal, trace_id: str) -> Trace:
     return get_resource(principal, Trace, trace_id, lock=True)
 
 
-def remove_trace(trace: Trace) -> None:
+def remove_trace(principal: Principal, trace: Trace) -> None:
     """Delete a locked trace with its logs; many are left to a purge."""
+    audit.forget(trace.id)
+    audit.note(principal, trace.workspace_id, "trace.delete", "trace", trace.id)
     delete_or_defer(trace)

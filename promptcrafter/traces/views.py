@@ -47,8 +47,9 @@ def get_trace(trace_id: str) -> Response:
 @blueprint.response(204)
 def delete_trace(trace_id: str) -> None:
     """Delete a trace and its logs."""
+    principal = current_principal()
     with writing():
-        store.remove_trace(store.lock_trace(current_principal(), trace_id))
+        store.remove_trace(principal, store.lock_trace(principal, trace_id))
 
 
 def _columns(trace: Trace) -> dict[str, Any]:

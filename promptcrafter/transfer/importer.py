@@ -35,6 +35,7 @@ from promptcrafter.transfer.records import (
 )
 from promptcrafter.transfer.references import Key, defined_keys, referenced_keys
 from promptcrafter.transfer.seen_keys import SeenKeys
+from promptcrafter.workspaces import audit
 from promptcrafter.workspaces.principal import Principal
 
 Counts = dict[str, dict[str, int]]
@@ -82,7 +83,14 @@ def store_checked(principal: Principal, checked: Iterable[Sequence[LoadedRecord]
         for kind, count in Counter(record.kind for record in batch).items():
             counts[plural(kind)]["created"] += created[kind]
             counts[plural(kind)]["skipped"] += count - created[kind]
+    with writing():
+        note_transfer(principal, "import", {kind: count["created"] for kind, count in counts.items()})
     return counts
+
+
+def note_transfer(principal: Principal, action: str, counts: Mapping[str, int] | None = None) -> None:
+    """Add an entry about an import or an export to the audit trail. Call it inside `transactions.writing()`."""
+    audit.note(principal, principal.current_id, action, "workspace", principal.current_id, after=counts)
 
 
 def find_existing(principal: Principal, kind: str, ids: Collection[str]) -> dict[str, bool]:

@@ -1,19 +1,21 @@
 """The routes `GET /export` and `POST /import`."""
 
 import io
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import chain
 from typing import Any
 
 from flask import Response, current_app, request
 
+from promptcrafter.database.errors import ignoring_unavailable
 from promptcrafter.database.session import stream_snapshot
+from promptcrafter.database.transactions import writing
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.formats import join_to_pieces
 from promptcrafter.http.request_checks import NDJSON
 from promptcrafter.idempotency.decorator import HEADER, read_key
 from promptcrafter.permissions import Permission
-from promptcrafter.problems import TooLarge
+from promptcrafter.problems import TooLarge, Unavailable
 from promptcrafter.transfer import export_format, importer, store
 from promptcrafter.transfer.id_policy import KEPT_IDS, IdPolicy, NewIds
 from promptcrafter.transfer.schemas import ImportOut, ImportQuery
@@ -54,6 +56,9 @@ class _Body(io.RawIOBase):
 @blueprint.response(200, {"type": "string", "format": "binary"}, content_type=NDJSON)
 def export_all() -> Response:
     """Return everything that the caller owns, one typed JSON object a line."""
+    if request.method == "GET":
+        with ignoring_unavailable(), suppress(Unavailable), writing():  # a full disk must not prevent an export
+            importer.note_transfer(current_principal(), "export")
     reader = stream_snapshot()  # open until the response is sent, which is after the request context has ended
     try:
         pieces = join_to_pieces(export_format.write_lines(store.each_row(reader, current_principal())))

@@ -6,6 +6,7 @@ takes no round trip of its own.
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from flask import Flask, g, request
@@ -21,7 +22,13 @@ from promptcrafter.http.route import requested_route
 from promptcrafter.permissions import NEVER_OF_BOUND_KEY, OF_SCOPE, SCOPES, Permission
 from promptcrafter.problems import Problem, Unauthorized
 from promptcrafter.workspaces.models import Member, Workspace
-from promptcrafter.workspaces.principal import Membership, Principal, personal_workspace_id, workspace_not_found
+from promptcrafter.workspaces.principal import (
+    Membership,
+    Principal,
+    at_home,
+    personal_workspace_id,
+    workspace_not_found,
+)
 
 HEADER = "X-Workspace"
 _USERS, _KEYS, _MEMBERS, _WORKSPACES = (
@@ -61,6 +68,11 @@ def current_principal() -> Principal:
     return principal
 
 
+def new_principal(user_id: str) -> Principal:
+    """Return the principal of an account that this request has just made."""
+    return replace(at_home(user_id), is_command=False, request_id=g.get("request_id"))
+
+
 def _authenticate() -> None:
     route = requested_route()
     if route is None or route.is_public:
@@ -97,6 +109,7 @@ def _principal_of_key(rows: Sequence[Sequence[Any]], permission: Permission) -> 
         current_id=_choose_workspace(memberships, default),
         needs=permission,
         api_key_id=key_id,
+        request_id=g.get("request_id"),
     )
 
 
@@ -105,7 +118,11 @@ def _principal_of_token(rows: Sequence[Sequence[Any]], permission: Permission) -
     memberships = _memberships(rows)
     default = next((row[2] for row in rows if row[-1]), personal_workspace_id(user_id))
     return Principal(
-        user_id=user_id, memberships=memberships, current_id=_choose_workspace(memberships, default), needs=permission
+        user_id=user_id,
+        memberships=memberships,
+        current_id=_choose_workspace(memberships, default),
+        needs=permission,
+        request_id=g.get("request_id"),
     )
 
 

@@ -1,6 +1,7 @@
 """The tables of workspaces, their members and invitations to them."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -61,3 +62,44 @@ class Invitation(Base):
     author_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     expires_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class AuditEntry(Base):
+    """Who did what in a workspace, written in the transaction that did it.
+
+    It has no foreign keys but that of the workspace: what it tells of may be deleted.
+    """
+
+    __tablename__ = "audit_entries"
+    __table_args__ = (
+        UniqueConstraint("id"),
+        Index(None, "workspace_id", "created_at", "seq"),
+        Index(None, "object_id"),
+        Index(None, "within_id"),
+    )
+
+    seq: Mapped[int] = mapped_column(SEQUENCE, Identity(), primary_key=True)
+    id: Mapped[str] = mapped_column(String(64))
+    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    actor_kind: Mapped[str] = mapped_column(String(8))  # "user", "key" or "cli"
+    actor_id: Mapped[str] = mapped_column(String(64))  # of the account or the key; "" for a command
+    actor_name: Mapped[str | None] = mapped_column(Text)
+    action: Mapped[str] = mapped_column(String(32))
+    object_type: Mapped[str] = mapped_column(String(16))
+    object_id: Mapped[str] = mapped_column(String(64))
+    object_name: Mapped[str | None] = mapped_column(Text)
+    within_id: Mapped[str | None] = mapped_column(String(64))  # to what the object belongs, such as a log's prompt
+    before: Mapped[Any | None] = mapped_column(JsonText)
+    after: Mapped[Any | None] = mapped_column(JsonText)
+    request_id: Mapped[str | None] = mapped_column(String(128))
+
+    @property
+    def actor(self) -> dict[str, Any]:
+        """Who did it."""
+        return {"kind": self.actor_kind, "id": self.actor_id, "name": self.actor_name}
+
+    @property
+    def subject(self) -> dict[str, Any]:
+        """What it was done to."""
+        return {"type": self.object_type, "id": self.object_id, "name": self.object_name}

@@ -24,6 +24,8 @@ class Principal:
     current_id: str  # the workspace that is meant where no id says it
     needs: Permission = Permission.READ  # what the route requires
     api_key_id: str = ""  # "" for a token or a command
+    is_command: bool = False
+    request_id: str | None = None  # None for a command
 
     @property
     def workspace_id(self) -> str:
@@ -69,4 +71,5 @@ def at_home(user_id: str) -> Principal:
 
 def in_workspace(user_id: str, workspace_id: str) -> Principal:
     """Return the principal of a command on the host, which may do everything in one workspace."""
-    return Principal(user_id=user_id, memberships={workspace_id: Membership("owner", "")}, current_id=workspace_id)
+    memberships = {workspace_id: Membership("owner", "")}
+    return Principal(user_id=user_id, memberships=memberships, current_id=workspace_id, is_command=True)

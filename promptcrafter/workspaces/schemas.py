@@ -5,7 +5,18 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, pre_load, validate
 
 from promptcrafter.auth.schemas import PASSWORD_MAX, KeyIn, SignupIn, UserOut
-from promptcrafter.http.fields import BoundedList, Email, Flag, Name, PatternText, Text, Timestamp, WholeNumber
+from promptcrafter.http.fields import (
+    BoundedList,
+    Email,
+    Flag,
+    Name,
+    PatternText,
+    Text,
+    Timestamp,
+    TimestampText,
+    WholeNumber,
+)
+from promptcrafter.http.page_query import PageQuery
 from promptcrafter.http.schemas import CreateSchema
 from promptcrafter.ids import pattern
 from promptcrafter.permissions import ROLES, SCOPES
@@ -210,3 +221,42 @@ class DeletionIn(StrictSchema):
         required=True, minimum=1, maximum=PASSWORD_MAX, metadata={"example": "correct horse battery"}
     )
     anonymise = Flag(load_default=False, metadata={"description": "Whether what it made elsewhere loses its name, too"})
+
+
+class ActorOut(Schema):
+    """Who did something."""
+
+    kind = fields.String(required=True, validate=validate.OneOf(("user", "key", "cli")))
+    id = fields.String(required=True)
+    name = fields.String(required=True, allow_none=True)
+
+
+class SubjectOut(Schema):
+    """What it was done to."""
+
+    type = fields.String(required=True)
+    id = fields.String(required=True)
+    name = fields.String(required=True, allow_none=True)
+
+
+class AuditEntryOut(Schema):
+    """An entry of the audit trail."""
+
+    id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("audit")})
+    created_at = Timestamp(data_key="at", required=True)
+    actor = fields.Nested(ActorOut(), required=True)
+    action = fields.String(required=True)
+    subject = fields.Nested(SubjectOut(), data_key="object", required=True)
+    before = fields.Raw(required=True, allow_none=True)
+    after = fields.Raw(required=True, allow_none=True)
+    request_id = fields.String(data_key="requestId", required=True, allow_none=True)
+
+
+class AuditQuery(PageQuery):
+    """The filters of the audit trail."""
+
+    since = TimestampText(description="At this time or later, such as `2024-06-20T13:10:00Z`")
+    until = TimestampText(description="Before this time")
+    actor = Text(maximum=_REFERENCE_MAX, metadata={"description": "The id of an account or a key"})
+    action = Text(maximum=_REFERENCE_MAX, metadata={"description": "Such as `label.set`"})
+    object = Text(maximum=_REFERENCE_MAX, metadata={"description": "The id of what was changed, or of its prompt"})

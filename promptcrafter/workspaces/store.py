@@ -22,6 +22,7 @@ from promptcrafter.database.session import session
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.permissions import Role
 from promptcrafter.problems import Invalid, Problem
+from promptcrafter.workspaces import audit
 from promptcrafter.workspaces.models import Invitation, Member, Workspace
 from promptcrafter.workspaces.principal import (
     Principal,
@@ -99,16 +100,20 @@ def lock_workspace(principal: Principal, reference: str) -> Workspace:
     return workspace
 
 
-def add_workspace(user_id: str, name: str, slug: str | None) -> Workspace:
+def add_workspace(principal: Principal, name: str, slug: str | None) -> Workspace:
     """Insert a workspace that is owned by the account. Raises 409 if the slug is taken."""
-    _refuse_too_many_memberships(user_id)
-    return _insert_workspace(new_id("workspace"), name, slug or _choose_slug(name), user_id)
+    _refuse_too_many_memberships(principal.user_id)
+    workspace = _insert_workspace(new_id("workspace"), name, slug or _choose_slug(name), principal.user_id)
+    _note(principal, workspace, "workspace.create", workspace, name)
+    return workspace
 
 
-def change_workspace(workspace: Workspace, changes: Mapping[str, Any]) -> None:
+def change_workspace(principal: Principal, workspace: Workspace, changes: Mapping[str, Any]) -> None:
     """Change a locked workspace. Raises 409 if the slug is taken."""
+    before = {attribute: getattr(workspace, attribute) for attribute in changes}
     for attribute, value in changes.items():
         setattr(workspace, attribute, value)
+    _note(principal, workspace, "workspace.change", workspace, workspace.name, before=before, after=changes)
     workspace.updated_at = clock.now()
     _flush_or_refuse_slug()
 
@@ -161,16 +166,17 @@ def get_member(workspace: Workspace, user_id: str) -> Row[Any]:
     return row
 
 
-def set_role(workspace: Workspace, user_id: str, role: Role) -> None:
+def set_role(principal: Principal, workspace: Workspace, user_id: str, role: Role) -> None:
     """Change the role of a member of a locked workspace. Raises 404, and 409 if no owner would be left."""
     member = _get_member(workspace.id, user_id)
     if member.role == "owner" and role != "owner":
         _refuse_last_owner(workspace)
-    member.role = role
+    before, member.role = member.role, role
     session.flush()
+    _note_member(principal, workspace, "member.change", user_id, before={"role": before}, after={"role": role})
 
 
-def remove_member(workspace: Workspace, user_id: str) -> None:
+def remove_member(principal: Principal, workspace: Workspace, user_id: str) -> None:
     """Remove a member of a locked workspace, with the keys of that account that are bound to it.
 
     Raises 404, and 409 if no owner would be left.
@@ -179,8 +185,11 @@ def remove_member(workspace: Workspace, user_id: str) -> None:
     if member.role == "owner":
         _refuse_last_owner(workspace)
     session.execute(delete(ApiKey).where(ApiKey.user_id == user_id, ApiKey.workspace_id == workspace.id))
+    before = {"role": member.role}
     session.delete(member)
     session.flush()
+    action = "member.leave" if user_id == principal.user_id else "member.remove"
+    _note_member(principal, workspace, action, user_id, before=before)
 
 
 def set_default(user_id: str, workspace_id: str | None) -> None:
@@ -198,8 +207,8 @@ def get_default(user_id: str) -> str:
 # Invitations
 
 
-def add_invitation(workspace: Workspace, user_id: str, role: Role, days: int) -> tuple[Invitation, str]:
-    """Insert an invitation by an account to a locked workspace; return it and its token, which is not stored.
+def add_invitation(principal: Principal, workspace: Workspace, role: Role, days: int) -> tuple[Invitation, str]:
+    """Insert an invitation to a locked workspace; return it and its token, which is not stored.
 
     Raises 409 for a personal workspace and for one that has too many open invitations.
     """
@@ -216,12 +225,13 @@ def add_invitation(workspace: Workspace, user_id: str, role: Role, days: int) ->
         workspace_id=workspace.id,
         role=role,
         digest=digest(token),
-        author_id=user_id,
+        author_id=principal.user_id,
         created_at=now,
         expires_at=now + timedelta(days=days),
     )
     session.add(invitation)
     session.flush()
+    _note(principal, workspace, "invitation.create", invitation, after={"role": role})
     return invitation, token
 
 
@@ -231,19 +241,24 @@ def list_invitations(workspace: Workspace) -> Sequence[Invitation]:
     return session.scalars(select(Invitation).where(is_open).order_by(Invitation.created_at.desc())).all()
 
 
-def remove_invitation(workspace: Workspace, invitation_id: str) -> None:
+def remove_invitation(principal: Principal, workspace: Workspace, invitation_id: str) -> None:
     """Revoke an invitation. Raises 404."""
     is_it = (Invitation.id == invitation_id) & (Invitation.workspace_id == workspace.id)
-    if session.scalar(delete(Invitation).where(is_it).returning(Invitation.id)) is None:
+    invitation = session.scalar(select(Invitation).where(is_it))
+    if invitation is None:
         raise _invitation_not_found()
+    session.delete(invitation)
+    session.flush()
+    _note(principal, workspace, "invitation.revoke", invitation)
 
 
-def accept_invitation(user_id: str, token: str) -> Workspace:
+def accept_invitation(principal: Principal, token: str) -> Workspace:
     """Make an account a member of the workspace that it is invited to, and use the invitation up.
 
     An account that is a member already stays what it is, and the invitation stays unused. Raises 404 for an unknown,
     used, revoked or expired token.
     """
+    user_id = principal.user_id
     is_open = (Invitation.digest == digest(token)) & (Invitation.expires_at > clock.now())
     invitation = session.scalar(select(Invitation).where(is_open))
     # the row is locked before the invitation is used, as for all changes of members
@@ -260,6 +275,7 @@ def accept_invitation(user_id: str, token: str) -> Workspace:
     if session.scalars(count).one() >= _MEMBERS_MAX:
         raise Problem(409, f"A workspace has at most {_MEMBERS_MAX:,} members.", "too_many_members")
     _insert_member(workspace.id, user_id, used)
+    _note_member(principal, workspace, "member.join", user_id, after={"role": used})
     return workspace
 
 
@@ -274,11 +290,30 @@ def list_keys(workspace: Workspace) -> list[dict[str, Any]]:
     return [{**{column: getattr(key, column) for column in columns}, "user_name": name} for key, name in rows]
 
 
-def remove_key(workspace: Workspace, key_id: str) -> None:
+def add_key(principal: Principal, values: Mapping[str, Any]) -> tuple[ApiKey, str]:
+    """Insert an API key of the account; return its row and the key itself, which is not stored. Raises 400.
+
+    With a `workspace_id` it is bound to that workspace, which must be locked.
+    """
+    key, secret = accounts.add_key(principal.user_id, values)
+    note_key(principal, "key.create", key)
+    return key, secret
+
+
+def remove_key(principal: Principal, workspace: Workspace, key_id: str) -> None:
     """Revoke an API key that is bound to a workspace. Raises 404."""
-    is_it = (ApiKey.id == key_id) & (ApiKey.workspace_id == workspace.id)
-    if session.scalar(delete(ApiKey).where(is_it).returning(ApiKey.id)) is None:
+    key = session.scalar(select(ApiKey).where(ApiKey.id == key_id, ApiKey.workspace_id == workspace.id))
+    if key is None:
         raise Problem(404, "Key not found", "key_not_found")
+    note_key(principal, "key.revoke", key)
+    session.delete(key)
+    session.flush()
+
+
+def note_key(principal: Principal, action: str, key: ApiKey) -> None:
+    """Add an entry about a key to the audit trail of its workspace, or of the account's personal one."""
+    workspace_id = key.workspace_id or personal_workspace_id(key.user_id)
+    audit.note(principal, workspace_id, action, "key", key.id, key.name, after={"scopes": key.scopes})
 
 
 # Accounts that leave
@@ -313,8 +348,22 @@ def remove_account(user_id: str, *, anonymise: bool) -> None:
         if session.scalars(count).one() == 1:
             delete_with_contents(workspace)
     session.execute(delete(Invitation).where(Invitation.author_id == user_id))
+    if anonymise:
+        audit.anonymise(user_id, session.scalars(select(ApiKey.id).where(ApiKey.user_id == user_id)).all())
     session.execute(delete(Member).where(Member.user_id == user_id))
     accounts.bury(user, anonymise=anonymise)
+
+
+def _note(
+    principal: Principal, workspace: Workspace, action: str, thing: Any, name: str | None = None, **values: Any
+) -> None:
+    object_type = "invitation" if isinstance(thing, Invitation) else "workspace"
+    audit.note(principal, workspace.id, action, object_type, thing.id, name, **values)
+
+
+def _note_member(principal: Principal, workspace: Workspace, action: str, user_id: str, **values: Any) -> None:
+    name = accounts.get_user(user_id).name
+    audit.note(principal, workspace.id, action, "member", user_id, name, **values)
 
 
 def _insert_workspace(

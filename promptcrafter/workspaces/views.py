@@ -2,17 +2,21 @@
 
 from typing import Any
 
-from flask import url_for
+from flask import Response, url_for
 
 from promptcrafter.database.transactions import writing
+from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.permissions import Permission
-from promptcrafter.workspaces import store
+from promptcrafter.workspaces import audit, store
 from promptcrafter.workspaces.authentication import current_principal
+from promptcrafter.workspaces.models import AuditEntry
 from promptcrafter.workspaces.principal import refuse_non_owner
 from promptcrafter.workspaces.schemas import (
     SLUG_EXAMPLE,
     AcceptIn,
+    AuditEntryOut,
+    AuditQuery,
     DeletionQuery,
     InvitationIn,
     InvitationOut,
@@ -32,6 +36,7 @@ blueprint = Blueprint(
     path_examples={"workspace": SLUG_EXAMPLE},
 )
 _workspace_out = WorkspaceOut()
+_audit_entry_out = AuditEntryOut()
 _location = {"Location": {"schema": {"type": "string"}}}
 
 
@@ -49,7 +54,7 @@ def create_workspace(body: dict[str, Any]) -> tuple[dict[str, Any], int, dict[st
     """Create a workspace, which the caller owns."""
     principal = current_principal()
     with writing():
-        workspace = store.add_workspace(principal.user_id, body["name"], body.get("slug"))
+        workspace = store.add_workspace(principal, body["name"], body.get("slug"))
     return (
         store.show(workspace, "owner"),
         201,
@@ -75,7 +80,7 @@ def change_workspace(body: dict[str, Any], workspace: str) -> dict[str, Any]:
     with writing():
         locked = store.lock_workspace(principal, workspace)
         if body:
-            store.change_workspace(locked, body)
+            store.change_workspace(principal, locked, body)
     return store.show(locked, principal.memberships[locked.id].role)
 
 
@@ -105,9 +110,10 @@ def list_members(workspace: str) -> Any:
 @blueprint.response(200, MemberOut())
 def change_member(body: dict[str, Any], workspace: str, user_id: str) -> Any:
     """Change the role of a member; one owner must remain."""
+    principal = current_principal()
     with writing():
-        locked = store.lock_workspace(current_principal(), workspace)
-        store.set_role(locked, user_id, body["role"])
+        locked = store.lock_workspace(principal, workspace)
+        store.set_role(principal, locked, user_id, body["role"])
         member = store.get_member(locked, user_id)
     return member
 
@@ -126,7 +132,7 @@ def remove_member(workspace: str, user_id: str) -> None:
         locked = store.lock_workspace(principal, workspace)
         if user_id != principal.user_id:
             refuse_non_owner(principal, locked.id)
-        store.remove_member(locked, user_id)
+        store.remove_member(principal, locked, user_id)
 
 
 @blueprint.route("/workspaces/<workspace>/keys", permission=Permission.MANAGE, refuses=(403, 404))
@@ -142,8 +148,9 @@ def list_workspace_keys(workspace: str) -> list[dict[str, Any]]:
 @blueprint.response(204)
 def delete_workspace_key(workspace: str, key_id: str) -> None:
     """Revoke an API key that is bound to the workspace, whoever's it is."""
+    principal = current_principal()
     with writing():
-        store.remove_key(store.lock_workspace(current_principal(), workspace), key_id)
+        store.remove_key(principal, store.lock_workspace(principal, workspace), key_id)
 
 
 @blueprint.route(
@@ -160,7 +167,7 @@ def create_invitation(body: dict[str, Any], workspace: str) -> dict[str, Any]:
     principal = current_principal()
     with writing():
         locked = store.lock_workspace(principal, workspace)
-        invitation, token = store.add_invitation(locked, principal.user_id, body["role"], body["expires_in_days"])
+        invitation, token = store.add_invitation(principal, locked, body["role"], body["expires_in_days"])
     columns = ("id", "role", "author_id", "created_at", "expires_at")
     return {**{column: getattr(invitation, column) for column in columns}, "token": token}
 
@@ -181,8 +188,18 @@ def list_invitations(workspace: str) -> Any:
 @blueprint.response(204)
 def delete_invitation(workspace: str, invitation_id: str) -> None:
     """Revoke an invitation, with immediate effect."""
+    principal = current_principal()
     with writing():
-        store.remove_invitation(store.lock_workspace(current_principal(), workspace), invitation_id)
+        store.remove_invitation(principal, store.lock_workspace(principal, workspace), invitation_id)
+
+
+@blueprint.route("/workspaces/<workspace>/audit", permission=Permission.MANAGE, refuses=(403, 404))
+@blueprint.arguments(AuditQuery(), location="query")
+@blueprint.list_response(AuditEntryOut(many=True))
+def list_audit_entries(query: dict[str, Any], workspace: str) -> Response:
+    """List who changed what in the workspace, newest first."""
+    entries = audit.find_entries(store.get_workspace(current_principal(), workspace), query)
+    return lists.list_response(entries, (AuditEntry.created_at, AuditEntry.seq), _audit_entry_out, query)
 
 
 @blueprint.route("/invitations/accept", methods=["POST"], permission=Permission.ACCOUNT, refuses=(403, 404, 409))
@@ -192,6 +209,6 @@ def accept_invitation(body: dict[str, Any]) -> dict[str, Any]:
     """Become a member of the workspace that an invitation is for."""
     principal = current_principal()
     with writing():
-        workspace = store.accept_invitation(principal.user_id, body["token"])
+        workspace = store.accept_invitation(principal, body["token"])
         role = store.get_member(workspace, principal.user_id).role
     return store.show(workspace, role)

@@ -17,7 +17,7 @@ from promptcrafter.database.transactions import writing
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem
 from promptcrafter.workspaces import store
-from promptcrafter.workspaces.authentication import current_principal
+from promptcrafter.workspaces.authentication import current_principal, new_principal
 from promptcrafter.workspaces.schemas import AccountPatch, BoundableKeyIn, DeletionIn, InvitedSignupIn, MeOut
 
 
@@ -38,7 +38,7 @@ def sign_up(body: dict[str, Any]) -> dict[str, Any]:
     with writing():
         user = store.add_account(body["name"], body["email"], password_hash)
         if "invitation" in body:
-            store.accept_invitation(user.id, body["invitation"])
+            store.accept_invitation(new_principal(user.id), body["invitation"])
     return {"message": "User account created successfully.", "token": issue_token(user), "user": user}
 
 
@@ -97,8 +97,17 @@ def create_key(body: dict[str, Any]) -> dict[str, Any]:
     with writing():
         if "workspace" in body:
             values["workspace_id"] = store.lock_workspace(principal, body["workspace"]).id
-        key, secret = accounts.add_key(principal.user_id, values)
+        key, secret = store.add_key(principal, values)
     return {**{name: getattr(key, name) for name in NewKeyOut().fields if name != "key"}, "key": secret}
+
+
+@blueprint.route("/keys/<key_id>", methods=["DELETE"], permission=Permission.ACCOUNT, refuses=(403, 404))
+@blueprint.response(204)
+def delete_key(key_id: str) -> None:
+    """Revoke an API key, with immediate effect."""
+    principal = current_principal()
+    with writing():
+        store.note_key(principal, "key.revoke", accounts.remove_key(principal.user_id, key_id))
 
 
 def _show(user: User) -> dict[str, Any]:

@@ -246,7 +246,7 @@ def test_a_bound_key_sees_its_workspace_alone(client: Caller, ada: Person) -> No
     assert [each["_id"] for each in by_key.get("/workspaces").json] == [team["_id"]]
     for path in ("/auth/me", "/auth/keys"):
         assert code(by_key.get(path)) == (403, "scope_forbids")
-    monitored = by_key.post("/monitor/log", {"slug": shared["slug"], "output": "o"})
+    monitored = by_key.post("/monitor/log", {"slug": shared["slug"], "tag": "latest", "output": "o"})
     assert (monitored.status_code, monitored.json["warning"]) == (200, None), "a dialect follows its key"
 
 

@@ -1,0 +1,114 @@
+"""The audit trail: who changed what in a workspace, and what stood there before.
+
+Entries are written in the transaction of what they tell, by API and command line alike. What was deleted keeps no text:
+its entries keep ids and counts. There is one entry for each request, also for batches.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, delete, or_, select, update
+
+from promptcrafter import clock
+from promptcrafter.auth.models import ApiKey, User
+from promptcrafter.database.session import session
+from promptcrafter.ids import new_id
+from promptcrafter.text import shorten
+from promptcrafter.workspaces.models import AuditEntry, Workspace
+from promptcrafter.workspaces.principal import Principal
+
+ACTIONS = (
+    *("workspace.create", "workspace.change", "member.join", "member.change", "member.remove", "member.leave"),
+    *("invitation.create", "invitation.revoke", "key.create", "key.revoke"),
+    *("prompt.create", "prompt.change", "prompt.restore", "prompt.delete", "label.set", "label.remove"),
+    *("experiment.create", "experiment.change", "experiment.delete", "trace.delete", "log.change", "log.delete"),
+    *("export", "import", "prune"),
+)
+_TEXT_MAX = 1000  # characters of a text, except where all of it is wanted
+_COMMAND_LINE = "command line"
+_FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
+    "since": lambda moment: AuditEntry.created_at >= moment,
+    "until": lambda moment: AuditEntry.created_at < moment,
+    "actor": lambda actor_id: AuditEntry.actor_id == actor_id,
+    "action": lambda action: AuditEntry.action == action,
+    "object": lambda object_id: or_(AuditEntry.object_id == object_id, AuditEntry.within_id == object_id),
+}
+
+
+def note(
+    principal: Principal,
+    workspace_id: str,
+    action: str,
+    object_type: str,
+    object_id: str,
+    name: str | None = None,
+    *,
+    within_id: str | None = None,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    is_whole: bool = False,
+) -> None:
+    """Add an entry. Texts are shortened unless `is_whole`. Call it inside `transactions.writing()`."""
+    if principal.api_key_id:
+        kind, actor_id, actor_name = "key", principal.api_key_id, _name_of(ApiKey, principal.api_key_id)
+    elif principal.is_command:
+        kind, actor_id, actor_name = "cli", principal.user_id, _COMMAND_LINE
+    else:
+        kind, actor_id, actor_name = "user", principal.user_id, _name_of(User, principal.user_id)
+    shown = (lambda values: values) if is_whole else _shorten
+    entry = AuditEntry(
+        id=new_id("audit"),
+        workspace_id=workspace_id,
+        created_at=clock.now(),
+        actor_kind=kind,
+        actor_id=actor_id,
+        actor_name=actor_name,
+        action=action,
+        object_type=object_type,
+        object_id=object_id,
+        object_name=name and shorten(name),
+        within_id=within_id,
+        before=before and shown(before),
+        after=after and shown(after),
+        request_id=principal.request_id,
+    )
+    session.add(entry)
+
+
+def forget(*object_ids: str) -> None:
+    """Remove the texts of the entries about what is deleted, and about what belonged to it."""
+    is_about = or_(AuditEntry.object_id.in_(object_ids), AuditEntry.within_id.in_(object_ids))
+    cleared = update(AuditEntry).where(is_about).values(object_name=None, before=None, after=None)
+    session.flush()
+    session.execute(cleared.execution_options(synchronize_session=False))
+
+
+def anonymise(user_id: str, key_ids: Iterable[str]) -> None:
+    """Remove the names of an account and of its keys from all entries."""
+    is_by = AuditEntry.actor_id.in_([user_id, *key_ids])
+    cleared = update(AuditEntry).where(is_by).values(actor_name=None)
+    session.execute(cleared.execution_options(synchronize_session=False))
+    about = update(AuditEntry).where(AuditEntry.object_id.in_([user_id, *key_ids]))
+    cleared = about.values(object_name=None, before=None, after=None)
+    session.execute(cleared.execution_options(synchronize_session=False))
+
+
+def find_entries(workspace: Workspace, filters: Mapping[str, Any]) -> Select[AuditEntry]:
+    """Return a select of the entries of a workspace that match the filters of an AuditQuery."""
+    conditions = (_FILTERS[name](value) for name, value in filters.items() if name in _FILTERS)
+    return select(AuditEntry).where(AuditEntry.workspace_id == workspace.id, *conditions)
+
+
+def remove_before(moment: Any, workspace_ids: Iterable[str], count: int) -> int:
+    """Delete up to `count` entries of workspaces that are older than a moment; return how many."""
+    is_old = (AuditEntry.created_at < moment) & AuditEntry.workspace_id.in_(list(workspace_ids))
+    some = select(AuditEntry.seq).where(is_old).order_by(AuditEntry.created_at).limit(count)
+    return len(session.scalars(delete(AuditEntry).where(AuditEntry.seq.in_(some)).returning(AuditEntry.seq)).all())
+
+
+def _name_of(model: Any, row_id: str) -> Any:
+    return select(model.name).where(model.id == row_id).scalar_subquery()
+
+
+def _shorten(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: shorten(value, _TEXT_MAX) if isinstance(value, str) else value for name, value in values.items()}

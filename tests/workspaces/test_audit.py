@@ -1,0 +1,121 @@
+"""The audit trail: who changed what, written with the change, without the texts of what is deleted."""
+
+from typing import Any
+
+from flask import Flask
+
+from tests.support.commands import done, run
+from tests.support.people import Caller, Person
+from tests.workspaces.test_views import PROMPT, create, invite, join
+
+
+def trail(person: Person, workspace: dict[str, Any], query: str = "") -> list[dict[str, Any]]:
+    answer = person.get(f"/workspaces/{workspace['_id']}/audit{query}")
+    assert answer.status_code == 200, answer.text
+    return list(answer.json)
+
+
+def personal(person: Person) -> dict[str, Any]:
+    return dict(person.get("/workspaces").json[0])
+
+
+def test_changes_of_a_workspace_and_its_members_are_told_newest_first(ada: Person, ben: Person) -> None:
+    team = create(ada)
+    join(ada, team, ben, "viewer")
+    ada.patch(f"/workspaces/{team['_id']}/members/{ben.id}", {"role": "editor"}, headers={"X-Request-Id": "the-one"})
+    ada.patch(f"/workspaces/{team['_id']}", {"name": "Help"})
+    ben.delete(f"/workspaces/{team['_id']}/members/{ben.id}")
+    entries = trail(ada, team)
+    assert [(entry["action"], entry["actor"]["name"]) for entry in entries] == [
+        ("member.leave", "ben"),
+        ("workspace.change", "ada"),
+        ("member.change", "ada"),
+        ("member.join", "ben"),
+        ("invitation.create", "ada"),
+        ("workspace.create", "ada"),
+    ]
+    changed = entries[2]
+    assert changed == {
+        **{"_id": changed["_id"], "at": changed["at"], "requestId": "the-one", "action": "member.change"},
+        "actor": {"kind": "user", "id": ada.id, "name": "ada"},
+        "object": {"type": "member", "id": ben.id, "name": "ben"},
+        "before": {"role": "viewer"},
+        "after": {"role": "editor"},
+    }
+    assert (entries[1]["before"], entries[1]["after"]) == ({"name": "Support team"}, {"name": "Help"})
+
+
+def test_the_trail_is_filtered_paged_and_sent_as_lines(ada: Person, ben: Person) -> None:
+    team = create(ada)
+    join(ada, team, ben, "editor")
+    assert [entry["action"] for entry in trail(ada, team, f"?actor={ben.id}")] == ["member.join"]
+    assert [entry["action"] for entry in trail(ada, team, "?action=workspace.create")] == ["workspace.create"]
+    assert [entry["action"] for entry in trail(ada, team, f"?object={ben.id}")] == ["member.join"]
+    assert trail(ada, team, "?until=2024-06-20T13:10:00Z") == []
+    page = ada.get(f"/workspaces/{team['_id']}/audit?per_page=2")
+    assert (len(page.json), 'rel="next"' in page.headers["Link"]) == (2, True)
+    lines = ada.get(f"/workspaces/{team['_id']}/audit", headers={"Accept": "text/csv"}).text.splitlines()
+    assert (
+        lines[0]
+        == "_id,at,actor.kind,actor.id,actor.name,action,object.type,object.id,object.name,before,after,requestId"
+    )
+    assert ben.get(f"/workspaces/{team['_id']}/audit").json["code"] == "role_forbids"
+
+
+def test_what_a_colleague_wrote_is_kept_whole_until_the_log_is_deleted(ada: Person, ben: Person) -> None:
+    team = create(ada)
+    join(ada, team, ben, "editor")
+    prompt = ada.post("/prompts", PROMPT, headers={"X-Workspace": team["_id"]}).json
+    log = ada.log(prompt, notes="n" * 5000, score=7)
+    ben.patch(f"/logs/{log['_id']}", {"notes": "better", "score": 3})
+    ben.patch(f"/logs/{log['_id']}", {"score": 3})
+    (entry,) = trail(ada, team, "?action=log.change")
+    assert (entry["actor"]["id"], entry["before"]) == (ben.id, {"notes": "n" * 5000, "score": 7.0})
+    assert entry["after"] == {"notes": "better", "score": 3.0}
+    assert len(trail(ada, team, f"?object={prompt['_id']}&action=log.change")) == 1
+    ben.delete(f"/logs/{log['_id']}")
+    entries = trail(ada, team, f"?object={log['_id']}")
+    assert [(entry["action"], entry["before"]) for entry in entries] == [("log.delete", None), ("log.change", None)]
+
+
+def test_keys_act_under_their_own_name_and_commands_as_the_command_line(
+    app: Flask, client: Caller, ada: Person
+) -> None:
+    team = create(ada)
+    key = ada.post("/auth/keys", {"name": "CI", "workspace": team["_id"]}).json
+    by_key = Caller(client.client, {"x-api-key": key["key"]})
+    by_key.post("/experiments", {"slug": "hi", "name": "Hi", "variants": [{"key": "A", "trafficPercent": 1}]})
+    done(run(app, "key", "revoke", key["_id"]))
+    entries = trail(ada, team)
+    assert [(entry["action"], entry["actor"]["kind"], entry["actor"]["name"]) for entry in entries[:-1]] == [
+        ("key.revoke", "cli", "command line"),
+        ("experiment.create", "key", "CI"),
+        ("key.create", "user", "ada"),
+    ]
+
+
+def test_exports_and_imports_are_told_with_their_counts(ada: Person) -> None:
+    ada.log(ada.prompt())
+    exported = ada.get("/export").data
+    ada.post("/import?ids=new", data=exported, headers={"Content-Type": "application/x-ndjson"})
+    told = [(entry["action"], entry["after"]) for entry in trail(ada, personal(ada)) if "port" in entry["action"]]
+    counts = {"prompts": 1, "versions": 1, "experiments": 0, "traces": 0, "logs": 1}
+    assert told == [("import", counts), ("export", None)]
+
+
+def test_no_secret_is_in_the_trail(ada: Person) -> None:
+    team = create(ada)
+    token = invite(ada, team, "viewer")
+    key = ada.post("/auth/keys", {"name": "CI", "workspace": team["_id"]}).json["key"]
+    text = ada.get(f"/workspaces/{team['_id']}/audit").text
+    assert token not in text
+    assert key not in text
+
+
+def test_an_anonymised_account_leaves_no_name_in_the_trail(ada: Person, ben: Person) -> None:
+    team = create(ada)
+    join(ada, team, ben, "editor")
+    ben.delete("/auth/me", json={"currentPassword": ben.password, "anonymise": True})
+    (joined,) = trail(ada, team, "?action=member.join")
+    assert joined["actor"] == {"kind": "user", "id": ben.id, "name": None}
+    assert joined["object"] == {"type": "member", "id": ben.id, "name": None}
