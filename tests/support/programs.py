@@ -21,12 +21,15 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from functools import cache
+from threading import Lock
 from typing import IO
 
 from tests.support.environment import ROOT, bin_path
 
 # A fork would not save what coverage measures
 CAN_FORK = sys.platform == "linux" and "coverage" not in sys.modules
+
+_lock = Lock()  # for threads that start the first program concurrently
 
 
 class Program:
@@ -74,7 +77,9 @@ def start(
     channel, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with far_end:
         descriptors = [file.fileno() for file in (far_end, stdin, stdout, stderr)]
-        socket.send_fds(_connect_to_fork_server(), [json.dumps(request).encode()], descriptors)
+        with _lock:
+            requests = _connect_to_fork_server()
+        socket.send_fds(requests, [json.dumps(request).encode()], descriptors)
     return Program(channel)
 
 
