@@ -12,7 +12,7 @@ help: ## list the targets
 
 run: $(VENV)/run.stamp ## migrate the database and start the service (the default)
 	@$(BIN)/flask --app wsgi db upgrade
-	@HOST=$${HOST:-127.0.0.1} LOG_FORMAT=$${LOG_FORMAT:-text} $(BIN)/gunicorn -c gunicorn.conf.py wsgi:app
+	@HOST=$${HOST:-127.0.0.1} LOG_FORMAT=$${LOG_FORMAT:-text} exec $(BIN)/gunicorn -c gunicorn.conf.py wsgi:app
 
 test: $(VENV)/dev.stamp ## run all tests but the end-to-end ones, on SQLite and PostgreSQL
 	@$(BIN)/python -m pytest --ignore=tests/e2e

@@ -3,6 +3,8 @@
 A second process waits for the first, and then finds nothing to do. A migration that fails leaves the schema as it was.
 """
 
+import sys
+
 from alembic import context
 from sqlalchemy import Connection, Engine, column, inspect, select, table, text
 from sqlalchemy.exc import OperationalError
@@ -45,6 +47,8 @@ def _migrate(connection: Connection) -> None:
             if inspect(connection).has_table("alembic_version"):
                 # against writers, see database/postgresql.py, but not against those who only read it
                 connection.execute(text("LOCK TABLE alembic_version IN EXCLUSIVE MODE"))
+        if not inspect(connection).has_table("alembic_version"):  # a mistyped path would otherwise go unnoticed
+            print(f"A new database: {connection.engine.url.render_as_string()}", file=sys.stderr)
         context.run_migrations()
         _update_writers(connection)
         if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():

@@ -19,10 +19,11 @@ from config import Config
 from promptcrafter.database import sqlite
 from promptcrafter.database.session import get_engine, sqlite_path
 from promptcrafter.maintenance.backup import copy_database, open_read_only
+from tests.support import programs
 from tests.support.commands import done, flask, refused, run
 from tests.support.connection import Connection, create_prompt
 from tests.support.connection import sign_up as sign_up_live
-from tests.support.environment import ROOT, SECRET, bin_path
+from tests.support.environment import ROOT, SECRET, bin_path, free_port
 from tests.support.people import Caller, Person, sign_up
 from tests.support.servers import Launch, LiveServer
 
@@ -352,14 +353,8 @@ def test_a_database_cannot_be_opened_while_it_is_restored(elsewhere: Elsewhere, 
         assert (answer.status_code, answer.json["code"]) == (503, "database_unavailable")
         assert refused(run(app, "user", "list")) == "The database is busy or away. Try again."
         assert refused(run(app, "backup", str(tmp_path / "copy.db"))) == "SQLite says: a restore is under way."
-        started = subprocess.run(
-            [bin_path("gunicorn"), "-c", "gunicorn.conf.py", "wsgi:app"],
-            cwd=ROOT,
-            env={"DATABASE_URL": f"sqlite:///{path}", "JWT_SECRET_KEY": SECRET, "TOKEN_COUNTING": "off"},
-            capture_output=True,
-            text=True,
-            timeout=30,
-        )
+        environment = {"DATABASE_URL": f"sqlite:///{path}", "JWT_SECRET_KEY": SECRET, "PORT": str(free_port())}
+        started = programs.run("gunicorn", "-c", "gunicorn.conf.py", "wsgi:app", environment=environment)
     assert started.returncode == 1
     assert "Error: A restore of the database is under way. Start again when it is done." in started.stderr
     assert client.post("/auth/login", {"email": "ada@example.com", "password": "x"}).status_code == 401

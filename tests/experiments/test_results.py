@@ -15,7 +15,7 @@ from promptcrafter.experiments.results import Sample
 from promptcrafter.statistics.intervals import sequential_interval
 
 Draw = Callable[[random.Random], float]
-RUNS, OBSERVATIONS = 100, 1000
+RUNS, OBSERVATIONS = 60, 1000
 DRAWS: dict[str, Draw] = {
     "normal": lambda source: source.gauss(5, 2),
     "skewed": lambda source: source.lognormvariate(0, 1),

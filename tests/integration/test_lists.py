@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 
 from tests.support.connection import Connection, create_prompt, sign_up
-from tests.support.servers import LiveServer
+from tests.support.servers import EXECUTABLE, LiveServer
 
 ROWS = 30_000
 LARGE_ROWS = 50  # of a mebibyte
@@ -39,7 +39,7 @@ def copy_log(server: LiveServer, log_id: str, rows: int) -> None:
 def test_a_list_of_any_length_takes_little_memory_and_others_are_served_meanwhile(
     start_server: Callable[..., LiveServer],
 ) -> None:
-    server = start_server(WEB_CONCURRENCY="1", WEB_THREADS="2")
+    server = start_server(command=EXECUTABLE, WEB_CONCURRENCY="1", WEB_THREADS="2")
     token = sign_up(server)
     connection = Connection(server, token)
     prompt_id = create_prompt(connection)

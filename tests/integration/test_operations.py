@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from tests.support.commands import flask
 from tests.support.connection import Connection, sign_up
-from tests.support.servers import LiveServer
+from tests.support.servers import EXECUTABLE, LiveServer
 
 
 def test_the_service_is_not_ready_before_its_migrations(start_server: Callable[..., LiveServer]) -> None:
@@ -119,7 +119,7 @@ def test_a_running_request_is_finished_when_the_service_stops(
 def test_the_memory_of_password_checks_is_returned_to_the_system(
     start_server: Callable[..., LiveServer],
 ) -> None:
-    server = start_server(WEB_CONCURRENCY="1")
+    server = start_server(command=EXECUTABLE, WEB_CONCURRENCY="1")
     (worker,) = server.workers()
 
     def log_in(number: int) -> int:

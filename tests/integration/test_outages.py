@@ -76,7 +76,7 @@ class Load:
                 number += 1
             else:
                 self.refused.append((answer.status, answer.json["code"], answer.headers.get("Retry-After")))
-                time.sleep(0.05)
+            self._ended.wait(0.05)  # leave the processors to the databases, which start meanwhile
 
     @contextmanager
     def running(self) -> Iterator[None]:

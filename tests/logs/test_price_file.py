@@ -1,7 +1,6 @@
 """PRICES_FILE: read at the start, refused with one line if it breaks a rule."""
 
 import json
-import subprocess
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ import pytest
 
 from config import ConfigError
 from promptcrafter.logs import price_file
-from tests.support.environment import ROOT, SECRET, bin_path
+from tests.support import programs
+from tests.support.environment import SECRET, free_port
 
 PRICE = {"input": 1, "output": 2}
 
@@ -123,14 +123,13 @@ def test_a_file_that_cannot_be_read_is_refused(path: Path, tmp_path: Path) -> No
 @pytest.mark.slow
 def test_servers_and_commands_do_not_start_with_a_bad_file(path: Path, tmp_path: Path) -> None:
     environment = {"INSTANCE_PATH": str(tmp_path), "JWT_SECRET_KEY": SECRET, "PRICES_FILE": str(path)}
-    server = [bin_path("gunicorn"), "-c", "gunicorn.conf.py", "wsgi:app"]
-    command = [bin_path("flask"), "--app", "wsgi", "routes"]
+    environment["PORT"] = str(free_port())
     path.write_text(json.dumps(model(PRICE | {"input": "a lot"})), encoding="utf-8")
-    ended = subprocess.run(server, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    ended = programs.run("gunicorn", "-c", "gunicorn.conf.py", "wsgi:app", environment=environment)
     assert ended.returncode != 0
     assert ended.stderr.count("\n") == 1, ended.stderr
     assert ended.stderr.startswith(f"PRICES_FILE {str(path)!r} model 'm': \"input\" must be a number")
     environment["PRICES_FILE"] = str(tmp_path / "none.json")
-    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    ended = programs.run("flask", "--app", "wsgi", "routes", environment=environment)
     assert ended.returncode != 0
     assert ended.stderr == f"PRICES_FILE {str(tmp_path / 'none.json')!r} cannot be read: No such file or directory.\n"

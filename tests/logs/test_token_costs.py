@@ -20,7 +20,7 @@ from tests.support.connection import Connection, create_prompt
 from tests.support.connection import sign_up as sign_up_live
 from tests.support.databases import only_sqlite
 from tests.support.people import Caller, Person, sign_up
-from tests.support.servers import LiveServer
+from tests.support.servers import EXECUTABLE, LiveServer
 
 # From OpenAI's own tokenizer, o200k_base
 TOKENS = {"hello world": 2, "Paris": 1, "What is the capital of France?": 7, "<|endoftext|>": 7, "": 0}
@@ -229,7 +229,10 @@ def test_counting_can_be_switched_off(with_settings: Callable[..., Caller]) -> N
 
 
 def test_forked_workers_share_the_vocabulary_of_their_parent(start_server: Callable[..., LiveServer]) -> None:
-    own_memory = {counting: _use(start_server(TOKEN_COUNTING=counting), counting) for counting in ("on", "off")}
+    own_memory = {
+        counting: _use(start_server(command=EXECUTABLE, TOKEN_COUNTING=counting), counting)
+        for counting in ("on", "off")
+    }
     assert own_memory["on"] < own_memory["off"] + 32_000, "kB; the vocabulary takes 64,000"
 
 

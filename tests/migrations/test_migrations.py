@@ -28,9 +28,9 @@ from promptcrafter.problems import NewerSchema, NotMigrated
 from promptcrafter.prompts.models import SearchText
 from promptcrafter.prompts.search import index_matches, search_columns
 from promptcrafter.workspaces.principal import at_home
-from tests.support.commands import done, run
+from tests.support.commands import done, flask, run
 from tests.support.databases import only_sqlite
-from tests.support.environment import ROOT, SECRET, bin_path
+from tests.support.environment import ROOT, SECRET
 from tests.support.people import Caller, sign_up
 
 
@@ -44,18 +44,6 @@ def empty_app(make_app: Callable[[Config], Flask], empty_database_url: str, tmp_
 
 def tables() -> set[str]:
     return set(inspect(get_engine()).get_table_names()) - {"alembic_version"}
-
-
-def command(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {"DATABASE_URL": url.replace("+psycopg", ""), "JWT_SECRET_KEY": SECRET}
-    return subprocess.run(
-        [bin_path("flask"), "--app", "wsgi", "db", *arguments],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
 
 
 def test_every_step_goes_up_and_down_and_up_again(empty_app: Flask) -> None:
@@ -92,7 +80,7 @@ def test_a_downgrade_deletes_rows_and_an_upgrade_starts_empty(empty_app: Flask) 
 def test_the_migrated_schema_equals_the_models(empty_app: Flask, empty_database_url: str) -> None:
     with empty_app.app_context():
         upgrade()
-    checked = command(empty_database_url, "check")
+    checked = flask(empty_database_url, "db", "check")
     assert checked.returncode == 0, checked.stderr
     assert "No new upgrade operations detected" in checked.stdout
 
@@ -155,15 +143,11 @@ def test_a_server_does_not_load_alembic(empty_database_url: str) -> None:
 def test_eight_processes_that_migrate_concurrently_apply_each_migration_once(
     empty_database_url: str, empty_app: Flask
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.migrations.migrate_concurrently", "8"],
-        cwd=ROOT,
-        env={"DATABASE_URL": empty_database_url.replace("+psycopg", ""), "JWT_SECRET_KEY": SECRET},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.stdout.strip() == str([0] * 8), done.stderr
+    with ThreadPoolExecutor(8) as pool:
+        ended = list(pool.map(lambda _: flask(empty_database_url, "db", "upgrade"), range(8)))
+    (first, *others) = sorted(ended, key=lambda program: program.stderr, reverse=True)
+    assert first.stderr.startswith("A new database: "), "the one that has waited for no other"
+    assert [(program.returncode, program.stderr) for program in others] == [(0, "")] * 7
     with empty_app.app_context():
         assert revisions.find_mismatch() is None
 

@@ -5,7 +5,8 @@ import subprocess
 from click.testing import Result
 from flask import Flask
 
-from tests.support.environment import ROOT, SECRET, bin_path
+from tests.support import programs
+from tests.support.environment import SECRET
 
 
 def run(app: Flask, *arguments: str, stdin: str | bytes = "") -> Result:
@@ -33,12 +34,5 @@ def refusal(stderr: str) -> str:
 
 def flask(url: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """Run the `flask` program on a database."""
-    return subprocess.run(
-        [bin_path("flask"), "--app", "wsgi", *arguments],
-        cwd=ROOT,
-        env={"DATABASE_URL": url.replace("+psycopg", ""), "JWT_SECRET_KEY": SECRET},
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    environment = {"DATABASE_URL": url.replace("+psycopg", ""), "JWT_SECRET_KEY": SECRET}
+    return programs.run("flask", "--app", "wsgi", *arguments, environment=environment, stdin=stdin)

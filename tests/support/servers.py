@@ -1,4 +1,7 @@
-"""The service as it is deployed: Gunicorn with its workers, in processes of their own."""
+"""The service as it is deployed: Gunicorn with its workers, in processes of their own.
+
+Servers that several tests share are started as executables, those of one test by `tests.support.programs`.
+"""
 
 import os
 import re
@@ -16,8 +19,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import programs
 from tests.support.databases import DELETE_ALL
 from tests.support.environment import ROOT, bin_path, free_port
+
+EXECUTABLE = ()  # as `command`: start Gunicorn in a fresh interpreter
 
 
 @dataclass
@@ -25,7 +31,7 @@ class LiveServer:
     """A running Gunicorn with its own database."""
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: programs.Program | subprocess.Popen[bytes]
     environment: dict[str, str]
     log_path: Path
     log_start: int = 0
@@ -53,7 +59,7 @@ def start_server(tmp_path: Path, sqlite_template: Path) -> Iterator[Launch]:
         *,
         migrate: bool = True,
         app: str = "wsgi:app",
-        command: Sequence[str] = (),
+        command: Sequence[str] | None = None,
         code: Path = ROOT,
         **settings: str,
     ) -> LiveServer:
@@ -69,7 +75,7 @@ def start_server(tmp_path: Path, sqlite_template: Path) -> Iterator[Launch]:
 @pytest.fixture(scope="session")
 def shared_server(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[LiveServer]:
     """A server that tests use one after another, because starting one takes seconds."""
-    server = _launch(tmp_path_factory.mktemp("live"), "", sqlite_template, {})
+    server = _launch(tmp_path_factory.mktemp("live"), "", sqlite_template, {}, command=EXECUTABLE)
     yield server
     _stop(server)
 
@@ -91,7 +97,7 @@ def shared_postgresql_server(
 ) -> Iterator[LiveServer]:
     """A server on PostgreSQL that tests use one after another."""
     url = migrated_postgresql_url.replace("+psycopg", "")
-    server = _launch(tmp_path_factory.mktemp("live_postgresql"), url, None, {})
+    server = _launch(tmp_path_factory.mktemp("live_postgresql"), url, None, {}, command=EXECUTABLE)
     yield server
     _stop(server)
 
@@ -112,7 +118,7 @@ def running_server(
     folder: Path, template: Path | None, database_url: str = "", **settings: str
 ) -> Iterator[LiveServer]:
     """Start a server for the tests of one module; its SQLite file is a copy of the template."""
-    server = _launch(folder, database_url, template, settings)
+    server = _launch(folder, database_url, template, settings, command=EXECUTABLE)
     yield server
     _stop(server)
 
@@ -123,12 +129,12 @@ def _launch(
     template: Path | None,
     settings: dict[str, str],
     app: str = "wsgi:app",
-    command: Sequence[str] = (),
+    command: Sequence[str] | None = None,
     code: Path = ROOT,
 ) -> LiveServer:
     """Start a server on a copy of the SQLite template, or on `database_url`, migrated if a template is given.
 
-    `command` runs the program that it gets as arguments. `code` is the folder of the release to start.
+    `command` runs the executable that it gets as arguments. `code` is the folder of the release to start.
     """
     port = free_port()
     environment = {
@@ -142,18 +148,18 @@ def _launch(
         **settings,
     }
     if template and database_url:
-        subprocess.run([bin_path("flask"), "--app", "wsgi", "db", "upgrade"], cwd=ROOT, env=environment, check=True)
+        programs.run("flask", "--app", "wsgi", "db", "upgrade", environment=environment).check_returncode()
     elif template and not (folder / "live.db").exists():
         shutil.copy(template, folder / "live.db")
     log_path = folder / f"server-{port}.log"
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            [*command, bin_path("gunicorn"), "-c", "gunicorn.conf.py", app],
-            cwd=code,
-            env=environment,
-            stdout=log,
-            stderr=log,
-        )
+    arguments = ("gunicorn", "-c", "gunicorn.conf.py", app)
+    process: programs.Program | subprocess.Popen[bytes]
+    with log_path.open("wb") as log, open(os.devnull, "rb") as nothing:
+        if command is None and code == ROOT and programs.CAN_FORK:
+            process = programs.start(*arguments, environment=environment, stdin=nothing, stdout=log, stderr=log)
+        else:
+            program = [*(command or ()), bin_path(arguments[0]), *arguments[1:]]
+            process = subprocess.Popen(program, cwd=code, env=environment, stdin=nothing, stdout=log, stderr=log)
     server = LiveServer(f"http://127.0.0.1:{port}", process, environment, log_path)
     _wait_until_up(server)
     return server
