@@ -6,6 +6,7 @@ These functions take a user id rather than a Principal: an account is not owned 
 import hashlib
 import secrets
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, delete, or_, select, update
@@ -17,6 +18,7 @@ from promptcrafter.database.session import session
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.problems import Invalid, Problem
 
+KEY_USE_PRECISION = timedelta(hours=1)
 KEY_PREFIX = "pc_"  # distinguishes an API key from a token
 _KEY_RANDOM_BYTES = 32
 _SHOWN_PREFIX_LENGTH = len(KEY_PREFIX) + 6
@@ -180,6 +182,13 @@ def add_key(user_id: str, values: Mapping[str, Any]) -> tuple[ApiKey, str]:
 def find_keys(user_id: str) -> Select[ApiKey]:
     """Return a select of the user's API keys."""
     return select(ApiKey).where(ApiKey.user_id == user_id)
+
+
+def note_use(key_id: str, now: datetime) -> None:
+    """Note that an API key was used, unless that was noted less than an hour ago."""
+    is_due = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at <= now - KEY_USE_PRECISION)
+    noted = update(ApiKey).where(ApiKey.id == key_id, is_due).values(last_used_at=now)
+    session.execute(noted.execution_options(synchronize_session=False))
 
 
 def list_keys(user_id: str) -> list[ApiKey]:

@@ -6,7 +6,10 @@ takes no round trip of its own.
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
+from threading import Lock
 from typing import Any
 
 from flask import Flask, g, request
@@ -15,12 +18,14 @@ from sqlalchemy import Text, bindparam, or_, select, type_coerce
 from promptcrafter import clock
 from promptcrafter.auth.credentials import read_credential, verify_token
 from promptcrafter.auth.models import ApiKey, User
-from promptcrafter.auth.store import KEY_PREFIX, digest
+from promptcrafter.auth.store import KEY_PREFIX, KEY_USE_PRECISION, digest, note_use
 from promptcrafter.database.base import Base
 from promptcrafter.database.compiled import CompiledQuery
+from promptcrafter.database.errors import ignoring_unavailable
+from promptcrafter.database.transactions import writing
 from promptcrafter.http.route import requested_route
 from promptcrafter.permissions import NEVER_OF_BOUND_KEY, OF_SCOPE, SCOPES, Permission
-from promptcrafter.problems import Problem, Unauthorized
+from promptcrafter.problems import Problem, Unauthorized, Unavailable
 from promptcrafter.workspaces.models import Member, Workspace
 from promptcrafter.workspaces.principal import (
     Membership,
@@ -55,6 +60,10 @@ _BY_KEY = CompiledQuery(
     )
 )
 _COLUMNS = len(_MEMBERSHIP)
+_LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
+_NOTED_MAX = 10_000
+_noted: dict[str, datetime] = {}  # when this process has last noted the use of a key, by its id
+_lock = Lock()
 
 
 def init_app(app: Flask) -> None:
@@ -98,9 +107,23 @@ def _identify(credential: str, permission: Permission) -> Principal | None:
     return _principal_of_token(rows, permission) if is_valid else None
 
 
+def _note_use(key_id: str) -> None:
+    """Note the use of a key, once an hour in each process: that takes no write for each request."""
+    now = clock.now()
+    with _lock:
+        if now - _noted.get(key_id, _LONG_AGO) < KEY_USE_PRECISION:
+            return
+        if len(_noted) >= _NOTED_MAX:
+            _noted.clear()
+        _noted[key_id] = now
+    with ignoring_unavailable(), suppress(Unavailable), writing():  # a full disk must not prevent reading
+        note_use(key_id, now)
+
+
 def _principal_of_key(rows: Sequence[Sequence[Any]], permission: Permission) -> Principal:
     user_id, key_id, bound_to, scopes = rows[0][:-_COLUMNS]
     _refuse_scope(permission, json.loads(scopes) if scopes else ["admin"], is_bound=bound_to is not None)
+    _note_use(key_id)
     memberships = _memberships(rows)
     default = bound_to or personal_workspace_id(user_id)
     return Principal(

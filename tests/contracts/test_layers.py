@@ -95,7 +95,12 @@ def test_the_ground_imports_no_framework_and_the_database_no_http() -> None:
 
 
 def test_inside_a_feature_schemas_import_neither_models_nor_store_and_stores_no_views() -> None:
-    allowed = {"schemas": {"schemas"}, "models": {"models"}, "search": {"models"}, "store": {"models", "search"}}
+    allowed = {
+        "schemas": {"schemas"},
+        "models": {"models"},
+        "search": {"models"},
+        "store": {"models", "search", "audit"},
+    }
     for name, tree in modules():
         feature, _, part = name.rpartition(".")
         if part in allowed and room(name) not in ("database", "http"):
@@ -114,7 +119,7 @@ def test_only_some_modules_access_the_request_and_only_stores_query() -> None:
         if room(name) != "http" and last.partition("_")[0] not in SEES_REQUESTS:
             assert not names & {"flask.request", "flask.g"}, name
         if "promptcrafter.database.session.session" in names:
-            assert last in {"store", "restore", "access", "keyset", "lists", "transactions", "deletions"}, name
+            assert last in {"store", "restore", "audit", "access", "keyset", "lists", "transactions", "deletions"}, name
 
 
 def test_each_infrastructure_library_is_imported_by_its_module_only() -> None:

@@ -315,3 +315,15 @@ def test_an_account_that_is_deleted_leaves_what_it_made_for_the_team(
     assert [each["userId"] for each in ada.get(f"/workspaces/{team['_id']}/members").json] == [ada.id]
     again = {"name": "ben", "email": ben.email, "password": "another password"}
     assert client.post("/auth/signup", again).status_code == 201, "the address is free again"
+
+
+def test_a_key_shows_the_hour_of_its_last_use(client: Caller, ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = ada.post("/auth/keys", {"name": "k"}).json
+    by_key = Caller(client.client, {"x-api-key": made["key"]})
+    begun = clock.now()
+    for minutes, noted in ((0, 0), (59, 0), (61, 61)):
+        moment = begun + timedelta(minutes=minutes)
+        monkeypatch.setattr(clock, "now", lambda moment=moment: moment)
+        assert by_key.get("/prompts").status_code == 200
+        (listed,) = ada.get("/auth/keys").json
+        assert listed["lastUsedAt"] == clock.to_text(begun + timedelta(minutes=noted))
