@@ -13,6 +13,7 @@ that were bound to a workspace or to scopes are deleted, since they could do mor
 disabled ones.
 """
 
+import os
 import re
 import shutil
 import sys
@@ -33,6 +34,8 @@ _SHOWN_FROM = 50_000  # rows of a table; copying fewer takes a second or two
 _SHOWN_PER_CENT = 10
 _SMALLEST_ROWID = -(2**63)
 _SPACE_FACTOR = 3
+_LARGEST_INDEX = 4  # the largest index takes less than a quarter of the file
+_TEMPORARY_FOLDERS = ("/var/tmp", "/usr/tmp", "/tmp")  # noqa: S108 - SQLite has these
 _CACHE_KIB = 64 * 1024  # of the connection that migrates, and for sorting an index; more goes to the disk
 _PERSONAL = "'workspace' || substr({}, 5)"  # the personal workspace of user_X is workspace_X
 _SLUG_MAX = 120  # characters
@@ -74,13 +77,14 @@ def upgrade() -> None:
         for table in _CHANGED:
             _copy(table, _fragments(table), _values_of(table))
         for table, indices in _INDICES.items():
-            _say(f"Indexing {table} by workspace …", _count_rows(table))
             _create_indices(table, "workspace_id", indices)
     else:
         _to_workspaces_on_postgresql()
         _analyze()
     op.create_index("ix_api_keys_workspace_id", "api_keys", ["workspace_id"])
     _extend_idempotency_keys()
+    if _is_sqlite():
+        _say("Checking references …", _count_rows("logs"))  # migrations/env.py does
 
 
 def downgrade() -> None:
@@ -363,7 +367,6 @@ def _to_workspaces_on_postgresql() -> None:
             f"ADD CONSTRAINT fk_{table}_workspace_id FOREIGN KEY (workspace_id) REFERENCES workspaces (id) "
             "ON DELETE CASCADE",
         )
-        _say(f"Indexing {table} …", _count_rows(table))
         _create_indices(table, "workspace_id", indices)
     for table, column, parent, _, action in _REFERENCES:
         _alter(
@@ -417,8 +420,11 @@ def _drop_owner_indices(table: str, first: str, indices: tuple[str, ...]) -> Non
 
 
 def _create_indices(table: str, first: str, indices: tuple[str, ...]) -> None:
+    count = _count_rows(table)
     for rest in indices:
-        op.execute(f"CREATE INDEX {_index_name(table, first, rest)} ON {table} ({first}, {rest})")
+        name = _index_name(table, first, rest)
+        _say(f"Creating the index {name} …", count)
+        op.execute(f"CREATE INDEX {name} ON {table} ({first}, {rest})")
 
 
 def _index_name(table: str, first: str, rest: str) -> str:
@@ -434,18 +440,35 @@ def _owner_of(table: str) -> str:
 
 
 def _refuse_small_disk() -> None:
-    """Raise RuntimeError unless there is space for the copies, which are in the log and in the file before the end."""
+    """Raise RuntimeError unless there is space for the copies and indices of tables that have rows.
+
+    The copies are in the log and in the file before the end. An index is sorted in a temporary file, which may be on
+    another disk.
+    """
     if not _count_rows("users"):
         return
     file = Path(op.get_bind().exec_driver_sql("PRAGMA database_list").all()[0][2])
-    log = Path(f"{file}-wal")
-    free = shutil.disk_usage(file.parent).free + (log.stat().st_size if log.exists() else 0)  # which is written over
-    wanted = _SPACE_FACTOR * file.stat().st_size
+    size, log = file.stat().st_size, Path(f"{file}-wal")
+    written_over = log.stat().st_size if log.exists() else 0  # what a migration that was killed has left
+    _refuse_full(file.parent, _SPACE_FACTOR * size, written_over)
+    temporary = _temporary_folder()
+    if temporary.stat().st_dev != file.parent.stat().st_dev:
+        _refuse_full(temporary, size // _LARGEST_INDEX)
+
+
+def _refuse_full(folder: Path, wanted: int, more: int = 0) -> None:
+    free = shutil.disk_usage(folder).free + more
     if free < wanted:
         raise RuntimeError(
-            f"The folder {file.parent} has {_megabytes(free)} free, but the migration needs {_megabytes(wanted)}: "
-            f"{_SPACE_FACTOR} times the size of {file.name}. Nothing was changed."
+            f"The folder {folder} has {free // 10**6:,} MB free, but the migration needs {-(-wanted // 10**6):,} MB "
+            "there. Nothing was changed."
         )
+
+
+def _temporary_folder() -> Path:
+    """Return the folder in which SQLite creates its temporary files."""
+    candidates = [os.environ.get("SQLITE_TMPDIR", ""), os.environ.get("TMPDIR", ""), *_TEMPORARY_FOLDERS]
+    return next((Path(name) for name in candidates if name and os.access(name, os.W_OK | os.X_OK)), Path())
 
 
 def _prepare_sqlite() -> None:
@@ -520,9 +543,9 @@ def _copy(table: str, replaced: list[tuple[str, str]], values: dict[str, str]) -
     """Replace a table by a copy with other constraints and, for some columns, the values of these expressions."""
     connection = op.get_bind()
     statements = connection.exec_driver_sql(
-        "SELECT type, sql FROM sqlite_master WHERE tbl_name = ? AND sql IS NOT NULL ORDER BY rowid", (table,)
+        "SELECT type, name, sql FROM sqlite_master WHERE tbl_name = ? AND sql IS NOT NULL ORDER BY rowid", (table,)
     ).all()
-    created = next(sql for kind, sql in statements if kind == "table")
+    created = next(sql for kind, _, sql in statements if kind == "table")
     for before, after in replaced:
         if created.count(before) != 1:
             raise RuntimeError(f"The table {table} is not as migrations have made it: it lacks {before!r}.")
@@ -546,7 +569,7 @@ def _copy(table: str, replaced: list[tuple[str, str]], values: dict[str, str]) -
         _show_progress(f"Copying {table}", copied, count)
     op.drop_table(table)
     op.rename_table(f"copy_of_{table}", table)
-    for kind, sql in statements:
+    for kind, name, sql in statements:
         if kind == "index" and not re.search(r"\b(owner_id|workspace_id)\b", sql):
-            _say(f"Indexing {table} …", count)
+            _say(f"Creating the index {name} …", count)
             connection.exec_driver_sql(sql)
