@@ -13,6 +13,7 @@ that were bound to a workspace or to scopes are deleted, since they could do mor
 disabled ones.
 """
 
+import os
 import re
 import shutil
 import sys
@@ -29,8 +30,15 @@ depends_on = None
 _MOMENT = sa.DateTime(timezone=True).with_variant(sa.String(24), "sqlite")
 _SEQUENCE = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _ROWS_AT_ONCE = 20_000
+_SHOWN_FROM = 50_000  # rows of a table; copying fewer takes a second or two
+_SHOWN_PER_CENT = 10
+_SMALLEST_ROWID = -(2**63)
 _SPACE_FACTOR = 3
+_LARGEST_INDEX = 4  # the largest index takes less than a quarter of the file
+_TEMPORARY_FOLDERS = ("/var/tmp", "/usr/tmp", "/tmp")  # noqa: S108 - SQLite has these
+_CACHE_KIB = 64 * 1024  # of the connection that migrates, and for sorting an index; more goes to the disk
 _PERSONAL = "'workspace' || substr({}, 5)"  # the personal workspace of user_X is workspace_X
+_SLUG_MAX = 120  # characters
 _ANY_CREDENTIAL = "*"  # which token or key has sent an Idempotency-Key was not stored until now
 
 # By table: the columns of the indices that begin with the owner, later with the workspace
@@ -61,21 +69,28 @@ _CHANGED = ("api_keys", "prompts", "prompt_versions", "experiments", "experiment
 def upgrade() -> None:
     if _is_sqlite():
         _refuse_small_disk()
+        _prepare_sqlite()
     _create_tables()
     _add_personal_workspaces()
     op.add_column("users", sa.Column("deleted_at", _MOMENT))
     if _is_sqlite():
         for table in _CHANGED:
-            _copy(table, [(old, new) for old, new in _fragments(table)], _values_of(table))
+            _copy(table, _fragments(table), _values_of(table))
         for table, indices in _INDICES.items():
             _create_indices(table, "workspace_id", indices)
     else:
         _to_workspaces_on_postgresql()
+        _analyze()
     op.create_index("ix_api_keys_workspace_id", "api_keys", ["workspace_id"])
     _extend_idempotency_keys()
+    if _is_sqlite():
+        _say("Checking references …", _count_rows("logs"))  # migrations/env.py does
 
 
 def downgrade() -> None:
+    if _is_sqlite():
+        _refuse_small_disk()
+        _prepare_sqlite()
     _remove_pending_workspaces()
     _give_to_oldest_owners()
     op.execute("DELETE FROM api_keys WHERE workspace_id IS NOT NULL OR scopes IS NOT NULL")
@@ -95,6 +110,27 @@ def downgrade() -> None:
 
 def _is_sqlite() -> bool:
     return op.get_bind().dialect.name == "sqlite"
+
+
+# Progress, on standard error
+
+
+def _say(text: str, rows: int) -> None:
+    """Write what is being done with this number of rows, if there are so many that it takes seconds."""
+    if rows >= _SHOWN_FROM:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _show_progress(text: str, done: int, rows: int) -> None:
+    """Write how far the copy of a large table is, every ten per cent; `done` has grown by `_ROWS_AT_ONCE` at most."""
+    step = _SHOWN_PER_CENT * rows // 100
+    if step and (done == rows or done // step > (done - _ROWS_AT_ONCE) // step):
+        _say(f"{text}: {100 * done // rows} %", rows)
+
+
+def _count_rows(table: str) -> int:
+    count: int = op.get_bind().exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
+    return count
 
 
 # Both databases
@@ -234,6 +270,7 @@ def _remove_pending_workspaces() -> None:
     prompts = f"(SELECT id FROM prompts WHERE workspace_id IN {deleted})"
     for rows in (
         f"log_search WHERE log_seq IN (SELECT seq FROM logs WHERE workspace_id IN {deleted})",
+        f"idempotency_keys WHERE workspace_id IN {deleted}",
         f"logs WHERE workspace_id IN {deleted}",
         f"traces WHERE workspace_id IN {deleted}",
         f"experiment_variants WHERE workspace_id IN {deleted}",
@@ -250,8 +287,9 @@ def _remove_pending_workspaces() -> None:
 
 def _give_to_oldest_owners() -> None:
     """Make the oldest owner of each workspace, or else its oldest member, the author of all that it has."""
+    op.execute("CREATE TEMPORARY TABLE heirs (workspace_id VARCHAR(64) PRIMARY KEY, user_id VARCHAR(64) NOT NULL)")
     op.execute(
-        "CREATE TEMPORARY TABLE heirs AS SELECT workspace_id, user_id FROM ("
+        "INSERT INTO heirs (workspace_id, user_id) SELECT workspace_id, user_id FROM ("
         "SELECT workspace_id, user_id, row_number() OVER (PARTITION BY workspace_id ORDER BY "
         "CASE role WHEN 'owner' THEN 0 WHEN 'editor' THEN 1 ELSE 2 END, created_at, user_id) AS place FROM members"
         ") AS placed WHERE place = 1"
@@ -270,6 +308,7 @@ def _number_slugs(table: str) -> None:
     rows = connection.execute(
         sa.text(
             f"SELECT author_id, {table}.slug, {table}.id FROM {table} JOIN workspaces ON workspaces.id = workspace_id "
+            f"WHERE author_id IN (SELECT author_id FROM {table} GROUP BY author_id, slug HAVING count(*) > 1) "
             f"ORDER BY personal_user_id IS NULL, {table}.seq"
         )
     ).all()
@@ -280,7 +319,7 @@ def _number_slugs(table: str) -> None:
         name, number = slug, 1
         while (author, name) in taken or (number > 1 and (author, name) in every):
             number += 1
-            name = f"{slug}-{number}"
+            name = f"{slug[: _SLUG_MAX - len(str(number)) - 1]}-{number}"
         taken.add((author, name))
         if name != slug:
             connection.execute(change, {"slug": name, "id": row_id})
@@ -301,7 +340,7 @@ def _to_workspaces_on_postgresql() -> None:
     for table in _INDICES:
         _alter(table, "RENAME COLUMN owner_id TO author_id")
         _alter(table, "ADD COLUMN workspace_id VARCHAR(64)")
-        _say(table, "Rewriting {} …")
+        _say(f"Rewriting {table} …", _count_rows(table))
         _alter(
             table,
             f"ALTER COLUMN workspace_id TYPE VARCHAR(64) USING {_PERSONAL.format('author_id')}, "
@@ -328,7 +367,6 @@ def _to_workspaces_on_postgresql() -> None:
             f"ADD CONSTRAINT fk_{table}_workspace_id FOREIGN KEY (workspace_id) REFERENCES workspaces (id) "
             "ON DELETE CASCADE",
         )
-        _say(table, "Indexing {} …")
         _create_indices(table, "workspace_id", indices)
     for table, column, parent, _, action in _REFERENCES:
         _alter(
@@ -367,6 +405,11 @@ def _to_owners_on_postgresql() -> None:
         _alter(table, f"ADD CONSTRAINT fk_{table}_{column} FOREIGN KEY ({column}) REFERENCES {parent} (id){action}")
 
 
+def _analyze() -> None:
+    """Give the planner the distribution of the new columns; a rewrite does not let autovacuum do so."""
+    op.execute(f"ANALYZE {', '.join((*_CHANGED, 'workspaces', 'members'))}")
+
+
 def _alter(table: str, change: str) -> None:
     op.execute(f"ALTER TABLE {table} {change}")
 
@@ -377,8 +420,11 @@ def _drop_owner_indices(table: str, first: str, indices: tuple[str, ...]) -> Non
 
 
 def _create_indices(table: str, first: str, indices: tuple[str, ...]) -> None:
+    count = _count_rows(table)
     for rest in indices:
-        op.execute(f"CREATE INDEX {_index_name(table, first, rest)} ON {table} ({first}, {rest})")
+        name = _index_name(table, first, rest)
+        _say(f"Creating the index {name} …", count)
+        op.execute(f"CREATE INDEX {name} ON {table} ({first}, {rest})")
 
 
 def _index_name(table: str, first: str, rest: str) -> str:
@@ -394,11 +440,48 @@ def _owner_of(table: str) -> str:
 
 
 def _refuse_small_disk() -> None:
+    """Raise RuntimeError unless there is space for the copies and indices of tables that have rows.
+
+    The copies are in the log and in the file before the end. An index is sorted in a temporary file, which may be on
+    another disk.
+    """
+    if not _count_rows("users"):
+        return
     file = Path(op.get_bind().exec_driver_sql("PRAGMA database_list").all()[0][2])
-    wanted, free = _SPACE_FACTOR * file.stat().st_size, shutil.disk_usage(file.parent).free
+    size, log = file.stat().st_size, Path(f"{file}-wal")
+    written_over = log.stat().st_size if log.exists() else 0  # what a migration that was killed has left
+    _refuse_full(file.parent, _SPACE_FACTOR * size, written_over)
+    temporary = _temporary_folder()
+    if temporary.stat().st_dev != file.parent.stat().st_dev:
+        _refuse_full(temporary, size // _LARGEST_INDEX)
+
+
+def _refuse_full(folder: Path, wanted: int, more: int = 0) -> None:
+    free = shutil.disk_usage(folder).free + more
     if free < wanted:
-        megabytes = f"{wanted // 10**6:,} MB, but {free // 10**6:,} MB"
-        raise RuntimeError(f"The migration needs {megabytes} are free beside {file}. Nothing was changed.")
+        raise RuntimeError(
+            f"The folder {folder} has {free // 10**6:,} MB free, but the migration needs {-(-wanted // 10**6):,} MB "
+            "there. Nothing was changed."
+        )
+
+
+def _temporary_folder() -> Path:
+    """Return the folder in which SQLite creates its temporary files."""
+    candidates = [os.environ.get("SQLITE_TMPDIR", ""), os.environ.get("TMPDIR", ""), *_TEMPORARY_FOLDERS]
+    return next((Path(name) for name in candidates if name and os.access(name, os.W_OK | os.X_OK)), Path())
+
+
+def _prepare_sqlite() -> None:
+    """Set how this connection works, which ends with the migration."""
+    connection = op.get_bind()
+    connection.exec_driver_sql(f"PRAGMA cache_size=-{_CACHE_KIB}")
+    # Dropping a table would otherwise overwrite all its pages with zeros, if the library was built so; they are free
+    # afterwards, and hold what the copy holds
+    connection.exec_driver_sql("PRAGMA secure_delete=FAST")
+
+
+def _megabytes(size: int) -> str:
+    return f"{-(-size // 10**6):,} MB"
 
 
 def _fragments(table: str) -> list[tuple[str, str]]:
@@ -460,42 +543,33 @@ def _copy(table: str, replaced: list[tuple[str, str]], values: dict[str, str]) -
     """Replace a table by a copy with other constraints and, for some columns, the values of these expressions."""
     connection = op.get_bind()
     statements = connection.exec_driver_sql(
-        "SELECT type, sql FROM sqlite_master WHERE tbl_name = ? AND sql IS NOT NULL ORDER BY rowid", (table,)
+        "SELECT type, name, sql FROM sqlite_master WHERE tbl_name = ? AND sql IS NOT NULL ORDER BY rowid", (table,)
     ).all()
-    created = next(sql for kind, sql in statements if kind == "table")
+    created = next(sql for kind, _, sql in statements if kind == "table")
     for before, after in replaced:
         if created.count(before) != 1:
             raise RuntimeError(f"The table {table} is not as migrations have made it: it lacks {before!r}.")
         created = created.replace(before, after)
     connection.exec_driver_sql(re.sub(r'^CREATE TABLE "?\w+"?', f"CREATE TABLE copy_of_{table}", created))
-    # without generated columns
-    columns = [row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info(copy_of_{table})")]
+    # Rows keep their rowid, which is `seq` where there is one. The pragma leaves out generated columns
+    columns = [row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info(copy_of_{table})") if row[1] != "seq"]
     old = {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({table})")}
-    values = {column: expression for column, expression in values.items() if column in columns}
-    names = ", ".join(f'"{column}"' for column in columns)
-    selected = ", ".join(values.get(column) or (f'"{column}"' if column in old else "NULL") for column in columns)
-    last = connection.exec_driver_sql(f"SELECT coalesce(max(rowid), 0) FROM {table}").scalar_one()
-    for start in range(0, last + 1, _ROWS_AT_ONCE):
-        connection.exec_driver_sql(
-            f"INSERT INTO copy_of_{table} ({names}) SELECT {selected} FROM {table} WHERE rowid > ? AND rowid <= ? "
-            "ORDER BY rowid",
-            (start, start + _ROWS_AT_ONCE),
-        )
-        _say(table, f"Copying {{}}: {min(100, 100 * (start + _ROWS_AT_ONCE) // max(1, last))} %")
+    names = ", ".join(["rowid", *(f'"{column}"' for column in columns)])
+    selected = ["rowid", *(values.get(column, f'"{column}"' if column in old else "NULL") for column in columns)]
+    insert = (
+        f"INSERT INTO copy_of_{table} ({names}) SELECT {', '.join(selected)} FROM {table} "
+        f"WHERE rowid > ? ORDER BY rowid LIMIT {_ROWS_AT_ONCE}"
+    )
+    count = _count_rows(table)
+    last, copied = _SMALLEST_ROWID, 0
+    while copied < count:
+        connection.exec_driver_sql(insert, (last,))
+        last = connection.exec_driver_sql(f"SELECT max(rowid) FROM copy_of_{table}").scalar_one()
+        copied = min(count, copied + _ROWS_AT_ONCE)
+        _show_progress(f"Copying {table}", copied, count)
     op.drop_table(table)
     op.rename_table(f"copy_of_{table}", table)
-    for kind, sql in statements:
+    for kind, name, sql in statements:
         if kind == "index" and not re.search(r"\b(owner_id|workspace_id)\b", sql):
-            _say(table, "Indexing {} …")
+            _say(f"Creating the index {name} …", count)
             connection.exec_driver_sql(sql)
-
-
-def _say(table: str, text: str) -> None:
-    """Write what is being done, if the table is large enough for it to take seconds."""
-    if table in _INDICES and (_last_seq(table) > _ROWS_AT_ONCE):
-        print(text.format(table), file=sys.stderr, flush=True)
-
-
-def _last_seq(table: str) -> int:
-    last: int = op.get_bind().exec_driver_sql(f"SELECT coalesce(max(seq), 0) FROM {table}").scalar_one()
-    return last

@@ -1,5 +1,7 @@
 """The commands for operators, such as `flask --app wsgi user add …`."""
 
+from copy import copy
+
 import click
 from flask import Flask
 from flask.cli import AppGroup
@@ -29,16 +31,36 @@ class _Commands(AppGroup):
         if self._is_loaded:
             return
         self._is_loaded = True
-        from promptcrafter.cli import accounts, backup, check, commands, costs, move_to, prune, transfer, version
+        from promptcrafter.cli import (
+            accounts,
+            backup,
+            check,
+            commands,
+            costs,
+            downgrade,
+            move_to,
+            prune,
+            transfer,
+            version,
+        )
 
         revisions.add_commands(self._app)
-        database_commands = self.commands["db"]
-        assert isinstance(database_commands, click.Group)
+        database_commands = _copy(self.commands["db"])
+        downgrade.add_confirmation(database_commands.commands["downgrade"])
         for command in database_commands.commands.values():
             command.callback = commands.refusing(command.callback)
+        self.add_command(database_commands)
         for module in (accounts, backup, check, costs, move_to, prune, transfer, version):
             for command in module.COMMANDS:
                 self.add_command(command)
+
+
+def _copy(group: click.Command) -> click.Group:
+    """Return a copy of a library's group and of its commands, which all applications of the process share."""
+    assert isinstance(group, click.Group)
+    copied = copy(group)
+    copied.commands = {name: copy(command) for name, command in group.commands.items()}
+    return copied
 
 
 def init_app(app: Flask) -> None:

@@ -111,6 +111,25 @@ def migrate(engine: Engine | None = None) -> None:
     command.upgrade(config, "head")
 
 
+def list_undone(target: str) -> list[str]:
+    """Return the revisions that a downgrade of the current application's database to `target` undoes, newest first.
+
+    It is empty if Alembic refuses the target, which may be relative, such as `-1`. Raises DBAPIError.
+    """
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    with get_engine().connect() as connection:
+        applied = applied_to(connection)
+    scripts = ScriptDirectory(str(_FOLDER))
+    try:
+        return [
+            script.revision for script in scripts.iterate_revisions(tuple(applied), target, select_for_downgrade=True)
+        ]
+    except CommandError:
+        return []
+
+
 def is_model_managed(name: str | None, kind: str) -> bool:
     """Return whether Alembic should compare a table or index with the models.
 

@@ -52,7 +52,20 @@ BEGINNINGS_0_1_0 = (
     "INSERT INTO users (id, name, email, email_key, password_hash, token_epoch, created_at, disabled_at) "
     "VALUES ('u', 'n', 'e', 'e', 'h', 0, '2026-01-01T00:00:00.000Z', NULL)",
 )
-# Of a request that was signed in before the migration
+# Of a request that was signed in before the migration: what adds or changes something reads or writes one of these
+OWNED_0_1_0 = (
+    "SELECT prompts.owner_id FROM prompts WHERE prompts.id = 'p'",
+    "SELECT logs.owner_id FROM logs WHERE logs.id = 'l'",
+    "SELECT experiments.owner_id FROM experiments WHERE experiments.slug = 'e'",
+    "INSERT INTO prompts (id, owner_id, slug, title, content, model, version, created_at, updated_at) "
+    "SELECT 'p', owner_id, 'p', title, content, model, 1, created_at, updated_at FROM prompts WHERE id = 'o'",
+    "INSERT INTO prompt_versions (prompt_id, number, content, model, created_at, created_by) "
+    "SELECT prompt_id, 2, content, model, created_at, created_by FROM prompt_versions WHERE prompt_id = 'o'",
+    "INSERT INTO traces (id, owner_id, source, slug, created_at) "
+    "SELECT 't', owner_id, source, slug, created_at FROM traces WHERE id = 'o'",
+    "INSERT INTO idempotency_keys (owner_id, key, fingerprint, status, body, created_at) "
+    "SELECT owner_id, 'k', fingerprint, status, body, created_at FROM idempotency_keys WHERE key = 'o'",
+)
 ADDING_LOGS_0_1_0 = {
     "sqlite": (
         "INSERT INTO log_search (docid, seq, words) SELECT ((1 << 21) | (logs.seq & 2097151)), logs.seq, 'w' FROM logs "
@@ -137,12 +150,12 @@ def test_the_statements_of_release_0_1_0_fail_until_a_downgrade_to_its_schema(
     ada = sign_up(Caller(migrated_app.test_client()), "ada")
     ada.log(ada.prompt())
     engine = create_engine(url_of(migrated_app), poolclass=NullPool)
-    statements = (*BEGINNINGS_0_1_0, *ADDING_LOGS_0_1_0[engine_name])
+    statements = (*BEGINNINGS_0_1_0, *OWNED_0_1_0, *ADDING_LOGS_0_1_0[engine_name])
     for statement in statements:
         with (
             subtests.test(statement=statement),
             engine.connect() as connection,
-            pytest.raises(DBAPIError, match=r"disabled_at|seq"),
+            pytest.raises(DBAPIError, match=r"disabled_at|seq|owner_id|created_by"),
         ):
             connection.execute(text(statement))
     with migrated_app.app_context():

@@ -1,0 +1,56 @@
+"""The command `db downgrade` of Flask-Migrate, which asks before it loses what the older release has no place for."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+from promptcrafter.cli.commands import Refusal, count, say
+from promptcrafter.maintenance.downgrade import Losses, find_losses
+
+
+def add_confirmation(command: click.Command) -> None:
+    """Let Flask-Migrate's command ask before it loses something, and give it the option `--yes`."""
+    option = click.Option(["--yes"], is_flag=True, help="Do not ask before something is lost.")
+    command.params = [*command.params, option]
+    command.callback = _asking(command.callback)
+
+
+def _asking(callback: Callable[..., Any] | None) -> Callable[..., Any]:
+    assert callback is not None
+
+    @wraps(callback)
+    def call(*args: Any, yes: bool, **kwargs: Any) -> Any:
+        losses = Losses() if kwargs["sql"] else find_losses(kwargs["revision"])
+        if losses:
+            _confirm(_describe(losses), is_confirmed=yes)
+        return callback(*args, **kwargs)
+
+    return call
+
+
+def _confirm(losses: str, is_confirmed: bool) -> None:
+    """Show what is lost. Raise Refusal unless the loss is confirmed, by the option or in the terminal."""
+    if is_confirmed:
+        say(losses)
+        return
+    if not sys.stdin.isatty():
+        raise Refusal(f"{losses} Nothing was changed: add --yes to go on.")
+    say(losses)
+    if not click.confirm("Go on?", err=True):
+        raise Refusal("Nothing was changed.")
+
+
+def _describe(losses: Losses) -> str:
+    lost = [
+        count(losses.workspaces, "shared workspace"),
+        count(losses.members, "membership"),
+        count(losses.invitations, "invitation"),
+        count(losses.keys, "restricted API key"),
+    ]
+    return (
+        f"The downgrade removes {', '.join(lost[:-1])} and {lost[-1]}. What a shared workspace has becomes that of its "
+        "oldest owner, and a slug that this owner has already gets a number."
+    )

@@ -1,0 +1,116 @@
+"""The command `db downgrade`."""
+
+import os
+import pty
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from config import Config
+from promptcrafter import clock
+from promptcrafter.database import revisions
+from promptcrafter.database.session import get_engine, session
+from promptcrafter.database.transactions import writing
+from promptcrafter.workspaces.models import Member, Workspace
+from tests.support.commands import done, refused, run
+from tests.support.databases import only_sqlite
+from tests.support.environment import ROOT, SECRET, bin_path
+from tests.support.people import Caller, sign_up
+
+BEFORE_WORKSPACES = "2f96d0a8b4e3"
+LOSSES = (
+    "The downgrade removes 1 shared workspace, 1 membership, 0 invitations and 0 restricted API keys. What a shared "
+    "workspace has becomes that of its oldest owner, and a slug that this owner has already gets a number."
+)
+
+
+@pytest.fixture
+def migrated_app(make_app: Callable[[Config], Flask], empty_database_url: str, tmp_path: Path) -> Flask:
+    """This release on a database of its own."""
+    config = Config(
+        database_url=empty_database_url, jwt_secret_key=SECRET, instance_path=str(tmp_path), ratelimit_enabled=False
+    )
+    app = make_app(config)
+    with app.app_context():
+        revisions.migrate()
+    return app
+
+
+def add_team(app: Flask) -> None:
+    ada = sign_up(Caller(app.test_client()), "ada")
+    now = clock.now()
+    with app.app_context(), writing():
+        session.add(
+            Workspace(id="workspace_1", slug="t", name="t", protected_labels=[], created_at=now, updated_at=now)
+        )
+        session.flush()
+        session.add(Member(workspace_id="workspace_1", user_id=ada.id, role="owner", is_default=False, created_at=now))
+
+
+def applied(app: Flask) -> set[str]:
+    with app.app_context(), get_engine().connect() as connection:
+        return revisions.applied_to(connection)
+
+
+@pytest.mark.parametrize("target", [BEFORE_WORKSPACES, "base", "-1"])
+def test_without_a_terminal_a_downgrade_that_loses_something_is_refused(migrated_app: Flask, target: str) -> None:
+    add_team(migrated_app)
+    arguments = ("--", target) if target.startswith("-") else (target,)
+    refusal = refused(run(migrated_app, "db", "downgrade", *arguments))
+    assert refusal == f"{LOSSES} Nothing was changed: add --yes to go on."
+    assert applied(migrated_app) == {revisions.HEAD}
+
+
+def test_yes_confirms_what_a_downgrade_loses(migrated_app: Flask) -> None:
+    add_team(migrated_app)
+    result = run(migrated_app, "db", "downgrade", "--yes", BEFORE_WORKSPACES)
+    assert done(result) == ""
+    assert result.stderr.splitlines()[0] == LOSSES
+    assert applied(migrated_app) == {BEFORE_WORKSPACES}
+
+
+@only_sqlite
+def test_a_downgrade_that_loses_nothing_does_not_ask(migrated_app: Flask) -> None:
+    sign_up(Caller(migrated_app.test_client()), "ada")
+    done(run(migrated_app, "db", "downgrade", BEFORE_WORKSPACES))
+    assert applied(migrated_app) == {BEFORE_WORKSPACES}
+    done(run(migrated_app, "db", "downgrade"))
+
+
+@only_sqlite
+def test_a_downgrade_to_a_schema_with_workspaces_or_to_an_unknown_one_does_not_ask(migrated_app: Flask) -> None:
+    add_team(migrated_app)
+    done(run(migrated_app, "db", "downgrade", revisions.HEAD))
+    result = run(migrated_app, "db", "downgrade", "unknown")
+    assert result.exit_code == 1
+    assert LOSSES not in result.output
+    assert applied(migrated_app) == {revisions.HEAD}
+
+
+@pytest.mark.slow
+@only_sqlite
+@pytest.mark.parametrize(("answer", "revision"), [("n", revisions.HEAD), ("y", BEFORE_WORKSPACES)])
+def test_in_a_terminal_a_downgrade_asks(
+    migrated_app: Flask, empty_database_url: str, answer: str, revision: str
+) -> None:
+    add_team(migrated_app)
+    ours, terminal = pty.openpty()
+    os.write(ours, f"{answer}\n".encode())
+    result = subprocess.run(
+        [bin_path("flask"), "--app", "wsgi", "db", "downgrade", BEFORE_WORKSPACES],
+        cwd=ROOT,
+        env={"DATABASE_URL": empty_database_url, "JWT_SECRET_KEY": SECRET},
+        stdin=terminal,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    os.close(ours)
+    os.close(terminal)
+    assert f"{LOSSES}\nGo on? [y/N]: " in result.stderr
+    assert ("Nothing was changed." in result.stderr) == (answer == "n")
+    assert result.returncode == (1 if answer == "n" else 0)
+    assert applied(migrated_app) == {revision}
