@@ -20,7 +20,7 @@ from promptcrafter import ids
 from promptcrafter.http import decompression, ignored_fields, openapi, request_checks
 from promptcrafter.http.formats import WRITERS
 from promptcrafter.http.json_provider import Provider
-from promptcrafter.http.route import Route, declare
+from promptcrafter.http.route import Route, declare, requested_route
 from promptcrafter.http.schemas import load_body
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, flatten
@@ -53,6 +53,9 @@ class _Parser(FlaskParser):
     def parse(self, argmap: Any, req: Request | None = None, *, location: str | None = None, **kwargs: Any) -> Any:
         """Return the loaded body or query parameters."""
         if location == "json":
+            route = requested_route()
+            if route is not None and route.may_take_json:
+                return load_body(argmap, request_checks.read_optional_object())
             return load_body(argmap, request_checks.read_object(req or request, argmap))
         return super().parse(argmap, req, location=location, **kwargs)
 
@@ -105,7 +108,8 @@ class Blueprint(flask_smorest.Blueprint):
             route = Route(
                 permission=permission,
                 query_parameters=(*_query_parameters(arguments), *((ignored_fields.PARAMETER,) * takes_strict)),
-                takes_json=any(argument["in"] == "json" for argument in arguments),
+                takes_json=any(argument["in"] == "json" and argument["required"] for argument in arguments),
+                may_take_json=any(argument["in"] == "json" and not argument["required"] for argument in arguments),
                 ndjson_field=ndjson_field,
                 takes_file=takes_file is not None,
                 takes_strict=takes_strict,

@@ -47,7 +47,7 @@ def check_against_route() -> None:
         refuse_unsupported_media_type(route)
     if request.query_string:
         refuse_unknown_parameters(route)
-    if route.takes_strict and not route.takes_body:
+    if route.takes_strict and not (route.takes_body or route.may_take_json):
         ignore_unread_body()
 
 
@@ -89,15 +89,19 @@ def ignore_unread_body() -> None:
 
     Anything else in such a body is ignored without a word.
     """
+    load_body(_NO_FIELDS, read_optional_object())
+
+
+def read_optional_object() -> dict[str, Any]:
+    """Return the JSON object in the body; an empty one if there is no body, or anything else in it."""
     is_readable = request.is_json and 0 < (request.content_length or 0) <= current_app.config["MAX_BODY_BYTES"]
     if not is_readable:
-        return
+        return {}
     try:
         body = jsonio.loads(request.get_data())
     except jsonio.JsonError:
-        return
-    if isinstance(body, dict):
-        load_body(_NO_FIELDS, body)
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 def read_object(req: Request, schema: Schema) -> dict[str, Any]:

@@ -17,6 +17,7 @@ class Route:
     permission: Permission
     query_parameters: tuple[str, ...] = ()
     takes_json: bool = False  # a JSON object as the body
+    may_take_json: bool = False  # a JSON object as the body, but anything else is ignored
     ndjson_field: str | None = None  # the field of that object whose array may be sent as NDJSON, a line for each item
     takes_file: bool = False  # NDJSON of any length, which the view reads from the body itself
     takes_strict: bool = False  # honours the parameter `strict`, as calls do that create or change something
