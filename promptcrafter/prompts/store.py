@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Select, bindparam, delete, or_, select, update
-from sqlalchemy.orm import defer
+from sqlalchemy.orm import defer, undefer
 from sqlalchemy.orm.attributes import set_committed_value
 
 from promptcrafter import clock
@@ -177,7 +177,10 @@ def prompt_not_found(prompt_id: str) -> Problem:
 
 
 def change_prompt(principal: Principal, prompt: Prompt, changes: Mapping[str, Any]) -> None:
-    """Apply changes; a new content or model adds a version by the principal. Raises 409 if the slug sent is taken."""
+    """Apply changes; a new content or model adds a version by the principal, with the `comment` that came with it.
+
+    Raises 409 if the slug sent is taken.
+    """
     version_before = (prompt.content, prompt.model)
     searched_before = (prompt.title, prompt.tags, prompt.content)
     for name in ("title", "content", "model", "slug"):
@@ -188,7 +191,7 @@ def change_prompt(principal: Principal, prompt: Prompt, changes: Mapping[str, An
         _set_tags(prompt, changes["tags"])
     prompt.updated_at = clock.now()
     if (prompt.content, prompt.model) != version_before:
-        _add_next_version(principal, prompt)
+        _add_next_version(principal, prompt, changes.get("comment"))
     if (prompt.title, prompt.tags, prompt.content) != searched_before:
         update_search_text(prompt)
 
@@ -201,8 +204,8 @@ def remove_prompt(prompt: Prompt) -> None:
 
 
 def find_versions(prompt: Prompt) -> Select[Version]:
-    """Return a select of a prompt's versions."""
-    return select(Version).where(Version.prompt_id == prompt.id)
+    """Return a select of a prompt's versions, with the names of their authors."""
+    return select(Version).options(undefer(Version.author_name)).where(Version.prompt_id == prompt.id)
 
 
 def get_version(prompt: Prompt, name: str) -> Version:
@@ -238,12 +241,13 @@ def version_not_found() -> Problem:
     return Problem(404, "Version not found", "version_not_found")
 
 
-def restore_version(principal: Principal, prompt: Prompt, version: Version) -> Version:
+def restore_version(principal: Principal, prompt: Prompt, version: Version, comment: str | None) -> Version:
     """Add a version by the principal with the content and model of an old one, and return it."""
     prompt.content, prompt.model = version.content, version.model
     prompt.updated_at = clock.now()
-    restored = _add_next_version(principal, prompt)
+    restored = _add_next_version(principal, prompt, comment)
     update_search_text(prompt)
+    session.refresh(restored, ["author_name"])
     return restored
 
 
@@ -311,13 +315,13 @@ def _explain_slug(prompt_id: str) -> Details | None:
     }
 
 
-def _add_next_version(principal: Principal, prompt: Prompt) -> Version:
+def _add_next_version(principal: Principal, prompt: Prompt, comment: str | None) -> Version:
     """Add the prompt's current content and model as its next version, and return it."""
     prompt.version += 1
-    return _add_version(principal, prompt)
+    return _add_version(principal, prompt, comment)
 
 
-def _add_version(principal: Principal, prompt: Prompt) -> Version:
+def _add_version(principal: Principal, prompt: Prompt, comment: str | None = None) -> Version:
     """Add the current content and model of a prompt as the version with its current number."""
     version = Version(
         prompt_id=prompt.id,
@@ -326,6 +330,7 @@ def _add_version(principal: Principal, prompt: Prompt) -> Version:
         model=prompt.model,
         created_at=prompt.updated_at,
         author_id=principal.user_id,
+        comment=comment,
     )
     set_committed_value(version, "label_names", None)
     session.add(version)

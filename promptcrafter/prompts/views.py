@@ -6,7 +6,7 @@ from flask import Response, current_app, jsonify, request, url_for
 from werkzeug.http import quote_etag
 
 from promptcrafter.database.transactions import writing
-from promptcrafter.http import lists
+from promptcrafter.http import ignored_fields, lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.etags import etag_of, refuse_lost_update
 from promptcrafter.idempotency.decorator import idempotent
@@ -27,6 +27,7 @@ from promptcrafter.prompts.schemas import (
     PromptQuery,
     RenderIn,
     RenderOut,
+    RestoreIn,
     SearchQuery,
     VersionOut,
     VersionQuery,
@@ -93,8 +94,11 @@ def change_prompt(body: dict[str, Any], prompt_id: str) -> Response:
     with writing():
         prompt = store.lock_prompt(current_principal(), prompt_id)
         refuse_lost_update(_state_of(prompt))
+        latest = prompt.version
         if changes:
             store.change_prompt(current_principal(), prompt, changes)
+        if "comment" in changes and prompt.version == latest:
+            _ignore_comment()
     return _with_etag(prompt)
 
 
@@ -130,15 +134,16 @@ def get_version(prompt_id: str, name: str) -> Version:
     permission=Permission.WRITE,
     refuses=(403, 404, 412),
 )
+@blueprint.arguments(RestoreIn(), required=False)
 @idempotent
 @blueprint.response(201, _version_out, headers={"Location": _HEADER})
-def restore_version(prompt_id: str, name: str) -> tuple[Version, int, dict[str, str]]:
+def restore_version(body: dict[str, Any], prompt_id: str, name: str) -> tuple[Version, int, dict[str, str]]:
     """Add a version with the content and model of an old one."""
     principal = current_principal()
     with writing():
         prompt = store.lock_prompt(principal, prompt_id)
         refuse_lost_update(_state_of(prompt))
-        version = store.restore_version(principal, prompt, store.get_version(prompt, name))
+        version = store.restore_version(principal, prompt, store.get_version(prompt, name), body.get("comment"))
     return version, 201, {"Location": url_for("prompts.get_version", prompt_id=prompt_id, name=version.number)}
 
 
@@ -221,6 +226,17 @@ def _state_of(prompt: Prompt) -> Any:
     """Return what the entity tag of a prompt covers: what is shown of it, and which version each label is on."""
     labels = {row.name: row.version for row in prompt.label_rows}
     return {"prompt": _prompt_out.dump(prompt), "labels": [(name, labels[name]) for name in prompt.labels]}
+
+
+def _ignore_comment() -> None:
+    """Report that a comment is ignored because content and model are the latest already; in strict mode raise 400.
+
+    It is no error otherwise: a PATCH that is sent again, because its response was lost, must succeed.
+    """
+    reason = "is kept with a new version, and this content and model are those of the latest"
+    if ignored_fields.is_strict():
+        raise Invalid({"comment": [reason]})
+    ignored_fields.note_ignored("comment", reason)
 
 
 def _with_etag(prompt: Prompt) -> Response:
