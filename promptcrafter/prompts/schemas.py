@@ -179,6 +179,7 @@ class PromptOut(Schema):
     labels = fields.List(fields.String(), required=True)
     created_at = Timestamp(data_key="createdAt", required=True)
     updated_at = Timestamp(data_key="updatedAt", required=True)
+    workspace_id = fields.String(data_key="workspaceId", required=True)
 
 
 class PromptQuery(PageQuery):

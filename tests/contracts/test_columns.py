@@ -29,7 +29,7 @@ def columns(model: Any) -> set[str]:
     [
         (Log, LogOut, OWN),
         (Trace, TraceWhole, OWN),
-        (Prompt, PromptOut, {"workspace_id"}),
+        (Prompt, PromptOut, set()),
         (Version, VersionOut, {"prompt_id"}),
     ],
 )

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from promptcrafter.workspaces.principal import personal_workspace_id
 from tests.support.people import Caller, Person
 
 BODY = {"title": "Explain steam engines", "content": "Explain {it} simply.", "model": "gpt-4o"}
@@ -23,7 +24,9 @@ def test_a_new_prompt_is_returned_completely(ada: Person) -> None:
         "labels": [],
         "createdAt": prompt["createdAt"],
         "updatedAt": prompt["createdAt"],
+        "workspaceId": personal_workspace_id(ada.id),
     }
+    assert list(prompt)[-2:] == ["updatedAt", "workspaceId"], "after what earlier releases have shown"
     assert answer.headers["Location"] == f"/prompts/{prompt['_id']}"
     assert ada.get(answer.headers["Location"]).json == prompt
 
