@@ -29,7 +29,7 @@ from promptcrafter.workspaces.access import (
     refuse_malformed,
 )
 from promptcrafter.workspaces.models import Workspace
-from promptcrafter.workspaces.principal import Principal
+from promptcrafter.workspaces.principal import Principal, is_owner, role_forbids
 
 LABEL_PATTERN = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
 SLUG_PATTERN = "[a-z0-9-]{1,120}"
@@ -196,8 +196,12 @@ def change_prompt(principal: Principal, prompt: Prompt, changes: Mapping[str, An
         update_search_text(prompt)
 
 
-def remove_prompt(prompt: Prompt) -> None:
-    """Delete a locked prompt with its versions, labels, tags, search text and logs; many are left to a purge."""
+def remove_prompt(principal: Principal, prompt: Prompt) -> None:
+    """Delete a locked prompt with its versions, labels, tags, search text and logs; many are left to a purge.
+
+    Raises 403 if one of its labels is protected from the principal.
+    """
+    _refuse_protected(principal, prompt, prompt.labels)
     if not delete_or_defer(prompt):
         session.execute(delete(SearchText).where(SearchText.seq == prompt.seq))  # the search needs no condition
         session.execute(update(Prompt).where(Prompt.id == prompt.id).values(slug=Prompt.id))  # which is no slug
@@ -257,11 +261,23 @@ def refuse_label(name: str, field: str) -> None:
         raise Invalid({field: [f"must match {LABEL_PATTERN} and not be {LATEST}"]})
 
 
-def set_label(prompt: Prompt, name: str, version: int | str) -> None:
+def find_protected_labels(workspace_id: str) -> Select[list[str]]:
+    """Return a select of the labels that only owners of a workspace may set, move and remove, as one list."""
+    return select(Workspace.protected_labels).where(Workspace.id == workspace_id)
+
+
+def label_protected(principal: Principal, workspace_id: str, name: str) -> Problem:
+    """Return the error 403 for a label that is protected from the principal."""
+    return role_forbids(principal.memberships[workspace_id].role, "owner", f"the protected label {name}")
+
+
+def set_label(principal: Principal, prompt: Prompt, name: str, version: int | str) -> None:
     """Set a label on a version, given by number, label or `latest`, and remove it from the version that had it.
 
-    Raises 400 if the prompt has no such version, or as many labels as it can have. The prompt must be locked.
+    Raises 403 if the label is protected from the principal, and 400 if the prompt has no such version, or as many
+    labels as it can have. The prompt must be locked.
     """
+    _refuse_protected(principal, prompt, [name])
     named = {LATEST: prompt.version, **{row.name: row.version for row in prompt.label_rows}}
     number = version if isinstance(version, int) else named.get(version)
     if number is None or number > prompt.version:
@@ -273,8 +289,12 @@ def set_label(prompt: Prompt, name: str, version: int | str) -> None:
     session.expire(prompt, ["label_rows"])
 
 
-def remove_label(prompt: Prompt, name: str) -> None:
-    """Remove a label of a prompt. Raises 404 if the prompt has no such label."""
+def remove_label(principal: Principal, prompt: Prompt, name: str) -> None:
+    """Remove a label of a prompt.
+
+    Raises 403 if the label is protected from the principal, and 404 if the prompt does not have it.
+    """
+    _refuse_protected(principal, prompt, [name])
     removed = delete(Label).where(Label.prompt_id == prompt.id, Label.name == name).returning(Label.name)
     if session.scalar(removed) is None:
         raise Problem(404, "Label not found", "label_not_found")
@@ -288,6 +308,15 @@ def lock_slugs(principal: Principal) -> None:
     # FOR NO KEY UPDATE: rows that refer to the workspace, such as logs, can still be inserted meanwhile
     locked = select(Workspace.id).where(Workspace.id == principal.workspace_id)
     session.execute(locked.with_for_update(key_share=True))
+
+
+def _refuse_protected(principal: Principal, prompt: Prompt, labels: Sequence[str]) -> None:
+    """Raise 403 if one of these labels is protected from the principal. For an owner it needs no query."""
+    if labels and not is_owner(principal, prompt.workspace_id):
+        protected = session.scalars(find_protected_labels(prompt.workspace_id)).one()
+        for name in labels:
+            if name in protected:
+                raise label_protected(principal, prompt.workspace_id, name)
 
 
 def _require(prompt: Prompt | None) -> Prompt:

@@ -106,10 +106,11 @@ def change_prompt(body: dict[str, Any], prompt_id: str) -> Response:
 @blueprint.response(204)
 def delete_prompt(prompt_id: str) -> None:
     """Delete a prompt and its logs."""
+    principal = current_principal()
     with writing():
-        prompt = store.lock_prompt(current_principal(), prompt_id)
+        prompt = store.lock_prompt(principal, prompt_id)
         refuse_lost_update(_state_of(prompt))
-        store.remove_prompt(prompt)
+        store.remove_prompt(principal, prompt)
 
 
 @blueprint.route("/prompts/<prompt_id>/versions", permission=Permission.READ, refuses=(403, 404))
@@ -154,12 +155,13 @@ def restore_version(body: dict[str, Any], prompt_id: str, name: str) -> tuple[Ve
 @blueprint.response(200, _prompt_out, headers={"ETag": _HEADER})
 def set_label(body: dict[str, Any], prompt_id: str, label: str) -> Response:
     """Set a label such as `production` on a version, and remove it from the version that had it."""
+    principal = current_principal()
     store.refuse_label(label, "label")
     with writing():
-        prompt = store.lock_prompt(current_principal(), prompt_id)
+        prompt = store.lock_prompt(principal, prompt_id)
         refuse_lost_update(_state_of(prompt))
-        store.set_label(prompt, label, body["version"])
-        labelled = store.get_prompt(current_principal(), prompt_id)
+        store.set_label(principal, prompt, label, body["version"])
+        labelled = store.get_prompt(principal, prompt_id)
     return _with_etag(labelled)
 
 
@@ -169,10 +171,11 @@ def set_label(body: dict[str, Any], prompt_id: str, label: str) -> Response:
 @blueprint.response(204)
 def remove_label(prompt_id: str, label: str) -> None:
     """Remove a label."""
+    principal = current_principal()
     with writing():
-        prompt = store.lock_prompt(current_principal(), prompt_id)
+        prompt = store.lock_prompt(principal, prompt_id)
         refuse_lost_update(_state_of(prompt))
-        store.remove_label(prompt, label)
+        store.remove_label(principal, prompt, label)
 
 
 @blueprint.route("/prompts/<prompt_id>/diff", permission=Permission.READ, refuses=(403, 404))

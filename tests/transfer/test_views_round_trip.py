@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from promptcrafter.database.session import get_engine
 from tests.contracts.test_unicode import ANY_TEXT, JSON_VALUES
 from tests.support.databases import only_sqlite
-from tests.support.members import share
+from tests.support.members import protect, share
 from tests.support.people import Caller, Person, sign_up
 from tests.support.statements import statements
 from tests.support.transfer import EMPTY_EXPORT, NDJSON_HEADERS, counts, export, import_file, join, remove_all
@@ -251,3 +251,23 @@ def test_an_import_refuses_a_comment_that_no_call_would_store(ada: Person) -> No
     for comment in ("x" * 1001, " ", 7):
         answer = import_file(ada, [head, prompt, {**version, "comment": comment}, *rest])
         assert (answer.status_code, list(answer.json["details"])) == (400, ["line 3.comment"])
+
+
+def test_an_import_of_a_protected_label_needs_an_owner_and_names_its_line(
+    ada: Person, ben: Person, other_account: Person
+) -> None:
+    for label in ("beta", "live"):
+        prompt = other_account.prompt()
+        other_account.open(f"/prompts/{prompt['_id']}/labels/{label}", method="PUT", json={"version": 1})
+    left = export(other_account)
+    protect(ada, "live")
+    headers = {**NDJSON_HEADERS, **share(ada, ben, "editor")}
+    for query in ("", "?ids=new"):
+        answer = ben.post(f"/import{query}", data=left, headers=headers)
+        message = "Your role in this workspace is editor; the protected label live in line 5 needs owner."
+        assert (answer.status_code, answer.json["code"], answer.json["message"]) == (403, "role_forbids", message)
+        assert answer.json["details"] == {"line 5.labels.0": ["may be set by owners only"]}
+    assert ada.get("/prompts").json == []
+    assert counts(import_file(ada, left), "created")[:2] == (2, 2)
+    again = ben.post("/import", data=left, headers=headers)
+    assert counts(again, "skipped")[:2] == (2, 2), "what is there already is not labelled"
