@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 import flask_smorest
 from flask import Flask, Request, request
-from marshmallow import Schema, ValidationError
+from marshmallow import Schema, ValidationError, fields
 from webargs.flaskparser import FlaskParser
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter, Map, UnicodeConverter
@@ -105,9 +105,13 @@ class Blueprint(flask_smorest.Blueprint):
         def register(view: _View) -> _View:
             arguments: list[dict[str, Any]] = vars(view).get("_apidoc", {}).get("arguments", {}).get("parameters", [])
             takes_strict = not {"POST", "PUT", "PATCH"}.isdisjoint(methods)
+            parameters = _query_parameters(arguments)
             route = Route(
                 permission=permission,
-                query_parameters=(*_query_parameters(arguments), *((ignored_fields.PARAMETER,) * takes_strict)),
+                query_parameters=(*parameters, *((ignored_fields.PARAMETER,) * takes_strict)),
+                repeatable_parameters=frozenset(
+                    name for name, field in parameters.items() if isinstance(field, fields.List)
+                ),
                 takes_json=any(argument["in"] == "json" and argument["required"] for argument in arguments),
                 may_take_json=any(argument["in"] == "json" and not argument["required"] for argument in arguments),
                 ndjson_field=ndjson_field,
@@ -143,13 +147,13 @@ class Blueprint(flask_smorest.Blueprint):
         return self.negotiated_response(schema, *others)
 
 
-def _query_parameters(arguments: Sequence[dict[str, Any]]) -> tuple[str, ...]:
-    return tuple(
-        field.data_key or name
+def _query_parameters(arguments: Sequence[dict[str, Any]]) -> dict[str, fields.Field[Any]]:
+    return {
+        field.data_key or name: field
         for argument in arguments
         if argument["in"] == "query"
         for name, field in argument["schema"].fields.items()
-    )
+    }
 
 
 def _id_parameters(rule: str) -> list[dict[str, Any]]:

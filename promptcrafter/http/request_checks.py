@@ -65,7 +65,7 @@ def refuse_unsupported_media_type(route: Route) -> None:
 
 
 def refuse_unknown_parameters(route: Route) -> None:
-    """Raise 400 for query parameters that the route does not declare, and for repeated ones; read `strict`."""
+    """Raise 400 for query parameters that the route does not declare or that are repeated; read `strict`."""
     try:
         unquote_to_bytes(request.query_string).decode()
     except UnicodeDecodeError as error:
@@ -75,7 +75,7 @@ def refuse_unknown_parameters(route: Route) -> None:
     for name, values in request.args.lists():
         if name not in known:
             details[name] = [f"is not a parameter of this call; {describe_known(name, known)}"]
-        elif len(values) > 1:
+        elif len(values) > 1 and name not in route.repeatable_parameters:
             details[name] = ["must be given once"]
         elif name == ignored_fields.PARAMETER and values[0] not in ("true", "false"):
             details[name] = ["must be true or false"]

@@ -16,6 +16,7 @@ class Route:
 
     permission: Permission
     query_parameters: tuple[str, ...] = ()
+    repeatable_parameters: frozenset[str] = frozenset()  # of these, those that may be given several times
     takes_json: bool = False  # a JSON object as the body
     may_take_json: bool = False  # a JSON object as the body, but anything else is ignored
     ndjson_field: str | None = None  # the field of that object whose array may be sent as NDJSON, a line for each item
