@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, pre_load, validates_schema
 
-from promptcrafter.http.fields import Name, PatternText, Tags, Text, Timestamp, WholeNumber
+from promptcrafter.http.fields import Name, PatternText, RepeatedText, Tags, Text, Timestamp, WholeNumber
 from promptcrafter.http.page_query import SEQUENCE, TIME, Cursor, PageQuery
 from promptcrafter.http.schemas import BodySchema, CreateSchema, FieldGroup, JsonObject, SparseSchema
 from promptcrafter.ids import pattern
@@ -19,6 +19,7 @@ QUERY_MAX = 500
 COMMENT_MAX = 1000  # characters
 VERSION_NAME = "A version's number, a label, or `latest`"
 LABEL = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"  # also fits `latest`
+LABEL_RULE = f"must match {LABEL[1:-1]} and not be latest"
 NUMBER_MAX = 2**31 - 1  # the largest number that a version can have
 SLUG = r"^[a-z0-9-]{1,120}$"
 _ANY, _VISIBLE, _WIDE = r"[^\u0000]", rf"[^\s{INVISIBLE_BMP}]", f"[{WIDE_LETTERS_BMP}]"
@@ -182,11 +183,36 @@ class PromptOut(Schema):
     workspace_id = fields.String(data_key="workspaceId", required=True)
 
 
+def _refuse_bad_label(label: str) -> None:
+    if label == "latest" or not re.fullmatch(LABEL[1:-1], label):
+        raise ValidationError(LABEL_RULE)
+
+
 class PromptQuery(PageQuery):
     """Filters of the list of prompts."""
 
     model = Text(minimum=1, metadata={"description": "Prompts with exactly this model"})
-    tag = Text(minimum=1, metadata={"description": "Prompts with exactly this tag"})
+    tags = RepeatedText(
+        Text(minimum=1),
+        maximum=TAGS_MAX,
+        data_key="tag",
+        metadata={"description": "Prompts with exactly this tag; if given several times, with all of the tags"},
+    )
+    slug = PatternText(SLUG, SLUG_RULE, metadata={"description": "The prompt with this slug"})
+    label = Text(validate=_refuse_bad_label, metadata={"pattern": LABEL, "description": "Prompts that have this label"})
+
+
+class TagOut(Schema):
+    """A tag, and how many prompts have it."""
+
+    name = fields.String(data_key="tag", required=True)
+    number = fields.Integer(data_key="count", required=True)
+
+
+class TagQuery(PageQuery):
+    """The query parameters of the list of tags; its cursor is a position."""
+
+    cursor = Cursor(SEQUENCE)
 
 
 class SearchQuery(PageQuery):

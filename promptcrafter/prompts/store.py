@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, or_, select, update
+from sqlalchemy import Select, bindparam, collate, delete, func, or_, select, update
 from sqlalchemy.orm import defer, undefer
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -15,7 +15,8 @@ from promptcrafter.database.base import Base
 from promptcrafter.database.compiled import CompiledQuery
 from promptcrafter.database.deletions import delete_or_defer, is_present
 from promptcrafter.database.errors import translating
-from promptcrafter.database.session import request_connection, session
+from promptcrafter.database.keyset import Order
+from promptcrafter.database.session import is_sqlite, request_connection, session
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.problems import Details, Invalid, Problem
 from promptcrafter.prompts.models import LABELS_MAX, Label, Prompt, SearchText, Tag, Version
@@ -49,13 +50,36 @@ _SELECT_LATEST_NUMBERS = select(_PROMPTS.c.id, _PROMPTS.c.workspace_id, _PROMPTS
 
 
 def find_prompts(principal: Principal, filters: Mapping[str, Any]) -> Select[Prompt]:
-    """Return a select of the principal's prompts, filtered by `model` and `tag` if the filters have them."""
+    """Return a select of the principal's prompts, filtered by the `model`, `slug`, `label` and `tags` that are given.
+
+    A prompt must have all of the tags.
+    """
     statement = find_resources(principal, Prompt)
     if "model" in filters:
         statement = statement.where(Prompt.model == filters["model"])
-    if "tag" in filters:
-        statement = statement.where(Prompt.tag_rows.any(Tag.name == filters["tag"]))
-    return statement
+    if "slug" in filters:
+        statement = statement.where(Prompt.slug == filters["slug"])
+    if "label" in filters:
+        statement = statement.where(Prompt.label_rows.any(Label.name == filters["label"]))
+    return statement.where(*(Prompt.tag_rows.any(Tag.name == tag) for tag in filters.get("tags", ())))
+
+
+def rank_tags(principal: Principal) -> tuple[Select[Any], Order]:
+    """Return a select of the `name` of each tag in the workspace with the `number` of prompts that have it.
+
+    The order is that of the list: the most frequent tags first, equally frequent ones by code point.
+    """
+    counts = (
+        select(Tag.name, func.count().label("number"))
+        .join(Prompt, Prompt.id == Tag.prompt_id)
+        .where(in_current_workspace(principal, Prompt), is_present(Prompt))
+        .group_by(Tag.name)
+        .subquery("counts")
+    )
+    by_code_point = collate(counts.c.name, "BINARY" if is_sqlite() else "C")
+    place = func.row_number().over(order_by=(counts.c.number.desc(), by_code_point)).label("place")
+    ranked = select(counts, place).subquery("ranked")
+    return select(ranked.c.name, ranked.c.number), Order((ranked.c.place,), is_ascending=True)
 
 
 def get_prompts(principal: Principal, filters: Mapping[str, Any]) -> Sequence[Prompt]:

@@ -29,6 +29,8 @@ from promptcrafter.prompts.schemas import (
     RenderOut,
     RestoreIn,
     SearchQuery,
+    TagOut,
+    TagQuery,
     VersionOut,
     VersionQuery,
 )
@@ -43,6 +45,7 @@ blueprint = Blueprint(
 )
 _prompt_out = PromptOut()
 _version_out = VersionOut()
+_tag_rows = lists.ColumnRows(TagOut())
 _MISSING_SHOWN = 100  # variables without a value, in an error
 _HEADER = {"schema": {"type": "string"}}
 
@@ -67,6 +70,15 @@ def list_prompts(query: dict[str, Any]) -> Response:
     """List the caller's prompts, newest first."""
     prompts = store.find_prompts(current_principal(), query)
     return lists.list_response(prompts, (Prompt.created_at, Prompt.seq), _prompt_out, query)
+
+
+@blueprint.route("/tags", permission=Permission.READ)
+@blueprint.arguments(TagQuery(), location="query")
+@blueprint.list_response(TagOut(many=True))
+def list_tags(query: dict[str, Any]) -> Response:
+    """List the tags of the workspace's prompts with the numbers of prompts that have them, the most frequent first."""
+    tags, order = store.rank_tags(current_principal())
+    return lists.list_response(tags, order, _tag_rows, query)
 
 
 @blueprint.route("/prompts/<prompt_id>", permission=Permission.READ, refuses=(403, 404))
