@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "c94e17d0b382"
-down_revision = "5e0c83a1d7f6"
+down_revision = "8c3f5a9e1b72"
 branch_labels = None
 depends_on = None
 

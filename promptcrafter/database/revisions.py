@@ -34,6 +34,7 @@ OLDER = (
     "b7e41c9d5a20",
     "2f96d0a8b4e3",
     "5e0c83a1d7f6",
+    "8c3f5a9e1b72",
 )  # oldest first
 HEAD = "c94e17d0b382"
 

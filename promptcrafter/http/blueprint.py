@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 import flask_smorest
 from flask import Flask, Request, request
-from marshmallow import Schema, ValidationError
+from marshmallow import Schema, ValidationError, fields
 from webargs.flaskparser import FlaskParser
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter, Map, UnicodeConverter
@@ -20,7 +20,7 @@ from promptcrafter import ids
 from promptcrafter.http import decompression, ignored_fields, openapi, request_checks
 from promptcrafter.http.formats import WRITERS
 from promptcrafter.http.json_provider import Provider
-from promptcrafter.http.route import Route, declare
+from promptcrafter.http.route import Route, declare, requested_route
 from promptcrafter.http.schemas import load_body
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, flatten
@@ -53,6 +53,9 @@ class _Parser(FlaskParser):
     def parse(self, argmap: Any, req: Request | None = None, *, location: str | None = None, **kwargs: Any) -> Any:
         """Return the loaded body or query parameters."""
         if location == "json":
+            route = requested_route()
+            if route is not None and route.may_take_json:
+                return load_body(argmap, request_checks.read_optional_object())
             return load_body(argmap, request_checks.read_object(req or request, argmap))
         return super().parse(argmap, req, location=location, **kwargs)
 
@@ -102,10 +105,15 @@ class Blueprint(flask_smorest.Blueprint):
         def register(view: _View) -> _View:
             arguments: list[dict[str, Any]] = vars(view).get("_apidoc", {}).get("arguments", {}).get("parameters", [])
             takes_strict = not {"POST", "PUT", "PATCH"}.isdisjoint(methods)
+            parameters = _query_parameters(arguments)
             route = Route(
                 permission=permission,
-                query_parameters=(*_query_parameters(arguments), *((ignored_fields.PARAMETER,) * takes_strict)),
-                takes_json=any(argument["in"] == "json" for argument in arguments),
+                query_parameters=(*parameters, *((ignored_fields.PARAMETER,) * takes_strict)),
+                repeatable_parameters=frozenset(
+                    name for name, field in parameters.items() if isinstance(field, fields.List)
+                ),
+                takes_json=any(argument["in"] == "json" and argument["required"] for argument in arguments),
+                may_take_json=any(argument["in"] == "json" and not argument["required"] for argument in arguments),
                 ndjson_field=ndjson_field,
                 takes_file=takes_file is not None,
                 takes_strict=takes_strict,
@@ -139,13 +147,13 @@ class Blueprint(flask_smorest.Blueprint):
         return self.negotiated_response(schema, *others)
 
 
-def _query_parameters(arguments: Sequence[dict[str, Any]]) -> tuple[str, ...]:
-    return tuple(
-        field.data_key or name
+def _query_parameters(arguments: Sequence[dict[str, Any]]) -> dict[str, fields.Field[Any]]:
+    return {
+        field.data_key or name: field
         for argument in arguments
         if argument["in"] == "query"
         for name, field in argument["schema"].fields.items()
-    )
+    }
 
 
 def _id_parameters(rule: str) -> list[dict[str, Any]]:

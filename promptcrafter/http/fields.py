@@ -248,6 +248,20 @@ class BoundedList(fields.List[Any]):
         return loaded
 
 
+class RepeatedText(BoundedList):
+    """A query parameter that may be given several times; loads to the list of its different values.
+
+    A fault of any of the values is one of the parameter.
+    """
+
+    def __init__(self, item: Text, *, maximum: int, **kwargs: Any) -> None:
+        super().__init__(item, maximum=maximum, rule=f"may be given at most {maximum} times", **kwargs)
+
+    def load_items(self, items: list[Any]) -> list[Any]:
+        """Return the different values. Raises ValidationError for the first one at fault."""
+        return [self.inner.deserialize(item) for item in dict.fromkeys(items)]
+
+
 def _count_reasons(messages: Any) -> int:
     return sum(map(_count_reasons, messages.values())) if isinstance(messages, dict) else len(messages)
 

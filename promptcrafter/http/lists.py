@@ -65,6 +65,14 @@ class _ModelRows:
         return dumped
 
 
+class ColumnRows(_ModelRows):
+    """Serializes rows of columns, such as those of an aggregation, whose names are the attributes of the schema."""
+
+    def dump(self, row: Row[Any]) -> dict[str, Any]:
+        dumped: dict[str, Any] = self.schema.dump(row)
+        return dumped
+
+
 _Serializer = RowSerializer | _ModelRows
 _Respond = Callable[[Iterable[Row[Any]], _Serializer], Response]
 
@@ -72,16 +80,17 @@ _Respond = Callable[[Iterable[Row[Any]], _Serializer], Response]
 def list_response(
     select: Select[Any],
     order: Order | Sequence[SQLColumnExpression[Any]],
-    serializer: Schema | RowSerializer,
+    serializer: Schema | _Serializer,
     page: dict[str, Any],
     resolved: Mapping[str, Any] = MappingProxyType({}),
 ) -> Response:
     """Return the rows of `select` as JSON, NDJSON or CSV, whichever the request prefers.
 
-    `order` is the sort order; columns alone sort in descending order. `serializer` is a schema, or a RowSerializer for
-    long lists whose fields all come from one table. `page` is a loaded PageQuery whose cursor has one number for each
-    column of the order; without `per_page` and `cursor` the whole list is streamed. The link to the next page has the
-    values in `resolved` instead of parameters whose meaning may change, such as a label.
+    `order` is the sort order; columns alone sort in descending order. `serializer` is a schema, a RowSerializer for
+    long lists whose fields all come from one table, or ColumnRows for a select of columns. `page` is a loaded PageQuery
+    whose cursor has one number for each column of the order; without `per_page` and `cursor` the whole list is
+    streamed. The link to the next page has the values in `resolved` instead of parameters whose meaning may change,
+    such as a label.
     """
     order = order if isinstance(order, Order) else Order(order)
     rows_serializer = _ModelRows(serializer) if isinstance(serializer, Schema) else serializer
@@ -98,8 +107,8 @@ def list_response(
         response, keys = _stream_page(select, columns, rows_serializer, per_page)
     if len(keys) > 1:
         cursor = write_cursor(keys[0], columns)
-        arguments = {**request.args.to_dict(), **resolved, "per_page": per_page, "cursor": cursor}
-        response.headers["Link"] = f'<{_own_url()}?{urlencode(arguments)}>; rel="next"'
+        arguments = {**request.args.to_dict(flat=False), **resolved, "per_page": per_page, "cursor": cursor}
+        response.headers["Link"] = f'<{_own_url()}?{urlencode(arguments, doseq=True)}>; rel="next"'
     return response
 
 

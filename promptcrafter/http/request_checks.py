@@ -47,7 +47,7 @@ def check_against_route() -> None:
         refuse_unsupported_media_type(route)
     if request.query_string:
         refuse_unknown_parameters(route)
-    if route.takes_strict and not route.takes_body:
+    if route.takes_strict and not (route.takes_body or route.may_take_json):
         ignore_unread_body()
 
 
@@ -65,7 +65,7 @@ def refuse_unsupported_media_type(route: Route) -> None:
 
 
 def refuse_unknown_parameters(route: Route) -> None:
-    """Raise 400 for query parameters that the route does not declare, and for repeated ones; read `strict`."""
+    """Raise 400 for query parameters that the route does not declare or that are repeated; read `strict`."""
     try:
         unquote_to_bytes(request.query_string).decode()
     except UnicodeDecodeError as error:
@@ -75,7 +75,7 @@ def refuse_unknown_parameters(route: Route) -> None:
     for name, values in request.args.lists():
         if name not in known:
             details[name] = [f"is not a parameter of this call; {describe_known(name, known)}"]
-        elif len(values) > 1:
+        elif len(values) > 1 and name not in route.repeatable_parameters:
             details[name] = ["must be given once"]
         elif name == ignored_fields.PARAMETER and values[0] not in ("true", "false"):
             details[name] = ["must be true or false"]
@@ -89,15 +89,19 @@ def ignore_unread_body() -> None:
 
     Anything else in such a body is ignored without a word.
     """
+    load_body(_NO_FIELDS, read_optional_object())
+
+
+def read_optional_object() -> dict[str, Any]:
+    """Return the JSON object in the body; an empty one if there is no body, or anything else in it."""
     is_readable = request.is_json and 0 < (request.content_length or 0) <= current_app.config["MAX_BODY_BYTES"]
     if not is_readable:
-        return
+        return {}
     try:
         body = jsonio.loads(request.get_data())
     except jsonio.JsonError:
-        return
-    if isinstance(body, dict):
-        load_body(_NO_FIELDS, body)
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 def read_object(req: Request, schema: Schema) -> dict[str, Any]:

@@ -16,7 +16,9 @@ class Route:
 
     permission: Permission
     query_parameters: tuple[str, ...] = ()
+    repeatable_parameters: frozenset[str] = frozenset()  # of these, those that may be given several times
     takes_json: bool = False  # a JSON object as the body
+    may_take_json: bool = False  # a JSON object as the body, but anything else is ignored
     ndjson_field: str | None = None  # the field of that object whose array may be sent as NDJSON, a line for each item
     takes_file: bool = False  # NDJSON of any length, which the view reads from the body itself
     takes_strict: bool = False  # honours the parameter `strict`, as calls do that create or change something

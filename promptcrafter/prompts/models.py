@@ -13,12 +13,15 @@ from sqlalchemy import (
     UniqueConstraint,
     func,
     select,
+    type_coerce,
 )
 from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
 
+from promptcrafter.auth.models import User
 from promptcrafter.database.base import SEQUENCE, Base, Resource, UtcTime
 
 LABELS_MAX = 10_000  # of a prompt
+DELETED_ACCOUNT = "deleted account"  # shown in place of the name of an account that was removed with its name
 
 
 class Prompt(Resource):
@@ -92,6 +95,7 @@ class Version(Base):
     model: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     author_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
+    comment: Mapped[str | None] = mapped_column(Text)  # why the prompt was changed
     # A subquery for each row instead of one query for many versions: SQLite uses no index for a list of pairs
     label_names: Mapped[str | None] = column_property(
         select(func.aggregate_strings(Label.name, ","))
@@ -99,6 +103,16 @@ class Version(Base):
         .correlate_except(Label)
         .scalar_subquery()
     )
+    # Only what shows versions reads it. `String`, because a name is never as long as a `Text` may be
+    author_name: Mapped[str] = column_property(
+        select(type_coerce(User.name, String)).where(User.id == author_id).correlate_except(User).scalar_subquery(),
+        deferred=True,
+    )
+
+    @property
+    def author(self) -> dict[str, str]:
+        """The id and the name of the account that made this version. A deleted account may have lost its name."""
+        return {"user_id": self.author_id, "name": self.author_name or DELETED_ACCOUNT}
 
     @property
     def labels(self) -> list[str]:

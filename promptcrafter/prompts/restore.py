@@ -32,7 +32,13 @@ def restore_prompts(
     added = {prompt["id"] for prompt in prompts}
     _insert_prompts(principal, prompts, latest, search_texts)
     columns = ("prompt_id", "number", "content", "model", "created_at")
-    _insert(Version, ({"author_id": principal.user_id, **{name: row[name] for name in columns}} for row in versions))
+    _insert(
+        Version,
+        (
+            {"author_id": principal.user_id, "comment": row.get("comment"), **{name: row[name] for name in columns}}
+            for row in versions
+        ),
+    )
     _insert_labels(versions)
     for prompt_id in latest.keys() - added:
         _update_prompt(latest[prompt_id])

@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, pre_load
+from marshmallow import Schema, ValidationError, fields, pre_load, validates_schema
 
-from promptcrafter.http.fields import Name, PatternText, Tags, Text, Timestamp, WholeNumber
+from promptcrafter.http.fields import Name, PatternText, RepeatedText, Tags, Text, Timestamp, WholeNumber
 from promptcrafter.http.page_query import SEQUENCE, TIME, Cursor, PageQuery
-from promptcrafter.http.schemas import BodySchema, CreateSchema, FieldGroup, JsonObject
+from promptcrafter.http.schemas import BodySchema, CreateSchema, FieldGroup, JsonObject, SparseSchema
 from promptcrafter.ids import pattern
 from promptcrafter.text import INVISIBLE_BMP, WIDE_LETTERS_BMP, count_columns
 
@@ -16,8 +16,10 @@ TITLE_MIN, TITLE_MAX = 3, 100  # characters; fewer are enough if they are as wid
 MODEL_MAX = 200
 TAGS_MAX, TAG_MAX = 100, 100
 QUERY_MAX = 500
+COMMENT_MAX = 1000  # characters
 VERSION_NAME = "A version's number, a label, or `latest`"
 LABEL = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"  # also fits `latest`
+LABEL_RULE = f"must match {LABEL[1:-1]} and not be latest"
 NUMBER_MAX = 2**31 - 1  # the largest number that a version can have
 SLUG = r"^[a-z0-9-]{1,120}$"
 _ANY, _VISIBLE, _WIDE = r"[^\u0000]", rf"[^\s{INVISIBLE_BMP}]", f"[{WIDE_LETTERS_BMP}]"
@@ -123,6 +125,16 @@ def slug_field(required: bool = False) -> Text:
     return PatternText(SLUG, SLUG_RULE, required=required, allow_none=not required, metadata=described)
 
 
+def comment_field() -> Text:
+    """Return the field of a version's comment, for requests and lines of an export."""
+    return Text(
+        allow_none=True,
+        maximum=COMMENT_MAX,
+        blank=False,
+        metadata={"description": "Why the prompt was changed; kept with the new version", "example": "Shorter answers"},
+    )
+
+
 def prompt_fields(required: bool) -> FieldGroup:
     """Return the fields of PromptIn, of which title, content and model are required, or of PromptPatch."""
     return {
@@ -143,6 +155,13 @@ class PromptPatch(BodySchema):
     """Changes to a prompt; a field that is null is not changed."""
 
     locals().update(prompt_fields(required=False))
+    comment = comment_field()
+
+    @validates_schema
+    def refuse_comment_alone(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        """Refuse a comment in a request that cannot make the version with which it would be kept."""
+        if data.get("comment") is not None and data.get("content") is None and data.get("model") is None:
+            raise ValidationError("is kept with a new version, so content or model must come with it", "comment")
 
 
 class PromptOut(Schema):
@@ -161,13 +180,39 @@ class PromptOut(Schema):
     labels = fields.List(fields.String(), required=True)
     created_at = Timestamp(data_key="createdAt", required=True)
     updated_at = Timestamp(data_key="updatedAt", required=True)
+    workspace_id = fields.String(data_key="workspaceId", required=True)
+
+
+def _refuse_bad_label(label: str) -> None:
+    if label == "latest" or not re.fullmatch(LABEL[1:-1], label):
+        raise ValidationError(LABEL_RULE)
 
 
 class PromptQuery(PageQuery):
     """Filters of the list of prompts."""
 
     model = Text(minimum=1, metadata={"description": "Prompts with exactly this model"})
-    tag = Text(minimum=1, metadata={"description": "Prompts with exactly this tag"})
+    tags = RepeatedText(
+        Text(minimum=1),
+        maximum=TAGS_MAX,
+        data_key="tag",
+        metadata={"description": "Prompts with exactly this tag; if given several times, with all of the tags"},
+    )
+    slug = PatternText(SLUG, SLUG_RULE, metadata={"description": "The prompt with this slug"})
+    label = Text(validate=_refuse_bad_label, metadata={"pattern": LABEL, "description": "Prompts that have this label"})
+
+
+class TagOut(Schema):
+    """A tag, and how many prompts have it."""
+
+    name = fields.String(data_key="tag", required=True)
+    number = fields.Integer(data_key="count", required=True)
+
+
+class TagQuery(PageQuery):
+    """The query parameters of the list of tags; its cursor is a position."""
+
+    cursor = Cursor(SEQUENCE)
 
 
 class SearchQuery(PageQuery):
@@ -186,7 +231,14 @@ class SearchQuery(PageQuery):
     )
 
 
-class VersionOut(Schema):
+class AuthorOut(Schema):
+    """The account that made something, which may be deleted by now."""
+
+    user_id = fields.String(data_key="userId", required=True)
+    name = fields.String(required=True, metadata={"description": "`deleted account` if the name was removed"})
+
+
+class VersionOut(SparseSchema):
     """A version of a prompt."""
 
     number = fields.Integer(data_key="version", required=True)
@@ -194,6 +246,14 @@ class VersionOut(Schema):
     labels = fields.List(fields.String(), required=True)
     created_at = Timestamp(data_key="createdAt", required=True)
     author_id = fields.String(data_key="createdBy", required=True)
+    author = fields.Nested(AuthorOut(), required=True)
+    comment = fields.String(metadata={"description": "Why the prompt was changed; absent if nothing was said"})
+
+
+class RestoreIn(CreateSchema):
+    """What may be sent with the restoration of a version."""
+
+    comment = comment_field()
 
 
 class VersionQuery(PageQuery):

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, or_, select, update
-from sqlalchemy.orm import defer
+from sqlalchemy import Select, bindparam, collate, delete, func, or_, select, update
+from sqlalchemy.orm import defer, undefer
 from sqlalchemy.orm.attributes import set_committed_value
 
 from promptcrafter import clock
@@ -15,7 +15,8 @@ from promptcrafter.database.base import Base
 from promptcrafter.database.compiled import CompiledQuery
 from promptcrafter.database.deletions import delete_or_defer, is_present
 from promptcrafter.database.errors import translating
-from promptcrafter.database.session import request_connection, session
+from promptcrafter.database.keyset import Order
+from promptcrafter.database.session import is_sqlite, request_connection, session
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.problems import Details, Invalid, Problem
 from promptcrafter.prompts.models import LABELS_MAX, Label, Prompt, SearchText, Tag, Version
@@ -29,7 +30,7 @@ from promptcrafter.workspaces.access import (
     refuse_malformed,
 )
 from promptcrafter.workspaces.models import Workspace
-from promptcrafter.workspaces.principal import Principal
+from promptcrafter.workspaces.principal import Principal, is_owner, role_forbids
 
 LABEL_PATTERN = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
 SLUG_PATTERN = "[a-z0-9-]{1,120}"
@@ -49,13 +50,36 @@ _SELECT_LATEST_NUMBERS = select(_PROMPTS.c.id, _PROMPTS.c.workspace_id, _PROMPTS
 
 
 def find_prompts(principal: Principal, filters: Mapping[str, Any]) -> Select[Prompt]:
-    """Return a select of the principal's prompts, filtered by `model` and `tag` if the filters have them."""
+    """Return a select of the principal's prompts, filtered by the `model`, `slug`, `label` and `tags` that are given.
+
+    A prompt must have all of the tags.
+    """
     statement = find_resources(principal, Prompt)
     if "model" in filters:
         statement = statement.where(Prompt.model == filters["model"])
-    if "tag" in filters:
-        statement = statement.where(Prompt.tag_rows.any(Tag.name == filters["tag"]))
-    return statement
+    if "slug" in filters:
+        statement = statement.where(Prompt.slug == filters["slug"])
+    if "label" in filters:
+        statement = statement.where(Prompt.label_rows.any(Label.name == filters["label"]))
+    return statement.where(*(Prompt.tag_rows.any(Tag.name == tag) for tag in filters.get("tags", ())))
+
+
+def rank_tags(principal: Principal) -> tuple[Select[Any], Order]:
+    """Return a select of the `name` of each tag in the workspace with the `number` of prompts that have it.
+
+    The order is that of the list: the most frequent tags first, equally frequent ones by code point.
+    """
+    counts = (
+        select(Tag.name, func.count().label("number"))
+        .join(Prompt, Prompt.id == Tag.prompt_id)
+        .where(in_current_workspace(principal, Prompt), is_present(Prompt))
+        .group_by(Tag.name)
+        .subquery("counts")
+    )
+    by_code_point = collate(counts.c.name, "BINARY" if is_sqlite() else "C")
+    place = func.row_number().over(order_by=(counts.c.number.desc(), by_code_point)).label("place")
+    ranked = select(counts, place).subquery("ranked")
+    return select(ranked.c.name, ranked.c.number), Order((ranked.c.place,), is_ascending=True)
 
 
 def get_prompts(principal: Principal, filters: Mapping[str, Any]) -> Sequence[Prompt]:
@@ -177,7 +201,10 @@ def prompt_not_found(prompt_id: str) -> Problem:
 
 
 def change_prompt(principal: Principal, prompt: Prompt, changes: Mapping[str, Any]) -> None:
-    """Apply changes; a new content or model adds a version by the principal. Raises 409 if the slug sent is taken."""
+    """Apply changes; a new content or model adds a version by the principal, with the `comment` that came with it.
+
+    Raises 409 if the slug sent is taken.
+    """
     version_before = (prompt.content, prompt.model)
     searched_before = (prompt.title, prompt.tags, prompt.content)
     for name in ("title", "content", "model", "slug"):
@@ -188,21 +215,25 @@ def change_prompt(principal: Principal, prompt: Prompt, changes: Mapping[str, An
         _set_tags(prompt, changes["tags"])
     prompt.updated_at = clock.now()
     if (prompt.content, prompt.model) != version_before:
-        _add_next_version(principal, prompt)
+        _add_next_version(principal, prompt, changes.get("comment"))
     if (prompt.title, prompt.tags, prompt.content) != searched_before:
         update_search_text(prompt)
 
 
-def remove_prompt(prompt: Prompt) -> None:
-    """Delete a locked prompt with its versions, labels, tags, search text and logs; many are left to a purge."""
+def remove_prompt(principal: Principal, prompt: Prompt) -> None:
+    """Delete a locked prompt with its versions, labels, tags, search text and logs; many are left to a purge.
+
+    Raises 403 if one of its labels is protected from the principal.
+    """
+    _refuse_protected(principal, prompt, prompt.labels)
     if not delete_or_defer(prompt):
         session.execute(delete(SearchText).where(SearchText.seq == prompt.seq))  # the search needs no condition
         session.execute(update(Prompt).where(Prompt.id == prompt.id).values(slug=Prompt.id))  # which is no slug
 
 
 def find_versions(prompt: Prompt) -> Select[Version]:
-    """Return a select of a prompt's versions."""
-    return select(Version).where(Version.prompt_id == prompt.id)
+    """Return a select of a prompt's versions, with the names of their authors."""
+    return select(Version).options(undefer(Version.author_name)).where(Version.prompt_id == prompt.id)
 
 
 def get_version(prompt: Prompt, name: str) -> Version:
@@ -238,12 +269,13 @@ def version_not_found() -> Problem:
     return Problem(404, "Version not found", "version_not_found")
 
 
-def restore_version(principal: Principal, prompt: Prompt, version: Version) -> Version:
+def restore_version(principal: Principal, prompt: Prompt, version: Version, comment: str | None) -> Version:
     """Add a version by the principal with the content and model of an old one, and return it."""
     prompt.content, prompt.model = version.content, version.model
     prompt.updated_at = clock.now()
-    restored = _add_next_version(principal, prompt)
+    restored = _add_next_version(principal, prompt, comment)
     update_search_text(prompt)
+    session.refresh(restored, ["author_name"])
     return restored
 
 
@@ -253,11 +285,23 @@ def refuse_label(name: str, field: str) -> None:
         raise Invalid({field: [f"must match {LABEL_PATTERN} and not be {LATEST}"]})
 
 
-def set_label(prompt: Prompt, name: str, version: int | str) -> None:
+def find_protected_labels(workspace_id: str) -> Select[list[str]]:
+    """Return a select of the labels that only owners of a workspace may set, move and remove, as one list."""
+    return select(Workspace.protected_labels).where(Workspace.id == workspace_id)
+
+
+def label_protected(principal: Principal, workspace_id: str, name: str) -> Problem:
+    """Return the error 403 for a label that is protected from the principal."""
+    return role_forbids(principal.memberships[workspace_id].role, "owner", f"the protected label {name}")
+
+
+def set_label(principal: Principal, prompt: Prompt, name: str, version: int | str) -> None:
     """Set a label on a version, given by number, label or `latest`, and remove it from the version that had it.
 
-    Raises 400 if the prompt has no such version, or as many labels as it can have. The prompt must be locked.
+    Raises 403 if the label is protected from the principal, and 400 if the prompt has no such version, or as many
+    labels as it can have. The prompt must be locked.
     """
+    _refuse_protected(principal, prompt, [name])
     named = {LATEST: prompt.version, **{row.name: row.version for row in prompt.label_rows}}
     number = version if isinstance(version, int) else named.get(version)
     if number is None or number > prompt.version:
@@ -269,8 +313,12 @@ def set_label(prompt: Prompt, name: str, version: int | str) -> None:
     session.expire(prompt, ["label_rows"])
 
 
-def remove_label(prompt: Prompt, name: str) -> None:
-    """Remove a label of a prompt. Raises 404 if the prompt has no such label."""
+def remove_label(principal: Principal, prompt: Prompt, name: str) -> None:
+    """Remove a label of a prompt.
+
+    Raises 403 if the label is protected from the principal, and 404 if the prompt does not have it.
+    """
+    _refuse_protected(principal, prompt, [name])
     removed = delete(Label).where(Label.prompt_id == prompt.id, Label.name == name).returning(Label.name)
     if session.scalar(removed) is None:
         raise Problem(404, "Label not found", "label_not_found")
@@ -284,6 +332,15 @@ def lock_slugs(principal: Principal) -> None:
     # FOR NO KEY UPDATE: rows that refer to the workspace, such as logs, can still be inserted meanwhile
     locked = select(Workspace.id).where(Workspace.id == principal.workspace_id)
     session.execute(locked.with_for_update(key_share=True))
+
+
+def _refuse_protected(principal: Principal, prompt: Prompt, labels: Sequence[str]) -> None:
+    """Raise 403 if one of these labels is protected from the principal. For an owner it needs no query."""
+    if labels and not is_owner(principal, prompt.workspace_id):
+        protected = session.scalars(find_protected_labels(prompt.workspace_id)).one()
+        for name in labels:
+            if name in protected:
+                raise label_protected(principal, prompt.workspace_id, name)
 
 
 def _require(prompt: Prompt | None) -> Prompt:
@@ -311,13 +368,13 @@ def _explain_slug(prompt_id: str) -> Details | None:
     }
 
 
-def _add_next_version(principal: Principal, prompt: Prompt) -> Version:
+def _add_next_version(principal: Principal, prompt: Prompt, comment: str | None) -> Version:
     """Add the prompt's current content and model as its next version, and return it."""
     prompt.version += 1
-    return _add_version(principal, prompt)
+    return _add_version(principal, prompt, comment)
 
 
-def _add_version(principal: Principal, prompt: Prompt) -> Version:
+def _add_version(principal: Principal, prompt: Prompt, comment: str | None = None) -> Version:
     """Add the current content and model of a prompt as the version with its current number."""
     version = Version(
         prompt_id=prompt.id,
@@ -326,6 +383,7 @@ def _add_version(principal: Principal, prompt: Prompt) -> Version:
         model=prompt.model,
         created_at=prompt.updated_at,
         author_id=principal.user_id,
+        comment=comment,
     )
     set_committed_value(version, "label_names", None)
     session.add(version)

@@ -6,7 +6,7 @@ from flask import Response, current_app, jsonify, request, url_for
 from werkzeug.http import quote_etag
 
 from promptcrafter.database.transactions import writing
-from promptcrafter.http import lists
+from promptcrafter.http import ignored_fields, lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.etags import etag_of, refuse_lost_update
 from promptcrafter.idempotency.decorator import idempotent
@@ -27,7 +27,10 @@ from promptcrafter.prompts.schemas import (
     PromptQuery,
     RenderIn,
     RenderOut,
+    RestoreIn,
     SearchQuery,
+    TagOut,
+    TagQuery,
     VersionOut,
     VersionQuery,
 )
@@ -42,6 +45,7 @@ blueprint = Blueprint(
 )
 _prompt_out = PromptOut()
 _version_out = VersionOut()
+_tag_rows = lists.ColumnRows(TagOut())
 _MISSING_SHOWN = 100  # variables without a value, in an error
 _HEADER = {"schema": {"type": "string"}}
 
@@ -66,6 +70,15 @@ def list_prompts(query: dict[str, Any]) -> Response:
     """List the caller's prompts, newest first."""
     prompts = store.find_prompts(current_principal(), query)
     return lists.list_response(prompts, (Prompt.created_at, Prompt.seq), _prompt_out, query)
+
+
+@blueprint.route("/tags", permission=Permission.READ)
+@blueprint.arguments(TagQuery(), location="query")
+@blueprint.list_response(TagOut(many=True))
+def list_tags(query: dict[str, Any]) -> Response:
+    """List the tags of the workspace's prompts with the numbers of prompts that have them, the most frequent first."""
+    tags, order = store.rank_tags(current_principal())
+    return lists.list_response(tags, order, _tag_rows, query)
 
 
 @blueprint.route("/prompts/<prompt_id>", permission=Permission.READ, refuses=(403, 404))
@@ -93,8 +106,11 @@ def change_prompt(body: dict[str, Any], prompt_id: str) -> Response:
     with writing():
         prompt = store.lock_prompt(current_principal(), prompt_id)
         refuse_lost_update(_state_of(prompt))
+        latest = prompt.version
         if changes:
             store.change_prompt(current_principal(), prompt, changes)
+        if "comment" in changes and prompt.version == latest:
+            _ignore_comment()
     return _with_etag(prompt)
 
 
@@ -102,10 +118,11 @@ def change_prompt(body: dict[str, Any], prompt_id: str) -> Response:
 @blueprint.response(204)
 def delete_prompt(prompt_id: str) -> None:
     """Delete a prompt and its logs."""
+    principal = current_principal()
     with writing():
-        prompt = store.lock_prompt(current_principal(), prompt_id)
+        prompt = store.lock_prompt(principal, prompt_id)
         refuse_lost_update(_state_of(prompt))
-        store.remove_prompt(prompt)
+        store.remove_prompt(principal, prompt)
 
 
 @blueprint.route("/prompts/<prompt_id>/versions", permission=Permission.READ, refuses=(403, 404))
@@ -130,15 +147,16 @@ def get_version(prompt_id: str, name: str) -> Version:
     permission=Permission.WRITE,
     refuses=(403, 404, 412),
 )
+@blueprint.arguments(RestoreIn(), required=False)
 @idempotent
 @blueprint.response(201, _version_out, headers={"Location": _HEADER})
-def restore_version(prompt_id: str, name: str) -> tuple[Version, int, dict[str, str]]:
+def restore_version(body: dict[str, Any], prompt_id: str, name: str) -> tuple[Version, int, dict[str, str]]:
     """Add a version with the content and model of an old one."""
     principal = current_principal()
     with writing():
         prompt = store.lock_prompt(principal, prompt_id)
         refuse_lost_update(_state_of(prompt))
-        version = store.restore_version(principal, prompt, store.get_version(prompt, name))
+        version = store.restore_version(principal, prompt, store.get_version(prompt, name), body.get("comment"))
     return version, 201, {"Location": url_for("prompts.get_version", prompt_id=prompt_id, name=version.number)}
 
 
@@ -149,12 +167,13 @@ def restore_version(prompt_id: str, name: str) -> tuple[Version, int, dict[str, 
 @blueprint.response(200, _prompt_out, headers={"ETag": _HEADER})
 def set_label(body: dict[str, Any], prompt_id: str, label: str) -> Response:
     """Set a label such as `production` on a version, and remove it from the version that had it."""
+    principal = current_principal()
     store.refuse_label(label, "label")
     with writing():
-        prompt = store.lock_prompt(current_principal(), prompt_id)
+        prompt = store.lock_prompt(principal, prompt_id)
         refuse_lost_update(_state_of(prompt))
-        store.set_label(prompt, label, body["version"])
-        labelled = store.get_prompt(current_principal(), prompt_id)
+        store.set_label(principal, prompt, label, body["version"])
+        labelled = store.get_prompt(principal, prompt_id)
     return _with_etag(labelled)
 
 
@@ -164,10 +183,11 @@ def set_label(body: dict[str, Any], prompt_id: str, label: str) -> Response:
 @blueprint.response(204)
 def remove_label(prompt_id: str, label: str) -> None:
     """Remove a label."""
+    principal = current_principal()
     with writing():
-        prompt = store.lock_prompt(current_principal(), prompt_id)
+        prompt = store.lock_prompt(principal, prompt_id)
         refuse_lost_update(_state_of(prompt))
-        store.remove_label(prompt, label)
+        store.remove_label(principal, prompt, label)
 
 
 @blueprint.route("/prompts/<prompt_id>/diff", permission=Permission.READ, refuses=(403, 404))
@@ -221,6 +241,17 @@ def _state_of(prompt: Prompt) -> Any:
     """Return what the entity tag of a prompt covers: what is shown of it, and which version each label is on."""
     labels = {row.name: row.version for row in prompt.label_rows}
     return {"prompt": _prompt_out.dump(prompt), "labels": [(name, labels[name]) for name in prompt.labels]}
+
+
+def _ignore_comment() -> None:
+    """Report that a comment is ignored because content and model are the latest already; in strict mode raise 400.
+
+    It is no error otherwise: a PATCH that is sent again, because its response was lost, must succeed.
+    """
+    reason = "is kept with a new version, and this content and model are those of the latest"
+    if ignored_fields.is_strict():
+        raise Invalid({"comment": [reason]})
+    ignored_fields.note_ignored("comment", reason)
 
 
 def _with_etag(prompt: Prompt) -> Response:

@@ -19,7 +19,7 @@ from promptcrafter.logs.store import ParentDeleted, prepare, restore_all
 from promptcrafter.problems import DeletionPending, Invalid, Problem
 from promptcrafter.prompts.restore import restore_prompts
 from promptcrafter.prompts.search import search_columns
-from promptcrafter.prompts.store import refuse_label
+from promptcrafter.prompts.store import label_protected, refuse_label
 from promptcrafter.traces.store import restore_traces
 from promptcrafter.transfer import store
 from promptcrafter.transfer.batch_file import BatchFile
@@ -165,7 +165,9 @@ def _refuse_without_version(prompt: LoadedRecord | None, number: int) -> None:
 def _check_batch(
     batch: Sequence[LoadedRecord], principal: Principal, ids: IdPolicy, seen_keys: SeenKeys | None
 ) -> list[LoadedRecord]:
-    """Return the records that the account does not have yet. Raises Invalid and ImportConflict.
+    """Return the records that the account does not have yet.
+
+    Raises Invalid and ImportConflict, and 403 for a version to store that has a label which only owners may set.
 
     What a record refers to must be in the account or, during the check, in `seen_keys`, to which the keys of the batch
     are then added. While storing, `seen_keys` is None: the records before the batch are in the account.
@@ -174,6 +176,7 @@ def _check_batch(
         new = _find_new(reader, batch, principal)
         (ids.settle_slugs if seen_keys is None else ids.check_slugs)(reader, new, principal)
         _refuse_missing_references(reader, batch, principal, seen_keys)
+        _refuse_protected_labels(reader, new, principal)
     if seen_keys is not None:
         _add_keys(batch, set(new), seen_keys)
     return new
@@ -253,6 +256,18 @@ def _find_owned(reader: ReadSession, keys: Collection[Key], principal: Principal
         or (key[0] == "variant" and key[1:] in variants)
         or (key[0] in places and places[key[0]].get(key[1]) == principal.workspace_id)
     }
+
+
+def _refuse_protected_labels(reader: ReadSession, new: Sequence[LoadedRecord], principal: Principal) -> None:
+    """Raise 403 if a version to store has a label that is protected from the principal."""
+    labelled = [record for record in new if record.values.get("labels")]
+    protected = store.get_protected_labels(reader, principal) if labelled else ()
+    for record in labelled:
+        for index, label in enumerate(record.values["labels"]):
+            if label in protected:
+                problem = label_protected(principal, principal.workspace_id, f"{label} in {record.location}")
+                problem.details = add_location(record.location, {f"labels.{index}": ["may be set by owners only"]})
+                raise problem
 
 
 def _add_keys(batch: Sequence[LoadedRecord], new: Collection[LoadedRecord], seen_keys: SeenKeys) -> None:

@@ -136,6 +136,7 @@ class VersionLine(Line):
         error_messages={**ERRORS, "invalid": "must be an array of strings"},
     )
     created_at = ExportTime(data_key="createdAt", required=True)
+    comment = prompts.comment_field()
 
     @post_dump
     def sort_labels(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:

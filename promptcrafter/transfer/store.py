@@ -3,7 +3,7 @@
 Each function reads with a session from `read_snapshot()`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, TypeVar
 
@@ -15,9 +15,10 @@ from promptcrafter.database.session import FEW_ROWS, STREAM_ROWS, ReadSession
 from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.logs.models import Log
 from promptcrafter.prompts.models import Prompt, Version
+from promptcrafter.prompts.store import find_protected_labels
 from promptcrafter.traces.models import Trace
 from promptcrafter.workspaces.access import find_resources, in_current_workspace
-from promptcrafter.workspaces.principal import Principal
+from promptcrafter.workspaces.principal import Principal, is_owner
 
 _MAX_KEYS = 1000  # in one statement: SQLite allows 32,766 parameters
 _MODELS: dict[str, Any] = {"prompt": Prompt, "experiment": Experiment, "trace": Trace, "log": Log}
@@ -63,6 +64,13 @@ def get_latest_numbers(reader: ReadSession, principal: Principal, prompt_ids: It
     query = select(Prompt.id, Prompt.workspace_id, Prompt.version).where(is_present(Prompt))
     rows = (row for part in _parts(prompt_ids) for row in reader.execute(query.where(Prompt.id.in_(part))))
     return {row.id: row.version for row in rows if row.workspace_id == principal.workspace_id}
+
+
+def get_protected_labels(reader: ReadSession, principal: Principal) -> Collection[str]:
+    """Return the labels of the current workspace that only its owners may set; none if the principal is one."""
+    if is_owner(principal, principal.workspace_id):
+        return ()
+    return reader.scalar(find_protected_labels(principal.workspace_id)) or ()
 
 
 def get_variants(reader: ReadSession, principal: Principal, experiment_ids: Iterable[str]) -> set[tuple[str, str]]:

@@ -77,7 +77,7 @@ def export_all() -> Response:
     permission=Permission.WRITE,
     takes_file="The file that `GET /export` returned, on this server or another one. It may also be sent as "
     "`application/x-ndjson`",
-    refuses=(409,),
+    refuses=(403, 409),
 )
 @blueprint.arguments(ImportQuery(), location="query")
 @blueprint.response(200, ImportOut())

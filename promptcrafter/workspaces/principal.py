@@ -42,16 +42,20 @@ def find_role_obstacle(principal: Principal, workspace_id: str) -> Problem | Non
     return None if principal.needs in OF_ROLE[role] else role_forbids(role, least_role(principal.needs))
 
 
-def refuse_non_owner(principal: Principal, workspace_id: str) -> None:
-    """Raise 403 unless a member is an owner of the workspace."""
-    role = principal.memberships[workspace_id].role
-    if role != "owner":
-        raise role_forbids(role, "owner")
+def is_owner(principal: Principal, workspace_id: str) -> bool:
+    """Return whether a member may do what owners alone may."""
+    return Permission.MANAGE in OF_ROLE[principal.memberships[workspace_id].role]
 
 
-def role_forbids(role: Role, needed: Role) -> Problem:
-    """Return the error 403 for a role where another one is needed."""
-    return Problem(403, f"Your role in this workspace is {role}; this needs {needed}.", "role_forbids")
+def refuse_non_owner(principal: Principal, workspace_id: str, what: str = "this") -> None:
+    """Raise 403 unless a member is an owner of the workspace; `what` names what needs it."""
+    if not is_owner(principal, workspace_id):
+        raise role_forbids(principal.memberships[workspace_id].role, "owner", what)
+
+
+def role_forbids(role: Role, needed: Role, what: str = "this") -> Problem:
+    """Return the error 403 for a role where another one is needed; `what` names what needs it."""
+    return Problem(403, f"Your role in this workspace is {role}; {what} needs {needed}.", "role_forbids")
 
 
 def workspace_not_found() -> Problem:

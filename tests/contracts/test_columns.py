@@ -14,7 +14,7 @@ from promptcrafter.traces.models import Trace
 from promptcrafter.traces.schemas import TraceWhole
 from promptcrafter.transfer.schemas import LogLine, PromptLine, TraceLine, VersionLine
 
-INTERNAL = {"seq", "rank", "label_names"}  # the last makes up `labels`
+INTERNAL = {"seq", "rank", "label_names", "author_name"}  # the last two make up `labels` and `author`
 IN_VERSIONS = {"content", "model", "version"}  # of a prompt: its latest version has them
 
 OWN = {"workspace_id", "author_id"}
@@ -29,7 +29,7 @@ def columns(model: Any) -> set[str]:
     [
         (Log, LogOut, OWN),
         (Trace, TraceWhole, OWN),
-        (Prompt, PromptOut, {"workspace_id"}),
+        (Prompt, PromptOut, set()),
         (Version, VersionOut, {"prompt_id"}),
     ],
 )

@@ -160,7 +160,7 @@ def test_requests_are_checked_in_a_fixed_order(client: Caller, ada: Person, ben:
         ("/logs?promptid=prompt_1", "promptid is not a parameter of this call; the nearest is promptId."),
         ("/prompts?tags=x", "tags is not a parameter of this call; the nearest is tag."),
         ("/prompts?perpage=5", "perpage is not a parameter of this call; the nearest is per_page."),
-        ("/prompts?tag=a&tag=b", "tag must be given once."),
+        ("/prompts?model=a&model=b", "model must be given once."),
         ("/auth/me?x=1", "x is not a parameter of this call; this call takes none."),
     ],
 )

@@ -562,7 +562,7 @@ def test_accounts_and_logs_survive_the_migration_that_stops_releases_before_it_a
     done(run(empty_app, "user", "disable", ben.email))
     with empty_app.app_context():
         accounts_before, words_before = read_rows("users", "*"), read_rows("log_search", "*")
-        assert read_rows("schema_writers", "schema_revision") == [(revisions.HEAD,)]
+        assert set(read_rows("schema_writers", "schema_revision")) == {(revisions.HEAD,)}
         downgrade(revision=BEFORE_WRITERS)
         assert "schema_writers" not in tables()
         assert [disabled is None for _, disabled in read_rows("users", "seq, disabled_at")] == [True, False]
@@ -657,3 +657,32 @@ def test_a_migration_that_postgresql_ends_for_a_deadlock_begins_again(
 def migrate_in(app: Flask) -> None:
     with app.app_context():
         revisions.migrate()
+
+
+BEFORE_COMMENTS, COMMENTS = "5e0c83a1d7f6", "8c3f5a9e1b72"
+
+
+def test_versions_survive_the_migration_of_their_comments_and_its_downgrade_loses_nothing_else(
+    empty_app: Flask,
+) -> None:
+    with empty_app.app_context():
+        upgrade(revision=COMMENTS)
+    ada = sign_up(Caller(empty_app.test_client()), "ada")
+    path = f"/prompts/{ada.prompt()['_id']}"
+    ada.patch(path, {"content": "two", "comment": "why"})
+    ada.open(f"{path}/labels/production", method="PUT", json={"version": 2})
+    shown = ada.get(f"{path}/versions").json
+    plain = "prompt_id, number, content, model, created_at, author_id"
+    with empty_app.app_context():
+        before, labels = read_rows("prompt_versions", plain), read_rows("prompt_labels", "*")
+        assert sorted(read_rows("prompt_versions", "number, comment")) == [(1, None), (2, "why")]
+        downgrade(revision=BEFORE_COMMENTS)
+        assert (read_rows("prompt_versions", "*"), read_rows("prompt_labels", "*")) == (before, labels)
+        with get_engine().begin() as connection:  # as the release before would add a version
+            connection.execute(
+                text(f"INSERT INTO prompt_versions SELECT {plain.replace('number', 'number + 2')} FROM prompt_versions")
+            )
+        upgrade(revision=COMMENTS)
+        assert read_rows("prompt_versions", "comment") == [(None,)] * 4
+    assert ada.get(f"{path}/versions/1").json == shown[1]
+    assert ada.get(f"{path}/versions/2").json == {key: shown[0][key] for key in shown[0] if key != "comment"}

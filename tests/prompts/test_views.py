@@ -1,10 +1,16 @@
 """The routes under /prompts."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from flask import Flask
 
+from promptcrafter.database.session import get_engine
+from promptcrafter.workspaces.principal import personal_workspace_id
+from tests.support.members import share
 from tests.support.people import Caller, Person
+from tests.support.statements import statements
 
 BODY = {"title": "Explain steam engines", "content": "Explain {it} simply.", "model": "gpt-4o"}
 
@@ -23,7 +29,9 @@ def test_a_new_prompt_is_returned_completely(ada: Person) -> None:
         "labels": [],
         "createdAt": prompt["createdAt"],
         "updatedAt": prompt["createdAt"],
+        "workspaceId": personal_workspace_id(ada.id),
     }
+    assert list(prompt)[-2:] == ["updatedAt", "workspaceId"], "after what earlier releases have shown"
     assert answer.headers["Location"] == f"/prompts/{prompt['_id']}"
     assert ada.get(answer.headers["Location"]).json == prompt
 
@@ -117,6 +125,109 @@ def test_the_list_filters_by_exact_model_and_exact_tag(ada: Person) -> None:
     assert ada.get("/prompts?tag=history&model=gpt-4o-mini").json == [two]
     assert ada.get("/prompts?tag=nothing").json == []
     assert ada.get("/prompts?tag=").status_code == 400
+
+
+def test_the_list_filters_by_slug_by_label_and_by_all_of_several_tags(ada: Person, ben: Person) -> None:
+    one = ada.prompt(slug="one", tags=["a", "b", "c"])
+    two = ada.prompt(slug="two", tags=["b", "a"])
+    three = ada.prompt(slug="three", tags=["a", "B"])
+    ben.prompt(slug="four", tags=["a", "b"])
+    for prompt, label in ((one, "production"), (three, "production"), (two, "Production"), (three, "beta")):
+        ada.open(f"/prompts/{prompt['_id']}/labels/{label}", method="PUT", json={"version": 1})
+    found = {
+        "slug=two": ["two"],
+        "slug=four": [],
+        "label=production": ["three", "one"],
+        "label=Production": ["two"],
+        "label=gamma": [],
+        "tag=a&tag=b": ["two", "one"],
+        "tag=b&tag=a&tag=b&tag=c": ["one"],
+        "tag=a&tag=nothing": [],
+        "tag=a&label=production&slug=three&model=gpt-4o": ["three"],
+        "tag=c&label=production&slug=three": [],
+    }
+    assert {query: [row["slug"] for row in ada.get(f"/prompts?{query}").json] for query in found} == found
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "reason"),
+    [
+        ("slug=No+Slug", "slug", "must consist of 1 to 120 lower-case letters, digits and hyphens"),
+        ("slug=", "slug", "must consist of 1 to 120 lower-case letters, digits and hyphens"),
+        ("label=1", "label", "must match [A-Za-z][A-Za-z0-9._-]{0,63} and not be latest"),
+        ("label=latest", "label", "must match [A-Za-z][A-Za-z0-9._-]{0,63} and not be latest"),
+        ("tag=a&tag=", "tag", "must not be empty"),
+        ("tag=%00", "tag", "must not contain the NUL character (U+0000)"),
+        ("&".join(f"tag={n}" for n in range(101)), "tag", "may be given at most 100 times"),
+        ("slug=a&slug=b", "slug", "must be given once"),
+        ("label=a&label=b", "label", "must be given once"),
+    ],
+)
+def test_a_malformed_filter_is_named(ada: Person, query: str, field: str, reason: str) -> None:
+    answer = ada.get(f"/prompts?{query}")
+    assert (answer.status_code, answer.json["details"]) == (400, {field: [reason]})
+
+
+def test_a_hundred_tags_can_be_asked_for(ada: Person) -> None:
+    tags = [f"t{number}" for number in range(100)]
+    prompt = ada.prompt(tags=tags)
+    assert ada.get(f"/prompts?{urlencode({'tag': tags}, doseq=True)}").json == [prompt]
+
+
+def test_the_next_page_has_all_of_the_tags(ada: Person) -> None:
+    for number in range(3):
+        ada.prompt(slug=f"p{number}", tags=["a b", "ü&"])
+        ada.prompt(tags=["a b"])
+    path, slugs = f"/prompts?{urlencode({'tag': ['a b', 'ü&']}, doseq=True)}&per_page=1", []
+    while path:
+        answer = ada.get(path)
+        slugs += [row["slug"] for row in answer.json]
+        path = answer.headers.get("Link", "").partition("<http://localhost")[2].partition(">")[0]
+    assert slugs == ["p2", "p1", "p0"]
+
+
+def test_tags_are_counted_in_the_workspace_most_frequent_first(ada: Person, ben: Person) -> None:
+    assert ada.get("/tags").json == []
+    for tags in (["b", "z", "é"], ["b", "Z", "a"], ["b", "z", "\U0001f331", "\uffee"], ["a"]):
+        ada.prompt(tags=tags)
+    ada.delete(f"/prompts/{ada.prompt(tags=['b', 'gone'])['_id']}")
+    ben.prompt(tags=["b", "of ben"])
+    counts = [("b", 3), ("a", 2), ("z", 2), ("Z", 1), ("é", 1), ("\uffee", 1), ("\U0001f331", 1)]
+    tags = ada.get("/tags").json
+    assert tags == [{"tag": tag, "count": count} for tag, count in counts]
+    headers = share(ada, ben, "viewer")
+    assert ben.get("/tags", headers=headers).json == tags
+    assert [row["tag"] for row in ben.get("/tags").json] == ["b", "of ben"]
+    assert ada.get("/tags", headers={"Accept": "text/csv"}).text.splitlines()[:2] == ["tag,count", '"b","3"']
+
+
+def test_tags_are_read_in_pages(ada: Person) -> None:
+    for first in range(3):
+        ada.prompt(tags=[f"t{number:02}" for number in range(first, 25)])
+    everything = ada.get("/tags").json
+    assert len(everything) == 25
+    for size in (1, 7, 24, 25):
+        path, rows = f"/tags?per_page={size}", []
+        while path:
+            answer = ada.get(path)
+            assert len(answer.json) <= size
+            rows += answer.json
+            path = answer.headers.get("Link", "").partition("<http://localhost")[2].partition(">")[0]
+        assert rows == everything
+    assert list(ada.get("/tags?cursor=x").json["details"]) == ["cursor"]
+    assert ada.get("/tags?cursor=99").json == []
+
+
+@pytest.mark.parametrize("engine_name", ["postgresql"])
+def test_postgresql_counts_the_tags_of_one_workspace_by_indices(app: Flask, ada: Person) -> None:
+    with statements(app) as seen:
+        ada.get("/tags")
+    statement, parameters = next((sql, values) for sql, values in seen if "prompt_tags" in sql)
+    with app.app_context(), get_engine().connect() as connection:
+        connection.exec_driver_sql("SET enable_seqscan = off")
+        plan = "\n".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {statement}", parameters))
+    assert "Seq Scan on prompts" not in plan
+    assert "workspace_id" in plan
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,17 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import update
 
+from promptcrafter import clock
+from promptcrafter.auth.models import User
+from promptcrafter.database.session import session
+from promptcrafter.database.transactions import writing
 from promptcrafter.prompts import schemas, store
 from promptcrafter.prompts.render import find_variables, render
+from tests.support.members import share
 from tests.support.people import Caller, Person
+from tests.support.statements import statements
 
 
 @pytest.fixture
@@ -30,7 +37,7 @@ def label(person: Person, prompt: dict[str, Any], name: str, version: Any) -> An
 
 def test_versions_are_listed_newest_first_and_never_change(ada: Person, prompt: dict[str, Any]) -> None:
     rows = ada.get(f"/prompts/{prompt['_id']}/versions").json
-    assert set(rows[0]) == {"version", "content", "model", "labels", "createdAt", "createdBy"}
+    assert list(rows[0]) == ["version", "content", "model", "labels", "createdAt", "createdBy", "author"]
     assert {row["createdBy"] for row in rows} == {ada.id}
     assert versions(ada, prompt) == [(3, "two", "m3", []), (2, "two", "m1", []), (1, "one", "m1", [])]
     first = ada.get(f"/prompts/{prompt['_id']}/versions?per_page=2")
@@ -151,6 +158,114 @@ def test_a_restored_version_is_a_new_one_and_is_found_again(ada: Person, prompt:
     assert ada.get("/search?q=one").json == [now]
     assert ada.get("/search?q=two").json == []
     assert ada.post(f"{path}/versions/9/restore").status_code == 404
+
+
+def test_a_version_shows_who_made_it(app: Flask, ada: Person, ben: Person) -> None:
+    prompt = ada.prompt()
+    path = f"/prompts/{prompt['_id']}"
+    share(ada, ben, "editor")
+    ben.patch(path, {"content": "by ben"})
+    ben.post(f"{path}/versions/1/restore")
+    authors = [(row["createdBy"], row["author"]) for row in ada.get(f"{path}/versions").json]
+    by_ada, by_ben = ((person.id, {"userId": person.id, "name": name}) for person, name in ((ada, "ada"), (ben, "ben")))
+    assert authors == [by_ben, by_ben, by_ada]
+    assert ada.get(f"{path}/versions/2").json["author"] == by_ben[1]
+    table = ada.get(f"{path}/versions?per_page=1", headers={"Accept": "text/csv"}).text.splitlines()
+    assert table[0].endswith("createdBy,author.userId,author.name,comment")
+    assert table[1].endswith(f'"{ben.id}","{ben.id}","ben",')
+
+
+@pytest.mark.parametrize(("name", "shown"), [("ben", "ben"), ("", "deleted account")])
+def test_a_version_shows_its_author_after_the_account_is_deleted(
+    app: Flask, ada: Person, ben: Person, name: str, shown: str
+) -> None:
+    prompt = ada.prompt()
+    path = f"/prompts/{prompt['_id']}"
+    share(ada, ben, "editor")
+    ben.patch(path, {"content": "by ben"})
+    with app.app_context(), writing():
+        session.execute(update(User).where(User.id == ben.id).values(name=name, deleted_at=clock.now()))
+    assert ada.get(f"{path}/versions/latest").json["author"] == {"userId": ben.id, "name": shown}
+    assert ada.get(f"{path}/versions").json[0]["author"]["name"] == shown
+
+
+def test_a_page_of_versions_is_read_with_its_authors_by_one_query(app: Flask, ada: Person, ben: Person) -> None:
+    prompt = ada.prompt()
+    share(ada, ben, "editor")
+    path = f"/prompts/{prompt['_id']}"
+    counts = []
+    for number in range(2):
+        for person in (ada, ben, ada):
+            person.patch(path, {"content": f"{number} by {person.id}"})
+        with statements(app) as seen:
+            assert ada.get(f"{path}/versions?per_page=50").status_code == 200
+        counts.append(len([statement for statement, _ in seen if statement.startswith("SELECT")]))
+        assert len([statement for statement, _ in seen if "users.name" in statement]) == 1
+    assert counts[0] == counts[1]
+
+
+def test_a_version_keeps_the_comment_that_comes_with_its_change(ada: Person) -> None:
+    path = f"/prompts/{ada.prompt()['_id']}"
+    assert "comment" not in ada.get(f"{path}/versions/1").json
+    assert "comment" not in ada.patch(path, {"content": "two", "comment": "Shorter"}).json
+    assert ada.patch(path, {"model": "m3", "comment": "語" * 1000, "title": "Another"}).status_code == 200
+    restored = ada.post(f"{path}/versions/1/restore", {"comment": "Two was\nworse"})
+    assert (restored.status_code, restored.json["comment"]) == (201, "Two was\nworse")
+    assert list(restored.json)[-2:] == ["author", "comment"]
+    ada.patch(path, {"content": "five", "comment": None})
+    assert ada.post(f"{path}/versions/1/restore", {"comment": None}).status_code == 201
+    comments = [row.get("comment") for row in ada.get(f"{path}/versions").json]
+    assert comments == [None, None, "Two was\nworse", "語" * 1000, "Shorter", None]
+
+
+@pytest.mark.parametrize(
+    ("comment", "reason"),
+    [
+        ("", "must not be blank"),
+        ("x" * 1001, "must have at most 1000 characters"),
+        (" \n", "must not be blank"),
+        (7, "must be a string"),
+        ("\u0000", "must not contain the NUL character (U+0000)"),
+    ],
+)
+def test_a_bad_comment_is_named_and_nothing_is_changed(ada: Person, comment: Any, reason: str) -> None:
+    prompt = ada.prompt()
+    path = f"/prompts/{prompt['_id']}"
+    for answer in (
+        ada.patch(path, {"content": "two", "comment": comment}),
+        ada.post(f"{path}/versions/1/restore", {"comment": comment}),
+    ):
+        assert (answer.status_code, answer.json["details"]) == (400, {"comment": [reason]})
+    assert ada.get(path).json == prompt
+
+
+def test_a_comment_comes_with_what_makes_a_new_version(ada: Person) -> None:
+    prompt = ada.prompt(content="one")
+    path = f"/prompts/{prompt['_id']}"
+    for body in ({"comment": "why"}, {"comment": "why", "title": "Another"}, {"comment": "why", "content": None}):
+        answer = ada.patch(path, body)
+        reason = "is kept with a new version, so content or model must come with it"
+        assert (answer.status_code, answer.json["details"]) == (400, {"comment": [reason]})
+    assert ada.get(path).json == prompt
+    change = {"content": "two", "comment": "why"}
+    assert "X-Ignored-Fields" not in ada.patch(path, change).headers
+    again = ada.patch(path, change)
+    assert (again.status_code, again.json["version"], again.headers["X-Ignored-Fields"]) == (200, 2, "comment")
+    strict = ada.patch(f"{path}?strict=true", {**change, "title": "Not stored"})
+    assert (strict.status_code, list(strict.json["details"])) == (400, ["comment"])
+    assert ada.get(path).json == again.json
+    assert [row.get("comment") for row in ada.get(f"{path}/versions").json] == ["why", None]
+
+
+def test_a_restoration_names_the_fields_that_it_ignores(ada: Person) -> None:
+    path = f"/prompts/{ada.prompt()['_id']}/versions/1/restore"
+    assert ada.post(path, {"coment": "x"}).headers["X-Ignored-Fields"] == "coment"
+    strict = ada.post(f"{path}?strict=true", {"coment": "x"})
+    assert strict.json["details"] == {"coment": ["is not a field of this call; the nearest is comment"]}
+    key = {"Idempotency-Key": "once"}
+    first, second = (ada.post(path, {"comment": "x"}, headers=key) for _ in range(2))
+    assert (first.text, second.headers["Idempotency-Replayed"]) == (second.text, "true")
+    assert ada.post(path, {"comment": "y"}, headers=key).status_code == 422
 
 
 def test_a_version_is_rendered_with_its_variables(ada: Person) -> None:

@@ -24,7 +24,7 @@ def fill_account(ada: Person) -> None:
     explain = ada.prompt(title="Explain gravity", slug="gravity", tags=["zebra", "apple", "東京"])
     path = f"/prompts/{explain['_id']}"
     ada.patch(path, {"content": "Explain gravity 🌍 to {{who}}", "tags": ["zebra", "ape", "apple"]})
-    ada.patch(path, {"model": "claude-3-sonnet"})
+    ada.patch(path, {"model": "claude-3-sonnet", "comment": "Cheaper,\n\u2028 and 語"})
     for label, version in {"production": 2, "Staging": 2, "staging": 1, "a-b": 2, "a_b": 2}.items():
         ada.open(f"{path}/labels/{label}", method="PUT", json={"version": version})
     gone = ada.prompt(title="Gone")

@@ -37,7 +37,7 @@ blueprint = Blueprint(
 @blueprint.response(200, BasaltListOut())
 def list_basalt_prompts(query: dict[str, Any]) -> dict[str, Any]:
     """List the caller's prompts, newest first; with `featureSlug`, those that have it as a tag."""
-    filters = {"tag": query["featureSlug"]} if query.get("featureSlug") else {}
+    filters = {"tags": [query["featureSlug"]]} if query.get("featureSlug") else {}
     prompts = store.get_prompts(current_principal(), filters)
     return {"prompts": [translate.to_entry(prompt) for prompt in prompts], "warning": None}
 
@@ -64,7 +64,7 @@ def describe_basalt_prompt(query: dict[str, Any], slug: str) -> dict[str, Any]:
     }
 
 
-@blueprint.route("/basalt/prompts/<slug>/publish", methods=["POST"], permission=Permission.WRITE, refuses=(404,))
+@blueprint.route("/basalt/prompts/<slug>/publish", methods=["POST"], permission=Permission.WRITE, refuses=(403, 404))
 @blueprint.arguments(PublishIn())
 @blueprint.response(201, PublishOut())
 def publish_basalt_prompt(body: dict[str, Any], slug: str) -> dict[str, Any]:
@@ -72,13 +72,14 @@ def publish_basalt_prompt(body: dict[str, Any], slug: str) -> dict[str, Any]:
     if not body.get("version") and not body.get("tag"):
         raise Invalid({"version": [f"{REQUIRED} unless tag is given"]})
     label = body["new_tag"]
+    principal = current_principal()
     store.refuse_label(label, "newTag")
     with writing():
-        prompt = store.lock_prompt_by_slug(current_principal(), slug)  # before `_get_version` reads its labels
+        prompt = store.lock_prompt_by_slug(principal, slug)  # before `_get_version` reads its labels
         _, version, resolved = _get_version(slug, body)
         if resolved.warning:
             raise store.version_not_found()
-        store.set_label(prompt, label, version.number)
+        store.set_label(principal, prompt, label, version.number)
     return {"deploymentTag": {"id": translate.tag_id(prompt, label), "label": label}}
 
 
