@@ -33,8 +33,9 @@ OLDER = (
     "4d81b6e0c93f",
     "b7e41c9d5a20",
     "2f96d0a8b4e3",
+    "5e0c83a1d7f6",
 )  # oldest first
-HEAD = "5e0c83a1d7f6"
+HEAD = "c41a9e6d07b8"
 
 _FOLDER = Path(__file__).parent.parent.parent / "migrations"
 _APPLIED: Select[tuple[str]] = select(column("version_num")).select_from(table("alembic_version"))
