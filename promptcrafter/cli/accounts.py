@@ -8,7 +8,7 @@ import click
 from promptcrafter import clock, jsonio
 from promptcrafter.auth import passwords, store
 from promptcrafter.auth.schemas import AccountOut, KeyIn, KeyOut, SignupIn
-from promptcrafter.cli.commands import Group, Refusal, say, show_table
+from promptcrafter.cli.commands import Group, require_terminal, say, show_table
 from promptcrafter.database.transactions import writing
 from promptcrafter.http.schemas import load
 from promptcrafter.workspaces.store import add_account
@@ -151,7 +151,6 @@ def _read_password(from_stdin: bool) -> str:
     """Return a password from standard input, or from the terminal without echo. Raises Refusal without a terminal."""
     if from_stdin:
         return sys.stdin.buffer.read().decode("utf-8", "surrogateescape").removesuffix("\n").removesuffix("\r")
-    if not sys.stdin.isatty():
-        raise Refusal("There is no terminal to ask for the password on: use --password-stdin.")
+    require_terminal("the password", "--password-stdin")
     password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     return password
