@@ -54,7 +54,8 @@ def get_by_email_or_none(email: str) -> User | None:
         return None
     identity, spellings = emails.identity(email), emails.spellings(email)
     is_same = or_(User.email_identity == identity, User.email_key.in_(spellings))
-    users = session.scalars(select(User).where(is_same)).all()
+    # the key of a deleted account is its id, which is no address
+    users = session.scalars(select(User).where(is_same, User.deleted_at.is_(None))).all()
     return min(
         users,
         key=lambda user: (user.email_key != spellings[0], user.email_identity != identity, user.email_key != identity),
@@ -66,7 +67,16 @@ def get_by_email(email: str) -> User:
     """Return the account with this address, in any case and normal form. Raises 404 if there is none."""
     user = get_by_email_or_none(email)
     if user is None:
-        raise Problem(404, f"No account has the address {email}.", "user_not_found")
+        raise _no_such_address(email)
+    return user
+
+
+def lock_by_email(email: str) -> User:
+    """Return the account with this address, locked until the commit. Raises 404 if there is none."""
+    is_it = (User.id == get_by_email(email).id) & User.deleted_at.is_(None)
+    user = session.scalar(select(User).where(is_it).with_for_update(key_share=True))
+    if user is None:  # deleted while this waited for the lock
+        raise _no_such_address(email)
     return user
 
 
@@ -242,6 +252,10 @@ def remove_key_of_any_user(key_id: str) -> None:
 def digest(secret: str) -> str:
     """Return the digest by which an API key is found."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _no_such_address(email: str) -> Problem:
+    return Problem(404, f"No account has the address {email}.", "user_not_found")
 
 
 def _email_taken() -> Problem:

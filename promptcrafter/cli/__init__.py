@@ -29,14 +29,25 @@ class _Commands(AppGroup):
         if self._is_loaded:
             return
         self._is_loaded = True
-        from promptcrafter.cli import accounts, backup, check, commands, costs, move_to, prune, transfer, version
+        from promptcrafter.cli import (
+            accounts,
+            backup,
+            check,
+            commands,
+            costs,
+            move_to,
+            prune,
+            transfer,
+            version,
+            workspaces,
+        )
 
         revisions.add_commands(self._app)
         database_commands = self.commands["db"]
         assert isinstance(database_commands, click.Group)
         for command in database_commands.commands.values():
             command.callback = commands.refusing(command.callback)
-        for module in (accounts, backup, check, costs, move_to, prune, transfer, version):
+        for module in (accounts, backup, check, costs, move_to, prune, transfer, version, workspaces):
             for command in module.COMMANDS:
                 self.add_command(command)
 
