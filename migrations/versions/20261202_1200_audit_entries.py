@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "c94e17d0b382"
-down_revision = "8c3f5a9e1b72"
+down_revision = "c41a9e6d07b8"
 branch_labels = None
 depends_on = None
 

@@ -1,4 +1,4 @@
-"""The tables of accounts and API keys."""
+"""The tables of accounts, API keys and secrets for forgotten passwords."""
 
 from datetime import datetime
 
@@ -57,3 +57,14 @@ class ApiKey(Base):
     workspace_id: Mapped[str | None] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"), index=True)
     scopes: Mapped[list[str] | None] = mapped_column(JsonText)  # None: all
     last_used_at: Mapped[datetime | None] = mapped_column(UtcTime)  # right to the hour
+
+
+class PasswordReset(Base):
+    """A secret that sets another password of an account, once. Only its digest is stored."""
+
+    __tablename__ = "password_resets"
+    __table_args__ = (UniqueConstraint("digest"),)
+
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64))  # SHA-256 in hexadecimal; 256 random bits need no salt
+    expires_at: Mapped[datetime] = mapped_column(UtcTime)

@@ -8,6 +8,7 @@ from promptcrafter.http.schemas import CreateSchema
 from promptcrafter.ids import pattern
 
 PASSWORD_MIN, PASSWORD_MAX = 10, 128  # characters
+_RESET_TOKEN_MAX = 100
 
 
 class SignupIn(CreateSchema):
@@ -32,6 +33,20 @@ class PasswordIn(CreateSchema):
 
     currentPassword = Text(
         required=True, minimum=1, maximum=PASSWORD_MAX, metadata={"example": "correct horse battery"}
+    )
+    newPassword = Text(
+        required=True, minimum=PASSWORD_MIN, maximum=PASSWORD_MAX, metadata={"example": "correct horse battery staple"}
+    )
+
+
+class ResetIn(CreateSchema):
+    """Another password instead of a forgotten one."""
+
+    token = Text(
+        required=True,
+        minimum=1,
+        maximum=_RESET_TOKEN_MAX,
+        metadata={"example": "reset_…", "description": "The secret that the operator of the server has handed over"},
     )
     newPassword = Text(
         required=True, minimum=PASSWORD_MIN, maximum=PASSWORD_MAX, metadata={"example": "correct horse battery staple"}

@@ -1,6 +1,7 @@
-"""Accounts and API keys in the database. Call the writing functions inside `transactions.writing()`.
+"""Accounts, API keys and resets of forgotten passwords in the database.
 
-These functions take a user id rather than a Principal: an account is not owned by another one.
+Call the writing functions inside `transactions.writing()`. These functions take a user id rather than a Principal: an
+account is not owned by another one.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, delete, or_, select, update
 
 from promptcrafter import clock, emails
-from promptcrafter.auth.models import ApiKey, User
+from promptcrafter.auth.models import ApiKey, PasswordReset, User
 from promptcrafter.database.errors import translating
 from promptcrafter.database.session import session
 from promptcrafter.ids import is_well_formed, new_id
@@ -20,7 +21,9 @@ from promptcrafter.problems import Invalid, Problem
 
 KEY_USE_PRECISION = timedelta(hours=1)
 KEY_PREFIX = "pc_"  # distinguishes an API key from a token
-_KEY_RANDOM_BYTES = 32
+RESET_PREFIX = "reset_"
+_RANDOM_BYTES = 32  # of a key, and of a secret for a forgotten password
+_RESET_VALID = timedelta(hours=24)
 _SHOWN_PREFIX_LENGTH = len(KEY_PREFIX) + 6
 
 
@@ -52,7 +55,8 @@ def get_by_email_or_none(email: str) -> User | None:
         return None
     identity, spellings = emails.identity(email), emails.spellings(email)
     is_same = or_(User.email_identity == identity, User.email_key.in_(spellings))
-    users = session.scalars(select(User).where(is_same)).all()
+    # the key of a deleted account is its id, which is no address
+    users = session.scalars(select(User).where(is_same, User.deleted_at.is_(None))).all()
     return min(
         users,
         key=lambda user: (user.email_key != spellings[0], user.email_identity != identity, user.email_key != identity),
@@ -64,7 +68,16 @@ def get_by_email(email: str) -> User:
     """Return the account with this address, in any case and normal form. Raises 404 if there is none."""
     user = get_by_email_or_none(email)
     if user is None:
-        raise Problem(404, f"No account has the address {email}.", "user_not_found")
+        raise _no_such_address(email)
+    return user
+
+
+def lock_by_email(email: str) -> User:
+    """Return the account with this address, locked until the commit. Raises 404 if there is none."""
+    is_it = (User.id == get_by_email(email).id) & User.deleted_at.is_(None)
+    user = session.scalar(select(User).where(is_it).with_for_update(key_share=True))
+    if user is None:  # deleted while this waited for the lock
+        raise _no_such_address(email)
     return user
 
 
@@ -110,9 +123,10 @@ def change_user(user: User, changes: Mapping[str, str]) -> None:
 def bury(user: User, *, anonymise: bool) -> None:
     """Make a tombstone of a locked account: its id and, unless it is anonymised, its name.
 
-    Its keys and tokens are dead, and its address is free again.
+    Its keys, tokens and reset are dead, and its address is free again.
     """
     session.execute(delete(ApiKey).where(ApiKey.user_id == user.id))
+    remove_reset(user.id)
     user.email, user.email_key, user.email_identity = "", user.id, None  # an id is no address
     user.password_hash = ""
     user.token_epoch += 1
@@ -134,9 +148,46 @@ def set_password_hash(user: User, password_hash: str) -> bool:
 
 
 def reset_password(user_id: str, password_hash: str) -> None:
-    """Replace the password hash unconditionally and revoke all tokens of this user."""
+    """Replace the password hash unconditionally; revoke all tokens and the reset of this user."""
+    remove_reset(user_id)
     values = {"password_hash": password_hash, "token_epoch": User.token_epoch + 1}
     session.execute(update(User).where(User.id == user_id).values(values))
+
+
+def add_reset(user_id: str) -> tuple[str, datetime]:
+    """Insert a reset for a forgotten password; return its secret, which is not stored, and when it expires.
+
+    It replaces the one that the account may have.
+    """
+    remove_reset(user_id)
+    secret = RESET_PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
+    reset = PasswordReset(user_id=user_id, digest=digest(secret), expires_at=clock.now() + _RESET_VALID)
+    session.add(reset)
+    session.flush()
+    return secret, reset.expires_at
+
+
+def refuse_unknown_reset(secret: str) -> None:
+    """Raise 404 unless a secret can be used at present: before the password is hashed, which takes long."""
+    if session.scalar(select(PasswordReset.user_id).where(_is_usable_reset(secret))) is None:
+        raise _reset_not_found()
+
+
+def use_reset(secret: str, password_hash: str) -> None:
+    """Replace the password hash of the account that a secret is for, and revoke the secret and all tokens.
+
+    Raises 404 if the secret is used, expired or unknown, or if the account is disabled.
+    """
+    used = delete(PasswordReset).where(_is_usable_reset(secret)).returning(PasswordReset.user_id)
+    user_id = session.scalar(used.execution_options(synchronize_session=False))
+    if user_id is None:
+        raise _reset_not_found()
+    reset_password(user_id, password_hash)
+
+
+def remove_reset(user_id: str) -> None:
+    """Delete the reset of this user, if there is one."""
+    session.execute(delete(PasswordReset).where(PasswordReset.user_id == user_id))
 
 
 def disable(user_id: str) -> bool:
@@ -165,7 +216,7 @@ def add_key(user_id: str, values: Mapping[str, Any]) -> tuple[ApiKey, str]:
     now = clock.now()
     if values.get("expires_at") and values["expires_at"] <= now:
         raise Invalid({"expiresAt": ["must be in the future"]})
-    secret = KEY_PREFIX + secrets.token_urlsafe(_KEY_RANDOM_BYTES)
+    secret = KEY_PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
     key = ApiKey(
         id=new_id("key"),
         user_id=user_id,
@@ -211,8 +262,22 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def _no_such_address(email: str) -> Problem:
+    return Problem(404, f"No account has the address {email}.", "user_not_found")
+
+
 def _email_taken() -> Problem:
     return Problem(409, "Email already in use.", "email_taken")
+
+
+def _is_usable_reset(secret: str) -> ColumnElement[bool]:
+    enabled = select(User.id).where(User.disabled_since.is_(None))
+    is_current = (PasswordReset.digest == digest(secret)) & (PasswordReset.expires_at > clock.now())
+    return is_current & PasswordReset.user_id.in_(enabled)
+
+
+def _reset_not_found() -> Problem:
+    return Problem(404, "This reset of a password is used, expired or unknown.", "reset_not_found")
 
 
 def _remove_key(key_id: str, *conditions: ColumnElement[bool]) -> ApiKey:

@@ -13,6 +13,7 @@ from promptcrafter.auth.schemas import (
     LoginIn,
     LoginOut,
     PasswordIn,
+    ResetIn,
 )
 from promptcrafter.database.errors import ignoring_unavailable
 from promptcrafter.database.transactions import writing
@@ -61,7 +62,21 @@ def change_password(body: dict[str, Any]) -> None:
     with writing():
         if not store.set_password_hash(user, password_hash):
             raise wrong  # another request has changed it meanwhile
+        store.remove_reset(user.id)
         store.revoke_tokens(user.id)
+
+
+@blueprint.route("/password/reset", methods=["POST"], permission=Permission.PUBLIC, refuses=(404, 429))
+@throttle.limit_logins
+@blueprint.arguments(ResetIn())
+@blueprint.response(204)
+def reset_password(body: dict[str, Any]) -> None:
+    """Set another password with a one-time secret from the operator, and revoke every token issued before."""
+    with hashing.place():
+        store.refuse_unknown_reset(body["token"])
+        password_hash = hashing.run(passwords.hash_password, body["newPassword"])
+    with writing():
+        store.use_reset(body["token"], password_hash)
 
 
 @blueprint.route("/logout", methods=["POST"], permission=Permission.ACCOUNT)

@@ -42,6 +42,7 @@ class _Commands(AppGroup):
             prune,
             transfer,
             version,
+            workspaces,
         )
 
         revisions.add_commands(self._app)
@@ -50,7 +51,7 @@ class _Commands(AppGroup):
         for command in database_commands.commands.values():
             command.callback = commands.refusing(command.callback)
         self.add_command(database_commands)
-        for module in (accounts, backup, check, costs, move_to, prune, transfer, version):
+        for module in (accounts, backup, check, costs, move_to, prune, transfer, version, workspaces):
             for command in module.COMMANDS:
                 self.add_command(command)
 

@@ -7,26 +7,32 @@ import click
 
 from promptcrafter import clock, jsonio
 from promptcrafter.auth import passwords, store
-from promptcrafter.auth.schemas import AccountOut, KeyIn, KeyOut, SignupIn
-from promptcrafter.cli.commands import Group, Refusal, say, show_table
+from promptcrafter.auth.models import User
+from promptcrafter.auth.schemas import AccountOut, KeyOut, SignupIn
+from promptcrafter.cli.commands import Group, Refusal, require_terminal, say, show_table
+from promptcrafter.cli.workspaces import describe_contents
 from promptcrafter.database.transactions import writing
 from promptcrafter.http.schemas import load
+from promptcrafter.permissions import SCOPES, Permission
+from promptcrafter.workspaces import store as workspaces
 from promptcrafter.workspaces.principal import at_home
-from promptcrafter.workspaces.store import add_account, note_key
-from promptcrafter.workspaces.store import add_key as add_api_key
+from promptcrafter.workspaces.schemas import BoundableKeyIn
 
 _user_schema = AccountOut()
 _key_schema = KeyOut()
 _USER_COLUMNS = {"_id": "ID", "email": "EMAIL", "name": "NAME", "createdAt": "CREATED", "disabledAt": "DISABLED"}
 _TWIN_COLUMNS = {"_id": "ID", "email": "EMAIL", "spelling": "SPELLING", "name": "NAME", "createdAt": "CREATED"}
-_KEY_COLUMNS = {"_id": "ID", "name": "NAME", "prefix": "PREFIX", "createdAt": "CREATED", "expiresAt": "EXPIRES"}
+_KEY_COLUMNS = {
+    **{"_id": "ID", "name": "NAME", "prefix": "PREFIX", "createdAt": "CREATED", "expiresAt": "EXPIRES"},
+    **{"workspaceId": "WORKSPACE", "scopes": "SCOPES", "lastUsedAt": "LAST USED"},
+}
 _password_stdin = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 _json = click.option("--json", "as_json", is_flag=True, help="Write a JSON array instead of a table.")
 
 
 @click.group(cls=Group)
 def user() -> None:
-    """Add, list and disable accounts, reset their passwords."""
+    """Add, list, disable and delete accounts, reset their passwords."""
 
 
 @user.command("add")
@@ -38,7 +44,7 @@ def add_user(email: str, name: str, password_stdin: bool) -> None:
     values = load(SignupIn(), {"email": email, "name": name, "password": _read_password(password_stdin)})
     password_hash = passwords.hash_password(values["password"])
     with writing():
-        added = add_account(values["name"], values["email"], password_hash)
+        added = workspaces.add_account(values["name"], values["email"], password_hash)
     say(f"Added the account of {email}.")
     click.echo(added.id)
 
@@ -79,6 +85,44 @@ def reset_password(email: str, password_stdin: bool) -> None:
     say(f"{account.email} has another password, and no token any more. API keys stay: see key list.")
 
 
+@user.command("reset-link")
+@click.argument("email")
+def add_reset(email: str) -> None:
+    """Make a one-time secret for a forgotten password and write it: it is shown this once.
+
+    It replaces the one before. The password stays until the secret is used.
+    """
+    with writing():
+        account = store.lock_by_email(email)
+        if account.disabled_since is not None:
+            raise Refusal(f"{account.email} is disabled: see user enable.")
+        secret, expires_at = store.add_reset(account.id)
+    say(f"Made a secret for {account.email}, good once until {clock.to_text(expires_at)}. It sets another password by")
+    say('POST /auth/password/reset {"token": "…", "newPassword": "…"}. Nobody will see it again:')
+    click.echo(secret)
+
+
+@user.command("delete")
+@click.argument("email")
+@click.option("--anonymise", is_flag=True, help="What it made in other workspaces loses its name, too.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete_user(email: str, anonymise: bool, yes: bool) -> None:
+    """Delete an account with its personal workspace, API keys and memberships.
+
+    What it made in other workspaces stays.
+    """
+    account = store.get_by_email(email)
+    if owned := workspaces.get_sole_ownerships(account.id):
+        names = ", ".join(workspace.slug for workspace in owned)
+        raise Refusal(f"{account.email} is the only owner of {names}: make another member one by workspace set-role.")
+    address = account.email
+    if not yes:
+        _confirm_deletion(account)
+    with writing():
+        workspaces.remove_account(account.id, anonymise=anonymise)
+    say(f"Deleted the account of {address}.")
+
+
 @user.command("disable")
 @click.argument("email")
 def disable_user(email: str) -> None:
@@ -109,12 +153,19 @@ def key() -> None:
 @click.argument("email")
 @click.argument("name")
 @click.option("--expires", metavar="DATE", help="The last moment, such as 2027-01-31 (0:00 UTC); without it, never.")
-def add_key(email: str, name: str, expires: str | None) -> None:
+@click.option("--workspace", metavar="WORKSPACE", help="The one workspace that it may access; without it, all.")
+@click.option("--scope", "scopes", metavar="SCOPE", multiple=True, help=f"{', '.join(SCOPES)}; without it, all.")
+def add_key(email: str, name: str, expires: str | None, workspace: str | None, scopes: tuple[str, ...]) -> None:
     """Make an API key for an account and write it: it is shown this once."""
-    values = load(KeyIn(), {"name": name, "expiresAt": expires})
-    account = store.get_by_email(email)
+    restrictions = {"workspace": workspace, "scopes": list(scopes) or None}
+    given = {field: value for field, value in restrictions.items() if value is not None}
+    values = load(BoundableKeyIn(), {"name": name, "expiresAt": expires, **given})
     with writing():
-        added, text = add_api_key(at_home(account.id), values)
+        account = store.lock_by_email(email)
+        if "workspace" in values:
+            bound_to = workspaces.lock_any_workspace(values.pop("workspace"))
+            values["workspace_id"] = workspaces.act_as_member(bound_to, account, Permission.READ).workspace_id
+        added, text = workspaces.add_key(at_home(account.id), values)
     until = f"until {clock.to_text(added.expires_at)}" if added.expires_at else "until it is revoked"
     say(f"Made the key {added.id} for {account.email}, good {until}. Nobody will see it again:")
     click.echo(text)
@@ -126,6 +177,8 @@ def add_key(email: str, name: str, expires: str | None) -> None:
 def list_keys(email: str, as_json: bool) -> None:
     """List the API keys of an account that have not been revoked, oldest first."""
     rows = [_key_schema.dump(api_key) for api_key in store.list_keys(store.get_by_email(email).id)]
+    if not as_json:
+        rows = [{**row, "workspaceId": row["workspaceId"] or "all", "scopes": _join(row["scopes"])} for row in rows]
     _show(rows, _KEY_COLUMNS, as_json)
 
 
@@ -135,7 +188,7 @@ def revoke_key(key_id: str) -> None:
     """Revoke an API key; it is dead at once."""
     with writing():
         key = store.remove_key_of_any_user(key_id)
-        note_key(at_home(""), "key.revoke", key)
+        workspaces.note_key(at_home(""), "key.revoke", key)
     say(f"Revoked {key_id}.")
 
 
@@ -150,11 +203,23 @@ def _show(rows: list[dict[str, Any]], columns: dict[str, str], as_json: bool) ->
         show_table(list(columns.values()), [[row[name] or "" for name in columns] for row in rows])
 
 
+def _join(scopes: list[str] | None) -> str:
+    return "all" if scopes is None else ", ".join(scopes)
+
+
+def _confirm_deletion(account: User) -> None:
+    """Say what the deletion of an account deletes, and ask. Raises Refusal without a terminal, and Abort."""
+    require_terminal("a confirmation", "--yes")
+    own = workspaces.list_lone_workspaces(account.id)
+    names = ", ".join(workspace.slug for workspace in own)
+    say(f"This deletes the account of {account.email} and all that is in {names}: {describe_contents(own)}.")
+    click.confirm("Delete it?", abort=True, err=True)
+
+
 def _read_password(from_stdin: bool) -> str:
     """Return a password from standard input, or from the terminal without echo. Raises Refusal without a terminal."""
     if from_stdin:
         return sys.stdin.buffer.read().decode("utf-8", "surrogateescape").removesuffix("\n").removesuffix("\r")
-    if not sys.stdin.isatty():
-        raise Refusal("There is no terminal to ask for the password on: use --password-stdin.")
+    require_terminal("the password", "--password-stdin")
     password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     return password

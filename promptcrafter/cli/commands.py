@@ -98,6 +98,12 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
+def require_terminal(subject: str, option: str) -> None:
+    """Raise Refusal without a terminal to ask on; the message names the option that makes the question needless."""
+    if not sys.stdin.isatty():
+        raise Refusal(f"There is no terminal to ask for {subject} on: use {option}.")
+
+
 def count(number: int, noun: str) -> str:
     """Return `1 log` or `2,000 logs`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

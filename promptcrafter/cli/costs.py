@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from promptcrafter.cli.commands import Command, Group, Refusal, count, progress, say, show_table
+from promptcrafter.cli.workspaces import list_principals, workspace_option
 from promptcrafter.database.transactions import writing
 from promptcrafter.logs import prices, store, token_costs
-from promptcrafter.workspaces.store import list_principals
 
 _ROWS_AT_ONCE = 50  # few, because a row may have two texts of a mebibyte
 _MODELS_SHOWN = 50
@@ -43,15 +43,16 @@ def costs() -> None:
 
 @costs.command("recompute", cls=Command)
 @click.option("--apply", "is_applied", is_flag=True, help="Store the changes. Without it they are only shown.")
-@click.option("--user", "email", metavar="EMAIL", help="Only the logs of this account.")
-def recompute(is_applied: bool, email: str | None) -> None:
+@click.option("--user", "email", metavar="EMAIL", help="Only the personal workspace of this account.")
+@workspace_option
+def recompute(is_applied: bool, email: str | None, workspace: str | None) -> None:
     """Compute token counts and costs of stored logs anew, by the prices of today's list.
 
     What a client sent stays as it is, and so do the results of AgentTest's clients.
     """
     if not prices.is_available():
         raise Refusal("The price list cannot be loaded: costs would be lost.")
-    owners = list_principals(email)
+    owners = list_principals(email, workspace)
     expected = sum(store.count_recomputable(owner) for owner in owners)
     differences: dict[str, _Difference] = {}
     seen = 0

@@ -8,6 +8,7 @@ import click
 
 from promptcrafter import clock
 from promptcrafter.cli.commands import Command, Refusal, count, progress, say
+from promptcrafter.cli.workspaces import list_principals, workspace_option
 from promptcrafter.database import sqlite
 from promptcrafter.database.session import database_size, is_sqlite
 from promptcrafter.logs import store as logs
@@ -15,7 +16,6 @@ from promptcrafter.maintenance import purge, vacuum
 from promptcrafter.maintenance.pace import Pace
 from promptcrafter.traces import store as traces
 from promptcrafter.workspaces.principal import Principal
-from promptcrafter.workspaces.store import list_principals
 
 _ROWS_AT_ONCE = 500
 _DAYS = {"d": 1, "w": 7, "y": 365}
@@ -25,16 +25,17 @@ _DAYS = {"d": 1, "w": 7, "y": 365}
 @click.option("--older-than", "age", metavar="AGE", required=True, help="Days, weeks or years: 90d, 12w, 2y.")
 @click.option("--keep-scored", is_flag=True, help="Keep reviewed logs: those with a score or notes.")
 @click.option("--dry-run", is_flag=True, help="Count, and delete nothing.")
-@click.option("--user", "email", metavar="EMAIL", help="Only what this account owns.")
-def prune(age: str, keep_scored: bool, dry_run: bool, email: str | None) -> None:
-    """Delete old logs and give back their room.
+@click.option("--user", "email", metavar="EMAIL", help="Only the personal workspace of this account.")
+@workspace_option
+def prune(age: str, keep_scored: bool, dry_run: bool, email: str | None, workspace: str | None) -> None:
+    """Delete old logs of all workspaces and give back their room.
 
     Traces that are as old and have no log left go with them.
     """
     filters: dict[str, Any] = {"until": _read_age(age)}
     if keep_scored:
         filters["is_reviewed"] = False
-    owners = list_principals(email)
+    owners = list_principals(email, workspace)
     counted = [sum(store.count_expired(owner, filters) for owner in owners) for store in (logs, traces)]
     if dry_run:
         click.echo(f"{_enumerate(*counted)} would go.")

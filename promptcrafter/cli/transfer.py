@@ -1,4 +1,4 @@
-"""The commands `import` and `export`: from a file into an account, and from an account to a file."""
+"""The commands `import` and `export`: from a file into a workspace, and from a workspace to a file."""
 
 import errno
 import os
@@ -16,17 +16,19 @@ from typing import Any, BinaryIO, TypeVar
 import click
 
 from promptcrafter import clock, jsonio
-from promptcrafter.auth.models import User
 from promptcrafter.auth.store import get_by_email
 from promptcrafter.cli.commands import Command, Refusal, say
+from promptcrafter.cli.workspaces import list_principals, workspace_option
 from promptcrafter.database.session import read_snapshot
 from promptcrafter.files import fsync_folder
 from promptcrafter.maintenance import purge
+from promptcrafter.permissions import Permission
 from promptcrafter.transfer import export_format, importer, store
 from promptcrafter.transfer.id_policy import KEPT_IDS, IdPolicy, ImportConflict, NewIds
 from promptcrafter.transfer.importers import Unreadable, enumerate_counts, json_server, llm, promptfoo
 from promptcrafter.transfer.importers.foreign_ids import ForeignIds
 from promptcrafter.transfer.records import Record, plural
+from promptcrafter.workspaces import store as workspaces
 from promptcrafter.workspaces.principal import Principal, at_home
 
 _FORMATS = _AUTO, _EXPORT, _JSON_SERVER, _LLM, _PROMPTFOO = "auto", "promptcrafter", "json-server", "llm", "promptfoo"
@@ -37,7 +39,10 @@ _T = TypeVar("_T")
 
 @click.command("import", cls=Command)
 @click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True))
-@click.option("--user", "email", metavar="EMAIL", required=True, help="The account that it goes to.")
+@click.option(
+    "--user", "email", metavar="EMAIL", required=True, help="The account whose personal workspace it goes to."
+)
+@click.option("--workspace", metavar="WORKSPACE", help="Into this one, of which the account is an editor or owner.")
 @click.option(
     "--format", "file_format", type=click.Choice(_FORMATS), default=_AUTO, help="By default detected from the content."
 )
@@ -45,16 +50,28 @@ _T = TypeVar("_T")
 @click.option("--new-ids", is_flag=True, help="Import a copy of everything, with ids of its own.")
 @click.option("--skip-unknown", is_flag=True, help="Of a file of llm: leave out what this release does not know.")
 def import_file(
-    path: str, email: str, file_format: str, only_owner: str | None, new_ids: bool, skip_unknown: bool
+    path: str,
+    email: str,
+    workspace: str | None,
+    file_format: str,
+    only_owner: str | None,
+    new_ids: bool,
+    skip_unknown: bool,
 ) -> None:
-    """Import FILE, or what comes in for -, into an account.
+    """Import FILE, or what comes in for -, into the personal workspace of an account or into another one.
 
     It may be an export of PromptCrafter, a file of json-server with prompts and logs, the logs.db of llm or a
     results.json of promptfoo. What is there already stays as it is; if anything is wrong with the file, nothing of it
     is stored.
     """
     user = get_by_email(email)
-    principal = at_home(user.id)
+    principal, account, target = at_home(user.id), user.email_key, user.email
+    if workspace is not None:
+        found = workspaces.get_any_workspace(workspace)
+        principal = workspaces.act_as_member(found, user, Permission.WRITE)
+        target = f"{user.email} into {found.slug}"
+        if found.personal_user_id is None:
+            account = found.id  # so that a file has the same ids there, whoever of its members imports it
     left_out: Counter[str] = Counter()
     with _refusing_unreadable(), _open_source(path) as file, _open_id_policy(principal, new_ids) as ids:
         file_format = _detect_format(file) if file_format == _AUTO else file_format
@@ -64,7 +81,9 @@ def import_file(
         ):
             if value and file_format != its_format:
                 raise Unreadable(f"{option} is for files of {its_format}.")
-        source = _read_records(file, file_format, user, left_out, only_owner=only_owner, skip_unknown=skip_unknown)
+        source = _read_records(
+            file, file_format, principal, account, left_out, only_owner=only_owner, skip_unknown=skip_unknown
+        )
         purge.run()  # the file may have ids of what was deleted
         with importer.check(principal, _with_progress(source, "Checking"), ids) as checked:
             counts = importer.store_checked(principal, _with_progress(checked, "Storing"), ids)
@@ -73,22 +92,26 @@ def import_file(
     )
     if left_out:
         say(f"Not imported: {enumerate_counts(left_out)}.")
-    say(f"Imported for {user.email}: {created}. There already: {skipped}.")
+    say(f"Imported for {target}: {created}. There already: {skipped}.")
 
 
 @click.command("export", cls=Command)
 @click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True))
-@click.option("--user", "email", metavar="EMAIL", required=True, help="The account whose things to export.")
+@click.option("--user", "email", metavar="EMAIL", help="The account whose personal workspace to export.")
+@workspace_option
 @click.option("--force", is_flag=True, help="Replace FILE if there is one.")
-def export_file(path: str, email: str, force: bool) -> None:
-    """Export everything that an account owns to FILE, or for - to standard output."""
+def export_file(path: str, email: str | None, workspace: str | None, force: bool) -> None:
+    """Export everything in a workspace, given by --user or --workspace, to FILE, or for - to standard output."""
+    if email is None and workspace is None:
+        raise Refusal("Name what to export: --user EMAIL or --workspace WORKSPACE.")
+    (principal,) = list_principals(email, workspace)
     counts: Counter[str] = Counter()
-    user = get_by_email(email)
     with read_snapshot() as reader, _open_target(path, force) as file:
-        rows = _with_progress(_count_rows(store.each_row(reader, at_home(user.id)), counts), "Exporting")
+        rows = _with_progress(_count_rows(store.each_row(reader, principal), counts), "Exporting")
         for line in export_format.write_lines(rows):
             file.write(line.encode())
-    say(f"Exported for {user.email}: {_describe_counts(counts)}.")
+    source = f"for {get_by_email(email).email}" if email is not None else f"from {workspace}"
+    say(f"Exported {source}: {_describe_counts(counts)}.")
 
 
 COMMANDS = (import_file, export_file)
@@ -171,7 +194,8 @@ def _detect_format(file: BinaryIO) -> str:
 def _read_records(
     file: BinaryIO,
     file_format: str,
-    user: User,
+    principal: Principal,
+    account: str,
     left_out: Counter[str],
     *,
     only_owner: str | None,
@@ -179,15 +203,16 @@ def _read_records(
 ) -> Iterator[Record]:
     """Return the records of a file. What is not imported is counted by name in `left_out`, while they are read.
 
+    Ids of other tools become ids that depend on `account`, too: an address, or the id of a shared workspace.
     Raises Unreadable, here or from the iterator.
     """
     now = clock.to_text(clock.now())
     if file_format == _LLM:
-        return llm.read(Path(file.name), user.email_key, now, left_out, skip_unknown)
+        return llm.read(Path(file.name), account, now, left_out, skip_unknown)
     if file_format == _PROMPTFOO:
-        return promptfoo.read(_parse_document(file), user.email_key, now)
+        return promptfoo.read(_parse_document(file), account, now)
     if file_format == _JSON_SERVER:
-        ids = ForeignIds(json_server.SOURCE, user.email_key, partial(importer.find_existing, at_home(user.id)))
+        ids = ForeignIds(json_server.SOURCE, account, partial(importer.find_existing, principal))
         return json_server.read(_parse_document(file), now, only_owner, ids, left_out)
     file.seek(0)
     return export_format.read_records(file)

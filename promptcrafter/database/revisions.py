@@ -35,6 +35,7 @@ OLDER = (
     "2f96d0a8b4e3",
     "5e0c83a1d7f6",
     "8c3f5a9e1b72",
+    "c41a9e6d07b8",
 )  # oldest first
 HEAD = "c94e17d0b382"
 

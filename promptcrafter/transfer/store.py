@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Select, exists, select
+from sqlalchemy import Row, Select, exists, func, select
 from sqlalchemy.orm import defer, lazyload
 
 from promptcrafter.database.deletions import PendingDeletion, is_deleted, is_present
@@ -33,6 +33,14 @@ def each_row(reader: ReadSession, principal: Principal) -> Iterator[tuple[str, A
         owned = find_resources(principal, model).order_by(model.created_at, model.seq)
         for row in _stream(reader, owned):
             yield kind, row
+
+
+def count_rows(reader: ReadSession, principal: Principal) -> dict[str, int]:
+    """Return the numbers of prompts, experiments, traces and logs in the current workspace, by type."""
+    return {
+        kind: reader.scalars(find_resources(principal, model).with_only_columns(func.count())).one()
+        for kind, model in _MODELS.items()
+    }
 
 
 def get_workspaces(reader: ReadSession, kind: str, ids: Iterable[str]) -> dict[str, str]:

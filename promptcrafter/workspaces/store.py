@@ -16,15 +16,16 @@ from promptcrafter import clock
 from promptcrafter.auth import store as accounts
 from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.auth.store import digest
-from promptcrafter.database.deletions import delete_or_defer
+from promptcrafter.database.deletions import delete_or_defer, is_pending, is_present
 from promptcrafter.database.errors import translating
 from promptcrafter.database.session import session
 from promptcrafter.ids import is_well_formed, new_id
-from promptcrafter.permissions import Role
+from promptcrafter.permissions import OF_ROLE, Permission, Role, least_role
 from promptcrafter.problems import Invalid, Problem
 from promptcrafter.workspaces import audit
 from promptcrafter.workspaces.models import Invitation, Member, Workspace
 from promptcrafter.workspaces.principal import (
+    Membership,
     Principal,
     find_role_obstacle,
     in_workspace,
@@ -59,6 +60,79 @@ def list_principals(email: str | None) -> list[Principal]:
         return [in_workspace(user_id, personal_workspace_id(user_id))]
     ids = session.scalars(select(Workspace.id).order_by(Workspace.seq))
     return [in_workspace("", workspace_id) for workspace_id in ids]
+
+
+# For the command line, whose operator is a member of nothing and may do everything
+
+
+def list_all_workspaces() -> list[dict[str, Any]]:
+    """Return all workspaces, oldest first: attributes, the number of members, and the addresses of the owners."""
+    counts = dict(session.execute(select(Member.workspace_id, func.count()).group_by(Member.workspace_id)).all())
+    owners: dict[str, list[str]] = {}
+    found = select(Member.workspace_id, User.email).join(User, User.id == Member.user_id)
+    found = found.where(Member.role == "owner").order_by(Member.created_at, Member.user_id)
+    for workspace_id, email in session.execute(found):
+        owners.setdefault(workspace_id, []).append(email)
+    return [
+        {
+            **{"_id": workspace.id, "slug": workspace.slug, "name": workspace.name},
+            "personal": workspace.personal_user_id is not None,
+            **{"members": counts.get(workspace.id, 0), "owners": owners.get(workspace.id, [])},
+        }
+        for workspace in session.scalars(select(Workspace).where(is_present(Workspace)).order_by(Workspace.seq))
+    ]
+
+
+def get_any_workspace(reference: str) -> Workspace:
+    """Return the workspace that an id or a slug names. Raises 404."""
+    workspace = session.scalar(_find_any(reference))
+    if workspace is None:
+        raise _no_such_workspace(reference)
+    return workspace
+
+
+def lock_any_workspace(reference: str) -> Workspace:
+    """Return what `get_any_workspace` returns, locked until the commit."""
+    workspace_id = session.scalar(_find_any(reference).with_only_columns(Workspace.id))
+    workspace = None if workspace_id is None else _lock_row(Workspace.id == workspace_id)
+    if workspace is None or is_pending(workspace.id):  # deleted while this waited for the lock
+        raise _no_such_workspace(reference)
+    return workspace
+
+
+def act_as_member(workspace: Workspace, user: User, needs: Permission) -> Principal:
+    """Return the principal of a command that acts for a member of a workspace, with the role that it has there.
+
+    Raises 404 if the account is no member, and 403 if its role does not grant what the command needs.
+    """
+    role = session.scalar(_find_member(workspace.id, user.id).with_only_columns(Member.role))
+    if role is None:
+        raise Problem(404, f"{user.email} is no member of {workspace.slug}.", "member_not_found")
+    if needs not in OF_ROLE[role]:
+        text = f"The role of {user.email} in {workspace.slug} is {role}; this needs {least_role(needs)}."
+        raise Problem(403, text, "role_forbids")
+    memberships = {workspace.id: Membership(role, workspace.slug)}
+    return Principal(user_id=user.id, memberships=memberships, current_id=workspace.id, needs=needs, is_command=True)
+
+
+def put_member(principal: Principal, workspace: Workspace, user_id: str, role: Role) -> None:
+    """Give an account a role in a locked workspace, as a new member if it is none.
+
+    Raises 409 for a personal workspace, if no owner would be left, and for too many members or memberships.
+    """
+    if workspace.personal_user_id is not None:
+        raise Problem(409, "A personal workspace has one member, its owner.", "personal_workspace")
+    if session.scalar(_find_member(workspace.id, user_id)) is not None:
+        set_role(principal, workspace, user_id, role)
+    else:
+        _join(principal, workspace, user_id, role)
+
+
+def list_lone_workspaces(user_id: str) -> Sequence[Workspace]:
+    """Return the workspaces of which an account is the only member, the personal one among them, oldest first."""
+    members = select(Member.user_id).where(Member.workspace_id == Workspace.id)
+    is_lone = _find_member(Workspace.id, user_id).exists() & ~members.where(Member.user_id != user_id).exists()
+    return session.scalars(select(Workspace).where(is_lone).order_by(Workspace.seq)).all()
 
 
 # Workspaces
@@ -270,12 +344,7 @@ def accept_invitation(principal: Principal, token: str) -> Workspace:
     used = session.scalar(delete(Invitation).where(is_open).returning(Invitation.role))
     if used is None:
         raise _invitation_not_found()
-    _refuse_too_many_memberships(user_id)
-    count = select(func.count()).select_from(Member).where(Member.workspace_id == workspace.id)
-    if session.scalars(count).one() >= _MEMBERS_MAX:
-        raise Problem(409, f"A workspace has at most {_MEMBERS_MAX:,} members.", "too_many_members")
-    _insert_member(workspace.id, user_id, used)
-    _note_member(principal, workspace, "member.join", user_id, after={"role": used})
+    _join(principal, workspace, user_id, used)
     return workspace
 
 
@@ -390,6 +459,16 @@ def _flush_or_refuse_slug() -> None:
         session.flush()
 
 
+def _find_any(reference: str) -> Select[Workspace]:
+    """Return a select of the workspace with this id, or else of the one with this slug."""
+    is_named = or_(Workspace.id == reference, Workspace.slug == reference)
+    return select(Workspace).where(is_named, is_present(Workspace)).order_by(Workspace.id != reference).limit(1)
+
+
+def _no_such_workspace(reference: str) -> Problem:
+    return Problem(404, f"No workspace has the id or the slug {reference}.", "workspace_not_found")
+
+
 def _choose_slug(name: str) -> str:
     """Return a slug for the name that is free, with `-2`, `-3` … at the end if necessary."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
@@ -419,6 +498,16 @@ def _get_workspace(principal: Principal, reference: str, *, lock: bool) -> Works
 def _lock_row(condition: Any) -> Workspace | None:
     # FOR NO KEY UPDATE: rows that refer to the workspace, such as logs, can still be inserted meanwhile
     return session.scalar(select(Workspace).where(condition).with_for_update(key_share=True))
+
+
+def _join(principal: Principal, workspace: Workspace, user_id: str, role: str) -> None:
+    """Make an account a member of a locked workspace. Raises 409 for too many members or memberships."""
+    _refuse_too_many_memberships(user_id)
+    count = select(func.count()).select_from(Member).where(Member.workspace_id == workspace.id)
+    if session.scalars(count).one() >= _MEMBERS_MAX:
+        raise Problem(409, f"A workspace has at most {_MEMBERS_MAX:,} members.", "too_many_members")
+    _insert_member(workspace.id, user_id, role)
+    _note_member(principal, workspace, "member.join", user_id, after={"role": role})
 
 
 def _insert_member(workspace_id: str, user_id: str, role: str) -> None:

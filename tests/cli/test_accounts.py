@@ -12,6 +12,7 @@ from flask import Flask
 
 from config import Config
 from promptcrafter.auth import store
+from promptcrafter.cli import accounts
 from promptcrafter.database.session import sqlite_path
 from promptcrafter.database.transactions import writing
 from tests.support.commands import done, flask, refusal, refused, run
@@ -202,7 +203,13 @@ def test_disabling_twice_keeps_the_time_of_the_first(app: Flask, ada: Person) ->
         assert store.get_user(ada.id).disabled_since == first is not None
 
 
-@pytest.mark.parametrize("command", ["user disable", "user enable", "user reset-password", "key list", "key add"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("user disable", "user enable", "user reset-password", "user reset-link", "user delete"),
+        *("key list", "key add"),
+    ],
+)
 @only_sqlite
 def test_an_address_without_an_account_is_an_error(app: Flask, command: str) -> None:
     arguments = [*command.split(), "nobody@example.com", *(["name"] if command == "key add" else [])]
@@ -224,6 +231,110 @@ def test_a_key_is_created_listed_and_revoked(app: Flask, client: Caller, ada: Pe
     assert status_with(client, key) == 401
     assert refused(run(app, "key", "revoke", listed["_id"])) == "Key not found"
     assert refused(run(app, "key", "revoke", "log_1")) == "The key ID format is invalid."
+
+
+def create_team(owner: Person) -> str:
+    answer = owner.post("/workspaces", {"name": "Team", "slug": "team"})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json["_id"])
+
+
+def test_a_key_is_bound_to_a_workspace_and_to_scopes(app: Flask, client: Caller, ada: Person) -> None:
+    team = create_team(ada)
+    made = run(app, "key", "add", ada.email, "k", "--workspace", "team", "--scope", "read", "--scope", "ingest")
+    key = {"X-Api-Key": done(made).strip()}
+    assert client.get("/prompts", headers=key).status_code == 200
+    assert client.post("/prompts", {}, headers=key).json["code"] == "scope_forbids"
+    elsewhere = ada.prompt()["_id"]
+    assert client.get(f"/prompts/{elsewhere}", headers=key).status_code == 403
+    done(run(app, "key", "add", ada.email, "free"))
+    bound, free = json.loads(done(run(app, "key", "list", ada.email, "--json")))
+    assert (bound["workspaceId"], bound["scopes"], bound["lastUsedAt"]) == (team, ["read", "ingest"], None)
+    assert (free["workspaceId"], free["scopes"]) == (None, None)
+    heading, first, second = done(run(app, "key", "list", ada.email)).splitlines()
+    assert heading.split()[-4:] == ["WORKSPACE", "SCOPES", "LAST", "USED"]
+    assert first.endswith(f"{team}  read, ingest")
+    assert second.split()[-2:] == ["all", "all"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--workspace", ""], "workspace must be left out, or say which."),
+        (["--workspace", "nowhere"], "No workspace has the id or the slug nowhere."),
+        (["--workspace", "team"], "ben@example.com is no member of team."),
+        (["--scope", "reads"], "scopes.0 must be one of read, ingest, write, admin."),
+        (["--scope", ""], "scopes.0 must be one of read, ingest, write, admin."),
+    ],
+)
+@only_sqlite
+def test_a_restriction_of_a_key_that_cannot_be_kept_makes_no_key(
+    app: Flask, ada: Person, ben: Person, arguments: list[str], message: str
+) -> None:
+    create_team(ada)
+    assert refused(run(app, "key", "add", ben.email, "k", *arguments)) == message
+    assert ben.get("/auth/keys").json == []
+
+
+def test_a_reset_link_is_written_once_and_sets_another_password(app: Flask, client: Caller, ada: Person) -> None:
+    first = done(run(app, "user", "reset-link", "ADA@example.com")).strip()
+    made = run(app, "user", "reset-link", ada.email)
+    token = done(made).strip()
+    assert "POST /auth/password/reset" in made.stderr
+    assert token not in made.stderr
+    body = {"newPassword": PASSWORD}
+    assert client.post("/auth/password/reset", {**body, "token": first}).json["code"] == "reset_not_found"
+    assert client.post("/auth/password/reset", {**body, "token": token}).status_code == 204
+    assert log_in(client, ada.email, PASSWORD)[0] == 200
+    run(app, "user", "disable", ada.email)
+    assert refused(run(app, "user", "reset-link", ada.email)) == "ada@example.com is disabled: see user enable."
+
+
+def test_an_account_is_deleted_with_its_personal_workspace_and_leaves_what_it_made_elsewhere(
+    app: Flask, client: Caller, ada: Person, ben: Person
+) -> None:
+    create_team(ben)
+    done(run(app, "workspace", "set-role", "team", ada.email, "editor"))
+    ada.log(ada.prompt())
+    shared = ada.post(
+        "/prompts", {"title": "A title", "content": "c", "model": "m"}, headers={"X-Workspace": "team"}
+    ).json["_id"]
+    deleted = run(app, "user", "delete", "ADA@example.com", "--yes", "--anonymise")
+    assert (done(deleted), deleted.stderr) == ("", "Deleted the account of ada@example.com.\n")
+    assert ada.get("/prompts").status_code == 401
+    assert ben.get(f"/prompts/{shared}").status_code == 200
+    listed = json.loads(done(run(app, "workspace", "list", "--json")))
+    assert [row["owners"] for row in listed] == [[ben.email], [ben.email]]
+    for address in (ada.email, ada.id):
+        assert refused(run(app, "user", "enable", address)) == f"No account has the address {address}."
+
+
+def test_the_only_owner_of_a_shared_workspace_is_not_deleted(app: Flask, ada: Person, ben: Person) -> None:
+    create_team(ada)
+    done(run(app, "workspace", "set-role", "team", ben.email, "editor"))
+    message = "ada@example.com is the only owner of team: make another member one by workspace set-role."
+    assert refused(run(app, "user", "delete", ada.email, "--yes")) == message
+    assert ada.get("/prompts").status_code == 200
+    done(run(app, "workspace", "set-role", "team", ben.email, "owner"))
+    done(run(app, "user", "delete", ada.email, "--yes"))
+
+
+def test_a_deletion_says_what_it_deletes_and_asks(app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    create_team(ada)
+    prompt = ada.prompt()
+    for _ in range(2):
+        ada.log(prompt)
+    message = "There is no terminal to ask for a confirmation on: use --yes."
+    assert refused(run(app, "user", "delete", ada.email)) == message
+    monkeypatch.setattr(accounts, "require_terminal", lambda subject, option: None)
+    kept = run(app, "user", "delete", ada.email, stdin="n\n")
+    assert kept.exit_code == 1
+    personal = ada.get("/workspaces").json[0]["slug"]
+    begin = f"This deletes the account of ada@example.com and all that is in {personal}, team: 1 prompt, 2 logs.\n"
+    assert kept.stderr.startswith(begin)
+    assert ada.get("/prompts").json == [prompt]
+    done(run(app, "user", "delete", ada.email, stdin="y\n"))
+    assert ada.get("/prompts").status_code == 401
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,17 @@ def test_computed_costs_become_those_of_the_list_and_sent_values_stay(app: Flask
     assert "0 of 2 logs would change" in done(run(app, "costs", "recompute"))
 
 
+def test_one_workspace_can_be_computed_alone(app: Flask, ada: Person) -> None:
+    ada.post("/workspaces", {"name": "Team"})
+    body = {"title": "A title", "content": "c", "model": "m"}
+    shared = ada.post("/prompts", body, headers={"X-Workspace": "team"}).json
+    own, teams = (ada.log(prompt, modelUsed="gpt-4o", input="x", output="y") for prompt in (ada.prompt(), shared))
+    for log in (own, teams):
+        spoil(app, log, cost=99)
+    assert "1 of 1 log changed" in done(run(app, "costs", "recompute", "--apply", "--workspace", "team"))
+    assert [ada.get(f"/logs/{log['_id']}").json["cost"] for log in (own, teams)] == [99, teams["cost"]]
+
+
 def test_counts_that_would_be_wrong_are_removed(app: Flask, ada: Person) -> None:
     prompt = ada.prompt()
     reasoning = ada.log(prompt, modelUsed="o1", output="Paris.", input="What is the capital of France?")

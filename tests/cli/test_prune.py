@@ -76,6 +76,25 @@ def test_one_account_can_be_pruned_alone(app: Flask, ada: Person, ben: Person, a
     assert message == "No account has the address nobody@example.com."
 
 
+def test_one_workspace_can_be_pruned_alone(app: Flask, ada: Person, ben: Person, age: Callable[..., None]) -> None:
+    team = ada.post("/workspaces", {"name": "Team"}).json
+    shared = ada.post("/prompts", PROMPT, headers={"X-Workspace": "team"}).json
+    own, teams, bens = ada.log(ada.prompt()), ada.log(shared), ben.log(ben.prompt())
+    age(2, own["_id"], teams["_id"], bens["_id"])
+    assert first_line(app, "1d", "--workspace", team["_id"], "--dry-run") == "1 log and 0 traces would go."
+    assert first_line(app, "1d", "--workspace", "team") == "Deleted 1 log and 0 traces."
+    assert (ids(ada, "/logs"), ids(ben, "/logs")) == ({own["_id"]}, {bens["_id"]})
+    assert ada.get("/logs", headers={"X-Workspace": "team"}).json == []
+    message = refused(run(app, "prune", "--older-than", "1d", "--workspace", "nowhere"))
+    assert message == "No workspace has the id or the slug nowhere."
+    both = refused(run(app, "prune", "--older-than", "1d", "--workspace", "team", "--user", ada.email))
+    assert both == "--user means the personal workspace of an account: use it or --workspace, not both."
+    assert first_line(app, "1d") == "Deleted 2 logs and 0 traces."
+
+
+PROMPT = {"title": "A title", "content": "Some content", "model": "gpt-4o"}
+
+
 def test_reviewed_logs_can_be_kept(app: Flask, ada: Person, age: Callable[..., None]) -> None:
     prompt = ada.prompt()
     judged = [ada.log(prompt, score=0), ada.log(prompt, notes="Too long."), ada.log(prompt, score=5, notes="")]

@@ -17,6 +17,8 @@ from flask import Flask
 
 from config import Config
 from tests.support import llm_database
+from tests.support.commands import done
+from tests.support.commands import run as run_command
 from tests.support.databases import only_sqlite
 from tests.support.environment import SECRET
 from tests.support.people import Person
@@ -257,3 +259,63 @@ def test_the_file_of_llm_is_not_changed(run: Run, ada: Person, tmp_path: Path) -
     assert run("import", path, "--user", ada.email).exit_code == 0
     assert path.read_bytes() == before
     assert [file.name for file in folder.iterdir()] == ["logs.db"]
+
+
+def test_a_workspace_is_exported_and_imported_by_an_author(
+    app: Flask, run: Run, ada: Person, ben: Person, tmp_path: Path
+) -> None:
+    team = create_team(ada)
+    done(run_command(app, "workspace", "set-role", "team", ben.email, "editor"))
+    ada.prompt()
+    path = tmp_path / "team.ndjson"
+    result = run("import", "-", "--user", ben.email, "--workspace", "team", data=join(GOOD))
+    assert result.stderr.startswith("Imported for ben@example.com into team: 1 prompt"), result.stderr
+    assert ben.get("/prompts").json == []
+    (prompt,) = ada.get("/prompts", headers={"X-Workspace": "team"}).json
+    assert prompt["ownerId"] == ben.id
+    assert run("export", path, "--workspace", "team").stderr.startswith("Exported from team: 1 prompt")
+    assert path.read_bytes() == ada.get("/export", headers={"X-Workspace": "team"}).data
+    assert run("export", "-", "--workspace", team).stdout_bytes == path.read_bytes()
+
+
+def test_only_an_editor_of_the_workspace_is_the_author_of_an_import(
+    app: Flask, run: Run, ada: Person, ben: Person
+) -> None:
+    create_team(ada)
+    arguments = ("import", "-", "--user", ben.email, "--workspace", "team")
+    assert failure(run(*arguments, data=join(GOOD))) == "Error: ben@example.com is no member of team."
+    done(run_command(app, "workspace", "set-role", "team", ben.email, "viewer"))
+    message = "Error: The role of ben@example.com in team is viewer; this needs editor."
+    assert failure(run(*arguments, data=join(GOOD))) == message
+    assert ada.get("/prompts", headers={"X-Workspace": "team"}).json == []
+    nowhere = run("import", "-", "--user", ben.email, "--workspace", "nowhere", data=join(GOOD))
+    assert failure(nowhere) == "Error: No workspace has the id or the slug nowhere."
+
+
+@only_sqlite
+def test_an_export_is_of_the_workspace_of_an_account_or_of_another_one(run: Run, ada: Person) -> None:
+    create_team(ada)
+    assert failure(run("export", "-")) == "Error: Name what to export: --user EMAIL or --workspace WORKSPACE."
+    both = "Error: --user means the personal workspace of an account: use it or --workspace, not both."
+    assert failure(run("export", "-", "--user", ada.email, "--workspace", "team")) == both
+
+
+@only_sqlite
+def test_a_file_of_another_tool_has_the_same_ids_in_a_workspace_whoever_imports_it(
+    app: Flask, run: Run, ada: Person, ben: Person
+) -> None:
+    create_team(ada)
+    done(run_command(app, "workspace", "set-role", "team", ben.email, "editor"))
+    for name in ("promptfoo_v3.json", "json_server.json"):
+        of_ada, of_ben = (
+            run("import", FIXTURES / name, "--user", person.email, "--workspace", "team") for person in (ada, ben)
+        )
+        assert of_ada.exit_code == 0, of_ada.stderr
+        assert "Imported for ben@example.com into team: nothing." in of_ben.stderr
+        assert run("import", FIXTURES / name, "--user", ben.email).exit_code == 0, "a copy of their own"
+
+
+def create_team(owner: Person) -> str:
+    answer = owner.post("/workspaces", {"name": "Team"})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json["_id"])

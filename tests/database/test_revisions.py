@@ -30,6 +30,7 @@ SCHEMAS = pytest.mark.parametrize(
     [(revisions.OLDER[-1], *NOT_MIGRATED), ("of a later release", *TOO_NEW)],
     ids=["older", "newer"],
 )
+BEFORE_WORKSPACES = "2f96d0a8b4e3"  # whose logs have columns that this release does not know
 READING = {"POST /prompts/<prompt_id>/render", "POST /experiment/<slug>/assign", "POST /auth/login"}
 
 BEFORE_WORKSPACES = "2f96d0a8b4e3"  # whose columns this release cannot read

@@ -28,7 +28,7 @@ def test_an_application_with_a_view_that_declares_nothing_does_not_start(app: Fl
 def test_only_the_listed_routes_are_public(app: Flask, client: Caller) -> None:
     public = {name for name, view in app.view_functions.items() if route_of(view).permission is Permission.PUBLIC}
     assert public == {
-        *("auth.sign_up", "auth.log_in"),
+        *("auth.sign_up", "auth.log_in", "auth.reset_password"),
         *("status.get_index", "status.check_health", "status.check_readiness"),
         *("docs.get_openapi", "docs.show_docs", "docs.get_static"),
     }

@@ -21,6 +21,7 @@ from promptcrafter.auth import store as accounts
 from promptcrafter.database import revisions
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import get_engine
+from promptcrafter.database.transactions import writing
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.search import parse_terms
 from promptcrafter.logs.store import find_logs
@@ -571,6 +572,29 @@ def test_accounts_and_logs_survive_the_migration_that_stops_releases_before_it_a
         assert (read_rows("users", "*"), read_rows("log_search", "*")) == (accounts_before, words_before)
     assert [log["output"] for log in ada.get("/logs?q=findable").json] == ["findable"]
     assert ben.get("/logs").status_code == 401
+
+
+BEFORE_RESETS, RESETS = "5e0c83a1d7f6", "c41a9e6d07b8"
+
+
+def test_accounts_survive_the_migration_of_resets_whose_downgrade_makes_them_invalid(empty_app: Flask) -> None:
+    client = Caller(empty_app.test_client())
+    with empty_app.app_context():
+        upgrade()
+    ada = sign_up(client, "ada")
+    with empty_app.app_context():
+        with writing():
+            token, _ = accounts.add_reset(ada.id)
+        before = read_rows("users", "*")
+        downgrade(revision=BEFORE_RESETS)
+        assert "password_resets" not in tables()
+        assert read_rows("users", "*") == before
+        upgrade()
+        assert (read_rows("users", "*"), read_rows("password_resets", "user_id")) == (before, [])
+        writers = read_rows("schema_writers", "release_revision")
+        assert {(BEFORE_RESETS,), (RESETS,)} <= set(writers), "the release before goes on"
+    assert client.post("/auth/password/reset", {"token": token, "newPassword": "0123456789"}).status_code == 404
+    assert ada.get("/prompts").status_code == 200
 
 
 def is_intact(index: str) -> bool:

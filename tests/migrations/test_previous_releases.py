@@ -122,6 +122,7 @@ def test_a_release_before_this_one_goes_on_working_or_stores_nothing(
     ada = sign_up(Caller(migrated_app.test_client()), "ada")
     log = ada.log(ada.prompt(), output="of this release")["_id"]
     known: dict[str, tuple[str, Any]] = {**calls(ada), f"DELETE /logs/{log}": (f"/logs/{log}", None)}
+    del known["POST /auth/password/reset"]  # which releases before 0.2.0 do not have
     key = ada.post("/auth/keys", {"name": "k"}).json["key"]
     before = rows(migrated_app)
     code = extract(release, tmp_path / "code")

@@ -5,6 +5,8 @@ from typing import Any
 
 from flask import Flask
 
+from promptcrafter.auth import store as accounts
+from promptcrafter.database.transactions import writing
 from promptcrafter.http.route import Route, route_of
 from tests.support.people import Answer, Person
 
@@ -19,6 +21,8 @@ def calls(ada: Person) -> dict[str, tuple[str, Any]]:
     new_log = {"promptId": prompt, "output": "o", "modelUsed": "m"}
     credentials = {"email": ada.email, "password": ada.password}
     output = {"slug": "p", "output": "o"}
+    with ada.client.application.app_context(), writing():
+        reset, _ = accounts.add_reset(ada.id)
     bodies: dict[str, Any] = {
         "POST /auth/signup": {"name": "Cleo", "email": "cleo@example.com", "password": "0123456789"},
         "POST /auth/login": credentials,
@@ -40,6 +44,7 @@ def calls(ada: Person) -> dict[str, tuple[str, Any]]:
         "POST /basalt/monitor/trace": {"featureSlug": "f", "logs": [{"id": "1", "type": "span"}]},
         "POST /basalt/monitor/experiments": {"featureSlug": "f", "name": "n"},
         "POST /basalt/prompts/<slug>/publish": {"newTag": "t", "version": "1"},
+        "POST /auth/password/reset": {"token": reset, "newPassword": ada.password},
         "POST /auth/password": {"currentPassword": ada.password, "newPassword": "another password"},
         "POST /auth/logout": None,
     }
