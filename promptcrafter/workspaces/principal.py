@@ -30,9 +30,7 @@ class Principal:
     @property
     def workspace_id(self) -> str:
         """The id of the current workspace. Raises 403 if the role there does not grant what the route requires."""
-        obstacle = find_role_obstacle(self, self.current_id)
-        if obstacle is not None:
-            raise obstacle
+        refuse_role(self)
         return self.current_id
 
 
@@ -40,6 +38,13 @@ def find_role_obstacle(principal: Principal, workspace_id: str) -> Problem | Non
     """Return the error 403 if the role of a member does not grant what the route requires, else None."""
     role = principal.memberships[workspace_id].role
     return None if principal.needs in OF_ROLE[role] else role_forbids(role, least_role(principal.needs))
+
+
+def refuse_role(principal: Principal) -> None:
+    """Raise 403 if the role in the current workspace does not grant what the route requires."""
+    obstacle = find_role_obstacle(principal, principal.current_id)
+    if obstacle is not None:
+        raise obstacle
 
 
 def refuse_non_owner(principal: Principal, workspace_id: str) -> None:
