@@ -170,15 +170,19 @@ def each_call(app: Flask) -> Iterator[tuple[str, Route]]:
                 yield f"{method} {rule.rule}", route
 
 
-def each_caller(call: str, random_: random.Random) -> Iterator[tuple[str, str, str]]:
-    """Yield role, credential and scope: each role with each credential, and each scope with some of them."""
+def each_caller(call: str, random_: random.Random, *, is_whole: bool) -> Iterator[tuple[str, str, str]]:
+    """Yield role, credential and scope: each role with each credential, and each scope with some of them.
+
+    Fewer if it need not be the whole: the other database decides nothing here.
+    """
     pairs = [pair for pair in product(ROLES, CREDENTIALS) if pair != ("stranger", "key bound here")]
-    if call.startswith("HEAD"):  # which the view of GET answers
+    if call.startswith("HEAD") or not is_whole:  # the view of GET answers HEAD
         pairs = random_.sample(pairs, 3)
     scopes = ("all", *SCOPES)
     yield from ((*pair, "" if pair[1] == "token" else random_.choice(scopes)) for pair in pairs)
     with_keys = [pair for pair in pairs if pair[1] != "token"]
-    yield from ((*random_.choice(with_keys), scope) for scope in scopes if with_keys)
+    if is_whole:
+        yield from ((*random_.choice(with_keys), scope) for scope in scopes if with_keys)
 
 
 def expect(call: str, permission: Permission, role: str, credential: str, scope: str) -> tuple[int, str] | None:
@@ -234,18 +238,20 @@ ALLOWED_REFUSALS: dict[str, set[tuple[int, str]]] = {
 }
 
 
-def test_every_route_answers_each_caller_as_its_permission_says(app: Flask, client: Caller, ada: Person) -> None:
+def test_every_route_answers_each_caller_as_its_permission_says(
+    app: Flask, client: Caller, ada: Person, engine_name: str
+) -> None:
     world, wrong, seen, random_ = build(client, ada), [], 0, random.Random(SEED)
     for call, route in each_call(app):
         with nullcontext() if call in REALLY_MADE else nothing_committed(app):
-            for role, credential, scope in each_caller(call, random_):
+            for role, credential, scope in each_caller(call, random_, is_whole=engine_name == "sqlite"):
                 observed = observe(call, world.call(call, role, credential, scope))
                 expected = expect(call, route.permission, role, credential, scope)
                 seen += 1
                 if not is_as_expected(call, credential, expected, observed):
                     wrong.append(f"{call} as {role} with {credential} {scope}: {observed}, not {expected}")
     assert wrong == [], "\n".join(wrong)
-    assert seen > 1000, "the walk has seen the routes"
+    assert seen > (1000 if engine_name == "sqlite" else 200), "the walk has seen the routes"
 
 
 def test_no_route_answers_without_a_credential(app: Flask, client: Caller, ada: Person) -> None:
