@@ -214,9 +214,11 @@ def _extend_idempotency_keys() -> None:
         sa.Column("workspace_id", sa.String(64), nullable=False),
         *_answer_columns(),
         sa.PrimaryKeyConstraint("user_id", "api_key_id", "workspace_id", "key", name="pk_idempotency_keys"),
-        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_idempotency_keys_user_id", ondelete="CASCADE"),
         sa.ForeignKeyConstraint(
-            ["workspace_id"], ["workspaces.id"], name="fk_idempotency_keys_workspace_id", ondelete="CASCADE"
+            ["workspace_id", "user_id"],
+            ["members.workspace_id", "members.user_id"],
+            name="fk_idempotency_keys_workspace_id_user_id",
+            ondelete="CASCADE",
         ),
     )
     op.execute(

@@ -107,8 +107,13 @@ def get_results(slug: str) -> dict[str, Any]:
 
 
 def _refuse_prompts_not_owned(variants: Any) -> None:
-    """Raise 404 or 403 unless every prompt that a variant names belongs to the caller."""
+    """Raise 404 or 403 unless every prompt that a variant names is in the workspace of the experiment.
+
+    A prompt in another workspace of the caller is answered as an unknown one.
+    """
+    principal = current_principal()
     for prompt_id in {variant["prompt_id"] for variant in variants if "prompt_id" in variant}:
         if not is_well_formed("prompt", prompt_id):
             raise prompts.prompt_not_found(prompt_id)
-        prompts.refuse_prompt_not_owned(current_principal(), prompt_id)
+        if prompts.get_workspace_id(principal, prompt_id) != principal.workspace_id:
+            raise prompts.prompt_not_found(prompt_id)

@@ -7,7 +7,7 @@ waits for the first and replays its response. Errors are not stored: they roll b
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
 
@@ -18,43 +18,63 @@ from promptcrafter.idempotency import store
 from promptcrafter.idempotency.models import IdempotencyRecord
 from promptcrafter.problems import Invalid, Problem
 from promptcrafter.workspaces.authentication import current_principal
+from promptcrafter.workspaces.principal import Principal, find_role_obstacle
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"  # response header, `true` if the response is a stored one
 _KEY_PATTERN = "[\x21-\x7e]{1,255}"
 
 _View = Callable[..., Any]
+_FindPlaces = Callable[..., Iterable[str]]
 
 
 def idempotent(view: _View) -> _View:
     """Run a view once for each idempotency key, and replay its stored response to later requests with that key.
 
     The decorator belongs between `arguments` and `response`, so that it gets the complete response. The view raises 400
-    for a malformed key, and 422 if the key was used for another request.
+    for a malformed key, and 422 if the key was used for another request. It creates in the current workspace; for one
+    that creates elsewhere there is `idempotent_in`.
+    """
+    return idempotent_in(_find_current)(view)
+
+
+def idempotent_in(find_places: _FindPlaces) -> Callable[[_View], _View]:
+    """Return `idempotent` for a view that creates in the workspaces of what the request names by ids.
+
+    `find_places` gets the principal and the arguments of the view, and returns the ids of these workspaces: the current
+    one for an unknown id. The key belongs to the first of them where the role of the caller suffices, and so does the
+    stored response: it is replayed to those only who could make the request still. Where no role suffices nothing is
+    looked up, since the view refuses the request.
     """
 
-    @wraps(view)
-    def wrapper(*args: Any, **kwargs: Any) -> Response:
-        key = read_key()
-        response: Response
-        if key is None:
-            response = view(*args, **kwargs)
-            return response
-        principal, fingerprint = current_principal(), _fingerprint()
-        record = store.get_record(principal, key)
-        if record is None:
-            try:
-                with joined_transaction(lambda: store.insert_key(principal, key, fingerprint)):
-                    response = view(*args, **kwargs)
-                    body, location = response.get_data(as_text=True), response.headers.get("Location")
-                    store.store_response(principal, key, response.status_code, body, location)
+    def decorate(view: _View) -> _View:
+        @wraps(view)
+        def wrapper(*args: Any, **kwargs: Any) -> Response:
+            key = read_key()
+            principal = current_principal()
+            place = None if key is None else _choose_place(principal, find_places, args, kwargs)
+            response: Response
+            if key is None or place is None:
+                response = view(*args, **kwargs)
                 return response
-            except store.AlreadyProcessed:
-                record = store.get_record(principal, key)
-        return _replay(record, fingerprint)
+            scope = store.Scope(principal.user_id, principal.api_key_id, place, key)
+            fingerprint = _fingerprint()
+            record = store.get_record(scope)
+            if record is None:
+                try:
+                    with joined_transaction(lambda: store.insert_key(scope, fingerprint)):
+                        response = view(*args, **kwargs)
+                        body, location = response.get_data(as_text=True), response.headers.get("Location")
+                        store.store_response(scope, response.status_code, body, location)
+                    return response
+                except store.AlreadyProcessed:
+                    record = store.get_record(scope)
+            return _replay(record, fingerprint)
 
-    wrapper.is_idempotent = True  # type: ignore[attr-defined]
-    return wrapper
+        wrapper.is_idempotent = True  # type: ignore[attr-defined]
+        return wrapper
+
+    return decorate
 
 
 def read_key() -> str | None:
@@ -63,6 +83,23 @@ def read_key() -> str | None:
     if key is not None and not re.fullmatch(_KEY_PATTERN, key):
         raise Invalid({HEADER: ["must have 1 to 255 visible ASCII characters"]}, "invalid_idempotency_key")
     return key
+
+
+def _find_current(principal: Principal, *args: Any, **kwargs: Any) -> list[str]:
+    return [principal.current_id]
+
+
+def _choose_place(
+    principal: Principal, find_places: _FindPlaces, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> str | None:
+    """Return the id of the first workspace where the caller may do what the route requires, None if there is none."""
+    # what is in no workspace of the caller's is refused by the view, so that with one of them no query is necessary
+    is_alone = len(principal.memberships) == 1
+    places = [principal.current_id] if is_alone else find_places(principal, *args, **kwargs)
+    allowed = (
+        place for place in places if place in principal.memberships and find_role_obstacle(principal, place) is None
+    )
+    return next(allowed, None)
 
 
 def _replay(record: IdempotencyRecord | None, fingerprint: str) -> Response:

@@ -1,5 +1,6 @@
 """The native routes of logs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Response, jsonify, url_for
@@ -8,7 +9,7 @@ from promptcrafter.database.transactions import writing
 from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.row_serializer import RowSerializer
-from promptcrafter.idempotency.decorator import idempotent
+from promptcrafter.idempotency.decorator import idempotent_in
 from promptcrafter.logs import recording, search, store
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.schemas import LogBatchIn, LogBatchOut, LogIn, LogOut, LogPatch, LogQuery, PromptLogQuery
@@ -16,6 +17,7 @@ from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem, describe
 from promptcrafter.prompts import store as prompts
 from promptcrafter.workspaces.authentication import current_principal
+from promptcrafter.workspaces.principal import Principal
 
 blueprint = Blueprint("logs", __name__, description="Outputs with notes and scores")
 _log_in = LogIn()
@@ -25,7 +27,7 @@ _log_rows = RowSerializer(Log, _log_out)
 
 @blueprint.route("/logs", methods=["POST"], permission=Permission.INGEST, refuses=(403, 404))
 @blueprint.arguments(_log_in)
-@idempotent
+@idempotent_in(lambda principal, body: _find_places(principal, [body]))
 @blueprint.response(201, _log_out, headers={"Location": {"schema": {"type": "string"}}})
 def create_log(body: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Log an output of a prompt."""
@@ -37,7 +39,7 @@ def create_log(body: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str
 
 @blueprint.route("/logs/batch", methods=["POST"], permission=Permission.INGEST, ndjson_field="logs")
 @blueprint.arguments(LogBatchIn())
-@idempotent
+@idempotent_in(lambda principal, body: _find_places(principal, body["logs"]))
 @blueprint.response(200, LogBatchOut())
 def create_logs(body: dict[str, Any]) -> Response:
     """Log up to 1,000 outputs in one transaction; one that is invalid does not reject the others."""
@@ -99,6 +101,11 @@ def delete_log(log_id: str) -> None:
     principal = current_principal()
     with writing():
         store.remove_log(principal, store.lock_log(principal, log_id))
+
+
+def _find_places(principal: Principal, outputs: Sequence[recording.Output]) -> list[str]:
+    """Return the ids of the workspaces in which these outputs will be logged."""
+    return prompts.find_places(principal, [each["prompt_id"] for each in outputs if isinstance(each, dict)])
 
 
 def _read_terms(query: str) -> list[str]:

@@ -101,12 +101,18 @@ def get_prompt_by_slug(principal: Principal, slug: str) -> Prompt:
 
 def refuse_prompt_not_owned(principal: Principal, prompt_id: str) -> None:
     """Raise as `get_resource` does unless the prompt belongs to the principal; faster, because no object is loaded."""
+    get_workspace_id(principal, prompt_id)
+
+
+def get_workspace_id(principal: Principal, prompt_id: str) -> str:
+    """Return the id of the workspace of the principal's prompt. Raises as `get_resource` does."""
     with _explaining_slug(prompt_id):
         refuse_malformed("prompt", prompt_id)
     workspace_id, _ = get_latest_numbers([prompt_id]).get(prompt_id, (None, 0))
     if workspace_id is None:
         raise not_found("prompt")
     refuse_inaccessible(principal, "prompt", workspace_id)
+    return workspace_id
 
 
 def get_latest_numbers(prompt_ids: Collection[str]) -> dict[str, tuple[str, int]]:
@@ -117,6 +123,13 @@ def get_latest_numbers(prompt_ids: Collection[str]) -> dict[str, tuple[str, int]
     else:
         rows = request_connection().execute(_SELECT_LATEST_NUMBERS, {"ids": list(prompt_ids)})
     return {prompt_id: (workspace_id, number) for prompt_id, workspace_id, number in rows}
+
+
+def find_places(principal: Principal, prompt_ids: Iterable[str]) -> list[str]:
+    """Return the ids of the workspaces of prompts, in their order; for an unknown prompt that of the current one."""
+    ids = list(prompt_ids)
+    known = get_latest_numbers({prompt_id for prompt_id in ids if is_well_formed("prompt", prompt_id)})
+    return [known.get(prompt_id, (principal.current_id, 0))[0] for prompt_id in ids]
 
 
 def get_labelled_numbers(names: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:

@@ -9,7 +9,7 @@ from promptcrafter.database.transactions import writing
 from promptcrafter.http import ignored_fields, lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.etags import etag_of, refuse_lost_update
-from promptcrafter.idempotency.decorator import idempotent
+from promptcrafter.idempotency.decorator import idempotent, idempotent_in
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, TooLarge
 from promptcrafter.prompts import ranking, search, store
@@ -148,7 +148,7 @@ def get_version(prompt_id: str, name: str) -> Version:
     refuses=(403, 404, 412),
 )
 @blueprint.arguments(RestoreIn(), required=False)
-@idempotent
+@idempotent_in(lambda principal, body, prompt_id, name: store.find_places(principal, [prompt_id]))
 @blueprint.response(201, _version_out, headers={"Location": _HEADER})
 def restore_version(body: dict[str, Any], prompt_id: str, name: str) -> tuple[Version, int, dict[str, str]]:
     """Add a version with the content and model of an old one."""

@@ -146,7 +146,8 @@ def _make_id(kind: Kind, old: str) -> str:
 
 
 def _derive_from(principal: Principal, key: str) -> Callable[[Kind, str], str]:
-    return lambda kind, old: stable_id(kind, principal.user_id, "new ids", key, old)
+    scope = (principal.user_id, principal.api_key_id, principal.workspace_id)  # as of any Idempotency-Key
+    return lambda kind, old: stable_id(kind, *scope, "new ids", key, old)
 
 
 def _find_slugs(records: Sequence[LoadedRecord]) -> Mapping[str, LoadedRecord]:

@@ -20,6 +20,7 @@ from promptcrafter.transfer import export_format, importer, store
 from promptcrafter.transfer.id_policy import KEPT_IDS, IdPolicy, NewIds
 from promptcrafter.transfer.schemas import ImportOut, ImportQuery
 from promptcrafter.workspaces.authentication import current_principal
+from promptcrafter.workspaces.principal import refuse_role
 
 blueprint = Blueprint("transfer", __name__, description="Export everything that an account owns, and import it")
 _PIECE_BYTES = 64 * 1024
@@ -85,6 +86,7 @@ def export_all() -> Response:
 def import_all(query: dict[str, Any]) -> importer.Counts:
     """Import an export into the caller's account. What the account has already is skipped."""
     principal = current_principal()
+    refuse_role(principal)  # before the file is read; one without records would never ask
     policy: AbstractContextManager[IdPolicy] = nullcontext(KEPT_IDS)
     if query["ids"] == "new":
         policy = NewIds(principal, read_key())

@@ -30,9 +30,7 @@ class Principal:
     @property
     def workspace_id(self) -> str:
         """The id of the current workspace. Raises 403 if the role there does not grant what the route requires."""
-        obstacle = find_role_obstacle(self, self.current_id)
-        if obstacle is not None:
-            raise obstacle
+        refuse_role(self)
         return self.current_id
 
 
@@ -45,6 +43,13 @@ def find_role_obstacle(principal: Principal, workspace_id: str) -> Problem | Non
 def is_owner(principal: Principal, workspace_id: str) -> bool:
     """Return whether a member may do what owners alone may."""
     return Permission.MANAGE in OF_ROLE[principal.memberships[workspace_id].role]
+
+
+def refuse_role(principal: Principal) -> None:
+    """Raise 403 if the role in the current workspace does not grant what the route requires."""
+    obstacle = find_role_obstacle(principal, principal.current_id)
+    if obstacle is not None:
+        raise obstacle
 
 
 def refuse_non_owner(principal: Principal, workspace_id: str, what: str = "this") -> None:

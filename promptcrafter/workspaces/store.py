@@ -21,7 +21,7 @@ from promptcrafter.database.errors import translating
 from promptcrafter.database.session import session
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.permissions import OF_ROLE, Permission, Role, least_role
-from promptcrafter.problems import Invalid, Problem
+from promptcrafter.problems import Invalid, Problem, Unauthorized
 from promptcrafter.workspaces import audit
 from promptcrafter.workspaces.models import Invitation, Member, Workspace
 from promptcrafter.workspaces.principal import (
@@ -176,7 +176,7 @@ def lock_workspace(principal: Principal, reference: str) -> Workspace:
 
 def add_workspace(principal: Principal, name: str, slug: str | None) -> Workspace:
     """Insert a workspace that is owned by the account. Raises 409 if the slug is taken."""
-    _refuse_too_many_memberships(principal.user_id)
+    _lock_joining(principal.user_id)
     workspace = _insert_workspace(new_id("workspace"), name, slug or _choose_slug(name), principal.user_id)
     _note(principal, workspace, "workspace.create", workspace, name)
     return workspace
@@ -502,7 +502,7 @@ def _lock_row(condition: Any) -> Workspace | None:
 
 def _join(principal: Principal, workspace: Workspace, user_id: str, role: str) -> None:
     """Make an account a member of a locked workspace. Raises 409 for too many members or memberships."""
-    _refuse_too_many_memberships(user_id)
+    _lock_joining(user_id)
     count = select(func.count()).select_from(Member).where(Member.workspace_id == workspace.id)
     if session.scalars(count).one() >= _MEMBERS_MAX:
         raise Problem(409, f"A workspace has at most {_MEMBERS_MAX:,} members.", "too_many_members")
@@ -534,7 +534,13 @@ def _refuse_last_owner(workspace: Workspace) -> None:
         raise Problem(409, "The workspace would be left without an owner.", "last_owner")
 
 
-def _refuse_too_many_memberships(user_id: str) -> None:
+def _lock_joining(user_id: str) -> None:
+    """Lock an account that is to become a member of one more workspace.
+
+    Raises 409 if it is in too many, and 401 if it was deleted since the request was authenticated.
+    """
+    if accounts.lock_user(user_id).deleted_at is not None:
+        raise Unauthorized
     count = select(func.count()).select_from(Member).where(Member.user_id == user_id)
     if session.scalars(count).one() >= _WORKSPACES_MAX:
         raise Problem(409, f"An account is in at most {_WORKSPACES_MAX} workspaces.", "too_many_workspaces")

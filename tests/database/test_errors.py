@@ -59,19 +59,19 @@ def test_a_unique_constraint_of_two_columns(ada: Person) -> None:
 
 
 def test_a_primary_key_and_not_the_foreign_key_beside_it(ada: Person) -> None:
-    exceptions = {"fk_idempotency_keys_user_id": Second, "pk_idempotency_keys": First}
+    exceptions = {"fk_idempotency_keys_workspace_id_user_id": Second, "pk_idempotency_keys": First}
     with pytest.raises(First), writing(), translating(exceptions):
         session.execute(insert(IdempotencyRecord), [idempotency_row(ada.id), idempotency_row(ada.id)])
 
 
 def test_a_foreign_key_and_not_the_primary_key_beside_it(ada: Person) -> None:
-    exceptions = {"pk_idempotency_keys": Second, "fk_idempotency_keys_user_id": First}
+    exceptions = {"pk_idempotency_keys": Second, "fk_idempotency_keys_workspace_id_user_id": First}
     with pytest.raises(First), writing(), translating(exceptions):
         session.execute(insert(IdempotencyRecord), idempotency_row(ada.id, user_id="user_nobody"))
 
 
 def test_postgresql_names_the_foreign_key_and_on_sqlite_the_first_entry_applies(ada: Person, engine_name: str) -> None:
-    exceptions = {"fk_idempotency_keys": First, "fk_idempotency_keys_user_id": Second}
+    exceptions = {"fk_idempotency_keys": First, "fk_idempotency_keys_workspace_id_user_id": Second}
     with pytest.raises(First if engine_name == "sqlite" else Second), writing(), translating(exceptions):
         session.execute(insert(IdempotencyRecord), idempotency_row(ada.id, user_id="user_nobody"))
 

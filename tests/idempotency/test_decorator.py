@@ -28,6 +28,9 @@ OTHERS = {
     "/experiment/<slug>/assign",
     "/basalt/prompts/<slug>/publish",
     "/import",
+    "/workspaces",
+    "/workspaces/<workspace>/invitations",
+    "/invitations/accept",
 }
 
 
@@ -172,3 +175,83 @@ def test_a_joined_transaction_is_rolled_back_when_its_end_fails(
         assert session.scalar(select(func.count()).select_from(IdempotencyRecord)) == 0
         write_row(ada.id)
         assert session.scalar(select(func.count()).select_from(IdempotencyRecord)) == 1
+
+
+@pytest.fixture
+def team(ada: Person, ben: Person) -> dict[str, str]:
+    """A workspace of ada's, in which ben is an editor, with a prompt and an experiment."""
+    made = ada.post("/workspaces", {"name": "Team"}).json
+    there = {"X-Workspace": made["_id"]}
+    invitation = ada.post("/workspaces/team/invitations", {"role": "editor"}).json
+    assert ben.post("/invitations/accept", {"token": invitation["token"]}).status_code == 200
+    prompt = ada.post("/prompts", {**ada_prompt(), "slug": "qa"}, headers=there).json["_id"]
+    variants = [{"key": "A", "trafficPercent": 1}]
+    experiment = {"slug": "e", "name": "n", "status": "ACTIVE", "variants": variants}
+    assert ada.post("/experiments", experiment, headers=there).status_code == 201
+    return {**there, "prompt": prompt}
+
+
+def key_of(person: Person, **values: Any) -> dict[str, str]:
+    """Return the header of a new API key."""
+    secret = person.post("/auth/keys", {"name": "k", **values}).json["key"]
+    return {"Authorization": f"Bearer {secret}"}
+
+
+def test_equal_keys_of_other_credentials_members_and_workspaces_are_separate(
+    ada: Person, ben: Person, team: dict[str, str]
+) -> None:
+    there = {"X-Workspace": team["X-Workspace"], **KEY}
+    made = [
+        *(ben.post("/prompts", ada_prompt(), headers=headers) for headers in (KEY, there)),
+        ada.post("/prompts", ada_prompt(), headers=there),
+        *(ben.post("/prompts", ada_prompt(), headers={**key_of(ben), **headers}) for headers in (KEY, there)),
+        ben.post("/prompts", ada_prompt(), headers={**key_of(ben, workspace="team"), **KEY}),
+    ]
+    assert [answer.status_code for answer in made] == [201] * len(made)
+    assert len({answer.json["_id"] for answer in made}) == len(made)
+    assert ben.post("/prompts", ada_prompt(), headers=there).json == made[1].json
+
+
+@pytest.mark.parametrize("by", ["token", "unbound key", "bound key"])
+@pytest.mark.parametrize("path", creating("{prompt}"))
+def test_a_response_is_not_replayed_once_the_role_does_not_suffice(
+    ada: Person, ben: Person, team: dict[str, str], path: str, by: str
+) -> None:
+    body, _ = creating(team["prompt"])[path.format(**team)]
+    headers = {**KEY, **({} if by == "bound key" else {"X-Workspace": team["X-Workspace"]})}
+    if by != "token":
+        headers |= key_of(ben, **({"workspace": "team"} if by == "bound key" else {}))
+
+    def send() -> tuple[int, str]:
+        answer = ben.post(path.format(**team), body, headers=headers)
+        if path == "/logs/batch" and answer.status_code == 200 and "code" in answer.json["results"][0]:
+            return answer.json["results"][0]["status"], answer.json["results"][0]["code"]
+        return answer.status_code, answer.json.get("code", answer.headers.get("Idempotency-Replayed"))
+
+    status = send()[0]
+    assert status in (200, 201)
+    assert send() == (status, "true")
+    ada.patch(f"/workspaces/team/members/{ben.id}", {"role": "viewer"})
+    assert send() == (403, "role_forbids")
+    ada.patch(f"/workspaces/team/members/{ben.id}", {"role": "editor"})
+    assert send()[0] == status
+    ada.delete(f"/workspaces/team/members/{ben.id}")
+    assert send() == ((401, "unauthorized") if by == "bound key" else (404, "workspace_not_found"))
+
+
+@pytest.mark.parametrize("path", ["/logs", "/logs/batch", "/prompts/{prompt}/versions/1/restore"])
+def test_a_key_belongs_to_the_workspace_of_the_prompt_that_the_request_names(
+    ada: Person, ben: Person, team: dict[str, str], path: str
+) -> None:
+    body, _ = creating(team["prompt"])[path.format(**team)]
+
+    def send(**headers: str) -> Any:
+        answer = ben.post(path.format(**team), body, headers={**KEY, **headers})
+        return answer.json["results"][0] if path == "/logs/batch" else answer.json
+
+    first = send()
+    assert send() == first == send(**{"X-Workspace": team["X-Workspace"]})
+    ada.patch(f"/workspaces/team/members/{ben.id}", {"role": "viewer"})
+    assert send()["code"] == "role_forbids"
+    ada.delete(f"/workspaces/team/members/{ben.id}")
+    assert send()["code"] == "prompt_not_owned"

@@ -118,8 +118,10 @@ def test_an_import_cannot_overwrite_resources_of_another_account(ada: Person, be
     left = export(ada)
     for foreign in (GOOD[PROMPT:EXPERIMENT], [GOOD[EXPERIMENT]], [GOOD[5]], [GOOD[LOG]]):
         answer = import_file(ben, [GOOD[0], *foreign, {"type": "end"}])
-        assert_error(answer, 409, "import_conflict", "line 2._id is the id of something of somebody else's.")
-        assert answer.json["details"] == {"line 2._id": ["is the id of something of somebody else's"]}
+        assert_error(
+            answer, 409, "import_conflict", "line 2._id exists elsewhere on this server; ids=new imports a copy."
+        )
+        assert answer.json["details"] == {"line 2._id": ["exists elsewhere on this server; ids=new imports a copy"]}
     assert export(ben) == EMPTY_EXPORT
     assert export(ada) == left
 

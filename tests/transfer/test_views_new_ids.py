@@ -170,3 +170,16 @@ def test_an_interrupted_copy_says_what_importing_again_does(
         ada.delete("/prompts/prompt1")
         with pytest.raises(importer.ImportInterrupted, match=advice):
             importer.store_checked(principal, checked, ids)
+
+
+def test_a_key_makes_a_copy_of_its_own_in_each_workspace(ada: Person) -> None:
+    ada.prompt(slug="p")
+    data = export(ada)
+    assert ada.post("/workspaces", {"name": "Team"}).status_code == 201
+    headers = {**NDJSON_HEADERS, "Idempotency-Key": "copy"}
+    for place in ({"X-Workspace": "team"}, {}):
+        answers = [ada.post("/import?ids=new", data=data, headers={**headers, **place}) for _ in range(2)]
+        assert [answer.json["prompts"] for answer in answers] == [
+            {"created": 1, "skipped": 0},
+            {"created": 0, "skipped": 1},
+        ]
