@@ -17,7 +17,7 @@ from werkzeug.routing import BaseConverter, Map, UnicodeConverter
 
 from config import Config
 from promptcrafter import ids
-from promptcrafter.http import decompression, ignored_fields, openapi, request_checks
+from promptcrafter.http import decompression, headers, ignored_fields, openapi, request_checks
 from promptcrafter.http.formats import WRITERS
 from promptcrafter.http.json_provider import Provider
 from promptcrafter.http.route import Route, declare, requested_route
@@ -42,6 +42,13 @@ _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "description": "A request repeated with the same key and body within 24 hours gets the first response again",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]{1,255}$"},
+}
+_WORKSPACE = {
+    "in": "header",
+    "name": headers.WORKSPACE,
+    "description": "The id or slug of the workspace that the request is about where no id says it. Without it: that of "
+    "the API key if it is bound to one, for tokens the account's default one, else the personal one",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 64},
 }
 
 
@@ -191,6 +198,7 @@ def _describe(view: Any, endpoint: str | None, route: Route, takes_file: str | N
     apidoc["refusals"] = route.error_statuses
     apidoc["other_parameters"] = [
         *([_STRICT] * route.takes_strict + [_IDEMPOTENCY_KEY] * route.is_idempotent),
+        *([_WORKSPACE] * (not route.is_public)),
         *manual.pop("parameters", ()),  # of a `doc` decorator: flask-smorest would take them in place of all others
     ]
     apidoc["may_ignore_fields"] = route.takes_strict and not route.takes_file

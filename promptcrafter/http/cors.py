@@ -14,7 +14,7 @@ _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
     # Those that the API reads and that a page may not send otherwise
     "Access-Control-Allow-Headers": "Accept, Authorization, Content-Encoding, Content-Type, Idempotency-Key, If-Match, "
-    "If-None-Match, X-Api-Key, X-Basalt-Sdk-Type, X-Basalt-Sdk-Version, X-Request-Id",
+    "If-None-Match, X-Api-Key, X-Basalt-Sdk-Type, X-Basalt-Sdk-Version, X-Request-Id, X-Workspace",
     "Access-Control-Max-Age": "7200",  # seconds, the most that Chromium keeps
 }
 # Those that a program may need and that a page may not read otherwise

@@ -4,6 +4,7 @@ from flask import Flask, Response, request
 
 from promptcrafter.http import ignored_fields
 
+WORKSPACE = "X-Workspace"  # of requests: the workspace that is meant where no id says it
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

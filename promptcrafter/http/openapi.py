@@ -14,8 +14,8 @@ from promptcrafter.version import VERSION
 _ERROR_DESCRIPTIONS = {
     400: "Malformed JSON, an invalid field, or an unknown parameter",
     401: "The token or API key is missing, invalid, expired or revoked",
-    403: "The resource belongs to another account, or the action is not allowed",
-    404: "The resource does not exist",
+    403: "The resource is in a workspace that you are no member of, or your role or API key does not allow the call",
+    404: "The resource, or the workspace that X-Workspace names, does not exist",
     409: "The request conflicts with an existing resource",
     412: "The resource has changed since the version that If-Match names",
     413: "The body or a part of it is too large",

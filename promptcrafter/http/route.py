@@ -34,6 +34,11 @@ class Route:
         return self.permission is Permission.PUBLIC
 
     @property
+    def is_restricted(self) -> bool:
+        """Whether roles and scopes of API keys decide who may use the route."""
+        return self.permission not in (Permission.PUBLIC, Permission.SIGNED_IN)
+
+    @property
     def takes_body(self) -> bool:
         """Whether the route takes a request body."""
         return self.takes_json or self.takes_file
@@ -47,7 +52,8 @@ class Route:
     def error_statuses(self) -> list[int]:
         """The status codes of all errors that the route documents: `refuses`, and those that its properties imply."""
         statuses = {400, 503, *self.refuses}
-        statuses |= set() if self.is_public else {401}
+        statuses |= set() if self.is_public else {401, 404}  # 404: the workspace that the request names
+        statuses |= {403} if self.is_restricted else set()
         statuses |= {422} if self.is_idempotent else set()
         statuses |= {413, 415} if self.takes_body else set()
         statuses |= {507} if self.writes else set()

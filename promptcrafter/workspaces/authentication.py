@@ -23,6 +23,7 @@ from promptcrafter.database.base import Base
 from promptcrafter.database.compiled import CompiledQuery
 from promptcrafter.database.errors import ignoring_unavailable
 from promptcrafter.database.transactions import writing
+from promptcrafter.http.headers import WORKSPACE
 from promptcrafter.http.route import requested_route
 from promptcrafter.permissions import NEVER_OF_BOUND_KEY, OF_SCOPE, SCOPES, Permission
 from promptcrafter.problems import Problem, Unauthorized, Unavailable
@@ -35,7 +36,6 @@ from promptcrafter.workspaces.principal import (
     workspace_not_found,
 )
 
-HEADER = "X-Workspace"
 _USERS, _KEYS, _MEMBERS, _WORKSPACES = (
     Base.metadata.tables[model.__tablename__] for model in (User, ApiKey, Member, Workspace)
 )
@@ -155,7 +155,7 @@ def _memberships(rows: Sequence[Sequence[Any]]) -> dict[str, Membership]:
 
 def _choose_workspace(memberships: dict[str, Membership], default: str) -> str:
     """Return the id of the workspace that the request names in its header, or else the default one. Raises 404."""
-    wanted = request.headers.get(HEADER)
+    wanted = request.headers.get(WORKSPACE)
     if wanted is None:
         return default
     if wanted in memberships:

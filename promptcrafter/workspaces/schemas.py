@@ -90,7 +90,12 @@ class WorkspaceOut(Schema):
 class DeletionQuery(Schema):
     """The query parameters of the deletion of a workspace."""
 
-    confirm = Text(required=True, minimum=1, maximum=_REFERENCE_MAX, metadata={"description": "The workspace's slug"})
+    confirm = Text(
+        required=True,
+        minimum=1,
+        maximum=_REFERENCE_MAX,
+        metadata={"example": SLUG_EXAMPLE, "description": "The workspace's slug"},
+    )
 
 
 class MemberOut(Schema):
@@ -136,20 +141,24 @@ class NewInvitationOut(InvitationOut):
     )
 
 
-def _invitation_token(**options: Any) -> Text:
-    return Text(minimum=1, maximum=_TOKEN_MAX, metadata={"example": "inv_…"}, **options)
+_INVITATION_DESCRIPTION = "The token of an invitation: `inv_` and 43 characters"
 
 
 class AcceptIn(StrictSchema):
     """The token of an invitation."""
 
-    token = _invitation_token(required=True)
+    token = Text(
+        required=True,
+        minimum=1,
+        maximum=_TOKEN_MAX,
+        metadata={"example": "inv_Q3zXG0v5pWk8n2LrT7yBc1HdJf4MsE9aUoRi6KxVwNg", "description": _INVITATION_DESCRIPTION},
+    )
 
 
 class InvitedSignupIn(SignupIn):
     """A new account, which an invitation may make a member of a workspace."""
 
-    invitation = _invitation_token()
+    invitation = Text(minimum=1, maximum=_TOKEN_MAX, metadata={"description": _INVITATION_DESCRIPTION})
 
 
 class BoundableKeyIn(KeyIn):
@@ -158,7 +167,7 @@ class BoundableKeyIn(KeyIn):
     workspace = Text(
         minimum=1,
         maximum=_REFERENCE_MAX,
-        metadata={"example": SLUG_EXAMPLE, "description": "Id or slug of the one workspace; without it, all"},
+        metadata={"description": "Id or slug of the one workspace that it may access; without it, all of yours"},
     )
     scopes = BoundedList(
         Text(choices=SCOPES),
@@ -195,7 +204,11 @@ class AccountPatch(StrictSchema):
 
     name = Name(minimum=1, maximum=100, metadata={"example": "Ada Lovelace"})
     email = Email(metadata={"example": "ada@example.com"})
-    currentPassword = Text(minimum=1, maximum=PASSWORD_MAX, metadata={"description": "With a new e-mail address"})
+    currentPassword = Text(
+        minimum=1,
+        maximum=PASSWORD_MAX,
+        metadata={"example": "correct horse battery", "description": "Required with `email`"},
+    )
     defaultWorkspaceId = Text(
         allow_none=True,
         minimum=1,

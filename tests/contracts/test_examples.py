@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 
 from tests.support.databases import only_sqlite
-from tests.support.people import Answer, Caller
+from tests.support.people import Answer, Caller, sign_up
 
 pytestmark = only_sqlite
 METHODS = ("post", "get", "patch", "put", "delete")
+SECRETS = {"token"}  # of an invitation: no example in a document can be one
 UNKNOWN = "01jz8x4m5n6p7q8r9s0t1v2w3x"
 # In this order: a new account, what it contains, calls that read and change it, calls that end something
-FIRST = ("sign_up", "log_in", "create_prompt", "create_experiment")
-LAST = ("log_out", "log_in", "change_password")
-ONCE = {"sign_up", "create_experiment", "change_password", "log_out"}  # again, each is a conflict or has no token
+FIRST = ("sign_up", "log_in", "create_prompt", "create_experiment", "create_workspace", "create_invitation")
+LAST = ("log_out", "log_in", "delete_me", "sign_up", "change_password")  # a deleted account's address is free again
+# Again, each is a conflict or has no token
+ONCE = {"sign_up", "create_experiment", "create_workspace", "change_password", "log_out"}
 NO_EXAMPLE = {"import_all", "compare_logs"}  # a file, and two ids
 
 
@@ -33,7 +35,7 @@ class Operation:
         examples = {p["name"]: p["schema"]["example"] for p in self.parameters if "example" in p["schema"]}
         path = re.sub(r"\{(\w+)\}", lambda match: {**examples, **ids}[match[1]], self.path)
         query = {p["name"]: {**examples, "promptId": ids["prompt_id"]}[p["name"]] for p in self.required_queries}
-        body = with_prompt(self.body, ids["prompt_id"])
+        body = with_ids(self.body, {"promptId": ids["prompt_id"], **{key: ids[key] for key in SECRETS & ids.keys()}})
         return caller.open(path, method=self.method.upper(), query_string=query, json=body)
 
     @property
@@ -41,11 +43,11 @@ class Operation:
         return [p for p in self.parameters if p["in"] == "query" and p.get("required")]
 
 
-def with_prompt(body: Any, prompt_id: str) -> Any:
-    """Return a body with this prompt wherever it names one."""
+def with_ids(body: Any, values: dict[str, str]) -> Any:
+    """Return a body with these values wherever it has their names."""
     if isinstance(body, dict):
-        return {key: prompt_id if key == "promptId" else with_prompt(value, prompt_id) for key, value in body.items()}
-    return [with_prompt(item, prompt_id) for item in body] if isinstance(body, list) else body
+        return {key: values[key] if key in values else with_ids(value, values) for key, value in body.items()}
+    return [with_ids(item, values) for item in body] if isinstance(body, list) else body
 
 
 @pytest.fixture
@@ -81,20 +83,31 @@ def each_example(operations: dict[str, Operation]) -> Iterator[Operation]:
     yield from (operations[name] for name in LAST)
 
 
+def bind_key(caller: Caller) -> str:
+    """Create an API key that is bound to the workspace of the examples, and return its id."""
+    return str(caller.post("/auth/keys", {"name": "bound", "workspace": "support-team"}).json["_id"])
+
+
 def test_every_example_succeeds_and_again(client: Caller, operations: dict[str, Operation]) -> None:
-    caller, ids, called = client, {"prompt_id": ""}, []
+    caller, ids, called, ben = client, {"prompt_id": ""}, [], sign_up(client, "ben")
     for operation in each_example(operations):
         for _ in range(1 if operation.name in ONCE or operation.method == "delete" else 2):
-            answer = operation.call(caller, ids)
+            made = {"key_id": bind_key(caller)} if operation.name == "delete_workspace_key" else {}
+            answer = operation.call(caller, {**ids, **made})
             assert answer.status_code in (200, 201, 204), (operation, answer.text)
             called.append(operation.name)
             if operation.name in ("sign_up", "log_in"):
                 caller = Caller(client.client, {"Authorization": f"Bearer {answer.json['token']}"})
             elif operation.method == "post" and answer.is_json:
-                made = answer.json.get("_id", "")
+                new_id = answer.json.get("_id", "")
                 if operation.name == "log_trace":
-                    made = answer.json["trace"]["id"]
-                ids[f"{made.partition('_')[0]}_id"] = made
+                    new_id = answer.json["trace"]["id"]
+                ids[f"{new_id.partition('_')[0]}_id"] = new_id
+            if operation.name == "create_invitation" and "user_id" not in ids:
+                assert ben.post("/invitations/accept", {"token": answer.json["token"]}).status_code == 200
+                ids["user_id"] = ben.id
+            elif operation.name == "create_invitation":
+                ids["token"] = answer.json["token"]
             if operation.name == "create_logs":
                 assert [result["status"] for result in answer.json["results"]] == [201]
             if operation.name.startswith("log_output"):
@@ -105,10 +118,11 @@ def test_every_example_succeeds_and_again(client: Caller, operations: dict[str, 
 def test_an_example_with_an_unknown_id_is_404(client: Caller, operations: dict[str, Operation]) -> None:
     token = operations["sign_up"].call(client, {"prompt_id": ""}).json["token"]
     caller = Caller(client.client, {"Authorization": f"Bearer {token}"})
-    ids = {f"{kind}_id": f"{kind}_{UNKNOWN}" for kind in ("prompt", "log", "trace", "key")}
+    ids = {f"{kind}_id": f"{kind}_{UNKNOWN}" for kind in ("prompt", "log", "trace", "key", "user", "invitation")}
+    assert operations["create_workspace"].call(caller, ids).status_code == 201
     assert operations["create_log"].body["promptId"] == ids["prompt_id"]
     for operation in operations.values():
-        if "_id}" in operation.path or operation.name == "list_logs_by_prompt":
+        if "_id}" in operation.path or operation.name in ("list_logs_by_prompt", "accept_invitation"):
             assert operation.call(caller, ids).status_code == 404, operation
     assert operations["create_log"].call(caller, ids).status_code == 404
     assert [r["status"] for r in operations["create_logs"].call(caller, ids).json["results"]] == [404]

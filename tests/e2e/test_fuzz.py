@@ -28,11 +28,15 @@ def test_a_fuzzer_finds_no_difference_from_the_description(live_server: LiveServ
             "--no-color",
         ],
         cwd=tmp_path,
-        env={**os.environ, "SCHEMATHESIS_HOOKS": str(Path(__file__).with_name("schemathesis_hooks.py"))},
+        env={
+            **os.environ,
+            "SCHEMATHESIS_HOOKS": str(Path(__file__).with_name("schemathesis_hooks.py")),
+            "WORKSPACE": connection.call("GET", "/workspaces").json[0]["_id"],
+        },
         capture_output=True,
         text=True,
         timeout=600,
     )
     assert fuzzed.returncode == 0, fuzzed.stdout
-    assert "55 selected / 57 total" in fuzzed.stdout, fuzzed.stdout
+    assert "71 selected / 74 total" in fuzzed.stdout, fuzzed.stdout
     assert '"status": 500' not in live_server.log

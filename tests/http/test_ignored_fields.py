@@ -18,6 +18,11 @@ from tests.support.people import Answer, Person
 
 HEADER = "X-Ignored-Fields"
 SERVER_SET = {"_id": "x", "ownerId": "x", "createdAt": "x", "updatedAt": "x"}
+ALWAYS_STRICT = {  # they decide who may do what
+    *("POST /auth/keys", "PATCH /auth/me", "POST /workspaces", "PATCH /workspaces/<workspace>"),
+    "PATCH /workspaces/<workspace>/members/<user_id>",
+    *("POST /workspaces/<workspace>/invitations", "POST /invitations/accept"),
+}
 LINES = {"Content-Type": "application/x-ndjson"}
 
 
@@ -38,7 +43,7 @@ def test_every_call_with_a_body_names_an_unknown_field_and_refuses_it_in_strict_
     known = calls(ada)
     assert {call for call, route in routes(app) if not route.takes_file} == set(known), "each route has a body here"
     for call, (path, body) in known.items():
-        if call == "POST /auth/keys":
+        if call in ALWAYS_STRICT:
             continue
         with_extra = {**(body or {}), **SERVER_SET, "fooBar": {"a": 1}}
         before = rows(app)
@@ -49,6 +54,18 @@ def test_every_call_with_a_body_names_an_unknown_field_and_refuses_it_in_strict_
         named = send(ada, call, path, with_extra)
         assert named.status_code in (200, 201, 204), (call, named.text)
         assert names(named) == ["fooBar"], call
+
+
+@only_sqlite
+def test_a_call_that_decides_who_may_do_what_always_refuses_an_unknown_field(app: Flask, ada: Person) -> None:
+    known = calls(ada)
+    for call in ALWAYS_STRICT:
+        path, body = known[call]
+        before = rows(app)
+        answer = send(ada, call, path, {**body, "fooBar": 1})
+        assert_error(answer, 400, "unknown_fields")
+        assert answer.json["details"].keys() == {"fooBar"}, call
+        assert rows(app) == before, call
 
 
 def test_a_known_body_is_answered_alike_with_and_without_strict_mode(app: Flask, ada: Person) -> None:
@@ -77,7 +94,7 @@ def test_strict_mode_is_off_by_default_and_by_false(ada: Person) -> None:
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
-        ("scopes", "is not a field of this call; it takes name, expiresAt"),
+        ("permissions", "is not a field of this call; it takes name, expiresAt, workspace, scopes"),
         ("expires_at", "is not a field of this call; the nearest is expiresAt"),
         ("ExpiresAt", "is not a field of this call; the nearest is expiresAt"),
         ("expires-at", "is not a field of this call; the nearest is expiresAt"),

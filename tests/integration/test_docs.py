@@ -99,4 +99,10 @@ def test_the_commands_of_the_guide_do_what_it_says(live_server: LiveServer, tmp_
     assert '"prompts":1,"versions":2,"experiments":1,"traces":0,"logs":8' in output
     assert '"inputTokens":2000,"outputTokens":500,"cost":0.00776' in output
     assert '"logs":{"created":0,"skipped":8}' in output
+    assert output.count('"logs":{"created":8,"skipped":0}') == 1, "the copy for the team"
+    assert '"slug":"biology","name":"Biology","personal":false,"role":"editor"' in output
+    assert "200\n201\n{" in output
+    assert "it has the scopes read, ingest, and this needs write" in output
+    assert output.count('"source":"basalt"') == 1
+    assert output.count("204\n403\n204\n") == 1
     assert len((tmp_path / "outputs.csv").read_text(encoding="utf-8").splitlines()) == 4

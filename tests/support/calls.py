@@ -18,6 +18,8 @@ def calls(ada: Person) -> dict[str, tuple[str, Any]]:
     prompt = ada.prompt(slug="p")["_id"]
     log = ada.log({"_id": prompt})["_id"]
     ada.post("/experiments", {"slug": "exp", "name": "Exp", "status": "ACTIVE", "variants": _VARIANTS})
+    ada.post("/workspaces", {"name": "Team", "slug": "team"})
+    invited = ada.post("/workspaces/team/invitations", {"role": "viewer"})
     new_log = {"promptId": prompt, "output": "o", "modelUsed": "m"}
     credentials = {"email": ada.email, "password": ada.password}
     output = {"slug": "p", "output": "o"}
@@ -27,6 +29,12 @@ def calls(ada: Person) -> dict[str, tuple[str, Any]]:
         "POST /auth/signup": {"name": "Cleo", "email": "cleo@example.com", "password": "0123456789"},
         "POST /auth/login": credentials,
         "POST /auth/keys": {"name": "nightly"},
+        "PATCH /auth/me": {"name": "Ada"},
+        "POST /workspaces": {"name": "Another", "slug": "another"},
+        "PATCH /workspaces/<workspace>": {"name": "Renamed"},
+        "PATCH /workspaces/<workspace>/members/<user_id>": {"role": "owner"},
+        "POST /workspaces/<workspace>/invitations": {"role": "viewer"},
+        "POST /invitations/accept": {"token": invited.json["token"]},
         "POST /prompts": {"title": "A title", "content": "c", "model": "m"},
         "PATCH /prompts/<prompt_id>": {"content": "another"},
         "POST /prompts/<prompt_id>/versions/<name>/restore": None,
@@ -48,7 +56,8 @@ def calls(ada: Person) -> dict[str, tuple[str, Any]]:
         "POST /auth/password": {"currentPassword": ada.password, "newPassword": "another password"},
         "POST /auth/logout": None,
     }
-    values = {"<prompt_id>": prompt, "<not_batch:log_id>": log, "<name>": "1", "<label>": "l"}
+    values = {"<prompt_id>": prompt, "<not_batch:log_id>": log, "<name>": "1", "<label>": "l", "<workspace>": "team"}
+    values["<user_id>"] = ada.id
     found = {}
     for call, body in bodies.items():
         path = call.partition(" ")[2].replace("<slug>", "p" if "/basalt/" in call else "exp")
