@@ -27,7 +27,10 @@ from tests.support.people import sign_up as sign_up_in_process
 from tests.support.servers import LiveServer
 
 FULL = "The server's disk is full. Nothing was stored."
-READING = {"POST /prompts/<prompt_id>/render", "POST /experiment/<slug>/assign", "POST /auth/login"}
+READING = {
+    *("POST /prompts/<prompt_id>/render", "POST /experiment/<slug>/assign", "POST /auth/login"),
+    "POST /invitations/accept",  # by somebody who is a member already
+}
 LARGE = {"title": "A large one", "content": "word " * 8000, "model": "m"}  # 40 KB
 
 
