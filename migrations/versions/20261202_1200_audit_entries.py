@@ -7,6 +7,7 @@ revision = "c94e17d0b382"
 down_revision = "c41a9e6d07b8"
 branch_labels = None
 depends_on = None
+previous_release_may_write = True
 
 _SEQUENCE = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _MOMENT = sa.DateTime(timezone=True).with_variant(sa.String(24), "sqlite")

@@ -21,6 +21,7 @@ from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.problems import Details, Invalid, Problem
 from promptcrafter.prompts.models import LABELS_MAX, Label, Prompt, SearchText, Tag, Version
 from promptcrafter.prompts.search import search_columns
+from promptcrafter.workspaces import audit
 from promptcrafter.workspaces.access import (
     find_resources,
     get_resource,
@@ -34,6 +35,7 @@ from promptcrafter.workspaces.principal import Principal, is_owner, role_forbids
 
 LABEL_PATTERN = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
 SLUG_PATTERN = "[a-z0-9-]{1,120}"
+_AUDITED = ("title", "content", "model", "slug", "tags")
 LATEST = "latest"  # selects the newest version of a prompt, as a label would
 _SLUGS_PER_QUERY = 1000  # SQLite allows 32,766 parameters in a statement
 _DERIVED_SLUG_MAX = 100  # characters; leaves room for a number at the end
@@ -185,6 +187,7 @@ def add_prompt(principal: Principal, values: Mapping[str, Any], search_text: Map
     _flush_or_refuse_slug()
     _add_version(principal, prompt)
     session.add(SearchText(seq=prompt.seq, **search_text))
+    _note(principal, prompt, "prompt.create")
     session.flush()
     return prompt
 
@@ -220,6 +223,7 @@ def change_prompt(principal: Principal, prompt: Prompt, changes: Mapping[str, An
     """
     version_before = (prompt.content, prompt.model)
     searched_before = (prompt.title, prompt.tags, prompt.content)
+    before = {name: getattr(prompt, name) for name in changes if name in _AUDITED}
     for name in ("title", "content", "model", "slug"):
         if name in changes:
             setattr(prompt, name, changes[name])
@@ -229,6 +233,9 @@ def change_prompt(principal: Principal, prompt: Prompt, changes: Mapping[str, An
     prompt.updated_at = clock.now()
     if (prompt.content, prompt.model) != version_before:
         _add_next_version(principal, prompt, changes.get("comment"))
+    after = {name: getattr(prompt, name) for name, value in before.items() if getattr(prompt, name) != value}
+    if after:
+        _note(principal, prompt, "prompt.change", before={name: before[name] for name in after}, after=after)
     if (prompt.title, prompt.tags, prompt.content) != searched_before:
         update_search_text(prompt)
 
@@ -239,6 +246,8 @@ def remove_prompt(principal: Principal, prompt: Prompt) -> None:
     Raises 403 if one of its labels is protected from the principal.
     """
     _refuse_protected(principal, prompt, prompt.labels)
+    audit.forget(prompt.id)
+    audit.note(principal, prompt.workspace_id, "prompt.delete", "prompt", prompt.id)
     if not delete_or_defer(prompt):
         session.execute(delete(SearchText).where(SearchText.seq == prompt.seq))  # the search needs no condition
         session.execute(update(Prompt).where(Prompt.id == prompt.id).values(slug=Prompt.id))  # which is no slug
@@ -287,6 +296,8 @@ def restore_version(principal: Principal, prompt: Prompt, version: Version, comm
     prompt.content, prompt.model = version.content, version.model
     prompt.updated_at = clock.now()
     restored = _add_next_version(principal, prompt, comment)
+    numbers = {"version": version.number}, {"version": restored.number}
+    _note(principal, prompt, "prompt.restore", before=numbers[0], after=numbers[1])
     update_search_text(prompt)
     session.refresh(restored, ["author_name"])
     return restored
@@ -321,6 +332,8 @@ def set_label(principal: Principal, prompt: Prompt, name: str, version: int | st
         raise Invalid({"version": [not_a_version(prompt.version)]})
     if name not in named and len(prompt.label_rows) >= LABELS_MAX:
         raise Invalid({"label": [f"must be one of those that the prompt has: there may be {LABELS_MAX:,}"]})
+    before = {"version": named[name]} if name in named else None
+    _note(principal, prompt, "label.set", label=name, before=before, after={"version": number})
     session.merge(Label(prompt_id=prompt.id, name=name, version=number))
     session.flush()
     session.expire(prompt, ["label_rows"])
@@ -332,9 +345,11 @@ def remove_label(principal: Principal, prompt: Prompt, name: str) -> None:
     Raises 403 if the label is protected from the principal, and 404 if the prompt does not have it.
     """
     _refuse_protected(principal, prompt, [name])
-    removed = delete(Label).where(Label.prompt_id == prompt.id, Label.name == name).returning(Label.name)
-    if session.scalar(removed) is None:
+    removed = delete(Label).where(Label.prompt_id == prompt.id, Label.name == name).returning(Label.version)
+    number = session.scalar(removed)
+    if number is None:
         raise Problem(404, "Label not found", "label_not_found")
+    _note(principal, prompt, "label.remove", label=name, before={"version": number})
 
 
 def lock_slugs(principal: Principal) -> None:
@@ -354,6 +369,14 @@ def _refuse_protected(principal: Principal, prompt: Prompt, labels: Sequence[str
         for name in labels:
             if name in protected:
                 raise label_protected(principal, prompt.workspace_id, name)
+
+
+def _note(principal: Principal, prompt: Prompt, action: str, label: str | None = None, **values: Any) -> None:
+    """Add an entry to the audit trail about a prompt or, if one is given, about its label of this name."""
+    if label is None:
+        audit.note(principal, prompt.workspace_id, action, "prompt", prompt.id, prompt.title, **values)
+    else:
+        audit.note(principal, prompt.workspace_id, action, "label", prompt.id, label, within_id=prompt.id, **values)
 
 
 def _require(prompt: Prompt | None) -> Prompt:

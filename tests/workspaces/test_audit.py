@@ -119,3 +119,33 @@ def test_an_anonymised_account_leaves_no_name_in_the_trail(ada: Person, ben: Per
     (joined,) = trail(ada, team, "?action=member.join")
     assert joined["actor"] == {"kind": "user", "id": ben.id, "name": None}
     assert joined["object"] == {"type": "member", "id": ben.id, "name": None}
+
+
+def test_changes_of_a_prompt_and_its_labels_are_told_until_it_is_deleted(ada: Person) -> None:
+    prompt = ada.prompt(title="A title")
+    path = f"/prompts/{prompt['_id']}"
+    ada.patch(path, {"content": "Canary " * 300, "title": "A title"})
+    ada.post(f"{path}/versions/1/restore")
+    for version in (1, 2):
+        ada.put(f"{path}/labels/production", {"version": version})
+    ada.delete(f"{path}/labels/production")
+    ada.log(prompt, notes="canary note")
+    (log,) = ada.get(f"/logs?promptId={prompt['_id']}").json
+    ada.patch(f"/logs/{log['_id']}", {"notes": "other"})
+    told = [(entry["action"], entry["before"], entry["after"]) for entry in trail(ada, personal(ada))][::-1]
+    assert told[0] == ("prompt.create", None, None)
+    (action, before, after) = told[1]
+    assert (action, before, list(after)) == ("prompt.change", {"content": "Some content"}, ["content"])
+    assert len(after["content"]) == 1001
+    assert told[2:] == [
+        ("prompt.restore", {"version": 1}, {"version": 3}),
+        ("label.set", None, {"version": 1}),
+        ("label.set", {"version": 1}, {"version": 2}),
+        ("label.remove", {"version": 2}, None),
+        ("log.change", {"notes": "canary note"}, {"notes": "other"}),
+    ]
+    assert ada.delete(path).status_code == 204
+    text = ada.get(f"/workspaces/{personal(ada)['_id']}/audit").text
+    assert "canary" not in text.lower()
+    assert "A title" not in text
+    assert [entry["action"] for entry in trail(ada, personal(ada))][0] == "prompt.delete"
