@@ -31,7 +31,7 @@ from promptcrafter.workspaces.access import (
     refuse_malformed,
 )
 from promptcrafter.workspaces.models import Workspace
-from promptcrafter.workspaces.principal import Principal, is_owner, role_forbids
+from promptcrafter.workspaces.principal import Principal, is_owner, owner_needed
 
 LABEL_PATTERN = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
 SLUG_PATTERN = "[a-z0-9-]{1,120}"
@@ -316,7 +316,7 @@ def find_protected_labels(workspace_id: str) -> Select[list[str]]:
 
 def label_protected(principal: Principal, workspace_id: str, name: str) -> Problem:
     """Return the error 403 for a label that is protected from the principal."""
-    return role_forbids(principal.memberships[workspace_id].role, "owner", f"the protected label {name}")
+    return owner_needed(principal, workspace_id, f"the protected label {name}")
 
 
 def set_label(principal: Principal, prompt: Prompt, name: str, version: int | str) -> None:

@@ -122,7 +122,7 @@ def _note_use(key_id: str) -> None:
 
 def _principal_of_key(rows: Sequence[Sequence[Any]], permission: Permission) -> Principal:
     user_id, key_id, bound_to, scopes = rows[0][:-_COLUMNS]
-    _refuse_scope(permission, json.loads(scopes) if scopes else ["admin"], is_bound=bound_to is not None)
+    granted = _grant(permission, json.loads(scopes) if scopes else ["admin"], is_bound=bound_to is not None)
     _note_use(key_id)
     memberships = _memberships(rows)
     default = bound_to or personal_workspace_id(user_id)
@@ -131,6 +131,7 @@ def _principal_of_key(rows: Sequence[Sequence[Any]], permission: Permission) -> 
         memberships=memberships,
         current_id=_choose_workspace(memberships, default),
         needs=permission,
+        granted=granted,
         api_key_id=key_id,
         request_id=g.get("request_id"),
     )
@@ -166,12 +167,15 @@ def _choose_workspace(memberships: dict[str, Membership], default: str) -> str:
     raise workspace_not_found()
 
 
-def _refuse_scope(permission: Permission, scopes: Sequence[str], *, is_bound: bool) -> None:
-    """Raise 403 unless the scopes of a key grant a permission, as far as the account's role does."""
+def _grant(permission: Permission, scopes: Sequence[str], *, is_bound: bool) -> frozenset[Permission]:
+    """Return what the scopes of a key grant, as far as the account's role does. Raises 403 without the permission."""
+    granted = frozenset[Permission]().union(*(OF_SCOPE[scope] for scope in scopes))
+    if is_bound:
+        granted -= NEVER_OF_BOUND_KEY
+    if permission in granted:
+        return granted
     if is_bound and permission in NEVER_OF_BOUND_KEY:
         reason = "it is bound to a workspace, and this is about the account"
-    elif any(permission in OF_SCOPE[scope] for scope in scopes):
-        return
     elif permission is Permission.CREDENTIALS:
         reason = "it takes a token"
     else:

@@ -23,6 +23,7 @@ class Principal:
     memberships: Mapping[str, Membership]  # by the id of each workspace that the caller may access
     current_id: str  # the workspace that is meant where no id says it
     needs: Permission = Permission.READ  # what the route requires
+    granted: frozenset[Permission] = frozenset(Permission)  # by the API key, as far as the role does
     api_key_id: str = ""  # "" for a token or a command
     is_command: bool = False
     request_id: str | None = None  # None for a command
@@ -42,7 +43,8 @@ def find_role_obstacle(principal: Principal, workspace_id: str) -> Problem | Non
 
 def is_owner(principal: Principal, workspace_id: str) -> bool:
     """Return whether a member may do what owners alone may."""
-    return Permission.MANAGE in OF_ROLE[principal.memberships[workspace_id].role]
+    role = principal.memberships[workspace_id].role
+    return Permission.MANAGE in OF_ROLE[role] and Permission.MANAGE in principal.granted
 
 
 def refuse_role(principal: Principal) -> None:
@@ -55,7 +57,15 @@ def refuse_role(principal: Principal) -> None:
 def refuse_non_owner(principal: Principal, workspace_id: str, what: str = "this") -> None:
     """Raise 403 unless a member is an owner of the workspace; `what` names what needs it."""
     if not is_owner(principal, workspace_id):
-        raise role_forbids(principal.memberships[workspace_id].role, "owner", what)
+        raise owner_needed(principal, workspace_id, what)
+
+
+def owner_needed(principal: Principal, workspace_id: str, what: str) -> Problem:
+    """Return the error 403 where an owner is needed: for the role of a member, or else for the scopes of a key."""
+    role = principal.memberships[workspace_id].role
+    if Permission.MANAGE in OF_ROLE[role]:
+        return Problem(403, f"This API key does not allow that: {what} needs the scope admin.", "scope_forbids")
+    return role_forbids(role, "owner", what)
 
 
 def role_forbids(role: Role, needed: Role, what: str = "this") -> Problem:

@@ -683,14 +683,14 @@ def migrate_in(app: Flask) -> None:
         revisions.migrate()
 
 
-BEFORE_COMMENTS, COMMENTS = "5e0c83a1d7f6", "8c3f5a9e1b72"
+BEFORE_COMMENTS = "5e0c83a1d7f6"
 
 
 def test_versions_survive_the_migration_of_their_comments_and_its_downgrade_loses_nothing_else(
     empty_app: Flask,
 ) -> None:
     with empty_app.app_context():
-        upgrade(revision=COMMENTS)
+        upgrade()
     ada = sign_up(Caller(empty_app.test_client()), "ada")
     path = f"/prompts/{ada.prompt()['_id']}"
     ada.patch(path, {"content": "two", "comment": "why"})
@@ -706,7 +706,7 @@ def test_versions_survive_the_migration_of_their_comments_and_its_downgrade_lose
             connection.execute(
                 text(f"INSERT INTO prompt_versions SELECT {plain.replace('number', 'number + 2')} FROM prompt_versions")
             )
-        upgrade(revision=COMMENTS)
+        upgrade()
         assert read_rows("prompt_versions", "comment") == [(None,)] * 4
     assert ada.get(f"{path}/versions/1").json == shown[1]
     assert ada.get(f"{path}/versions/2").json == {key: shown[0][key] for key in shown[0] if key != "comment"}

@@ -50,6 +50,9 @@ class Caller:
     def patch(self, path: str, json: Any = None, **kwargs: Any) -> Answer:
         return self.open(path, method="PATCH", json=json, **kwargs)
 
+    def put(self, path: str, json: Any = None, **kwargs: Any) -> Answer:
+        return self.open(path, method="PUT", json=json, **kwargs)
+
     def delete(self, path: str, **kwargs: Any) -> Answer:
         return self.open(path, method="DELETE", **kwargs)
 

@@ -148,4 +148,4 @@ def test_changes_of_a_prompt_and_its_labels_are_told_until_it_is_deleted(ada: Pe
     text = ada.get(f"/workspaces/{personal(ada)['_id']}/audit").text
     assert "canary" not in text.lower()
     assert "A title" not in text
-    assert [entry["action"] for entry in trail(ada, personal(ada))][0] == "prompt.delete"
+    assert next(entry["action"] for entry in trail(ada, personal(ada))) == "prompt.delete"
