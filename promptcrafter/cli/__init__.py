@@ -38,6 +38,7 @@ class _Commands(AppGroup):
             commands,
             costs,
             downgrade,
+            erase,
             move_to,
             prune,
             transfer,
@@ -51,7 +52,7 @@ class _Commands(AppGroup):
         for command in database_commands.commands.values():
             command.callback = commands.refusing(command.callback)
         self.add_command(database_commands)
-        for module in (accounts, backup, check, costs, move_to, prune, transfer, version, workspaces):
+        for module in (accounts, backup, check, costs, erase, move_to, prune, transfer, version, workspaces):
             for command in module.COMMANDS:
                 self.add_command(command)
 

@@ -37,6 +37,22 @@ def reclaim(on_progress: Progress) -> None:
         _shrink(path, on_progress)
 
 
+def erase() -> None:
+    """Write the database's files anew, without the remains of deleted rows; others wait meanwhile.
+
+    The free space of a file still has the texts of deleted rows, and so have the segments of a search index until it
+    is rebuilt, which must be done before. Raises sqlite.NoSpace when the disk has no space for it.
+    """
+    path = sqlite_path()
+    with autocommit_connection() as connection:
+        if path is None:
+            connection.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {', '.join([*Base.metadata.tables, 'log_search'])}")
+            return
+        _refuse_full_disk(path, connection)
+        connection.exec_driver_sql("VACUUM")
+    _truncate_log(path)
+
+
 def _shrink(path: Path, on_progress: Progress) -> None:
     with autocommit_connection() as connection:
         if not _pragma(connection, "auto_vacuum"):
@@ -50,6 +66,10 @@ def _shrink(path: Path, on_progress: Progress) -> None:
             driver: Any = connection.connection.driver_connection
             # execute() would free one page only, since it stops at the first row
             driver.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
+    _truncate_log(path)
+
+
+def _truncate_log(path: Path) -> None:
     for _ in range(_ATTEMPTS):
         if checkpoints.truncate_log(path):
             break
