@@ -11,10 +11,12 @@ from promptcrafter.cli.commands import Command, Refusal, count, progress, say
 from promptcrafter.cli.workspaces import list_principals, workspace_option
 from promptcrafter.database import sqlite
 from promptcrafter.database.session import database_size, is_sqlite
+from promptcrafter.database.transactions import writing
 from promptcrafter.logs import store as logs
 from promptcrafter.maintenance import purge, vacuum
 from promptcrafter.maintenance.pace import Pace
 from promptcrafter.traces import store as traces
+from promptcrafter.workspaces import audit
 from promptcrafter.workspaces.principal import Principal
 
 _ROWS_AT_ONCE = 500
@@ -27,15 +29,21 @@ _DAYS = {"d": 1, "w": 7, "y": 365}
 @click.option("--dry-run", is_flag=True, help="Count, and delete nothing.")
 @click.option("--user", "email", metavar="EMAIL", help="Only the personal workspace of this account.")
 @workspace_option
-def prune(age: str, keep_scored: bool, dry_run: bool, email: str | None, workspace: str | None) -> None:
+@click.option("--audit", "is_audit", is_flag=True, help="Delete entries of the audit trail instead of logs.")
+def prune(age: str, keep_scored: bool, dry_run: bool, email: str | None, workspace: str | None, is_audit: bool) -> None:
     """Delete old logs of all workspaces and give back their room.
 
     Traces that are as old and have no log left go with them.
     """
+    if is_audit and keep_scored:
+        raise Refusal("--keep-scored is about logs: leave it or --audit out.")
     filters: dict[str, Any] = {"until": _read_age(age)}
     if keep_scored:
         filters["is_reviewed"] = False
     owners = list_principals(email, workspace)
+    if is_audit:
+        _prune_audit(owners, filters["until"], dry_run=dry_run)
+        return
     counted = [sum(store.count_expired(owner, filters) for owner in owners) for store in (logs, traces)]
     if dry_run:
         click.echo(f"{_enumerate(*counted)} would go.")
@@ -57,13 +65,34 @@ def _delete(owners: list[Principal], filters: dict[str, Any], expected: int) -> 
     pace = Pace()
     with progress("Deleting") as on_progress:
         for owner in owners:
+            before = list(deleted)
             for kind, store in enumerate((logs, traces)):
                 for rows in store.each_expired(owner, filters, _ROWS_AT_ONCE):
                     for part in pace.parts(rows):
                         with pace.transaction():
                             deleted[kind] += store.remove_expired(owner, filters, part)
                         on_progress(sum(deleted), max(expected, sum(deleted)))
+            if deleted != before:
+                told = {"logs": deleted[0] - before[0], "traces": deleted[1] - before[1]}
+                with writing():
+                    audit.note(owner, owner.current_id, "prune", "workspace", owner.current_id, after=told)
     return deleted
+
+
+def _prune_audit(owners: list[Principal], moment: datetime, *, dry_run: bool) -> None:
+    """Delete the entries of the audit trails that are older than a moment, in small transactions."""
+    workspace_ids = [owner.current_id for owner in owners]
+    if dry_run:
+        click.echo(f"{audit.count_before(moment, workspace_ids):,} entries of the audit trail would go.")
+        return
+    deleted, pace = 0, Pace()
+    while True:
+        with pace.transaction():
+            some = audit.remove_before(moment, workspace_ids, _ROWS_AT_ONCE)
+        deleted += some
+        if some < _ROWS_AT_ONCE:
+            break
+    click.echo(f"Deleted {deleted:,} entries of the audit trail.")
 
 
 def _reclaim(before: int) -> None:

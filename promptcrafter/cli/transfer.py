@@ -106,6 +106,7 @@ def export_file(path: str, email: str | None, workspace: str | None, force: bool
         raise Refusal("Name what to export: --user EMAIL or --workspace WORKSPACE.")
     (principal,) = list_principals(email, workspace)
     counts: Counter[str] = Counter()
+    store.note_export(principal)
     with read_snapshot() as reader, _open_target(path, force) as file:
         rows = _with_progress(_count_rows(store.each_row(reader, principal), counts), "Exporting")
         for line in export_format.write_lines(rows):

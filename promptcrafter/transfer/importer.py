@@ -83,14 +83,10 @@ def store_checked(principal: Principal, checked: Iterable[Sequence[LoadedRecord]
         for kind, count in Counter(record.kind for record in batch).items():
             counts[plural(kind)]["created"] += created[kind]
             counts[plural(kind)]["skipped"] += count - created[kind]
+    created_counts = {kind: count["created"] for kind, count in counts.items()}
     with writing():
-        note_transfer(principal, "import", {kind: count["created"] for kind, count in counts.items()})
+        audit.note(principal, principal.current_id, "import", "workspace", principal.current_id, after=created_counts)
     return counts
-
-
-def note_transfer(principal: Principal, action: str, counts: Mapping[str, int] | None = None) -> None:
-    """Add an entry about an import or an export to the audit trail. Call it inside `transactions.writing()`."""
-    audit.note(principal, principal.current_id, action, "workspace", principal.current_id, after=counts)
 
 
 def find_existing(principal: Principal, kind: str, ids: Collection[str]) -> dict[str, bool]:

@@ -17,6 +17,7 @@ from promptcrafter.experiments import schemas as experiments
 from promptcrafter.http.fields import (
     ERRORS,
     BoundedList,
+    ForeignId,
     PatternText,
     StoredName,
     StoredTags,
@@ -255,6 +256,17 @@ class EndLine(Line):
     experiments = WholeNumber(minimum=0, maximum=2**53)
     traces = WholeNumber(minimum=0, maximum=2**53)
     logs = WholeNumber(minimum=0, maximum=2**53)
+
+
+class ExportQuery(Schema):
+    """What to export."""
+
+    promptId = ForeignId(
+        metadata={
+            "description": "This prompt, its logs, and the traces and experiments of these, instead of everything",
+            "pattern": ids.pattern("prompt"),
+        }
+    )
 
 
 class ImportQuery(Schema):

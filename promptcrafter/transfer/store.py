@@ -1,22 +1,28 @@
 """Queries of export and import: all rows of an account, and which of the records of an import exist already.
 
-Each function reads with a session from `read_snapshot()`.
+Each function reads with a session from `read_snapshot()`, but `note_export`.
 """
 
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from itertools import chain, islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Select, exists, func, select
+from sqlalchemy import ColumnElement, Row, Select, exists, func, select, union
 from sqlalchemy.orm import defer, lazyload
+from sqlalchemy.orm.attributes import set_committed_value
 
 from promptcrafter.database.deletions import PendingDeletion, is_deleted, is_present
+from promptcrafter.database.errors import ignoring_unavailable
 from promptcrafter.database.session import FEW_ROWS, STREAM_ROWS, ReadSession
+from promptcrafter.database.transactions import writing
 from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.logs.models import Log
+from promptcrafter.problems import Unavailable
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.prompts.store import find_protected_labels
 from promptcrafter.traces.models import Trace
+from promptcrafter.workspaces import audit
 from promptcrafter.workspaces.access import find_resources, in_current_workspace
 from promptcrafter.workspaces.principal import Principal, is_owner
 
@@ -25,14 +31,45 @@ _MODELS: dict[str, Any] = {"prompt": Prompt, "experiment": Experiment, "trace": 
 _T = TypeVar("_T")
 
 
-def each_row(reader: ReadSession, principal: Principal) -> Iterator[tuple[str, Any]]:
-    """Yield (type, row) for all rows of the current workspace, oldest first; each comes after what it refers to."""
-    yield from _each_prompt(reader, principal)
+def each_row(reader: ReadSession, principal: Principal, prompt_id: str | None = None) -> Iterator[tuple[str, Any]]:
+    """Yield (type, row) for all rows of the current workspace, oldest first; each comes after what it refers to.
+
+    With the id of a prompt of this workspace: that prompt, its logs, and the traces and experiments of these.
+    """
+    yield from _each_prompt(reader, principal, prompt_id)
+    conditions = {} if prompt_id is None else _of_prompt(prompt_id)
     for kind in ("experiment", "trace", "log"):
         model = _MODELS[kind]
         owned = find_resources(principal, model).order_by(model.created_at, model.seq)
-        for row in _stream(reader, owned):
+        for row in _stream(reader, owned.where(conditions[kind]) if kind in conditions else owned):
+            if kind == "experiment" and prompt_id is not None:
+                _leave_out_prompts(row, prompt_id)
             yield kind, row
+
+
+def note_export(principal: Principal, prompt_id: str | None = None) -> None:
+    """Add an entry about an export to the audit trail, unless the database cannot be written at the moment."""
+    told = None if prompt_id is None else {"promptId": prompt_id}
+    with ignoring_unavailable(), suppress(Unavailable), writing():  # a full disk must not prevent an export
+        audit.note(principal, principal.current_id, "export", "workspace", principal.current_id, after=told)
+
+
+def _of_prompt(prompt_id: str) -> dict[str, ColumnElement[bool]]:
+    """Return the conditions that rows are logs of a prompt, or that such logs refer to them, by type."""
+    logs = select(Log.id).where(Log.prompt_id == prompt_id)
+    traces = select(Trace.experiment_id).where(Trace.id.in_(logs.with_only_columns(Log.trace_id)))
+    return {
+        "experiment": Experiment.id.in_(union(logs.with_only_columns(Log.experiment_id), traces)),
+        "trace": Trace.id.in_(logs.with_only_columns(Log.trace_id)),
+        "log": Log.prompt_id == prompt_id,
+    }
+
+
+def _leave_out_prompts(experiment: Experiment, prompt_id: str) -> None:
+    """Let the variants of a loaded experiment refer to no other prompt; nothing of it is stored."""
+    for variant in experiment.variants:
+        if variant.prompt_id != prompt_id:
+            set_committed_value(variant, "prompt_id", None)
 
 
 def count_rows(reader: ReadSession, principal: Principal) -> dict[str, int]:
@@ -101,12 +138,14 @@ def each_version(
         )
 
 
-def _each_prompt(reader: ReadSession, principal: Principal) -> Iterator[tuple[str, Any]]:
+def _each_prompt(reader: ReadSession, principal: Principal, prompt_id: str | None) -> Iterator[tuple[str, Any]]:
     """Yield each prompt, followed by its versions."""
     # content and labels are exported with the versions
     deferred = (defer(Prompt.content), lazyload(Prompt.label_rows))
     owned = find_resources(principal, Prompt).options(*deferred).order_by(Prompt.created_at, Prompt.seq)
-    versions = _each_version_of(reader, principal)
+    if prompt_id is not None:
+        owned = owned.where(Prompt.id == prompt_id)
+    versions = _each_version_of(reader, principal, prompt_id)
     version = next(versions, None)
     for prompt in _stream(reader, owned):
         yield "prompt", prompt
@@ -115,10 +154,12 @@ def _each_prompt(reader: ReadSession, principal: Principal) -> Iterator[tuple[st
             version = next(versions, None)
 
 
-def _each_version_of(reader: ReadSession, principal: Principal) -> Iterator[Version]:
+def _each_version_of(reader: ReadSession, principal: Principal, prompt_id: str | None) -> Iterator[Version]:
     """Yield every version of the principal's prompts, in the order of the prompts."""
     owned = select(Version).join(Prompt, Prompt.id == Version.prompt_id)
     owned = owned.where(in_current_workspace(principal, Prompt), is_present(Prompt))
+    if prompt_id is not None:
+        owned = owned.where(Version.prompt_id == prompt_id)
     return _stream(reader, owned.order_by(Prompt.created_at, Prompt.seq, Version.number))
 
 

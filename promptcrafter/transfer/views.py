@@ -1,24 +1,24 @@
 """The routes `GET /export` and `POST /import`."""
 
 import io
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 from flask import Response, current_app, request
 
-from promptcrafter.database.errors import ignoring_unavailable
 from promptcrafter.database.session import stream_snapshot
-from promptcrafter.database.transactions import writing
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.formats import join_to_pieces
 from promptcrafter.http.request_checks import NDJSON
 from promptcrafter.idempotency.decorator import HEADER, read_key
 from promptcrafter.permissions import Permission
-from promptcrafter.problems import TooLarge, Unavailable
+from promptcrafter.problems import TooLarge
+from promptcrafter.prompts.store import get_prompt
 from promptcrafter.transfer import export_format, importer, store
 from promptcrafter.transfer.id_policy import KEPT_IDS, IdPolicy, NewIds
-from promptcrafter.transfer.schemas import ImportOut, ImportQuery
+from promptcrafter.transfer.schemas import ExportQuery, ImportOut, ImportQuery
 from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.principal import refuse_role
 
@@ -53,16 +53,19 @@ class _Body(io.RawIOBase):
         return len(piece)
 
 
-@blueprint.route("/export", permission=Permission.READ)
+@blueprint.route("/export", permission=Permission.READ, refuses=(403, 404))
+@blueprint.arguments(ExportQuery(), location="query")
 @blueprint.response(200, {"type": "string", "format": "binary"}, content_type=NDJSON)
-def export_all() -> Response:
-    """Return everything that the caller owns, one typed JSON object a line."""
+def export_all(query: dict[str, Any]) -> Response:
+    """Return everything in the workspace, or one prompt with its logs, one typed JSON object a line."""
+    principal, prompt_id = current_principal(), query.get("promptId")
+    if prompt_id is not None:
+        principal = replace(principal, current_id=get_prompt(principal, prompt_id).workspace_id)
     if request.method == "GET":
-        with ignoring_unavailable(), suppress(Unavailable), writing():  # a full disk must not prevent an export
-            importer.note_transfer(current_principal(), "export")
+        store.note_export(principal, prompt_id)
     reader = stream_snapshot()  # open until the response is sent, which is after the request context has ended
     try:
-        pieces = join_to_pieces(export_format.write_lines(store.each_row(reader, current_principal())))
+        pieces = join_to_pieces(export_format.write_lines(store.each_row(reader, principal, prompt_id)))
         first = next(pieces)  # read before the response starts, so that a failure still gets an error status
     except BaseException:
         reader.close()

@@ -4,10 +4,11 @@ Entries are written in the transaction of what they tell, by API and command lin
 its entries keep ids and counts. There is one entry for each request, also for batches.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, or_, select, update
+from sqlalchemy import ColumnElement, Select, delete, func, or_, select, update
 
 from promptcrafter import clock
 from promptcrafter.auth.models import ApiKey, User
@@ -26,6 +27,7 @@ ACTIONS = (
 )
 _TEXT_MAX = 1000  # characters of a text, except where all of it is wanted
 _COMMAND_LINE = "command line"
+_WORKSPACES_NAMED = 1000  # in a statement; more of them are all that there are
 _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "since": lambda moment: AuditEntry.created_at >= moment,
     "until": lambda moment: AuditEntry.created_at < moment,
@@ -99,11 +101,23 @@ def find_entries(workspace: Workspace, filters: Mapping[str, Any]) -> Select[Aud
     return select(AuditEntry).where(AuditEntry.workspace_id == workspace.id, *conditions)
 
 
-def remove_before(moment: Any, workspace_ids: Iterable[str], count: int) -> int:
+def count_before(moment: datetime, workspace_ids: Sequence[str]) -> int:
+    """Return how many entries of workspaces are older than a moment."""
+    return session.scalars(select(func.count()).where(_is_before(moment, workspace_ids))).one()
+
+
+def remove_before(moment: datetime, workspace_ids: Sequence[str], count: int) -> int:
     """Delete up to `count` entries of workspaces that are older than a moment; return how many."""
-    is_old = (AuditEntry.created_at < moment) & AuditEntry.workspace_id.in_(list(workspace_ids))
-    some = select(AuditEntry.seq).where(is_old).order_by(AuditEntry.created_at).limit(count)
+    some = select(AuditEntry.seq).where(_is_before(moment, workspace_ids)).limit(count)
     return len(session.scalars(delete(AuditEntry).where(AuditEntry.seq.in_(some)).returning(AuditEntry.seq)).all())
+
+
+def _is_before(moment: datetime, workspace_ids: Sequence[str]) -> ColumnElement[bool]:
+    """Return the condition that entries are old and of one of the workspaces, or of any of very many."""
+    is_old = AuditEntry.created_at < moment
+    if len(workspace_ids) > _WORKSPACES_NAMED:
+        return is_old
+    return is_old & AuditEntry.workspace_id.in_(workspace_ids)
 
 
 def _name_of(model: Any, row_id: str) -> Any:

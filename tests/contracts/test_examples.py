@@ -19,7 +19,7 @@ FIRST = ("sign_up", "log_in", "create_prompt", "create_experiment", "create_work
 LAST = ("log_out", "log_in", "delete_me", "sign_up", "change_password")  # a deleted account's address is free again
 # Again, each is a conflict or has no token
 ONCE = {"sign_up", "create_experiment", "create_workspace", "change_password", "log_out"}
-NO_EXAMPLE = {"import_all", "compare_logs"}  # a file, and two ids
+NO_EXAMPLE = {"import_all", "compare_logs", "reset_password"}  # a file, two ids, and a secret of the command line
 
 
 @dataclass(frozen=True)

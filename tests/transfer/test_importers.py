@@ -16,7 +16,7 @@ from promptcrafter.problems import Invalid
 from promptcrafter.transfer import importer
 from promptcrafter.transfer.importers import Unreadable, json_server, llm, promptfoo
 from promptcrafter.transfer.importers.foreign_ids import ForeignIds
-from promptcrafter.workspaces.principal import at_home
+from promptcrafter.workspaces.principal import at_home, personal_workspace_id
 from tests.support import llm_database
 from tests.support.databases import only_sqlite
 from tests.support.people import Person
@@ -50,6 +50,7 @@ def test_a_json_server_file_is_imported_with_its_ids(app: Flask, ada: Person) ->
     document = fixture("json_server.json")
     assert created(take(app, ada, json_server.read(document, NOW))) == (3, 3, 0, 0, 3)
     assert ada.get("/prompts/prompt104").json == {
+        "workspaceId": personal_workspace_id(ada.id),
         "_id": "prompt104",
         "ownerId": ada.id,
         "slug": "prompt104",

@@ -183,3 +183,31 @@ def test_a_key_makes_a_copy_of_its_own_in_each_workspace(ada: Person) -> None:
             {"created": 1, "skipped": 0},
             {"created": 0, "skipped": 1},
         ]
+
+
+def test_one_prompt_with_its_logs_is_copied_into_a_workspace(ada: Person) -> None:
+    ada.post("/workspaces", {"name": "Team", "slug": "team"})
+    prompt, other = ada.prompt(title="Moved"), ada.prompt(title="Stays")
+    variants = [{"key": "A", "trafficPercent": 50, "promptId": prompt["_id"]}]
+    variants += [{"key": "B", "trafficPercent": 50, "promptId": other["_id"]}]
+    ada.post("/experiments", {"slug": "hi", "name": "Hi", "status": "ACTIVE", "variants": variants})
+    ada.post("/experiments", {"slug": "unused", "name": "Unused", "variants": variants})
+    ada.post("/experiment/hi/log", {"variantKey": "A", "output": {"a": 1}})
+    ada.post("/monitor/log", {"slug": prompt["slug"], "tag": "latest", "output": "traced"})
+    ada.log(prompt)
+    ada.log(other)
+    exported = ada.get(f"/export?promptId={prompt['_id']}").data
+    answer = ada.post(
+        "/import?ids=new",
+        data=exported,
+        headers={"Content-Type": "application/x-ndjson", "X-Workspace": "team"},
+    )
+    created = {kind: count["created"] for kind, count in answer.json.items()}
+    assert created == {"prompts": 1, "versions": 1, "experiments": 1, "traces": 1, "logs": 3}
+    there = {"X-Workspace": "team"}
+    (copied,) = ada.get("/prompts", headers=there).json
+    assert (copied["title"], copied["_id"] == prompt["_id"]) == ("Moved", False)
+    assert {log["promptId"] for log in ada.get("/logs", headers=there).json} == {copied["_id"]}
+    (experiment,) = ada.get("/experiments", headers=there).json
+    assert [variant.get("promptId") for variant in experiment["variants"]] == [copied["_id"], None]
+    assert ada.get("/export?promptId=prompt_unknown").status_code == 404
