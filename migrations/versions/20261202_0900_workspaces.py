@@ -62,6 +62,12 @@ _REFERENCES = (
 _KEY_OF_WORKSPACE = (
     "CONSTRAINT fk_api_keys_workspace_id FOREIGN KEY(workspace_id) REFERENCES workspaces (id) ON DELETE CASCADE"
 )
+_KEYS_OF_PARTS = {
+    "fk_logs_prompt_id_prompt_version": "(prompt_id, prompt_version) REFERENCES prompt_versions (prompt_id, number) "
+    "ON DELETE CASCADE",
+    "fk_logs_experiment_id_variant_key": "(experiment_id, variant_key) "
+    'REFERENCES experiment_variants (experiment_id, "key")',
+}
 # In this order each table is copied after those to which it refers
 _CHANGED = ("api_keys", "prompts", "prompt_versions", "experiments", "experiment_variants", "traces", "logs")
 
@@ -376,6 +382,18 @@ def _to_workspaces_on_postgresql() -> None:
             f"ADD CONSTRAINT fk_{table}_workspace_id_{column} FOREIGN KEY (workspace_id, {column}) "
             f"REFERENCES {parent} (workspace_id, id){action}",
         )
+    _check_parents_last()
+
+
+def _check_parents_last() -> None:
+    """Let a log lock its prompt before the version, and its experiment before the variant, as deletions do.
+
+    PostgreSQL checks foreign keys in the order in which they were added. In the other order, a log that is inserted and
+    the deletion of its prompt would each wait for what the other has locked.
+    """
+    for name, key in _KEYS_OF_PARTS.items():
+        _alter("logs", f"DROP CONSTRAINT {name}")
+        _alter("logs", f"ADD CONSTRAINT {name} FOREIGN KEY {key}")
 
 
 def _to_owners_on_postgresql() -> None:
@@ -405,6 +423,7 @@ def _to_owners_on_postgresql() -> None:
         _create_indices(table, "owner_id", indices)
     for table, column, parent, action, _ in _REFERENCES:
         _alter(table, f"ADD CONSTRAINT fk_{table}_{column} FOREIGN KEY ({column}) REFERENCES {parent} (id){action}")
+    _check_parents_last()
 
 
 def _analyze() -> None:

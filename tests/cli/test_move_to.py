@@ -106,6 +106,7 @@ def test_everything_moves_and_calls_answer_as_before(
 ) -> None:
     fill_account(ada)
     key = ada.post("/auth/keys", {"name": "k", "expiresAt": "2099-01-01"}).json["key"]
+    assert ada.client.get("/limits", headers={"X-Api-Key": key}).status_code == 200  # notes its last use
     once: dict[str, Any] = {"json": {"title": "Once", "content": "c", "model": "m"}}
     once["headers"] = {"Idempotency-Key": "once-and-no-more"}
     first = ada.post("/prompts", **once)
@@ -114,7 +115,8 @@ def test_everything_moves_and_calls_answer_as_before(
     ben.post("/auth/logout")
     moved = run(app, "move-to", bare_target.replace("+psycopg", ""))
     assert done(moved) == ""
-    assert moved.stderr.splitlines()[1:] == [
+    assert moved.stderr.splitlines()[1].startswith("A new database: ")
+    assert moved.stderr.splitlines()[2:] == [
         "Moved and compared: 2 users, 4 prompts, 38 logs, 2 experiments, 3 traces.",
         "Now set DATABASE_URL to that address and start the service with it. JWT_SECRET_KEY must stay what it is.",
     ]

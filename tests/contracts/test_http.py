@@ -17,6 +17,7 @@ pytestmark = only_sqlite
 PUBLIC = {
     "/",
     "/auth/signup",
+    "/auth/password/reset",
     "/auth/login",
     "/docs",
     "/healthz",

@@ -43,7 +43,7 @@ def fill(app: Flask, owner: Person, mark: str = "0", count: int = MANY, **column
         add_logs(get_engine(), owner.id, count, mark, **columns)
 
 
-OF_ACCOUNTS = ("users", "api_keys", "workspaces", "members")
+OF_ACCOUNTS = ("users", "api_keys", "workspaces", "members", "audit_entries")
 
 
 def count_rows(app: Flask) -> dict[str, int]:

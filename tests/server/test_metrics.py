@@ -70,7 +70,7 @@ def test_with_metrics_on_the_route_is_in_the_api_description(client: Caller) -> 
     operation = document["paths"]["/metrics"]["get"]
     assert operation["security"] == [{"bearer": []}, {"apiKey": []}]
     assert operation["responses"]["200"]["content"] == {"text/plain": {"schema": {"type": "string"}}}
-    assert set(operation["responses"]) == {"200", "400", "401", "503"}
+    assert set(operation["responses"]) == {"200", "400", "401", "404", "503"}
 
 
 @pytest.mark.slow
