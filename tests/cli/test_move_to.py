@@ -120,6 +120,8 @@ def test_everything_moves_and_calls_answer_as_before(
         "Moved and compared: 2 users, 4 prompts, 38 logs, 2 experiments, 3 traces.",
         "Now set DATABASE_URL to that address and start the service with it. JWT_SECRET_KEY must stay what it is.",
     ]
+    target = "SELECT attstattarget FROM pg_attribute WHERE attrelid = 'ix_prompt_search_content_trigrams'::regclass"
+    assert ask(bare_target, target) == [(0,)]
     there = Caller(make_app(replace(config, database_url=bare_target)).test_client())
     prompts = [f"/prompts/{prompt['_id']}{rest}" for prompt in ada.get("/prompts").json for rest in ("", "/versions")]
     for path in (*READS, *prompts):

@@ -30,6 +30,11 @@ _INDICES = text(
     "JOIN pg_class ON pg_class.oid = indexrelid "
     "WHERE NOT indisunique AND relnamespace = current_schema()::regnamespace ORDER BY indexrelid"
 )
+# A definition of an index has no such settings
+_STATISTICS_TARGETS = text(
+    "SELECT format('ALTER INDEX %s ALTER COLUMN %s SET STATISTICS %s', attrelid::regclass, attnum, attstattarget) "
+    "FROM pg_attribute WHERE attrelid = CAST(:name AS regclass) AND attstattarget >= 0"
+)
 
 
 class MoveError(Exception):
@@ -38,7 +43,7 @@ class MoveError(Exception):
 
 @dataclass(frozen=True)
 class Copy:
-    """The checksums of what was copied, by table, and the CREATE statements of the indices dropped meanwhile."""
+    """The checksums of what was copied, by table, and the statements that create the dropped indices again."""
 
     checksums: Mapping[str, TableChecksum]
     deferred_indices: Sequence[str]
@@ -157,10 +162,11 @@ def _refuse_rows(connection: Connection, names: Iterable[str]) -> None:
 
 def _drop_indices(connection: Connection) -> list[str]:
     """Drop the indices that are not unique; return the statements that create them again."""
-    indices = connection.execute(_INDICES).all()
-    for name, _ in indices:
+    statements: list[str] = []
+    for name, definition in connection.execute(_INDICES).all():
+        statements += [definition, *connection.scalars(_STATISTICS_TARGETS, {"name": name})]
         connection.exec_driver_sql(f"DROP INDEX {name}")
-    return [definition for _, definition in indices]
+    return statements
 
 
 def _fill(source: Connection, target: Connection, table: Table, checksum: TableChecksum) -> Iterator[None]:
