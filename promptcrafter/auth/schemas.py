@@ -3,11 +3,12 @@
 from marshmallow import Schema, fields
 
 from promptcrafter.emails import LENGTH_MAX
-from promptcrafter.http.fields import Email, Name, Text, Timestamp, TimestampIn
+from promptcrafter.http.fields import Email, Name, Text, Timestamp
 from promptcrafter.http.schemas import CreateSchema
 from promptcrafter.ids import pattern
 
 PASSWORD_MIN, PASSWORD_MAX = 10, 128  # characters
+TOKEN_MAX = 100  # of an invitation
 _RESET_TOKEN_MAX = 100
 
 
@@ -19,6 +20,7 @@ class SignupIn(CreateSchema):
     password = Text(
         required=True, minimum=PASSWORD_MIN, maximum=PASSWORD_MAX, metadata={"example": "correct horse battery"}
     )
+    invitation = Text(minimum=1, maximum=TOKEN_MAX, metadata={"description": "The token of an invitation"})
 
 
 class LoginIn(CreateSchema):
@@ -79,22 +81,6 @@ class SignupOut(LoginOut):
     """The token of a new account."""
 
     message = fields.String(required=True)
-
-
-class KeyIn(CreateSchema):
-    """A new API key. Unknown fields are refused: a key would have more permissions or live longer than was meant."""
-
-    is_always_strict = True
-
-    name = Name(required=True, minimum=1, maximum=100, metadata={"example": "nightly evaluation"})
-    expires_at = TimestampIn(
-        data_key="expiresAt",
-        allow_none=True,
-        metadata={
-            "description": "A time in the future; without it the key does not expire",
-            "example": "2099-12-31T00:00:00Z",
-        },
-    )
 
 
 class KeyOut(Schema):

@@ -16,7 +16,7 @@ from promptcrafter.http.schemas import load
 from promptcrafter.permissions import SCOPES, Permission
 from promptcrafter.workspaces import store as workspaces
 from promptcrafter.workspaces.principal import at_home
-from promptcrafter.workspaces.schemas import BoundableKeyIn
+from promptcrafter.workspaces.schemas import KeyIn
 
 _user_schema = AccountOut()
 _key_schema = KeyOut()
@@ -159,7 +159,7 @@ def add_key(email: str, name: str, expires: str | None, workspace: str | None, s
     """Make an API key for an account and write it: it is shown this once."""
     restrictions = {"workspace": workspace, "scopes": list(scopes) or None}
     given = {field: value for field, value in restrictions.items() if value is not None}
-    values = load(BoundableKeyIn(), {"name": name, "expiresAt": expires, **given})
+    values = load(KeyIn(), {"name": name, "expiresAt": expires, **given})
     with writing():
         account = store.lock_by_email(email)
         if "workspace" in values:

@@ -112,7 +112,8 @@ class PatternText(Text):
 
     def __init__(self, pattern: str, rule: str, **kwargs: Any) -> None:
         super().__init__(metadata={**kwargs.pop("metadata", {}), "pattern": pattern}, **kwargs)
-        self.validators.append(validate.Regexp(rf"{pattern.removesuffix('$')}\Z", error=rule))
+        error = rule.replace("{", "{{").replace("}", "}}")  # marshmallow formats it
+        self.validators.append(validate.Regexp(rf"{pattern.removesuffix('$')}\Z", error=error))
 
 
 class Email(PatternText):

@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, pre_load, validate
 
-from promptcrafter.auth.schemas import PASSWORD_MAX, KeyIn, SignupIn, UserOut
+from promptcrafter.auth.schemas import PASSWORD_MAX, TOKEN_MAX, UserOut
 from promptcrafter.http.fields import (
     BoundedList,
     Email,
@@ -13,6 +13,7 @@ from promptcrafter.http.fields import (
     PatternText,
     Text,
     Timestamp,
+    TimestampIn,
     TimestampText,
     WholeNumber,
 )
@@ -26,7 +27,6 @@ SLUG_EXAMPLE = "support-team"
 _LABEL = "[A-Za-z][A-Za-z0-9._-]{0,63}"  # as the labels of prompts are
 _NAME_MAX = 100
 _REFERENCE_MAX = 64
-_TOKEN_MAX = 100
 _LABELS_MAX = 50
 _DAYS_DEFAULT, _DAYS_MAX = 7, 30
 
@@ -67,7 +67,11 @@ class WorkspacePatch(StrictSchema):
     name = Name(minimum=1, maximum=_NAME_MAX, metadata={"example": "Support team"})
     slug = _slug()
     protected_labels = BoundedList(
-        PatternText(f"^{_LABEL}$", f"must match {_LABEL}", maximum=64),
+        PatternText(
+            f"^{_LABEL}$",
+            "must be a label: a letter, then up to 63 letters, digits, dots, underscores or hyphens",
+            maximum=64,
+        ),
         data_key="protectedLabels",
         maximum=_LABELS_MAX,
         metadata={"example": ["production"], "description": "The labels that only owners move"},
@@ -150,20 +154,25 @@ class AcceptIn(StrictSchema):
     token = Text(
         required=True,
         minimum=1,
-        maximum=_TOKEN_MAX,
+        maximum=TOKEN_MAX,
         metadata={"example": "inv_Q3zXG0v5pWk8n2LrT7yBc1HdJf4MsE9aUoRi6KxVwNg", "description": _INVITATION_DESCRIPTION},
     )
 
 
-class InvitedSignupIn(SignupIn):
-    """A new account, which an invitation may make a member of a workspace."""
-
-    invitation = Text(minimum=1, maximum=_TOKEN_MAX, metadata={"description": _INVITATION_DESCRIPTION})
-
-
-class BoundableKeyIn(KeyIn):
+class KeyIn(CreateSchema):
     """A new API key. Unknown fields and nulls are refused: a key would have more permissions than was meant."""
 
+    is_always_strict = True
+
+    name = Name(required=True, minimum=1, maximum=100, metadata={"example": "nightly evaluation"})
+    expires_at = TimestampIn(
+        data_key="expiresAt",
+        allow_none=True,
+        metadata={
+            "description": "A time in the future; without it the key does not expire",
+            "example": "2099-12-31T00:00:00Z",
+        },
+    )
     workspace = Text(
         minimum=1,
         maximum=_REFERENCE_MAX,

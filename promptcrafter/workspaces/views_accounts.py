@@ -11,21 +11,21 @@ from promptcrafter.auth import hashing, passwords, throttle
 from promptcrafter.auth import store as accounts
 from promptcrafter.auth.credentials import issue_token
 from promptcrafter.auth.models import User
-from promptcrafter.auth.schemas import NewKeyOut, SignupOut
+from promptcrafter.auth.schemas import NewKeyOut, SignupIn, SignupOut
 from promptcrafter.auth.views import blueprint
 from promptcrafter.database.transactions import writing
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem
 from promptcrafter.workspaces import store
 from promptcrafter.workspaces.authentication import current_principal, new_principal
-from promptcrafter.workspaces.schemas import AccountPatch, BoundableKeyIn, DeletionIn, InvitedSignupIn, MeOut
+from promptcrafter.workspaces.schemas import AccountPatch, DeletionIn, KeyIn, MeOut
 
 
 @blueprint.route(
     "/signup", methods=["POST"], permission=Permission.PUBLIC, refuses=(403, 404, 409, 429), returns_secret=True
 )
 @throttle.limit_signups
-@blueprint.arguments(InvitedSignupIn())
+@blueprint.arguments(SignupIn())
 @blueprint.response(201, SignupOut())
 def sign_up(body: dict[str, Any]) -> dict[str, Any]:
     """Create an account and return a token for it; with an invitation it is a member of that workspace, too."""
@@ -88,7 +88,7 @@ def delete_me(body: dict[str, Any]) -> None:
 
 @blueprint.route("/keys", methods=["POST"], permission=Permission.ACCOUNT, refuses=(403, 404, 429), returns_secret=True)
 @throttle.limit_keys
-@blueprint.arguments(BoundableKeyIn())
+@blueprint.arguments(KeyIn())
 @blueprint.response(201, NewKeyOut())
 def create_key(body: dict[str, Any]) -> dict[str, Any]:
     """Create an API key, which is accepted wherever a token is, as far as its workspace and scopes allow."""

@@ -327,3 +327,10 @@ def test_a_key_shows_the_hour_of_its_last_use(client: Caller, ada: Person, monke
         assert by_key.get("/prompts").status_code == 200
         (listed,) = ada.get("/auth/keys").json
         assert listed["lastUsedAt"] == clock.to_text(begun + timedelta(minutes=noted))
+
+
+@pytest.mark.parametrize("labels", [[""], ["{"], ["1st"], ["a" * 65], ["latest version"], [None], "production", None])
+def test_what_is_no_list_of_labels_is_refused(ada: Person, labels: Any) -> None:
+    create(ada)
+    answer = ada.patch("/workspaces/support-team", {"protectedLabels": labels})
+    assert (answer.status_code, answer.json["code"][:7]) in ((400, "invalid"), (400, "missing")), answer.text
