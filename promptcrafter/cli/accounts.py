@@ -119,7 +119,7 @@ def delete_user(email: str, anonymise: bool, yes: bool) -> None:
     if not yes:
         _confirm_deletion(account)
     with writing():
-        workspaces.remove_account(account.id, anonymise=anonymise)
+        workspaces.remove_account(at_home(account.id), anonymise=anonymise)
     say(f"Deleted the account of {address}.")
 
 

@@ -71,7 +71,7 @@ def import_file(
         principal = workspaces.act_as_member(found, user, Permission.WRITE)
         target = f"{user.email} into {found.slug}"
         if found.personal_user_id is None:
-            account = found.id  # so that a file has the same ids there, whoever of its members imports it
+            account = found.id  # so that a file has the same ids there, whichever member imports it
     left_out: Counter[str] = Counter()
     with _refusing_unreadable(), _open_source(path) as file, _open_id_policy(principal, new_ids) as ids:
         file_format = _detect_format(file) if file_format == _AUTO else file_format

@@ -398,12 +398,13 @@ def get_sole_ownerships(user_id: str) -> Sequence[Workspace]:
     ).all()
 
 
-def remove_account(user_id: str, *, anonymise: bool) -> None:
-    """Delete an account with its personal workspace, keys and memberships; many rows are left to a purge.
+def remove_account(principal: Principal, *, anonymise: bool) -> None:
+    """Delete the principal's account with its personal workspace, keys and memberships; many rows are left to a purge.
 
     What it made elsewhere stays, under its name unless it is anonymised. A shared workspace of which it is the only
     member is deleted. Raises 409 if it is the only owner of a shared workspace with other members.
     """
+    user_id = principal.user_id
     user = accounts.lock_user(user_id)
     memberships = select(Member.workspace_id).where(Member.user_id == user_id)
     is_own = Workspace.id.in_(memberships)
@@ -416,6 +417,9 @@ def remove_account(user_id: str, *, anonymise: bool) -> None:
         count = select(func.count()).select_from(Member).where(Member.workspace_id == workspace.id)
         if session.scalars(count).one() == 1:
             delete_with_contents(workspace)
+        else:
+            before = {"role": _get_member(workspace.id, user_id).role}
+            _note_member(principal, workspace, "member.leave", user_id, before=before)
     session.execute(delete(Invitation).where(Invitation.author_id == user_id))
     if anonymise:
         audit.anonymise(user_id, session.scalars(select(ApiKey.id).where(ApiKey.user_id == user_id)).all())

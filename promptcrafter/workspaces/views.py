@@ -147,7 +147,7 @@ def list_workspace_keys(workspace: str) -> list[dict[str, Any]]:
 )
 @blueprint.response(204)
 def delete_workspace_key(workspace: str, key_id: str) -> None:
-    """Revoke an API key that is bound to the workspace, whoever's it is."""
+    """Revoke an API key of any member that is bound to the workspace."""
     principal = current_principal()
     with writing():
         store.remove_key(principal, store.lock_workspace(principal, workspace), key_id)

@@ -83,7 +83,7 @@ def delete_me(body: dict[str, Any]) -> None:
     principal = current_principal()
     _check_password(principal.user_id, body["currentPassword"])
     with writing():
-        store.remove_account(principal.user_id, anonymise=body["anonymise"])
+        store.remove_account(principal, anonymise=body["anonymise"])
 
 
 @blueprint.route("/keys", methods=["POST"], permission=Permission.ACCOUNT, refuses=(403, 404, 429), returns_secret=True)

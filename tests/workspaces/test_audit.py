@@ -116,6 +116,8 @@ def test_an_anonymised_account_leaves_no_name_in_the_trail(ada: Person, ben: Per
     team = create(ada)
     join(ada, team, ben, "editor")
     ben.delete("/auth/me", json={"currentPassword": ben.password, "anonymise": True})
+    (left,) = trail(ada, team, "?action=member.leave")
+    assert (left["actor"]["id"], left["actor"]["name"], left["object"]["name"]) == (ben.id, None, None)
     (joined,) = trail(ada, team, "?action=member.join")
     assert joined["actor"] == {"kind": "user", "id": ben.id, "name": None}
     assert joined["object"] == {"type": "member", "id": ben.id, "name": None}
