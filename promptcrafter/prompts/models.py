@@ -24,10 +24,26 @@ LABELS_MAX = 10_000  # of a prompt
 DELETED_ACCOUNT = "deleted account"  # shown in place of the name of an account that was removed with its name
 
 
-class Prompt(Resource):
+class Versioned(Base):
+    """What a version keeps of a prompt: a change of any of it makes a new version.
+
+    To add a column, add it here and to VERSIONED, and its field to `schemas.version_fields` and
+    `schemas.version_fields_out`.
+    """
+
+    __abstract__ = True
+
+    content: Mapped[str] = mapped_column(Text)
+    model: Mapped[str] = mapped_column(Text)
+
+
+VERSIONED = ("content", "model")  # the names of its columns
+
+
+class Prompt(Versioned, Resource):
     """A prompt in its current state.
 
-    `content` and `model` are copies of the latest version's, so that lists read one table.
+    What it has of a version are copies of the latest one's, so that lists read one table.
     """
 
     kind = "prompt"
@@ -47,8 +63,6 @@ class Prompt(Resource):
     author_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
     slug: Mapped[str] = mapped_column(Text)
     title: Mapped[str] = mapped_column(Text)
-    content: Mapped[str] = mapped_column(Text)
-    model: Mapped[str] = mapped_column(Text)
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     updated_at: Mapped[datetime] = mapped_column(UtcTime)
@@ -84,15 +98,13 @@ class Label(Base):
     version: Mapped[int]
 
 
-class Version(Base):
-    """One state of a prompt's content and model; immutable."""
+class Version(Versioned):
+    """One state of what makes a version of a prompt; immutable."""
 
     __tablename__ = "prompt_versions"
 
     prompt_id: Mapped[str] = mapped_column(ForeignKey("prompts.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    content: Mapped[str] = mapped_column(Text)
-    model: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     author_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
     comment: Mapped[str | None] = mapped_column(Text)  # why the prompt was changed

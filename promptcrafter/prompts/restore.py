@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from promptcrafter.database.session import session
-from promptcrafter.prompts.models import Label, Prompt, SearchText, Tag, Version
+from promptcrafter.prompts.models import VERSIONED, Label, Prompt, SearchText, Tag, Version
 from promptcrafter.prompts.store import lock_slugs, update_search_text
 from promptcrafter.workspaces.principal import Principal
 
@@ -21,7 +21,7 @@ def restore_prompts(
 ) -> None:
     """Insert prompts with their ids and times, and versions of these or of existing prompts, in their order.
 
-    Each new prompt has at least one version, and takes its content and model from the last one. `search_texts` has the
+    Each new prompt has at least one version, and is in the state of the last one. `search_texts` has the
     values of a SearchText for each prompt. The labels of a version are inserted unless the prompt has them already. The
     `updated_at` of a version is the time of the last change of its prompt.
     """
@@ -31,7 +31,7 @@ def restore_prompts(
     latest = {version["prompt_id"]: version for version in versions}
     added = {prompt["id"] for prompt in prompts}
     _insert_prompts(principal, prompts, latest, search_texts)
-    columns = ("prompt_id", "number", "content", "model", "created_at")
+    columns = ("prompt_id", "number", *VERSIONED, "created_at")
     _insert(
         Version,
         (
@@ -59,7 +59,7 @@ def _insert_prompts(
                 "workspace_id": principal.workspace_id,
                 "author_id": principal.user_id,
                 **{name: prompt[name] for name in columns},
-                **{name: latest[prompt["id"]][name] for name in ("content", "model")},
+                **{name: latest[prompt["id"]][name] for name in VERSIONED},
                 "version": latest[prompt["id"]]["number"],
             }
             for prompt in prompts
@@ -100,7 +100,9 @@ def _insert_labels(versions: _Rows) -> None:
 def _update_prompt(version: Mapping[str, Any]) -> None:
     """Set an existing prompt to the state of this version."""
     prompt = session.scalars(select(Prompt).where(Prompt.id == version["prompt_id"]).with_for_update()).one()
-    prompt.version, prompt.content, prompt.model = version["number"], version["content"], version["model"]
+    for name in VERSIONED:
+        setattr(prompt, name, version[name])
+    prompt.version = version["number"]
     prompt.updated_at = max(prompt.updated_at, version["updated_at"])
     update_search_text(prompt)
 

@@ -83,8 +83,7 @@ def refuse_bad_title_length(title: str) -> None:
 def version_fields(required: bool, name: type[Text] = Name) -> FieldGroup:
     """Return the fields whose change makes a new version, for requests and lines of an export.
 
-    `name` is the class of the fields for names, StoredName in an export. To add a field, add it here and to
-    `version_fields_out`, and its columns to Prompt and Version.
+    `name` is the class of the fields for names, StoredName in an export.
     """
     return {
         "content": Text(

@@ -19,7 +19,7 @@ from promptcrafter.database.keyset import Order
 from promptcrafter.database.session import is_sqlite, request_connection, session
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.problems import Details, Invalid, Problem
-from promptcrafter.prompts.models import LABELS_MAX, Label, Prompt, SearchText, Tag, Version
+from promptcrafter.prompts.models import LABELS_MAX, VERSIONED, Label, Prompt, SearchText, Tag, Version, Versioned
 from promptcrafter.prompts.search import search_columns
 from promptcrafter.workspaces import audit
 from promptcrafter.workspaces.access import (
@@ -35,7 +35,8 @@ from promptcrafter.workspaces.principal import Principal, is_owner, owner_needed
 
 LABEL_PATTERN = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
 SLUG_PATTERN = "[a-z0-9-]{1,120}"
-_AUDITED = ("title", "content", "model", "slug", "tags")
+_CHANGEABLE = ("title", *VERSIONED, "slug")
+_AUDITED = (*_CHANGEABLE, "tags")
 LATEST = "latest"  # selects the newest version of a prompt, as a label would
 _SLUGS_PER_QUERY = 1000  # SQLite allows 32,766 parameters in a statement
 _DERIVED_SLUG_MAX = 100  # characters; leaves room for a number at the end
@@ -175,8 +176,7 @@ def add_prompt(principal: Principal, values: Mapping[str, Any], search_text: Map
         author_id=principal.user_id,
         slug=values.get("slug") or _choose_slug(principal, values["title"]),
         title=values["title"],
-        content=values["content"],
-        model=values["model"],
+        **{name: values[name] for name in VERSIONED},
         created_at=now,
         updated_at=now,
     )
@@ -221,17 +221,17 @@ def change_prompt(principal: Principal, prompt: Prompt, changes: Mapping[str, An
 
     Raises 409 if the slug sent is taken.
     """
-    version_before = (prompt.content, prompt.model)
+    version_before = _versioned(prompt)
     searched_before = (prompt.title, prompt.tags, prompt.content)
     before = {name: getattr(prompt, name) for name in changes if name in _AUDITED}
-    for name in ("title", "content", "model", "slug"):
+    for name in _CHANGEABLE:
         if name in changes:
             setattr(prompt, name, changes[name])
     _flush_or_refuse_slug()
     if "tags" in changes:
         _set_tags(prompt, changes["tags"])
     prompt.updated_at = clock.now()
-    if (prompt.content, prompt.model) != version_before:
+    if _versioned(prompt) != version_before:
         _add_next_version(principal, prompt, changes.get("comment"))
     after = {name: getattr(prompt, name) for name, value in before.items() if getattr(prompt, name) != value}
     if after:
@@ -293,7 +293,8 @@ def version_not_found() -> Problem:
 
 def restore_version(principal: Principal, prompt: Prompt, version: Version, comment: str | None) -> Version:
     """Add a version by the principal with the content and model of an old one, and return it."""
-    prompt.content, prompt.model = version.content, version.model
+    for name, value in _versioned(version).items():
+        setattr(prompt, name, value)
     prompt.updated_at = clock.now()
     restored = _add_next_version(principal, prompt, comment)
     numbers = {"version": version.number}, {"version": restored.number}
@@ -404,19 +405,23 @@ def _explain_slug(prompt_id: str) -> Details | None:
     }
 
 
+def _versioned(state: Versioned) -> dict[str, Any]:
+    """Return what makes a version of a prompt, by column name."""
+    return {name: getattr(state, name) for name in VERSIONED}
+
+
 def _add_next_version(principal: Principal, prompt: Prompt, comment: str | None) -> Version:
-    """Add the prompt's current content and model as its next version, and return it."""
+    """Add the prompt's current state as its next version, and return it."""
     prompt.version += 1
     return _add_version(principal, prompt, comment)
 
 
 def _add_version(principal: Principal, prompt: Prompt, comment: str | None = None) -> Version:
-    """Add the current content and model of a prompt as the version with its current number."""
+    """Add the current state of a prompt as the version with its current number."""
     version = Version(
         prompt_id=prompt.id,
         number=prompt.version,
-        content=prompt.content,
-        model=prompt.model,
+        **_versioned(prompt),
         created_at=prompt.updated_at,
         author_id=principal.user_id,
         comment=comment,
