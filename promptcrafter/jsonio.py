@@ -164,6 +164,23 @@ def _find_excess(text: str, max_containers: int) -> JsonError | None:
     return None
 
 
+def is_same(value: Any, other: Any) -> bool:
+    """Return whether two decoded values are the same JSON; the order of keys has no meaning."""
+    if isinstance(value, dict | list) and isinstance(other, dict | list):
+        # as text, because Python's True equals 1 and 1.0
+        return json.dumps(value, sort_keys=True) == json.dumps(other, sort_keys=True)
+    return bool(value == other)
+
+
+def count_levels(value: Any) -> int:
+    """Return how many levels of arrays and objects a decoded value has, 0 for a text or a number."""
+    levels, containers = 0, [value]
+    while containers := [item for item in containers if isinstance(item, list | dict)]:
+        levels += 1
+        containers = [part for item in containers for part in (item.values() if isinstance(item, dict) else item)]
+    return levels
+
+
 def _strings(value: Any) -> Iterator[str]:
     """Yield every string in a decoded value, keys included."""
     pending = [value]

@@ -85,6 +85,10 @@ class JsonText(TypeDecorator[Any]):
     impl = Text
     cache_ok = True
 
+    def compare_values(self, x: Any, y: Any) -> bool:
+        """Return whether a new value need not be written. For Python, True equals 1, and the order of keys is alike."""
+        return x is y or dumps(x) == dumps(y)
+
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         return None if value is None else dumps(value)
 

@@ -36,8 +36,9 @@ OLDER = (
     "5e0c83a1d7f6",
     "8c3f5a9e1b72",
     "c41a9e6d07b8",
+    "c94e17d0b382",
 )  # oldest first
-HEAD = "c94e17d0b382"
+HEAD = "7b2d91f4c6e0"
 
 _FOLDER = Path(__file__).parent.parent.parent / "migrations"
 _APPLIED: Select[tuple[str]] = select(column("version_num")).select_from(table("alembic_version"))

@@ -1,6 +1,7 @@
 """Prompts, their immutable versions, labels and tags, and the texts that search reads."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     CheckConstraint,
@@ -18,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
 
 from promptcrafter.auth.models import User
-from promptcrafter.database.base import SEQUENCE, Base, Resource, UtcTime
+from promptcrafter.database.base import SEQUENCE, Base, JsonText, Resource, UtcTime
 
 LABELS_MAX = 10_000  # of a prompt
 DELETED_ACCOUNT = "deleted account"  # shown in place of the name of an account that was removed with its name
@@ -34,10 +35,17 @@ class Versioned(Base):
     __abstract__ = True
 
     content: Mapped[str] = mapped_column(Text)
+    messages: Mapped[list[dict[str, str]] | None] = mapped_column(JsonText)  # None: the prompt is a text
     model: Mapped[str] = mapped_column(Text)
+    config: Mapped[dict[str, Any]] = mapped_column(JsonText, default=dict, server_default="{}")
+
+    @property
+    def type(self) -> str:
+        """`chat` for messages, of which the content is the flattened text; else `text`."""
+        return "text" if self.messages is None else "chat"
 
 
-VERSIONED = ("content", "model")  # the names of its columns
+VERSIONED = ("messages", "content", "model", "config")  # the names of its columns
 
 
 class Prompt(Versioned, Resource):
@@ -63,6 +71,7 @@ class Prompt(Versioned, Resource):
     author_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
     slug: Mapped[str] = mapped_column(Text)
     title: Mapped[str] = mapped_column(Text)
+    description: Mapped[str] = mapped_column(Text, default="", server_default="")
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     updated_at: Mapped[datetime] = mapped_column(UtcTime)
@@ -81,6 +90,9 @@ class Prompt(Versioned, Resource):
     def labels(self) -> list[str]:
         """The names of the labels of all versions, sorted."""
         return sorted(row.name for row in self.label_rows)
+
+
+LARGE_COLUMNS = (Prompt.content, Prompt.messages, Prompt.config)  # which lists of names and the like leave out
 
 
 class Label(Base):

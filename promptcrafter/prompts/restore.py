@@ -51,7 +51,7 @@ def _insert_prompts(
     search_texts: Sequence[Mapping[str, str]],
 ) -> None:
     """Insert prompts with their tags and search texts; `latest` has the last version of each, by prompt id."""
-    columns = ("id", "slug", "title", "created_at", "updated_at")
+    columns = ("id", "slug", "title", "description", "created_at", "updated_at")
     _insert(
         Prompt,
         (

@@ -4,12 +4,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, pre_load, validates_schema
+from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validates_schema
 
 from promptcrafter.http.fields import Name, PatternText, RepeatedText, Tags, Text, Timestamp, WholeNumber
 from promptcrafter.http.page_query import SEQUENCE, TIME, Cursor, PageQuery
-from promptcrafter.http.schemas import BodySchema, CreateSchema, FieldGroup, JsonObject, SparseSchema
+from promptcrafter.http.schemas import CreateSchema, FieldGroup, JsonObject, SparseSchema
 from promptcrafter.ids import pattern
+from promptcrafter.prompts.fields import config_field, messages_field, messages_field_out
+from promptcrafter.prompts.messages import ROLES, flatten
 from promptcrafter.text import INVISIBLE_BMP, WIDE_LETTERS_BMP, count_columns
 
 TITLE_MIN, TITLE_MAX = 3, 100  # characters; fewer are enough if they are as wide, see `refuse_bad_title_length`
@@ -17,6 +19,9 @@ MODEL_MAX = 200
 TAGS_MAX, TAG_MAX = 100, 100
 QUERY_MAX = 500
 COMMENT_MAX = 1000  # characters
+DESCRIPTION_MAX = 10_000  # characters
+TYPES = ("text", "chat")
+CHANGES = ("added", "removed", "changed")
 VERSION_NAME = "A version's number, a label, or `latest`"
 LABEL = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"  # also fits `latest`
 LABEL_RULE = f"must match {LABEL[1:-1]} and not be latest"
@@ -28,6 +33,7 @@ _ANY, _VISIBLE, _WIDE = r"[^\u0000]", rf"[^\s{INVISIBLE_BMP}]", f"[{WIDE_LETTERS
 _TITLE = (
     f"^(?:{_VISIBLE}{_ANY}{{2,}}|{_ANY}{_VISIBLE}{_ANY}+|{_ANY}{{2,}}{_VISIBLE}{_ANY}*|{_WIDE}{_ANY}|{_ANY}{_WIDE})$"
 )
+_FLATTENED = "the text of the messages"  # stands in for a content until the messages are loaded
 SLUG_EXAMPLE = "explain-the-industrial-revolution"  # that of a prompt with the example of a title
 SLUG_RULE = "must consist of 1 to 120 lower-case letters, digits and hyphens"
 
@@ -99,12 +105,48 @@ def version_fields(required: bool, name: type[Text] = Name) -> FieldGroup:
             maximum=MODEL_MAX,
             metadata={"example": "gpt-4o", "description": "Free text"},
         ),
+        "messages": messages_field(),
+        "config": config_field(),
     }
 
 
 def version_fields_out() -> FieldGroup:
-    """Return the same fields as `version_fields`, for responses."""
+    """Return the same fields as `version_fields`, for responses; those of chat prompts are in `chat_fields_out`."""
     return {"content": fields.String(required=True), "model": fields.String(required=True)}
+
+
+def chat_fields_out() -> FieldGroup:
+    """Return the fields of a version that come after all others of a response."""
+    return {
+        "type": fields.String(required=True, metadata={"enum": [*TYPES]}),
+        "messages": messages_field_out(),
+        "config": JsonObject(required=True, metadata={"description": "Parameters of the model"}),
+    }
+
+
+class VersionedSchema(CreateSchema):
+    """The base of what is read with the fields of a version: either `content` or `messages`.
+
+    Messages load with their flattened text as the content, and a content loads with None as the messages.
+    """
+
+    @pre_load
+    def stand_in_for_content(self, data: Any, **kwargs: Any) -> Any:
+        """Let messages take the place of a content, which is required where messages are not sent."""
+        if not isinstance(data, dict) or data.get("messages") is None:
+            return data
+        if data.get("content") is not None:
+            raise ValidationError("must not come with content: a prompt has the one or the other", "messages")
+        return {**data, "content": _FLATTENED}
+
+    @post_load
+    def complete_content(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Derive the content from messages, and have no messages with a content."""
+        if data.get("messages") is not None:
+            data["content"] = flatten(data["messages"])
+        elif data.get("content") is not None:
+            data["messages"] = None
+        return data
 
 
 def tags_field(required: bool = False, tags: type[Tags] = Tags) -> Tags:
@@ -134,6 +176,15 @@ def comment_field() -> Text:
     )
 
 
+def description_field() -> Text:
+    """Return the field of a prompt's description, for requests and lines of an export."""
+    return Text(
+        allow_none=True,
+        maximum=DESCRIPTION_MAX,
+        metadata={"description": "What the prompt is for; a change makes no version", "example": "For school classes"},
+    )
+
+
 def prompt_fields(required: bool) -> FieldGroup:
     """Return the fields of PromptIn, of which title, content and model are required, or of PromptPatch."""
     return {
@@ -141,16 +192,37 @@ def prompt_fields(required: bool) -> FieldGroup:
         **version_fields(required),
         "tags": tags_field(),
         "slug": slug_field(),
+        "description": description_field(),
+        "type": Text(
+            choices=TYPES, allow_none=True, metadata={"description": "May be sent back; must fit what comes with it"}
+        ),
     }
 
 
-class PromptIn(CreateSchema):
-    """A new prompt."""
+class _PromptBody(VersionedSchema):
+    """The base of the bodies of POST and PATCH."""
+
+    @post_load
+    def drop_type(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Drop the type, which follows from the rest."""
+        return {name: value for name, value in data.items() if name != "type"}
+
+    @validates_schema
+    def refuse_other_type(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        """Refuse a type that is not the one of what was sent."""
+        if data.get("content") is not None and "type" in data:
+            actual = "text" if data.get("messages") is None else "chat"
+            if data["type"] != actual:
+                raise ValidationError(f"must be {actual} with {'content' if actual == 'text' else 'messages'}", "type")
+
+
+class PromptIn(_PromptBody):
+    """A new prompt: with `content`, or with `messages` instead."""
 
     locals().update(prompt_fields(required=True))
 
 
-class PromptPatch(BodySchema):
+class PromptPatch(_PromptBody):
     """Changes to a prompt; a field that is null is not changed."""
 
     locals().update(prompt_fields(required=False))
@@ -159,8 +231,9 @@ class PromptPatch(BodySchema):
     @validates_schema
     def refuse_comment_alone(self, data: Mapping[str, Any], **kwargs: Any) -> None:
         """Refuse a comment in a request that cannot make the version with which it would be kept."""
-        if data.get("comment") is not None and data.get("content") is None and data.get("model") is None:
-            raise ValidationError("is kept with a new version, so content or model must come with it", "comment")
+        if "comment" in data and data.keys().isdisjoint(version_fields(required=False)):
+            rule = "is kept with a new version, so content, messages, model or config must come with it"
+            raise ValidationError(rule, "comment")
 
 
 class PromptOut(Schema):
@@ -174,12 +247,16 @@ class PromptOut(Schema):
     tags = fields.List(fields.String(), required=True)
     version = fields.Integer(
         required=True,
-        metadata={"description": "Number of the latest version; a change of content or model makes a new one"},
+        metadata={
+            "description": "Number of the latest version; a change of content, messages, model or config makes another"
+        },
     )
     labels = fields.List(fields.String(), required=True)
     created_at = Timestamp(data_key="createdAt", required=True)
     updated_at = Timestamp(data_key="updatedAt", required=True)
     workspace_id = fields.String(data_key="workspaceId", required=True)
+    description = fields.String(required=True)
+    locals().update(chat_fields_out())
 
 
 def _refuse_bad_label(label: str) -> None:
@@ -247,6 +324,7 @@ class VersionOut(SparseSchema):
     author_id = fields.String(data_key="createdBy", required=True)
     author = fields.Nested(AuthorOut(), required=True)
     comment = fields.String(metadata={"description": "Why the prompt was changed; absent if nothing was said"})
+    locals().update(chat_fields_out())
 
 
 class RestoreIn(CreateSchema):
@@ -281,7 +359,31 @@ class ModelChangeOut(Schema):
     after = fields.String(data_key="to", required=True)
 
 
-class DiffOut(Schema):
+class PlaceOut(Schema):
+    """Where a message is in a version."""
+
+    position = fields.Integer(required=True, metadata={"description": "Among the messages, from 0"})
+    role = fields.String(required=True, metadata={"enum": [*ROLES, "placeholder"]})
+
+
+class MessageChangeOut(SparseSchema):
+    """A message that differs between two versions."""
+
+    change = fields.String(required=True, metadata={"enum": [*CHANGES]})
+    before = fields.Nested(PlaceOut(), data_key="from", metadata={"description": "Absent if it was added"})
+    after = fields.Nested(PlaceOut(), data_key="to", metadata={"description": "Absent if it was removed"})
+
+
+class ConfigChangeOut(Schema):
+    """A key of `config` whose values differ between two versions."""
+
+    key = fields.String(required=True)
+    change = fields.String(required=True, metadata={"enum": [*CHANGES]})
+    before = fields.Raw(data_key="from", metadata={"description": "Absent if it was added"})
+    after = fields.Raw(data_key="to", metadata={"description": "Absent if it was removed"})
+
+
+class DiffOut(SparseSchema):
     """The differences between two versions."""
 
     before = fields.Integer(data_key="from", required=True)
@@ -294,6 +396,12 @@ class DiffOut(Schema):
             "in the diff as removed and added; otherwise absent"
         }
     )
+    messages = fields.List(
+        fields.Nested(MessageChangeOut()),
+        required=True,
+        metadata={"description": "The messages that differ; a text has none"},
+    )
+    config = fields.List(fields.Nested(ConfigChangeOut()), required=True)
 
 
 class RenderIn(CreateSchema):
@@ -315,9 +423,14 @@ class RenderIn(CreateSchema):
         return data
 
 
-class RenderOut(Schema):
-    """The content of a version with its variables filled in."""
+class RenderOut(SparseSchema):
+    """The text or the messages of a version with its variables filled in."""
 
-    text = fields.String(required=True)
+    text = fields.String(metadata={"description": "Of a text prompt; absent for a chat prompt"})
     model = fields.String(required=True)
     version = fields.Integer(required=True)
+    messages = fields.List(
+        JsonObject(),
+        metadata={"description": "Of a chat prompt, with the messages sent for placeholders; absent for a text prompt"},
+    )
+    config = JsonObject(required=True, metadata={"description": "Parameters of the model"})

@@ -10,7 +10,7 @@ from sqlalchemy import Select, bindparam, collate, delete, func, or_, select, up
 from sqlalchemy.orm import defer, undefer
 from sqlalchemy.orm.attributes import set_committed_value
 
-from promptcrafter import clock
+from promptcrafter import clock, jsonio
 from promptcrafter.database.base import Base
 from promptcrafter.database.compiled import CompiledQuery
 from promptcrafter.database.deletions import delete_or_defer, is_present
@@ -19,7 +19,17 @@ from promptcrafter.database.keyset import Order
 from promptcrafter.database.session import is_sqlite, request_connection, session
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.problems import Details, Invalid, Problem
-from promptcrafter.prompts.models import LABELS_MAX, VERSIONED, Label, Prompt, SearchText, Tag, Version, Versioned
+from promptcrafter.prompts.models import (
+    LABELS_MAX,
+    LARGE_COLUMNS,
+    VERSIONED,
+    Label,
+    Prompt,
+    SearchText,
+    Tag,
+    Version,
+    Versioned,
+)
 from promptcrafter.prompts.search import search_columns
 from promptcrafter.workspaces import audit
 from promptcrafter.workspaces.access import (
@@ -35,8 +45,8 @@ from promptcrafter.workspaces.principal import Principal, is_owner, owner_needed
 
 LABEL_PATTERN = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
 SLUG_PATTERN = "[a-z0-9-]{1,120}"
-_CHANGEABLE = ("title", *VERSIONED, "slug")
-_AUDITED = (*_CHANGEABLE, "tags")
+_CHANGEABLE = ("title", "description", *VERSIONED, "slug")
+_AUDITED = ("title", "description", "content", "model", "config", "slug", "tags")  # content tells of messages, too
 LATEST = "latest"  # selects the newest version of a prompt, as a label would
 _SLUGS_PER_QUERY = 1000  # SQLite allows 32,766 parameters in a statement
 _DERIVED_SLUG_MAX = 100  # characters; leaves room for a number at the end
@@ -86,8 +96,8 @@ def rank_tags(principal: Principal) -> tuple[Select[Any], Order]:
 
 
 def get_prompts(principal: Principal, filters: Mapping[str, Any]) -> Sequence[Prompt]:
-    """Return the prompts of `find_prompts`, newest first, with their content deferred."""
-    statement = find_prompts(principal, filters).options(defer(Prompt.content))
+    """Return the prompts of `find_prompts`, newest first, with their large columns deferred."""
+    statement = find_prompts(principal, filters).options(*map(defer, LARGE_COLUMNS))
     return session.scalars(statement.order_by(Prompt.created_at.desc(), Prompt.seq.desc())).all()
 
 
@@ -176,7 +186,8 @@ def add_prompt(principal: Principal, values: Mapping[str, Any], search_text: Map
         author_id=principal.user_id,
         slug=values.get("slug") or _choose_slug(principal, values["title"]),
         title=values["title"],
-        **{name: values[name] for name in VERSIONED},
+        description=values.get("description", ""),
+        **{name: values[name] for name in VERSIONED if name in values},
         created_at=now,
         updated_at=now,
     )
@@ -217,21 +228,21 @@ def prompt_not_found(prompt_id: str) -> Problem:
 
 
 def change_prompt(principal: Principal, prompt: Prompt, changes: Mapping[str, Any]) -> None:
-    """Apply changes; a new content or model adds a version by the principal, with the `comment` that came with it.
+    """Apply changes; if they make a version, add it by the principal, with the `comment` that came with them.
 
     Raises 409 if the slug sent is taken.
     """
-    version_before = _versioned(prompt)
+    version_before = list(_versioned(prompt).values())
     searched_before = (prompt.title, prompt.tags, prompt.content)
     before = {name: getattr(prompt, name) for name in changes if name in _AUDITED}
     for name in _CHANGEABLE:
-        if name in changes:
+        if name in changes and not jsonio.is_same(getattr(prompt, name), changes[name]):
             setattr(prompt, name, changes[name])
     _flush_or_refuse_slug()
     if "tags" in changes:
         _set_tags(prompt, changes["tags"])
     prompt.updated_at = clock.now()
-    if _versioned(prompt) != version_before:
+    if not jsonio.is_same(list(_versioned(prompt).values()), version_before):
         _add_next_version(principal, prompt, changes.get("comment"))
     after = {name: getattr(prompt, name) for name, value in before.items() if getattr(prompt, name) != value}
     if after:

@@ -11,11 +11,12 @@ from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.etags import etag_of, refuse_lost_update
 from promptcrafter.idempotency.decorator import idempotent, idempotent_in
 from promptcrafter.permissions import Permission
-from promptcrafter.problems import Invalid, TooLarge
+from promptcrafter.problems import Invalid
 from promptcrafter.prompts import ranking, search, store
 from promptcrafter.prompts.line_diff import unified_diff
+from promptcrafter.prompts.message_diff import compare_configs, compare_messages
 from promptcrafter.prompts.models import Prompt, Version
-from promptcrafter.prompts.render import find_variables, render, rendered_bytes
+from promptcrafter.prompts.render import render_messages, render_text
 from promptcrafter.prompts.schemas import (
     SLUG_EXAMPLE,
     DiffOut,
@@ -34,7 +35,6 @@ from promptcrafter.prompts.schemas import (
     VersionOut,
     VersionQuery,
 )
-from promptcrafter.text import shorten
 from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = Blueprint(
@@ -46,7 +46,6 @@ blueprint = Blueprint(
 _prompt_out = PromptOut()
 _version_out = VersionOut()
 _tag_rows = lists.ColumnRows(TagOut())
-_MISSING_SHOWN = 100  # variables without a value, in an error
 _HEADER = {"schema": {"type": "string"}}
 
 
@@ -101,15 +100,14 @@ def get_prompt_by_slug(slug: str) -> Response:
 @blueprint.arguments(PromptPatch())
 @blueprint.response(200, _prompt_out, headers={"ETag": _HEADER})
 def change_prompt(body: dict[str, Any], prompt_id: str) -> Response:
-    """Change a prompt; a new content or model adds a version."""
-    changes = {name: value for name, value in body.items() if value is not None}
+    """Change a prompt; new content, messages, model or config add a version."""
     with writing():
         prompt = store.lock_prompt(current_principal(), prompt_id)
         refuse_lost_update(_state_of(prompt))
         latest = prompt.version
-        if changes:
-            store.change_prompt(current_principal(), prompt, changes)
-        if "comment" in changes and prompt.version == latest:
+        if body:
+            store.change_prompt(current_principal(), prompt, body)
+        if "comment" in body and prompt.version == latest:
             _ignore_comment()
     return _with_etag(prompt)
 
@@ -151,7 +149,7 @@ def get_version(prompt_id: str, name: str) -> Version:
 @idempotent_in(lambda principal, body, prompt_id, name: store.find_places(principal, [prompt_id]))
 @blueprint.response(201, _version_out, headers={"Location": _HEADER})
 def restore_version(body: dict[str, Any], prompt_id: str, name: str) -> tuple[Version, int, dict[str, str]]:
-    """Add a version with the content and model of an old one."""
+    """Add a version that is the same as an old one."""
     principal = current_principal()
     with writing():
         prompt = store.lock_prompt(principal, prompt_id)
@@ -198,12 +196,15 @@ def diff_versions(query: dict[str, Any], prompt_id: str) -> dict[str, Any]:
     prompt = store.get_prompt(current_principal(), prompt_id)
     before, after = (store.get_version(prompt, query[name]) for name in ("before", "after"))
     diff = unified_diff(before.content, after.content, f"version {before.number}", f"version {after.number}")
+    changes = compare_messages(before.messages or [], after.messages or [])
     return {
         "before": before.number,
         "after": after.number,
         "model": {"before": before.model, "after": after.model},
         "diff": diff.text,
-        **({"simplified": True} if diff.is_simplified else {}),
+        "simplified": diff.is_simplified or None,
+        "messages": [change._asdict() for change in changes],
+        "config": list(compare_configs(before.config, after.config)),
     }
 
 
@@ -211,18 +212,13 @@ def diff_versions(query: dict[str, Any], prompt_id: str) -> dict[str, Any]:
 @blueprint.arguments(RenderIn())
 @blueprint.response(200, RenderOut())
 def render_version(body: dict[str, Any], prompt_id: str) -> dict[str, Any]:
-    """Return a version's content with its variables replaced; nothing but `{{name}}` is interpreted."""
+    """Return a version's text or messages with its variables replaced; nothing but `{{name}}` is interpreted."""
     version = store.get_version(store.get_prompt(current_principal(), prompt_id), body.get("version", store.LATEST))
-    missing = [name for name in find_variables(version.content) if name not in body["variables"]]
-    if missing:
-        shown = [f"must have a value for {shorten(name)}" for name in missing[:_MISSING_SHOWN]]
-        raise Invalid({"variables": shown}, more=len(missing) - len(shown))
-    limit: int = current_app.config["MAX_OUTPUT_BYTES"]
-    size = rendered_bytes(version.content, body["variables"])
-    if size > limit:
-        raise TooLarge("The rendered text", limit, size)
-    text = render(version.content, body["variables"])
-    return {"text": text, "model": version.model, "version": version.number}
+    variables, limit = body["variables"], current_app.config["MAX_OUTPUT_BYTES"]
+    shown = {"model": version.model, "version": version.number, "config": version.config}
+    if version.messages is None:
+        return {"text": render_text(version.content, variables, limit), **shown}
+    return {"messages": render_messages(version.messages, variables, limit), **shown}
 
 
 @blueprint.route("/search", permission=Permission.READ)
@@ -244,11 +240,11 @@ def _state_of(prompt: Prompt) -> Any:
 
 
 def _ignore_comment() -> None:
-    """Report that a comment is ignored because content and model are the latest already; in strict mode raise 400.
+    """Report that a comment is ignored because it came with what is the latest already; in strict mode raise 400.
 
     It is no error otherwise: a PATCH that is sent again, because its response was lost, must succeed.
     """
-    reason = "is kept with a new version, and this content and model are those of the latest"
+    reason = "is kept with a new version, and what came with it is that of the latest"
     if ignored_fields.is_strict():
         raise Invalid({"comment": [reason]})
     ignored_fields.note_ignored("comment", reason)

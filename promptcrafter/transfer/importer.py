@@ -12,11 +12,13 @@ from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
+from promptcrafter import jsonio
 from promptcrafter.database.session import ReadSession, read_snapshot
 from promptcrafter.database.transactions import writing
 from promptcrafter.experiments.store import restore_experiments
 from promptcrafter.logs.store import ParentDeleted, prepare, restore_all
 from promptcrafter.problems import DeletionPending, Invalid, Problem
+from promptcrafter.prompts.models import VERSIONED
 from promptcrafter.prompts.restore import restore_prompts
 from promptcrafter.prompts.search import search_columns
 from promptcrafter.prompts.store import label_protected, refuse_label
@@ -181,7 +183,7 @@ def _check_batch(
 def _find_new(reader: ReadSession, batch: Sequence[LoadedRecord], principal: Principal) -> list[LoadedRecord]:
     """Return the records that are not in the database yet.
 
-    Raises ImportConflict for an id of another account, and for a version whose content or model is not the stored one;
+    Raises ImportConflict for an id of another account, and for a version that is not the stored one;
     DeletionPending for an id of what was deleted and is still to be removed.
     """
     ids = {record.id for record in batch}
@@ -207,13 +209,13 @@ def _find_stored_versions(reader: ReadSession, versions: Mapping[tuple[str, int]
     ids = {prompt_id for prompt_id, _ in versions}
     numbers = [number for _, number in versions]
     stored, conflicts = set(), []
-    for prompt_id, number, content, model in store.each_version(reader, ids, min(numbers), max(numbers)):
+    for prompt_id, number, *values in store.each_version(reader, ids, min(numbers), max(numbers)):
         record = versions.get((prompt_id, number))
         if record is None:
             continue  # the account has more versions than the batch
         stored.add(record)
-        for field, value in (("content", content), ("model", model)):
-            if record.values[field] != value:
+        for field, value in zip(VERSIONED, values, strict=True):
+            if not jsonio.is_same(record.values[field], value):
                 conflicts.append(
                     ImportConflict(record.location, field, f"is not that of version {number} in the account")
                 )

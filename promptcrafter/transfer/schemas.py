@@ -122,10 +122,21 @@ class PromptLine(Line):
     tags = prompts.tags_field(required=True, tags=StoredTags)
     created_at = ExportTime(data_key="createdAt", required=True)
     updated_at = ExportTime(data_key="updatedAt", required=True)
+    description = prompts.description_field()
+
+    @post_load
+    def complete_description(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Add what is not written if it is empty."""
+        return {"description": "", **data}
+
+    @post_dump
+    def drop_empty(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Drop an empty description, so that earlier releases can read what they know."""
+        return {name: value for name, value in data.items() if name != "description" or value}
 
 
-class VersionLine(Line):
-    """A version of a prompt, with its labels."""
+class VersionLine(Line, prompts.VersionedSchema):
+    """A version of a prompt, with its labels. A chat prompt has messages instead of a content."""
 
     prompt_id = Id("prompt", data_key="promptId", required=True)
     number = WholeNumber(data_key="version", required=True, minimum=1, maximum=_NUMBER_MAX)
@@ -138,6 +149,17 @@ class VersionLine(Line):
     )
     created_at = ExportTime(data_key="createdAt", required=True)
     comment = prompts.comment_field()
+
+    @post_load
+    def complete_config(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Add what is not written if it is empty."""
+        return {"config": {}, **data}
+
+    @post_dump
+    def drop_derived_and_empty(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Drop a content that is derived from messages, and empty parameters, which earlier releases cannot read."""
+        dropped = {name for name in ("config",) if not data[name]} | ({"content"} if "messages" in data else set())
+        return {name: value for name, value in data.items() if name not in dropped}
 
     @post_dump
     def sort_labels(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:

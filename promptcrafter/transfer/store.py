@@ -3,12 +3,12 @@
 Each function reads with a session from `read_snapshot()`, but `note_export`.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, islice
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Select, exists, func, select, union
+from sqlalchemy import ColumnElement, Select, exists, func, select, union
 from sqlalchemy.orm import defer, lazyload
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -19,7 +19,7 @@ from promptcrafter.database.transactions import writing
 from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.logs.models import Log
 from promptcrafter.problems import Unavailable
-from promptcrafter.prompts.models import Prompt, Version
+from promptcrafter.prompts.models import LARGE_COLUMNS, VERSIONED, Prompt, Version
 from promptcrafter.prompts.store import find_protected_labels
 from promptcrafter.traces.models import Trace
 from promptcrafter.workspaces import audit
@@ -126,11 +126,9 @@ def get_variants(reader: ReadSession, principal: Principal, experiment_ids: Iter
     return {(row.experiment_id, row.key) for row in rows if row.workspace_id == principal.workspace_id}
 
 
-def each_version(
-    reader: ReadSession, prompt_ids: Iterable[str], first: int, last: int
-) -> Iterator[Row[str, int, str, str]]:
-    """Yield (prompt id, number, content, model) of the versions from number `first` to `last` of these prompts."""
-    query = select(Version.prompt_id, Version.number, Version.content, Version.model)
+def each_version(reader: ReadSession, prompt_ids: Iterable[str], first: int, last: int) -> Iterator[Sequence[Any]]:
+    """Yield prompt id, number and the values of VERSIONED for versions `first` to `last` of these prompts."""
+    query = select(Version.prompt_id, Version.number, *(getattr(Version, name) for name in VERSIONED))
     for part in _parts(prompt_ids):
         versions = query.where(Version.prompt_id.in_(part), Version.number.between(first, last))
         yield from chain.from_iterable(
@@ -141,7 +139,7 @@ def each_version(
 def _each_prompt(reader: ReadSession, principal: Principal, prompt_id: str | None) -> Iterator[tuple[str, Any]]:
     """Yield each prompt, followed by its versions."""
     # content and labels are exported with the versions
-    deferred = (defer(Prompt.content), lazyload(Prompt.label_rows))
+    deferred = (*map(defer, LARGE_COLUMNS), lazyload(Prompt.label_rows))
     owned = find_resources(principal, Prompt).options(*deferred).order_by(Prompt.created_at, Prompt.seq)
     if prompt_id is not None:
         owned = owned.where(Prompt.id == prompt_id)

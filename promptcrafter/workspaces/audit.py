@@ -14,6 +14,7 @@ from promptcrafter import clock
 from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.database.session import session
 from promptcrafter.ids import new_id
+from promptcrafter.jsonio import dumps
 from promptcrafter.text import shorten
 from promptcrafter.workspaces.models import AuditEntry, Workspace
 from promptcrafter.workspaces.principal import Principal
@@ -125,4 +126,10 @@ def _name_of(model: Any, row_id: str) -> Any:
 
 
 def _shorten(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: shorten(value, _TEXT_MAX) if isinstance(value, str) else value for name, value in values.items()}
+    return {name: _shorten_value(value) for name, value in values.items()}
+
+
+def _shorten_value(value: Any) -> Any:
+    """Return a value, or the beginning of its text if that is long. Of an object or array that is its JSON."""
+    text = dumps(value) if isinstance(value, dict | list) else value
+    return shorten(text, _TEXT_MAX) if isinstance(text, str) and len(text) > _TEXT_MAX else value

@@ -8,14 +8,14 @@ from sqlalchemy import inspect
 
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.schemas import LogOut
-from promptcrafter.prompts.models import Prompt, Version
+from promptcrafter.prompts.models import VERSIONED, Prompt, Version
 from promptcrafter.prompts.schemas import PromptOut, VersionOut
 from promptcrafter.traces.models import Trace
 from promptcrafter.traces.schemas import TraceWhole
 from promptcrafter.transfer.schemas import LogLine, PromptLine, TraceLine, VersionLine
 
 INTERNAL = {"seq", "rank", "label_names", "author_name"}  # the last two make up `labels` and `author`
-IN_VERSIONS = {"content", "model", "version"}  # of a prompt: its latest version has them
+IN_VERSIONS = {*VERSIONED, "version"}  # of a prompt: its latest version has them
 
 OWN = {"workspace_id", "author_id"}
 

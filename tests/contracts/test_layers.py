@@ -96,7 +96,8 @@ def test_the_ground_imports_no_framework_and_the_database_no_http() -> None:
 
 def test_inside_a_feature_schemas_import_neither_models_nor_store_and_stores_no_views() -> None:
     allowed = {
-        "schemas": {"schemas"},
+        "fields": set(),
+        "schemas": {"schemas", "fields"},
         "models": {"models"},
         "search": {"models"},
         "store": {"models", "search", "audit"},

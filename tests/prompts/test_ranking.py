@@ -81,14 +81,17 @@ def make_text(number: int, random: Random) -> Text:
     )
 
 
+STATE: dict[str, object] = {"model": "m", "messages": None, "config": {}}
+
+
 def restore(app: Flask, owner: Person, rows: Sequence[dict[str, object]], texts: Sequence[Text]) -> None:
     versions = [
-        {"prompt_id": row["id"], "number": 1, "content": text.content, "model": "m", "labels": [], **times(row)}
+        {"prompt_id": row["id"], "number": 1, "content": text.content, "labels": [], **STATE, **times(row)}
         for row, text in zip(rows, texts, strict=True)
     ]
     columns = [search_columns(text.title, text.tags, text.content) for text in texts]
     with app.app_context(), writing():
-        restore_prompts(at_home(owner.id), rows, versions, columns)
+        restore_prompts(at_home(owner.id), [{"description": "", **row} for row in rows], versions, columns)
 
 
 def times(row: dict[str, object]) -> dict[str, object]:

@@ -30,8 +30,10 @@ def test_a_new_prompt_is_returned_completely(ada: Person) -> None:
         "createdAt": prompt["createdAt"],
         "updatedAt": prompt["createdAt"],
         "workspaceId": personal_workspace_id(ada.id),
+        **{"description": "", "type": "text", "messages": None, "config": {}},
     }
-    assert list(prompt)[-2:] == ["updatedAt", "workspaceId"], "after what earlier releases have shown"
+    later = ["workspaceId", "description", "type", "messages", "config"]
+    assert list(prompt)[-5:] == later, "after what earlier releases have shown"
     assert answer.headers["Location"] == f"/prompts/{prompt['_id']}"
     assert ada.get(answer.headers["Location"]).json == prompt
 

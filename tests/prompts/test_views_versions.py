@@ -11,10 +11,12 @@ from promptcrafter.auth.models import User
 from promptcrafter.database.session import session
 from promptcrafter.database.transactions import writing
 from promptcrafter.prompts import schemas, store
-from promptcrafter.prompts.render import find_variables, render
+from promptcrafter.prompts.render import find_variables, render_text
 from tests.support.members import share
 from tests.support.people import Caller, Person
 from tests.support.statements import statements
+
+CHAT = ["type", "messages", "config"]  # after what earlier releases have shown
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ def label(person: Person, prompt: dict[str, Any], name: str, version: Any) -> An
 
 def test_versions_are_listed_newest_first_and_never_change(ada: Person, prompt: dict[str, Any]) -> None:
     rows = ada.get(f"/prompts/{prompt['_id']}/versions").json
-    assert list(rows[0]) == ["version", "content", "model", "labels", "createdAt", "createdBy", "author"]
+    assert list(rows[0]) == ["version", "content", "model", "labels", "createdAt", "createdBy", "author", *CHAT]
     assert {row["createdBy"] for row in rows} == {ada.id}
     assert versions(ada, prompt) == [(3, "two", "m3", []), (2, "two", "m1", []), (1, "one", "m1", [])]
     first = ada.get(f"/prompts/{prompt['_id']}/versions?per_page=2")
@@ -132,6 +134,8 @@ def test_a_diff_shows_what_changed(ada: Person) -> None:
         "to": 2,
         "model": {"from": "m1", "to": "m2"},
         "diff": "--- version 1\n+++ version 2\n@@ -1,3 +1,3 @@\n a\n-b\n+B\n c",
+        "messages": [],
+        "config": [],
     }
     assert ada.get(f"/prompts/{prompt['_id']}/diff?from=2&to=2").json["diff"] == ""
     assert ada.get(f"/prompts/{prompt['_id']}/diff?from=1").json["message"] == "to is required"
@@ -171,8 +175,8 @@ def test_a_version_shows_who_made_it(app: Flask, ada: Person, ben: Person) -> No
     assert authors == [by_ben, by_ben, by_ada]
     assert ada.get(f"{path}/versions/2").json["author"] == by_ben[1]
     table = ada.get(f"{path}/versions?per_page=1", headers={"Accept": "text/csv"}).text.splitlines()
-    assert table[0].endswith("createdBy,author.userId,author.name,comment")
-    assert table[1].endswith(f'"{ben.id}","{ben.id}","ben",')
+    assert table[0].endswith("createdBy,author.userId,author.name,comment,type,messages,config")
+    assert table[1].endswith(f'"{ben.id}","{ben.id}","ben",,"text",,"{{}}"')
 
 
 @pytest.mark.parametrize(("name", "shown"), [("ben", "ben"), ("", "deleted account")])
@@ -211,7 +215,7 @@ def test_a_version_keeps_the_comment_that_comes_with_its_change(ada: Person) -> 
     assert ada.patch(path, {"model": "m3", "comment": "語" * 1000, "title": "Another"}).status_code == 200
     restored = ada.post(f"{path}/versions/1/restore", {"comment": "Two was\nworse"})
     assert (restored.status_code, restored.json["comment"]) == (201, "Two was\nworse")
-    assert list(restored.json)[-2:] == ["author", "comment"]
+    assert list(restored.json)[-5:] == ["author", "comment", *CHAT]
     ada.patch(path, {"content": "five", "comment": None})
     assert ada.post(f"{path}/versions/1/restore", {"comment": None}).status_code == 201
     comments = [row.get("comment") for row in ada.get(f"{path}/versions").json]
@@ -244,7 +248,7 @@ def test_a_comment_comes_with_what_makes_a_new_version(ada: Person) -> None:
     path = f"/prompts/{prompt['_id']}"
     for body in ({"comment": "why"}, {"comment": "why", "title": "Another"}, {"comment": "why", "content": None}):
         answer = ada.patch(path, body)
-        reason = "is kept with a new version, so content or model must come with it"
+        reason = "is kept with a new version, so content, messages, model or config must come with it"
         assert (answer.status_code, answer.json["details"]) == (400, {"comment": [reason]})
     assert ada.get(path).json == prompt
     change = {"content": "two", "comment": "why"}
@@ -274,7 +278,7 @@ def test_a_version_is_rendered_with_its_variables(ada: Person) -> None:
     path = f"/prompts/{prompt['_id']}/render"
     answer = ada.post(path, {"variables": {"name": "{{n}} & <Ada>", "n": [1, 2.0, None], "x": "é", "extra": 1}})
     text = 'Dear {{n}} & <Ada>, {{n}} & <Ada>: {"a": {"b": {c}}} {é} {{not one}} [1,2.0,null] %s $y'
-    assert answer.json == {"text": text, "model": "gpt-4o", "version": 1}
+    assert answer.json == {"text": text, "model": "gpt-4o", "version": 1, "config": {}}
     missing = ada.post(path, {"variables": {"name": "Ada"}})
     assert missing.status_code == 400
     assert missing.json["details"] == {"variables": ["must have a value for x", "must have a value for n"]}
@@ -323,7 +327,7 @@ def test_a_great_many_variables_without_a_value_are_counted(ada: Person) -> None
 
 def test_rendering_is_one_pass_over_the_names_between_double_braces() -> None:
     assert find_variables("{{b}} {{a}} {{b}} {{имя}} {{ x-1.y }} {c} {{}} {{a b}}") == ["b", "a", "имя", "x-1.y"]
-    assert render("{{a}}{{b}}", {"a": "{{b}}", "b": r"\1\g<0>"}) == r"{{b}}\1\g<0>"
+    assert render_text("{{a}}{{b}}", {"a": "{{b}}", "b": r"\1\g<0>"}, 100) == r"{{b}}\1\g<0>"
 
 
 def test_versions_of_another_account_are_403(client: Caller, ada: Person, ben: Person, prompt: dict[str, Any]) -> None:

@@ -62,6 +62,7 @@ def test_a_json_server_file_is_imported_with_its_ids(app: Flask, ada: Person) ->
         "labels": [],
         "createdAt": "2024-06-20T13:00:00.000Z",
         "updatedAt": "2024-06-21T08:30:00.000Z",
+        **{"description": "", "type": "text", "messages": None, "config": {}},
     }
     assert ada.get("/logs/log104").json == {
         "_id": "log104",

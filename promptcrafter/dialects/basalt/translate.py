@@ -14,7 +14,7 @@ from promptcrafter.clock import to_text
 from promptcrafter.logs.schemas import read_model
 from promptcrafter.logs.usage import INPUT_COUNTS, OUTPUT_COUNTS
 from promptcrafter.prompts.models import Prompt, Version
-from promptcrafter.prompts.render import find_variables
+from promptcrafter.prompts.render import find_variables, find_variables_of_messages
 from promptcrafter.prompts.store import LATEST
 from promptcrafter.text import shorten
 
@@ -163,15 +163,21 @@ def to_entry(prompt: Prompt) -> dict[str, Any]:
 
 def to_description(prompt: Prompt, version: Version) -> dict[str, Any]:
     """Return a prompt with the first variables of a version."""
-    names = find_variables(version.content)[:_SHOWN_VARIABLES_MAX]
+    names = _find_variables(version)[:_SHOWN_VARIABLES_MAX]
     return {**to_entry(prompt), "variables": [{"label": name, "type": "string", "description": ""} for name in names]}
 
 
 def warn_of_omitted_variables(version: Version) -> str | None:
     """Return the warning that `to_description` leaves out variables of a version; None if it has all."""
-    count = len(find_variables(version.content))
+    count = len(_find_variables(version))
     is_complete = count <= _SHOWN_VARIABLES_MAX
     return None if is_complete else f"The first {_SHOWN_VARIABLES_MAX:,} of {count:,} variables are listed."
+
+
+def _find_variables(version: Version) -> list[str]:
+    if version.messages is None:
+        return find_variables(version.content)
+    return find_variables_of_messages(version.messages)
 
 
 def to_prompt(prompt: Prompt, version: Version, tag: str) -> dict[str, Any]:
