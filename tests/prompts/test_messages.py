@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from promptcrafter.prompts.fields import NAME_MAX, messages_field
 from promptcrafter.prompts.messages import ROLES, flatten
 
-TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=("Cs",)))
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"))
 NAME = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=NAME_MAX)
 MESSAGE = st.fixed_dictionaries({"role": st.sampled_from(ROLES), "content": TEXT}, optional={"name": NAME})
 MESSAGES = st.lists(MESSAGE | st.fixed_dictionaries({"placeholder": NAME}), min_size=1, max_size=8)
