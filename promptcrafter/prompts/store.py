@@ -21,7 +21,7 @@ from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.problems import Details, Invalid, Problem
 from promptcrafter.prompts.models import LABELS_MAX, Label, Prompt, SearchText, Tag, Version
 from promptcrafter.prompts.search import search_columns
-from promptcrafter.workspaces import audit
+from promptcrafter.workspaces import audit, quota
 from promptcrafter.workspaces.access import (
     find_resources,
     get_resource,
@@ -184,6 +184,7 @@ def add_prompt(principal: Principal, values: Mapping[str, Any], search_text: Map
         set_committed_value(prompt, rows, [])
     _set_tags(prompt, values.get("tags", []))
     session.add(prompt)
+    quota.check_growth(prompt.workspace_id)
     _flush_or_refuse_slug()
     _add_version(principal, prompt)
     session.add(SearchText(seq=prompt.seq, **search_text))
@@ -221,6 +222,7 @@ def change_prompt(principal: Principal, prompt: Prompt, changes: Mapping[str, An
 
     Raises 409 if the slug sent is taken.
     """
+    quota.check_growth(prompt.workspace_id)
     version_before = (prompt.content, prompt.model)
     searched_before = (prompt.title, prompt.tags, prompt.content)
     before = {name: getattr(prompt, name) for name in changes if name in _AUDITED}
@@ -293,6 +295,7 @@ def version_not_found() -> Problem:
 
 def restore_version(principal: Principal, prompt: Prompt, version: Version, comment: str | None) -> Version:
     """Add a version by the principal with the content and model of an old one, and return it."""
+    quota.check_growth(prompt.workspace_id)
     prompt.content, prompt.model = version.content, version.model
     prompt.updated_at = clock.now()
     restored = _add_next_version(principal, prompt, comment)
@@ -333,6 +336,7 @@ def set_label(principal: Principal, prompt: Prompt, name: str, version: int | st
     if name not in named and len(prompt.label_rows) >= LABELS_MAX:
         raise Invalid({"label": [f"must be one of those that the prompt has: there may be {LABELS_MAX:,}"]})
     before = {"version": named[name]} if name in named else None
+    quota.check_growth(prompt.workspace_id)
     _note(principal, prompt, "label.set", label=name, before=before, after={"version": number})
     session.merge(Label(prompt_id=prompt.id, name=name, version=number))
     session.flush()

@@ -91,6 +91,13 @@ class WorkspaceOut(Schema):
     protected_labels = fields.List(fields.String(), data_key="protectedLabels", required=True)
 
 
+class WorkspaceWithUse(WorkspaceOut):
+    """A workspace, with what it stores. The last two are shown to owners only, on a server that has a limit."""
+
+    used_bytes = fields.Integer(data_key="usedBytes", metadata={"description": "How many bytes it stores"})
+    max_bytes = fields.Integer(data_key="maxBytes", metadata={"description": "How many bytes it may store"})
+
+
 class DeletionQuery(Schema):
     """The query parameters of the deletion of a workspace."""
 
