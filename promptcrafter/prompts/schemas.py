@@ -10,7 +10,7 @@ from promptcrafter.http.fields import Name, PatternText, RepeatedText, Tags, Tex
 from promptcrafter.http.page_query import SEQUENCE, TIME, Cursor, PageQuery
 from promptcrafter.http.schemas import BodySchema, CreateSchema, FieldGroup, JsonObject, SparseSchema
 from promptcrafter.ids import pattern
-from promptcrafter.text import INVISIBLE_BMP, WIDE_LETTERS_BMP, count_columns
+from promptcrafter.text import INVISIBLE_BMP, LABEL_PATTERN, WIDE_LETTERS_BMP, count_columns
 
 TITLE_MIN, TITLE_MAX = 3, 100  # characters; fewer are enough if they are as wide, see `refuse_bad_title_length`
 MODEL_MAX = 200
@@ -18,8 +18,8 @@ TAGS_MAX, TAG_MAX = 100, 100
 QUERY_MAX = 500
 COMMENT_MAX = 1000  # characters
 VERSION_NAME = "A version's number, a label, or `latest`"
-LABEL = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"  # also fits `latest`
-LABEL_RULE = f"must match {LABEL[1:-1]} and not be latest"
+LABEL = f"^{LABEL_PATTERN}$"  # also fits `latest`
+LABEL_RULE = f"must match {LABEL_PATTERN} and not be latest"
 NUMBER_MAX = 2**31 - 1  # the largest number that a version can have
 SLUG = r"^[a-z0-9-]{1,120}$"
 _ANY, _VISIBLE, _WIDE = r"[^\u0000]", rf"[^\s{INVISIBLE_BMP}]", f"[{WIDE_LETTERS_BMP}]"
@@ -45,7 +45,7 @@ class VersionReference(WholeNumber):
         self._in_range = self.validators.pop()
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
-        if isinstance(value, str) and re.fullmatch(LABEL[1:-1], value):
+        if isinstance(value, str) and re.fullmatch(LABEL_PATTERN, value):
             return value
         number = self.deserialize_number(value, attr, data)
         self._in_range(number)
@@ -184,7 +184,7 @@ class PromptOut(Schema):
 
 
 def _refuse_bad_label(label: str) -> None:
-    if label == "latest" or not re.fullmatch(LABEL[1:-1], label):
+    if label == "latest" or not re.fullmatch(LABEL_PATTERN, label):
         raise ValidationError(LABEL_RULE)
 
 

@@ -21,6 +21,7 @@ from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.problems import Details, Invalid, Problem
 from promptcrafter.prompts.models import LABELS_MAX, Label, Prompt, SearchText, Tag, Version
 from promptcrafter.prompts.search import search_columns
+from promptcrafter.text import LABEL_PATTERN
 from promptcrafter.workspaces import audit, quota
 from promptcrafter.workspaces.access import (
     find_resources,
@@ -33,7 +34,6 @@ from promptcrafter.workspaces.access import (
 from promptcrafter.workspaces.models import Workspace
 from promptcrafter.workspaces.principal import Principal, is_owner, owner_needed
 
-LABEL_PATTERN = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
 SLUG_PATTERN = "[a-z0-9-]{1,120}"
 _AUDITED = ("title", "content", "model", "slug", "tags")
 LATEST = "latest"  # selects the newest version of a prompt, as a label would
