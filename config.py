@@ -211,6 +211,12 @@ class Config:
     max_import_bytes: int = _setting(
         "MAX_IMPORT_BYTES", 1024**3, "Largest file that `POST /import` takes, in bytes", _integer(1024, 1024**4)
     )
+    max_workspace_bytes: int = _setting(
+        "MAX_WORKSPACE_BYTES",
+        0,
+        "How many bytes a workspace may [store](docs/self-hosting.md#limiting-what-a-workspace-stores); `0`: no limit",
+        _integer(0, 1024**5),
+    )
     token_counting: bool = _setting(
         "TOKEN_COUNTING",
         True,

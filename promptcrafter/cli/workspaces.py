@@ -8,12 +8,13 @@ import click
 from promptcrafter import jsonio
 from promptcrafter.auth.store import lock_by_email
 from promptcrafter.cli.commands import Group, Refusal, describe_rows, require_terminal, say, show_table
+from promptcrafter.database import usage
 from promptcrafter.database.session import read_snapshot
 from promptcrafter.database.transactions import writing
 from promptcrafter.http.schemas import load
 from promptcrafter.permissions import ROLES, Role
 from promptcrafter.transfer.store import count_rows
-from promptcrafter.workspaces import store
+from promptcrafter.workspaces import quota, store
 from promptcrafter.workspaces.models import Workspace
 from promptcrafter.workspaces.principal import Principal, at_home, in_workspace
 from promptcrafter.workspaces.schemas import MemberOut, WorkspaceIn
@@ -48,12 +49,17 @@ def add_workspace(name: str, email: str, slug: str | None) -> None:
 @workspace.command("list")
 @_json
 def list_workspaces(as_json: bool) -> None:
-    """List all workspaces, oldest first."""
-    rows = store.list_all_workspaces()
+    """List all workspaces, oldest first; if there is a limit, with how many bytes they store."""
+    most, rows = quota.limit(), store.list_all_workspaces()
+    used = {} if most is None else usage.list_bytes()
     if as_json:
-        click.echo(jsonio.dumps(rows))
-    else:
+        uses = [{} if most is None else {"usedBytes": used.get(row["_id"], 0), "maxBytes": most} for row in rows]
+        click.echo(jsonio.dumps([{**row, **use} for row, use in zip(rows, uses, strict=True)]))
+    elif most is None:
         show_table(_COLUMNS, [_to_cells(row) for row in rows])
+    else:
+        cells = [[*_to_cells(row), f"{used.get(row['_id'], 0):,}"] for row in rows]
+        show_table([*_COLUMNS, f"BYTES OF {most:,}"], cells)
 
 
 @workspace.command("members")

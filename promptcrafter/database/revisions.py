@@ -14,6 +14,7 @@ from pathlib import Path
 from flask import Flask
 from sqlalchemy import Connection, Engine, Select, column, inspect, select, table
 
+from promptcrafter.database import usage
 from promptcrafter.database.session import get_engine
 from promptcrafter.problems import NewerSchema, NotMigrated
 
@@ -136,9 +137,9 @@ def list_undone(target: str) -> list[str]:
 def is_model_managed(name: str | None, kind: str) -> bool:
     """Return whether Alembic should compare a table or index with the models.
 
-    Not those of the full-text search, and not the tables about the schema itself.
+    Not those of the full-text search, not the tables about the schema itself, and not what is counted.
 
     `kind` is Alembic's type of the object: "table", "index", "column" and so on.
     """
-    prefixes = {"table": (*_SEARCH_TABLES, *BOOKKEEPING_TABLES), "index": _SEARCH_INDICES}
+    prefixes = {"table": (*_SEARCH_TABLES, *BOOKKEEPING_TABLES, usage.NAME), "index": _SEARCH_INDICES}
     return not str(name).startswith(prefixes.get(kind, ("-",)))

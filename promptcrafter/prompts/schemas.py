@@ -12,7 +12,7 @@ from promptcrafter.http.schemas import CreateSchema, FieldGroup, JsonObject, Spa
 from promptcrafter.ids import pattern
 from promptcrafter.prompts.fields import config_field, messages_field, messages_field_out
 from promptcrafter.prompts.messages import ROLES, flatten
-from promptcrafter.text import INVISIBLE_BMP, WIDE_LETTERS_BMP, count_columns
+from promptcrafter.text import INVISIBLE_BMP, LABEL_PATTERN, WIDE_LETTERS_BMP, count_columns
 
 TITLE_MIN, TITLE_MAX = 3, 100  # characters; fewer are enough if they are as wide, see `refuse_bad_title_length`
 MODEL_MAX = 200
@@ -23,8 +23,8 @@ DESCRIPTION_MAX = 10_000  # characters
 TYPES = ("text", "chat")
 CHANGES = ("added", "removed", "changed")
 VERSION_NAME = "A version's number, a label, or `latest`"
-LABEL = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"  # also fits `latest`
-LABEL_RULE = f"must match {LABEL[1:-1]} and not be latest"
+LABEL = f"^{LABEL_PATTERN}$"  # also fits `latest`
+LABEL_RULE = f"must match {LABEL_PATTERN} and not be latest"
 NUMBER_MAX = 2**31 - 1  # the largest number that a version can have
 SLUG = r"^[a-z0-9-]{1,120}$"
 _ANY, _VISIBLE, _WIDE = r"[^\u0000]", rf"[^\s{INVISIBLE_BMP}]", f"[{WIDE_LETTERS_BMP}]"
@@ -51,7 +51,7 @@ class VersionReference(WholeNumber):
         self._in_range = self.validators.pop()
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
-        if isinstance(value, str) and re.fullmatch(LABEL[1:-1], value):
+        if isinstance(value, str) and re.fullmatch(LABEL_PATTERN, value):
             return value
         number = self.deserialize_number(value, attr, data)
         self._in_range(number)
@@ -260,7 +260,7 @@ class PromptOut(Schema):
 
 
 def _refuse_bad_label(label: str) -> None:
-    if label == "latest" or not re.fullmatch(LABEL[1:-1], label):
+    if label == "latest" or not re.fullmatch(LABEL_PATTERN, label):
         raise ValidationError(LABEL_RULE)
 
 

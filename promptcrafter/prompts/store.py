@@ -31,7 +31,8 @@ from promptcrafter.prompts.models import (
     Versioned,
 )
 from promptcrafter.prompts.search import search_columns
-from promptcrafter.workspaces import audit
+from promptcrafter.text import LABEL_PATTERN
+from promptcrafter.workspaces import audit, quota
 from promptcrafter.workspaces.access import (
     find_resources,
     get_resource,
@@ -43,7 +44,6 @@ from promptcrafter.workspaces.access import (
 from promptcrafter.workspaces.models import Workspace
 from promptcrafter.workspaces.principal import Principal, is_owner, owner_needed
 
-LABEL_PATTERN = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
 SLUG_PATTERN = "[a-z0-9-]{1,120}"
 _CHANGEABLE = ("title", "description", *VERSIONED, "slug")
 _AUDITED = ("title", "description", "content", "model", "config", "slug", "tags")  # content tells of messages, too
@@ -195,6 +195,7 @@ def add_prompt(principal: Principal, values: Mapping[str, Any], search_text: Map
         set_committed_value(prompt, rows, [])
     _set_tags(prompt, values.get("tags", []))
     session.add(prompt)
+    quota.check_growth(prompt.workspace_id)
     _flush_or_refuse_slug()
     _add_version(principal, prompt)
     session.add(SearchText(seq=prompt.seq, **search_text))
@@ -232,6 +233,7 @@ def change_prompt(principal: Principal, prompt: Prompt, changes: Mapping[str, An
 
     Raises 409 if the slug sent is taken.
     """
+    quota.check_growth(prompt.workspace_id)
     version_before = list(_versioned(prompt).values())
     searched_before = (prompt.title, prompt.tags, prompt.content)
     before = {name: getattr(prompt, name) for name in changes if name in _AUDITED}
@@ -304,6 +306,7 @@ def version_not_found() -> Problem:
 
 def restore_version(principal: Principal, prompt: Prompt, version: Version, comment: str | None) -> Version:
     """Add a version by the principal with the content and model of an old one, and return it."""
+    quota.check_growth(prompt.workspace_id)
     for name, value in _versioned(version).items():
         setattr(prompt, name, value)
     prompt.updated_at = clock.now()
@@ -345,6 +348,7 @@ def set_label(principal: Principal, prompt: Prompt, name: str, version: int | st
     if name not in named and len(prompt.label_rows) >= LABELS_MAX:
         raise Invalid({"label": [f"must be one of those that the prompt has: there may be {LABELS_MAX:,}"]})
     before = {"version": named[name]} if name in named else None
+    quota.check_growth(prompt.workspace_id)
     _note(principal, prompt, "label.set", label=name, before=before, after={"version": number})
     session.merge(Label(prompt_id=prompt.id, name=name, version=number))
     session.flush()

@@ -21,10 +21,10 @@ from promptcrafter.http.page_query import PageQuery
 from promptcrafter.http.schemas import CreateSchema
 from promptcrafter.ids import pattern
 from promptcrafter.permissions import ROLES, SCOPES
+from promptcrafter.text import LABEL_PATTERN
 
 SLUG_PATTERN = "[a-z0-9-]{1,64}"
 SLUG_EXAMPLE = "support-team"
-_LABEL = "[A-Za-z][A-Za-z0-9._-]{0,63}"  # as the labels of prompts are
 _NAME_MAX = 100
 _REFERENCE_MAX = 64
 _LABELS_MAX = 50
@@ -68,7 +68,7 @@ class WorkspacePatch(StrictSchema):
     slug = _slug()
     protected_labels = BoundedList(
         PatternText(
-            f"^{_LABEL}$",
+            f"^{LABEL_PATTERN}$",
             "must be a label: a letter, then up to 63 letters, digits, dots, underscores or hyphens",
             maximum=64,
         ),
@@ -89,6 +89,13 @@ class WorkspaceOut(Schema):
     created_at = Timestamp(data_key="createdAt", required=True)
     updated_at = Timestamp(data_key="updatedAt", required=True)
     protected_labels = fields.List(fields.String(), data_key="protectedLabels", required=True)
+
+
+class WorkspaceWithUse(WorkspaceOut):
+    """A workspace, with what it stores. The last two are shown to owners only, on a server that has a limit."""
+
+    used_bytes = fields.Integer(data_key="usedBytes", metadata={"description": "How many bytes it stores"})
+    max_bytes = fields.Integer(data_key="maxBytes", metadata={"description": "How many bytes it may store"})
 
 
 class DeletionQuery(Schema):

@@ -8,10 +8,10 @@ from promptcrafter.database.transactions import writing
 from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.permissions import Permission
-from promptcrafter.workspaces import audit, store
+from promptcrafter.workspaces import audit, quota, store
 from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.models import AuditEntry
-from promptcrafter.workspaces.principal import refuse_non_owner
+from promptcrafter.workspaces.principal import is_owner, refuse_non_owner
 from promptcrafter.workspaces.schemas import (
     SLUG_EXAMPLE,
     AcceptIn,
@@ -27,6 +27,7 @@ from promptcrafter.workspaces.schemas import (
     WorkspaceKeyOut,
     WorkspaceOut,
     WorkspacePatch,
+    WorkspaceWithUse,
 )
 
 blueprint = Blueprint(
@@ -63,12 +64,13 @@ def create_workspace(body: dict[str, Any]) -> tuple[dict[str, Any], int, dict[st
 
 
 @blueprint.route("/workspaces/<workspace>", permission=Permission.READ, refuses=(403, 404))
-@blueprint.response(200, _workspace_out)
+@blueprint.response(200, WorkspaceWithUse())
 def get_workspace(workspace: str) -> dict[str, Any]:
-    """Return a workspace, by its id or slug."""
+    """Return a workspace, by its id or slug; for its owners with what it stores, if there is a limit."""
     principal = current_principal()
     found = store.get_workspace(principal, workspace)
-    return store.show(found, principal.memberships[found.id].role)
+    use = quota.describe(found.id) if is_owner(principal, found.id) else {}
+    return {**store.show(found, principal.memberships[found.id].role), **use}
 
 
 @blueprint.route("/workspaces/<workspace>", methods=["PATCH"], permission=Permission.MANAGE, refuses=(403, 404, 409))

@@ -120,8 +120,7 @@ def test_a_label_is_set_on_the_version_that_another_label_names(
     assert (diff["from"], diff["to"]) == (1, 3)
 
 
-def test_labels_and_slugs_have_one_form() -> None:
-    assert f"^{store.LABEL_PATTERN}$" == schemas.LABEL
+def test_slugs_have_one_form() -> None:
     assert f"^{store.SLUG_PATTERN}$" == schemas.SLUG
 
 
