@@ -16,7 +16,7 @@ from flask import Flask, g, request
 from sqlalchemy import Text, bindparam, or_, select, type_coerce
 
 from promptcrafter import clock
-from promptcrafter.auth.credentials import read_credential, verify_token
+from promptcrafter.auth.credentials import describe_refusal, read_credential, verify_token
 from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.auth.store import KEY_PREFIX, KEY_USE_PRECISION, digest, note_use
 from promptcrafter.database.base import Base
@@ -88,7 +88,7 @@ def _authenticate() -> None:
         return  # an unknown path is 404, and OPTIONS reveals only methods, which /openapi.json lists anyway
     principal = _identify(read_credential(), route.permission)
     if principal is None:
-        raise Unauthorized(route.unauthorized_message)
+        raise Unauthorized(route.unauthorized_message or describe_refusal())
     g.user_id = principal.user_id
     g.principal = principal
 
