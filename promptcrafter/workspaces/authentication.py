@@ -32,6 +32,7 @@ from promptcrafter.workspaces.principal import (
     Membership,
     Principal,
     at_home,
+    find_workspace_id,
     personal_workspace_id,
     workspace_not_found,
 )
@@ -159,12 +160,10 @@ def _choose_workspace(memberships: dict[str, Membership], default: str) -> str:
     wanted = request.headers.get(WORKSPACE)
     if wanted is None:
         return default
-    if wanted in memberships:
-        return wanted
-    for workspace_id, membership in memberships.items():
-        if membership.slug == wanted:
-            return workspace_id
-    raise workspace_not_found()
+    workspace_id = find_workspace_id(memberships, wanted)
+    if workspace_id is None:
+        raise workspace_not_found()
+    return workspace_id
 
 
 def _grant(permission: Permission, scopes: Sequence[str], *, is_bound: bool) -> frozenset[Permission]:
