@@ -22,8 +22,8 @@ from tests.support.people import Caller, sign_up
 
 BEFORE_WORKSPACES = "2f96d0a8b4e3"
 LOSSES = (
-    "The downgrade removes 1 shared workspace, 1 membership, 0 invitations and 0 restricted API keys. What a shared "
-    "workspace has becomes that of its oldest owner, and a slug that this owner has already gets a number."
+    "The downgrade removes 1 shared workspace and 1 membership. What a shared workspace has becomes that of its oldest "
+    "owner, and a slug that this owner has already gets a number."
 )
 
 
@@ -87,6 +87,21 @@ def test_a_downgrade_to_a_schema_with_workspaces_or_to_an_unknown_one_does_not_a
     assert result.exit_code == 1
     assert LOSSES not in result.output
     assert applied(migrated_app) == {revisions.HEAD}
+
+
+def test_a_downgrade_says_what_it_loses_of_an_account_that_is_alone(migrated_app: Flask) -> None:
+    ada = sign_up(Caller(migrated_app.test_client()), "ada")
+    prompt = ada.prompt()
+    ada.patch(f"/prompts/{prompt['_id']}", {"content": "Shorter", "comment": "Why"})
+    for target, lost in (
+        ("c41a9e6d07b8", "the audit trail (2)"),
+        (BEFORE_WORKSPACES, "1 version comment and the audit trail (2)"),
+    ):
+        refusal = refused(run(migrated_app, "db", "downgrade", target))
+        assert refusal == f"The downgrade removes {lost}. Nothing was changed: add --yes to go on."
+    done(run(migrated_app, "db", "downgrade", "--yes", "8c3f5a9e1b72"))
+    left = refused(run(migrated_app, "db", "downgrade", BEFORE_WORKSPACES))
+    assert left == "The downgrade removes 1 version comment. Nothing was changed: add --yes to go on."
 
 
 @pytest.mark.slow
