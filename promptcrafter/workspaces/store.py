@@ -271,8 +271,8 @@ def remove_member(principal: Principal, workspace: Workspace, user_id: str) -> N
     member = _get_member(workspace.id, user_id)
     if member.role == "owner":
         _refuse_last_owner(workspace)
+    before = _describe_membership(member)
     session.execute(delete(ApiKey).where(ApiKey.user_id == user_id, ApiKey.workspace_id == workspace.id))
-    before = {"role": member.role}
     session.delete(member)
     session.flush()
     action = "member.leave" if user_id == principal.user_id else "member.remove"
@@ -431,7 +431,7 @@ def remove_account(principal: Principal, *, anonymise: bool) -> None:
         if session.scalars(count).one() == 1:
             delete_with_contents(workspace)
         else:
-            before = {"role": _get_member(workspace.id, user_id).role}
+            before = _describe_membership(_get_member(workspace.id, user_id))
             _note_member(principal, workspace, "member.leave", user_id, before=before)
     session.execute(delete(Invitation).where(Invitation.author_id == user_id))
     if anonymise:
@@ -538,6 +538,13 @@ def _get_member(workspace_id: str, user_id: str) -> Member:
     if member is None:
         raise _member_not_found()
     return member
+
+
+def _describe_membership(member: Member) -> dict[str, Any]:
+    """Return what ends with a membership: the role, and the ids of the keys that are bound to the workspace, if any."""
+    is_bound = (ApiKey.user_id == member.user_id) & (ApiKey.workspace_id == member.workspace_id)
+    keys = list(session.scalars(select(ApiKey.id).where(is_bound).order_by(ApiKey.seq)))
+    return {"role": member.role, **({"keys": keys} if keys else {})}
 
 
 def _refuse_last_owner(workspace: Workspace) -> None:
