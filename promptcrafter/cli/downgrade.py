@@ -41,18 +41,21 @@ def _confirm(losses: str, is_confirmed: bool) -> None:
 
 
 def _describe(losses: Losses) -> str:
-    lost = [
-        count(losses.workspaces, "shared workspace"),
-        count(losses.members, "membership"),
-        count(losses.invitations, "invitation"),
-        count(losses.keys, "restricted API key"),
-        count(losses.comments, "comment of a version", "comments of versions"),
-        count(losses.audit_entries, "audit entry", "audit entries"),
+    numbers = {
+        "shared workspace": losses.workspaces,
+        "membership": losses.members,
+        "invitation": losses.invitations,
+        "restricted API key": losses.keys,
+        "version comment": losses.comments,
+    }
+    *others, last = [
+        *(count(number, noun) for noun, number in numbers.items() if number),
+        *([f"the audit trail ({losses.audit_entries:,})"] if losses.audit_entries else []),
     ]
-    text = f"The downgrade removes {', '.join(lost[:-1])} and {lost[-1]}."
-    if not losses.workspaces:
-        return text
-    return (
-        f"{text} What a shared workspace has becomes that of its oldest owner, and a slug that this owner has already "
-        "gets a number."
-    )
+    text = f"The downgrade removes {', '.join(others)}{' and ' if others else ''}{last}."
+    if losses.workspaces:
+        text += (
+            " What a shared workspace has becomes that of its oldest owner, and a slug that this owner has already "
+            "gets a number."
+        )
+    return text

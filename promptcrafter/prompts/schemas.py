@@ -7,6 +7,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validates_schema
 
 from promptcrafter.http.fields import Name, PatternText, RepeatedText, Tags, Text, Timestamp, WholeNumber
+from promptcrafter.http.ignored_fields import SERVER_SET
 from promptcrafter.http.page_query import SEQUENCE, TIME, Cursor, PageQuery
 from promptcrafter.http.schemas import CreateSchema, FieldGroup, JsonObject, SparseSchema
 from promptcrafter.ids import pattern
@@ -225,6 +226,8 @@ class PromptIn(_PromptBody):
 class PromptPatch(_PromptBody):
     """Changes to a prompt; a field that is null is not changed."""
 
+    # GET answers it, too. In a POST it is named as ignored: there it would be meant to choose the workspace
+    server_set = SERVER_SET | {"workspaceId"}
     locals().update(prompt_fields(required=False))
     comment = comment_field()
 

@@ -16,7 +16,7 @@ from flask import Flask, g, request
 from sqlalchemy import Text, bindparam, or_, select, type_coerce
 
 from promptcrafter import clock
-from promptcrafter.auth.credentials import read_credential, verify_token
+from promptcrafter.auth.credentials import describe_refusal, read_credential, verify_token
 from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.auth.store import KEY_PREFIX, KEY_USE_PRECISION, digest, note_use
 from promptcrafter.database.base import Base
@@ -32,6 +32,7 @@ from promptcrafter.workspaces.principal import (
     Membership,
     Principal,
     at_home,
+    find_workspace_id,
     personal_workspace_id,
     workspace_not_found,
 )
@@ -88,7 +89,7 @@ def _authenticate() -> None:
         return  # an unknown path is 404, and OPTIONS reveals only methods, which /openapi.json lists anyway
     principal = _identify(read_credential(), route.permission)
     if principal is None:
-        raise Unauthorized(route.unauthorized_message)
+        raise Unauthorized(route.unauthorized_message or describe_refusal())
     g.user_id = principal.user_id
     g.principal = principal
 
@@ -159,12 +160,10 @@ def _choose_workspace(memberships: dict[str, Membership], default: str) -> str:
     wanted = request.headers.get(WORKSPACE)
     if wanted is None:
         return default
-    if wanted in memberships:
-        return wanted
-    for workspace_id, membership in memberships.items():
-        if membership.slug == wanted:
-            return workspace_id
-    raise workspace_not_found()
+    workspace_id = find_workspace_id(memberships, wanted)
+    if workspace_id is None:
+        raise workspace_not_found()
+    return workspace_id
 
 
 def _grant(permission: Permission, scopes: Sequence[str], *, is_bound: bool) -> frozenset[Permission]:

@@ -35,6 +35,13 @@ class Principal:
         return self.current_id
 
 
+def find_workspace_id(memberships: Mapping[str, Membership], reference: str) -> str | None:
+    """Return the id of the workspace that an id or a slug names; None if it is none of these memberships."""
+    if reference in memberships:
+        return reference
+    return next((each for each, membership in memberships.items() if membership.slug == reference), None)
+
+
 def find_role_obstacle(principal: Principal, workspace_id: str) -> Problem | None:
     """Return the error 403 if the role of a member does not grant what the route requires, else None."""
     role = principal.memberships[workspace_id].role

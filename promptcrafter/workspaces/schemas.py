@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, pre_load, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, pre_load, validate
 
 from promptcrafter.auth.schemas import PASSWORD_MAX, TOKEN_MAX, UserOut
 from promptcrafter.http.fields import (
@@ -34,7 +34,8 @@ _DAYS_DEFAULT, _DAYS_MAX = 7, 30
 class StrictSchema(CreateSchema):
     """A body whose fields decide who may do what: unknown ones are refused, and so are nulls, which could mean all."""
 
-    is_always_strict = True
+    class Meta:
+        unknown = RAISE
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
         """Leave the fields as they are: a null is no absent value here."""
@@ -169,7 +170,8 @@ class AcceptIn(StrictSchema):
 class KeyIn(CreateSchema):
     """A new API key. Unknown fields and nulls are refused: a key would have more permissions than was meant."""
 
-    is_always_strict = True
+    class Meta:
+        unknown = RAISE
 
     name = Name(required=True, minimum=1, maximum=100, metadata={"example": "nightly evaluation"})
     expires_at = TimestampIn(

@@ -28,6 +28,7 @@ from promptcrafter.workspaces.principal import (
     Membership,
     Principal,
     find_role_obstacle,
+    find_workspace_id,
     in_workspace,
     personal_workspace_id,
     workspace_not_found,
@@ -47,6 +48,18 @@ def add_account(name: str, email: str, password_hash: str) -> User:
     workspace_id = personal_workspace_id(user.id)
     slug = f"personal-{workspace_id.removeprefix('workspace').replace('_', '')}"
     _insert_workspace(workspace_id, user.name, slug, user.id, personal_user_id=user.id)
+    return user
+
+
+def lock_account(user_id: str) -> User:
+    """Return the account of a request, locked until the commit.
+
+    Raises 401 if it was deleted since the request was authenticated. Lock it before a workspace of which it is a
+    member, as the deletion of an account does.
+    """
+    user = accounts.lock_user(user_id)
+    if user.deleted_at is not None:
+        raise Unauthorized
     return user
 
 
@@ -258,8 +271,8 @@ def remove_member(principal: Principal, workspace: Workspace, user_id: str) -> N
     member = _get_member(workspace.id, user_id)
     if member.role == "owner":
         _refuse_last_owner(workspace)
+    before = _describe_membership(member)
     session.execute(delete(ApiKey).where(ApiKey.user_id == user_id, ApiKey.workspace_id == workspace.id))
-    before = {"role": member.role}
     session.delete(member)
     session.flush()
     action = "member.leave" if user_id == principal.user_id else "member.remove"
@@ -360,7 +373,7 @@ def list_keys(workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def add_key(principal: Principal, values: Mapping[str, Any]) -> tuple[ApiKey, str]:
-    """Insert an API key of the account; return its row and the key itself, which is not stored. Raises 400.
+    """Insert an API key of a locked account; return its row and the key itself, which is not stored. Raises 400.
 
     With a `workspace_id` it is bound to that workspace, which must be locked.
     """
@@ -418,7 +431,7 @@ def remove_account(principal: Principal, *, anonymise: bool) -> None:
         if session.scalars(count).one() == 1:
             delete_with_contents(workspace)
         else:
-            before = {"role": _get_member(workspace.id, user_id).role}
+            before = _describe_membership(_get_member(workspace.id, user_id))
             _note_member(principal, workspace, "member.leave", user_id, before=before)
     session.execute(delete(Invitation).where(Invitation.author_id == user_id))
     if anonymise:
@@ -483,10 +496,7 @@ def _choose_slug(name: str) -> str:
 
 
 def _get_workspace(principal: Principal, reference: str, *, lock: bool) -> Workspace:
-    workspace_id = reference if reference in principal.memberships else None
-    for each, membership in principal.memberships.items():
-        if membership.slug == reference and workspace_id is None:
-            workspace_id = each
+    workspace_id = find_workspace_id(principal.memberships, reference)
     if workspace_id is None:
         raise workspace_not_found()
     obstacle = find_role_obstacle(principal, workspace_id)
@@ -530,6 +540,13 @@ def _get_member(workspace_id: str, user_id: str) -> Member:
     return member
 
 
+def _describe_membership(member: Member) -> dict[str, Any]:
+    """Return what ends with a membership: the role, and the ids of the keys that are bound to the workspace, if any."""
+    is_bound = (ApiKey.user_id == member.user_id) & (ApiKey.workspace_id == member.workspace_id)
+    keys = list(session.scalars(select(ApiKey.id).where(is_bound).order_by(ApiKey.seq)))
+    return {"role": member.role, **({"keys": keys} if keys else {})}
+
+
 def _refuse_last_owner(workspace: Workspace) -> None:
     """Raise 409 if a locked workspace has one owner only."""
     owners = select(func.count()).select_from(Member)
@@ -543,8 +560,7 @@ def _lock_joining(user_id: str) -> None:
 
     Raises 409 if it is in too many, and 401 if it was deleted since the request was authenticated.
     """
-    if accounts.lock_user(user_id).deleted_at is not None:
-        raise Unauthorized
+    lock_account(user_id)
     count = select(func.count()).select_from(Member).where(Member.user_id == user_id)
     if session.scalars(count).one() >= _WORKSPACES_MAX:
         raise Problem(409, f"An account is in at most {_WORKSPACES_MAX} workspaces.", "too_many_workspaces")

@@ -18,6 +18,7 @@ from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem
 from promptcrafter.workspaces import store
 from promptcrafter.workspaces.authentication import current_principal, new_principal
+from promptcrafter.workspaces.principal import find_workspace_id
 from promptcrafter.workspaces.schemas import AccountPatch, DeletionIn, KeyIn, MeOut
 
 
@@ -64,7 +65,7 @@ def change_me(body: dict[str, Any]) -> dict[str, Any]:
     if default is not None and default not in principal.memberships:
         raise Invalid({"defaultWorkspaceId": ["must be the id of one of your workspaces"]})
     with writing():
-        user = accounts.lock_user(principal.user_id)
+        user = store.lock_account(principal.user_id)
         accounts.change_user(user, {name: body[name] for name in ("name", "email") if name in body})
         if "defaultWorkspaceId" in body:
             store.set_default(user.id, default)
@@ -94,7 +95,10 @@ def create_key(body: dict[str, Any]) -> dict[str, Any]:
     """Create an API key, which is accepted wherever a token is, as far as its workspace and scopes allow."""
     principal = current_principal()
     values = {name: value for name, value in body.items() if name != "workspace"}
+    if "workspace" in body and find_workspace_id(principal.memberships, body["workspace"]) is None:
+        raise Invalid({"workspace": ["must be the id or slug of one of your workspaces"]})
     with writing():
+        store.lock_account(principal.user_id)
         if "workspace" in body:
             values["workspace_id"] = store.lock_workspace(principal, body["workspace"]).id
         key, secret = store.add_key(principal, values)

@@ -288,8 +288,14 @@ def test_a_migration_names_an_unreachable_postgresql(tmp_path: Path) -> None:
     assert line.endswith("Connection refused.")
 
 
-def test_a_server_serves_without_its_postgresql(start_server: Callable[..., LiveServer]) -> None:
-    server = start_server("postgresql://u@127.0.0.1:1/d", migrate=False, JWT_SECRET_KEY=SECRET)
+def test_a_server_serves_without_its_postgresql_and_names_a_misspelt_setting(
+    start_server: Callable[..., LiveServer],
+) -> None:
+    misspelt = {"MAX_OUTPUT_BYTE": "1"}
+    server = start_server("postgresql://u@127.0.0.1:1/d", migrate=False, JWT_SECRET_KEY=SECRET, **misspelt)
+    told = "The environment has MAX_OUTPUT_BYTE, which is no setting. Is MAX_OUTPUT_BYTES meant?"
+    assert server.log.count(told) == 1
+    assert "The environment has" not in server.log.replace(told, "")
     probe = Connection(server)
     assert [probe.call("GET", path).status for path in ("/healthz", "/readyz")] == [200, 503]
     assert "Traceback" not in server.log

@@ -112,6 +112,21 @@ def test_no_secret_is_in_the_trail(ada: Person) -> None:
     assert key not in text
 
 
+def test_the_end_of_a_membership_tells_which_keys_ended_with_it(ada: Person, ben: Person) -> None:
+    team = create(ada)
+    ends: list[tuple[Person, str, Any]] = [
+        (ada, f"/workspaces/{team['_id']}/members/{ben.id}", None),
+        (ben, "/auth/me", {"currentPassword": ben.password}),
+    ]
+    for person, path, body in ends:
+        join(ada, team, ben, "editor")
+        assert ben.post("/auth/keys", {"name": "elsewhere"}).status_code == 201
+        bound = [ben.post("/auth/keys", {"name": "k", "workspace": team["_id"]}).json["_id"] for _ in range(2)]
+        assert person.delete(path, json=body).status_code == 204
+        ended = trail(ada, team)[0]
+        assert (ended["object"]["id"], ended["before"]) == (ben.id, {"role": "editor", "keys": bound})
+
+
 def test_an_anonymised_account_leaves_no_name_in_the_trail(ada: Person, ben: Person) -> None:
     team = create(ada)
     join(ada, team, ben, "editor")

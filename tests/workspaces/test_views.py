@@ -84,6 +84,7 @@ PROMPT = {"title": "A title", "content": "Some content", "model": "gpt-4o"}
         ("/auth/keys", {"name": "k", "scopes": None}, "scopes"),
         ("/auth/keys", {"name": "k", "scopes": ["reads"]}, "scopes.0"),
         ("/auth/keys", {"name": "k", "workspace": None}, "workspace"),
+        ("/auth/keys", {"name": "k", "workspace": "nowhere"}, "workspace"),
         ("/auth/keys", {"name": "k", "scope": ["read"]}, "scope"),
     ],
 )
