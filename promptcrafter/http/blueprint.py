@@ -5,6 +5,7 @@ in the OpenAPI document. `route` requires the permission of the route: a module 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
@@ -13,7 +14,7 @@ from flask import Flask, Request, request
 from marshmallow import Schema, ValidationError, fields
 from webargs.flaskparser import FlaskParser
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import BaseConverter, Map, UnicodeConverter
+from werkzeug.routing import BaseConverter, Map, Rule, UnicodeConverter
 
 from config import Config
 from promptcrafter import ids
@@ -216,9 +217,21 @@ class _NotBatch(UnicodeConverter):
         BaseConverter.__init__(self, url_map)
 
 
+class _Rule(Rule):
+    """A rule that compiles the two functions which build its URLs when the first URL is built.
+
+    Compiling those of all rules takes most of the time of `create_app`; a process builds the URLs of few of them.
+    """
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        compiled = cache(partial(super()._compile_builder, append_unknown))
+        return lambda rule, /, **values: compiled()(rule, **values)
+
+
 def init_app(app: Flask, config: Config, blueprints: list[Blueprint]) -> None:
     """Register the routes of all blueprints and what they share: JSON, request checks, proxy headers, OpenAPI."""
     app.json = Provider(app)
+    app.url_rule_class = _Rule
     app.url_map.converters["not_batch"] = _NotBatch
     app.url_map.merge_slashes = False  # clients that follow a redirect lose the body and the token of a POST
     app.config.update(

@@ -94,6 +94,9 @@ class Api(flask_smorest.Api):
     def _register_error_handlers(self) -> None:
         """Register none: `http.error_handlers` handles all errors."""
 
+    def _register_responses(self) -> None:
+        """Register none: `describe_errors` adds each error to its operation. One for every status takes long."""
+
 
 def document() -> dict[str, Any]:
     """Return the OpenAPI document of the current application, as a server at the prefix of the request, if any."""

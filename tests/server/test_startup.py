@@ -20,6 +20,7 @@ from promptcrafter import create_app
 from promptcrafter.database import revisions
 from promptcrafter.database.session import get_engine
 from promptcrafter.server import startup
+from tests.support import programs
 from tests.support.connection import Connection
 from tests.support.databases import only_sqlite
 from tests.support.environment import ROOT, SECRET, bin_path, free_port
@@ -51,12 +52,16 @@ def start(**environ: str) -> None:
 
 
 def run(command: str, folder: Path, prefix: Sequence[str] = (), **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end; with a prefix as an executable that the prefix starts."""
     environment = {"PATH": os.environ["PATH"], "INSTANCE_PATH": str(folder / "instance"), "PORT": str(free_port())}
+    environment |= {"HOST": "127.0.0.1", **environ}
     program, *arguments = COMMANDS[command]
+    if not prefix:
+        return programs.run(program, *arguments, environment=environment)
     return subprocess.run(
         [*prefix, bin_path(program), *arguments],
         cwd=ROOT,
-        env={**environment, "HOST": "127.0.0.1", **environ},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=60,
