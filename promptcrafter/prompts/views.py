@@ -88,7 +88,7 @@ def get_prompt(prompt_id: str) -> Response:
     return _with_etag(store.get_prompt(current_principal(), prompt_id))
 
 
-@blueprint.route("/prompts/by-slug/<slug>", permission=Permission.READ, refuses=(404,))
+@blueprint.route("/prompts/by-slug/<slug:slug>", permission=Permission.READ, refuses=(404,))
 @blueprint.response(200, _prompt_out, headers={"ETag": _HEADER})
 @blueprint.alt_response(304, description="The prompt matches If-None-Match")
 def get_prompt_by_slug(slug: str) -> Response:
@@ -137,6 +137,13 @@ def list_versions(query: dict[str, Any], prompt_id: str) -> Response:
 def get_version(prompt_id: str, name: str) -> Version:
     """Return the version that a number, a label or `latest` names."""
     return store.get_version(store.get_prompt(current_principal(), prompt_id), name)
+
+
+@blueprint.route("/prompts/by-slug/<slug:slug>/versions/<name>", permission=Permission.READ, refuses=(404,))
+@blueprint.response(200, _version_out)
+def get_version_by_slug(slug: str, name: str) -> Version:
+    """Return the version of the prompt with this slug that a number, a label or `latest` names."""
+    return store.get_version(store.get_prompt_by_slug(current_principal(), slug), name)
 
 
 @blueprint.route(
@@ -213,12 +220,15 @@ def diff_versions(query: dict[str, Any], prompt_id: str) -> dict[str, Any]:
 @blueprint.response(200, RenderOut())
 def render_version(body: dict[str, Any], prompt_id: str) -> dict[str, Any]:
     """Return a version's text or messages with its variables replaced; nothing but `{{name}}` is interpreted."""
-    version = store.get_version(store.get_prompt(current_principal(), prompt_id), body.get("version", store.LATEST))
-    variables, limit = body["variables"], current_app.config["MAX_OUTPUT_BYTES"]
-    shown = {"model": version.model, "version": version.number, "config": version.config}
-    if version.messages is None:
-        return {"text": render_text(version.content, variables, limit), **shown}
-    return {"messages": render_messages(version.messages, variables, limit), **shown}
+    return _render(store.get_prompt(current_principal(), prompt_id), body)
+
+
+@blueprint.route("/prompts/by-slug/<slug:slug>/render", methods=["POST"], permission=Permission.READ, refuses=(404,))
+@blueprint.arguments(RenderIn())
+@blueprint.response(200, RenderOut())
+def render_version_by_slug(body: dict[str, Any], slug: str) -> dict[str, Any]:
+    """Return the same for a version of the prompt with this slug."""
+    return _render(store.get_prompt_by_slug(current_principal(), slug), body)
 
 
 @blueprint.route("/search", permission=Permission.READ)
@@ -231,6 +241,15 @@ def search_prompts(query: dict[str, Any]) -> Response:
         raise Invalid({"q": [f"must have at most {search.MAX_WORDS} words"]})
     order = ranking.BestFirst.of(current_principal(), words)
     return lists.list_response(order.matching, order, _prompt_out, query)
+
+
+def _render(prompt: Prompt, body: dict[str, Any]) -> dict[str, Any]:
+    version = store.get_version(prompt, body.get("version", store.LATEST))
+    variables, limit = body["variables"], current_app.config["MAX_OUTPUT_BYTES"]
+    shown = {"model": version.model, "version": version.number, "config": version.config}
+    if version.messages is None:
+        return {"text": render_text(version.content, variables, limit), **shown}
+    return {"messages": render_messages(version.messages, variables, limit), **shown}
 
 
 def _state_of(prompt: Prompt) -> Any:

@@ -27,7 +27,7 @@ OTHERS = {
     "/auth/keys",
     "/prompts/<prompt_id>/render",
     "/experiment/<slug>/assign",
-    "/basalt/prompts/<slug>/publish",
+    "/basalt/prompts/<slug:slug>/publish",
     "/import",
     "/workspaces",
     "/workspaces/<workspace>/invitations",
