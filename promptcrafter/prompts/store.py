@@ -131,13 +131,18 @@ def refuse_prompt_not_owned(principal: Principal, prompt_id: str) -> None:
 
 def get_workspace_id(principal: Principal, prompt_id: str) -> str:
     """Return the id of the workspace of the principal's prompt. Raises as `get_resource` does."""
-    with _explaining_slug(prompt_id):
-        refuse_malformed("prompt", prompt_id)
+    refuse_malformed_id(prompt_id)
     workspace_id, _ = get_latest_numbers([prompt_id]).get(prompt_id, (None, 0))
     if workspace_id is None:
         raise not_found("prompt")
     refuse_inaccessible(principal, "prompt", workspace_id)
     return workspace_id
+
+
+def refuse_malformed_id(prompt_id: str) -> None:
+    """Raise 400 for text that cannot be the id of a prompt, with a hint if it has the form of a slug."""
+    with _explaining_slug(prompt_id):
+        refuse_malformed("prompt", prompt_id)
 
 
 def get_latest_numbers(prompt_ids: Collection[str]) -> dict[str, tuple[str, int]]:
@@ -261,6 +266,7 @@ def change_prompt(principal: Principal, prompt: Prompt, changes: Mapping[str, An
         _note(principal, prompt, "prompt.change", before={name: before[name] for name in after}, after=after)
     if (prompt.title, prompt.tags, prompt.content) != searched_before:
         update_search_text(prompt)
+    session.flush()
 
 
 def remove_prompt(principal: Principal, prompt: Prompt) -> None:

@@ -26,6 +26,7 @@ OTHERS = {
     "/auth/password",
     "/auth/keys",
     "/prompts/<prompt_id>/render",
+    "/prompts/by-slug/<slug:slug>/render",
     "/experiment/<slug>/assign",
     "/basalt/prompts/<slug:slug>/publish",
     "/import",
