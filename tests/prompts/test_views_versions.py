@@ -10,7 +10,6 @@ from promptcrafter import clock
 from promptcrafter.auth.models import User
 from promptcrafter.database.session import session
 from promptcrafter.database.transactions import writing
-from promptcrafter.prompts import schemas, store
 from promptcrafter.prompts.render import find_variables, render_text
 from tests.support.members import share
 from tests.support.people import Caller, Person
@@ -118,10 +117,6 @@ def test_a_label_is_set_on_the_version_that_another_label_names(
     assert (restored.status_code, restored.json["content"]) == (201, "one")
     diff = ada.get(f"/prompts/{prompt['_id']}/diff?from=beta&to=staging").json
     assert (diff["from"], diff["to"]) == (1, 3)
-
-
-def test_slugs_have_one_form() -> None:
-    assert f"^{store.SLUG_PATTERN}$" == schemas.SLUG
 
 
 def test_a_diff_shows_what_changed(ada: Person) -> None:
