@@ -249,8 +249,14 @@ class ActorOut(Schema):
     """Who did something."""
 
     kind = fields.String(required=True, validate=validate.OneOf(("user", "key", "cli")))
-    id = fields.String(required=True)
+    id = fields.String(required=True, metadata={"description": "Of the account or the key; empty for `cli`"})
     name = fields.String(required=True, allow_none=True)
+    user_id = fields.String(
+        data_key="userId",
+        required=True,
+        allow_none=True,
+        metadata={"description": "The account, also of a key; null for `cli`"},
+    )
 
 
 class SubjectOut(Schema):

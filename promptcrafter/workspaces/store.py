@@ -38,6 +38,8 @@ _TOKEN_RANDOM_BYTES = 32
 _WORKSPACES_MAX = 100  # of which one account is a member: each request reads all of its memberships
 _MEMBERS_MAX = 1000  # of a workspace
 _INVITATIONS_MAX = 100  # open ones of a workspace
+_KEYS_NOTED = 20  # by an entry for each when they end together; of more there is one entry
+_KEY_IDS_NOTED = 1000  # in that entry
 _DERIVED_SLUG_MAX = 50  # characters; leaves room for a number at the end
 
 
@@ -258,7 +260,7 @@ def remove_member(principal: Principal, workspace: Workspace, user_id: str) -> N
     member = _get_member(workspace.id, user_id)
     if member.role == "owner":
         _refuse_last_owner(workspace)
-    session.execute(delete(ApiKey).where(ApiKey.user_id == user_id, ApiKey.workspace_id == workspace.id))
+    _end_keys(principal, workspace, user_id)
     before = {"role": member.role}
     session.delete(member)
     session.flush()
@@ -382,7 +384,25 @@ def remove_key(principal: Principal, workspace: Workspace, key_id: str) -> None:
 def note_key(principal: Principal, action: str, key: ApiKey) -> None:
     """Add an entry about a key to the audit trail of its workspace, or of the account's personal one."""
     workspace_id = key.workspace_id or personal_workspace_id(key.user_id)
-    audit.note(principal, workspace_id, action, "key", key.id, key.name, after={"scopes": key.scopes})
+    side = "before" if action == "key.revoke" else "after"
+    values: dict[str, Any] = {side: {"scopes": key.scopes, "userId": key.user_id}}
+    audit.note(principal, workspace_id, action, "key", key.id, key.name, **values)
+
+
+def _end_keys(principal: Principal, workspace: Workspace, user_id: str) -> None:
+    """Revoke the keys of an account that are bound to a workspace. Many of them share one entry of the audit trail."""
+    is_bound = (ApiKey.user_id == user_id) & (ApiKey.workspace_id == workspace.id)
+    keys = session.scalars(select(ApiKey).where(is_bound).order_by(ApiKey.seq).limit(_KEYS_NOTED + 1)).all()
+    if len(keys) <= _KEYS_NOTED:
+        for key in keys:
+            note_key(principal, "key.revoke", key)
+    else:
+        ids = session.scalars(select(ApiKey.id).where(is_bound).order_by(ApiKey.seq).limit(_KEY_IDS_NOTED)).all()
+        count = session.scalars(select(func.count()).select_from(ApiKey).where(is_bound)).one()
+        before = {"keys": count, "keyIds": list(ids)}
+        _note_member(principal, workspace, "key.revoke", user_id, before=before, is_whole=True)
+    session.flush()
+    session.execute(delete(ApiKey).where(is_bound))
 
 
 # Accounts that leave
@@ -413,16 +433,18 @@ def remove_account(principal: Principal, *, anonymise: bool) -> None:
     if owned := get_sole_ownerships(user_id):
         names = ", ".join(workspace.slug for workspace in owned)
         raise Problem(409, f"You are the only owner of {names}: make another member an owner first.", "last_owner")
+    key_ids = session.scalars(select(ApiKey.id).where(ApiKey.user_id == user_id)).all()
     for workspace in workspaces:
         count = select(func.count()).select_from(Member).where(Member.workspace_id == workspace.id)
         if session.scalars(count).one() == 1:
             delete_with_contents(workspace)
         else:
             before = {"role": _get_member(workspace.id, user_id).role}
+            _end_keys(principal, workspace, user_id)
             _note_member(principal, workspace, "member.leave", user_id, before=before)
     session.execute(delete(Invitation).where(Invitation.author_id == user_id))
     if anonymise:
-        audit.anonymise(user_id, session.scalars(select(ApiKey.id).where(ApiKey.user_id == user_id)).all())
+        audit.anonymise(user_id, key_ids)
     session.execute(delete(Member).where(Member.user_id == user_id))
     accounts.bury(user, anonymise=anonymise)
 

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import pytest
 from flask import Flask
 
+from promptcrafter.workspaces import store
 from tests.support.commands import done, run
 from tests.support.people import Caller, Person
 from tests.workspaces.test_views import PROMPT, create, invite, join
@@ -37,7 +39,7 @@ def test_changes_of_a_workspace_and_its_members_are_told_newest_first(ada: Perso
     changed = entries[2]
     assert changed == {
         **{"_id": changed["_id"], "at": changed["at"], "requestId": "the-one", "action": "member.change"},
-        "actor": {"kind": "user", "id": ada.id, "name": "ada"},
+        "actor": {"kind": "user", "id": ada.id, "name": "ada", "userId": ada.id},
         "object": {"type": "member", "id": ben.id, "name": "ben"},
         "before": {"role": "viewer"},
         "after": {"role": "editor"},
@@ -55,10 +57,8 @@ def test_the_trail_is_filtered_paged_and_sent_as_lines(ada: Person, ben: Person)
     page = ada.get(f"/workspaces/{team['_id']}/audit?per_page=2")
     assert (len(page.json), 'rel="next"' in page.headers["Link"]) == (2, True)
     lines = ada.get(f"/workspaces/{team['_id']}/audit", headers={"Accept": "text/csv"}).text.splitlines()
-    assert (
-        lines[0]
-        == "_id,at,actor.kind,actor.id,actor.name,action,object.type,object.id,object.name,before,after,requestId"
-    )
+    actor = "actor.kind,actor.id,actor.name,actor.userId"
+    assert lines[0] == f"_id,at,{actor},action,object.type,object.id,object.name,before,after,requestId"
     assert ben.get(f"/workspaces/{team['_id']}/audit").json["code"] == "role_forbids"
 
 
@@ -94,6 +94,70 @@ def test_keys_act_under_their_own_name_and_commands_as_the_command_line(
     ]
 
 
+def test_an_entry_by_a_key_names_its_account_by_which_it_is_found(client: Caller, ada: Person, ben: Person) -> None:
+    team = create(ada)
+    join(ada, team, ben, "editor")
+    key = ben.post("/auth/keys", {"name": "of Ben", "workspace": team["_id"]}).json
+    by_key = Caller(client.client, {"x-api-key": key["key"]})
+    prompt = by_key.post("/prompts", PROMPT).json
+    by_key.delete(f"/prompts/{prompt['_id']}")
+    found = trail(ada, team, f"?actor={ben.id}")
+    assert [entry["action"] for entry in found] == ["prompt.delete", "prompt.create", "key.create", "member.join"]
+    assert found[0]["actor"] == {"kind": "key", "id": key["_id"], "name": "of Ben", "userId": ben.id}
+    assert trail(ada, team, f"?actor={key['_id']}") == found[:2]
+    # also when the key is gone by then, its name is removed with that of the account
+    assert ada.delete(f"/workspaces/{team['_id']}/keys/{key['_id']}").status_code == 204
+    assert ben.delete("/auth/me", json={"currentPassword": ben.password, "anonymise": True}).status_code == 204
+    text = ada.get(f"/workspaces/{team['_id']}/audit").text
+    assert "of Ben" not in text
+    assert '"name":"ben"' not in text.replace(" ", "")
+    assert len(trail(ada, team, f"?actor={ben.id}")) == 5, "the ids stay"
+
+
+@pytest.mark.parametrize("end", ["removed", "left", "account deleted", "account deleted by command"])
+def test_keys_that_end_with_a_membership_are_told_one_by_one_or_many_together(
+    app: Flask, ada: Person, ben: Person, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_KEYS_NOTED", 2)
+    monkeypatch.setattr(store, "_KEY_IDS_NOTED", 3)
+    few, many = create(ada), create(ada)
+    keys: dict[str, list[dict[str, Any]]] = {}
+    for team, number in ((few, 2), (many, 4)):
+        join(ada, team, ben, "editor")
+        restricted = {"workspace": team["_id"], "scopes": ["read"]}
+        keys[team["_id"]] = [ben.post("/auth/keys", {"name": f"k{n}", **restricted}).json for n in range(number)]
+    ben.post("/auth/keys", {"name": "unbound"})
+    for team in (few, many):
+        if end == "removed":
+            ada.delete(f"/workspaces/{team['_id']}/members/{ben.id}")
+        elif end == "left":
+            ben.delete(f"/workspaces/{team['_id']}/members/{ben.id}")
+    if end == "account deleted":
+        ben.delete("/auth/me", json={"currentPassword": ben.password})
+    elif end == "account deleted by command":
+        done(run(app, "user", "delete", ben.email, "--yes"))
+    actor = {"removed": ("user", ada.id), "account deleted by command": ("cli", "")}.get(end, ("user", ben.id))
+    ended = trail(ada, few, "?action=key.revoke")
+    assert [(entry["object"], entry["before"]) for entry in ended[::-1]] == [
+        ({"type": "key", "id": key["_id"], "name": key["name"]}, {"scopes": ["read"], "userId": ben.id})
+        for key in keys[few["_id"]]
+    ]
+    (together,) = trail(ada, many, "?action=key.revoke")
+    assert together["object"] == {"type": "member", "id": ben.id, "name": "ben"}
+    assert together["before"] == {"keys": 4, "keyIds": [key["_id"] for key in keys[many["_id"]][:3]]}
+    assert {(entry["actor"]["kind"], entry["actor"]["id"]) for entry in (*ended, together)} == {actor}
+    assert ada.get(f"/workspaces/{many['_id']}/keys").json == []
+
+
+def test_what_the_command_line_does_is_of_no_account_whomever_it_is_for(app: Flask, ada: Person) -> None:
+    team = create(ada)
+    done(run(app, "key", "add", ada.email, "CI", "--workspace", team["slug"]))
+    done(run(app, "workspace", "add", "Another", "--owner", ada.email))
+    another = ada.get("/workspaces/another").json
+    for entry in (trail(ada, team)[0], trail(ada, another)[-1]):
+        assert entry["actor"] == {"kind": "cli", "id": "", "name": "command line", "userId": None}
+
+
 def test_exports_and_imports_are_told_with_their_counts(ada: Person) -> None:
     ada.log(ada.prompt())
     exported = ada.get("/export").data
@@ -119,7 +183,7 @@ def test_an_anonymised_account_leaves_no_name_in_the_trail(ada: Person, ben: Per
     (left,) = trail(ada, team, "?action=member.leave")
     assert (left["actor"]["id"], left["actor"]["name"], left["object"]["name"]) == (ben.id, None, None)
     (joined,) = trail(ada, team, "?action=member.join")
-    assert joined["actor"] == {"kind": "user", "id": ben.id, "name": None}
+    assert joined["actor"] == {"kind": "user", "id": ben.id, "name": None, "userId": ben.id}
     assert joined["object"] == {"type": "member", "id": ben.id, "name": None}
 
 
