@@ -66,10 +66,18 @@ class WorkspacePatch(StrictSchema):
 
     name = Name(minimum=1, maximum=_NAME_MAX, metadata={"example": "Support team"})
     slug = _slug()
-    protected_labels = BoundedList(
+    protected_labels = _LabelList(
         PatternText(
             f"^{_LABEL}$",
             "must be a label: a letter, then up to 63 letters, digits, dots, underscores or hyphens",
+class _LabelList(BoundedList):
+    """A list of labels; loads without repetitions."""
+
+    def load_items(self, items: list[Any]) -> list[Any]:
+        """Return the different labels. Raises ValidationError."""
+        return list(dict.fromkeys(super().load_items(items)))
+
+
             maximum=64,
         ),
         data_key="protectedLabels",
@@ -80,6 +88,7 @@ class WorkspacePatch(StrictSchema):
 
 class WorkspaceOut(Schema):
     """A workspace, with the role of the caller in it."""
+            validate=validate.NoneOf(("latest",), error="must not be latest, which is the newest version and not set"),
 
     id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("workspace")})
     slug = fields.String(required=True)

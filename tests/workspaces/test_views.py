@@ -329,6 +329,15 @@ def test_a_key_shows_the_hour_of_its_last_use(client: Caller, ada: Person, monke
         assert listed["lastUsedAt"] == clock.to_text(begun + timedelta(minutes=noted))
 
 
+def test_protected_labels_are_kept_once(ada: Person) -> None:
+    create(ada)
+    changed = ada.patch("/workspaces/support-team", {"protectedLabels": ["production", "a", "production"]})
+    assert changed.json["protectedLabels"] == ["production", "a"]
+    refused = ada.patch("/workspaces/support-team", {"protectedLabels": ["latest"]}).json
+    reason = "must not be latest, which is the newest version and not set"
+    assert refused["details"] == {"protectedLabels.0": [reason]}
+
+
 @pytest.mark.parametrize("labels", [[""], ["{"], ["1st"], ["a" * 65], ["latest version"], [None], "production", None])
 def test_what_is_no_list_of_labels_is_refused(ada: Person, labels: Any) -> None:
     create(ada)
