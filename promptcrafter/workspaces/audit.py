@@ -19,13 +19,6 @@ from promptcrafter.text import shorten
 from promptcrafter.workspaces.models import AuditEntry, Workspace
 from promptcrafter.workspaces.principal import Principal
 
-ACTIONS = (
-    *("workspace.create", "workspace.change", "member.join", "member.change", "member.remove", "member.leave"),
-    *("invitation.create", "invitation.revoke", "key.create", "key.revoke"),
-    *("prompt.create", "prompt.change", "prompt.restore", "prompt.delete", "label.set", "label.remove"),
-    *("experiment.create", "experiment.change", "experiment.delete", "trace.delete", "log.change", "log.delete"),
-    *("export", "import", "prune"),
-)
 _TEXT_MAX = 1000  # characters of a text, except where all of it is wanted
 _COMMAND_LINE = "command line"
 _WORKSPACES_NAMED = 1000  # in a statement; more of them are all that there are

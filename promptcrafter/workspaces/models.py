@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from promptcrafter.auth.models import DELETED_ACCOUNT
 from promptcrafter.database.base import SEQUENCE, Base, Deletable, JsonText, UtcTime
 
 
@@ -100,9 +101,11 @@ class AuditEntry(Base):
     def actor(self) -> dict[str, Any]:
         """Who did it."""
         user_id = self.actor_id if self.actor_kind == "user" else self.actor_user_id
-        return {"kind": self.actor_kind, "id": self.actor_id, "name": self.actor_name, "user_id": user_id}
+        name = self.actor_name or DELETED_ACCOUNT
+        return {"kind": self.actor_kind, "id": self.actor_id, "name": name, "user_id": user_id}
 
     @property
     def subject(self) -> dict[str, Any]:
         """What it was done to."""
-        return {"type": self.object_type, "id": self.object_id, "name": self.object_name}
+        name = self.object_name or (DELETED_ACCOUNT if self.object_type == "member" else None)
+        return {"type": self.object_type, "id": self.object_id, "name": name}

@@ -1,5 +1,6 @@
 """The requests and responses of workspaces, members, invitations, and of accounts and keys as far as they know them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, pre_load, validate
@@ -17,9 +18,10 @@ from promptcrafter.http.fields import (
     TimestampText,
     WholeNumber,
 )
+from promptcrafter.http.ignored_fields import describe_known
 from promptcrafter.http.page_query import PageQuery
 from promptcrafter.http.schemas import CreateSchema
-from promptcrafter.ids import pattern
+from promptcrafter.ids import KINDS, Kind, pattern
 from promptcrafter.permissions import ROLES, SCOPES
 
 SLUG_PATTERN = "[a-z0-9-]{1,64}"
@@ -29,6 +31,13 @@ _NAME_MAX = 100
 _REFERENCE_MAX = 64
 _LABELS_MAX = 50
 _DAYS_DEFAULT, _DAYS_MAX = 7, 30
+ACTIONS = (
+    *("workspace.create", "workspace.change", "member.join", "member.change", "member.remove", "member.leave"),
+    *("invitation.create", "invitation.revoke", "key.create", "key.revoke"),
+    *("prompt.create", "prompt.change", "prompt.restore", "prompt.delete", "label.set", "label.remove"),
+    *("experiment.create", "experiment.change", "experiment.delete", "trace.delete", "log.change", "log.delete"),
+    *("export", "import", "prune"),
+)
 
 
 class StrictSchema(CreateSchema):
@@ -61,6 +70,14 @@ class WorkspaceIn(StrictSchema):
     slug = _slug()
 
 
+class _LabelList(BoundedList):
+    """A list of labels; loads without repetitions."""
+
+    def load_items(self, items: list[Any]) -> list[Any]:
+        """Return the different labels. Raises ValidationError."""
+        return list(dict.fromkeys(super().load_items(items)))
+
+
 class WorkspacePatch(StrictSchema):
     """Changes of a workspace."""
 
@@ -70,15 +87,8 @@ class WorkspacePatch(StrictSchema):
         PatternText(
             f"^{_LABEL}$",
             "must be a label: a letter, then up to 63 letters, digits, dots, underscores or hyphens",
-class _LabelList(BoundedList):
-    """A list of labels; loads without repetitions."""
-
-    def load_items(self, items: list[Any]) -> list[Any]:
-        """Return the different labels. Raises ValidationError."""
-        return list(dict.fromkeys(super().load_items(items)))
-
-
             maximum=64,
+            validate=validate.NoneOf(("latest",), error="must not be latest, which is the newest version and not set"),
         ),
         data_key="protectedLabels",
         maximum=_LABELS_MAX,
@@ -88,7 +98,6 @@ class _LabelList(BoundedList):
 
 class WorkspaceOut(Schema):
     """A workspace, with the role of the caller in it."""
-            validate=validate.NoneOf(("latest",), error="must not be latest, which is the newest version and not set"),
 
     id = fields.String(data_key="_id", required=True, metadata={"pattern": pattern("workspace")})
     slug = fields.String(required=True)
@@ -259,7 +268,7 @@ class ActorOut(Schema):
 
     kind = fields.String(required=True, validate=validate.OneOf(("user", "key", "cli")))
     id = fields.String(required=True, metadata={"description": "Of the account or the key; empty for `cli`"})
-    name = fields.String(required=True, allow_none=True)
+    name = fields.String(required=True, metadata={"description": "`deleted account` if the name was removed"})
     user_id = fields.String(
         data_key="userId",
         required=True,
@@ -289,11 +298,33 @@ class AuditEntryOut(Schema):
     request_id = fields.String(data_key="requestId", required=True, allow_none=True)
 
 
+class _Action(Text):
+    """An action of the audit trail. An unknown one is refused: a list without entries would say that nobody did it."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if text not in ACTIONS:
+            raise ValidationError(f"must be one of the actions; {describe_known(text, ACTIONS)}")
+        return text
+
+
+def _id_of(*kinds: Kind, rule: str, description: str) -> PatternText:
+    """Return a query parameter that takes ids of these kinds."""
+    forms = "|".join(pattern(kind)[1:-1] for kind in kinds)
+    return PatternText(f"^({forms})$", rule, maximum=_REFERENCE_MAX, metadata={"description": description})
+
+
 class AuditQuery(PageQuery):
     """The filters of the audit trail."""
 
     since = TimestampText(description="At this time or later, such as `2024-06-20T13:10:00Z`")
     until = TimestampText(description="Before this time")
-    actor = Text(maximum=_REFERENCE_MAX, metadata={"description": "The id of an account or a key"})
-    action = Text(maximum=_REFERENCE_MAX, metadata={"description": "Such as `label.set`"})
-    object = Text(maximum=_REFERENCE_MAX, metadata={"description": "The id of what was changed, or of its prompt"})
+    actor = _id_of(
+        "user", "key", rule="must be the id of an account or of an API key", description="The id of an account or a key"
+    )
+    action = _Action(maximum=_REFERENCE_MAX, metadata={"enum": [*ACTIONS], "description": "Such as `label.set`"})
+    object = _id_of(
+        *KINDS,
+        rule="must be an id, such as that of a prompt",
+        description="The id of what was changed, or of its prompt",
+    )

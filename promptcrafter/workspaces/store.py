@@ -40,6 +40,7 @@ _MEMBERS_MAX = 1000  # of a workspace
 _INVITATIONS_MAX = 100  # open ones of a workspace
 _KEYS_NOTED = 20  # by an entry for each when they end together; of more there is one entry
 _KEY_IDS_NOTED = 1000  # in that entry
+_SHOWN_AS = {"protected_labels": "protectedLabels"}  # in the audit trail, as in the API
 _DERIVED_SLUG_MAX = 50  # characters; leaves room for a number at the end
 
 
@@ -186,10 +187,11 @@ def add_workspace(principal: Principal, name: str, slug: str | None) -> Workspac
 
 def change_workspace(principal: Principal, workspace: Workspace, changes: Mapping[str, Any]) -> None:
     """Change a locked workspace. Raises 409 if the slug is taken."""
-    before = {attribute: getattr(workspace, attribute) for attribute in changes}
+    before = {_SHOWN_AS.get(attribute, attribute): getattr(workspace, attribute) for attribute in changes}
+    after = {_SHOWN_AS.get(attribute, attribute): value for attribute, value in changes.items()}
     for attribute, value in changes.items():
         setattr(workspace, attribute, value)
-    _note(principal, workspace, "workspace.change", workspace, workspace.name, before=before, after=changes)
+    _note(principal, workspace, "workspace.change", workspace, workspace.name, before=before, after=after)
     workspace.updated_at = clock.now()
     _flush_or_refuse_slug()
 
@@ -343,10 +345,10 @@ def accept_invitation(principal: Principal, token: str) -> Workspace:
         raise _invitation_not_found()
     if session.scalar(_find_member(workspace.id, user_id)) is not None:
         return workspace
-    used = session.scalar(delete(Invitation).where(is_open).returning(Invitation.role))
+    used = session.execute(delete(Invitation).where(is_open).returning(Invitation.id, Invitation.role)).first()
     if used is None:
         raise _invitation_not_found()
-    _join(principal, workspace, user_id, used)
+    _join(principal, workspace, user_id, used.role, invitationId=used.id)
     return workspace
 
 
@@ -526,14 +528,17 @@ def _lock_row(condition: Any) -> Workspace | None:
     return session.scalar(select(Workspace).where(condition).with_for_update(key_share=True))
 
 
-def _join(principal: Principal, workspace: Workspace, user_id: str, role: str) -> None:
-    """Make an account a member of a locked workspace. Raises 409 for too many members or memberships."""
+def _join(principal: Principal, workspace: Workspace, user_id: str, role: str, **noted: str) -> None:
+    """Make an account a member of a locked workspace. Raises 409 for too many members or memberships.
+
+    The entry of the audit trail has the role and what else is `noted`.
+    """
     _lock_joining(user_id)
     count = select(func.count()).select_from(Member).where(Member.workspace_id == workspace.id)
     if session.scalars(count).one() >= _MEMBERS_MAX:
         raise Problem(409, f"A workspace has at most {_MEMBERS_MAX:,} members.", "too_many_members")
     _insert_member(workspace.id, user_id, role)
-    _note_member(principal, workspace, "member.join", user_id, after={"role": role})
+    _note_member(principal, workspace, "member.join", user_id, after={"role": role, **noted})
 
 
 def _insert_member(workspace_id: str, user_id: str, role: str) -> None:

@@ -1,13 +1,23 @@
 """The audit trail: who changed what, written with the change, without the texts of what is deleted."""
 
+import re
 from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import update
 
+from promptcrafter import clock
+from promptcrafter.database.session import session
+from promptcrafter.database.transactions import writing
+from promptcrafter.logs.models import Log
 from promptcrafter.workspaces import store
+from promptcrafter.workspaces.schemas import ACTIONS
 from tests.support.commands import done, run
+from tests.support.environment import ROOT
+from tests.support.full_account import fill_account
 from tests.support.people import Caller, Person
+from tests.support.transfer import export, import_file
 from tests.workspaces.test_views import PROMPT, create, invite, join
 
 
@@ -54,6 +64,15 @@ def test_the_trail_is_filtered_paged_and_sent_as_lines(ada: Person, ben: Person)
     assert [entry["action"] for entry in trail(ada, team, "?action=workspace.create")] == ["workspace.create"]
     assert [entry["action"] for entry in trail(ada, team, f"?object={ben.id}")] == ["member.join"]
     assert trail(ada, team, "?until=2024-06-20T13:10:00Z") == []
+    for query, reason in {
+        "action=label.sett": "action must be one of the actions; the nearest is label.set.",
+        "action=x": f"action must be one of the actions; it takes {', '.join(ACTIONS)}.",
+        "actor=ben": "actor must be the id of an account or of an API key.",
+        f"actor={team['_id']}": "actor must be the id of an account or of an API key.",
+        "object=production": "object must be an id, such as that of a prompt.",
+    }.items():
+        answer = ada.get(f"/workspaces/{team['_id']}/audit?{query}")
+        assert (answer.status_code, answer.json["message"]) == (400, reason)
     page = ada.get(f"/workspaces/{team['_id']}/audit?per_page=2")
     assert (len(page.json), 'rel="next"' in page.headers["Link"]) == (2, True)
     lines = ada.get(f"/workspaces/{team['_id']}/audit", headers={"Accept": "text/csv"}).text.splitlines()
@@ -167,6 +186,63 @@ def test_exports_and_imports_are_told_with_their_counts(ada: Person) -> None:
     assert told == [("import", counts), ("export", None)]
 
 
+def test_every_action_is_told_with_the_names_that_the_api_has_and_is_documented(
+    app: Flask, ada: Person, ben: Person
+) -> None:
+    team = create(ada)
+    path = f"/workspaces/{team['_id']}"
+    made = ada.post(f"{path}/invitations", {"role": "editor"}).json
+    ada.delete(f"{path}/invitations/{ada.post(f'{path}/invitations', {'role': 'viewer'}).json['_id']}")
+    ben.post("/invitations/accept", {"token": made["token"]})
+    (joined,) = trail(ada, team, "?action=member.join")
+    assert joined["after"] == {"role": "editor", "invitationId": made["_id"]}
+    ada.patch(path, {"slug": "team", "protectedLabels": ["staging"], "name": "Team"})
+    ada.patch(f"{path}/members/{ben.id}", {"role": "viewer"})
+    ben.post("/auth/keys", {"name": "k", "workspace": team["_id"]})
+    ben.delete(f"{path}/members/{ben.id}")
+    join(ada, team, ben, "viewer")
+    ada.delete(f"{path}/members/{ben.id}")
+    there = Person(ada, ada.id, ada.token, ada.email, ada.password)
+    there.headers["X-Workspace"] = team["_id"]
+    fill_account(there)
+    prompt = there.prompt(messages=[{"role": "user", "content": "Hi"}], content=None, config={"temperature": 1})
+    there.patch(f"/prompts/{prompt['_id']}", {"config": {"maxTokens": 5}, "tags": ["a"], "description": "d"})
+    there.post(f"/prompts/{prompt['_id']}/versions/1/restore")
+    there.put(f"/prompts/{prompt['_id']}/labels/a", {"version": 1})
+    there.delete(f"/prompts/{prompt['_id']}/labels/a")
+    variants = [{"key": "A", "trafficPercent": 1}, {"key": "with tags", "trafficPercent": 99}]
+    changed = there.patch("/experiments/Greeting~1", {"variants": variants, "status": "PAUSED"})
+    assert changed.status_code == 200, changed.text
+    there.delete("/experiments/Greeting~1")
+    log = there.log(prompt, score=3)
+    there.patch(f"/logs/{log['_id']}", {"score": 4})
+    there.delete(f"/logs/{log['_id']}")
+    for trace in there.get("/traces").json:
+        there.delete(f"/traces/{trace['_id']}")
+    import_file(there, export(there))
+    done(run(app, "prune", "--older-than", "1d", "--workspace", "team"))
+    there.log(prompt)
+    with app.app_context(), writing():
+        session.execute(update(Log).values(created_at=clock.from_text("2020-01-01T00:00:00Z")))
+    done(run(app, "prune", "--older-than", "1d", "--workspace", "team"))
+    entries = trail(ada, team)
+    assert {entry["action"] for entry in entries} == set(ACTIONS)
+    for entry in entries:
+        for values in filter(None, (entry["before"], entry["after"])):
+            assert not any("_" in name for name in names_in(values)), entry
+    (changed_workspace,) = trail(ada, team, "?action=workspace.change")
+    assert changed_workspace["after"] == {"slug": "team", "protectedLabels": ["staging"], "name": "Team"}
+    rows = re.findall(r"^\| `([a-z.]+)` \|", (ROOT / "docs/api/workspaces.md").read_text(), re.MULTILINE)
+    assert [name for name in rows if name in ACTIONS] == list(ACTIONS)
+
+
+def names_in(value: Any) -> list[str]:
+    """Return the names of all fields of a JSON value."""
+    if isinstance(value, list):
+        return [name for each in value for name in names_in(each)]
+    return [*value, *(n for each in value.values() for n in names_in(each))] if isinstance(value, dict) else []
+
+
 def test_no_secret_is_in_the_trail(ada: Person) -> None:
     team = create(ada)
     token = invite(ada, team, "viewer")
@@ -181,10 +257,13 @@ def test_an_anonymised_account_leaves_no_name_in_the_trail(ada: Person, ben: Per
     join(ada, team, ben, "editor")
     ben.delete("/auth/me", json={"currentPassword": ben.password, "anonymise": True})
     (left,) = trail(ada, team, "?action=member.leave")
-    assert (left["actor"]["id"], left["actor"]["name"], left["object"]["name"]) == (ben.id, None, None)
+    gone = "deleted account"
+    assert (left["actor"]["id"], left["actor"]["name"], left["object"]["name"]) == (ben.id, gone, gone)
     (joined,) = trail(ada, team, "?action=member.join")
-    assert joined["actor"] == {"kind": "user", "id": ben.id, "name": None, "userId": ben.id}
-    assert joined["object"] == {"type": "member", "id": ben.id, "name": None}
+    assert joined["actor"] == {"kind": "user", "id": ben.id, "name": gone, "userId": ben.id}
+    assert joined["object"] == {"type": "member", "id": ben.id, "name": gone}
+    lines = ada.get(f"/workspaces/{team['_id']}/audit?actor={ben.id}", headers={"Accept": "text/csv"}).text
+    assert lines.replace('"', "").count(f",user,{ben.id},deleted account,{ben.id},") == 2
 
 
 def test_changes_of_a_prompt_and_its_labels_are_told_until_it_is_deleted(ada: Person) -> None:
