@@ -131,6 +131,9 @@ def disable_user(email: str) -> None:
     with writing():
         changed = store.disable(account.id)
     say(f"{account.email} is disabled." if changed else f"{account.email} was disabled already.")
+    if owned := workspaces.get_sole_ownerships(account.id):
+        names = ", ".join(workspace.slug for workspace in owned)
+        say(f"It is the only owner of {names}: to make another member one, see workspace set-role.")
 
 
 @user.command("enable")

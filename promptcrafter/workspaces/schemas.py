@@ -23,6 +23,7 @@ from promptcrafter.http.page_query import PageQuery
 from promptcrafter.http.schemas import CreateSchema
 from promptcrafter.ids import KINDS, Kind, pattern
 from promptcrafter.permissions import ROLES, SCOPES
+from promptcrafter.problems import REQUIRED
 
 SLUG_PATTERN = "[a-z0-9-]{1,64}"
 SLUG_EXAMPLE = "support-team"
@@ -114,6 +115,7 @@ class DeletionQuery(Schema):
 
     confirm = Text(
         required=True,
+        error_messages={"required": f"{REQUIRED}: as a query parameter, the slug of the workspace"},
         minimum=1,
         maximum=_REFERENCE_MAX,
         metadata={"example": SLUG_EXAMPLE, "description": "The workspace's slug"},
@@ -128,6 +130,9 @@ class MemberOut(Schema):
     email = fields.String(required=True)
     role = fields.String(required=True, validate=validate.OneOf(ROLES))
     created_at = Timestamp(data_key="joinedAt", required=True)
+    is_disabled = fields.Boolean(
+        data_key="disabled", required=True, metadata={"description": "Whether the operator has disabled the account"}
+    )
 
 
 class MemberPatch(StrictSchema):

@@ -227,7 +227,8 @@ def delete_with_contents(workspace: Workspace) -> None:
 
 def find_members(workspace: Workspace) -> Select[*tuple[Any, ...]]:
     """Return a select of the members of a workspace, with names and addresses, as rows."""
-    columns = (Member.user_id, User.name, User.email, Member.role, Member.created_at)
+    is_disabled = User.disabled_since.is_not(None).label("is_disabled")
+    columns = (Member.user_id, User.name, User.email, Member.role, Member.created_at, is_disabled)
     return select(*columns).join(User, User.id == Member.user_id).where(Member.workspace_id == workspace.id)
 
 
@@ -245,10 +246,15 @@ def get_member(workspace: Workspace, user_id: str) -> Row[Any]:
 
 
 def set_role(principal: Principal, workspace: Workspace, user_id: str, role: Role) -> None:
-    """Change the role of a member of a locked workspace. Raises 404, and 409 if no owner would be left."""
+    """Change the role of a member of a locked workspace.
+
+    Raises 404, 400 for an owner whose account is disabled, and 409 if no owner would be left.
+    """
     member = _get_member(workspace.id, user_id)
-    if member.role == "owner" and role != "owner":
-        _refuse_last_owner(workspace)
+    if role == "owner":
+        _refuse_disabled(user_id)
+    elif member.role == "owner":
+        _refuse_last_owner(workspace, user_id)
     before, member.role = member.role, role
     session.flush()
     _note_member(principal, workspace, "member.change", user_id, before={"role": before}, after={"role": role})
@@ -261,7 +267,7 @@ def remove_member(principal: Principal, workspace: Workspace, user_id: str) -> N
     """
     member = _get_member(workspace.id, user_id)
     if member.role == "owner":
-        _refuse_last_owner(workspace)
+        _refuse_last_owner(workspace, user_id)
     _end_keys(principal, workspace, user_id)
     before = {"role": member.role}
     session.delete(member)
@@ -411,13 +417,12 @@ def _end_keys(principal: Principal, workspace: Workspace, user_id: str) -> None:
 
 
 def get_sole_ownerships(user_id: str) -> Sequence[Workspace]:
-    """Return the shared workspaces with other members of which an account is the only owner."""
+    """Return the shared workspaces with other members of which an account is the only owner that is not disabled."""
     others = select(Member.user_id).where(Member.workspace_id == Workspace.id, Member.user_id != user_id)
     own = _find_member(Workspace.id, user_id).where(Member.role == "owner")
     owned = select(Workspace).where(own.exists(), Workspace.personal_user_id.is_(None))
-    return session.scalars(
-        owned.where(others.exists(), ~others.where(Member.role == "owner").exists()).order_by(Workspace.seq)
-    ).all()
+    owners = _find_other_owners(Workspace.id, user_id).where(User.disabled_since.is_(None))
+    return session.scalars(owned.where(others.exists(), ~owners.exists()).order_by(Workspace.seq)).all()
 
 
 def remove_account(principal: Principal, *, anonymise: bool) -> None:
@@ -434,7 +439,8 @@ def remove_account(principal: Principal, *, anonymise: bool) -> None:
     workspaces = locked.all()
     if owned := get_sole_ownerships(user_id):
         names = ", ".join(workspace.slug for workspace in owned)
-        raise Problem(409, f"You are the only owner of {names}: make another member an owner first.", "last_owner")
+        text = f"You are the only owner of {names}: make another member an owner first, or delete it."
+        raise Problem(409, text, "last_owner")
     key_ids = session.scalars(select(ApiKey.id).where(ApiKey.user_id == user_id)).all()
     for workspace in workspaces:
         count = select(func.count()).select_from(Member).where(Member.workspace_id == workspace.id)
@@ -534,6 +540,8 @@ def _join(principal: Principal, workspace: Workspace, user_id: str, role: str, *
     The entry of the audit trail has the role and what else is `noted`.
     """
     _lock_joining(user_id)
+    if role == "owner":
+        _refuse_disabled(user_id)
     count = select(func.count()).select_from(Member).where(Member.workspace_id == workspace.id)
     if session.scalars(count).one() >= _MEMBERS_MAX:
         raise Problem(409, f"A workspace has at most {_MEMBERS_MAX:,} members.", "too_many_members")
@@ -557,12 +565,25 @@ def _get_member(workspace_id: str, user_id: str) -> Member:
     return member
 
 
-def _refuse_last_owner(workspace: Workspace) -> None:
-    """Raise 409 if a locked workspace has one owner only."""
-    owners = select(func.count()).select_from(Member)
-    owners = owners.where(Member.workspace_id == workspace.id, Member.role == "owner")
-    if session.scalars(owners).one() < 2:
-        raise Problem(409, "The workspace would be left without an owner.", "last_owner")
+def _refuse_last_owner(workspace: Workspace, user_id: str) -> None:
+    """Raise 409 if a locked workspace has no other owner than this one, apart from disabled accounts."""
+    owners = _find_other_owners(workspace.id, user_id)
+    if session.scalar(owners.where(User.disabled_since.is_(None)).limit(1)) is None:
+        text = "The workspace would be left without an owner: make another member an owner first, or delete it."
+        disabled = " A disabled account does not count." if session.scalar(owners.limit(1)) else ""
+        raise Problem(409, text + disabled, "last_owner")
+
+
+def _find_other_owners(workspace_id: Any, user_id: str) -> Select[str]:
+    """Return a select of the ids of the owners of a workspace but one."""
+    is_other = (Member.workspace_id == workspace_id) & (Member.role == "owner") & (Member.user_id != user_id)
+    return select(Member.user_id).join(User, User.id == Member.user_id).where(is_other)
+
+
+def _refuse_disabled(user_id: str) -> None:
+    """Raise 400 if an account that is to be an owner is disabled: the workspace would have one who cannot log in."""
+    if accounts.get_user(user_id).disabled_since is not None:
+        raise Invalid({"role": ["must not be owner: the account is disabled"]})
 
 
 def _lock_joining(user_id: str) -> None:

@@ -4,8 +4,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from promptcrafter import clock
+from tests.support.commands import done, run
 from tests.support.people import Answer, Caller, Person, sign_up
 
 
@@ -56,7 +58,10 @@ def test_a_workspace_is_changed_by_its_owner_and_deleted_when_its_slug_is_confir
     assert (changed["slug"], changed["protectedLabels"], changed["name"]) == ("help", ["production"], "Support team")
     assert code(ada.get("/workspaces/support-team")) == (404, "workspace_not_found")
     prompt = ada.post("/prompts", PROMPT, headers={"X-Workspace": "help"}).json
-    assert code(ada.delete("/workspaces/help")) == (400, "missing_fields")
+    unconfirmed = ada.delete("/workspaces/help")
+    assert code(unconfirmed) == (400, "missing_fields")
+    reason = "confirm is required: as a query parameter, the slug of the workspace"
+    assert unconfirmed.json["message"] == reason
     assert code(ada.delete("/workspaces/help?confirm=helm")) == (400, "invalid_fields")
     assert ada.delete("/workspaces/help?confirm=help").status_code == 204
     assert code(ada.get("/workspaces/help")) == (404, "workspace_not_found")
@@ -230,6 +235,47 @@ def test_a_workspace_keeps_an_owner(ada: Person, ben: Person) -> None:
     ada.patch(f"/workspaces/{team['_id']}/members/{ben.id}", {"role": "owner"})
     assert ada.delete(member).status_code == 204
     assert code(ben.delete(f"/workspaces/{team['_id']}/members/{ben.id}")) == (409, "last_owner")
+
+
+def test_me_is_the_caller_among_the_members(ada: Person, ben: Person) -> None:
+    team = create(ada)
+    me = f"/workspaces/{team['_id']}/members/me"
+    assert code(ben.delete(me)) == (404, "workspace_not_found")
+    join(ada, team, ben, "owner")
+    assert ada.patch(me, {"role": "viewer"}).json["userId"] == ada.id
+    assert code(ada.patch(me, {"role": "owner"})) == (403, "role_forbids")
+    assert ada.delete(me).status_code == 204
+    assert [each["userId"] for each in ben.get(f"/workspaces/{team['_id']}/members").json] == [ben.id]
+    assert code(ben.delete(me)) == (409, "last_owner")
+
+
+def test_a_disabled_account_is_no_owner_that_remains(app: Flask, ada: Person, ben: Person) -> None:
+    team = create(ada)
+    path = f"/workspaces/{team['_id']}/members"
+    join(ada, team, ben, "editor")
+    assert [each["disabled"] for each in ada.get(path).json] == [False, False]
+    done(run(app, "user", "disable", ben.email))
+    assert [each["disabled"] for each in ada.get(path).json] == [False, True]
+    refused = ada.patch(f"{path}/{ben.id}", {"role": "owner"})
+    assert (code(refused), refused.json["message"]) == (
+        (400, "invalid_fields"),
+        "role must not be owner: the account is disabled.",
+    )
+    assert run(app, "workspace", "set-role", team["slug"], ben.email, "owner").exit_code == 1
+    done(run(app, "user", "enable", ben.email))
+    assert ada.patch(f"{path}/{ben.id}", {"role": "owner"}).status_code == 200
+    done(run(app, "user", "disable", ben.email))
+    for answer in (ada.delete(f"{path}/me"), ada.patch(f"{path}/me", {"role": "viewer"})):
+        assert code(answer) == (409, "last_owner")
+        assert answer.json["message"] == (
+            "The workspace would be left without an owner: make another member an owner first, or delete it. "
+            "A disabled account does not count."
+        )
+    assert code(ada.delete("/auth/me", json={"currentPassword": ada.password})) == (409, "last_owner")
+    disabled = run(app, "user", "disable", ada.email)
+    assert "It is the only owner of support-team" in disabled.stderr
+    done(run(app, "user", "enable", ada.email))
+    assert ada.post("/auth/login", {"email": ada.email, "password": ada.password}).status_code == 200
 
 
 def test_a_bound_key_sees_its_workspace_alone(client: Caller, ada: Person) -> None:
