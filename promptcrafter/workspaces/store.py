@@ -603,4 +603,4 @@ def _member_not_found() -> Problem:
 
 
 def _invitation_not_found() -> Problem:
-    return Problem(404, "Invitation not found", "invitation_not_found")
+    return Problem(404, "This invitation is used, revoked, expired or unknown.", "invitation_not_found")

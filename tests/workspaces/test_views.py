@@ -136,7 +136,14 @@ def test_a_sign_up_with_an_invitation_makes_a_member_or_nothing(client: Caller, 
     team = create(ada)
     token = invite(ada, team, "viewer")
     body = {"name": "Eve", "email": "eve@example.com", "password": "the password of eve"}
-    assert code(client.post("/auth/signup", {**body, "invitation": "inv_wrong"})) == (404, "invitation_not_found")
+    unknown = client.post("/auth/signup", {**body, "invitation": "inv_wrong"})
+    assert code(unknown) == (404, "invitation_not_found")
+    assert unknown.json["message"] == "This invitation is used, revoked, expired or unknown."
+    taken = client.post("/auth/signup", {**body, "email": ada.email, "invitation": token})
+    assert code(taken) == (409, "email_taken")
+    assert taken.json["message"] == (
+        "Email already in use. Log in with it, and send the invitation's token to POST /invitations/accept."
+    )
     made = client.post("/auth/signup", {**body, "invitation": token})
     eve = Caller(client.client, {"Authorization": f"Bearer {made.json['token']}"})
     assert [each["role"] for each in eve.get("/workspaces").json] == ["owner", "viewer"]
