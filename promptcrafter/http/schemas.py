@@ -122,7 +122,7 @@ class Objects(BoundedList):
     def __init__(self, schema: Schema, *, maximum: int, minimum: int = 0, unique_by: str = "", **kwargs: Any) -> None:
         self.unique_by = unique_by
         super().__init__(
-            fields.Nested(schema, error_messages={"null": "must be an object"}),
+            fields.Nested(schema, error_messages={**ERRORS, "null": "must be an object"}),
             minimum=minimum,
             maximum=maximum,
             rule=f"must have {minimum} to {maximum} entries",
