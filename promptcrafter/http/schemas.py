@@ -7,7 +7,7 @@ and the order of keys must not change in responses, exports and the OpenAPI docu
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, NoReturn
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load
@@ -33,6 +33,7 @@ class BodySchema(Schema):
 
     error_messages = {"type": "must be an object"}
     other_names: ClassVar[tuple[str, ...]] = ()  # keys that a hook reads besides those of the fields
+    hints: ClassVar[Mapping[str, str]] = {}  # reasons for unknown names that people send because they mean another call
     is_always_strict: ClassVar[bool] = False  # for bodies where a misspelt field would be dangerous to ignore
 
     def __init__(self, **kwargs: Any) -> None:
@@ -186,6 +187,7 @@ def load_body(schema: BodySchema, value: Any) -> Any:
         ignored_fields.note_unknown(unknown)
         return load(schema, value)
     details, more = ignored_fields.describe_unknown(unknown)
+    details |= {name: [hint] for name, hint in schema.hints.items() if name in details}
     try:
         schema.load(value)
     except ValidationError as error:

@@ -234,6 +234,9 @@ class WorkspaceKeyOut(Schema):
 class AccountPatch(StrictSchema):
     """Changes of the caller's account."""
 
+    hints = dict.fromkeys(
+        ("password", "newPassword"), "is not changed by this call, but by POST /auth/password with newPassword"
+    )
     name = Name(minimum=1, maximum=100, metadata={"example": "Ada Lovelace"})
     email = Email(metadata={"example": "ada@example.com"})
     currentPassword = Text(
@@ -245,7 +248,7 @@ class AccountPatch(StrictSchema):
         allow_none=True,
         minimum=1,
         maximum=_REFERENCE_MAX,
-        metadata={"description": "Where tokens act without `X-Workspace`; null: in the personal workspace"},
+        metadata={"description": "Id or slug: where tokens act without `X-Workspace`; null: in the personal workspace"},
     )
 
 

@@ -28,6 +28,7 @@ from promptcrafter.workspaces.principal import (
     Membership,
     Principal,
     find_role_obstacle,
+    find_workspace_id,
     in_workspace,
     personal_workspace_id,
     workspace_not_found,
@@ -513,10 +514,7 @@ def _choose_slug(name: str) -> str:
 
 
 def _get_workspace(principal: Principal, reference: str, *, lock: bool) -> Workspace:
-    workspace_id = reference if reference in principal.memberships else None
-    for each, membership in principal.memberships.items():
-        if membership.slug == reference and workspace_id is None:
-            workspace_id = each
+    workspace_id = find_workspace_id(principal.memberships, reference)
     if workspace_id is None:
         raise workspace_not_found()
     obstacle = find_role_obstacle(principal, workspace_id)

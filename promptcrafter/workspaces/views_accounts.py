@@ -21,6 +21,7 @@ from promptcrafter.permissions import Permission
 from promptcrafter.problems import REQUIRED, Invalid, Problem
 from promptcrafter.workspaces import store
 from promptcrafter.workspaces.authentication import current_principal, new_principal
+from promptcrafter.workspaces.principal import find_workspace_id
 from promptcrafter.workspaces.schemas import AccountPatch, DeletionIn, KeyIn, MeOut
 
 
@@ -65,8 +66,10 @@ def change_me(body: dict[str, Any]) -> dict[str, Any]:
             raise Problem(403, "This API key does not allow that: it takes a token.", "scope_forbids")
         _check_password(principal.user_id, body.get("currentPassword"))
     default = body.get("defaultWorkspaceId")
-    if default is not None and default not in principal.memberships:
-        raise Invalid({"defaultWorkspaceId": ["must be the id of one of your workspaces"]})
+    if default is not None:
+        default = find_workspace_id(principal.memberships, default)
+        if default is None:
+            raise Invalid({"defaultWorkspaceId": ["must be the id or the slug of one of your workspaces"]})
     with writing():
         user = accounts.lock_user(principal.user_id)
         accounts.change_user(user, {name: body[name] for name in ("name", "email") if name in body})

@@ -179,6 +179,10 @@ def test_the_default_workspace_is_that_of_tokens_but_not_of_keys(ada: Person, cl
     assert ada.get("/auth/me").json["defaultWorkspaceId"] != team["_id"]
     assert ada.get("/prompts").json == []
     assert ada.patch("/auth/me", {"defaultWorkspaceId": None}).status_code == 200
+    other = create(ada)
+    assert ada.patch("/auth/me", {"defaultWorkspaceId": other["slug"]}).json["defaultWorkspaceId"] == other["_id"]
+    unknown = ada.patch("/auth/me", {"defaultWorkspaceId": "nowhere"})
+    assert unknown.json["message"] == "defaultWorkspaceId must be the id or the slug of one of your workspaces."
 
 
 def test_a_viewer_reads_and_an_editor_writes(ada: Person, ben: Person) -> None:
@@ -294,7 +298,11 @@ def test_a_bound_key_sees_its_workspace_alone(client: Caller, ada: Person) -> No
     assert by_key.get("/prompts").json == [shared]
     assert by_key.get("/prompts", headers={"X-Workspace": team["slug"]}).json == [shared]
     personal = ada.get("/workspaces").json[0]
-    assert code(by_key.get("/prompts", headers={"X-Workspace": personal["_id"]})) == (404, "workspace_not_found")
+    for elsewhere in (personal["_id"], "nowhere"):
+        refused = by_key.get("/prompts", headers={"X-Workspace": elsewhere})
+        assert code(refused) == (404, "workspace_not_found")
+        text = "Workspace not found. This API key is bound to one workspace and sees no other."
+        assert refused.json["message"] == text
     assert code(by_key.get(f"/prompts/{own['_id']}")) == (403, "prompt_not_owned")
     assert [each["_id"] for each in by_key.get("/workspaces").json] == [team["_id"]]
     for path in ("/auth/me", "/auth/keys"):
@@ -341,6 +349,9 @@ def test_an_account_changes_its_name_and_with_its_password_its_address(ada: Pers
     changed = ada.patch("/auth/me", {"email": "new@example.com", "currentPassword": ada.password})
     assert changed.json["email"] == "new@example.com"
     assert ada.post("/auth/login", {"email": "new@example.com", "password": ada.password}).status_code == 200
+    misplaced = ada.patch("/auth/me", {"password": "another password"}).json
+    hint = "is not changed by this call, but by POST /auth/password with newPassword"
+    assert (misplaced["code"], misplaced["details"]) == ("unknown_fields", {"password": [hint]})
 
 
 @pytest.mark.parametrize("anonymise", [False, True])
