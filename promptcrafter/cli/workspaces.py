@@ -20,7 +20,14 @@ from promptcrafter.workspaces.principal import Principal, at_home, in_workspace
 from promptcrafter.workspaces.schemas import MemberOut, WorkspaceIn
 
 _COLUMNS = ("ID", "SLUG", "NAME", "PERSONAL", "MEMBERS", "OWNERS")
-_MEMBER_COLUMNS = {"userId": "ID", "email": "EMAIL", "name": "NAME", "role": "ROLE", "joinedAt": "JOINED"}
+_MEMBER_COLUMNS = {
+    "userId": "ID",
+    "email": "EMAIL",
+    "name": "NAME",
+    "role": "ROLE",
+    "joinedAt": "JOINED",
+    "disabled": "DISABLED",
+}
 _OWNERS_SHOWN = 3
 _member_schema = MemberOut()
 _json = click.option("--json", "as_json", is_flag=True, help="Write a JSON array instead of a table.")
@@ -71,7 +78,7 @@ def list_members(reference: str, as_json: bool) -> None:
     if as_json:
         click.echo(jsonio.dumps(rows))
     else:
-        show_table(list(_MEMBER_COLUMNS.values()), [[row[name] for name in _MEMBER_COLUMNS] for row in rows])
+        show_table(list(_MEMBER_COLUMNS.values()), [_to_member_cells(row) for row in rows])
 
 
 @workspace.command("set-role")
@@ -124,6 +131,10 @@ def describe_contents(workspaces: Sequence[Workspace]) -> str:
     with read_snapshot() as reader:
         counts = [count_rows(reader, in_workspace("", each.id)) for each in workspaces]
     return describe_rows({f"{kind}s": sum(each[kind] for each in counts) for kind in ("prompt", "log")})
+
+
+def _to_member_cells(row: dict[str, Any]) -> list[str]:
+    return [row[name] if name != "disabled" else "yes" if row[name] else "" for name in _MEMBER_COLUMNS]
 
 
 def _to_cells(row: dict[str, Any]) -> list[str]:

@@ -38,8 +38,9 @@ OLDER = (
     "8c3f5a9e1b72",
     "c41a9e6d07b8",
     "c94e17d0b382",
+    "7b2d91f4c6e0",
 )  # oldest first
-HEAD = "7b2d91f4c6e0"
+HEAD = "a6f3c8d15e29"
 
 _FOLDER = Path(__file__).parent.parent.parent / "migrations"
 _APPLIED: Select[tuple[str]] = select(column("version_num")).select_from(table("alembic_version"))

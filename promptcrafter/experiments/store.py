@@ -97,8 +97,8 @@ def change_experiment(principal: Principal, experiment: Experiment, changes: Map
     after = {name: changes[name] for name in before}
     if "variants" in changes:
         before["variants"], after["variants"] = (
-            [(variant.key, variant.traffic_percent) for variant in experiment.variants],
-            [(variant["key"], variant["traffic_percent"]) for variant in changes["variants"]],
+            [{"key": variant.key, "trafficPercent": variant.traffic_percent} for variant in experiment.variants],
+            [{"key": each["key"], "trafficPercent": each["traffic_percent"]} for each in changes["variants"]],
         )
     _note(principal, experiment, "experiment.change", before=before, after=after)
     quota.check_growth(experiment.workspace_id)

@@ -7,7 +7,7 @@ and the order of keys must not change in responses, exports and the OpenAPI docu
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, NoReturn
 
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, pre_load
@@ -37,6 +37,7 @@ class BodySchema(Schema):
     error_messages = {"type": "must be an object"}
     other_names: ClassVar[tuple[str, ...]] = ()  # keys that a hook reads besides those of the fields
     server_set: ClassVar[frozenset[str]] = ignored_fields.SERVER_SET  # keys of a body that are ignored without a word
+    hints: ClassVar[Mapping[str, str]] = {}  # reasons for unknown names that people send because they mean another call
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -125,7 +126,7 @@ class Objects(BoundedList):
     def __init__(self, schema: Schema, *, maximum: int, minimum: int = 0, unique_by: str = "", **kwargs: Any) -> None:
         self.unique_by = unique_by
         super().__init__(
-            fields.Nested(schema, error_messages={"null": "must be an object"}),
+            fields.Nested(schema, error_messages={**ERRORS, "null": "must be an object"}),
             minimum=minimum,
             maximum=maximum,
             rule=f"must have {minimum} to {maximum} entries",
@@ -189,6 +190,7 @@ def load_body(schema: BodySchema, value: Any) -> Any:
         ignored_fields.note_unknown(unknown)
         return load(schema, value, unknown=EXCLUDE)
     details, more = ignored_fields.describe_unknown(unknown)
+    details |= {name: [hint] for name, hint in schema.hints.items() if name in details}
     try:
         schema.load(value, unknown=EXCLUDE)
     except ValidationError as error:

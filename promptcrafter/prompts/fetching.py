@@ -15,13 +15,13 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, select, type_coerce
 
-from promptcrafter.auth.models import User
+from promptcrafter.auth.models import DELETED_ACCOUNT, User
 from promptcrafter.database.base import Base, JsonText
 from promptcrafter.database.compiled import CompiledQuery
 from promptcrafter.database.deletions import is_present
 from promptcrafter.database.json_rows import JsonRows
 from promptcrafter.http.etags import etag_of
-from promptcrafter.prompts.models import DELETED_ACCOUNT, Label, Prompt, Tag, Version
+from promptcrafter.prompts.models import Label, Prompt, Tag, Version
 from promptcrafter.prompts.store import LATEST, refuse_malformed_id, version_not_found
 from promptcrafter.text import LABEL_PATTERN
 from promptcrafter.workspaces.access import not_found, refuse_inaccessible

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validates_schema
+from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validate, validates_schema
 
 from promptcrafter.http.fields import Name, RepeatedText, Tags, Text, Timestamp, WholeNumber
 from promptcrafter.http.ignored_fields import SERVER_SET
@@ -48,7 +48,10 @@ class VersionReference(WholeNumber):
         described = {"type": ["integer", "string"], "minimum": 1, "maximum": NUMBER_MAX, "pattern": LABEL}
         described |= {"description": VERSION_NAME, **kwargs.pop("metadata", {})}
         super().__init__(minimum=1, maximum=NUMBER_MAX, metadata=described, **kwargs)
-        self._in_range = self.validators.pop()
+        rule = f"must be a whole number from 1 to {NUMBER_MAX}, a label or latest"
+        self.error_messages |= {"invalid": rule, "too_large": rule}
+        self.validators.pop()
+        self._in_range = validate.Range(min=1, max=NUMBER_MAX, error=rule)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
         if isinstance(value, str) and re.fullmatch(LABEL_PATTERN, value):

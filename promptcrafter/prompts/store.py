@@ -239,9 +239,9 @@ def lock_prompt_by_slug(principal: Principal, slug: str) -> Prompt:
 
 
 def prompt_not_found(prompt_id: str) -> Problem:
-    """Return the error 404 for an id, or text that cannot be one, in the body of a request."""
+    """Return the error 404 for the id of a log's or variant's prompt, or for text that cannot be one."""
     problem = not_found("prompt")
-    problem.details = _explain_slug(prompt_id)
+    problem.details = _explain_slug(prompt_id, "; a log under a slug takes POST /monitor/log")
     return problem
 
 
@@ -312,8 +312,10 @@ def get_latest_version(prompt_id: str) -> Version | None:
     return session.scalar(statement.order_by(Version.number.desc()).limit(1))
 
 
-def not_a_version(latest: int) -> str:
-    """Return the reason, for a field, why its value is not a version of a prompt whose latest one this is."""
+def not_a_version(version: int | str, latest: int) -> str:
+    """Return the reason, for a field, why a number or label is not a version of a prompt whose latest one is given."""
+    if isinstance(version, str):
+        return f"must be a version of the prompt, which has no label {version}; the latest is {latest}"
     return f"must be a version of the prompt; the latest is {latest}"
 
 
@@ -362,7 +364,7 @@ def set_label(principal: Principal, prompt: Prompt, name: str, version: int | st
     named = {LATEST: prompt.version, **{row.name: row.version for row in prompt.label_rows}}
     number = version if isinstance(version, int) else named.get(version)
     if number is None or number > prompt.version:
-        raise Invalid({"version": [not_a_version(prompt.version)]})
+        raise Invalid({"version": [not_a_version(version, prompt.version)]})
     if name not in named and len(prompt.label_rows) >= LABELS_MAX:
         raise Invalid({"label": [f"must be one of those that the prompt has: there may be {LABELS_MAX:,}"]})
     before = {"version": named[name]} if name in named else None
@@ -429,12 +431,14 @@ def _explaining_slug(prompt_id: str) -> Iterator[None]:
         raise
 
 
-def _explain_slug(prompt_id: str) -> Details | None:
+def _explain_slug(prompt_id: str, more: str = "") -> Details | None:
     """Return a hint as the details of an error, if what was sent as an id is malformed but has the form of a slug."""
     if is_well_formed("prompt", prompt_id) or not is_slug(prompt_id):
         return None
     return {
-        "promptId": [f"must be an id, such as prompt_…; GET /prompts/by-slug/{prompt_id} finds a prompt by its slug"]
+        "promptId": [
+            f"must be an id, such as prompt_…; GET /prompts/by-slug/{prompt_id} finds a prompt by its slug{more}"
+        ]
     }
 
 

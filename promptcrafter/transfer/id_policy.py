@@ -22,11 +22,13 @@ _FIRST_SUFFIXES = 20  # `-2` to `-21` are tried at first, then ten times as many
 
 
 class ImportConflict(Problem):
-    """409: a record contradicts what the account or another account has."""
+    """409: a record contradicts what the account or another account has. `advice` says what a client can do instead."""
 
-    def __init__(self, location: str, field: str, reason: str) -> None:
-        details = add_location(location, {field: [reason]})
-        super().__init__(409, f"{location}.{field} {reason}.", "import_conflict", details=details)
+    def __init__(self, location: str, field: str, reason: str, advice: str = "") -> None:
+        self.without_advice = f"{location}.{field} {reason}."  # for a command, whose options have other names
+        told = f"{reason}; {advice}" if advice else reason
+        details = add_location(location, {field: [told]})
+        super().__init__(409, f"{location}.{field} {told}.", "import_conflict", details=details)
 
 
 class IdPolicy(Protocol):

@@ -203,7 +203,7 @@ def _find_new(reader: ReadSession, batch: Sequence[LoadedRecord], principal: Pri
         )
     for record in batch:
         if places.get(record.id, principal.workspace_id) != principal.workspace_id:
-            raise ImportConflict(record.location, "_id", "exists elsewhere on this server; ids=new imports a copy")
+            raise ImportConflict(record.location, "_id", "exists elsewhere on this server", "ids=new imports a copy")
     stored = {record for record in batch if record.kind != "version" and record.id in places}
     versions = {(record.id, record.values["number"]): record for record in batch if record.kind == "version"}
     stored |= _find_stored_versions(reader, {key: record for key, record in versions.items() if record.id in places})

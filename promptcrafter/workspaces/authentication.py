@@ -130,7 +130,7 @@ def _principal_of_key(rows: Sequence[Sequence[Any]], permission: Permission) -> 
     return Principal(
         user_id=user_id,
         memberships=memberships,
-        current_id=_choose_workspace(memberships, default),
+        current_id=_choose_workspace(memberships, default, is_bound=bound_to is not None),
         needs=permission,
         granted=granted,
         api_key_id=key_id,
@@ -145,7 +145,7 @@ def _principal_of_token(rows: Sequence[Sequence[Any]], permission: Permission) -
     return Principal(
         user_id=user_id,
         memberships=memberships,
-        current_id=_choose_workspace(memberships, default),
+        current_id=_choose_workspace(memberships, default, is_bound=False),
         needs=permission,
         request_id=g.get("request_id"),
     )
@@ -155,15 +155,16 @@ def _memberships(rows: Sequence[Sequence[Any]]) -> dict[str, Membership]:
     return {workspace_id: Membership(role, slug) for *_, workspace_id, role, slug, _ in rows}
 
 
-def _choose_workspace(memberships: dict[str, Membership], default: str) -> str:
+def _choose_workspace(memberships: dict[str, Membership], default: str, *, is_bound: bool) -> str:
     """Return the id of the workspace that the request names in its header, or else the default one. Raises 404."""
     wanted = request.headers.get(WORKSPACE)
     if wanted is None:
         return default
-    workspace_id = find_workspace_id(memberships, wanted)
-    if workspace_id is None:
-        raise workspace_not_found()
-    return workspace_id
+    found = find_workspace_id(memberships, wanted)
+    if found is None:
+        # the same text whether or not there is such a workspace, and whether or not the key's account is in it
+        raise workspace_not_found(". This API key is bound to one workspace and sees no other." if is_bound else "")
+    return found
 
 
 def _grant(permission: Permission, scopes: Sequence[str], *, is_bound: bool) -> frozenset[Permission]:

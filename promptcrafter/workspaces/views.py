@@ -113,6 +113,7 @@ def list_members(workspace: str) -> Any:
 def change_member(body: dict[str, Any], workspace: str, user_id: str) -> Any:
     """Change the role of a member; one owner must remain."""
     principal = current_principal()
+    user_id = _read_user_id(user_id)
     with writing():
         locked = store.lock_workspace(principal, workspace)
         store.set_role(principal, locked, user_id, body["role"])
@@ -130,6 +131,7 @@ def change_member(body: dict[str, Any], workspace: str, user_id: str) -> Any:
 def remove_member(workspace: str, user_id: str) -> None:
     """Leave a workspace, or remove another member, which takes an owner; one owner must remain."""
     principal = current_principal()
+    user_id = _read_user_id(user_id)
     with writing():
         locked = store.lock_workspace(principal, workspace)
         if user_id != principal.user_id:
@@ -214,3 +216,8 @@ def accept_invitation(body: dict[str, Any]) -> dict[str, Any]:
         workspace = store.accept_invitation(principal, body["token"])
         role = store.get_member(workspace, principal.user_id).role
     return store.show(workspace, role)
+
+
+def _read_user_id(user_id: str) -> str:
+    """Return the id of the member that a path names; `me` is the caller."""
+    return current_principal().user_id if user_id == "me" else user_id

@@ -437,9 +437,13 @@ def test_a_slug_that_is_sent_as_an_id_gets_a_hint(ada: Person) -> None:
     for method, path, body, status in calls:
         answer = ada.open(path, method=method, json=body)
         assert (answer.status_code, answer.json["message"]) == (status, texts[status])
-        assert answer.json["details"] == {"promptId": [hint]}
+        of_log = "; a log under a slug takes POST /monitor/log" if status == 404 else ""
+        assert answer.json["details"] == {"promptId": [hint + of_log]}
     (result,) = ada.post("/logs/batch", {"logs": [log]}).json["results"]
-    assert (result["status"], result["details"]) == (404, {"promptId": [hint]})
+    assert (result["status"], result["details"]) == (
+        404,
+        {"promptId": [f"{hint}; a log under a slug takes POST /monitor/log"]},
+    )
     for malformed in ("Support Reply", "prompt_", "log_1", "a" * 121, "prompt104"):
         assert "details" not in ada.get(f"/prompts/{malformed}").json
 

@@ -111,7 +111,10 @@ def test_a_label_is_set_on_the_version_that_another_label_names(
     assert label(ada, prompt, "beta", 1.0).status_code == 200
     assert [row[3] for row in versions(ada, prompt)] == [["staging"], ["production"], ["beta"]]
     unknown = label(ada, prompt, "beta", "gamma")
-    assert unknown.json["message"] == "version must be a version of the prompt; the latest is 3."
+    text = "version must be a version of the prompt, which has no label gamma; the latest is 3."
+    assert unknown.json["message"] == text
+    text = "version must be a whole number from 1 to 2147483647, a label or latest."
+    assert [label(ada, prompt, "beta", each).json["message"] for each in ("2", 0)] == [text, text]
     assert label(ben, ben.prompt(), "production", "staging").status_code == 400, "labels of another prompt"
     restored = ada.post(f"/prompts/{prompt['_id']}/versions/beta/restore")
     assert (restored.status_code, restored.json["content"]) == (201, "one")
