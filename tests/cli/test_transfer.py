@@ -50,7 +50,7 @@ def test_an_exported_account_can_be_imported(run: Run, full_account: Person, tmp
     path = tmp_path / "ada.ndjson"
     result = run("export", path, "--user", "ADA@example.com")
     assert (result.exit_code, result.stdout) == (0, "")
-    counted = "2 prompts, 4 versions, 2 experiments, 3 traces, 37 logs"
+    counted = "3 prompts, 7 versions, 2 experiments, 3 traces, 37 logs"
     assert result.stderr == f"Exported for ada@example.com: {counted}.\n"
     left = export(full_account)
     assert path.read_bytes() == left
