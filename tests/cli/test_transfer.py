@@ -165,7 +165,7 @@ def test_files_of_other_tools_are_detected_by_their_content(run: Run, ada: Perso
 @only_sqlite
 def test_what_is_not_imported_is_counted_by_name(run: Run, ada: Person, tmp_path: Path) -> None:
     path = tmp_path / "db.json"
-    prompt = {"title": "Title", "content": "c", "model": "m", "userId": 1, "description": "d"}
+    prompt = {"title": "Title", "content": "c", "model": "m", "userId": 1, "description": 7}
     rest: dict[str, Any] = {f"list{number}": [1, 2] for number in range(30)} | {"a\x1b[2J" + "x" * 100: {}}
     path.write_text(json.dumps({"prompts": [{**prompt, "id": "5-Ti0M5"}, {**prompt, "id": "-DGSsrg"}], **rest}))
     result = run("import", path, "--user", ada.email)
