@@ -1,13 +1,12 @@
 """The command `db downgrade` of Flask-Migrate, which asks before it loses what the older release has no place for."""
 
-import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 import click
 
-from promptcrafter.cli.commands import Refusal, count, say
+from promptcrafter.cli.commands import Refusal, count, require_terminal, say
 from promptcrafter.maintenance.downgrade import Losses, find_losses
 
 
@@ -33,12 +32,10 @@ def _asking(callback: Callable[..., Any] | None) -> Callable[..., Any]:
 
 def _confirm(losses: str, is_confirmed: bool) -> None:
     """Show what is lost. Raise Refusal unless the loss is confirmed, by the option or in the terminal."""
-    if is_confirmed:
-        say(losses)
-        return
-    if not sys.stdin.isatty():
-        raise Refusal(f"{losses} Nothing was changed: add --yes to go on.")
     say(losses)
+    if is_confirmed:
+        return
+    require_terminal("a confirmation", "--yes")
     if not click.confirm("Go on?", err=True):
         raise Refusal("Nothing was changed.")
 
@@ -49,8 +46,13 @@ def _describe(losses: Losses) -> str:
         count(losses.members, "membership"),
         count(losses.invitations, "invitation"),
         count(losses.keys, "restricted API key"),
+        count(losses.comments, "comment of a version", "comments of versions"),
+        count(losses.audit_entries, "audit entry", "audit entries"),
     ]
+    text = f"The downgrade removes {', '.join(lost[:-1])} and {lost[-1]}."
+    if not losses.workspaces:
+        return text
     return (
-        f"The downgrade removes {', '.join(lost[:-1])} and {lost[-1]}. What a shared workspace has becomes that of its "
-        "oldest owner, and a slug that this owner has already gets a number."
+        f"{text} What a shared workspace has becomes that of its oldest owner, and a slug that this owner has already "
+        "gets a number."
     )

@@ -7,9 +7,11 @@ from sqlalchemy import func, or_, select
 from promptcrafter.auth.models import ApiKey
 from promptcrafter.database import revisions
 from promptcrafter.database.session import get_engine
-from promptcrafter.workspaces.models import Invitation, Member, Workspace
+from promptcrafter.prompts.models import Version
+from promptcrafter.workspaces.models import AuditEntry, Invitation, Member, Workspace
 
-_ADDS_WORKSPACES = "5e0c83a1d7f6"  # the revision before which every account is alone
+# The revisions before which every account is alone, versions have no comments, and there is no audit trail
+_ADDS_WORKSPACES, _ADDS_COMMENTS, _ADDS_AUDIT = "5e0c83a1d7f6", "8c3f5a9e1b72", "c94e17d0b382"
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class Losses:
     members: int = 0  # of these workspaces
     invitations: int = 0
     keys: int = 0  # that are bound to a workspace or to scopes
+    comments: int = 0  # of versions
+    audit_entries: int = 0
 
     def __bool__(self) -> bool:
         return any(astuple(self))
@@ -30,15 +34,24 @@ def find_losses(target: str) -> Losses:
 
     Raises DBAPIError.
     """
-    if _ADDS_WORKSPACES not in revisions.list_undone(target):
-        return Losses()
+    undone = revisions.list_undone(target)
     shared = Workspace.personal_user_id.is_(None)
     restricted = or_(ApiKey.workspace_id.is_not(None), ApiKey.scopes.is_not(None))
-    counts = (
-        select(func.count()).select_from(Workspace).where(shared),
-        select(func.count()).select_from(Member).where(Member.workspace_id.in_(select(Workspace.id).where(shared))),
-        select(func.count()).select_from(Invitation),
-        select(func.count()).select_from(ApiKey).where(restricted),
-    )
+    of_shared = Member.workspace_id.in_(select(Workspace.id).where(shared))
+    counts = {
+        "workspaces": (_ADDS_WORKSPACES, select(func.count()).select_from(Workspace).where(shared)),
+        "members": (_ADDS_WORKSPACES, select(func.count()).select_from(Member).where(of_shared)),
+        "invitations": (_ADDS_WORKSPACES, select(func.count()).select_from(Invitation)),
+        "keys": (_ADDS_WORKSPACES, select(func.count()).select_from(ApiKey).where(restricted)),
+        "comments": (_ADDS_COMMENTS, select(func.count()).select_from(Version).where(Version.comment.is_not(None))),
+        "audit_entries": (_ADDS_AUDIT, select(func.count()).select_from(AuditEntry)),
+    }
     with get_engine().connect() as connection:
-        return Losses(*connection.execute(select(*(count.scalar_subquery() for count in counts))).one())
+        # the tables of what is not undone may be missing: the database may be of an older revision
+        return Losses(
+            **{
+                name: connection.scalars(count).one()
+                for name, (revision, count) in counts.items()
+                if revision in undone
+            }
+        )

@@ -15,15 +15,16 @@ from promptcrafter.database import revisions
 from promptcrafter.database.session import get_engine, session
 from promptcrafter.database.transactions import writing
 from promptcrafter.workspaces.models import Member, Workspace
-from tests.support.commands import done, refused, run
+from tests.support.commands import done, run
 from tests.support.databases import only_sqlite
 from tests.support.environment import ROOT, SECRET, bin_path
 from tests.support.people import Caller, sign_up
 
 BEFORE_WORKSPACES = "2f96d0a8b4e3"
 LOSSES = (
-    "The downgrade removes 1 shared workspace, 1 membership, 0 invitations and 0 restricted API keys. What a shared "
-    "workspace has becomes that of its oldest owner, and a slug that this owner has already gets a number."
+    "The downgrade removes 1 shared workspace, 1 membership, 0 invitations, 0 restricted API keys, 0 comments of "
+    "versions and 0 audit entries. What a shared workspace has becomes that of its oldest owner, and a slug that this "
+    "owner has already gets a number."
 )
 
 
@@ -58,8 +59,9 @@ def applied(app: Flask) -> set[str]:
 @pytest.mark.parametrize("target", [BEFORE_WORKSPACES, "base", "5e0c83a1d7f6-1"])
 def test_without_a_terminal_a_downgrade_that_loses_something_is_refused(migrated_app: Flask, target: str) -> None:
     add_team(migrated_app)
-    refusal = refused(run(migrated_app, "db", "downgrade", target))
-    assert refusal == f"{LOSSES} Nothing was changed: add --yes to go on."
+    result = run(migrated_app, "db", "downgrade", target)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"{LOSSES}\nError: There is no terminal to ask for a confirmation on: use --yes.\n"
     assert applied(migrated_app) == {revisions.HEAD}
 
 
@@ -69,6 +71,23 @@ def test_yes_confirms_what_a_downgrade_loses(migrated_app: Flask) -> None:
     assert done(result) == ""
     assert result.stderr.splitlines()[0] == LOSSES
     assert applied(migrated_app) == {BEFORE_WORKSPACES}
+
+
+def test_audit_entries_and_comments_of_versions_are_lost_with_their_own_steps(migrated_app: Flask) -> None:
+    ada = sign_up(Caller(migrated_app.test_client()), "ada")
+    prompt = ada.prompt()
+    ada.patch(f"/prompts/{prompt['_id']}", {"content": "another", "comment": "why"})
+    losses = "The downgrade removes 0 shared workspaces, 0 memberships, 0 invitations, 0 restricted API keys, {}."
+    for target, lost in (
+        ("-1", "0 comments of versions and 2 audit entries"),
+        ("5e0c83a1d7f6", "1 comment of a version and 2 audit entries"),
+    ):
+        result = run(migrated_app, "db", "downgrade", "--", target)
+        assert result.stderr.splitlines()[0] == losses.format(lost)
+        assert applied(migrated_app) == {revisions.HEAD}
+    done(run(migrated_app, "db", "downgrade", "--yes", "8c3f5a9e1b72"))
+    result = run(migrated_app, "db", "downgrade", "--", "-1")
+    assert result.stderr.splitlines()[0] == losses.format("1 comment of a version and 0 audit entries")
 
 
 @only_sqlite
