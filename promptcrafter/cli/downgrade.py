@@ -41,15 +41,21 @@ def _confirm(losses: str, is_confirmed: bool) -> None:
 
 
 def _describe(losses: Losses) -> str:
-    lost = [
-        count(losses.workspaces, "shared workspace"),
-        count(losses.members, "membership"),
-        count(losses.invitations, "invitation"),
-        count(losses.keys, "restricted API key"),
-        count(losses.comments, "comment of a version", "comments of versions"),
-        count(losses.audit_entries, "audit entry", "audit entries"),
-    ]
-    text = f"The downgrade removes {', '.join(lost[:-1])} and {lost[-1]}."
+    counted = (
+        (losses.workspaces, "shared workspace"),
+        (losses.members, "membership"),
+        (losses.invitations, "invitation"),
+        (losses.keys, "restricted API key"),
+        (losses.comments, "comment of a version", "comments of versions"),
+        (losses.audit_entries, "audit entry", "audit entries"),
+        (losses.messages, "version's list of messages", "versions' lists of messages"),
+        (losses.configs, "version's config", "versions' configs"),
+        (losses.descriptions, "description of a prompt", "descriptions of prompts"),
+    )
+    lost = [count(*row) for row in counted if row[0]]
+    text = f"The downgrade removes {' and '.join(filter(None, (', '.join(lost[:-1]), lost[-1])))}."
+    if losses.messages:
+        text += " The text of messages remains."
     if not losses.workspaces:
         return text
     return (

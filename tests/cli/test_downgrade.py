@@ -22,9 +22,8 @@ from tests.support.people import Caller, sign_up
 
 BEFORE_WORKSPACES = "2f96d0a8b4e3"
 LOSSES = (
-    "The downgrade removes 1 shared workspace, 1 membership, 0 invitations, 0 restricted API keys, 0 comments of "
-    "versions and 0 audit entries. What a shared workspace has becomes that of its oldest owner, and a slug that this "
-    "owner has already gets a number."
+    "The downgrade removes 1 shared workspace and 1 membership. What a shared workspace has becomes that of its oldest "
+    "owner, and a slug that this owner has already gets a number."
 )
 
 
@@ -73,21 +72,25 @@ def test_yes_confirms_what_a_downgrade_loses(migrated_app: Flask) -> None:
     assert applied(migrated_app) == {BEFORE_WORKSPACES}
 
 
-def test_audit_entries_and_comments_of_versions_are_lost_with_their_own_steps(migrated_app: Flask) -> None:
+def test_what_later_steps_added_is_lost_with_them(migrated_app: Flask) -> None:
     ada = sign_up(Caller(migrated_app.test_client()), "ada")
-    prompt = ada.prompt()
-    ada.patch(f"/prompts/{prompt['_id']}", {"content": "another", "comment": "why"})
-    losses = "The downgrade removes 0 shared workspaces, 0 memberships, 0 invitations, 0 restricted API keys, {}."
+    path = f"/prompts/{ada.prompt(description='For classes')['_id']}"
+    ada.patch(path, {"messages": [{"role": "user", "content": "another"}], "comment": "why"})
+    ada.patch(path, {"config": {"temperature": 1}})
+    ada.patch(path, {"content": "a text"})
+    chats = "2 versions' lists of messages, 2 versions' configs and 1 description of a prompt."
+    chats += " The text of messages remains."
     for target, lost in (
-        ("-1", "0 comments of versions and 2 audit entries"),
-        ("5e0c83a1d7f6", "1 comment of a version and 2 audit entries"),
+        ("-1", chats),
+        ("8c3f5a9e1b72", f"4 audit entries, {chats}"),
+        ("5e0c83a1d7f6", f"1 comment of a version, 4 audit entries, {chats}"),
     ):
         result = run(migrated_app, "db", "downgrade", "--", target)
-        assert result.stderr.splitlines()[0] == losses.format(lost)
+        assert result.stderr.splitlines()[0] == f"The downgrade removes {lost}"
         assert applied(migrated_app) == {revisions.HEAD}
     done(run(migrated_app, "db", "downgrade", "--yes", "8c3f5a9e1b72"))
     result = run(migrated_app, "db", "downgrade", "--", "-1")
-    assert result.stderr.splitlines()[0] == losses.format("1 comment of a version and 0 audit entries")
+    assert result.stderr.splitlines()[0] == "The downgrade removes 1 comment of a version."
 
 
 @only_sqlite
