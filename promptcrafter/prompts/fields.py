@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import ValidationError, fields
 
 from promptcrafter.http.fields import ERRORS, BoundedList, PatternText, Text
-from promptcrafter.http.schemas import JsonObject
+from promptcrafter.http.schemas import JsonObject, name_component
 from promptcrafter.jsonio import count_levels, dumps
 from promptcrafter.prompts.messages import ROLES
 from promptcrafter.text import INVISIBLE_BMP, shorten
@@ -27,20 +27,22 @@ def _describe(required: tuple[str, ...], **properties: Any) -> dict[str, Any]:
 
 _DESCRIBED = {
     "oneOf": [
-        {
-            **_describe(
+        name_component(
+            "Message",
+            _describe(
                 ("role", "content"),
                 role={"type": "string", "enum": [*ROLES]},
                 content={"type": "string", "pattern": _NO_NUL},
                 name={"type": "string", "minLength": 1, "maxLength": NAME_MAX, "pattern": "^[^\\s\\u0000]+$"},
             ),
-            "title": "Message",
-        },
-        {
-            **_describe(("placeholder",), placeholder={"type": "string", "pattern": _PLACEHOLDER}),
-            "title": "Placeholder",
-            "description": "Where a program inserts messages of its own",
-        },
+        ),
+        name_component(
+            "Placeholder",
+            {
+                **_describe(("placeholder",), placeholder={"type": "string", "pattern": _PLACEHOLDER}),
+                "description": "Where a program inserts messages of its own",
+            },
+        ),
     ]
 }
 

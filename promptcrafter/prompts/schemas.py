@@ -38,6 +38,13 @@ SLUG_EXAMPLE = "explain-the-industrial-revolution"  # that of a prompt with the 
 SLUG_RULE = "must consist of 1 to 120 lower-case letters, digits and hyphens"
 
 
+# For the OpenAPI document: messages take the place of a content
+_WITH_MESSAGES: dict[str, Any] = {
+    "if": {"required": ["messages"], "properties": {"messages": {"not": {"type": "null"}}}},
+    "then": {"properties": {"content": {"type": "null"}}},
+}
+
+
 class VersionReference(WholeNumber):
     """A version of a prompt: its number, a label or `latest`. Loads to an integer, or to the name as text.
 
@@ -96,7 +103,11 @@ def version_fields(required: bool, name: type[Text] = Name) -> FieldGroup:
             required=required,
             allow_none=not required,
             minimum=1,
-            metadata={"example": "Explain the Industrial Revolution to a twelve-year-old."},
+            metadata={
+                **({"type": ["string", "null"]} if required else {}),  # null beside messages
+                "description": "Instead of `messages`",
+                "example": "Explain the Industrial Revolution to a twelve-year-old.",
+            },
         ),
         "model": name(
             required=required,
@@ -220,11 +231,17 @@ class PromptIn(_PromptBody):
     """A new prompt: with `content`, or with `messages` instead."""
 
     locals().update(prompt_fields(required=True))
+    rules = {
+        "required": ["title", "model"],
+        **_WITH_MESSAGES,
+        "else": {"required": ["content"], "properties": {"content": {"type": "string"}}},
+    }
 
 
 class PromptPatch(_PromptBody):
     """Changes to a prompt; a field that is null is not changed."""
 
+    rules = _WITH_MESSAGES
     locals().update(prompt_fields(required=False))
     comment = comment_field()
 

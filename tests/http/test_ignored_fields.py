@@ -123,7 +123,10 @@ def test_strict_mode_reports_unknown_fields_beside_invalid_and_missing_ones(ada:
         "content": ["is required"],
         "model": ["must be a string"],
         "titel": ["is not a field of this call; the nearest is title"],
-        "x": ["is not a field of this call; it takes title, content, model, tags, slug"],
+        "x": [
+            "is not a field of this call; it takes title, content, model, messages, config, tags, slug, "
+            "description, type"
+        ],
     }
 
 
