@@ -19,6 +19,7 @@ _PLACEHOLDER = rf"^[^\s{{}}\u0000{INVISIBLE_BMP}]{{1,{NAME_MAX}}}$"
 _NAMES_SHOWN = 5  # of fields that a message cannot have
 _MESSAGE_NAMES = ("role", "content", "name")
 _NO_NUL = "^[^\\u0000]*$"
+_NOT_BLANK = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
 
 
 def _describe(required: tuple[str, ...], **properties: Any) -> dict[str, Any]:
@@ -33,7 +34,7 @@ _DESCRIBED = {
                 ("role", "content"),
                 role={"type": "string", "enum": [*ROLES]},
                 content={"type": "string", "pattern": _NO_NUL},
-                name={"type": "string", "minLength": 1, "maxLength": NAME_MAX, "pattern": "^[^\\s\\u0000]+$"},
+                name={"type": "string", "minLength": 1, "maxLength": NAME_MAX, "pattern": _NOT_BLANK},
             ),
         ),
         name_component(
