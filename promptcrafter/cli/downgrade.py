@@ -47,12 +47,17 @@ def _describe(losses: Losses) -> str:
         "invitation": losses.invitations,
         "restricted API key": losses.keys,
         "version comment": losses.comments,
+        "message list": losses.messages,
+        "config": losses.configs,
+        "prompt description": losses.descriptions,
     }
     *others, last = [
         *(count(number, noun) for noun, number in numbers.items() if number),
         *([f"the audit trail ({losses.audit_entries:,})"] if losses.audit_entries else []),
     ]
     text = f"The downgrade removes {', '.join(others)}{' and ' if others else ''}{last}."
+    if losses.messages:
+        text += " The text of messages remains."
     if losses.workspaces:
         text += (
             " What a shared workspace has becomes that of its oldest owner, and a slug that this owner has already "

@@ -9,6 +9,7 @@ from flask import Flask, current_app, request
 from marshmallow import Schema, fields
 
 from promptcrafter.http.ignored_fields import HEADER
+from promptcrafter.http.schemas import COMPONENTS
 from promptcrafter.version import VERSION
 
 _ERROR_DESCRIPTIONS = {
@@ -83,12 +84,17 @@ class Api(flask_smorest.Api):
     def describe(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
         with self._describing:
+            if self._undescribed:
+                for name, component in COMPONENTS.items():
+                    self.spec.components.schema(name, component)
             while self._undescribed:
                 blueprint = self._undescribed[0]
                 blueprint.register_views_in_doc(self, self._app, self.spec, name=blueprint.name, parameters=None)
                 self.spec.tag({"name": blueprint.name, "description": blueprint.description})
                 self._undescribed.remove(blueprint)
             document: dict[str, Any] = self.spec.to_dict()
+            for (schema_class, *_), name in self.ma_plugin.converter.refs.items():
+                document["components"]["schemas"][name] |= getattr(schema_class, "rules", {})
         return document
 
     def _register_error_handlers(self) -> None:

@@ -21,6 +21,16 @@ from promptcrafter.problems import Invalid, Problem, flatten
 from promptcrafter.text import shorten
 
 FieldGroup = dict[str, fields.Field[Any]]
+COMPONENTS: dict[str, dict[str, Any]] = {}  # of the OpenAPI document, besides the schemas of routes, by name
+
+
+def name_component(name: str, description: dict[str, Any]) -> dict[str, str]:
+    """Add a description of JSON to the OpenAPI document, and return the reference to it.
+
+    For what is no schema of its own, such as one of several forms of an object: generated clients use the name.
+    """
+    COMPONENTS[name] = description
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 class BodySchema(Schema):
@@ -38,6 +48,7 @@ class BodySchema(Schema):
     other_names: ClassVar[tuple[str, ...]] = ()  # keys that a hook reads besides those of the fields
     server_set: ClassVar[frozenset[str]] = ignored_fields.SERVER_SET  # keys of a body that are ignored without a word
     hints: ClassVar[Mapping[str, str]] = {}  # reasons for unknown names that people send because they mean another call
+    rules: ClassVar[dict[str, Any]] = {}  # JSON Schema of what concerns several fields, for the OpenAPI document
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -8,12 +8,13 @@ from sqlalchemy import Select, func, or_, select
 from promptcrafter.auth.models import ApiKey
 from promptcrafter.database import revisions
 from promptcrafter.database.session import get_engine
-from promptcrafter.prompts.models import Version
+from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.workspaces.models import AuditEntry, Invitation, Member, Workspace
 
 _ADDS_WORKSPACES = "5e0c83a1d7f6"  # the revision before which every account is alone
 _ADDS_COMMENTS = "8c3f5a9e1b72"
 _ADDS_AUDIT = "c94e17d0b382"
+_ADDS_CHATS = "7b2d91f4c6e0"  # the revision before which prompts are texts only
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,9 @@ class Losses:
     keys: int = 0  # that are bound to a workspace or to scopes
     comments: int = 0  # on versions
     audit_entries: int = 0
+    messages: int = 0  # versions that have them; their text remains
+    configs: int = 0  # of versions, without empty ones
+    descriptions: int = 0
 
     def __bool__(self) -> bool:
         return any(astuple(self))
@@ -58,6 +62,11 @@ def _counts() -> dict[str, dict[str, Select[int]]]:
         },
         _ADDS_COMMENTS: {"comments": _count(Version).where(Version.comment.is_not(None))},
         _ADDS_AUDIT: {"audit_entries": _count(AuditEntry)},
+        _ADDS_CHATS: {
+            "messages": _count(Version).where(Version.messages.is_not(None)),
+            "configs": _count(Version).where(Version.config != {}),
+            "descriptions": _count(Prompt).where(Prompt.description != ""),
+        },
     }
 
 

@@ -38,6 +38,13 @@ _FLATTENED = "the text of the messages"  # stands in for a content until the mes
 SLUG_EXAMPLE = "explain-the-industrial-revolution"  # that of a prompt with the example of a title
 
 
+# For the OpenAPI document: messages take the place of a content
+_WITH_MESSAGES: dict[str, Any] = {
+    "if": {"required": ["messages"], "properties": {"messages": {"not": {"type": "null"}}}},
+    "then": {"properties": {"content": {"type": "null"}}},
+}
+
+
 class VersionReference(WholeNumber):
     """A version of a prompt: its number, a label or `latest`. Loads to an integer, or to the name as text.
 
@@ -99,7 +106,11 @@ def version_fields(required: bool, name: type[Text] = Name) -> FieldGroup:
             required=required,
             allow_none=not required,
             minimum=1,
-            metadata={"example": "Explain the Industrial Revolution to a twelve-year-old."},
+            metadata={
+                **({"type": ["string", "null"]} if required else {}),  # null beside messages
+                "description": "Instead of `messages`",
+                "example": "Explain the Industrial Revolution to a twelve-year-old.",
+            },
         ),
         "model": name(
             required=required,
@@ -238,6 +249,11 @@ class PromptIn(_PromptBody):
     """A new prompt: with `content`, or with `messages` instead."""
 
     locals().update(prompt_fields(required=True))
+    rules = {
+        "required": ["title", "model"],
+        **_WITH_MESSAGES,
+        "else": {"required": ["content"], "properties": {"content": {"type": "string"}}},
+    }
 
 
 class PromptPatch(_PromptBody):
@@ -245,6 +261,7 @@ class PromptPatch(_PromptBody):
 
     # GET answers it, too. In a POST it is named as ignored: there it would be meant to choose the workspace
     server_set = SERVER_SET | {"workspaceId"}
+    rules = _WITH_MESSAGES
     locals().update(prompt_fields(required=False))
     comment = comment_field()
 

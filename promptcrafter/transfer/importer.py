@@ -26,6 +26,7 @@ from promptcrafter.traces.store import restore_traces
 from promptcrafter.transfer import store
 from promptcrafter.transfer.batch_file import BatchFile
 from promptcrafter.transfer.id_policy import KEPT_IDS, IdPolicy, ImportConflict
+from promptcrafter.transfer.importers.stored_versions import StoredVersion
 from promptcrafter.transfer.records import (
     KINDS,
     LoadedRecord,
@@ -97,6 +98,14 @@ def find_existing(principal: Principal, kind: str, ids: Collection[str]) -> dict
     """Return which of the ids of a type exist on the server, and whether in the current workspace, by id."""
     with read_snapshot() as reader:
         return {id: place == principal.workspace_id for id, place in store.get_workspaces(reader, kind, ids).items()}
+
+
+def find_first_versions(prompt_ids: Collection[str]) -> dict[str, StoredVersion]:
+    """Return the first versions of those of the prompts that exist on the server, by prompt id."""
+    with read_snapshot() as reader:
+        versions = store.each_version(reader, prompt_ids, 1, 1)
+        found = {prompt_id: dict(zip(VERSIONED, values, strict=True)) for prompt_id, _, *values in versions}
+    return {id: StoredVersion(values["messages"] is None, values["config"]) for id, values in found.items()}
 
 
 def _each_batch(source: Iterable[Record], ids: IdPolicy) -> Iterator[list[LoadedRecord]]:

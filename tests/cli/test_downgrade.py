@@ -73,6 +73,25 @@ def test_yes_confirms_what_a_downgrade_loses(migrated_app: Flask) -> None:
     assert applied(migrated_app) == {BEFORE_WORKSPACES}
 
 
+def test_what_later_steps_added_is_lost_with_them(migrated_app: Flask) -> None:
+    ada = sign_up(Caller(migrated_app.test_client()), "ada")
+    path = f"/prompts/{ada.prompt(description='For classes')['_id']}"
+    ada.patch(path, {"messages": [{"role": "user", "content": "another"}], "comment": "why"})
+    ada.patch(path, {"config": {"temperature": 1}})
+    ada.patch(path, {"content": "a text"})
+    chats = "2 message lists, 2 configs"
+    for target, lost in (
+        ("c94e17d0b382", f"{chats} and 1 prompt description"),
+        ("8c3f5a9e1b72", f"{chats}, 1 prompt description and the audit trail (4)"),
+        ("5e0c83a1d7f6", f"1 version comment, {chats}, 1 prompt description and the audit trail (4)"),
+    ):
+        losses = first_line(run(migrated_app, "db", "downgrade", target))
+        assert losses == f"The downgrade removes {lost}. The text of messages remains."
+        assert applied(migrated_app) == {revisions.HEAD}
+    done(run(migrated_app, "db", "downgrade", "--yes", "8c3f5a9e1b72"))
+    assert first_line(run(migrated_app, "db", "downgrade", "--", "-1")) == "The downgrade removes 1 version comment."
+
+
 @only_sqlite
 def test_a_downgrade_that_loses_nothing_does_not_ask(migrated_app: Flask) -> None:
     sign_up(Caller(migrated_app.test_client()), "ada")

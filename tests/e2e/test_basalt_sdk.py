@@ -92,6 +92,7 @@ def test_sdk_1_reads_and_publishes_prompts(live_server: LiveServer) -> None:
         "described": [{"label": "question", "type": "string", "description": ""}],
         "prompt": ["Answer Why?", "1.0.0", "production", "open-ai", "gpt-4o"],
         "first": "Answer {{question}}",
+        "chat": ["For tickets", "Help Ada", "Why?", 0, 99, "json_object"],
         "published": "canary",
         "asynchronous": 2,
         "experiment": "qa-flow",
