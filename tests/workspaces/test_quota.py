@@ -28,7 +28,10 @@ from tests.support.transfer import counts, export, import_file, join
 from tests.transfer.test_importer_damage import GOOD
 
 SetLimit = Callable[[int], None]
-STORES_NOTHING = {"POST /prompts/<prompt_id>/render", "POST /experiment/<slug>/assign"}
+STORES_NOTHING = {
+    *("POST /prompts/<prompt_id>/render", "POST /prompts/by-slug/<slug:slug>/render"),
+    "POST /experiment/<slug>/assign",
+}
 ABOUT_PEOPLE = ("/auth/", "/workspaces", "/invitations/")
 
 
