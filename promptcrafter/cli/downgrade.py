@@ -41,24 +41,26 @@ def _confirm(losses: str, is_confirmed: bool) -> None:
 
 
 def _describe(losses: Losses) -> str:
-    counted = (
-        (losses.workspaces, "shared workspace"),
-        (losses.members, "membership"),
-        (losses.invitations, "invitation"),
-        (losses.keys, "restricted API key"),
-        (losses.comments, "comment of a version", "comments of versions"),
-        (losses.audit_entries, "audit entry", "audit entries"),
-        (losses.messages, "version's list of messages", "versions' lists of messages"),
-        (losses.configs, "version's config", "versions' configs"),
-        (losses.descriptions, "description of a prompt", "descriptions of prompts"),
-    )
-    lost = [count(*row) for row in counted if row[0]]
-    text = f"The downgrade removes {' and '.join(filter(None, (', '.join(lost[:-1]), lost[-1])))}."
+    numbers = {
+        "shared workspace": losses.workspaces,
+        "membership": losses.members,
+        "invitation": losses.invitations,
+        "restricted API key": losses.keys,
+        "version comment": losses.comments,
+        "message list": losses.messages,
+        "config": losses.configs,
+        "prompt description": losses.descriptions,
+    }
+    *others, last = [
+        *(count(number, noun) for noun, number in numbers.items() if number),
+        *([f"the audit trail ({losses.audit_entries:,})"] if losses.audit_entries else []),
+    ]
+    text = f"The downgrade removes {', '.join(others)}{' and ' if others else ''}{last}."
     if losses.messages:
         text += " The text of messages remains."
-    if not losses.workspaces:
-        return text
-    return (
-        f"{text} What a shared workspace has becomes that of its oldest owner, and a slug that this owner has already "
-        "gets a number."
-    )
+    if losses.workspaces:
+        text += (
+            " What a shared workspace has becomes that of its oldest owner, and a slug that this owner has already "
+            "gets a number."
+        )
+    return text

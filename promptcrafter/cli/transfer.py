@@ -134,7 +134,7 @@ def _refusing_unreadable() -> Iterator[None]:
     except Unreadable as error:
         raise Refusal(str(error)) from error
     except ImportConflict as error:
-        raise Refusal(f"{error.message} --new-ids imports a copy of everything.") from error
+        raise Refusal(f"{error.without_advice} --new-ids imports a copy of everything.") from error
 
 
 def _open_id_policy(principal: Principal, new_ids: bool) -> AbstractContextManager[IdPolicy]:

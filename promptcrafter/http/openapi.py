@@ -24,7 +24,7 @@ _ERROR_DESCRIPTIONS = {
     422: "The Idempotency-Key was used for another request",
     429: "Too many attempts; see Retry-After",
     503: "The database is busy or unreachable; see Retry-After",
-    507: "The disk is full",
+    507: "The disk or the workspace is full",
 }
 _IGNORED_FIELDS = {
     "description": "The fields of the body that had no effect, percent-encoded; `+N` counts those that are not listed",
@@ -99,6 +99,9 @@ class Api(flask_smorest.Api):
 
     def _register_error_handlers(self) -> None:
         """Register none: `http.error_handlers` handles all errors."""
+
+    def _register_responses(self) -> None:
+        """Register none: `describe_errors` adds each error to its operation. One for every status takes long."""
 
 
 def document() -> dict[str, Any]:

@@ -38,7 +38,7 @@ from promptcrafter.transfer.records import (
 )
 from promptcrafter.transfer.references import Key, defined_keys, referenced_keys
 from promptcrafter.transfer.seen_keys import SeenKeys
-from promptcrafter.workspaces import audit
+from promptcrafter.workspaces import audit, quota
 from promptcrafter.workspaces.principal import Principal
 
 Counts = dict[str, dict[str, int]]
@@ -59,15 +59,17 @@ class ImportInterrupted(Problem):
 def check(principal: Principal, source: Iterable[Record], ids: IdPolicy = KEPT_IDS) -> BatchFile:
     """Return the records in batches, to be closed by the caller, if all of them can be stored in the account.
 
-    The records have the ids that `ids` assigns. Raises Invalid, ImportConflict and InsufficientStorage, and what
-    `source` raises.
+    The records have the ids that `ids` assigns. Raises Invalid, ImportConflict, InsufficientStorage and WorkspaceFull,
+    and what `source` raises.
     """
     checked = BatchFile()
+    size = 0
     try:
         with closing(SeenKeys()) as seen_keys:
             for batch in _each_batch(source, ids):
-                _check_batch(batch, principal, ids, seen_keys)
+                size += sum(map(_most_bytes, _check_batch(batch, principal, ids, seen_keys)))
                 checked.add(batch)
+        quota.refuse_growth_by(principal.workspace_id, size)
     except BaseException:
         checked.close()
         raise
@@ -143,6 +145,12 @@ def _load_record(record: Record, ids: IdPolicy) -> LoadedRecord:
     return loaded
 
 
+def _most_bytes(record: LoadedRecord) -> int:
+    """Return at least how many bytes a record will be counted with: its texts are longest in the file."""
+    rows = 1 + len(record.values.get("variants", ()))
+    return record.size + rows * quota.ROW_BYTES
+
+
 def _check_version_order(records: Iterable[LoadedRecord]) -> Iterator[LoadedRecord]:
     """Yield the records. Raise Invalid unless each prompt is followed by its versions, numbered from 1.
 
@@ -204,7 +212,7 @@ def _find_new(reader: ReadSession, batch: Sequence[LoadedRecord], principal: Pri
         )
     for record in batch:
         if places.get(record.id, principal.workspace_id) != principal.workspace_id:
-            raise ImportConflict(record.location, "_id", "exists elsewhere on this server; ids=new imports a copy")
+            raise ImportConflict(record.location, "_id", "exists elsewhere on this server", "ids=new imports a copy")
     stored = {record for record in batch if record.kind != "version" and record.id in places}
     versions = {(record.id, record.values["number"]): record for record in batch if record.kind == "version"}
     stored |= _find_stored_versions(reader, {key: record for key, record in versions.items() if record.id in places})
@@ -304,6 +312,8 @@ def _store_batch(batch: Sequence[LoadedRecord], principal: Principal, ids: IdPol
         try:
             with writing():
                 write()
+        except quota.WorkspaceFull as problem:
+            raise ImportInterrupted(problem, ids.retry_advice) from problem
         except (IntegrityError, ParentDeleted):  # another transaction has added or deleted rows since the check
             if not attempts_left:
                 raise

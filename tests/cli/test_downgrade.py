@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from flask import Flask
 
 from config import Config
@@ -78,19 +79,17 @@ def test_what_later_steps_added_is_lost_with_them(migrated_app: Flask) -> None:
     ada.patch(path, {"messages": [{"role": "user", "content": "another"}], "comment": "why"})
     ada.patch(path, {"config": {"temperature": 1}})
     ada.patch(path, {"content": "a text"})
-    chats = "2 versions' lists of messages, 2 versions' configs and 1 description of a prompt."
-    chats += " The text of messages remains."
+    chats = "2 message lists, 2 configs"
     for target, lost in (
-        ("-1", chats),
-        ("8c3f5a9e1b72", f"4 audit entries, {chats}"),
-        ("5e0c83a1d7f6", f"1 comment of a version, 4 audit entries, {chats}"),
+        ("c94e17d0b382", f"{chats} and 1 prompt description"),
+        ("8c3f5a9e1b72", f"{chats}, 1 prompt description and the audit trail (4)"),
+        ("5e0c83a1d7f6", f"1 version comment, {chats}, 1 prompt description and the audit trail (4)"),
     ):
-        result = run(migrated_app, "db", "downgrade", "--", target)
-        assert result.stderr.splitlines()[0] == f"The downgrade removes {lost}"
+        losses = first_line(run(migrated_app, "db", "downgrade", target))
+        assert losses == f"The downgrade removes {lost}. The text of messages remains."
         assert applied(migrated_app) == {revisions.HEAD}
     done(run(migrated_app, "db", "downgrade", "--yes", "8c3f5a9e1b72"))
-    result = run(migrated_app, "db", "downgrade", "--", "-1")
-    assert result.stderr.splitlines()[0] == "The downgrade removes 1 comment of a version."
+    assert first_line(run(migrated_app, "db", "downgrade", "--", "-1")) == "The downgrade removes 1 version comment."
 
 
 @only_sqlite
@@ -109,6 +108,26 @@ def test_a_downgrade_to_a_schema_with_workspaces_or_to_an_unknown_one_does_not_a
     assert result.exit_code == 1
     assert LOSSES not in result.output
     assert applied(migrated_app) == {revisions.HEAD}
+
+
+def test_a_downgrade_says_what_it_loses_of_an_account_that_is_alone(migrated_app: Flask) -> None:
+    ada = sign_up(Caller(migrated_app.test_client()), "ada")
+    prompt = ada.prompt()
+    ada.patch(f"/prompts/{prompt['_id']}", {"content": "Shorter", "comment": "Why"})
+    for target, lost in (
+        ("c41a9e6d07b8", "the audit trail (2)"),
+        (BEFORE_WORKSPACES, "1 version comment and the audit trail (2)"),
+    ):
+        assert first_line(run(migrated_app, "db", "downgrade", target)) == f"The downgrade removes {lost}."
+        assert applied(migrated_app) == {revisions.HEAD}
+    done(run(migrated_app, "db", "downgrade", "--yes", "8c3f5a9e1b72"))
+    left = first_line(run(migrated_app, "db", "downgrade", BEFORE_WORKSPACES))
+    assert left == "The downgrade removes 1 version comment."
+
+
+def first_line(result: Result) -> str:
+    """Return the first line that a command wrote to standard error."""
+    return result.stderr.splitlines()[0]
 
 
 @pytest.mark.slow

@@ -197,7 +197,7 @@ def test_an_export_is_imported_as_a_copy_with_new_ids(run: Run, ada: Person, ben
     path.write_bytes(join(GOOD))
     assert run("import", path, "--user", ada.email).exit_code == 0
     assert failure(run("import", path, "--user", ben.email)).endswith(
-        "exists elsewhere on this server; ids=new imports a copy. --new-ids imports a copy of everything."
+        "exists elsewhere on this server. --new-ids imports a copy of everything."
     )
     created = "1 prompt, 2 versions, 1 experiment, 1 trace, 2 logs"
     for _ in range(2):
