@@ -148,7 +148,9 @@ def _load_record(record: Record, ids: IdPolicy) -> LoadedRecord:
 def _most_bytes(record: LoadedRecord) -> int:
     """Return at least how many bytes a record will be counted with: its texts are longest in the file."""
     rows = 1 + len(record.values.get("variants", ()))
-    return record.size + rows * quota.ROW_BYTES
+    # which the file does not have beside messages
+    flattened = record.values["content"] if record.values.get("messages") else ""
+    return record.size + len(flattened.encode()) + rows * quota.ROW_BYTES
 
 
 def _check_version_order(records: Iterable[LoadedRecord]) -> Iterator[LoadedRecord]:

@@ -173,6 +173,21 @@ def test_an_import_that_would_pass_the_limit_is_refused_before_anything_is_store
     assert counts(import_file(ada, file), "skipped") == (1, 2, 1, 1, 2)
 
 
+def test_the_text_of_messages_counts_in_an_import_before_anything_is_stored(
+    app: Flask, ada: Person, set_limit: SetLimit
+) -> None:
+    set_limit(10**6)
+    prompt = ada.prompt(content=None, messages=[{"role": "user", "content": "x" * 50_000}])
+    size, file = used(ada), export(ada)
+    assert size > 100_000
+    ada.delete(f"/prompts/{prompt['_id']}")
+    set_limit(used(ada) + size - 10_000)
+    assert_full(import_file(ada, file))
+    set_limit(10**6)
+    assert counts(import_file(ada, file), "created") == (1, 1, 0, 0, 0)
+    assert count_anew(app) == read_counts(app)
+
+
 def test_owners_alone_see_the_use_and_only_where_there_is_a_limit(
     app: Flask, ada: Person, ben: Person, set_limit: SetLimit
 ) -> None:
