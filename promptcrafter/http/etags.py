@@ -8,6 +8,8 @@ from flask import request
 from promptcrafter import jsonio
 from promptcrafter.problems import Problem
 
+YAML_TAG_END = "-yaml"  # of the tag of a resource's form in YAML, which is that of its JSON with this at the end
+
 
 def etag_of(state: Any) -> str:
     """Return the strong entity tag of what a resource's tag covers, as a JSON value; without quotes."""
@@ -16,5 +18,6 @@ def etag_of(state: Any) -> str:
 
 def refuse_lost_update(state: Any) -> None:
     """Raise 412 if the request has an `If-Match` that does not match the resource's current state."""
-    if request.if_match and not request.if_match.contains(etag_of(state)):
+    tag = etag_of(state) if request.if_match else ""
+    if tag and not any(request.if_match.contains(tag + end) for end in ("", YAML_TAG_END)):
         raise Problem(412, "It has changed since: read it again and retry.", "precondition_failed")

@@ -8,7 +8,8 @@ from werkzeug.http import quote_etag
 from promptcrafter.database.transactions import writing
 from promptcrafter.http import ignored_fields, lists
 from promptcrafter.http.blueprint import Blueprint
-from promptcrafter.http.etags import etag_of, refuse_lost_update
+from promptcrafter.http.etags import YAML_TAG_END, etag_of, refuse_lost_update
+from promptcrafter.http.yaml_form import YAML, prefers_yaml, yaml_response
 from promptcrafter.idempotency.decorator import idempotent, idempotent_in
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid
@@ -16,12 +17,15 @@ from promptcrafter.prompts import ranking, search, store
 from promptcrafter.prompts.line_diff import unified_diff
 from promptcrafter.prompts.message_diff import compare_configs, compare_messages
 from promptcrafter.prompts.models import Prompt, Version
+from promptcrafter.prompts.prompt_file import write_prompt_file
 from promptcrafter.prompts.render import render_messages, render_text
 from promptcrafter.prompts.schemas import (
     SLUG_EXAMPLE,
     DiffOut,
     DiffQuery,
     LabelIn,
+    PromptFileIn,
+    PromptFilePatch,
     PromptIn,
     PromptOut,
     PromptPatch,
@@ -49,7 +53,7 @@ _tag_rows = lists.ColumnRows(TagOut())
 _HEADER = {"schema": {"type": "string"}}
 
 
-@blueprint.route("/prompts", methods=["POST"], permission=Permission.WRITE, refuses=(409,))
+@blueprint.route("/prompts", methods=["POST"], permission=Permission.WRITE, refuses=(409,), yaml_schema=PromptFileIn())
 @blueprint.arguments(PromptIn())
 @idempotent
 @blueprint.response(201, _prompt_out, headers={"Location": _HEADER, "ETag": _HEADER})
@@ -81,7 +85,7 @@ def list_tags(query: dict[str, Any]) -> Response:
 
 
 @blueprint.route("/prompts/<prompt_id>", permission=Permission.READ, refuses=(403, 404))
-@blueprint.response(200, _prompt_out, headers={"ETag": _HEADER})
+@blueprint.negotiated_response(_prompt_out, YAML, headers={"ETag": _HEADER})
 @blueprint.alt_response(304, description="The prompt matches If-None-Match")
 def get_prompt(prompt_id: str) -> Response:
     """Return a prompt."""
@@ -89,14 +93,20 @@ def get_prompt(prompt_id: str) -> Response:
 
 
 @blueprint.route("/prompts/by-slug/<slug>", permission=Permission.READ, refuses=(404,))
-@blueprint.response(200, _prompt_out, headers={"ETag": _HEADER})
+@blueprint.negotiated_response(_prompt_out, YAML, headers={"ETag": _HEADER})
 @blueprint.alt_response(304, description="The prompt matches If-None-Match")
 def get_prompt_by_slug(slug: str) -> Response:
     """Return the prompt with this slug."""
     return _with_etag(store.get_prompt_by_slug(current_principal(), slug))
 
 
-@blueprint.route("/prompts/<prompt_id>", methods=["PATCH"], permission=Permission.WRITE, refuses=(403, 404, 409, 412))
+@blueprint.route(
+    "/prompts/<prompt_id>",
+    methods=["PATCH"],
+    permission=Permission.WRITE,
+    refuses=(403, 404, 409, 412),
+    yaml_schema=PromptFilePatch(),
+)
 @blueprint.arguments(PromptPatch())
 @blueprint.response(200, _prompt_out, headers={"ETag": _HEADER})
 def change_prompt(body: dict[str, Any], prompt_id: str) -> Response:
@@ -133,10 +143,13 @@ def list_versions(query: dict[str, Any], prompt_id: str) -> Response:
 
 
 @blueprint.route("/prompts/<prompt_id>/versions/<name>", permission=Permission.READ, refuses=(403, 404))
-@blueprint.response(200, _version_out)
-def get_version(prompt_id: str, name: str) -> Version:
+@blueprint.negotiated_response(_version_out, YAML)
+def get_version(prompt_id: str, name: str) -> Response:
     """Return the version that a number, a label or `latest` names."""
-    return store.get_version(store.get_prompt(current_principal(), prompt_id), name)
+    prompt = store.get_prompt(current_principal(), prompt_id)
+    response = _show(prompt, store.get_version(prompt, name))
+    response.vary.add("Accept")
+    return response
 
 
 @blueprint.route(
@@ -239,6 +252,17 @@ def _state_of(prompt: Prompt) -> Any:
     return {"prompt": _prompt_out.dump(prompt), "labels": [(name, labels[name]) for name in prompt.labels]}
 
 
+def _show(prompt: Prompt, version: Version | None = None) -> Response:
+    """Return a prompt, or a version of it, in JSON; as a file in YAML if a GET or HEAD request prefers that."""
+    if _asks_for_file():
+        return yaml_response(write_prompt_file(prompt, version or prompt))
+    return jsonify(_prompt_out.dump(prompt) if version is None else _version_out.dump(version))
+
+
+def _asks_for_file() -> bool:
+    return request.method in ("GET", "HEAD") and prefers_yaml()
+
+
 def _ignore_comment() -> None:
     """Report that a comment is ignored because it came with what is the latest already; in strict mode raise 400.
 
@@ -252,9 +276,11 @@ def _ignore_comment() -> None:
 
 def _with_etag(prompt: Prompt) -> Response:
     """Return the prompt with its entity tag, or 304 if a GET or HEAD request has that tag in `If-None-Match`."""
-    tag = etag_of(_state_of(prompt))
+    tag = etag_of(_state_of(prompt)) + (YAML_TAG_END if _asks_for_file() else "")
     is_unchanged = request.method in ("GET", "HEAD") and request.if_none_match.contains_weak(tag)
-    response = Response(status=304) if is_unchanged else jsonify(_prompt_out.dump(prompt))
+    response = Response(status=304) if is_unchanged else _show(prompt)
+    if request.method in ("GET", "HEAD"):
+        response.vary.add("Accept")
     response.headers["Cache-Control"] = "private, no-cache"
     response.set_etag(tag)
     return response
