@@ -16,7 +16,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter, Map, UnicodeConverter
 
 from config import Config
-from promptcrafter import ids
+from promptcrafter import ids, slugs
 from promptcrafter.http import decompression, headers, ignored_fields, openapi, request_checks
 from promptcrafter.http.formats import WRITERS
 from promptcrafter.http.json_provider import Provider
@@ -182,7 +182,7 @@ def _name_parameters(rule: str, examples: Mapping[str, str]) -> list[dict[str, A
     return [
         {"in": "path", "name": name, "schema": {"type": "string", "example": example}}
         for name, example in examples.items()
-        if f"<{name}>" in rule
+        if f"<{name}>" in rule or f":{name}>" in rule
     ]
 
 
@@ -225,10 +225,17 @@ class _NotBatch(UnicodeConverter):
         BaseConverter.__init__(self, url_map)
 
 
+class _Slug(BaseConverter):
+    """The slug of a prompt, which may have several segments; it ends before a word that is reserved in slugs."""
+
+    regex = slugs.IN_PATH
+
+
 def init_app(app: Flask, config: Config, blueprints: list[Blueprint]) -> None:
     """Register the routes of all blueprints and what they share: JSON, request checks, proxy headers, OpenAPI."""
     app.json = Provider(app)
     app.url_map.converters["not_batch"] = _NotBatch
+    app.url_map.converters["slug"] = _Slug
     app.url_map.merge_slashes = False  # clients that follow a redirect lose the body and the token of a POST
     app.config.update(
         MAX_BODY_BYTES=config.max_body_bytes,

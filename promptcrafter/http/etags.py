@@ -1,23 +1,38 @@
-"""Conditional requests: entity tags and `If-Match` (RFC 9110, section 13)."""
+"""Conditional requests: entity tags, `If-None-Match` and `If-Match` (RFC 9110, section 13)."""
 
 import hashlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from flask import request
+from flask import Response, request
 
-from promptcrafter import jsonio
 from promptcrafter.problems import Problem
+from promptcrafter.version import VERSION
 
 YAML_TAG_END = "-yaml"  # of the tag of a resource's form in YAML, which is that of its JSON with this at the end
 
 
-def etag_of(state: Any) -> str:
-    """Return the strong entity tag of what a resource's tag covers, as a JSON value; without quotes."""
-    return hashlib.sha256(jsonio.dumps(state).encode()).hexdigest()[:32]
+def etag_of(row: Sequence[Any]) -> str:
+    """Return the strong entity tag of what this release makes of a row of texts, numbers and times; without quotes."""
+    return hashlib.sha256(repr((VERSION, *row)).encode()).hexdigest()[:32]
 
 
-def refuse_lost_update(state: Any) -> None:
-    """Raise 412 if the request has an `If-Match` that does not match the resource's current state."""
-    tag = etag_of(state) if request.if_match else ""
-    if tag and not any(request.if_match.contains(tag + end) for end in ("", YAML_TAG_END)):
+def refuse_lost_update(read_tag: Callable[[], str]) -> None:
+    """Raise 412 if the request has an `If-Match` without the tag of the resource's current state, in any form."""
+    if not request.if_match:
+        return
+    tag = read_tag()
+    if not any(request.if_match.contains(tag + end) for end in ("", YAML_TAG_END)):
         raise Problem(412, "It has changed since: read it again and retry.", "precondition_failed")
+
+
+def revalidated(tag: str, respond: Callable[[], Response]) -> Response:
+    """Return a response with this entity tag: 304 if a GET or HEAD request has it in `If-None-Match`.
+
+    Otherwise `respond` makes the response.
+    """
+    is_unchanged = request.method in ("GET", "HEAD") and request.if_none_match.contains_weak(tag)
+    response = Response(status=304) if is_unchanged else respond()
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.set_etag(tag)
+    return response

@@ -8,11 +8,12 @@ from typing import Any
 
 from promptcrafter import yamlio
 from promptcrafter.prompts.fields import BESIDE_PARAMETERS
-from promptcrafter.prompts.models import Prompt, Versioned
 
 
-def write_prompt_file(prompt: Prompt, version: Versioned) -> str:
+def write_prompt_file(prompt: Any, version: Any) -> str:
     """Return the file of a version of a prompt, or of the prompt itself, which has what its latest version has.
+
+    They have the attributes of `models.Prompt` and `models.Version`.
 
     It has every key whose value a file can change, so that storing it gives any prompt this state.
     """
@@ -31,5 +32,5 @@ def write_prompt_file(prompt: Prompt, version: Versioned) -> str:
     )
 
 
-def _text_or_messages(version: Versioned) -> Mapping[str, Any]:
+def _text_or_messages(version: Any) -> Mapping[str, Any]:
     return {"content": version.content} if version.messages is None else {"messages": version.messages}

@@ -6,12 +6,13 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validates_schema
 
-from promptcrafter.http.fields import Name, PatternText, RepeatedText, Tags, Text, Timestamp, WholeNumber
+from promptcrafter.http.fields import Name, RepeatedText, Tags, Text, Timestamp, WholeNumber
 from promptcrafter.http.page_query import SEQUENCE, TIME, Cursor, PageQuery
 from promptcrafter.http.schemas import CreateSchema, FieldGroup, JsonObject, SparseSchema
 from promptcrafter.ids import pattern
 from promptcrafter.prompts.fields import BESIDE_PARAMETERS, config_field, messages_field, messages_field_out
 from promptcrafter.prompts.messages import ROLES, flatten
+from promptcrafter.slugs import FOLDER, FOLDER_MAX, FOLDER_RULE, SLUG, SLUG_MAX, SLUG_RULE, is_folder, is_slug
 from promptcrafter.text import INVISIBLE_BMP, WIDE_LETTERS_BMP, count_columns
 
 TITLE_MIN, TITLE_MAX = 3, 100  # characters; fewer are enough if they are as wide, see `refuse_bad_title_length`
@@ -26,7 +27,6 @@ VERSION_NAME = "A version's number, a label, or `latest`"
 LABEL = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"  # also fits `latest`
 LABEL_RULE = f"must match {LABEL[1:-1]} and not be latest"
 NUMBER_MAX = 2**31 - 1  # the largest number that a version can have
-SLUG = r"^[a-z0-9-]{1,120}$"
 _ANY, _VISIBLE, _WIDE = r"[^\u0000]", rf"[^\s{INVISIBLE_BMP}]", f"[{WIDE_LETTERS_BMP}]"
 # What `refuse_bad_title_length` and a name require, for the OpenAPI document: one of three characters is visible, or
 # one of two is a wide letter
@@ -35,7 +35,6 @@ _TITLE = (
 )
 _FLATTENED = "the text of the messages"  # stands in for a content until the messages are loaded
 SLUG_EXAMPLE = "explain-the-industrial-revolution"  # that of a prompt with the example of a title
-SLUG_RULE = "must consist of 1 to 120 lower-case letters, digits and hyphens"
 
 
 class VersionReference(WholeNumber):
@@ -162,8 +161,23 @@ def tags_field(required: bool = False, tags: type[Tags] = Tags) -> Tags:
 
 def slug_field(required: bool = False) -> Text:
     """Return the field of a prompt's slug, for requests and lines of an export."""
-    described = {"description": "Unique among the owner's prompts; made from the title if absent"}
-    return PatternText(SLUG, SLUG_RULE, required=required, allow_none=not required, metadata=described)
+    described = "Unique in the workspace; made from the title if absent. Its segments but the last are folders"
+    return Text(required=required, allow_none=not required, validate=_refuse_bad_slug, metadata=_describe(described))
+
+
+def _refuse_bad_slug(slug: str) -> None:
+    if not is_slug(slug):
+        raise ValidationError(SLUG_RULE)
+
+
+def _refuse_bad_folder(folder: str) -> None:
+    if not is_folder(folder):
+        raise ValidationError(FOLDER_RULE)
+
+
+def _describe(description: str) -> dict[str, Any]:
+    """Return the metadata of a field with a slug."""
+    return {"pattern": SLUG, "maxLength": SLUG_MAX, "description": description}
 
 
 def comment_field() -> Text:
@@ -321,7 +335,15 @@ class PromptQuery(PageQuery):
         data_key="tag",
         metadata={"description": "Prompts with exactly this tag; if given several times, with all of the tags"},
     )
-    slug = PatternText(SLUG, SLUG_RULE, metadata={"description": "The prompt with this slug"})
+    slug = Text(validate=_refuse_bad_slug, metadata=_describe("The prompt with this slug"))
+    folder = Text(
+        validate=_refuse_bad_folder,
+        metadata={
+            "pattern": FOLDER,
+            "maxLength": FOLDER_MAX,
+            "description": "Prompts whose slug begins with this and a slash, such as `support/reply` in `support`",
+        },
+    )
     label = Text(validate=_refuse_bad_label, metadata={"pattern": LABEL, "description": "Prompts that have this label"})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Select, bindparam, collate, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, collate, delete, func, or_, select, update
 from sqlalchemy.orm import defer, undefer
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -31,6 +31,7 @@ from promptcrafter.prompts.models import (
     Versioned,
 )
 from promptcrafter.prompts.search import search_columns
+from promptcrafter.slugs import is_slug
 from promptcrafter.workspaces import audit
 from promptcrafter.workspaces.access import (
     find_resources,
@@ -44,7 +45,6 @@ from promptcrafter.workspaces.models import Workspace
 from promptcrafter.workspaces.principal import Principal, is_owner, owner_needed
 
 LABEL_PATTERN = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
-SLUG_PATTERN = "[a-z0-9-]{1,120}"
 _CHANGEABLE = ("title", "description", *VERSIONED, "slug")
 _AUDITED = ("title", "description", "content", "model", "config", "slug", "tags")  # content tells of messages, too
 LATEST = "latest"  # selects the newest version of a prompt, as a label would
@@ -63,7 +63,7 @@ _SELECT_LATEST_NUMBERS = select(_PROMPTS.c.id, _PROMPTS.c.workspace_id, _PROMPTS
 
 
 def find_prompts(principal: Principal, filters: Mapping[str, Any]) -> Select[Prompt]:
-    """Return a select of the principal's prompts, filtered by the `model`, `slug`, `label` and `tags` that are given.
+    """Return a select of the principal's prompts, filtered by the `model`, `slug`, `folder`, `label` and `tags` given.
 
     A prompt must have all of the tags.
     """
@@ -72,9 +72,21 @@ def find_prompts(principal: Principal, filters: Mapping[str, Any]) -> Select[Pro
         statement = statement.where(Prompt.model == filters["model"])
     if "slug" in filters:
         statement = statement.where(Prompt.slug == filters["slug"])
+    if "folder" in filters:
+        statement = statement.where(_is_in_folder(filters["folder"]))
     if "label" in filters:
         statement = statement.where(Prompt.label_rows.any(Label.name == filters["label"]))
     return statement.where(*(Prompt.tag_rows.any(Tag.name == tag) for tag in filters.get("tags", ())))
+
+
+def _is_in_folder(folder: str) -> ColumnElement[bool]:
+    """Return the condition that a slug begins with the folder and a slash, for which an index of slugs can be used.
+
+    On PostgreSQL it can only if the collation of the database is C; SQLite compares bytes.
+    """
+    if is_sqlite():
+        return and_(Prompt.slug >= f"{folder}/", Prompt.slug < f"{folder}{chr(ord('/') + 1)}")
+    return func.starts_with(Prompt.slug, f"{folder}/")
 
 
 def rank_tags(principal: Principal) -> tuple[Select[Any], Order]:
@@ -119,13 +131,18 @@ def refuse_prompt_not_owned(principal: Principal, prompt_id: str) -> None:
 
 def get_workspace_id(principal: Principal, prompt_id: str) -> str:
     """Return the id of the workspace of the principal's prompt. Raises as `get_resource` does."""
-    with _explaining_slug(prompt_id):
-        refuse_malformed("prompt", prompt_id)
+    refuse_malformed_id(prompt_id)
     workspace_id, _ = get_latest_numbers([prompt_id]).get(prompt_id, (None, 0))
     if workspace_id is None:
         raise not_found("prompt")
     refuse_inaccessible(principal, "prompt", workspace_id)
     return workspace_id
+
+
+def refuse_malformed_id(prompt_id: str) -> None:
+    """Raise 400 for text that cannot be the id of a prompt, with a hint if it has the form of a slug."""
+    with _explaining_slug(prompt_id):
+        refuse_malformed("prompt", prompt_id)
 
 
 def get_latest_numbers(prompt_ids: Collection[str]) -> dict[str, tuple[str, int]]:
@@ -249,6 +266,7 @@ def change_prompt(principal: Principal, prompt: Prompt, changes: Mapping[str, An
         _note(principal, prompt, "prompt.change", before={name: before[name] for name in after}, after=after)
     if (prompt.title, prompt.tags, prompt.content) != searched_before:
         update_search_text(prompt)
+    session.flush()
 
 
 def remove_prompt(principal: Principal, prompt: Prompt) -> None:
@@ -409,7 +427,7 @@ def _explaining_slug(prompt_id: str) -> Iterator[None]:
 
 def _explain_slug(prompt_id: str) -> Details | None:
     """Return a hint as the details of an error, if what was sent as an id is malformed but has the form of a slug."""
-    if is_well_formed("prompt", prompt_id) or not re.fullmatch(SLUG_PATTERN, prompt_id):
+    if is_well_formed("prompt", prompt_id) or not is_slug(prompt_id):
         return None
     return {
         "promptId": [f"must be an id, such as prompt_…; GET /prompts/by-slug/{prompt_id} finds a prompt by its slug"]

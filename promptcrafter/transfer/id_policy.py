@@ -11,13 +11,13 @@ from typing import Protocol, cast
 from promptcrafter.database.session import ReadSession
 from promptcrafter.ids import Kind, new_id
 from promptcrafter.problems import Problem
+from promptcrafter.slugs import SLUG_MAX
 from promptcrafter.transfer import store
 from promptcrafter.transfer.batch_file import InsufficientStorage
 from promptcrafter.transfer.importers import stable_id
 from promptcrafter.transfer.records import LoadedRecord, add_location
 from promptcrafter.workspaces.principal import Principal
 
-_SLUG_MAX = 120  # of prompts and of experiments
 _FIRST_SUFFIXES = 20  # `-2` to `-21` are tried at first, then ten times as many
 
 
@@ -163,5 +163,6 @@ def _get_taken(
 
 
 def _add_suffix(slug: str, number: int) -> str:
+    """Return a slug with the number at its end. Those of experiments have the same maximum length."""
     suffix = f"-{number}"
-    return slug[: _SLUG_MAX - len(suffix)] + suffix
+    return slug[: SLUG_MAX - len(suffix)] + suffix

@@ -94,6 +94,8 @@ def each_search() -> Iterator[str]:
 def each_slug_request() -> Iterator[tuple[str, str, Any]]:
     """Yield the requests that name a prompt or an experiment by its slug, and must find none."""
     yield "GET", f"/prompts/by-slug/{CANARY}", None
+    yield "GET", f"/prompts/by-slug/{CANARY}/versions/production", None
+    yield "POST", f"/prompts/by-slug/{CANARY}/render", {"variables": {}}
     for path in ("", "/logs", "/results"):
         yield "GET", f"/experiments/{CANARY}{path}", None
     yield "PATCH", f"/experiments/{CANARY}", {"name": "mine"}

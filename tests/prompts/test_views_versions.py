@@ -120,9 +120,8 @@ def test_a_label_is_set_on_the_version_that_another_label_names(
     assert (diff["from"], diff["to"]) == (1, 3)
 
 
-def test_labels_and_slugs_have_one_form() -> None:
+def test_labels_have_one_form() -> None:
     assert f"^{store.LABEL_PATTERN}$" == schemas.LABEL
-    assert f"^{store.SLUG_PATTERN}$" == schemas.SLUG
 
 
 def test_a_diff_shows_what_changed(ada: Person) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from promptcrafter.slugs import SLUG_RULE
 from tests.support.databases import only_sqlite
 from tests.support.people import Person
 from tests.support.transfer import EMPTY_EXPORT, counts, export, import_file, join
@@ -133,7 +134,7 @@ DAMAGES: dict[str, tuple[bytes, dict[str, list[str]]]] = {
     "a title too short": (change(PROMPT, title="ab"), {"line 2.title": ["must have 3 to 100 characters"]}),
     "a slug": (
         change(PROMPT, slug="One"),
-        {"line 2.slug": ["must consist of 1 to 120 lower-case letters, digits and hyphens"]},
+        {"line 2.slug": [SLUG_RULE]},
     ),
     "an id of another kind": (
         change(LOG, _id="prompt1"),
