@@ -32,7 +32,7 @@ _CONSTANTS = {
 # What YAML does not allow unescaped, and what parsers take for a line break or a mark at other places than they should
 _UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_DIRECTIVE = re.compile(r"(?:[ \t]*+(?:#[^\r\n]*+)?+(?:\r\n|\r|\n))*+%")
+_DIRECTIVE = re.compile(r"\A(?:[ \t]*+(?:#[^\r\n]*+)?+(?:\r\n|\r|\n))*+%")
 _LETTER = re.compile(r"[^\W\d_]")  # what begins with a letter is a text, but for these words of YAML 1.1 or 1.2
 _WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 _LITERAL = re.compile("[\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]+")

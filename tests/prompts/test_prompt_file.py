@@ -141,6 +141,21 @@ def test_the_form_that_a_client_prefers_is_answered_with_a_tag_of_its_own(ada: P
     assert ada.patch(path, data=change, headers={**YAML, "If-Match": tag}).status_code == 412
 
 
+def test_a_version_is_a_file_with_the_names_that_its_prompt_has_now(ada: Person) -> None:
+    prompt = ada.post("/prompts", data=GITHUBS.replace("text-summarizer", "text/short"), headers=YAML).json
+    paths = (f"/prompts/{prompt['_id']}/versions/1", "/prompts/by-slug/text/short/versions/1")
+    before = ada.get(paths[0], headers=WANTS_YAML)
+    ada.patch(f"/prompts/{prompt['_id']}", data="name: Shorter\nmodel: other", headers=YAML)
+    for path in paths:
+        answer = ada.get(path, headers=WANTS_YAML)
+        assert answer.text == before.text.replace("Text Summarizer", "Shorter")
+        tag = answer.headers["ETag"]
+        assert tag.endswith('-yaml"')
+        assert tag != before.headers["ETag"]
+        assert ada.get(path, headers={**WANTS_YAML, "If-None-Match": tag}).status_code == 304
+        assert ada.get(path, headers={"If-None-Match": tag}).content_type == "application/json"
+
+
 def test_the_tag_of_a_compressed_file_matches_too(ada: Person) -> None:
     prompt = ada.post("/prompts", {"title": "Long", "model": "m", "content": "Word " * 1000}).json
     path = f"/prompts/{prompt['_id']}"
