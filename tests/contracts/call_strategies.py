@@ -129,7 +129,7 @@ ODD = st.one_of(
 NO_BODIES = st.sampled_from(["", "{", "null", '{"a":1,"a":2}', '{"a":NaN}', '{"a":1e999}', "[" * 200, '{"\ud800":1}'])
 LABELS = st.sampled_from(["production", "a", "B", "b", "A.1", "a-1", "a_1", "latest", "1", "é", "x" * 65])
 VERSIONS = st.sampled_from(["1", "2", "latest", "production", "a", "0", "01", "3", "9999999999", "-1", "ä"])
-SLUGS = st.sampled_from(["p", "p", "p", "p-2", "a-title", "explain", "photo", "-", "0"])
+SLUGS = st.sampled_from(["p", "p", "p", "p-2", "a-title", "explain", "photo", "-", "0", "p/a", "p/a/b", "p-2/0"])
 PER_PAGE = st.sampled_from([1, 2, 3, 1000, 1, 2, 0, 1001, "x", "99999999999999999999"])
 # The last number is a sequence number, which differs between databases: use only ones before or after all rows
 CURSORS = st.sampled_from(
@@ -245,11 +245,13 @@ PROMPT_CALLS: list[Calls] = [
     _deletes(_under(PROMPT_ID, "/prompts/{}"), MATCHES),
     _sends("POST", st.builds("{}/restore".format, _VERSION), st.none(), RETRIES),
     _sends("POST", _under(PROMPT_ID, "/prompts/{}/render"), _bodies({"variables": OBJECTS}, {"version": VERSIONS})),
-    _gets(_queries("/prompts", **PAGE, model=MODELS | TEXT, tag=WORDS, slug=SLUGS, label=LABELS), FORMS),
+    _gets(_queries("/prompts", **PAGE, model=MODELS | TEXT, tag=WORDS, slug=SLUGS, folder=SLUGS, label=LABELS), FORMS),
     _gets(_queries("/tags", per_page=PER_PAGE), FORMS),
     _gets(_under(PROMPT_ID, "/prompts/{}"), KNOWN),
     _gets(_queries(_under(PROMPT_ID, "/prompts/{}/versions"), **PAGE), FORMS),
-    _gets(_VERSION),
+    _gets(_VERSION, KNOWN),
+    _gets(_under(SLUGS, "/prompts/by-slug/{}"), KNOWN),
+    _gets(st.builds("/prompts/by-slug/{}/versions/{}".format, SLUGS, VERSIONS), KNOWN),
     _gets(st.builds("/prompts/{}/diff?from={}&to={}".format, PROMPT_ID, VERSIONS, VERSIONS)),
     _gets(st.builds(_search, st.just("/search"), TEXT, _PAGE), FORMS),
 ]
