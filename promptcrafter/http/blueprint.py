@@ -22,12 +22,14 @@ from promptcrafter.http import decompression, headers, ignored_fields, openapi, 
 from promptcrafter.http.formats import WRITERS
 from promptcrafter.http.json_provider import Provider
 from promptcrafter.http.route import Route, declare, requested_route
-from promptcrafter.http.schemas import load_body
+from promptcrafter.http.schemas import BodySchema, load_body
+from promptcrafter.http.yaml_form import YAML, YAML_TYPES
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, flatten
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 _LINES = {"type": "string", "format": "binary"}  # without the format, generated clients cannot send or read the lines
+_YAML_CONTENT = {YAML: {"schema": _LINES}}
 _NDJSON_CONTENT = {request_checks.NDJSON: {"schema": _LINES}}
 # Only this type, though NDJSON is accepted, too: some generators leave out a call whose only type they do not know
 _FILE_CONTENT = {request_checks.OCTET_STREAM: {"schema": _LINES}}
@@ -64,6 +66,8 @@ class _Parser(FlaskParser):
             route = requested_route()
             if route is not None and route.may_take_json:
                 return load_body(argmap, request_checks.read_optional_object())
+            if route is not None and route.yaml_schema is not None and request.mimetype in YAML_TYPES:
+                return load_body(route.yaml_schema, request_checks.read_yaml_object(req or request))
             return load_body(argmap, request_checks.read_object(req or request, argmap))
         return super().parse(argmap, req, location=location, **kwargs)
 
@@ -101,6 +105,7 @@ class Blueprint(flask_smorest.Blueprint):
         refuses: tuple[int, ...] = (),
         unauthorized_message: str | None = None,
         ndjson_field: str | None = None,
+        yaml_schema: BodySchema | None = None,
         takes_file: str | None = None,
         returns_secret: bool = False,
     ) -> Callable[[_View], _View]:
@@ -123,6 +128,7 @@ class Blueprint(flask_smorest.Blueprint):
                 takes_json=any(argument["in"] == "json" and argument["required"] for argument in arguments),
                 may_take_json=any(argument["in"] == "json" and not argument["required"] for argument in arguments),
                 ndjson_field=ndjson_field,
+                yaml_schema=yaml_schema,
                 takes_file=takes_file is not None,
                 takes_strict=takes_strict,
                 writes=permission is not Permission.READ and not {"GET", "HEAD"} & set(methods),
@@ -139,13 +145,14 @@ class Blueprint(flask_smorest.Blueprint):
 
         return register
 
-    def negotiated_response(self, schema: Schema, *media_types: str) -> Callable[[_View], _View]:
-        """Document a response of `lists.negotiated_response`: JSON of this schema, or one of the other media types."""
+    def negotiated_response(self, schema: Schema, *media_types: str, **described: Any) -> Callable[[_View], _View]:
+        """Document a response that is JSON of this schema or one of the other media types; `headers` may be given."""
         content = {media_type: {"schema": {"type": "string"}} for media_type in media_types}
 
         def decorate(view: _View) -> _View:
-            described: _View = self.doc(responses={200: {"content": content}})(self.response(200, schema)(view))
-            return described
+            documented = self.response(200, schema, **described)(view)
+            decorated: _View = self.doc(responses={200: {"content": content}})(documented)
+            return decorated
 
         return decorate
 
@@ -191,6 +198,8 @@ def _describe(view: Any, endpoint: str | None, route: Route, takes_file: str | N
     }
     if route.ndjson_field is not None:
         described["requestBody"] = {"content": _NDJSON_CONTENT}
+    if route.yaml_schema is not None:
+        described["requestBody"] = {"content": _YAML_CONTENT}
     if takes_file is not None:
         described["requestBody"] = {"required": True, "description": takes_file, "content": _FILE_CONTENT}
     apidoc = vars(view).setdefault("_apidoc", {})

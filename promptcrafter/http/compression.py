@@ -17,11 +17,12 @@ from werkzeug.http import parse_accept_header
 from promptcrafter.http.decompression import GZIP
 from promptcrafter.http.formats import NDJSON_TYPES
 from promptcrafter.http.route import requested_route
+from promptcrafter.http.yaml_form import YAML_TYPES
 
 _MIN_BYTES = 1024  # a smaller body fits into one packet either way
 _LEVEL = 1
 _GZIP_FORMAT = 16 + zlib.MAX_WBITS  # zlib's number for data with the header and trailer of gzip
-_TYPES = {"application/json", "application/javascript", *NDJSON_TYPES}  # and text/*
+_TYPES = {"application/json", "application/javascript", *NDJSON_TYPES, *YAML_TYPES}  # and text/*
 _TAG_END = f'-{GZIP}"'
 _VARY = "Accept-Encoding"
 

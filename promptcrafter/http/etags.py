@@ -9,6 +9,8 @@ from flask import Response, request
 from promptcrafter.problems import Problem
 from promptcrafter.version import VERSION
 
+YAML_TAG_END = "-yaml"  # of the tag of a resource's form in YAML, which is that of its JSON with this at the end
+
 
 def etag_of(row: Sequence[Any]) -> str:
     """Return the strong entity tag of what this release makes of a row of texts, numbers and times; without quotes."""
@@ -16,8 +18,11 @@ def etag_of(row: Sequence[Any]) -> str:
 
 
 def refuse_lost_update(read_tag: Callable[[], str]) -> None:
-    """Raise 412 if the request has an `If-Match` without the tag of the resource's current state."""
-    if request.if_match and not request.if_match.contains(read_tag()):
+    """Raise 412 if the request has an `If-Match` without the tag of the resource's current state, in any form."""
+    if not request.if_match:
+        return
+    tag = read_tag()
+    if not any(request.if_match.contains(tag + end) for end in ("", YAML_TAG_END)):
         raise Problem(412, "It has changed since: read it again and retry.", "precondition_failed")
 
 

@@ -1,4 +1,4 @@
-"""Checks of a request before its view runs: media type, encoding, query parameters, and the JSON of its body."""
+"""Checks of a request before its view runs: media type, encoding, query parameters, the JSON or YAML of its body."""
 
 import codecs
 import io
@@ -11,7 +11,7 @@ from flask import Flask, Request, current_app, request
 from marshmallow import Schema
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
-from promptcrafter import jsonio
+from promptcrafter import jsonio, yamlio
 from promptcrafter.http import ignored_fields
 from promptcrafter.http.decompression import ACCEPTED_CODINGS, GZIP, codings_of, incomplete_body, is_compressed
 from promptcrafter.http.fields import BoundedList
@@ -19,6 +19,7 @@ from promptcrafter.http.formats import NDJSON_TYPES
 from promptcrafter.http.ignored_fields import describe_known
 from promptcrafter.http.route import Route, requested_route
 from promptcrafter.http.schemas import BodySchema, load_body
+from promptcrafter.http.yaml_form import YAML, YAML_TYPES
 from promptcrafter.problems import Details, Invalid, Problem, TooLarge
 
 JSON, NDJSON = "application/json", NDJSON_TYPES[0]
@@ -56,8 +57,14 @@ def refuse_unsupported_media_type(route: Route) -> None:
     mimetype = request.mimetype
     is_json = mimetype == JSON or (mimetype.startswith("application/") and mimetype.endswith("+json"))
     is_file = mimetype == OCTET_STREAM and route.takes_file
-    if not (mimetype in NDJSON_TYPES and route.takes_ndjson) and not (is_json and route.takes_json) and not is_file:
-        accepted = [JSON] * route.takes_json + [NDJSON] * route.takes_ndjson + [OCTET_STREAM] * route.takes_file
+    is_other = (mimetype in NDJSON_TYPES and route.takes_ndjson) or (mimetype in YAML_TYPES and route.takes_yaml)
+    if not is_other and not (is_json and route.takes_json) and not is_file:
+        accepted = (
+            [JSON] * route.takes_json
+            + [YAML] * route.takes_yaml
+            + [NDJSON] * route.takes_ndjson
+            + [OCTET_STREAM] * route.takes_file
+        )
         raise Problem(415, f"Content-Type must be {' or '.join(accepted)}", "unsupported_media_type")
     if codings_of(request) not in ([], [GZIP]):
         message, headers = f"Content-Encoding must be {' or '.join(ACCEPTED_CODINGS)}", {"Accept-Encoding": GZIP}
@@ -118,6 +125,17 @@ def read_object(req: Request, schema: Schema) -> dict[str, Any]:
     value = _parse(_read_body(req))
     if not isinstance(value, dict):
         raise Problem(400, "The body must be a JSON object.", "not_an_object")
+    return value
+
+
+def read_yaml_object(req: Request) -> dict[str, Any]:
+    """Return the YAML mapping in the body. Raises 400 when it is not one, 413 when it is too large."""
+    try:
+        value = yamlio.loads(_read_body(req))
+    except yamlio.YamlError as error:
+        raise Problem(413 if error.code == "too_large" else 400, str(error), error.code) from error
+    if not isinstance(value, dict):
+        raise Problem(400, "The body must be a YAML mapping.", "not_an_object")
     return value
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import Flask, current_app, request
 
+from promptcrafter.http.schemas import BodySchema
 from promptcrafter.permissions import Permission
 
 _ATTRIBUTE = "promptcrafter_route"
@@ -20,6 +21,7 @@ class Route:
     takes_json: bool = False  # a JSON object as the body
     may_take_json: bool = False  # a JSON object as the body, but anything else is ignored
     ndjson_field: str | None = None  # the field of that object whose array may be sent as NDJSON, a line for each item
+    yaml_schema: BodySchema | None = None  # of a body that is YAML instead of JSON, which names fields differently
     takes_file: bool = False  # NDJSON of any length, which the view reads from the body itself
     takes_strict: bool = False  # honours the parameter `strict`, as calls do that create or change something
     writes: bool = False  # to the database, so that a full disk is an error
@@ -47,6 +49,11 @@ class Route:
     def takes_ndjson(self) -> bool:
         """Whether the body may be NDJSON."""
         return self.takes_file or self.ndjson_field is not None
+
+    @property
+    def takes_yaml(self) -> bool:
+        """Whether the body may be YAML."""
+        return self.yaml_schema is not None
 
     @property
     def error_statuses(self) -> list[int]:

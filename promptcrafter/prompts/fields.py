@@ -15,6 +15,8 @@ MESSAGES_MAX = 200
 NAME_MAX = 100  # characters
 CONFIG_BYTES_MAX = 64 * 1024  # of compact JSON
 CONFIG_LEVELS_MAX = 50
+# What GitHub's `.prompt.yml` has beside `modelParameters`, as texts; a `config` has them under the same names
+BESIDE_PARAMETERS = ("responseFormat", "jsonSchema")
 _PLACEHOLDER = rf"^[^\s{{}}\u0000{INVISIBLE_BMP}]{{1,{NAME_MAX}}}$"
 _NAMES_SHOWN = 5  # of fields that a message cannot have
 _MESSAGE_NAMES = ("role", "content", "name")

@@ -11,7 +11,7 @@ from promptcrafter.http.ignored_fields import SERVER_SET
 from promptcrafter.http.page_query import SEQUENCE, TIME, Cursor, PageQuery
 from promptcrafter.http.schemas import CreateSchema, FieldGroup, JsonObject, SparseSchema
 from promptcrafter.ids import pattern
-from promptcrafter.prompts.fields import config_field, messages_field, messages_field_out
+from promptcrafter.prompts.fields import BESIDE_PARAMETERS, config_field, messages_field, messages_field_out
 from promptcrafter.prompts.messages import ROLES, flatten
 from promptcrafter.slugs import FOLDER, FOLDER_MAX, FOLDER_RULE, SLUG, SLUG_MAX, SLUG_RULE, is_folder, is_slug
 from promptcrafter.text import INVISIBLE_BMP, LABEL_PATTERN, WIDE_LETTERS_BMP, count_columns
@@ -228,6 +228,39 @@ def prompt_fields(required: bool) -> FieldGroup:
     }
 
 
+def prompt_file_fields(required: bool) -> FieldGroup:
+    """Return the fields of PromptFileIn and PromptFilePatch that have other names in YAML than in JSON."""
+    title, config = title_field(required), config_field()
+    title.data_key, config.data_key = "name", "modelParameters"
+    return {"title": title, "config": config, **{name: Text(allow_none=True) for name in BESIDE_PARAMETERS}}
+
+
+@pre_load
+def _empty_nulls(self: Schema, data: Any, **kwargs: Any) -> Any:
+    """Take what has no value for empty if it can be empty, and for absent otherwise."""
+    if not isinstance(data, dict):
+        return data
+    empty = {"description": "", "modelParameters": {}, "tags": []}
+    filled = {name: empty.get(name) if value is None else value for name, value in data.items()}
+    return {name: value for name, value in filled.items() if value is not None}
+
+
+@post_load
+def _merge_config(self: Schema, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    """Put what GitHub keeps beside the parameters among them: together they are what `config` is."""
+    beside = {name: data.pop(name) for name in BESIDE_PARAMETERS if name in data}
+    config = data.get("config", {})
+    for name in beside:
+        if name in config:
+            raise ValidationError("must not be in modelParameters, too", name)
+    if beside:
+        try:
+            data["config"] = self.fields["config"].deserialize({**config, **beside})
+        except ValidationError as error:
+            raise ValidationError(error.messages, "modelParameters") from error
+    return data
+
+
 class _PromptBody(VersionedSchema):
     """The base of the bodies of POST and PATCH."""
 
@@ -271,6 +304,20 @@ class PromptPatch(_PromptBody):
         if "comment" in data and data.keys().isdisjoint(version_fields(required=False)):
             rule = "is kept with a new version, so content, messages, model or config must come with it"
             raise ValidationError(rule, "comment")
+
+
+class PromptFileIn(PromptIn):
+    """A new prompt in YAML, whose keys are those of GitHub's `.prompt.yml`."""
+
+    locals().update(prompt_file_fields(required=True))
+    drop_nulls, merge_config = _empty_nulls, _merge_config
+
+
+class PromptFilePatch(PromptPatch):
+    """Changes to a prompt in YAML. A key that is absent changes nothing; one without a value empties the field."""
+
+    locals().update(prompt_file_fields(required=False))
+    drop_nulls, merge_config = _empty_nulls, _merge_config
 
 
 class PromptOut(Schema):

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from flask import Response, current_app, jsonify, url_for
+from flask import Response, current_app, jsonify, request, url_for
 from werkzeug.http import quote_etag
 
 from promptcrafter.database.transactions import writing
 from promptcrafter.http import ignored_fields, lists
 from promptcrafter.http.blueprint import Blueprint
-from promptcrafter.http.etags import refuse_lost_update, revalidated
+from promptcrafter.http.etags import YAML_TAG_END, etag_of, refuse_lost_update, revalidated
+from promptcrafter.http.yaml_form import YAML, prefers_yaml, yaml_response
 from promptcrafter.idempotency.decorator import idempotent, idempotent_in
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid
@@ -17,12 +18,15 @@ from promptcrafter.prompts.fetching import FetchedPrompt, FetchedVersion
 from promptcrafter.prompts.line_diff import unified_diff
 from promptcrafter.prompts.message_diff import compare_configs, compare_messages
 from promptcrafter.prompts.models import Prompt, Version
+from promptcrafter.prompts.prompt_file import write_prompt_file
 from promptcrafter.prompts.render import render_messages, render_text
 from promptcrafter.prompts.schemas import (
     SLUG_EXAMPLE,
     DiffOut,
     DiffQuery,
     LabelIn,
+    PromptFileIn,
+    PromptFilePatch,
     PromptIn,
     PromptOut,
     PromptPatch,
@@ -50,7 +54,7 @@ _tag_rows = lists.ColumnRows(TagOut())
 _HEADER = {"schema": {"type": "string"}}
 
 
-@blueprint.route("/prompts", methods=["POST"], permission=Permission.WRITE, refuses=(409,))
+@blueprint.route("/prompts", methods=["POST"], permission=Permission.WRITE, refuses=(409,), yaml_schema=PromptFileIn())
 @blueprint.arguments(PromptIn())
 @idempotent
 @blueprint.response(201, _prompt_out, headers={"Location": _HEADER, "ETag": _HEADER})
@@ -83,7 +87,7 @@ def list_tags(query: dict[str, Any]) -> Response:
 
 
 @blueprint.route("/prompts/<prompt_id>", permission=Permission.READ, refuses=(403, 404))
-@blueprint.response(200, _prompt_out, headers={"ETag": _HEADER})
+@blueprint.negotiated_response(_prompt_out, YAML, headers={"ETag": _HEADER})
 @blueprint.alt_response(304, description="The prompt matches If-None-Match")
 def get_prompt(prompt_id: str) -> Response:
     """Return a prompt."""
@@ -91,14 +95,20 @@ def get_prompt(prompt_id: str) -> Response:
 
 
 @blueprint.route("/prompts/by-slug/<slug:slug>", permission=Permission.READ, refuses=(404,))
-@blueprint.response(200, _prompt_out, headers={"ETag": _HEADER})
+@blueprint.negotiated_response(_prompt_out, YAML, headers={"ETag": _HEADER})
 @blueprint.alt_response(304, description="The prompt matches If-None-Match")
 def get_prompt_by_slug(slug: str) -> Response:
     """Return the prompt with this slug."""
     return _show(fetching.get_prompt_by_slug(current_principal(), slug))
 
 
-@blueprint.route("/prompts/<prompt_id>", methods=["PATCH"], permission=Permission.WRITE, refuses=(403, 404, 409, 412))
+@blueprint.route(
+    "/prompts/<prompt_id>",
+    methods=["PATCH"],
+    permission=Permission.WRITE,
+    refuses=(403, 404, 409, 412),
+    yaml_schema=PromptFilePatch(),
+)
 @blueprint.arguments(PromptPatch())
 @blueprint.response(200, _prompt_out, headers={"ETag": _HEADER})
 def change_prompt(body: dict[str, Any], prompt_id: str) -> Response:
@@ -136,7 +146,7 @@ def list_versions(query: dict[str, Any], prompt_id: str) -> Response:
 
 
 @blueprint.route("/prompts/<prompt_id>/versions/<name>", permission=Permission.READ, refuses=(403, 404))
-@blueprint.response(200, _version_out, headers={"ETag": _HEADER})
+@blueprint.negotiated_response(_version_out, YAML, headers={"ETag": _HEADER})
 @blueprint.alt_response(304, description="The version matches If-None-Match")
 def get_version(prompt_id: str, name: str) -> Response:
     """Return the version that a number, a label or `latest` names."""
@@ -144,7 +154,7 @@ def get_version(prompt_id: str, name: str) -> Response:
 
 
 @blueprint.route("/prompts/by-slug/<slug:slug>/versions/<name>", permission=Permission.READ, refuses=(404,))
-@blueprint.response(200, _version_out, headers={"ETag": _HEADER})
+@blueprint.negotiated_response(_version_out, YAML, headers={"ETag": _HEADER})
 @blueprint.alt_response(304, description="The version matches If-None-Match")
 def get_version_by_slug(slug: str, name: str) -> Response:
     """Return the version of the prompt with this slug that a number, a label or `latest` names."""
@@ -274,6 +284,22 @@ def _ignore_comment() -> None:
 
 
 def _show(fetched: FetchedPrompt | FetchedVersion) -> Response:
-    """Return what was fetched with its entity tag, or 304."""
+    """Return what was fetched with its entity tag, or 304; as a file in YAML if a GET or HEAD request prefers that."""
+    if request.method not in ("GET", "HEAD"):
+        return _show_json(fetched)
+    response = _show_file(fetched) if prefers_yaml() else _show_json(fetched)
+    response.headers["Vary"] = "Accept"
+    return response
+
+
+def _show_json(fetched: FetchedPrompt | FetchedVersion) -> Response:
     schema = _prompt_out if isinstance(fetched, FetchedPrompt) else _version_out
     return revalidated(fetched.tag, lambda: jsonify(schema.dump(fetched.load())))
+
+
+def _show_file(fetched: FetchedPrompt | FetchedVersion) -> Response:
+    prompt, tag = fetched, fetched.tag
+    if isinstance(fetched, FetchedVersion):  # whose file has the name, description, slug and tags of its prompt
+        prompt = fetching.get_prompt(current_principal(), fetched.load().prompt_id)
+        tag = etag_of((fetched.tag, prompt.tag))
+    return revalidated(tag + YAML_TAG_END, lambda: yaml_response(write_prompt_file(prompt.load(), fetched.load())))

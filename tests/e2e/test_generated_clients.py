@@ -101,8 +101,16 @@ def test_a_python_client_generated_without_settings_lacks_no_operation(openapi: 
     printed = generate(openapi, package)
     assert generated_operations(package) == operation_ids(openapi)
     assert "will not be generated" not in printed
-    assert set(re.findall(r"WARNING parsing (\S+ \S+)", printed)) == {"POST /logs/batch", "GET /export"}
-    assert set(re.findall(r"Unsupported content.type (\S+?)\)?,?\s", printed)) == {"application/x-ndjson"}
+    assert set(re.findall(r"WARNING parsing (\S+ \S+)", printed)) == {
+        "POST /logs/batch",
+        "GET /export",
+        "POST /prompts",
+        "PATCH /prompts/{prompt_id}",
+    }
+    assert set(re.findall(r"Unsupported content.type (\S+?)\)?,?\s", printed)) == {
+        "application/x-ndjson",
+        "application/yaml",
+    }
 
 
 def test_a_generated_python_client_has_every_operation_and_works(

@@ -240,7 +240,7 @@ def test_if_none_match_takes_the_tags_of_both_forms(ada: Person, client: Caller,
                 answer = ada.open(path, method=method, headers={**GZIP, "If-None-Match": sent})
                 assert (answer.status_code, answer.data) == (304, b""), sent
                 assert answer.headers["ETag"] == (tag if sent == tag else own)
-                assert answer.headers["Vary"] == "Accept-Encoding"
+                assert "Accept-Encoding" in answer.headers["Vary"]
                 assert "Content-Encoding" not in answer.headers
         assert ada.get(path, headers={**GZIP, "If-None-Match": '"x-gzip"'}).status_code == 200
         # a cache that holds the compressed form has nothing for a client that does not take it
