@@ -241,17 +241,23 @@ def get_member(workspace: Workspace, user_id: str) -> Row[Any]:
 
 
 def set_role(principal: Principal, workspace: Workspace, user_id: str, role: Role) -> None:
-    """Change the role of a member of a locked workspace. Raises 404, and 409 if no owner would be left."""
+    """Change the role of a member of a locked workspace. Raises 404, and 409 if no owner would be left.
+
+    Invitations of a member whose new role may not invite are revoked.
+    """
     member = _get_member(workspace.id, user_id)
     if member.role == "owner" and role != "owner":
         _refuse_last_owner(workspace)
-    before, member.role = member.role, role
+    before: dict[str, Any] = {"role": member.role}
+    member.role = role
     session.flush()
-    _note_member(principal, workspace, "member.change", user_id, before={"role": before}, after={"role": role})
+    if Permission.MANAGE not in OF_ROLE[role]:
+        before |= _revoke_invitations(workspace, user_id)
+    _note_member(principal, workspace, "member.change", user_id, before=before, after={"role": role})
 
 
 def remove_member(principal: Principal, workspace: Workspace, user_id: str) -> None:
-    """Remove a member of a locked workspace, with the keys of that account that are bound to it.
+    """Remove a member of a locked workspace, with the keys of that account that are bound to it, and its invitations.
 
     Raises 404, and 409 if no owner would be left.
     """
@@ -259,7 +265,7 @@ def remove_member(principal: Principal, workspace: Workspace, user_id: str) -> N
     if member.role == "owner":
         _refuse_last_owner(workspace)
     session.execute(delete(ApiKey).where(ApiKey.user_id == user_id, ApiKey.workspace_id == workspace.id))
-    before = {"role": member.role}
+    before = {"role": member.role, **_revoke_invitations(workspace, user_id)}
     session.delete(member)
     session.flush()
     action = "member.leave" if user_id == principal.user_id else "member.remove"
@@ -324,6 +330,13 @@ def remove_invitation(principal: Principal, workspace: Workspace, invitation_id:
     session.delete(invitation)
     session.flush()
     _note(principal, workspace, "invitation.revoke", invitation)
+
+
+def _revoke_invitations(workspace: Workspace, author_id: str) -> dict[str, int]:
+    """Delete the invitations that a member has made; return how many, as a part of an audit entry's `before`."""
+    by_member = (Invitation.workspace_id == workspace.id) & (Invitation.author_id == author_id)
+    revoked = len(session.scalars(delete(Invitation).where(by_member).returning(Invitation.seq)).all())
+    return {"invitations": revoked} if revoked else {}
 
 
 def accept_invitation(principal: Principal, token: str) -> Workspace:
