@@ -50,6 +50,18 @@ def add_account(name: str, email: str, password_hash: str) -> User:
     return user
 
 
+def lock_account(user_id: str) -> User:
+    """Return the account of a request, locked until the commit.
+
+    Raises 401 if it was deleted since the request was authenticated. Lock it before a workspace of which it is a
+    member, as the deletion of an account does.
+    """
+    user = accounts.lock_user(user_id)
+    if user.deleted_at is not None:
+        raise Unauthorized
+    return user
+
+
 def list_principals(email: str | None) -> list[Principal]:
     """Return the principal of a command for each workspace; with an address, for that account's personal one alone.
 
@@ -373,7 +385,7 @@ def list_keys(workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def add_key(principal: Principal, values: Mapping[str, Any]) -> tuple[ApiKey, str]:
-    """Insert an API key of the account; return its row and the key itself, which is not stored. Raises 400.
+    """Insert an API key of a locked account; return its row and the key itself, which is not stored. Raises 400.
 
     With a `workspace_id` it is bound to that workspace, which must be locked.
     """
@@ -556,8 +568,7 @@ def _lock_joining(user_id: str) -> None:
 
     Raises 409 if it is in too many, and 401 if it was deleted since the request was authenticated.
     """
-    if accounts.lock_user(user_id).deleted_at is not None:
-        raise Unauthorized
+    lock_account(user_id)
     count = select(func.count()).select_from(Member).where(Member.user_id == user_id)
     if session.scalars(count).one() >= _WORKSPACES_MAX:
         raise Problem(409, f"An account is in at most {_WORKSPACES_MAX} workspaces.", "too_many_workspaces")

@@ -64,7 +64,7 @@ def change_me(body: dict[str, Any]) -> dict[str, Any]:
     if default is not None and default not in principal.memberships:
         raise Invalid({"defaultWorkspaceId": ["must be the id of one of your workspaces"]})
     with writing():
-        user = accounts.lock_user(principal.user_id)
+        user = store.lock_account(principal.user_id)
         accounts.change_user(user, {name: body[name] for name in ("name", "email") if name in body})
         if "defaultWorkspaceId" in body:
             store.set_default(user.id, default)
@@ -95,6 +95,7 @@ def create_key(body: dict[str, Any]) -> dict[str, Any]:
     principal = current_principal()
     values = {name: value for name, value in body.items() if name != "workspace"}
     with writing():
+        store.lock_account(principal.user_id)
         if "workspace" in body:
             values["workspace_id"] = store.lock_workspace(principal, body["workspace"]).id
         key, secret = store.add_key(principal, values)

@@ -1,15 +1,19 @@
 """What a request does whose account was deleted after it was authenticated."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
+from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.database.session import session
 from promptcrafter.database.transactions import writing
 from promptcrafter.problems import Unauthorized
-from promptcrafter.workspaces import store
+from promptcrafter.workspaces import store, views_accounts
 from promptcrafter.workspaces.models import Member
 from promptcrafter.workspaces.principal import at_home
 from tests.support.people import Person
@@ -30,3 +34,36 @@ def test_a_deleted_account_becomes_a_member_of_nothing(app: Flask, ada: Person, 
         members = select(func.count()).select_from(Member).where(Member.user_id == ben.id)
         assert session.scalar(members) == 0
     assert ada.get("/workspaces/team/invitations").json != [], "it stays open"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/auth/keys", {"name": "late"}),
+        ("POST", "/auth/keys", {"name": "late", "workspace": "team"}),
+        ("PATCH", "/auth/me", {"email": "late@example.com", "currentPassword": "the password of ben"}),
+    ],
+)
+def test_a_deleted_account_gets_no_key_and_no_address(
+    app: Flask, ada: Person, ben: Person, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: dict[str, Any]
+) -> None:
+    ada.post("/workspaces", {"name": "Team"})
+    token = ada.post("/workspaces/team/invitations", {"role": "editor"}).json["token"]
+    assert ben.post("/invitations/accept", {"token": token}).status_code == 200
+
+    def delete_account() -> None:
+        with app.app_context(), writing():
+            store.remove_account(at_home(ben.id), anonymise=False)
+
+    @contextmanager
+    def writing_after_the_deletion() -> Iterator[None]:
+        with ThreadPoolExecutor(1) as other:  # another request, with a session of its own
+            other.submit(delete_account).result()
+        with writing():
+            yield
+
+    monkeypatch.setattr(views_accounts, "writing", writing_after_the_deletion)
+    assert ben.open(path, method=method, json=body).status_code == 401
+    with app.app_context():
+        assert session.scalars(select(ApiKey).where(ApiKey.user_id == ben.id)).all() == []
+        assert session.scalars(select(User.email).where(User.id == ben.id)).one() == ""
