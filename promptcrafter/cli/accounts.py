@@ -77,10 +77,11 @@ def list_twins(as_json: bool) -> None:
 @_password_stdin
 def reset_password(email: str, password_stdin: bool) -> None:
     """Set another password; every token issued before is dead."""
-    account = store.get_by_email(email)
+    store.get_by_email(email)  # refuse an unknown one before a password is typed
     values = load(SignupIn(only=("password",)), {"password": _read_password(password_stdin)})
     password_hash = passwords.hash_password(values["password"])
     with writing():
+        account = store.lock_by_email(email)
         store.reset_password(account.id, password_hash)
     say(f"{account.email} has another password, and no token any more. API keys stay: see key list.")
 
@@ -119,6 +120,7 @@ def delete_user(email: str, anonymise: bool, yes: bool) -> None:
     if not yes:
         _confirm_deletion(account)
     with writing():
+        account = store.lock_by_email(address)
         workspaces.remove_account(at_home(account.id), anonymise=anonymise)
     say(f"Deleted the account of {address}.")
 
@@ -127,8 +129,8 @@ def delete_user(email: str, anonymise: bool, yes: bool) -> None:
 @click.argument("email")
 def disable_user(email: str) -> None:
     """Disable an account at once, with its API keys; its data are kept."""
-    account = store.get_by_email(email)
     with writing():
+        account = store.lock_by_email(email)
         changed = store.disable(account.id)
     say(f"{account.email} is disabled." if changed else f"{account.email} was disabled already.")
 
@@ -137,8 +139,8 @@ def disable_user(email: str) -> None:
 @click.argument("email")
 def enable_user(email: str) -> None:
     """Enable a disabled account and its API keys again."""
-    account = store.get_by_email(email)
     with writing():
+        account = store.lock_by_email(email)
         changed = store.enable(account.id)
     done = f"{account.email} is enabled, and its API keys are good again."
     say(done if changed else f"{account.email} was not disabled.")

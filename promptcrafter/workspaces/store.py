@@ -427,10 +427,11 @@ def remove_account(principal: Principal, *, anonymise: bool) -> None:
     """Delete the principal's account with its personal workspace, keys and memberships; many rows are left to a purge.
 
     What it made elsewhere stays, under its name unless it is anonymised. A shared workspace of which it is the only
-    member is deleted. Raises 409 if it is the only owner of a shared workspace with other members.
+    member is deleted. Raises 409 if it is the only owner of a shared workspace with other members, and 401 if it is
+    deleted already.
     """
     user_id = principal.user_id
-    user = accounts.lock_user(user_id)
+    user = lock_account(user_id)
     memberships = select(Member.workspace_id).where(Member.user_id == user_id)
     is_own = Workspace.id.in_(memberships)
     locked = session.scalars(select(Workspace).where(is_own).order_by(Workspace.id).with_for_update(key_share=True))
