@@ -1,9 +1,14 @@
 """The audit trail: who changed what, written with the change, without the texts of what is deleted."""
 
+from datetime import timedelta
 from typing import Any
 
+import pytest
 from flask import Flask
 
+from promptcrafter import clock
+from promptcrafter.database import deletions
+from promptcrafter.maintenance import purge
 from tests.support.commands import done, run
 from tests.support.people import Caller, Person
 from tests.workspaces.test_views import PROMPT, create, invite, join
@@ -76,6 +81,45 @@ def test_what_a_colleague_wrote_is_kept_whole_until_the_log_is_deleted(ada: Pers
     ben.delete(f"/logs/{log['_id']}")
     entries = trail(ada, team, f"?object={log['_id']}")
     assert [(entry["action"], entry["before"]) for entry in entries] == [("log.delete", None), ("log.change", None)]
+
+
+@pytest.mark.parametrize("way", ["log", "trace", "experiment", "purge", "prune"])
+def test_no_text_is_kept_about_a_log_whatever_takes_it(
+    app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    prompt = ada.prompt(title="gravity")
+    experiment = ada.post("/basalt/monitor/experiments", {"featureSlug": "physics", "name": "Shorter"}).json
+    span = {"id": "1", "type": "generation", "prompt": {"slug": "gravity"}, "output": "o"}
+    for ident in (None, experiment["id"]):
+        body = {"featureSlug": "physics", "logs": [span]}
+        ada.post("/basalt/monitor/trace", body if ident is None else {**body, "experiment": {"id": ident}})
+    for log in ada.get("/logs").json:
+        assert log["promptId"] == prompt["_id"]
+        for notes in ("What I think", "What I think now"):
+            assert ada.patch(f"/logs/{log['_id']}", {"notes": notes}).status_code == 200
+    alone, in_experiment = sorted(ada.get("/traces").json, key=lambda each: "experimentId" in each)
+    (log_alone,) = ada.get(f"/traces/{alone['_id']}").json["logs"]
+    (log_of_experiment,) = ada.get(f"/traces/{in_experiment['_id']}").json["logs"]
+    gone = {log_alone["_id"]} if way in ("log", "trace") else {log_of_experiment["_id"]}
+    if way == "log":
+        ada.delete(f"/logs/{log_alone['_id']}")
+    elif way == "trace":
+        ada.delete(f"/traces/{alone['_id']}")
+    elif way == "prune":
+        gone |= {log_alone["_id"]}
+        later = clock.now() + timedelta(days=3)
+        monkeypatch.setattr(clock, "now", lambda: later)
+        done(run(app, "prune", "--older-than", "1d"))
+    else:
+        if way == "purge":
+            monkeypatch.setattr(deletions, "_IN_REQUEST_S", 0)
+        (listed,) = ada.get("/experiments").json
+        assert ada.delete(f"/experiments/{listed['slug']}").status_code == 204
+        with app.app_context():
+            purge.run()
+    told = trail(ada, personal(ada), "?action=log.change")
+    assert len(told) == 2
+    assert {entry["object"]["id"] for entry in told if entry["before"] is None and entry["after"] is None} == gone
 
 
 def test_keys_act_under_their_own_name_and_commands_as_the_command_line(
