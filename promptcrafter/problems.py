@@ -84,6 +84,13 @@ class Unauthorized(Problem):
         super().__init__(401, message or "Invalid or missing bearer token", "unauthorized")
 
 
+class WorkspaceNotFound(Problem):
+    """404: the workspace does not exist, or the caller is no member of it, possibly since a moment ago."""
+
+    def __init__(self) -> None:
+        super().__init__(404, "Workspace not found", "workspace_not_found")
+
+
 class TooLarge(Problem):
     """413: `what` is larger than `limit` bytes; `size` is its size in bytes, None if unknown."""
 

@@ -358,7 +358,7 @@ def remove_label(principal: Principal, prompt: Prompt, name: str) -> None:
     """
     _refuse_protected(principal, prompt, [name])
     removed = delete(Label).where(Label.prompt_id == prompt.id, Label.name == name).returning(Label.version)
-    number = session.scalar(removed)
+    number = session.scalar(removed) if re.fullmatch(LABEL_PATTERN, name) else None
     if number is None:
         raise Problem(404, "Label not found", "label_not_found")
     _note(principal, prompt, "label.remove", label=name, before={"version": number})

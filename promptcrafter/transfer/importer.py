@@ -17,7 +17,7 @@ from promptcrafter.database.session import ReadSession, read_snapshot
 from promptcrafter.database.transactions import writing
 from promptcrafter.experiments.store import restore_experiments
 from promptcrafter.logs.store import ParentDeleted, prepare, restore_all
-from promptcrafter.problems import DeletionPending, Invalid, Problem
+from promptcrafter.problems import DeletionPending, Invalid, Problem, WorkspaceNotFound
 from promptcrafter.prompts.models import VERSIONED
 from promptcrafter.prompts.restore import restore_prompts
 from promptcrafter.prompts.search import search_columns
@@ -295,7 +295,8 @@ def _store_batch(batch: Sequence[LoadedRecord], principal: Principal, ids: IdPol
         try:
             with writing():
                 write()
-        except (IntegrityError, ParentDeleted):  # another transaction has added or deleted rows since the check
+        except (IntegrityError, ParentDeleted, WorkspaceNotFound):
+            # another transaction has added or deleted rows since the check
             if not attempts_left:
                 raise
         else:

@@ -336,7 +336,9 @@ def list_invitations(workspace: Workspace) -> Sequence[Invitation]:
 def remove_invitation(principal: Principal, workspace: Workspace, invitation_id: str) -> None:
     """Revoke an invitation. Raises 404."""
     is_it = (Invitation.id == invitation_id) & (Invitation.workspace_id == workspace.id)
-    invitation = session.scalar(select(Invitation).where(is_it))
+    invitation = (
+        session.scalar(select(Invitation).where(is_it)) if is_well_formed("invitation", invitation_id) else None
+    )
     if invitation is None:
         raise _invitation_not_found()
     session.delete(invitation)
@@ -396,7 +398,8 @@ def add_key(principal: Principal, values: Mapping[str, Any]) -> tuple[ApiKey, st
 
 def remove_key(principal: Principal, workspace: Workspace, key_id: str) -> None:
     """Revoke an API key that is bound to a workspace. Raises 404."""
-    key = session.scalar(select(ApiKey).where(ApiKey.id == key_id, ApiKey.workspace_id == workspace.id))
+    is_it = (ApiKey.id == key_id) & (ApiKey.workspace_id == workspace.id)
+    key = session.scalar(select(ApiKey).where(is_it)) if is_well_formed("key", key_id) else None
     if key is None:
         raise Problem(404, "Key not found", "key_not_found")
     note_key(principal, "key.revoke", key)

@@ -15,12 +15,18 @@ from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.cli import accounts as commands
 from promptcrafter.database.session import session
 from promptcrafter.database.transactions import writing
+from promptcrafter.dialects.basalt import views_monitor
+from promptcrafter.logs import recording
 from promptcrafter.problems import Unauthorized
+from promptcrafter.prompts import views as prompts_views
+from promptcrafter.transfer import importer
+from promptcrafter.transfer import store as transfer
 from promptcrafter.workspaces import store, views_accounts
 from promptcrafter.workspaces.models import Member
 from promptcrafter.workspaces.principal import at_home
 from tests.support.commands import refused, run
-from tests.support.people import Caller, Person
+from tests.support.people import Answer, Caller, Person
+from tests.support.transfer import NDJSON_HEADERS, export
 
 
 @pytest.mark.parametrize("join", ["create", "accept"])
@@ -40,21 +46,29 @@ def test_a_deleted_account_becomes_a_member_of_nothing(app: Flask, ada: Person, 
     assert ada.get("/workspaces/team/invitations").json != [], "it stays open"
 
 
+def writing_after(meanwhile: Callable[[], None]) -> Callable[[], AbstractContextManager[None]]:
+    """Return `writing` for a module: before its first block, another request does something."""
+    waiting = [meanwhile]
+
+    @contextmanager
+    def do_and_write() -> Iterator[None]:
+        if waiting:
+            with ThreadPoolExecutor(1) as other:  # another request, with a session of its own
+                other.submit(waiting.pop()).result()
+        with writing():
+            yield
+
+    return do_and_write
+
+
 def writing_after_the_deletion(app: Flask, person: Person) -> Callable[[], AbstractContextManager[None]]:
-    """Return `writing` for a module, before whose block another request deletes the account."""
+    """Return `writing` for a module: before its block, another request deletes the account."""
 
     def delete_account() -> None:
         with app.app_context(), writing():
             store.remove_account(at_home(person.id), anonymise=False)
 
-    @contextmanager
-    def delete_and_write() -> Iterator[None]:
-        with ThreadPoolExecutor(1) as other:  # another request, with a session of its own
-            other.submit(delete_account).result()
-        with writing():
-            yield
-
-    return delete_and_write
+    return writing_after(delete_account)
 
 
 @pytest.mark.parametrize(
@@ -102,3 +116,52 @@ def test_a_deleted_account_gets_no_password_and_is_not_enabled(
     with app.app_context():
         user = accounts.get_user(ben.id)
         assert (user.password_hash, user.email, user.disabled_since) == ("", "", user.deleted_at)
+
+
+def test_a_request_about_a_workspace_that_was_deleted_meanwhile_is_refused(
+    app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
+) -> None:
+    new = {"title": "A title", "content": "c", "model": "m"}
+    calls: list[tuple[Any, str, Callable[[Any], Answer]]] = [
+        (prompts_views, "create", lambda there: ada.post("/prompts", new, **there)),
+        (recording, "log", lambda there: ada.post("/logs", {**log(there), "modelUsed": "m"}, **there)),
+        (recording, "batch", lambda there: ada.post("/logs/batch", {"logs": [log(there)] * 2}, **there)),
+        (views_monitor, "monitor", lambda there: ada.post("/monitor/log", {"slug": "nope", "output": "o"}, **there)),
+        (importer, "import", lambda there: ada.post("/import?ids=new", data=file, **with_type(there))),
+        (transfer, "export", lambda there: ada.get("/export", **there)),
+        (prompts_views, "idempotent", lambda there: ada.post("/prompts", new, **with_key(there))),
+        (recording, "idempotent log", lambda there: ada.post("/logs", log(there), **with_key(there))),
+        (prompts_views, "restore", lambda there: ada.post(f"{path(there)}/versions/1/restore", **with_key(there))),
+    ]
+    ada.prompt()
+    file = export(ada)
+    prompts: dict[str, str] = {}
+
+    def log(there: Any) -> dict[str, Any]:
+        return {"promptId": prompts[there["headers"]["X-Workspace"]], "output": "o", "model": "m"}
+
+    def path(there: Any) -> str:
+        return f"/prompts/{prompts[there['headers']['X-Workspace']]}"
+
+    def with_key(there: Any) -> Any:
+        return {"headers": {**there["headers"], "Idempotency-Key": "k"}}
+
+    def with_type(there: Any) -> Any:
+        return {"headers": {**there["headers"], **NDJSON_HEADERS}}
+
+    for number, (module, name, call) in enumerate(calls):
+        slug = f"team-{number}"
+        workspace_id = ada.post("/workspaces", {"name": "Team", "slug": slug}).json["_id"]
+        there = {"headers": {"X-Workspace": slug}}
+        prompts[slug] = ada.post("/prompts", new, **there).json["_id"]
+
+        def delete_workspace(workspace_id: str = workspace_id) -> None:
+            with app.app_context(), writing():
+                store.delete_with_contents(store.lock_any_workspace(workspace_id))
+
+        with monkeypatch.context() as patched, subtests.test(name):
+            patched.setattr(module, "writing", writing_after(delete_workspace))
+            answer = call(there)
+            for problem in [answer.json] if name != "batch" else answer.json["results"]:
+                assert problem["code"] in ("workspace_not_found", "prompt_not_found"), answer.text
+            assert answer.status_code == (404 if name != "batch" else 200)
