@@ -11,7 +11,7 @@ from promptcrafter.auth.models import User
 from promptcrafter.auth.schemas import AccountOut, KeyOut, SignupIn
 from promptcrafter.cli.commands import Group, Refusal, require_terminal, say, show_table
 from promptcrafter.cli.workspaces import describe_contents
-from promptcrafter.database.transactions import writing
+from promptcrafter.database.transactions import write_until_done, writing
 from promptcrafter.http.schemas import load
 from promptcrafter.permissions import SCOPES, Permission
 from promptcrafter.workspaces import store as workspaces
@@ -119,9 +119,12 @@ def delete_user(email: str, anonymise: bool, yes: bool) -> None:
     address = account.email
     if not yes:
         _confirm_deletion(account)
-    with writing():
-        account = store.lock_by_email(address)
-        workspaces.remove_account(at_home(account.id), anonymise=anonymise)
+
+    def remove() -> None:
+        with writing():
+            workspaces.remove_account(at_home(store.lock_by_email(address).id), anonymise=anonymise)
+
+    write_until_done(remove)
     say(f"Deleted the account of {address}.")
 
 

@@ -7,14 +7,13 @@ with "database is locked" whatever the timeout. `database/session.py` lists all 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
-from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from promptcrafter.database import revisions, sqlite
-from promptcrafter.database.base import Base
-from promptcrafter.database.errors import ignoring_unavailable, translating, translating_driver_errors
+from promptcrafter.database.errors import ignoring_unavailable, is_deadlock, translating_driver_errors
 from promptcrafter.database.session import (
     RequestSession,
     get_engine,
@@ -25,9 +24,10 @@ from promptcrafter.database.session import (
     sqlite_path,
 )
 from promptcrafter.database.write_queue import write_queue_lock
-from promptcrafter.problems import WorkspaceNotFound
 
 _ON_COMMIT = "promptcrafter_on_commit"
+_ATTEMPTS = 4  # of what ends in deadlocks; each of them takes a second
+_Written = TypeVar("_Written")
 _SHORT_WAIT_S = 0.1  # in the queue; the pragma that shortens the wait after it takes some microseconds
 
 
@@ -38,10 +38,8 @@ def writing() -> Iterator[None]:
     The session is closed first, so the block must load again what it changes, and sees nothing stale. Inside
     `joined_transaction()` the transaction stays open until that block ends.
 
-    Raises WorkspaceNotFound if a row refers to a workspace that was deleted, or to a membership that ended, since the
-    request was authenticated; DBAPIError, SQLAlchemy's TimeoutError when the wait in the write queue is too long, and
-    NotMigrated or NewerSchema when this release must not write to the schema, which cannot change before the
-    transaction ends.
+    Raises DBAPIError, SQLAlchemy's TimeoutError when the wait in the write queue is too long, and NotMigrated or
+    NewerSchema when this release must not write to the schema, which cannot change before the transaction ends.
     """
     joined = _joined.get()
     if joined is None:
@@ -55,6 +53,20 @@ def writing() -> Iterator[None]:
         joined.begin()
         yield
         joined.keep_open(transaction.pop_all())
+
+
+def write_until_done(write: Callable[[], _Written]) -> _Written:
+    """Return the result of `write`, which has one `writing()`; call it again, a few times, after a deadlock.
+
+    For what locks many rows that other requests refer to in any order, such as the deletion of an account.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return write()
+        except DBAPIError as error:
+            if not is_deadlock(error):
+                raise
+    return write()
 
 
 @contextmanager
@@ -140,7 +152,7 @@ def _transaction(around: Callable[[Connection], AbstractContextManager[object]] 
     request = request_session()
     request.close()  # before the wait: its connection goes back to the pool
     request.info.pop(_ON_COMMIT, None)  # of a transaction that was rolled back
-    with _write_queue() as seconds_left, translating(_references_to_workspaces()):
+    with _write_queue() as seconds_left:
         try:
             with around(_begin(request, seconds_left)):
                 yield
@@ -151,17 +163,6 @@ def _transaction(around: Callable[[Connection], AbstractContextManager[object]] 
             raise
     for callback in request.info.pop(_ON_COMMIT, ()):
         callback()
-
-
-@cache
-def _references_to_workspaces() -> dict[str, type[WorkspaceNotFound]]:
-    """Return what `translating` makes of the foreign keys to workspaces and their members."""
-    return {
-        str(constraint.name): WorkspaceNotFound
-        for table in Base.metadata.sorted_tables
-        for constraint in table.foreign_key_constraints
-        if constraint.referred_table.name in ("workspaces", "members")
-    }
 
 
 @contextmanager

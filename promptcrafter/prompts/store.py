@@ -367,11 +367,13 @@ def remove_label(principal: Principal, prompt: Prompt, name: str) -> None:
 def lock_slugs(principal: Principal) -> None:
     """Lock the slugs of the current workspace until the commit, so that two transactions cannot choose the same one.
 
-    On SQLite, whose write lock does so already, the clause has no effect.
+    On SQLite the write lock does so already.
     """
-    # FOR NO KEY UPDATE: rows that refer to the workspace, such as logs, can still be inserted meanwhile
-    locked = select(Workspace.id).where(Workspace.id == principal.workspace_id)
-    session.execute(locked.with_for_update(key_share=True))
+    if not is_sqlite():
+        # not the workspace's row: a request with an Idempotency-Key refers to a member already, and would wait for one
+        # who removes the member
+        slugs_of = func.hashtextextended(f"slugs of {principal.workspace_id}", 0)
+        session.execute(select(func.pg_advisory_xact_lock(slugs_of)))
 
 
 def _refuse_protected(principal: Principal, prompt: Prompt, labels: Sequence[str]) -> None:

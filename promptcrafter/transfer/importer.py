@@ -17,7 +17,7 @@ from promptcrafter.database.session import ReadSession, read_snapshot, request_s
 from promptcrafter.database.transactions import writing
 from promptcrafter.experiments.store import restore_experiments
 from promptcrafter.logs.store import ParentDeleted, prepare, restore_all
-from promptcrafter.problems import DeletionPending, Invalid, Problem, WorkspaceNotFound
+from promptcrafter.problems import DeletionPending, Invalid, Problem
 from promptcrafter.prompts.models import VERSIONED
 from promptcrafter.prompts.restore import restore_prompts
 from promptcrafter.prompts.search import search_columns
@@ -98,7 +98,7 @@ def store_checked(principal: Principal, checked: Iterable[Sequence[LoadedRecord]
                 counts[plural(kind)]["skipped"] += count - created[kind]
     except Problem:
         if any(count["created"] for count in counts.values()):
-            with suppress(Problem):  # such as for a workspace that is deleted
+            with suppress(IntegrityError):  # of a workspace that is deleted
                 _note(principal, counts)
         raise
     _note(principal, counts)
@@ -321,8 +321,7 @@ def _store_batch(batch: Sequence[LoadedRecord], principal: Principal, ids: IdPol
             with writing():
                 _refuse_revoked(principal, new)
                 write()
-        except (IntegrityError, ParentDeleted, WorkspaceNotFound):
-            # another transaction has added or deleted rows since the check
+        except (IntegrityError, ParentDeleted):  # another transaction has added or deleted rows since the check
             if not attempts_left:
                 raise
         else:

@@ -16,7 +16,7 @@ from promptcrafter import clock
 from promptcrafter.auth import store as accounts
 from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.auth.store import digest
-from promptcrafter.database.deletions import delete_or_defer, is_pending, is_present
+from promptcrafter.database.deletions import defer, is_pending, is_present
 from promptcrafter.database.errors import translating
 from promptcrafter.database.session import session
 from promptcrafter.ids import is_well_formed, new_id
@@ -205,7 +205,7 @@ def change_workspace(principal: Principal, workspace: Workspace, changes: Mappin
 
 
 def remove_workspace(workspace: Workspace, confirmed: str) -> None:
-    """Delete a locked workspace with all that it has; many rows are left to a purge.
+    """Delete a locked workspace with all that it has; its content is left to a purge.
 
     Raises 409 for a personal one, and 400 unless its slug is confirmed.
     """
@@ -217,17 +217,17 @@ def remove_workspace(workspace: Workspace, confirmed: str) -> None:
 
 
 def delete_with_contents(workspace: Workspace) -> None:
-    """Delete a locked workspace of any kind with all that it has; many rows are left to a purge.
+    """Delete a locked workspace of any kind with all that it has.
 
-    Its members and keys are gone at once.
+    Its members and keys are gone at once, its content is left to a purge: removing here what requests that began before
+    still refer to, row by row, would end in a deadlock with them on PostgreSQL.
     """
     for model in (Member, Invitation):
         session.execute(delete(model).where(model.workspace_id == workspace.id))
     session.execute(delete(ApiKey).where(ApiKey.workspace_id == workspace.id))
-    workspace_id = workspace.id
-    if not delete_or_defer(workspace):
-        values: dict[str, Any] = {"slug": Workspace.id, "name": "", "personal_user_id": None, "protected_labels": []}
-        session.execute(update(Workspace).where(Workspace.id == workspace_id).values(values))  # an id is no slug
+    defer(workspace)
+    values: dict[str, Any] = {"slug": Workspace.id, "name": "", "personal_user_id": None, "protected_labels": []}
+    session.execute(update(Workspace).where(Workspace.id == workspace.id).values(values))  # an id is no slug
 
 
 # Members
@@ -360,6 +360,7 @@ def accept_invitation(principal: Principal, token: str) -> Workspace:
     used, revoked or expired token.
     """
     user_id = principal.user_id
+    lock_account(user_id)
     is_open = (Invitation.digest == digest(token)) & (Invitation.expires_at > clock.now())
     invitation = session.scalar(select(Invitation).where(is_open))
     # the row is locked before the invitation is used, as for all changes of members
@@ -434,6 +435,10 @@ def remove_account(principal: Principal, *, anonymise: bool) -> None:
     deleted already.
     """
     user_id = principal.user_id
+    # FOR UPDATE, in the order in which the rows of other requests refer to them: none of these waits for this one while
+    # this one waits for it
+    for row in (select(Member.user_id).where(Member.user_id == user_id), select(User.id).where(User.id == user_id)):
+        session.execute(row.with_for_update())
     user = lock_account(user_id)
     memberships = select(Member.workspace_id).where(Member.user_id == user_id)
     is_own = Workspace.id.in_(memberships)

@@ -13,7 +13,7 @@ from promptcrafter.auth.credentials import issue_token
 from promptcrafter.auth.models import User
 from promptcrafter.auth.schemas import NewKeyOut, SignupIn, SignupOut
 from promptcrafter.auth.views import blueprint
-from promptcrafter.database.transactions import writing
+from promptcrafter.database.transactions import write_until_done, writing
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem
 from promptcrafter.workspaces import store
@@ -82,8 +82,12 @@ def delete_me(body: dict[str, Any]) -> None:
     """
     principal = current_principal()
     _check_password(principal.user_id, body["currentPassword"])
-    with writing():
-        store.remove_account(principal, anonymise=body["anonymise"])
+
+    def remove() -> None:
+        with writing():
+            store.remove_account(principal, anonymise=body["anonymise"])
+
+    write_until_done(remove)
 
 
 @blueprint.route("/keys", methods=["POST"], permission=Permission.ACCOUNT, refuses=(403, 404, 429), returns_secret=True)
