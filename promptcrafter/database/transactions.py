@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError
 
 from promptcrafter.database import revisions, sqlite
@@ -108,6 +108,15 @@ class _Joined:
 
 
 _joined: ContextVar[_Joined | None] = ContextVar("promptcrafter_joined", default=None)
+
+
+def lock_name(name: str) -> None:
+    """Let another transaction that locks this name wait until the commit. On SQLite the write lock does so already.
+
+    Unlike a row, a name is nothing that other rows refer to: whoever waits for it holds up nobody else.
+    """
+    if not is_sqlite():
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
 def on_commit(callback: Callable[[], Any]) -> None:

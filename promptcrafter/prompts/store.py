@@ -17,6 +17,7 @@ from promptcrafter.database.deletions import delete_or_defer, is_present
 from promptcrafter.database.errors import translating
 from promptcrafter.database.keyset import Order
 from promptcrafter.database.session import is_sqlite, request_connection, session
+from promptcrafter.database.transactions import lock_name
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.problems import Details, Invalid, Problem
 from promptcrafter.prompts.models import (
@@ -236,8 +237,11 @@ def prompt_not_found(prompt_id: str) -> Problem:
 def change_prompt(principal: Principal, prompt: Prompt, changes: Mapping[str, Any]) -> None:
     """Apply changes; if they make a version, add it by the principal, with the `comment` that came with them.
 
-    Raises 409 if the slug sent is taken.
+    Raises 409 if the slug sent is taken, and 403 for another slug if the prompt has a label that is protected from the
+    principal: programs that fetch the label find the prompt by its slug.
     """
+    if changes.get("slug", prompt.slug) != prompt.slug:
+        _refuse_protected(principal, prompt, prompt.labels)
     version_before = list(_versioned(prompt).values())
     searched_before = (prompt.title, prompt.tags, prompt.content)
     before = {name: getattr(prompt, name) for name in changes if name in _AUDITED}
@@ -371,15 +375,10 @@ def remove_label(principal: Principal, prompt: Prompt, name: str) -> None:
 
 
 def lock_slugs(principal: Principal) -> None:
-    """Lock the slugs of the current workspace until the commit, so that two transactions cannot choose the same one.
-
-    On SQLite the write lock does so already.
-    """
-    if not is_sqlite():
-        # not the workspace's row: a request with an Idempotency-Key refers to a member already, and would wait for one
-        # who removes the member
-        slugs_of = func.hashtextextended(f"slugs of {principal.workspace_id}", 0)
-        session.execute(select(func.pg_advisory_xact_lock(slugs_of)))
+    """Lock the slugs of the current workspace until the commit, so that two transactions cannot choose the same one."""
+    # not the workspace's row: a request with an Idempotency-Key refers to a member already, and would wait for one
+    # who removes the member
+    lock_name(f"slugs of {principal.workspace_id}")
 
 
 def _refuse_protected(principal: Principal, prompt: Prompt, labels: Sequence[str]) -> None:

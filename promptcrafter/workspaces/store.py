@@ -19,6 +19,7 @@ from promptcrafter.auth.store import digest
 from promptcrafter.database.deletions import defer, is_pending, is_present
 from promptcrafter.database.errors import translating
 from promptcrafter.database.session import session
+from promptcrafter.database.transactions import lock_name
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.permissions import OF_ROLE, Permission, Role, least_role
 from promptcrafter.problems import Invalid, Problem, Unauthorized
@@ -189,6 +190,7 @@ def lock_workspace(principal: Principal, reference: str) -> Workspace:
 def add_workspace(principal: Principal, name: str, slug: str | None) -> Workspace:
     """Insert a workspace that is owned by the account. Raises 409 if the slug is taken."""
     _lock_joining(principal.user_id)
+    lock_name("slugs of workspaces")
     workspace = _insert_workspace(new_id("workspace"), name, slug or _choose_slug(name), principal.user_id)
     _note(principal, workspace, "workspace.create", workspace, name)
     return workspace
@@ -392,6 +394,8 @@ def add_key(principal: Principal, values: Mapping[str, Any]) -> tuple[ApiKey, st
 
     With a `workspace_id` it is bound to that workspace, which must be locked.
     """
+    if values.get("scopes"):
+        values = {**values, "scopes": list(dict.fromkeys(values["scopes"]))}
     key, secret = accounts.add_key(principal.user_id, values)
     note_key(principal, "key.create", key)
     return key, secret

@@ -60,6 +60,7 @@ def change_me(body: dict[str, Any]) -> dict[str, Any]:
         if principal.api_key_id:
             raise Problem(403, "This API key does not allow that: it takes a token.", "scope_forbids")
         _check_password(principal.user_id, body.get("currentPassword"))
+        throttle.count_signup()
     default = body.get("defaultWorkspaceId")
     if default is not None and default not in principal.memberships:
         raise Invalid({"defaultWorkspaceId": ["must be the id of one of your workspaces"]})

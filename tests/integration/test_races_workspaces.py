@@ -142,6 +142,13 @@ def test_one_of_two_accounts_accepts_an_invitation(server: LiveServer, people: d
         assert [each["role"] for each in members] == ["owner", "editor"]
 
 
+def test_each_of_several_workspaces_with_one_name_gets_a_slug(server: LiveServer, people: dict[str, str]) -> None:
+    creating = [Connection(server, token) for token in people.values() for _ in range(2)]
+    answers = at_once([(each, "POST", "/workspaces", {"name": "Team"}) for each in creating])
+    slugs = {answer.json.get("slug") for answer in answers}
+    assert slugs == {"team", *(f"team-{number}" for number in range(2, len(creating) + 1))}
+
+
 def test_one_of_two_owners_who_leave_stays(server: LiveServer, people: dict[str, str]) -> None:
     ids = {name: id_of(server, people[name]) for name in ("ada", "ben")}
     for number in range(_ROUNDS):

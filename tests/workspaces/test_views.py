@@ -300,6 +300,11 @@ def test_a_key_does_what_its_scopes_allow(client: Caller, ada: Person, scopes: l
     assert code(answer) == (403, "scope_forbids")
 
 
+def test_a_scope_that_is_sent_twice_is_stored_once(ada: Person) -> None:
+    made = ada.post("/auth/keys", {"name": "k", "scopes": ["write", "read", "write"]})
+    assert (made.status_code, made.json["scopes"]) == (201, ["write", "read"])
+
+
 def test_an_account_changes_its_name_and_with_its_password_its_address(ada: Person, ben: Person) -> None:
     assert ada.patch("/auth/me", {"name": "Ada L."}).json["name"] == "Ada L."
     assert code(ada.patch("/auth/me", {"email": "new@example.com"})) == (400, "missing_fields")
