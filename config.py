@@ -5,6 +5,7 @@ also applies the rules of hosting platforms: SQLite needs a permanent disk, and 
 generated. Tests create a `Config` directly.
 """
 
+import difflib
 import errno
 import fcntl
 import ipaddress
@@ -35,6 +36,8 @@ _ORIGIN = (
 PREFIX_MAX = 200  # characters
 MIN_SECRET_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as the hash
 _QUOTED_MAX = 100  # characters of a bad value
+_NAME_MAX = 64  # characters of a variable that may be a misspelt setting
+_MISSPELT = 0.9  # similarity from which on it is one, by the measure of difflib
 _STORES = ("memory", "redis", "rediss", "redis+unix", "redis+sentinel", "valkey", "valkeys", "valkey+unix")
 
 _log = logging.getLogger(__name__)
@@ -211,6 +214,12 @@ class Config:
     max_import_bytes: int = _setting(
         "MAX_IMPORT_BYTES", 1024**3, "Largest file that `POST /import` takes, in bytes", _integer(1024, 1024**4)
     )
+    max_workspace_bytes: int = _setting(
+        "MAX_WORKSPACE_BYTES",
+        0,
+        "How many bytes a workspace may [store](docs/self-hosting.md#limiting-what-a-workspace-stores); `0`: no limit",
+        _integer(0, 1024**5),
+    )
     token_counting: bool = _setting(
         "TOKEN_COUNTING",
         True,
@@ -345,6 +354,18 @@ class Config:
             _refuse_ephemeral_disk(values["database_url"], platform, volume)
         values["jwt_secret_key"] = _secret(config, platform)
         return cls(**values)
+
+
+def find_misspelt(environ: Mapping[str, str] = os.environ) -> list[tuple[str, str]]:
+    """Return the variables that are probably misspelt settings, each with the setting that is most similar.
+
+    Names of one word, such as `HOST` and `PORT`, are too similar to variables of other programs.
+    """
+    settings = {setting.metadata["env"] for setting in fields(Config)} | {f"{name}_FILE" for name in _FROM_FILES}
+    compared = [name for name in settings if "_" in name]
+    unknown = [name for name in sorted(environ) if name not in settings and len(name) <= _NAME_MAX]
+    nearest = {name: difflib.get_close_matches(name.upper(), compared, n=1, cutoff=_MISSPELT) for name in unknown}
+    return [(name, found[0]) for name, found in nearest.items() if found]
 
 
 def _quote(name: str, text: str) -> str:

@@ -11,12 +11,12 @@ import gunicorn.util
 
 gc.disable()  # loaded code is never garbage, and collecting takes a tenth of the startup time
 
-from config import Config, ConfigError
+from config import Config, ConfigError, find_misspelt
 from promptcrafter.database import checkpoints, sqlite
 from promptcrafter.database.session import get_engine, sqlite_path
 from promptcrafter.http import cors
 from promptcrafter.logs import token_costs
-from promptcrafter.server import gunicorn_errors, memory, metrics, purger, startup
+from promptcrafter.server import gunicorn_errors, memory, metrics, purger, startup, usage_counting
 from promptcrafter.server.logging import logging_config
 from promptcrafter.server.worker import choose_worker
 
@@ -70,7 +70,7 @@ def on_starting(server: Any) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Load what the workers share, set the timeouts of connections, and log the address of the service."""
+    """Load what the workers share, set the timeouts of connections, and log misspelt settings and the address."""
     with server.app.callable.app_context():
         token_costs.load()
     gc.freeze()  # workers do not traverse it: their memory stays shared, and they exit ten times as fast
@@ -81,6 +81,8 @@ def when_ready(server: Any) -> None:
                 (socket.SO_SNDTIMEO, _SEND_TIMEOUT_S),
             ):
                 listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", seconds, 0))
+    for name, setting in find_misspelt():
+        server.log.warning("The environment has %s, which is no setting. Is %s meant?", name, setting)
     url = startup.format_url(_config.host, _config.port) + _config.script_name
     server.log.info("PromptCrafter is at %s - try %s/docs, or the five requests of README.md", url, url)
 
@@ -101,6 +103,7 @@ def post_fork(server: Any, worker: Any) -> None:
     with worker.app.callable.app_context():
         get_engine().dispose(close=False)
     purger.start(worker.app.callable)
+    usage_counting.start(worker.app.callable)
     memory.reclaimer.start()
 
 

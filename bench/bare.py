@@ -34,6 +34,12 @@ _COLUMNS = (
 _NAMES = _COLUMNS.split(", ")
 _PAGE = f"SELECT {_COLUMNS} FROM logs WHERE prompt_id = ? ORDER BY created_at DESC, seq DESC LIMIT ?"
 _ALL = f"SELECT {_COLUMNS} FROM logs WHERE owner_id = ? ORDER BY created_at DESC, seq DESC"
+_PROMPT_COLUMNS = (
+    "id, author_id, slug, title, content, model, version, created_at, updated_at, workspace_id, description, messages, "
+    "config"
+)
+_PROMPT_NAMES = _PROMPT_COLUMNS.split(", ")
+_PROMPT = f"SELECT {_PROMPT_COLUMNS} FROM prompts WHERE slug = ?"
 _local = threading.local()
 app = Flask(__name__)
 
@@ -82,6 +88,14 @@ def list_logs() -> Response:
         rows = _database().execute(_sql(_PAGE), (request.args["promptId"], int(request.args["per_page"])))
         return _answer([dict(zip(_NAMES, row, strict=True)) for row in rows])
     return Response(_stream(user_id), mimetype="application/json")
+
+
+@app.get("/prompts/by-slug/<path:slug>")
+def get_prompt(slug: str) -> Response:
+    """Return a prompt."""
+    _user_id()
+    row = _database().execute(_sql(_PROMPT), (slug,)).fetchone()
+    return _answer(dict(zip(_PROMPT_NAMES, row, strict=True)))
 
 
 def _stream(user_id: str) -> Iterator[str]:

@@ -37,11 +37,15 @@ class Load:
         return self.latencies_ms[max(0, -(-len(self.latencies_ms) * percent // 100) - 1)]
 
 
-def request(method: str, path: str, token: str, body: bytes = b"", accept_encoding: str = "") -> bytes:
+def request(
+    method: str, path: str, token: str, body: bytes = b"", accept_encoding: str = "", if_none_match: str = ""
+) -> bytes:
     """Return a request as bytes."""
     head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
     if accept_encoding:
         head += f"Accept-Encoding: {accept_encoding}\r\n"
+    if if_none_match:
+        head += f"If-None-Match: {if_none_match}\r\n"
     if body:
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     return f"{head}\r\n".encode() + body
@@ -50,8 +54,8 @@ def request(method: str, path: str, token: str, body: bytes = b"", accept_encodi
 def put_under_load(port: int, requests: Sequence[bytes], connections: int, seconds: float) -> Load:
     """Send the requests repeatedly in their order, over this number of connections and for this number of seconds.
 
-    Responses other than 2xx and lost connections count as errors. Raises TimeoutError if no response arrives in time,
-    ValueError if a response has neither a Content-Length nor is chunked.
+    Responses other than 2xx and 304, and lost connections count as errors. Raises TimeoutError if no response arrives
+    in time, ValueError if a response has neither a Content-Length nor is chunked.
     """
     run = _Run(port, cycle(requests))
     started, cpu_started = time.monotonic(), time.process_time()
@@ -148,7 +152,7 @@ class _Run:
             self.selector.modify(connection, events, exchange)
 
     def _count(self, exchange: _Exchange, now: float) -> None:
-        if exchange.is_whole and exchange.answer[9:10] == b"2":
+        if exchange.is_whole and (exchange.answer[9:10] == b"2" or _is_not_modified(exchange.answer)):
             self.latencies_ms.append((now - exchange.started) * 1000)
         else:
             self.errors += 1
@@ -159,6 +163,8 @@ def _read_size(answer: bytearray) -> int:
     end = answer.find(b"\r\n\r\n")
     if end < 0:
         return 0
+    if _is_not_modified(answer):
+        return end + 4
     head = bytes(answer[: end + 2]).lower()
     _, has_length, tail = head.partition(b"\r\ncontent-length:")
     if has_length:
@@ -166,3 +172,8 @@ def _read_size(answer: bytearray) -> int:
     if b"\r\ntransfer-encoding: chunked\r\n" in head:
         return _CHUNKED
     raise ValueError(f"a response with neither Content-Length nor chunks: {head!r}")
+
+
+def _is_not_modified(answer: bytearray) -> bool:
+    """Return whether the status is 304, which has no body."""
+    return answer[9:12] == b"304"

@@ -9,7 +9,7 @@ from alembic import context
 from sqlalchemy import Connection, Engine, column, inspect, select, table, text
 from sqlalchemy.exc import OperationalError
 
-from promptcrafter.database import revisions, sqlite
+from promptcrafter.database import revisions, sqlite, usage
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import get_engine
 
@@ -49,10 +49,26 @@ def _migrate(connection: Connection) -> None:
                 connection.execute(text("LOCK TABLE alembic_version IN EXCLUSIVE MODE"))
         if not inspect(connection).has_table("alembic_version"):  # a mistyped path would otherwise go unnoticed
             print(f"A new database: {connection.engine.url.render_as_string()}", file=sys.stderr)
+        if _has_steps():
+            usage.drop_counters(connection)  # they read tables that a migration rebuilds; the service creates them anew
         context.run_migrations()
+        if not inspect(connection).has_table("workspaces"):
+            connection.execute(text(f"DROP TABLE IF EXISTS {usage.NAME}"))
         _update_writers(connection)
         if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
             raise RuntimeError("A migration left rows whose parents are gone; nothing was changed.")
+
+
+def _has_steps() -> bool:
+    """Return whether this command may change the schema: it is an upgrade of one that is not the newest, or no upgrade.
+
+    Raises nothing for a command without a revision to go to, such as `current`.
+    """
+    try:
+        wanted = context.get_revision_argument()
+    except KeyError:
+        return False
+    return wanted not in (context.get_context().get_current_heads(), *context.get_context().get_current_heads())
 
 
 def _update_writers(connection: Connection) -> None:

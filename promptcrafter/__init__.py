@@ -27,7 +27,7 @@ from promptcrafter.server import chunked_bodies, logging, metrics, purger, statu
 from promptcrafter.statistics import views as statistics
 from promptcrafter.traces import views as traces
 from promptcrafter.transfer import views as transfer
-from promptcrafter.workspaces import authentication, views_accounts
+from promptcrafter.workspaces import authentication, quota, views_accounts
 from promptcrafter.workspaces import views as workspaces
 
 
@@ -47,6 +47,7 @@ def create_app(config: Config) -> Flask:
     error_handlers.init_app(app)
     database.init_app(app, config)
     storage.init_app(app)
+    quota.init_app(app, config)
     purger.init_app(app)
     credentials.init_app(app, config)
     authentication.init_app(app)

@@ -66,12 +66,11 @@ class Invalid(Problem):
         more += omitted
         is_unchecked = any(UNCHECKED in reasons for reasons in details.values())
         rest = " And more." if is_unchecked else f" And {more} more." if more > 0 else ""
-        missing = [field for field, reasons in details.items() if REQUIRED in reasons]
+        missing = {field: each for field, reasons in details.items() for each in reasons if _says_required(each)}
         if missing:
-            message, code = (
-                _enumerate(missing) + (" are required" if len(missing) > 1 else " is required"),
-                "missing_fields",
-            )
+            # of a single field the whole reason, which may explain what is required
+            verb = "are required" if len(missing) > 1 else next(iter(missing.values()))
+            message, code = f"{_enumerate(missing)} {verb}", "missing_fields"
         else:
             message = "; ".join(f"{field} {reason}" for field, reasons in details.items() for reason in reasons) + "."
         super().__init__(400, message + rest, code, details=details)
@@ -87,8 +86,8 @@ class Unauthorized(Problem):
 class WorkspaceNotFound(Problem):
     """404: the workspace does not exist, or the caller is no member of it, possibly since a moment ago."""
 
-    def __init__(self) -> None:
-        super().__init__(404, "Workspace not found", "workspace_not_found")
+    def __init__(self, more: str = "") -> None:
+        super().__init__(404, f"Workspace not found{more}", "workspace_not_found")
 
 
 class TooLarge(Problem):
@@ -146,6 +145,11 @@ class InvalidChunks(Exception):
     It is not a Problem: code that reads a body line by line collects the problems of its lines and goes on, but after
     this error no further line can be read.
     """
+
+
+def _says_required(reason: str) -> bool:
+    """Return whether a field is missing; `is required: …` explains what it takes."""
+    return reason == REQUIRED or reason.startswith(f"{REQUIRED}:")
 
 
 def flatten(messages: Any) -> Details:

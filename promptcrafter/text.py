@@ -1,4 +1,4 @@
-"""Folding of text for comparison, its width and visibility, and the Unicode ranges of some kinds of characters."""
+"""Folding of text for comparison, its width and visibility, Unicode ranges of kinds of characters, and labels."""
 
 import re
 import unicodedata
@@ -25,6 +25,7 @@ WIDE_LETTERS_BMP = (
     r"\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua48c\ua960-\ua97c\uac00-\ud7a3\uf900-\ufa6d"
     r"\ufa70-\ufad9\uff21-\uff3a\uff41-\uff5a"
 )
+LABEL_PATTERN = "[A-Za-z][A-Za-z0-9._-]{0,63}"  # of a prompt's labels, which a workspace may protect
 _INVISIBLE = re.compile(f"[{INVISIBLE}]")
 _VISIBLE = re.compile(rf"[^\s{INVISIBLE}]")
 _LONGEST_RUN = 250  # marks

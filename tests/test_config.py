@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from config import Config, ConfigError
+from config import Config, ConfigError, find_misspelt
 from promptcrafter.version import VERSION
 from tests.support.environment import ROOT, bin_path
 
@@ -200,6 +200,48 @@ def connection_parameters(tmp_path: Path, url: str) -> dict[str, str]:
 def test_a_bad_value_stops_the_start_and_is_named(tmp_path: Path, name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=name):
         read(tmp_path, **{name: value})
+
+
+def test_a_variable_that_is_nearly_a_setting_is_found_and_those_of_other_programs_are_not() -> None:
+    misspelt = {
+        **{"MAX_OUTPUT_BYTE": "MAX_OUTPUT_BYTES", "CORS_ORIGIN": "CORS_ORIGINS", "WEB_THREAD": "WEB_THREADS"},
+        **{"database_url": "DATABASE_URL", "RATELIMIT_STORAGE_URL": "RATELIMIT_STORAGE_URI"},
+        **{"JWT_SECRET_KEY_FIL": "JWT_SECRET_KEY_FILE", "DATABSE_URL": "DATABASE_URL"},
+    }
+    others = [
+        *(
+            "PATH",
+            "HOME",
+            "USER",
+            "LANG",
+            "TERM",
+            "SHELL",
+            "PWD",
+            "TZ",
+            "HOSTNAME",
+            "HOSTS",
+            "HOSTTYPE",
+            "PORTS",
+            "DYNO",
+        ),
+        *("LOG_LEVEL", "LOGNAME", "LC_ALL", "HTTP_PROXY", "https_proxy", "NO_PROXY", "SECRET_KEY", "JWT_SECRET"),
+        *("DATABASE_PUBLIC_URL", "DATABASE_PRIVATE_URL", "POSTGRES_URL", "POSTGRES_USER", "PGDATABASE", "REDIS_URL"),
+        *(
+            "PYTHONPATH",
+            "PYTHONUNBUFFERED",
+            "VIRTUAL_ENV",
+            "FLASK_APP",
+            "FLASK_ENV",
+            "FLASK_DEBUG",
+            "GUNICORN_CMD_ARGS",
+        ),
+        *("OMP_NUM_THREADS", "WORKERS", "WEB_PORT", "WEB_SERVICE_HOST", "KUBERNETES_SERVICE_HOST", "INVOCATION_ID"),
+        *("RAILWAY_ENVIRONMENT", "RAILWAY_VOLUME_MOUNT_PATH", "RAILWAY_PROJECT_ID", "SCRIPT_FILENAME", "METRICS_PORT"),
+        *("XDG_RUNTIME_DIR", "SSH_AUTH_SOCK", "MAIL", "OLDPWD", "SHLVL", "DISPLAY", "CI", "GITHUB_TOKEN", "A" * 10_000),
+    ]
+    settings = [setting.metadata["env"] for setting in fields(Config)]
+    environ = dict.fromkeys([*misspelt, *others, *settings, "JWT_SECRET_KEY_FILE", "DATABASE_URL_FILE"], "x")
+    assert dict(find_misspelt(environ)) == misspelt
 
 
 def test_secrets_may_be_read_from_files(tmp_path: Path) -> None:

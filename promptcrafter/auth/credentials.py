@@ -16,6 +16,8 @@ from config import Config
 from promptcrafter.auth import tokens
 from promptcrafter.auth.models import User
 
+_WRONG_KEY = "Invalid, expired or revoked API key"
+
 
 def init_app(app: Flask, config: Config) -> None:
     """Configure tokens."""
@@ -42,10 +44,13 @@ def current_user_id() -> str:
 
 def read_credential() -> str:
     """Return the token or API key of the request, `""` if it has none; other authentication schemes are ignored."""
-    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return credential.strip()
-    return request.headers.get("X-Api-Key", "").strip()
+    bearer = _read_bearer()
+    return _read_api_key() if bearer is None else bearer
+
+
+def describe_refusal() -> str | None:
+    """Return the text of a 401 if the credential of the request is in `x-api-key`; None for the usual text."""
+    return _WRONG_KEY if _read_bearer() is None and _read_api_key() else None
 
 
 def verify_token(token: str) -> tokens.Claims | None:
@@ -55,3 +60,13 @@ def verify_token(token: str) -> tokens.Claims | None:
     except tokens.InvalidToken:
         return None
     return claims if claims.is_valid_at(time.time()) else None
+
+
+def _read_bearer() -> str | None:
+    """Return what follows `Bearer` in the header `Authorization`; None without that scheme."""
+    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
+    return credential.strip() if scheme.lower() == "bearer" else None
+
+
+def _read_api_key() -> str:
+    return request.headers.get("X-Api-Key", "").strip()

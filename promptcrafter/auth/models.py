@@ -7,6 +7,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from promptcrafter.database.base import SEQUENCE, Base, JsonText, UtcTime
 
+DELETED_ACCOUNT = "deleted account"  # shown in place of the name of an account that was removed with its name
+
 
 class User(Base):
     """An account."""

@@ -108,13 +108,17 @@ def lock_user(user_id: str) -> User:
 
 
 def change_user(user: User, changes: Mapping[str, str]) -> None:
-    """Change the name or the address of a locked account. Raises 409 if another one has the address."""
+    """Change the name or the address of a locked account. Raises 409 if another one has the address.
+
+    With another address, an open reset of the password is dead: its secret may be in the mailbox that was left.
+    """
     if "email" in changes:
         found = get_by_email_or_none(changes["email"])
         if found is not None and found.id != user.id:
             raise _email_taken()
         user.email = changes["email"]
         user.email_key, user.email_identity = emails.key(user.email), emails.identity(user.email)
+        remove_reset(user.id)
     user.name = changes.get("name", user.name)
     with translating({"uq_users_email_key": _email_taken, "ix_users_email_identity": _email_taken}):
         session.flush()

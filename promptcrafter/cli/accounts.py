@@ -98,8 +98,11 @@ def add_reset(email: str) -> None:
         if account.disabled_since is not None:
             raise Refusal(f"{account.email} is disabled: see user enable.")
         secret, expires_at = store.add_reset(account.id)
-    say(f"Made a secret for {account.email}, good once until {clock.to_text(expires_at)}. It sets another password by")
-    say('POST /auth/password/reset {"token": "…", "newPassword": "…"}. Nobody will see it again:')
+    say(f"Made a secret for {account.email}, good once until {clock.to_text(expires_at)}. Its owner sets another")
+    say("password with it by this command, with the address of your server:")
+    say("  curl https://YOUR-SERVER/auth/password/reset -H 'Content-Type: application/json' \\")
+    say("""    -d '{"token": "THE-SECRET", "newPassword": "…"}'""")
+    say("The secret is shown this once:")
     click.echo(secret)
 
 
@@ -117,15 +120,18 @@ def delete_user(email: str, anonymise: bool, yes: bool) -> None:
         names = ", ".join(workspace.slug for workspace in owned)
         raise Refusal(f"{account.email} is the only owner of {names}: make another member one by workspace set-role.")
     address = account.email
+    contents = _describe_own(account)
     if not yes:
-        _confirm_deletion(account)
+        require_terminal("a confirmation", "--yes")
+        say(f"This deletes the account of {address} and all that is in {contents}.")
+        click.confirm("Delete it?", abort=True, err=True)
 
     def remove() -> None:
         with writing():
             workspaces.remove_account(at_home(store.lock_by_email(address).id), anonymise=anonymise)
 
     write_until_done(remove)
-    say(f"Deleted the account of {address}.")
+    say(f"Deleted the account of {address} and all that was in {contents}.")
 
 
 @user.command("disable")
@@ -136,6 +142,9 @@ def disable_user(email: str) -> None:
         account = store.lock_by_email(email)
         changed = store.disable(account.id)
     say(f"{account.email} is disabled." if changed else f"{account.email} was disabled already.")
+    if owned := workspaces.get_sole_ownerships(account.id):
+        names = ", ".join(workspace.slug for workspace in owned)
+        say(f"It is the only owner of {names}: to make another member one, see workspace set-role.")
 
 
 @user.command("enable")
@@ -212,13 +221,11 @@ def _join(scopes: list[str] | None) -> str:
     return "all" if scopes is None else ", ".join(scopes)
 
 
-def _confirm_deletion(account: User) -> None:
-    """Say what the deletion of an account deletes, and ask. Raises Refusal without a terminal, and Abort."""
-    require_terminal("a confirmation", "--yes")
+def _describe_own(account: User) -> str:
+    """Return the workspaces of which an account is the only member, and what is in them, as text."""
     own = workspaces.list_lone_workspaces(account.id)
     names = ", ".join(workspace.slug for workspace in own)
-    say(f"This deletes the account of {account.email} and all that is in {names}: {describe_contents(own)}.")
-    click.confirm("Delete it?", abort=True, err=True)
+    return f"{names}: {describe_contents(own)}"
 
 
 def _read_password(from_stdin: bool) -> str:

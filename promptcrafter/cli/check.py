@@ -36,7 +36,7 @@ def reindex() -> None:
     _refuse_mismatch()
     with progress("Indexing") as on_progress:
         mended = search_index.reindex(on_progress)
-    say(f"The search indices are rebuilt; {count(mended, 'entry') if mended == 1 else f'{mended:,} entries'} changed.")
+    say(f"The search indices are rebuilt; {count(mended, 'entry', 'entries')} changed.")
 
 
 COMMANDS = (check, reindex)

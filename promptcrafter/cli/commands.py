@@ -104,9 +104,9 @@ def require_terminal(subject: str, option: str) -> None:
         raise Refusal(f"There is no terminal to ask for {subject} on: use {option}.")
 
 
-def count(number: int, noun: str) -> str:
+def count(number: int, noun: str, plural: str | None = None) -> str:
     """Return `1 log` or `2,000 logs`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def describe_rows(rows: Mapping[str, int]) -> str:

@@ -1,13 +1,12 @@
 """The command `db downgrade` of Flask-Migrate, which asks before it loses what the older release has no place for."""
 
-import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 import click
 
-from promptcrafter.cli.commands import Refusal, count, say
+from promptcrafter.cli.commands import Refusal, count, require_terminal, say
 from promptcrafter.maintenance.downgrade import Losses, find_losses
 
 
@@ -33,24 +32,35 @@ def _asking(callback: Callable[..., Any] | None) -> Callable[..., Any]:
 
 def _confirm(losses: str, is_confirmed: bool) -> None:
     """Show what is lost. Raise Refusal unless the loss is confirmed, by the option or in the terminal."""
-    if is_confirmed:
-        say(losses)
-        return
-    if not sys.stdin.isatty():
-        raise Refusal(f"{losses} Nothing was changed: add --yes to go on.")
     say(losses)
+    if is_confirmed:
+        return
+    require_terminal("a confirmation", "--yes")
     if not click.confirm("Go on?", err=True):
         raise Refusal("Nothing was changed.")
 
 
 def _describe(losses: Losses) -> str:
-    lost = [
-        count(losses.workspaces, "shared workspace"),
-        count(losses.members, "membership"),
-        count(losses.invitations, "invitation"),
-        count(losses.keys, "restricted API key"),
+    numbers = {
+        "shared workspace": losses.workspaces,
+        "membership": losses.members,
+        "invitation": losses.invitations,
+        "restricted API key": losses.keys,
+        "version comment": losses.comments,
+        "message list": losses.messages,
+        "config": losses.configs,
+        "prompt description": losses.descriptions,
+    }
+    *others, last = [
+        *(count(number, noun) for noun, number in numbers.items() if number),
+        *([f"the audit trail ({losses.audit_entries:,})"] if losses.audit_entries else []),
     ]
-    return (
-        f"The downgrade removes {', '.join(lost[:-1])} and {lost[-1]}. What a shared workspace has becomes that of its "
-        "oldest owner, and a slug that this owner has already gets a number."
-    )
+    text = f"The downgrade removes {', '.join(others)}{' and ' if others else ''}{last}."
+    if losses.messages:
+        text += " The text of messages remains."
+    if losses.workspaces:
+        text += (
+            " What a shared workspace has becomes that of its oldest owner, and a slug that this owner has already "
+            "gets a number."
+        )
+    return text

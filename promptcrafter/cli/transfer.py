@@ -27,6 +27,7 @@ from promptcrafter.transfer import export_format, importer, store
 from promptcrafter.transfer.id_policy import KEPT_IDS, IdPolicy, ImportConflict, NewIds
 from promptcrafter.transfer.importers import Unreadable, enumerate_counts, json_server, llm, promptfoo
 from promptcrafter.transfer.importers.foreign_ids import ForeignIds
+from promptcrafter.transfer.importers.stored_versions import FindVersions, find_none
 from promptcrafter.transfer.records import Record, plural
 from promptcrafter.workspaces import store as workspaces
 from promptcrafter.workspaces.principal import Principal, at_home
@@ -82,7 +83,14 @@ def import_file(
             if value and file_format != its_format:
                 raise Unreadable(f"{option} is for files of {its_format}.")
         source = _read_records(
-            file, file_format, principal, account, left_out, only_owner=only_owner, skip_unknown=skip_unknown
+            file,
+            file_format,
+            principal,
+            account,
+            left_out,
+            find_none if new_ids else importer.find_first_versions,
+            only_owner=only_owner,
+            skip_unknown=skip_unknown,
         )
         purge.run()  # the file may have ids of what was deleted
         with importer.check(principal, _with_progress(source, "Checking"), ids) as checked:
@@ -126,7 +134,7 @@ def _refusing_unreadable() -> Iterator[None]:
     except Unreadable as error:
         raise Refusal(str(error)) from error
     except ImportConflict as error:
-        raise Refusal(f"{error.message} --new-ids imports a copy of everything.") from error
+        raise Refusal(f"{error.without_advice} --new-ids imports a copy of everything.") from error
 
 
 def _open_id_policy(principal: Principal, new_ids: bool) -> AbstractContextManager[IdPolicy]:
@@ -198,6 +206,7 @@ def _read_records(
     principal: Principal,
     account: str,
     left_out: Counter[str],
+    find_versions: FindVersions,
     *,
     only_owner: str | None,
     skip_unknown: bool,
@@ -211,10 +220,10 @@ def _read_records(
     if file_format == _LLM:
         return llm.read(Path(file.name), account, now, left_out, skip_unknown)
     if file_format == _PROMPTFOO:
-        return promptfoo.read(_parse_document(file), account, now)
+        return promptfoo.read(_parse_document(file), account, now, find_versions)
     if file_format == _JSON_SERVER:
         ids = ForeignIds(json_server.SOURCE, account, partial(importer.find_existing, principal))
-        return json_server.read(_parse_document(file), now, only_owner, ids, left_out)
+        return json_server.read(_parse_document(file), now, only_owner, ids, left_out, find_versions)
     file.seek(0)
     return export_format.read_records(file)
 

@@ -8,18 +8,26 @@ import click
 from promptcrafter import jsonio
 from promptcrafter.auth.store import lock_by_email
 from promptcrafter.cli.commands import Group, Refusal, describe_rows, require_terminal, say, show_table
+from promptcrafter.database import usage
 from promptcrafter.database.session import read_snapshot
 from promptcrafter.database.transactions import write_until_done, writing
 from promptcrafter.http.schemas import load
 from promptcrafter.permissions import ROLES, Role
 from promptcrafter.transfer.store import count_rows
-from promptcrafter.workspaces import store
+from promptcrafter.workspaces import quota, store
 from promptcrafter.workspaces.models import Workspace
 from promptcrafter.workspaces.principal import Principal, at_home, in_workspace
 from promptcrafter.workspaces.schemas import MemberOut, WorkspaceIn
 
 _COLUMNS = ("ID", "SLUG", "NAME", "PERSONAL", "MEMBERS", "OWNERS")
-_MEMBER_COLUMNS = {"userId": "ID", "email": "EMAIL", "name": "NAME", "role": "ROLE", "joinedAt": "JOINED"}
+_MEMBER_COLUMNS = {
+    "userId": "ID",
+    "email": "EMAIL",
+    "name": "NAME",
+    "role": "ROLE",
+    "joinedAt": "JOINED",
+    "disabled": "DISABLED",
+}
 _OWNERS_SHOWN = 3
 _member_schema = MemberOut()
 _json = click.option("--json", "as_json", is_flag=True, help="Write a JSON array instead of a table.")
@@ -48,12 +56,17 @@ def add_workspace(name: str, email: str, slug: str | None) -> None:
 @workspace.command("list")
 @_json
 def list_workspaces(as_json: bool) -> None:
-    """List all workspaces, oldest first."""
-    rows = store.list_all_workspaces()
+    """List all workspaces, oldest first; if there is a limit, with how many bytes they store."""
+    most, rows = quota.limit(), store.list_all_workspaces()
+    used = {} if most is None else usage.list_bytes()
     if as_json:
-        click.echo(jsonio.dumps(rows))
-    else:
+        uses = [{} if most is None else {"usedBytes": used.get(row["_id"], 0), "maxBytes": most} for row in rows]
+        click.echo(jsonio.dumps([{**row, **use} for row, use in zip(rows, uses, strict=True)]))
+    elif most is None:
         show_table(_COLUMNS, [_to_cells(row) for row in rows])
+    else:
+        cells = [[*_to_cells(row), f"{used.get(row['_id'], 0):,}"] for row in rows]
+        show_table([*_COLUMNS, f"BYTES OF {most:,}"], cells)
 
 
 @workspace.command("members")
@@ -65,7 +78,7 @@ def list_members(reference: str, as_json: bool) -> None:
     if as_json:
         click.echo(jsonio.dumps(rows))
     else:
-        show_table(list(_MEMBER_COLUMNS.values()), [[row[name] for name in _MEMBER_COLUMNS] for row in rows])
+        show_table(list(_MEMBER_COLUMNS.values()), [_to_member_cells(row) for row in rows])
 
 
 @workspace.command("set-role")
@@ -121,6 +134,10 @@ def describe_contents(workspaces: Sequence[Workspace]) -> str:
     with read_snapshot() as reader:
         counts = [count_rows(reader, in_workspace("", each.id)) for each in workspaces]
     return describe_rows({f"{kind}s": sum(each[kind] for each in counts) for kind in ("prompt", "log")})
+
+
+def _to_member_cells(row: dict[str, Any]) -> list[str]:
+    return [row[name] if name != "disabled" else "yes" if row[name] else "" for name in _MEMBER_COLUMNS]
 
 
 def _to_cells(row: dict[str, Any]) -> list[str]:

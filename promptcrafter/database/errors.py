@@ -26,11 +26,12 @@ _SQLITE_UNUSABLE = tuple(f"SQLITE_{name}" for name in ["CANTOPEN", "READONLY", "
 class FileUnusable(sqlite3.OperationalError):
     """The SQLite file, or a lock file beside it, is gone, has been replaced or cannot be opened; the text says which.
 
-    `errno` is that of the system, if it has refused something.
+    `summary` says it to clients, who must not see paths. `errno` is that of the system, if it has refused something.
     """
 
-    def __init__(self, text: str, errno: int | None = None) -> None:
+    def __init__(self, text: str, summary: str, errno: int | None = None) -> None:
         super().__init__(text)
+        self.summary = summary
         self.errno = errno
 
 

@@ -72,7 +72,8 @@ def check_all(path: str) -> None:
         known.beside = beside
     elif beside != known.beside:
         name = next(path + suffix for suffix, now, was in zip(_BESIDE, beside, known.beside, strict=True) if now != was)
-        raise FileUnusable(f"{name} has been deleted or replaced: put it back, or restart the service")
+        text = f"{name} has been deleted or replaced: put it back, or restart the service"
+        raise FileUnusable(text, "A file beside the database file was deleted or replaced.")
 
 
 def _look(path: str) -> _OpenFile:
@@ -86,9 +87,11 @@ def _look(path: str) -> _OpenFile:
 def _compare(path: str, known: _OpenFile) -> None:
     found = _stat(path)
     if (found.st_dev, found.st_ino) != known.file:
-        raise FileUnusable(f"another file has taken the place of {path}: put it back, or restart the service")
+        text = f"another file has taken the place of {path}: put it back, or restart the service"
+        raise FileUnusable(text, "The database file was replaced.")
     if not found.st_size and not known.is_empty:
-        raise FileUnusable(f"{path} has been emptied: stop the service and restore a backup")
+        text = f"{path} has been emptied: stop the service and restore a backup"
+        raise FileUnusable(text, "The database file was emptied.")
 
 
 def _find_identity(path: str) -> _Identity | None:
@@ -103,4 +106,5 @@ def _stat(path: str) -> os.stat_result:
     try:
         return os.stat(path)
     except OSError as error:
-        raise FileUnusable(f"{path} cannot be found: {error.strerror}", error.errno) from error
+        text = f"{path} cannot be found: {error.strerror}"
+        raise FileUnusable(text, "The database file is missing.", error.errno) from error

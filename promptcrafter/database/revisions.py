@@ -14,6 +14,7 @@ from pathlib import Path
 from flask import Flask
 from sqlalchemy import Connection, Engine, Select, column, inspect, select, table
 
+from promptcrafter.database import usage
 from promptcrafter.database.session import get_engine
 from promptcrafter.problems import NewerSchema, NotMigrated
 
@@ -37,8 +38,9 @@ OLDER = (
     "8c3f5a9e1b72",
     "c41a9e6d07b8",
     "c94e17d0b382",
+    "7b2d91f4c6e0",
 )  # oldest first
-HEAD = "7b2d91f4c6e0"
+HEAD = "a6f3c8d15e29"
 
 _FOLDER = Path(__file__).parent.parent.parent / "migrations"
 _APPLIED: Select[tuple[str]] = select(column("version_num")).select_from(table("alembic_version"))
@@ -136,9 +138,9 @@ def list_undone(target: str) -> list[str]:
 def is_model_managed(name: str | None, kind: str) -> bool:
     """Return whether Alembic should compare a table or index with the models.
 
-    Not those of the full-text search, and not the tables about the schema itself.
+    Not those of the full-text search, not the tables about the schema itself, and not what is counted.
 
     `kind` is Alembic's type of the object: "table", "index", "column" and so on.
     """
-    prefixes = {"table": (*_SEARCH_TABLES, *BOOKKEEPING_TABLES), "index": _SEARCH_INDICES}
+    prefixes = {"table": (*_SEARCH_TABLES, *BOOKKEEPING_TABLES, usage.NAME), "index": _SEARCH_INDICES}
     return not str(name).startswith(prefixes.get(kind, ("-",)))

@@ -255,7 +255,10 @@ def open_beside(database: str | Path, suffix: str) -> int:
 
 def lock_file_error(error: OSError) -> FileUnusable:
     """Return the error of the database that says why a lock file cannot be used."""
-    return FileUnusable(f"unable to open the lock file {error.filename}: {error.strerror}", error.errno)
+    text = f"unable to open the lock file {error.filename}: {error.strerror}"
+    is_missing = error.errno == errno.ENOENT  # with its folder: a lock file that is not there is created
+    summary = "The database file is missing." if is_missing else "A lock file of the database cannot be opened."
+    return FileUnusable(text, summary, error.errno)
 
 
 def serve(database: Path) -> None:

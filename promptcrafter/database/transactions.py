@@ -1,10 +1,10 @@
-"""Write transactions: the queue for SQLite's write lock, the begin, the commit, and what runs after it.
+"""Write transactions: the queue for SQLite's write lock, the begin, the commit, and what runs before and after it.
 
 On SQLite a write transaction takes the write lock at its beginning: one that reads first and writes later would fail
 with "database is locked" whatever the timeout. `database/session.py` lists all ways to access the database.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, TypeVar
@@ -25,7 +25,7 @@ from promptcrafter.database.session import (
 )
 from promptcrafter.database.write_queue import write_queue_lock
 
-_ON_COMMIT = "promptcrafter_on_commit"
+_BEFORE_COMMIT, _ON_COMMIT = "promptcrafter_before_commit", "promptcrafter_on_commit"
 _ATTEMPTS = 4  # of what ends in deadlocks; each of them takes a second
 _Written = TypeVar("_Written")
 _SHORT_WAIT_S = 0.1  # in the queue; the pragma that shortens the wait after it takes some microseconds
@@ -119,6 +119,14 @@ def lock_name(name: str) -> None:
         session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
+def before_commit(key: Hashable, check: Callable[[], None]) -> None:
+    """Call `check` when all of the enclosing `writing()` is written, and roll that back if it raises.
+
+    Of several checks with one key, only the last one is called.
+    """
+    session.info.setdefault(_BEFORE_COMMIT, {})[key] = check
+
+
 def on_commit(callback: Callable[[], Any]) -> None:
     """Call `callback` after the enclosing `writing()` has committed; drop it when that is rolled back."""
     session.info.setdefault(_ON_COMMIT, []).append(callback)
@@ -160,7 +168,8 @@ def _transaction(around: Callable[[Connection], AbstractContextManager[object]] 
     """
     request = request_session()
     request.close()  # before the wait: its connection goes back to the pool
-    request.info.pop(_ON_COMMIT, None)  # of a transaction that was rolled back
+    for name in (_BEFORE_COMMIT, _ON_COMMIT):
+        request.info.pop(name, None)  # of a transaction that was rolled back
     with _write_queue() as seconds_left:
         try:
             with around(_begin(request, seconds_left)):
@@ -212,6 +221,8 @@ def _begin(request: RequestSession, seconds_left: float) -> Connection:
 
 def _commit(request: RequestSession) -> None:
     request.flush()
+    for check in request.info.pop(_BEFORE_COMMIT, {}).values():
+        check()
     if request.open_connection is not None:
         request.open_connection.commit()
     if request.in_transaction():

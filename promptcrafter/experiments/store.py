@@ -16,7 +16,7 @@ from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.ids import new_id
 from promptcrafter.logs.models import Log
 from promptcrafter.problems import DeletionPending, Problem
-from promptcrafter.workspaces import audit
+from promptcrafter.workspaces import audit, quota
 from promptcrafter.workspaces.access import find_resources, not_found
 from promptcrafter.workspaces.principal import Principal
 
@@ -37,6 +37,7 @@ def add_experiment(principal: Principal, values: Mapping[str, Any]) -> Experimen
     )
     set_committed_value(experiment, "variants", [])
     session.add(experiment)
+    quota.check_growth(experiment.workspace_id)
     with translating({"uq_experiments_workspace_id_slug": lambda: Problem(409, "Slug already in use.", "slug_taken")}):
         session.flush()
     _set_variants(experiment, values.get("variants", ()))
@@ -58,6 +59,7 @@ def restore_experiments(principal: Principal, experiments: Sequence[Mapping[str,
     if rows:
         own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
         session.execute(insert(Experiment), [{**row, **own} for row in rows])
+        quota.check_growth(principal.workspace_id)
     if variants:
         session.execute(insert(Variant), [{**row, "workspace_id": principal.workspace_id} for row in variants])
 
@@ -95,10 +97,11 @@ def change_experiment(principal: Principal, experiment: Experiment, changes: Map
     after = {name: changes[name] for name in before}
     if "variants" in changes:
         before["variants"], after["variants"] = (
-            [(variant.key, variant.traffic_percent) for variant in experiment.variants],
-            [(variant["key"], variant["traffic_percent"]) for variant in changes["variants"]],
+            [{"key": variant.key, "trafficPercent": variant.traffic_percent} for variant in experiment.variants],
+            [{"key": each["key"], "trafficPercent": each["traffic_percent"]} for each in changes["variants"]],
         )
     _note(principal, experiment, "experiment.change", before=before, after=after)
+    quota.check_growth(experiment.workspace_id)
     for name in ("name", "status"):
         if name in changes:
             setattr(experiment, name, changes[name])

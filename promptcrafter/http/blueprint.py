@@ -5,6 +5,7 @@ in the OpenAPI document. `route` requires the permission of the route: a module 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
@@ -13,10 +14,10 @@ from flask import Flask, Request, request
 from marshmallow import Schema, ValidationError, fields
 from webargs.flaskparser import FlaskParser
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import BaseConverter, Map, UnicodeConverter
+from werkzeug.routing import BaseConverter, Map, Rule, UnicodeConverter
 
 from config import Config
-from promptcrafter import ids
+from promptcrafter import ids, slugs
 from promptcrafter.http import decompression, headers, ignored_fields, openapi, request_checks
 from promptcrafter.http.formats import WRITERS
 from promptcrafter.http.json_provider import Provider
@@ -175,7 +176,7 @@ def _name_parameters(rule: str, examples: Mapping[str, str]) -> list[dict[str, A
     return [
         {"in": "path", "name": name, "schema": {"type": "string", "example": example}}
         for name, example in examples.items()
-        if f"<{name}>" in rule
+        if f"<{name}>" in rule or f":{name}>" in rule
     ]
 
 
@@ -216,10 +217,29 @@ class _NotBatch(UnicodeConverter):
         BaseConverter.__init__(self, url_map)
 
 
+class _Rule(Rule):
+    """A rule that compiles the two functions which build its URLs when the first URL is built.
+
+    Compiling those of all rules takes most of the time of `create_app`; a process builds the URLs of few of them.
+    """
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        compiled = cache(partial(super()._compile_builder, append_unknown))
+        return lambda rule, /, **values: compiled()(rule, **values)
+
+
+class _Slug(BaseConverter):
+    """The slug of a prompt, which may have several segments; it ends before a word that is reserved in slugs."""
+
+    regex = slugs.IN_PATH
+
+
 def init_app(app: Flask, config: Config, blueprints: list[Blueprint]) -> None:
     """Register the routes of all blueprints and what they share: JSON, request checks, proxy headers, OpenAPI."""
     app.json = Provider(app)
+    app.url_rule_class = _Rule
     app.url_map.converters["not_batch"] = _NotBatch
+    app.url_map.converters["slug"] = _Slug
     app.url_map.merge_slashes = False  # clients that follow a redirect lose the body and the token of a POST
     app.config.update(
         MAX_BODY_BYTES=config.max_body_bytes,

@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from promptcrafter.database import revisions, storage
-from promptcrafter.database.errors import describe_cause, find_code, is_of_ended_workspace, is_unavailable
+from promptcrafter.database.errors import FileUnusable, describe_cause, find_code, is_of_ended_workspace, is_unavailable
 from promptcrafter.problems import DiskFull, InvalidChunks, Problem, TooLarge, Unavailable, WorkspaceNotFound, describe
 
 _log = logging.getLogger(__name__)
@@ -37,6 +37,8 @@ def explain(error: DBAPIError) -> Problem | None:
     """
     if storage.is_full(error):
         return DiskFull()
+    if isinstance(error.orig, FileUnusable):
+        return Unavailable(f"{error.orig.summary} The operator of the server has to mend that.")
     if is_unavailable(error):
         return Unavailable()
     if is_of_ended_workspace(error):

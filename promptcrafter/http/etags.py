@@ -1,20 +1,33 @@
-"""Conditional requests: entity tags and `If-Match` (RFC 9110, section 13)."""
+"""Conditional requests: entity tags, `If-None-Match` and `If-Match` (RFC 9110, section 13)."""
 
 import hashlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from flask import request
+from flask import Response, request
 
-from promptcrafter import jsonio
 from promptcrafter.problems import Problem
+from promptcrafter.version import VERSION
 
 
-def etag_of(state: Any) -> str:
-    """Return the strong entity tag of what a resource's tag covers, as a JSON value; without quotes."""
-    return hashlib.sha256(jsonio.dumps(state).encode()).hexdigest()[:32]
+def etag_of(row: Sequence[Any]) -> str:
+    """Return the strong entity tag of what this release makes of a row of texts, numbers and times; without quotes."""
+    return hashlib.sha256(repr((VERSION, *row)).encode()).hexdigest()[:32]
 
 
-def refuse_lost_update(state: Any) -> None:
-    """Raise 412 if the request has an `If-Match` that does not match the resource's current state."""
-    if request.if_match and not request.if_match.contains(etag_of(state)):
+def refuse_lost_update(read_tag: Callable[[], str]) -> None:
+    """Raise 412 if the request has an `If-Match` without the tag of the resource's current state."""
+    if request.if_match and not request.if_match.contains(read_tag()):
         raise Problem(412, "It has changed since: read it again and retry.", "precondition_failed")
+
+
+def revalidated(tag: str, respond: Callable[[], Response]) -> Response:
+    """Return a response with this entity tag: 304 if a GET or HEAD request has it in `If-None-Match`.
+
+    Otherwise `respond` makes the response.
+    """
+    is_unchanged = request.method in ("GET", "HEAD") and request.if_none_match.contains_weak(tag)
+    response = Response(status=304) if is_unchanged else respond()
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.set_etag(tag)
+    return response

@@ -27,7 +27,7 @@ _TIME_TEXT = f"{_TIME.replace('[+-]', '[+ -]')}|^{_UNIX_TIME}$"
 _LATEST = 253_402_300_799_999  # the last millisecond of the year 9999
 _BLANK = "must not be blank"
 _FAULTS_MAX = 100  # of a list: as many as an error shows
-ERRORS = {"required": REQUIRED, "null": REQUIRED}
+ERRORS: dict[str, Any] = {"required": REQUIRED, "null": REQUIRED}
 
 
 def _is_blank(text: str) -> bool:
@@ -213,6 +213,8 @@ class BoundedList(fields.List[Any]):
     The length is checked before the items are loaded, which takes up to a hundred microseconds for each. Loading stops
     where the items have `_FAULTS_MAX` faults, and the error says so. `rule` replaces the message about the length.
     """
+
+    default_error_messages = {**ERRORS, "invalid": "must be an array"}
 
     def __init__(
         self, item: fields.Field[Any], *, maximum: int, minimum: int = 0, rule: str = "", **kwargs: Any

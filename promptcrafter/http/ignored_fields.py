@@ -27,6 +27,7 @@ _BYTES_MAX = 1024  # of the header
 _DESCRIBED_MAX = 100  # fields with an error
 _DESCRIBED_IN_BATCH_MAX = 2000  # all items of a batch together
 _COMPARED_MAX = 100  # different names of a request for which the nearest known name is searched
+_EXPLAINED_MAX = 10  # ignored fields in an error that something else has caused
 _SHOWN_MAX = 64  # characters of a name in an error
 
 
@@ -84,6 +85,11 @@ def describe_unknown(unknown: Sequence[UnknownFields]) -> tuple[Details, int]:
     g.described_fields = described + len(shown)
     details = {_shorten(_join((*fields.path, name))): [_describe(name, fields.known)] for fields, name in shown}
     return details, sum(len(fields.names) for fields in unknown) - len(shown)
+
+
+def describe_ignored(known: Sequence[str]) -> Details:
+    """Return the reasons why fields were ignored, where an error tells of them, too; of the first few fields."""
+    return {_shorten(name): [_describe(name, tuple(known))] for name in islice(_ignored(), _EXPLAINED_MAX)}
 
 
 def describe_known(name: str, known: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from flask import Flask, current_app, request
 from marshmallow import Schema, fields
 
 from promptcrafter.http.ignored_fields import HEADER
+from promptcrafter.http.schemas import COMPONENTS
 from promptcrafter.version import VERSION
 
 _ERROR_DESCRIPTIONS = {
@@ -23,7 +24,7 @@ _ERROR_DESCRIPTIONS = {
     422: "The Idempotency-Key was used for another request",
     429: "Too many attempts; see Retry-After",
     503: "The database is busy or unreachable; see Retry-After",
-    507: "The disk is full",
+    507: "The disk or the workspace is full",
 }
 _IGNORED_FIELDS = {
     "description": "The fields of the body that had no effect, percent-encoded; `+N` counts those that are not listed",
@@ -83,16 +84,24 @@ class Api(flask_smorest.Api):
     def describe(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
         with self._describing:
+            if self._undescribed:
+                for name, component in COMPONENTS.items():
+                    self.spec.components.schema(name, component)
             while self._undescribed:
                 blueprint = self._undescribed[0]
                 blueprint.register_views_in_doc(self, self._app, self.spec, name=blueprint.name, parameters=None)
                 self.spec.tag({"name": blueprint.name, "description": blueprint.description})
                 self._undescribed.remove(blueprint)
             document: dict[str, Any] = self.spec.to_dict()
+            for (schema_class, *_), name in self.ma_plugin.converter.refs.items():
+                document["components"]["schemas"][name] |= getattr(schema_class, "rules", {})
         return document
 
     def _register_error_handlers(self) -> None:
         """Register none: `http.error_handlers` handles all errors."""
+
+    def _register_responses(self) -> None:
+        """Register none: `describe_errors` adds each error to its operation. One for every status takes long."""
 
 
 def document() -> dict[str, Any]:

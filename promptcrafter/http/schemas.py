@@ -7,10 +7,11 @@ and the order of keys must not change in responses, exports and the OpenAPI docu
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, NoReturn
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, pre_load
+from marshmallow.types import UnknownOption
 
 from promptcrafter.http import ignored_fields
 from promptcrafter.http.fields import ERRORS, BoundedList, refuse_unstorable_text
@@ -20,12 +21,24 @@ from promptcrafter.problems import Invalid, Problem, flatten
 from promptcrafter.text import shorten
 
 FieldGroup = dict[str, fields.Field[Any]]
+COMPONENTS: dict[str, dict[str, Any]] = {}  # of the OpenAPI document, besides the schemas of routes, by name
+
+
+def name_component(name: str, description: dict[str, Any]) -> dict[str, str]:
+    """Add a description of JSON to the OpenAPI document, and return the reference to it.
+
+    For what is no schema of its own, such as one of several forms of an object: generated clients use the name.
+    """
+    COMPONENTS[name] = description
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 class BodySchema(Schema):
     """A request body or an object in it. Unknown keys are ignored, because documented clients send additional ones.
 
-    `load_body` names the ignored keys in the response, or refuses them.
+    `load_body` names the ignored keys in the response, or refuses them. A body in which a misspelt key would be
+    dangerous to ignore has `unknown = RAISE` in its `Meta`: such keys are always refused, and the OpenAPI document says
+    that there are no further ones.
     """
 
     class Meta:
@@ -33,13 +46,15 @@ class BodySchema(Schema):
 
     error_messages = {"type": "must be an object"}
     other_names: ClassVar[tuple[str, ...]] = ()  # keys that a hook reads besides those of the fields
-    is_always_strict: ClassVar[bool] = False  # for bodies where a misspelt field would be dangerous to ignore
+    server_set: ClassVar[frozenset[str]] = ignored_fields.SERVER_SET  # keys of a body that are ignored without a word
+    hints: ClassVar[Mapping[str, str]] = {}  # reasons for unknown names that people send because they mean another call
+    rules: ClassVar[dict[str, Any]] = {}  # JSON Schema of what concerns several fields, for the OpenAPI document
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._known = (*(field.data_key or name for name, field in self.fields.items()), *self.other_names)
         self._known_of_part = frozenset(self._known)
-        self._known_of_body = self._known_of_part | ignored_fields.SERVER_SET
+        self._known_of_body = self._known_of_part | self.server_set
         # The key and schema of objects in the body, and of the items of lists with the maximum of their number
         self._parts = [
             (field.data_key or name, nested.schema, field.maximum if isinstance(field, BoundedList) else None)
@@ -122,7 +137,7 @@ class Objects(BoundedList):
     def __init__(self, schema: Schema, *, maximum: int, minimum: int = 0, unique_by: str = "", **kwargs: Any) -> None:
         self.unique_by = unique_by
         super().__init__(
-            fields.Nested(schema, error_messages={"null": "must be an object"}),
+            fields.Nested(schema, error_messages={**ERRORS, "null": "must be an object"}),
             minimum=minimum,
             maximum=maximum,
             rule=f"must have {minimum} to {maximum} entries",
@@ -166,10 +181,10 @@ class Batch(Objects):
             return problem.without_trace()
 
 
-def load(schema: Schema, value: Any) -> Any:
-    """Load one value with a schema. Raises Invalid."""
+def load(schema: Schema, value: Any, *, unknown: UnknownOption | None = None) -> Any:
+    """Load one value with a schema. Raises Invalid. `unknown` overrides what the schema does with unknown keys."""
     try:
-        return schema.load(value)
+        return schema.load(value, unknown=unknown)
     except ValidationError as error:
         raise Invalid(flatten({"json": error.messages})) from error
 
@@ -181,13 +196,14 @@ def load_body(schema: BodySchema, value: Any) -> Any:
     """
     unknown = schema.find_unknown(value)
     if not unknown:
-        return load(schema, value)
-    if not (schema.is_always_strict or ignored_fields.is_strict()):
+        return load(schema, value, unknown=EXCLUDE)  # there may be keys that only the server sets
+    if not (schema.unknown == RAISE or ignored_fields.is_strict()):
         ignored_fields.note_unknown(unknown)
-        return load(schema, value)
+        return load(schema, value, unknown=EXCLUDE)
     details, more = ignored_fields.describe_unknown(unknown)
+    details |= {name: [hint] for name, hint in schema.hints.items() if name in details}
     try:
-        schema.load(value)
+        schema.load(value, unknown=EXCLUDE)
     except ValidationError as error:
         raise Invalid({**flatten({"json": error.messages}), **details}, more=more) from error
     raise Invalid(details, "unknown_fields", more=more)

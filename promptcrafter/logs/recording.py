@@ -106,5 +106,5 @@ def _pin_one(
     else:
         number = version if version <= latest else None
     if number is None:
-        return Invalid({"promptVersion": [prompts.not_a_version(latest)]})
+        return Invalid({"promptVersion": [prompts.not_a_version(version, latest)]})
     return {**output, "workspace_id": workspace_id, "prompt_version": number}

@@ -7,6 +7,7 @@ from flask import current_app
 from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validates_schema
 
 from promptcrafter.http.fields import (
+    ERRORS,
     ForeignId,
     Number,
     QueryNumber,
@@ -122,13 +123,15 @@ def usage_fields() -> FieldGroup:
     """Return the fields that take a `usage` object; a schema with them passes what it loads to `complete_counts`."""
     return {
         "usage": fields.Raw(
+            error_messages=ERRORS,
             metadata={
                 "description": "The token counts of the model's response, as OpenAI, Anthropic or Google spell them. "
                 "Used where the fields above are absent",
                 "example": {"prompt_tokens": 42, "completion_tokens": 128},
-            }
+            },
         ),
         "usage_metadata": fields.Raw(
+            error_messages=ERRORS,
             data_key="usageMetadata",
             metadata={"description": "Google's name of `usage`"},
         ),

@@ -19,7 +19,7 @@ from promptcrafter.ids import new_id
 from promptcrafter.logs import search
 from promptcrafter.logs.models import Log
 from promptcrafter.problems import Problem
-from promptcrafter.workspaces import audit
+from promptcrafter.workspaces import audit, quota
 from promptcrafter.workspaces.access import find_obstacle, find_resources, get_resource, in_current_workspace
 from promptcrafter.workspaces.principal import Principal
 
@@ -169,6 +169,7 @@ def change_log(principal: Principal, log: Log, changes: Mapping[str, Any]) -> No
     if before:
         after = {name: changes[name] for name in before}
         _note(principal, log, "log.change", before=before, after=after, is_whole=True)
+    quota.check_growth(log.workspace_id)
     for name in changes:
         setattr(log, name, changes[name])
     log.updated_at = clock.now()
@@ -254,6 +255,8 @@ def _insert(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     with translating(_PARENT_CONSTRAINTS):
         _compile_insert(names).execute(rows)
         search.INSERT_WORDS.execute(words)
+    for workspace_id in {log["workspace_id"] for log in logs}:
+        quota.check_growth(workspace_id)
     if logs_committed.receivers:
         on_commit(lambda: logs_committed.send(sources=[log.get("source") for log in logs]))
     return rows

@@ -1,18 +1,23 @@
 """What a step back to the schema of an older release loses, because that release has no place for it."""
 
 from dataclasses import astuple, dataclass
+from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import Select, func, or_, select
 
 from promptcrafter.auth.models import ApiKey
 from promptcrafter.database import revisions
 from promptcrafter.database.session import get_engine
-from promptcrafter.workspaces.models import Invitation, Member, Workspace
+from promptcrafter.prompts.models import Prompt, Version
+from promptcrafter.workspaces.models import AuditEntry, Invitation, Member, Workspace
 
 _ADDS_WORKSPACES = "5e0c83a1d7f6"  # the revision before which every account is alone
+_ADDS_COMMENTS = "8c3f5a9e1b72"
+_ADDS_AUDIT = "c94e17d0b382"
+_ADDS_CHATS = "7b2d91f4c6e0"  # the revision before which prompts are texts only
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Losses:
     """How many rows of each kind a downgrade loses."""
 
@@ -20,6 +25,11 @@ class Losses:
     members: int = 0  # of these workspaces
     invitations: int = 0
     keys: int = 0  # that are bound to a workspace or to scopes
+    comments: int = 0  # on versions
+    audit_entries: int = 0
+    messages: int = 0  # versions that have them; their text remains
+    configs: int = 0  # of versions, without empty ones
+    descriptions: int = 0
 
     def __bool__(self) -> bool:
         return any(astuple(self))
@@ -30,15 +40,35 @@ def find_losses(target: str) -> Losses:
 
     Raises DBAPIError.
     """
-    if _ADDS_WORKSPACES not in revisions.list_undone(target):
+    undone = revisions.list_undone(target)
+    statements = {name: count for revision in undone for name, count in _counts().get(revision, {}).items()}
+    if not statements:
         return Losses()
+    with get_engine().connect() as connection:
+        counted = connection.execute(select(*(count.scalar_subquery() for count in statements.values()))).one()
+    return Losses(**dict(zip(statements, counted, strict=True)))
+
+
+def _counts() -> dict[str, dict[str, Select[int]]]:
+    """Return what counts the rows that the step back from a revision loses, by revision and attribute of Losses."""
     shared = Workspace.personal_user_id.is_(None)
     restricted = or_(ApiKey.workspace_id.is_not(None), ApiKey.scopes.is_not(None))
-    counts = (
-        select(func.count()).select_from(Workspace).where(shared),
-        select(func.count()).select_from(Member).where(Member.workspace_id.in_(select(Workspace.id).where(shared))),
-        select(func.count()).select_from(Invitation),
-        select(func.count()).select_from(ApiKey).where(restricted),
-    )
-    with get_engine().connect() as connection:
-        return Losses(*connection.execute(select(*(count.scalar_subquery() for count in counts))).one())
+    return {
+        _ADDS_WORKSPACES: {
+            "workspaces": _count(Workspace).where(shared),
+            "members": _count(Member).where(Member.workspace_id.in_(select(Workspace.id).where(shared))),
+            "invitations": _count(Invitation),
+            "keys": _count(ApiKey).where(restricted),
+        },
+        _ADDS_COMMENTS: {"comments": _count(Version).where(Version.comment.is_not(None))},
+        _ADDS_AUDIT: {"audit_entries": _count(AuditEntry)},
+        _ADDS_CHATS: {
+            "messages": _count(Version).where(Version.messages.is_not(None)),
+            "configs": _count(Version).where(Version.config != {}),
+            "descriptions": _count(Prompt).where(Prompt.description != ""),
+        },
+    }
+
+
+def _count(model: Any) -> Select[int]:
+    return select(func.count()).select_from(model)

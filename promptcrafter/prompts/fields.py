@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import ValidationError, fields
 
 from promptcrafter.http.fields import ERRORS, BoundedList, PatternText, Text
-from promptcrafter.http.schemas import JsonObject
+from promptcrafter.http.schemas import JsonObject, name_component
 from promptcrafter.jsonio import count_levels, dumps
 from promptcrafter.prompts.messages import ROLES
 from promptcrafter.text import INVISIBLE_BMP, shorten
@@ -19,6 +19,7 @@ _PLACEHOLDER = rf"^[^\s{{}}\u0000{INVISIBLE_BMP}]{{1,{NAME_MAX}}}$"
 _NAMES_SHOWN = 5  # of fields that a message cannot have
 _MESSAGE_NAMES = ("role", "content", "name")
 _NO_NUL = "^[^\\u0000]*$"
+_NOT_BLANK = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
 
 
 def _describe(required: tuple[str, ...], **properties: Any) -> dict[str, Any]:
@@ -27,20 +28,22 @@ def _describe(required: tuple[str, ...], **properties: Any) -> dict[str, Any]:
 
 _DESCRIBED = {
     "oneOf": [
-        {
-            **_describe(
+        name_component(
+            "Message",
+            _describe(
                 ("role", "content"),
                 role={"type": "string", "enum": [*ROLES]},
                 content={"type": "string", "pattern": _NO_NUL},
-                name={"type": "string", "minLength": 1, "maxLength": NAME_MAX, "pattern": "^[^\\s\\u0000]+$"},
+                name={"type": "string", "minLength": 1, "maxLength": NAME_MAX, "pattern": _NOT_BLANK},
             ),
-            "title": "Message",
-        },
-        {
-            **_describe(("placeholder",), placeholder={"type": "string", "pattern": _PLACEHOLDER}),
-            "title": "Placeholder",
-            "description": "Where a program inserts messages of its own",
-        },
+        ),
+        name_component(
+            "Placeholder",
+            {
+                **_describe(("placeholder",), placeholder={"type": "string", "pattern": _PLACEHOLDER}),
+                "description": "Where a program inserts messages of its own",
+            },
+        ),
     ]
 }
 

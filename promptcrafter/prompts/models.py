@@ -18,11 +18,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
 
-from promptcrafter.auth.models import User
+from promptcrafter.auth.models import DELETED_ACCOUNT, User
 from promptcrafter.database.base import SEQUENCE, Base, JsonText, Resource, UtcTime
 
 LABELS_MAX = 10_000  # of a prompt
-DELETED_ACCOUNT = "deleted account"  # shown in place of the name of an account that was removed with its name
 
 
 class Versioned(Base):

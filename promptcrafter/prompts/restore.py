@@ -11,6 +11,7 @@ from sqlalchemy import insert, select
 from promptcrafter.database.session import session
 from promptcrafter.prompts.models import VERSIONED, Label, Prompt, SearchText, Tag, Version
 from promptcrafter.prompts.store import lock_slugs, update_search_text
+from promptcrafter.workspaces import quota
 from promptcrafter.workspaces.principal import Principal
 
 _Rows = Sequence[Mapping[str, Any]]
@@ -28,6 +29,7 @@ def restore_prompts(
     if not versions:
         return
     lock_slugs(principal)
+    quota.check_growth(principal.workspace_id)
     latest = {version["prompt_id"]: version for version in versions}
     added = {prompt["id"] for prompt in prompts}
     _insert_prompts(principal, prompts, latest, search_texts)

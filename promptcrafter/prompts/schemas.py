@@ -4,15 +4,17 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validates_schema
+from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validate, validates_schema
 
-from promptcrafter.http.fields import Name, PatternText, RepeatedText, Tags, Text, Timestamp, WholeNumber
+from promptcrafter.http.fields import Name, RepeatedText, Tags, Text, Timestamp, WholeNumber
+from promptcrafter.http.ignored_fields import SERVER_SET
 from promptcrafter.http.page_query import SEQUENCE, TIME, Cursor, PageQuery
 from promptcrafter.http.schemas import CreateSchema, FieldGroup, JsonObject, SparseSchema
 from promptcrafter.ids import pattern
 from promptcrafter.prompts.fields import config_field, messages_field, messages_field_out
 from promptcrafter.prompts.messages import ROLES, flatten
-from promptcrafter.text import INVISIBLE_BMP, WIDE_LETTERS_BMP, count_columns
+from promptcrafter.slugs import FOLDER, FOLDER_MAX, FOLDER_RULE, SLUG, SLUG_MAX, SLUG_RULE, is_folder, is_slug
+from promptcrafter.text import INVISIBLE_BMP, LABEL_PATTERN, WIDE_LETTERS_BMP, count_columns
 
 TITLE_MIN, TITLE_MAX = 3, 100  # characters; fewer are enough if they are as wide, see `refuse_bad_title_length`
 MODEL_MAX = 200
@@ -23,10 +25,9 @@ DESCRIPTION_MAX = 10_000  # characters
 TYPES = ("text", "chat")
 CHANGES = ("added", "removed", "changed")
 VERSION_NAME = "A version's number, a label, or `latest`"
-LABEL = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"  # also fits `latest`
-LABEL_RULE = f"must match {LABEL[1:-1]} and not be latest"
+LABEL = f"^{LABEL_PATTERN}$"  # also fits `latest`
+LABEL_RULE = f"must match {LABEL_PATTERN} and not be latest"
 NUMBER_MAX = 2**31 - 1  # the largest number that a version can have
-SLUG = r"^[a-z0-9-]{1,120}$"
 _ANY, _VISIBLE, _WIDE = r"[^\u0000]", rf"[^\s{INVISIBLE_BMP}]", f"[{WIDE_LETTERS_BMP}]"
 # What `refuse_bad_title_length` and a name require, for the OpenAPI document: one of three characters is visible, or
 # one of two is a wide letter
@@ -35,7 +36,13 @@ _TITLE = (
 )
 _FLATTENED = "the text of the messages"  # stands in for a content until the messages are loaded
 SLUG_EXAMPLE = "explain-the-industrial-revolution"  # that of a prompt with the example of a title
-SLUG_RULE = "must consist of 1 to 120 lower-case letters, digits and hyphens"
+
+
+# For the OpenAPI document: messages take the place of a content
+_WITH_MESSAGES: dict[str, Any] = {
+    "if": {"required": ["messages"], "properties": {"messages": {"not": {"type": "null"}}}},
+    "then": {"properties": {"content": {"type": "null"}}},
+}
 
 
 class VersionReference(WholeNumber):
@@ -48,10 +55,13 @@ class VersionReference(WholeNumber):
         described = {"type": ["integer", "string"], "minimum": 1, "maximum": NUMBER_MAX, "pattern": LABEL}
         described |= {"description": VERSION_NAME, **kwargs.pop("metadata", {})}
         super().__init__(minimum=1, maximum=NUMBER_MAX, metadata=described, **kwargs)
-        self._in_range = self.validators.pop()
+        rule = f"must be a whole number from 1 to {NUMBER_MAX}, a label or latest"
+        self.error_messages |= {"invalid": rule, "too_large": rule}
+        self.validators.pop()
+        self._in_range = validate.Range(min=1, max=NUMBER_MAX, error=rule)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
-        if isinstance(value, str) and re.fullmatch(LABEL[1:-1], value):
+        if isinstance(value, str) and re.fullmatch(LABEL_PATTERN, value):
             return value
         number = self.deserialize_number(value, attr, data)
         self._in_range(number)
@@ -96,7 +106,11 @@ def version_fields(required: bool, name: type[Text] = Name) -> FieldGroup:
             required=required,
             allow_none=not required,
             minimum=1,
-            metadata={"example": "Explain the Industrial Revolution to a twelve-year-old."},
+            metadata={
+                **({"type": ["string", "null"]} if required else {}),  # null beside messages
+                "description": "Instead of `messages`",
+                "example": "Explain the Industrial Revolution to a twelve-year-old.",
+            },
         ),
         "model": name(
             required=required,
@@ -162,8 +176,23 @@ def tags_field(required: bool = False, tags: type[Tags] = Tags) -> Tags:
 
 def slug_field(required: bool = False) -> Text:
     """Return the field of a prompt's slug, for requests and lines of an export."""
-    described = {"description": "Unique among the owner's prompts; made from the title if absent"}
-    return PatternText(SLUG, SLUG_RULE, required=required, allow_none=not required, metadata=described)
+    described = "Unique in the workspace; made from the title if absent. Its segments but the last are folders"
+    return Text(required=required, allow_none=not required, validate=_refuse_bad_slug, metadata=_describe(described))
+
+
+def _refuse_bad_slug(slug: str) -> None:
+    if not is_slug(slug):
+        raise ValidationError(SLUG_RULE)
+
+
+def _refuse_bad_folder(folder: str) -> None:
+    if not is_folder(folder):
+        raise ValidationError(FOLDER_RULE)
+
+
+def _describe(description: str) -> dict[str, Any]:
+    """Return the metadata of a field with a slug."""
+    return {"pattern": SLUG, "maxLength": SLUG_MAX, "description": description}
 
 
 def comment_field() -> Text:
@@ -220,11 +249,19 @@ class PromptIn(_PromptBody):
     """A new prompt: with `content`, or with `messages` instead."""
 
     locals().update(prompt_fields(required=True))
+    rules = {
+        "required": ["title", "model"],
+        **_WITH_MESSAGES,
+        "else": {"required": ["content"], "properties": {"content": {"type": "string"}}},
+    }
 
 
 class PromptPatch(_PromptBody):
     """Changes to a prompt; a field that is null is not changed."""
 
+    # GET answers it, too. In a POST it is named as ignored: there it would be meant to choose the workspace
+    server_set = SERVER_SET | {"workspaceId"}
+    rules = _WITH_MESSAGES
     locals().update(prompt_fields(required=False))
     comment = comment_field()
 
@@ -260,7 +297,7 @@ class PromptOut(Schema):
 
 
 def _refuse_bad_label(label: str) -> None:
-    if label == "latest" or not re.fullmatch(LABEL[1:-1], label):
+    if label == "latest" or not re.fullmatch(LABEL_PATTERN, label):
         raise ValidationError(LABEL_RULE)
 
 
@@ -274,7 +311,15 @@ class PromptQuery(PageQuery):
         data_key="tag",
         metadata={"description": "Prompts with exactly this tag; if given several times, with all of the tags"},
     )
-    slug = PatternText(SLUG, SLUG_RULE, metadata={"description": "The prompt with this slug"})
+    slug = Text(validate=_refuse_bad_slug, metadata=_describe("The prompt with this slug"))
+    folder = Text(
+        validate=_refuse_bad_folder,
+        metadata={
+            "pattern": FOLDER,
+            "maxLength": FOLDER_MAX,
+            "description": "Prompts whose slug begins with this and a slash, such as `support/reply` in `support`",
+        },
+    )
     label = Text(validate=_refuse_bad_label, metadata={"pattern": LABEL, "description": "Prompts that have this label"})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Select, bindparam, collate, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, collate, delete, func, or_, select, update
 from sqlalchemy.orm import defer, undefer
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -32,7 +32,9 @@ from promptcrafter.prompts.models import (
     Versioned,
 )
 from promptcrafter.prompts.search import search_columns
-from promptcrafter.workspaces import audit
+from promptcrafter.slugs import is_slug
+from promptcrafter.text import LABEL_PATTERN
+from promptcrafter.workspaces import audit, quota
 from promptcrafter.workspaces.access import (
     find_resources,
     get_resource,
@@ -44,8 +46,6 @@ from promptcrafter.workspaces.access import (
 from promptcrafter.workspaces.models import Workspace
 from promptcrafter.workspaces.principal import Principal, is_owner, owner_needed
 
-LABEL_PATTERN = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
-SLUG_PATTERN = "[a-z0-9-]{1,120}"
 _CHANGEABLE = ("title", "description", *VERSIONED, "slug")
 _AUDITED = ("title", "description", "content", "model", "config", "slug", "tags")  # content tells of messages, too
 LATEST = "latest"  # selects the newest version of a prompt, as a label would
@@ -64,7 +64,7 @@ _SELECT_LATEST_NUMBERS = select(_PROMPTS.c.id, _PROMPTS.c.workspace_id, _PROMPTS
 
 
 def find_prompts(principal: Principal, filters: Mapping[str, Any]) -> Select[Prompt]:
-    """Return a select of the principal's prompts, filtered by the `model`, `slug`, `label` and `tags` that are given.
+    """Return a select of the principal's prompts, filtered by the `model`, `slug`, `folder`, `label` and `tags` given.
 
     A prompt must have all of the tags.
     """
@@ -73,6 +73,8 @@ def find_prompts(principal: Principal, filters: Mapping[str, Any]) -> Select[Pro
         statement = statement.where(Prompt.model == filters["model"])
     if "slug" in filters:
         statement = statement.where(Prompt.slug == filters["slug"])
+    if "folder" in filters:
+        statement = statement.where(_is_in_folder(filters["folder"]))
     if "label" in filters:
         statement = statement.where(Prompt.label_rows.any(Label.name == filters["label"]))
     tags = list(dict.fromkeys(filters.get("tags", ())))
@@ -82,6 +84,16 @@ def find_prompts(principal: Principal, filters: Mapping[str, Any]) -> Select[Pro
             is_one = (Tag.prompt_id == Prompt.id) & Tag.name.in_(tags)
             statement = statement.where(select(func.count()).where(is_one).scalar_subquery() == len(tags))
     return statement
+
+
+def _is_in_folder(folder: str) -> ColumnElement[bool]:
+    """Return the condition that a slug begins with the folder and a slash, for which an index of slugs can be used.
+
+    On PostgreSQL it can only if the collation of the database is C; SQLite compares bytes.
+    """
+    if is_sqlite():
+        return and_(Prompt.slug >= f"{folder}/", Prompt.slug < f"{folder}{chr(ord('/') + 1)}")
+    return func.starts_with(Prompt.slug, f"{folder}/")
 
 
 def rank_tags(principal: Principal) -> tuple[Select[Any], Order]:
@@ -126,13 +138,18 @@ def refuse_prompt_not_owned(principal: Principal, prompt_id: str) -> None:
 
 def get_workspace_id(principal: Principal, prompt_id: str) -> str:
     """Return the id of the workspace of the principal's prompt. Raises as `get_resource` does."""
-    with _explaining_slug(prompt_id):
-        refuse_malformed("prompt", prompt_id)
+    refuse_malformed_id(prompt_id)
     workspace_id, _ = get_latest_numbers([prompt_id]).get(prompt_id, (None, 0))
     if workspace_id is None:
         raise not_found("prompt")
     refuse_inaccessible(principal, "prompt", workspace_id)
     return workspace_id
+
+
+def refuse_malformed_id(prompt_id: str) -> None:
+    """Raise 400 for text that cannot be the id of a prompt, with a hint if it has the form of a slug."""
+    with _explaining_slug(prompt_id):
+        refuse_malformed("prompt", prompt_id)
 
 
 def get_latest_numbers(prompt_ids: Collection[str]) -> dict[str, tuple[str, int]]:
@@ -202,6 +219,7 @@ def add_prompt(principal: Principal, values: Mapping[str, Any], search_text: Map
         set_committed_value(prompt, rows, [])
     _set_tags(prompt, values.get("tags", []))
     session.add(prompt)
+    quota.check_growth(prompt.workspace_id)
     _flush_or_refuse_slug()
     _add_version(principal, prompt)
     session.add(SearchText(seq=prompt.seq, **search_text))
@@ -228,9 +246,9 @@ def lock_prompt_by_slug(principal: Principal, slug: str) -> Prompt:
 
 
 def prompt_not_found(prompt_id: str) -> Problem:
-    """Return the error 404 for an id, or text that cannot be one, in the body of a request."""
+    """Return the error 404 for the id of a log's or variant's prompt, or for text that cannot be one."""
     problem = not_found("prompt")
-    problem.details = _explain_slug(prompt_id)
+    problem.details = _explain_slug(prompt_id, "; a log under a slug takes POST /monitor/log")
     return problem
 
 
@@ -242,6 +260,7 @@ def change_prompt(principal: Principal, prompt: Prompt, changes: Mapping[str, An
     """
     if changes.get("slug", prompt.slug) != prompt.slug:
         _refuse_protected(principal, prompt, prompt.labels)
+    quota.check_growth(prompt.workspace_id)
     version_before = list(_versioned(prompt).values())
     searched_before = (prompt.title, prompt.tags, prompt.content)
     before = {name: getattr(prompt, name) for name in changes if name in _AUDITED}
@@ -259,6 +278,7 @@ def change_prompt(principal: Principal, prompt: Prompt, changes: Mapping[str, An
         _note(principal, prompt, "prompt.change", before={name: before[name] for name in after}, after=after)
     if (prompt.title, prompt.tags, prompt.content) != searched_before:
         update_search_text(prompt)
+    session.flush()
 
 
 def remove_prompt(principal: Principal, prompt: Prompt) -> None:
@@ -302,8 +322,10 @@ def get_latest_version(prompt_id: str) -> Version | None:
     return session.scalar(statement.order_by(Version.number.desc()).limit(1))
 
 
-def not_a_version(latest: int) -> str:
-    """Return the reason, for a field, why its value is not a version of a prompt whose latest one this is."""
+def not_a_version(version: int | str, latest: int) -> str:
+    """Return the reason, for a field, why a number or label is not a version of a prompt whose latest one is given."""
+    if isinstance(version, str):
+        return f"must be a version of the prompt, which has no label {version}; the latest is {latest}"
     return f"must be a version of the prompt; the latest is {latest}"
 
 
@@ -314,6 +336,7 @@ def version_not_found() -> Problem:
 
 def restore_version(principal: Principal, prompt: Prompt, version: Version, comment: str | None) -> Version:
     """Add a version by the principal with the content and model of an old one, and return it."""
+    quota.check_growth(prompt.workspace_id)
     for name, value in _versioned(version).items():
         setattr(prompt, name, value)
     prompt.updated_at = clock.now()
@@ -351,10 +374,11 @@ def set_label(principal: Principal, prompt: Prompt, name: str, version: int | st
     named = {LATEST: prompt.version, **{row.name: row.version for row in prompt.label_rows}}
     number = version if isinstance(version, int) else named.get(version)
     if number is None or number > prompt.version:
-        raise Invalid({"version": [not_a_version(prompt.version)]})
+        raise Invalid({"version": [not_a_version(version, prompt.version)]})
     if name not in named and len(prompt.label_rows) >= LABELS_MAX:
         raise Invalid({"label": [f"must be one of those that the prompt has: there may be {LABELS_MAX:,}"]})
     before = {"version": named[name]} if name in named else None
+    quota.check_growth(prompt.workspace_id)
     _note(principal, prompt, "label.set", label=name, before=before, after={"version": number})
     session.merge(Label(prompt_id=prompt.id, name=name, version=number))
     session.flush()
@@ -414,12 +438,14 @@ def _explaining_slug(prompt_id: str) -> Iterator[None]:
         raise
 
 
-def _explain_slug(prompt_id: str) -> Details | None:
+def _explain_slug(prompt_id: str, more: str = "") -> Details | None:
     """Return a hint as the details of an error, if what was sent as an id is malformed but has the form of a slug."""
-    if is_well_formed("prompt", prompt_id) or not re.fullmatch(SLUG_PATTERN, prompt_id):
+    if is_well_formed("prompt", prompt_id) or not is_slug(prompt_id):
         return None
     return {
-        "promptId": [f"must be an id, such as prompt_…; GET /prompts/by-slug/{prompt_id} finds a prompt by its slug"]
+        "promptId": [
+            f"must be an id, such as prompt_…; GET /prompts/by-slug/{prompt_id} finds a prompt by its slug{more}"
+        ]
     }
 
 

@@ -2,17 +2,18 @@
 
 from typing import Any
 
-from flask import Response, current_app, jsonify, request, url_for
+from flask import Response, current_app, jsonify, url_for
 from werkzeug.http import quote_etag
 
 from promptcrafter.database.transactions import writing
 from promptcrafter.http import ignored_fields, lists
 from promptcrafter.http.blueprint import Blueprint
-from promptcrafter.http.etags import etag_of, refuse_lost_update
+from promptcrafter.http.etags import refuse_lost_update, revalidated
 from promptcrafter.idempotency.decorator import idempotent, idempotent_in
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid
-from promptcrafter.prompts import ranking, search, store
+from promptcrafter.prompts import fetching, ranking, search, store
+from promptcrafter.prompts.fetching import FetchedPrompt, FetchedVersion
 from promptcrafter.prompts.line_diff import unified_diff
 from promptcrafter.prompts.message_diff import compare_configs, compare_messages
 from promptcrafter.prompts.models import Prompt, Version
@@ -58,8 +59,9 @@ def create_prompt(body: dict[str, Any]) -> tuple[Prompt, int, dict[str, str]]:
     search_text = search.search_columns(body["title"], body.get("tags", []), body["content"])
     with writing():
         prompt = store.add_prompt(current_principal(), body, search_text)
+        tag = fetching.read_prompt(prompt.id).tag
     location = url_for("prompts.get_prompt", prompt_id=prompt.id)
-    return prompt, 201, {"Location": location, "ETag": quote_etag(etag_of(_state_of(prompt)))}
+    return prompt, 201, {"Location": location, "ETag": quote_etag(tag)}
 
 
 @blueprint.route("/prompts", permission=Permission.READ)
@@ -85,15 +87,15 @@ def list_tags(query: dict[str, Any]) -> Response:
 @blueprint.alt_response(304, description="The prompt matches If-None-Match")
 def get_prompt(prompt_id: str) -> Response:
     """Return a prompt."""
-    return _with_etag(store.get_prompt(current_principal(), prompt_id))
+    return _show(fetching.get_prompt(current_principal(), prompt_id))
 
 
-@blueprint.route("/prompts/by-slug/<slug>", permission=Permission.READ, refuses=(404,))
+@blueprint.route("/prompts/by-slug/<slug:slug>", permission=Permission.READ, refuses=(404,))
 @blueprint.response(200, _prompt_out, headers={"ETag": _HEADER})
 @blueprint.alt_response(304, description="The prompt matches If-None-Match")
 def get_prompt_by_slug(slug: str) -> Response:
     """Return the prompt with this slug."""
-    return _with_etag(store.get_prompt_by_slug(current_principal(), slug))
+    return _show(fetching.get_prompt_by_slug(current_principal(), slug))
 
 
 @blueprint.route("/prompts/<prompt_id>", methods=["PATCH"], permission=Permission.WRITE, refuses=(403, 404, 409, 412))
@@ -103,13 +105,14 @@ def change_prompt(body: dict[str, Any], prompt_id: str) -> Response:
     """Change a prompt; new content, messages, model or config add a version."""
     with writing():
         prompt = store.lock_prompt(current_principal(), prompt_id)
-        refuse_lost_update(_state_of(prompt))
+        _refuse_lost_update(prompt)
         latest = prompt.version
         if body:
             store.change_prompt(current_principal(), prompt, body)
         if "comment" in body and prompt.version == latest:
             _ignore_comment()
-    return _with_etag(prompt)
+        changed = fetching.read_prompt(prompt_id)
+    return _show(changed)
 
 
 @blueprint.route("/prompts/<prompt_id>", methods=["DELETE"], permission=Permission.WRITE, refuses=(403, 404, 412))
@@ -119,7 +122,7 @@ def delete_prompt(prompt_id: str) -> None:
     principal = current_principal()
     with writing():
         prompt = store.lock_prompt(principal, prompt_id)
-        refuse_lost_update(_state_of(prompt))
+        _refuse_lost_update(prompt)
         store.remove_prompt(principal, prompt)
 
 
@@ -133,10 +136,19 @@ def list_versions(query: dict[str, Any], prompt_id: str) -> Response:
 
 
 @blueprint.route("/prompts/<prompt_id>/versions/<name>", permission=Permission.READ, refuses=(403, 404))
-@blueprint.response(200, _version_out)
-def get_version(prompt_id: str, name: str) -> Version:
+@blueprint.response(200, _version_out, headers={"ETag": _HEADER})
+@blueprint.alt_response(304, description="The version matches If-None-Match")
+def get_version(prompt_id: str, name: str) -> Response:
     """Return the version that a number, a label or `latest` names."""
-    return store.get_version(store.get_prompt(current_principal(), prompt_id), name)
+    return _show(fetching.get_version(current_principal(), prompt_id, name))
+
+
+@blueprint.route("/prompts/by-slug/<slug:slug>/versions/<name>", permission=Permission.READ, refuses=(404,))
+@blueprint.response(200, _version_out, headers={"ETag": _HEADER})
+@blueprint.alt_response(304, description="The version matches If-None-Match")
+def get_version_by_slug(slug: str, name: str) -> Response:
+    """Return the version of the prompt with this slug that a number, a label or `latest` names."""
+    return _show(fetching.get_version_by_slug(current_principal(), slug, name))
 
 
 @blueprint.route(
@@ -153,7 +165,7 @@ def restore_version(body: dict[str, Any], prompt_id: str, name: str) -> tuple[Ve
     principal = current_principal()
     with writing():
         prompt = store.lock_prompt(principal, prompt_id)
-        refuse_lost_update(_state_of(prompt))
+        _refuse_lost_update(prompt)
         version = store.restore_version(principal, prompt, store.get_version(prompt, name), body.get("comment"))
     return version, 201, {"Location": url_for("prompts.get_version", prompt_id=prompt_id, name=version.number)}
 
@@ -169,10 +181,10 @@ def set_label(body: dict[str, Any], prompt_id: str, label: str) -> Response:
     store.refuse_label(label, "label")
     with writing():
         prompt = store.lock_prompt(principal, prompt_id)
-        refuse_lost_update(_state_of(prompt))
+        _refuse_lost_update(prompt)
         store.set_label(principal, prompt, label, body["version"])
-        labelled = store.get_prompt(principal, prompt_id)
-    return _with_etag(labelled)
+        labelled = fetching.read_prompt(prompt_id)
+    return _show(labelled)
 
 
 @blueprint.route(
@@ -184,7 +196,7 @@ def remove_label(prompt_id: str, label: str) -> None:
     principal = current_principal()
     with writing():
         prompt = store.lock_prompt(principal, prompt_id)
-        refuse_lost_update(_state_of(prompt))
+        _refuse_lost_update(prompt)
         store.remove_label(principal, prompt, label)
 
 
@@ -213,12 +225,15 @@ def diff_versions(query: dict[str, Any], prompt_id: str) -> dict[str, Any]:
 @blueprint.response(200, RenderOut())
 def render_version(body: dict[str, Any], prompt_id: str) -> dict[str, Any]:
     """Return a version's text or messages with its variables replaced; nothing but `{{name}}` is interpreted."""
-    version = store.get_version(store.get_prompt(current_principal(), prompt_id), body.get("version", store.LATEST))
-    variables, limit = body["variables"], current_app.config["MAX_OUTPUT_BYTES"]
-    shown = {"model": version.model, "version": version.number, "config": version.config}
-    if version.messages is None:
-        return {"text": render_text(version.content, variables, limit), **shown}
-    return {"messages": render_messages(version.messages, variables, limit), **shown}
+    return _render(fetching.get_version(current_principal(), prompt_id, body.get("version", store.LATEST)), body)
+
+
+@blueprint.route("/prompts/by-slug/<slug:slug>/render", methods=["POST"], permission=Permission.READ, refuses=(404,))
+@blueprint.arguments(RenderIn())
+@blueprint.response(200, RenderOut())
+def render_version_by_slug(body: dict[str, Any], slug: str) -> dict[str, Any]:
+    """Return the same for a version of the prompt with this slug."""
+    return _render(fetching.get_version_by_slug(current_principal(), slug, body.get("version", store.LATEST)), body)
 
 
 @blueprint.route("/search", permission=Permission.READ)
@@ -233,10 +248,18 @@ def search_prompts(query: dict[str, Any]) -> Response:
     return lists.list_response(order.matching, order, _prompt_out, query)
 
 
-def _state_of(prompt: Prompt) -> Any:
-    """Return what the entity tag of a prompt covers: what is shown of it, and which version each label is on."""
-    labels = {row.name: row.version for row in prompt.label_rows}
-    return {"prompt": _prompt_out.dump(prompt), "labels": [(name, labels[name]) for name in prompt.labels]}
+def _render(fetched: FetchedVersion, body: dict[str, Any]) -> dict[str, Any]:
+    version = fetched.load()
+    variables, limit = body["variables"], current_app.config["MAX_OUTPUT_BYTES"]
+    shown = {"model": version.model, "version": version.number, "config": version.config}
+    if version.messages is None:
+        return {"text": render_text(version.content, variables, limit), **shown}
+    return {"messages": render_messages(version.messages, variables, limit), **shown}
+
+
+def _refuse_lost_update(prompt: Prompt) -> None:
+    """Raise 412 if the request has an `If-Match` for another state of a locked prompt than the current one."""
+    refuse_lost_update(lambda: fetching.read_prompt(prompt.id).tag)
 
 
 def _ignore_comment() -> None:
@@ -250,11 +273,7 @@ def _ignore_comment() -> None:
     ignored_fields.note_ignored("comment", reason)
 
 
-def _with_etag(prompt: Prompt) -> Response:
-    """Return the prompt with its entity tag, or 304 if a GET or HEAD request has that tag in `If-None-Match`."""
-    tag = etag_of(_state_of(prompt))
-    is_unchanged = request.method in ("GET", "HEAD") and request.if_none_match.contains_weak(tag)
-    response = Response(status=304) if is_unchanged else jsonify(_prompt_out.dump(prompt))
-    response.headers["Cache-Control"] = "private, no-cache"
-    response.set_etag(tag)
-    return response
+def _show(fetched: FetchedPrompt | FetchedVersion) -> Response:
+    """Return what was fetched with its entity tag, or 304."""
+    schema = _prompt_out if isinstance(fetched, FetchedPrompt) else _version_out
+    return revalidated(fetched.tag, lambda: jsonify(schema.dump(fetched.load())))

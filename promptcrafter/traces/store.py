@@ -14,7 +14,7 @@ from promptcrafter.ids import new_id
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.store import ParentDeleted, conditions, find_logs_of_trace
 from promptcrafter.traces.models import Trace
-from promptcrafter.workspaces import audit
+from promptcrafter.workspaces import audit, quota
 from promptcrafter.workspaces.access import find_resources, get_resource
 from promptcrafter.workspaces.principal import Principal
 
@@ -32,6 +32,7 @@ def add_trace(principal: Principal, values: Mapping[str, Any]) -> Trace:
         **values,
     )
     session.add(trace)
+    quota.check_growth(trace.workspace_id)
     with translating({"fk_traces_workspace_id_experiment_id": ParentDeleted}):
         session.flush()
     return trace
@@ -42,6 +43,7 @@ def restore_traces(principal: Principal, traces: Sequence[Mapping[str, Any]]) ->
     if traces:
         own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
         session.execute(insert(Trace), [{**_EMPTY_TRACE, **values, **own} for values in traces])
+        quota.check_growth(principal.workspace_id)
 
 
 def find_traces(principal: Principal) -> Select[Trace]:

@@ -11,22 +11,24 @@ from typing import Protocol, cast
 from promptcrafter.database.session import ReadSession
 from promptcrafter.ids import Kind, new_id
 from promptcrafter.problems import Problem
+from promptcrafter.slugs import SLUG_MAX
 from promptcrafter.transfer import store
 from promptcrafter.transfer.batch_file import InsufficientStorage
 from promptcrafter.transfer.importers import stable_id
 from promptcrafter.transfer.records import LoadedRecord, add_location
 from promptcrafter.workspaces.principal import Principal
 
-_SLUG_MAX = 120  # of prompts and of experiments
 _FIRST_SUFFIXES = 20  # `-2` to `-21` are tried at first, then ten times as many
 
 
 class ImportConflict(Problem):
-    """409: a record contradicts what the account or another account has."""
+    """409: a record contradicts what the account or another account has. `advice` says what a client can do instead."""
 
-    def __init__(self, location: str, field: str, reason: str) -> None:
-        details = add_location(location, {field: [reason]})
-        super().__init__(409, f"{location}.{field} {reason}.", "import_conflict", details=details)
+    def __init__(self, location: str, field: str, reason: str, advice: str = "") -> None:
+        self.without_advice = f"{location}.{field} {reason}."  # for a command, whose options have other names
+        told = f"{reason}; {advice}" if advice else reason
+        details = add_location(location, {field: [told]})
+        super().__init__(409, f"{location}.{field} {told}.", "import_conflict", details=details)
 
 
 class IdPolicy(Protocol):
@@ -163,5 +165,6 @@ def _get_taken(
 
 
 def _add_suffix(slug: str, number: int) -> str:
+    """Return a slug with the number at its end. Those of experiments have the same maximum length."""
     suffix = f"-{number}"
-    return slug[: _SLUG_MAX - len(suffix)] + suffix
+    return slug[: SLUG_MAX - len(suffix)] + suffix

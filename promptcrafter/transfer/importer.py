@@ -26,6 +26,7 @@ from promptcrafter.traces.store import restore_traces
 from promptcrafter.transfer import store
 from promptcrafter.transfer.batch_file import BatchFile
 from promptcrafter.transfer.id_policy import KEPT_IDS, IdPolicy, ImportConflict
+from promptcrafter.transfer.importers.stored_versions import StoredVersion
 from promptcrafter.transfer.records import (
     KINDS,
     LoadedRecord,
@@ -37,7 +38,7 @@ from promptcrafter.transfer.records import (
 )
 from promptcrafter.transfer.references import Key, defined_keys, referenced_keys
 from promptcrafter.transfer.seen_keys import SeenKeys
-from promptcrafter.workspaces import audit
+from promptcrafter.workspaces import audit, quota
 from promptcrafter.workspaces.access import lock_current_workspace
 from promptcrafter.workspaces.principal import Principal
 
@@ -68,15 +69,17 @@ class ImportRefused(Problem):
 def check(principal: Principal, source: Iterable[Record], ids: IdPolicy = KEPT_IDS) -> BatchFile:
     """Return the records in batches, to be closed by the caller, if all of them can be stored in the account.
 
-    The records have the ids that `ids` assigns. Raises Invalid, ImportConflict and InsufficientStorage, and what
-    `source` raises.
+    The records have the ids that `ids` assigns. Raises Invalid, ImportConflict, InsufficientStorage and WorkspaceFull,
+    and what `source` raises.
     """
     checked = BatchFile()
+    size = 0
     try:
         with closing(SeenKeys()) as seen_keys:
             for batch in _each_batch(source, ids):
-                _check_batch(batch, principal, ids, seen_keys)
+                size += sum(map(_most_bytes, _check_batch(batch, principal, ids, seen_keys)))
                 checked.add(batch)
+        quota.refuse_growth_by(principal.workspace_id, size)
     except BaseException:
         checked.close()
         raise
@@ -117,6 +120,14 @@ def find_existing(principal: Principal, kind: str, ids: Collection[str]) -> dict
         return {id: place == principal.workspace_id for id, place in store.get_workspaces(reader, kind, ids).items()}
 
 
+def find_first_versions(prompt_ids: Collection[str]) -> dict[str, StoredVersion]:
+    """Return the first versions of those of the prompts that exist on the server, by prompt id."""
+    with read_snapshot() as reader:
+        versions = store.each_version(reader, prompt_ids, 1, 1)
+        found = {prompt_id: dict(zip(VERSIONED, values, strict=True)) for prompt_id, _, *values in versions}
+    return {id: StoredVersion(values["messages"] is None, values["config"]) for id, values in found.items()}
+
+
 def _each_batch(source: Iterable[Record], ids: IdPolicy) -> Iterator[list[LoadedRecord]]:
     """Load the records and yield them in batches of one group, a prompt with its first version in the same batch."""
     batch: list[LoadedRecord] = []
@@ -152,6 +163,12 @@ def _load_record(record: Record, ids: IdPolicy) -> LoadedRecord:
     loaded = LoadedRecord(record.location, record.kind, values, record.size)
     ids.assign(loaded)
     return loaded
+
+
+def _most_bytes(record: LoadedRecord) -> int:
+    """Return at least how many bytes a record will be counted with: its texts are longest in the file."""
+    rows = 1 + len(record.values.get("variants", ()))
+    return record.size + rows * quota.ROW_BYTES
 
 
 def _check_version_order(records: Iterable[LoadedRecord]) -> Iterator[LoadedRecord]:
@@ -217,7 +234,7 @@ def _find_new(reader: ReadSession, batch: Sequence[LoadedRecord], principal: Pri
         )
     for record in batch:
         if places.get(record.id, principal.workspace_id) != principal.workspace_id:
-            raise ImportConflict(record.location, "_id", "exists elsewhere on this server; ids=new imports a copy")
+            raise ImportConflict(record.location, "_id", "exists elsewhere on this server", "ids=new imports a copy")
     stored = {record for record in batch if record.kind != "version" and record.id in places}
     versions = {(record.id, record.values["number"]): record for record in batch if record.kind == "version"}
     stored |= _find_stored_versions(reader, {key: record for key, record in versions.items() if record.id in places})
@@ -321,6 +338,8 @@ def _store_batch(batch: Sequence[LoadedRecord], principal: Principal, ids: IdPol
             with writing():
                 _refuse_revoked(principal, new)
                 write()
+        except quota.WorkspaceFull as problem:
+            raise ImportInterrupted(problem, ids.retry_advice) from problem
         except (IntegrityError, ParentDeleted):  # another transaction has added or deleted rows since the check
             if not attempts_left:
                 raise

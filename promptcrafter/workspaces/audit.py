@@ -20,13 +20,6 @@ from promptcrafter.text import shorten
 from promptcrafter.workspaces.models import AuditEntry, Workspace
 from promptcrafter.workspaces.principal import Principal
 
-ACTIONS = (
-    *("workspace.create", "workspace.change", "member.join", "member.change", "member.remove", "member.leave"),
-    *("invitation.create", "invitation.revoke", "key.create", "key.revoke"),
-    *("prompt.create", "prompt.change", "prompt.restore", "prompt.delete", "label.set", "label.remove"),
-    *("experiment.create", "experiment.change", "experiment.delete", "trace.delete", "log.change", "log.delete"),
-    *("export", "import", "prune"),
-)
 _TEXT_MAX = 1000  # characters of a text, except where all of it is wanted
 _COMMAND_LINE = "command line"
 _IDS_PER_STATEMENT = 1000  # SQLite allows 32,766 parameters in a statement
@@ -34,7 +27,7 @@ _WORKSPACES_NAMED = 1000  # in a statement; more of them are all that there are
 _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "since": lambda moment: AuditEntry.created_at >= moment,
     "until": lambda moment: AuditEntry.created_at < moment,
-    "actor": lambda actor_id: AuditEntry.actor_id == actor_id,
+    "actor": lambda actor_id: or_(AuditEntry.actor_id == actor_id, AuditEntry.actor_user_id == actor_id),
     "action": lambda action: AuditEntry.action == action,
     "object": lambda object_id: or_(AuditEntry.object_id == object_id, AuditEntry.within_id == object_id),
 }
@@ -57,7 +50,7 @@ def note(
     if principal.api_key_id:
         kind, actor_id, actor_name = "key", principal.api_key_id, _name_of(ApiKey, principal.api_key_id)
     elif principal.is_command:
-        kind, actor_id, actor_name = "cli", principal.user_id, _COMMAND_LINE
+        kind, actor_id, actor_name = "cli", "", _COMMAND_LINE  # whatever account it is for: the operator acts
     else:
         kind, actor_id, actor_name = "user", principal.user_id, _name_of(User, principal.user_id)
     shown = (lambda values: values) if is_whole else _shorten
@@ -68,6 +61,7 @@ def note(
         actor_kind=kind,
         actor_id=actor_id,
         actor_name=actor_name,
+        actor_user_id=None if kind == "cli" else principal.user_id,
         action=action,
         object_type=object_type,
         object_id=object_id,
@@ -101,13 +95,17 @@ def _forget_removed(_sender: Any, *, ids: Sequence[str]) -> None:
 
 
 def anonymise(user_id: str, key_ids: Iterable[str]) -> None:
-    """Remove the names of an account and of its keys from all entries."""
-    is_by = AuditEntry.actor_id.in_([user_id, *key_ids])
-    cleared = update(AuditEntry).where(is_by).values(actor_name=None)
-    session.execute(cleared.execution_options(synchronize_session=False))
-    about = update(AuditEntry).where(AuditEntry.object_id.in_([user_id, *key_ids]))
-    cleared = about.values(object_name=None, before=None, after=None)
-    session.execute(cleared.execution_options(synchronize_session=False))
+    """Remove the names of an account and of its keys from all entries. Keys that were revoked before need no id."""
+    session.flush()
+    is_by = or_(AuditEntry.actor_user_id == user_id, AuditEntry.actor_id.in_([user_id, *key_ids]))
+    made = select(AuditEntry.object_id).where(is_by, AuditEntry.action == "key.create")
+    is_about = or_(AuditEntry.object_id.in_([user_id, *key_ids]), AuditEntry.object_id.in_(made))
+    for entries, values in (
+        (is_about, {"object_name": None, "before": None, "after": None}),
+        (is_by, {"actor_name": None}),
+    ):
+        cleared = update(AuditEntry).where(entries).values(values)
+        session.execute(cleared.execution_options(synchronize_session=False))
 
 
 def find_entries(workspace: Workspace, filters: Mapping[str, Any]) -> Select[AuditEntry]:

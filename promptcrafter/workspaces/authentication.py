@@ -16,7 +16,7 @@ from flask import Flask, g, request
 from sqlalchemy import Text, bindparam, or_, select, type_coerce
 
 from promptcrafter import clock
-from promptcrafter.auth.credentials import read_credential, verify_token
+from promptcrafter.auth.credentials import describe_refusal, read_credential, verify_token
 from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.auth.store import KEY_PREFIX, KEY_USE_PRECISION, digest, note_use
 from promptcrafter.database.base import Base
@@ -32,6 +32,7 @@ from promptcrafter.workspaces.principal import (
     Membership,
     Principal,
     at_home,
+    find_workspace_id,
     personal_workspace_id,
     workspace_not_found,
 )
@@ -88,7 +89,7 @@ def _authenticate() -> None:
         return  # an unknown path is 404, and OPTIONS reveals only methods, which /openapi.json lists anyway
     principal = _identify(read_credential(), route.permission)
     if principal is None:
-        raise Unauthorized(route.unauthorized_message)
+        raise Unauthorized(route.unauthorized_message or describe_refusal())
     g.user_id = principal.user_id
     g.principal = principal
 
@@ -129,7 +130,7 @@ def _principal_of_key(rows: Sequence[Sequence[Any]], permission: Permission) -> 
     return Principal(
         user_id=user_id,
         memberships=memberships,
-        current_id=_choose_workspace(memberships, default),
+        current_id=_choose_workspace(memberships, default, is_bound=bound_to is not None),
         needs=permission,
         granted=granted,
         api_key_id=key_id,
@@ -144,7 +145,7 @@ def _principal_of_token(rows: Sequence[Sequence[Any]], permission: Permission) -
     return Principal(
         user_id=user_id,
         memberships=memberships,
-        current_id=_choose_workspace(memberships, default),
+        current_id=_choose_workspace(memberships, default, is_bound=False),
         needs=permission,
         request_id=g.get("request_id"),
     )
@@ -154,17 +155,16 @@ def _memberships(rows: Sequence[Sequence[Any]]) -> dict[str, Membership]:
     return {workspace_id: Membership(role, slug) for *_, workspace_id, role, slug, _ in rows}
 
 
-def _choose_workspace(memberships: dict[str, Membership], default: str) -> str:
+def _choose_workspace(memberships: dict[str, Membership], default: str, *, is_bound: bool) -> str:
     """Return the id of the workspace that the request names in its header, or else the default one. Raises 404."""
     wanted = request.headers.get(WORKSPACE)
     if wanted is None:
         return default
-    if wanted in memberships:
-        return wanted
-    for workspace_id, membership in memberships.items():
-        if membership.slug == wanted:
-            return workspace_id
-    raise workspace_not_found()
+    found = find_workspace_id(memberships, wanted)
+    if found is None:
+        # the same text whether or not there is such a workspace, and whether or not the key's account is in it
+        raise workspace_not_found(". This API key is bound to one workspace and sees no other." if is_bound else "")
+    return found
 
 
 def _grant(permission: Permission, scopes: Sequence[str], *, is_bound: bool) -> frozenset[Permission]:

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from promptcrafter.auth.models import DELETED_ACCOUNT
 from promptcrafter.database.base import SEQUENCE, Base, Deletable, JsonText, UtcTime
 
 
@@ -84,7 +85,9 @@ class AuditEntry(Base):
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     actor_kind: Mapped[str] = mapped_column(String(8))  # "user", "key" or "cli"
     actor_id: Mapped[str] = mapped_column(String(64))  # of the account or the key; "" for a command
-    actor_name: Mapped[str | None] = mapped_column(Text)
+    actor_name: Mapped[str | None] = mapped_column(Text)  # None: removed, because the account is anonymised
+    # The account itself, or that of the key. None for a command, and for keys of which only the id is known
+    actor_user_id: Mapped[str | None] = mapped_column(String(64))
     action: Mapped[str] = mapped_column(String(32))
     object_type: Mapped[str] = mapped_column(String(16))
     object_id: Mapped[str] = mapped_column(String(64))
@@ -97,9 +100,12 @@ class AuditEntry(Base):
     @property
     def actor(self) -> dict[str, Any]:
         """Who did it."""
-        return {"kind": self.actor_kind, "id": self.actor_id, "name": self.actor_name}
+        user_id = self.actor_id if self.actor_kind == "user" else self.actor_user_id
+        name = self.actor_name or DELETED_ACCOUNT
+        return {"kind": self.actor_kind, "id": self.actor_id, "name": name, "user_id": user_id}
 
     @property
     def subject(self) -> dict[str, Any]:
         """What it was done to."""
-        return {"type": self.object_type, "id": self.object_id, "name": self.object_name}
+        name = self.object_name or (DELETED_ACCOUNT if self.object_type == "member" else None)
+        return {"type": self.object_type, "id": self.object_id, "name": name}

@@ -35,6 +35,13 @@ class Principal:
         return self.current_id
 
 
+def find_workspace_id(memberships: Mapping[str, Membership], reference: str) -> str | None:
+    """Return the id of the workspace that an id or else a slug names among those of a caller, or None."""
+    if reference in memberships:
+        return reference
+    return next((each for each, membership in memberships.items() if membership.slug == reference), None)
+
+
 def find_role_obstacle(principal: Principal, workspace_id: str) -> Problem | None:
     """Return the error 403 if the role of a member does not grant what the route requires, else None."""
     role = principal.memberships[workspace_id].role
@@ -73,9 +80,9 @@ def role_forbids(role: Role, needed: Role, what: str = "this") -> Problem:
     return Problem(403, f"Your role in this workspace is {role}; {what} needs {needed}.", "role_forbids")
 
 
-def workspace_not_found() -> Problem:
+def workspace_not_found(more: str = "") -> Problem:
     """Return the error 404 for a workspace that does not exist or that the caller is no member of."""
-    return WorkspaceNotFound()
+    return WorkspaceNotFound(more)
 
 
 def personal_workspace_id(user_id: str) -> str:

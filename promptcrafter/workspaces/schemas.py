@@ -1,8 +1,9 @@
 """The requests and responses of workspaces, members, invitations, and of accounts and keys as far as they know them."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, pre_load, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, pre_load, validate
 
 from promptcrafter.auth.schemas import PASSWORD_MAX, TOKEN_MAX, UserOut
 from promptcrafter.http.fields import (
@@ -17,24 +18,34 @@ from promptcrafter.http.fields import (
     TimestampText,
     WholeNumber,
 )
+from promptcrafter.http.ignored_fields import describe_known
 from promptcrafter.http.page_query import PageQuery
 from promptcrafter.http.schemas import CreateSchema
-from promptcrafter.ids import pattern
+from promptcrafter.ids import KINDS, Kind, pattern
 from promptcrafter.permissions import ROLES, SCOPES
+from promptcrafter.problems import REQUIRED
+from promptcrafter.text import LABEL_PATTERN
 
 SLUG_PATTERN = "[a-z0-9-]{1,64}"
 SLUG_EXAMPLE = "support-team"
-_LABEL = "[A-Za-z][A-Za-z0-9._-]{0,63}"  # as the labels of prompts are
 _NAME_MAX = 100
 _REFERENCE_MAX = 64
 _LABELS_MAX = 50
 _DAYS_DEFAULT, _DAYS_MAX = 7, 30
+ACTIONS = (
+    *("workspace.create", "workspace.change", "member.join", "member.change", "member.remove", "member.leave"),
+    *("invitation.create", "invitation.revoke", "key.create", "key.revoke"),
+    *("prompt.create", "prompt.change", "prompt.restore", "prompt.delete", "label.set", "label.remove"),
+    *("experiment.create", "experiment.change", "experiment.delete", "trace.delete", "log.change", "log.delete"),
+    *("export", "import", "prune"),
+)
 
 
 class StrictSchema(CreateSchema):
     """A body whose fields decide who may do what: unknown ones are refused, and so are nulls, which could mean all."""
 
-    is_always_strict = True
+    class Meta:
+        unknown = RAISE
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
         """Leave the fields as they are: a null is no absent value here."""
@@ -61,16 +72,25 @@ class WorkspaceIn(StrictSchema):
     slug = _slug()
 
 
+class _LabelList(BoundedList):
+    """A list of labels; loads without repetitions."""
+
+    def load_items(self, items: list[Any]) -> list[Any]:
+        """Return the different labels. Raises ValidationError."""
+        return list(dict.fromkeys(super().load_items(items)))
+
+
 class WorkspacePatch(StrictSchema):
     """Changes of a workspace."""
 
     name = Name(minimum=1, maximum=_NAME_MAX, metadata={"example": "Support team"})
     slug = _slug()
-    protected_labels = BoundedList(
+    protected_labels = _LabelList(
         PatternText(
-            f"^{_LABEL}$",
+            f"^{LABEL_PATTERN}$",
             "must be a label: a letter, then up to 63 letters, digits, dots, underscores or hyphens",
             maximum=64,
+            validate=validate.NoneOf(("latest",), error="must not be latest, which is the newest version and not set"),
         ),
         data_key="protectedLabels",
         maximum=_LABELS_MAX,
@@ -91,11 +111,19 @@ class WorkspaceOut(Schema):
     protected_labels = fields.List(fields.String(), data_key="protectedLabels", required=True)
 
 
+class WorkspaceWithUse(WorkspaceOut):
+    """A workspace, with what it stores. The last two are shown to owners only, on a server that has a limit."""
+
+    used_bytes = fields.Integer(data_key="usedBytes", metadata={"description": "How many bytes it stores"})
+    max_bytes = fields.Integer(data_key="maxBytes", metadata={"description": "How many bytes it may store"})
+
+
 class DeletionQuery(Schema):
     """The query parameters of the deletion of a workspace."""
 
     confirm = Text(
         required=True,
+        error_messages={"required": f"{REQUIRED}: as a query parameter, the slug of the workspace"},
         minimum=1,
         maximum=_REFERENCE_MAX,
         metadata={"example": SLUG_EXAMPLE, "description": "The workspace's slug"},
@@ -110,6 +138,9 @@ class MemberOut(Schema):
     email = fields.String(required=True)
     role = fields.String(required=True, validate=validate.OneOf(ROLES))
     created_at = Timestamp(data_key="joinedAt", required=True)
+    is_disabled = fields.Boolean(
+        data_key="disabled", required=True, metadata={"description": "Whether the operator has disabled the account"}
+    )
 
 
 class MemberPatch(StrictSchema):
@@ -162,7 +193,8 @@ class AcceptIn(StrictSchema):
 class KeyIn(CreateSchema):
     """A new API key. Unknown fields and nulls are refused: a key would have more permissions than was meant."""
 
-    is_always_strict = True
+    class Meta:
+        unknown = RAISE
 
     name = Name(required=True, minimum=1, maximum=100, metadata={"example": "nightly evaluation"})
     expires_at = TimestampIn(
@@ -211,6 +243,9 @@ class WorkspaceKeyOut(Schema):
 class AccountPatch(StrictSchema):
     """Changes of the caller's account."""
 
+    hints = dict.fromkeys(
+        ("password", "newPassword"), "is not changed by this call, but by POST /auth/password with newPassword"
+    )
     name = Name(minimum=1, maximum=100, metadata={"example": "Ada Lovelace"})
     email = Email(metadata={"example": "ada@example.com"})
     currentPassword = Text(
@@ -222,7 +257,7 @@ class AccountPatch(StrictSchema):
         allow_none=True,
         minimum=1,
         maximum=_REFERENCE_MAX,
-        metadata={"description": "Where tokens act without `X-Workspace`; null: in the personal workspace"},
+        metadata={"description": "Id or slug: where tokens act without `X-Workspace`; null: in the personal workspace"},
     )
 
 
@@ -249,8 +284,14 @@ class ActorOut(Schema):
     """Who did something."""
 
     kind = fields.String(required=True, validate=validate.OneOf(("user", "key", "cli")))
-    id = fields.String(required=True)
-    name = fields.String(required=True, allow_none=True)
+    id = fields.String(required=True, metadata={"description": "Of the account or the key; empty for `cli`"})
+    name = fields.String(required=True, metadata={"description": "`deleted account` if the name was removed"})
+    user_id = fields.String(
+        data_key="userId",
+        required=True,
+        allow_none=True,
+        metadata={"description": "The account, also of a key; null for `cli`"},
+    )
 
 
 class SubjectOut(Schema):
@@ -274,11 +315,33 @@ class AuditEntryOut(Schema):
     request_id = fields.String(data_key="requestId", required=True, allow_none=True)
 
 
+class _Action(Text):
+    """An action of the audit trail. An unknown one is refused: a list without entries would say that nobody did it."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if text not in ACTIONS:
+            raise ValidationError(f"must be one of the actions; {describe_known(text, ACTIONS)}")
+        return text
+
+
+def _id_of(*kinds: Kind, rule: str, description: str) -> PatternText:
+    """Return a query parameter that takes ids of these kinds."""
+    forms = "|".join(pattern(kind)[1:-1] for kind in kinds)
+    return PatternText(f"^({forms})$", rule, maximum=_REFERENCE_MAX, metadata={"description": description})
+
+
 class AuditQuery(PageQuery):
     """The filters of the audit trail."""
 
     since = TimestampText(description="At this time or later, such as `2024-06-20T13:10:00Z`")
     until = TimestampText(description="Before this time")
-    actor = Text(maximum=_REFERENCE_MAX, metadata={"description": "The id of an account or a key"})
-    action = Text(maximum=_REFERENCE_MAX, metadata={"description": "Such as `label.set`"})
-    object = Text(maximum=_REFERENCE_MAX, metadata={"description": "The id of what was changed, or of its prompt"})
+    actor = _id_of(
+        "user", "key", rule="must be the id of an account or of an API key", description="The id of an account or a key"
+    )
+    action = _Action(maximum=_REFERENCE_MAX, metadata={"enum": [*ACTIONS], "description": "Such as `label.set`"})
+    object = _id_of(
+        *KINDS,
+        rule="must be an id, such as that of a prompt",
+        description="The id of what was changed, or of its prompt",
+    )

@@ -29,6 +29,7 @@ from promptcrafter.workspaces.principal import (
     Membership,
     Principal,
     find_role_obstacle,
+    find_workspace_id,
     in_workspace,
     personal_workspace_id,
     workspace_not_found,
@@ -39,6 +40,9 @@ _TOKEN_RANDOM_BYTES = 32
 _WORKSPACES_MAX = 100  # of which one account is a member: each request reads all of its memberships
 _MEMBERS_MAX = 1000  # of a workspace
 _INVITATIONS_MAX = 100  # open ones of a workspace
+_KEYS_NOTED = 20  # by an entry for each when they end together; of more there is one entry
+_KEY_IDS_NOTED = 1000  # in that entry
+_SHOWN_AS = {"protected_labels": "protectedLabels"}  # in the audit trail, as in the API
 _DERIVED_SLUG_MAX = 50  # characters; leaves room for a number at the end
 
 
@@ -198,10 +202,11 @@ def add_workspace(principal: Principal, name: str, slug: str | None) -> Workspac
 
 def change_workspace(principal: Principal, workspace: Workspace, changes: Mapping[str, Any]) -> None:
     """Change a locked workspace. Raises 409 if the slug is taken."""
-    before = {attribute: getattr(workspace, attribute) for attribute in changes}
+    before = {_SHOWN_AS.get(attribute, attribute): getattr(workspace, attribute) for attribute in changes}
+    after = {_SHOWN_AS.get(attribute, attribute): value for attribute, value in changes.items()}
     for attribute, value in changes.items():
         setattr(workspace, attribute, value)
-    _note(principal, workspace, "workspace.change", workspace, workspace.name, before=before, after=changes)
+    _note(principal, workspace, "workspace.change", workspace, workspace.name, before=before, after=after)
     workspace.updated_at = clock.now()
     _flush_or_refuse_slug()
 
@@ -237,7 +242,8 @@ def delete_with_contents(workspace: Workspace) -> None:
 
 def find_members(workspace: Workspace) -> Select[*tuple[Any, ...]]:
     """Return a select of the members of a workspace, with names and addresses, as rows."""
-    columns = (Member.user_id, User.name, User.email, Member.role, Member.created_at)
+    is_disabled = User.disabled_since.is_not(None).label("is_disabled")
+    columns = (Member.user_id, User.name, User.email, Member.role, Member.created_at, is_disabled)
     return select(*columns).join(User, User.id == Member.user_id).where(Member.workspace_id == workspace.id)
 
 
@@ -255,13 +261,16 @@ def get_member(workspace: Workspace, user_id: str) -> Row[Any]:
 
 
 def set_role(principal: Principal, workspace: Workspace, user_id: str, role: Role) -> None:
-    """Change the role of a member of a locked workspace. Raises 404, and 409 if no owner would be left.
+    """Change the role of a member of a locked workspace.
 
-    Invitations of a member whose new role may not invite are revoked.
+    Raises 404, 400 for an owner whose account is disabled, and 409 if no owner would be left. Invitations of a
+    member whose new role may not invite are revoked.
     """
     member = _get_member(workspace.id, user_id)
-    if member.role == "owner" and role != "owner":
-        _refuse_last_owner(workspace)
+    if role == "owner":
+        _refuse_disabled(user_id)
+    elif member.role == "owner":
+        _refuse_last_owner(workspace, user_id)
     before: dict[str, Any] = {"role": member.role}
     member.role = role
     session.flush()
@@ -277,8 +286,8 @@ def remove_member(principal: Principal, workspace: Workspace, user_id: str) -> N
     """
     member = _get_member(workspace.id, user_id)
     if member.role == "owner":
-        _refuse_last_owner(workspace)
-    session.execute(delete(ApiKey).where(ApiKey.user_id == user_id, ApiKey.workspace_id == workspace.id))
+        _refuse_last_owner(workspace, user_id)
+    _end_keys(principal, workspace, user_id)
     before = {"role": member.role, **_revoke_invitations(workspace, user_id)}
     session.delete(member)
     session.flush()
@@ -371,10 +380,10 @@ def accept_invitation(principal: Principal, token: str) -> Workspace:
         raise _invitation_not_found()
     if session.scalar(_find_member(workspace.id, user_id)) is not None:
         return workspace
-    used = session.scalar(delete(Invitation).where(is_open).returning(Invitation.role))
+    used = session.execute(delete(Invitation).where(is_open).returning(Invitation.id, Invitation.role)).first()
     if used is None:
         raise _invitation_not_found()
-    _join(principal, workspace, user_id, used)
+    _join(principal, workspace, user_id, used.role, invitationId=used.id)
     return workspace
 
 
@@ -415,20 +424,37 @@ def remove_key(principal: Principal, workspace: Workspace, key_id: str) -> None:
 def note_key(principal: Principal, action: str, key: ApiKey) -> None:
     """Add an entry about a key to the audit trail of its workspace, or of the account's personal one."""
     workspace_id = key.workspace_id or personal_workspace_id(key.user_id)
-    audit.note(principal, workspace_id, action, "key", key.id, key.name, after={"scopes": key.scopes})
+    side = "before" if action == "key.revoke" else "after"
+    values: dict[str, Any] = {side: {"scopes": key.scopes, "userId": key.user_id}}
+    audit.note(principal, workspace_id, action, "key", key.id, key.name, **values)
+
+
+def _end_keys(principal: Principal, workspace: Workspace, user_id: str) -> None:
+    """Revoke the keys of an account that are bound to a workspace. Many of them share one entry of the audit trail."""
+    is_bound = (ApiKey.user_id == user_id) & (ApiKey.workspace_id == workspace.id)
+    keys = session.scalars(select(ApiKey).where(is_bound).order_by(ApiKey.seq).limit(_KEYS_NOTED + 1)).all()
+    if len(keys) <= _KEYS_NOTED:
+        for key in keys:
+            note_key(principal, "key.revoke", key)
+    else:
+        ids = session.scalars(select(ApiKey.id).where(is_bound).order_by(ApiKey.seq).limit(_KEY_IDS_NOTED)).all()
+        count = session.scalars(select(func.count()).select_from(ApiKey).where(is_bound)).one()
+        before = {"keys": count, "keyIds": list(ids)}
+        _note_member(principal, workspace, "key.revoke", user_id, before=before, is_whole=True)
+    session.flush()
+    session.execute(delete(ApiKey).where(is_bound))
 
 
 # Accounts that leave
 
 
 def get_sole_ownerships(user_id: str) -> Sequence[Workspace]:
-    """Return the shared workspaces with other members of which an account is the only owner."""
+    """Return the shared workspaces with other members of which an account is the only owner that is not disabled."""
     others = select(Member.user_id).where(Member.workspace_id == Workspace.id, Member.user_id != user_id)
     own = _find_member(Workspace.id, user_id).where(Member.role == "owner")
     owned = select(Workspace).where(own.exists(), Workspace.personal_user_id.is_(None))
-    return session.scalars(
-        owned.where(others.exists(), ~others.where(Member.role == "owner").exists()).order_by(Workspace.seq)
-    ).all()
+    owners = _find_other_owners(Workspace.id, user_id).where(User.disabled_since.is_(None))
+    return session.scalars(owned.where(others.exists(), ~owners.exists()).order_by(Workspace.seq)).all()
 
 
 def remove_account(principal: Principal, *, anonymise: bool) -> None:
@@ -450,17 +476,20 @@ def remove_account(principal: Principal, *, anonymise: bool) -> None:
     workspaces = locked.all()
     if owned := get_sole_ownerships(user_id):
         names = ", ".join(workspace.slug for workspace in owned)
-        raise Problem(409, f"You are the only owner of {names}: make another member an owner first.", "last_owner")
+        text = f"You are the only owner of {names}: make another member an owner first, or delete it."
+        raise Problem(409, text, "last_owner")
+    key_ids = session.scalars(select(ApiKey.id).where(ApiKey.user_id == user_id)).all()
     for workspace in workspaces:
         count = select(func.count()).select_from(Member).where(Member.workspace_id == workspace.id)
         if session.scalars(count).one() == 1:
             delete_with_contents(workspace)
         else:
             before = {"role": _get_member(workspace.id, user_id).role}
+            _end_keys(principal, workspace, user_id)
             _note_member(principal, workspace, "member.leave", user_id, before=before)
     session.execute(delete(Invitation).where(Invitation.author_id == user_id))
     if anonymise:
-        audit.anonymise(user_id, session.scalars(select(ApiKey.id).where(ApiKey.user_id == user_id)).all())
+        audit.anonymise(user_id, key_ids)
     session.execute(delete(Member).where(Member.user_id == user_id))
     accounts.bury(user, anonymise=anonymise)
 
@@ -521,10 +550,7 @@ def _choose_slug(name: str) -> str:
 
 
 def _get_workspace(principal: Principal, reference: str, *, lock: bool) -> Workspace:
-    workspace_id = reference if reference in principal.memberships else None
-    for each, membership in principal.memberships.items():
-        if membership.slug == reference and workspace_id is None:
-            workspace_id = each
+    workspace_id = find_workspace_id(principal.memberships, reference)
     if workspace_id is None:
         raise workspace_not_found()
     obstacle = find_role_obstacle(principal, workspace_id)
@@ -542,14 +568,19 @@ def _lock_row(condition: Any) -> Workspace | None:
     return session.scalar(select(Workspace).where(condition).with_for_update(key_share=True))
 
 
-def _join(principal: Principal, workspace: Workspace, user_id: str, role: str) -> None:
-    """Make an account a member of a locked workspace. Raises 409 for too many members or memberships."""
+def _join(principal: Principal, workspace: Workspace, user_id: str, role: str, **noted: str) -> None:
+    """Make an account a member of a locked workspace. Raises 409 for too many members or memberships.
+
+    The entry of the audit trail has the role and what else is `noted`.
+    """
     _lock_joining(user_id)
+    if role == "owner":
+        _refuse_disabled(user_id)
     count = select(func.count()).select_from(Member).where(Member.workspace_id == workspace.id)
     if session.scalars(count).one() >= _MEMBERS_MAX:
         raise Problem(409, f"A workspace has at most {_MEMBERS_MAX:,} members.", "too_many_members")
     _insert_member(workspace.id, user_id, role)
-    _note_member(principal, workspace, "member.join", user_id, after={"role": role})
+    _note_member(principal, workspace, "member.join", user_id, after={"role": role, **noted})
 
 
 def _insert_member(workspace_id: str, user_id: str, role: str) -> None:
@@ -568,12 +599,25 @@ def _get_member(workspace_id: str, user_id: str) -> Member:
     return member
 
 
-def _refuse_last_owner(workspace: Workspace) -> None:
-    """Raise 409 if a locked workspace has one owner only."""
-    owners = select(func.count()).select_from(Member)
-    owners = owners.where(Member.workspace_id == workspace.id, Member.role == "owner")
-    if session.scalars(owners).one() < 2:
-        raise Problem(409, "The workspace would be left without an owner.", "last_owner")
+def _refuse_last_owner(workspace: Workspace, user_id: str) -> None:
+    """Raise 409 if a locked workspace has no other owner than this one, apart from disabled accounts."""
+    owners = _find_other_owners(workspace.id, user_id)
+    if session.scalar(owners.where(User.disabled_since.is_(None)).limit(1)) is None:
+        text = "The workspace would be left without an owner: make another member an owner first, or delete it."
+        disabled = " A disabled account does not count." if session.scalar(owners.limit(1)) else ""
+        raise Problem(409, text + disabled, "last_owner")
+
+
+def _find_other_owners(workspace_id: Any, user_id: str) -> Select[str]:
+    """Return a select of the ids of the owners of a workspace but one."""
+    is_other = (Member.workspace_id == workspace_id) & (Member.role == "owner") & (Member.user_id != user_id)
+    return select(Member.user_id).join(User, User.id == Member.user_id).where(is_other)
+
+
+def _refuse_disabled(user_id: str) -> None:
+    """Raise 400 if an account that is to be an owner is disabled: the workspace would have one who cannot log in."""
+    if accounts.get_user(user_id).disabled_since is not None:
+        raise Invalid({"role": ["must not be owner: the account is disabled"]})
 
 
 def _lock_joining(user_id: str) -> None:
@@ -592,4 +636,4 @@ def _member_not_found() -> Problem:
 
 
 def _invitation_not_found() -> Problem:
-    return Problem(404, "Invitation not found", "invitation_not_found")
+    return Problem(404, "This invitation is used, revoked, expired or unknown.", "invitation_not_found")

@@ -8,10 +8,10 @@ from promptcrafter.database.transactions import write_until_done, writing
 from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.permissions import Permission
-from promptcrafter.workspaces import audit, store
+from promptcrafter.workspaces import audit, quota, store
 from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.models import AuditEntry
-from promptcrafter.workspaces.principal import refuse_non_owner
+from promptcrafter.workspaces.principal import is_owner, refuse_non_owner
 from promptcrafter.workspaces.schemas import (
     SLUG_EXAMPLE,
     AcceptIn,
@@ -27,6 +27,7 @@ from promptcrafter.workspaces.schemas import (
     WorkspaceKeyOut,
     WorkspaceOut,
     WorkspacePatch,
+    WorkspaceWithUse,
 )
 
 blueprint = Blueprint(
@@ -63,12 +64,13 @@ def create_workspace(body: dict[str, Any]) -> tuple[dict[str, Any], int, dict[st
 
 
 @blueprint.route("/workspaces/<workspace>", permission=Permission.READ, refuses=(403, 404))
-@blueprint.response(200, _workspace_out)
+@blueprint.response(200, WorkspaceWithUse())
 def get_workspace(workspace: str) -> dict[str, Any]:
-    """Return a workspace, by its id or slug."""
+    """Return a workspace, by its id or slug; for its owners with what it stores, if there is a limit."""
     principal = current_principal()
     found = store.get_workspace(principal, workspace)
-    return store.show(found, principal.memberships[found.id].role)
+    use = quota.describe(found.id) if is_owner(principal, found.id) else {}
+    return {**store.show(found, principal.memberships[found.id].role), **use}
 
 
 @blueprint.route("/workspaces/<workspace>", methods=["PATCH"], permission=Permission.MANAGE, refuses=(403, 404, 409))
@@ -116,6 +118,7 @@ def list_members(workspace: str) -> Any:
 def change_member(body: dict[str, Any], workspace: str, user_id: str) -> Any:
     """Change the role of a member; one owner must remain."""
     principal = current_principal()
+    user_id = _read_user_id(user_id)
     with writing():
         locked = store.lock_workspace(principal, workspace)
         store.set_role(principal, locked, user_id, body["role"])
@@ -133,6 +136,7 @@ def change_member(body: dict[str, Any], workspace: str, user_id: str) -> Any:
 def remove_member(workspace: str, user_id: str) -> None:
     """Leave a workspace, or remove another member, which takes an owner; one owner must remain."""
     principal = current_principal()
+    user_id = _read_user_id(user_id)
 
     def remove() -> None:
         with writing():
@@ -221,3 +225,8 @@ def accept_invitation(body: dict[str, Any]) -> dict[str, Any]:
         workspace = store.accept_invitation(principal, body["token"])
         role = store.get_member(workspace, principal.user_id).role
     return store.show(workspace, role)
+
+
+def _read_user_id(user_id: str) -> str:
+    """Return the id of the member that a path names; `me` is the caller."""
+    return current_principal().user_id if user_id == "me" else user_id

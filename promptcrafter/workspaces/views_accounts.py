@@ -3,6 +3,8 @@
 They are routes of `auth.views.blueprint`.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from flask import current_app
@@ -14,10 +16,12 @@ from promptcrafter.auth.models import User
 from promptcrafter.auth.schemas import NewKeyOut, SignupIn, SignupOut
 from promptcrafter.auth.views import blueprint
 from promptcrafter.database.transactions import write_until_done, writing
+from promptcrafter.http.ignored_fields import describe_ignored
 from promptcrafter.permissions import Permission
-from promptcrafter.problems import Invalid, Problem
+from promptcrafter.problems import REQUIRED, Invalid, Problem
 from promptcrafter.workspaces import store
 from promptcrafter.workspaces.authentication import current_principal, new_principal
+from promptcrafter.workspaces.principal import find_workspace_id
 from promptcrafter.workspaces.schemas import AccountPatch, DeletionIn, KeyIn, MeOut
 
 
@@ -32,11 +36,12 @@ def sign_up(body: dict[str, Any]) -> dict[str, Any]:
     if current_app.config["SIGNUP"] == "closed":
         raise Problem(403, "Sign-up is closed on this server.", "signup_closed")
     if current_app.config["SIGNUP"] == "invited" and "invitation" not in body:
-        raise Problem(403, "Sign-up on this server takes an invitation.", "invitation_required")
+        raise _invitation_required()
     with hashing.place():
         password_hash = hashing.run(passwords.hash_password, body["password"])
     with writing():
-        user = store.add_account(body["name"], body["email"], password_hash)
+        with _explaining_taken_address() if "invitation" in body else nullcontext():
+            user = store.add_account(body["name"], body["email"], password_hash)
         if "invitation" in body:
             store.accept_invitation(new_principal(user.id), body["invitation"])
     return {"message": "User account created successfully.", "token": issue_token(user), "user": user}
@@ -62,8 +67,10 @@ def change_me(body: dict[str, Any]) -> dict[str, Any]:
         _check_password(principal.user_id, body.get("currentPassword"))
         throttle.count_signup()
     default = body.get("defaultWorkspaceId")
-    if default is not None and default not in principal.memberships:
-        raise Invalid({"defaultWorkspaceId": ["must be the id of one of your workspaces"]})
+    if default is not None:
+        default = find_workspace_id(principal.memberships, default)
+        if default is None:
+            raise Invalid({"defaultWorkspaceId": ["must be the id or the slug of one of your workspaces"]})
     with writing():
         user = store.lock_account(principal.user_id)
         accounts.change_user(user, {name: body[name] for name in ("name", "email") if name in body})
@@ -99,6 +106,8 @@ def create_key(body: dict[str, Any]) -> dict[str, Any]:
     """Create an API key, which is accepted wherever a token is, as far as its workspace and scopes allow."""
     principal = current_principal()
     values = {name: value for name, value in body.items() if name != "workspace"}
+    if "workspace" in body and find_workspace_id(principal.memberships, body["workspace"]) is None:
+        raise Invalid({"workspace": ["must be the id or slug of one of your workspaces"]})
     with writing():
         store.lock_account(principal.user_id)
         if "workspace" in body:
@@ -114,6 +123,26 @@ def delete_key(key_id: str) -> None:
     principal = current_principal()
     with writing():
         store.note_key(principal, "key.revoke", accounts.remove_key(principal.user_id, key_id))
+
+
+def _invitation_required() -> Problem:
+    """Return the error 403 for a sign-up without an invitation, which may have been sent under another name."""
+    details = {"invitation": [REQUIRED], **describe_ignored(tuple(SignupIn().fields))}
+    reasons = "; ".join(f"{field} {reason}" for field, reasons in details.items() for reason in reasons)
+    text = f"Sign-up on this server takes an invitation: {reasons}."
+    return Problem(403, text, "invitation_required", details=details)
+
+
+@contextmanager
+def _explaining_taken_address() -> Iterator[None]:
+    """Let the error about an address in use say how to accept an invitation with the account that has it."""
+    try:
+        yield
+    except Problem as problem:
+        if problem.code == "email_taken":
+            text = f"{problem.message} Log in with it, and send the invitation's token to POST /invitations/accept."
+            raise Problem(problem.status, text, problem.code) from problem
+        raise
 
 
 def _show(user: User) -> dict[str, Any]:

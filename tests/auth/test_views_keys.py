@@ -77,9 +77,16 @@ def test_a_key_remains_valid_after_a_log_out(client: Caller, ada: Person) -> Non
 @pytest.mark.parametrize("credential", ["pc_", "pc_" + "a" * 43, "pc_é", "a" * 46, ""])
 def test_a_malformed_or_unknown_key_is_refused(client: Caller, ada: Person, credential: str) -> None:
     new_key(ada)
-    for headers in ({"x-api-key": credential}, {"Authorization": f"Bearer {credential}"}):
+    bearer, of_key = "Invalid or missing bearer token", "Invalid, expired or revoked API key"
+    for headers, message in (
+        ({"x-api-key": credential}, of_key if credential else bearer),
+        ({"Authorization": f"Bearer {credential}"}, bearer),
+        ({"Authorization": f"Bearer {credential}", "x-api-key": "pc_"}, bearer),
+        ({"Authorization": "Basic YTpi", "x-api-key": "pc_"}, of_key),
+    ):
         answer = client.get("/auth/me", headers=headers)
-        assert (answer.status_code, answer.json["code"]) == (401, "unauthorized")
+        assert (answer.status_code, answer.json["code"], answer.json["message"]) == (401, "unauthorized", message)
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,17 @@ def test_what_changes_the_password_or_ends_the_account_ends_the_reset(
     assert log_in(client, ada, PASSWORD) == 200
 
 
+def test_another_address_ends_the_reset_and_another_name_does_not(app: Flask, client: Caller, ada: Person) -> None:
+    token = add_reset(app, ada)
+    taken = ada.patch("/auth/me", {"email": "not an address", "currentPassword": ada.password})
+    assert (taken.status_code, ada.patch("/auth/me", {"name": "Ada King"}).status_code) == (400, 200)
+    with app.app_context():
+        store.refuse_unknown_reset(token)
+    answer = ada.patch("/auth/me", {"email": "king@example.com", "currentPassword": ada.password})
+    assert answer.status_code == 200
+    assert_unknown(reset(client, token))
+
+
 def test_a_disabled_account_gets_no_other_password(app: Flask, client: Caller, ada: Person) -> None:
     token = add_reset(app, ada)
     with app.app_context(), writing():

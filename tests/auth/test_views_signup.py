@@ -133,6 +133,31 @@ def test_sign_up_can_be_closed(with_settings: Callable[..., Caller]) -> None:
     assert (answer.status_code, answer.json["code"]) == (403, "signup_closed")
 
 
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        ({}, ""),
+        ({"invitaton": "inv_x"}, "; invitaton is not a field of this call; the nearest is invitation"),
+        (
+            {"token": "inv_x"},
+            "; token is not a field of this call; it takes name, email, password, invitation",
+        ),
+    ],
+)
+def test_a_sign_up_that_lacks_the_invitation_names_the_field(
+    with_settings: Callable[..., Caller], sent: dict[str, str], reason: str
+) -> None:
+    answer = with_settings(signup="invited").post("/auth/signup", json={**BODY, **sent})
+    assert (answer.status_code, answer.json["code"]) == (403, "invitation_required")
+    text = f"Sign-up on this server takes an invitation: invitation is required{reason}."
+    assert (answer.json["message"], list(answer.json["details"])) == (text, ["invitation", *sent])
+
+
+def test_many_unknown_fields_of_a_refused_sign_up_are_named_in_part(with_settings: Callable[..., Caller]) -> None:
+    answer = with_settings(signup="invited").post("/auth/signup", json={**BODY, **{f"f{n}": n for n in range(5000)}})
+    assert (answer.status_code, len(answer.json["details"])) == (403, 11)
+
+
 def test_the_password_is_stored_as_an_argon2_hash_only(ada: Person, app: Any) -> None:
     from promptcrafter.auth import store
 

@@ -10,6 +10,7 @@ from bench.databases import SECRET
 from bench.load import put_under_load, request
 from bench.servers import serve_bare
 from bench.write import make_requests
+from tests.support.connection import Connection, sign_up
 from tests.support.servers import LiveServer
 
 
@@ -28,3 +29,15 @@ def test_refused_requests_count_as_errors(live_server: LiveServer) -> None:
     load = put_under_load(port, [request("POST", "/logs", "no token", b"{}")], connections=2, seconds=0.1)
     assert load.errors > 0
     assert load.latencies_ms == []
+
+
+def test_answers_that_nothing_has_changed_are_counted(live_server: LiveServer) -> None:
+    token = sign_up(live_server)
+    owner = Connection(live_server, token)
+    owner.call("POST", "/prompts", {"title": "Reply", "slug": "support/reply", "content": "c", "model": "m"})
+    path = "/prompts/by-slug/support/reply"
+    tag = owner.call("GET", path).headers["ETag"]
+    port = int(live_server.url.rpartition(":")[2])
+    load = put_under_load(port, [request("GET", path, token, if_none_match=tag)], connections=2, seconds=0.1)
+    assert load.errors == 0
+    assert load.latencies_ms

@@ -281,7 +281,7 @@ def test_a_reset_link_is_written_once_and_sets_another_password(app: Flask, clie
     first = done(run(app, "user", "reset-link", "ADA@example.com")).strip()
     made = run(app, "user", "reset-link", ada.email)
     token = done(made).strip()
-    assert "POST /auth/password/reset" in made.stderr
+    assert "\n  curl https://YOUR-SERVER/auth/password/reset -H 'Content-Type: application/json' \\\n" in made.stderr
     assert token not in made.stderr
     body = {"newPassword": PASSWORD}
     assert client.post("/auth/password/reset", {**body, "token": first}).json["code"] == "reset_not_found"
@@ -300,8 +300,11 @@ def test_an_account_is_deleted_with_its_personal_workspace_and_leaves_what_it_ma
     shared = ada.post(
         "/prompts", {"title": "A title", "content": "c", "model": "m"}, headers={"X-Workspace": "team"}
     ).json["_id"]
+    personal = ada.get("/workspaces").json[0]["slug"]
+    ada.post("/workspaces", {"name": "Alone"})
     deleted = run(app, "user", "delete", "ADA@example.com", "--yes", "--anonymise")
-    assert (done(deleted), deleted.stderr) == ("", "Deleted the account of ada@example.com.\n")
+    told = f"Deleted the account of ada@example.com and all that was in {personal}, alone: 1 prompt, 1 log.\n"
+    assert (done(deleted), deleted.stderr) == ("", told)
     assert ada.get("/prompts").status_code == 401
     assert ben.get(f"/prompts/{shared}").status_code == 200
     listed = json.loads(done(run(app, "workspace", "list", "--json")))

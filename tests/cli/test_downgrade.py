@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from flask import Flask
 
 from config import Config
@@ -15,15 +16,15 @@ from promptcrafter.database import revisions
 from promptcrafter.database.session import get_engine, session
 from promptcrafter.database.transactions import writing
 from promptcrafter.workspaces.models import Member, Workspace
-from tests.support.commands import done, refused, run
+from tests.support.commands import done, run
 from tests.support.databases import only_sqlite
 from tests.support.environment import ROOT, SECRET, bin_path
 from tests.support.people import Caller, sign_up
 
 BEFORE_WORKSPACES = "2f96d0a8b4e3"
 LOSSES = (
-    "The downgrade removes 1 shared workspace, 1 membership, 0 invitations and 0 restricted API keys. What a shared "
-    "workspace has becomes that of its oldest owner, and a slug that this owner has already gets a number."
+    "The downgrade removes 1 shared workspace and 1 membership. What a shared workspace has becomes that of its oldest "
+    "owner, and a slug that this owner has already gets a number."
 )
 
 
@@ -58,8 +59,9 @@ def applied(app: Flask) -> set[str]:
 @pytest.mark.parametrize("target", [BEFORE_WORKSPACES, "base", "5e0c83a1d7f6-1"])
 def test_without_a_terminal_a_downgrade_that_loses_something_is_refused(migrated_app: Flask, target: str) -> None:
     add_team(migrated_app)
-    refusal = refused(run(migrated_app, "db", "downgrade", target))
-    assert refusal == f"{LOSSES} Nothing was changed: add --yes to go on."
+    result = run(migrated_app, "db", "downgrade", target)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"{LOSSES}\nError: There is no terminal to ask for a confirmation on: use --yes.\n"
     assert applied(migrated_app) == {revisions.HEAD}
 
 
@@ -69,6 +71,25 @@ def test_yes_confirms_what_a_downgrade_loses(migrated_app: Flask) -> None:
     assert done(result) == ""
     assert result.stderr.splitlines()[0] == LOSSES
     assert applied(migrated_app) == {BEFORE_WORKSPACES}
+
+
+def test_what_later_steps_added_is_lost_with_them(migrated_app: Flask) -> None:
+    ada = sign_up(Caller(migrated_app.test_client()), "ada")
+    path = f"/prompts/{ada.prompt(description='For classes')['_id']}"
+    ada.patch(path, {"messages": [{"role": "user", "content": "another"}], "comment": "why"})
+    ada.patch(path, {"config": {"temperature": 1}})
+    ada.patch(path, {"content": "a text"})
+    chats = "2 message lists, 2 configs"
+    for target, lost in (
+        ("c94e17d0b382", f"{chats} and 1 prompt description"),
+        ("8c3f5a9e1b72", f"{chats}, 1 prompt description and the audit trail (4)"),
+        ("5e0c83a1d7f6", f"1 version comment, {chats}, 1 prompt description and the audit trail (4)"),
+    ):
+        losses = first_line(run(migrated_app, "db", "downgrade", target))
+        assert losses == f"The downgrade removes {lost}. The text of messages remains."
+        assert applied(migrated_app) == {revisions.HEAD}
+    done(run(migrated_app, "db", "downgrade", "--yes", "8c3f5a9e1b72"))
+    assert first_line(run(migrated_app, "db", "downgrade", "--", "-1")) == "The downgrade removes 1 version comment."
 
 
 @only_sqlite
@@ -87,6 +108,26 @@ def test_a_downgrade_to_a_schema_with_workspaces_or_to_an_unknown_one_does_not_a
     assert result.exit_code == 1
     assert LOSSES not in result.output
     assert applied(migrated_app) == {revisions.HEAD}
+
+
+def test_a_downgrade_says_what_it_loses_of_an_account_that_is_alone(migrated_app: Flask) -> None:
+    ada = sign_up(Caller(migrated_app.test_client()), "ada")
+    prompt = ada.prompt()
+    ada.patch(f"/prompts/{prompt['_id']}", {"content": "Shorter", "comment": "Why"})
+    for target, lost in (
+        ("c41a9e6d07b8", "the audit trail (2)"),
+        (BEFORE_WORKSPACES, "1 version comment and the audit trail (2)"),
+    ):
+        assert first_line(run(migrated_app, "db", "downgrade", target)) == f"The downgrade removes {lost}."
+        assert applied(migrated_app) == {revisions.HEAD}
+    done(run(migrated_app, "db", "downgrade", "--yes", "8c3f5a9e1b72"))
+    left = first_line(run(migrated_app, "db", "downgrade", BEFORE_WORKSPACES))
+    assert left == "The downgrade removes 1 version comment."
+
+
+def first_line(result: Result) -> str:
+    """Return the first line that a command wrote to standard error."""
+    return result.stderr.splitlines()[0]
 
 
 @pytest.mark.slow

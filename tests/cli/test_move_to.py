@@ -117,7 +117,7 @@ def test_everything_moves_and_calls_answer_as_before(
     assert done(moved) == ""
     assert moved.stderr.splitlines()[1].startswith("A new database: ")
     assert moved.stderr.splitlines()[2:] == [
-        "Moved and compared: 2 users, 4 prompts, 38 logs, 2 experiments, 3 traces.",
+        "Moved and compared: 2 users, 5 prompts, 38 logs, 2 experiments, 3 traces.",
         "Now set DATABASE_URL to that address and start the service with it. JWT_SECRET_KEY must stay what it is.",
     ]
     target = "SELECT attstattarget FROM pg_attribute WHERE attrelid = 'ix_prompt_search_content_trigrams'::regclass"

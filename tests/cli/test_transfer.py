@@ -50,7 +50,7 @@ def test_an_exported_account_can_be_imported(run: Run, full_account: Person, tmp
     path = tmp_path / "ada.ndjson"
     result = run("export", path, "--user", "ADA@example.com")
     assert (result.exit_code, result.stdout) == (0, "")
-    counted = "2 prompts, 4 versions, 2 experiments, 3 traces, 37 logs"
+    counted = "3 prompts, 7 versions, 2 experiments, 3 traces, 37 logs"
     assert result.stderr == f"Exported for ada@example.com: {counted}.\n"
     left = export(full_account)
     assert path.read_bytes() == left
@@ -165,7 +165,7 @@ def test_files_of_other_tools_are_detected_by_their_content(run: Run, ada: Perso
 @only_sqlite
 def test_what_is_not_imported_is_counted_by_name(run: Run, ada: Person, tmp_path: Path) -> None:
     path = tmp_path / "db.json"
-    prompt = {"title": "Title", "content": "c", "model": "m", "userId": 1, "description": "d"}
+    prompt = {"title": "Title", "content": "c", "model": "m", "userId": 1, "description": 7}
     rest: dict[str, Any] = {f"list{number}": [1, 2] for number in range(30)} | {"a\x1b[2J" + "x" * 100: {}}
     path.write_text(json.dumps({"prompts": [{**prompt, "id": "5-Ti0M5"}, {**prompt, "id": "-DGSsrg"}], **rest}))
     result = run("import", path, "--user", ada.email)
@@ -197,7 +197,7 @@ def test_an_export_is_imported_as_a_copy_with_new_ids(run: Run, ada: Person, ben
     path.write_bytes(join(GOOD))
     assert run("import", path, "--user", ada.email).exit_code == 0
     assert failure(run("import", path, "--user", ben.email)).endswith(
-        "exists elsewhere on this server; ids=new imports a copy. --new-ids imports a copy of everything."
+        "exists elsewhere on this server. --new-ids imports a copy of everything."
     )
     created = "1 prompt, 2 versions, 1 experiment, 1 trace, 2 logs"
     for _ in range(2):

@@ -69,7 +69,7 @@ def test_members_are_listed_by_the_id_or_the_slug_of_the_workspace(app: Flask, a
     listed = json.loads(done(run(app, "workspace", "members", "support-team", "--json")))
     assert listed == ada.get(f"/workspaces/{team}/members").json
     table = [line.split() for line in done(run(app, "workspace", "members", team)).splitlines()]
-    assert table[0] == ["ID", "EMAIL", "NAME", "ROLE", "JOINED"]
+    assert table[0] == ["ID", "EMAIL", "NAME", "ROLE", "JOINED", "DISABLED"]
     assert [row[:4] for row in table[1:]] == [
         [ada.id, ada.email, "ada", "owner"],
         [ben.id, ben.email, "ben", "viewer"],
@@ -79,7 +79,7 @@ def test_members_are_listed_by_the_id_or_the_slug_of_the_workspace(app: Flask, a
 
 def test_a_role_is_given_to_members_and_others_and_an_owner_stays(app: Flask, ada: Person, ben: Person) -> None:
     team = add(app, ada)
-    message = "The workspace would be left without an owner."
+    message = "The workspace would be left without an owner: make another member an owner first, or delete it."
     assert refused(run(app, "workspace", "set-role", team, ada.email, "viewer")) == message
     given = run(app, "workspace", "set-role", "support-team", "BEN@example.com", "editor")
     assert (done(given), given.stderr) == ("", "The role of ben@example.com in support-team is editor.\n")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import product
 from typing import Any
 
@@ -10,9 +11,11 @@ from flask import Flask
 from sqlalchemy import insert, update
 from sqlalchemy.exc import IntegrityError
 
+from promptcrafter import clock
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import session
 from promptcrafter.database.transactions import writing
+from tests.support.commands import done, refused, run
 from tests.support.people import Answer, Caller, Person
 from tests.support.transfer import NDJSON_HEADERS, export, import_file
 
@@ -88,12 +91,20 @@ def each_search() -> Iterator[str]:
     """Yield the requests that find things by their texts or slugs, and those that show everything."""
     yield from ("/prompts", f"/prompts?tag={CANARY}", f"/prompts?model={CANARY}", "/logs", f"/logs?q={CANARY}")
     yield from (f"/logs?model={CANARY}", "/traces", "/experiments", "/export", "/workspaces", "/auth/keys")
-    yield from (f"/search?q={CANARY}", "/search?q=ca", f"/basalt/prompts?featureSlug={CANARY}", "/basalt/prompts")
+    yield from (
+        "/tags",
+        f"/search?q={CANARY}",
+        "/search?q=ca",
+        f"/basalt/prompts?featureSlug={CANARY}",
+        "/basalt/prompts",
+    )
 
 
 def each_slug_request() -> Iterator[tuple[str, str, Any]]:
     """Yield the requests that name a prompt or an experiment by its slug, and must find none."""
     yield "GET", f"/prompts/by-slug/{CANARY}", None
+    yield "GET", f"/prompts/by-slug/{CANARY}/versions/production", None
+    yield "POST", f"/prompts/by-slug/{CANARY}/render", {"variables": {}}
     for path in ("", "/logs", "/results"):
         yield "GET", f"/experiments/{CANARY}{path}", None
     yield "PATCH", f"/experiments/{CANARY}", {"name": "mine"}
@@ -109,10 +120,12 @@ def each_workspace_request(workspace: str, prompt: str) -> Iterator[tuple[str, s
     yield "GET", f"/workspaces/{workspace}", None
     yield "PATCH", f"/workspaces/{workspace}", {"name": "mine"}
     yield "DELETE", f"/workspaces/{workspace}?confirm={CANARY}", None
-    for part in ("members", "keys", "invitations"):
+    for part in ("members", "keys", "invitations", "audit", f"audit?object={prompt}&action=prompt.create"):
         yield "GET", f"/workspaces/{workspace}/{part}", None
     yield "POST", f"/workspaces/{workspace}/invitations", {"role": "viewer"}
-    yield "POST", "/auth/keys", {"name": "k", "workspace": workspace}
+    for part, kind in (("members", "user"), ("invitations", "invitation"), ("keys", "key")):
+        yield "DELETE", f"/workspaces/{workspace}/{part}/{kind}_{UNKNOWN}", None
+    yield "PATCH", f"/workspaces/{workspace}/members/user_{UNKNOWN}", {"role": "viewer"}
 
 
 def each_caller(ben: Person) -> Iterator[Caller]:
@@ -172,11 +185,22 @@ def test_searches_slugs_and_dialects_find_nothing_of_another_workspace(ben: Pers
             assert (answer.status_code, "There is no prompt" in answer.json["warning"]) == (200, True)
         for workspace in (theirs["workspace"], theirs["slug"], f"workspace_{UNKNOWN}"):
             for method, path, body in each_workspace_request(workspace, theirs["prompt"]):
-                answer = send(caller, method, path, body)
-                is_bound = path == "/auth/keys" and answer.status_code == 403
-                assert is_bound or code(answer) == (404, "workspace_not_found"), (method, path)
+                assert code(send(caller, method, path, body)) == (404, "workspace_not_found"), (method, path)
             answer = caller.get("/prompts", headers={"X-Workspace": workspace})
             assert code(answer) == (404, "workspace_not_found")
+            answer = send(caller, "POST", "/auth/keys", {"name": "k", "workspace": workspace})
+            assert code(answer) in {(400, "invalid_fields"), (403, "scope_forbids")}, answer.text
+
+
+def test_the_audit_trail_of_one_workspace_tells_nothing_of_another(
+    ada: Person, ben: Person, theirs: dict[str, Any]
+) -> None:
+    for caller in list(each_caller(ben)):
+        own = "/workspaces/ben-s-team/audit"
+        assert send(caller, "GET", own).json != []
+        for named in (theirs["workspace"], theirs["prompt"], theirs["experiment"], theirs["log"], f"prompt_{UNKNOWN}"):
+            assert send(caller, "GET", f"{own}?object={named}").json == []
+        assert send(caller, "GET", f"{own}?actor={ada.id}").json == []
 
 
 def test_a_trace_of_basalt_is_in_no_experiment_of_another_workspace(
@@ -265,6 +289,36 @@ def test_a_member_of_two_workspaces_cannot_let_a_variant_refer_from_one_to_the_o
     log = {"variantKey": "A"}
     assert ada.post("/experiment/mine/log", log).status_code == 200
     assert code(ada.patch("/experiments/mine", {"variants": body["variants"]})) == (404, "prompt_not_found")
+
+
+def test_a_command_for_one_workspace_neither_shows_nor_changes_another(
+    app: Flask, ada: Person, ben: Person, theirs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(each_caller(ben))
+    body = {"title": "A title", "content": "c", "model": "m"}
+    ben.log(ben.post("/prompts", body, headers={"X-Workspace": "ben-s-team"}).json)
+    trail = ada.get(f"/workspaces/{CANARY}/audit").json
+    file = theirs["export"].decode()
+    no_member = f"{ben.email} is no member of {CANARY}."
+    assert refused(run(app, "key", "add", ben.email, "k", "--workspace", CANARY)) == no_member
+    assert refused(run(app, "import", "-", "--user", ben.email, "--workspace", CANARY, stdin=file)) == no_member
+    conflict = refused(run(app, "import", "-", "--user", ben.email, "--workspace", "ben-s-team", stdin=file))
+    assert "exists elsewhere on this server" in conflict
+    two_days_later = clock.now() + timedelta(days=2)
+    monkeypatch.setattr(clock, "now", lambda: two_days_later)
+    shown = [
+        conflict,
+        done(run(app, "export", "-", "--workspace", "ben-s-team")),
+        done(run(app, "workspace", "members", "ben-s-team")),
+        done(run(app, "prune", "--older-than", "1d", "--workspace", "ben-s-team")),
+        done(run(app, "prune", "--older-than", "1d", "--audit", "--workspace", "ben-s-team")),
+        done(run(app, "workspace", "delete", "ben-s-team", "--confirm", "ben-s-team")),
+    ]
+    assert "Deleted 1 log" in shown[3]
+    assert "Deleted 0" not in shown[4]
+    assert not [text for text in shown if CANARY in text]
+    assert ada.get(f"/workspaces/{CANARY}/audit").json == trail
+    assert export_of(ada, theirs) == theirs["export"]
 
 
 REFERENCES = [

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from promptcrafter.http.route import route_of
 from tests.support.databases import only_sqlite
-from tests.support.people import Caller
+from tests.support.people import Caller, Person
 
 pytestmark = only_sqlite
 METHODS = ("get", "post", "patch", "delete", "put")
@@ -86,6 +87,29 @@ def test_every_schema_says_what_arrays_and_objects_hold(document: dict[str, Any]
         assert "object" not in kinds or {"properties", "additionalProperties"} & schema.keys(), schema
         assert "nullable" not in schema, "OpenAPI 3.1 has the type null"
     assert len(schemas) > 500, "the walk has seen the schemas"
+
+
+def test_the_description_says_which_bodies_are_prompts(ada: Person, document: dict[str, Any]) -> None:
+    message, placeholder = {"role": "user", "content": "Why?"}, {"placeholder": "history"}
+    bodies: list[tuple[dict[str, Any], bool]] = [
+        ({"content": "c"}, True),
+        ({"content": "c", "messages": None, "config": {"a": [1]}, "type": "text"}, True),
+        ({"messages": [message, placeholder]}, True),
+        ({"messages": [message], "content": None, "type": "chat"}, True),
+        ({}, False),
+        ({"content": None, "messages": None}, False),
+        ({"content": "c", "messages": [message]}, False),
+        ({"messages": []}, False),
+        ({"messages": [{**message, **placeholder}]}, False),
+        ({"messages": [{**message, "role": "bot"}]}, False),
+        ({"messages": [{**message, "weight": 1}]}, False),
+    ]
+    described = {"$ref": "#/components/schemas/PromptIn", "components": document["components"]}
+    for body, is_right in bodies:
+        whole = {"title": "A title", "model": "m", **body}
+        assert Draft202012Validator(described).is_valid(whole) is is_right, body
+        assert ada.post("/prompts", whole).status_code == (201 if is_right else 400), body
+    assert not Draft202012Validator(described).is_valid({"content": "c"})
 
 
 def test_operation_names_are_unique_and_fit_every_language(document: dict[str, Any]) -> None:

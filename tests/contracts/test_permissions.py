@@ -35,7 +35,7 @@ NAMED_IN_REQUEST = {
 OF_NO_WORKSPACE = {Permission.SIGNED_IN, Permission.ACCOUNT, Permission.CREDENTIALS}
 # These read what they have committed; they change nothing that others need
 REALLY_MADE = {"POST /prompts/<prompt_id>/versions/<name>/restore"}
-READING_POSTS = {"POST /prompts/<prompt_id>/render"}
+READING_POSTS = {"POST /prompts/<prompt_id>/render", "POST /prompts/by-slug/<slug:slug>/render"}
 
 
 @dataclass
@@ -53,8 +53,7 @@ class World:
         method, rule = call.split(" ")
         person, path = self.people[role], rule
         for name, value in {**self.ids, "<user_id>": person.id}.items():
-            slug = "team-prompt" if "/basalt/" in rule or "/by-slug/" in rule else "team-experiment"
-            path = path.replace(name, value).replace("<slug>", slug)
+            path = path.replace(name, value)
         secret = person.token if credential == "token" else self.keys[role, credential, scope]
         headers = {"Authorization": f"Bearer {secret}"}
         if credential in ("token", "unbound key"):
@@ -89,6 +88,8 @@ def build(client: Caller, ada: Person) -> World:
         {
             "<workspace>": team["_id"],
             "<prompt_id>": prompt,
+            "<slug:slug>": "team-prompt",
+            "<slug>": "team-experiment",
             "<not_batch:log_id>": log,
             "<trace_id>": trace,
             "<key_id>": key,
@@ -113,6 +114,7 @@ def build(client: Caller, ada: Person) -> World:
             "PATCH /prompts/<prompt_id>": {"content": "another"},
             "PUT /prompts/<prompt_id>/labels/<label>": {"version": 1},
             "POST /prompts/<prompt_id>/render": {"variables": {}},
+            "POST /prompts/by-slug/<slug:slug>/render": {"variables": {}},
             "POST /logs": new_log,
             "POST /logs/batch": {"logs": [new_log]},
             "PATCH /logs/<not_batch:log_id>": {"score": 3},
@@ -124,7 +126,7 @@ def build(client: Caller, ada: Person) -> World:
             "POST /basalt/monitor/log": OUTPUT,
             "POST /basalt/monitor/trace": {"featureSlug": "f", "logs": []},
             "POST /basalt/monitor/experiments": {"featureSlug": "f", "name": "n"},
-            "POST /basalt/prompts/<slug>/publish": {"newTag": "t", "version": "1"},
+            "POST /basalt/prompts/<slug:slug>/publish": {"newTag": "t", "version": "1"},
             "POST /import": EMPTY_EXPORT,
             "POST /workspaces": {"name": "Another"},
             "PATCH /workspaces/<workspace>": {"name": "Renamed"},

@@ -17,6 +17,7 @@ from tests.support.errors import assert_error
 from tests.support.people import Person
 from tests.support.servers import LiveServer
 
+MISSING = "The database file is missing."
 BODY = {"title": "A title", "content": "c", "model": "m"}
 Act = Callable[[Path], object]
 
@@ -44,28 +45,38 @@ def restore_folder(file: Path) -> None:
     beside(file.parent, ".away").rename(file.parent)
 
 
-FAULTS: dict[str, tuple[Act, Act, str]] = {
-    "file moved away": (lambda file: file.rename(beside(file, ".away")), put_back, "cannot be found"),
-    "file replaced": (replace_by_copy, put_back, "another file has taken the place of"),
+# What is done, what mends it, the cause in the log, and what clients are told
+FAULTS: dict[str, tuple[Act, Act, str, str]] = {
+    "file moved away": (lambda file: file.rename(beside(file, ".away")), put_back, "cannot be found", MISSING),
+    "file replaced": (
+        replace_by_copy,
+        put_back,
+        "another file has taken the place of",
+        "The database file was replaced.",
+    ),
     "folder renamed": (
         lambda file: file.parent.rename(beside(file.parent, ".away")),
         restore_folder,
         "unable to open the lock file|cannot be found",
+        MISSING,
     ),
     "log moved away": (
         lambda file: beside(file, "-wal").rename(beside(file, "-wal.away")),
         lambda file: put_back(beside(file, "-wal")),
         "-wal has been deleted or replaced",
+        "A file beside the database file was deleted or replaced.",
     ),
     "index moved away": (
         lambda file: beside(file, "-shm").rename(beside(file, "-shm.away")),
         lambda file: put_back(beside(file, "-shm")),
         "-shm has been deleted or replaced",
+        "A file beside the database file was deleted or replaced.",
     ),
     "lock file unusable": (
         replace_lock,
         lambda file: beside(file, "-queue").rmdir(),
         "unable to open the lock file .*-queue: Is a directory",
+        "A lock file of the database cannot be opened.",
     ),
 }
 
@@ -76,15 +87,16 @@ def test_a_fault_of_the_file_is_503_with_a_cause_in_the_log_until_it_is_mended(
     ada: Person, config: Config, caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:
     file = Path(config.database_url.removeprefix("sqlite:///"))
-    cause, mend, text = FAULTS[fault]
+    cause, mend, text, told = FAULTS[fault]
     prompt = ada.prompt()
     cause(file)
     try:
         writes = [("/prompts", BODY), ("/auth/keys", {"name": "n"}), ("/monitor/log", {"slug": "s", "output": "o"})]
+        message = f"{told} The operator of the server has to mend that."
         for path, body in writes:
-            assert_error(ada.post(path, body), 503, "database_unavailable")
-        assert_error(ada.delete(f"/prompts/{prompt['_id']}"), 503, "database_unavailable")
-        assert_error(ada.get("/readyz"), 503, "database_unavailable")
+            assert_error(ada.post(path, body), 503, "database_unavailable", message)
+        assert_error(ada.delete(f"/prompts/{prompt['_id']}"), 503, "database_unavailable", message)
+        assert_error(ada.get("/readyz"), 503, "database_unavailable", message)
         assert ada.get("/healthz").status_code == 200
     finally:
         mend(file)

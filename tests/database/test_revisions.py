@@ -31,7 +31,10 @@ SCHEMAS = pytest.mark.parametrize(
     ids=["older", "newer"],
 )
 BEFORE_WORKSPACES = "2f96d0a8b4e3"  # whose logs have columns that this release does not know
-READING = {"POST /prompts/<prompt_id>/render", "POST /experiment/<slug>/assign", "POST /auth/login"}
+READING = {
+    *("POST /prompts/<prompt_id>/render", "POST /prompts/by-slug/<slug:slug>/render"),
+    *("POST /experiment/<slug>/assign", "POST /auth/login"),
+}
 
 BEFORE_WORKSPACES = "2f96d0a8b4e3"  # whose columns this release cannot read
 

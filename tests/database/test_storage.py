@@ -28,7 +28,12 @@ from tests.support.servers import LiveServer
 
 FULL = "The server's disk is full. Nothing was stored."
 READING = {
-    *("POST /prompts/<prompt_id>/render", "POST /experiment/<slug>/assign", "POST /auth/login"),
+    *(
+        "POST /prompts/<prompt_id>/render",
+        "POST /prompts/by-slug/<slug:slug>/render",
+        "POST /experiment/<slug>/assign",
+        "POST /auth/login",
+    ),
     "POST /invitations/accept",  # by somebody who is a member already
 }
 LARGE = {"title": "A large one", "content": "word " * 8000, "model": "m"}  # 40 KB

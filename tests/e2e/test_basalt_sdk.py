@@ -4,7 +4,9 @@ It exports traces by gRPC, whose C library resolves and connects past Python's s
 not see it. A local proxy does: gRPC and Python's HTTP clients ask it for every host that is not on loopback.
 """
 
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -90,6 +92,7 @@ def test_sdk_1_reads_and_publishes_prompts(live_server: LiveServer) -> None:
         "described": [{"label": "question", "type": "string", "description": ""}],
         "prompt": ["Answer Why?", "1.0.0", "production", "open-ai", "gpt-4o"],
         "first": "Answer {{question}}",
+        "chat": ["For tickets", "Help Ada", "Why?", 0, 99, "json_object"],
         "published": "canary",
         "asynchronous": 2,
         "experiment": "qa-flow",
@@ -139,3 +142,29 @@ def test_sdk_1_sends_a_collector_content_and_api_key(
     assert authorization == f"Bearer {key}"
     assert b"Answer Why?" in body
     assert b"A secret answer" in body
+
+
+@pytest.mark.parametrize("engine_name", ["sqlite"])
+def test_the_program_of_the_guide_reads_a_prompt_and_connects_to_nothing_else(
+    live_server: LiveServer, outside: Outside, tmp_path: Path, engine_name: str
+) -> None:
+    guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"^```py\n([^`]*from basalt import.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    settings = dict(re.findall(r"(BASALT_\w+)=(\S+)", next(re.finditer("^export BASALT.*$", guide, re.MULTILINE))[0]))
+    assert settings["BASALT_TELEMETRY_ENABLED"] == "false"
+    owner, key = set_stage(live_server)
+    body = {"title": "Explain photosynthesis", "content": "Explain photosynthesis to a child of {{age}}.", "model": "m"}
+    path = f"/prompts/{owner.call('POST', '/prompts', body).json['_id']}"
+    owner.call("PUT", f"{path}/labels/production", {"version": 1})
+    (tmp_path / "ask.py").write_text(program, encoding="utf-8")
+    environment = {**settings, "BASALT_API_URL": live_server.url, "CLIENT_KEY": key, "PYTHONPATH": str(SDK)}
+    ran = subprocess.run(
+        [sys.executable, str(tmp_path / "ask.py")],
+        env={**os.environ, **environment, **outside.environment()},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ran.stdout == "Explain photosynthesis to a child of 7.\n"
+    assert (outside.connects, outside.posts) == ([], [])

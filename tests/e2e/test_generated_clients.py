@@ -127,6 +127,17 @@ def test_a_generated_python_client_has_every_operation_and_works(
     prompt = call("prompts", "create_prompt", client)(body=draft)
     assert (prompt.slug, prompt.version, prompt.tags) == ("explain-leaves", 1, ["biology"])
 
+    messages = [models.Message(models.MessageRole.SYSTEM, "Be {{tone}}."), models.Placeholder("history")]
+    chat = models.PromptIn(title="Talk of leaves", messages=messages, model="gpt-4o")
+    chat.config = models.PromptInConfigType0.from_dict({"temperature": 0.5, "stop": ["."]})
+    talk = call("prompts", "create_prompt", client)(body=chat)
+    assert (prompt.type_, prompt.messages, prompt.config.to_dict()) == (models.PromptOutType.TEXT, None, {})
+    assert talk.type_ == models.PromptOutType.CHAT
+    assert (talk.messages, talk.config.to_dict()) == (messages, {"temperature": 0.5, "stop": ["."]})
+    values = {"variables": {"tone": "brief", "history": [{"role": "user", "content": "Why?"}]}}
+    rendered = call("prompts", "render_version", client)(talk.field_id, body=models.RenderIn.from_dict(values))
+    assert [message.to_dict()["content"] for message in rendered.messages] == ["Be brief.", "Why?"]
+
     def output(**values: Any) -> Any:
         return models.LogIn.from_dict({"promptId": prompt.field_id, "output": "x", "modelUsed": "gpt-4o", **values})
 
@@ -204,6 +215,10 @@ def test_a_generated_typescript_client_has_every_operation_and_works(
         "missing": [404, "prompt_not_found"],
         "invalid": {"title": ["must have 3 to 100 characters"]},
         "etag": True,
+        "types": ["text", "chat"],
+        "messages": [None, ["Be {{tone}}.", "history"]],
+        "configs": [{}, {"temperature": 0.5, "stop": ["."]}],
+        "rendered": {"messages": [{"role": "system", "content": "Be brief."}]},
         "exported": True,
     }
 

@@ -76,6 +76,16 @@ def test_a_known_body_is_answered_alike_with_and_without_strict_mode(app: Flask,
         assert HEADER not in answer.headers
 
 
+def test_a_prompt_that_was_read_can_be_sent_back_with_its_workspace(ada: Person) -> None:
+    prompt = ada.prompt()
+    sent = {**{name: prompt[name] for name in SERVER_SET}, "version": 1, "workspaceId": prompt["workspaceId"]}
+    answer = ada.patch(f"/prompts/{prompt['_id']}?strict=true", {**sent, "title": "Another title"})
+    assert (answer.status_code, names(answer), answer.json["title"]) == (200, [], "Another title")
+    copied = {**sent, "title": "A copy", "content": "c", "model": "m"}
+    assert names(ada.post("/prompts", copied)) == ["workspaceId"], "it does not choose the workspace"
+    assert_error(ada.post("/prompts?strict=true", copied), 400, "unknown_fields")
+
+
 @pytest.mark.parametrize("value", ["", "1", "yes", "True", "on"])
 def test_strict_is_true_or_false(ada: Person, value: str) -> None:
     answer = ada.post(f"/prompts?strict={value}", {"title": "A title", "content": "c", "model": "m"})
@@ -123,7 +133,10 @@ def test_strict_mode_reports_unknown_fields_beside_invalid_and_missing_ones(ada:
         "content": ["is required"],
         "model": ["must be a string"],
         "titel": ["is not a field of this call; the nearest is title"],
-        "x": ["is not a field of this call; it takes title, content, model, tags, slug"],
+        "x": [
+            "is not a field of this call; it takes title, content, model, messages, config, tags, slug, "
+            "description, type"
+        ],
     }
 
 
@@ -304,3 +317,17 @@ def test_a_schema_knows_the_names_of_its_fields_their_other_names_and_what_the_s
     sent = (*SERVER_SET, "version", "model", "promptId", "prompt_id", "pricing")
     unknown = LogIn().find_unknown(dict.fromkeys(sent, 1))
     assert [(fields.path, fields.names) for fields in unknown] == [((), ["prompt_id", "pricing"])]
+
+
+def test_the_description_says_which_bodies_have_no_further_fields(ada: Person) -> None:
+    document = ada.get("/openapi.json").json
+    closed = set()
+    for path, item in document["paths"].items():
+        for method in item.keys() & {"post", "put", "patch", "delete"}:
+            content = item[method].get("requestBody", {}).get("content", {}).get("application/json")
+            if content is None:
+                continue
+            schema = document["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
+            if schema.get("additionalProperties") is False:
+                closed.add(f"{method.upper()} {path.replace('{', '<').replace('}', '>')}")
+    assert closed == ALWAYS_STRICT | {"DELETE /auth/me"}

@@ -26,8 +26,9 @@ OTHERS = {
     "/auth/password",
     "/auth/keys",
     "/prompts/<prompt_id>/render",
+    "/prompts/by-slug/<slug:slug>/render",
     "/experiment/<slug>/assign",
-    "/basalt/prompts/<slug>/publish",
+    "/basalt/prompts/<slug:slug>/publish",
     "/import",
     "/workspaces",
     "/workspaces/<workspace>/invitations",
@@ -214,30 +215,35 @@ def test_equal_keys_of_other_credentials_members_and_workspaces_are_separate(
 
 
 @pytest.mark.parametrize("by", ["token", "unbound key", "bound key"])
-@pytest.mark.parametrize("path", creating("{prompt}"))
 def test_a_response_is_not_replayed_once_the_role_does_not_suffice(
-    ada: Person, ben: Person, team: dict[str, str], path: str, by: str
+    ada: Person, ben: Person, team: dict[str, str], by: str
 ) -> None:
-    body, _ = creating(team["prompt"])[path.format(**team)]
-    headers = {**KEY, **({} if by == "bound key" else {"X-Workspace": team["X-Workspace"]})}
+    credential = {} if by == "bound key" else {"X-Workspace": team["X-Workspace"]}
     if by != "token":
-        headers |= key_of(ben, **({"workspace": "team"} if by == "bound key" else {}))
+        credential |= key_of(ben, **({"workspace": "team"} if by == "bound key" else {}))
 
-    def send() -> tuple[int, str]:
-        answer = ben.post(path.format(**team), body, headers=headers)
+    def send(path: str, body: Any) -> tuple[int, str]:
+        answer = ben.post(path, body, headers={"Idempotency-Key": f'"{path}"', **credential})
         if path == "/logs/batch" and answer.status_code == 200 and "code" in answer.json["results"][0]:
             return answer.json["results"][0]["status"], answer.json["results"][0]["code"]
         return answer.status_code, answer.json.get("code", answer.headers.get("Idempotency-Replayed"))
 
-    status = send()[0]
-    assert status in (200, 201)
-    assert send() == (status, "true")
+    bodies = {path: body for path, (body, _) in creating(team["prompt"]).items()}
+    statuses = {}
+    for path, body in bodies.items():
+        statuses[path] = send(path, body)[0]
+        assert statuses[path] in (200, 201), path
+        assert send(path, body) == (statuses[path], "true"), path
     ada.patch(f"/workspaces/team/members/{ben.id}", {"role": "viewer"})
-    assert send() == (403, "role_forbids")
+    for path, body in bodies.items():
+        assert send(path, body) == (403, "role_forbids"), path
     ada.patch(f"/workspaces/team/members/{ben.id}", {"role": "editor"})
-    assert send()[0] == status
+    for path, body in bodies.items():
+        assert send(path, body)[0] == statuses[path], path
     ada.delete(f"/workspaces/team/members/{ben.id}")
-    assert send() == ((401, "unauthorized") if by == "bound key" else (404, "workspace_not_found"))
+    for path, body in bodies.items():
+        expected = (401, "unauthorized") if by == "bound key" else (404, "workspace_not_found")
+        assert send(path, body) == expected, path
 
 
 @pytest.mark.parametrize("path", ["/logs", "/logs/batch", "/prompts/{prompt}/versions/1/restore"])

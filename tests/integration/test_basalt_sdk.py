@@ -17,14 +17,21 @@ PROGRAM = ROOT / "tests" / "dialects" / "basalt" / "programs" / "basalt_sdk_0.py
 
 
 def set_stage(server: LiveServer) -> tuple[Connection, str]:
-    """Save a prompt of two versions, the first in production, and one for support; return a caller and an API key."""
+    """Save a text of two versions, the first in production, and a chat for support; return a caller and an API key."""
     owner = Connection(server, sign_up(server))
     body = {"title": "QA bot", "slug": "qa", "content": "Answer {{question}}", "model": "gpt-4o"}
     path = f"/prompts/{owner.call('POST', '/prompts', body).json['_id']}"
     owner.call("PATCH", path, {"content": "Answer {{question}} shortly"})
     owner.call("PUT", f"{path}/labels/production", {"version": 1})
-    support = {"title": "Support", "content": "Help", "model": "Claude 3 Sonnet", "tags": ["support"]}
-    owner.call("POST", "/prompts", support)
+    support: dict[str, Any] = {
+        "title": "Support",
+        "model": "Claude 3 Sonnet",
+        "tags": ["support"],
+        "description": "For tickets",
+    }
+    support["messages"] = [{"role": "system", "content": "Help {{name}}"}, {"role": "user", "content": "{{question}}"}]
+    support["config"] = {"temperature": 0, "max_tokens": 99, "response_format": {"type": "json_object"}}
+    assert owner.call("POST", "/prompts", support).status == 201
     return owner, owner.call("POST", "/auth/keys", {"name": "basalt"}).json["key"]
 
 
@@ -57,6 +64,7 @@ def test_sdk_0_5_reads_publishes_and_logs(start_server: Callable[..., LiveServer
         "published": "canary",
         "prompt": ["Answer Why?", "1.0.0", "production", "open-ai", "gpt-4o"],
         "canary": ["2.0.0", "canary"],
+        "chat": ["Help Ada", "Why?", 0, 99, "json_object"],
         "unknown": ["NotFound", "Prompt not found"],
         "experiment": [seen["experiment"][0], "Shorter answers", "qa-flow"],
         "asynchronous": 2,

@@ -124,11 +124,17 @@ def test_a_whole_score_is_returned_without_a_fraction(ada: Person, prompt: dict[
         ({"promptId": ""}, "promptId is required"),
         ({"promptId": 5}, "promptId must be a string."),
         ({"promptVersion": 2}, "promptVersion must be a version of the prompt; the latest is 1."),
-        ({"promptVersion": "staging"}, "promptVersion must be a version of the prompt; the latest is 1."),
-        ({"promptVersion": "no label"}, "promptVersion must be a whole number from 1 to 2147483647."),
-        ({"promptVersion": True}, "promptVersion must be a whole number from 1 to 2147483647."),
-        ({"promptVersion": 0}, "promptVersion must be a whole number from 1 to 2147483647."),
-        ({"promptVersion": "1"}, "promptVersion must be a whole number from 1 to 2147483647."),
+        (
+            {"promptVersion": "staging"},
+            "promptVersion must be a version of the prompt, which has no label staging; the latest is 1.",
+        ),
+        (
+            {"promptVersion": "no label"},
+            "promptVersion must be a whole number from 1 to 2147483647, a label or latest.",
+        ),
+        ({"promptVersion": True}, "promptVersion must be a whole number from 1 to 2147483647, a label or latest."),
+        ({"promptVersion": 0}, "promptVersion must be a whole number from 1 to 2147483647, a label or latest."),
+        ({"promptVersion": "1"}, "promptVersion must be a whole number from 1 to 2147483647, a label or latest."),
         ({"startTime": "yesterday"}, "startTime must be an ISO 8601 time or a Unix time."),
         ({"startTime": "2024-06-20T24:00:00Z"}, "startTime must be an ISO 8601 time or a Unix time."),
         ({"startTime": "2024-06-20T13:10:00 02:00"}, "startTime must be an ISO 8601 time or a Unix time."),
@@ -204,7 +210,8 @@ def test_a_version_may_be_named_by_its_label(ada: Person, ben: Person) -> None:
     sent.append({**body, "promptId": "prompt_1", "promptVersion": "hers"})
     results = ada.post("/logs/batch", {"logs": sent}).json["results"]
     assert [result["status"] for result in results] == [201, 400, 201, 201, 403, 404]
-    assert results[1]["message"] == "promptVersion must be a version of the prompt; the latest is 2."
+    text = "promptVersion must be a version of the prompt, which has no label hers; the latest is 2."
+    assert results[1]["message"] == text
     assert [log["promptVersion"] for log in ada.get("/logs?per_page=3").json] == [1, 2, 1]
     ada.open(f"/prompts/{prompt['_id']}/labels/production", method="PUT", json={"version": 2})
     assert [log["promptVersion"] for log in ada.get("/logs?sort=createdAt").json][:2] == [1, 2], (

@@ -146,10 +146,22 @@ def test_a_time_in_a_query_is_read_with_an_unescaped_plus(
     ("query", "message"),
     [
         ("promptVersion=1", "promptVersion needs promptId beside it."),
-        ("promptVersion=0&promptId=prompt_1", "promptVersion must be a whole number from 1 to 2147483647."),
-        ("promptVersion=-1&promptId=prompt_1", "promptVersion must be a whole number from 1 to 2147483647."),
-        ("promptVersion=2147483648&promptId=prompt_1", "promptVersion must be a whole number from 1 to 2147483647."),
-        ("promptVersion=é&promptId=prompt_1", "promptVersion must be a whole number from 1 to 2147483647."),
+        (
+            "promptVersion=0&promptId=prompt_1",
+            "promptVersion must be a whole number from 1 to 2147483647, a label or latest.",
+        ),
+        (
+            "promptVersion=-1&promptId=prompt_1",
+            "promptVersion must be a whole number from 1 to 2147483647, a label or latest.",
+        ),
+        (
+            "promptVersion=2147483648&promptId=prompt_1",
+            "promptVersion must be a whole number from 1 to 2147483647, a label or latest.",
+        ),
+        (
+            "promptVersion=é&promptId=prompt_1",
+            "promptVersion must be a whole number from 1 to 2147483647, a label or latest.",
+        ),
         ("model=", "model must not be empty."),
         ("minScore=11", "minScore must be a number from 0 to 10."),
         ("maxScore=1e1", "maxScore must be a number from 0 to 10."),

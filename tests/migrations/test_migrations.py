@@ -589,10 +589,11 @@ def test_accounts_survive_the_migration_of_resets_whose_downgrade_makes_them_inv
         downgrade(revision=BEFORE_RESETS)
         assert "password_resets" not in tables()
         assert read_rows("users", "*") == before
-        upgrade()
-        assert (read_rows("users", "*"), read_rows("password_resets", "user_id")) == (before, [])
+        upgrade(revision=RESETS)
         writers = read_rows("schema_writers", "release_revision")
         assert {(BEFORE_RESETS,), (RESETS,)} <= set(writers), "the release before goes on"
+        upgrade()
+        assert (read_rows("users", "*"), read_rows("password_resets", "user_id")) == (before, [])
     assert client.post("/auth/password/reset", {"token": token, "newPassword": "0123456789"}).status_code == 404
     assert ada.get("/prompts").status_code == 200
 
@@ -710,3 +711,38 @@ def test_versions_survive_the_migration_of_their_comments_and_its_downgrade_lose
         assert read_rows("prompt_versions", "comment") == [(None,)] * 4
     assert ada.get(f"{path}/versions/1").json == shown[1]
     assert ada.get(f"{path}/versions/2").json == {key: shown[0][key] for key in shown[0] if key != "comment"}
+
+
+BEFORE_KEY_OWNERS, KEY_OWNERS = "7b2d91f4c6e0", "a6f3c8d15e29"
+
+
+def test_entries_of_the_trail_get_the_accounts_of_keys_and_lose_nothing_else_by_the_downgrade(empty_app: Flask) -> None:
+    columns = "seq, id, actor_kind, actor_id, actor_name, action, object_id, before, after"
+    client = Caller(empty_app.test_client())
+    with empty_app.app_context():
+        upgrade()
+    ada = sign_up(client, "ada")
+    keys = [ada.post("/auth/keys", {"name": name}).json for name in ("kept", "revoked")]
+    for key in keys:
+        by_key = Caller(client.client, {"x-api-key": key["key"]})
+        assert by_key.post("/prompts", {"title": "title", "content": "c", "model": "m"}).status_code == 201
+    ada.delete(f"/auth/keys/{keys[1]['_id']}")
+    done(run(empty_app, "key", "add", ada.email, "by command"))
+    (workspace,) = ada.get("/workspaces").json
+    shown = ada.get(f"/workspaces/{workspace['_id']}/audit").json[::-1]
+    with empty_app.app_context():
+        before = read_rows("audit_entries", columns)
+        downgrade(revision=BEFORE_KEY_OWNERS)
+        assert read_rows("audit_entries", columns) == before
+        assert "actor_user_id" not in {column["name"] for column in inspect(get_engine()).get_columns("audit_entries")}
+        upgrade()
+        assert read_rows("audit_entries", columns) == before
+        assert {(BEFORE_KEY_OWNERS,), (KEY_OWNERS,)} <= set(read_rows("schema_writers", "release_revision"))
+    after = ada.get(f"/workspaces/{workspace['_id']}/audit").json[::-1]
+    owners = [entry["actor"]["userId"] for entry in after]
+    assert [entry["actor"]["userId"] for entry in shown] == [ada.id] * 5 + [None]
+    assert owners == [ada.id, ada.id, ada.id, None, ada.id, None], "a key that is gone has no account"
+    with empty_app.app_context(), get_engine().begin() as connection:
+        connection.execute(text("UPDATE audit_entries SET actor_user_id = NULL"))  # as the release before adds them
+    again = ada.get(f"/workspaces/{workspace['_id']}/audit?actor={ada.id}").json
+    assert {(entry["actor"]["kind"], entry["actor"]["userId"]) for entry in again} == {("user", ada.id)}

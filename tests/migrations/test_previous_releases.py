@@ -40,7 +40,10 @@ class Release:
 
 # Add each release, with `goes_on` from 0.2.0 on, and remove those from which upgrades are no longer supported
 RELEASES = [Release("0.1.0", "d7b458c32ae398d0d9343263522c45ff12b21813", goes_on=False)]
-READING = {"POST /prompts/<prompt_id>/render", "POST /experiment/<slug>/assign", "POST /auth/login"}
+READING = {
+    *("POST /prompts/<prompt_id>/render", "POST /prompts/by-slug/<slug:slug>/render"),
+    *("POST /experiment/<slug>/assign", "POST /auth/login"),
+}
 
 SCHEMA_0_1_0 = "e83c5f17a2d4"
 # With one of these begins every call and every command of release 0.1.0 that writes

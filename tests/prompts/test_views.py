@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 
 from promptcrafter.database.session import get_engine
+from promptcrafter.slugs import FOLDER_RULE, SLUG_RULE
 from promptcrafter.workspaces.principal import personal_workspace_id
 from tests.support.members import share
 from tests.support.people import Caller, Person
@@ -58,8 +59,8 @@ def test_a_new_prompt_is_returned_completely(ada: Person) -> None:
         ({**BODY, "tags": ["a", "\u200d"]}, "tags must hold strings of 1 to 100 characters, not all blank."),
         ({**BODY, "tags": [" "]}, "tags must hold strings of 1 to 100 characters, not all blank."),
         ({**BODY, "tags": [str(n) for n in range(101)]}, "tags must have at most 100 entries."),
-        ({**BODY, "slug": "No Slug"}, "slug must consist of 1 to 120 lower-case letters, digits and hyphens."),
-        ({**BODY, "slug": "a\n"}, "slug must consist of 1 to 120 lower-case letters, digits and hyphens."),
+        ({**BODY, "slug": "No Slug"}, f"slug {SLUG_RULE}."),
+        ({**BODY, "slug": "a\n"}, f"slug {SLUG_RULE}."),
     ],
 )
 def test_a_bad_field_is_named_with_its_rule(ada: Person, body: dict[str, Any], message: str) -> None:
@@ -165,8 +166,11 @@ def test_a_list_by_many_tags_is_no_longer_statement_than_one_by_two(app: Flask, 
 @pytest.mark.parametrize(
     ("query", "field", "reason"),
     [
-        ("slug=No+Slug", "slug", "must consist of 1 to 120 lower-case letters, digits and hyphens"),
-        ("slug=", "slug", "must consist of 1 to 120 lower-case letters, digits and hyphens"),
+        ("slug=No+Slug", "slug", SLUG_RULE),
+        ("slug=", "slug", SLUG_RULE),
+        ("folder=a/", "folder", FOLDER_RULE),
+        ("folder=a/b/c/d", "folder", FOLDER_RULE),
+        ("folder=a/versions", "folder", FOLDER_RULE),
         ("label=1", "label", "must match [A-Za-z][A-Za-z0-9._-]{0,63} and not be latest"),
         ("label=latest", "label", "must match [A-Za-z][A-Za-z0-9._-]{0,63} and not be latest"),
         ("tag=a&tag=", "tag", "must not be empty"),
@@ -444,9 +448,13 @@ def test_a_slug_that_is_sent_as_an_id_gets_a_hint(ada: Person) -> None:
     for method, path, body, status in calls:
         answer = ada.open(path, method=method, json=body)
         assert (answer.status_code, answer.json["message"]) == (status, texts[status])
-        assert answer.json["details"] == {"promptId": [hint]}
+        of_log = "; a log under a slug takes POST /monitor/log" if status == 404 else ""
+        assert answer.json["details"] == {"promptId": [hint + of_log]}
     (result,) = ada.post("/logs/batch", {"logs": [log]}).json["results"]
-    assert (result["status"], result["details"]) == (404, {"promptId": [hint]})
+    assert (result["status"], result["details"]) == (
+        404,
+        {"promptId": [f"{hint}; a log under a slug takes POST /monitor/log"]},
+    )
     for malformed in ("Support Reply", "prompt_", "log_1", "a" * 121, "prompt104"):
         assert "details" not in ada.get(f"/prompts/{malformed}").json
 

@@ -191,6 +191,28 @@ def test_a_diff_names_messages_by_position_and_role_and_keys_of_config(ada: Pers
     assert [(change["change"], "to" in change) for change in to_text["messages"]] == [("removed", False)] * 3
 
 
+def test_outputs_of_a_chat_prompt_are_logged_compared_and_counted_by_version(ada: Person, chat: Any) -> None:
+    path = f"/prompts/{chat['_id']}"
+    ada.patch(path, {"config": {}})
+    ada.patch(path, {"content": "Now a text", "model": "claude"})
+    ada.open(f"{path}/labels/production", method="PUT", json={"version": 2})
+    logs = [ada.log(chat, promptVersion=version, score=8) for version in (1, "production", "latest")]
+    assert [log["promptVersion"] for log in logs] == [1, 2, 3]
+    groups = ada.get(f"{path}/stats?groupBy=version").json["groups"]
+    assert sorted((group["version"], group["count"]) for group in groups) == [(1, 1), (2, 1), (3, 1)]
+    compared = ada.get(f"/compare?logs={','.join(log['_id'] for log in logs)}").json
+    assert [log["promptVersion"] for log in compared["logs"]] == [1, 2, 3]
+    variants = [{"key": "A", "trafficPercent": 100, "promptId": chat["_id"]}]
+    assert ada.post("/experiments", {"slug": "e", "name": "n", "status": "ACTIVE", "variants": variants}).json["slug"]
+    assert ada.post("/experiment/e/log", {"variantKey": "A", "output": {}}).status_code == 200
+    assert ada.post("/monitor/log", {"slug": chat["slug"], "output": "y"}).status_code == 200
+    traced, result = ada.get("/logs?per_page=2").json
+    assert (traced["promptVersion"], traced["modelUsed"]) == (2, "gpt-4o"), "that in production"
+    assert (result["promptVersion"], result["modelUsed"]) == (3, "claude")
+    assert ada.delete(path).status_code == 204
+    assert ada.get("/logs").json == []
+
+
 def test_the_audit_trail_tells_what_a_chat_prompt_was(ada: Person, chat: Any) -> None:
     ada.patch(f"/prompts/{chat['_id']}", {"config": {"stop": "x" * 2000}, "messages": MESSAGES[:1]})
     entry = ada.get(f"/workspaces/{chat['workspaceId']}/audit?object={chat['_id']}").json[0]

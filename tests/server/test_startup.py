@@ -20,6 +20,7 @@ from promptcrafter import create_app
 from promptcrafter.database import revisions
 from promptcrafter.database.session import get_engine
 from promptcrafter.server import startup
+from tests.support import programs
 from tests.support.connection import Connection
 from tests.support.databases import only_sqlite
 from tests.support.environment import ROOT, SECRET, bin_path, free_port
@@ -51,12 +52,16 @@ def start(**environ: str) -> None:
 
 
 def run(command: str, folder: Path, prefix: Sequence[str] = (), **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end; with a prefix as an executable that the prefix starts."""
     environment = {"PATH": os.environ["PATH"], "INSTANCE_PATH": str(folder / "instance"), "PORT": str(free_port())}
+    environment |= {"HOST": "127.0.0.1", **environ}
     program, *arguments = COMMANDS[command]
+    if not prefix:
+        return programs.run(program, *arguments, environment=environment)
     return subprocess.run(
         [*prefix, bin_path(program), *arguments],
         cwd=ROOT,
-        env={**environment, "HOST": "127.0.0.1", **environ},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=60,
@@ -288,8 +293,14 @@ def test_a_migration_names_an_unreachable_postgresql(tmp_path: Path) -> None:
     assert line.endswith("Connection refused.")
 
 
-def test_a_server_serves_without_its_postgresql(start_server: Callable[..., LiveServer]) -> None:
-    server = start_server("postgresql://u@127.0.0.1:1/d", migrate=False, JWT_SECRET_KEY=SECRET)
+def test_a_server_serves_without_its_postgresql_and_names_a_misspelt_setting(
+    start_server: Callable[..., LiveServer],
+) -> None:
+    misspelt = {"MAX_OUTPUT_BYTE": "1"}
+    server = start_server("postgresql://u@127.0.0.1:1/d", migrate=False, JWT_SECRET_KEY=SECRET, **misspelt)
+    told = "The environment has MAX_OUTPUT_BYTE, which is no setting. Is MAX_OUTPUT_BYTES meant?"
+    assert server.log.count(told) == 1
+    assert "The environment has" not in server.log.replace(told, "")
     probe = Connection(server)
     assert [probe.call("GET", path).status for path in ("/healthz", "/readyz")] == [200, 503]
     assert "Traceback" not in server.log

@@ -40,6 +40,7 @@ def calls(ada: Person) -> dict[str, tuple[str, Any]]:
         "POST /prompts/<prompt_id>/versions/<name>/restore": None,
         "PUT /prompts/<prompt_id>/labels/<label>": {"version": 1},
         "POST /prompts/<prompt_id>/render": {"variables": {"free": 1}},
+        "POST /prompts/by-slug/<slug:slug>/render": {"variables": {"free": 1}},
         "POST /logs": new_log,
         "POST /logs/batch": {"logs": [new_log]},
         "PATCH /logs/<not_batch:log_id>": {"score": 3},
@@ -51,16 +52,16 @@ def calls(ada: Person) -> dict[str, tuple[str, Any]]:
         "POST /basalt/monitor/log": output,
         "POST /basalt/monitor/trace": {"featureSlug": "f", "logs": [{"id": "1", "type": "span"}]},
         "POST /basalt/monitor/experiments": {"featureSlug": "f", "name": "n"},
-        "POST /basalt/prompts/<slug>/publish": {"newTag": "t", "version": "1"},
+        "POST /basalt/prompts/<slug:slug>/publish": {"newTag": "t", "version": "1"},
         "POST /auth/password/reset": {"token": reset, "newPassword": ada.password},
         "POST /auth/password": {"currentPassword": ada.password, "newPassword": "another password"},
         "POST /auth/logout": None,
     }
     values = {"<prompt_id>": prompt, "<not_batch:log_id>": log, "<name>": "1", "<label>": "l", "<workspace>": "team"}
-    values["<user_id>"] = ada.id
+    values |= {"<user_id>": ada.id, "<slug:slug>": "p", "<slug>": "exp"}
     found = {}
     for call, body in bodies.items():
-        path = call.partition(" ")[2].replace("<slug>", "p" if "/basalt/" in call else "exp")
+        path = call.partition(" ")[2]
         for part, value in values.items():
             path = path.replace(part, value)
         found[call] = path, body

@@ -50,6 +50,21 @@ def fill_account(ada: Person) -> None:
     ada.post("/logs/batch", {"logs": [{"promptId": other["_id"], "output": f"{n}", "model": "m"} for n in range(30)]})
     _make_results(ada, explain["_id"])
     ada.delete(f"/prompts/{gone['_id']}")
+    _make_chat(ada)
+
+
+def _make_chat(ada: Person) -> None:
+    """Create a prompt that begins as a text and becomes a chat, with parameters whose JSON is easily changed."""
+    messages = [
+        {"role": "system", "content": "Answer {{who}} 🏳️‍🌈\n\nuser:\n\u2028"},
+        {"placeholder": "history"},
+        {"role": "tool", "content": "", "name": "look-up"},
+    ]
+    config = {"temperature": 1.0, "z": {"b": [True, 1, None, 1e22, 2**70], "a": -0.0, "": ""}, "a": "\u0001é"}
+    chat = ada.prompt(title="Talk of gravity", description=" For classes,\n with a 🌍 ", config={"top_p": 1})
+    path = f"/prompts/{chat['_id']}"
+    ada.patch(path, {"content": None, "messages": messages[1:], "comment": "Now a chat"})
+    assert ada.patch(path, {"messages": messages, "config": config}).json["version"] == 3
 
 
 def _make_results(ada: Person, prompt_id: str) -> None:

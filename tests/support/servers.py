@@ -61,10 +61,11 @@ def start_server(tmp_path: Path, sqlite_template: Path) -> Iterator[Launch]:
         app: str = "wsgi:app",
         command: Sequence[str] | None = None,
         code: Path = ROOT,
+        port: int | None = None,
         **settings: str,
     ) -> LiveServer:
         template = sqlite_template if migrate else None
-        servers.append(_launch(tmp_path, database_url, template, settings, app, command, code))
+        servers.append(_launch(tmp_path, database_url, template, settings, app, command, code, port))
         return servers[-1]
 
     yield start
@@ -131,12 +132,14 @@ def _launch(
     app: str = "wsgi:app",
     command: Sequence[str] | None = None,
     code: Path = ROOT,
+    port: int | None = None,
 ) -> LiveServer:
     """Start a server on a copy of the SQLite template, or on `database_url`, migrated if a template is given.
 
     `command` runs the executable that it gets as arguments. `code` is the folder of the release to start.
+    `port` is a free one by default.
     """
-    port = free_port()
+    port = port or free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if name not in ("DYNO", "DATABASE_URL")},
         "DATABASE_URL": database_url or f"sqlite:///{folder}/live.db",
@@ -151,7 +154,7 @@ def _launch(
         programs.run("flask", "--app", "wsgi", "db", "upgrade", environment=environment).check_returncode()
     elif template and not (folder / "live.db").exists():
         shutil.copy(template, folder / "live.db")
-    log_path = folder / f"server-{port}.log"
+    log_path = folder / f"server-{port}.log"  # of the last server on this port
     arguments = ("gunicorn", "-c", "gunicorn.conf.py", app)
     process: programs.Program | subprocess.Popen[bytes]
     with log_path.open("wb") as log, open(os.devnull, "rb") as nothing:

@@ -198,6 +198,28 @@ def test_versions_with_another_content_or_model_are_a_conflict(ada: Person) -> N
     assert export(ada) == left
 
 
+def test_versions_with_other_messages_or_parameters_are_a_conflict(ada: Person) -> None:
+    lines = prompt_lines("prompt1", ["one"])
+    chat = {name: value for name, value in lines[2].items() if name != "content"}
+    chat |= {"messages": [{"role": "user", "content": "one"}], "config": {"a": 1, "b": [1.0]}}
+    flattened = "user:\none"
+    import_file(ada, [*lines[:2], chat, lines[3]])
+    left = export(ada)
+    same = chat | {"config": {"b": [1.0], "a": 1}, "messages": [{"content": "one", "role": "user", "name": None}]}
+    assert counts(import_file(ada, [*lines[:2], same, lines[3]]), "skipped") == (1, 1, 0, 0, 0)
+    text = {name: value for name, value in chat.items() if name != "messages"} | {"content": flattened}
+    for version, field in (
+        (chat | {"messages": [{"role": "user", "content": "two"}]}, "messages"),
+        (chat | {"messages": [*chat["messages"], {"placeholder": "p"}]}, "messages"),
+        (chat | {"config": {}}, "config"),
+        (chat | {"config": {"a": True, "b": [1.0]}}, "config"),
+        (text, "messages"),
+    ):
+        answer = import_file(ada, [*lines[:2], version, lines[3]])
+        assert_error(answer, 409, "import_conflict", f"line 3.{field} is not that of version 1 in the account.")
+    assert export(ada) == left
+
+
 def test_a_slug_that_another_prompt_has_is_a_conflict(ada: Person, ben: Person) -> None:
     prompt = ada.prompt(slug="one")
     ben.prompt(slug="one")

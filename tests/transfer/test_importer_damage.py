@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from promptcrafter.slugs import SLUG_RULE
 from tests.support.databases import only_sqlite
 from tests.support.people import Person
 from tests.support.transfer import EMPTY_EXPORT, counts, export, import_file, join
@@ -25,6 +26,8 @@ GOOD: list[dict[str, Any]] = [
     {"type": "end", "prompts": 1, "versions": 2, "experiments": 1, "traces": 1, "logs": 2},
 ]
 EXPORT, PROMPT, FIRST, SECOND, EXPERIMENT, TRACE, LOG, RESULT, END = range(9)
+MESSAGES = [{"role": "user", "content": "c"}]
+CHAT = {name: value for name, value in GOOD[FIRST].items() if name != "content"}
 REQUIRED = ["is required"]
 UNKNOWN = ["must be in a line before or in the account"]
 
@@ -133,7 +136,7 @@ DAMAGES: dict[str, tuple[bytes, dict[str, list[str]]]] = {
     "a title too short": (change(PROMPT, title="ab"), {"line 2.title": ["must have 3 to 100 characters"]}),
     "a slug": (
         change(PROMPT, slug="One"),
-        {"line 2.slug": ["must consist of 1 to 120 lower-case letters, digits and hyphens"]},
+        {"line 2.slug": [SLUG_RULE]},
     ),
     "an id of another kind": (
         change(LOG, _id="prompt1"),
@@ -176,6 +179,42 @@ DAMAGES: dict[str, tuple[bytes, dict[str, list[str]]]] = {
     "versions without their prompt": (
         without(PROMPT),
         {"line 2.promptId": ["must be the id of the prompt just before"]},
+    ),
+    "a version without content and messages": (change(FIRST, content=None), {"line 3.content": REQUIRED}),
+    "content and messages": (
+        change(FIRST, messages=MESSAGES),
+        {"line 3.messages": ["must not come with content: a prompt has the one or the other"]},
+    ),
+    "a role": (
+        change(FIRST, content=None, messages=[{"role": "robot", "content": "x"}, MESSAGES[0] | {"weight": 1}]),
+        {
+            "line 3.messages.0.role": ["must be one of system, developer, user, assistant, tool"],
+            "line 3.messages.1.weight": [
+                "cannot be in a message: it may have role, content and name, or placeholder alone"
+            ],
+        },
+    ),
+    "no message": (
+        change(FIRST, content=None, messages=[]),
+        {"line 3.messages": ["must have 1 to 200 entries"]},
+    ),
+    "a placeholder's name": (
+        change(FIRST, content=None, messages=[*MESSAGES, {"placeholder": "a b"}]),
+        {"line 3.messages.1.placeholder": ["must be a name of 1 to 100 characters without white space and braces"]},
+    ),
+    "half a character in a message": (
+        raw(FIRST, json.dumps(CHAT | {"messages": [MESSAGES[0] | {"content": "\ud83d"}]}).encode()),
+        {"line 3.messages.0.content": ["must not contain a lone surrogate (U+D83D)"]},
+    ),
+    "parameters that are no object": (change(SECOND, config=["x"]), {"line 4.config": ["must be an object"]}),
+    "parameters that are too many": (
+        change(SECOND, config={"a": "x" * 65_536}),
+        {"line 4.config": ["must have at most 65,536 bytes as compact JSON; it has 65,544"]},
+    ),
+    "a type of a version": (change(FIRST, kind="text"), {"line 3.kind": ["is not a field of such a line"]}),
+    "a description": (
+        change(PROMPT, description="x" * 10_001),
+        {"line 2.description": ["must have at most 10000 characters"]},
     ),
     "an unknown prompt": (change(LOG, promptId="prompt2"), {"line 7.promptId": UNKNOWN}),
     "an unknown version": (change(LOG, promptVersion=3), {"line 7.promptVersion": UNKNOWN}),

@@ -16,6 +16,7 @@ from promptcrafter.problems import Invalid
 from promptcrafter.transfer import importer
 from promptcrafter.transfer.importers import Unreadable, json_server, llm, promptfoo
 from promptcrafter.transfer.importers.foreign_ids import ForeignIds
+from promptcrafter.transfer.importers.stored_versions import StoredVersion
 from promptcrafter.workspaces.principal import at_home, personal_workspace_id
 from tests.support import llm_database
 from tests.support.databases import only_sqlite
@@ -205,15 +206,59 @@ def test_two_people_import_files_with_the_same_ids(app: Flask, ada: Person, ben:
 def test_unknown_keys_of_a_json_server_file_are_dropped_and_counted(app: Flask, ada: Person) -> None:
     document = fixture("json_server.json")
     for prompt in document["prompts"]:
-        prompt |= {"userId": 3, "description": "x", "gone": None}
+        prompt |= {"userId": 3, "description": 7, "gone": None, "messages": ["x"], "config": []}
     document["prompts"][0] |= {"id": 9, "versions": []}
     document |= {"comments": [1, 2], "settings": {}}
     left_out: Counter[str] = Counter()
     assert created(json_server_ids(app, ada, document, left_out)) == (3, 3, 0, 0, 3)
     assert left_out == {
         **{"users": 2, "comments": 2, "settings": 1},
-        **{"prompts.userId": 3, "prompts.description": 3, "prompts.id": 1, "prompts.versions": 1},
+        **{"prompts.userId": 3, "prompts.description": 3, "prompts.messages": 3, "prompts.config": 3},
+        **{"prompts.id": 1, "prompts.versions": 1},
     }
+
+
+CHAT_MESSAGES = [{"role": "system", "content": "Be brief."}, {"placeholder": "history"}]
+
+
+def test_a_chat_prompt_of_json_server_is_kept_as_our_answers_show_it(app: Flask, ada: Person) -> None:
+    document = fixture("json_server.json")
+    shown = {"messages": CHAT_MESSAGES, "config": {"temperature": 1.0}, "description": "For classes"}
+    document["prompts"][0] |= {**shown, "content": "system:\nBe brief.\n\n{{history}}"}
+    read = partial(json_server.read, document, NOW, find_versions=importer.find_first_versions)
+    with app.app_context():
+        assert created(take(app, ada, read())) == (3, 3, 0, 0, 3)
+        prompt = ada.get("/prompts/prompt104").json
+        assert {name: prompt[name] for name in ("type", "content", *shown)} == {
+            "type": "chat",
+            "content": document["prompts"][0]["content"],
+            **shown,
+        }
+        assert created(take(app, ada, read())) == (0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("tool", ["json-server", "promptfoo"])
+def test_what_was_imported_as_a_text_stays_one(app: Flask, ada: Person, tool: str) -> None:
+    if tool == "json-server":
+        document = fixture("json_server.json")
+        document["prompts"][0] |= {"messages": CHAT_MESSAGES, "config": {"temperature": 1}}
+        before = copy.deepcopy(document)
+        del before["prompts"][0]["messages"], before["prompts"][0]["config"]
+        old = json_server.read(before, NOW)
+        read = partial(json_server.read, document, NOW, find_versions=importer.find_first_versions)
+    else:
+        document = fixture("promptfoo_v3.json")
+        document["config"]["providers"] = [{"id": "openai:gpt-4o", "config": {"temperature": 1}}]
+        as_text = StoredVersion(is_text=True, config={})  # which makes the records of an earlier release
+        old = promptfoo.read(document, ada.email, NOW, lambda ids: dict.fromkeys(ids, as_text))
+        read = partial(promptfoo.read, document, ada.email, NOW, importer.find_first_versions)
+    take(app, ada, old)
+    left = export(ada)
+    assert b'"messages"' not in left
+    assert b'"config"' not in left
+    with app.app_context():
+        assert created(take(app, ada, read())) == (0, 0, 0, 0, 0)
+    assert export(ada) == left
 
 
 RESPONSE = {
@@ -406,7 +451,7 @@ def test_the_results_of_promptfoo_become_prompts_and_logs(app: Flask, ada: Perso
     chat, say = sorted(ada.get("/prompts").json, key=lambda prompt: prompt["title"] != "chat")
     assert (say["title"], say["content"]) == ("Say {{word}} in French.", "Say {{word}} in French.")
     assert (say["model"], say["tags"], say["slug"][:-8]) == ("openai:gpt-4o", ["promptfoo"], "say-word-in-french-")
-    assert chat["content"] == '[{"role": "user", "content": "{{word}}?"}]'
+    assert (chat["type"], chat["messages"]) == ("chat", [{"role": "user", "content": "{{word}}?"}])
     good, failed, cached = logs_of(ada)
     result = copy.deepcopy(document["results"]["results"][0])
     del result["vars"], result["response"]["output"], result["prompt"]["raw"]
@@ -489,6 +534,54 @@ def test_the_model_of_a_promptfoo_result_is_the_label_of_its_provider(
     assert [log["metadata"]["provider"] for log in logs] == [
         result["provider"] for result in document["results"]["results"]
     ]
+
+
+OPENAI = {"id": "openai:gpt-4o", "config": {"temperature": 0.5, "max_tokens": None, "apiKey": "a secret", "tools": []}}
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("providers", "expected"),
+    [
+        (["openai:gpt-4o", OPENAI, {"id": "echo", "config": {"temperature": 1}}], {"temperature": 0.5, "tools": []}),
+        ([{**OPENAI, "label": "short"}], {"temperature": 0.5, "tools": []}),
+        ([{**OPENAI, "label": "openai:gpt-4o", "config": {"seed": 1}}, {**OPENAI, "label": "b"}], {"seed": 1}),
+        ([OPENAI, OPENAI], {}),
+        ([{**OPENAI, "config": {"tools": "x" * 70_000}}, 5], {}),
+        ([{**OPENAI, "config": [1]}], {}),
+        ("openai:gpt-4o", {}),
+    ],
+)
+def test_the_parameters_of_a_provider_of_promptfoo_become_the_config(
+    app: Flask, ada: Person, providers: Any, expected: dict[str, Any]
+) -> None:
+    document = fixture("promptfoo_v3.json")
+    document["config"]["providers"] = providers
+    read = partial(promptfoo.read, document, ada.email, NOW, importer.find_first_versions)
+    with app.app_context():
+        take(app, ada, read())
+        assert [prompt["config"] for prompt in ada.get("/prompts").json] == [expected] * 2
+        assert b"a secret" not in export(ada)
+        document["config"]["providers"] = []  # as of an evaluation with other parameters
+        assert created(take(app, ada, read())) == (0, 0, 0, 0, 0)
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    "raw",
+    [
+        '[{"role": "user", "content": [{"type": "image_url"}]}]',
+        '[{"role": "function", "content": "x"}]',
+        '[{"role": "user", "content": {{ x | dump }}}]',
+        "[]",
+        "[1] is a reference",
+    ],
+)
+def test_a_prompt_of_promptfoo_that_is_no_list_of_texts_stays_a_text(app: Flask, ada: Person, raw: str) -> None:
+    document = fixture("promptfoo_v3.json")
+    document["results"]["prompts"][2]["raw"] = raw
+    take(app, ada, promptfoo.read(document, ada.email, NOW))
+    assert ("text", raw) in [(prompt["type"], prompt["content"]) for prompt in ada.get("/prompts").json]
 
 
 @only_sqlite

@@ -7,10 +7,15 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from promptcrafter.prompts.messages import flatten
 from promptcrafter.transfer import export_format, importer
 from promptcrafter.transfer.id_policy import NewIds
 from promptcrafter.workspaces.principal import at_home
+from tests.contracts.test_unicode import ANY_TEXT, JSON_VALUES
+from tests.prompts.test_messages import MESSAGES
 from tests.support.databases import only_sqlite
 from tests.support.errors import assert_error
 from tests.support.people import Answer, Person
@@ -56,6 +61,24 @@ def test_an_export_is_imported_into_another_account_of_the_same_server(full_acco
         ben.get("/experiments/Greeting~1/results").json["variants"][1]["count"]
         == (full_account.get("/experiments/Greeting~1/results").json["variants"][1]["count"])
     )
+
+
+@only_sqlite
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(messages=MESSAGES, config=st.dictionaries(ANY_TEXT, JSON_VALUES), description=ANY_TEXT)
+def test_any_messages_parameters_and_description_are_kept_and_copied_as_they_were_sent(
+    ada: Person, messages: list[dict[str, Any]], config: dict[str, Any], description: str
+) -> None:
+    sent = {"messages": messages, "config": config, "description": description}
+    prompt = ada.prompt(content=None, **sent)
+    import_copy(ada, ada.get(f"/export?promptId={prompt['_id']}").data)
+    copy, original = ada.get("/prompts?per_page=2").json
+    assert original == prompt
+    version = ada.get(f"/prompts/{copy['_id']}/versions/1").json
+    for kept in (prompt, copy, {**version, "description": description}):
+        assert json.dumps({name: kept[name] for name in sent}, sort_keys=True) == json.dumps(sent, sort_keys=True)
+        assert (kept["type"], kept["content"]) == ("chat", flatten(messages))
+        assert list(kept["config"]) == list(config)
 
 
 def test_each_import_with_new_ids_makes_another_copy_with_free_slugs(ada: Person) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 from flask import Flask
@@ -14,9 +15,10 @@ from tests.support.databases import only_sqlite
 from tests.support.members import protect, share
 from tests.support.people import Caller, Person, sign_up
 from tests.support.statements import statements
-from tests.support.transfer import EMPTY_EXPORT, NDJSON_HEADERS, counts, export, import_file, join, remove_all
+from tests.support.transfer import EMPTY_EXPORT, NDJSON_HEADERS, TYPES, counts, export, import_file, join, remove_all
 
-ALL = (2, 4, 2, 3, 37)
+RELEASE_0_1_0 = Path(__file__).parent.parent / "migrations" / "fixtures"
+ALL = (3, 7, 2, 3, 37)
 READS = ("/prompts", "/logs", "/traces", "/experiments", "/search?q=gravity", "/experiments/Greeting~1/logs")
 
 
@@ -132,6 +134,27 @@ def test_lines_have_no_fields_without_a_value(ada: Person) -> None:
         },
         {"type": "end", "prompts": 1, "versions": 1, "experiments": 0, "traces": 0, "logs": 1},
     ]
+
+
+def test_a_line_has_messages_instead_of_a_content_and_what_is_not_empty(ada: Person) -> None:
+    messages = [{"role": "user", "content": "Why?", "name": "Ada"}, {"placeholder": "rest"}]
+    ada.prompt(content=None, messages=messages, config={"b": 1, "a": 2.0}, description="For classes")
+    _, prompt, version, _ = map(json.loads, export(ada).splitlines())
+    assert list(prompt.items())[-1] == ("description", "For classes")
+    assert list(version) == ["type", "promptId", "version", "model", "messages", "config", "labels", "createdAt"]
+    assert (version["messages"], json.dumps(version["config"])) == (messages, '{"b": 1, "a": 2.0}')
+
+
+def test_a_file_of_release_0_1_0_is_read_and_its_versions_are_texts(ada: Person, ben: Person) -> None:
+    for person, name in ((ada, "ada"), (ben, "ben")):
+        data = (RELEASE_0_1_0 / f"release_0_1_0.{name}.ndjson").read_bytes()
+        answer = import_file(person, data)
+        end = json.loads(data.splitlines()[-1])
+        assert counts(answer, "created") == tuple(end[kind] for kind in TYPES)
+        assert export(person) == data
+        shown = list(person.get("/prompts").json)
+        shown += [row for prompt in shown for row in person.get(f"/prompts/{prompt['_id']}/versions").json]
+        assert {(row["type"], row["messages"], json.dumps(row["config"])) for row in shown} == {("text", None, "{}")}
 
 
 def test_an_export_is_a_snapshot_despite_concurrent_writes(app: Flask, ada: Person) -> None:

@@ -4,8 +4,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from promptcrafter import clock
+from tests.support.commands import done, run
 from tests.support.people import Answer, Caller, Person, sign_up
 
 
@@ -56,7 +58,10 @@ def test_a_workspace_is_changed_by_its_owner_and_deleted_when_its_slug_is_confir
     assert (changed["slug"], changed["protectedLabels"], changed["name"]) == ("help", ["production"], "Support team")
     assert code(ada.get("/workspaces/support-team")) == (404, "workspace_not_found")
     prompt = ada.post("/prompts", PROMPT, headers={"X-Workspace": "help"}).json
-    assert code(ada.delete("/workspaces/help")) == (400, "missing_fields")
+    unconfirmed = ada.delete("/workspaces/help")
+    assert code(unconfirmed) == (400, "missing_fields")
+    reason = "confirm is required: as a query parameter, the slug of the workspace"
+    assert unconfirmed.json["message"] == reason
     assert code(ada.delete("/workspaces/help?confirm=helm")) == (400, "invalid_fields")
     assert ada.delete("/workspaces/help?confirm=help").status_code == 204
     assert code(ada.get("/workspaces/help")) == (404, "workspace_not_found")
@@ -84,6 +89,7 @@ PROMPT = {"title": "A title", "content": "Some content", "model": "gpt-4o"}
         ("/auth/keys", {"name": "k", "scopes": None}, "scopes"),
         ("/auth/keys", {"name": "k", "scopes": ["reads"]}, "scopes.0"),
         ("/auth/keys", {"name": "k", "workspace": None}, "workspace"),
+        ("/auth/keys", {"name": "k", "workspace": "nowhere"}, "workspace"),
         ("/auth/keys", {"name": "k", "scope": ["read"]}, "scope"),
     ],
 )
@@ -152,7 +158,14 @@ def test_a_sign_up_with_an_invitation_makes_a_member_or_nothing(client: Caller, 
     team = create(ada)
     token = invite(ada, team, "viewer")
     body = {"name": "Eve", "email": "eve@example.com", "password": "the password of eve"}
-    assert code(client.post("/auth/signup", {**body, "invitation": "inv_wrong"})) == (404, "invitation_not_found")
+    unknown = client.post("/auth/signup", {**body, "invitation": "inv_wrong"})
+    assert code(unknown) == (404, "invitation_not_found")
+    assert unknown.json["message"] == "This invitation is used, revoked, expired or unknown."
+    taken = client.post("/auth/signup", {**body, "email": ada.email, "invitation": token})
+    assert code(taken) == (409, "email_taken")
+    assert taken.json["message"] == (
+        "Email already in use. Log in with it, and send the invitation's token to POST /invitations/accept."
+    )
     made = client.post("/auth/signup", {**body, "invitation": token})
     eve = Caller(client.client, {"Authorization": f"Bearer {made.json['token']}"})
     assert [each["role"] for each in eve.get("/workspaces").json] == ["owner", "viewer"]
@@ -188,6 +201,10 @@ def test_the_default_workspace_is_that_of_tokens_but_not_of_keys(ada: Person, cl
     assert ada.get("/auth/me").json["defaultWorkspaceId"] != team["_id"]
     assert ada.get("/prompts").json == []
     assert ada.patch("/auth/me", {"defaultWorkspaceId": None}).status_code == 200
+    other = create(ada)
+    assert ada.patch("/auth/me", {"defaultWorkspaceId": other["slug"]}).json["defaultWorkspaceId"] == other["_id"]
+    unknown = ada.patch("/auth/me", {"defaultWorkspaceId": "nowhere"})
+    assert unknown.json["message"] == "defaultWorkspaceId must be the id or the slug of one of your workspaces."
 
 
 def test_a_viewer_reads_and_an_editor_writes(ada: Person, ben: Person) -> None:
@@ -253,6 +270,47 @@ def test_a_workspace_keeps_an_owner(ada: Person, ben: Person) -> None:
     assert code(ben.delete(f"/workspaces/{team['_id']}/members/{ben.id}")) == (409, "last_owner")
 
 
+def test_me_is_the_caller_among_the_members(ada: Person, ben: Person) -> None:
+    team = create(ada)
+    me = f"/workspaces/{team['_id']}/members/me"
+    assert code(ben.delete(me)) == (404, "workspace_not_found")
+    join(ada, team, ben, "owner")
+    assert ada.patch(me, {"role": "viewer"}).json["userId"] == ada.id
+    assert code(ada.patch(me, {"role": "owner"})) == (403, "role_forbids")
+    assert ada.delete(me).status_code == 204
+    assert [each["userId"] for each in ben.get(f"/workspaces/{team['_id']}/members").json] == [ben.id]
+    assert code(ben.delete(me)) == (409, "last_owner")
+
+
+def test_a_disabled_account_is_no_owner_that_remains(app: Flask, ada: Person, ben: Person) -> None:
+    team = create(ada)
+    path = f"/workspaces/{team['_id']}/members"
+    join(ada, team, ben, "editor")
+    assert [each["disabled"] for each in ada.get(path).json] == [False, False]
+    done(run(app, "user", "disable", ben.email))
+    assert [each["disabled"] for each in ada.get(path).json] == [False, True]
+    refused = ada.patch(f"{path}/{ben.id}", {"role": "owner"})
+    assert (code(refused), refused.json["message"]) == (
+        (400, "invalid_fields"),
+        "role must not be owner: the account is disabled.",
+    )
+    assert run(app, "workspace", "set-role", team["slug"], ben.email, "owner").exit_code == 1
+    done(run(app, "user", "enable", ben.email))
+    assert ada.patch(f"{path}/{ben.id}", {"role": "owner"}).status_code == 200
+    done(run(app, "user", "disable", ben.email))
+    for answer in (ada.delete(f"{path}/me"), ada.patch(f"{path}/me", {"role": "viewer"})):
+        assert code(answer) == (409, "last_owner")
+        assert answer.json["message"] == (
+            "The workspace would be left without an owner: make another member an owner first, or delete it. "
+            "A disabled account does not count."
+        )
+    assert code(ada.delete("/auth/me", json={"currentPassword": ada.password})) == (409, "last_owner")
+    disabled = run(app, "user", "disable", ada.email)
+    assert "It is the only owner of support-team" in disabled.stderr
+    done(run(app, "user", "enable", ada.email))
+    assert ada.post("/auth/login", {"email": ada.email, "password": ada.password}).status_code == 200
+
+
 def test_a_bound_key_sees_its_workspace_alone(client: Caller, ada: Person) -> None:
     team = create(ada)
     own = ada.prompt()
@@ -262,7 +320,11 @@ def test_a_bound_key_sees_its_workspace_alone(client: Caller, ada: Person) -> No
     assert by_key.get("/prompts").json == [shared]
     assert by_key.get("/prompts", headers={"X-Workspace": team["slug"]}).json == [shared]
     personal = ada.get("/workspaces").json[0]
-    assert code(by_key.get("/prompts", headers={"X-Workspace": personal["_id"]})) == (404, "workspace_not_found")
+    for elsewhere in (personal["_id"], "nowhere"):
+        refused = by_key.get("/prompts", headers={"X-Workspace": elsewhere})
+        assert code(refused) == (404, "workspace_not_found")
+        text = "Workspace not found. This API key is bound to one workspace and sees no other."
+        assert refused.json["message"] == text
     assert code(by_key.get(f"/prompts/{own['_id']}")) == (403, "prompt_not_owned")
     assert [each["_id"] for each in by_key.get("/workspaces").json] == [team["_id"]]
     for path in ("/auth/me", "/auth/keys"):
@@ -314,6 +376,9 @@ def test_an_account_changes_its_name_and_with_its_password_its_address(ada: Pers
     changed = ada.patch("/auth/me", {"email": "new@example.com", "currentPassword": ada.password})
     assert changed.json["email"] == "new@example.com"
     assert ada.post("/auth/login", {"email": "new@example.com", "password": ada.password}).status_code == 200
+    misplaced = ada.patch("/auth/me", {"password": "another password"}).json
+    hint = "is not changed by this call, but by POST /auth/password with newPassword"
+    assert (misplaced["code"], misplaced["details"]) == ("unknown_fields", {"password": [hint]})
 
 
 @pytest.mark.parametrize("anonymise", [False, True])
@@ -353,6 +418,15 @@ def test_a_key_shows_the_hour_of_its_last_use(client: Caller, ada: Person, monke
         assert by_key.get("/prompts").status_code == 200
         (listed,) = ada.get("/auth/keys").json
         assert listed["lastUsedAt"] == clock.to_text(begun + timedelta(minutes=noted))
+
+
+def test_protected_labels_are_kept_once(ada: Person) -> None:
+    create(ada)
+    changed = ada.patch("/workspaces/support-team", {"protectedLabels": ["production", "a", "production"]})
+    assert changed.json["protectedLabels"] == ["production", "a"]
+    refused = ada.patch("/workspaces/support-team", {"protectedLabels": ["latest"]}).json
+    reason = "must not be latest, which is the newest version and not set"
+    assert refused["details"] == {"protectedLabels.0": [reason]}
 
 
 @pytest.mark.parametrize("labels", [[""], ["{"], ["1st"], ["a" * 65], ["latest version"], [None], "production", None])

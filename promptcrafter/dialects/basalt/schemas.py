@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load
 
-from promptcrafter.http.fields import Name, Number, Text, Timestamp, TimestampIn
+from promptcrafter.http.fields import ERRORS, Name, Number, Text, Timestamp, TimestampIn
 from promptcrafter.http.ignored_fields import note_ignored
 from promptcrafter.http.schemas import CreateSchema, JsonArray, JsonObject, Objects, TextAndFormat
 from promptcrafter.logs.schemas import complete_counts, refuse_large_output, token_part_fields, usage_fields
@@ -85,7 +85,7 @@ class SpanIn(_OutputIn):
     name = Text()
     parent_id = Text(data_key="parentId")
     output = TextAndFormat(validate=refuse_large_output)
-    prompt = fields.Nested(PromptReference())
+    prompt = fields.Nested(PromptReference(), error_messages=ERRORS)
     evaluators = JsonArray()
 
 
@@ -106,7 +106,7 @@ class TraceIn(CreateSchema):
     chain_slug = Text(data_key="chainSlug", minimum=1)
     name = Text()
     locals().update(trace_fields(TimestampIn, refuse_large_output))
-    experiment = fields.Nested(ExperimentReference())
+    experiment = fields.Nested(ExperimentReference(), error_messages=ERRORS)
     logs = Objects(SpanIn(), maximum=SPANS_MAX, metadata={"example": [SPAN_EXAMPLE]})
     locals().update(evaluation_fields())
 

@@ -13,6 +13,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from promptcrafter.clock import to_text
 from promptcrafter.logs.schemas import read_model
 from promptcrafter.logs.usage import INPUT_COUNTS, OUTPUT_COUNTS
+from promptcrafter.prompts.messages import INSTRUCTING_ROLES, Message, flatten
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.prompts.render import find_variables, find_variables_of_messages
 from promptcrafter.prompts.store import LATEST
@@ -31,8 +32,8 @@ _PROVIDER_PATTERNS = {  # patterns for the beginning of the model's name
     "mistral": r"\w*stral",
     "gemini": r"gemini|gemma|palm",
 }
-# Prompts of this service have no parameters: these are the providers' defaults
-_PARAMETERS = {
+# What a prompt without such a parameter has: the providers' defaults
+_PARAMETERS: dict[str, Any] = {
     "temperature": 1,
     "topP": 1,
     "topK": None,
@@ -42,6 +43,11 @@ _PARAMETERS = {
     "responseFormat": "text",
     "jsonObject": None,
 }
+# Basalt's names by others' spellings of them, without underscores and in lower case
+_PARAMETER_NAMES = {name.lower(): name for name in _PARAMETERS} | dict.fromkeys(
+    ("maxtokens", "maxoutputtokens", "maxcompletiontokens"), "maxLength"
+)
+_LENGTH_MAX = 2**53
 
 
 @dataclass(frozen=True)
@@ -155,7 +161,7 @@ def to_entry(prompt: Prompt) -> dict[str, Any]:
         "slug": prompt.slug,
         "name": prompt.title,
         "status": "live" if PRODUCTION in prompt.labels else "draft",
-        "description": "",
+        "description": prompt.description,
         "availableVersions": [write_version(number) for number in range(1, prompt.version + 1)],
         "availableTags": [*prompt.labels, LATEST],
     }
@@ -183,10 +189,11 @@ def _find_variables(version: Version) -> list[str]:
 def to_prompt(prompt: Prompt, version: Version, tag: str) -> dict[str, Any]:
     """Return a version of a prompt. The SDK requires all of these fields, with strings that are never null."""
     provider = guess_provider(version.model)
+    system_text, text = ("", version.content) if version.messages is None else _split(version.messages)
     return {
         "slug": prompt.slug,
-        "text": version.content,
-        "systemText": "",
+        "text": text,
+        "systemText": system_text,
         "version": write_version(version.number),
         "tag": tag or next(iter(version.labels), ""),
         "model": {
@@ -194,9 +201,49 @@ def to_prompt(prompt: Prompt, version: Version, tag: str) -> dict[str, Any]:
             "client": provider,
             "model": version.model,
             "version": "",
-            "parameters": _PARAMETERS,
+            "parameters": _to_parameters(version.config),
         },
     }
+
+
+def _split(messages: Sequence[Message]) -> tuple[str, str]:
+    """Return the contents of instructing messages as one text, and the other messages as another one.
+
+    A single other message is its content; several, or a placeholder, are their flattened text.
+    """
+    instructing = [message for message in messages if message.get("role") in INSTRUCTING_ROLES]
+    others = [message for message in messages if message.get("role") not in INSTRUCTING_ROLES]
+    is_single = len(others) == 1 and "content" in others[0]
+    text: str = others[0]["content"] if is_single else flatten(others)
+    return "\n\n".join(message["content"] for message in instructing), text
+
+
+def _to_parameters(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that Basalt knows. The SDK refuses values of other types, so the defaults stand for them.
+
+    Of several spellings, the first one counts.
+    """
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        name = _PARAMETER_NAMES.get(key.replace("_", "").lower())
+        parameter = None if name is None else _to_parameter(name, value)
+        if name is not None and parameter is not None:
+            found.setdefault(name, parameter)
+    return {**_PARAMETERS, **found}
+
+
+def _to_parameter(name: str, value: Any) -> Any:
+    """Return the value of a parameter in the type that Basalt's SDK reads, None if it has another type."""
+    if name == "jsonObject":
+        return value if isinstance(value, dict) else None
+    if name == "responseFormat":
+        format = value.get("type") if isinstance(value, dict) else value
+        return format if isinstance(format, str) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if name == "maxLength":
+        return int(value) if 0 <= value <= _LENGTH_MAX and int(value) == value else None
+    return value
 
 
 def guess_provider(model: str) -> str:

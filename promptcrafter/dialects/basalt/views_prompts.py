@@ -42,7 +42,7 @@ def list_basalt_prompts(query: dict[str, Any]) -> dict[str, Any]:
     return {"prompts": [translate.to_entry(prompt) for prompt in prompts], "warning": None}
 
 
-@blueprint.route("/basalt/prompts/<slug>", permission=Permission.READ, refuses=(404,))
+@blueprint.route("/basalt/prompts/<slug:slug>", permission=Permission.READ, refuses=(404,))
 @blueprint.arguments(BasaltPromptQuery(), location="query")
 @blueprint.response(200, BasaltPromptAnswer())
 def get_basalt_prompt(query: dict[str, Any], slug: str) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def get_basalt_prompt(query: dict[str, Any], slug: str) -> dict[str, Any]:
     return {"prompt": translate.to_prompt(prompt, version, resolved.tag), "warning": _warning(resolved, query)}
 
 
-@blueprint.route("/basalt/prompts/<slug>/describe", permission=Permission.READ, refuses=(404,))
+@blueprint.route("/basalt/prompts/<slug:slug>/describe", permission=Permission.READ, refuses=(404,))
 @blueprint.arguments(BasaltPromptQuery(), location="query")
 @blueprint.response(200, BasaltDescriptionAnswer())
 def describe_basalt_prompt(query: dict[str, Any], slug: str) -> dict[str, Any]:
@@ -64,7 +64,9 @@ def describe_basalt_prompt(query: dict[str, Any], slug: str) -> dict[str, Any]:
     }
 
 
-@blueprint.route("/basalt/prompts/<slug>/publish", methods=["POST"], permission=Permission.WRITE, refuses=(403, 404))
+@blueprint.route(
+    "/basalt/prompts/<slug:slug>/publish", methods=["POST"], permission=Permission.WRITE, refuses=(403, 404)
+)
 @blueprint.arguments(PublishIn())
 @blueprint.response(201, PublishOut())
 def publish_basalt_prompt(body: dict[str, Any], slug: str) -> dict[str, Any]:

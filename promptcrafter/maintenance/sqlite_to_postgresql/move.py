@@ -15,7 +15,7 @@ from psycopg import sql
 from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
-from promptcrafter.database import revisions
+from promptcrafter.database import revisions, usage
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import open_postgresql
 from promptcrafter.database.transactions import writing_to
@@ -145,7 +145,7 @@ def _refuse_used(connection: Connection) -> None:
     if connection.scalar(text("SHOW server_encoding")) != "UTF8":
         raise MoveError("The database to move to must have the encoding UTF8.")
     applied = revisions.applied_to(connection)
-    present = set(inspect(connection).get_table_names()) - set(revisions.BOOKKEEPING_TABLES)
+    present = set(inspect(connection).get_table_names()) - {*revisions.BOOKKEEPING_TABLES, usage.NAME}
     ours = {table.name for table in every_table()} if applied else set()
     if unknown := sorted(present - ours):
         raise MoveError(f"The database to move to is not empty: it has a table {unknown[0]}, which is not ours.")

@@ -2,7 +2,8 @@
 
 Ids such as `prompt104` and `log3` are kept; an id without a prefix, such as `104`, gets it. All other ids, such as
 `5-Ti0M5`, and those that another account has already, are replaced (see `foreign_ids`). Accounts (`users`) are not
-imported: all prompts and logs, or those of one given owner, go to the account that imports.
+imported: all prompts and logs, or those of one given owner, go to the account that imports. Messages, parameters and
+descriptions are kept if they have our shape.
 """
 
 from collections import Counter
@@ -11,9 +12,17 @@ from typing import Any
 
 from promptcrafter.ids import Kind
 from promptcrafter.problems import REQUIRED
+from promptcrafter.prompts.schemas import DESCRIPTION_MAX
 from promptcrafter.prompts.store import derive_slug
 from promptcrafter.transfer.importers import Unreadable
 from promptcrafter.transfer.importers.foreign_ids import RULE, ForeignIds, normalize
+from promptcrafter.transfer.importers.stored_versions import (
+    FindVersions,
+    StoredVersion,
+    find_none,
+    read_config,
+    read_messages,
+)
 from promptcrafter.transfer.records import Record, invalid_record, make_record
 
 SOURCE = "json-server"
@@ -39,13 +48,14 @@ def read(
     only_owner: str | None = None,
     ids: ForeignIds | None = None,
     left_out: Counter[str] | None = None,
+    find_versions: FindVersions = find_none,
 ) -> Iterator[Record]:
     """Yield the records of the file's prompts and logs.
 
     `document` is the parsed JSON, `now` the time, in RFC 3339, of entries without one. With `only_owner`, entries of
     other owners are skipped; a log without an owner has that of its prompt. `ids` chooses the ids of the records. Lists
-    other than prompts and logs, and unknown keys of prompts, are counted by name in `left_out`. Raises Unreadable and
-    Invalid.
+    other than prompts and logs, and unknown keys of prompts, are counted by name in `left_out`. A prompt that the
+    account has already as a text, or without parameters, stays so. Raises Unreadable and Invalid.
     """
     if not isinstance(document, dict) or not any(isinstance(document.get(name), list) for name in _LISTS):
         raise Unreadable("It has neither prompts nor logs.")
@@ -62,9 +72,11 @@ def read(
     ids.choose("log", [_get_id(log) for _, log in logs])
     seen: dict[str, str] = {}
     slugs = {slug for _, prompt in prompts if isinstance(slug := prompt.get("slug"), str)}
+    stored = find_versions([id for _, prompt in prompts if (id := ids.get("prompt", _get_id(prompt))) is not None])
     for location, prompt in prompts:
         id = _read_id(location, "prompt", prompt, ids, seen)
-        yield from _read_prompt(location, id, prompt, now, slugs, left_out)
+        version = _read_version(prompt, stored.get(id))
+        yield from _read_prompt(location, id, prompt, version, now, slugs, left_out)
     for location, log in logs:
         prompt_id = log.get("promptId")
         if only_owner in (None, log.get(_OWNER, owners.get(normalize("prompt", prompt_id)))):
@@ -97,19 +109,42 @@ def _read_id(location: str, kind: Kind, entry: Mapping[str, Any], ids: ForeignId
 
 
 def _read_prompt(
-    location: str, id: str, prompt: Mapping[str, Any], now: str, slugs: set[str], left_out: Counter[str]
+    location: str,
+    id: str,
+    prompt: Mapping[str, Any],
+    version: Mapping[str, Any],
+    now: str,
+    slugs: set[str],
+    left_out: Counter[str],
 ) -> Iterator[Record]:
     created_at = prompt.get("createdAt") or now
-    known = (*_PROMPT_FIELDS, *_VERSION_FIELDS, *_TIMES, _find_name(prompt, *_ID_NAMES), _OWNER)
+    description = prompt.get("description")
+    is_described = isinstance(description, str) and len(description) <= DESCRIPTION_MAX
+    names = (*_PROMPT_FIELDS, "description") if is_described else _PROMPT_FIELDS
+    known = (*names, *_TIMES, _find_name(prompt, *_ID_NAMES), _OWNER, *_VERSION_FIELDS, *version)
     left_out.update(f"prompts.{name}" for name in _other_fields(prompt, *known))
-    fields = {name: prompt[name] for name in _PROMPT_FIELDS if prompt.get(name) is not None}
+    fields = {name: prompt[name] for name in names if prompt.get(name) is not None}
     defaults = {"slug": _choose_slug(id, prompt, slugs), "tags": []}
     times = {"createdAt": created_at, "updatedAt": prompt.get("updatedAt") or created_at}
     yield make_record(location, "prompt", {"_id": id, **defaults, **fields, **times})
-    version = {name: prompt.get(name) for name in _VERSION_FIELDS}
     yield make_record(
         location, "version", {"promptId": id, "version": 1, "labels": [], "createdAt": created_at, **version}
     )
+
+
+def _read_version(prompt: Mapping[str, Any], stored: StoredVersion | None) -> dict[str, Any]:
+    """Return the fields of a prompt's version, with its messages and parameters if they are as ours.
+
+    Messages come with their flattened text as `content` in our answers.
+    """
+    messages = read_messages(prompt.get("messages"))
+    config = read_config(prompt.get("config"))
+    version = {name: prompt.get(name) for name in _VERSION_FIELDS}
+    if messages is not None and not (stored and stored.is_text and version["content"]):
+        version |= {"content": None, "messages": messages}
+    if config and not (stored and not stored.config):
+        version["config"] = config
+    return version
 
 
 def _choose_slug(id: str, prompt: Mapping[str, Any], slugs: set[str]) -> str:

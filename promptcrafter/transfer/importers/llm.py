@@ -1,8 +1,8 @@
 """The `logs.db` of the command-line tool llm (https://llm.datasette.io/en/stable/logging.html).
 
-Each response becomes a log without a prompt: llm records no reusable prompts, only what was typed for one response,
-which becomes the `input`. The system prompt, the conversation, the options, tool calls and the rest go to the metadata.
-The content of attachments is not imported.
+Each response becomes a log without a prompt: llm records no reusable prompts, neither texts nor chats, only what was
+typed for one response, which becomes the `input`. The system prompt, the conversation, the options, tool calls and the
+rest go to the metadata. The content of attachments is not imported.
 
 Since release 0.32 llm writes to other tables and leaves the older ones as they were, so a file may have outputs in
 both. `llm_turns` reads the newer ones as rows of the older table; `llm_shape` finds what a still newer llm has added.

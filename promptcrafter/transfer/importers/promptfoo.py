@@ -1,6 +1,9 @@
 """The results of promptfoo, as `promptfoo eval --output results.json` writes them (versions 2 to 4 of the format).
 
-A prompt under test becomes a prompt with one version, the template; a result becomes a log of it. Scores from 0 to 1
+A prompt under test becomes a prompt with one version, the template; a result becomes a log of it. A template that is a
+JSON list of messages becomes a chat prompt; one whose messages have more than text, such as images, stays a text. The
+parameters of its provider, as far as they are known to be no credentials, become its `config`.
+ Scores from 0 to 1
 become scores from 0 to 10; a score outside that range, or of a result without an output, is dropped. The metadata have
 the original result without its output, input and variables.
 
@@ -12,35 +15,55 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
-from promptcrafter.jsonio import dumps
+from promptcrafter.jsonio import JsonError, dumps, loads
 from promptcrafter.prompts.schemas import MODEL_MAX, TITLE_MAX, TITLE_MIN
 from promptcrafter.prompts.store import derive_slug
 from promptcrafter.transfer.importers import Unreadable, stable_id
+from promptcrafter.transfer.importers.stored_versions import (
+    FindVersions,
+    StoredVersion,
+    find_none,
+    read_config,
+    read_messages,
+)
 from promptcrafter.transfer.records import Record, make_record
 
 SOURCE = "promptfoo"
 _VERSION_MAX = 4
 _SCALE = 10  # the highest score of a log; the highest of a result is 1
+# Of a provider's configuration; the rest may be addresses and keys
+_PARAMETERS = (
+    *("temperature", "top_p", "topP", "top_k", "topK", "frequency_penalty", "presence_penalty", "seed", "n"),
+    *("max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens", "generationConfig"),
+    *("stop", "stop_sequences", "stopSequences", "response_format", "tools", "tool_choice", "toolConfig"),
+    *("functions", "function_call", "reasoning", "reasoning_effort", "thinking", "verbosity"),
+)
 _DIGITS = 9  # to which a score is rounded: 0.57 * 10 becomes 5.7, not 5.699999999999999
 _Object = Mapping[str, Any]
 
 
-def read(document: Any, account: str, now: str) -> Iterator[Record]:
+def read(document: Any, account: str, now: str, find_versions: FindVersions = find_none) -> Iterator[Record]:
     """Yield the records of the file's prompts and results.
 
     `document` is the parsed JSON. `account` identifies the account and is part of each derived id: two accounts may
-    import the same file. `now` is the time, in RFC 3339, of a file without one. Raises Unreadable and Invalid.
+    import the same file. `now` is the time, in RFC 3339, of a file without one. A prompt that the account has already
+    keeps its type and its parameters, which another evaluation of it may have changed. Raises Unreadable and Invalid.
     """
     summary = _find_summary(document)
     created_at = summary.get("timestamp") or document.get("createdAt") or now
     templates = _find_templates(document, summary)
     ids: dict[tuple[str, str], str] = {}
+    first: list[tuple[int, dict[str, Any], str]] = []
     for index, template in enumerate(templates):
         content = _to_text(template.get("raw"))
         if content and (_get_label(template), content) not in ids:
             prompt = _to_prompt(template, content, account)
             ids[_get_label(template), content] = prompt["_id"]
-            yield from _read_prompt(f"prompts.{index}", prompt, content, _get_provider(template), created_at)
+            first.append((index, prompt, content))
+    stored = find_versions(list(ids.values()))
+    for index, prompt, content in first:
+        version = _to_version(templates[index], content, document, stored.get(prompt["_id"]))
+        yield from _read_prompt(f"prompts.{index}", prompt, version, created_at)
     names = _ProviderNames(summary["results"], templates)
     by_label = {_get_label(template): template for template in reversed(templates)}
     for index, result in enumerate(summary["results"]):
@@ -122,10 +145,42 @@ def _to_prompt(template: _Object, content: str, account: str) -> dict[str, Any]:
     return {"_id": id, "slug": f"{derive_slug(title)}-{id[-8:]}", "title": title, "tags": [SOURCE]}
 
 
-def _read_prompt(location: str, prompt: _Object, content: str, model: str, created_at: Any) -> Iterator[Record]:
+def _to_version(template: _Object, content: str, document: _Object, stored: StoredVersion | None) -> dict[str, Any]:
+    """Return the fields of a prompt's version without its time."""
+    messages = None if stored and stored.is_text else _find_messages(content)
+    return {
+        "version": 1,
+        **({"content": content} if messages is None else {"messages": messages}),
+        "model": _get_provider(template),
+        "config": stored.config if stored else _find_config(document, _get_provider(template)),
+        "labels": [],
+    }
+
+
+def _find_messages(content: str) -> list[dict[str, str]] | None:
+    """Return the messages of a template that is a list of them, None for any other one."""
+    if not content.lstrip().startswith("["):
+        return None
+    try:
+        return read_messages(loads(content.encode()))
+    except (JsonError, UnicodeEncodeError):
+        return None
+
+
+def _find_config(document: _Object, name: str) -> dict[str, Any]:
+    """Return the parameters of the provider with this label or id, `{}` if the file has none or several such ones."""
+    providers = _as_object(document.get("config")).get("providers")
+    providers = [_as_object(provider) for provider in providers] if isinstance(providers, list) else []
+    # a prompt names its provider by the label, if there is one; in older files by the id
+    named = [provider for provider in providers if (provider.get("label") or provider.get("id")) == name]
+    found = named or [provider for provider in providers if provider.get("id") == name]
+    config = _as_object(found[0].get("config")) if len(found) == 1 else {}
+    return read_config({key: value for key, value in config.items() if key in _PARAMETERS and value is not None}) or {}
+
+
+def _read_prompt(location: str, prompt: _Object, version: _Object, created_at: Any) -> Iterator[Record]:
     yield make_record(location, "prompt", {**prompt, "createdAt": created_at, "updatedAt": created_at})
-    version = {"version": 1, "content": content, "model": model, "labels": [], "createdAt": created_at}
-    yield make_record(location, "version", {"promptId": prompt["_id"], **version})
+    yield make_record(location, "version", {"promptId": prompt["_id"], **version, "createdAt": created_at})
 
 
 def _to_log(

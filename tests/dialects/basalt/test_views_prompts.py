@@ -1,10 +1,13 @@
 """The routes by which Basalt's clients read and publish prompts."""
 
+import json
+import re
 from itertools import product
 from typing import Any
 from uuid import UUID
 
 import pytest
+from basalt.utils.dtos import PromptModelParameters
 
 from promptcrafter.dialects.basalt.translate import guess_provider, read_version
 from tests.dialects.basalt.test_views_monitor import prompt_with
@@ -77,15 +80,81 @@ def test_a_prompt_has_what_the_sdk_needs(ada: Person) -> None:
     }
 
 
+SYSTEM = {"role": "system", "content": "Be {{tone}}."}
+ASK = {"role": "user", "content": "{{question}}", "name": "Ada"}
+# messages, and the texts that they become
+TEXTS: list[tuple[list[dict[str, str]], str, str]] = [
+    ([SYSTEM, ASK], "Be {{tone}}.", "{{question}}"),
+    ([ASK], "", "{{question}}"),
+    ([SYSTEM], "Be {{tone}}.", ""),
+    ([ASK, SYSTEM, {"role": "developer", "content": "Answer."}], "Be {{tone}}.\n\nAnswer.", "{{question}}"),
+    ([SYSTEM, {"placeholder": "history"}], "Be {{tone}}.", "{{history}}"),
+    (
+        [SYSTEM, {"placeholder": "history"}, ASK, {"role": "assistant", "content": "Well:"}],
+        "Be {{tone}}.",
+        "{{history}}\n\nuser (Ada):\n{{question}}\n\nassistant:\nWell:",
+    ),
+]
+
+
+def test_messages_become_the_two_texts_that_basalt_has(ada: Person, subtests: pytest.Subtests) -> None:
+    for number, (messages, system_text, text) in enumerate(TEXTS):
+        with subtests.test(messages=messages):
+            ada.prompt(slug=f"chat-{number}", content=None, messages=messages)
+            shown = ada.get(f"/basalt/prompts/chat-{number}?tag=latest").json["prompt"]
+            assert (shown["systemText"], shown["text"]) == (system_text, text)
+            described = ada.get(f"/basalt/prompts/chat-{number}/describe?tag=latest").json["prompt"]
+            labels = [variable["label"] for variable in described["variables"]]
+            assert sorted(labels) == sorted(set(re.findall(r"{{(\w+)}}", system_text + text)))
+
+
+DEFAULTS = {"temperature": 1, "topP": 1, "topK": None, "frequencyPenalty": 0, "presencePenalty": 0} | {
+    "maxLength": None,
+    "responseFormat": "text",
+    "jsonObject": None,
+}
+# a config, and what is not the default in Basalt's parameters
+PARAMETERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({}, {}),
+    ({"temperature": 0, "top_p": 0.5, "top_k": 3}, {"temperature": 0, "topP": 0.5, "topK": 3}),
+    ({"topP": 0.25, "topK": 4.0}, {"topP": 0.25, "topK": 4.0}),
+    ({"frequency_penalty": -1, "presencePenalty": 2}, {"frequencyPenalty": -1, "presencePenalty": 2}),
+    *(
+        ({name: 100}, {"maxLength": 100})
+        for name in ("max_tokens", "max_output_tokens", "max_completion_tokens", "maxLength", "maxOutputTokens")
+    ),
+    ({"max_tokens": 100.0, "maxLength": 200}, {"maxLength": 100}),
+    ({"max_tokens": 0.5}, {}),
+    ({"max_tokens": 1e300}, {}),
+    ({"response_format": {"type": "json_object"}}, {"responseFormat": "json_object"}),
+    ({"responseFormat": "json", "jsonObject": {"a": [1]}}, {"responseFormat": "json", "jsonObject": {"a": [1]}}),
+    ({"temperature": True, "top_p": "1", "top_k": [], "frequency_penalty": None, "presence_penalty": {}}, {}),
+    ({"max_tokens": "9", "response_format": {"type": 1}, "json_object": "{}", "tools": [], "stop": "."}, {}),
+]
+
+
+def test_parameters_come_from_the_config_in_the_types_that_the_sdk_reads(
+    ada: Person, subtests: pytest.Subtests
+) -> None:
+    path = f"/prompts/{ada.prompt(slug='qa')['_id']}"
+    for config, parameters in PARAMETERS:
+        with subtests.test(config=config):
+            assert ada.patch(path, {"config": config}).status_code == 200
+            shown = ada.get("/basalt/prompts/qa?tag=latest").json["prompt"]["model"]["parameters"]
+            assert json.dumps(shown) == json.dumps({**DEFAULTS, **parameters})
+            read = PromptModelParameters.from_dict(shown)
+            assert (read.top_k or None, read.response_format) == (shown["topK"], shown["responseFormat"])
+
+
 def test_prompts_are_listed_and_described(ada: Person, ben: Person) -> None:
     prompt_with(ada, production=1, beta=2)
-    ada.prompt(slug="draft", title="Draft", tags=["support"], content="{{b}} {{a}} {{b}}")
+    ada.prompt(slug="draft", title="Draft", tags=["support"], content="{{b}} {{a}} {{b}}", description="Not yet")
     ben.prompt()
     draft = {
         "slug": "draft",
         "name": "Draft",
         "status": "draft",
-        "description": "",
+        "description": "Not yet",
         "availableVersions": ["1.0.0"],
         "availableTags": ["latest"],
     }

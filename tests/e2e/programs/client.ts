@@ -29,6 +29,18 @@ const files = createClient<paths, "application/x-ndjson">({ baseUrl, headers });
 const draft = { title: "Explain leaves", content: "Explain {{topic}}", model: "gpt-4o", tags: ["biology"] };
 const prompt = must(await client.POST("/prompts", { body: draft }));
 const promptId = prompt._id;
+const messages: components["schemas"]["PromptIn"]["messages"] = [
+  { role: "system", content: "Be {{tone}}." },
+  { placeholder: "history" },
+];
+const chat = { title: "Talk of leaves", messages, model: "gpt-4o", config: { temperature: 0.5, stop: ["."] } };
+const talk = must(await client.POST("/prompts", { body: chat }));
+const contents = (talk.type === "chat" ? talk.messages : null)?.map((message) =>
+  "placeholder" in message ? message.placeholder : message.content,
+);
+const values = { tone: "brief", history: [] };
+const path = { prompt_id: talk._id };
+const rendered = must(await client.POST("/prompts/{prompt_id}/render", { params: { path }, body: { variables: values } }));
 const log: components["schemas"]["LogIn"] = { promptId, output: "x", modelUsed: "gpt-4o" };
 const logs: components["schemas"]["LogOut"][] = [];
 for (const kind of kinds) {
@@ -63,6 +75,10 @@ console.log(
     missing: [missing.response.status, missing.error?.code],
     invalid: invalid.error?.details,
     etag: found.response.headers.has("ETag"),
+    types: [prompt.type, talk.type],
+    messages: [prompt.messages, contents],
+    configs: [prompt.config, talk.config],
+    rendered: { messages: rendered.messages },
     exported: exported.includes(promptId),
   }),
 );

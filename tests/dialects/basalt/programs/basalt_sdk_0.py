@@ -37,6 +37,9 @@ seen["prompt"] = [prompt.text, prompt.version, prompt.tag, prompt.model.provider
 generation.end("Because.")
 prompt, generation = succeeded(basalt.prompt.get_sync("qa", tag="canary"))
 seen["canary"] = [prompt.version, prompt.tag]
+chat, _ = succeeded(basalt.prompt.get_sync("support", tag="latest", variables={"name": "Ada", "question": "Why?"}))
+parameters = chat.model.parameters
+seen["chat"] = [chat.system_text, chat.text, parameters.temperature, parameters.max_length, parameters.response_format]
 error, *_ = basalt.prompt.get_sync("nowhere")
 seen["unknown"] = [type(error).__name__, str(error)]
 

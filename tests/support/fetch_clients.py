@@ -1,0 +1,108 @@
+"""The clients of the guide that fetch a prompt, each in a process of its own, and what a server does to them."""
+
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support.connection import Connection, sign_up
+from tests.support.environment import ROOT, free_port
+from tests.support.servers import LiveServer
+
+AGE_S = 0.3
+SLUG, LABEL = "support/reply", "production"
+FALLBACK = {"content": "from the program", "model": "m"}
+_PATIENCE_S = 20
+
+
+def save_client(language: str, folder: Path) -> str:
+    """Save the client of the guide in this language, and return the name of its file."""
+    guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+    blocks = re.findall(rf"^```{language}\n(?:#|//) (fetch_prompt\.\w+)\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    ((name, program),) = blocks
+    assert len([line for line in program.splitlines() if line.strip()]) <= 25, "about twenty lines"
+    (folder / name).write_text(program, encoding="utf-8")
+    return str(name)
+
+
+class Client:
+    """A running program: for each line with a slug it prints the version, or the error, as a line of JSON."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def fetch(self, slug: str = SLUG) -> Any:
+        """Return the version that the client has for the label, or the text of its error."""
+        assert self._process.stdin
+        assert self._process.stdout
+        print(slug, file=self._process.stdin, flush=True)
+        return json.loads(self._process.stdout.readline())
+
+    def fetch_until(self, content: str) -> None:
+        """Fetch until the version has this content."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while self.fetch()["content"] != content:
+            assert time.monotonic() < deadline, f"{content} has not arrived"
+            time.sleep(AGE_S / 10)
+
+
+@contextmanager
+def running(command: Sequence[str], folder: Path, environment: dict[str, str]) -> Iterator[Client]:
+    """Start a program with a client in a folder, and end it after the block."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=folder, env=environment, stdin=pipe, stdout=pipe, text=True) as process:
+        try:
+            yield Client(process)
+        finally:
+            process.kill()
+
+
+def follow_a_label(
+    start_server: Callable[..., LiveServer], command: Sequence[str], folder: Path, sqlite_template: Path
+) -> None:
+    """See that a client follows a label of a server that goes away and comes back, and never fails meanwhile."""
+    file, port = folder / "fetched.db", free_port()
+    shutil.copy(sqlite_template, file)
+
+    def serve() -> LiveServer:
+        return start_server(f"sqlite:///{file}", migrate=False, port=port)
+
+    def stop(server: LiveServer) -> None:
+        server.process.terminate()
+        server.process.wait(timeout=20)
+
+    server = serve()
+    owner = Connection(server, sign_up(server))
+    prompt = {"title": "Reply", "slug": SLUG, "content": "one", "model": "m"}
+    path = f"/prompts/{owner.call('POST', '/prompts', prompt).json['_id']}"
+    owner.call("PATCH", path, {"content": "two ü"})
+    owner.call("PUT", f"{path}/labels/{LABEL}", {"version": 1})
+    key = owner.call("POST", "/auth/keys", {"name": "fetch", "scopes": ["read"]}).json["key"]
+    stop(server)
+    environment = {**server.environment, "PROMPTCRAFTER_URL": server.url, "PROMPTCRAFTER_KEY": key}
+    with running(command, folder, environment) as client:
+        assert client.fetch() == FALLBACK
+        server = serve()
+        owner = Connection(server, owner.headers["Authorization"].removeprefix("Bearer "))
+        client.fetch_until("one")
+        version = owner.call("GET", f"{path}/versions/{LABEL}").json
+        assert client.fetch() == version
+        time.sleep(AGE_S)
+        assert client.fetch() == version
+        assert f'"path": "/prompts/by-slug/{SLUG}/versions/{LABEL}", "status": 304' in server.log
+        owner.call("PUT", f"{path}/labels/{LABEL}", {"version": 2})
+        client.fetch_until("two ü")
+        assert "404" in str(client.fetch("unknown")) or "not found" in str(client.fetch("unknown"))
+        stop(server)
+        for _ in range(3):
+            assert client.fetch()["content"] == "two ü"
+            time.sleep(AGE_S)
+        server = serve()
+        owner = Connection(server, owner.headers["Authorization"].removeprefix("Bearer "))
+        owner.call("PUT", f"{path}/labels/{LABEL}", {"version": 1})
+        client.fetch_until("one")
