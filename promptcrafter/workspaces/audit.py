@@ -99,7 +99,8 @@ def anonymise(user_id: str, key_ids: Iterable[str]) -> None:
     session.flush()
     is_by = or_(AuditEntry.actor_user_id == user_id, AuditEntry.actor_id.in_([user_id, *key_ids]))
     made = select(AuditEntry.object_id).where(is_by, AuditEntry.action == "key.create")
-    is_about = or_(AuditEntry.object_id.in_([user_id, *key_ids]), AuditEntry.object_id.in_(made))
+    is_of_key = or_(AuditEntry.within_id == user_id, AuditEntry.object_id.in_(made))
+    is_about = or_(AuditEntry.object_id.in_([user_id, *key_ids]), is_of_key)
     for entries, values in (
         (is_about, {"object_name": None, "before": None, "after": None}),
         (is_by, {"actor_name": None}),

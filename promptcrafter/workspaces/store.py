@@ -426,7 +426,7 @@ def note_key(principal: Principal, action: str, key: ApiKey) -> None:
     workspace_id = key.workspace_id or personal_workspace_id(key.user_id)
     side = "before" if action == "key.revoke" else "after"
     values: dict[str, Any] = {side: {"scopes": key.scopes, "userId": key.user_id}}
-    audit.note(principal, workspace_id, action, "key", key.id, key.name, **values)
+    audit.note(principal, workspace_id, action, "key", key.id, key.name, within_id=key.user_id, **values)
 
 
 def _end_keys(principal: Principal, workspace: Workspace, user_id: str) -> None:

@@ -308,6 +308,21 @@ def test_an_anonymised_account_leaves_no_name_in_the_trail(ada: Person, ben: Per
     assert lines.replace('"', "").count(f",user,{ben.id},deleted account,{ben.id},") == 2
 
 
+def test_an_anonymised_account_leaves_no_name_of_a_key_that_was_revoked_before(
+    app: Flask, ada: Person, ben: Person
+) -> None:
+    team = create(ada)
+    join(ada, team, ben, "editor")
+    done(run(app, "key", "add", ben.email, "Laptop by the operator", "--workspace", team["slug"]))
+    ben.post("/auth/keys", {"name": "Laptop of mine", "workspace": team["slug"]})
+    for key in ada.get(f"/workspaces/{team['_id']}/keys").json:
+        assert ada.delete(f"/workspaces/{team['_id']}/keys/{key['_id']}").status_code == 204
+    named = ada.get(f"/workspaces/{team['_id']}/audit").text
+    assert named.count("Laptop") == 4
+    ben.delete("/auth/me", json={"currentPassword": ben.password, "anonymise": True})
+    assert "Laptop" not in ada.get(f"/workspaces/{team['_id']}/audit").text
+
+
 def test_changes_of_a_prompt_and_its_labels_are_told_until_it_is_deleted(ada: Person) -> None:
     prompt = ada.prompt(title="A title")
     path = f"/prompts/{prompt['_id']}"
