@@ -83,6 +83,13 @@ class Unauthorized(Problem):
         super().__init__(401, message or "Invalid or missing bearer token", "unauthorized")
 
 
+class WorkspaceNotFound(Problem):
+    """404: the workspace does not exist, or the caller is no member of it, possibly since a moment ago."""
+
+    def __init__(self, more: str = "") -> None:
+        super().__init__(404, f"Workspace not found{more}", "workspace_not_found")
+
+
 class TooLarge(Problem):
     """413: `what` is larger than `limit` bytes; `size` is its size in bytes, None if unknown."""
 

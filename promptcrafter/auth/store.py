@@ -152,7 +152,7 @@ def set_password_hash(user: User, password_hash: str) -> bool:
 
 
 def reset_password(user_id: str, password_hash: str) -> None:
-    """Replace the password hash unconditionally; revoke all tokens and the reset of this user."""
+    """Replace the password hash of a locked account unconditionally; revoke all its tokens and its reset."""
     remove_reset(user_id)
     values = {"password_hash": password_hash, "token_epoch": User.token_epoch + 1}
     session.execute(update(User).where(User.id == user_id).values(values))
@@ -182,9 +182,12 @@ def use_reset(secret: str, password_hash: str) -> None:
 
     Raises 404 if the secret is used, expired or unknown, or if the account is disabled.
     """
-    used = delete(PasswordReset).where(_is_usable_reset(secret)).returning(PasswordReset.user_id)
-    user_id = session.scalar(used.execution_options(synchronize_session=False))
+    user_id = session.scalar(select(PasswordReset.user_id).where(_is_usable_reset(secret)))
     if user_id is None:
+        raise _reset_not_found()
+    lock_user(user_id)  # before its reset, as the deletion of an account does
+    used = delete(PasswordReset).where(_is_usable_reset(secret)).returning(PasswordReset.user_id)
+    if session.scalar(used.execution_options(synchronize_session=False)) is None:
         raise _reset_not_found()
     reset_password(user_id, password_hash)
 
@@ -195,14 +198,14 @@ def remove_reset(user_id: str) -> None:
 
 
 def disable(user_id: str) -> bool:
-    """Disable the account and revoke all its tokens; return whether it was enabled before."""
+    """Disable a locked account and revoke all its tokens; return whether it was enabled before."""
     values = {"disabled_since": clock.now(), "token_epoch": User.token_epoch + 1}
     changed = update(User).where(User.id == user_id, User.disabled_since.is_(None)).values(values).returning(User.id)
     return session.scalar(changed) is not None
 
 
 def enable(user_id: str) -> bool:
-    """Enable the account again, and with it its API keys; return whether it was disabled before."""
+    """Enable a locked account again, and with it its API keys; return whether it was disabled before."""
     changed = update(User).where(User.id == user_id, User.disabled_since.is_not(None)).values(disabled_since=None)
     return session.scalar(changed.returning(User.id)) is not None
 

@@ -157,6 +157,11 @@ def _limit_wrong_passwords(get_account: Callable[[], str]) -> Iterator[None]:
         raise
 
 
+def count_signup() -> None:
+    """Count what reveals whether an address is in use, as a sign-up does. Raises 429 if the rate is exhausted."""
+    _throttle().refuse_exhausted(RateLimiter.hit, "signup", _source())
+
+
 def _throttle() -> _Throttle:
     throttle: _Throttle = current_app.extensions[_THROTTLE]
     return throttle

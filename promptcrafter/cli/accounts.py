@@ -11,7 +11,7 @@ from promptcrafter.auth.models import User
 from promptcrafter.auth.schemas import AccountOut, KeyOut, SignupIn
 from promptcrafter.cli.commands import Group, Refusal, require_terminal, say, show_table
 from promptcrafter.cli.workspaces import describe_contents
-from promptcrafter.database.transactions import writing
+from promptcrafter.database.transactions import write_until_done, writing
 from promptcrafter.http.schemas import load
 from promptcrafter.permissions import SCOPES, Permission
 from promptcrafter.workspaces import store as workspaces
@@ -77,10 +77,11 @@ def list_twins(as_json: bool) -> None:
 @_password_stdin
 def reset_password(email: str, password_stdin: bool) -> None:
     """Set another password; every token issued before is dead."""
-    account = store.get_by_email(email)
+    store.get_by_email(email)  # refuse an unknown one before a password is typed
     values = load(SignupIn(only=("password",)), {"password": _read_password(password_stdin)})
     password_hash = passwords.hash_password(values["password"])
     with writing():
+        account = store.lock_by_email(email)
         store.reset_password(account.id, password_hash)
     say(f"{account.email} has another password, and no token any more. API keys stay: see key list.")
 
@@ -124,8 +125,12 @@ def delete_user(email: str, anonymise: bool, yes: bool) -> None:
         require_terminal("a confirmation", "--yes")
         say(f"This deletes the account of {address} and all that is in {contents}.")
         click.confirm("Delete it?", abort=True, err=True)
-    with writing():
-        workspaces.remove_account(at_home(account.id), anonymise=anonymise)
+
+    def remove() -> None:
+        with writing():
+            workspaces.remove_account(at_home(store.lock_by_email(address).id), anonymise=anonymise)
+
+    write_until_done(remove)
     say(f"Deleted the account of {address} and all that was in {contents}.")
 
 
@@ -133,8 +138,8 @@ def delete_user(email: str, anonymise: bool, yes: bool) -> None:
 @click.argument("email")
 def disable_user(email: str) -> None:
     """Disable an account at once, with its API keys; its data are kept."""
-    account = store.get_by_email(email)
     with writing():
+        account = store.lock_by_email(email)
         changed = store.disable(account.id)
     say(f"{account.email} is disabled." if changed else f"{account.email} was disabled already.")
     if owned := workspaces.get_sole_ownerships(account.id):
@@ -146,8 +151,8 @@ def disable_user(email: str) -> None:
 @click.argument("email")
 def enable_user(email: str) -> None:
     """Enable a disabled account and its API keys again."""
-    account = store.get_by_email(email)
     with writing():
+        account = store.lock_by_email(email)
         changed = store.enable(account.id)
     done = f"{account.email} is enabled, and its API keys are good again."
     say(done if changed else f"{account.email} was not disabled.")

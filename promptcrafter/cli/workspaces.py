@@ -10,7 +10,7 @@ from promptcrafter.auth.store import lock_by_email
 from promptcrafter.cli.commands import Group, Refusal, describe_rows, require_terminal, say, show_table
 from promptcrafter.database import usage
 from promptcrafter.database.session import read_snapshot
-from promptcrafter.database.transactions import writing
+from promptcrafter.database.transactions import write_until_done, writing
 from promptcrafter.http.schemas import load
 from promptcrafter.permissions import ROLES, Role
 from promptcrafter.transfer.store import count_rows
@@ -104,10 +104,13 @@ def delete_workspace(reference: str, confirmed: str | None) -> None:
         found = store.get_any_workspace(reference)
         say(f"This deletes the workspace {found.slug}: {describe_contents([found])}.")
         confirmed = click.prompt("Its slug, to confirm", err=True)
-    with writing():
-        found = store.lock_any_workspace(reference)
-        slug = found.slug
-        store.remove_workspace(found, confirmed)
+    slug = confirmed  # or else it is refused
+
+    def remove() -> None:
+        with writing():
+            store.remove_workspace(store.lock_any_workspace(reference), slug)
+
+    write_until_done(remove)
     say(f"Deleted the workspace {slug}.")
 
 

@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from blinker import Signal
 from sqlalchemy import Column, ColumnElement, Table, delete, literal, select, tuple_, update
 
-from promptcrafter.database.base import Base
+from promptcrafter.database.base import Base, Deletable
 from promptcrafter.database.session import request_connection
 
 # The rows of one statement. Fewer would take no less time on a busy machine, or where PostgreSQL is far away
 _LEAST_ROWS, _MOST_ROWS = 50, 1000
 _PARTS = 2  # of a step's time, of which one statement may take one
+removed = Signal("Sent after a statement that removed rows of resources, in its transaction; `ids` are theirs.")
 
 
 @dataclass
@@ -45,8 +47,19 @@ def remove_some(table: Table, row_id: str, seconds: float, progress: Progress) -
         step.remove_children(table, row_id)
     except _OutOfTime:
         return False
-    progress.rows += request_connection().execute(delete(table).where(table.c.id == row_id)).rowcount
+    progress.rows += _remove(table, table.c.id == row_id)
     return True
+
+
+def _remove(table: Table, condition: ColumnElement[bool]) -> int:
+    """Remove rows; return how many."""
+    removal = delete(table).where(condition)
+    if not _is_of_resources(table):
+        return request_connection().execute(removal).rowcount
+    ids = request_connection().execute(removal.returning(table.c.id)).scalars().all()
+    if ids:
+        removed.send(ids=ids)
+    return len(ids)
 
 
 def _detach(table: Table, row_id: str) -> None:
@@ -84,7 +97,7 @@ class _Step:
             if _has_children(table):
                 for (row_id,) in request_connection().execute(select(table.c.id).where(condition)).all():
                     self.remove_children(table, row_id)
-            self.progress.rows += request_connection().execute(delete(table).where(condition)).rowcount
+            self.progress.rows += _remove(table, condition)
             if end is None and last is None:
                 return
             if end is None:
@@ -119,6 +132,11 @@ def _each_reference(table: Table, action: str | None) -> Sequence[Column[Any]]:
         for key in constraint.elements
         if constraint.ondelete == action and key.column is table.c.get("id")
     ]
+
+
+@cache
+def _is_of_resources(table: Table) -> bool:
+    return any(model.__tablename__ == table.name for model in Deletable.each_model())
 
 
 @cache

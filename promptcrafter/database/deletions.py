@@ -55,19 +55,27 @@ _DELETED_IDS = select(_TABLE.c.target_id)
 
 
 def delete_or_defer(resource: Deletable) -> bool:
-    """Delete a resource with all that belongs to it, and return True; or return False and leave that to a purge.
+    """Delete a resource with all that belongs to it, and return True; or `defer` it and return False.
 
-    If it is left to a purge, the resource is present no more, but its row still is: the caller must change what is
-    unique in it. Call it inside `transactions.writing()`, with the row locked.
+    Call it inside `transactions.writing()`, with the row locked.
     """
     table = _table_of(resource.kind)
     session.flush()
     if cascade.remove_some(table, resource.id, _IN_REQUEST_S, cascade.Progress()):
         return True
+    defer(resource)
+    return False
+
+
+def defer(resource: Deletable) -> None:
+    """Leave a resource with all that belongs to it to a purge.
+
+    It is present no more, but its row still is: the caller must change what is unique in it. Call it inside
+    `transactions.writing()`, with the row locked.
+    """
     row = {"target_id": resource.id, "kind": resource.kind, "created_at": clock.now()}
     request_connection().execute(insert(_TABLE).values(row))
     on_commit(lambda: deferred.send())
-    return False
 
 
 @cache

@@ -4,6 +4,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Index, PrimaryKeyConstraint, UniqueConstraint
@@ -46,6 +47,19 @@ def is_unavailable(error: DBAPIError) -> bool:
         return isinstance(error, OperationalError | InterfaceError)  # the connection failed
     # 08 connection, 53 resources, 57 operator intervention, 55P03 lock not available, 40 serialization, 25006 standby
     return str(state).startswith(("08", "53", "57", "55P03", "40", "25006"))
+
+
+def is_deadlock(error: DBAPIError) -> bool:
+    """Return whether PostgreSQL has ended the transaction, because it and another one waited for each other."""
+    return getattr(error.orig, "sqlstate", None) == "40P01"
+
+
+def is_of_ended_workspace(error: DBAPIError) -> bool:
+    """Return whether a row refers to a workspace that was deleted, or to a membership that ended, since a look-up.
+
+    SQLite does not report which foreign key failed: there any one counts that no `translating` was for.
+    """
+    return isinstance(error, IntegrityError) and any(_violates(error, name) for name in _references_to_workspaces())
 
 
 def find_code(error: DBAPIError) -> str:
@@ -144,6 +158,17 @@ def _violates(error: IntegrityError, constraint: str) -> bool:
     if kind == "FOREIGN KEY":
         return constraint.startswith("fk_")
     return kind == "UNIQUE" and constraint in _find_names(columns.removeprefix(": ").split(", "))
+
+
+@cache
+def _references_to_workspaces() -> list[str]:
+    """Return the names of the foreign keys to workspaces and to their members."""
+    return [
+        str(constraint.name)
+        for table in Base.metadata.sorted_tables
+        for constraint in table.foreign_key_constraints
+        if constraint.referred_table.name in ("workspaces", "members")
+    ]
 
 
 def _find_names(columns: Sequence[str]) -> set[str]:

@@ -7,12 +7,13 @@ with "database is locked" whatever the timeout. `database/session.py` lists all 
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy.exc import DBAPIError
 
 from promptcrafter.database import revisions, sqlite
-from promptcrafter.database.errors import ignoring_unavailable, translating_driver_errors
+from promptcrafter.database.errors import ignoring_unavailable, is_deadlock, translating_driver_errors
 from promptcrafter.database.session import (
     RequestSession,
     get_engine,
@@ -25,6 +26,8 @@ from promptcrafter.database.session import (
 from promptcrafter.database.write_queue import write_queue_lock
 
 _BEFORE_COMMIT, _ON_COMMIT = "promptcrafter_before_commit", "promptcrafter_on_commit"
+_ATTEMPTS = 4  # of what ends in deadlocks; each of them takes a second
+_Written = TypeVar("_Written")
 _SHORT_WAIT_S = 0.1  # in the queue; the pragma that shortens the wait after it takes some microseconds
 
 
@@ -50,6 +53,20 @@ def writing() -> Iterator[None]:
         joined.begin()
         yield
         joined.keep_open(transaction.pop_all())
+
+
+def write_until_done(write: Callable[[], _Written]) -> _Written:
+    """Return the result of `write`, which has one `writing()`; call it again, a few times, after a deadlock.
+
+    For what locks many rows that other requests refer to in any order, such as the deletion of an account.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return write()
+        except DBAPIError as error:
+            if not is_deadlock(error):
+                raise
+    return write()
 
 
 @contextmanager
@@ -91,6 +108,15 @@ class _Joined:
 
 
 _joined: ContextVar[_Joined | None] = ContextVar("promptcrafter_joined", default=None)
+
+
+def lock_name(name: str) -> None:
+    """Let another transaction that locks this name wait until the commit. On SQLite the write lock does so already.
+
+    Unlike a row, a name is nothing that other rows refer to: whoever waits for it holds up nobody else.
+    """
+    if not is_sqlite():
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
 def before_commit(key: Hashable, check: Callable[[], None]) -> None:

@@ -14,8 +14,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from promptcrafter.database import revisions, storage
-from promptcrafter.database.errors import FileUnusable, describe_cause, find_code, is_unavailable
-from promptcrafter.problems import DiskFull, InvalidChunks, Problem, TooLarge, Unavailable, describe
+from promptcrafter.database.errors import FileUnusable, describe_cause, find_code, is_of_ended_workspace, is_unavailable
+from promptcrafter.problems import DiskFull, InvalidChunks, Problem, TooLarge, Unavailable, WorkspaceNotFound, describe
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def init_app(app: Flask) -> None:
 def explain(error: DBAPIError) -> Problem | None:
     """Return the problem that a driver's error is reported as; None if it is a bug.
 
-    It is DiskFull, Unavailable, NotMigrated or NewerSchema.
+    It is DiskFull, Unavailable, WorkspaceNotFound, NotMigrated or NewerSchema.
     """
     if storage.is_full(error):
         return DiskFull()
@@ -41,6 +41,8 @@ def explain(error: DBAPIError) -> Problem | None:
         return Unavailable(f"{error.orig.summary} The operator of the server has to mend that.")
     if is_unavailable(error):
         return Unavailable()
+    if is_of_ended_workspace(error):
+        return WorkspaceNotFound()
     try:
         return revisions.find_mismatch()
     except DBAPIError:
@@ -69,7 +71,7 @@ def _from_werkzeug(error: HTTPException) -> Response:
 
 
 def from_database(error: DBAPIError) -> Response:
-    """Return the response for a driver's error: 507, 503, or 500 if the error is a bug.
+    """Return the response for a driver's error: 507, 503, 404, or 500 if the error is a bug.
 
     A full disk is 503 for a request that only reads, because SQLite may need space for that, too.
     """
@@ -82,6 +84,8 @@ def from_database(error: DBAPIError) -> Response:
             problem = Unavailable("The server's disk is full. Try again.", problem.code)
     elif is_unavailable(error):
         _log.warning("database unavailable: %s", describe_cause(error))
+    elif isinstance(problem, WorkspaceNotFound):
+        _log.info("a workspace or a membership ended during a request: %s", describe_cause(error))
     return render(problem)
 
 

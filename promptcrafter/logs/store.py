@@ -204,7 +204,9 @@ def remove_expired(principal: Principal, filters: Mapping[str, Any], sequence_nu
     """
     is_own = in_current_workspace(principal, Log)
     expired = delete(Log).where(is_own, Log.seq.in_(sequence_numbers), *conditions(filters))
-    return len(session.scalars(expired.returning(Log.seq)).all())
+    ids = session.scalars(expired.returning(Log.id)).all()
+    audit.forget(*ids)
+    return len(ids)
 
 
 def count_recomputable(principal: Principal) -> int:

@@ -77,8 +77,11 @@ def each_expired(principal: Principal, filters: Mapping[str, Any], size: int) ->
 
 def remove_expired(principal: Principal, filters: Mapping[str, Any], sequence_numbers: Sequence[int]) -> int:
     """Delete the traces with these sequence numbers that are still expired; return how many."""
-    expired = _find_expired(principal, filters).where(Trace.seq.in_(sequence_numbers)).with_only_columns(Trace.seq)
-    return len(session.scalars(delete(Trace).where(Trace.seq.in_(expired)).returning(Trace.seq)).all())
+    expired = _find_expired(principal, filters).where(Trace.seq.in_(sequence_numbers)).with_only_columns(Trace.id)
+    log_ids = session.scalars(select(Log.id).where(Log.trace_id.in_(expired))).all()  # which the database deletes, too
+    ids = session.scalars(delete(Trace).where(Trace.id.in_(expired)).returning(Trace.id)).all()
+    audit.forget(*ids, *log_ids)
+    return len(ids)
 
 
 def _find_expired(principal: Principal, filters: Mapping[str, Any]) -> Select[Trace]:

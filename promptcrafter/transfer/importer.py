@@ -7,13 +7,13 @@ the file again stores the rest: what the account already has is skipped.
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
 from promptcrafter import jsonio
-from promptcrafter.database.session import ReadSession, read_snapshot
+from promptcrafter.database.session import ReadSession, read_snapshot, request_session
 from promptcrafter.database.transactions import writing
 from promptcrafter.experiments.store import restore_experiments
 from promptcrafter.logs.store import ParentDeleted, prepare, restore_all
@@ -39,6 +39,7 @@ from promptcrafter.transfer.records import (
 from promptcrafter.transfer.references import Key, defined_keys, referenced_keys
 from promptcrafter.transfer.seen_keys import SeenKeys
 from promptcrafter.workspaces import audit, quota
+from promptcrafter.workspaces.access import lock_current_workspace
 from promptcrafter.workspaces.principal import Principal
 
 Counts = dict[str, dict[str, int]]
@@ -54,6 +55,15 @@ class ImportInterrupted(Problem):
     def __init__(self, problem: Problem, advice: str) -> None:
         explanation = f"It was not so when the import began: what stands before it is stored. {advice}"
         super().__init__(409, f"{problem.message} {explanation}", "import_interrupted", details=problem.details)
+
+
+class ImportRefused(Problem):
+    """401, 403 or 404: the caller may no longer import, or not with these labels."""
+
+    def __init__(self, problem: Problem) -> None:
+        explanation = "It was not so when the import began: what was stored before stays."
+        message = f"{problem.message.removesuffix('.')}. {explanation}"
+        super().__init__(problem.status, message, problem.code, details=problem.details)
 
 
 def check(principal: Principal, source: Iterable[Record], ids: IdPolicy = KEPT_IDS) -> BatchFile:
@@ -77,21 +87,31 @@ def check(principal: Principal, source: Iterable[Record], ids: IdPolicy = KEPT_I
 
 
 def store_checked(principal: Principal, checked: Iterable[Sequence[LoadedRecord]], ids: IdPolicy = KEPT_IDS) -> Counts:
-    """Store the records that the account does not have yet. Raises ImportInterrupted.
+    """Store the records that the account does not have yet. Raises ImportInterrupted and ImportRefused.
 
     `ids` is what the records were checked with. Returns for each type, such as `logs`, the number `created` and the
     number `skipped`.
     """
     counts = {plural(kind): {"created": 0, "skipped": 0} for kind in KINDS}
-    for batch in checked:
-        created = Counter(record.kind for record in _store_batch(batch, principal, ids))
-        for kind, count in Counter(record.kind for record in batch).items():
-            counts[plural(kind)]["created"] += created[kind]
-            counts[plural(kind)]["skipped"] += count - created[kind]
-    created_counts = {kind: count["created"] for kind, count in counts.items()}
-    with writing():
-        audit.note(principal, principal.current_id, "import", "workspace", principal.current_id, after=created_counts)
+    try:
+        for batch in checked:
+            created = Counter(record.kind for record in _store_batch(batch, principal, ids))
+            for kind, count in Counter(record.kind for record in batch).items():
+                counts[plural(kind)]["created"] += created[kind]
+                counts[plural(kind)]["skipped"] += count - created[kind]
+    except Problem:
+        if any(count["created"] for count in counts.values()):
+            with suppress(IntegrityError):  # of a workspace that is deleted
+                _note(principal, counts)
+        raise
+    _note(principal, counts)
     return counts
+
+
+def _note(principal: Principal, counts: Counts) -> None:
+    created = {kind: count["created"] for kind, count in counts.items()}
+    with writing():
+        audit.note(principal, principal.current_id, "import", "workspace", principal.current_id, after=created)
 
 
 def find_existing(principal: Principal, kind: str, ids: Collection[str]) -> dict[str, bool]:
@@ -184,7 +204,8 @@ def _check_batch(
 ) -> list[LoadedRecord]:
     """Return the records that the account does not have yet.
 
-    Raises Invalid and ImportConflict, and 403 for a version to store that has a label which only owners may set.
+    Raises Invalid and ImportConflict, and during the check 403 for a version to store that has a label which only
+    owners may set: `_refuse_revoked` asks for that while storing.
 
     What a record refers to must be in the account or, during the check, in `seen_keys`, to which the keys of the batch
     are then added. While storing, `seen_keys` is None: the records before the batch are in the account.
@@ -193,7 +214,8 @@ def _check_batch(
         new = _find_new(reader, batch, principal)
         (ids.settle_slugs if seen_keys is None else ids.check_slugs)(reader, new, principal)
         _refuse_missing_references(reader, batch, principal, seen_keys)
-        _refuse_protected_labels(reader, new, principal)
+        if seen_keys is not None:
+            _refuse_protected_labels(reader, new, principal)
     if seen_keys is not None:
         _add_keys(batch, set(new), seen_keys)
     return new
@@ -302,7 +324,10 @@ def _add_keys(batch: Sequence[LoadedRecord], new: Collection[LoadedRecord], seen
 
 
 def _store_batch(batch: Sequence[LoadedRecord], principal: Principal, ids: IdPolicy) -> list[LoadedRecord]:
-    """Store the records that the account does not have yet, and return them. Raises ImportInterrupted."""
+    """Store the records that the account does not have yet, and return them.
+
+    Raises ImportInterrupted and ImportRefused.
+    """
     for attempts_left in reversed(range(_MAX_ATTEMPTS)):
         try:
             new = _check_batch(batch, principal, ids, None)
@@ -313,6 +338,7 @@ def _store_batch(batch: Sequence[LoadedRecord], principal: Principal, ids: IdPol
         write = _prepare_write(new, principal)
         try:
             with writing():
+                _refuse_revoked(principal, new)
                 write()
         except quota.WorkspaceFull as problem:
             raise ImportInterrupted(problem, ids.retry_advice) from problem
@@ -322,6 +348,15 @@ def _store_batch(batch: Sequence[LoadedRecord], principal: Principal, ids: IdPol
         else:
             break
     return new
+
+
+def _refuse_revoked(principal: Principal, new: Sequence[LoadedRecord]) -> None:
+    """Lock the current workspace until the commit. Raises ImportRefused if the caller may no longer store these."""
+    try:
+        current = lock_current_workspace(principal)
+        _refuse_protected_labels(request_session(), new, current)
+    except Problem as problem:
+        raise ImportRefused(problem) from problem
 
 
 def _prepare_write(new: Sequence[LoadedRecord], principal: Principal) -> Callable[[], None]:

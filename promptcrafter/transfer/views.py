@@ -81,7 +81,7 @@ def export_all(query: dict[str, Any]) -> Response:
     permission=Permission.WRITE,
     takes_file="The file that `GET /export` returned, on this server or another one. It may also be sent as "
     "`application/x-ndjson`",
-    refuses=(403, 409),
+    refuses=(403, 404, 409),
 )
 @blueprint.arguments(ImportQuery(), location="query")
 @blueprint.response(200, ImportOut())

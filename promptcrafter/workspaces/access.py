@@ -1,15 +1,25 @@
 """Access control: all comparisons of a resource's workspace with those of a principal."""
 
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, or_, select
 
+from promptcrafter import clock
+from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.database.base import Resource
 from promptcrafter.database.deletions import is_pending, is_present
 from promptcrafter.database.session import session
 from promptcrafter.ids import Kind, is_well_formed
-from promptcrafter.problems import Problem
-from promptcrafter.workspaces.principal import Principal, find_role_obstacle
+from promptcrafter.problems import Problem, Unauthorized
+from promptcrafter.workspaces.models import Member, Workspace
+from promptcrafter.workspaces.principal import (
+    Membership,
+    Principal,
+    find_role_obstacle,
+    refuse_role,
+    workspace_not_found,
+)
 
 _Resource = TypeVar("_Resource", bound=Resource)
 
@@ -45,6 +55,38 @@ def get_resource(principal: Principal, model: type[_Resource], resource_id: str,
         raise not_found(model.kind)
     refuse_inaccessible(principal, model.kind, resource.workspace_id)
     return resource
+
+
+def lock_current_workspace(principal: Principal) -> Principal:
+    """Lock the current workspace until the commit; return the principal with the role that it has there by now.
+
+    For a request that writes in several transactions, since changes of members and of protected labels lock the same
+    row. Raises 404 if the workspace is deleted or the account no member any more, 401 if the account is disabled or
+    deleted or the API key revoked, and 403 if the role does not grant what the route requires.
+    """
+    workspace_id = principal.current_id
+    # FOR NO KEY UPDATE: rows that refer to the workspace, such as logs, can still be inserted meanwhile
+    locked = select(Workspace.slug).where(Workspace.id == workspace_id).with_for_update(key_share=True)
+    slug = session.scalar(locked)
+    if slug is None or is_pending(workspace_id):
+        raise workspace_not_found()
+    if principal.is_command:
+        return principal
+    is_member = (Member.user_id == User.id) & (Member.workspace_id == workspace_id)
+    account = select(User.id, Member.role).outerjoin(Member, is_member).where(User.id == principal.user_id)
+    if principal.api_key_id:
+        is_valid = (ApiKey.id == principal.api_key_id) & or_(
+            ApiKey.expires_at.is_(None), ApiKey.expires_at > clock.now()
+        )
+        account = account.where(select(ApiKey.id).where(is_valid).exists())
+    row = session.execute(account.where(User.disabled_since.is_(None))).first()
+    if row is None:
+        raise Unauthorized
+    if row.role is None:
+        raise workspace_not_found()
+    current = replace(principal, memberships={workspace_id: Membership(row.role, slug)})
+    refuse_role(current)
+    return current
 
 
 def refuse_malformed(kind: Kind, resource_id: str) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Select, delete, func, or_, select, update
 
 from promptcrafter import clock
 from promptcrafter.auth.models import ApiKey, User
+from promptcrafter.database import cascade
 from promptcrafter.database.session import session
 from promptcrafter.ids import new_id
 from promptcrafter.jsonio import dumps
@@ -21,6 +22,7 @@ from promptcrafter.workspaces.principal import Principal
 
 _TEXT_MAX = 1000  # characters of a text, except where all of it is wanted
 _COMMAND_LINE = "command line"
+_IDS_PER_STATEMENT = 1000  # SQLite allows 32,766 parameters in a statement
 _WORKSPACES_NAMED = 1000  # in a statement; more of them are all that there are
 _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "since": lambda moment: AuditEntry.created_at >= moment,
@@ -73,11 +75,23 @@ def note(
 
 
 def forget(*object_ids: str) -> None:
-    """Remove the texts of the entries about what is deleted, and about what belonged to it."""
-    is_about = or_(AuditEntry.object_id.in_(object_ids), AuditEntry.within_id.in_(object_ids))
-    cleared = update(AuditEntry).where(is_about).values(object_name=None, before=None, after=None)
+    """Remove the texts of the entries about what is deleted, and about what belonged to it.
+
+    What `database.cascade` removes needs no call: logs of a trace or an experiment, now or by a purge.
+    """
+    texts = {"object_name": AuditEntry.object_name, "before": AuditEntry.before, "after": AuditEntry.after}
+    has_text = or_(*(column.is_not(None) for column in texts.values()))
+    cleared = update(AuditEntry).where(has_text).values(dict.fromkeys(texts))
     session.flush()
-    session.execute(cleared.execution_options(synchronize_session=False))
+    for start in range(0, len(object_ids), _IDS_PER_STATEMENT):
+        ids = object_ids[start : start + _IDS_PER_STATEMENT]
+        is_about = or_(AuditEntry.object_id.in_(ids), AuditEntry.within_id.in_(ids))
+        session.execute(cleared.where(is_about).execution_options(synchronize_session=False))
+
+
+@cascade.removed.connect
+def _forget_removed(_sender: Any, *, ids: Sequence[str]) -> None:
+    forget(*ids)
 
 
 def anonymise(user_id: str, key_ids: Iterable[str]) -> None:
@@ -85,7 +99,8 @@ def anonymise(user_id: str, key_ids: Iterable[str]) -> None:
     session.flush()
     is_by = or_(AuditEntry.actor_user_id == user_id, AuditEntry.actor_id.in_([user_id, *key_ids]))
     made = select(AuditEntry.object_id).where(is_by, AuditEntry.action == "key.create")
-    is_about = or_(AuditEntry.object_id.in_([user_id, *key_ids]), AuditEntry.object_id.in_(made))
+    is_of_key = or_(AuditEntry.within_id == user_id, AuditEntry.object_id.in_(made))
+    is_about = or_(AuditEntry.object_id.in_([user_id, *key_ids]), is_of_key)
     for entries, values in (
         (is_about, {"object_name": None, "before": None, "after": None}),
         (is_by, {"actor_name": None}),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from promptcrafter.permissions import OF_ROLE, Permission, Role, least_role
-from promptcrafter.problems import Problem
+from promptcrafter.problems import Problem, WorkspaceNotFound
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def role_forbids(role: Role, needed: Role, what: str = "this") -> Problem:
 
 def workspace_not_found(more: str = "") -> Problem:
     """Return the error 404 for a workspace that does not exist or that the caller is no member of."""
-    return Problem(404, f"Workspace not found{more}", "workspace_not_found")
+    return WorkspaceNotFound(more)
 
 
 def personal_workspace_id(user_id: str) -> str:

@@ -16,9 +16,10 @@ from promptcrafter import clock
 from promptcrafter.auth import store as accounts
 from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.auth.store import digest
-from promptcrafter.database.deletions import delete_or_defer, is_pending, is_present
+from promptcrafter.database.deletions import defer, is_pending, is_present
 from promptcrafter.database.errors import translating
 from promptcrafter.database.session import session
+from promptcrafter.database.transactions import lock_name
 from promptcrafter.ids import is_well_formed, new_id
 from promptcrafter.permissions import OF_ROLE, Permission, Role, least_role
 from promptcrafter.problems import Invalid, Problem, Unauthorized
@@ -193,6 +194,7 @@ def lock_workspace(principal: Principal, reference: str) -> Workspace:
 def add_workspace(principal: Principal, name: str, slug: str | None) -> Workspace:
     """Insert a workspace that is owned by the account. Raises 409 if the slug is taken."""
     _lock_joining(principal.user_id)
+    lock_name("slugs of workspaces")
     workspace = _insert_workspace(new_id("workspace"), name, slug or _choose_slug(name), principal.user_id)
     _note(principal, workspace, "workspace.create", workspace, name)
     return workspace
@@ -210,7 +212,7 @@ def change_workspace(principal: Principal, workspace: Workspace, changes: Mappin
 
 
 def remove_workspace(workspace: Workspace, confirmed: str) -> None:
-    """Delete a locked workspace with all that it has; many rows are left to a purge.
+    """Delete a locked workspace with all that it has; its content is left to a purge.
 
     Raises 409 for a personal one, and 400 unless its slug is confirmed.
     """
@@ -222,17 +224,17 @@ def remove_workspace(workspace: Workspace, confirmed: str) -> None:
 
 
 def delete_with_contents(workspace: Workspace) -> None:
-    """Delete a locked workspace of any kind with all that it has; many rows are left to a purge.
+    """Delete a locked workspace of any kind with all that it has.
 
-    Its members and keys are gone at once.
+    Its members and keys are gone at once, its content is left to a purge: removing here what requests that began before
+    still refer to, row by row, would end in a deadlock with them on PostgreSQL.
     """
     for model in (Member, Invitation):
         session.execute(delete(model).where(model.workspace_id == workspace.id))
     session.execute(delete(ApiKey).where(ApiKey.workspace_id == workspace.id))
-    workspace_id = workspace.id
-    if not delete_or_defer(workspace):
-        values: dict[str, Any] = {"slug": Workspace.id, "name": "", "personal_user_id": None, "protected_labels": []}
-        session.execute(update(Workspace).where(Workspace.id == workspace_id).values(values))  # an id is no slug
+    defer(workspace)
+    values: dict[str, Any] = {"slug": Workspace.id, "name": "", "personal_user_id": None, "protected_labels": []}
+    session.execute(update(Workspace).where(Workspace.id == workspace.id).values(values))  # an id is no slug
 
 
 # Members
@@ -261,20 +263,24 @@ def get_member(workspace: Workspace, user_id: str) -> Row[Any]:
 def set_role(principal: Principal, workspace: Workspace, user_id: str, role: Role) -> None:
     """Change the role of a member of a locked workspace.
 
-    Raises 404, 400 for an owner whose account is disabled, and 409 if no owner would be left.
+    Raises 404, 400 for an owner whose account is disabled, and 409 if no owner would be left. Invitations of a
+    member whose new role may not invite are revoked.
     """
     member = _get_member(workspace.id, user_id)
     if role == "owner":
         _refuse_disabled(user_id)
     elif member.role == "owner":
         _refuse_last_owner(workspace, user_id)
-    before, member.role = member.role, role
+    before: dict[str, Any] = {"role": member.role}
+    member.role = role
     session.flush()
-    _note_member(principal, workspace, "member.change", user_id, before={"role": before}, after={"role": role})
+    if Permission.MANAGE not in OF_ROLE[role]:
+        before |= _revoke_invitations(workspace, user_id)
+    _note_member(principal, workspace, "member.change", user_id, before=before, after={"role": role})
 
 
 def remove_member(principal: Principal, workspace: Workspace, user_id: str) -> None:
-    """Remove a member of a locked workspace, with the keys of that account that are bound to it.
+    """Remove a member of a locked workspace, with the keys of that account that are bound to it, and its invitations.
 
     Raises 404, and 409 if no owner would be left.
     """
@@ -282,7 +288,7 @@ def remove_member(principal: Principal, workspace: Workspace, user_id: str) -> N
     if member.role == "owner":
         _refuse_last_owner(workspace, user_id)
     _end_keys(principal, workspace, user_id)
-    before = {"role": member.role}
+    before = {"role": member.role, **_revoke_invitations(workspace, user_id)}
     session.delete(member)
     session.flush()
     action = "member.leave" if user_id == principal.user_id else "member.remove"
@@ -341,12 +347,21 @@ def list_invitations(workspace: Workspace) -> Sequence[Invitation]:
 def remove_invitation(principal: Principal, workspace: Workspace, invitation_id: str) -> None:
     """Revoke an invitation. Raises 404."""
     is_it = (Invitation.id == invitation_id) & (Invitation.workspace_id == workspace.id)
-    invitation = session.scalar(select(Invitation).where(is_it))
+    invitation = (
+        session.scalar(select(Invitation).where(is_it)) if is_well_formed("invitation", invitation_id) else None
+    )
     if invitation is None:
         raise _invitation_not_found()
     session.delete(invitation)
     session.flush()
     _note(principal, workspace, "invitation.revoke", invitation)
+
+
+def _revoke_invitations(workspace: Workspace, author_id: str) -> dict[str, int]:
+    """Delete the invitations that a member has made; return how many, as a part of an audit entry's `before`."""
+    by_member = (Invitation.workspace_id == workspace.id) & (Invitation.author_id == author_id)
+    revoked = len(session.scalars(delete(Invitation).where(by_member).returning(Invitation.seq)).all())
+    return {"invitations": revoked} if revoked else {}
 
 
 def accept_invitation(principal: Principal, token: str) -> Workspace:
@@ -356,6 +371,7 @@ def accept_invitation(principal: Principal, token: str) -> Workspace:
     used, revoked or expired token.
     """
     user_id = principal.user_id
+    lock_account(user_id)
     is_open = (Invitation.digest == digest(token)) & (Invitation.expires_at > clock.now())
     invitation = session.scalar(select(Invitation).where(is_open))
     # the row is locked before the invitation is used, as for all changes of members
@@ -387,6 +403,8 @@ def add_key(principal: Principal, values: Mapping[str, Any]) -> tuple[ApiKey, st
 
     With a `workspace_id` it is bound to that workspace, which must be locked.
     """
+    if values.get("scopes"):
+        values = {**values, "scopes": list(dict.fromkeys(values["scopes"]))}
     key, secret = accounts.add_key(principal.user_id, values)
     note_key(principal, "key.create", key)
     return key, secret
@@ -394,7 +412,8 @@ def add_key(principal: Principal, values: Mapping[str, Any]) -> tuple[ApiKey, st
 
 def remove_key(principal: Principal, workspace: Workspace, key_id: str) -> None:
     """Revoke an API key that is bound to a workspace. Raises 404."""
-    key = session.scalar(select(ApiKey).where(ApiKey.id == key_id, ApiKey.workspace_id == workspace.id))
+    is_it = (ApiKey.id == key_id) & (ApiKey.workspace_id == workspace.id)
+    key = session.scalar(select(ApiKey).where(is_it)) if is_well_formed("key", key_id) else None
     if key is None:
         raise Problem(404, "Key not found", "key_not_found")
     note_key(principal, "key.revoke", key)
@@ -407,7 +426,7 @@ def note_key(principal: Principal, action: str, key: ApiKey) -> None:
     workspace_id = key.workspace_id or personal_workspace_id(key.user_id)
     side = "before" if action == "key.revoke" else "after"
     values: dict[str, Any] = {side: {"scopes": key.scopes, "userId": key.user_id}}
-    audit.note(principal, workspace_id, action, "key", key.id, key.name, **values)
+    audit.note(principal, workspace_id, action, "key", key.id, key.name, within_id=key.user_id, **values)
 
 
 def _end_keys(principal: Principal, workspace: Workspace, user_id: str) -> None:
@@ -442,10 +461,15 @@ def remove_account(principal: Principal, *, anonymise: bool) -> None:
     """Delete the principal's account with its personal workspace, keys and memberships; many rows are left to a purge.
 
     What it made elsewhere stays, under its name unless it is anonymised. A shared workspace of which it is the only
-    member is deleted. Raises 409 if it is the only owner of a shared workspace with other members.
+    member is deleted. Raises 409 if it is the only owner of a shared workspace with other members, and 401 if it is
+    deleted already.
     """
     user_id = principal.user_id
-    user = accounts.lock_user(user_id)
+    # FOR UPDATE, in the order in which the rows of other requests refer to them: none of these waits for this one while
+    # this one waits for it
+    for row in (select(Member.user_id).where(Member.user_id == user_id), select(User.id).where(User.id == user_id)):
+        session.execute(row.with_for_update())
+    user = lock_account(user_id)
     memberships = select(Member.workspace_id).where(Member.user_id == user_id)
     is_own = Workspace.id.in_(memberships)
     locked = session.scalars(select(Workspace).where(is_own).order_by(Workspace.id).with_for_update(key_share=True))

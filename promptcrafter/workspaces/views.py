@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Response, url_for
 
-from promptcrafter.database.transactions import writing
+from promptcrafter.database.transactions import write_until_done, writing
 from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.permissions import Permission
@@ -91,8 +91,13 @@ def change_workspace(body: dict[str, Any], workspace: str) -> dict[str, Any]:
 @blueprint.response(204)
 def delete_workspace(query: dict[str, Any], workspace: str) -> None:
     """Delete a workspace and all that it has; `confirm` must be its slug."""
-    with writing():
-        store.remove_workspace(store.lock_workspace(current_principal(), workspace), query["confirm"])
+    principal = current_principal()
+
+    def remove() -> None:
+        with writing():
+            store.remove_workspace(store.lock_workspace(principal, workspace), query["confirm"])
+
+    write_until_done(remove)
 
 
 @blueprint.route("/workspaces/<workspace>/members", permission=Permission.READ, refuses=(403, 404))
@@ -132,11 +137,15 @@ def remove_member(workspace: str, user_id: str) -> None:
     """Leave a workspace, or remove another member, which takes an owner; one owner must remain."""
     principal = current_principal()
     user_id = _read_user_id(user_id)
-    with writing():
-        locked = store.lock_workspace(principal, workspace)
-        if user_id != principal.user_id:
-            refuse_non_owner(principal, locked.id)
-        store.remove_member(principal, locked, user_id)
+
+    def remove() -> None:
+        with writing():
+            locked = store.lock_workspace(principal, workspace)
+            if user_id != principal.user_id:
+                refuse_non_owner(principal, locked.id)
+            store.remove_member(principal, locked, user_id)
+
+    write_until_done(remove)
 
 
 @blueprint.route("/workspaces/<workspace>/keys", permission=Permission.MANAGE, refuses=(403, 404))

@@ -15,7 +15,7 @@ from promptcrafter.auth.credentials import issue_token
 from promptcrafter.auth.models import User
 from promptcrafter.auth.schemas import NewKeyOut, SignupIn, SignupOut
 from promptcrafter.auth.views import blueprint
-from promptcrafter.database.transactions import writing
+from promptcrafter.database.transactions import write_until_done, writing
 from promptcrafter.http.ignored_fields import describe_ignored
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import REQUIRED, Invalid, Problem
@@ -65,6 +65,7 @@ def change_me(body: dict[str, Any]) -> dict[str, Any]:
         if principal.api_key_id:
             raise Problem(403, "This API key does not allow that: it takes a token.", "scope_forbids")
         _check_password(principal.user_id, body.get("currentPassword"))
+        throttle.count_signup()
     default = body.get("defaultWorkspaceId")
     if default is not None:
         default = find_workspace_id(principal.memberships, default)
@@ -89,8 +90,12 @@ def delete_me(body: dict[str, Any]) -> None:
     """
     principal = current_principal()
     _check_password(principal.user_id, body["currentPassword"])
-    with writing():
-        store.remove_account(principal, anonymise=body["anonymise"])
+
+    def remove() -> None:
+        with writing():
+            store.remove_account(principal, anonymise=body["anonymise"])
+
+    write_until_done(remove)
 
 
 @blueprint.route("/keys", methods=["POST"], permission=Permission.ACCOUNT, refuses=(403, 404, 429), returns_secret=True)

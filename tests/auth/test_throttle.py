@@ -33,6 +33,15 @@ def test_sign_up_is_throttled_by_address(with_settings: MakeClient) -> None:
     assert client.post("/auth/signup", json=body, environ_base={"REMOTE_ADDR": "10.0.0.2"}).status_code == 201
 
 
+def test_a_new_address_counts_as_a_sign_up_since_it_tells_which_are_in_use(with_settings: MakeClient) -> None:
+    client = with_settings(ratelimit_enabled=True, signup_rate="3 per hour")
+    person = sign_up(client, "ada")
+    sign_up(client, "ben")
+    change = {"email": "ben@example.com", "currentPassword": person.password}
+    assert [person.patch("/auth/me", change).status_code for _ in range(2)] == [409, 429]
+    assert person.patch("/auth/me", {"name": "Ada King"}).status_code == 200
+
+
 def test_attempts_from_one_address_are_throttled(with_settings: MakeClient) -> None:
     client = with_settings(ratelimit_enabled=True, login_rate="3 per minute")
     answers = [log_in(client, f"{n}@x.org", "x") for n in range(4)]

@@ -1,9 +1,11 @@
 """Text is stored unchanged: a client reads the same characters that it wrote, or gets an error with the reason."""
 
 import json
+import re
 from typing import Any
 
 import pytest
+from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -168,3 +170,29 @@ def test_any_bytes_are_accepted_or_refused_with_400(data: bytes) -> None:
 def test_a_slug_that_no_database_can_store_is_404(ada: Person, path: str) -> None:
     answer = ada.get(path)
     assert (answer.status_code, answer.json["code"]) == (404, "route_not_found")
+
+
+def test_no_route_fails_because_of_a_nul_in_its_path_or_query(app: Flask, ada: Person) -> None:
+    ada.post("/workspaces", {"name": "Team"})
+    prompt = ada.prompt(slug="title")
+    ada.post("/experiments", {"slug": "title", "name": "n"})
+    known = {"workspace": "team", "prompt_id": prompt["_id"], "slug": "title"}
+    failed: set[tuple[str, str]] = set()
+    bodies: list[dict[str, Any]] = [{}, {"role": "viewer"}, {"version": 1}]
+    for path, methods in ada.get("/openapi.json").json["paths"].items():
+        names = re.findall("{([^}]+)}", path)
+        urls = {
+            path.format(**{**dict.fromkeys(names, "x"), **known, name: f"{begin}%00"})
+            for name in names
+            for begin in ("", "key_a")
+        }
+        for method, operation in methods.items():
+            if method == "parameters":
+                continue
+            plain = path.format(**{**dict.fromkeys(names, "x"), **known})
+            queries = [each["name"] for each in operation.get("parameters", ()) if each.get("in") == "query"]
+            for url in (*urls, *(f"{plain}?{name}=%00" for name in queries)):
+                for body in bodies if method in ("post", "put", "patch") else [None]:
+                    answer = ada.open(url, method=method.upper(), json=body)
+                    failed |= {(method, url)} if answer.status_code >= 500 else set()
+    assert failed == set()

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, func, select
+from sqlalchemy import Column, create_engine, func, select, true
 
 from promptcrafter.database.base import Base
+from promptcrafter.ids import new_id
 from tests.support.connection import Answer, Connection, create_prompt, sign_up
 from tests.support.servers import LiveServer
 
@@ -20,8 +21,10 @@ _WRITERS = 3
 
 
 @pytest.fixture
-def server(any_live_server: LiveServer) -> LiveServer:
-    return any_live_server
+def server(any_live_server: LiveServer) -> Iterator[LiveServer]:
+    yield any_live_server
+    pending = Base.metadata.tables["pending_deletions"].c.target_id
+    wait_until(lambda: count_all(any_live_server, [pending]) == 0)  # the next test empties the database
 
 
 @pytest.fixture
@@ -63,13 +66,21 @@ def id_of(server: LiveServer, token: str) -> str:
 
 def count_rows(server: LiveServer, workspace_id: str) -> int:
     """Return how many rows of a workspace the database has, that of the workspace itself included."""
-    engine = create_engine(server.environment["DATABASE_URL"].replace("postgresql://", "postgresql+psycopg://"))
     columns = [table.c.workspace_id for table in Base.metadata.sorted_tables if "workspace_id" in table.c]
+    return count_all(server, [*columns, Base.metadata.tables["workspaces"].c.id], workspace_id)
+
+
+def count_all(server: LiveServer, columns: Sequence[Column[Any]], value: str | None = None) -> int:
+    """Return how many rows have a value in one of these columns, or any value."""
+    engine = create_engine(server.environment["DATABASE_URL"].replace("postgresql://", "postgresql+psycopg://"))
     try:
         with engine.connect() as connection:
             return sum(
-                connection.scalar(select(func.count()).select_from(column.table).where(column == workspace_id)) or 0
-                for column in (*columns, Base.metadata.tables["workspaces"].c.id)
+                connection.scalar(
+                    select(func.count()).select_from(column.table).where(true() if value is None else column == value)
+                )
+                or 0
+                for column in columns
             )
     finally:
         engine.dispose()
@@ -80,7 +91,13 @@ def outcome(answer: Answer) -> tuple[int, str]:
 
 
 @contextmanager
-def writers(server: LiveServer, secrets: Sequence[str], calls: Sequence[tuple[str, Any]]) -> Iterator[Counter[Any]]:
+def writers(
+    server: LiveServer,
+    secrets: Sequence[str],
+    calls: Sequence[tuple[str, Any]],
+    method: str = "POST",
+    make_headers: Callable[[], dict[str, str]] = dict,
+) -> Iterator[Counter[Any]]:
     """Let several clients make these calls again and again during the block; yield what they were answered."""
     answers: Counter[Any] = Counter()
     stop = threading.Event()
@@ -89,7 +106,7 @@ def writers(server: LiveServer, secrets: Sequence[str], calls: Sequence[tuple[st
         connection = Connection(server, secret)
         while not stop.is_set():
             for path, body in calls:
-                answers[outcome(connection.call("POST", path, body))] += 1
+                answers[outcome(connection.call(method, path, body, **make_headers()))] += 1
 
     with ThreadPoolExecutor(len(secrets)) as pool:
         running = [pool.submit(write, secret) for secret in secrets]
@@ -100,6 +117,10 @@ def writers(server: LiveServer, secrets: Sequence[str], calls: Sequence[tuple[st
             stop.set()
         for each in running:
             each.result()
+
+
+def new_key() -> dict[str, str]:
+    return {"Idempotency_Key": new_id("log")}
 
 
 def wait_until(is_true: Callable[[], bool]) -> None:
@@ -119,6 +140,13 @@ def test_one_of_two_accounts_accepts_an_invitation(server: LiveServer, people: d
         assert sorted(map(outcome, answers)) == [(200, ""), (404, "invitation_not_found")]
         members = owner.call("GET", f"/workspaces/{slug}/members").json
         assert [each["role"] for each in members] == ["owner", "editor"]
+
+
+def test_each_of_several_workspaces_with_one_name_gets_a_slug(server: LiveServer, people: dict[str, str]) -> None:
+    creating = [Connection(server, token) for token in people.values() for _ in range(2)]
+    answers = at_once([(each, "POST", "/workspaces", {"name": "Team"}) for each in creating])
+    slugs = {answer.json.get("slug") for answer in answers}
+    assert slugs == {"team", *(f"team-{number}" for number in range(2, len(creating) + 1))}
 
 
 def test_one_of_two_owners_who_leave_stays(server: LiveServer, people: dict[str, str]) -> None:
@@ -180,6 +208,40 @@ def test_a_workspace_is_deleted_while_its_members_write(server: LiveServer, peop
     assert outcome(owner.call("GET", f"/prompts/{prompt}")) == (404, "prompt_not_found")
     assert owner.call("POST", "/workspaces", {"name": "Team", "slug": slug}).status == 201
     assert owner.call("GET", "/prompts", **there).json == owner.call("GET", "/logs", **there).json == []
+    assert "Traceback" not in server.log
+
+
+def test_workspaces_and_accounts_are_deleted_at_once_while_members_change_things(
+    server: LiveServer, people: dict[str, str]
+) -> None:
+    ben = Connection(server, people["ben"])
+    own = {"promptId": create_prompt(ben), "output": "o", "modelUsed": "m"}
+    for number in range(3):
+        slug = create_team(server, people, number, {"ben": "editor", "eve": "editor"})
+        keys = [
+            Connection(server, people[name]).call("POST", "/auth/keys", {"name": "k", "workspace": slug}).json["key"]
+            for name in ("ben", "eve")
+        ]
+        prompt = create_prompt(Connection(server, keys[0]))
+        log = {"promptId": prompt, "output": "o", "modelUsed": "m"}
+        more = [("/prompts", {"title": "A title", "content": "c", "model": "m"}), ("/logs/batch", {"logs": [log] * 5})]
+        is_last = number == 2
+        changes = ({"title": f"Title {n}", "content": f"c{n}"} for n in range(2))
+        with (
+            writers(server, keys, [("/logs", log), *more], make_headers=new_key) as answers,
+            writers(server, keys, [(f"/prompts/{prompt}", body) for body in changes], method="PATCH") as patched,
+            writers(server, [people["ben"]], [("/logs", own), more[0]]) as alone,
+        ):
+            if is_last:
+                removal = ben.call("DELETE", "/auth/me", {"currentPassword": "the password of ben"})
+            else:
+                removal = Connection(server, people["ada"]).call("DELETE", f"/workspaces/{slug}?confirm={slug}")
+            assert removal.status == 204, removal.json
+        assert {status for status, _ in answers + patched + alone} <= {200, 201, 401, 403, 404}, (
+            answers,
+            patched,
+            alone,
+        )
     assert "Traceback" not in server.log
 
 

@@ -152,6 +152,17 @@ def test_the_list_filters_by_slug_by_label_and_by_all_of_several_tags(ada: Perso
     assert {query: [row["slug"] for row in ada.get(f"/prompts?{query}").json] for query in found} == found
 
 
+def test_a_list_by_many_tags_is_no_longer_statement_than_one_by_two(app: Flask, ada: Person) -> None:
+    tags = [f"tag{number}" for number in range(100)]
+    ada.prompt(tags=tags)
+    asked = []
+    for number in (2, 100):
+        with statements(app) as executed:
+            assert len(ada.get(f"/prompts?{urlencode([('tag', tag) for tag in tags[:number]])}").json) == 1
+        asked.append(sum(statement.count("FROM prompt_tags") for statement, _ in executed))
+    assert asked[0] == asked[1], "PostgreSQL plans a join for each"
+
+
 @pytest.mark.parametrize(
     ("query", "field", "reason"),
     [

@@ -44,6 +44,7 @@ def test_an_editor_neither_sets_nor_moves_nor_removes_a_protected_label(
         ("production", ben.delete(f"{path}/labels/production")),
         ("live", ben.delete(f"{path}/labels/live")),
         ("production", ben.delete(path)),
+        ("production", ben.patch(path, {"slug": "another", "title": "Another"})),
         ("production", publish(ben, "production", home)),
     ):
         message = f"Your role in this workspace is editor; the protected label {label} needs owner."

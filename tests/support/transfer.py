@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.support.people import Answer, Person
+from tests.support.people import Answer, Caller, Person
 
 NDJSON_HEADERS = {"Content-Type": "application/x-ndjson"}
 TYPES = ("prompts", "versions", "experiments", "traces", "logs")
@@ -20,7 +20,7 @@ def export(person: Person) -> bytes:
     return bytes(answer.data)
 
 
-def import_file(person: Person, data: bytes | list[Any]) -> Answer:
+def import_file(person: Caller, data: bytes | list[Any]) -> Answer:
     """Import a file, or objects as its lines, and return the response."""
     return person.post("/import", data=data if isinstance(data, bytes) else join(data), headers=NDJSON_HEADERS)
 

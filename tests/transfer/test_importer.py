@@ -5,7 +5,8 @@ import resource
 import sqlite3
 import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from flask import Flask
 
 from promptcrafter.database import sqlite
 from promptcrafter.database.session import get_engine
+from promptcrafter.database.transactions import writing
 from promptcrafter.http.formats import NDJSON_TYPES
 from promptcrafter.transfer import export_format, importer
 from promptcrafter.transfer.batch_file import BatchFile
 from promptcrafter.workspaces.principal import at_home
 from tests.support.databases import only_sqlite
 from tests.support.errors import assert_error
-from tests.support.people import Caller, Person, sign_up
+from tests.support.people import Answer, Caller, Person, sign_up
 from tests.support.transfer import EMPTY_EXPORT, NDJSON_HEADERS, counts, export, import_file, join
 from tests.transfer.test_importer_damage import EXPERIMENT, FIRST, GOOD, LOG, PROMPT, change
 
@@ -273,6 +275,56 @@ def test_a_resource_deleted_during_storing_interrupts_the_import(
     answer = import_file(ada, [GOOD[0], {**GOOD[LOG], "_id": "log3"}, {"type": "end"}])
     assert_error(answer, 409, "import_interrupted")
     assert list(answer.json["details"]) == ["line 2.promptId"]
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "refusal"),
+    [
+        ("removed", (404, "workspace_not_found")),
+        ("demoted", (403, "role_forbids")),
+        ("key revoked", (401, "unauthorized")),
+        ("account deleted", (401, "unauthorized")),
+        ("workspace deleted", (404, "workspace_not_found")),
+        ("label protected", (403, "role_forbids")),
+    ],
+)
+def test_an_import_ends_when_its_author_may_no_longer_import(
+    app: Flask, ada: Person, ben: Person, monkeypatch: pytest.MonkeyPatch, meanwhile: str, refusal: tuple[int, str]
+) -> None:
+    ada.post("/workspaces", {"name": "Team"})
+    invitation = ada.post("/workspaces/team/invitations", {"role": "editor"}).json["token"]
+    assert ben.post("/invitations/accept", {"token": invitation}).status_code == 200
+    key = ben.post("/auth/keys", {"name": "k"}).json
+    member = f"/workspaces/team/members/{ben.id}"
+    changes: dict[str, Callable[[], Answer]] = {
+        "removed": lambda: ada.delete(member),
+        "demoted": lambda: ada.patch(member, {"role": "viewer"}),
+        "key revoked": lambda: ben.delete(f"/auth/keys/{key['_id']}"),
+        "account deleted": lambda: ben.delete("/auth/me", json={"currentPassword": ben.password}),
+        "workspace deleted": lambda: ada.delete("/workspaces/team?confirm=team"),
+        "label protected": lambda: ada.patch("/workspaces/team", {"protectedLabels": ["live"]}),
+    }
+    lines = [*prompt_lines("prompt1", ["one"])[:-1], *prompt_lines("prompt2", ["two"], slug="two")[1:]]
+    lines[-2]["labels"] = ["live"]
+    begun = 0
+
+    def change_before_the_second_batch() -> AbstractContextManager[None]:
+        nonlocal begun
+        begun += 1
+        if begun == 2:
+            with ThreadPoolExecutor(1) as other:  # another request, with a session of its own
+                assert other.submit(changes[meanwhile]).result().status_code in (200, 204)
+        return writing()
+
+    monkeypatch.setattr(importer, "_BATCH_RECORDS", 2)
+    monkeypatch.setattr(importer, "writing", change_before_the_second_batch)
+    answer = import_file(Caller(ben.client, {"X-Api-Key": key["key"], "X-Workspace": "team"}), lines)
+    assert (answer.status_code, answer.json["code"]) == refusal
+    assert answer.json["message"].endswith("It was not so when the import began: what was stored before stays.")
+    if meanwhile != "workspace deleted":
+        assert [each["_id"] for each in ada.get("/prompts", headers={"X-Workspace": "team"}).json] == ["prompt1"]
+        (told,) = ada.get("/workspaces/team/audit?action=import").json
+        assert (told["after"]["prompts"], told["after"]["versions"]) == (1, 1)
 
 
 def test_a_killed_import_is_completed_by_importing_again(

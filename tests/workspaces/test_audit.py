@@ -1,6 +1,7 @@
 """The audit trail: who changed what, written with the change, without the texts of what is deleted."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,9 +9,11 @@ from flask import Flask
 from sqlalchemy import update
 
 from promptcrafter import clock
+from promptcrafter.database import deletions
 from promptcrafter.database.session import session
 from promptcrafter.database.transactions import writing
 from promptcrafter.logs.models import Log
+from promptcrafter.maintenance import purge
 from promptcrafter.workspaces import store
 from promptcrafter.workspaces.schemas import ACTIONS
 from tests.support.commands import done, run
@@ -95,6 +98,45 @@ def test_what_a_colleague_wrote_is_kept_whole_until_the_log_is_deleted(ada: Pers
     ben.delete(f"/logs/{log['_id']}")
     entries = trail(ada, team, f"?object={log['_id']}")
     assert [(entry["action"], entry["before"]) for entry in entries] == [("log.delete", None), ("log.change", None)]
+
+
+@pytest.mark.parametrize("way", ["log", "trace", "experiment", "purge", "prune"])
+def test_no_text_is_kept_about_a_log_whatever_takes_it(
+    app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    prompt = ada.prompt(title="gravity")
+    experiment = ada.post("/basalt/monitor/experiments", {"featureSlug": "physics", "name": "Shorter"}).json
+    span = {"id": "1", "type": "generation", "prompt": {"slug": "gravity"}, "output": "o"}
+    for ident in (None, experiment["id"]):
+        body = {"featureSlug": "physics", "logs": [span]}
+        ada.post("/basalt/monitor/trace", body if ident is None else {**body, "experiment": {"id": ident}})
+    for log in ada.get("/logs").json:
+        assert log["promptId"] == prompt["_id"]
+        for notes in ("What I think", "What I think now"):
+            assert ada.patch(f"/logs/{log['_id']}", {"notes": notes}).status_code == 200
+    alone, in_experiment = sorted(ada.get("/traces").json, key=lambda each: "experimentId" in each)
+    (log_alone,) = ada.get(f"/traces/{alone['_id']}").json["logs"]
+    (log_of_experiment,) = ada.get(f"/traces/{in_experiment['_id']}").json["logs"]
+    gone = {log_alone["_id"]} if way in ("log", "trace") else {log_of_experiment["_id"]}
+    if way == "log":
+        ada.delete(f"/logs/{log_alone['_id']}")
+    elif way == "trace":
+        ada.delete(f"/traces/{alone['_id']}")
+    elif way == "prune":
+        gone |= {log_alone["_id"]}
+        later = clock.now() + timedelta(days=3)
+        monkeypatch.setattr(clock, "now", lambda: later)
+        done(run(app, "prune", "--older-than", "1d"))
+    else:
+        if way == "purge":
+            monkeypatch.setattr(deletions, "_IN_REQUEST_S", 0)
+        (listed,) = ada.get("/experiments").json
+        assert ada.delete(f"/experiments/{listed['slug']}").status_code == 204
+        with app.app_context():
+            purge.run()
+    told = trail(ada, personal(ada), "?action=log.change")
+    assert len(told) == 2
+    assert {entry["object"]["id"] for entry in told if entry["before"] is None and entry["after"] is None} == gone
 
 
 def test_keys_act_under_their_own_name_and_commands_as_the_command_line(
@@ -266,6 +308,21 @@ def test_an_anonymised_account_leaves_no_name_in_the_trail(ada: Person, ben: Per
     assert joined["object"] == {"type": "member", "id": ben.id, "name": gone}
     lines = ada.get(f"/workspaces/{team['_id']}/audit?actor={ben.id}", headers={"Accept": "text/csv"}).text
     assert lines.replace('"', "").count(f",user,{ben.id},deleted account,{ben.id},") == 2
+
+
+def test_an_anonymised_account_leaves_no_name_of_a_key_that_was_revoked_before(
+    app: Flask, ada: Person, ben: Person
+) -> None:
+    team = create(ada)
+    join(ada, team, ben, "editor")
+    done(run(app, "key", "add", ben.email, "Laptop by the operator", "--workspace", team["slug"]))
+    ben.post("/auth/keys", {"name": "Laptop of mine", "workspace": team["slug"]})
+    for key in ada.get(f"/workspaces/{team['_id']}/keys").json:
+        assert ada.delete(f"/workspaces/{team['_id']}/keys/{key['_id']}").status_code == 204
+    named = ada.get(f"/workspaces/{team['_id']}/audit").text
+    assert named.count("Laptop") == 4
+    ben.delete("/auth/me", json={"currentPassword": ben.password, "anonymise": True})
+    assert "Laptop" not in ada.get(f"/workspaces/{team['_id']}/audit").text
 
 
 def test_changes_of_a_prompt_and_its_labels_are_told_until_it_is_deleted(ada: Person) -> None:

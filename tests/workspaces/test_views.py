@@ -128,6 +128,27 @@ def test_a_revoked_or_expired_invitation_is_unknown(ada: Person, ben: Person, mo
     assert ada.get(f"/workspaces/{team['_id']}/invitations").json == []
 
 
+@pytest.mark.parametrize("change", ["removed", "left", "demoted"])
+def test_invitations_end_when_their_author_may_no_longer_invite(
+    ada: Person, ben: Person, eve: Person, change: str
+) -> None:
+    team = create(ada)
+    join(ada, team, ben, "owner")
+    by_ben, by_ada = invite(ben, team, "owner"), invite(ada, team, "viewer")
+    elsewhere = invite(ben, create(ben), "viewer")
+    member = f"/workspaces/{team['_id']}/members/{ben.id}"
+    if change == "demoted":
+        assert ada.patch(member, {"role": "editor"}).status_code == 200
+    else:
+        assert (ada if change == "removed" else ben).delete(member).status_code == 204
+    for person in (ben, eve):
+        assert code(person.post("/invitations/accept", {"token": by_ben})) == (404, "invitation_not_found")
+    (entry,) = ada.get(f"/workspaces/{team['_id']}/audit?object={ben.id}&per_page=1").json
+    assert entry["before"] == {"role": "owner", "invitations": 1}
+    assert eve.post("/invitations/accept", {"token": by_ada}).json["role"] == "viewer"
+    assert eve.post("/invitations/accept", {"token": elsewhere}).status_code == 200
+
+
 def test_nobody_is_invited_to_a_personal_workspace(ada: Person) -> None:
     personal = ada.get("/workspaces").json[0]["_id"]
     assert code(ada.post(f"/workspaces/{personal}/invitations", {"role": "viewer"})) == (409, "personal_workspace")
@@ -339,6 +360,11 @@ def test_a_key_does_what_its_scopes_allow(client: Caller, ada: Person, scopes: l
     assert {code(answer) for answer in refused} <= {(403, "scope_forbids")}
     answer = by_key.post("/auth/password", {"currentPassword": "x", "newPassword": "y"})
     assert code(answer) == (403, "scope_forbids")
+
+
+def test_a_scope_that_is_sent_twice_is_stored_once(ada: Person) -> None:
+    made = ada.post("/auth/keys", {"name": "k", "scopes": ["write", "read", "write"]})
+    assert (made.status_code, made.json["scopes"]) == (201, ["write", "read"])
 
 
 def test_an_account_changes_its_name_and_with_its_password_its_address(ada: Person, ben: Person) -> None:
