@@ -94,9 +94,13 @@ def get_prompt_by_slug(principal: Principal, slug: str) -> FetchedPrompt:
 
 
 def read_prompt(prompt_id: str) -> FetchedPrompt:
-    """Return a prompt that exists, as it is inside the transaction of the request. Flush the session before."""
+    """Return a locked prompt, as it is inside the transaction of the request. Flush the session before.
+
+    Raises 404 if its workspace was deleted meanwhile.
+    """
     row = _prompt_query("id").first(id=prompt_id)
-    assert row is not None
+    if row is None:
+        raise not_found("prompt")
     return FetchedPrompt(row, _PROMPT_COLUMNS)
 
 
