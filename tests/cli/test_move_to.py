@@ -136,7 +136,7 @@ def test_everything_moves_and_calls_answer_as_before(
     assert there.post("/auth/login", {"email": ben.email, "password": ben.password}).status_code == 200
     again = moved_ada.post("/prompts", **once)
     assert (again.status_code, again.json) == (201, first.json)
-    assert rows(bare_target)["prompts"] == 4
+    assert rows(bare_target)["prompts"] == 5
 
 
 @pytest.mark.slow
