@@ -79,8 +79,8 @@ class Invalid(Problem):
 class Unauthorized(Problem):
     """401: the token is missing, invalid, expired or revoked."""
 
-    def __init__(self, message: str | None = None) -> None:
-        super().__init__(401, message or "Invalid or missing bearer token", "unauthorized")
+    def __init__(self, message: str | None = None, details: Details | None = None) -> None:
+        super().__init__(401, message or "Invalid or missing bearer token", "unauthorized", details=details)
 
 
 class WorkspaceNotFound(Problem):

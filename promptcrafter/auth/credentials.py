@@ -15,8 +15,7 @@ from flask_jwt_extended import JWTManager, create_access_token
 from config import Config
 from promptcrafter.auth import tokens
 from promptcrafter.auth.models import User
-
-_WRONG_KEY = "Invalid, expired or revoked API key"
+from promptcrafter.problems import Details
 
 
 def init_app(app: Flask, config: Config) -> None:
@@ -48,9 +47,10 @@ def read_credential() -> str:
     return _read_api_key() if bearer is None else bearer
 
 
-def describe_refusal() -> str | None:
-    """Return the text of a 401 if the credential of the request is in `x-api-key`; None for the usual text."""
-    return _WRONG_KEY if _read_bearer() is None and _read_api_key() else None
+def describe_refusal() -> Details | None:
+    """Return the details of a 401, whose text speaks of a token, if the credential of the request is in `x-api-key`."""
+    is_key = _read_bearer() is None and _read_api_key()
+    return {"x-api-key": ["is no API key, or one that is expired or revoked"]} if is_key else None
 
 
 def verify_token(token: str) -> tokens.Claims | None:

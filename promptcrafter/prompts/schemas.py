@@ -147,17 +147,21 @@ class VersionedSchema(CreateSchema):
     @pre_load
     def stand_in_for_content(self, data: Any, **kwargs: Any) -> Any:
         """Let messages take the place of a content, which is required where messages are not sent."""
-        if not isinstance(data, dict) or data.get("messages") is None:
+        if not isinstance(data, dict) or data.get("messages") is None or data.get("content") is not None:
             return data
-        if data.get("content") is not None:
-            raise ValidationError("must not come with content: a prompt has the one or the other", "messages")
         return {**data, "content": _FLATTENED}
 
     @post_load
     def complete_content(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Derive the content from messages, and have no messages with a content."""
+        """Derive the content from messages, and have no messages with a content.
+
+        The flattened text may come with messages, so that a client can send back what it has read.
+        """
         if data.get("messages") is not None:
-            data["content"] = flatten(data["messages"])
+            content = flatten(data["messages"])
+            if data["content"] is not _FLATTENED and data["content"] != content:
+                raise ValidationError("must not come with content: a prompt has the one or the other", "messages")
+            data["content"] = content
         elif data.get("content") is not None:
             data["messages"] = None
         return data

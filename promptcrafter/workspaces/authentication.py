@@ -90,7 +90,7 @@ def _authenticate() -> None:
         return  # an unknown path is 404, and OPTIONS reveals only methods, which /openapi.json lists anyway
     principal = _identify(read_credential(), route.permission)
     if principal is None:
-        raise Unauthorized(route.unauthorized_message or describe_refusal())
+        raise Unauthorized(route.unauthorized_message, describe_refusal())
     g.user_id = principal.user_id
     g.principal = principal
 

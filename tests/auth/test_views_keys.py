@@ -77,15 +77,17 @@ def test_a_key_remains_valid_after_a_log_out(client: Caller, ada: Person) -> Non
 @pytest.mark.parametrize("credential", ["pc_", "pc_" + "a" * 43, "pc_é", "a" * 46, ""])
 def test_a_malformed_or_unknown_key_is_refused(client: Caller, ada: Person, credential: str) -> None:
     new_key(ada)
-    bearer, of_key = "Invalid or missing bearer token", "Invalid, expired or revoked API key"
-    for headers, message in (
+    bearer, of_key = None, {"x-api-key": ["is no API key, or one that is expired or revoked"]}
+    for headers, details in (
         ({"x-api-key": credential}, of_key if credential else bearer),
         ({"Authorization": f"Bearer {credential}"}, bearer),
         ({"Authorization": f"Bearer {credential}", "x-api-key": "pc_"}, bearer),
         ({"Authorization": "Basic YTpi", "x-api-key": "pc_"}, of_key),
     ):
         answer = client.get("/auth/me", headers=headers)
-        assert (answer.status_code, answer.json["code"], answer.json["message"]) == (401, "unauthorized", message)
+        assert (answer.status_code, answer.json["code"]) == (401, "unauthorized")
+        assert answer.json["message"] == "Invalid or missing bearer token"
+        assert answer.json.get("details") == details
         assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 

@@ -116,6 +116,12 @@ def test_a_fault_is_named_by_its_place(ada: Person, body: dict[str, Any], detail
     assert ada.get("/prompts").json == []
 
 
+def test_a_chat_prompt_can_be_sent_back_as_it_was_read(ada: Person, chat: Any) -> None:
+    answer = ada.patch(f"/prompts/{chat['_id']}", {**chat, "title": "Another"})
+    assert (answer.status_code, answer.json["version"], answer.json["title"]) == (200, 1, "Another")
+    assert ada.patch(f"/prompts/{chat['_id']}", {**chat, "content": "the text of the messages"}).status_code == 400
+
+
 def test_a_config_is_nested_fifty_levels_deep_at_most(ada: Person, chat: Any) -> None:
     config: Any = 1
     for _ in range(50):

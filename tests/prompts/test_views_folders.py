@@ -74,7 +74,8 @@ def test_a_folder_lists_what_is_in_it_at_any_depth_and_nothing_beside_it(ada: Pe
 
 def test_a_slug_with_folders_that_is_sent_as_an_id_gets_a_hint(ada: Person) -> None:
     log = {"promptId": "support/reply", "output": "x", "modelUsed": "m"}
-    hint = "must be an id, such as prompt_…; GET /prompts/by-slug/support/reply finds a prompt by its slug"
+    hint = "must be an id, such as prompt_…; GET /prompts/by-slug/support/reply finds a prompt by its slug; "
+    hint += "a log under a slug takes POST /monitor/log"
     assert ada.post("/logs", log).json["details"] == {"promptId": [hint]}
     assert "details" not in ada.post("/logs", {**log, "promptId": "support/versions"}).json
 
