@@ -234,8 +234,23 @@ def test_calls_without_a_form_in_yaml_refuse_it(ada: Person) -> None:
     prompt = ada.post("/prompts", data=TEXT, headers=YAML).json
     answer = ada.post(f"/prompts/{prompt['_id']}/render", data="variables: {}", headers=YAML)
     assert (answer.status_code, answer.json["message"]) == (415, "Content-Type must be application/json")
-    other = ada.post("/prompts", data=TEXT, headers={"Content-Type": "text/plain"})
+    other = ada.post("/prompts", data=TEXT, headers={"Content-Type": "application/yml"})
+    assert other.status_code == 415
     assert other.json["message"] == "Content-Type must be application/json or application/yaml"
+
+
+@only_sqlite
+def test_the_description_has_the_forms_in_yaml_behind_those_in_json(ada: Person) -> None:
+    paths = ada.get("/openapi.json").json["paths"]
+    one, all_prompts = paths["/prompts/{prompt_id}"], paths["/prompts"]
+    by_slug = paths["/prompts/by-slug/{slug}"]
+    for described in (
+        all_prompts["post"]["requestBody"],
+        one["patch"]["requestBody"],
+        *(item["get"]["responses"]["200"] for item in (one, by_slug, paths["/prompts/{prompt_id}/versions/{name}"])),
+    ):
+        assert list(described["content"]) == ["application/json", "application/yaml"]
+    assert list(all_prompts["post"]["responses"]["201"]["content"]) == ["application/json"]
 
 
 _TEXT = st.text(
