@@ -5,19 +5,18 @@ PostgreSQL they are executed through SQLAlchemy, since the round trip outweighs 
 statement with an array for each column, because one statement for each row takes longer than the rows themselves.
 """
 
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Dialect, Executable, bindparam, column, func
+from sqlalchemy import BindParameter, Dialect, Executable, bindparam, column, func
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.selectable import TableValuedAlias
 from sqlalchemy.types import TypeEngine
 
 from promptcrafter.database.errors import translating_driver_errors
-from promptcrafter.database.session import is_sqlite, request_connection
+from promptcrafter.database.session import driver_of, get_engine, is_sqlite, request_connection, sqlite_connection
 
 _Row = Mapping[str, Any]
 
@@ -43,12 +42,12 @@ class CompiledQuery:
 
     def all(self, **parameters: Any) -> Sequence[Sequence[Any]]:
         """Return all rows. Raises DBAPIError."""
-        connection = request_connection()
-        if not is_sqlite():
-            return connection.execute(self._select, parameters).all()
-        statement = self._compile(connection.dialect)
-        with translating_driver_errors():
-            return _driver(connection).execute(statement.text, statement.bind(parameters)).fetchall()
+        engine = get_engine()
+        if engine.dialect.name != "sqlite":
+            return request_connection().execute(self._select, parameters).all()
+        statement = self._compile(engine.dialect)
+        with translating_driver_errors(), sqlite_connection() as driver:
+            return driver.execute(statement.text, statement.bind(parameters)).fetchall()
 
 
 class CompiledWrite:
@@ -70,7 +69,7 @@ class CompiledWrite:
             return
         with translating_driver_errors():
             for statement in self._compile(connection.dialect):
-                _driver(connection).executemany(statement.text, map(statement.bind, rows))
+                driver_of(connection).executemany(statement.text, map(statement.bind, rows))
 
 
 class _Statement:
@@ -84,12 +83,6 @@ class _Statement:
     def bind(self, row: _Row) -> list[Any]:
         """Return the parameters of a row, in the statement's order, as the driver takes them."""
         return [get(row) for get in self._getters]
-
-
-def _driver(connection: Connection) -> sqlite3.Connection:
-    """Return the driver's connection below SQLAlchemy's; they share the transaction."""
-    driver: Any = connection.connection.dbapi_connection
-    return driver  # type: ignore[no-any-return]
 
 
 def _make_getter(parameter: BindParameter[Any], dialect: Dialect) -> Callable[[_Row], Any]:

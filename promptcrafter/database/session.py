@@ -6,6 +6,9 @@ purpose                    access                               begins          
 -------------------------  -----------------------------------  ------------------------  ---------------------------
 read                       `session`; `request_connection()`,   a deferred transaction,   commits nothing; closed with
                            where no objects are needed          at the first statement    the request's context
+read one row or a few      `compiled.CompiledQuery`             as `request_connection()` as `request_connection()`;
+                                                                if the request has one;   without one, on SQLite,
+                                                                else, on SQLite, none     returned at once
 write                      `transactions.writing()`             a new one, on SQLite      commits and closes at the
                                                                 after the write queue     block's end, or rolls back
 write for long, step by    `transactions.                       as `writing()`            as `writing()`, without a
@@ -48,7 +51,7 @@ from sqlalchemy.sql.operators import custom_op
 from config import Config
 from promptcrafter.database import checkpoints, sqlite
 from promptcrafter.database.base import Base
-from promptcrafter.database.errors import ignoring_unavailable
+from promptcrafter.database.errors import ignoring_unavailable, translating_driver_errors
 from promptcrafter.problems import Unavailable
 
 STREAM_ROWS = 20  # of a batch, at most: the value of the option `yield_per` for results that `each_batch` reads
@@ -199,6 +202,31 @@ def request_session() -> RequestSession:
 def request_connection() -> Connection:
     """Return the request's connection, in a transaction, for statements that need no objects. Raises DBAPIError."""
     return request_session().get_connection()
+
+
+@contextmanager
+def sqlite_connection() -> Iterator[sqlite3.Connection]:
+    """Yield SQLite's own connection for one SELECT: that of the request if it has one, which shares its transaction.
+
+    Otherwise it is one of the pool without a transaction, because beginning and ending one takes longer than the
+    statement. Raises DBAPIError.
+    """
+    if session.registry.has() and request_session().open_connection is not None:
+        yield driver_of(request_connection())
+        return
+    with translating_driver_errors():
+        pooled = get_engine().raw_connection()
+        try:
+            driver = cast(sqlite.Connection, pooled.dbapi_connection)
+            driver.check_file()
+            yield driver
+        finally:
+            pooled.close()
+
+
+def driver_of(connection: Connection) -> sqlite3.Connection:
+    """Return the driver's connection below SQLAlchemy's; they share the transaction."""
+    return cast(sqlite3.Connection, connection.connection.dbapi_connection)
 
 
 def read_snapshot() -> ReadSession:

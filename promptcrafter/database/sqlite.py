@@ -76,9 +76,16 @@ class Connection(sqlite3.Connection):
         Raises FileUnusable if another file is where the file was that this connection has open: see `file_identity`.
         """
         statement, self.begin_statement = self.begin_statement, BEGIN
-        (file_identity.check if statement == BEGIN else file_identity.check_all)(self._path)
+        if statement == BEGIN:
+            self.check_file()
+        else:
+            file_identity.check_all(self._path)
         if statement:
             self.execute(statement)
+
+    def check_file(self) -> None:
+        """Raise FileUnusable if another file is where the file was that this connection has open."""
+        file_identity.check(self._path)
 
     def close(self) -> None:
         """Close the connection and release the lock."""

@@ -60,6 +60,7 @@ _BY_KEY = CompiledQuery(
     )
 )
 _COLUMNS = len(_MEMBERSHIP)
+_WORKSPACE_VARIABLE = f"HTTP_{WORKSPACE.upper().replace('-', '_')}"  # WSGI's name of the header
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 _NOTED_MAX = 10_000
 _noted: dict[str, datetime] = {}  # when this process has last noted the use of a key, by its id
@@ -156,7 +157,8 @@ def _memberships(rows: Sequence[Sequence[Any]]) -> dict[str, Membership]:
 
 def _choose_workspace(memberships: dict[str, Membership], default: str) -> str:
     """Return the id of the workspace that the request names in its header, or else the default one. Raises 404."""
-    wanted = request.headers.get(WORKSPACE)
+    # from the environment: `headers.get` raises and catches an exception for a missing header
+    wanted: str | None = request.environ.get(_WORKSPACE_VARIABLE)
     if wanted is None:
         return default
     if wanted in memberships:
