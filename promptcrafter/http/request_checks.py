@@ -59,12 +59,10 @@ def refuse_unsupported_media_type(route: Route) -> None:
     is_file = mimetype == OCTET_STREAM and route.takes_file
     is_other = (mimetype in NDJSON_TYPES and route.takes_ndjson) or (mimetype in YAML_TYPES and route.takes_yaml)
     if not is_other and not (is_json and route.takes_json) and not is_file:
-        accepted = (
-            [JSON] * route.takes_json
-            + [YAML] * route.takes_yaml
-            + [NDJSON] * route.takes_ndjson
-            + [OCTET_STREAM] * route.takes_file
-        )
+        # the text that clients of JSON know stays as it is
+        names_yaml = route.takes_yaml and any(name in mimetype for name in ("yaml", "yml"))
+        accepted = [JSON] * route.takes_json + [YAML] * names_yaml
+        accepted += [NDJSON] * route.takes_ndjson + [OCTET_STREAM] * route.takes_file
         raise Problem(415, f"Content-Type must be {' or '.join(accepted)}", "unsupported_media_type")
     if codings_of(request) not in ([], [GZIP]):
         message, headers = f"Content-Encoding must be {' or '.join(ACCEPTED_CODINGS)}", {"Accept-Encoding": GZIP}

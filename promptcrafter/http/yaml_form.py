@@ -10,7 +10,7 @@ JSON_OR_YAML = ("application/json", *YAML_TYPES)
 
 def prefers_yaml() -> bool:
     """Return whether the request asks for YAML rather than JSON."""
-    if "yaml" not in request.headers.get("Accept", "").lower():  # of nearly all requests
+    if "yaml" not in request.environ.get("HTTP_ACCEPT", "").lower():  # so in nearly all requests
         return False
     # parameters such as a charset or a version have no meaning here
     accepted = MIMEAccept([(value.partition(";")[0].strip(), quality) for value, quality in request.accept_mimetypes])

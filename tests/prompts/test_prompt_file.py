@@ -234,7 +234,8 @@ def test_calls_without_a_form_in_yaml_refuse_it(ada: Person) -> None:
     prompt = ada.post("/prompts", data=TEXT, headers=YAML).json
     answer = ada.post(f"/prompts/{prompt['_id']}/render", data="variables: {}", headers=YAML)
     assert (answer.status_code, answer.json["message"]) == (415, "Content-Type must be application/json")
-    other = ada.post("/prompts", data=TEXT, headers={"Content-Type": "text/plain"})
+    other = ada.post("/prompts", data=TEXT, headers={"Content-Type": "application/yml"})
+    assert other.status_code == 415
     assert other.json["message"] == "Content-Type must be application/json or application/yaml"
 
 
