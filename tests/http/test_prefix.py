@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from itertools import count, product
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.support.databases import only_sqlite
 from tests.support.people import Caller, Person, sign_up
 
 pytestmark = only_sqlite
+numbers = count()  # of calls of links_of, each of which creates resources
 FORWARDED = {"X-Forwarded-Prefix": "/promptcrafter"}
 MALFORMED = [
     *(
@@ -43,7 +45,8 @@ def behind_proxy(with_settings: Callable[..., Caller]) -> Person:
 def links_of(person: Person, headers: dict[str, str], base: str = "") -> list[str]:
     """Return the links of many responses to calls below the path `base`."""
     prompt, log = {"title": "title", "content": "c", "model": "m"}, {"output": "x", "modelUsed": "m"}
-    key = {**headers, "Idempotency-Key": "k"}
+    name = f"links-{next(numbers)}"
+    key = {**headers, "Idempotency-Key": name}
     created = [person.post(f"{base}/prompts", prompt, headers=key) for _ in range(2)]
     person.post(f"{base}/prompts", prompt, headers=headers)
     prompt_id = created[0].json["_id"]
@@ -52,7 +55,7 @@ def links_of(person: Person, headers: dict[str, str], base: str = "") -> list[st
         person.post(f"{base}/prompts/{prompt_id}/versions/1/restore", headers=headers),
     ]
     variants = [{"key": "A", "trafficPercent": 1}]
-    experiment = {"slug": "exp", "name": "Exp", "variants": variants}
+    experiment = {"slug": name, "name": "Exp", "variants": variants}
     created.append(person.post(f"{base}/experiments", experiment, headers=headers))
     lists = ("/prompts?per_page=1", "/search?q=title&per_page=1")
     pages = [person.get(f"{base}{path}", headers=headers) for path in lists]
@@ -74,23 +77,21 @@ def test_without_a_prefix_links_begin_at_the_root_of_the_host(ada: Person) -> No
     assert all(re.match("/[a-z]", link) and "promptcrafter" not in link for link in links)
 
 
-@pytest.mark.parametrize("base", ["", "/promptcrafter"], ids=["removed", "kept"])
-@pytest.mark.parametrize("sent", ["/promptcrafter", "/promptcrafter/", " /promptcrafter "])
-def test_links_begin_with_the_prefix_of_a_trusted_proxy(behind_proxy: Person, base: str, sent: str) -> None:
-    links = links_of(behind_proxy, {"X-Forwarded-Prefix": sent}, base)
-    assert len(links) >= 14
-    assert all(re.match("/promptcrafter(/[a-z]|$)", link) for link in links), links
-    assert links[-1] == "/promptcrafter"
+def test_links_begin_with_the_prefix_of_a_trusted_proxy(behind_proxy: Person, subtests: pytest.Subtests) -> None:
+    for sent, base in product(("/promptcrafter", "/promptcrafter/", " /promptcrafter "), ("", "/promptcrafter")):
+        with subtests.test(sent=sent, base=base):
+            links = links_of(behind_proxy, {"X-Forwarded-Prefix": sent}, base)
+            assert len(links) >= 14
+            assert all(re.match("/promptcrafter(/[a-z]|$)", link) for link in links), links
+            assert links[-1] == "/promptcrafter"
 
 
-@pytest.mark.parametrize("base", ["", "/tools/pc"], ids=["removed", "kept"])
-@pytest.mark.parametrize("headers", [{}, FORWARDED], ids=["no header", "another header"])
-def test_links_begin_with_the_script_name(
-    with_settings: Callable[..., Caller], base: str, headers: dict[str, str]
-) -> None:
+def test_links_begin_with_the_script_name(with_settings: Callable[..., Caller], subtests: pytest.Subtests) -> None:
     person = sign_up(with_settings(script_name="/tools/pc", trusted_proxies=1), "ada")
-    links = links_of(person, headers, base)
-    assert all(re.match("/tools/pc(/[a-z]|$)", link) for link in links), links
+    for headers, base in product(({}, FORWARDED), ("", "/tools/pc")):
+        with subtests.test(headers=headers, base=base):
+            links = links_of(person, headers, base)
+            assert all(re.match("/tools/pc(/[a-z]|$)", link) for link in links), links
     assert person.get("/healthz").status_code == person.get("/tools/pc/healthz").status_code == 200
     assert person.get("/tools/pc").json["name"] == "PromptCrafter"
     assert person.get("/tools/pcx/healthz").status_code == 404
