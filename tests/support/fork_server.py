@@ -64,7 +64,7 @@ def load_commands() -> None:
     """
     for module in pkgutil.iter_modules(promptcrafter.cli.__path__):
         importlib.import_module(f"promptcrafter.cli.{module.name}")
-    importlib.metadata.entry_points = cache(importlib.metadata.entry_points)
+    importlib.metadata.entry_points = cache(importlib.metadata.entry_points)  # type: ignore[assignment]
     importlib.metadata.entry_points(group="flask.commands")
 
 
