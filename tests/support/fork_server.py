@@ -5,29 +5,38 @@ streams, and a channel to which it writes the id of the program's process, and a
 """
 
 import gc
+import importlib.metadata
 import json
 import os
+import pkgutil
 import runpy
 import signal
 import socket
 import sys
 import threading
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import alembic.command  # noqa: F401
+import dotenv.main  # noqa: F401
 import flask.cli  # noqa: F401
+import flask_migrate.cli  # noqa: F401
+import flask_sqlalchemy.cli  # noqa: F401
 import gunicorn.app.wsgiapp
+import gunicorn.glogging
 import gunicorn.workers.gthread  # noqa: F401
 import psycopg  # noqa: F401
 
+import promptcrafter.cli
 import promptcrafter.server.startup
-import promptcrafter.server.worker  # noqa: F401
+import promptcrafter.server.worker
 
 
 def serve() -> None:
     """Start programs until the other end of the standard input is closed. Return in the processes of programs, too."""
     assert threading.active_count() == 1, "a thread would be missing in the forks"
+    load_commands()
     gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests and the programs
     requests = socket.socket(fileno=0)
@@ -46,6 +55,17 @@ def serve() -> None:
             return
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def load_commands() -> None:
+    """Import what commands import at first use, and keep which commands libraries have.
+
+    For that, Flask reads the metadata of all packages that are installed.
+    """
+    for module in pkgutil.iter_modules(promptcrafter.cli.__path__):
+        importlib.import_module(f"promptcrafter.cli.{module.name}")
+    importlib.metadata.entry_points = cache(importlib.metadata.entry_points)  # type: ignore[assignment]
+    importlib.metadata.entry_points(group="flask.commands")
 
 
 def supervise(channel: int) -> None:
