@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -53,10 +54,12 @@ def run(document: str, server: LiveServer, tmp_path: Path) -> str:
     (tmp_path / ".curlrc").write_text(f'connect-to = "127.0.0.1:8000:{urlsplit(server.url).netloc}"\n')
     text = (ROOT / document).read_text(encoding="utf-8")
     save_programs(text, tmp_path)
+    # The python3 of these tests: that of the PATH may be a script, which takes ten times as long to start one
+    path = f"{Path(sys.base_prefix) / 'bin'}:{os.environ['PATH']}"
     ended = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", f"{preparation(document)}\n{commands(text)}"],
         cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "CURL_HOME": str(tmp_path), "PROMPTCRAFTER_URL": server.url},
+        env={"PATH": path, "CURL_HOME": str(tmp_path), "PROMPTCRAFTER_URL": server.url},
         capture_output=True,
         text=True,
         timeout=120,
