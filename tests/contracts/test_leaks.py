@@ -342,26 +342,26 @@ def test_every_reference_between_contents_is_tried() -> None:
     assert found == {*REFERENCES, ("experiment_variants", "experiment_id", "experiment")}
 
 
-@pytest.mark.parametrize(("table_name", "column", "kind"), REFERENCES)
 def test_the_database_refuses_references_that_leave_the_workspace(
-    app: Flask, ada: Person, theirs: dict[str, Any], table_name: str, column: str, kind: str
+    app: Flask, ada: Person, theirs: dict[str, Any], subtests: pytest.Subtests
 ) -> None:
     own = ada.prompt()
     ada.post("/experiments", {"slug": "mine", "name": "n", "status": "ACTIVE", "variants": [VARIANT]})
     ada.post("/experiment/mine/log", {"variantKey": "A"})
     ada.post("/basalt/monitor/trace", {"featureSlug": "f", "logs": []})
     ada.log(own)
-    table = Base.metadata.tables[table_name]
     home = f"workspace{ada.id.removeprefix('user')}"
-    changed = update(table).where(table.c.workspace_id == home)
-    if table_name == "logs":
-        changed = changed.where(table.c.experiment_id.is_(None))
-    with app.app_context():
-        with pytest.raises(IntegrityError), writing():
-            session.execute(changed.values({column: theirs[kind]}))
-        with writing():
-            kept = changed.values({column: table.c[column]}).returning(table.c.workspace_id)
-            assert session.scalars(kept).all() != [], "there is such a row"
+    for table_name, column, kind in REFERENCES:
+        table = Base.metadata.tables[table_name]
+        changed = update(table).where(table.c.workspace_id == home)
+        if table_name == "logs":
+            changed = changed.where(table.c.experiment_id.is_(None))
+        with subtests.test(table=table_name, column=column), app.app_context():
+            with pytest.raises(IntegrityError), writing():
+                session.execute(changed.values({column: theirs[kind]}))
+            with writing():
+                kept = changed.values({column: table.c[column]}).returning(table.c.workspace_id)
+                assert session.scalars(kept).all() != [], "there is such a row"
 
 
 def test_the_database_refuses_a_variant_in_another_workspace_than_its_experiment(

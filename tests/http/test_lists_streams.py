@@ -33,17 +33,18 @@ def start(person: Person, path: str, **headers: str) -> Any:
     return answer
 
 
-@pytest.mark.parametrize("path", ["/logs", "/export", "/logs?per_page=24", "/logs?q=word"])
 def test_a_connection_can_be_written_with_at_once_after_a_stream_on_it_was_cut_off(
-    ada: Person, long_logs: None, path: str
+    ada: Person, long_logs: None, subtests: pytest.Subtests
 ) -> None:
     prompt = ada.prompt()
-    for _ in range(3):
-        stream = start(ada, path)
-        ada.log(prompt)  # so that the stream's snapshot is not the newest
-        stream.close()
-        for _ in range(4):  # with each connection of the pool; what the stream has read is still referred to
-            ada.log(prompt)
+    for path in ("/logs", "/export", "/logs?per_page=24", "/logs?q=word"):
+        with subtests.test(path=path):
+            for _ in range(3):
+                stream = start(ada, path)
+                ada.log(prompt)  # so that the stream's snapshot is not the newest
+                stream.close()
+                for _ in range(4):  # with each connection of the pool; what the stream has read is still referred to
+                    ada.log(prompt)
 
 
 def test_slow_readers_of_streams_take_no_connection_from_others(ada: Person, long_logs: None) -> None:
@@ -73,15 +74,15 @@ def test_a_stream_whose_rows_are_all_read_takes_no_place(ada: Person) -> None:
         stream.close()
 
 
-@pytest.mark.parametrize("path", ["/logs", "/export"])
-def test_a_stream_may_be_resumed_and_closed_in_other_threads(ada: Person, long_logs: None, path: str) -> None:
-    context = copy_context()
-    stream = context.run(start, ada, path)
-    pieces, _, body = stream.kept
-    while piece := run_in_new_thread(context, next, pieces, b""):
-        body += piece
-    run_in_new_thread(context, stream.close)
-    assert body == ada.get(path).data
+def test_a_stream_may_be_resumed_and_closed_in_other_threads(ada: Person, long_logs: None) -> None:
+    for path in ("/logs", "/export"):
+        context = copy_context()
+        stream = context.run(start, ada, path)
+        pieces, _, body = stream.kept
+        while piece := run_in_new_thread(context, next, pieces, b""):
+            body += piece
+        run_in_new_thread(context, stream.close)
+        assert body == ada.get(path).data, path
 
 
 def run_in_new_thread(context: Context, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -99,12 +99,13 @@ def test_an_object_counts_as_its_compact_json(ada: Person) -> None:
 
 
 @only_sqlite
-@pytest.mark.parametrize("model", FOUND.strip().replace("\n", "|").split("|"))
-def test_a_price_is_found_for_a_model_name_as_users_write_it(ada: Person, model: str) -> None:
-    log = priced(ada, model)
-    assert log["cost"] > 0
-    assert log["computed"] == ["cost"]
-    assert log["modelUsed"] == model
+def test_a_price_is_found_for_a_model_name_as_users_write_it(ada: Person, subtests: pytest.Subtests) -> None:
+    for model in FOUND.strip().replace("\n", "|").split("|"):
+        with subtests.test(model=model):
+            log = priced(ada, model)
+            assert log["cost"] > 0
+            assert log["computed"] == ["cost"]
+            assert log["modelUsed"] == model
 
 
 @only_sqlite

@@ -1,6 +1,7 @@
 """Texts that hold pictures, sounds, films or files: their tokens are not those of the text."""
 
 import json
+from itertools import product
 from typing import Any
 
 import pytest
@@ -44,15 +45,16 @@ WITHOUT_MEDIA: dict[str, Any] = {
 
 
 @only_sqlite
-@pytest.mark.parametrize("case", WITH_MEDIA)
-@pytest.mark.parametrize("name", ["input", "output"])
-def test_neither_tokens_nor_cost_are_computed_from_media(ada: Person, case: str, name: str) -> None:
-    value = WITH_MEDIA[case]
-    if name == "output":
-        value = value if isinstance(value, str) else json.dumps(value)
-    log = ada.log(ada.prompt(), **{"input": "What is this?", "output": "A cat.", "modelUsed": "gpt-4o", name: value})
-    assert not {f"{name}Tokens", "cost", "priced"} & set(log)
-    assert len(log["computed"]) == 1, "the other text is counted"
+def test_neither_tokens_nor_cost_are_computed_from_media(ada: Person, subtests: pytest.Subtests) -> None:
+    prompt = ada.prompt()
+    for case, name in product(WITH_MEDIA, ("input", "output")):
+        with subtests.test(case=case, name=name):
+            value = WITH_MEDIA[case]
+            if name == "output":
+                value = value if isinstance(value, str) else json.dumps(value)
+            log = ada.log(prompt, **{"input": "What is this?", "output": "A cat.", "modelUsed": "gpt-4o", name: value})
+            assert not {f"{name}Tokens", "cost", "priced"} & set(log)
+            assert len(log["computed"]) == 1, "the other text is counted"
 
 
 @only_sqlite

@@ -175,15 +175,16 @@ def test_a_malformed_object_has_no_counts(usage: Any) -> None:
     assert read_usage(usage) is None
 
 
-@pytest.mark.parametrize("spelling", SPELLINGS)
-def test_a_log_takes_the_counts_that_it_lacks(ada: Person, spelling: str) -> None:
-    usage, expected = SPELLINGS[spelling]
-    name = "usageMetadata" if spelling.startswith("Google") else "usage"
-    log = ada.log(ada.prompt(), modelUsed="house-model", output="Paris.", **{name: usage})
-    counted = log.get("computed", [])
-    assert tuple(None if column in counted else log.get(column) for column in COLUMNS) == expected
-    assert not {"usage", "usageMetadata"} & set(log)
-    assert ada.get(f"/logs/{log['_id']}").json == log
+def test_a_log_takes_the_counts_that_it_lacks(ada: Person, subtests: pytest.Subtests) -> None:
+    prompt = ada.prompt()
+    for spelling, (usage, expected) in SPELLINGS.items():
+        with subtests.test(spelling=spelling):
+            name = "usageMetadata" if spelling.startswith("Google") else "usage"
+            log = ada.log(prompt, modelUsed="house-model", output="Paris.", **{name: usage})
+            counted = log.get("computed", [])
+            assert tuple(None if column in counted else log.get(column) for column in COLUMNS) == expected
+            assert not {"usage", "usageMetadata"} & set(log)
+            assert ada.get(f"/logs/{log['_id']}").json == log
 
 
 def test_counts_that_are_sent_as_fields_take_precedence_over_all_of_their_side(ada: Person) -> None:
@@ -195,19 +196,25 @@ def test_counts_that_are_sent_as_fields_take_precedence_over_all_of_their_side(a
     }
 
 
-@pytest.mark.parametrize("usage", MALFORMED)
-def test_a_malformed_object_is_ignored_and_named_or_refused_in_strict_mode(ada: Person, usage: Any) -> None:
-    text = {"input": "What is the capital of France?", "output": "Paris"}
-    body = {"promptId": ada.prompt()["_id"], "modelUsed": "gpt-4o", **text, "usage": usage}
-    answers = {name: ada.post(path, body) for name, path in (("lenient", "/logs"), ("strict", "/logs?strict=true"))}
-    log = answers["lenient"].json
-    assert (log["inputTokens"], log["outputTokens"]) == (7, 1)
-    assert log["computed"] == ["inputTokens", "outputTokens", "cost"]
-    assert answers["lenient"].headers["X-Ignored-Fields"] == "usage"
-    assert (answers["strict"].status_code, list(answers["strict"].json["details"])) == (400, ["usage"])
-    batch = ada.post("/logs/batch", {"logs": [{**body, "usage": USAGE}, body]})
-    assert [result["status"] for result in batch.json["results"]] == [201, 201]
-    assert batch.headers["X-Ignored-Fields"] == "usage"
+def test_a_malformed_object_is_ignored_and_named_or_refused_in_strict_mode(
+    ada: Person, subtests: pytest.Subtests
+) -> None:
+    prompt_id = ada.prompt()["_id"]
+    for usage in MALFORMED:
+        with subtests.test(usage=str(usage)[:50]):
+            text = {"input": "What is the capital of France?", "output": "Paris"}
+            body = {"promptId": prompt_id, "modelUsed": "gpt-4o", **text, "usage": usage}
+            answers = {
+                name: ada.post(path, body) for name, path in (("lenient", "/logs"), ("strict", "/logs?strict=true"))
+            }
+            log = answers["lenient"].json
+            assert (log["inputTokens"], log["outputTokens"]) == (7, 1)
+            assert log["computed"] == ["inputTokens", "outputTokens", "cost"]
+            assert answers["lenient"].headers["X-Ignored-Fields"] == "usage"
+            assert (answers["strict"].status_code, list(answers["strict"].json["details"])) == (400, ["usage"])
+            batch = ada.post("/logs/batch", {"logs": [{**body, "usage": USAGE}, body]})
+            assert [result["status"] for result in batch.json["results"]] == [201, 201]
+            assert batch.headers["X-Ignored-Fields"] == "usage"
 
 
 @pytest.mark.parametrize(

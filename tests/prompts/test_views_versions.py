@@ -74,9 +74,8 @@ def test_a_label_is_on_one_version_and_can_be_moved(ada: Person, prompt: dict[st
     assert (again.status_code, again.json["message"]) == (404, "Label not found")
 
 
-@pytest.mark.parametrize(
-    ("name", "version", "field"),
-    [
+def test_a_bad_label_or_version_is_named(ada: Person, prompt: dict[str, Any], subtests: pytest.Subtests) -> None:
+    for name, version, field in [
         ("latest", 1, "label"),
         ("1", 1, "label"),
         ("no%20blanks", 1, "label"),
@@ -90,14 +89,11 @@ def test_a_label_is_on_one_version_and_can_be_moved(ada: Person, prompt: dict[st
         ("production", True, "version"),
         ("production", 1.5, "version"),
         ("production", None, "version"),
-    ],
-)
-def test_a_bad_label_or_version_is_named(
-    ada: Person, prompt: dict[str, Any], name: str, version: Any, field: str
-) -> None:
-    answer = label(ada, prompt, name, version)
-    assert (answer.status_code, list(answer.json["details"])) == (400, [field])
-    assert ada.get(f"/prompts/{prompt['_id']}").json["labels"] == []
+    ]:
+        with subtests.test(name=name, version=version):
+            answer = label(ada, prompt, name, version)
+            assert (answer.status_code, list(answer.json["details"])) == (400, [field])
+            assert ada.get(f"/prompts/{prompt['_id']}").json["labels"] == []
 
 
 def test_a_label_is_set_on_the_version_that_another_label_names(

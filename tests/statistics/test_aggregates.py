@@ -4,17 +4,19 @@ import csv
 import io
 import random
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import pytest
 from flask import Flask
 
+from config import Config
 from promptcrafter.database.session import get_engine
 from promptcrafter.statistics.intervals import student_t_interval
 from tests.support.databases import only_sqlite
-from tests.support.people import Caller, Person, sign_up
+from tests.support.people import Person
 from tests.support.statements import statements
 
 KEYS = {"model": "modelUsed", "version": "promptVersion"}
@@ -150,9 +152,9 @@ def batch(person: Person, prompt: dict[str, Any], logs: list[dict[str, Any]]) ->
 
 
 @pytest.fixture
-def ada(with_settings: Callable[..., Caller]) -> Person:
-    """Who owns things, on a server that counts no tokens, so that they are unknown where they were not sent."""
-    return sign_up(with_settings(token_counting=False), "ada")
+def config(config: Config) -> Config:
+    """The settings of a server that counts no tokens, so that they are unknown where they were not sent."""
+    return replace(config, token_counting=False)
 
 
 @pytest.mark.slow

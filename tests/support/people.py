@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from werkzeug.test import TestResponse
 
 from config import Config
 from promptcrafter import create_app
+from promptcrafter.auth import passwords
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import get_engine, session
 from promptcrafter.database.transactions import writing
@@ -83,10 +85,15 @@ def _created(answer: Answer) -> dict[str, Any]:
     return dict(answer.json)
 
 
+_hash_once = cache(passwords.hash_password)  # hashing a password takes as long as ten requests
+
+
 def sign_up(client: Caller, name: str) -> Person:
-    """Create an account of that name."""
+    """Create an account of that name. Equal names have equal hashes of their passwords."""
     email, password = f"{name}@example.com", f"the password of {name}"
-    answer = _created(client.post("/auth/signup", json={"name": name, "email": email, "password": password}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "hash_password", _hash_once)
+        answer = _created(client.post("/auth/signup", json={"name": name, "email": email, "password": password}))
     return Person(client, answer["user"]["_id"], answer["token"], email, password)
 
 
@@ -110,7 +117,7 @@ class Account:
 
 @pytest.fixture(scope="session")
 def accounts(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Account]:
-    """The accounts of ada and ben, signed up once: hashing a password takes as long as ten requests.
+    """The accounts of ada and ben, signed up once.
 
     The rows fit any database, and the tokens any application with the tests' secret.
     """
