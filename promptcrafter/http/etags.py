@@ -1,6 +1,7 @@
 """Conditional requests: entity tags, `If-None-Match` and `If-Match` (RFC 9110, section 13)."""
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from flask import Response, request
 from promptcrafter.problems import Problem
 from promptcrafter.version import VERSION
 
+# `*` or a list of tags (RFC 9110, sections 8.8.3 and 13.1.1), with a bounded number of blanks between them
+_TAGS = re.compile(r'\s*(?:\*|(?:W/)?"[^"\s]*"(?:\s*,\s*(?:W/)?"[^"\s]*")*)\s*')
 YAML_TAG_END = "-yaml"  # of the tag of a resource's form in YAML, which is that of its JSON with this at the end
 
 
@@ -18,9 +21,15 @@ def etag_of(row: Sequence[Any]) -> str:
 
 
 def refuse_lost_update(read_tag: Callable[[], str]) -> None:
-    """Raise 412 if the request has an `If-Match` without the tag of the resource's current state, in any form."""
-    if not request.if_match:
+    """Raise 412 if the request has an `If-Match` without the tag of the resource's current state, in any form.
+
+    Raises 400 if the header has no form of tags: a change that was to be safe must not be made without a check.
+    """
+    sent = request.headers.get("If-Match")
+    if sent is None:
         return
+    if not _TAGS.fullmatch(sent):
+        raise Problem(400, 'If-Match must be * or ETags in double quotes, such as "abc".', "invalid_if_match")
     tag = read_tag()
     if not any(request.if_match.contains(tag + end) for end in ("", YAML_TAG_END)):
         raise Problem(412, "It has changed since: read it again and retry.", "precondition_failed")

@@ -73,7 +73,8 @@ class MessageField(fields.Field[dict[str, str]]):
         if not isinstance(value, dict):
             raise self.make_error("invalid")
         present = {name: part for name, part in value.items() if part is not None}
-        names = ("placeholder",) if "placeholder" in value else _MESSAGE_NAMES
+        is_placeholder = "placeholder" in (present or value)
+        names = ("placeholder",) if is_placeholder else _MESSAGE_NAMES
         errors: dict[str, list[str]] = {
             shorten(str(name)): ["cannot be in a message: it may have role, content and name, or placeholder alone"]
             for name in [name for name in present if name not in names][:_NAMES_SHOWN]

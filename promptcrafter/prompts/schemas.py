@@ -305,7 +305,7 @@ class PromptPatch(_PromptBody):
     @validates_schema
     def refuse_comment_alone(self, data: Mapping[str, Any], **kwargs: Any) -> None:
         """Refuse a comment in a request that cannot make the version with which it would be kept."""
-        if "comment" in data and data.keys().isdisjoint(version_fields(required=False)):
+        if "comment" in data and data.keys().isdisjoint((*version_fields(required=False), *BESIDE_PARAMETERS)):
             rule = "is kept with a new version, so content, messages, model or config must come with it"
             raise ValidationError(rule, "comment")
 

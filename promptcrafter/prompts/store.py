@@ -47,7 +47,7 @@ from promptcrafter.workspaces.models import Workspace
 from promptcrafter.workspaces.principal import Principal, is_owner, owner_needed
 
 _CHANGEABLE = ("title", "description", *VERSIONED, "slug")
-_AUDITED = ("title", "description", "content", "model", "config", "slug", "tags")  # content tells of messages, too
+_AUDITED = (*_CHANGEABLE, "tags")
 LATEST = "latest"  # selects the newest version of a prompt, as a label would
 _SLUGS_PER_QUERY = 1000  # SQLite allows 32,766 parameters in a statement
 _DERIVED_SLUG_MAX = 100  # characters; leaves room for a number at the end
@@ -273,7 +273,7 @@ def change_prompt(principal: Principal, prompt: Prompt, changes: Mapping[str, An
     prompt.updated_at = clock.now()
     if not jsonio.is_same(list(_versioned(prompt).values()), version_before):
         _add_next_version(principal, prompt, changes.get("comment"))
-    after = {name: getattr(prompt, name) for name, value in before.items() if getattr(prompt, name) != value}
+    after = {name: getattr(prompt, name) for name in before if not jsonio.is_same(getattr(prompt, name), before[name])}
     if after:
         _note(principal, prompt, "prompt.change", before={name: before[name] for name in after}, after=after)
     if (prompt.title, prompt.tags, prompt.content) != searched_before:

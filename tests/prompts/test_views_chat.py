@@ -86,6 +86,10 @@ def test_a_change_of_messages_or_config_makes_a_version(ada: Person, chat: Any) 
         ),
         ({"messages": [{"placeholder": None}]}, {"messages.0.placeholder": ["is required"]}),
         (
+            {"messages": [{"role": "user", "placeholder": None}]},
+            {"messages.0.content": ["is required"]},
+        ),
+        (
             {"messages": [{"placeholder": "history", "role": "user"}]},
             {"messages.0.role": ["cannot be in a message: it may have role, content and name, or placeholder alone"]},
         ),
@@ -219,9 +223,42 @@ def test_outputs_of_a_chat_prompt_are_logged_compared_and_counted_by_version(ada
     assert ada.get("/logs").json == []
 
 
+def test_nulls_in_a_message_are_absent(ada: Person) -> None:
+    sent = [{"role": "user", "content": "a", "name": None, "placeholder": None}, {"placeholder": "p", "role": None}]
+    answer = ada.post("/prompts", {**CHAT, "messages": sent})
+    assert (answer.status_code, answer.json["messages"]) == (
+        201,
+        [{"role": "user", "content": "a"}, {"placeholder": "p"}],
+    )
+
+
+def test_every_version_is_in_the_diff_and_in_the_audit_trail(ada: Person) -> None:
+    one, two = ({"role": role, "content": text} for role, text in (("user", "a"), ("assistant", "b")))
+    prompt = ada.post("/prompts", {**CHAT, "messages": [one, two], "config": {"a": True, "b": 1, "c": [1]}}).json
+    path = f"/prompts/{prompt['_id']}"
+    changes: list[dict[str, Any]] = [
+        {"config": {"a": 1, "b": 1.0, "c": [False]}},
+        {"messages": [{"role": "user", "content": "a\n\nassistant:\nb"}]},  # the same text
+        {"content": prompt["content"]},
+        {"messages": [one, two]},
+    ]
+    for number, change in enumerate(changes, 2):
+        assert ada.patch(path, change).json["version"] == number
+        entry = ada.get(f"/workspaces/{prompt['workspaceId']}/audit?object={prompt['_id']}").json[0]
+        assert list(entry["after"]) == list({"messages": None} if "content" in change else change)
+    assert len(ada.get(f"/workspaces/{prompt['workspaceId']}/audit?object={prompt['_id']}").json) == 5
+    diff = ada.get(f"{path}/diff?from=1&to=2").json
+    assert [(change["key"], change["from"], change["to"]) for change in diff["config"]] == [
+        ("a", True, 1),
+        ("b", 1, 1.0),
+        ("c", [1], [False]),
+    ]
+    assert ada.get(f"{path}/diff?from=2&to=3").json["messages"] != []
+
+
 def test_the_audit_trail_tells_what_a_chat_prompt_was(ada: Person, chat: Any) -> None:
     ada.patch(f"/prompts/{chat['_id']}", {"config": {"stop": "x" * 2000}, "messages": MESSAGES[:1]})
     entry = ada.get(f"/workspaces/{chat['workspaceId']}/audit?object={chat['_id']}").json[0]
-    assert entry["before"] == {"content": FLATTENED, "config": CHAT["config"]}
+    assert entry["before"] == {"messages": MESSAGES, "content": FLATTENED, "config": CHAT["config"]}
     assert entry["after"]["config"].startswith('{"stop":"xxx')
     assert len(entry["after"]["config"]) <= 1001
