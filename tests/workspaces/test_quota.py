@@ -46,6 +46,9 @@ def set_limit(app: Flask) -> Iterator[SetLimit]:
 
     yield change
     change(0)
+    with app.app_context(), writing():  # other tests compare the schema of this database with that of a new one
+        request_connection().execute(text(f"DROP TABLE IF EXISTS {usage.NAME}"))
+    app.extensions.pop("promptcrafter-usage", None)
 
 
 def used(person: Person) -> int:
