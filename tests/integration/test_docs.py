@@ -94,6 +94,7 @@ def test_the_commands_of_the_guide_do_what_it_says(live_server: LiveServer, tmp_
     output = run(GUIDE, live_server, tmp_path)
     assert "+Explain photosynthesis to a child of {{age}} in two sentences." in output
     assert '"text":"Explain photosynthesis to a child of 7 in two sentences."' in output
+    assert "gpt-4o Explain photosynthesis to a child of 7 in two sentences.\n" in output
     assert '"output":"Plants make sugar from light, water and air.","notes":null' in output
     assert output.count('{"status":201,') == 4
     assert "| 2 | 3 | 3 | 8.83333 | 9 | 8 | 9.5 | 0.763763 | 6.93604, 10 |" in output
