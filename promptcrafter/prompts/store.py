@@ -281,6 +281,11 @@ def change_prompt(principal: Principal, prompt: Prompt, changes: Mapping[str, An
     session.flush()
 
 
+def has_all(prompt: Prompt, changes: Mapping[str, Any]) -> bool:
+    """Return whether a prompt is already as changes would make it."""
+    return all(jsonio.is_same(getattr(prompt, name), changes[name]) for name in changes if name != "comment")
+
+
 def remove_prompt(principal: Principal, prompt: Prompt) -> None:
     """Delete a locked prompt with its versions, labels, tags, search text and logs; many are left to a purge.
 
