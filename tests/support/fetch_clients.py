@@ -128,7 +128,9 @@ def follow_a_label(
         assert f'"path": "/prompts/by-slug/{SLUG}/versions/{LABEL}", "status": 304' in server.log
         owner.call("PUT", f"{path}/labels/{LABEL}", {"version": 2})
         client.fetch_until("two ü")
-        assert "404" in str(client.fetch("unknown")) or "not found" in str(client.fetch("unknown"))
+        raised = client.fetch("un known")
+        assert f"{server.url}/prompts/by-slug/un%20known/versions/{LABEL} answers 404: " in raised
+        assert "not found" in raised
         stop(server)
         for _ in range(3):
             assert client.fetch()["content"] == "two ü"
