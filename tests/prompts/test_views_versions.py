@@ -289,6 +289,17 @@ def test_a_version_is_rendered_with_its_variables(ada: Person) -> None:
     assert ada.post(path, {}).json["message"] == "variables is required"
 
 
+@pytest.mark.parametrize("name", ["label", "tag"])
+def test_a_label_is_rendered_under_no_other_name_than_version(ada: Person, prompt: dict[str, Any], name: str) -> None:
+    path, hint = f"/prompts/{prompt['_id']}/render", "is not a field of this call; send the label as version"
+    body = {"variables": {"age": 7}, name: "production"}
+    for query in ("", "?strict=true"):
+        answer = ada.post(path + query, json=body)
+        assert (answer.status_code, answer.json["details"]) == (400, {name: [hint]})
+    answer = ada.post(path, json={**body, name: None, "other": 1})
+    assert (answer.status_code, answer.headers["X-Ignored-Fields"]) == (200, f"{name}, other")
+
+
 def test_a_rendered_text_has_at_most_as_many_bytes_as_an_output(app: Flask, ada: Person) -> None:
     app.config["MAX_OUTPUT_BYTES"] = 1000
     prompt = ada.prompt(content="{{a}}é{{ a }}\n" * 50)  # 4 bytes of each line are its own
