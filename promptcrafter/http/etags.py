@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response, request
 
-from promptcrafter.problems import Problem
+from promptcrafter.problems import Invalid, Problem
 from promptcrafter.version import VERSION
 
 YAML_TAG_END = "-yaml"  # of the tag of a resource's form in YAML, which is that of its JSON with this at the end
@@ -18,8 +18,13 @@ def etag_of(row: Sequence[Any]) -> str:
 
 
 def refuse_lost_update(read_tag: Callable[[], str]) -> None:
-    """Raise 412 if the request has an `If-Match` without the tag of the resource's current state, in any form."""
+    """Raise 412 if the request has an `If-Match` without the tag of the resource's current state, in any form.
+
+    Raises 400 if it cannot be read: ignoring it would lose the update that it is to prevent. A tag without quotes can.
+    """
     if not request.if_match:
+        if request.headers.get("If-Match", "").strip():
+            raise Invalid({"If-Match": ["must be an ETag as a response has it, in double quotes"]})
         return
     tag = read_tag()
     if not any(request.if_match.contains(tag + end) for end in ("", YAML_TAG_END)):

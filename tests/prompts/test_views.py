@@ -342,6 +342,11 @@ def test_an_etag_avoids_repeated_transfers_and_lost_updates(ada: Person) -> None
     ):
         assert (late.status_code, late.json["code"]) == (412, "precondition_failed")
     assert ada.get(path).json["title"] == "Another"
+    for unreadable in (changed.headers["ETag"].removesuffix('"'), ","):
+        answer = ada.patch(path, {"title": "Lost"}, headers={"If-Match": unreadable})
+        assert (answer.status_code, list(answer.json["details"])) == (400, ["If-Match"])
+    unquoted = {"If-Match": changed.headers["ETag"].strip('"')}
+    assert ada.patch(path, {"title": "Without quotes"}, headers=unquoted).status_code == 200
     assert ada.patch(path, {"title": "Any"}, headers={"If-Match": "*"}).status_code == 200
     assert ada.delete(path, headers={"If-Match": f'"x", {ada.get(path).headers["ETag"]}'}).status_code == 204
 
