@@ -1,6 +1,7 @@
 """Versions, labels, diff, restore and render."""
 
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from flask import Flask
@@ -11,6 +12,7 @@ from promptcrafter.auth.models import User
 from promptcrafter.database.session import session
 from promptcrafter.database.transactions import writing
 from promptcrafter.prompts.render import find_variables, render_text
+from promptcrafter.text import shorten
 from tests.support.members import share
 from tests.support.people import Caller, Person
 from tests.support.statements import statements
@@ -58,6 +60,8 @@ def test_a_version_is_found_by_number_label_and_latest(
 def test_an_unknown_or_malformed_version_is_404(ada: Person, prompt: dict[str, Any], name: str) -> None:
     answer = ada.get(f"/prompts/{prompt['_id']}/versions/{name}")
     assert (answer.status_code, answer.json["message"]) == (404, "Version not found")
+    reason = f"{shorten(unquote(name))} is neither the number nor a label of a version of this prompt"
+    assert answer.json["details"] == {"version": [reason]}
 
 
 def test_a_label_is_on_one_version_and_can_be_moved(ada: Person, prompt: dict[str, Any]) -> None:
