@@ -122,8 +122,9 @@ def _build(parser: Any) -> Any:
     containers = [root]
     nodes = 0
     documents = 0
+    event = None
     while parser.check_event():
-        event = parser.get_event()
+        previous, event = event, parser.get_event()
         line, column = event.start_mark.line + 1, event.start_mark.column + 1
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
@@ -144,12 +145,19 @@ def _build(parser: Any) -> Any:
                 else:
                     containers[-1].add(value)
             elif containers[-1].expects_key:
-                raise _invalid(line, column, "a key must be a text")
+                is_variable = _is_flow_mapping(event) and _is_flow_mapping(previous)
+                hint = ": put a text that begins with {{ in quotes" if is_variable else ""
+                raise _invalid(line, column, f"a key must be a text{hint}")
             elif len(containers) > jsonio.MAX_DEPTH:
                 raise _too_deep()
             else:
                 containers.append(_Container({} if isinstance(event, yaml.MappingStartEvent) else []))
     return root.value[0] if root.value else None  # type: ignore[index]
+
+
+def _is_flow_mapping(event: Any) -> bool:
+    """Return whether a mapping begins that is written in braces."""
+    return isinstance(event, yaml.MappingStartEvent) and bool(event.flow_style)
 
 
 def _refuse_unsupported(event: Any, line: int, column: int) -> None:

@@ -63,6 +63,17 @@ def test_scalars_are_those_of_yaml_1_2_that_json_has(prefers_c: bool, written: s
         ("1: a", "invalid_yaml", "line 1, column 1: a key must be a text: write it in quotes."),
         ("? [a]\n: b", "invalid_yaml", "line 1, column 3: a key must be a text."),
         ("? {}\n: b", "invalid_yaml", "line 1, column 3: a key must be a text."),
+        ("? {a: b}\n: b", "invalid_yaml", "line 1, column 3: a key must be a text."),
+        (
+            "a: {{b}}",
+            "invalid_yaml",
+            "line 1, column 5: a key must be a text: put a text that begins with {{ in quotes.",
+        ),
+        (
+            "a:\n  - b: {{ c }} d",
+            "invalid_yaml",
+            "line 2, column 9: a key must be a text: put a text that begins with {{ in quotes.",
+        ),
         ("~: b", "invalid_yaml", "line 1, column 1: a key must be a text: write it in quotes."),
         ("a: b\n---\nc: d", "invalid_yaml", "line 2, column 1: there must be one document only."),
         ("a: .nan", "invalid_yaml", "line 1, column 4: .nan is not a JSON number."),

@@ -7,11 +7,11 @@ from typing import Any
 
 from flask import Response, request
 
-from promptcrafter.problems import Problem
+from promptcrafter.problems import Invalid, Problem
 from promptcrafter.version import VERSION
 
-# `*` or a list of tags (RFC 9110, sections 8.8.3 and 13.1.1), with a bounded number of blanks between them
-_TAGS = re.compile(r'\s*(?:\*|(?:W/)?"[^"\s]*"(?:\s*,\s*(?:W/)?"[^"\s]*")*)\s*')
+_TAG = r'(?:(?:W/)?"[^"\s]*"|[^"\s,*]+)'  # RFC 9110, section 8.8.3, or one that has lost both quotes
+_TAGS = re.compile(rf"\s*(?:\*|{_TAG}(?:\s*,\s*{_TAG})*)\s*")
 YAML_TAG_END = "-yaml"  # of the tag of a resource's form in YAML, which is that of its JSON with this at the end
 
 
@@ -23,13 +23,13 @@ def etag_of(row: Sequence[Any]) -> str:
 def refuse_lost_update(read_tag: Callable[[], str]) -> None:
     """Raise 412 if the request has an `If-Match` without the tag of the resource's current state, in any form.
 
-    Raises 400 if the header has no form of tags: a change that was to be safe must not be made without a check.
+    Raises 400 if it cannot be read: ignoring it would lose the update that it is to prevent. A tag without quotes can.
     """
     sent = request.headers.get("If-Match")
     if sent is None:
         return
     if not _TAGS.fullmatch(sent):
-        raise Problem(400, 'If-Match must be * or ETags in double quotes, such as "abc".', "invalid_if_match")
+        raise Invalid({"If-Match": ["must be an ETag as a response has it, in double quotes"]})
     tag = read_tag()
     if not any(request.if_match.contains(tag + end) for end in ("", YAML_TAG_END)):
         raise Problem(412, "It has changed since: read it again and retry.", "precondition_failed")

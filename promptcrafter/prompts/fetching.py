@@ -127,7 +127,7 @@ def _get_version(principal: Principal, name: str, key: _Key, **parameters: str) 
     row = _require_access(principal, _version_query(key, named).first(**parameters, **value))
     version = FetchedVersion(row, _VERSION_COLUMNS)
     if row[_VERSION_COLUMNS.index("number")] is None:
-        raise version_not_found()
+        raise version_not_found(name)
     return version
 
 

@@ -503,6 +503,8 @@ class DiffOut(SparseSchema):
 class RenderIn(CreateSchema):
     """Values for the variables of a version."""
 
+    # Refused, not ignored as other unknown keys: the latest version would be rendered instead of the one that is meant
+    hints = dict.fromkeys(("label", "tag"), "is not a field of this call; send the label as version")
     variables = JsonObject(required=True, metadata={"example": {"age": "12"}})
     version = Text(
         allow_none=True,
@@ -512,7 +514,10 @@ class RenderIn(CreateSchema):
 
     @pre_load
     def accept_number(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Accept a version's number as a JSON number, too."""
+        """Accept a version's number as a JSON number, too, and refuse other names for the version."""
+        for name, hint in self.hints.items():
+            if data.get(name) is not None:
+                raise ValidationError(hint, name)
         version = data.get("version")
         if type(version) is int or (isinstance(version, float) and version.is_integer()):
             return {**data, "version": str(int(version))}

@@ -33,7 +33,7 @@ from promptcrafter.prompts.models import (
 )
 from promptcrafter.prompts.search import search_columns
 from promptcrafter.slugs import is_slug
-from promptcrafter.text import LABEL_PATTERN
+from promptcrafter.text import LABEL_PATTERN, shorten
 from promptcrafter.workspaces import audit, quota
 from promptcrafter.workspaces.access import (
     find_resources,
@@ -186,7 +186,7 @@ def find_number(prompt_id: str, name: str) -> int:
     else:
         number = get_labelled_numbers([(prompt_id, name)]).get((prompt_id, name), 0)
     if not number:
-        raise version_not_found()
+        raise version_not_found(name)
     return number
 
 
@@ -281,6 +281,11 @@ def change_prompt(principal: Principal, prompt: Prompt, changes: Mapping[str, An
     session.flush()
 
 
+def has_all(prompt: Prompt, changes: Mapping[str, Any]) -> bool:
+    """Return whether a prompt is already as changes would make it."""
+    return all(jsonio.is_same(getattr(prompt, name), changes[name]) for name in changes if name != "comment")
+
+
 def remove_prompt(principal: Principal, prompt: Prompt) -> None:
     """Delete a locked prompt with its versions, labels, tags, search text and logs; many are left to a purge.
 
@@ -306,13 +311,13 @@ def get_version(prompt: Prompt, name: str) -> Version:
     if re.fullmatch("[1-9][0-9]{0,8}", name):
         statement = find_versions(prompt).where(Version.number == int(name))
     elif not re.fullmatch(LABEL_PATTERN, name):
-        raise version_not_found()
+        raise version_not_found(name)
     else:
         on_label = (Label.prompt_id == Version.prompt_id) & (Label.version == Version.number)
         statement = find_versions(prompt).join(Label, on_label).where(Label.name == name)
     version = session.scalar(statement)
     if version is None:
-        raise version_not_found()
+        raise version_not_found(name)
     return version
 
 
@@ -329,9 +334,10 @@ def not_a_version(version: int | str, latest: int) -> str:
     return f"must be a version of the prompt; the latest is {latest}"
 
 
-def version_not_found() -> Problem:
-    """Return the error 404 for a version."""
-    return Problem(404, "Version not found", "version_not_found")
+def version_not_found(name: str = "") -> Problem:
+    """Return the error 404 for a version, which tells by what name it was asked for."""
+    details = {"version": [f"{shorten(name)} is neither the number nor a label of a version of this prompt"]}
+    return Problem(404, "Version not found", "version_not_found", details=details if name else None)
 
 
 def restore_version(principal: Principal, prompt: Prompt, version: Version, comment: str | None) -> Version:

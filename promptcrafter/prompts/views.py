@@ -9,7 +9,7 @@ from promptcrafter.database.transactions import writing
 from promptcrafter.http import ignored_fields, lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.etags import YAML_TAG_END, etag_of, refuse_lost_update, revalidated
-from promptcrafter.http.yaml_form import YAML, prefers_yaml, yaml_response
+from promptcrafter.http.yaml_form import YAML, YAML_TYPES, prefers_yaml, yaml_response
 from promptcrafter.idempotency.decorator import idempotent, idempotent_in
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid
@@ -117,7 +117,8 @@ def change_prompt(body: dict[str, Any], prompt_id: str) -> Response:
         prompt = store.lock_prompt(current_principal(), prompt_id)
         _refuse_lost_update(prompt)
         latest = prompt.version
-        if body:
+        # A file is sent whole, however little of it has changed, and often by a program that knows no other state
+        if body and not (request.mimetype in YAML_TYPES and store.has_all(prompt, body)):
             store.change_prompt(current_principal(), prompt, body)
         if "comment" in body and prompt.version == latest:
             _ignore_comment()

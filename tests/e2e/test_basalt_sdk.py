@@ -87,7 +87,7 @@ def test_sdk_1_reads_and_publishes_prompts(live_server: LiveServer) -> None:
     assert seen == {
         "prompts": [
             ["support", "Support", "draft", ["1.0.0"], ["latest"]],
-            ["qa", "QA bot", "live", ["1.0.0", "2.0.0"], ["production", "latest"]],
+            ["bots/qa", "QA bot", "live", ["1.0.0", "2.0.0"], ["production", "latest"]],
         ],
         "described": [{"label": "question", "type": "string", "description": ""}],
         "prompt": ["Answer Why?", "1.0.0", "production", "open-ai", "gpt-4o"],

@@ -19,7 +19,7 @@ PROGRAM = ROOT / "tests" / "dialects" / "basalt" / "programs" / "basalt_sdk_0.py
 def set_stage(server: LiveServer) -> tuple[Connection, str]:
     """Save a text of two versions, the first in production, and a chat for support; return a caller and an API key."""
     owner = Connection(server, sign_up(server))
-    body = {"title": "QA bot", "slug": "qa", "content": "Answer {{question}}", "model": "gpt-4o"}
+    body = {"title": "QA bot", "slug": "bots/qa", "content": "Answer {{question}}", "model": "gpt-4o"}
     path = f"/prompts/{owner.call('POST', '/prompts', body).json['_id']}"
     owner.call("PATCH", path, {"content": "Answer {{question}} shortly"})
     owner.call("PUT", f"{path}/labels/production", {"version": 1})
@@ -57,7 +57,7 @@ def test_sdk_0_5_reads_publishes_and_logs(start_server: Callable[..., LiveServer
     assert seen == {
         "prompts": [
             ["support", "draft", ["1.0.0"], ["latest"]],
-            ["qa", "live", ["1.0.0", "2.0.0"], ["production", "latest"]],
+            ["bots/qa", "live", ["1.0.0", "2.0.0"], ["production", "latest"]],
         ],
         "of feature": ["support"],
         "described": ["QA bot", [{"label": "question", "type": "string", "description": ""}]],
@@ -70,13 +70,13 @@ def test_sdk_0_5_reads_publishes_and_logs(start_server: Callable[..., LiveServer
         "asynchronous": 2,
     }
     single, run, later = owner.call("GET", "/traces").json[::-1]
-    assert [trace["slug"] for trace in (single, run, later)] == ["qa", "qa-flow", "async-flow"]
+    assert [trace["slug"] for trace in (single, run, later)] == ["bots/qa", "qa-flow", "async-flow"]
 
     single = owner.call("GET", f"/traces/{single['_id']}").json
     (log,) = single["logs"]
     assert (single["input"], single["output"], single["spans"]) == ("Answer Why?", "Because.", [])
     assert (log["input"], log["output"], log["variables"]) == ("Answer Why?", "Because.", {"question": "Why?"})
-    assert log["promptReference"] == {"slug": "qa", "version": "1.0.0", "tag": "production"}
+    assert log["promptReference"] == {"slug": "bots/qa", "version": "1.0.0", "tag": "production"}
     assert (log["modelUsed"], log["computed"]) == ("gpt-4o", ["inputTokens", "outputTokens", "cost"])
 
     run = owner.call("GET", f"/traces/{run['_id']}").json

@@ -94,6 +94,7 @@ def test_the_commands_of_the_guide_do_what_it_says(live_server: LiveServer, tmp_
     output = run(GUIDE, live_server, tmp_path)
     assert "+Explain photosynthesis to a child of {{age}} in two sentences." in output
     assert '"text":"Explain photosynthesis to a child of 7 in two sentences."' in output
+    assert "gpt-4o Explain photosynthesis to a child of 7 in two sentences.\n" in output
     assert '"output":"Plants make sugar from light, water and air.","notes":null' in output
     assert output.count('{"status":201,') == 4
     assert "| 2 | 3 | 3 | 8.83333 | 9 | 8 | 9.5 | 0.763763 | 6.93604, 10 |" in output
@@ -108,11 +109,15 @@ def test_the_commands_of_the_guide_do_what_it_says(live_server: LiveServer, tmp_
     assert "it has the scopes read, ingest, and this needs write" in output
     assert "\ncontent: Explain photosynthesis to a child of {{age}} in two sentences.\n" in output
     files = ("explain-photosynthesis", "support/reply", "tagline")
-    for versions, runs in ((2, 1, 1), 1), ((2, 2, 1), 3):
+    for versions, runs in ((2, 1, 1), 1), ((2, 2, 1), 2):
         lines = [f"prompts/{file}.prompt.yml {number}\n" for file, number in zip(files, versions, strict=True)]
         assert output.count("".join(lines)) == runs
     assert "prompts/broken.prompt.yml messages.0.role must be one of system, developer" in output
+    assert "prompts/misspelt.prompt.yml modelParameter is not a field of this call" in output
     assert "exit status 1\n" in output
+    assert '"slug":"support/reply"' in output
+    assert '"labels":["production"],' in output
+    assert "prompts/support/answer.prompt.yml 2\n" in output
     assert output.count('"source":"basalt"') == 1
     assert output.count("204\n403\n204\n") == 1
     assert len((tmp_path / "outputs.csv").read_text(encoding="utf-8").splitlines()) == 4

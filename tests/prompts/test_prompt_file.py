@@ -1,6 +1,7 @@
 """Prompts as files in YAML: GitHub's `.prompt.yml`, in and out."""
 
 import gzip
+import re
 from typing import Any
 
 import pytest
@@ -111,6 +112,19 @@ def test_a_file_changes_what_it_names(ada: Person) -> None:
     assert (restored["version"], restored["messages"]) == (6, prompt["messages"])
     assert restored["config"] == prompt["config"]
     assert ada.get(f"{path}/versions/1", headers={"Accept": "*/*"}).json["version"] == 1
+
+
+def test_a_file_with_the_state_of_its_prompt_leaves_even_its_time(ada: Person) -> None:
+    for file in (GITHUBS, TEXT):
+        created = ada.post("/prompts", data=file, headers=YAML).json
+        path = f"/prompts/{created['_id']}"
+        other_order = "".join(reversed(re.findall(r"^\w.*\n(?:(?: .*)?\n)*", file, re.MULTILINE)))
+        for same in (file, other_order, other_order + "comment: Again\n"):
+            assert ada.patch(path, data=same, headers=YAML).json == created
+        assert ada.get(f"{path}/versions").json[1:] == []
+        changed = ada.patch(path, data=f"{file}comment: Again\n".replace("name: ", "name: New "), headers=YAML).json
+        assert changed["title"] == f"New {created['title']}"
+        assert changed["updatedAt"] > created["updatedAt"]
 
 
 def test_the_form_that_a_client_prefers_is_answered_with_a_tag_of_its_own(ada: Person) -> None:

@@ -341,13 +341,15 @@ def test_an_etag_avoids_repeated_transfers_and_lost_updates(ada: Person) -> None
         ada.delete(path, headers={"If-Match": tag}),
     ):
         assert (late.status_code, late.json["code"]) == (412, "precondition_failed")
-    for malformed in (tag[:-1], tag.strip('"'), '"', 'abc"', 'W/"', '"abc" "def"', '""x', ",", " ", "*, *"):
+    for malformed in (tag[:-1], '"', 'abc"', 'W/"', '"abc" "def"', '""x', ",", " ", "*, *"):
         for refused in (
             ada.patch(path, {"title": "Lost"}, headers={"If-Match": malformed}),
             ada.delete(path, headers={"If-Match": malformed}),
         ):
-            assert (refused.status_code, refused.json["code"]) == (400, "invalid_if_match"), malformed
+            assert (refused.status_code, list(refused.json["details"])) == (400, ["If-Match"]), malformed
     assert ada.get(path).json["title"] == "Another"
+    unquoted = {"If-Match": changed.headers["ETag"].strip('"')}
+    assert ada.patch(path, {"title": "Without quotes"}, headers=unquoted).status_code == 200
     assert ada.patch(path, {"title": "Any"}, headers={"If-Match": "*"}).status_code == 200
     assert ada.delete(path, headers={"If-Match": f'"x", {ada.get(path).headers["ETag"]}'}).status_code == 204
 

@@ -1,6 +1,7 @@
 """Versions, labels, diff, restore and render."""
 
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from flask import Flask
@@ -11,6 +12,7 @@ from promptcrafter.auth.models import User
 from promptcrafter.database.session import session
 from promptcrafter.database.transactions import writing
 from promptcrafter.prompts.render import find_variables, render_text
+from promptcrafter.text import shorten
 from tests.support.members import share
 from tests.support.people import Caller, Person
 from tests.support.statements import statements
@@ -58,6 +60,8 @@ def test_a_version_is_found_by_number_label_and_latest(
 def test_an_unknown_or_malformed_version_is_404(ada: Person, prompt: dict[str, Any], name: str) -> None:
     answer = ada.get(f"/prompts/{prompt['_id']}/versions/{name}")
     assert (answer.status_code, answer.json["message"]) == (404, "Version not found")
+    reason = f"{shorten(unquote(name))} is neither the number nor a label of a version of this prompt"
+    assert answer.json["details"] == {"version": [reason]}
 
 
 def test_a_label_is_on_one_version_and_can_be_moved(ada: Person, prompt: dict[str, Any]) -> None:
@@ -283,6 +287,17 @@ def test_a_version_is_rendered_with_its_variables(ada: Person) -> None:
         assert ada.post(path, {"variables": {}, "version": name}).json["version"] == 2
     assert ada.post(path, {"variables": {}, "version": "staging"}).status_code == 404
     assert ada.post(path, {}).json["message"] == "variables is required"
+
+
+@pytest.mark.parametrize("name", ["label", "tag"])
+def test_a_label_is_rendered_under_no_other_name_than_version(ada: Person, prompt: dict[str, Any], name: str) -> None:
+    path, hint = f"/prompts/{prompt['_id']}/render", "is not a field of this call; send the label as version"
+    body = {"variables": {"age": 7}, name: "production"}
+    for query in ("", "?strict=true"):
+        answer = ada.post(path + query, json=body)
+        assert (answer.status_code, answer.json["details"]) == (400, {name: [hint]})
+    answer = ada.post(path, json={**body, name: None, "other": 1})
+    assert (answer.status_code, answer.headers["X-Ignored-Fields"]) == (200, f"{name}, other")
 
 
 def test_a_rendered_text_has_at_most_as_many_bytes_as_an_output(app: Flask, ada: Person) -> None:

@@ -18,6 +18,21 @@ AGE_S = 0.3
 SLUG, LABEL = "support/reply", "production"
 FALLBACK = {"content": "from the program", "model": "m"}
 _PATIENCE_S = 20
+_EVERYTHING = "é {{ a }}{{a}}\t{{\tb-1.c }}{{ü}} {{{a}}} {x} {{}} {{.a}} {{a b}} {{\na}}"
+_VALUES: dict[str, Any] = {
+    **{"a": "{{b}} $& \\1 $1", "b-1.c": {"k": [1, None, True, "é\n"]}, "ü": None, "unused": 1, "p": [], "b": "no"},
+    "history": [{"role": "user", "content": "{{a}}"}, {"role": "tool", "content": None, "tool_call_id": {"x": []}}],
+}
+_CHAT = [
+    {"role": "system", "name": "{{a}}", "content": _EVERYTHING},
+    *({"placeholder": "history"}, {"placeholder": "p"}, {"placeholder": "history"}, {"role": "user", "content": ""}),
+]
+_FILLED: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    *(({"content": _EVERYTHING}, _VALUES), ({"messages": _CHAT}, _VALUES)),
+    *(({"content": _EVERYTHING}, {"a": 1}), ({"messages": _CHAT}, {**_VALUES, "history": "text"})),
+    ({"messages": _CHAT}, {name: value for name, value in _VALUES.items() if name != "p"}),
+    ({"content": "{{constructor}}"}, {}),
+]
 
 
 def save_client(language: str, folder: Path) -> str:
@@ -25,7 +40,9 @@ def save_client(language: str, folder: Path) -> str:
     guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
     blocks = re.findall(rf"^```{language}\n(?:#|//) (fetch_prompt\.\w+)\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
     ((name, program),) = blocks
-    assert len([line for line in program.splitlines() if line.strip()]) <= 25, "about twenty lines"
+    fetching, signature, filling = re.split(r"^(def fill|export function fill)", program, flags=re.MULTILINE)
+    assert len([line for line in fetching.splitlines() if line.strip()]) <= 32, "about thirty lines"
+    assert len([line for line in (signature + filling).splitlines() if line.strip()]) <= 15, "about fifteen lines"
     (folder / name).write_text(program, encoding="utf-8")
     return str(name)
 
@@ -49,6 +66,20 @@ class Client:
         while self.fetch()["content"] != content:
             assert time.monotonic() < deadline, f"{content} has not arrived"
             time.sleep(AGE_S / 10)
+
+
+def render_examples(server: LiveServer) -> tuple[list[Any], list[Any]]:
+    """Return versions, each with variables, and what the server makes of each: null where it refuses the values."""
+    owner = Connection(server, sign_up(server))
+    examples, rendered = [], []
+    for fields, variables in _FILLED:
+        path = f"/prompts/{owner.call('POST', '/prompts', {'title': 'Reply', 'model': 'm', **fields}).json['_id']}"
+        examples.append([owner.call("GET", f"{path}/versions/1").json, variables])
+        answer = owner.call("POST", f"{path}/render", {"variables": variables})
+        assert answer.status in (200, 400), answer.body
+        rendered.append(answer.json.get("text", answer.json.get("messages")))
+    assert [result is None for result in rendered] == [False, False, True, True, True, True]
+    return examples, rendered
 
 
 @contextmanager
@@ -97,7 +128,9 @@ def follow_a_label(
         assert f'"path": "/prompts/by-slug/{SLUG}/versions/{LABEL}", "status": 304' in server.log
         owner.call("PUT", f"{path}/labels/{LABEL}", {"version": 2})
         client.fetch_until("two ü")
-        assert "404" in str(client.fetch("unknown")) or "not found" in str(client.fetch("unknown"))
+        raised = client.fetch("un known")
+        assert f"{server.url}/prompts/by-slug/un%20known/versions/{LABEL} answers 404: " in raised
+        assert "not found" in raised
         stop(server)
         for _ in range(3):
             assert client.fetch()["content"] == "two ü"

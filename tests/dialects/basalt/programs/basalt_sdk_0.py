@@ -26,16 +26,16 @@ def succeeded(result):
 prompts = succeeded(basalt.prompt.list_sync())
 seen["prompts"] = [[p.slug, p.status, p.available_versions, p.available_tags] for p in prompts]
 seen["of feature"] = [p.slug for p in succeeded(basalt.prompt.list_sync(feature_slug="support"))]
-described = succeeded(basalt.prompt.describe_sync("qa"))
+described = succeeded(basalt.prompt.describe_sync("bots/qa"))
 seen["described"] = [described.name, described.variables]
-tag = succeeded(basalt.prompt.publish_sync("qa", new_tag="canary", version="2.0.0"))
+tag = succeeded(basalt.prompt.publish_sync("bots/qa", new_tag="canary", version="2.0.0"))
 seen["published"] = tag.label
 
 # A prompt with a generation of its own
-prompt, generation = succeeded(basalt.prompt.get_sync("qa", variables={"question": "Why?"}))
+prompt, generation = succeeded(basalt.prompt.get_sync("bots/qa", variables={"question": "Why?"}))
 seen["prompt"] = [prompt.text, prompt.version, prompt.tag, prompt.model.provider, prompt.model.model]
 generation.end("Because.")
-prompt, generation = succeeded(basalt.prompt.get_sync("qa", tag="canary"))
+prompt, generation = succeeded(basalt.prompt.get_sync("bots/qa", tag="canary"))
 seen["canary"] = [prompt.version, prompt.tag]
 chat, _ = succeeded(basalt.prompt.get_sync("support", tag="latest", variables={"name": "Ada", "question": "Why?"}))
 parameters = chat.model.parameters
@@ -57,11 +57,13 @@ inner = outer.create_log({"type": "retrieval", "name": "look up"})
 inner.start("Where?")
 inner.end(["Paris", "London"])
 first = inner.create_generation(
-    {"name": "draft", "prompt": {"slug": "qa", "version": "1.0.0", "tag": ""}, "variables": {"question": "Where?"}}
+    {"name": "draft", "prompt": {"slug": "bots/qa", "version": "1.0.0", "tag": ""}, "variables": {"question": "Where?"}}
 )
 first.start("Answer Where?")
 first.end("In Paris")
-second = trace.create_generation({"name": "final", "prompt": {"slug": "qa", "tag": "canary"}, "ideal_output": "Paris"})
+second = trace.create_generation(
+    {"name": "final", "prompt": {"slug": "bots/qa", "tag": "canary"}, "ideal_output": "Paris"}
+)
 second.start("Answer Where? shortly")
 second.end({"answer": "Paris"}, input_tokens=0, output_tokens=7, cost=0)
 outer.update({"end_time": datetime.now() + timedelta(seconds=1)})

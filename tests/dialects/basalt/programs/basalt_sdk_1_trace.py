@@ -38,7 +38,7 @@ def generate(text):
 
 @start_observe(feature_slug="support", name="a run", identity={"user": {"id": "u1", "name": "John"}})
 def answer(question):
-    with basalt.prompts.get_sync("qa", variables={"question": question}) as prompt:
+    with basalt.prompts.get_sync("bots/qa", variables={"question": question}) as prompt:
         output = generate(prompt.text)
     observe.set_output(output)
     return output
