@@ -113,7 +113,7 @@ _joined: ContextVar[_Joined | None] = ContextVar("promptcrafter_joined", default
 def lock_name(name: str) -> None:
     """Let another transaction that locks this name wait until the commit. On SQLite the write lock does so already.
 
-    Unlike a row, a name is nothing that other rows refer to: whoever waits for it holds up nobody else.
+    A row would not do: a write that refers to a locked row waits for it, too, and two of them can deadlock.
     """
     if not is_sqlite():
         session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))

@@ -126,11 +126,6 @@ def get_prompt(principal: Principal, prompt_id: str) -> Prompt:
         return get_resource(principal, Prompt, prompt_id)
 
 
-def get_prompt_by_slug(principal: Principal, slug: str) -> Prompt:
-    """Return the principal's prompt with this slug. Raises 404 if there is none."""
-    return _require(session.scalar(find_resources(principal, Prompt).where(Prompt.slug == slug)))
-
-
 def refuse_prompt_not_owned(principal: Principal, prompt_id: str) -> None:
     """Raise as `get_resource` does unless the prompt belongs to the principal; faster, because no object is loaded."""
     get_workspace_id(principal, prompt_id)

@@ -126,7 +126,7 @@ class PromptLine(Line):
 
     @post_load
     def complete_description(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Add what is not written if it is empty."""
+        """Give a prompt without a description an empty one: empty ones are not written."""
         return {"description": "", **data}
 
     @post_dump
@@ -152,7 +152,7 @@ class VersionLine(Line, prompts.VersionedSchema):
 
     @post_load
     def complete_config(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Add what is not written if it is empty."""
+        """Give a version without parameters empty ones: empty ones are not written."""
         return {"config": {}, **data}
 
     @post_dump
