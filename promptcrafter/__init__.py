@@ -23,6 +23,7 @@ from promptcrafter.logs import prices, token_costs
 from promptcrafter.logs import views as logs
 from promptcrafter.pages import docs
 from promptcrafter.prompts import views as prompts
+from promptcrafter.scores import views as scores
 from promptcrafter.server import chunked_bodies, logging, metrics, purger, status
 from promptcrafter.statistics import views as statistics
 from promptcrafter.traces import views as traces
@@ -56,7 +57,19 @@ def create_app(config: Config) -> Flask:
     token_costs.init_app(app, config)
     prices.init_app(app, config)
     dialects = (agenttest, basalt_monitor, basalt_prompts)
-    features = (views_accounts, workspaces, prompts, logs, traces, experiments, *dialects, statistics, transfer, status)
+    features = (
+        views_accounts,
+        workspaces,
+        prompts,
+        logs,
+        scores,
+        traces,
+        experiments,
+        *dialects,
+        statistics,
+        transfer,
+        status,
+    )
     blueprint.init_app(app, config, [feature.blueprint for feature in features] + metrics.blueprints(config))
     compression.init_app(app)
     headers.init_app(app)

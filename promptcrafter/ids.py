@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from ulid import PureRandomPolicy, ULIDGenerator
 
-Kind = Literal["user", "key", "workspace", "invitation", "audit", "prompt", "log", "trace", "experiment"]
+Kind = Literal["user", "key", "workspace", "invitation", "audit", "prompt", "log", "score", "trace", "experiment"]
 # By default the library increments the random part within a millisecond, so that ids could be guessed from others
 _generator = ULIDGenerator(policy=PureRandomPolicy())
 KINDS: tuple[Kind, ...] = get_args(Kind)

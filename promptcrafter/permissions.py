@@ -21,6 +21,7 @@ class Permission(StrEnum):
     ACCOUNT = "account"  # the caller's own account, tokens and API keys, whatever the workspace
     CREDENTIALS = "credentials"  # password, e-mail address and end of the account; no API key grants it
     READ = "read"  # prompts, logs, traces, experiments, statistics
+    SCORE = "score"  # give scores to logs, change and remove one's own; an owner's any
     INGEST = "ingest"  # add logs, traces and results; be assigned a variant
     WRITE = "write"  # create, change and delete what READ covers
     LEAVE = "leave"  # end one's own membership
@@ -29,7 +30,7 @@ class Permission(StrEnum):
 
 _ANYWHERE = frozenset({Permission.PUBLIC, Permission.SIGNED_IN})
 # what is about no workspace takes no role
-_VIEWER = _ANYWHERE | {Permission.ACCOUNT, Permission.CREDENTIALS, Permission.READ, Permission.LEAVE}
+_VIEWER = _ANYWHERE | {Permission.ACCOUNT, Permission.CREDENTIALS, Permission.READ, Permission.SCORE, Permission.LEAVE}
 _EDITOR = _VIEWER | {Permission.INGEST, Permission.WRITE}
 OF_ROLE: Mapping[str, frozenset[Permission]] = {
     "viewer": _VIEWER,
@@ -39,8 +40,8 @@ OF_ROLE: Mapping[str, frozenset[Permission]] = {
 # Of what the role grants; a key without scopes has `admin`
 OF_SCOPE: Mapping[str, frozenset[Permission]] = {
     "read": _ANYWHERE | {Permission.READ},
-    "ingest": _ANYWHERE | {Permission.INGEST},
-    "write": _ANYWHERE | {Permission.READ, Permission.INGEST, Permission.WRITE},
+    "ingest": _ANYWHERE | {Permission.INGEST, Permission.SCORE},
+    "write": _ANYWHERE | {Permission.READ, Permission.SCORE, Permission.INGEST, Permission.WRITE},
     "admin": frozenset(Permission) - {Permission.CREDENTIALS},
 }
 NEVER_OF_BOUND_KEY = frozenset({Permission.ACCOUNT})

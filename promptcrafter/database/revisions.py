@@ -39,8 +39,9 @@ OLDER = (
     "c41a9e6d07b8",
     "c94e17d0b382",
     "7b2d91f4c6e0",
+    "a6f3c8d15e29",
 )  # oldest first
-HEAD = "a6f3c8d15e29"
+HEAD = "d52b7f09c3a8"
 
 _FOLDER = Path(__file__).parent.parent.parent / "migrations"
 _APPLIED: Select[tuple[str]] = select(column("version_num")).select_from(table("alembic_version"))

@@ -69,3 +69,4 @@ class Variant(Base):
     payload: Mapped[Any] = mapped_column(JsonText)
     traffic_percent: Mapped[int]
     prompt_id: Mapped[str | None] = mapped_column(String(64))
+    prompt_version: Mapped[int | None]  # under which results are stored; None for the latest one

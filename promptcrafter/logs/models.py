@@ -1,9 +1,10 @@
-"""The table of logs."""
+"""The tables of logs and of their scores."""
 
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Computed,
     Float,
@@ -14,14 +15,18 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    select,
     text,
+    type_coerce,
 )
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, column_property, mapped_column
 
+from promptcrafter.auth.models import DELETED_ACCOUNT, User
 from promptcrafter.database.base import SEQUENCE, JsonText, Resource, UtcTime
 
 _IN_TRACE = text("trace_id IS NOT NULL")
 _IN_EXPERIMENT = text("experiment_id IS NOT NULL")
+IMPORTED = "imported:"  # begins the rater of a score that came with an import
 
 
 class Log(Resource):
@@ -49,12 +54,12 @@ class Log(Resource):
         ),
         CheckConstraint("score BETWEEN 0 AND 10", name="score"),
         Index(None, "workspace_id", "created_at", "seq"),
-        # Covers all columns that statistics read, so that they never read the rows, whose outputs may be long. Its name
-        # has an older word for aggregates: a better one would need a migration.
+        # Covers all columns that statistics read, so that they never read the rows, whose outputs may be long
         Index(
-            "ix_logs_figures",
-            *("prompt_id", "created_at", "seq", "prompt_version", "model_used", "score", "latency_ms"),
-            *("start_time", "end_time", "input_tokens", "output_tokens", "cost"),
+            "ix_logs_aggregates",
+            *("prompt_id", "created_at", "seq", "prompt_version", "model_used", "mean_score", "ratings"),
+            *("scored_at", "status", "latency_ms", "start_time", "end_time", "input_tokens", "output_tokens", "cost"),
+            *("input_key", "experiment_id", "variant_key"),
         ),
         Index(None, "workspace_id", "model_used", "created_at", "seq"),
         Index(None, "prompt_id", "prompt_version", "created_at", "seq"),
@@ -81,13 +86,24 @@ class Log(Resource):
     output: Mapped[str | None] = mapped_column(Text)
     output_format: Mapped[str | None] = mapped_column(String(8))  # "json": the text is that of a JSON value
     notes: Mapped[str | None] = mapped_column(Text)
-    score: Mapped[float | None] = mapped_column(Float(53))
+    score: Mapped[float | None] = mapped_column(Float(53))  # the last one that a member gave; all are in `Score`
+    # Of the scores named `score` that people gave: the mean over the raters, their number, the time of the first one
+    mean_score: Mapped[float | None] = mapped_column(Float(53))
+    ratings: Mapped[int | None]
+    scored_at: Mapped[datetime | None] = mapped_column(UtcTime)
     rank: Mapped[float] = mapped_column(Float(53), Computed("coalesce(score, -1)"), nullable=True)  # sort key
     input: Mapped[str | None] = mapped_column(Text)
     input_format: Mapped[str | None] = mapped_column(String(8))
     ideal_output: Mapped[str | None] = mapped_column(Text)
     ideal_output_format: Mapped[str | None] = mapped_column(String(8))
     variables: Mapped[Any | None] = mapped_column(JsonText)
+    input_key: Mapped[int | None] = mapped_column(BigInteger)  # equal for logs of the same input: see `input_keys`
+    status: Mapped[str | None] = mapped_column(String(8))  # "error" if the call failed, else NULL
+    error: Mapped[str | None] = mapped_column(Text)
+    user_id: Mapped[str | None] = mapped_column(Text)  # whom the output was made for: no account here
+    session_id: Mapped[str | None] = mapped_column(Text)
+    environment: Mapped[str | None] = mapped_column(Text)
+    parameters: Mapped[Any | None] = mapped_column(JsonText)
     start_time: Mapped[datetime | None] = mapped_column(UtcTime)
     end_time: Mapped[datetime | None] = mapped_column(UtcTime)
     latency_ms: Mapped[float | None] = mapped_column(Float(53))
@@ -114,3 +130,69 @@ class Log(Resource):
     context: Mapped[Any | None] = mapped_column(JsonText)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     updated_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class Score(Resource):
+    """What one rater thinks of a log: a person, a judge (another model) or code. At most one for each key."""
+
+    kind = "score"
+    has_parts = False
+    __tablename__ = "scores"
+    __table_args__ = (
+        UniqueConstraint("id"),
+        UniqueConstraint("log_seq", "name", "annotator", "rater", "identifier"),
+        CheckConstraint("value_kind IN ('number', 'boolean', 'category')", name="value_kind"),
+        CheckConstraint("annotator IN ('human', 'enduser', 'judge', 'code')", name="annotator"),
+        Index(None, "workspace_id", "created_at", "seq"),
+        Index(None, "workspace_id", "name", "created_at", "seq"),
+        Index(None, "workspace_id", "rater", "created_at", "seq"),
+        Index(None, "prompt_id", "created_at", "seq"),
+    )
+
+    seq: Mapped[int] = mapped_column(SEQUENCE, Identity(), primary_key=True)
+    id: Mapped[str] = mapped_column(String(64))
+    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"))
+    author_id: Mapped[str] = mapped_column(ForeignKey("users.id"))  # who sent it: of an imported one, who imported it
+    # By its sequence number: the database itself removes the few scores of a log, and `cascade` needs no step for them
+    log_seq: Mapped[int] = mapped_column(SEQUENCE, ForeignKey("logs.seq", ondelete="CASCADE"))
+    prompt_id: Mapped[str | None] = mapped_column(String(64))  # the log's, which never changes
+    name: Mapped[str] = mapped_column(String(64))
+    value_kind: Mapped[str] = mapped_column(String(8))
+    number: Mapped[float | None] = mapped_column(Float(53))  # of a boolean 1 or 0, of a category NULL
+    category: Mapped[str | None] = mapped_column(String(64))
+    comment: Mapped[str | None] = mapped_column(Text)
+    annotator: Mapped[str] = mapped_column(String(8))
+    # Who counts as the rater: the author's id, or IMPORTED and the id that the account had where it came from
+    rater: Mapped[str] = mapped_column(String(64))
+    imported_name: Mapped[str | None] = mapped_column(Text)
+    identifier: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcTime)
+    valued_at: Mapped[datetime] = mapped_column(UtcTime)  # when the value was written; in a log, each has another
+
+    log_id: Mapped[str] = column_property(
+        select(Log.id).where(Log.seq == log_seq).correlate_except(Log).scalar_subquery()
+    )
+    author_name: Mapped[str] = column_property(
+        select(type_coerce(User.name, String)).where(User.id == author_id).correlate_except(User).scalar_subquery()
+    )
+
+    @property
+    def value(self) -> float | bool | str | None:
+        """The value as it was sent."""
+        if self.value_kind == "category":
+            return self.category
+        return bool(self.number) if self.value_kind == "boolean" else self.number
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether it came with an import. Its author is then a text: nobody can forge the score of an account here."""
+        return self.rater.startswith(IMPORTED)
+
+    @property
+    def author(self) -> dict[str, str] | None:
+        """The id and the name of who gave it; None if an import does not say."""
+        if not self.is_imported:
+            return {"user_id": self.rater, "name": self.author_name or DELETED_ACCOUNT}
+        user_id = self.rater.removeprefix(IMPORTED)
+        return {"user_id": user_id, "name": self.imported_name or ""} if user_id else None

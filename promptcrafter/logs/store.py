@@ -16,7 +16,8 @@ from promptcrafter.database.keyset import Order, each_batch
 from promptcrafter.database.session import is_sqlite, session, unindexed
 from promptcrafter.database.transactions import on_commit
 from promptcrafter.ids import new_id
-from promptcrafter.logs import search
+from promptcrafter.logs import scores, search
+from promptcrafter.logs.input_keys import find_input_key
 from promptcrafter.logs.models import Log
 from promptcrafter.problems import Problem
 from promptcrafter.workspaces import audit, quota
@@ -67,7 +68,12 @@ def prepare(values: Mapping[str, Any]) -> dict[str, Any]:
     the words are extracted while no lock is held.
     """
     words = search.extract_words(values.get("output"), values.get("notes"))
-    return {**values, "id": values.get("id") or new_id("log"), "words": words}
+    return {
+        **values,
+        "id": values.get("id") or new_id("log"),
+        "input_key": find_input_key(values),
+        "words": words,
+    }
 
 
 def record(principal: Principal, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,13 +91,13 @@ def record_all(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> list[
     common = {"author_id": principal.user_id, "created_at": now, "updated_at": now}
     if not all("workspace_id" in values for values in logs):
         common["workspace_id"] = principal.workspace_id
-    return _insert([{**common, **values} for values in logs])
+    return _insert([{**common, **values} for values in logs], imported=False)
 
 
 def restore_all(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> None:
     """Insert prepared logs of an import in their order, with their own ids and times. Raises ParentDeleted."""
     own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
-    _insert([{**values, **own} for values in logs])
+    _insert([{**values, **own} for values in logs], imported=True)
 
 
 def find_logs(principal: Principal, filters: Mapping[str, Any]) -> Select[Log]:
@@ -158,22 +164,32 @@ def get_logs(principal: Principal, log_ids: Sequence[str]) -> list[Log]:
     return [by_id[log_id] for log_id in log_ids]
 
 
+def find_places(principal: Principal, log_ids: Sequence[str]) -> list[str]:
+    """Return the ids of the workspaces of logs, in their order; for an unknown log that of the current one."""
+    places = dict(session.execute(select(Log.id, Log.workspace_id).where(Log.id.in_(set(log_ids)))).tuples())
+    return [places.get(log_id, principal.current_id) for log_id in log_ids]
+
+
 def lock_log(principal: Principal, log_id: str) -> Log:
     """Return the principal's log, locked until the commit. Raises as `get_resource` does."""
     return get_resource(principal, Log, log_id, lock=True)
 
 
 def change_log(principal: Principal, log: Log, changes: Mapping[str, Any]) -> None:
-    """Set the notes or the score of a log; None clears them. What is overwritten is kept in the audit trail."""
+    """Set the notes or the score of a locked log; None clears them. The audit trail keeps what the log showed before.
+
+    The score is that of the principal; those of others stay.
+    """
     before = {name: getattr(log, name) for name, value in changes.items() if getattr(log, name) not in (None, value)}
     if before:
         after = {name: changes[name] for name in before}
         _note(principal, log, "log.change", before=before, after=after, is_whole=True)
     quota.check_growth(log.workspace_id)
-    for name in changes:
-        setattr(log, name, changes[name])
     log.updated_at = clock.now()
+    if "score" in changes:
+        scores.set_own(principal, log, changes["score"])
     if "notes" in changes:
+        log.notes = changes["notes"]
         session.execute(
             search.update_words_statement(), {"key": log.seq, "words": search.extract_words(log.output, log.notes)}
         )
@@ -239,13 +255,14 @@ def _find_recomputable(principal: Principal) -> Select[Log]:
     return find_resources(principal, Log).where(is_completed, is_computed)
 
 
-def _insert(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Insert prepared logs and return, for each, the attributes that at least one of them has.
+def _insert(logs: Sequence[Mapping[str, Any]], *, imported: bool) -> list[dict[str, Any]]:
+    """Insert prepared logs and their scores; return, for each, the attributes that at least one of them has.
 
     Raises ParentDeleted. SQLAlchemy's unit of work would hold the write lock three times as long.
     """
     if not logs:
         return []
+    logs = [scores.complete_log(log) for log in logs]
     used = {name for log in logs for name, value in log.items() if value is not None}
     names = tuple(name for name in _EMPTY_LOG if name in used)
     rows = [{name: log.get(name) for name in names} for log in logs]
@@ -255,6 +272,7 @@ def _insert(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     with translating(_PARENT_CONSTRAINTS):
         _compile_insert(names).execute(rows)
         search.INSERT_WORDS.execute(words)
+        scores.insert_for_logs(logs, imported=imported)
     for workspace_id in {log["workspace_id"] for log in logs}:
         quota.check_growth(workspace_id)
     if logs_committed.receivers:

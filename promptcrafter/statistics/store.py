@@ -1,8 +1,8 @@
 """Aggregates of a prompt's logs, computed by the database in one statement and therefore from one snapshot.
 
-The statement reads only the covering index `ix_logs_figures` (decision 17). Scores have few distinct values: they are
-counted by value first, and median, deviations and extremes are computed from the counts. Latencies have many distinct
-values, and are sorted.
+The statement reads only the covering index `ix_logs_aggregates` (decision 17). The score of a log is the mean of the
+scores that people gave it. Scores have few distinct values: they are counted by value first, and median, deviations and
+extremes are computed from the counts. Latencies have many distinct values, and are sorted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -90,7 +90,7 @@ def _select_values(logs: Select[Log], keys: Sequence[str]) -> Subquery:
     return logs.with_only_columns(
         *(_KEYS[key].label(key) for key in keys),
         Log.seq,
-        case((Log.score < _SMALLEST, 0.0), else_=Log.score).label("score"),
+        case((Log.mean_score < _SMALLEST, 0.0), else_=Log.mean_score).label("score"),
         func.coalesce(Log.latency_ms, case((Log.end_time >= Log.start_time, elapsed))).label("latency"),
         *(case((column <= _LARGEST, column)).label(name) for name, column in _SUMMED.items()),
     ).subquery("logs_read")

@@ -12,7 +12,7 @@ ROOMS = [
     GROUND,
     "database",
     "http",
-    *("auth", "workspaces", "idempotency", "prompts", "logs", "traces", "statistics", "experiments"),
+    *("auth", "workspaces", "idempotency", "prompts", "logs", "scores", "traces", "statistics", "experiments"),
     *("dialects", "transfer"),
     "maintenance",
     *("pages", "cli", "server"),
@@ -100,7 +100,8 @@ def test_inside_a_feature_schemas_import_neither_models_nor_store_and_stores_no_
         "schemas": {"schemas", "fields"},
         "models": {"models"},
         "search": {"models"},
-        "store": {"models", "search", "audit"},
+        "scores": {"models"},
+        "store": {"models", "search", "scores", "audit"},
     }
     for name, tree in modules():
         feature, _, part = name.rpartition(".")

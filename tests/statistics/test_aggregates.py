@@ -347,8 +347,8 @@ def test_statistics_never_read_the_rows_of_the_logs(ada: Person, engine_name: st
         with app.app_context(), get_engine().connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM ANALYZE logs")
     explain, by = {
-        "sqlite": ("EXPLAIN QUERY PLAN", "SEARCH logs USING COVERING INDEX ix_logs_figures (prompt_id=?"),
-        "postgresql": ("EXPLAIN", "Index Only Scan using ix_logs_figures"),
+        "sqlite": ("EXPLAIN QUERY PLAN", "SEARCH logs USING COVERING INDEX ix_logs_aggregates (prompt_id=?"),
+        "postgresql": ("EXPLAIN", "Index Only Scan using ix_logs_aggregates"),
     }[engine_name]
     for query in ("", "?groupBy=version", "?groupBy=model,version&since=2024-01-01"):
         with statements(app) as seen:

@@ -1,0 +1,370 @@
+"""Scores in the database. Call the writing functions inside `transactions.writing()`.
+
+Everybody's score of a log is kept; a log shows one figure, the last score that a member gave it, and statistics read
+the mean of all members. Both are columns of the log, written in the transaction of the score: nobody but the writers of
+that log waits for the other.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Float, Select, String, Text, bindparam, delete, func, insert, select, update
+from sqlalchemy.orm import load_only
+from sqlalchemy.types import TypeEngine
+
+from promptcrafter import clock
+from promptcrafter.database.base import Base, UtcTime
+from promptcrafter.database.compiled import CompiledWrite, from_arrays
+from promptcrafter.database.deletions import is_present
+from promptcrafter.database.session import session
+from promptcrafter.ids import new_id
+from promptcrafter.logs.models import IMPORTED, Log, Score
+from promptcrafter.problems import Problem
+from promptcrafter.workspaces import audit, quota
+from promptcrafter.workspaces.access import (
+    find_obstacle,
+    get_resource,
+    in_current_workspace,
+    not_found,
+    refuse_malformed,
+)
+from promptcrafter.workspaces.principal import Principal, refuse_non_owner
+
+DEFAULT_NAME, HUMAN = "score", "human"  # of the scores that a log's own `score` is the last one of
+SCORES_MAX = 1000  # of a log
+ANNOTATORS = ("human", "enduser", "judge", "code")
+ValueKind = Literal["number", "boolean", "category"]
+
+_TABLE = Base.metadata.tables["scores"]
+_LOGS = Base.metadata.tables["logs"]
+_MILLISECOND = timedelta(milliseconds=1)
+_COUNTED = (Score.name == DEFAULT_NAME) & (Score.annotator == HUMAN) & (Score.value_kind == "number")
+_NEW: dict[str, TypeEngine[Any]] = {
+    "id": String(64),
+    "log_id": String(64),
+    "author_id": String(64),
+    "rater": String(64),
+    "number": Float(53),
+    "created_at": UtcTime(),
+}
+_INSERTED = (
+    *("id", "workspace_id", "author_id", "log_seq", "prompt_id", "name", "value_kind", "number", "annotator", "rater"),
+    *("identifier", "created_at", "updated_at", "valued_at"),
+)
+
+
+def _select_new(new: Mapping[str, ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+    texts = {"name": DEFAULT_NAME, "value_kind": "number", "annotator": HUMAN, "identifier": ""}
+    others = {name: bindparam(f"the_{name}", value, String(64)) for name, value in texts.items()}
+    times = dict.fromkeys(("created_at", "updated_at", "valued_at"), new["created_at"])
+    log = {"workspace_id": _LOGS.c.workspace_id, "log_seq": _LOGS.c.seq, "prompt_id": _LOGS.c.prompt_id}
+    columns = {**new, **others, **times, **log}
+    return [columns[name] for name in _INSERTED]
+
+
+_PARAMETERS: dict[str, ColumnElement[Any]] = {name: bindparam(name, type_=type_) for name, type_ in _NEW.items()}
+_ROWS = from_arrays({name: Text() if isinstance(type_, String) else type_ for name, type_ in _NEW.items()})
+_INSERT = CompiledWrite(
+    [
+        insert(_TABLE).from_select(
+            _INSERTED, select(*_select_new(_PARAMETERS)).where(_LOGS.c.id == _PARAMETERS["log_id"])
+        )
+    ],
+    insert(_TABLE).from_select(
+        _INSERTED, select(*_select_new(dict(_ROWS.c))).join_from(_ROWS, _LOGS, _LOGS.c.id == _ROWS.c.log_id)
+    ),
+)
+
+
+@dataclass(frozen=True)
+class ScoreKey:
+    """What tells the scores of a log apart."""
+
+    log_seq: int
+    name: str
+    annotator: str
+    rater: str
+    identifier: str
+
+
+def complete_log(log: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a log that is to be inserted, with those that follow from its score."""
+    if log.get("score") is None:
+        return dict(log)
+    return {**log, "mean_score": log["score"], "ratings": 1, "scored_at": log["updated_at"]}
+
+
+def insert_for_logs(logs: Iterable[Mapping[str, Any]], *, imported: bool) -> None:
+    """Insert the scores with which logs arrived: those of the log's author, or of an unknown one."""
+    rows = [
+        {
+            # of an imported one derived from the log's, so that a repeated import finds it
+            "id": f"score{log['id'].removeprefix('log')}" if imported else new_id("score"),
+            "log_id": log["id"],
+            "author_id": log["author_id"],
+            "rater": IMPORTED if imported else log["author_id"],
+            "number": log["score"],
+            "created_at": log["updated_at"],
+        }
+        for log in logs
+        if log.get("score") is not None
+    ]
+    if rows:
+        _INSERT.execute(rows)
+
+
+def put_scores(
+    principal: Principal,
+    scores: Sequence[Mapping[str, Any] | Problem],
+    find_fault: Callable[[str, Mapping[str, Any]], Problem | None] = lambda workspace_id, score: None,
+) -> list[tuple[Score, bool] | Problem]:
+    """Insert or replace scores of the principal, in their order; return each with whether it is new, or its problem.
+
+    A score has the keys `log_id`, `name`, `value_kind`, `number`, `category`, `annotator`, `identifier` and, to change
+    it, `comment`. `find_fault` gets the id of the log's workspace and a score, and returns what the workspace has
+    against it. A `Problem` among the scores is returned unchanged. The logs are locked until the commit, all in the
+    same order, so that requests with several never wait for each other in a circle.
+    """
+    logs = _lock_logs({score["log_id"] for score in scores if not isinstance(score, Problem)})
+    stored = _get_stored(principal, logs.values(), [score for score in scores if not isinstance(score, Problem)])
+    tallies = _count_scores(logs.values())
+    now = clock.now()
+    results: list[tuple[Score, bool] | Problem] = []
+    figures: dict[int, float] = {}
+    for values in scores:
+        if isinstance(values, Problem):
+            results.append(values)
+            continue
+        log = logs.get(values["log_id"])
+        problem = _find_problem(principal, log, values) or (find_fault(log.workspace_id, values) if log else None)
+        if problem is not None or log is None:
+            results.append(problem or not_found("log"))
+            continue
+        tally = tallies[log.seq]
+        key = ScoreKey(log.seq, values["name"], values["annotator"], principal.user_id, values["identifier"])
+        score = stored.get(key)
+        is_new = score is None
+        if score is None:
+            if tally.count >= SCORES_MAX:
+                results.append(Problem(409, f"A log may have at most {SCORES_MAX} scores.", "too_many_scores"))
+                continue
+            tally.count += 1
+            score = stored[key] = Score(
+                id=new_id("score"),
+                workspace_id=log.workspace_id,
+                author_id=principal.user_id,
+                prompt_id=log.prompt_id,
+                created_at=now,
+                **vars(key),
+            )
+            session.add(score)
+        _set_value(score, values, tally.next_time(now), now)
+        if is_default(score):
+            figures[log.seq] = values["number"]
+        results.append((score, is_new))
+    for workspace_id in {log.workspace_id for log in logs.values()}:
+        quota.check_growth(workspace_id)
+    session.flush()
+    _refresh_logs(figures, now)
+    return results
+
+
+def set_own(principal: Principal, log: Log, number: float | None) -> None:
+    """Set the score that the principal gives to a locked log, and that it shows; None removes both.
+
+    This is what the documented calls write: the scores of others stay.
+    """
+    if number is not None:
+        value = {"value_kind": "number", "number": number, "category": None}
+        key = {"log_id": log.id, "name": DEFAULT_NAME, "annotator": HUMAN, "identifier": ""}
+        put_scores(principal, [{**key, **value}])
+    else:
+        _remove_own(principal, log)
+        _refresh_logs({log.seq: None}, clock.now())
+    session.refresh(log)
+
+
+def find_scores(principal: Principal, filters: Mapping[str, Any]) -> Select[Score]:
+    """Return a select of the scores in the current workspace, or of the prompt `promptId`, that match the filters.
+
+    With the filter `promptId` the caller must have checked that the prompt belongs to the principal.
+    """
+    scope = Score.prompt_id == filters["promptId"] if "promptId" in filters else in_current_workspace(principal, Score)
+    conditions = (_FILTERS[name](value) for name, value in filters.items() if name in _FILTERS)
+    return select(Score).join(Log, Log.seq == Score.log_seq).where(scope, is_present(Log), *conditions)
+
+
+def find_scores_of_log(log: Log) -> Select[Score]:
+    """Return a select of the scores of a log."""
+    return select(Score).where(Score.log_seq == log.seq)
+
+
+def get_score(principal: Principal, score_id: str) -> Score:
+    """Return the score. Raises as `get_resource` does."""
+    score = get_resource(principal, Score, score_id)
+    if session.scalar(select(Log.seq).where(Log.seq == score.log_seq, is_present(Log))) is None:
+        raise not_found("score")
+    return score
+
+
+def lock_score(principal: Principal, score_id: str) -> tuple[Score, Log]:
+    """Return a score that the principal may change, and its log, locked until the commit.
+
+    Raises as `get_resource` does, and 403 for the score of somebody else unless the principal is an owner.
+    """
+    refuse_malformed("score", score_id)
+    log_id = session.scalar(select(Log.id).join(Score, Score.log_seq == Log.seq).where(Score.id == score_id))
+    log = next(iter(_lock_logs({log_id}).values()), None) if log_id else None
+    score = session.scalar(select(Score).where(Score.id == score_id))  # after the lock: it may have been removed
+    if log is None or score is None:
+        raise not_found("score")
+    obstacle = find_obstacle(principal, "score", score.workspace_id)
+    if obstacle is not None:
+        raise obstacle
+    if score.rater != principal.user_id:
+        refuse_non_owner(principal, score.workspace_id, "a score of somebody else")
+    return score, log
+
+
+def change_score(principal: Principal, score: Score, log: Log, changes: Mapping[str, Any]) -> None:
+    """Change value or comment of a locked score. A changed value of another account is kept in the audit trail."""
+    now = clock.now()
+    if score.rater != principal.user_id:
+        before, after = {"value": score.value}, {"value": changes.get("value", score.value)}
+        _note(principal, score, log, "score.change", before=before, after=after)
+    quota.check_growth(score.workspace_id)
+    if "value_kind" in changes:
+        _set_value(score, changes, _count_scores([log])[log.seq].next_time(now), now)
+    else:
+        score.comment, score.updated_at = changes["comment"], now
+    session.flush()
+    if "value_kind" in changes and is_default(score):
+        _refresh_logs({log.seq: score.number}, now)
+
+
+def remove_score(principal: Principal, score: Score, log: Log) -> None:
+    """Delete a locked score. If the log shows it, the log then shows the newest one that remains, if any."""
+    if score.rater != principal.user_id:
+        _note(principal, score, log, "score.delete")
+    was_default = is_default(score)
+    newest = select(Score.id, Score.number).where(Score.log_seq == log.seq, _COUNTED).order_by(Score.valued_at.desc())
+    is_shown = was_default and log.score is not None and session.execute(newest.limit(1)).one().id == score.id
+    session.delete(score)
+    session.flush()
+    if is_shown:
+        left = session.execute(newest.limit(1)).first()
+        _refresh_logs({log.seq: left and left.number}, clock.now())
+    elif was_default:
+        _refresh_logs({log.seq: log.score}, clock.now())
+
+
+def is_default(score: Score) -> bool:
+    """Return whether this is one of the scores of which a log shows the last one."""
+    return score.name == DEFAULT_NAME and score.annotator == HUMAN
+
+
+@dataclass
+class _Tally:
+    """How many scores a log has, and the last time that a value of them was written."""
+
+    count: int = 0
+    last: datetime | None = None
+
+    def next_time(self, now: datetime) -> datetime:
+        """Return a time for a value that is written now: later than all before, however many come in a millisecond."""
+        self.last = now if self.last is None else max(now, self.last + _MILLISECOND)
+        return self.last
+
+
+_FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
+    "name": lambda name: Score.name == name,
+    "annotator": lambda annotator: Score.annotator == annotator,
+    "author": lambda user_id: Score.rater.in_((user_id, f"{IMPORTED}{user_id}")),
+    "since": lambda moment: Score.created_at >= moment,
+    "until": lambda moment: Score.created_at < moment,
+}
+
+
+def _lock_logs(log_ids: set[str]) -> dict[str, Log]:
+    """Return the logs that exist, by id, locked until the commit in the order of their sequence numbers."""
+    columns = (Log.seq, Log.id, Log.workspace_id, Log.prompt_id, Log.trace_id, Log.score)
+    locked = select(Log).options(load_only(*columns)).where(Log.id.in_(log_ids), is_present(Log)).order_by(Log.seq)
+    # FOR NO KEY UPDATE: rows that refer to the logs can still be inserted meanwhile
+    logs = session.scalars(locked.with_for_update(key_share=True).execution_options(populate_existing=True))
+    return {log.id: log for log in logs}
+
+
+def _get_stored(
+    principal: Principal, logs: Iterable[Log], scores: Sequence[Mapping[str, Any]]
+) -> dict[ScoreKey, Score]:
+    """Return the scores of the principal that may be replaced, by their keys."""
+    stored = select(Score).where(
+        Score.log_seq.in_([log.seq for log in logs]),
+        Score.name.in_({score["name"] for score in scores}),
+        Score.annotator.in_({score["annotator"] for score in scores}),
+        Score.rater == principal.user_id,
+        Score.identifier.in_({score["identifier"] for score in scores}),
+    )
+    return {
+        ScoreKey(row.log_seq, row.name, row.annotator, row.rater, row.identifier): row
+        for row in session.scalars(stored)
+    }
+
+
+def _count_scores(logs: Iterable[Log]) -> dict[int, _Tally]:
+    seqs = [log.seq for log in logs]
+    counted = select(Score.log_seq, func.count(), func.max(Score.valued_at)).where(Score.log_seq.in_(seqs))
+    found = {seq: _Tally(count, last) for seq, count, last in session.execute(counted.group_by(Score.log_seq))}
+    return {seq: found.get(seq) or _Tally() for seq in seqs}
+
+
+def _find_problem(principal: Principal, log: Log | None, values: Mapping[str, Any]) -> Problem | None:
+    if log is None:
+        return not_found("log")
+    return find_obstacle(principal, "log", log.workspace_id)
+
+
+def _set_value(score: Score, values: Mapping[str, Any], valued_at: datetime, now: datetime) -> None:
+    for name in ("value_kind", "number", "category"):
+        setattr(score, name, values[name])
+    if "comment" in values:
+        score.comment = values["comment"]
+    score.updated_at, score.valued_at = now, valued_at
+
+
+def _remove_own(principal: Principal, log: Log) -> None:
+    own = (Score.log_seq == log.seq) & _COUNTED & (Score.rater == principal.user_id) & (Score.identifier == "")
+    session.execute(delete(Score).where(own).execution_options(synchronize_session=False))
+
+
+def _refresh_logs(figures: Mapping[int, float | None], now: datetime) -> None:
+    """Set what logs show of their scores: the figures, by sequence number, and the mean of all that people gave."""
+    if not figures:
+        return
+    of_rater = (
+        select(
+            Score.log_seq,
+            func.avg(Score.number).label("mean"),
+            func.count().label("ratings"),
+            func.min(Score.created_at).label("first"),
+        )
+        .where(Score.log_seq.in_(figures), _COUNTED)
+        .group_by(Score.log_seq, Score.rater)
+        .subquery()
+    )
+    row = of_rater.c
+    sums = select(row.log_seq, func.avg(row.mean), func.sum(row.ratings), func.min(row.first)).group_by(row.log_seq)
+    found = {seq: (mean, int(ratings), first) for seq, mean, ratings, first in session.execute(sums)}
+    rows = []
+    for seq, figure in figures.items():
+        mean, ratings, first = found.get(seq, (None, None, None))
+        values = {"score": figure, "mean_score": mean, "ratings": ratings, "scored_at": first, "updated_at": now}
+        rows.append({"seq": seq, **values})
+    session.execute(update(Log), rows)
+
+
+def _note(principal: Principal, score: Score, log: Log, action: str, **values: Any) -> None:
+    within = log.prompt_id or log.trace_id or log.id
+    audit.note(principal, score.workspace_id, action, "score", score.id, score.name, within_id=within, **values)

@@ -1,0 +1,112 @@
+"""The configurations of scores: what the scores of one name must be in a workspace."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import select
+
+from promptcrafter import clock
+from promptcrafter.database.session import session
+from promptcrafter.logs.schemas import SCORE_MAX
+from promptcrafter.logs.scores import DEFAULT_NAME
+from promptcrafter.problems import Invalid, Problem
+from promptcrafter.scores.models import ScoreConfig
+from promptcrafter.workspaces import audit, quota
+from promptcrafter.workspaces.access import lock_current_workspace
+from promptcrafter.workspaces.principal import Principal
+
+CONFIGS_MAX = 500  # of a workspace, archived ones included
+_SETTINGS = ("kind", "minimum", "maximum", "categories", "direction", "description")
+# What the documented `score` of a log is, whatever a workspace configures
+_DEFAULT = {"kind": "number", "minimum": 0, "maximum": SCORE_MAX, "categories": None, "direction": "up"}
+
+
+def put_config(principal: Principal, name: str, values: Mapping[str, Any]) -> tuple[ScoreConfig, bool]:
+    """Insert or replace a configuration; return it with whether there was none.
+
+    Scores that are stored already stay as they are. Raises 400 for another scale of the name `score`, and 409 for too
+    many configurations.
+    """
+    if name == DEFAULT_NAME:
+        differing = [field for field, value in _DEFAULT.items() if values[field] != value]
+        if differing:
+            shown = {"minimum": "min", "maximum": "max"}
+            rule = f"of the name {DEFAULT_NAME} is fixed: a number from 0 to {SCORE_MAX}, with the direction up"
+            raise Invalid({shown.get(field, field): [rule] for field in differing})
+    lock_current_workspace(principal)
+    existing = {config.name: config for config in session.scalars(_find_all(principal))}
+    if name not in existing and len(existing) >= CONFIGS_MAX:
+        message = f"A workspace may have at most {CONFIGS_MAX} configurations of scores, archived ones included."
+        raise Problem(409, message, "too_many_score_configs")
+    now = clock.now()
+    config = existing.get(name)
+    is_new = config is None or config.archived_at is not None
+    if config is None:
+        config = ScoreConfig(
+            workspace_id=principal.workspace_id, name=name, author_id=principal.user_id, created_at=now
+        )
+        session.add(config)
+    before = None if is_new else {field: getattr(config, field) for field in _SETTINGS}
+    for field in _SETTINGS:
+        setattr(config, field, values[field])
+    config.updated_at, config.archived_at = now, None
+    _note(principal, name, "score_config.change" if before else "score_config.create", before=before, after=values)
+    quota.check_growth(principal.workspace_id)
+    session.flush()
+    return config, is_new
+
+
+def list_configs(principal: Principal) -> list[ScoreConfig]:
+    """Return the configurations of the current workspace that are not archived, by name."""
+    return list(session.scalars(_find_all(principal).where(ScoreConfig.archived_at.is_(None))))
+
+
+def archive_config(principal: Principal, name: str) -> None:
+    """Let a configuration apply no more. Raises 404 if there is none with this name."""
+    found = _find_all(principal).where(ScoreConfig.name == name, ScoreConfig.archived_at.is_(None))
+    config = session.scalar(found.with_for_update())
+    if config is None:
+        raise Problem(404, "Score config not found", "score_config_not_found")
+    config.archived_at = clock.now()
+    _note(principal, name, "score_config.archive")
+
+
+def get_configs(workspace_ids: Iterable[str], names: Iterable[str]) -> dict[tuple[str, str], ScoreConfig]:
+    """Return the configurations of these names that apply, by workspace id and name."""
+    found = select(ScoreConfig).where(
+        ScoreConfig.workspace_id.in_(set(workspace_ids)),
+        ScoreConfig.name.in_(set(names)),
+        ScoreConfig.archived_at.is_(None),
+    )
+    return {(config.workspace_id, config.name): config for config in session.scalars(found)}
+
+
+def find_fault(config: ScoreConfig | None, values: Mapping[str, Any]) -> Problem | None:
+    """Return the error 400 if the columns of a score break a configuration, else None."""
+    rule = None if config is None else _find_broken_rule(config, values)
+    return None if rule is None else Invalid({"value": [rule]})
+
+
+def _find_broken_rule(config: ScoreConfig, values: Mapping[str, Any]) -> str | None:
+    named = f"as the config of {config.name} says"
+    if values["value_kind"] != config.kind:
+        kinds = {"number": "a number", "boolean": "true or false", "category": "one of its categories"}
+        return f"must be {kinds[config.kind]}, {named}"
+    if config.kind == "category":
+        allowed = config.categories or []
+        return None if not allowed or values["category"] in allowed else f"must be one of {', '.join(allowed)}, {named}"
+    number = values["number"]
+    if config.minimum is not None and number < config.minimum:
+        return f"must be at least {config.minimum:g}, {named}"
+    if config.maximum is not None and number > config.maximum:
+        return f"must be at most {config.maximum:g}, {named}"
+    return None
+
+
+def _find_all(principal: Principal) -> Any:
+    of_workspace = ScoreConfig.workspace_id == principal.workspace_id
+    return select(ScoreConfig).where(of_workspace).order_by(ScoreConfig.name)
+
+
+def _note(principal: Principal, name: str, action: str, **values: Any) -> None:
+    audit.note(principal, principal.workspace_id, action, "score_config", name, name, **values)
