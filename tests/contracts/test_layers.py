@@ -12,7 +12,7 @@ ROOMS = [
     GROUND,
     "database",
     "http",
-    *("auth", "workspaces", "idempotency", "prompts", "logs", "traces", "statistics", "experiments"),
+    *("auth", "workspaces", "idempotency", "prompts", "logs", "scores", "traces", "statistics", "experiments"),
     *("dialects", "transfer"),
     "maintenance",
     *("pages", "cli", "server"),

@@ -1,0 +1,1 @@
+"""Scores of outputs by several raters: people, judges and code."""
