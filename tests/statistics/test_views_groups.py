@@ -116,8 +116,12 @@ def test_a_workspace_is_grouped_by_prompt_label_author_and_metadata(ada: Person,
     ]
     table = ada.get("/stats?groupBy=author,metadata.region", headers={"Accept": "text/csv"}).text
     first, *_ = csv.DictReader(io.StringIO(table))
-    assert list(first)[:4] == ["metadata.region", "author", "count", "score.count"]
+    assert list(first)[:4] == ["author", "metadata.region", "count", "score.count"]
     assert sorted({row["metadata.region"] for row in csv.DictReader(io.StringIO(table))}) == ["", "7", "eu", "true"]
+    ada.log(other, metadata={"gen_ai.system": "x", "gen_ai": "y"})
+    table = ada.get("/stats?groupBy=metadata.gen_ai.system,prompt", headers={"Accept": "text/csv"}).text
+    assert {row["metadata.gen_ai.system"] for row in csv.DictReader(io.StringIO(table))} == {"", "x"}
+    assert ada.get("/stats?groupBy=metadata.gen_ai.system,metadata.gen_ai").status_code == 400
     ben.headers.pop("X-Workspace")
     assert ben.get(f"/stats?promptId={one['_id']}").status_code == 200  # of which he is a member
     assert groups_of(ben, "/stats") == []
