@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from marshmallow import ValidationError, fields, validate
+from marshmallow import ValidationError, fields, missing, validate
 from marshmallow.exceptions import SCHEMA
 
 from promptcrafter import clock, emails
@@ -191,6 +191,18 @@ class Flag(fields.Boolean):
         return value
 
 
+class QueryFlag(fields.Boolean):
+    """`true` or `false` in a query string."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(error_messages={**ERRORS, "invalid": "must be true or false"}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> bool:
+        if value not in ("true", "false"):
+            raise self.make_error("invalid")
+        return bool(value == "true")
+
+
 class QueryInteger(WholeNumber):
     """A whole number in a query string."""
 
@@ -265,6 +277,44 @@ class RepeatedText(BoundedList):
     def load_items(self, items: list[Any]) -> list[Any]:
         """Return the different values. Raises ValidationError for the first one at fault."""
         return [self.inner.deserialize(item) for item in dict.fromkeys(items)]
+
+
+class NamedTexts(fields.Raw):
+    """All query parameters whose names begin with the name of this one and a point, such as `metadata.user`.
+
+    Loads to the pairs of the rest of such a name and a value. A name may be given several times. The OpenAPI document
+    has it as an object, whose keys are sent as parameters of their own.
+    """
+
+    def __init__(self, name: str, *, maximum: int, maximum_length: int, **kwargs: Any) -> None:
+        self.prefix = f"{name}."
+        self._maximum = maximum
+        self._text = Text(maximum=maximum_length)
+        described: dict[str, Any] = {"type": "object", "maxProperties": maximum}
+        described["propertyNames"] = {"pattern": f"^{re.escape(name)}\\.{_NO_NUL}{{1,{maximum_length}}}$"}
+        described["additionalProperties"] = {"type": "string", "maxLength": maximum_length, "pattern": f"^{_NO_NUL}*$"}
+        super().__init__(metadata={**described, **kwargs.pop("metadata", {})}, **kwargs)
+
+    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:
+        """Return the pairs; `missing` if there are none."""
+        parameters: Any = getattr(data, "data", data)  # of webargs' proxy
+        pairs = [
+            (name.removeprefix(self.prefix), text)
+            for name, texts in parameters.lists()
+            if name.startswith(self.prefix)
+            for text in texts
+        ]
+        if not pairs:
+            return missing
+        if len(pairs) > self._maximum:
+            raise ValidationError(f"may be given at most {self._maximum} times")
+        for name, text in pairs:
+            try:
+                self._text.deserialize(name)
+                self._text.deserialize(text)
+            except ValidationError as error:
+                raise ValidationError({name: error.messages}) from error
+        return list(dict.fromkeys(pairs))
 
 
 def _count_reasons(messages: Any) -> int:
