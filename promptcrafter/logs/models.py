@@ -145,7 +145,7 @@ class Score(Resource):
         CheckConstraint("annotator IN ('human', 'enduser', 'judge', 'code')", name="annotator"),
         Index(None, "workspace_id", "created_at", "seq"),
         Index(None, "workspace_id", "name", "created_at", "seq"),
-        Index(None, "workspace_id", "rater", "created_at", "seq"),
+        Index(None, "workspace_id", "rater_id", "created_at", "seq"),
         Index(None, "prompt_id", "created_at", "seq"),
     )
 
@@ -164,6 +164,7 @@ class Score(Resource):
     annotator: Mapped[str] = mapped_column(String(8))
     # Who counts as the rater: the author's id, or IMPORTED and the id that the account had where it came from
     rater: Mapped[str] = mapped_column(String(64))
+    rater_id: Mapped[str] = mapped_column(String(64), Computed(f"replace(rater, '{IMPORTED}', '')"), nullable=True)
     imported_name: Mapped[str | None] = mapped_column(Text)
     identifier: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(UtcTime)
@@ -194,5 +195,4 @@ class Score(Resource):
         """The id and the name of who gave it; None if an import does not say."""
         if not self.is_imported:
             return {"user_id": self.rater, "name": self.author_name or DELETED_ACCOUNT}
-        user_id = self.rater.removeprefix(IMPORTED)
-        return {"user_id": user_id, "name": self.imported_name or ""} if user_id else None
+        return {"user_id": self.rater_id, "name": self.imported_name or ""} if self.rater_id else None

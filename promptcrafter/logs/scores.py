@@ -6,11 +6,25 @@ that log waits for the other.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Float, Select, String, Text, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    Select,
+    String,
+    Text,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.orm import load_only
 from sqlalchemy.types import TypeEngine
 
@@ -18,7 +32,7 @@ from promptcrafter import clock
 from promptcrafter.database.base import Base, UtcTime
 from promptcrafter.database.compiled import CompiledWrite, from_arrays
 from promptcrafter.database.deletions import is_present
-from promptcrafter.database.session import session
+from promptcrafter.database.session import is_sqlite, session
 from promptcrafter.ids import new_id
 from promptcrafter.logs.models import IMPORTED, Log, Score
 from promptcrafter.problems import Problem
@@ -28,6 +42,7 @@ from promptcrafter.workspaces.access import (
     get_resource,
     in_current_workspace,
     not_found,
+    refuse_inaccessible,
     refuse_malformed,
 )
 from promptcrafter.workspaces.principal import Principal, refuse_non_owner
@@ -36,11 +51,13 @@ DEFAULT_NAME, HUMAN = "score", "human"  # of the scores that a log's own `score`
 SCORES_MAX = 1000  # of a log
 ANNOTATORS = ("human", "enduser", "judge", "code")
 ValueKind = Literal["number", "boolean", "category"]
+# Returns what the workspace with this id has against the value of a score, if anything
+FindFault = Callable[[str, Mapping[str, Any]], Problem | None]
 
 _TABLE = Base.metadata.tables["scores"]
 _LOGS = Base.metadata.tables["logs"]
+_PARENTS = {"prompts": "prompt_id", "experiments": "experiment_id", "traces": "trace_id"}  # in which order to lock them
 _MILLISECOND = timedelta(milliseconds=1)
-_COUNTED = (Score.name == DEFAULT_NAME) & (Score.annotator == HUMAN) & (Score.value_kind == "number")
 _NEW: dict[str, TypeEngine[Any]] = {
     "id": String(64),
     "log_id": String(64),
@@ -53,6 +70,17 @@ _INSERTED = (
     *("id", "workspace_id", "author_id", "log_seq", "prompt_id", "name", "value_kind", "number", "annotator", "rater"),
     *("identifier", "created_at", "updated_at", "valued_at"),
 )
+
+
+def is_counted(model: Any) -> ColumnElement[bool]:
+    """Return the condition that a score is one of which a log shows the last one; `model` is `Score` or an alias."""
+    condition: ColumnElement[bool] = (
+        (model.name == DEFAULT_NAME) & (model.annotator == HUMAN) & (model.value_kind == "number")
+    )
+    return condition
+
+
+_COUNTED = is_counted(Score)
 
 
 def _select_new(new: Mapping[str, ColumnElement[Any]]) -> list[ColumnElement[Any]]:
@@ -79,8 +107,8 @@ _INSERT = CompiledWrite(
 
 
 @dataclass(frozen=True)
-class ScoreKey:
-    """What tells the scores of a log apart."""
+class _Key:
+    """What tells the scores of all logs apart."""
 
     log_seq: int
     name: str
@@ -89,10 +117,10 @@ class ScoreKey:
     identifier: str
 
 
-def complete_log(log: Mapping[str, Any]) -> dict[str, Any]:
+def complete_log(log: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the attributes of a log that is to be inserted, with those that follow from its score."""
     if log.get("score") is None:
-        return dict(log)
+        return log
     return {**log, "mean_score": log["score"], "ratings": 1, "scored_at": log["updated_at"]}
 
 
@@ -115,20 +143,29 @@ def insert_for_logs(logs: Iterable[Mapping[str, Any]], *, imported: bool) -> Non
         _INSERT.execute(rows)
 
 
+def put_score(
+    principal: Principal, values: Mapping[str, Any], find_fault: FindFault | None = None
+) -> tuple[Score, bool]:
+    """Insert or replace one score; return it with whether it is new. Raises what `put_scores` would return."""
+    (result,) = put_scores(principal, [values], find_fault)
+    if isinstance(result, Problem):
+        raise result
+    session.refresh(result[0])  # with the log's id and the author's name, before the commit
+    return result
+
+
 def put_scores(
-    principal: Principal,
-    scores: Sequence[Mapping[str, Any] | Problem],
-    find_fault: Callable[[str, Mapping[str, Any]], Problem | None] = lambda workspace_id, score: None,
+    principal: Principal, scores: Sequence[Mapping[str, Any] | Problem], find_fault: FindFault | None = None
 ) -> list[tuple[Score, bool] | Problem]:
     """Insert or replace scores of the principal, in their order; return each with whether it is new, or its problem.
 
-    A score has the keys `log_id`, `name`, `value_kind`, `number`, `category`, `annotator`, `identifier` and, to change
-    it, `comment`. `find_fault` gets the id of the log's workspace and a score, and returns what the workspace has
-    against it. A `Problem` among the scores is returned unchanged. The logs are locked until the commit, all in the
-    same order, so that requests with several never wait for each other in a circle.
+    A score has the keys `log_id`, `name`, `value_kind`, `number`, `category`, `annotator` and `identifier`, and
+    `comment` unless that of the replaced one stays. A `Problem` among the scores is returned unchanged. The logs are
+    locked until the commit, all in the same order, so that requests with several never wait for each other in a circle.
     """
-    logs = _lock_logs({score["log_id"] for score in scores if not isinstance(score, Problem)})
-    stored = _get_stored(principal, logs.values(), [score for score in scores if not isinstance(score, Problem)])
+    given = [score for score in scores if not isinstance(score, Problem)]
+    logs = _lock_logs({score["log_id"] for score in given})
+    stored = _get_stored(principal, logs, given)
     tallies = _count_scores(logs.values())
     now = clock.now()
     results: list[tuple[Score, bool] | Problem] = []
@@ -138,20 +175,22 @@ def put_scores(
             results.append(values)
             continue
         log = logs.get(values["log_id"])
-        problem = _find_problem(principal, log, values) or (find_fault(log.workspace_id, values) if log else None)
-        if problem is not None or log is None:
-            results.append(problem or not_found("log"))
+        if log is None:
+            results.append(not_found("log"))
             continue
-        tally = tallies[log.seq]
-        key = ScoreKey(log.seq, values["name"], values["annotator"], principal.user_id, values["identifier"])
-        score = stored.get(key)
-        is_new = score is None
-        if score is None:
-            if tally.count >= SCORES_MAX:
-                results.append(Problem(409, f"A log may have at most {SCORES_MAX} scores.", "too_many_scores"))
-                continue
+        key, tally = _key_of(principal, log, values), tallies[log.seq]
+        problem = find_obstacle(principal, "log", log.workspace_id)
+        if problem is None and find_fault is not None:
+            problem = find_fault(log.workspace_id, values)
+        if problem is None and key not in stored and tally.count >= SCORES_MAX:
+            problem = Problem(409, f"A log may have at most {SCORES_MAX:,} scores.", "too_many_scores")
+        if problem is not None:
+            results.append(problem)
+            continue
+        is_new = key not in stored
+        if is_new:
             tally.count += 1
-            score = stored[key] = Score(
+            stored[key] = Score(
                 id=new_id("score"),
                 workspace_id=log.workspace_id,
                 author_id=principal.user_id,
@@ -159,12 +198,12 @@ def put_scores(
                 created_at=now,
                 **vars(key),
             )
-            session.add(score)
-        _set_value(score, values, tally.next_time(now), now)
-        if is_default(score):
+            session.add(stored[key])
+        _set_value(stored[key], values, tally.next_time(now), now)
+        if is_default(stored[key]):
             figures[log.seq] = values["number"]
-        results.append((score, is_new))
-    for workspace_id in {log.workspace_id for log in logs.values()}:
+        results.append((stored[key], is_new))
+    for workspace_id in {result[0].workspace_id for result in results if not isinstance(result, Problem)}:
         quota.check_growth(workspace_id)
     session.flush()
     _refresh_logs(figures, now)
@@ -216,29 +255,30 @@ def lock_score(principal: Principal, score_id: str) -> tuple[Score, Log]:
     """
     refuse_malformed("score", score_id)
     log_id = session.scalar(select(Log.id).join(Score, Score.log_seq == Log.seq).where(Score.id == score_id))
-    log = next(iter(_lock_logs({log_id}).values()), None) if log_id else None
+    log = _lock_logs({log_id}).get(log_id) if log_id else None
     score = session.scalar(select(Score).where(Score.id == score_id))  # after the lock: it may have been removed
     if log is None or score is None:
         raise not_found("score")
-    obstacle = find_obstacle(principal, "score", score.workspace_id)
-    if obstacle is not None:
-        raise obstacle
+    refuse_inaccessible(principal, "score", score.workspace_id)
     if score.rater != principal.user_id:
         refuse_non_owner(principal, score.workspace_id, "a score of somebody else")
     return score, log
 
 
 def change_score(principal: Principal, score: Score, log: Log, changes: Mapping[str, Any]) -> None:
-    """Change value or comment of a locked score. A changed value of another account is kept in the audit trail."""
+    """Change value or comment of a locked score. What an owner changes of somebody else's is in the audit trail."""
     now = clock.now()
-    if score.rater != principal.user_id:
-        before, after = {"value": score.value}, {"value": changes.get("value", score.value)}
-        _note(principal, score, log, "score.change", before=before, after=after)
+    before = {"value": score.value, "comment": score.comment}
     quota.check_growth(score.workspace_id)
     if "value_kind" in changes:
         _set_value(score, changes, _count_scores([log])[log.seq].next_time(now), now)
     else:
         score.comment, score.updated_at = changes["comment"], now
+    if score.rater != principal.user_id:
+        after = {"value": score.value, "comment": score.comment}
+        changed = [name for name in after if after[name] != before[name]]
+        shown = {"before": {name: before[name] for name in changed}, "after": {name: after[name] for name in changed}}
+        _note(principal, score, log, "score.change", name=score.name, **shown)
     session.flush()
     if "value_kind" in changes and is_default(score):
         _refresh_logs({log.seq: score.number}, now)
@@ -246,18 +286,25 @@ def change_score(principal: Principal, score: Score, log: Log, changes: Mapping[
 
 def remove_score(principal: Principal, score: Score, log: Log) -> None:
     """Delete a locked score. If the log shows it, the log then shows the newest one that remains, if any."""
+    audit.forget(score.id)
     if score.rater != principal.user_id:
         _note(principal, score, log, "score.delete")
-    was_default = is_default(score)
     newest = select(Score.id, Score.number).where(Score.log_seq == log.seq, _COUNTED).order_by(Score.valued_at.desc())
-    is_shown = was_default and log.score is not None and session.execute(newest.limit(1)).one().id == score.id
+    shown = session.execute(newest.limit(1)).first() if log.score is not None else None
     session.delete(score)
     session.flush()
-    if is_shown:
+    if not is_default(score):
+        return
+    figure = log.score
+    if shown is not None and shown.id == score.id:
         left = session.execute(newest.limit(1)).first()
-        _refresh_logs({log.seq: left and left.number}, clock.now())
-    elif was_default:
-        _refresh_logs({log.seq: log.score}, clock.now())
+        figure = None if left is None else left.number
+    _refresh_logs({log.seq: figure}, clock.now())
+
+
+def has_score_of_person() -> ColumnElement[bool]:
+    """Return the condition that a person, whether a member or not, has given a log a score of any name."""
+    return exists().where(Score.log_seq == Log.seq, Score.annotator.in_((HUMAN, "enduser")))
 
 
 def is_default(score: Score) -> bool:
@@ -281,7 +328,7 @@ class _Tally:
 _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "name": lambda name: Score.name == name,
     "annotator": lambda annotator: Score.annotator == annotator,
-    "author": lambda user_id: Score.rater.in_((user_id, f"{IMPORTED}{user_id}")),
+    "author": lambda user_id: Score.rater_id == user_id,
     "since": lambda moment: Score.created_at >= moment,
     "until": lambda moment: Score.created_at < moment,
 }
@@ -289,6 +336,8 @@ _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
 
 def _lock_logs(log_ids: set[str]) -> dict[str, Log]:
     """Return the logs that exist, by id, locked until the commit in the order of their sequence numbers."""
+    if len(log_ids) > 1 and not is_sqlite():
+        _lock_parents(log_ids)
     columns = (Log.seq, Log.id, Log.workspace_id, Log.prompt_id, Log.trace_id, Log.score)
     locked = select(Log).options(load_only(*columns)).where(Log.id.in_(log_ids), is_present(Log)).order_by(Log.seq)
     # FOR NO KEY UPDATE: rows that refer to the logs can still be inserted meanwhile
@@ -296,21 +345,27 @@ def _lock_logs(log_ids: set[str]) -> dict[str, Log]:
     return {log.id: log for log in logs}
 
 
+def _lock_parents(log_ids: set[str]) -> None:
+    """Keep what the logs belong to from being deleted, which would lock these logs in another order."""
+    for name, column in _PARENTS.items():
+        parent = Base.metadata.tables[name]
+        of_logs = select(_LOGS.c[column]).where(_LOGS.c.id.in_(log_ids))
+        locked = select(parent.c.id).where(parent.c.id.in_(of_logs)).order_by(parent.c.id)
+        session.execute(locked.with_for_update(read=True, key_share=True))
+
+
+def _key_of(principal: Principal, log: Log, values: Mapping[str, Any]) -> _Key:
+    return _Key(log.seq, values["name"], values["annotator"], principal.user_id, values["identifier"])
+
+
 def _get_stored(
-    principal: Principal, logs: Iterable[Log], scores: Sequence[Mapping[str, Any]]
-) -> dict[ScoreKey, Score]:
-    """Return the scores of the principal that may be replaced, by their keys."""
-    stored = select(Score).where(
-        Score.log_seq.in_([log.seq for log in logs]),
-        Score.name.in_({score["name"] for score in scores}),
-        Score.annotator.in_({score["annotator"] for score in scores}),
-        Score.rater == principal.user_id,
-        Score.identifier.in_({score["identifier"] for score in scores}),
-    )
-    return {
-        ScoreKey(row.log_seq, row.name, row.annotator, row.rater, row.identifier): row
-        for row in session.scalars(stored)
-    }
+    principal: Principal, logs: Mapping[str, Log], scores: Iterable[Mapping[str, Any]]
+) -> dict[_Key, Score]:
+    """Return the scores of the principal that would be replaced, by their keys."""
+    keys = {_key_of(principal, logs[values["log_id"]], values) for values in scores if values["log_id"] in logs}
+    columns = tuple_(Score.log_seq, Score.name, Score.annotator, Score.rater, Score.identifier)
+    stored = session.scalars(select(Score).where(columns.in_([astuple(key) for key in keys])))
+    return {_Key(row.log_seq, row.name, row.annotator, row.rater, row.identifier): row for row in stored}
 
 
 def _count_scores(logs: Iterable[Log]) -> dict[int, _Tally]:
@@ -318,12 +373,6 @@ def _count_scores(logs: Iterable[Log]) -> dict[int, _Tally]:
     counted = select(Score.log_seq, func.count(), func.max(Score.valued_at)).where(Score.log_seq.in_(seqs))
     found = {seq: _Tally(count, last) for seq, count, last in session.execute(counted.group_by(Score.log_seq))}
     return {seq: found.get(seq) or _Tally() for seq in seqs}
-
-
-def _find_problem(principal: Principal, log: Log | None, values: Mapping[str, Any]) -> Problem | None:
-    if log is None:
-        return not_found("log")
-    return find_obstacle(principal, "log", log.workspace_id)
 
 
 def _set_value(score: Score, values: Mapping[str, Any], valued_at: datetime, now: datetime) -> None:
@@ -336,7 +385,8 @@ def _set_value(score: Score, values: Mapping[str, Any], valued_at: datetime, now
 
 def _remove_own(principal: Principal, log: Log) -> None:
     own = (Score.log_seq == log.seq) & _COUNTED & (Score.rater == principal.user_id) & (Score.identifier == "")
-    session.execute(delete(Score).where(own).execution_options(synchronize_session=False))
+    removed = delete(Score).where(own).returning(Score.id).execution_options(synchronize_session=False)
+    audit.forget(*session.scalars(removed))
 
 
 def _refresh_logs(figures: Mapping[int, float | None], now: datetime) -> None:
@@ -365,6 +415,6 @@ def _refresh_logs(figures: Mapping[int, float | None], now: datetime) -> None:
     session.execute(update(Log), rows)
 
 
-def _note(principal: Principal, score: Score, log: Log, action: str, **values: Any) -> None:
-    within = log.prompt_id or log.trace_id or log.id
-    audit.note(principal, score.workspace_id, action, "score", score.id, score.name, within_id=within, **values)
+def _note(principal: Principal, score: Score, log: Log, action: str, name: str | None = None, **values: Any) -> None:
+    # within the log, not its prompt: the entry loses its texts when the log is deleted, whatever that is a part of
+    audit.note(principal, score.workspace_id, action, "score", score.id, name, within_id=log.id, **values)

@@ -37,7 +37,7 @@ RECOMPUTED_FROM = (
 )
 # The sources of logs whose tokens and cost are never computed. A model of promptfoo is named by a label of the user
 _NEVER_COMPLETED = ("agenttest", "promptfoo")
-_IS_REVIEWED = or_(Log.score.is_not(None), func.coalesce(Log.notes, "") != "")
+_IS_REVIEWED = or_(Log.score.is_not(None), func.coalesce(Log.notes, "") != "", scores.has_score_of_person())
 _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "promptVersion": lambda number: Log.prompt_version == number,
     "model": lambda name: Log.model_used == name,
@@ -68,12 +68,7 @@ def prepare(values: Mapping[str, Any]) -> dict[str, Any]:
     the words are extracted while no lock is held.
     """
     words = search.extract_words(values.get("output"), values.get("notes"))
-    return {
-        **values,
-        "id": values.get("id") or new_id("log"),
-        "input_key": find_input_key(values),
-        "words": words,
-    }
+    return {**values, "id": values.get("id") or new_id("log"), "input_key": find_input_key(values), "words": words}
 
 
 def record(principal: Principal, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,11 +180,10 @@ def change_log(principal: Principal, log: Log, changes: Mapping[str, Any]) -> No
         after = {name: changes[name] for name in before}
         _note(principal, log, "log.change", before=before, after=after, is_whole=True)
     quota.check_growth(log.workspace_id)
-    log.updated_at = clock.now()
     if "score" in changes:
         scores.set_own(principal, log, changes["score"])
     if "notes" in changes:
-        log.notes = changes["notes"]
+        log.notes, log.updated_at = changes["notes"], clock.now()
         session.execute(
             search.update_words_statement(), {"key": log.seq, "words": search.extract_words(log.output, log.notes)}
         )
