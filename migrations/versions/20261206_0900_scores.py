@@ -97,7 +97,7 @@ def _create_tables() -> None:
         sa.Column("comment", sa.Text()),
         sa.Column("annotator", sa.String(8), nullable=False),
         sa.Column("rater", sa.String(64), nullable=False),
-        sa.Column("rater_id", sa.String(64), sa.Computed("replace(rater, 'imported:', '')")),
+        sa.Column("rater_id", sa.String(64), sa.Computed("replace(rater, 'imported:', '')", persisted=True)),
         sa.Column("imported_name", sa.Text()),
         sa.Column("identifier", sa.String(64), nullable=False),
         sa.Column("created_at", _MOMENT, nullable=False),

@@ -161,7 +161,8 @@ def get_logs(principal: Principal, log_ids: Sequence[str]) -> list[Log]:
 
 def find_places(principal: Principal, log_ids: Sequence[str]) -> list[str]:
     """Return the ids of the workspaces of logs, in their order; for an unknown log that of the current one."""
-    places = dict(session.execute(select(Log.id, Log.workspace_id).where(Log.id.in_(set(log_ids)))).tuples())
+    found = session.execute(select(Log.id, Log.workspace_id).where(Log.id.in_(set(log_ids))))
+    places = {row.id: row.workspace_id for row in found}
     return [places.get(log_id, principal.current_id) for log_id in log_ids]
 
 

@@ -47,12 +47,14 @@ def put_config(principal: Principal, name: str, values: Mapping[str, Any]) -> Sc
             workspace_id=principal.workspace_id, name=name, author_id=principal.user_id, created_at=now
         )
         session.add(config)
+    if before == values:
+        return config
     for field in _SETTINGS:
         setattr(config, field, values[field])
     config.updated_at, config.archived_at = now, None
     if before is None:
         _note(principal, name, "score_config.create", after=_show(values))
-    elif before != values:
+    else:
         _note(principal, name, "score_config.change", before=_show(before), after=_show(values))
     quota.check_growth(principal.workspace_id)
     session.flush()
