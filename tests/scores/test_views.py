@@ -9,12 +9,13 @@ from flask import Flask
 from sqlalchemy import text, update
 
 from promptcrafter import clock
-from promptcrafter.database import deletions
+from promptcrafter.database import cascade, deletions
 from promptcrafter.database.session import get_engine, session
 from promptcrafter.database.transactions import writing
 from promptcrafter.logs import scores, store
 from promptcrafter.logs.models import Score
 from promptcrafter.maintenance import purge
+from promptcrafter.workspaces import quota
 from promptcrafter.workspaces.principal import at_home
 from tests.support.databases import only_sqlite
 from tests.support.errors import assert_error
@@ -133,8 +134,8 @@ def test_everybody_s_score_is_kept_and_the_log_shows_the_last_one(
     share(ada, ben, "viewer")
     mine, bens = give(ada, log, value=9), give(ben, log, value=4)
     assert (shown(ada, log), kept(ada, log)) == (4, [4, 9])
-    for judged in ({"annotator": "judge"}, {"annotator": "code"}, {"annotator": "enduser"}, {"name": "helpful"}):
-        give(ben, log, **{"value": 1, **judged})
+    for annotator, name in (("judge", "score"), ("code", "score"), ("enduser", "score"), ("human", "helpful")):
+        give(ben, log, name, 1, annotator=annotator)
     assert shown(ada, log) == 4, "which people gave, under this name"
     ada.patch(f"/scores/{mine['_id']}", {"value": 8.5})
     assert shown(ada, log) == 8.5
@@ -219,7 +220,8 @@ def test_one_changes_one_s_own_scores_and_an_owner_any_with_an_entry_in_the_trai
     assert [(entry["action"], entry["before"], entry["after"], entry["object"]["name"]) for entry in entries] == [
         (action, None, None, None) for action in ("score.delete", "score.change", "score.change")
     ]
-    for body, reason in (({"value": None}, "value"), ({"comment": 1}, "comment"), ([], "")):
+    bad: list[tuple[Any, str]] = [({"value": None}, "value"), ({"comment": 1}, "comment"), ([], "")]
+    for body, reason in bad:
         answer = ada.patch(f"/scores/{mine['_id']}", body)
         assert (answer.status_code, reason in answer.json["message"]) == (400, True)
 
@@ -307,14 +309,13 @@ def test_lists_are_filtered_and_paged_and_have_every_format(
     there = share(ada, ben, "viewer")
     other = ada.log(ada.prompt(title="Another"))
     start = clock.now()
-    for number, (person, which, body) in enumerate(
-        [
-            (ada, log, {"name": "score", "value": 1}),
-            (ben, log, {"name": "score", "value": 2, "comment": "a, b"}),
-            (ada, log, {"name": "tone", "value": "kind", "annotator": "judge"}),
-            (ben, other, {"name": "tone", "value": True}),
-        ]
-    ):
+    given: list[tuple[Person, dict[str, Any], dict[str, Any]]] = [
+        (ada, log, {"name": "score", "value": 1}),
+        (ben, log, {"name": "score", "value": 2, "comment": "a, b"}),
+        (ada, log, {"name": "tone", "value": "kind", "annotator": "judge"}),
+        (ben, other, {"name": "tone", "value": True}),
+    ]
+    for number, (person, which, body) in enumerate(given):
         moment = start + timedelta(seconds=number)
         monkeypatch.setattr(clock, "now", lambda moment=moment: moment)
         give(person, which, **body)
@@ -376,7 +377,7 @@ def test_the_scores_of_what_is_deleted_are_gone_at_once(
         assert result["code"] == "log_not_found"
 
     with app.app_context(), purge.exclusive_lock(), monkeypatch.context() as patched:
-        patched.setattr(deletions.cascade, "remove_some", lambda *_: False)
+        patched.setattr(cascade, "remove_some", lambda *_: False)
         assert ada.delete(path).status_code == 204
         assert deletions.has_pending() == (what != "logs")
         session.close()
@@ -431,7 +432,7 @@ def test_a_score_of_a_foreign_or_unknown_log_is_refused_also_where_a_workspace_i
     app: Flask, ada: Person, ben: Person, log: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked: list[str] = []
-    monkeypatch.setattr(scores.quota, "check_growth", checked.append)
+    monkeypatch.setattr(quota, "check_growth", checked.append)
     for path, code in (
         (f"/logs/{log['_id']}/scores", (403, "log_not_owned")),
         (f"/logs/log_{UNKNOWN}/scores", (404, "log_not_found")),
