@@ -20,7 +20,7 @@ import sqlalchemy
 from sqlalchemy import Engine, PoolProxiedConnection, event
 
 from config import Config
-from promptcrafter.database import file_identity
+from promptcrafter.database import file_identity, json_scalar
 from promptcrafter.database.errors import FileUnusable, translating_driver_errors
 from promptcrafter.files import fsync_folder, fsync_path
 
@@ -163,6 +163,7 @@ def configure_engine(engine: Engine, config: Config) -> None:
             f"journal_size_limit={LOG_LIMIT_BYTES}",
         ):
             connection.execute(f"PRAGMA {pragma}")
+        json_scalar.add_function(connection)
 
     # The driver's own transactions are off (isolation_level None), because it never begins one before a read. do_begin
     # is replaced, because a listener for the event "begin" makes the engine set up event dispatch for each connection

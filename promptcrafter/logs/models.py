@@ -24,6 +24,13 @@ from sqlalchemy.orm import Mapped, column_property, mapped_column
 from promptcrafter.auth.models import DELETED_ACCOUNT, User
 from promptcrafter.database.base import SEQUENCE, JsonText, Resource, UtcTime
 
+
+def _index_where(column: str, *columns: str, name: str | None = None) -> Index:
+    """Return an index of the logs that have a value in `column`, so that it costs nothing to store others."""
+    is_there = text(f"{column} IS NOT NULL")
+    return Index(name, *columns, "created_at", "seq", sqlite_where=is_there, postgresql_where=is_there)
+
+
 _IN_TRACE = text("trace_id IS NOT NULL")
 _IN_EXPERIMENT = text("experiment_id IS NOT NULL")
 IMPORTED = "imported:"  # begins the rater of a score that came with an import
@@ -73,6 +80,13 @@ class Log(Resource):
             sqlite_where=_IN_EXPERIMENT,
             postgresql_where=_IN_EXPERIMENT,
         ),
+        _index_where("status", "workspace_id", "status"),
+        _index_where("status", "prompt_id", "status"),
+        _index_where("user_id", "workspace_id", "user_id"),
+        _index_where("session_id", "workspace_id", "session_id"),
+        _index_where("environment", "workspace_id", "environment"),
+        _index_where("notes", "workspace_id", name="ix_logs_workspace_id_notes"),
+        _index_where("notes", "prompt_id", name="ix_logs_prompt_id_notes"),
     )
 
     seq: Mapped[int] = mapped_column(SEQUENCE, Identity(), primary_key=True)

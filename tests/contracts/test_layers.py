@@ -105,7 +105,9 @@ def test_inside_a_feature_schemas_import_neither_models_nor_store_and_stores_no_
         "models": {"models"},
         "search": {"models"},
         "scores": {"models"},
-        "store": {"models", "search", "scores", "audit"},
+        "filters": {"models"},
+        "orders": {"models"},
+        "store": {"models", "search", "scores", "filters", "orders", "audit"},
     }
     for name, tree in modules():
         feature, _, part = name.rpartition(".")
