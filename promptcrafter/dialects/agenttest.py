@@ -92,7 +92,7 @@ def log_result(body: dict[str, Any], slug: str) -> dict[str, Any]:
     def attempt() -> dict[str, Any]:
         experiment = experiments.get_experiment(current_principal(), slug)
         variant = _get_variant(experiment, body["variant_key"])
-        version = prompts.get_latest_version(variant.prompt_id) if variant.prompt_id else None
+        version = prompts.find_version(variant.prompt_id, variant.prompt_version) if variant.prompt_id else None
         values = logs.prepare(translate(body, experiment, variant, version))
         with writing():
             return logs.record(current_principal(), values)
@@ -123,7 +123,7 @@ def assign_variant(body: dict[str, Any], slug: str) -> dict[str, Any]:
 def translate(
     body: dict[str, Any], experiment: Experiment, variant: Variant, version: Version | None
 ) -> dict[str, Any]:
-    """Return the columns of the log of a result. `version` is the latest one of the variant's prompt, if it has one."""
+    """Return the columns of the log of a result. `version` is that of the variant's prompt, if it has one."""
     model = version.model if version else read_model(variant.payload)
     return {
         "source": "agenttest",

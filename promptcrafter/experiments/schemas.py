@@ -1,11 +1,14 @@
 """The requests, responses and query parameters of experiments and their results."""
 
-from marshmallow import Schema, fields
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from promptcrafter.http.fields import ForeignId, Name, Number, PatternText, Text, Timestamp, WholeNumber
 from promptcrafter.http.page_query import PageQuery
-from promptcrafter.http.schemas import BodySchema, CreateSchema, JsonObject, Objects, TextAndFormat
+from promptcrafter.http.schemas import BodySchema, CreateSchema, JsonObject, Objects, SparseSchema, TextAndFormat
 from promptcrafter.ids import pattern
+from promptcrafter.prompts.schemas import VERSION_NAME, VersionReference
 
 STATUSES = ("DRAFT", "ACTIVE", "PAUSED", "COMPLETED")
 SLUG = r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,119}$"
@@ -42,6 +45,19 @@ class VariantIn(CreateSchema):
         metadata={"example": 50, "description": "Share of the users, relative to the sum of all variants' shares"},
     )
     prompt_id = ForeignId(data_key="promptId", metadata={"description": "A prompt to whose logs the results are added"})
+    prompt_version = VersionReference(
+        data_key="promptVersion",
+        metadata={
+            "description": f"The version to whose logs the results are added: {VERSION_NAME}, of which the number at "
+            "the time of the request is kept. Without it, each result is added to the version that is then the latest"
+        },
+    )
+
+    @validates_schema
+    def refuse_version_alone(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """Reject a version of no prompt."""
+        if "prompt_version" in data and "prompt_id" not in data:
+            raise ValidationError("needs promptId beside it", "promptVersion")
 
 
 def _variants(required: bool) -> Objects:
@@ -75,13 +91,16 @@ class ExperimentPatch(BodySchema):
     variants = _variants(required=False)
 
 
-class VariantOut(Schema):
+class VariantOut(SparseSchema):
     """A variant of an experiment."""
 
     key = fields.String(required=True)
     payload = JsonObject(required=True)
     traffic_percent = fields.Integer(data_key="trafficPercent", required=True)
     prompt_id = fields.String(data_key="promptId", required=True, allow_none=True)
+    prompt_version = fields.Integer(
+        data_key="promptVersion", metadata={"description": "If the results are added to one version of the prompt"}
+    )
 
 
 class ExperimentOut(Schema):

@@ -21,6 +21,7 @@ from promptcrafter.workspaces.access import find_resources, not_found
 from promptcrafter.workspaces.principal import Principal
 
 _ROWS_PER_FETCH = 100
+_NO_PROMPT = {"prompt_id": None, "prompt_version": None}
 
 
 def add_experiment(principal: Principal, values: Mapping[str, Any]) -> Experiment:
@@ -48,7 +49,7 @@ def add_experiment(principal: Principal, values: Mapping[str, Any]) -> Experimen
 def restore_experiments(principal: Principal, experiments: Sequence[Mapping[str, Any]]) -> None:
     """Insert experiments of an import and their variants, keeping their ids and times."""
     variants = [
-        {"prompt_id": None, **variant, "experiment_id": experiment["id"], "position": position}
+        {**_NO_PROMPT, **variant, "experiment_id": experiment["id"], "position": position}
         for experiment in experiments
         for position, variant in enumerate(experiment["variants"])
     ]
@@ -97,8 +98,16 @@ def change_experiment(principal: Principal, experiment: Experiment, changes: Map
     after = {name: changes[name] for name in before}
     if "variants" in changes:
         before["variants"], after["variants"] = (
-            [{"key": variant.key, "trafficPercent": variant.traffic_percent} for variant in experiment.variants],
-            [{"key": each["key"], "trafficPercent": each["traffic_percent"]} for each in changes["variants"]],
+            [
+                _describe_variant(variant.key, variant.traffic_percent, variant.prompt_id, variant.prompt_version)
+                for variant in experiment.variants
+            ],
+            [
+                _describe_variant(
+                    each["key"], each["traffic_percent"], each.get("prompt_id"), each.get("prompt_version")
+                )
+                for each in changes["variants"]
+            ],
         )
     _note(principal, experiment, "experiment.change", before=before, after=after)
     quota.check_growth(experiment.workspace_id)
@@ -140,6 +149,14 @@ def _note(principal: Principal, experiment: Experiment, action: str, **values: A
     audit.note(principal, experiment.workspace_id, action, "experiment", experiment.id, experiment.name, **values)
 
 
+def _describe_variant(
+    key: str, traffic_percent: int, prompt_id: str | None, prompt_version: int | None
+) -> dict[str, Any]:
+    """Return what the audit trail keeps of a variant: not its payload, which may be large."""
+    pinned = {} if prompt_version is None else {"promptId": prompt_id, "promptVersion": prompt_version}
+    return {"key": key, "trafficPercent": traffic_percent, **pinned}
+
+
 def _require(experiment: Experiment | None) -> Experiment:
     if experiment is None:
         raise Problem(404, "Experiment not found", "experiment_not_found")
@@ -151,7 +168,7 @@ def _set_variants(experiment: Experiment, variants: Sequence[Mapping[str, Any]])
     existing = {variant.key: variant for variant in experiment.variants}
     _refuse_pending_results(experiment, existing.keys() - {values["key"] for values in variants})
     experiment.variants = [
-        _change(existing.get(values["key"]) or Variant(key=values["key"]), {"prompt_id": None, **values}, position)
+        _change(existing.get(values["key"]) or Variant(key=values["key"]), {**_NO_PROMPT, **values}, position)
         for position, values in enumerate(variants)
     ]
     # SQLite does not name the constraint, so the first entry counts. It must be that of the results: on SQLite the

@@ -88,6 +88,11 @@ def test_lists_are_newest_first_and_in_pages(ada: Person, make: MakeExperiment) 
         ),
         ({"variants": [{**A, "payload": "x"}]}, "variants.0.payload must be an object."),
         ({"variants": [{**A, "promptId": 5}]}, "variants.0.promptId must be a string."),
+        ({"variants": [A, {**B, "promptVersion": 1}]}, "variants.1.promptVersion needs promptId beside it."),
+        (
+            {"variants": [{**A, "promptId": "p", "promptVersion": 0}]},
+            "variants.0.promptVersion must be a whole number from 1 to 2147483647, a label or latest.",
+        ),
     ],
 )
 def test_a_bad_field_is_named_with_its_rule(ada: Person, change: dict[str, Any], message: str) -> None:
@@ -129,6 +134,49 @@ def test_a_variant_may_only_name_a_prompt_of_the_caller(ada: Person, ben: Person
     assert answer.status_code == status
     ada.post("/experiments", {**EXPERIMENT, "slug": "other"})
     assert ada.patch("/experiments/other", {"variants": variants}).status_code == (200 if status == 201 else status)
+
+
+def test_a_variant_may_pin_a_version_of_its_prompt(ada: Person) -> None:
+    prompt = ada.prompt(model="first")["_id"]
+    ada.patch(f"/prompts/{prompt}", {"model": "second"})
+    ada.put(f"/prompts/{prompt}/labels/production", {"version": 1})
+
+    def variants(*versions: Any) -> list[dict[str, Any]]:
+        shares = {"trafficPercent": 1, "promptId": prompt}
+        return [{"key": f"v{place}", **shares, "promptVersion": version} for place, version in enumerate(versions)]
+
+    made = ada.post("/experiments", {**EXPERIMENT, "variants": variants(1, "production", "latest", None)}).json
+    assert [variant.get("promptVersion") for variant in made["variants"]] == [1, 1, 2, None]
+    assert "promptVersion" not in made["variants"][3], "as before there were versions"
+    ada.put(f"/prompts/{prompt}/labels/production", {"version": 2})
+    ada.patch(f"/prompts/{prompt}", {"model": "third"})
+    assert ada.get("/experiments/greeting").json == made
+    for place in range(4):
+        report(ada, f"v{place}")
+    logs = ada.get("/logs").json[::-1]
+    assert [log["promptVersion"] for log in logs] == [1, 1, 2, 3]
+    assert [log["modelUsed"] for log in logs] == ["first", "first", "second", "third"]
+
+    changed = ada.patch("/experiments/greeting", {"variants": variants("production", 1, None, 3)}).json
+    assert [variant.get("promptVersion") for variant in changed["variants"]] == [2, 1, None, 3]
+    (entry,) = ada.get(f"/workspaces/{ada.get('/workspaces').json[0]['_id']}/audit?action=experiment.change").json
+    pins = [[variant.get("promptVersion") for variant in entry[side]["variants"]] for side in ("before", "after")]
+    assert pins == [[1, 1, 2, None], [2, 1, None, 3]]
+
+    refused = ada.patch("/experiments/greeting", {"variants": variants(1, 4, "staging", None)})
+    assert (refused.status_code, refused.json["details"]) == (
+        400,
+        {
+            "variants.1.promptVersion": ["must be a version of the prompt; the latest is 3"],
+            "variants.2.promptVersion": [
+                "must be a version of the prompt, which has no label staging; the latest is 3"
+            ],
+        },
+    )
+    assert ada.get("/experiments/greeting").json == changed, "nothing of it is stored"
+    ada.delete(f"/prompts/{prompt}")
+    left = ada.get("/experiments/greeting").json["variants"]
+    assert [(variant["promptId"], variant.get("promptVersion")) for variant in left] == [(None, None)] * 4
 
 
 def test_a_patch_changes_what_it_names(ada: Person, make: MakeExperiment) -> None:
