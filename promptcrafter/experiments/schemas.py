@@ -8,7 +8,9 @@ from promptcrafter.http.fields import ForeignId, Name, Number, PatternText, Text
 from promptcrafter.http.page_query import PageQuery
 from promptcrafter.http.schemas import BodySchema, CreateSchema, JsonObject, Objects, SparseSchema, TextAndFormat
 from promptcrafter.ids import pattern
+from promptcrafter.logs.scores import ANNOTATORS, HUMAN
 from promptcrafter.prompts.schemas import VERSION_NAME, VersionReference
+from promptcrafter.scores.schemas import NAME, NAME_RULE
 
 STATUSES = ("DRAFT", "ACTIVE", "PAUSED", "COMPLETED")
 SLUG = r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,119}$"
@@ -139,6 +141,35 @@ class ResultQuery(PageQuery):
     variantKey = Text(minimum=1, metadata={"description": "Results of this variant only"})
 
 
+class ResultsQuery(Schema):
+    """Which scores count as a metric beside those that were sent with the results."""
+
+    metric = PatternText(
+        NAME,
+        NAME_RULE,
+        metadata={
+            "description": "The name of scores of the results, such as `score`: their values count as a metric of that "
+            "name, in place of one sent with the results"
+        },
+    )
+    annotator = Text(
+        choices=ANNOTATORS, metadata={"description": f"Who gave those scores, `{HUMAN}` by default; needs `metric`"}
+    )
+
+    @validates_schema
+    def refuse_annotator_alone(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """Reject an annotator of no scores."""
+        if "annotator" in data and "metric" not in data:
+            raise ValidationError("needs metric beside it", "annotator")
+
+
+class ScoreMetricOut(Schema):
+    """The scores that count as a metric."""
+
+    name = fields.String(required=True)
+    annotator = fields.String(required=True, metadata={"enum": ANNOTATORS})
+
+
 class MethodOut(Schema):
     """The statistical method that compares variants."""
 
@@ -197,6 +228,9 @@ class ResultsOut(Schema):
     slug = fields.String(required=True)
     name = fields.String(required=True)
     status = fields.String(required=True)
+    score_metric = fields.Nested(
+        ScoreMetricOut(), data_key="scoreMetric", metadata={"description": "If `metric` names scores"}
+    )
     method = fields.Nested(MethodOut(), required=True)
     variants = fields.List(fields.Nested(VariantResultOut()), required=True)
     comparisons = fields.List(fields.Nested(ComparisonOut()), required=True)

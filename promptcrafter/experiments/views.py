@@ -16,6 +16,7 @@ from promptcrafter.experiments.schemas import (
     ResultOut,
     ResultQuery,
     ResultsOut,
+    ResultsQuery,
 )
 from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
@@ -23,6 +24,7 @@ from promptcrafter.http.page_query import PageQuery
 from promptcrafter.idempotency.decorator import idempotent
 from promptcrafter.ids import is_well_formed
 from promptcrafter.logs.models import Log
+from promptcrafter.logs.scores import HUMAN
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid
 from promptcrafter.prompts import store as prompts
@@ -100,13 +102,16 @@ def list_results(query: dict[str, Any], slug: str) -> Response:
 
 
 @blueprint.route("/experiments/<slug>/results", permission=Permission.READ, refuses=(404,))
+@blueprint.arguments(ResultsQuery(), location="query")
 @blueprint.response(200, ResultsOut())
-def get_results(slug: str) -> dict[str, Any]:
+def get_results(query: dict[str, Any], slug: str) -> dict[str, Any]:
     """Return each variant's results and the settled differences; intervals stay valid however often you look."""
     experiment = store.get_experiment(current_principal(), slug)
     shares = [(variant.key, variant.traffic_percent) for variant in experiment.variants]
-    evaluation = results.evaluate(shares, store.each_measurement(experiment))
-    return {"slug": experiment.slug, "name": experiment.name, "status": experiment.status, **evaluation}
+    score = {"name": query["metric"], "annotator": query.get("annotator", HUMAN)} if "metric" in query else None
+    measurements = store.each_scored(experiment, **score) if score else store.each_measurement(experiment)
+    shown = {"slug": experiment.slug, "name": experiment.name, "status": experiment.status}
+    return {**shown, **({"score_metric": score} if score else {}), **results.evaluate(shares, measurements)}
 
 
 def _pin_prompts(variants: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

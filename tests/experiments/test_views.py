@@ -254,6 +254,78 @@ def test_results_summarize_and_compare_the_variants(ada: Person, make: MakeExper
     assert shown["comparisons"][1]["metrics"] == {}
 
 
+def test_scores_of_the_results_count_as_a_metric_whenever_they_arrive(ada: Person, make: MakeExperiment) -> None:
+    make()
+    logs = [report(ada, key, metrics={"depth": 5, "ms": 3}).json["logId"] for key in "AAB"]
+
+    def score(log: int, value: Any, name: str = "depth", **keys: Any) -> None:
+        body = {"name": name, "value": value, "annotator": "human", **keys}
+        assert ada.post(f"/logs/{logs[log]}/scores", body).status_code in (200, 201)
+
+    def shown(query: str, metric: str = "depth") -> list[tuple[int, float] | None]:
+        """Return count and mean of the metric under A and under B."""
+        found = [
+            variant["metrics"].get(metric)
+            for variant in ada.get(f"/experiments/greeting/results{query}").json["variants"]
+        ]
+        return [each and (each["count"], each["mean"]) for each in found]
+
+    as_sent = ada.get("/experiments/greeting/results").json
+    assert shown("") == [(2, 5), (1, 5)]
+    assert shown("?metric=depth") == [None, None], "what was sent under the name of the scores is left out"
+    score(0, 2)
+    score(0, 4, identifier="again")  # of the same rater, who counts once
+    score(1, 9)
+    score(1, 8)  # replaces the one before
+    score(2, 7)
+    score(0, 1, annotator="judge")
+    score(0, 100, annotator="judge", identifier="other")
+    score(0, True)
+    score(0, 2)
+    score(1, True, identifier="a boolean")
+    score(1, "good", identifier="a category")
+    score(1, 1e300, identifier="too large")
+    assert shown("?metric=depth") == [(2, 5.5), (1, 7)] == shown("?metric=depth&annotator=human")
+    assert shown("?metric=depth&annotator=judge") == [(1, 50.5), None]
+    assert shown("?metric=depth", "ms") == [(2, 3), (1, 3)], "beside the metrics that were sent"
+    assert ada.get("/experiments/greeting/results").json == as_sent
+
+    score(0, True, "polite")
+    score(1, False, "polite")
+    score(2, "rude", "polite")
+    assert shown("?metric=polite", "polite") == [(2, 0.5), None]
+    for log, value in enumerate((3, 10, 6)):
+        assert ada.patch(f"/logs/{logs[log]}", {"score": value}).status_code == 200
+    assert shown("?metric=score", "score") == [(2, 6.5), (1, 6)]
+    answer = ada.get("/experiments/greeting/results?metric=score").json
+    assert answer["scoreMetric"] == {"name": "score", "annotator": "human"}
+    (compared,) = answer["comparisons"]
+    assert (compared["metrics"]["score"]["difference"], compared["metrics"]["score"]["settled"]) == (-0.5, False)
+    ada.delete(f"/logs/{logs[2]}")
+    assert shown("?metric=score", "score") == [(2, 6.5), None]
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("query", "field", "rule"),
+    [
+        ("metric=5", "metric", "must be a letter and up to 63 letters, digits, blanks, `_`, `.` or `-`"),
+        ("metric=a&annotator=me", "annotator", "must be one of human, enduser, judge, code"),
+        ("annotator=judge", "annotator", "needs metric beside it"),
+        ("metric=a&metric=b", "metric", "must be given once"),
+        ("score=a", "score", "is not a parameter"),
+    ],
+)
+def test_a_bad_parameter_of_the_results_is_named(
+    ada: Person, make: MakeExperiment, query: str, field: str, rule: str
+) -> None:
+    make()
+    answer = ada.get(f"/experiments/greeting/results?{query}")
+    assert answer.status_code == 400
+    (reason,) = answer.json["details"][field]
+    assert rule in reason
+
+
 def test_an_experiment_without_results_has_empty_results(ada: Person, make: MakeExperiment) -> None:
     make(variants=[{**A, "trafficPercent": 0}])
     shown = ada.get("/experiments/greeting/results").json
