@@ -66,10 +66,17 @@ _NEW: dict[str, TypeEngine[Any]] = {
     "number": Float(53),
     "created_at": UtcTime(),
 }
-_INSERTED = (
-    *("id", "workspace_id", "author_id", "log_seq", "prompt_id", "name", "value_kind", "number", "annotator", "rater"),
-    *("identifier", "created_at", "updated_at", "valued_at"),
-)
+_REPORTED: dict[str, TypeEngine[Any]] = {
+    **_NEW,
+    "name": String(64),
+    "value_kind": String(8),
+    "category": String(64),
+    "annotator": String(8),
+    "identifier": String(64),
+    "valued_at": UtcTime(),
+}
+
+_GIVEN = ("name", "value_kind", "number", "category", "annotator", "identifier")  # by those who report scores
 
 
 def is_counted(model: Any) -> ColumnElement[bool]:
@@ -83,27 +90,29 @@ def is_counted(model: Any) -> ColumnElement[bool]:
 _COUNTED = is_counted(Score)
 
 
-def _select_new(new: Mapping[str, ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+def _make_insert(types: Mapping[str, TypeEngine[Any]]) -> CompiledWrite:
+    """Return the statement that inserts scores of new logs. What has no type here is as in the default score."""
+    parameters: dict[str, ColumnElement[Any]] = {name: bindparam(name, type_=type_) for name, type_ in types.items()}
+    rows = from_arrays({name: Text() if isinstance(type_, String) else type_ for name, type_ in types.items()})
+    given, unnested = _columns_of_new(parameters), _columns_of_new(dict(rows.c))
+    into = insert(_TABLE)
+    return CompiledWrite(
+        [into.from_select(list(given), select(*given.values()).where(_LOGS.c.id == parameters["log_id"]))],
+        into.from_select(
+            list(unnested), select(*unnested.values()).join_from(rows, _LOGS, _LOGS.c.id == rows.c.log_id)
+        ),
+    )
+
+
+def _columns_of_new(new: Mapping[str, ColumnElement[Any]]) -> dict[str, ColumnElement[Any]]:
     texts = {"name": DEFAULT_NAME, "value_kind": "number", "annotator": HUMAN, "identifier": ""}
     others = {name: bindparam(f"the_{name}", value, String(64)) for name, value in texts.items()}
     times = dict.fromkeys(("created_at", "updated_at", "valued_at"), new["created_at"])
     log = {"workspace_id": _LOGS.c.workspace_id, "log_seq": _LOGS.c.seq, "prompt_id": _LOGS.c.prompt_id}
-    columns = {**new, **others, **times, **log}
-    return [columns[name] for name in _INSERTED]
+    return {name: column for name, column in {**others, **times, **log, **new}.items() if name in _TABLE.c}
 
 
-_PARAMETERS: dict[str, ColumnElement[Any]] = {name: bindparam(name, type_=type_) for name, type_ in _NEW.items()}
-_ROWS = from_arrays({name: Text() if isinstance(type_, String) else type_ for name, type_ in _NEW.items()})
-_INSERT = CompiledWrite(
-    [
-        insert(_TABLE).from_select(
-            _INSERTED, select(*_select_new(_PARAMETERS)).where(_LOGS.c.id == _PARAMETERS["log_id"])
-        )
-    ],
-    insert(_TABLE).from_select(
-        _INSERTED, select(*_select_new(dict(_ROWS.c))).join_from(_ROWS, _LOGS, _LOGS.c.id == _ROWS.c.log_id)
-    ),
-)
+_INSERT, _INSERT_REPORTED = _make_insert(_NEW), _make_insert(_REPORTED)
 
 
 @dataclass(frozen=True)
@@ -124,8 +133,12 @@ def complete_log(log: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**log, "mean_score": log["score"], "ratings": 1, "scored_at": log["updated_at"]}
 
 
-def insert_for_logs(logs: Iterable[Mapping[str, Any]], *, imported: bool) -> None:
-    """Insert the scores with which logs arrived: those of the log's author, or of an unknown one."""
+def insert_for_logs(logs: Sequence[Mapping[str, Any]], *, imported: bool) -> None:
+    """Insert the scores with which logs arrived: those of the log's author, or of an unknown one.
+
+    Besides its `score`, a log may have a list `scores` of the columns of others; of no two are all keys the same, and
+    none is of those that a log shows.
+    """
     rows = [
         {
             # of an imported one derived from the log's, so that a repeated import finds it
@@ -141,6 +154,21 @@ def insert_for_logs(logs: Iterable[Mapping[str, Any]], *, imported: bool) -> Non
     ]
     if rows:
         _INSERT.execute(rows)
+    reported = [
+        {
+            "id": new_id("score"),
+            "log_id": log["id"],
+            "author_id": log["author_id"],
+            "rater": log["author_id"],
+            "created_at": log["updated_at"],
+            "valued_at": log["updated_at"] + place * _MILLISECOND,
+            **{name: score[name] for name in _GIVEN},
+        }
+        for log in logs
+        for place, score in enumerate(log.get("scores", ()), start=1)
+    ]
+    if reported:
+        _INSERT_REPORTED.execute(reported)
 
 
 def put_score(

@@ -57,7 +57,8 @@ def prepare(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes of a log, with its id and the words of the search index added.
 
     `record`, `record_all` and `restore_all` take such prepared logs. Call it before the transaction begins, so that
-    the words are extracted while no lock is held.
+    the words are extracted while no lock is held. Beside attributes, `values` may have `scores`: see
+    `scores.insert_for_logs`.
     """
     return {
         **values,

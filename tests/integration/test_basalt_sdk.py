@@ -102,6 +102,11 @@ def test_sdk_0_5_reads_publishes_and_logs(start_server: Callable[..., LiveServer
     assert (final["promptVersion"], final["idealOutput"]) == (2, "Paris")
     assert (final["inputTokens"], final["outputTokens"], final["cost"], "computed" in final) == (0, 7, 0, False)
 
+    (only,) = owner.call("GET", f"/traces/{later['_id']}").json["logs"]
+    (score,) = owner.call("GET", "/scores").json
+    assert (score["logId"], score["name"], score["value"]) == (only["_id"], "concise", 0.75)
+    assert (score["annotator"], score["identifier"]) == ("judge", "concise")
+
     history = owner.call("GET", f"/logs?promptId={log['promptId']}").json
     assert [entry["_id"] for entry in history] == [final["_id"], draft["_id"], log["_id"]]
     assert {entry["source"] for entry in history} == {"basalt"}
