@@ -121,7 +121,17 @@ def test_only_some_modules_access_the_request_and_only_stores_query() -> None:
         if room(name) != "http" and last.partition("_")[0] not in SEES_REQUESTS:
             assert not names & {"flask.request", "flask.g"}, name
         if "promptcrafter.database.session.session" in names:
-            assert last in {"store", "restore", "audit", "access", "keyset", "lists", "transactions", "deletions"}, name
+            assert last in {
+                "store",
+                "reviews",
+                "restore",
+                "audit",
+                "access",
+                "keyset",
+                "lists",
+                "transactions",
+                "deletions",
+            }, name
 
 
 def test_each_infrastructure_library_is_imported_by_its_module_only() -> None:
