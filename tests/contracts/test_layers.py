@@ -28,7 +28,7 @@ SEES_REQUESTS = {
     "logging",
 }  # beside http
 QUERIES = {
-    *("store", "scores", "configs", "restore", "audit", "access"),
+    *("store", "scores", "configs", "reviews", "day_aggregates", "restore", "audit", "access"),
     *("keyset", "lists", "transactions", "deletions"),
 }
 

@@ -32,6 +32,9 @@ NAMED_IN_REQUEST = {
     "GET /logs": "prompt",
     "GET /logs-by-prompt": "prompt",
     "GET /compare": "log",
+    "GET /reviews/next": "prompt",
+    "GET /reviews/progress": "prompt",
+    "GET /agreement": "prompt",
 }
 # Permissions that are about an account or the server, so that the role in a workspace does not count
 OF_NO_WORKSPACE = {Permission.SIGNED_IN, Permission.ACCOUNT, Permission.CREDENTIALS}
@@ -113,6 +116,9 @@ def build(client: Caller, ada: Person) -> World:
             "GET /scores": {"promptId": prompt},
             "GET /compare": {"logs": f"{log},{other}"},
             "GET /search": {"q": "content"},
+            "GET /reviews/next": {"promptId": prompt},
+            "GET /reviews/progress": {"promptId": prompt},
+            "GET /agreement": {"promptId": prompt},
             "GET /prompts/<prompt_id>/diff": {"from": "1", "to": "1"},
             "DELETE /workspaces/<workspace>": {"confirm": team["slug"]},
         },
