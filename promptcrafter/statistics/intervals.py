@@ -17,6 +17,9 @@ _NORMAL: float = NormalDist().inv_cdf(0.975)
 # Standard deviation of the effects that the sequential test is tuned to, in standard deviations of the metric: a small
 # effect by Cohen's convention ("Statistical Power Analysis for the Behavioral Sciences", 1988)
 _EFFECT = 0.2
+# With fewer values that differ from the mode, the estimated variance of a sample is unreliable: the usual minimum for
+# counts of rare events
+MIN_NON_MODAL_VALUES = 10
 
 
 def percentile(ordered: Sequence[float], fraction: float) -> float:
@@ -85,6 +88,22 @@ def sequential_interval(
         return None
     margin = math.sqrt((bound - 1) / (1 - bound / ratio) * degrees) * math.sqrt(squared_error)
     return estimate - margin, estimate + margin
+
+
+def sequential_difference_interval(
+    difference: float, variances: Sequence[float], counts: Sequence[int], alpha: float
+) -> Interval | None:
+    """Return the always-valid 1 - `alpha` interval of a difference of two means; None while it is unbounded.
+
+    Each sample has at least two values, and one of the variances is above 0. The standard error is the larger of
+    Welch's and the pooled one. Welch's alone is too small for rare events under uneven shares, because a small sample
+    of rare events seems to vary less than it does: in simulations, a quarter of the experiments without a difference
+    had a false winner (docs/decisions/0010).
+    """
+    squared_error = max(welch_squared_error(variances, counts), pooled_squared_error(variances, counts))
+    effective_size = counts[0] * counts[1] / sum(counts)
+    degrees = welch_satterthwaite_degrees(variances, counts)
+    return sequential_interval(difference, squared_error, degrees, effective_size, alpha)
 
 
 def welch_squared_error(variances: Sequence[float], counts: Sequence[int]) -> float:
