@@ -46,14 +46,27 @@ def student_t_interval(mean: float, stddev: float | None, count: int) -> Interva
     return mean - margin, mean + margin
 
 
-def _student_t(degrees: int) -> float:
+def welch_interval(difference: float, variances: Sequence[float], counts: Sequence[int]) -> Interval:
+    """Return the 95 % confidence interval of a difference of two means that is looked at once, by Welch's t-test.
+
+    Each sample has at least two values, and one of the variances is above 0. Fewer than 10 degrees of freedom are
+    rounded down, which makes the interval wider. Source: Welch, "The generalization of 'Student's' problem when several
+    different population variances are involved", Biometrika 34 (1947).
+    """
+    margin = _student_t(welch_satterthwaite_degrees(variances, counts))
+    margin *= math.sqrt(welch_squared_error(variances, counts))
+    return difference - margin, difference + margin
+
+
+def _student_t(degrees: float) -> float:
     """Return the 97.5th percentile of Student's t distribution, with a relative error of at most 1 in 200,000.
 
     From 10 degrees of freedom on, it is the expansion around the normal percentile x of Abramowitz and Stegun,
-    "Handbook of Mathematical Functions" (1964), formula 26.7.5; below, the expansion is less exact than the table.
+    "Handbook of Mathematical Functions" (1964), formula 26.7.5; below, the expansion is less exact than the table,
+    whose entries are for whole degrees.
     """
-    if degrees <= len(_STUDENT_T):
-        return _STUDENT_T[degrees - 1]
+    if degrees < len(_STUDENT_T) + 1:
+        return _STUDENT_T[int(degrees) - 1]
     x = _NORMAL
     terms: tuple[float, ...] = (
         (x**3 + x) / 4,
