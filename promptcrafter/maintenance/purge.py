@@ -7,6 +7,7 @@ that share the database purges at a time.
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from enum import Enum
 from threading import Event
 
@@ -36,7 +37,7 @@ def run(stop: Event | None = None) -> Outcome:
     if not deletions.has_pending():
         return Outcome.DONE
     stop = stop or Event()
-    with only_process(sqlite.PURGE_LOCK_SUFFIX, _LOCK_KEY) as is_locked:
+    with only_purge() as is_locked:
         if not is_locked:
             return Outcome.BUSY
         started, total = time.monotonic(), 0
@@ -62,3 +63,8 @@ def _each_step(stop: Event) -> Iterator[int]:
             return
         deletions.purged.send(rows=rows)
         yield rows
+
+
+def only_purge() -> AbstractContextManager[bool]:
+    """Hold the lock of the purge inside the block; yield False if another process holds it."""
+    return only_process(sqlite.PURGE_LOCK_SUFFIX, _LOCK_KEY)
