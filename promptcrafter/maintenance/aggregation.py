@@ -55,7 +55,7 @@ class Aggregation:
         after = None if self._last is None else max(0, self._last - _UNORDERED)
         found = day_aggregates.list_scopes(after)
         with self._transaction():
-            self._last = day_aggregates.mark_late(after or 0)
+            self._last = day_aggregates.mark_late(self._last)
         ends = time.monotonic() + _REMEMBERED_S
         self._candidates |= dict.fromkeys(found, ends)
         steps = 0

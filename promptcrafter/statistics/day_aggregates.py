@@ -188,14 +188,14 @@ def each_changed(most: int) -> list[tuple[str, int]]:
     return [(scope_id, day) for scope_id, day in session.execute(marked)]
 
 
-def mark_late(after: int) -> int:
+def mark_late(after: int | None) -> int:
     """Mark the days of logs that were added after a sequence number, with an earlier time than aggregates have.
 
-    Clocks are set back, and hosts may disagree about the time. Return the last sequence number. Call it inside a write
-    transaction.
+    Clocks are set back, and hosts may disagree about the time. Return the last sequence number, from which to go on:
+    without `after`, nothing is marked. Call it inside a write transaction.
     """
-    last = request_connection().scalar(select(func.max(Log.seq))) or after
-    if last > after:
+    last = request_connection().scalar(select(func.max(Log.seq))) or 0
+    if after is not None and last > after:
         changed_days.mark_where(_LOGS.c.seq > after)
     return last
 
