@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, column_property, mapped_column
 
 from promptcrafter.auth.models import DELETED_ACCOUNT, User
-from promptcrafter.database.base import SEQUENCE, Base, JsonText, Resource, UtcTime
+from promptcrafter.database.base import DERIVED, SEQUENCE, Base, JsonText, Resource, UtcTime
 
 _IN_TRACE = text("trace_id IS NOT NULL")
 _IN_EXPERIMENT = text("experiment_id IS NOT NULL")
@@ -202,7 +202,7 @@ class AggregateScope(Base):
     """A prompt or a workspace with so many logs that the aggregates of their days are stored (decision 56)."""
 
     __tablename__ = "aggregate_scopes"
-    __table_args__ = (Index(None, "workspace_id"),)
+    __table_args__ = (Index(None, "workspace_id"), DERIVED)
 
     scope_id: Mapped[str] = mapped_column(String(64), primary_key=True)  # of the prompt or of the workspace
     workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"))
@@ -216,7 +216,7 @@ class ChangedDay(Base):
     """A mark: logs of this day have changed since its aggregates were computed. There may be several for a day."""
 
     __tablename__ = "changed_days"
-    __table_args__ = (Index(None, "scope_id", "day"),)
+    __table_args__ = (Index(None, "scope_id", "day"), DERIVED)
 
     seq: Mapped[int] = mapped_column(SEQUENCE, Identity(), primary_key=True)
     scope_id: Mapped[str] = mapped_column(String(64))

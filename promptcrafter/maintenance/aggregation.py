@@ -4,10 +4,12 @@ One process of all that share the database does it at a time.
 """
 
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from threading import Event
 
-from promptcrafter.database.session import session
+from promptcrafter.database.session import read_snapshot, session
+from promptcrafter.database.transactions import writing
+from promptcrafter.maintenance import Progress
 from promptcrafter.maintenance.pace import Pace
 from promptcrafter.statistics import day_aggregates
 from promptcrafter.statistics.day_aggregates import Scope
@@ -69,3 +71,21 @@ class Aggregation:
 
     def _transaction(self) -> AbstractContextManager[None]:
         return Pace(self._stop).transaction()
+
+
+def mark_wrong(on_progress: Progress) -> int:
+    """Compare what is stored with the logs, and mark the days that differ; return how many.
+
+    Marked days are computed again by the service. Raises DBAPIError and Problem.
+    """
+    count = 0
+    scopes = day_aggregates.list_stored()
+    for done, scope in enumerate(scopes, 1):
+        with closing(read_snapshot()) as reader:
+            days = day_aggregates.find_wrong_days(reader, scope)
+        if days:
+            with writing():
+                day_aggregates.mark_days(scope, days)
+        count += len(days)
+        on_progress(done, len(scopes))
+    return count

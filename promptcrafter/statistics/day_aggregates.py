@@ -11,13 +11,13 @@ read, or leaves a mark that is not removed.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Event
 
-from sqlalchemy import ColumnElement, delete, func, select, text, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, text, update
 
 from promptcrafter import clock
 from promptcrafter.database.base import Base
@@ -180,6 +180,33 @@ def recompute(scope: Scope, day: int, transaction: _Transaction) -> None:
             request_connection().execute(delete(DayAggregate).where(is_stored))
             _put_cells(scope.id, cells)
         request_connection().execute(delete(ChangedDay).where(ChangedDay.seq.in_(marks)))
+
+
+def find_wrong_days(reader: ReadSession, scope: Scope) -> set[int]:
+    """Return the days of which what is stored differs from the logs, without those that are marked anyway."""
+    coverage = read_coverage(reader, scope.id)
+    if coverage is None:
+        return set()
+    stored = _load_cells(reader, scope.id, range(to_day(EARLIEST), to_day(coverage.until) + 1))
+    read = read_cells(reader, scope.condition, EARLIEST, coverage.until, by_version=not scope.is_workspace)
+    differing = {
+        key[0]
+        for key in stored.keys() | read.keys()
+        if (stored.get(key) or Cell()).dump() != (read.get(key) or Cell()).dump()
+    }
+    return differing - coverage.changed
+
+
+def mark_days(scope: Scope, days: Iterable[int]) -> None:
+    """Mark days of a scope as changed. Call it inside a write transaction."""
+    rows = [{"scope_id": scope.id, "day": day} for day in days]
+    if rows:
+        request_connection().execute(insert(Base.metadata.tables[ChangedDay.__tablename__]), rows)
+
+
+def list_stored() -> list[Scope]:
+    """Return the scopes that have stored aggregates."""
+    return [Scope(*row) for row in session.execute(select(AggregateScope.scope_id, AggregateScope.workspace_id))]
 
 
 def each_changed(most: int) -> list[tuple[str, int]]:

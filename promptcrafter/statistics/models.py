@@ -3,7 +3,7 @@
 from sqlalchemy import ForeignKey, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from promptcrafter.database.base import Base
+from promptcrafter.database.base import DERIVED, Base
 from promptcrafter.logs.models import AggregateScope
 
 
@@ -11,6 +11,7 @@ class DayAggregate(Base):
     """The aggregate of the logs of one day, version and model, of a prompt or of a workspace (decision 56)."""
 
     __tablename__ = "day_aggregates"
+    __table_args__ = DERIVED
 
     scope_id: Mapped[str] = mapped_column(
         String(64), ForeignKey(AggregateScope.scope_id, ondelete="CASCADE"), primary_key=True

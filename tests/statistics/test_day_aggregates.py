@@ -15,7 +15,7 @@ from promptcrafter import clock
 from promptcrafter.database.session import read_snapshot, session
 from promptcrafter.database.transactions import writing
 from promptcrafter.logs.models import AggregateScope, ChangedDay, Log
-from promptcrafter.maintenance.aggregation import Aggregation
+from promptcrafter.maintenance.aggregation import Aggregation, mark_wrong
 from promptcrafter.statistics import day_aggregates
 from promptcrafter.statistics.cells import Cell
 from promptcrafter.statistics.day_aggregates import Coverage, Plan, Scope, plan, start_of
@@ -211,3 +211,19 @@ def test_each_moment_of_a_period_is_read_once(until: datetime) -> None:
 
 def test_the_earliest_time_of_an_import_is_within_what_is_read() -> None:
     assert datetime(1969, 12, 31, tzinfo=UTC) > day_aggregates.EARLIEST
+
+
+def test_check_finds_days_that_differ_from_the_logs_and_has_them_computed_again(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    for number in range(3):
+        ada.log(prompt, score=number)
+    with app.app_context():
+        Aggregation(Event()).run()
+        assert mark_wrong(lambda done, total: None) == 0
+        with writing():
+            session.execute(update(DayAggregate).values(cell=Cell().dump()))
+        assert mark_wrong(lambda done, total: None) == 2
+        expect_same(scopes_of(ada, [prompt]), (day_aggregates.EARLIEST, clock.now() + DAY))
+        Aggregation(Event()).run()
+        assert count(ChangedDay) == 0
+        expect_same(scopes_of(ada, [prompt]), (day_aggregates.EARLIEST, clock.now() + DAY))
