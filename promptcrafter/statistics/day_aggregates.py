@@ -187,7 +187,7 @@ def find_wrong_days(reader: ReadSession, scope: Scope) -> set[int]:
     coverage = read_coverage(reader, scope.id)
     if coverage is None:
         return set()
-    stored = _load_cells(reader, scope.id, range(to_day(EARLIEST), to_day(coverage.until) + 1))
+    stored = _load_cells(reader, scope.id, {to_day(EARLIEST), to_day(coverage.until)})
     read = read_cells(reader, scope.condition, EARLIEST, coverage.until, by_version=not scope.is_workspace)
     differing = {
         key[0]

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -94,20 +95,19 @@ def test_whatever_happens_the_stored_days_and_the_rows_beside_them_have_the_same
             session.execute(update(Log).where(Log.id == ids[-1]).values(created_at=max(moment, latest[0])))
             latest[0] = max(moment, latest[0])
 
-    latest = [start]
-    actions = {
+    latest, aggregation = [start], Aggregation(Event())
+    actions: dict[str, Callable[[], object]] = {
         "add": add,
         "score": lambda: ada.patch(f"/logs/{chance.choice(ids)}", {"score": chance.choice([None, 1, 9])}),
         "judge": lambda: ada.post(
             f"/logs/{chance.choice(ids)}/scores", {"name": "score", "value": 2, "identifier": chance.choice("pq")}
         ),
         "delete": lambda: ada.delete(f"/logs/{ids.pop(chance.randrange(len(ids)))}"),
-        "roll": lambda: aggregation.run(),
+        "roll": aggregation.run,
     }
+    for _ in range(10):
+        add()
     with app.app_context():
-        aggregation = Aggregation(Event())
-        for _ in range(10):
-            add()
         for step in range(60):
             name = chance.choice(["add", "add", "score", "judge", "delete", "roll"])
             if name == "roll":
