@@ -4,6 +4,7 @@ Pages use keyset pagination: see `database.keyset`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cache, partial
 from itertools import chain, islice
 from types import MappingProxyType
@@ -19,6 +20,7 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_options_header
 from werkzeug.urls import iri_to_uri
 
+from promptcrafter import clock
 from promptcrafter.database.keyset import Columns, Order, write_cursor
 from promptcrafter.database.session import (
     STREAM_ROWS,
@@ -30,6 +32,7 @@ from promptcrafter.database.session import (
     stream_snapshot,
     weigh,
 )
+from promptcrafter.http.fields import is_relative_time
 from promptcrafter.http.formats import BYTE_ORDER_MARK, CSV, NDJSON_TYPES, WRITERS, join_to_pieces, write_json
 from promptcrafter.http.row_serializer import RowSerializer, is_long
 from promptcrafter.jsonio import dumps
@@ -90,7 +93,7 @@ def list_response(
     long lists whose fields all come from one table, or ColumnRows for a select of columns. `page` is a loaded PageQuery
     whose cursor has one number for each column of the order; without `per_page` and `cursor` the whole list is
     streamed. The link to the next page has the values in `resolved` instead of parameters whose meaning may change,
-    such as a label.
+    such as a label; it has times instead of how long ago they were.
     """
     order = order if isinstance(order, Order) else Order(order)
     rows_serializer = _ModelRows(serializer) if isinstance(serializer, Schema) else serializer
@@ -107,9 +110,19 @@ def list_response(
         response, keys = _stream_page(select, columns, rows_serializer, per_page)
     if len(keys) > 1:
         cursor = write_cursor(keys[0], columns)
-        arguments = {**request.args.to_dict(flat=False), **resolved, "per_page": per_page, "cursor": cursor}
+        named = {**request.args.to_dict(flat=False), **_resolve_times(page), **resolved}
+        arguments = {**named, "per_page": per_page, "cursor": cursor}
         response.headers["Link"] = f'<{_own_url()}?{urlencode(arguments, doseq=True)}>; rel="next"'
     return response
+
+
+def _resolve_times(page: Mapping[str, Any]) -> dict[str, str]:
+    """Return the times that relative ones among the query parameters stood for, so that pages do not shift."""
+    return {
+        name: clock.to_text(page[name])
+        for name, text in request.args.items()
+        if isinstance(page.get(name), datetime) and is_relative_time(text)
+    }
 
 
 def _read_page(select: Select[Any], columns: Columns, serializer: _Serializer, per_page: int) -> list[Row[Any]] | None:

@@ -1,10 +1,10 @@
 """The requests, responses and query parameters of logs."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from flask import current_app
-from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validates_schema
+from marshmallow import Schema, ValidationError, fields, missing, post_load, pre_load, validates_schema
 
 from promptcrafter.http.fields import (
     ERRORS,
@@ -43,6 +43,10 @@ from promptcrafter.prompts.schemas import (
 
 SCORE_MAX = 10
 BATCH_MAX = 1000
+FAILED = "error"  # the status of a failed call; that of all others is stored as NULL
+STATUSES = ("ok", FAILED)
+ERROR_MAX = 20_000  # characters, enough for a stack trace
+ORIGIN_MAX = 256  # characters of the names of a user, a session and an environment
 NATIVE = "promptcrafter"
 SOURCES = (NATIVE, "basalt", "agenttest", "llm", "promptfoo")
 _EXCESSES = {
@@ -119,6 +123,31 @@ def token_part_fields() -> FieldGroup:
     }
 
 
+def outcome_fields(statuses: Sequence[str] = (FAILED,)) -> FieldGroup:
+    """Return the fields about how a call ended and what it was made for, for LogIn, LogOut and LogLine of an export.
+
+    LogOut has them last, as those of `token_part_fields`. A request may say `ok`, which is not stored.
+    """
+
+    def origin(name: str, description: str) -> Text:
+        return Text(data_key=name, minimum=1, maximum=ORIGIN_MAX, metadata={"description": description})
+
+    return {
+        "status": Text(
+            choices=statuses, metadata={"description": "`error` if the call failed; only that is stored and shown"}
+        ),
+        "error": Text(
+            minimum=1,
+            maximum=ERROR_MAX,
+            metadata={"description": "What failed; needs the status `error`"},
+        ),
+        "user_id": origin("userId", "For whom the call was made: a user of yours, who needs no account here"),
+        "session_id": origin("sessionId", "The conversation or session that the call belongs to"),
+        "environment": origin("environment", "Where the call was made, such as `production`"),
+        "parameters": JsonObject(metadata={"description": "The parameters of the call, such as the temperature"}),
+    }
+
+
 def usage_fields() -> FieldGroup:
     """Return the fields that take a `usage` object; a schema with them passes what it loads to `complete_counts`."""
     return {
@@ -168,17 +197,36 @@ def complete_counts(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+class _Output(Text):
+    """The output of a call, required unless the call failed; an empty text counts as absent."""
+
+    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:
+        if value in (missing, ""):
+            if isinstance(data, Mapping) and data.get("status") == FAILED:
+                return missing
+            raise self.make_error("required")
+        return super().deserialize(value, attr, data, **kwargs)
+
+
 class LogIn(CreateSchema):
     """A new log; loads to its columns."""
 
     other_names = ("model",)
+    rules: ClassVar[dict[str, Any]] = {
+        "if": {"required": ["status"], "properties": {"status": {"const": FAILED}}},
+        "else": {
+            "required": ["output"],
+            "properties": {"output": {"type": "string", "minLength": 1}, "error": {"type": "null"}},
+        },
+    }
 
     prompt_id = ForeignId(data_key="promptId", required=True, metadata={"example": "prompt_01jz8x4m5n6p7q8r9s0t1v2w3x"})
-    output = Text(
-        required=True,
-        minimum=1,
+    output = _Output(
         validate=refuse_large_output,
-        metadata={"example": "It changed how people lived and worked."},
+        metadata={
+            "example": "It changed how people lived and worked.",
+            "description": "Required, and not empty, unless `status` is `error`",
+        },
     )
     model_used = Text(
         data_key="modelUsed",
@@ -198,6 +246,7 @@ class LogIn(CreateSchema):
     locals().update(token_part_fields())
     locals().update(usage_fields())
     meta = JsonObject(data_key="metadata")
+    locals().update(outcome_fields(STATUSES))
 
     @pre_load
     def accept_model(self, data: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -209,9 +258,17 @@ class LogIn(CreateSchema):
             note_ignored("model", "must be absent or equal to modelUsed")
         return values
 
+    @validates_schema
+    def refuse_contradictions(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        """Reject the error of a call that did not fail."""
+        if "error" in data and data.get("status") != FAILED:
+            raise ValidationError("needs the status error beside it", "error")
+
     @post_load
     def to_columns(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Split text and format into two columns, and complete the token counts."""
+        """Split text and format into two columns, drop the status `ok`, and complete the token counts."""
+        if data.get("status") != FAILED:
+            data.pop("status", None)
         return complete_counts(split_formats(data, ("input", "ideal_output")))
 
 
@@ -255,7 +312,7 @@ class LogOut(SparseSchema):
         metadata={"description": "Null only if a client of another system named no known prompt"},
     )
     prompt_version = fields.Integer(data_key="promptVersion", required=True, allow_none=True)
-    output = TextOut(required=True)
+    output = TextOut(required=True, metadata={"description": "Empty if a failed call had none"})
     notes = fields.String(required=True, allow_none=True)
     model_used = fields.String(data_key="modelUsed", required=True, allow_none=True)
     score = Number(required=True, allow_none=True, minimum=0, maximum=SCORE_MAX)
@@ -291,6 +348,7 @@ class LogOut(SparseSchema):
     updated_at = Timestamp(data_key="updatedAt", required=True)
     locals().update(token_part_fields())
     priced = JsonObject(metadata={"description": "How a computed cost came about, or why a cost is not computed"})
+    locals().update(outcome_fields())
 
 
 class LogQuery(PageQuery):

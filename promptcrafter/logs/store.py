@@ -31,7 +31,7 @@ _EMPTY_LOG: dict[str, Any] = {
 }
 # The attributes that decide about the tokens and the cost of a log
 RECOMPUTED_FROM = (
-    *("model_used", "input", "input_format", "output", "output_format", "end_time"),
+    *("model_used", "input", "input_format", "output", "output_format", "status", "end_time"),
     *("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens"),
     *("cost", "computed", "priced_as", "priced"),
 )
