@@ -35,6 +35,7 @@ _LAG = timedelta(seconds=30)  # a transaction that adds logs has ended after it,
 _MOST_LOGS = 20_000  # that one step adds
 _MOST_CELLS = 2000  # of a step: with more, aggregates would save nothing
 EARLIEST = datetime(1969, 1, 1, tzinfo=UTC)  # before the first time that a log may have
+LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 _POLL_S = 0.1
 _WAIT_S = 20
 _MOST_MARKS = 10_000  # that one step removes
