@@ -21,6 +21,7 @@ from promptcrafter.database.session import request_connection
 _LEAST_ROWS, _MOST_ROWS = 50, 1000
 _PARTS = 2  # of a step's time, of which one statement may take one
 CLEARED_WITH = "cleared_with"  # in the `info` of a column: the name of the one with which it is set to NULL
+removing = Signal("Sent before a statement that removes rows; `table` and `condition` say which.")
 removed = Signal("Sent after a statement that removed rows of resources, in its transaction; `ids` are theirs.")
 
 
@@ -54,6 +55,7 @@ def remove_some(table: Table, row_id: str, seconds: float, progress: Progress) -
 
 def _remove(table: Table, condition: ColumnElement[bool]) -> int:
     """Remove rows; return how many."""
+    removing.send(table=table, condition=condition)
     removal = delete(table).where(condition)
     if not _is_of_resources(table):
         return request_connection().execute(removal).rowcount

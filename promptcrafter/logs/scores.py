@@ -34,6 +34,7 @@ from promptcrafter.database.compiled import CompiledWrite, from_arrays
 from promptcrafter.database.deletions import is_present
 from promptcrafter.database.session import is_sqlite, session
 from promptcrafter.ids import new_id
+from promptcrafter.logs import changed_days
 from promptcrafter.logs.models import IMPORTED, Log, Score
 from promptcrafter.problems import Problem
 from promptcrafter.workspaces import audit, quota
@@ -441,6 +442,7 @@ def _refresh_logs(figures: Mapping[int, float | None], now: datetime) -> None:
         values = {"score": figure, "mean_score": mean, "ratings": ratings, "scored_at": first, "updated_at": now}
         rows.append({"seq": seq, **values})
     session.execute(update(Log), rows)
+    changed_days.mark_logs(figures)
 
 
 def _note(principal: Principal, score: Score, log: Log, action: str, name: str | None = None, **values: Any) -> None:

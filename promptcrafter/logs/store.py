@@ -16,7 +16,7 @@ from promptcrafter.database.keyset import Order, each_batch
 from promptcrafter.database.session import is_sqlite, session, unindexed
 from promptcrafter.database.transactions import on_commit
 from promptcrafter.ids import new_id
-from promptcrafter.logs import scores, search
+from promptcrafter.logs import changed_days, scores, search
 from promptcrafter.logs.filters import conditions as conditions
 from promptcrafter.logs.input_keys import find_input_key
 from promptcrafter.logs.models import Log
@@ -90,6 +90,7 @@ def restore_all(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> None
     """Insert prepared logs of an import in their order, with their own ids and times. Raises ParentDeleted."""
     own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
     _insert([{**values, **own} for values in logs], imported=True)
+    changed_days.mark_where(_TABLE.c.id.in_([values["id"] for values in logs]))
 
 
 def find_logs(principal: Principal, filters: Mapping[str, Any]) -> Select[Log]:
@@ -191,6 +192,7 @@ def remove_log(principal: Principal, log: Log) -> None:
     """Delete a log."""
     audit.forget(log.id)
     _note(principal, log, "log.delete")
+    changed_days.mark_logs([log.seq])
     session.execute(delete(Log).where(Log.id == log.id))
 
 
@@ -211,6 +213,7 @@ def remove_expired(principal: Principal, filters: Mapping[str, Any], sequence_nu
     A log that no longer matches, such as one reviewed since `each_expired` yielded it, is kept.
     """
     is_own = in_current_workspace(principal, Log)
+    changed_days.mark_logs(sequence_numbers)
     expired = delete(Log).where(is_own, Log.seq.in_(sequence_numbers), *conditions(filters))
     ids = session.scalars(expired.returning(Log.id)).all()
     audit.forget(*ids)
@@ -233,6 +236,7 @@ def each_recomputable(principal: Principal, size: int) -> Iterator[list[dict[str
 
 def change_costs(changes: Mapping[str, Mapping[str, Any]]) -> None:
     """Set attributes of logs, given by their id. Their `updated_at` stays: it is the time of the last review."""
+    changed_days.mark_where(_TABLE.c.id.in_(list(changes)))
     for log_id, values in changes.items():
         session.execute(_TABLE.update().where(_TABLE.c.id == log_id).values(dict(values)))
 

@@ -18,8 +18,10 @@ BEFORE = "d52b7f09c3a8"
 def test_logs_survive_the_migration_of_the_filters_indices_and_its_downgrade(
     make_app: Callable[[Config], Flask], empty_database_url: str, tmp_path: Path
 ) -> None:
-    settings = {"database_url": empty_database_url, "jwt_secret_key": SECRET, "instance_path": str(tmp_path)}
-    app = make_app(Config(**settings, ratelimit_enabled=False))
+    config = Config(
+        database_url=empty_database_url, jwt_secret_key=SECRET, instance_path=str(tmp_path), ratelimit_enabled=False
+    )
+    app = make_app(config)
     with app.app_context():
         upgrade()
     ada = sign_up(Caller(app.test_client()), "ada")

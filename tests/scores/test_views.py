@@ -376,7 +376,7 @@ def test_the_scores_of_what_is_deleted_are_gone_at_once(
         ]
         assert result["code"] == "log_not_found"
 
-    with app.app_context(), purge.exclusive_lock(), monkeypatch.context() as patched:
+    with app.app_context(), purge.only_purge(), monkeypatch.context() as patched:
         patched.setattr(cascade, "remove_some", lambda *_: False)
         assert ada.delete(path).status_code == 204
         assert deletions.has_pending() == (what != "logs")
