@@ -12,11 +12,13 @@ is none is at most 5 %, over all groups and looks (docs/decisions/0052). Which i
 
 - Randomised: the mixture sequential t-test (`intervals.sequential_difference_interval`), once the variances of both
   groups are reliable. Until then, values on a scale have the interval by betting, because a group that always scores
-  the same, such as a check that always passes, would otherwise never be better than another. Each has half of alpha.
+  the same, such as a check that always passes, would otherwise never be better than another.
 - Paired, on a scale: by betting. Differences of scores pile up at 0 with rare large ones, such as a version that fails
   for one input in twenty. The t-test takes a good series before the first failure for a difference.
 - Costs, latencies and values without a scale: the sequential t-test of differences. Those of costs and latencies are
   differences of logarithms, because costs and latencies are skewed.
+
+While logs arrive, two groups may have all of the first three, so each has a third of their error probability.
 """
 
 import math
@@ -42,6 +44,7 @@ from promptcrafter.statistics.samples import Arm, GroupSample, InputScore
 ALPHA = 0.05
 MAX_GROUPS = 20
 MIN_PAIRS = 10
+_INTERVALS = 3  # that two groups may have one after the other, each with its share of the error probability
 Direction = Literal["up", "down", "none"]
 Metric = Literal["cost", "latency"]
 _Pair = tuple[InputScore, InputScore]
@@ -240,13 +243,13 @@ def _choose(ranked: Sequence[_Group]) -> list[_Group]:
 
 
 def _alpha(rank: int) -> float:
-    """Return the error probability of a comparison of the group of this rank, 2 or more, with one that came before it.
+    """Return the error probability of an interval of the group of this rank, 2 or more, and one that came before it.
 
     The group of rank k spends 6 / (pi (k - 1))^2 of the whole, which sums to 1 over all k, and divides it evenly among
-    its k - 1 comparisons. It depends on nothing that comes later. This is online alpha-spending: Foster and Stine,
-    "Alpha-investing", Journal of the Royal Statistical Society B 70 (2008).
+    its k - 1 comparisons and the intervals that each may have. This depends on nothing that comes later. It is the
+    alpha-spending of Foster and Stine, "Alpha-investing", Journal of the Royal Statistical Society B 70 (2008).
     """
-    return ALPHA * 6 / (math.pi * (rank - 1)) ** 2 / (rank - 1)
+    return ALPHA * 6 / (math.pi * (rank - 1)) ** 2 / (rank - 1) / _INTERVALS
 
 
 def _count_arms(arms_of_groups: Iterable[Mapping[Arm | None, int]]) -> Counter[Arm | None]:
@@ -282,12 +285,11 @@ def _compare_scores(
     basis: Basis = "randomised" if is_randomised else "observational"
     if not (first.count and second.count):
         return _Estimate(None, None, first.count + second.count, basis)
-    if bounds is None or not is_randomised or is_one_look:
+    has_reliable_variances = first.has_reliable_variance and second.has_reliable_variance
+    if bounds is None or not is_randomised or is_one_look or has_reliable_variances:
         interval = _two_sample_interval(first, second, alpha, is_one_look)
-    elif first.has_reliable_variance and second.has_reliable_variance:
-        interval = _two_sample_interval(first, second, alpha / 2, is_one_look)
     else:
-        interval = difference_interval(first.counts, second.counts, bounds, alpha / 2)
+        interval = difference_interval(first.counts, second.counts, bounds, alpha)
     return _Estimate(second.mean - first.mean, _clamp(interval, bounds), first.count + second.count, basis)
 
 

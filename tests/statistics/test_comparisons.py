@@ -17,7 +17,7 @@ from promptcrafter.statistics.intervals import sequential_difference_interval
 from promptcrafter.statistics.samples import Arm, GroupSample, InputScore, LogMoments
 
 START = datetime(2026, 11, 2, tzinfo=UTC)
-FIRST_ALPHA = 0.05 * 6 / math.pi**2  # of the comparison of the first two groups
+FIRST_ALPHA = 0.05 * 6 / math.pi**2 / 3  # of each interval of the first two groups
 
 
 def group(
@@ -66,7 +66,7 @@ LOWER = [value - 2 for value in SPREAD]
 def test_randomised_groups_have_the_interval_of_the_sequential_test_and_name_the_better_one() -> None:
     comparison = compare_two(*variants(LOWER, SPREAD))
     variance = stats.tvar(SPREAD)
-    expected = sequential_difference_interval(2, (variance, variance), (200, 200), FIRST_ALPHA / 2)
+    expected = sequential_difference_interval(2, (variance, variance), (200, 200), FIRST_ALPHA)
     assert comparison["interval95"] == pytest.approx(expected)
     assert {key: comparison[key] for key in ("a", "b", "difference", "n", "basis", "settled", "higher")} == {
         "a": {"version": 0},
@@ -91,7 +91,7 @@ def test_settled_names_the_better_group_in_the_direction_of_the_score(direction:
 def test_a_group_that_always_scores_the_same_is_compared_by_betting() -> None:
     passes, fails = [1.0] * 60, [1.0] * 30 + [0.0] * 30
     comparison = compare_two(*variants(fails, passes), scale=(0, 1))
-    expected = difference_interval({1.0: 30, 0.0: 30}, {1.0: 60}, (0, 1), FIRST_ALPHA / 2)
+    expected = difference_interval({1.0: 30, 0.0: 30}, {1.0: 60}, (0, 1), FIRST_ALPHA)
     assert (comparison["interval95"], comparison["settled"]) == (list(expected), "b")
     without_scale = compare_two(*variants(fails, passes), scale=None)
     assert (without_scale["interval95"], without_scale["settled"]) == (None, None)
@@ -240,8 +240,8 @@ def test_each_group_spends_its_share_of_the_error_whatever_comes_later() -> None
     assert widths[1] < widths[2] < widths[3] < widths[4]
     variance = stats.tvar(SPREAD)
     for rank in range(2, 6):
-        alpha = 0.05 * 6 / math.pi**2 / (rank - 1) ** 2 / (rank - 1)
-        expected = sequential_difference_interval(0, (variance, variance), (200, 200), alpha / 2)
+        alpha = 0.05 * 6 / math.pi**2 / (rank - 1) ** 2 / (rank - 1) / 3
+        expected = sequential_difference_interval(0, (variance, variance), (200, 200), alpha)
         assert expected
         assert widths[rank - 1] == pytest.approx(expected[1] - expected[0])
 
