@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 from promptcrafter.statistics import periods
 from promptcrafter.statistics.cells import Cell, Sum, to_samples
+from promptcrafter.statistics.comparisons import MAX_GROUPS
 from promptcrafter.statistics.intervals import Interval, student_t_interval
 from promptcrafter.statistics.samples import GroupSample
 
 METADATA = "metadata."  # begins the key of a group by a value of the metadata
-INPUTS_MAX = 20_000  # of a group, compared pair by pair
+# Inputs of a group that are compared: of two groups, of many, and pairs of inputs of all groups together in between
+_INPUTS_MAX, _INPUTS_MIN, _PAIRS_MAX = 20_000, 500, 40_000
 _PERCENTS = (0.5, 0.95)
 
 
@@ -92,8 +94,10 @@ def describe(
     return [group for _, group in sorted(described, key=lambda pair: _sort_key(pair[0], pair[1], times))]
 
 
-def to_group_samples(groups: Iterable[Group], keys: Sequence[str]) -> list[GroupSample]:
+def to_group_samples(groups: Sequence[Group], keys: Sequence[str]) -> list[GroupSample]:
     """Return what is compared of groups."""
+    number = min(len(groups), MAX_GROUPS)
+    inputs_max = min(_INPUTS_MAX, max(_INPUTS_MIN, 2 * _PAIRS_MAX // max(1, number * (number - 1))))
     return to_samples(
         (
             (
@@ -107,7 +111,7 @@ def to_group_samples(groups: Iterable[Group], keys: Sequence[str]) -> list[Group
             )
             for group in groups
         ),
-        INPUTS_MAX,
+        inputs_max,
     )
 
 

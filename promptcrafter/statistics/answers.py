@@ -42,7 +42,7 @@ def answer(
     if with_comparisons:
         is_fixed = FIXED_KEYS.issuperset(question.keys) and _FIXED_FILTERS.issuperset(filters) and is_since_fixed
         comparisons = compare_groups(
-            to_group_samples((group for group in found.groups if group.cell.logs), question.keys),
+            to_group_samples([group for group in found.groups if group.cell.logs], question.keys),
             scale=bounds,
             margin=margin,
             one_look=not is_fixed,

@@ -18,7 +18,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from datetime import UTC, datetime, timedelta
-from itertools import chain
+from itertools import chain, compress
 from typing import Any, NamedTuple
 
 from promptcrafter.statistics.samples import Arm, GroupSample, InputScore, LogMoments
@@ -364,11 +364,17 @@ def _first_inputs(cell: Cell, most: int) -> Inputs:
     for part in parts:
         for own, others in zip(merged.columns(), part.columns(), strict=True):
             own.extend(others)
-    if len(merged) <= most or len(set(merged.keys)) <= most:
+    if len(merged) <= most:
         return merged
-    rows = sorted(merged, key=_by_position)
-    first = set(list(dict.fromkeys([row[0] for row in rows]))[:most])
-    return Inputs(zip(*(row for row in rows if row[0] in first), strict=True))
+    firsts = dict(zip(merged.keys, merged.positions, strict=True))
+    if len(firsts) < len(merged):
+        for key, position in zip(merged.keys, merged.positions, strict=True):
+            firsts[key] = min(firsts[key], position)
+    if len(firsts) <= most:
+        return merged
+    last = sorted(firsts.values())[most - 1]
+    is_taken = [firsts[key] <= last for key in merged.keys]
+    return Inputs(compress(column, is_taken) for column in merged.columns())
 
 
 def _to_scores(inputs: Inputs, shared: Set[int]) -> dict[int, InputScore]:

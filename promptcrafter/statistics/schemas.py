@@ -51,6 +51,8 @@ class GroupBy(Text):
         keys = text.split(",")
         if len(set(keys)) < len(keys):
             raise ValidationError(f"must not have {keys[0]} twice")
+        if len(keys) > 1 and any(key.startswith(METADATA) for key in keys) and f"{min(keys)}." in max(keys):
+            raise ValidationError("must not have two keys of which one is the beginning of the other")
         if len({*UNITS} & {*keys}) > 1:
             raise ValidationError(f"must have one of {', '.join(UNITS)} only")
         return sorted(keys, key=lambda key: KEYS.index(key) if key in KEYS else len(KEYS))

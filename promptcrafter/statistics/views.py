@@ -12,15 +12,14 @@ from promptcrafter.http.fields import is_relative_time
 from promptcrafter.http.formats import write_csv, write_markdown
 from promptcrafter.jsonio import dumps
 from promptcrafter.logs import search
+from promptcrafter.logs.scores import DEFAULT_NAME
 from promptcrafter.logs.store import get_logs
 from promptcrafter.permissions import Permission
 from promptcrafter.prompts import store as prompts
-from promptcrafter.statistics.aggregates import METADATA
 from promptcrafter.statistics.answers import answer
 from promptcrafter.statistics.comparison_markdown import write_comparison
 from promptcrafter.statistics.schemas import (
     DOCUMENTED,
-    KEYS,
     AllStatsOut,
     AllStatsQuery,
     CompareOut,
@@ -28,6 +27,7 @@ from promptcrafter.statistics.schemas import (
     GroupOut,
     StatsOut,
     StatsQuery,
+    key_fields,
     question_fields,
 )
 from promptcrafter.statistics.store import Question
@@ -37,8 +37,7 @@ from promptcrafter.workspaces.authentication import current_principal
 blueprint = Blueprint("stats", __name__, description="Statistics of logs, and comparisons between logs")
 _stats_out, _all_stats_out = StatsOut(), AllStatsOut()
 _compare_out = CompareOut()
-_COLUMNS = lists.columns_of(GroupOut())
-_OPTIONAL = {*KEYS, "metadata"}  # columns of keys
+_COLUMNS = [name for name in lists.columns_of(GroupOut()) if name not in key_fields()]
 _QUESTION = question_fields().keys()
 
 
@@ -87,12 +86,21 @@ def _resolve(query: dict[str, Any]) -> dict[str, Any]:
     return {**query, "q": search.parse_terms(query["q"])} if "q" in query else query
 
 
+def _nest(group: dict[str, Any]) -> dict[str, Any]:
+    """Return a group for a table, in which a full stop in the name of a column means an object in an object."""
+    nested: dict[str, Any] = {}
+    for key, value in group.get("metadata", {}).items():
+        inner, (*outside, last) = nested, key.split(".")
+        for name in outside:
+            inner = inner.setdefault(name, {})
+        inner[last] = value
+    return {**group, "metadata": nested}
+
+
 def _respond(query: dict[str, Any], workspace_id: str, schema: Schema, *, is_bounded: bool) -> Response:
     filters = {name: value for name, value in query.items() if name not in _QUESTION}
     keys = query["groupBy"]
-    named = {key.partition(".")[0] for key in keys}
-    columns = [key for key in keys if key.startswith(METADATA)]
-    columns += [name for name in _COLUMNS if name not in _OPTIONAL or name in named - {"metadata"}]
+    columns = [*keys, *(name for name in _COLUMNS if name != "categories" or query["score"] != DEFAULT_NAME)]
 
     def find(*, with_comparisons: bool) -> dict[str, Any]:
         question = Question(
@@ -118,7 +126,7 @@ def _respond(query: dict[str, Any], workspace_id: str, schema: Schema, *, is_bou
     return lists.negotiated_response(
         {
             "application/json": lambda: [dumps(find(with_comparisons=True))],
-            "text/csv": lambda: write_csv(find(with_comparisons=False)["groups"], columns),
-            "text/markdown": lambda: write_markdown(find(with_comparisons=False)["groups"], columns),
+            "text/csv": lambda: write_csv(map(_nest, find(with_comparisons=False)["groups"]), columns),
+            "text/markdown": lambda: write_markdown(map(_nest, find(with_comparisons=False)["groups"]), columns),
         }
     )

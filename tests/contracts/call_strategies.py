@@ -229,7 +229,9 @@ LOG_FILTERS = {
     **{"minScore": SCORES.map(str), "maxScore": SCORES.map(str)},
     **{"source": st.sampled_from(["promptcrafter", "basalt", "agenttest", "llm", "x"])},
 }
-GROUPINGS = st.sampled_from(["model", "version", "model,version", "version,model", "name"])
+GROUPINGS = st.sampled_from(
+    ["model", "version", "model,version", "version,model", "name", "prompt,day", "label", "week,author", "metadata.a"]
+)
 _EXPERIMENT = _under(EXPERIMENTS, "/experiments/{}")
 _PUBLISH = _bodies({"newTag": LABELS}, {"version": NAMES["version"], "tag": LABELS})
 _VERSION = st.builds("/prompts/{}/versions/{}".format, PROMPT_ID, VERSIONS)
@@ -268,6 +270,7 @@ LOG_CALLS: list[Calls] = [
     _gets(_queries("/logs-by-prompt", promptId=PROMPT_ID, **PAGE), FORMS),
     _gets(_under(LOG_ID, "/logs/{}")),
     _gets(_queries(_under(PROMPT_ID, "/prompts/{}/stats"), **SINCE, groupBy=GROUPINGS), FORMS),
+    _gets(_queries("/stats", **SINCE, groupBy=GROUPINGS), FORMS),
     _gets(st.lists(LOG_ID, min_size=1, max_size=6).map(lambda ids: _path("/compare", logs=",".join(ids))), FORMS),
 ]
 OTHER_CALLS: list[Calls] = [

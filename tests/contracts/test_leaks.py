@@ -70,7 +70,7 @@ def each_request(ids: dict[str, Any]) -> Iterator[tuple[str, str, Any, str]]:
     yield "DELETE", f"/prompts/{prompt}/labels/production", None, "prompt"
     yield "POST", f"/prompts/{prompt}/render", {"variables": {}}, "prompt"
     yield "DELETE", f"/prompts/{prompt}", None, "prompt"
-    for path in ("/logs", "/logs-by-prompt"):
+    for path in ("/logs", "/logs-by-prompt", "/stats"):
         yield "GET", f"{path}?promptId={prompt}", None, "prompt"
     yield "GET", f"/logs?promptId={prompt}&q={CANARY}&promptVersion=production", None, "prompt"
     for path in ("/reviews/next", "/reviews/progress", "/agreement"):
