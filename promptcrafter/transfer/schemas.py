@@ -27,6 +27,7 @@ from promptcrafter.http.fields import (
 )
 from promptcrafter.http.schemas import CreateSchema, JsonObject, Objects, TextAndFormat, split_formats
 from promptcrafter.logs.schemas import (
+    FAILED,
     SOURCES,
     call_fields,
     outcome_fields,
@@ -265,6 +266,8 @@ class LogLine(Line):
         ]
         if "source" not in data and data.get("output") == ("", None):
             missing.append("output")
+        if data.get("status") == FAILED:
+            missing = [name for name in missing if name != "output"]
         if "prompt_version" in data and "prompt_id" not in data:
             missing.append("promptId")
         if "variant_key" in data and "experiment_id" not in data:

@@ -100,10 +100,10 @@ def test_the_commands_of_the_guide_do_what_it_says(live_server: LiveServer, tmp_
     assert "| 2 | 3 | 3 | 8.83333 | 9 | 8 | 9.5 | 0.763763 | 6.93604, 10 |" in output
     assert "<del>make sugar from light, water and air</del><ins>eat sunlight</ins>" in output
     assert '{"variant":"short","payload":{"version":2}}' in output
-    assert '"prompts":2,"versions":3,"experiments":1,"traces":0,"logs":8' in output
+    assert '"prompts":2,"versions":3,"experiments":1,"traces":0,"logs":9' in output
     assert '"inputTokens":2000,"outputTokens":500,"cost":0.00776' in output
-    assert '"logs":{"created":0,"skipped":8}' in output
-    assert output.count('"logs":{"created":8,"skipped":0}') == 1, "the copy for the team"
+    assert '"logs":{"created":0,"skipped":9}' in output
+    assert output.count('"logs":{"created":9,"skipped":0}') == 1, "the copy for the team"
     assert '"slug":"biology","name":"Biology","personal":false,"role":"editor"' in output
     assert "200\n201\n{" in output
     assert "it has the scopes read, ingest, and this needs write" in output
