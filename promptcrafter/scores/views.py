@@ -54,11 +54,7 @@ _name = name_field()
 @blueprint.arguments(ScoreIn())
 @idempotent_in(lambda principal, body, log_id: logs.find_places(principal, [log_id]))
 @blueprint.response(201, _score_out, headers={"Location": {"schema": {"type": "string"}}})
-@blueprint.doc(
-    responses={
-        200: {"description": "It replaced the one before", "content": {"application/json": {"schema": _score_out}}}
-    }
-)
+@blueprint.alt_response(200, schema=_score_out, description="It replaced the one before", success=True)
 def create_score(body: dict[str, Any], log_id: str) -> tuple[Score, int, dict[str, str]]:
     """Give a score to a log, or replace the one that was given with the same keys."""
     refuse_malformed("log", log_id)
