@@ -130,7 +130,7 @@ class AgreeingRaterOut(Schema):
     imported = fields.Boolean(required=True)
 
 
-class ComparisonOut(Schema):
+class RaterPairOut(Schema):
     """How far two sides agree. Which figures there are depends on the metric; null is one that is not determined."""
 
     n = fields.Integer(required=True, metadata={"description": "Logs that both have scored"})
@@ -141,14 +141,14 @@ class ComparisonOut(Schema):
     kappa = Number(allow_none=True, metadata={"description": "Cohen's kappa; of booleans and categories"})
 
 
-class PairOut(ComparisonOut):
+class PairOut(RaterPairOut):
     """How far two raters agree."""
 
     a = fields.Nested(AgreeingRaterOut(), required=True)
     b = fields.Nested(AgreeingRaterOut(), required=True)
 
 
-class HumanAgainstJudgeOut(ComparisonOut):
+class HumanAgainstJudgeOut(RaterPairOut):
     """How far all people together agree with all judges together."""
 
     tiedLogs = fields.Integer(required=True, metadata={"description": "Logs left out: no value is the most frequent"})

@@ -215,11 +215,14 @@ class RatioOut(Schema):
     settled = fields.String(required=True, allow_none=True, metadata={"enum": ["a", "b", None]})
 
 
-class ComparisonOut(Schema):
+_GROUP_KEY = Schema.from_dict(key_fields(), name="GroupKey")()
+
+
+class GroupComparisonOut(Schema):
     """The difference of one group from another."""
 
-    a = fields.Nested(Schema.from_dict(key_fields(), name="GroupKey")(), required=True)
-    b = fields.Nested(Schema.from_dict(key_fields(), name="GroupKey")(), required=True)
+    a = fields.Nested(_GROUP_KEY, required=True)
+    b = fields.Nested(_GROUP_KEY, required=True)
     difference = Number(required=True, allow_none=True, metadata={"description": "Of the mean values, b minus a"})
     interval95 = fields.List(Number(), required=True, allow_none=True)
     n = fields.Integer(required=True, metadata={"description": "Pairs, or logs with a value in both groups"})
@@ -249,7 +252,7 @@ class AllStatsOut(Schema):
         },
     )
     comparisons = fields.List(
-        fields.Nested(ComparisonOut()),
+        fields.Nested(GroupComparisonOut()),
         required=True,
         metadata={"description": "Of every two groups, of the 20 groups with the most scored logs"},
     )

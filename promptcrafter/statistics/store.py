@@ -204,7 +204,7 @@ def _add(cell: Cell, rows: list[Any], scores: Scores) -> None:
 
 
 def _refuse_many(snapshot: ReadSession, logs: Select[Log]) -> None:
-    some = logs.with_only_columns(literal(1)).limit(LOGS_MAX + 1).subquery()
+    some = logs.with_only_columns(literal(1)).limit(LOGS_MAX + 1).subquery("limited")
     if snapshot.scalars(select(func.count()).select_from(some)).one() > LOGS_MAX:
         raise Invalid({"since": [f"selects more than {LOGS_MAX:,} logs; {_NARROW}"]})
 

@@ -28,7 +28,7 @@ SEES_REQUESTS = {
     "logging",
 }  # beside http
 QUERIES = {
-    *("store", "scores", "configs", "reviews", "day_aggregates", "restore", "audit", "access"),
+    *("store", "scores", "configs", "reviews", "day_aggregates", "aggregation", "restore", "audit", "access"),
     *("keyset", "lists", "transactions", "deletions"),
 }
 
@@ -105,7 +105,7 @@ def test_inside_a_feature_schemas_import_neither_models_nor_store_and_stores_no_
         "models": {"models"},
         "search": {"models"},
         "scores": {"models"},
-        "filters": {"models"},
+        "filters": {"models", "scores"},
         "orders": {"models"},
         "store": {"models", "search", "scores", "filters", "orders", "audit"},
     }
