@@ -12,9 +12,9 @@ from promptcrafter.statistics import periods
 from promptcrafter.statistics.cells import Cell, Sum, to_samples
 from promptcrafter.statistics.comparisons import MAX_GROUPS
 from promptcrafter.statistics.intervals import Interval, student_t_interval
+from promptcrafter.statistics.keys import METADATA, UNITS
 from promptcrafter.statistics.samples import GroupSample
 
-METADATA = "metadata."  # begins the key of a group by a value of the metadata
 # Inputs of a group that are compared: of two groups, of many, and pairs of inputs of all groups together in between
 _INPUTS_MAX, _INPUTS_MIN, _PAIRS_MAX = 20_000, 500, 40_000
 _PERCENTS = (0.5, 0.95)
@@ -70,9 +70,9 @@ def gather(
 def fill_periods(groups: Sequence[Group], keys: Sequence[str], days: Collection[date]) -> Iterator[Group]:
     """Yield the groups and empty ones for each period without logs between the first and the last of the days.
 
-    `keys` has one of `periods.UNITS`.
+    `keys` has one of `UNITS`.
     """
-    place = next(place for place, key in enumerate(keys) if key in periods.UNITS)
+    place = next(place for place, key in enumerate(keys) if key in UNITS)
     known = {group.values: group for group in groups}
     rest = list(dict.fromkeys(group.values[:place] + group.values[place + 1 :] for group in groups))
     for name in periods.each_name(keys[place], min(days), max(days)):
@@ -90,7 +90,7 @@ def describe(
     equal means are sorted by descending number of logs, then by their keys. Periods come before all of that, in order.
     """
     described = [(group.values, _describe(group, keys, log_ids, bounds)) for group in groups]
-    times = [place for place, key in enumerate(keys) if key in periods.UNITS]
+    times = [place for place, key in enumerate(keys) if key in UNITS]
     return [group for _, group in sorted(described, key=lambda pair: _sort_key(pair[0], pair[1], times))]
 
 
@@ -129,7 +129,7 @@ def name_group(values: Sequence[Any], keys: Sequence[str]) -> dict[str, Any]:
 def _values_of(
     slot: Slot, key: str, others: Sequence[str], labels: Mapping[tuple[str | None, int | None], Sequence[str]]
 ) -> Sequence[Any]:
-    if key in periods.UNITS:
+    if key in UNITS:
         return (periods.name_of(key, slot.day),)
     if key == "label":
         return labels.get((slot.prompt, slot.version)) or (None,)

@@ -11,9 +11,9 @@ from promptcrafter.statistics import store
 from promptcrafter.statistics.aggregates import describe, to_group_samples
 from promptcrafter.statistics.comparisons import Direction, compare_groups
 from promptcrafter.statistics.intervals import Interval
+from promptcrafter.statistics.keys import FIXED
 from promptcrafter.workspaces.principal import Principal
 
-FIXED_KEYS = {"prompt", "model", "version", "author"}  # whose values a log has from the beginning and for ever
 _FIXED_FILTERS = {"promptId", "since"}
 _MARGIN = 0.5  # by default, of the score from 0 to 10
 
@@ -40,7 +40,7 @@ def answer(
         margin = _MARGIN
     comparisons = []
     if with_comparisons:
-        is_fixed = FIXED_KEYS.issuperset(question.keys) and _FIXED_FILTERS.issuperset(filters) and is_since_fixed
+        is_fixed = set(FIXED).issuperset(question.keys) and _FIXED_FILTERS.issuperset(filters) and is_since_fixed
         comparisons = compare_groups(
             to_group_samples([group for group in found.groups if group.cell.logs], question.keys),
             scale=bounds,

@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from functools import lru_cache
 
-UNITS = ("day", "week", "month")
-
 
 @lru_cache(maxsize=4096)
 def name_of(unit: str, day: date) -> str:
@@ -26,7 +24,7 @@ def each_name(unit: str, first: date, last: date) -> Iterator[str]:
             return
 
 
-def count(unit: str, first: date, last: date) -> int:
+def count_periods(unit: str, first: date, last: date) -> int:
     """Return how many names `each_name` yields."""
     if unit == "month":
         return 12 * (last.year - first.year) + last.month - first.month + 1

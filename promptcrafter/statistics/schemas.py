@@ -1,10 +1,7 @@
 """The query parameters and responses of statistics and comparisons."""
 
-import re
 from collections.abc import Mapping
-from datetime import UTC
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from marshmallow import Schema, ValidationError, fields
 
@@ -12,75 +9,15 @@ from promptcrafter.http.fields import Number, QueryNumber, Text, TimestampText
 from promptcrafter.http.page_query import bom_field
 from promptcrafter.http.schemas import FieldGroup
 from promptcrafter.ids import is_well_formed, pattern
-from promptcrafter.logs.schemas import LogOut, LogQuery
+from promptcrafter.logs.schemas import LogFilters, LogOut
 from promptcrafter.logs.scores import ANNOTATORS, DEFAULT_NAME, HUMAN
 from promptcrafter.scores.schemas import name_field
-from promptcrafter.statistics.aggregates import METADATA
-from promptcrafter.statistics.periods import UNITS
+from promptcrafter.statistics.fields import GroupBy, Zone
+from promptcrafter.statistics.keys import KEYS
 
 BASES = ("randomised", "paired", "observational")
 
-KEYS = ("prompt", "model", "version", "label", "author", *UNITS)  # and METADATA with the name of a key
 LOGS_MIN, LOGS_MAX = 2, 5
-DOCUMENTED = ("model", "version")  # the keys that groups of any number of logs may be made by
-_METADATA_NAME = r'[^",\\\x00-\x1f]{1,64}'
-_KEY = rf"(?:{'|'.join(KEYS)}|metadata\.{_METADATA_NAME})"
-_GROUPING = f"{_KEY}(?:,{_KEY})?"
-
-
-class GroupBy(Text):
-    """One or two keys, separated by a comma; loads to a list in the order of KEYS."""
-
-    def __init__(self) -> None:
-        description = f"Make one group for each value of this key, or each pair of values: {', '.join(KEYS)}, or "
-        super().__init__(
-            load_default=[DOCUMENTED[0]],
-            metadata={
-                "pattern": f"^{_GROUPING}$",
-                "default": DOCUMENTED[0],
-                "description": f"{description}metadata.<key>",
-            },
-        )
-
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
-        text = super()._deserialize(value, attr, data, **kwargs)
-        if re.fullmatch(_GROUPING, text) is None:
-            raise ValidationError(
-                f"must be one or two of {', '.join(KEYS)} and {METADATA}<key>, with a comma between them"
-            )
-        keys = text.split(",")
-        if len(set(keys)) < len(keys):
-            raise ValidationError(f"must not have {keys[0]} twice")
-        if len(keys) > 1 and any(key.startswith(METADATA) for key in keys) and f"{min(keys)}." in max(keys):
-            raise ValidationError("must not have two keys of which one is the beginning of the other")
-        if len({*UNITS} & {*keys}) > 1:
-            raise ValidationError(f"must have one of {', '.join(UNITS)} only")
-        return sorted(keys, key=lambda key: KEYS.index(key) if key in KEYS else len(KEYS))
-
-
-class Zone(Text):
-    """The name of a time zone; loads to it."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            load_default=UTC,
-            metadata={
-                "pattern": "^[A-Za-z0-9_+/-]{1,64}$",
-                "default": "UTC",
-                "description": "In which days, weeks and months begin, such as `Europe/Berlin`",
-            },
-        )
-
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
-        name = super()._deserialize(value, attr, data, **kwargs)
-        if name in ("UTC", "Etc/UTC"):
-            return UTC
-        try:
-            if re.fullmatch("[A-Za-z0-9_+/-]{1,64}", name) is None:
-                raise ValueError
-            return ZoneInfo(name)
-        except (KeyError, OSError, ValueError) as error:
-            raise ValidationError("must be a time zone, such as Europe/Berlin") from error
 
 
 def question_fields() -> FieldGroup:
@@ -108,11 +45,8 @@ class StatsQuery(Schema):
     until = TimestampText(description="Created before this time")
 
 
-class AllStatsQuery(LogQuery):
+class AllStatsQuery(LogFilters):
     """What is asked of the logs of a workspace, and which ones: by the filters of the list of logs."""
-
-    class Meta:
-        exclude = ("cursor", "per_page", "sort")
 
     locals().update(question_fields())
 
@@ -215,14 +149,17 @@ class RatioOut(Schema):
     settled = fields.String(required=True, allow_none=True, metadata={"enum": ["a", "b", None]})
 
 
-_GROUP_KEY = Schema.from_dict(key_fields(), name="GroupKey")()
+class GroupKey(Schema):
+    """The values that the logs of a group have in common."""
+
+    locals().update(key_fields())
 
 
 class GroupComparisonOut(Schema):
     """The difference of one group from another."""
 
-    a = fields.Nested(_GROUP_KEY, required=True)
-    b = fields.Nested(_GROUP_KEY, required=True)
+    a = fields.Nested(GroupKey(), required=True)
+    b = fields.Nested(GroupKey(), required=True)
     difference = Number(required=True, allow_none=True, metadata={"description": "Of the mean values, b minus a"})
     interval95 = fields.List(Number(), required=True, allow_none=True)
     n = fields.Integer(required=True, metadata={"description": "Pairs, or logs with a value in both groups"})

@@ -5,7 +5,6 @@ covering index `ix_logs_aggregates` alone is read (decision 17), and with raters
 never the rows, whose outputs may be long. Other filters, and a whole workspace, read the rows that match.
 """
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -18,30 +17,30 @@ from statistics import fmean
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     Select,
     SQLColumnExpression,
-    Text,
     and_,
-    cast,
     func,
     literal,
     select,
-    type_coerce,
 )
 
+from promptcrafter.database.base import Base
 from promptcrafter.database.deletions import has_pending, is_present
+from promptcrafter.database.json_scalar import TEXT, JsonScalar
 from promptcrafter.database.session import ReadSession, is_sqlite, read_snapshot
 from promptcrafter.logs.models import Log, Score
 from promptcrafter.logs.scores import DEFAULT_NAME, HUMAN
 from promptcrafter.logs.store import find_stored_logs
 from promptcrafter.problems import Invalid
 from promptcrafter.prompts.models import Label, Prompt
-from promptcrafter.statistics import day_aggregates, periods
-from promptcrafter.statistics.aggregates import METADATA, Group, Slot, fill_periods, gather
+from promptcrafter.statistics import day_aggregates
+from promptcrafter.statistics.aggregates import Group, Slot, fill_periods, gather
 from promptcrafter.statistics.cells import Cell
 from promptcrafter.statistics.day_aggregates import EARLIEST, LATEST, Plan, Scope
+from promptcrafter.statistics.keys import METADATA, UNITS
 from promptcrafter.statistics.log_rows import each_batch, plain_time, row_columns, to_milliseconds
+from promptcrafter.statistics.periods import count_periods
 from promptcrafter.workspaces.principal import Principal
 
 KINDS = ("number", "boolean", "category")  # of scores; of several in the same answer, the first one has the figures
@@ -53,6 +52,7 @@ _IDS_AT_ONCE = 10_000
 _FIGURES = 15  # columns of a `cells.Row`
 _STORED_KEYS = {"model", "day", "week", "month"}
 _STORED_FILTERS = {"promptId", "since", "until"}
+_METADATA = Base.metadata.tables["logs"].c.metadata
 _NARROW = "narrow it, for example by since or promptId"
 
 
@@ -60,7 +60,7 @@ _NARROW = "narrow it, for example by since or promptId"
 class Question:
     """What is asked of the logs, beside the filters."""
 
-    keys: Sequence[str]  # see `schemas.KEYS`
+    keys: Sequence[str]  # see `statistics.keys`
     name: str = DEFAULT_NAME  # of the scores
     annotator: str = HUMAN
     zone: tzinfo = UTC  # in which a day begins and ends
@@ -271,9 +271,9 @@ def _get_labels(
 
 def _fill(groups: list[Group], question: Question, days: set[date]) -> list[Group]:
     """Return the groups with empty ones for periods without logs. Raises 400 for too many."""
-    unit = next((key for key in question.keys if key in periods.UNITS), None)
+    unit = next((key for key in question.keys if key in UNITS), None)
     if unit is not None and days:
-        number = periods.count(unit, min(days), max(days))
+        number = count_periods(unit, min(days), max(days))
         if number > PERIODS_MAX:
             raise Invalid({"groupBy": [f"makes {number:,} groups by {unit}, of {PERIODS_MAX:,} at most; {_NARROW}"]})
         groups = list(islice(fill_periods(groups, question.keys, days), GROUPS_MAX + 1))
@@ -292,21 +292,12 @@ def _get_ids(snapshot: ReadSession, seqs: Sequence[int]) -> dict[int, str]:
 
 
 def _other_column(key: str) -> SQLColumnExpression[Any]:
-    if key == "author":
-        return Log.author_id
-    name = key.removeprefix(METADATA)
-    text = type_coerce(Log.meta, Text)
-    if is_sqlite():
-        return type_coerce(text.op("->")(literal(f'$."{name}"', Text)), Text)
-    return cast(func.json_extract_path(cast(text, JSON), name), Text)
+    return Log.author_id if key == "author" else JsonScalar(_METADATA, key.removeprefix(METADATA))
 
 
-def _read_scalar(text: str) -> str | None:
-    """Return the text that a JSON text means, or the JSON of another scalar; None for null, arrays and objects."""
-    value = json.loads(text)
-    if isinstance(value, str):
-        return value
-    return None if value is None or isinstance(value, list | dict) else text
+def _read_scalar(scalar: str) -> str | None:
+    """Return the text or the JSON of another scalar that a `JsonScalar` is; None for null."""
+    return None if scalar == "null" else scalar.removeprefix(TEXT)
 
 
 def _make_day_reader(zone: tzinfo) -> Callable[[Any], Any]:

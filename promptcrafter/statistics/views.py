@@ -11,15 +11,15 @@ from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.fields import is_relative_time
 from promptcrafter.http.formats import write_csv, write_markdown
 from promptcrafter.jsonio import dumps
-from promptcrafter.logs import search
+from promptcrafter.logs import queries
 from promptcrafter.logs.scores import DEFAULT_NAME
 from promptcrafter.logs.store import get_logs
 from promptcrafter.permissions import Permission
 from promptcrafter.prompts import store as prompts
 from promptcrafter.statistics.answers import answer
 from promptcrafter.statistics.comparison_markdown import write_comparison
+from promptcrafter.statistics.keys import DOCUMENTED
 from promptcrafter.statistics.schemas import (
-    DOCUMENTED,
     AllStatsOut,
     AllStatsQuery,
     CompareOut,
@@ -59,7 +59,7 @@ def get_all_stats(query: dict[str, Any]) -> Response:
     workspace_id = current_principal().workspace_id
     if "promptId" in query:
         workspace_id = prompts.get_workspace_id(current_principal(), query["promptId"])
-    return _respond(_resolve(query), workspace_id, _all_stats_out, is_bounded=True)
+    return _respond(query, workspace_id, _all_stats_out, is_bounded=True)
 
 
 @blueprint.route("/compare", permission=Permission.READ, refuses=(403, 404))
@@ -79,13 +79,6 @@ def compare_logs(query: dict[str, Any]) -> Response:
     )
 
 
-def _resolve(query: dict[str, Any]) -> dict[str, Any]:
-    """Return a query with the number of the version that a name in it means, and with the words to search for."""
-    if isinstance(query.get("promptVersion"), str):
-        query = {**query, "promptVersion": prompts.find_number(query["promptId"], query["promptVersion"])}
-    return {**query, "q": search.parse_terms(query["q"])} if "q" in query else query
-
-
 def _nest(group: dict[str, Any]) -> dict[str, Any]:
     """Return a group for a table, in which a full stop in the name of a column means an object in an object."""
     nested: dict[str, Any] = {}
@@ -98,7 +91,8 @@ def _nest(group: dict[str, Any]) -> dict[str, Any]:
 
 
 def _respond(query: dict[str, Any], workspace_id: str, schema: Schema, *, is_bounded: bool) -> Response:
-    filters = {name: value for name, value in query.items() if name not in _QUESTION}
+    selecting = {name: value for name, value in query.items() if name not in _QUESTION}
+    filters, _ = queries.resolve(current_principal(), selecting)
     keys = query["groupBy"]
     columns = [*keys, *(name for name in _COLUMNS if name != "categories" or query["score"] != DEFAULT_NAME)]
 
@@ -113,14 +107,14 @@ def _respond(query: dict[str, Any], workspace_id: str, schema: Schema, *, is_bou
         )
         found = answer(
             current_principal(),
-            filters,
+            {**filters, **{name: selecting[name] for name in ("promptId",) if name in selecting}},
             question,
             workspace_id=workspace_id,
             margin=query.get("margin"),
             is_since_fixed=not is_relative_time(request.args.get("since", "")),
             with_comparisons=with_comparisons,
         )
-        dumped: dict[str, Any] = schema.dump({**filters, **found})
+        dumped: dict[str, Any] = schema.dump({**selecting, **found})
         return dumped
 
     return lists.negotiated_response(

@@ -65,16 +65,23 @@ def room(name: str) -> str:
 
 @cache
 def pure_modules() -> frozenset[str]:
-    """Return the modules that import only the ground and no framework; any other module may import them."""
+    """Return the modules that import only the ground and each other, and no framework; any module may import them."""
     frameworks = {"flask", "sqlalchemy", "marshmallow", "werkzeug"}
-    return frozenset(
-        name
+    pure: set[str] = set()
+    candidates = {
+        name: {found for found in ours(tree) if room(found) != GROUND}
         for name, tree in modules()
         if room(name) != GROUND
         and not (PACKAGE / name.replace(".", "/")).is_dir()
-        and all(room(found) == GROUND for found in ours(tree))
         and not frameworks & {found.partition(".")[0] for found in imports(tree)}
-    )
+    }
+    while added := {
+        name
+        for name, found in candidates.items()
+        if name not in pure and all(each in pure or each.rpartition(".")[0] in pure for each in found)
+    }:
+        pure |= added
+    return frozenset(pure)
 
 
 def test_every_folder_is_a_known_room() -> None:

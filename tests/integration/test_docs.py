@@ -98,6 +98,7 @@ def test_the_commands_of_the_guide_do_what_it_says(live_server: LiveServer, tmp_
     assert '"output":"Plants make sugar from light, water and air.","notes":null' in output
     assert output.count('{"status":201,') == 4
     assert "| 2 | 3 | 3 | 8.83333 | 9 | 8 | 9.5 | 0.763763 | 6.93604, 10 |" in output
+    assert "{'version': 2} against {'version': 1} 2.5 paired settled: b\n" in output
     assert "<del>make sugar from light, water and air</del><ins>eat sunlight</ins>" in output
     assert '{"variant":"short","payload":{"version":2}}' in output
     assert '"prompts":2,"versions":3,"experiments":1,"traces":0,"logs":9' in output
