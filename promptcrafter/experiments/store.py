@@ -48,7 +48,7 @@ def add_experiment(principal: Principal, values: Mapping[str, Any]) -> Experimen
 def restore_experiments(principal: Principal, experiments: Sequence[Mapping[str, Any]]) -> None:
     """Insert experiments of an import and their variants, keeping their ids and times."""
     variants = [
-        {"prompt_id": None, **variant, "experiment_id": experiment["id"], "position": position}
+        {"prompt_id": None, "prompt_version": None, **variant, "experiment_id": experiment["id"], "position": position}
         for experiment in experiments
         for position, variant in enumerate(experiment["variants"])
     ]

@@ -5,13 +5,29 @@ the mean of all members. Both are columns of the log, written in the transaction
 that log waits for the other.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Float, Select, String, Text, bindparam, delete, func, insert, select, update
-from sqlalchemy.orm import load_only
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    Integer,
+    Select,
+    String,
+    Text,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    inspect,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.orm import Session, load_only
 from sqlalchemy.types import TypeEngine
 
 from promptcrafter import clock
@@ -40,7 +56,13 @@ ValueKind = Literal["number", "boolean", "category"]
 _TABLE = Base.metadata.tables["scores"]
 _LOGS = Base.metadata.tables["logs"]
 _MILLISECOND = timedelta(milliseconds=1)
-_COUNTED = (Score.name == DEFAULT_NAME) & (Score.annotator == HUMAN) & (Score.value_kind == "number")
+_LATEST = datetime(9999, 12, 31, 23, 59, 59, 999000, UTC)  # an import may have it
+AGGREGATES = ("mean_score", "ratings", "scored_at")  # of the scores of a log that people gave
+_RESTORED = tuple(
+    attribute.key for attribute in inspect(Score).column_attrs if attribute.key not in ("seq", "log_id", "author_name")
+)
+# Of the scores that people gave, of which a log shows the last one and keeps the mean
+IS_COUNTED = (Score.name == DEFAULT_NAME) & (Score.annotator == HUMAN) & (Score.value_kind == "number")
 _NEW: dict[str, TypeEngine[Any]] = {
     "id": String(64),
     "log_id": String(64),
@@ -78,8 +100,14 @@ _INSERT = CompiledWrite(
 )
 
 
-@dataclass(frozen=True)
-class ScoreKey:
+class ScoresChanged(Problem):
+    """409: the logs of an import, or their scores, are not what they were when it was checked."""
+
+    def __init__(self) -> None:
+        super().__init__(409, "The logs or their scores have changed meanwhile.", "scores_changed")
+
+
+class ScoreKey(NamedTuple):
     """What tells the scores of a log apart."""
 
     log_seq: int
@@ -98,10 +126,11 @@ def complete_log(log: Mapping[str, Any]) -> dict[str, Any]:
 
 def insert_for_logs(logs: Iterable[Mapping[str, Any]], *, imported: bool) -> None:
     """Insert the scores with which logs arrived: those of the log's author, or of an unknown one."""
+    logs = [log for log in logs if log.get("score") is not None]
+    ids = _derive_ids(logs) if imported else {}
     rows = [
         {
-            # of an imported one derived from the log's, so that a repeated import finds it
-            "id": f"score{log['id'].removeprefix('log')}" if imported else new_id("score"),
+            "id": ids.get(log["id"]) or new_id("score"),
             "log_id": log["id"],
             "author_id": log["author_id"],
             "rater": IMPORTED if imported else log["author_id"],
@@ -109,10 +138,55 @@ def insert_for_logs(logs: Iterable[Mapping[str, Any]], *, imported: bool) -> Non
             "created_at": log["updated_at"],
         }
         for log in logs
-        if log.get("score") is not None
     ]
     if rows:
         _INSERT.execute(rows)
+
+
+def restore_scores(principal: Principal, scores: Sequence[Mapping[str, Any]]) -> None:
+    """Insert scores of an import in their order, with their own ids and times. The figures that the logs show stay.
+
+    A score has all columns but those of the log, and `log_id`. Raises ScoresChanged if a log is not in the current
+    workspace, has the score of the rater already, or would have too many.
+    """
+    if not scores:
+        return
+    logs = _lock_logs({score["log_id"] for score in scores})
+    tallies = _count_scores(logs.values())
+    rows = []
+    for score in scores:
+        log = logs.get(score["log_id"])
+        if log is None or log.workspace_id != principal.workspace_id or tallies[log.seq].count >= SCORES_MAX:
+            raise ScoresChanged
+        tallies[log.seq].count += 1
+        own = {"workspace_id": log.workspace_id, "author_id": principal.user_id, "prompt_id": log.prompt_id}
+        rows.append({**score, **own, "log_seq": log.seq})
+    if get_taken(session(), [ScoreKey(*(row[name] for name in ScoreKey._fields)) for row in rows]):
+        raise ScoresChanged
+    session.execute(insert(Score), [{name: row[name] for name in _RESTORED} for row in rows])
+    quota.check_growth(principal.workspace_id)
+    aggregates = _aggregate({row["log_seq"] for row in rows if row["name"] == DEFAULT_NAME})
+    if aggregates:
+        session.execute(update(Log), aggregates)
+
+
+def get_taken(reader: Session, keys: Collection[ScoreKey]) -> set[ScoreKey]:
+    """Return those keys of imported scores for which there is a score already.
+
+    It may be an imported one or one of the account with the id of the rater: a file that comes back must not count
+    twice what somebody has scored here again.
+    """
+    columns = (Score.log_seq, Score.name, Score.annotator, Score.rater, Score.identifier)
+    wanted = [*keys, *(key._replace(rater=key.rater.removeprefix(IMPORTED)) for key in keys)]
+    rows = reader.execute(select(*columns).where(tuple_(*columns).in_(wanted)))
+    found = (ScoreKey(*row) for row in rows)
+    return {key._replace(rater=f"{IMPORTED}{key.rater.removeprefix(IMPORTED)}") for key in found}
+
+
+def count_scores(reader: Session, log_seqs: Collection[int]) -> dict[int, int]:
+    """Return how many scores logs have, by their sequence numbers; those without scores are left out."""
+    counted = select(Score.log_seq, func.count()).where(Score.log_seq.in_(log_seqs)).group_by(Score.log_seq)
+    return dict(reader.execute(counted).all())
 
 
 def put_scores(
@@ -126,6 +200,8 @@ def put_scores(
     it, `comment`. `find_fault` gets the id of the log's workspace and a score, and returns what the workspace has
     against it. A `Problem` among the scores is returned unchanged. The logs are locked until the commit, all in the
     same order, so that requests with several never wait for each other in a circle.
+
+    A score that the principal gave elsewhere and that an import brought back is replaced, too: nobody counts twice.
     """
     logs = _lock_logs({score["log_id"] for score in scores if not isinstance(score, Problem)})
     stored = _get_stored(principal, logs.values(), [score for score in scores if not isinstance(score, Problem)])
@@ -147,6 +223,10 @@ def put_scores(
         score = stored.get(key)
         is_new = score is None
         if score is None:
+            former = stored.pop(key._replace(rater=f"{IMPORTED}{principal.user_id}"), None)
+            if former is not None:
+                session.delete(former)
+                tally.count -= 1
             if tally.count >= SCORES_MAX:
                 results.append(Problem(409, f"A log may have at most {SCORES_MAX} scores.", "too_many_scores"))
                 continue
@@ -157,7 +237,7 @@ def put_scores(
                 author_id=principal.user_id,
                 prompt_id=log.prompt_id,
                 created_at=now,
-                **vars(key),
+                **key._asdict(),
             )
             session.add(score)
         _set_value(score, values, tally.next_time(now), now)
@@ -245,19 +325,67 @@ def change_score(principal: Principal, score: Score, log: Log, changes: Mapping[
 
 
 def remove_score(principal: Principal, score: Score, log: Log) -> None:
-    """Delete a locked score. If the log shows it, the log then shows the newest one that remains, if any."""
+    """Delete a locked score. If the log shows it, the log then shows the newest one that remains, if any.
+
+    The newest one may have been imported, and then the log may show an older one.
+    """
     if score.rater != principal.user_id:
         _note(principal, score, log, "score.delete")
-    was_default = is_default(score)
-    newest = select(Score.id, Score.number).where(Score.log_seq == log.seq, _COUNTED).order_by(Score.valued_at.desc())
-    is_shown = was_default and log.score is not None and session.execute(newest.limit(1)).one().id == score.id
+    counted = (
+        select(Score.id, Score.number).where(Score.log_seq == log.seq, IS_COUNTED).order_by(Score.valued_at.desc())
+    )
+    newest = session.execute(counted.limit(1)).first()
     session.delete(score)
     session.flush()
-    if is_shown:
-        left = session.execute(newest.limit(1)).first()
-        _refresh_logs({log.seq: left and left.number}, clock.now())
-    elif was_default:
-        _refresh_logs({log.seq: log.score}, clock.now())
+    if not is_default(score):
+        return
+    figure = log.score
+    if figure is not None:
+        is_shown = newest is None or newest.id == score.id
+        if is_shown or session.execute(counted.where(Score.number == figure).limit(1)).first() is None:
+            left = session.execute(counted.limit(1)).first()
+            figure = left and left.number
+    _refresh_logs({log.seq: figure}, clock.now())
+
+
+def find_aggregates(condition: ColumnElement[bool]) -> Select[Any]:
+    """Return a select of what logs keep of the scores that people gave: `log_seq`, and `AGGREGATES` by these names.
+
+    The condition is one on the scores, such as on the logs that they are of; logs without such scores are left out.
+    """
+    of_rater = (
+        select(
+            Score.log_seq,
+            func.avg(Score.number).label("mean"),
+            func.count().label("ratings"),
+            func.min(Score.created_at).label("first"),
+        )
+        .where(condition, IS_COUNTED)
+        .group_by(Score.log_seq, Score.rater)
+        .subquery()
+    ).c
+    return select(
+        of_rater.log_seq,
+        func.avg(of_rater.mean).label("mean_score"),
+        cast(func.sum(of_rater.ratings), Integer).label("ratings"),
+        func.min(of_rater.first).label("scored_at"),
+    ).group_by(of_rater.log_seq)
+
+
+def refresh_aggregates(log_seqs: Collection[int], figures: Collection[int]) -> None:
+    """Set what logs keep of their scores anew, and let those in `figures` show their newest one."""
+    session.scalars(
+        select(Log.seq).where(Log.seq.in_(log_seqs)).order_by(Log.seq).with_for_update(key_share=True)
+    ).all()
+    rows = _aggregate(log_seqs)
+    if rows:
+        session.execute(update(Log), rows)
+    newest = select(Score.number).where(Score.log_seq == Log.seq, IS_COUNTED).order_by(Score.valued_at.desc()).limit(1)
+    if figures:
+        session.execute(
+            update(Log).where(Log.seq.in_(figures)).values(score=newest.scalar_subquery()),
+            execution_options={"synchronize_session": False},
+        )
 
 
 def is_default(score: Score) -> bool:
@@ -274,7 +402,7 @@ class _Tally:
 
     def next_time(self, now: datetime) -> datetime:
         """Return a time for a value that is written now: later than all before, however many come in a millisecond."""
-        self.last = now if self.last is None else max(now, self.last + _MILLISECOND)
+        self.last = now if self.last is None or self.last >= _LATEST else max(now, self.last + _MILLISECOND)
         return self.last
 
 
@@ -299,12 +427,12 @@ def _lock_logs(log_ids: set[str]) -> dict[str, Log]:
 def _get_stored(
     principal: Principal, logs: Iterable[Log], scores: Sequence[Mapping[str, Any]]
 ) -> dict[ScoreKey, Score]:
-    """Return the scores of the principal that may be replaced, by their keys."""
+    """Return the scores of the principal that may be replaced, imported ones included, by their keys."""
     stored = select(Score).where(
         Score.log_seq.in_([log.seq for log in logs]),
         Score.name.in_({score["name"] for score in scores}),
         Score.annotator.in_({score["annotator"] for score in scores}),
-        Score.rater == principal.user_id,
+        Score.rater.in_((principal.user_id, f"{IMPORTED}{principal.user_id}")),
         Score.identifier.in_({score["identifier"] for score in scores}),
     )
     return {
@@ -335,34 +463,32 @@ def _set_value(score: Score, values: Mapping[str, Any], valued_at: datetime, now
 
 
 def _remove_own(principal: Principal, log: Log) -> None:
-    own = (Score.log_seq == log.seq) & _COUNTED & (Score.rater == principal.user_id) & (Score.identifier == "")
+    own = (Score.log_seq == log.seq) & IS_COUNTED & (Score.rater == principal.user_id) & (Score.identifier == "")
     session.execute(delete(Score).where(own).execution_options(synchronize_session=False))
 
 
 def _refresh_logs(figures: Mapping[int, float | None], now: datetime) -> None:
     """Set what logs show of their scores: the figures, by sequence number, and the mean of all that people gave."""
-    if not figures:
-        return
-    of_rater = (
-        select(
-            Score.log_seq,
-            func.avg(Score.number).label("mean"),
-            func.count().label("ratings"),
-            func.min(Score.created_at).label("first"),
-        )
-        .where(Score.log_seq.in_(figures), _COUNTED)
-        .group_by(Score.log_seq, Score.rater)
-        .subquery()
-    )
-    row = of_rater.c
-    sums = select(row.log_seq, func.avg(row.mean), func.sum(row.ratings), func.min(row.first)).group_by(row.log_seq)
-    found = {seq: (mean, int(ratings), first) for seq, mean, ratings, first in session.execute(sums)}
-    rows = []
-    for seq, figure in figures.items():
-        mean, ratings, first = found.get(seq, (None, None, None))
-        values = {"score": figure, "mean_score": mean, "ratings": ratings, "scored_at": first, "updated_at": now}
-        rows.append({"seq": seq, **values})
-    session.execute(update(Log), rows)
+    if figures:
+        rows = [{**row, "score": figures[row["seq"]], "updated_at": now} for row in _aggregate(figures)]
+        session.execute(update(Log), rows)
+
+
+def _aggregate(log_seqs: Collection[int]) -> list[dict[str, Any]]:
+    """Return, for each of the logs, its sequence number and the attributes that follow from its scores."""
+    found = {row.log_seq: row for row in session.execute(find_aggregates(Score.log_seq.in_(log_seqs)))}
+    rows = ((seq, found.get(seq)) for seq in log_seqs)
+    return [{"seq": seq, **{name: row and getattr(row, name) for name in AGGREGATES}} for seq, row in rows]
+
+
+def _derive_ids(logs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return ids for the imported scores of logs, by the logs' ids, as far as they are free.
+
+    They follow from these, so that all servers on which a log is imported know its score under the same id.
+    """
+    ids = {log["id"]: f"score{log['id'].removeprefix('log')}" for log in logs}
+    taken = set(session.scalars(select(Score.id).where(Score.id.in_(list(ids.values()))))) if ids else set()
+    return {log_id: score_id for log_id, score_id in ids.items() if score_id not in taken}
 
 
 def _note(principal: Principal, score: Score, log: Log, action: str, **values: Any) -> None:

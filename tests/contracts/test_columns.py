@@ -6,16 +6,26 @@ import pytest
 from marshmallow import Schema
 from sqlalchemy import inspect
 
-from promptcrafter.logs.models import Log
+from promptcrafter.experiments.models import Experiment, Variant
+from promptcrafter.logs.models import Log, Score
 from promptcrafter.logs.schemas import LogOut
 from promptcrafter.prompts.models import VERSIONED, Prompt, Version
 from promptcrafter.prompts.schemas import PromptOut, VersionOut
 from promptcrafter.traces.models import Trace
 from promptcrafter.traces.schemas import TraceWhole
-from promptcrafter.transfer.schemas import LogLine, PromptLine, TraceLine, VersionLine
+from promptcrafter.transfer.schemas import (
+    ExperimentLine,
+    LogLine,
+    PromptLine,
+    ScoreLine,
+    TraceLine,
+    VariantLine,
+    VersionLine,
+)
 
 INTERNAL = {"seq", "rank", "label_names", "author_name"}  # the last two make up `labels` and `author`
 IN_VERSIONS = {*VERSIONED, "version"}  # of a prompt: its latest version has them
+VALUE = {"value_kind", "number", "category"}  # of a score: they make up `value`
 
 OWN = {"workspace_id", "author_id"}
 
@@ -44,6 +54,9 @@ def test_the_api_shows_every_column(model: Any, schema: type[Schema], left_out: 
         (Trace, TraceLine, OWN),
         (Prompt, PromptLine, {*OWN, *IN_VERSIONS}),
         (Version, VersionLine, {"author_id"}),
+        (Experiment, ExperimentLine, OWN),
+        (Variant, VariantLine, {"workspace_id", "experiment_id", "position"}),
+        (Score, ScoreLine, {*OWN, *VALUE, "log_seq", "prompt_id", "rater", "imported_name"}),
     ],
 )
 def test_an_export_has_every_column(model: Any, schema: type[Schema], left_out: set[str]) -> None:
