@@ -12,7 +12,6 @@ VERSION = 1
 KINDS = ("prompt", "version", "experiment", "trace", "log")
 _FIELDS = {
     "prompt": {"_id", "slug", "title", "tags", "createdAt", "updatedAt"},
-    "version": {"promptId", "version", "content", "model", "labels", "createdAt"},
     "experiment": {"_id", "slug", "name", "status", "featureSlug", "variants", "createdAt", "updatedAt"},
     "trace": {
         *("_id", "source", "slug", "name", "input", "output", "idealOutput", "metadata", "organization", "user"),
@@ -25,6 +24,7 @@ _FIELDS = {
         *("experimentId", "variantKey", "metrics", "context", "createdAt", "updatedAt"),
     },
 }
+_OF_VERSION = ("promptId", "version", "content", "model", "labels", "createdAt")
 _OF_VARIANT = {"key", "payload", "trafficPercent", "promptId"}
 
 
@@ -33,11 +33,12 @@ def reduce(kind: str, fields: Mapping[str, Any], row: Any) -> dict[str, Any]:
 
     A chat prompt becomes the text of its messages.
     """
+    if kind == "version":
+        whole = {**fields, "content": row.content}
+        return {name: whole[name] for name in _OF_VERSION}
     reduced = _pick(fields, _FIELDS[kind])
     if kind == "experiment":
         reduced["variants"] = [_pick(variant, _OF_VARIANT) for variant in fields["variants"]]
-    if kind == "version":
-        reduced["content"] = row.content
     return reduced
 
 

@@ -293,3 +293,19 @@ def test_what_changes_between_check_and_storing_is_seen(app: Flask, ada: Person)
             importer.store_checked(principal, checked)
     assert interrupted.value.details == {"line 2.logId": ["must be in a line before or in the account"]}
     assert [row["logId"] for row in lines(ada)] == ["log3"]
+
+
+def test_the_scores_of_a_deleted_account_stay_and_leave_as_those_of_one(
+    app: Flask, ada: Person, ben: Person, other_account: Person
+) -> None:
+    headers = share(ada, ben, "editor")
+    log = ada.log(ada.prompt(), score=9)
+    ben.patch(f"/logs/{log['_id']}", {"score": 4}, headers=headers)
+    body = {"currentPassword": ben.password, "anonymise": True}
+    assert ben.delete("/auth/me", json=body).status_code == 204
+    gone = {"userId": ben.id, "name": "deleted account"}
+    assert [row["author"] for row in ada.get("/scores").json] == [gone, {"userId": ada.id, "name": "ada"}]
+    left = export(ada)
+    assert made(import_file(other_account, left)) == (2, 0)
+    assert export(other_account) == as_imported(left)
+    assert aggregates(app, log["_id"])[:3] == (4, 6.5, 2)
