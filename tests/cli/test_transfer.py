@@ -55,6 +55,9 @@ def test_an_exported_account_can_be_imported(run: Run, full_account: Person, tmp
     left = export(full_account)
     assert path.read_bytes() == left
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    first = run("export", "-", "--user", "ada@example.com", "--form", "1")
+    assert first.stdout_bytes == full_account.get("/export?form=1").data != left
+    assert first.stderr == f"Exported for ada@example.com: {counted.removesuffix(', 5 scores')}.\n"
     remove_all(full_account)
     result = run("import", path, "--user", "ada@example.com")
     assert result.stderr == f"Imported for ada@example.com: {counted}. There already: nothing.\n"
