@@ -178,7 +178,9 @@ def get_taken(reader: Session, keys: Collection[ScoreKey]) -> set[ScoreKey]:
     """
     columns = (Score.log_seq, Score.name, Score.annotator, Score.rater, Score.identifier)
     wanted = [*keys, *(key._replace(rater=key.rater.removeprefix(IMPORTED)) for key in keys)]
-    rows = reader.execute(select(*columns).where(tuple_(*columns).in_(wanted)))
+    # SQLite would read the whole index for the rows of values alone
+    of_logs = Score.log_seq.in_({key.log_seq for key in keys}) & Score.name.in_({key.name for key in keys})
+    rows = reader.execute(select(*columns).where(of_logs, tuple_(*columns).in_(wanted)))
     found = (ScoreKey(*row) for row in rows)
     return {key._replace(rater=f"{IMPORTED}{key.rater.removeprefix(IMPORTED)}") for key in found}
 

@@ -212,6 +212,7 @@ def test_an_import_looks_rows_up_by_indices(app: Flask, full_account: Person) ->
     left = export(full_account)
     with statements(app) as seen:
         import_file(full_account, left)
+        import_file(full_account, left.replace(b'"_id":"score_', b'"_id":"score_9'))  # each is there under another id
     selects = [(statement, parameters) for statement, parameters in seen if statement.startswith("SELECT")]
     assert len(selects) > 10
     with app.app_context(), get_engine().connect() as connection:
@@ -220,7 +221,8 @@ def test_an_import_looks_rows_up_by_indices(app: Flask, full_account: Person) ->
             scans = [step for step in plan if step.startswith("SCAN")]
             # a table that is almost always empty, and the one row of `SELECT EXISTS (…)`
             harmless = ("SCAN pending_deletions", "SCAN CONSTANT ROW")
-            assert not [step for step in scans if not step.startswith(harmless)], (statement, plan)
+            read = [step for step in scans if not step.startswith(harmless) and not step.endswith("CONSTANT ROWS")]
+            assert not read, (statement, plan)
 
 
 @only_sqlite  # and so to PostgreSQL
