@@ -220,6 +220,12 @@ class Config:
         "How many bytes a workspace may [store](docs/self-hosting.md#limiting-what-a-workspace-stores); `0`: no limit",
         _integer(0, 1024**5),
     )
+    index_input: bool = _setting(
+        "INDEX_INPUT",
+        False,
+        "Whether the search index has the inputs of logs, too. After a change, `flask reindex` indexes stored logs",
+        _switch,
+    )
     token_counting: bool = _setting(
         "TOKEN_COUNTING",
         True,

@@ -16,7 +16,7 @@ from promptcrafter.database import checkpoints, sqlite
 from promptcrafter.database.session import get_engine, sqlite_path
 from promptcrafter.http import cors
 from promptcrafter.logs import token_costs
-from promptcrafter.server import gunicorn_errors, memory, metrics, purger, startup, usage_counting
+from promptcrafter.server import aggregator, gunicorn_errors, memory, metrics, purger, startup, usage_counting
 from promptcrafter.server.logging import logging_config
 from promptcrafter.server.worker import choose_worker
 
@@ -104,12 +104,14 @@ def post_fork(server: Any, worker: Any) -> None:
         get_engine().dispose(close=False)
     purger.start(worker.app.callable)
     usage_counting.start(worker.app.callable)
+    aggregator.start(worker.app.callable)
     memory.reclaimer.start()
 
 
 def worker_exit(server: Any, worker: Any) -> None:
     """End the purge, and close the worker's connections."""
     purger.stop(worker.app.callable)
+    aggregator.stop(worker.app.callable)
     with worker.app.callable.app_context():
         get_engine().dispose()
 

@@ -19,11 +19,12 @@ from promptcrafter.dialects.basalt import views_monitor as basalt_monitor
 from promptcrafter.dialects.basalt import views_prompts as basalt_prompts
 from promptcrafter.experiments import views as experiments
 from promptcrafter.http import blueprint, compression, cors, error_handlers, headers, prefix, route
-from promptcrafter.logs import prices, token_costs
+from promptcrafter.logs import prices, search, token_costs
 from promptcrafter.logs import views as logs
 from promptcrafter.pages import docs
 from promptcrafter.prompts import views as prompts
 from promptcrafter.scores import views as scores
+from promptcrafter.scores import views_reviews as reviews
 from promptcrafter.server import chunked_bodies, logging, metrics, purger, status
 from promptcrafter.statistics import views as statistics
 from promptcrafter.traces import views as traces
@@ -54,6 +55,7 @@ def create_app(config: Config) -> Flask:
     authentication.init_app(app)
     throttle.init_app(app, config)
     hashing.init_app(app, config)
+    search.init_app(app, config)
     token_costs.init_app(app, config)
     prices.init_app(app, config)
     dialects = (agenttest, basalt_monitor, basalt_prompts)
@@ -63,6 +65,7 @@ def create_app(config: Config) -> Flask:
         prompts,
         logs,
         scores,
+        reviews,
         traces,
         experiments,
         *dialects,

@@ -1,4 +1,4 @@
-"""`check` and `reindex`: what is derived from what is stored, compared with it and rebuilt."""
+"""`check` and `reindex`: what is computed from what is stored, compared with it, and the search indices rebuilt."""
 
 from collections.abc import Mapping
 
@@ -6,22 +6,26 @@ import click
 
 from promptcrafter.cli.commands import Command, Refusal, count, progress, say
 from promptcrafter.database import revisions
-from promptcrafter.maintenance import score_aggregates, search_index
+from promptcrafter.maintenance import aggregation, score_aggregates, search_index
 from promptcrafter.maintenance.score_aggregates import Differences
 from promptcrafter.maintenance.search_index import Comparison
 
 
 @click.command("check", cls=Command)
 def check() -> None:
-    """Compare the search indices, and the mean scores of logs, with what is stored.
+    """Compare the search indices, the mean scores of logs and the aggregates of statistics with what is stored.
 
     The service may run. On SQLite, writers wait while an index is compared.
     """
     _refuse_mismatch()
     with progress("Comparing") as on_progress:
         found = search_index.compare(on_progress)
+        wrong_days = aggregation.mark_wrong(on_progress)
     with progress("Comparing scores") as on_progress:
         differences = score_aggregates.compare(on_progress)
+    if wrong_days:
+        days = count(wrong_days, "day")
+        click.echo(f"Aggregates of statistics that differed from the logs: {days}. The service computes them again.")
     lines = _explain(found) + _explain_scores(differences)
     if not lines:
         click.echo(f"The search finds everything: {_describe(found.rows) or 'nothing is stored'}.")

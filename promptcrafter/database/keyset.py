@@ -31,6 +31,10 @@ class Order:
         """Return the select with its ORDER BY."""
         return select.order_by(*(column.asc() if self.is_ascending else column.desc() for column in self.columns))
 
+    def split(self, select: Select[Any]) -> Sequence[Select[Any]]:
+        """Return selects whose rows, one after the other, are all rows in this order."""
+        return [self.sort(select)]
+
     def start_after(self, select: Select[Any], cursor: str) -> Select[Any]:
         """Return the select restricted to the rows after the cursor."""
         row, last = tuple_(*self.columns), tuple_(*_read_cursor(cursor, self.columns))

@@ -40,8 +40,10 @@ OLDER = (
     "c94e17d0b382",
     "7b2d91f4c6e0",
     "a6f3c8d15e29",
+    "d52b7f09c3a8",
+    "1f6e84c2b9d7",
 )  # oldest first
-HEAD = "d52b7f09c3a8"
+HEAD = "e90c3b57a124"
 
 _FOLDER = Path(__file__).parent.parent.parent / "migrations"
 _APPLIED: Select[tuple[str]] = select(column("version_num")).select_from(table("alembic_version"))

@@ -20,7 +20,7 @@ import sqlalchemy
 from sqlalchemy import Engine, PoolProxiedConnection, event
 
 from config import Config
-from promptcrafter.database import file_identity
+from promptcrafter.database import file_identity, json_scalar
 from promptcrafter.database.errors import FileUnusable, translating_driver_errors
 from promptcrafter.files import fsync_folder, fsync_path
 
@@ -30,6 +30,7 @@ OPEN_LOCK_SUFFIX = "-open"
 BACKUP_LOCK_SUFFIX = "-backup"  # held exclusively by a backup
 WRITE_QUEUE_SUFFIX = "-queue"
 PURGE_LOCK_SUFFIX = "-purge"  # held exclusively by the one process that purges
+AGGREGATION_LOCK_SUFFIX = "-aggregation"  # held exclusively by the one process that computes aggregates
 _CHECKPOINT_PAGES = 1000  # SQLite's own default: a commit makes a checkpoint when the log has so many pages
 LOG_LIMIT_BYTES = 16 * 1024 * 1024  # of the write-ahead log; SQLite copies it into the file at each 4 MiB
 
@@ -163,6 +164,7 @@ def configure_engine(engine: Engine, config: Config) -> None:
             f"journal_size_limit={LOG_LIMIT_BYTES}",
         ):
             connection.execute(f"PRAGMA {pragma}")
+        json_scalar.add_function(connection)
 
     # The driver's own transactions are off (isolation_level None), because it never begins one before a read. do_begin
     # is replaced, because a listener for the event "begin" makes the engine set up event dispatch for each connection

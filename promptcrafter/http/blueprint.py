@@ -19,6 +19,7 @@ from werkzeug.routing import BaseConverter, Map, Rule, UnicodeConverter
 from config import Config
 from promptcrafter import ids, slugs
 from promptcrafter.http import decompression, headers, ignored_fields, openapi, request_checks
+from promptcrafter.http.fields import NamedTexts
 from promptcrafter.http.formats import WRITERS
 from promptcrafter.http.json_provider import Provider
 from promptcrafter.http.route import Route, declare, requested_route
@@ -119,11 +120,15 @@ class Blueprint(flask_smorest.Blueprint):
             arguments: list[dict[str, Any]] = vars(view).get("_apidoc", {}).get("arguments", {}).get("parameters", [])
             takes_strict = not {"POST", "PUT", "PATCH"}.isdisjoint(methods)
             parameters = _query_parameters(arguments)
+            named = (name for name, field in parameters.items() if not isinstance(field, NamedTexts))
             route = Route(
                 permission=permission,
-                query_parameters=(*parameters, *((ignored_fields.PARAMETER,) * takes_strict)),
+                query_parameters=(*named, *((ignored_fields.PARAMETER,) * takes_strict)),
                 repeatable_parameters=frozenset(
                     name for name, field in parameters.items() if isinstance(field, fields.List)
+                ),
+                parameter_prefixes=tuple(
+                    field.prefix for field in parameters.values() if isinstance(field, NamedTexts)
                 ),
                 takes_json=any(argument["in"] == "json" and argument["required"] for argument in arguments),
                 may_take_json=any(argument["in"] == "json" and not argument["required"] for argument in arguments),

@@ -6,10 +6,10 @@ An error message is the rest of a sentence that begins with the field's name: "s
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from marshmallow import ValidationError, fields, validate
+from marshmallow import ValidationError, fields, missing, validate
 from marshmallow.exceptions import SCHEMA
 
 from promptcrafter import clock, emails
@@ -23,7 +23,9 @@ _EMAIL = rf"^[^\s@{INVISIBLE_BMP}]+@[^\s@.{INVISIBLE_BMP}]+(\.[^\s@.{INVISIBLE_B
 _YEAR = "(?:19[7-9][0-9]|[2-9][0-9]{3})"
 _TIME = f"^{clock.pattern(_YEAR)}$"
 _UNIX_TIME = r"[0-9]{1,15}(\.[0-9]{1,9})?"
-_TIME_TEXT = f"{_TIME.replace('[+-]', '[+ -]')}|^{_UNIX_TIME}$"
+_AGO = "[0-9]{1,4}[mhdw]"  # at most two centuries
+_TIME_TEXT = f"{_TIME.replace('[+-]', '[+ -]')}|^{_UNIX_TIME}$|^{_AGO}$"
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _LATEST = 253_402_300_799_999  # the last millisecond of the year 9999
 _BLANK = "must not be blank"
 _FAULTS_MAX = 100  # of a list: as many as an error shows
@@ -189,6 +191,18 @@ class Flag(fields.Boolean):
         return value
 
 
+class QueryFlag(fields.Boolean):
+    """`true` or `false` in a query string."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(error_messages={**ERRORS, "invalid": "must be true or false"}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> bool:
+        if value not in ("true", "false"):
+            raise self.make_error("invalid")
+        return bool(value == "true")
+
+
 class QueryInteger(WholeNumber):
     """A whole number in a query string."""
 
@@ -265,6 +279,44 @@ class RepeatedText(BoundedList):
         return [self.inner.deserialize(item) for item in dict.fromkeys(items)]
 
 
+class NamedTexts(fields.Raw):
+    """All query parameters whose names begin with the name of this one and a point, such as `metadata.user`.
+
+    Loads to the pairs of the rest of such a name and a value. A name may be given several times. The OpenAPI document
+    has it as an object, whose keys are sent as parameters of their own.
+    """
+
+    def __init__(self, name: str, *, maximum: int, maximum_length: int, **kwargs: Any) -> None:
+        self.prefix = f"{name}."
+        self._maximum = maximum
+        self._text = Text(maximum=maximum_length)
+        described: dict[str, Any] = {"type": "object", "maxProperties": maximum}
+        described["propertyNames"] = {"pattern": f"^{re.escape(name)}\\.{_NO_NUL}{{1,{maximum_length}}}$"}
+        described["additionalProperties"] = {"type": "string", "maxLength": maximum_length, "pattern": f"^{_NO_NUL}*$"}
+        super().__init__(metadata={**described, **kwargs.pop("metadata", {})}, **kwargs)
+
+    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:
+        """Return the pairs; `missing` if there are none."""
+        parameters: Any = getattr(data, "data", data)  # of webargs' proxy
+        pairs = [
+            (name.removeprefix(self.prefix), text)
+            for name, texts in parameters.lists()
+            if name.startswith(self.prefix)
+            for text in texts
+        ]
+        if not pairs:
+            return missing
+        if len(pairs) > self._maximum:
+            raise ValidationError(f"may be given at most {self._maximum} times")
+        for name, text in pairs:
+            try:
+                self._text.deserialize(name)
+                self._text.deserialize(text)
+            except ValidationError as error:
+                raise ValidationError({name: error.messages}) from error
+        return list(dict.fromkeys(pairs))
+
+
 def _count_reasons(messages: Any) -> int:
     return sum(map(_count_reasons, messages.values())) if isinstance(messages, dict) else len(messages)
 
@@ -336,18 +388,30 @@ class TimestampIn(fields.Raw):
 
 
 class TimestampText(TimestampIn):
-    """A time in a query string."""
+    """A time in a query string, or how long ago it was: `7d` is the time a week before now."""
+
+    default_error_messages = {
+        **ERRORS,
+        "invalid": "must be an ISO 8601 time, a Unix time or a time ago such as 7d, 24h, 2w or 30m",
+    }
 
     def __init__(self, *, description: str) -> None:
         super().__init__(metadata={"type": "string", "pattern": _TIME_TEXT, "description": description})
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        if is_relative_time(value):
+            return clock.now() - timedelta(**{_UNITS[value[-1]]: int(value[:-1])})
         if re.fullmatch(_UNIX_TIME, value):
             return super()._deserialize(float(value), attr, data, **kwargs)
         # an unescaped `+` arrives as a blank; one that follows date and time can only have been the sign of an offset
         before, blank, offset = value.rpartition(" ")
         is_sign = blank and any(separator in before for separator in "Tt ") and re.fullmatch("[0-9:]{2,5}", offset)
         return super()._deserialize(f"{before}+{offset}" if is_sign else value, attr, data, **kwargs)
+
+
+def is_relative_time(text: str) -> bool:
+    """Return whether the text of a TimestampText says how long ago a time was, so that it means another one later."""
+    return re.fullmatch(_AGO, text) is not None
 
 
 def as_number(value: float) -> float | int:

@@ -4,6 +4,7 @@ Pages use keyset pagination: see `database.keyset`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cache, partial
 from itertools import chain, islice
 from types import MappingProxyType
@@ -19,6 +20,7 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_options_header
 from werkzeug.urls import iri_to_uri
 
+from promptcrafter import clock
 from promptcrafter.database.keyset import Columns, Order, write_cursor
 from promptcrafter.database.session import (
     STREAM_ROWS,
@@ -30,11 +32,12 @@ from promptcrafter.database.session import (
     stream_snapshot,
     weigh,
 )
+from promptcrafter.http.fields import is_relative_time
 from promptcrafter.http.formats import BYTE_ORDER_MARK, CSV, NDJSON_TYPES, WRITERS, join_to_pieces, write_json
+from promptcrafter.http.page_query import DEFAULT_PER_PAGE
 from promptcrafter.http.row_serializer import RowSerializer, is_long
 from promptcrafter.jsonio import dumps
 
-_DEFAULT_PER_PAGE = 100  # if a request has a cursor and no per_page
 _FEW_ROWS = 10  # of a page that is read whatever its size; each may have some megabytes
 _PAGE_BYTES = 4 * 1024 * 1024  # of a page that is read as a whole; a larger one is streamed
 _DEFAULT_MEDIA_TYPE = "application/json"
@@ -90,15 +93,14 @@ def list_response(
     long lists whose fields all come from one table, or ColumnRows for a select of columns. `page` is a loaded PageQuery
     whose cursor has one number for each column of the order; without `per_page` and `cursor` the whole list is
     streamed. The link to the next page has the values in `resolved` instead of parameters whose meaning may change,
-    such as a label.
+    such as a label, and lacks those that are None there; it has times instead of how long ago they were.
     """
     order = order if isinstance(order, Order) else Order(order)
     rows_serializer = _ModelRows(serializer) if isinstance(serializer, Schema) else serializer
-    select = order.sort(select)
     if "per_page" not in page and "cursor" not in page:
-        return _stream_all(select, rows_serializer, _rows_response)
-    per_page = page.get("per_page", _DEFAULT_PER_PAGE)
-    select, columns = order.page(select, page.get("cursor"), per_page + 1)
+        return _stream_all(order.split(select), rows_serializer, _rows_response)
+    per_page = page.get("per_page", DEFAULT_PER_PAGE)
+    select, columns = order.page(order.sort(select), page.get("cursor"), per_page + 1)
     rows = _read_page(select, columns, rows_serializer, per_page)
     if rows is not None:
         keys: list[Sequence[Any]] = [row[-len(columns) :] for row in rows[per_page - 1 :]]
@@ -107,9 +109,20 @@ def list_response(
         response, keys = _stream_page(select, columns, rows_serializer, per_page)
     if len(keys) > 1:
         cursor = write_cursor(keys[0], columns)
-        arguments = {**request.args.to_dict(flat=False), **resolved, "per_page": per_page, "cursor": cursor}
+        named = {**request.args.to_dict(flat=False), **_resolve_times(page), **resolved}
+        given = {name: value for name, value in named.items() if value is not None}
+        arguments = {**given, "per_page": per_page, "cursor": cursor}
         response.headers["Link"] = f'<{_own_url()}?{urlencode(arguments, doseq=True)}>; rel="next"'
     return response
+
+
+def _resolve_times(page: Mapping[str, Any]) -> dict[str, str]:
+    """Return the times that relative ones among the query parameters stood for, so that pages do not shift."""
+    return {
+        name: clock.to_text(page[name])
+        for name, text in request.args.items()
+        if isinstance(page.get(name), datetime) and is_relative_time(text)
+    }
 
 
 def _read_page(select: Select[Any], columns: Columns, serializer: _Serializer, per_page: int) -> list[Row[Any]] | None:
@@ -142,7 +155,7 @@ def _stream_page(
     reader = stream_snapshot()  # in which both queries have the same rows
     try:
         keys = reader.execute(select.with_only_columns(*columns)).all()
-        response = _stream(reader, select.limit(per_page), serializer, _rows_response)
+        response = _stream(reader, [select.limit(per_page)], serializer, _rows_response)
     except BaseException:
         reader.close()
         raise
@@ -163,25 +176,31 @@ def object_response(head: Mapping[str, Any], name: str, select: Select[Any], ser
         text = chain([start], write_json(map(serializer.dump, rows), ()), ["}"])
         return _text_response(text, _DEFAULT_MEDIA_TYPE)
 
-    return _stream_all(select, serializer, respond)
+    return _stream_all([select], serializer, respond)
 
 
-def _stream_all(select: Select[Any], serializer: _Serializer, respond: _Respond) -> Response:
-    reader = stream_session()
+def _stream_all(selects: Sequence[Select[Any]], serializer: _Serializer, respond: _Respond) -> Response:
+    reader = stream_session() if len(selects) == 1 else stream_snapshot()  # in which all have the same rows
     try:
-        response = _stream(reader, select, serializer, respond)
+        response = _stream(reader, selects, serializer, respond)
     except BaseException:
         reader.close()
         raise
     return response
 
 
-def _stream(reader: ReadSession, select: Select[Any], serializer: _Serializer, respond: _Respond) -> Response:
-    """Return the response with all rows of the select, which closes the reader when they are read or it is sent."""
-    result = serializer.execute(reader, select.execution_options(yield_per=STREAM_ROWS))
+def _stream(
+    reader: ReadSession, selects: Sequence[Select[Any]], serializer: _Serializer, respond: _Respond
+) -> Response:
+    """Return the response with all rows of the selects, one after the other.
+
+    It closes the reader when they are read or it is sent.
+    """
 
     def rows() -> Iterator[Row[Any]]:
-        yield from chain.from_iterable(reader.each_batch(result, weigh_row=serializer.weigh))
+        for select in selects:
+            result = serializer.execute(reader, select.execution_options(yield_per=STREAM_ROWS))
+            yield from chain.from_iterable(reader.each_batch(result, weigh_row=serializer.weigh))
         reader.close()
 
     # reads the first rows, so that a failing query still becomes an error response

@@ -6,6 +6,7 @@ from promptcrafter.database.keyset import MINUS
 from promptcrafter.http.fields import QueryInteger, Text
 
 MAX_PER_PAGE = 1000
+DEFAULT_PER_PAGE = 100  # if a request has a cursor and no per_page
 # The numbers in a cursor, as regular expressions: the rank of a score, milliseconds since 1970 (imports have times from
 # 1969-12-31 to 9999-12-31), and the sequence number of a row, which is a BIGINT
 RANK, TIME, SEQUENCE = "[0-9]{1,19}", f"({MINUS}?[0-9]{{1,14}}|[12][0-9]{{14}})", "[0-9]{1,18}"

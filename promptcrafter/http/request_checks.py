@@ -75,12 +75,12 @@ def refuse_unknown_parameters(route: Route) -> None:
         unquote_to_bytes(request.query_string).decode()
     except UnicodeDecodeError as error:
         raise Problem(400, "The query string is not UTF-8.", "invalid_utf8") from error
-    known = route.query_parameters
     details: Details = {}
     for name, values in request.args.lists():
-        if name not in known:
-            details[name] = [f"is not a parameter of this call; {describe_known(name, known)}"]
-        elif len(values) > 1 and name not in route.repeatable_parameters:
+        if not route.takes_parameter(name):
+            hint = describe_known(name, route.described_parameters)
+            details[name] = [f"is not a parameter of this call; {hint}"]
+        elif len(values) > 1 and not (name in route.repeatable_parameters or route.is_prefixed(name)):
             details[name] = ["must be given once"]
         elif name == ignored_fields.PARAMETER and values[0] not in ("true", "false"):
             details[name] = ["must be true or false"]

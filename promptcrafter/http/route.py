@@ -18,6 +18,7 @@ class Route:
     permission: Permission
     query_parameters: tuple[str, ...] = ()
     repeatable_parameters: frozenset[str] = frozenset()  # of these, those that may be given several times
+    parameter_prefixes: tuple[str, ...] = ()  # of further parameters with any name, which may be repeated, too
     takes_json: bool = False  # a JSON object as the body
     may_take_json: bool = False  # a JSON object as the body, but anything else is ignored
     ndjson_field: str | None = None  # the field of that object whose array may be sent as NDJSON, a line for each item
@@ -29,6 +30,19 @@ class Route:
     refuses: tuple[int, ...] = ()  # the status codes of errors that are this route's own
     unauthorized_message: str | None = None  # the text of its 401, where it is not the usual one
     returns_secret: bool = False  # such as a token; its responses are not compressed
+
+    @property
+    def described_parameters(self) -> tuple[str, ...]:
+        """The names of all parameters, for messages: `metadata.…` stands for those with that prefix."""
+        return (*self.query_parameters, *(f"{prefix}…" for prefix in self.parameter_prefixes))
+
+    def takes_parameter(self, name: str) -> bool:
+        """Whether the route takes this query parameter."""
+        return name in self.query_parameters or self.is_prefixed(name)
+
+    def is_prefixed(self, name: str) -> bool:
+        """Whether a query parameter is one of those that begin with a prefix, and has a name behind it."""
+        return name.startswith(self.parameter_prefixes) and name not in self.parameter_prefixes
 
     @property
     def is_public(self) -> bool:

@@ -1,16 +1,19 @@
 """The requests, responses and query parameters of logs."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from flask import current_app
-from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validates_schema
+from marshmallow import Schema, ValidationError, fields, missing, post_load, pre_load, validates_schema
 
 from promptcrafter.http.fields import (
     ERRORS,
     ForeignId,
+    NamedTexts,
     Number,
+    QueryFlag,
     QueryNumber,
+    RepeatedText,
     Text,
     TextOut,
     Timestamp,
@@ -31,18 +34,26 @@ from promptcrafter.http.schemas import (
 )
 from promptcrafter.ids import pattern
 from promptcrafter.jsonio import dumps
+from promptcrafter.logs.questions import INPUT, NOTES, TEXTS
 from promptcrafter.logs.usage import INPUT_COUNTS, OUTPUT_COUNTS, find_excess, read_usage
 from promptcrafter.problems import TooLarge
 from promptcrafter.prompts.schemas import (
+    LABEL,
     MODEL_MAX,
     QUERY_MAX,
+    TAGS_MAX,
     VERSION_NAME,
     QueryVersionReference,
     VersionReference,
+    refuse_bad_label,
 )
 
 SCORE_MAX = 10
 BATCH_MAX = 1000
+FAILED = "error"  # the status of a failed call; that of all others is stored as NULL
+STATUSES = ("ok", FAILED)
+ERROR_MAX = 20_000  # characters, enough for a stack trace
+ORIGIN_MAX = 256  # characters of the names of a user, a session and an environment
 NATIVE = "promptcrafter"
 SOURCES = (NATIVE, "basalt", "agenttest", "llm", "promptfoo")
 _EXCESSES = {
@@ -50,7 +61,9 @@ _EXCESSES = {
     "cache_write_tokens": "must not exceed, together with cachedInputTokens, inputTokens, of which both are parts",
     "reasoning_tokens": "must not exceed outputTokens, of which it is a part",
 }
-SORTS = ("-createdAt", "createdAt", "-score", "score")
+SORTS = ("-createdAt", "createdAt", "-score", "score", "best", "worst")
+METADATA_FILTERS_MAX = 5
+_SCORE_RANGE = f"from 0 to {SCORE_MAX} unless `scoreName` is given"
 
 
 def read_model(values: Mapping[str, Any], *names: str) -> str | None:
@@ -119,6 +132,31 @@ def token_part_fields() -> FieldGroup:
     }
 
 
+def outcome_fields(statuses: Sequence[str] = (FAILED,)) -> FieldGroup:
+    """Return the fields about how a call ended and what it was made for, for LogIn, LogOut and LogLine of an export.
+
+    LogOut has them last, as those of `token_part_fields`. A request may say `ok`, which is not stored.
+    """
+
+    def origin(name: str, description: str) -> Text:
+        return Text(data_key=name, minimum=1, maximum=ORIGIN_MAX, metadata={"description": description})
+
+    return {
+        "status": Text(
+            choices=statuses, metadata={"description": "`error` if the call failed; only that is stored and shown"}
+        ),
+        "error": Text(
+            minimum=1,
+            maximum=ERROR_MAX,
+            metadata={"description": "What failed; needs the status `error`"},
+        ),
+        "user_id": origin("userId", "For whom the call was made: a user of yours, who needs no account here"),
+        "session_id": origin("sessionId", "The conversation or session that the call belongs to"),
+        "environment": origin("environment", "Where the call was made, such as `production`"),
+        "parameters": JsonObject(metadata={"description": "The parameters of the call, such as the temperature"}),
+    }
+
+
 def usage_fields() -> FieldGroup:
     """Return the fields that take a `usage` object; a schema with them passes what it loads to `complete_counts`."""
     return {
@@ -168,17 +206,36 @@ def complete_counts(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+class _Output(Text):
+    """The output of a call, required unless the call failed; an empty text counts as absent."""
+
+    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:
+        if value in (missing, ""):
+            if isinstance(data, Mapping) and data.get("status") == FAILED:
+                return missing
+            raise self.make_error("required")
+        return super().deserialize(value, attr, data, **kwargs)
+
+
 class LogIn(CreateSchema):
     """A new log; loads to its columns."""
 
     other_names = ("model",)
+    rules: ClassVar[dict[str, Any]] = {
+        "if": {"required": ["status"], "properties": {"status": {"const": FAILED}}},
+        "else": {
+            "required": ["output"],
+            "properties": {"output": {"type": "string", "minLength": 1}, "error": {"type": "null"}},
+        },
+    }
 
     prompt_id = ForeignId(data_key="promptId", required=True, metadata={"example": "prompt_01jz8x4m5n6p7q8r9s0t1v2w3x"})
-    output = Text(
-        required=True,
-        minimum=1,
+    output = _Output(
         validate=refuse_large_output,
-        metadata={"example": "It changed how people lived and worked."},
+        metadata={
+            "example": "It changed how people lived and worked.",
+            "description": "Required, and not empty, unless `status` is `error`",
+        },
     )
     model_used = Text(
         data_key="modelUsed",
@@ -198,6 +255,7 @@ class LogIn(CreateSchema):
     locals().update(token_part_fields())
     locals().update(usage_fields())
     meta = JsonObject(data_key="metadata")
+    locals().update(outcome_fields(STATUSES))
 
     @pre_load
     def accept_model(self, data: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -209,9 +267,17 @@ class LogIn(CreateSchema):
             note_ignored("model", "must be absent or equal to modelUsed")
         return values
 
+    @validates_schema
+    def refuse_contradictions(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        """Reject the error of a call that did not fail."""
+        if "error" in data and data.get("status") != FAILED:
+            raise ValidationError("needs the status error beside it", "error")
+
     @post_load
     def to_columns(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Split text and format into two columns, and complete the token counts."""
+        """Split text and format into two columns, drop the status `ok`, and complete the token counts."""
+        if data.get("status") != FAILED:
+            data.pop("status", None)
         return complete_counts(split_formats(data, ("input", "ideal_output")))
 
 
@@ -255,7 +321,7 @@ class LogOut(SparseSchema):
         metadata={"description": "Null only if a client of another system named no known prompt"},
     )
     prompt_version = fields.Integer(data_key="promptVersion", required=True, allow_none=True)
-    output = TextOut(required=True)
+    output = TextOut(required=True, metadata={"description": "Empty if a failed call had none"})
     notes = fields.String(required=True, allow_none=True)
     model_used = fields.String(data_key="modelUsed", required=True, allow_none=True)
     score = Number(required=True, allow_none=True, minimum=0, maximum=SCORE_MAX)
@@ -291,20 +357,43 @@ class LogOut(SparseSchema):
     updated_at = Timestamp(data_key="updatedAt", required=True)
     locals().update(token_part_fields())
     priced = JsonObject(metadata={"description": "How a computed cost came about, or why a cost is not computed"})
+    locals().update(outcome_fields())
 
 
-class LogQuery(PageQuery):
-    """The order of the list of logs and its filters, which are combined by AND."""
+class _Texts(Text):
+    """Names of texts of a log, separated by commas; loads to a tuple of them. The input must be indexed."""
 
-    cursor = Cursor(f"({RANK}-)?{TIME}-{SEQUENCE}")
+    def __init__(self, **kwargs: Any) -> None:
+        name = f"({'|'.join(TEXTS)})"
+        described = {"pattern": f"^{name}(,{name}){{0,{len(TEXTS) - 1}}}$", **kwargs.pop("metadata", {})}
+        super().__init__(metadata=described, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        names = value.split(",", len(TEXTS))
+        if len(names) > len(TEXTS) or not set(names) <= set(TEXTS):
+            raise ValidationError(f"must be one or more of {', '.join(TEXTS)}, separated by commas")
+        if INPUT in names and not current_app.config["INDEX_INPUT"]:
+            raise ValidationError("may have input only on a server with the setting INDEX_INPUT=on")
+        return tuple(name for name in TEXTS if name in names)
+
+
+class LogFilters(Schema):
+    """The filters of logs, which are combined by AND: for the list, and for whatever else is about chosen logs."""
+
     promptId = ForeignId(metadata={"description": "Logs of this prompt only", "pattern": pattern("prompt")})
     promptVersion = QueryVersionReference(
         metadata={"description": f"Logs of this version only: {VERSION_NAME}; needs `promptId`"}
     )
-    model = Text(minimum=1, metadata={"description": "Logs with exactly this modelUsed"})
-    minScore = QueryNumber(minimum=0, maximum=SCORE_MAX, metadata={"description": "Logs with at least this score"})
-    maxScore = QueryNumber(minimum=0, maximum=SCORE_MAX, metadata={"description": "Logs with at most this score"})
-    since = TimestampText(description="Created at this time or later, such as `2024-06-20T13:10:00Z`")
+    model = Text(
+        minimum=1,
+        metadata={
+            "description": "Logs with exactly this modelUsed; before a `*` at its end, with one that begins so, such "
+            "as `claude-3-5-sonnet*`"
+        },
+    )
+    minScore = QueryNumber(metadata={"description": f"Logs with at least this score, {_SCORE_RANGE}"})
+    maxScore = QueryNumber(metadata={"description": f"Logs with at most this score, {_SCORE_RANGE}"})
+    since = TimestampText(description="Created at this time or later, such as `2024-06-20T13:10:00Z` or `7d`")
     until = TimestampText(description="Created before this time")
     source = Text(
         choices=SOURCES, metadata={"description": f"The API that the logs were sent to; {NATIVE} is the native one"}
@@ -314,25 +403,88 @@ class LogQuery(PageQuery):
         maximum=QUERY_MAX,
         metadata={
             "description": "Logs with all these words in output or notes, such as `lived work*`; `word*` matches any "
-            "word that begins so",
+            'word that begins so, `"two words"` the words in this order, and what `-` is before must be absent',
         },
     )
+    texts = _Texts(data_key="in", metadata={"description": "The texts of a log that `q` is about"})
+    scored = QueryFlag(metadata={"description": "Logs that have a score, or that have none"})
+    scoreName = Text(
+        minimum=1,
+        maximum=64,
+        metadata={"description": "`scored`, `minScore` and `maxScore` are about all scores of this name, by anybody"},
+    )
+    hasNotes = QueryFlag(metadata={"description": "Logs that have notes, or that have none"})
+    tags = RepeatedText(
+        Text(minimum=1),
+        maximum=TAGS_MAX,
+        data_key="tag",
+        metadata={"description": "Logs of prompts with this tag; if given several times, with all of the tags"},
+    )
+    label = Text(
+        validate=refuse_bad_label,
+        metadata={"pattern": LABEL, "description": "Logs of the version that this label of their prompt is on now"},
+    )
+    startedSince = TimestampText(description="With a startTime at this time or later")
+    startedUntil = TimestampText(description="With a startTime before this time")
+    metadata = NamedTexts(
+        "metadata",
+        maximum=METADATA_FILTERS_MAX,
+        maximum_length=500,
+        metadata={
+            "description": "`metadata.KEY=VALUE`: logs whose metadata have this key, at their top level, with this "
+            "text, or the number, boolean or null of which it is the JSON"
+        },
+    )
+    status = Text(choices=STATUSES, metadata={"description": "Logs of failed calls (`error`), or of all others"})
+    userId = Text(minimum=1, maximum=ORIGIN_MAX, metadata={"description": "Logs with exactly this userId"})
+    sessionId = Text(minimum=1, maximum=ORIGIN_MAX, metadata={"description": "Logs with exactly this sessionId"})
+    environment = Text(minimum=1, maximum=ORIGIN_MAX, metadata={"description": "Logs with exactly this environment"})
+
+    @validates_schema
+    def refuse_contradictory_filters(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """Reject combinations without a meaning."""
+        if "promptVersion" in data and "promptId" not in data:
+            raise ValidationError("needs promptId beside it", "promptVersion")
+        if "promptVersion" in data and "label" in data:
+            raise ValidationError("must not be given beside promptVersion, which takes a label, too", "label")
+        if "texts" in data and "q" not in data:
+            raise ValidationError("needs q beside it", "in")
+        if data.get("texts") == (NOTES,) and not data.get("hasNotes", True):
+            raise ValidationError("must not be false beside in=notes", "hasNotes")
+        for name in ("minScore", "maxScore"):
+            if name not in data:
+                continue
+            if "scoreName" not in data and not 0 <= data[name] <= SCORE_MAX:
+                raise ValidationError(f"must be a number from 0 to {SCORE_MAX}", name)
+            if not data.get("scored", True):
+                raise ValidationError("must not be false beside minScore or maxScore", "scored")
+
+    @post_load
+    def load_defaults_as_none(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Load the native API and the status `ok` as None, which is how logs have them."""
+        defaults = {"source": NATIVE, "status": STATUSES[0]}
+        return data | {name: None for name, value in defaults.items() if data.get(name) == value}
+
+
+class LogQuery(LogFilters, PageQuery):
+    """The order of the list of logs and its filters."""
+
+    cursor = Cursor(f"({RANK}-)?{TIME}-{SEQUENCE}")
     sort = Text(
-        choices=SORTS, load_default=SORTS[0], metadata={"description": "Logs without a score rank below all others"}
+        choices=SORTS,
+        load_default=SORTS[0],
+        metadata={
+            "description": "Logs without a score rank below all others, but with `worst` they come last. `best` is "
+            "`-score`"
+        },
     )
 
     @validates_schema
-    def refuse_contradictions(self, data: dict[str, Any], **kwargs: Any) -> None:
-        """Reject combinations without a meaning, and a cursor of another order."""
-        if "promptVersion" in data and "promptId" not in data:
-            raise ValidationError("needs promptId beside it", "promptVersion")
-        if "cursor" in data and data["cursor"].count("-") != 1 + data["sort"].endswith("score"):
+    def refuse_cursor_of_another_order(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """Reject a cursor that another order gave."""
+        by_score = not data["sort"].endswith("createdAt")
+        if "cursor" in data and data["cursor"].count("-") != 1 + by_score:
             raise ValidationError("is not one that this list gave", "cursor")
-
-    @post_load
-    def load_native_as_none(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Load the native API's name as None: its logs have no source."""
-        return {**data, "source": None} if data.get("source") == NATIVE else data
 
 
 class PromptLogQuery(PageQuery):

@@ -1,5 +1,7 @@
 """Full-text search in the outputs and notes of logs: by whole words or prefixes of words, in any script.
 
+With the setting INDEX_INPUT the index has the inputs, too, whose words are told apart by a symbol before them.
+
 Texts and queries are folded and split into words here and not by the database, so that both databases return the same
 results. A log matches a query if it contains all of its words, in any order and in either of the two texts. In scripts
 that put no spaces between words, pairs of characters take the place of words.
@@ -17,6 +19,7 @@ from datetime import datetime
 from itertools import chain, islice
 from typing import Any
 
+from flask import Flask, current_app
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -35,16 +38,18 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSQUERY
 
+from config import Config
 from promptcrafter import clock
 from promptcrafter.database.compiled import CompiledWrite, from_arrays
 from promptcrafter.database.fts5 import drop_crowded
 from promptcrafter.database.keyset import Order, split_cursor
 from promptcrafter.database.session import is_sqlite
 from promptcrafter.logs.models import Log
+from promptcrafter.logs.questions import DEFAULT_TEXTS, INPUT, NOTES, OUTPUT, find_question
 from promptcrafter.text import SPACELESS_SCRIPTS, fold
 
 MAX_WORDS = 32
-_WORD_MAX = 64  # characters; longer words are cut off
+WORD_MAX = 64  # characters; longer words are cut off
 _WORDS_MAX_BYTES = 1_000_000  # of the distinct words of a log; more are not indexed: a tsvector holds 1,048,575 bytes
 _UNCROWDED_MAX = 2000  # words, so few that it does not matter how they are spread over the buckets of SQLite's index
 _BUCKET_MAX = 100  # words
@@ -54,6 +59,7 @@ _SEQUENCE_MASK = (1 << _SEQUENCE_BITS) - 1
 # The extremes of the upper bits: milliseconds since 1970, from 1830 to 2109; other times become the nearest of these
 _EARLIEST, _LATEST = -(1 << 42), (1 << 42) - 1
 _SPACELESS = re.compile(f"[{SPACELESS_SCRIPTS}]+")
+_OF_INPUT = "▸"  # before the words of the input in the index; a symbol is a word of its own, so no word begins with it
 
 
 def _to_tsvector(words: ColumnElement[str]) -> ColumnElement[Any]:
@@ -109,13 +115,28 @@ class _Separators(dict[int, str]):
 _SEPARATORS = _Separators()
 
 
-def extract_words(*texts: str | None) -> str:
+def init_app(app: Flask, config: Config) -> None:
+    """Store in the app's configuration whether inputs are indexed."""
+    app.config["INDEX_INPUT"] = config.index_input
+
+
+def index_words(
+    output: str | None, notes: str | None, input_text: str | None = None, input_format: str | None = None
+) -> str:
+    """Return the words of a log for the index, with those of its input if the setting says so."""
+    is_indexed = current_app.config["INDEX_INPUT"] and input_text is not None
+    return extract_words(output, notes, of_input=find_question(input_text, input_format) if is_indexed else None)
+
+
+def extract_words(*texts: str | None, of_input: str | None = None) -> str:
     """Return the distinct folded words of the texts, joined by spaces, for the index.
 
     Words that SQLite's index would take too long for are left out, on both databases: text of people and programs has
     a dozen of them in a bucket at most.
     """
     words: Collection[str] = dict.fromkeys(chain.from_iterable(_split(fold(text)) for text in texts if text))
+    if of_input:
+        words = {**dict.fromkeys(words), **dict.fromkeys(_OF_INPUT + word for word in _split(fold(of_input)))}
     if len(words) > _UNCROWDED_MAX:
         words = drop_crowded(words, _BUCKET_MAX)
     joined = " ".join(words)
@@ -137,16 +158,38 @@ def parse_terms(query: str) -> list[str]:
     return list(terms | dict.fromkeys(_split(last, is_query=True)))
 
 
+def split_text(text: str) -> str:
+    """Return the words of a text in their order, each between blanks, for finding words that follow each other.
+
+    Runs of characters of scripts without spaces are whole, and words of their own.
+    """
+    folded = fold(text)
+    words = folded.translate(_SEPARATORS)
+    if not folded.isascii():
+        words = _SPACELESS.sub(r" \g<0> ", words)
+    return f" {' '.join(words.split())} "
+
+
+def is_spaceless(character: str) -> bool:
+    """Return whether a character is of a script without spaces between words."""
+    return _SPACELESS.match(character) is not None
+
+
 def find_matching(logs: Select[Log], terms: Sequence[str], filters: Mapping[str, Any]) -> Select[Log]:
     """Return the select of those of the logs that contain all terms.
 
-    `since` and `until` among the filters limit the range of SQLite's index that is read.
+    `since` and `until` among the filters limit the range of SQLite's index that is read; `texts` says in which texts
+    of a log the terms are, as far as the index knows: it does not tell output and notes apart.
     """
+    texts = filters.get("texts", DEFAULT_TEXTS)
+    marks = [""] * (OUTPUT in texts or NOTES in texts) + [_OF_INPUT] * (INPUT in texts)
     statement = logs.join(_SEARCH, _SEARCH.c.log_seq == Log.seq)
     if not is_sqlite():
-        return statement.where(_SEARCH.c.words.op("@@", is_comparison=True)(cast(_write_tsquery(terms), TSQUERY)))
+        return statement.where(
+            _SEARCH.c.words.op("@@", is_comparison=True)(cast(_write_tsquery(terms, marks), TSQUERY))
+        )
     statement = statement.join(_INDEX, _INDEX.c.rowid == _SEARCH.c.docid)
-    statement = statement.where(literal_column("log_words").op("MATCH", is_comparison=True)(_write_match(terms)))
+    statement = statement.where(literal_column("log_words").op("MATCH", is_comparison=True)(_write_match(terms, marks)))
     if "since" in filters:
         statement = statement.where(_INDEX.c.rowid >= doc_id(index_time(filters["since"]), 0))
     if "until" in filters and index_time(filters["until"]) < _LATEST:
@@ -194,7 +237,7 @@ def _split(folded: str, *, is_query: bool = False) -> list[str]:
     words = folded.translate(_SEPARATORS).split()
     if not folded.isascii() and _SPACELESS.search(folded):
         words = [part for word in words for part in _split_runs(word, is_query)]
-    return [word[:_WORD_MAX] for word in words] if max(map(len, words), default=0) > _WORD_MAX else words
+    return [word[:WORD_MAX] for word in words] if max(map(len, words), default=0) > WORD_MAX else words
 
 
 def _split_runs(word: str, is_query: bool) -> Iterator[str]:
@@ -218,14 +261,25 @@ def _split_run(run: str, is_query: bool) -> Iterator[str]:
         yield from islice((run[at : at + 2] for at in range(len(run))), len(run) - 1)
 
 
-def _write_match(terms: Sequence[str]) -> str:
-    """Return the terms as an FTS5 query. Words have no characters that are operators of its syntax."""
-    return " AND ".join(f'"{term[:-1]}" *' if term.endswith("*") else f'"{term}"' for term in terms)
+def _write_match(terms: Sequence[str], marks: Sequence[str]) -> str:
+    """Return the terms as an FTS5 query. Words have no characters that are operators of its syntax.
+
+    Each term may be behind any of the marks.
+    """
+
+    def write(term: str) -> str:
+        return f'"{term[:-1]}" *' if term.endswith("*") else f'"{term}"'
+
+    return " AND ".join(f"({' OR '.join(write(mark + term) for mark in marks)})" for term in terms)
 
 
-def _write_tsquery(terms: Sequence[str]) -> str:
-    """Return the terms as a `tsquery` of PostgreSQL."""
-    return " & ".join(f"'{term[:-1]}':*" if term.endswith("*") else f"'{term}'" for term in terms)
+def _write_tsquery(terms: Sequence[str], marks: Sequence[str]) -> str:
+    """Return the terms as a `tsquery` of PostgreSQL, as `_write_match` does."""
+
+    def write(term: str) -> str:
+        return f"'{term[:-1]}':*" if term.endswith("*") else f"'{term}'"
+
+    return " & ".join(f"({' | '.join(write(mark + term) for mark in marks)})" for term in terms)
 
 
 def doc_id(milliseconds: int, sequence: int) -> int:

@@ -1,11 +1,11 @@
 """Logs in the database. Call the writing functions inside `transactions.writing()`."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from blinker import Signal
-from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, inspect, or_, select
+from sqlalchemy import Select, bindparam, delete, func, insert, inspect, or_, select
 
 from promptcrafter import clock
 from promptcrafter.database.base import Base
@@ -16,9 +16,11 @@ from promptcrafter.database.keyset import Order, each_batch
 from promptcrafter.database.session import is_sqlite, session, unindexed
 from promptcrafter.database.transactions import on_commit
 from promptcrafter.ids import new_id
-from promptcrafter.logs import scores, search
+from promptcrafter.logs import changed_days, scores, search
+from promptcrafter.logs.filters import conditions as conditions
 from promptcrafter.logs.input_keys import find_input_key
 from promptcrafter.logs.models import Log
+from promptcrafter.logs.orders import UnscoredLast
 from promptcrafter.problems import Problem
 from promptcrafter.workspaces import audit, quota
 from promptcrafter.workspaces.access import find_obstacle, find_resources, get_resource, in_current_workspace
@@ -29,25 +31,15 @@ _TABLE = Base.metadata.tables["logs"]
 _EMPTY_LOG: dict[str, Any] = {
     attribute.key: None for attribute in inspect(Log).column_attrs if attribute.key not in ("seq", "rank")
 }
+INDEXED = ("output", "notes", "input", "input_format")  # the attributes that `search.index_words` takes
 # The attributes that decide about the tokens and the cost of a log
 RECOMPUTED_FROM = (
-    *("model_used", "input", "input_format", "output", "output_format", "end_time"),
+    *("model_used", "input", "input_format", "output", "output_format", "status", "end_time"),
     *("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens"),
     *("cost", "computed", "priced_as", "priced"),
 )
 # The sources of logs whose tokens and cost are never computed. A model of promptfoo is named by a label of the user
 _NEVER_COMPLETED = ("agenttest", "promptfoo")
-_IS_REVIEWED = or_(Log.score.is_not(None), func.coalesce(Log.notes, "") != "")
-_FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
-    "promptVersion": lambda number: Log.prompt_version == number,
-    "model": lambda name: Log.model_used == name,
-    "minScore": lambda score: Log.score >= score,
-    "maxScore": lambda score: Log.score <= score,
-    "since": lambda moment: Log.created_at >= moment,
-    "until": lambda moment: Log.created_at < moment,
-    "source": lambda name: Log.source == name,  # None selects the logs of the native API
-    "is_reviewed": lambda is_reviewed: _IS_REVIEWED if is_reviewed else ~_IS_REVIEWED,
-}
 logs_committed = Signal("Sent after a transaction that inserted logs; `sources` is a list of the source of each log.")
 
 
@@ -65,14 +57,14 @@ def prepare(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes of a log, with its id and the words of the search index added.
 
     `record`, `record_all` and `restore_all` take such prepared logs. Call it before the transaction begins, so that
-    the words are extracted while no lock is held.
+    the words are extracted while no lock is held. Beside attributes, `values` may have `scores`: see
+    `scores.insert_for_logs`.
     """
-    words = search.extract_words(values.get("output"), values.get("notes"))
     return {
         **values,
         "id": values.get("id") or new_id("log"),
         "input_key": find_input_key(values),
-        "words": words,
+        "words": search.index_words(*map(values.get, INDEXED)),
     }
 
 
@@ -104,6 +96,7 @@ def restore_all(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> None
     """
     own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
     _insert([{**values, **own} for values in logs])
+    _mark(logs)
 
 
 def restore_scored(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> None:
@@ -112,12 +105,14 @@ def restore_scored(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> N
     rows = [scores.complete_log({**values, **own}) for values in logs]
     _insert(rows)
     scores.insert_for_logs(rows, imported=True)
+    _mark(logs)
 
 
 def find_logs(principal: Principal, filters: Mapping[str, Any]) -> Select[Log]:
-    """Return a select of the principal's logs that match all filters of a LogQuery.
+    """Return a select of the principal's logs that match all filters, as `queries.resolve` returns them.
 
-    With the filter `promptId` the caller must have checked that the prompt belongs to the principal.
+    With the filter `promptId` the caller must have checked that the prompt belongs to the principal. `found` has the
+    sequence numbers of the logs that match all other filters.
     """
     return find_stored_logs(principal, filters).where(is_present(Log))
 
@@ -127,6 +122,8 @@ def find_stored_logs(principal: Principal, filters: Mapping[str, Any]) -> Select
 
     Without that condition PostgreSQL can read an index alone.
     """
+    if "found" in filters:
+        return select(Log).where(Log.seq.in_(filters["found"]))
     # a prompt's logs are in its workspace: with both conditions the database might choose the wrong index
     column, value = (
         (_TABLE.c.prompt_id, filters["promptId"])
@@ -139,16 +136,14 @@ def find_stored_logs(principal: Principal, filters: Mapping[str, Any]) -> Select
     return statement.where(column == value)
 
 
-def conditions(filters: Mapping[str, Any]) -> list[ColumnElement[bool]]:
-    """Return the conditions of all filters on a log's own columns; `promptId`, `q` and `sort` are ignored."""
-    return [_FILTERS[name](value) for name, value in filters.items() if name in _FILTERS]
-
-
 def order_logs(filters: Mapping[str, Any]) -> Order:
-    """Return the order that the `sort` of a LogQuery names."""
-    is_ascending = not filters["sort"].startswith("-")
+    """Return the order that the `sort` of a LogQuery names, by default the newest first."""
+    sort = filters.get("sort") or "-createdAt"
     newest = (Log.created_at, Log.seq)
-    if filters["sort"].endswith("score"):
+    if sort == "worst":
+        return UnscoredLast((Log.rank, *newest), is_ascending=True)
+    is_ascending = not (sort.startswith("-") or sort == "best")
+    if sort.endswith("score") or sort == "best":
         return Order((Log.rank, *newest), is_ascending)
     return (search.WordIndexOrder if "q" in filters and is_sqlite() else Order)(newest, is_ascending)
 
@@ -180,7 +175,8 @@ def get_logs(principal: Principal, log_ids: Sequence[str]) -> list[Log]:
 
 def find_places(principal: Principal, log_ids: Sequence[str]) -> list[str]:
     """Return the ids of the workspaces of logs, in their order; for an unknown log that of the current one."""
-    places = dict(session.execute(select(Log.id, Log.workspace_id).where(Log.id.in_(set(log_ids)))).tuples())
+    found = session.execute(select(Log.id, Log.workspace_id).where(Log.id.in_(set(log_ids))))
+    places = {row.id: row.workspace_id for row in found}
     return [places.get(log_id, principal.current_id) for log_id in log_ids]
 
 
@@ -199,20 +195,19 @@ def change_log(principal: Principal, log: Log, changes: Mapping[str, Any]) -> No
         after = {name: changes[name] for name in before}
         _note(principal, log, "log.change", before=before, after=after, is_whole=True)
     quota.check_growth(log.workspace_id)
-    log.updated_at = clock.now()
     if "score" in changes:
         scores.set_own(principal, log, changes["score"])
     if "notes" in changes:
-        log.notes = changes["notes"]
-        session.execute(
-            search.update_words_statement(), {"key": log.seq, "words": search.extract_words(log.output, log.notes)}
-        )
+        log.notes, log.updated_at = changes["notes"], clock.now()
+        words = search.index_words(*(getattr(log, name) for name in INDEXED))
+        session.execute(search.update_words_statement(), {"key": log.seq, "words": words})
 
 
 def remove_log(principal: Principal, log: Log) -> None:
     """Delete a log."""
     audit.forget(log.id)
     _note(principal, log, "log.delete")
+    changed_days.mark_logs([log.seq])
     session.execute(delete(Log).where(Log.id == log.id))
 
 
@@ -233,6 +228,7 @@ def remove_expired(principal: Principal, filters: Mapping[str, Any], sequence_nu
     A log that no longer matches, such as one reviewed since `each_expired` yielded it, is kept.
     """
     is_own = in_current_workspace(principal, Log)
+    changed_days.mark_logs(sequence_numbers)
     expired = delete(Log).where(is_own, Log.seq.in_(sequence_numbers), *conditions(filters))
     ids = session.scalars(expired.returning(Log.id)).all()
     audit.forget(*ids)
@@ -255,8 +251,13 @@ def each_recomputable(principal: Principal, size: int) -> Iterator[list[dict[str
 
 def change_costs(changes: Mapping[str, Mapping[str, Any]]) -> None:
     """Set attributes of logs, given by their id. Their `updated_at` stays: it is the time of the last review."""
+    changed_days.mark_where(_TABLE.c.id.in_(list(changes)))
     for log_id, values in changes.items():
         session.execute(_TABLE.update().where(_TABLE.c.id == log_id).values(dict(values)))
+
+
+def _mark(logs: Sequence[Mapping[str, Any]]) -> None:
+    changed_days.mark_where(_TABLE.c.id.in_([values["id"] for values in logs]))
 
 
 def _note(principal: Principal, log: Log, action: str, **values: Any) -> None:

@@ -87,7 +87,8 @@ def _with_cost(values: Mapping[str, Any], counted: dict[str, Any], model: str | 
     """Return the columns with counted tokens, the cost unless it was sent, and the names of what was computed."""
     computed = {**counted}
     tokens = {name: counted[name] if name in counted else values.get(name) for name in _TEXTS}
-    if model is not None and values.get("cost") is None and not _keep_unpriced(values.get("priced")):
+    is_unpaid = values.get("status") is not None and values.get("output") is None  # providers bill what they generate
+    if model is not None and values.get("cost") is None and not (is_unpaid or _keep_unpriced(values.get("priced"))):
         computed |= _price(model, values, tokens, sum(counted.get(name) is not None for name in _TEXTS))
     names = [wire_name for name, wire_name in _WIRE_NAMES.items() if computed.get(name) is not None]
     return {**values, **computed, "computed": names or None}

@@ -10,11 +10,11 @@ from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.row_serializer import RowSerializer
 from promptcrafter.idempotency.decorator import idempotent_in
-from promptcrafter.logs import recording, search, store
+from promptcrafter.logs import queries, recording, store
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.schemas import LogBatchIn, LogBatchOut, LogIn, LogOut, LogPatch, LogQuery, PromptLogQuery
 from promptcrafter.permissions import Permission
-from promptcrafter.problems import Invalid, Problem, describe
+from promptcrafter.problems import Problem, describe
 from promptcrafter.prompts import store as prompts
 from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.principal import Principal
@@ -52,16 +52,10 @@ def create_logs(body: dict[str, Any]) -> Response:
 @blueprint.list_response(LogOut(many=True))
 def list_logs(query: dict[str, Any]) -> Response:
     """List the caller's logs, or those of one prompt, newest first."""
-    if "promptId" in query:
-        prompts.refuse_prompt_not_owned(current_principal(), query["promptId"])
-    resolved = {}
-    if isinstance(query.get("promptVersion"), str):
-        resolved["promptVersion"] = prompts.find_number(query["promptId"], query["promptVersion"])
-    query = {**query, **resolved}
-    if "q" in query:
-        query = {**query, "q": _read_terms(query["q"])}
-    logs = store.find_logs(current_principal(), query)
-    return lists.list_response(logs, store.order_logs(query), _log_rows, query, resolved)
+    principal = current_principal()
+    filters, resolved = queries.resolve(principal, query)
+    logs = store.find_logs(principal, filters)
+    return lists.list_response(logs, store.order_logs(filters), _log_rows, query, resolved)
 
 
 @blueprint.route("/logs-by-prompt", permission=Permission.READ, refuses=(403, 404))
@@ -71,7 +65,7 @@ def list_logs_by_prompt(query: dict[str, Any]) -> Response:
     """List a prompt's logs, newest first; equal to `GET /logs?promptId=`."""
     prompts.refuse_prompt_not_owned(current_principal(), query["promptId"])
     logs = store.find_logs(current_principal(), query)
-    return lists.list_response(logs, store.order_logs({"sort": "-createdAt"}), _log_rows, query)
+    return lists.list_response(logs, store.order_logs(query), _log_rows, query)
 
 
 @blueprint.route("/logs/<not_batch:log_id>", permission=Permission.READ, refuses=(403, 404))
@@ -106,14 +100,6 @@ def delete_log(log_id: str) -> None:
 def _find_places(principal: Principal, outputs: Sequence[recording.Output]) -> list[str]:
     """Return the ids of the workspaces in which these outputs will be logged."""
     return prompts.find_places(principal, [each["prompt_id"] for each in outputs if isinstance(each, dict)])
-
-
-def _read_terms(query: str) -> list[str]:
-    """Return the terms of a query. Raises 400 if it has none or too many."""
-    terms = search.parse_terms(query)
-    if not 0 < len(terms) <= search.MAX_WORDS:
-        raise Invalid({"q": [f"must have 1 to {search.MAX_WORDS} words, which are letters, digits or symbols"]})
-    return terms
 
 
 def _to_result(log: recording.Output) -> dict[str, Any]:

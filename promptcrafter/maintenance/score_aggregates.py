@@ -14,11 +14,11 @@ from sqlalchemy import and_, exists, func, select
 from promptcrafter.database.session import read_snapshot
 from promptcrafter.database.transactions import writing
 from promptcrafter.logs.models import Log, Score
-from promptcrafter.logs.scores import AGGREGATES, IS_COUNTED, find_aggregates, refresh_aggregates
+from promptcrafter.logs.scores import AGGREGATES, find_aggregates, is_counted, refresh_aggregates
 from promptcrafter.maintenance import Progress
 
 _LOGS_AT_ONCE = 1000
-_OF_LOG = IS_COUNTED & (Score.log_seq == Log.seq)
+_OF_LOG = is_counted(Score) & (Score.log_seq == Log.seq)
 _SHOWS_ANOTHER = and_(
     Log.score.is_not(None), exists().where(_OF_LOG), ~exists().where(_OF_LOG, Score.number == Log.score)
 )

@@ -22,6 +22,7 @@ from promptcrafter.database.session import get_engine, is_sqlite, read_snapshot,
 from promptcrafter.database.transactions import writing
 from promptcrafter.logs import search as log_search
 from promptcrafter.logs.models import Log
+from promptcrafter.logs.store import INDEXED
 from promptcrafter.maintenance import Progress
 from promptcrafter.maintenance.backup import CHECK_INDEX
 from promptcrafter.prompts.models import Prompt, SearchText, Tag
@@ -33,6 +34,7 @@ _ROWS_AT_ONCE = 50  # each may hold several MiB of text
 _RECENT_AT_ONCE = 10
 _WORDS_LOOKED_UP = 8
 _WORDS = table("log_search", column("docid"), column("log_seq"), column("words"))
+_INDEXED = (Log.seq, Log.id, Log.created_at, *(getattr(Log, name) for name in INDEXED))
 _TEXTS = Base.metadata.tables[SearchText.__tablename__]
 
 
@@ -169,14 +171,14 @@ def _mend(kind: _Kind, wrong: Sequence[int]) -> int:
 def _read_logs(connection: Connection, sequences: Select[Any]) -> list[_Entry]:
     words = cast(_WORDS.c.words, Text)
     doc_id = _WORDS.c.docid if connection.dialect.name == "sqlite" else literal(None)
-    columns = (Log.seq, Log.id, Log.output, Log.notes, Log.created_at, words.label("words"), doc_id.label("docid"))
+    columns = (*_INDEXED, words.label("words"), doc_id.label("docid"))
     found = select(*columns).outerjoin(_WORDS, _WORDS.c.log_seq == Log.seq)
     rows = connection.execute(found.where(Log.seq.in_(sequences))).all()
     return [_to_log_entry(row, connection.dialect.name == "sqlite") for row in rows]
 
 
 def _to_log_entry(row: Row[Any], on_sqlite: bool) -> _Entry:
-    words = log_search.extract_words(row.output, row.notes)
+    words = _words_of(row)
     if on_sqlite:
         expected = {"words": words, "docid": log_search.doc_id(log_search.index_time(row.created_at), row.seq)}
     else:
@@ -188,17 +190,21 @@ def _to_log_entry(row: Row[Any], on_sqlite: bool) -> _Entry:
 def _write_logs(connection: Connection, entries: Sequence[_Entry]) -> None:
     sequences = [entry.seq for entry in entries]
     connection.execute(delete(_WORDS).where(_WORDS.c.log_seq.in_(sequences)))
-    rows = connection.execute(select(Log.id, Log.output, Log.notes, Log.created_at).where(Log.seq.in_(sequences))).all()
+    rows = connection.execute(select(*_INDEXED).where(Log.seq.in_(sequences))).all()
     log_search.INSERT_WORDS.execute(
         [
             {
                 "id": row.id,
                 "milliseconds": log_search.index_time(row.created_at),
-                "words": log_search.extract_words(row.output, row.notes),
+                "words": _words_of(row),
             }
             for row in rows
         ]
     )
+
+
+def _words_of(row: Row[Any]) -> str:
+    return log_search.index_words(*(getattr(row, name) for name in INDEXED))
 
 
 def _read_prompts(connection: Connection, sequences: Select[Any]) -> list[_Entry]:

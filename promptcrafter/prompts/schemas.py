@@ -347,7 +347,8 @@ class PromptOut(Schema):
     locals().update(chat_fields_out())
 
 
-def _refuse_bad_label(label: str) -> None:
+def refuse_bad_label(label: str) -> None:
+    """Raise ValidationError unless a text may be the name of a label."""
     if label == "latest" or not re.fullmatch(LABEL_PATTERN, label):
         raise ValidationError(LABEL_RULE)
 
@@ -371,7 +372,7 @@ class PromptQuery(PageQuery):
             "description": "Prompts whose slug begins with this and a slash, such as `support/reply` in `support`",
         },
     )
-    label = Text(validate=_refuse_bad_label, metadata={"pattern": LABEL, "description": "Prompts that have this label"})
+    label = Text(validate=refuse_bad_label, metadata={"pattern": LABEL, "description": "Prompts that have this label"})
 
 
 class TagOut(Schema):

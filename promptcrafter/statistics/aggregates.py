@@ -1,66 +1,208 @@
-"""The statistics of groups of logs, from the aggregates that `statistics.store` returns. Pure functions."""
+"""Groups of logs from cells, and what an answer says of them. Pure functions."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from itertools import product
+from typing import Any, NamedTuple
 
-from promptcrafter.logs.schemas import SCORE_MAX
-from promptcrafter.statistics.intervals import student_t_interval
+from promptcrafter.statistics import periods
+from promptcrafter.statistics.cells import Cell, Sum, to_samples
+from promptcrafter.statistics.intervals import Interval, student_t_interval
+from promptcrafter.statistics.samples import GroupSample
+
+METADATA = "metadata."  # begins the key of a group by a value of the metadata
+INPUTS_MAX = 20_000  # of a group, compared pair by pair
+_PERCENTS = (0.5, 0.95)
 
 
-def describe(aggregates: Iterable[Mapping[str, Any]], keys: Sequence[str]) -> list[dict[str, Any]]:
-    """Return a dict in the shape of GroupOut for each row of aggregates, in descending order of mean score.
+class Slot(NamedTuple):
+    """What the logs of a cell have in common."""
 
-    Unknown values are None. Groups without a score come last. Groups with equal means are sorted by descending number
-    of logs, then by their keys.
+    day: date
+    version: int | None
+    model: str | None
+    prompt: str | None
+    others: tuple[Any, ...] = ()  # the values of further keys: see `store.OTHERS`
+
+
+@dataclass(slots=True)
+class Group:
+    """The logs that have the same values of the keys, in the order of the keys."""
+
+    values: tuple[Any, ...]
+    cell: Cell = field(default_factory=Cell)
+    weeks: Counter[str] = field(default_factory=Counter)  # -> logs with a value, as are these
+    models: Counter[str] = field(default_factory=Counter)
+    versions: Counter[str] = field(default_factory=Counter)
+
+
+def gather(
+    cells: Iterable[tuple[Slot, Cell]],
+    keys: Sequence[str],
+    others: Sequence[str] = (),
+    labels: Mapping[tuple[str | None, int | None], Sequence[str]] | None = None,
+) -> list[Group]:
+    """Merge cells into groups.
+
+    `others` has the keys whose values are the others of a slot, and `labels` the names of the labels that are on a
+    version of a prompt. A log whose version has several labels is in the group of each.
     """
-    groups = [_describe(row, keys) for row in aggregates]
-    return sorted(groups, key=lambda group: _sort_key(group, keys))
+    groups: dict[tuple[Any, ...], Group] = {}
+    for slot, cell in cells:
+        scored = cell.scored
+        for values in product(*(_values_of(slot, key, others, labels or {}) for key in keys)):
+            group = groups.get(values)
+            if group is None:
+                group = groups[values] = Group(values)
+            group.cell.merge(cell)
+            if scored:
+                group.weeks[periods.name_of("week", slot.day)] += scored
+                group.models[slot.model or ""] += scored
+                group.versions[f"{slot.prompt or ''} {slot.version}"] += scored
+    return list(groups.values())
 
 
-def _describe(row: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+def fill_periods(groups: Sequence[Group], keys: Sequence[str], days: Collection[date]) -> Iterator[Group]:
+    """Yield the groups and empty ones for each period without logs between the first and the last of the days.
+
+    `keys` has one of `periods.UNITS`.
+    """
+    place = next(place for place, key in enumerate(keys) if key in periods.UNITS)
+    known = {group.values: group for group in groups}
+    rest = list(dict.fromkeys(group.values[:place] + group.values[place + 1 :] for group in groups))
+    for name in periods.each_name(keys[place], min(days), max(days)):
+        for other in rest:
+            values = (*other[:place], name, *other[place:])
+            yield known.get(values) or Group(values)
+
+
+def describe(
+    groups: Iterable[Group], keys: Sequence[str], log_ids: Mapping[int, str], bounds: Interval | None
+) -> list[dict[str, Any]]:
+    """Return a dict in the shape of GroupOut for each group.
+
+    They are in descending order of mean score. Unknown values are None. Groups without a score come last. Groups with
+    equal means are sorted by descending number of logs, then by their keys. Periods come before all of that, in order.
+    """
+    described = [(group.values, _describe(group, keys, log_ids, bounds)) for group in groups]
+    times = [place for place, key in enumerate(keys) if key in periods.UNITS]
+    return [group for _, group in sorted(described, key=lambda pair: _sort_key(pair[0], pair[1], times))]
+
+
+def to_group_samples(groups: Iterable[Group], keys: Sequence[str]) -> list[GroupSample]:
+    """Return what is compared of groups."""
+    return to_samples(
+        (
+            (
+                GroupSample(
+                    name_group(group.values, keys),
+                    weeks=dict(group.weeks),
+                    models=dict(group.models),
+                    versions=dict(group.versions),
+                ),
+                group.cell,
+            )
+            for group in groups
+        ),
+        INPUTS_MAX,
+    )
+
+
+def name_group(values: Sequence[Any], keys: Sequence[str]) -> dict[str, Any]:
+    """Return the values of a group by their keys; those of metadata as an object."""
+    named: dict[str, Any] = {}
+    for key, value in zip(keys, values, strict=True):
+        if key.startswith(METADATA):
+            named.setdefault("metadata", {})[key.removeprefix(METADATA)] = value
+        else:
+            named[key] = value
+    return named
+
+
+def _values_of(
+    slot: Slot, key: str, others: Sequence[str], labels: Mapping[tuple[str | None, int | None], Sequence[str]]
+) -> Sequence[Any]:
+    if key in periods.UNITS:
+        return (periods.name_of(key, slot.day),)
+    if key == "label":
+        return labels.get((slot.prompt, slot.version)) or (None,)
+    if key in others:
+        return (slot.others[others.index(key)],)
+    return (getattr(slot, key) or None,)
+
+
+def _describe(group: Group, keys: Sequence[str], log_ids: Mapping[int, str], bounds: Interval | None) -> dict[str, Any]:
+    cell = group.cell
+    half, most = cell.percentiles(_PERCENTS)
     return {
-        **{key: row[key] or None for key in keys},
-        "count": row["count"],
-        "score": _describe_scores(row),
-        "latencyMs": {"count": row["timed"], "p50": row["p50"], "p95": row["p95"]},
-        "cost": _describe_sum(row, "cost"),
-        "tokens": {name: _describe_sum(row, name) for name in ("input", "output")},
-        "bestLogId": row["best"],
-        "worstLogId": row["worst"],
+        **name_group(group.values, keys),
+        "count": cell.logs,
+        "score": _describe_scores(cell.values, bounds),
+        "latencyMs": {"count": cell.timed, "p50": half, "p95": most},
+        "cost": _describe_sum(cell.cost),
+        "tokens": {"input": _describe_sum(cell.input), "output": _describe_sum(cell.output)},
+        "bestLogId": log_ids.get(cell.best[1]) if cell.best else None,
+        "worstLogId": log_ids.get(cell.worst[1]) if cell.worst else None,
+        "failed": cell.failed,
+        "ratings": cell.ratings,
+        **({"categories": dict(sorted(cell.categories.items()))} if cell.categories else {}),
     }
 
 
-def _describe_scores(row: Mapping[str, Any]) -> dict[str, Any]:
-    count = row["scored"] or 0
-    mean, stddev = row["mean"], None
-    if count and row["lowest"] == row["highest"]:
-        # All scores are equal; the quotient of sum and number might differ from them in the last digit
-        mean, stddev = row["lowest"], (0.0 if count > 1 else None)
-    elif count:
-        stddev = math.sqrt(row["squares"] / (count - 1))
+def _describe_scores(counts: Mapping[float, int], bounds: Interval | None) -> dict[str, Any]:
+    count = sum(counts.values())
+    if not count:
+        return {"count": 0, **dict.fromkeys(("mean", "median", "min", "max", "stddev", "interval95"))}
+    ordered = sorted(counts)
+    if len(ordered) == 1:  # the quotient of sum and number might differ from the scores in the last digit
+        mean, stddev = ordered[0], (0.0 if count > 1 else None)
+    else:
+        mean = math.fsum(_repeated(counts)) / count
+        stddev = math.sqrt(math.fsum((value - mean) ** 2 * number for value, number in counts.items()) / (count - 1))
     return {
         "count": count,
         "mean": mean,
-        "median": row["median"],
-        "min": row["lowest"],
-        "max": row["highest"],
+        "median": _median(ordered, counts, count),
+        "min": ordered[0],
+        "max": ordered[-1],
         "stddev": stddev,
-        "interval95": _clamp(student_t_interval(mean, stddev, count)),
+        "interval95": _clamp(student_t_interval(mean, stddev, count), bounds),
     }
 
 
-def _clamp(interval: tuple[float, float] | None) -> list[float] | None:
+def _repeated(counts: Mapping[float, int]) -> Iterator[float]:
+    return (value * number for value, number in counts.items())
+
+
+def _median(ordered: Sequence[float], counts: Mapping[float, int], count: int) -> float:
+    """Return the mean of the two middle values, which are the same one if their number is odd."""
+    reached, below = 0, None
+    for value in ordered:
+        reached += counts[value]
+        if below is None and 2 * reached >= count:
+            below = value
+        if 2 * reached > count:
+            break
+    return value if below is None else below + (value - below) / 2
+
+
+def _clamp(interval: Interval | None, bounds: Interval | None) -> list[float] | None:
     """Limit an interval to the scale of scores."""
-    return None if interval is None else [max(0.0, interval[0]), min(float(SCORE_MAX), interval[1])]
+    if interval is None or bounds is None:
+        return interval and list(interval)
+    return [max(bounds[0], interval[0]), min(bounds[1], interval[1])]
 
 
-def _describe_sum(row: Mapping[str, Any], name: str) -> dict[str, Any]:
-    count, total = row[f"{name}_count"], row[f"{name}_total"]
-    return {"count": count, "total": total, "mean": total / count if count else None}
+def _describe_sum(values: Sum) -> dict[str, Any]:
+    if not values.count:
+        return {"count": 0, "total": None, "mean": None}
+    return {"count": values.count, "total": values.total, "mean": values.total / values.count}
 
 
-def _sort_key(group: Mapping[str, Any], keys: Sequence[str]) -> tuple[Any, ...]:
+def _sort_key(values: Sequence[Any], group: Mapping[str, Any], times: Sequence[int]) -> tuple[Any, ...]:
     mean = group["score"]["mean"]
-    names = [(group[key] is None, group[key] or 0) for key in keys]
-    return (mean is None, -(mean or 0), -group["count"], *names)
+    names = [(value is None, value or 0) for value in values]
+    return (*(values[place] for place in times), mean is None, -(mean or 0), -group["count"], *names)

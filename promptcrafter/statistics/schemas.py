@@ -1,36 +1,118 @@
 """The query parameters and responses of statistics and comparisons."""
 
+import re
 from collections.abc import Mapping
+from datetime import UTC
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from marshmallow import Schema, ValidationError, fields, post_load
+from marshmallow import Schema, ValidationError, fields
 
-from promptcrafter.http.fields import Number, Text, TimestampText
+from promptcrafter.http.fields import Number, QueryNumber, Text, TimestampText
 from promptcrafter.http.page_query import bom_field
+from promptcrafter.http.schemas import FieldGroup
 from promptcrafter.ids import is_well_formed, pattern
-from promptcrafter.logs.schemas import LogOut
+from promptcrafter.logs.schemas import LogOut, LogQuery
+from promptcrafter.logs.scores import ANNOTATORS, DEFAULT_NAME, HUMAN
+from promptcrafter.scores.schemas import name_field
+from promptcrafter.statistics.aggregates import METADATA
+from promptcrafter.statistics.periods import UNITS
 
-KEYS = ("model", "version")
+BASES = ("randomised", "paired", "observational")
+
+KEYS = ("prompt", "model", "version", "label", "author", *UNITS)  # and METADATA with the name of a key
 LOGS_MIN, LOGS_MAX = 2, 5
-_GROUPINGS = ("model", "version", "model,version", "version,model")
+DOCUMENTED = ("model", "version")  # the keys that groups of any number of logs may be made by
+_METADATA_NAME = r'[^",\\\x00-\x1f]{1,64}'
+_KEY = rf"(?:{'|'.join(KEYS)}|metadata\.{_METADATA_NAME})"
+_GROUPING = f"{_KEY}(?:,{_KEY})?"
+
+
+class GroupBy(Text):
+    """One or two keys, separated by a comma; loads to a list in the order of KEYS."""
+
+    def __init__(self) -> None:
+        description = f"Make one group for each value of this key, or each pair of values: {', '.join(KEYS)}, or "
+        super().__init__(
+            load_default=[DOCUMENTED[0]],
+            metadata={
+                "pattern": f"^{_GROUPING}$",
+                "default": DOCUMENTED[0],
+                "description": f"{description}metadata.<key>",
+            },
+        )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if re.fullmatch(_GROUPING, text) is None:
+            raise ValidationError(
+                f"must be one or two of {', '.join(KEYS)} and {METADATA}<key>, with a comma between them"
+            )
+        keys = text.split(",")
+        if len(set(keys)) < len(keys):
+            raise ValidationError(f"must not have {keys[0]} twice")
+        if len({*UNITS} & {*keys}) > 1:
+            raise ValidationError(f"must have one of {', '.join(UNITS)} only")
+        return sorted(keys, key=lambda key: KEYS.index(key) if key in KEYS else len(KEYS))
+
+
+class Zone(Text):
+    """The name of a time zone; loads to it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            load_default=UTC,
+            metadata={
+                "pattern": "^[A-Za-z0-9_+/-]{1,64}$",
+                "default": "UTC",
+                "description": "In which days, weeks and months begin, such as `Europe/Berlin`",
+            },
+        )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        name = super()._deserialize(value, attr, data, **kwargs)
+        if name in ("UTC", "Etc/UTC"):
+            return UTC
+        try:
+            if re.fullmatch("[A-Za-z0-9_+/-]{1,64}", name) is None:
+                raise ValueError
+            return ZoneInfo(name)
+        except (KeyError, OSError, ValueError) as error:
+            raise ValidationError("must be a time zone, such as Europe/Berlin") from error
+
+
+def question_fields() -> FieldGroup:
+    """Return the fields of what is asked of logs, beside which ones."""
+    return {
+        "groupBy": GroupBy(),
+        "score": name_field(
+            load_default=DEFAULT_NAME, metadata={"description": "The name of the scores that groups are compared by"}
+        ),
+        "annotator": Text(choices=ANNOTATORS, load_default=HUMAN, metadata={"description": "Who gave these scores"}),
+        "margin": QueryNumber(
+            minimum=0,
+            metadata={"description": "A difference that does not matter; by default 0.5 of the score from 0 to 10"},
+        ),
+        "tz": Zone(),
+        "bom": bom_field(),
+    }
 
 
 class StatsQuery(Schema):
-    """The grouping of a prompt's logs, and their period."""
+    """What is asked of the logs of a prompt, and their period."""
 
-    groupBy = Text(
-        choices=_GROUPINGS,
-        load_default=KEYS[0],
-        metadata={"description": "Make one group for each model, each version, or each pair of them"},
-    )
+    locals().update(question_fields())
     since = TimestampText(description="Created at this time or later, such as `2024-06-20T13:10:00Z`")
     until = TimestampText(description="Created before this time")
-    bom = bom_field()
 
-    @post_load
-    def split_keys(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Load `groupBy` as a list of keys in the order of KEYS."""
-        return {**data, "groupBy": [key for key in KEYS if key in data["groupBy"].split(",")]}
+
+class AllStatsQuery(LogQuery):
+    """What is asked of the logs of a workspace, and which ones: by the filters of the list of logs."""
+
+    class Meta:
+        exclude = ("cursor", "per_page", "sort")
+
+    locals().update(question_fields())
 
 
 class ScoresOut(Schema):
@@ -77,26 +159,104 @@ class TokensOut(Schema):
     output = fields.Nested(SumOut(), required=True)
 
 
-class GroupOut(Schema):
-    """The aggregates of the logs of one model, one version or both."""
+def key_fields() -> FieldGroup:
+    """Return the fields of the values that a group has in common; each is there only if it is grouped by."""
+    texts = {
+        "prompt": "The id of the prompt",
+        "model": "Null if unknown",
+        "version": "Null if unknown",
+        "label": "A label that is on the version now; null for versions without",
+        "author": "The id of the account that logged",
+        "day": "Such as 2026-03-29",
+        "week": "ISO 8601, such as 2026-W13",
+        "month": "Such as 2026-03",
+    }
+    types = {"version": fields.Integer}
+    own: FieldGroup = {
+        key: types.get(key, fields.String)(allow_none=True, metadata={"description": texts[key]}) for key in KEYS
+    }
+    own["metadata"] = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(allow_none=True),
+        metadata={"description": "The values of keys of the metadata, by key; null without a text, number or boolean"},
+    )
+    return own
 
-    model = fields.String(allow_none=True, metadata={"description": "Only if grouped by it"})
-    version = fields.Integer(allow_none=True, metadata={"description": "Only if grouped by it"})
-    count = fields.Integer(required=True, metadata={"description": "Number of logs"})
+
+class GroupOut(Schema):
+    """The aggregates of the logs that have the same values of one or two keys."""
+
+    locals().update(key_fields())
+    count = fields.Integer(required=True, metadata={"description": "Number of logs, without those of failed calls"})
     score = fields.Nested(ScoresOut(), required=True)
     latencyMs = fields.Nested(LatenciesOut(), required=True)
     cost = fields.Nested(SumOut(), required=True, metadata={"description": "US dollars"})
     tokens = fields.Nested(TokensOut(), required=True)
     bestLogId = fields.String(required=True, allow_none=True, metadata={"pattern": pattern("log")})
     worstLogId = fields.String(required=True, allow_none=True, metadata={"pattern": pattern("log")})
+    failed = fields.Integer(required=True, metadata={"description": "Failed calls, which all else leaves out"})
+    ratings = fields.Integer(required=True, metadata={"description": "Scores that the values of the logs come from"})
+    categories = fields.Dict(
+        keys=fields.String(),
+        values=fields.Integer(),
+        metadata={"description": "The number of scores of each category; only of categories"},
+    )
 
 
-class StatsOut(Schema):
-    """The aggregates of a prompt's logs by group, that with the best mean score first."""
+class RatioOut(Schema):
+    """How much more a group costs or how much longer it takes than another."""
 
-    promptId = fields.String(required=True, metadata={"pattern": pattern("prompt")})
+    ratio = Number(required=True, allow_none=True, metadata={"description": "Of the geometric means, b to a"})
+    interval95 = fields.List(Number(), required=True, allow_none=True)
+    n = fields.Integer(required=True)
+    basis = fields.String(required=True, metadata={"enum": BASES})
+    settled = fields.String(required=True, allow_none=True, metadata={"enum": ["a", "b", None]})
+
+
+class ComparisonOut(Schema):
+    """The difference of one group from another."""
+
+    a = fields.Nested(Schema.from_dict(key_fields(), name="GroupKey")(), required=True)
+    b = fields.Nested(Schema.from_dict(key_fields(), name="GroupKey")(), required=True)
+    difference = Number(required=True, allow_none=True, metadata={"description": "Of the mean values, b minus a"})
+    interval95 = fields.List(Number(), required=True, allow_none=True)
+    n = fields.Integer(required=True, metadata={"description": "Pairs, or logs with a value in both groups"})
+    basis = fields.String(required=True, metadata={"enum": BASES})
+    higher = fields.String(required=True, allow_none=True, metadata={"enum": ["a", "b", None]})
+    settled = fields.String(required=True, allow_none=True, metadata={"enum": ["a", "b", None]})
+    equivalent = fields.Boolean(required=True)
+    oneLook = fields.Boolean(required=True)
+    warnings = fields.List(fields.String(), required=True)
+    cost = fields.Nested(RatioOut(), required=True)
+    latencyMs = fields.Nested(RatioOut(), required=True)
+
+
+class AllStatsOut(Schema):
+    """The aggregates of logs by group, that with the best mean score first, and what every two groups differ by."""
+
     groupBy = fields.List(fields.String(), required=True)
     groups = fields.List(fields.Nested(GroupOut()), required=True)
+    score = fields.String(required=True, metadata={"description": "The name of the scores"})
+    annotator = fields.String(required=True, metadata={"enum": ANNOTATORS})
+    kinds = fields.Dict(
+        keys=fields.String(),
+        values=fields.Integer(),
+        metadata={
+            "description": "The number of scores of each kind, unless it is the default score; the figures are those "
+            "of the first kind"
+        },
+    )
+    comparisons = fields.List(
+        fields.Nested(ComparisonOut()),
+        required=True,
+        metadata={"description": "Of every two groups, of the 20 groups with the most scored logs"},
+    )
+
+
+class StatsOut(AllStatsOut):
+    """The same of the logs of one prompt."""
+
+    promptId = fields.String(required=True, metadata={"pattern": pattern("prompt")})
 
 
 class LogIds(Text):

@@ -1,239 +1,331 @@
-"""Aggregates of a prompt's logs, computed by the database in one statement and therefore from one snapshot.
+"""The logs that statistics are about, as cells: see `statistics.cells`.
 
-The statement reads only the covering index `ix_logs_aggregates` (decision 17). The score of a log is the mean of the
-scores that people gave it. Scores have few distinct values: they are counted by value first, and median, deviations and
-extremes are computed from the counts. Latencies have many distinct values, and are sorted.
+All statements of an answer see one snapshot. Of a prompt whose logs are selected by nothing but their time, the
+covering index `ix_logs_aggregates` alone is read (decision 17), and with raters the unique index of scores beside it:
+never the rows, whose outputs may be long. Other filters, and a whole workspace, read the rows that match.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, tzinfo
+from functools import lru_cache
+from itertools import islice
+from operator import itemgetter
+from statistics import fmean
 from typing import Any
 
 from sqlalchemy import (
-    CTE,
-    BigInteger,
-    ColumnElement,
-    Float,
-    FromClause,
-    Integer,
-    ScalarSelect,
+    JSON,
     Select,
     SQLColumnExpression,
-    Subquery,
+    Text,
     and_,
-    case,
     cast,
-    extract,
     func,
     literal,
     select,
-    union,
+    type_coerce,
 )
 
 from promptcrafter.database.deletions import has_pending, is_present
-from promptcrafter.database.session import is_sqlite, session
-from promptcrafter.logs.models import Log
+from promptcrafter.database.session import ReadSession, is_sqlite, read_snapshot
+from promptcrafter.logs.models import Log, Score
+from promptcrafter.logs.scores import DEFAULT_NAME, HUMAN
 from promptcrafter.logs.store import find_stored_logs
+from promptcrafter.problems import Invalid
+from promptcrafter.prompts.models import Label, Prompt
+from promptcrafter.statistics import day_aggregates, periods
+from promptcrafter.statistics.aggregates import METADATA, Group, Slot, fill_periods, gather
+from promptcrafter.statistics.cells import Cell
+from promptcrafter.statistics.day_aggregates import EARLIEST, LATEST, Plan, Scope
+from promptcrafter.statistics.log_rows import each_batch, plain_time, row_columns, to_milliseconds
 from promptcrafter.workspaces.principal import Principal
 
-_LARGEST = 1e100  # larger values are left out of sums: a sum of much larger ones may not be finite
-_SMALLEST = 1e-100  # smaller scores count as 0: PostgreSQL raises an underflow error when it squares much smaller ones
-_KEYS: dict[str, ColumnElement[Any]] = {
-    "model": func.coalesce(Log.model_used, ""),
-    "version": func.coalesce(Log.prompt_version, 0),
-}
-_SUMMED = {"cost": Log.cost, "input": Log.input_tokens, "output": Log.output_tokens}
-_PERCENTS = (50, 95)
+KINDS = ("number", "boolean", "category")  # of scores; of several in the same answer, the first one has the figures
+LOGS_MAX = SCORES_MAX = 300_000  # that are read for an answer
+PERIODS_MAX = 1000
+GROUPS_MAX = 10_000
+_ROWS_AT_ONCE = 20_000
+_IDS_AT_ONCE = 10_000
+_FIGURES = 15  # columns of a `cells.Row`
+_STORED_KEYS = {"model", "day", "week", "month"}
+_STORED_FILTERS = {"promptId", "since", "until"}
+_NARROW = "narrow it, for example by since or promptId"
 
 
-def get_aggregates(principal: Principal, filters: Mapping[str, Any], keys: Sequence[str]) -> list[Mapping[str, Any]]:
-    """Return one row of aggregates for each group of the principal's logs that match `filters`.
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked of the logs, beside the filters."""
 
-    `filters` has the keys that `logs.store.find_logs` takes.
+    keys: Sequence[str]  # see `schemas.KEYS`
+    name: str = DEFAULT_NAME  # of the scores
+    annotator: str = HUMAN
+    zone: tzinfo = UTC  # in which a day begins and ends
+    with_raters: bool = False
+    is_bounded: bool = True  # whether more than LOGS_MAX logs are refused
 
-    `keys` has `model`, `version` or both. They are columns of the rows, with `""` for an unknown model and 0 for an
-    unknown version. The other columns are:
+    @property
+    def others(self) -> list[str]:
+        """The keys that only the rows of logs have."""
+        return [key for key in self.keys if key == "author" or key.startswith(METADATA)]
 
-    - `count`: the number of logs
-    - `scored`, `mean`, `median`, `lowest`, `highest`, `squares`: number, mean, median, extremes and sum of squared
-      deviations of the scores
-    - `timed`, `p50`, `p95`: number and percentiles of the latencies, in milliseconds
-    - `cost_…`, `input_…` and `output_…`, each with `count` and `total`: number and sum of the costs in US dollars, and
-      of the input and output tokens
-    - `best`, `worst`: the ids of the newest logs with the highest and the lowest score
+    @property
+    def is_default(self) -> bool:
+        """Whether the values are those that logs store themselves."""
+        return self.name == DEFAULT_NAME and self.annotator == HUMAN
 
-    Except for the numbers of logs, latencies, costs and tokens, an aggregate of no values is None.
+
+@dataclass(frozen=True)
+class Found:
+    """The groups of an answer, with the kinds of the scores that were found, and the ids of logs by their numbers."""
+
+    groups: list[Group]
+    kinds: Mapping[str, int]
+    log_ids: Mapping[int, str]
+
+
+def get_groups(principal: Principal, filters: Mapping[str, Any], question: Question) -> Found:
+    """Return the groups of the principal's logs that match `filters`, empty ones for periods without logs included.
+
+    `filters` has the keys that `logs.store.find_logs` takes, and no others. Raises 400 for too many logs, periods or
+    groups.
     """
-    stored = find_stored_logs(principal, filters)
-    logs = _select_values(stored.where(is_present(Log)) if has_pending() else stored, keys)
-    counts = _count_scores(logs, keys)
-    totals = _sum_counts(counts, keys)
-    scores = _aggregate_scores(counts, keys)
-    latencies = (_latency_percentiles_sqlite if is_sqlite() else _latency_percentiles_postgresql)(logs, totals, keys)
-    statement = select(
-        *totals.c,
-        *_columns_except(scores, *keys, "best", "worst"),
-        *_columns_except(latencies, *keys),
-        _id_of(scores.c.best).label("best"),
-        _id_of(scores.c.worst).label("worst"),
-    )
-    statement = statement.outerjoin_from(totals, scores, _same_group(totals, scores, keys))
-    rows = session.execute(statement.outerjoin(latencies, _same_group(totals, latencies, keys)))
-    return [dict(row) for row in rows.mappings()]
+    is_pending = has_pending()
+    with closing(read_snapshot()) as snapshot:
+        logs = find_stored_logs(principal, filters)
+        logs = logs.where(is_present(Log)) if is_pending else logs
+        scope = None if is_pending else _find_scope(principal, filters, question)
+        plan = _plan(snapshot, scope, filters)
+        cells = list(_each_stored(snapshot, scope, plan, question))
+        kinds: dict[str, int] = {"number": 1}
+        for part in _split(logs, plan):
+            if question.is_bounded:
+                _refuse_many(snapshot, part)
+            scores = _read_scores(snapshot, part, question)
+            kinds = scores.kinds
+            cells += get_cells(snapshot, part, question, scores)
+        if "promptId" not in filters and "version" not in question.keys and "label" not in question.keys:
+            # versions of different prompts have nothing in common
+            cells = [(slot._replace(version=None), cell) for slot, cell in cells]
+        labels = _get_labels(snapshot, principal, filters) if "label" in question.keys else {}
+        groups = gather(cells, question.keys, question.others, labels)
+        groups = _fill(groups, question, {slot.day for slot, _ in cells})
+        extremes = [each[1] for group in groups for each in (group.cell.best, group.cell.worst) if each]
+        return Found(groups, kinds, _get_ids(snapshot, extremes))
 
 
-def _select_values(logs: Select[Log], keys: Sequence[str]) -> Subquery:
-    """Return keys, sequence number, score, latency, cost and tokens of each log.
+def _find_scope(principal: Principal, filters: Mapping[str, Any], question: Question) -> Scope | None:
+    """Return the scope whose stored aggregates answer the question, or None if only the logs do."""
+    if not question.is_default or question.zone is not UTC or not _STORED_FILTERS.issuperset(filters):
+        return None
+    if "promptId" in filters:
+        keys, scope = _STORED_KEYS | {"version", "prompt", "label"}, Scope(filters["promptId"], "")
+    else:
+        keys, scope = _STORED_KEYS, Scope(principal.workspace_id, principal.workspace_id)
+    return scope if keys.issuperset(question.keys) else None
 
-    The latency is the one that was sent, or else the time from start to end if both are known.
+
+def _plan(snapshot: ReadSession, scope: Scope | None, filters: Mapping[str, Any]) -> Plan | None:
+    """Return which part of the logs is read from stored aggregates; None for no part."""
+    coverage = None if scope is None else day_aggregates.read_coverage(snapshot, scope.id)
+    if coverage is None:
+        return None
+    begin, end = filters.get("since", EARLIEST), filters.get("until", LATEST)
+    return day_aggregates.plan(coverage, max(begin, EARLIEST), min(end, LATEST))
+
+
+def _each_stored(
+    snapshot: ReadSession, scope: Scope | None, plan: Plan | None, question: Question
+) -> Iterator[tuple[Slot, Cell]]:
+    if scope is None or plan is None:
+        return
+    prompt = scope.id if any(key in ("prompt", "label") for key in question.keys) else None
+    for (day, version, model), cell in day_aggregates.each_cell(snapshot, scope.id, plan):
+        yield Slot(day_aggregates.start_of(day).date(), version or None, model or None, prompt), cell
+
+
+def _split(logs: Select[Log], plan: Plan | None) -> Sequence[Select[Log]]:
+    """Return selects of the logs that are not read from stored aggregates."""
+    if plan is None:
+        return [logs]
+    return [logs.where(Log.created_at >= begin, Log.created_at < end) for begin, end in plan.periods]
+
+
+@dataclass
+class Scores:
+    """The scores of the logs, by sequence number, as far as the logs do not store what is asked for."""
+
+    kinds: dict[str, int] = field(default_factory=dict)
+    values: dict[int, tuple[float, int, Any]] | None = None  # value, number of scores, time of the first; None: stored
+    categories: dict[int, list[str]] = field(default_factory=dict)
+    raters: dict[int, list[str]] = field(default_factory=dict)
+
+
+def get_cells(
+    snapshot: ReadSession, logs: Select[Log], question: Question, scores: Scores
+) -> Iterator[tuple[Slot, Cell]]:
+    """Yield the cells of logs, read from the logs themselves; those of a slot are never split.
+
+    `logs` is a select of logs. The slots have the prompt only if it is needed, else None.
     """
-    elapsed = cast(_milliseconds_between(Log.start_time, Log.end_time), Float(53))
-    return logs.with_only_columns(
-        *(_KEYS[key].label(key) for key in keys),
-        Log.seq,
-        case((Log.mean_score < _SMALLEST, 0.0), else_=Log.mean_score).label("score"),
-        func.coalesce(Log.latency_ms, case((Log.end_time >= Log.start_time, elapsed))).label("latency"),
-        *(case((column <= _LARGEST, column)).label(name) for name, column in _SUMMED.items()),
-    ).subquery("logs_read")
+    of_prompts = any(key in ("prompt", "label") for key in question.keys)
+    columns = [*row_columns(), *([Log.prompt_id] if of_prompts else []), *map(_other_column, question.others)]
+    read_day = _make_day_reader(question.zone)
+    cells: dict[tuple[Any, ...], Cell] = defaultdict(Cell)
+    for rows in each_batch(snapshot, logs.with_only_columns(*columns)):
+        slots: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
+        for row in rows:
+            slots[read_day(row[0]), row[2], row[3], row[_FIGURES:]].append(row)
+        for key, some in slots.items():
+            _add(cells[key], some, scores)
+    places = [_FIGURES + of_prompts + index for index in range(len(question.others))]
+    readers = [_read_scalar if key.startswith(METADATA) else str for key in question.others]
+    for (day, version, model, rest), cell in cells.items():
+        values = [rest[place - _FIGURES] for place in places]
+        others = tuple(None if value is None else read(value) for read, value in zip(readers, values, strict=True))
+        yield Slot(_to_date(day), version, model, rest[0] if of_prompts else None, others), cell
 
 
-def _milliseconds_between(start: SQLColumnExpression[Any], end: SQLColumnExpression[Any]) -> ColumnElement[Any]:
-    if is_sqlite():  # julianday() returns days as a float, exact to a twentieth of a millisecond
-        return func.round((func.julianday(end) - func.julianday(start)) * 86_400_000)
-    return (extract("epoch", end) - extract("epoch", start)) * 1000
+def _add(cell: Cell, rows: list[Any], scores: Scores) -> None:
+    if scores.values is not None:
+        unknown = (None, None, None)
+        rows = [(*row[:4], *scores.values.get(row[1], unknown), *row[7:_FIGURES]) for row in rows]
+    cell.add(rows, to_milliseconds)
+    seqs = [row[1] for row in rows if row[7] is None]
+    if scores.raters:
+        cell.raters.update([rater for seq in seqs for rater in scores.raters.get(seq, ())])
+    if scores.categories:
+        categories = [category for seq in seqs for category in scores.categories.get(seq, ())]
+        cell.categories.update(categories)
+        cell.ratings += len(categories)
 
 
-def _count_scores(logs: Subquery, keys: Sequence[str]) -> CTE:
-    """Count the logs of each group and score, and sum their costs and tokens."""
-    group = [*_columns(logs, keys), logs.c.score]
-    sums = (
-        aggregate(logs.c[name]).label(f"{name}_{suffix}")
-        for name in _SUMMED
-        for suffix, aggregate in (("count", func.count), ("total", func.sum))
-    )
-    counted = select(
-        *group,
-        func.count().label("count"),
-        func.max(logs.c.seq).label("newest"),
-        func.count(logs.c.latency).label("timed"),
-        *sums,
-    )
-    return counted.group_by(*group).cte("counts")
+def _refuse_many(snapshot: ReadSession, logs: Select[Log]) -> None:
+    some = logs.with_only_columns(literal(1)).limit(LOGS_MAX + 1).subquery()
+    if snapshot.scalars(select(func.count()).select_from(some)).one() > LOGS_MAX:
+        raise Invalid({"since": [f"selects more than {LOGS_MAX:,} logs; {_NARROW}"]})
 
 
-def _sum_counts(counts: CTE, keys: Sequence[str]) -> CTE:
-    """Add up the counts and sums of all scores of each group."""
-    names = ("count", "timed", *(f"{name}_count" for name in _SUMMED))
-    return (
-        select(
-            *_columns(counts, keys),
-            *(cast(func.sum(counts.c[name]), BigInteger).label(name) for name in names),
-            *(func.sum(counts.c[f"{name}_total"]).label(f"{name}_total") for name in _SUMMED),
-        )
-        .group_by(*_columns(counts, keys))
-        .cte("totals")
-    )
+def _read_scores(snapshot: ReadSession, logs: Select[Log], question: Question) -> Scores:
+    """Return what the logs themselves do not have: raters if they are asked for, and values of other scores."""
+    if question.is_default and not question.with_raters:
+        return Scores({"number": 1})
+    of_logs = and_(Score.log_seq == Log.seq, Score.name == question.name, Score.annotator == question.annotator)
+    scored = logs.join(Score, of_logs)
+    if question.is_default:
+        raters = defaultdict(list)
+        for rows in each_batch(snapshot, scored.with_only_columns(Score.log_seq, Score.rater)):
+            for seq, rater in rows:
+                raters[seq].append(rater)
+            if len(raters) > SCORES_MAX:
+                return Scores({"number": 1})  # without raters no warning says whether they differ
+        return Scores({"number": 1}, raters=raters)
+    given: dict[int, list[Any]] = defaultdict(list)
+    kinds: Counter[str] = Counter()
+    columns = (Score.log_seq, Score.rater, Score.identifier, Score.value_kind, Score.number, Score.category)
+    for rows in each_batch(snapshot, scored.with_only_columns(*columns, plain_time(Score.created_at))):
+        for row in rows:
+            # judges and programs of one account are told apart by their identifiers
+            rater = row[1] if question.annotator == HUMAN else f"{row[1]} {row[2]}"
+            given[row[0]].append((rater, *row[3:]))
+            kinds[row[3]] += 1
+        if kinds.total() > SCORES_MAX:
+            raise Invalid({"score": [f"has more than {SCORES_MAX:,} scores here; {_NARROW}"]})
+    return _take_apart(given, kinds)
 
 
-def _aggregate_scores(counts: CTE, keys: Sequence[str]) -> Subquery:
-    """Return number, mean, extremes, median and sum of squared deviations of each group's scores.
-
-    `best` and `worst` are the sequence numbers of the newest logs with the highest and the lowest score.
-    """
-    count, score = counts.c.count, counts.c.score
-    group = _columns(counts, keys)
-    total = func.sum(count).over(partition_by=group)
-    ranked = (
-        select(
-            *group,
-            score,
-            count,
-            counts.c.newest,
-            func.sum(count).over(partition_by=group, order_by=score, rows=(None, 0)).label("reached"),
-            total.label("scored"),
-            (func.sum(count * score).over(partition_by=group) / total).label("mean"),
-            func.min(score).over(partition_by=group).label("lowest"),
-            func.max(score).over(partition_by=group).label("highest"),
-        )
-        .where(score.is_not(None))
-        .subquery("ranked")
-    )
-    row = ranked.c
-    # The median is the mean of the two middle scores, which are the same one if the number of scores is odd
-    below = func.min(row.score).filter(2 * row.reached >= row.scored)
-    above = func.min(row.score).filter(2 * row.reached > row.scored)
-    deviation = row.score - row.mean
-    return (
-        select(
-            *_columns(ranked, keys),
-            cast(func.max(row.scored), BigInteger).label("scored"),
-            func.max(row.mean).label("mean"),
-            func.min(row.lowest).label("lowest"),
-            func.max(row.highest).label("highest"),
-            ((below + above) / 2).label("median"),
-            func.sum(row.count * deviation * deviation).label("squares"),
-            func.max(row.newest).filter(row.score == row.highest).label("best"),
-            func.max(row.newest).filter(row.score == row.lowest).label("worst"),
-        )
-        .group_by(*_columns(ranked, keys))
-        .subquery("scores")
-    )
+def _take_apart(given: Mapping[int, Sequence[Any]], kinds: Mapping[str, int]) -> Scores:
+    """Return the scores of the first kind of `KINDS` that there is."""
+    kind = next((each for each in KINDS if each in kinds), KINDS[0])
+    found = Scores({each: kinds[each] for each in KINDS if each in kinds}, {})
+    for seq, scores in given.items():
+        of_kind = [score for score in scores if score[1] == kind]
+        if not of_kind:
+            continue
+        found.raters[seq] = [score[0] for score in of_kind]
+        if kind == "category":
+            found.categories[seq] = [score[3] for score in of_kind]
+            continue
+        by_rater = defaultdict(list)
+        for rater, _, number, *_ in of_kind:
+            by_rater[rater].append(number)
+        value = fmean(map(fmean, by_rater.values()))
+        found.values[seq] = value, len(of_kind), min(score[4] for score in of_kind)  # type: ignore[index]
+    return found
 
 
-def _latency_percentiles_postgresql(logs: Subquery, totals: CTE, keys: Sequence[str]) -> Subquery:
-    """Return the percentiles of each group's latencies.
-
-    They are those of `intervals.percentile` (type 7 of Hyndman and Fan), as `percentile_cont` defines them.
-    """
-    percentiles = (
-        func.percentile_cont(percent / 100).within_group(logs.c.latency).label(f"p{percent}") for percent in _PERCENTS
-    )
-    return select(*_columns(logs, keys), *percentiles).group_by(*_columns(logs, keys)).subquery("latencies")
-
-
-def _latency_percentiles_sqlite(logs: Subquery, totals: CTE, keys: Sequence[str]) -> Subquery:
-    """Return the same percentiles as `_latency_percentiles_postgresql`, with the same digits.
-
-    SQLite has no function for them: the latencies of each group are numbered from 0 in ascending order, and a
-    percentile is interpolated between the two latencies on both sides of its position.
-    """
-    number = func.row_number().over(partition_by=_columns(logs, keys), order_by=logs.c.latency) - 1
-    timed = logs.c.latency.is_not(None)
-    numbered = select(*_columns(logs, keys), logs.c.latency, number.label("number")).where(timed).subquery("numbered")
-    positions = {percent: (totals.c.timed - 1) * literal(percent / 100) for percent in _PERCENTS}
-    neighbours = union(*(select(side) for position in positions.values() for side in _floor_and_ceiling(position)))
-
-    def latency_at(side: ColumnElement[Any]) -> ColumnElement[Any]:
-        return func.max(case((numbered.c.number == side, numbered.c.latency)))
-
-    def interpolate(position: ColumnElement[float]) -> ColumnElement[Any]:
-        below, above = _floor_and_ceiling(position)
-        return latency_at(below) + (position - below) * (latency_at(above) - latency_at(below))
-
-    percentiles = [interpolate(position).label(f"p{percent}") for percent, position in positions.items()]
-    # An outer join makes SQLite begin with the few rows that are needed; it might begin an inner join at `totals`
-    joined = numbered.outerjoin(totals, _same_group(numbered, totals, keys))
-    statement = select(*_columns(numbered, keys), *percentiles).select_from(joined)
-    statement = statement.where(numbered.c.number.in_(neighbours))
-    return statement.group_by(*_columns(numbered, keys)).subquery("latencies")
+def _get_labels(
+    snapshot: ReadSession, principal: Principal, filters: Mapping[str, Any]
+) -> dict[tuple[str | None, int | None], list[str]]:
+    """Return the names of the labels on each version of the prompts."""
+    scope = Prompt.id == filters["promptId"] if "promptId" in filters else Prompt.workspace_id == principal.workspace_id
+    labelled = select(Label.prompt_id, Label.version, Label.name).join(Prompt, Prompt.id == Label.prompt_id)
+    names: dict[tuple[str | None, int | None], list[str]] = defaultdict(list)
+    for prompt_id, version, name in snapshot.execute(labelled.where(scope).order_by(Label.name)):
+        names[prompt_id, version].append(name)
+    return names
 
 
-def _floor_and_ceiling(position: ColumnElement[float]) -> tuple[ColumnElement[int], ColumnElement[int]]:
-    """Return the integers below and above a number from 0 on; both are the number itself if it is an integer."""
-    below = cast(position, Integer)
-    return below, below + cast(position > below, Integer)
+def _fill(groups: list[Group], question: Question, days: set[date]) -> list[Group]:
+    """Return the groups with empty ones for periods without logs. Raises 400 for too many."""
+    unit = next((key for key in question.keys if key in periods.UNITS), None)
+    if unit is not None and days:
+        number = periods.count(unit, min(days), max(days))
+        if number > PERIODS_MAX:
+            raise Invalid({"groupBy": [f"makes {number:,} groups by {unit}, of {PERIODS_MAX:,} at most; {_NARROW}"]})
+        groups = list(islice(fill_periods(groups, question.keys, days), GROUPS_MAX + 1))
+    if question.is_bounded and len(groups) > GROUPS_MAX:
+        raise Invalid({"groupBy": [f"makes more than {GROUPS_MAX:,} groups; {_NARROW}"]})
+    return groups
 
 
-def _columns(table: FromClause, names: Sequence[str]) -> list[ColumnElement[Any]]:
-    return [table.c[name] for name in names]
+def _get_ids(snapshot: ReadSession, seqs: Sequence[int]) -> dict[int, str]:
+    ids: dict[int, str] = {}
+    ordered = sorted(set(seqs))
+    for start in range(0, len(ordered), _IDS_AT_ONCE):
+        some = Log.seq.in_(ordered[start : start + _IDS_AT_ONCE])
+        ids.update((seq, log_id) for seq, log_id in snapshot.execute(select(Log.seq, Log.id).where(some)))
+    return ids
 
 
-def _columns_except(table: FromClause, *names: str) -> list[ColumnElement[Any]]:
-    return [column for column in table.c if column.name not in names]
+def _other_column(key: str) -> SQLColumnExpression[Any]:
+    if key == "author":
+        return Log.author_id
+    name = key.removeprefix(METADATA)
+    text = type_coerce(Log.meta, Text)
+    if is_sqlite():
+        return type_coerce(text.op("->")(literal(f'$."{name}"', Text)), Text)
+    return cast(func.json_extract_path(cast(text, JSON), name), Text)
 
 
-def _same_group(left: FromClause, right: FromClause, keys: Sequence[str]) -> ColumnElement[bool]:
-    return and_(*(left.c[key] == right.c[key] for key in keys))
+def _read_scalar(text: str) -> str | None:
+    """Return the text that a JSON text means, or the JSON of another scalar; None for null, arrays and objects."""
+    value = json.loads(text)
+    if isinstance(value, str):
+        return value
+    return None if value is None or isinstance(value, list | dict) else text
 
 
-def _id_of(seq: ColumnElement[int]) -> ScalarSelect[str]:
-    return select(Log.id).where(Log.seq == seq).scalar_subquery()
+def _make_day_reader(zone: tzinfo) -> Callable[[Any], Any]:
+    """Return a function from a time, as the database has it, to what stands for its day."""
+    if zone is UTC:
+        return itemgetter(slice(10)) if is_sqlite() else datetime.date
+
+    @lru_cache(maxsize=100_000)
+    def find_local_day(minute: Any) -> date:
+        moment = datetime.fromisoformat(f"{minute}Z") if isinstance(minute, str) else minute
+        try:
+            return moment.astimezone(zone).date()
+        except OverflowError:  # in the first or the last hours that there are
+            return moment.date()
+
+    if is_sqlite():
+        return lambda text: find_local_day(text[:16])
+    return lambda moment: find_local_day(moment.replace(second=0, microsecond=0))
+
+
+def _to_date(day: Any) -> date:
+    return date.fromisoformat(day) if isinstance(day, str) else day

@@ -1,46 +1,66 @@
-"""The routes of statistics of a prompt's logs and of comparisons between logs."""
+"""The routes of statistics of logs and of comparisons between logs."""
 
+from datetime import UTC
 from typing import Any
 
-from flask import Response
+from flask import Response, request
+from marshmallow import Schema
 
 from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
+from promptcrafter.http.fields import is_relative_time
 from promptcrafter.http.formats import write_csv, write_markdown
 from promptcrafter.jsonio import dumps
+from promptcrafter.logs import search
 from promptcrafter.logs.store import get_logs
 from promptcrafter.permissions import Permission
-from promptcrafter.prompts.store import refuse_prompt_not_owned
-from promptcrafter.statistics import store
-from promptcrafter.statistics.aggregates import describe
+from promptcrafter.prompts import store as prompts
+from promptcrafter.statistics.aggregates import METADATA
+from promptcrafter.statistics.answers import answer
 from promptcrafter.statistics.comparison_markdown import write_comparison
-from promptcrafter.statistics.schemas import KEYS, CompareOut, CompareQuery, GroupOut, StatsOut, StatsQuery
+from promptcrafter.statistics.schemas import (
+    DOCUMENTED,
+    KEYS,
+    AllStatsOut,
+    AllStatsQuery,
+    CompareOut,
+    CompareQuery,
+    GroupOut,
+    StatsOut,
+    StatsQuery,
+    question_fields,
+)
+from promptcrafter.statistics.store import Question
 from promptcrafter.statistics.word_diff import compare
 from promptcrafter.workspaces.authentication import current_principal
 
-blueprint = Blueprint("stats", __name__, description="Statistics of a prompt's logs, and comparisons between logs")
-_stats_out = StatsOut()
+blueprint = Blueprint("stats", __name__, description="Statistics of logs, and comparisons between logs")
+_stats_out, _all_stats_out = StatsOut(), AllStatsOut()
 _compare_out = CompareOut()
 _COLUMNS = lists.columns_of(GroupOut())
+_OPTIONAL = {*KEYS, "metadata"}  # columns of keys
+_QUESTION = question_fields().keys()
 
 
 @blueprint.route("/prompts/<prompt_id>/stats", permission=Permission.READ, refuses=(403, 404))
 @blueprint.arguments(StatsQuery(), location="query")
 @blueprint.negotiated_response(_stats_out, "text/csv", "text/markdown")
 def get_stats(query: dict[str, Any], prompt_id: str) -> Response:
-    """Return statistics of a prompt's logs, grouped by model, version or both; the highest mean score comes first."""
-    refuse_prompt_not_owned(current_principal(), prompt_id)
-    keys = query["groupBy"]
-    aggregates = store.get_aggregates(current_principal(), {**query, "promptId": prompt_id}, keys)
-    stats = _stats_out.dump({"promptId": prompt_id, "groupBy": keys, "groups": describe(aggregates, keys)})
-    columns = [name for name in _COLUMNS if name in keys or name not in KEYS]
-    return lists.negotiated_response(
-        {
-            "application/json": lambda: [dumps(stats)],
-            "text/csv": lambda: write_csv(stats["groups"], columns),
-            "text/markdown": lambda: write_markdown(stats["groups"], columns),
-        }
-    )
+    """Return statistics of a prompt's logs in groups, and what the groups differ by."""
+    workspace_id = prompts.get_workspace_id(current_principal(), prompt_id)
+    is_documented = set(query["groupBy"]) <= set(DOCUMENTED) and query["tz"] is UTC
+    return _respond({**query, "promptId": prompt_id}, workspace_id, _stats_out, is_bounded=not is_documented)
+
+
+@blueprint.route("/stats", permission=Permission.READ, refuses=(403, 404))
+@blueprint.arguments(AllStatsQuery(), location="query")
+@blueprint.negotiated_response(_all_stats_out, "text/csv", "text/markdown")
+def get_all_stats(query: dict[str, Any]) -> Response:
+    """Return statistics of the workspace's logs in groups, and what the groups differ by."""
+    workspace_id = current_principal().workspace_id
+    if "promptId" in query:
+        workspace_id = prompts.get_workspace_id(current_principal(), query["promptId"])
+    return _respond(_resolve(query), workspace_id, _all_stats_out, is_bounded=True)
 
 
 @blueprint.route("/compare", permission=Permission.READ, refuses=(403, 404))
@@ -57,4 +77,48 @@ def compare_logs(query: dict[str, Any]) -> Response:
     compared = _compare_out.dump({"logs": logs, "differences": differences})
     return lists.negotiated_response(
         {"application/json": lambda: [dumps(compared)], "text/markdown": lambda: write_comparison(compared)}
+    )
+
+
+def _resolve(query: dict[str, Any]) -> dict[str, Any]:
+    """Return a query with the number of the version that a name in it means, and with the words to search for."""
+    if isinstance(query.get("promptVersion"), str):
+        query = {**query, "promptVersion": prompts.find_number(query["promptId"], query["promptVersion"])}
+    return {**query, "q": search.parse_terms(query["q"])} if "q" in query else query
+
+
+def _respond(query: dict[str, Any], workspace_id: str, schema: Schema, *, is_bounded: bool) -> Response:
+    filters = {name: value for name, value in query.items() if name not in _QUESTION}
+    keys = query["groupBy"]
+    named = {key.partition(".")[0] for key in keys}
+    columns = [key for key in keys if key.startswith(METADATA)]
+    columns += [name for name in _COLUMNS if name not in _OPTIONAL or name in named - {"metadata"}]
+
+    def find(*, with_comparisons: bool) -> dict[str, Any]:
+        question = Question(
+            keys=keys,
+            name=query["score"],
+            annotator=query["annotator"],
+            zone=query["tz"],
+            with_raters=with_comparisons,
+            is_bounded=is_bounded,
+        )
+        found = answer(
+            current_principal(),
+            filters,
+            question,
+            workspace_id=workspace_id,
+            margin=query.get("margin"),
+            is_since_fixed=not is_relative_time(request.args.get("since", "")),
+            with_comparisons=with_comparisons,
+        )
+        dumped: dict[str, Any] = schema.dump({**filters, **found})
+        return dumped
+
+    return lists.negotiated_response(
+        {
+            "application/json": lambda: [dumps(find(with_comparisons=True))],
+            "text/csv": lambda: write_csv(find(with_comparisons=False)["groups"], columns),
+            "text/markdown": lambda: write_markdown(find(with_comparisons=False)["groups"], columns),
+        }
     )

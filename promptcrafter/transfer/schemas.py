@@ -29,7 +29,14 @@ from promptcrafter.http.fields import (
 )
 from promptcrafter.http.schemas import CreateSchema, JsonObject, Objects, TextAndFormat, split_formats
 from promptcrafter.logs.models import IMPORTED
-from promptcrafter.logs.schemas import SOURCES, call_fields, output_bytes, review_fields, token_part_fields
+from promptcrafter.logs.schemas import (
+    SOURCES,
+    call_fields,
+    outcome_fields,
+    output_bytes,
+    review_fields,
+    token_part_fields,
+)
 from promptcrafter.logs.scores import ANNOTATORS
 from promptcrafter.problems import REQUIRED
 from promptcrafter.prompts import schemas as prompts
@@ -266,6 +273,7 @@ class LogLine(Line):
     context = JsonObject()
     created_at = ExportTime(data_key="createdAt", required=True)
     updated_at = ExportTime(data_key="updatedAt", required=True)
+    locals().update(outcome_fields())
 
     @validates_schema
     def refuse_missing_fields(self, data: Mapping[str, Any], **kwargs: Any) -> None:

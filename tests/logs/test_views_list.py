@@ -141,6 +141,34 @@ def test_a_time_in_a_query_is_read_with_an_unescaped_plus(
                 assert ada.get(f"/prompts/{prompt_id}/stats?since={form}").status_code == 200
 
 
+def test_a_time_may_be_how_long_ago_it_was(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompt = ada.prompt()
+    now = clock.from_text("2026-03-10T12:00:00Z")
+    ago = [timedelta(weeks=3), timedelta(days=8), timedelta(hours=25), timedelta(minutes=31), timedelta(0)]
+    logs = []
+    for each in ago:
+        with monkeypatch.context() as patch:
+            patch.setattr(clock, "now", lambda each=each: now - each)
+            logs.append(ada.log(prompt))
+    monkeypatch.setattr(clock, "now", lambda: now)
+    newest = logs[::-1]
+    for text, number in (("30m", 1), ("31m", 2), ("24h", 2), ("2d", 3), ("7d", 3), ("2w", 4), ("9999w", 5), ("0m", 1)):
+        assert ada.get(f"/logs?since={text}").json == newest[:number]
+        assert ada.get(f"/logs?until={text}").json == newest[number:]
+        assert sum(group["count"] for group in ada.get(f"/prompts/{prompt['_id']}/stats?since={text}").json["groups"])
+        assert ada.get(f"/scores?since={text}").json == []
+    first = ada.get("/logs?since=2w&per_page=2&until=2999-01-01")
+    link = first.headers["Link"]
+    assert "since=2026-02-24T12%3A00%3A00.000Z" in link, "a page that is read later begins where it would have now"
+    assert "until=2999-01-01&" in link
+    monkeypatch.setattr(clock, "now", lambda: now + timedelta(weeks=2))
+    rest = ada.get(link.split("localhost")[1].split(">")[0])
+    assert first.json + rest.json == newest[:4]
+    for text in ("7", "7D", "7 d", "12345d", "-7d", "1.5h", "7days", "d", "7y", "1M", "７d"):
+        answer = ada.get("/logs", query_string={"since": text})
+        assert (answer.status_code == 400) is (text != "7"), text
+
+
 @only_sqlite
 @pytest.mark.parametrize(
     ("query", "message"),
@@ -164,12 +192,15 @@ def test_a_time_in_a_query_is_read_with_an_unescaped_plus(
         ),
         ("model=", "model must not be empty."),
         ("minScore=11", "minScore must be a number from 0 to 10."),
-        ("maxScore=1e1", "maxScore must be a number from 0 to 10."),
-        ("maxScore=NaN", "maxScore must be a number from 0 to 10."),
-        ("since=yesterday", "since must be an ISO 8601 time or a Unix time."),
-        ("until=2024-06-20T13:10:00Z+02:00", "until must be an ISO 8601 time or a Unix time."),
+        ("maxScore=1e1", "maxScore must be a number."),
+        ("maxScore=NaN", "maxScore must be a number."),
+        ("since=yesterday", "since must be an ISO 8601 time, a Unix time or a time ago such as 7d, 24h, 2w or 30m."),
+        (
+            "until=2024-06-20T13:10:00Z+02:00",
+            "until must be an ISO 8601 time, a Unix time or a time ago such as 7d, 24h, 2w or 30m.",
+        ),
         ("source=other", "source must be one of promptcrafter, basalt, agenttest, llm, promptfoo."),
-        ("sort=rating", "sort must be one of -createdAt, createdAt, -score, score."),
+        ("sort=rating", "sort must be one of -createdAt, createdAt, -score, score, best, worst."),
         ("sort=score&cursor=1-1", "cursor is not one that this list gave."),
         ("cursor=1-1-1", "cursor is not one that this list gave."),
         ("cursor=x", "cursor is not one that this list gave."),

@@ -3,6 +3,7 @@
 import csv
 import io
 import random
+import re
 import statistics
 from collections.abc import Iterator
 from dataclasses import replace
@@ -83,6 +84,8 @@ def expect_group(logs: list[dict[str, Any]], keys: list[str]) -> dict[str, Any]:
         "tokens": {"input": expect_sum(logs, "inputTokens"), "output": expect_sum(logs, "outputTokens")},
         "bestLogId": max(reversed(scored), key=lambda log: log["score"])["_id"] if scored else None,
         "worstLogId": min(reversed(scored), key=lambda log: log["score"])["_id"] if scored else None,
+        "failed": 0,
+        "ratings": len(scored),
     }
 
 
@@ -158,7 +161,7 @@ def config(config: Config) -> Config:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seed", "size"), [(1, 1), (2, 2), (3, 3), (4, 12), (5, 40), (6, 150)])
+@pytest.mark.parametrize(("seed", "size"), [(1, 1), (2, 2), (3, 3), (6, 150)])
 def test_every_number_equals_pythons_own_computation(ada: Person, seed: int, size: int) -> None:
     chance = random.Random(seed)
     prompt = ada.prompt(slug="p")
@@ -184,8 +187,10 @@ def test_every_number_equals_pythons_own_computation(ada: Person, seed: int, siz
 
 def test_a_prompt_without_logs_has_no_groups(ada: Person) -> None:
     prompt = ada.prompt()
-    expected = {"promptId": prompt["_id"], "groupBy": ["model", "version"], "groups": []}
-    assert stats_of(ada, prompt, "?groupBy=model,version") == expected
+    assert stats_of(ada, prompt, "?groupBy=model,version") == {
+        **{"promptId": prompt["_id"], "groupBy": ["model", "version"], "groups": []},
+        **{"score": "score", "annotator": "human", "comparisons": []},
+    }
     ada.log(prompt)
     assert stats_of(ada, prompt, "?since=2999-01-01")["groups"] == []
 
@@ -197,9 +202,13 @@ def test_statistics_have_the_documented_shape(ada: Person) -> None:
     best = ada.log(prompt, modelUsed="a", score=9)
     ada.log(prompt, modelUsed="b")
     unknown = {"count": 0, "total": None, "mean": None}
-    assert stats_of(ada, prompt) == {
+    shown = stats_of(ada, prompt)
+    del shown["comparisons"]
+    assert shown == {
         "promptId": prompt["_id"],
         "groupBy": ["model"],
+        "score": "score",
+        "annotator": "human",
         "groups": [
             {
                 "model": "a",
@@ -221,6 +230,8 @@ def test_statistics_have_the_documented_shape(ada: Person) -> None:
                 },
                 "bestLogId": best["_id"],
                 "worstLogId": worst["_id"],
+                "failed": 0,
+                "ratings": 3,
             },
             {
                 "model": "b",
@@ -231,6 +242,8 @@ def test_statistics_have_the_documented_shape(ada: Person) -> None:
                 "tokens": {"input": unknown, "output": unknown},
                 "bestLogId": None,
                 "worstLogId": None,
+                "failed": 0,
+                "ratings": 0,
             },
         ],
     }
@@ -286,9 +299,13 @@ def test_statistics_of_unknown_or_foreign_prompts_are_refused(ada: Person, ben: 
     assert ben.get(path).status_code == 403
     assert ben.get("/prompts/prompt_1/stats").json["code"] == "prompt_not_found"
     assert ben.get("/prompts/1/stats").json["code"] == "invalid_prompt_id"
-    assert ben.get(f"{path}?groupBy=model,model").json["details"] == {
-        "groupBy": ["must be one of model, version, model,version, version,model"]
-    }
+    for grouping, rule in {
+        "model,model": "must not have model twice",
+        "day,month": "must have one of day, week, month only",
+        "metadata.": "must be one or two of prompt, model, version, label, author, day, week, month and "
+        "metadata.<key>, with a comma between them",
+    }.items():
+        assert ben.get(f"{path}?groupBy={grouping}").json["details"] == {"groupBy": [rule]}
     assert list(ben.get(f"{path}?since=x&until=").json["details"]) == ["since", "until"]
 
 
@@ -345,18 +362,27 @@ def test_statistics_never_read_the_rows_of_the_logs(ada: Person, engine_name: st
     batch(ada, prompt, [{"modelUsed": "m", "output": "x" * 1000, "score": number % 11} for number in range(1000)])
     if engine_name == "postgresql":  # reads the index alone only for rows that have been vacuumed
         with app.app_context(), get_engine().connect() as connection:
-            connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM ANALYZE logs")
-    explain, by = {
-        "sqlite": ("EXPLAIN QUERY PLAN", "SEARCH logs USING COVERING INDEX ix_logs_aggregates (prompt_id=?"),
-        "postgresql": ("EXPLAIN", "Index Only Scan using ix_logs_aggregates"),
+            connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM ANALYZE logs, scores")
+    explain, by, index_alone = {
+        "sqlite": (
+            "EXPLAIN QUERY PLAN",
+            "SEARCH logs USING COVERING INDEX ix_logs_aggregates (prompt_id=?",
+            "COVERING",
+        ),
+        "postgresql": ("EXPLAIN", "Index Only Scan using ix_logs_aggregates", "Index Only Scan"),
     }[engine_name]
     for query in ("", "?groupBy=version", "?groupBy=model,version&since=2024-01-01"):
         with statements(app) as seen:
             stats_of(ada, prompt, query)
-        ((statement, parameters),) = [pair for pair in seen if pair[0].startswith("WITH")]
+        figures = [pair for pair in seen if "logs.input_tokens" in pair[0]]
+        raters = [pair for pair in seen if "JOIN scores" in pair[0]]
         with app.app_context(), get_engine().connect() as connection:
             if engine_name == "postgresql":  # all that there is may be read as quickly without an index
                 for way in ("seqscan", "bitmapscan"):
                     connection.exec_driver_sql(f"SET enable_{way} = off")
-            plan = [str(row[-1]) for row in connection.exec_driver_sql(f"{explain} {statement}", parameters)]
-        assert sum(by in step for step in plan) == 2, "\n".join(plan)
+            for statement, parameters in [*figures, *raters]:
+                plan = [str(row[-1]) for row in connection.exec_driver_sql(f"{explain} {statement}", parameters)]
+                reads = [step for step in plan if re.search("SEARCH|SCAN|Scan", step)]
+                assert all(index_alone in step for step in reads), "\n".join(plan)
+                assert (statement, parameters) in raters or by in plan[0]
+        assert len(figures) == len(raters) == 1

@@ -4,12 +4,14 @@ import math
 import statistics
 
 import pytest
+from scipy import stats
 
 from promptcrafter.statistics.intervals import (
     percentile,
     pooled_squared_error,
     sequential_interval,
     student_t_interval,
+    welch_interval,
     welch_satterthwaite_degrees,
     welch_squared_error,
 )
@@ -65,3 +67,14 @@ def test_unequal_samples_weigh_their_variances() -> None:
     expected = (3 + 1 / 11) ** 2 / (3**2 / 2 + (1 / 11) ** 2 / 10)
     assert welch_satterthwaite_degrees(variances, counts) == pytest.approx(expected)
     assert math.isfinite(welch_satterthwaite_degrees((9e-200, 1e-200), counts))
+
+
+@pytest.mark.parametrize(("variances", "counts"), [((4, 9), (30, 12)), ((0, 1), (2, 11)), ((1e-200, 3e-200), (40, 7))])
+def test_the_interval_of_a_difference_that_is_looked_at_once_is_welchs(
+    variances: tuple[float, float], counts: tuple[int, int]
+) -> None:
+    low, high = welch_interval(3, variances, counts)
+    assert (low + high) / 2 == pytest.approx(3)
+    degrees = welch_satterthwaite_degrees(variances, counts)
+    percentile_975 = stats.t.ppf(0.975, degrees if degrees >= 10 else math.floor(degrees + 1e-9))
+    assert (high - low) / 2 == pytest.approx(percentile_975 * math.sqrt(welch_squared_error(variances, counts)), 1e-5)

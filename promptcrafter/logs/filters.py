@@ -1,0 +1,102 @@
+"""The conditions of the filters of logs, which lists, statistics and commands share."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, func, literal, or_, select
+
+from promptcrafter.database.base import Base
+from promptcrafter.database.json_scalar import TEXT, JsonScalar, scalars_equal_to
+from promptcrafter.database.session import is_sqlite
+from promptcrafter.jsonio import dumps
+from promptcrafter.logs import scores
+from promptcrafter.logs.models import Log
+from promptcrafter.prompts.models import Label, Tag
+
+_SCORES = Base.metadata.tables["scores"]
+_METADATA = Base.metadata.tables["logs"].c.metadata
+_HAS_NOTES = Log.notes != ""
+_IS_REVIEWED = or_(Log.score.is_not(None), func.coalesce(Log.notes, "") != "", scores.has_score_of_person())
+_OF_SCORES = ("scored", "minScore", "maxScore")  # of the log's own score, or of those that `scoreName` names
+
+
+def _is_model(name: str) -> ColumnElement[bool]:
+    """Return the condition for a model's name, or for the beginning of one before `*`."""
+    if not name.endswith("*"):
+        return Log.model_used == name
+    beginning = name.removesuffix("*")
+    return func.substr(Log.model_used, 1, len(beginning)) == beginning
+
+
+def _has_tags(names: list[str]) -> ColumnElement[bool]:
+    """Return the condition that the log's prompt has all of the tags.
+
+    They are counted, since PostgreSQL plans a join for each EXISTS.
+    """
+    is_one = and_(Tag.prompt_id == Log.prompt_id, Tag.name.in_(names))
+    number = select(func.count()).select_from(Tag).where(is_one).correlate(Log).scalar_subquery()
+    return number == len(set(names))
+
+
+def _has_label(name: str) -> ColumnElement[bool]:
+    """Return the condition that a label of the log's prompt is on the log's version."""
+    is_here = and_(Label.prompt_id == Log.prompt_id, Label.version == Log.prompt_version, Label.name == name)
+    return select(literal(1)).select_from(Label).where(is_here).correlate(Log).exists()
+
+
+def _has_metadata(pairs: list[tuple[str, str]]) -> ColumnElement[bool]:
+    return and_(*(_has_member(name, text) for name, text in pairs))
+
+
+def _has_member(name: str, text: str) -> ColumnElement[bool]:
+    """Return the condition that the metadata have this name with this text, or with the scalar whose JSON it is.
+
+    The stored text must contain both as they are stored, which is faster to see than what is in the object.
+    """
+    scalars = scalars_equal_to(text)
+    written = [dumps(scalar.removeprefix(TEXT)) if scalar.startswith(TEXT) else scalar for scalar in scalars]
+    place = func.instr if is_sqlite() else func.strpos
+    contains = or_(*(place(_METADATA, f"{dumps(name)}:{value}") > 0 for value in written))
+    return and_(contains, JsonScalar(_METADATA, name).in_(scalars))
+
+
+_FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
+    "promptVersion": lambda number: Log.prompt_version == number,
+    "model": _is_model,
+    "minScore": lambda score: Log.score >= score,
+    "maxScore": lambda score: Log.score <= score,
+    "scored": lambda is_scored: Log.score.is_not(None) if is_scored else Log.score.is_(None),
+    "hasNotes": lambda has_notes: _HAS_NOTES if has_notes else func.coalesce(Log.notes, "") == "",
+    "tags": _has_tags,
+    "label": _has_label,
+    "since": lambda moment: Log.created_at >= moment,
+    "until": lambda moment: Log.created_at < moment,
+    "startedSince": lambda moment: Log.start_time >= moment,
+    "startedUntil": lambda moment: Log.start_time < moment,
+    "source": lambda name: Log.source == name,  # None selects the logs of the native API
+    "status": lambda status: Log.status == status if status else Log.status.is_(None),  # None selects successful calls
+    "userId": lambda name: Log.user_id == name,
+    "sessionId": lambda name: Log.session_id == name,
+    "environment": lambda name: Log.environment == name,
+    "metadata": _has_metadata,
+    "is_reviewed": lambda is_reviewed: _IS_REVIEWED if is_reviewed else ~_IS_REVIEWED,
+}
+
+
+def conditions(filters: Mapping[str, Any]) -> list[ColumnElement[bool]]:
+    """Return the conditions of all filters but `promptId`, `q` and `found`; keys that are no filters are ignored."""
+    named = "scoreName" in filters
+    plain = {name: value for name, value in filters.items() if not (named and name in _OF_SCORES)}
+    found = [_FILTERS[name](value) for name, value in plain.items() if name in _FILTERS]
+    return [*found, _has_score(filters)] if named else found
+
+
+def _has_score(filters: Mapping[str, Any]) -> ColumnElement[bool]:
+    """Return the condition that a log has a score of the name, and in the range, or with `scored=false` none."""
+    scores = select(literal(1)).where(_SCORES.c.log_seq == Log.seq, _SCORES.c.name == filters["scoreName"])
+    if "minScore" in filters:
+        scores = scores.where(_SCORES.c.number >= filters["minScore"])
+    if "maxScore" in filters:
+        scores = scores.where(_SCORES.c.number <= filters["maxScore"])
+    found = scores.correlate(Log).exists()
+    return found if filters.get("scored", True) else ~found

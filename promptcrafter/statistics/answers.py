@@ -1,0 +1,72 @@
+"""What is answered to a question about logs: the figures of groups, and how they differ."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from promptcrafter.logs.schemas import SCORE_MAX
+from promptcrafter.logs.scores import DEFAULT_NAME
+from promptcrafter.scores import configs
+from promptcrafter.scores.models import ScoreConfig
+from promptcrafter.statistics import store
+from promptcrafter.statistics.aggregates import describe, to_group_samples
+from promptcrafter.statistics.comparisons import Direction, compare_groups
+from promptcrafter.statistics.intervals import Interval
+from promptcrafter.workspaces.principal import Principal
+
+FIXED_KEYS = {"prompt", "model", "version", "author"}  # whose values a log has from the beginning and for ever
+_FIXED_FILTERS = {"promptId", "since"}
+_MARGIN = 0.5  # by default, of the score from 0 to 10
+
+
+def answer(
+    principal: Principal,
+    filters: Mapping[str, Any],
+    question: store.Question,
+    *,
+    workspace_id: str,
+    margin: float | None,
+    is_since_fixed: bool,
+    with_comparisons: bool,
+) -> dict[str, Any]:
+    """Return a dict in the shape of StatsOut about the logs that match the filters, without `promptId`.
+
+    `is_since_fixed` says that `since` is a time, not how long ago one was. What is grouped by what may change later, or
+    filtered by anything else, may have been chosen to have a difference: nothing is settled then.
+    """
+    config = configs.get_configs([workspace_id], [question.name]).get((workspace_id, question.name))
+    found = store.get_groups(principal, filters, question)
+    bounds, direction = _read_scale(question, config, found.kinds)
+    if margin is None and question.name == DEFAULT_NAME:
+        margin = _MARGIN
+    comparisons = []
+    if with_comparisons:
+        is_fixed = FIXED_KEYS.issuperset(question.keys) and _FIXED_FILTERS.issuperset(filters) and is_since_fixed
+        comparisons = compare_groups(
+            to_group_samples((group for group in found.groups if group.cell.logs), question.keys),
+            scale=bounds,
+            margin=margin,
+            one_look=not is_fixed,
+            direction=direction,
+        )
+    return {
+        "groupBy": list(question.keys),
+        "groups": describe(found.groups, question.keys, found.log_ids, bounds),
+        "score": question.name,
+        "annotator": question.annotator,
+        **({} if question.is_default else {"kinds": found.kinds}),
+        "comparisons": comparisons,
+    }
+
+
+def _read_scale(
+    question: store.Question, config: ScoreConfig | None, kinds: Mapping[str, int]
+) -> tuple[Interval | None, Direction]:
+    """Return the least and the greatest score that may be, as far as that is known, and which scores are better."""
+    if question.name == DEFAULT_NAME:
+        return (0.0, float(SCORE_MAX)), "up"
+    direction = "none" if config is None else cast(Direction, config.direction)
+    if next(iter(kinds), None) == "boolean":
+        return (0.0, 1.0), direction
+    if config is None or config.minimum is None or config.maximum is None:
+        return None, direction
+    return (config.minimum, config.maximum), direction

@@ -1,0 +1,49 @@
+"""The migration to the indices of the filters: logs keep all they have, and are found before and after it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from flask import Flask
+from flask_migrate import downgrade, upgrade
+from sqlalchemy import inspect, text
+
+from config import Config
+from promptcrafter.database.session import get_engine
+from tests.support.environment import SECRET
+from tests.support.people import Caller, sign_up
+
+BEFORE = "d52b7f09c3a8"
+
+
+def test_logs_survive_the_migration_of_the_filters_indices_and_its_downgrade(
+    make_app: Callable[[Config], Flask], empty_database_url: str, tmp_path: Path
+) -> None:
+    config = Config(
+        database_url=empty_database_url, jwt_secret_key=SECRET, instance_path=str(tmp_path), ratelimit_enabled=False
+    )
+    app = make_app(config)
+    with app.app_context():
+        upgrade()
+    ada = sign_up(Caller(app.test_client()), "ada")
+    prompt = ada.prompt()
+    for values in ({}, {"status": "error"}, {"userId": "u", "sessionId": "s", "environment": "e", "notes": "n"}):
+        ada.log(prompt, **values)
+    logs = ada.get("/logs").json
+
+    def rows() -> list[tuple[object, ...]]:
+        with get_engine().connect() as connection:
+            return [tuple(row) for row in connection.execute(text("SELECT * FROM logs ORDER BY seq"))]
+
+    def indices() -> set[str | None]:
+        return {index["name"] for index in inspect(get_engine()).get_indexes("logs")}
+
+    with app.app_context():
+        stored, with_filters = rows(), indices()
+        downgrade(revision=BEFORE)
+        assert rows() == stored
+        assert len(with_filters - indices()) == 7
+        upgrade()
+        assert (rows(), indices()) == (stored, with_filters)
+    assert ada.get("/logs").json == logs
+    for query, found in (("status=error", logs[1:2]), ("userId=u", logs[:1]), ("hasNotes=true", logs[:1])):
+        assert ada.get(f"/logs?{query}").json == found
