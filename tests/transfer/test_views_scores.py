@@ -46,7 +46,7 @@ def author(id: str, name: str = "n") -> dict[str, Any]:
 
 
 def lines(person: Person, kind: str = "score", query: str = "") -> list[dict[str, Any]]:
-    rows = map(json.loads, person.get(f"/export{query}").text.splitlines())
+    rows = map(json.loads, person.get(f"/export{query}").data.splitlines())
     return [row for row in rows if row["type"] == kind]
 
 
@@ -173,7 +173,7 @@ def test_form_1_writes_what_release_0_1_0_reads(app: Flask, ada: Person, other_a
     with app.app_context(), get_engine().begin() as connection:
         connection.exec_driver_sql(f"UPDATE logs SET status = 'error', error = 'e' WHERE id = '{failed['_id']}'")
         connection.exec_driver_sql("UPDATE experiment_variants SET prompt_version = 2")
-    rows = list(map(json.loads, ada.get("/export?form=1").text.splitlines()))
+    rows = list(map(json.loads, ada.get("/export?form=1").data.splitlines()))
     header, shown, first, second, experiment, logged, end = rows
     assert header["version"] == 1
     assert "description" not in shown
@@ -182,7 +182,7 @@ def test_form_1_writes_what_release_0_1_0_reads(app: Flask, ada: Person, other_a
     assert experiment["variants"] == [{"payload": {}, **variants[0]}]
     assert (logged["_id"], logged["score"], "cachedInputTokens" in logged) == (log["_id"], 7, False)
     assert end == {"type": "end", "prompts": 1, "versions": 2, "experiments": 1, "traces": 0, "logs": 1}
-    of_prompt = ada.get(f"/export?form=1&promptId={prompt['_id']}").text.splitlines()
+    of_prompt = ada.get(f"/export?form=1&promptId={prompt['_id']}").data.splitlines()
     assert [json.loads(line)["type"] for line in of_prompt] == ["export", "prompt", "version", "version", "log", "end"]
     assert made(import_file(other_account, ada.get("/export?form=1").data)) == (0, 0)
     assert other_account.get("/export?form=1").data == ada.get("/export?form=1").data
