@@ -5,27 +5,30 @@ the mean of all members. Both are columns of the log, written in the transaction
 that log waits for the other.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
     Float,
+    Integer,
     Select,
     String,
     Text,
     bindparam,
+    cast,
     delete,
     exists,
     func,
     insert,
+    inspect,
     select,
     tuple_,
     update,
 )
-from sqlalchemy.orm import load_only
+from sqlalchemy.orm import Session, load_only
 from sqlalchemy.types import TypeEngine
 
 from promptcrafter import clock
@@ -59,6 +62,8 @@ _TABLE = Base.metadata.tables["scores"]
 _LOGS = Base.metadata.tables["logs"]
 _PARENTS = {"prompts": "prompt_id", "experiments": "experiment_id", "traces": "trace_id"}  # in which order to lock them
 _MILLISECOND = timedelta(milliseconds=1)
+_LATEST = datetime(9999, 12, 31, 23, 59, 59, 999000, UTC)  # an import may have it
+AGGREGATES = ("mean_score", "ratings", "scored_at")  # of the scores of a log that people gave
 _NEW: dict[str, TypeEngine[Any]] = {
     "id": String(64),
     "log_id": String(64),
@@ -89,6 +94,11 @@ def is_counted(model: Any) -> ColumnElement[bool]:
 
 
 _COUNTED = is_counted(Score)
+_RESTORED = tuple(
+    attribute.key
+    for attribute in inspect(Score).column_attrs
+    if attribute.key not in ("seq", "log_id", "author_name", "rater_id")
+)
 
 
 def _make_insert(types: Mapping[str, TypeEngine[Any]]) -> CompiledWrite:
@@ -116,8 +126,14 @@ def _columns_of_new(new: Mapping[str, ColumnElement[Any]]) -> dict[str, ColumnEl
 _INSERT, _INSERT_REPORTED = _make_insert(_NEW), _make_insert(_REPORTED)
 
 
-@dataclass(frozen=True)
-class _Key:
+class ScoresChanged(Problem):
+    """409: the logs of an import, or their scores, are not what they were when it was checked."""
+
+    def __init__(self) -> None:
+        super().__init__(409, "The logs or their scores have changed meanwhile.", "scores_changed")
+
+
+class ScoreKey(NamedTuple):
     """What tells the scores of all logs apart."""
 
     log_seq: int
@@ -140,10 +156,10 @@ def insert_for_logs(logs: Sequence[Mapping[str, Any]], *, imported: bool) -> Non
     Besides its `score`, a log may have a list `scores` of the columns of others; of no two are all keys the same, and
     none is of those that a log shows.
     """
+    ids = _derive_ids(logs) if imported else {}
     rows = [
         {
-            # of an imported one derived from the log's, so that a repeated import finds it
-            "id": f"score{log['id'].removeprefix('log')}" if imported else new_id("score"),
+            "id": ids.get(log["id"]) or new_id("score"),
             "log_id": log["id"],
             "author_id": log["author_id"],
             "rater": IMPORTED if imported else log["author_id"],
@@ -172,6 +188,51 @@ def insert_for_logs(logs: Sequence[Mapping[str, Any]], *, imported: bool) -> Non
         _INSERT_REPORTED.execute(reported)
 
 
+def restore_scores(principal: Principal, scores: Sequence[Mapping[str, Any]]) -> None:
+    """Insert scores of an import in their order, with their own ids and times. The figures that the logs show stay.
+
+    A score has all columns but those of the log, and `log_id`. Raises ScoresChanged if a log is not in the current
+    workspace, has the score of the rater already, or would have too many.
+    """
+    if not scores:
+        return
+    logs = _lock_logs({score["log_id"] for score in scores})
+    tallies = _count_scores(logs.values())
+    rows = []
+    for score in scores:
+        log = logs.get(score["log_id"])
+        if log is None or log.workspace_id != principal.workspace_id or tallies[log.seq].count >= SCORES_MAX:
+            raise ScoresChanged
+        tallies[log.seq].count += 1
+        own = {"workspace_id": log.workspace_id, "author_id": principal.user_id, "prompt_id": log.prompt_id}
+        rows.append({**score, **own, "log_seq": log.seq})
+    if get_taken(session(), [ScoreKey(*(row[name] for name in ScoreKey._fields)) for row in rows]):
+        raise ScoresChanged
+    session.execute(insert(Score), [{name: row[name] for name in _RESTORED} for row in rows])
+    quota.check_growth(principal.workspace_id)
+    log_seqs = {row["log_seq"] for row in rows}
+    session.execute(update(Log), _aggregate(log_seqs))
+    changed_days.mark_logs(log_seqs)
+
+
+def get_taken(reader: Session, keys: Collection[ScoreKey]) -> set[ScoreKey]:
+    """Return those keys of imported scores for which there is a score already.
+
+    It may be an imported one or one of the account with the id of the rater: a file that comes back must not count
+    twice what somebody has scored here again.
+    """
+    columns = (Score.log_seq, Score.name, Score.annotator, Score.rater, Score.identifier)
+    rows = reader.execute(select(*columns).where(_has_key(_with_imported(keys))))
+    found = (ScoreKey(*row) for row in rows)
+    return {key._replace(rater=f"{IMPORTED}{key.rater.removeprefix(IMPORTED)}") for key in found}
+
+
+def count_scores(reader: Session, log_seqs: Collection[int]) -> dict[int, int]:
+    """Return how many scores logs have, by their sequence numbers; those without scores are left out."""
+    counted = select(Score.log_seq, func.count()).where(Score.log_seq.in_(log_seqs)).group_by(Score.log_seq)
+    return dict(reader.execute(counted).all())
+
+
 def put_score(
     principal: Principal, values: Mapping[str, Any], find_fault: FindFault | None = None
 ) -> tuple[Score, bool]:
@@ -191,6 +252,8 @@ def put_scores(
     A score has the keys `log_id`, `name`, `value_kind`, `number`, `category`, `annotator` and `identifier`, and
     `comment` unless that of the replaced one stays. A `Problem` among the scores is returned unchanged. The logs are
     locked until the commit, all in the same order, so that requests with several never wait for each other in a circle.
+
+    A score that the principal gave elsewhere and that an import brought back is replaced, too: nobody counts twice.
     """
     given = [score for score in scores if not isinstance(score, Problem)]
     logs = _lock_logs({score["log_id"] for score in given})
@@ -208,15 +271,19 @@ def put_scores(
             results.append(not_found("log"))
             continue
         key, tally = _key_of(principal, log, values), tallies[log.seq]
+        former = None if key in stored else stored.get(key._replace(rater=f"{IMPORTED}{principal.user_id}"))
         problem = find_obstacle(principal, "log", log.workspace_id)
         if problem is None and find_fault is not None:
             problem = find_fault(log.workspace_id, values)
-        if problem is None and key not in stored and tally.count >= SCORES_MAX:
+        if problem is None and key not in stored and former is None and tally.count >= SCORES_MAX:
             problem = Problem(409, f"A log may have at most {SCORES_MAX:,} scores.", "too_many_scores")
         if problem is not None:
             results.append(problem)
             continue
         is_new = key not in stored
+        if former is not None:
+            session.delete(former)
+            tally.count -= 1
         if is_new:
             tally.count += 1
             stored[key] = Score(
@@ -225,7 +292,7 @@ def put_scores(
                 author_id=principal.user_id,
                 prompt_id=log.prompt_id,
                 created_at=now,
-                **vars(key),
+                **key._asdict(),
             )
             session.add(stored[key])
         _set_value(stored[key], values, tally.next_time(now), now)
@@ -314,21 +381,67 @@ def change_score(principal: Principal, score: Score, log: Log, changes: Mapping[
 
 
 def remove_score(principal: Principal, score: Score, log: Log) -> None:
-    """Delete a locked score. If the log shows it, the log then shows the newest one that remains, if any."""
+    """Delete a locked score. If the log shows it, the log then shows the newest one that remains, if any.
+
+    The newest one may have been imported, and then the log may show an older one.
+    """
     audit.forget(score.id)
     if score.rater != principal.user_id:
         _note(principal, score, log, "score.delete")
-    newest = select(Score.id, Score.number).where(Score.log_seq == log.seq, _COUNTED).order_by(Score.valued_at.desc())
-    shown = session.execute(newest.limit(1)).first() if log.score is not None else None
+    counted = select(Score.id, Score.number).where(Score.log_seq == log.seq, _COUNTED).order_by(Score.valued_at.desc())
+    newest = session.execute(counted.limit(1)).first()
     session.delete(score)
     session.flush()
     if not is_default(score):
         return
     figure = log.score
-    if shown is not None and shown.id == score.id:
-        left = session.execute(newest.limit(1)).first()
-        figure = None if left is None else left.number
+    if figure is not None:
+        is_shown = newest is None or newest.id == score.id
+        if is_shown or session.execute(counted.where(Score.number == figure).limit(1)).first() is None:
+            left = session.execute(counted.limit(1)).first()
+            figure = None if left is None else left.number
     _refresh_logs({log.seq: figure}, clock.now())
+
+
+def find_aggregates(condition: ColumnElement[bool]) -> Select[Any]:
+    """Return a select of what logs keep of the scores that people gave: `log_seq`, and `AGGREGATES` by these names.
+
+    The condition is one on the scores, such as on the logs that they are of; logs without such scores are left out.
+    """
+    of_rater = (
+        select(
+            Score.log_seq,
+            func.avg(Score.number).label("mean"),
+            func.count().label("ratings"),
+            func.min(Score.created_at).label("first"),
+        )
+        .where(condition, _COUNTED)
+        .group_by(Score.log_seq, Score.rater)
+        .subquery()
+    ).c
+    return select(
+        of_rater.log_seq,
+        func.avg(of_rater.mean).label("mean_score"),
+        cast(func.sum(of_rater.ratings), Integer).label("ratings"),
+        func.min(of_rater.first).label("scored_at"),
+    ).group_by(of_rater.log_seq)
+
+
+def refresh_aggregates(log_seqs: Collection[int], figures: Collection[int]) -> None:
+    """Set what logs keep of their scores anew, and let those in `figures` show their newest one."""
+    session.scalars(
+        select(Log.seq).where(Log.seq.in_(log_seqs)).order_by(Log.seq).with_for_update(key_share=True)
+    ).all()
+    rows = _aggregate(log_seqs)
+    if rows:
+        session.execute(update(Log), rows)
+    newest = select(Score.number).where(Score.log_seq == Log.seq, _COUNTED).order_by(Score.valued_at.desc()).limit(1)
+    if figures:
+        session.execute(
+            update(Log).where(Log.seq.in_(figures)).values(score=newest.scalar_subquery()),
+            execution_options={"synchronize_session": False},
+        )
+    changed_days.mark_logs(log_seqs)
 
 
 def has_score_of_person() -> ColumnElement[bool]:
@@ -350,7 +463,7 @@ class _Tally:
 
     def next_time(self, now: datetime) -> datetime:
         """Return a time for a value that is written now: later than all before, however many come in a millisecond."""
-        self.last = now if self.last is None else max(now, self.last + _MILLISECOND)
+        self.last = now if self.last is None or self.last >= _LATEST else max(now, self.last + _MILLISECOND)
         return self.last
 
 
@@ -383,18 +496,31 @@ def _lock_parents(log_ids: set[str]) -> None:
         session.execute(locked.with_for_update(read=True, key_share=True))
 
 
-def _key_of(principal: Principal, log: Log, values: Mapping[str, Any]) -> _Key:
-    return _Key(log.seq, values["name"], values["annotator"], principal.user_id, values["identifier"])
+def _key_of(principal: Principal, log: Log, values: Mapping[str, Any]) -> ScoreKey:
+    return ScoreKey(log.seq, values["name"], values["annotator"], principal.user_id, values["identifier"])
 
 
 def _get_stored(
     principal: Principal, logs: Mapping[str, Log], scores: Iterable[Mapping[str, Any]]
-) -> dict[_Key, Score]:
-    """Return the scores of the principal that would be replaced, by their keys."""
+) -> dict[ScoreKey, Score]:
+    """Return the scores of the principal that would be replaced, imported ones included, by their keys."""
     keys = {_key_of(principal, logs[values["log_id"]], values) for values in scores if values["log_id"] in logs}
+    stored = session.scalars(select(Score).where(_has_key(_with_imported(keys))))
+    return {ScoreKey(row.log_seq, row.name, row.annotator, row.rater, row.identifier): row for row in stored}
+
+
+def _with_imported(keys: Collection[ScoreKey]) -> list[ScoreKey]:
+    """Return keys of imported scores and of scores given here, each in both forms."""
+    raters = [(key, key.rater.removeprefix(IMPORTED)) for key in keys]
+    return [key._replace(rater=f"{form}{rater}") for key, rater in raters for form in ("", IMPORTED)]
+
+
+def _has_key(keys: Collection[ScoreKey]) -> ColumnElement[bool]:
+    """Return the condition that a score has one of the keys."""
+    # by log and name, too: for rows of values alone SQLite would read the whole index
+    of_logs = Score.log_seq.in_({key.log_seq for key in keys}) & Score.name.in_({key.name for key in keys})
     columns = tuple_(Score.log_seq, Score.name, Score.annotator, Score.rater, Score.identifier)
-    stored = session.scalars(select(Score).where(columns.in_([astuple(key) for key in keys])))
-    return {_Key(row.log_seq, row.name, row.annotator, row.rater, row.identifier): row for row in stored}
+    return of_logs & columns.in_(keys)
 
 
 def _count_scores(logs: Iterable[Log]) -> dict[int, _Tally]:
@@ -420,29 +546,27 @@ def _remove_own(principal: Principal, log: Log) -> None:
 
 def _refresh_logs(figures: Mapping[int, float | None], now: datetime) -> None:
     """Set what logs show of their scores: the figures, by sequence number, and the mean of all that people gave."""
-    if not figures:
-        return
-    of_rater = (
-        select(
-            Score.log_seq,
-            func.avg(Score.number).label("mean"),
-            func.count().label("ratings"),
-            func.min(Score.created_at).label("first"),
-        )
-        .where(Score.log_seq.in_(figures), _COUNTED)
-        .group_by(Score.log_seq, Score.rater)
-        .subquery()
-    )
-    row = of_rater.c
-    sums = select(row.log_seq, func.avg(row.mean), func.sum(row.ratings), func.min(row.first)).group_by(row.log_seq)
-    found = {seq: (mean, int(ratings), first) for seq, mean, ratings, first in session.execute(sums)}
-    rows = []
-    for seq, figure in figures.items():
-        mean, ratings, first = found.get(seq, (None, None, None))
-        values = {"score": figure, "mean_score": mean, "ratings": ratings, "scored_at": first, "updated_at": now}
-        rows.append({"seq": seq, **values})
-    session.execute(update(Log), rows)
-    changed_days.mark_logs(figures)
+    if figures:
+        rows = [{**row, "score": figures[row["seq"]], "updated_at": now} for row in _aggregate(figures)]
+        session.execute(update(Log), rows)
+        changed_days.mark_logs(figures)
+
+
+def _aggregate(log_seqs: Collection[int]) -> list[dict[str, Any]]:
+    """Return, for each of the logs, its sequence number and the attributes that follow from its scores."""
+    found = {row.log_seq: row for row in session.execute(find_aggregates(Score.log_seq.in_(log_seqs)))}
+    rows = ((seq, found.get(seq)) for seq in log_seqs)
+    return [{"seq": seq, **{name: row and getattr(row, name) for name in AGGREGATES}} for seq, row in rows]
+
+
+def _derive_ids(logs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return ids for the imported scores of logs, by the logs' ids, as far as they are free.
+
+    They follow from these, so that all servers on which a log is imported know its score under the same id.
+    """
+    ids = {log["id"]: f"score{log['id'].removeprefix('log')}" for log in logs if log.get("score") is not None}
+    taken = set(session.scalars(select(Score.id).where(Score.id.in_(list(ids.values()))))) if ids else set()
+    return {log_id: score_id for log_id, score_id in ids.items() if score_id not in taken}
 
 
 def _note(principal: Principal, score: Score, log: Log, action: str, name: str | None = None, **values: Any) -> None:

@@ -83,14 +83,29 @@ def record_all(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> list[
     common = {"author_id": principal.user_id, "created_at": now, "updated_at": now}
     if not all("workspace_id" in values for values in logs):
         common["workspace_id"] = principal.workspace_id
-    return _insert([{**common, **values} for values in logs], imported=False)
+    rows = [scores.complete_log({**common, **values}) for values in logs]
+    inserted = _insert(rows)
+    scores.insert_for_logs(rows, imported=False)
+    return inserted
 
 
 def restore_all(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> None:
-    """Insert prepared logs of an import in their order, with their own ids and times. Raises ParentDeleted."""
+    """Insert prepared logs of an import in their order, with their own ids and times. Raises ParentDeleted.
+
+    Their scores are those that the import has besides: see `scores.restore_scores`.
+    """
     own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
-    _insert([{**values, **own} for values in logs], imported=True)
-    changed_days.mark_where(_TABLE.c.id.in_([values["id"] for values in logs]))
+    _insert([{**values, **own} for values in logs])
+    _mark(logs)
+
+
+def restore_scored(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> None:
+    """Do the same for logs of an import that has no scores besides: each `score` becomes one of an unknown author."""
+    own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
+    rows = [scores.complete_log({**values, **own}) for values in logs]
+    _insert(rows)
+    scores.insert_for_logs(rows, imported=True)
+    _mark(logs)
 
 
 def find_logs(principal: Principal, filters: Mapping[str, Any]) -> Select[Log]:
@@ -241,6 +256,10 @@ def change_costs(changes: Mapping[str, Mapping[str, Any]]) -> None:
         session.execute(_TABLE.update().where(_TABLE.c.id == log_id).values(dict(values)))
 
 
+def _mark(logs: Sequence[Mapping[str, Any]]) -> None:
+    changed_days.mark_where(_TABLE.c.id.in_([values["id"] for values in logs]))
+
+
 def _note(principal: Principal, log: Log, action: str, **values: Any) -> None:
     audit.note(principal, log.workspace_id, action, "log", log.id, within_id=log.prompt_id or log.trace_id, **values)
 
@@ -251,14 +270,13 @@ def _find_recomputable(principal: Principal) -> Select[Log]:
     return find_resources(principal, Log).where(is_completed, is_computed)
 
 
-def _insert(logs: Sequence[Mapping[str, Any]], *, imported: bool) -> list[dict[str, Any]]:
-    """Insert prepared logs and their scores; return, for each, the attributes that at least one of them has.
+def _insert(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Insert prepared logs; return, for each, the attributes that at least one of them has.
 
     Raises ParentDeleted. SQLAlchemy's unit of work would hold the write lock three times as long.
     """
     if not logs:
         return []
-    logs = [scores.complete_log(log) for log in logs]
     used = {name for log in logs for name, value in log.items() if value is not None}
     names = tuple(name for name in _EMPTY_LOG if name in used)
     rows = [{name: log.get(name) for name in names} for log in logs]
@@ -268,7 +286,6 @@ def _insert(logs: Sequence[Mapping[str, Any]], *, imported: bool) -> list[dict[s
     with translating(_PARENT_CONSTRAINTS):
         _compile_insert(names).execute(rows)
         search.INSERT_WORDS.execute(words)
-        scores.insert_for_logs(logs, imported=imported)
     for workspace_id in {log["workspace_id"] for log in logs}:
         quota.check_growth(workspace_id)
     if logs_committed.receivers:

@@ -27,6 +27,7 @@ NAME_RULE = "must be a letter and up to 63 letters, digits, blanks, `_`, `.` or 
 NAME_EXAMPLE = "helpfulness"
 CATEGORY_MAX = 64  # characters
 COMMENT_MAX = 10_000
+IDENTIFIER_MAX = 64
 BATCH_MAX = 1000
 CATEGORIES_MAX = 100
 DIRECTIONS = ("up", "down", "none")
@@ -94,7 +95,7 @@ class ScoreIn(CreateSchema):
         metadata={"description": "Who judged: by default `human` for a token and `code` for an API key"},
     )
     identifier = Text(
-        maximum=64,
+        maximum=IDENTIFIER_MAX,
         load_default="",
         metadata={"description": "Tells apart several judges or runs of one program", "example": ""},
     )

@@ -6,6 +6,7 @@ import pytest
 from marshmallow import Schema
 from sqlalchemy import inspect
 
+from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.logs.models import Log, Score
 from promptcrafter.logs.schemas import LogOut
 from promptcrafter.prompts.models import VERSIONED, Prompt, Version
@@ -13,7 +14,15 @@ from promptcrafter.prompts.schemas import PromptOut, VersionOut
 from promptcrafter.scores.schemas import ScoreOut
 from promptcrafter.traces.models import Trace
 from promptcrafter.traces.schemas import TraceWhole
-from promptcrafter.transfer.schemas import LogLine, PromptLine, TraceLine, VersionLine
+from promptcrafter.transfer.schemas import (
+    ExperimentLine,
+    LogLine,
+    PromptLine,
+    ScoreLine,
+    TraceLine,
+    VariantLine,
+    VersionLine,
+)
 
 INTERNAL = {"seq", "rank", "label_names", "author_name"}  # the last two make up `labels` and `author`
 OF_SCORES = {"mean_score", "ratings", "scored_at"}  # of a log, computed from its scores
@@ -47,6 +56,9 @@ def test_the_api_shows_every_column(model: Any, schema: type[Schema], left_out: 
         (Trace, TraceLine, OWN),
         (Prompt, PromptLine, {*OWN, *IN_VERSIONS}),
         (Version, VersionLine, {"author_id"}),
+        (Experiment, ExperimentLine, OWN),
+        (Variant, VariantLine, {"workspace_id", "experiment_id", "position"}),
+        (Score, ScoreLine, {*OWN, *AS_VALUE, *AS_AUTHOR, "value_kind", "log_seq", "prompt_id"}),
     ],
 )
 def test_an_export_has_every_column(model: Any, schema: type[Schema], left_out: set[str]) -> None:

@@ -64,6 +64,8 @@ def prompt(app: Flask, ada: Person) -> dict[str, Any]:
     prompt = ada.prompt(title="Explain gravity", content="Unique words", tags=["physics"])
     ada.patch(f"/prompts/{prompt['_id']}", {"content": "Unique words again"})
     ada.open(f"/prompts/{prompt['_id']}/labels/production", method="PUT", json={"version": 2})
+    log = ada.log(prompt, score=7)
+    ada.post(f"/logs/{log['_id']}/scores", {"name": "tone", "value": "dry"})
     fill(app, ada, prompt_id=prompt["_id"])
     return prompt
 
@@ -107,6 +109,7 @@ def test_a_deleted_prompt_is_gone_at_once_for_all_readers(
         assert [found["_id"] for found in ada.get("/prompts").json] == [other["_id"]]
         assert [found["_id"] for found in ada.get("/logs").json] == [kept["_id"]]
         assert [found["_id"] for found in ada.get("/logs?per_page=5&sort=-score").json] == [kept["_id"]]
+        assert ada.get("/scores").json == []
         for query in ("/logs?q=filled", "/search?q=unique", "/search?q=physics&per_page=3"):
             assert ada.get(query).json == []
         assert [found["slug"] for found in ada.get("/basalt/prompts").json["prompts"]] == ["another"]
@@ -123,10 +126,15 @@ def test_a_deleted_prompt_is_gone_at_once_for_all_readers(
     with subtests.test("its slug is free"):
         assert ada.prompt(title="Explain gravity")["slug"] == "explain-gravity"
     with subtests.test("export and import"):
-        assert prompt["_id"].encode() not in ada.get("/export").data
-        refused = ada.post("/import", data=before, headers={"Content-Type": "application/x-ndjson"})
-        assert (refused.status_code, refused.json["code"]) == (409, "deletion_pending"), refused.text
-        assert int(refused.headers["Retry-After"]) > 0
+        left = ada.get("/export").data
+        assert prompt["_id"].encode() not in left
+        assert b'"scores":0}' in left
+        header, *_, score, end = before.splitlines(keepends=True)
+        for lines in (before, b"".join((header, score, b'{"type": "end"}'))):
+            refused = ada.post("/import", data=lines, headers={"Content-Type": "application/x-ndjson"})
+            assert (refused.status_code, refused.json["code"]) == (409, "deletion_pending"), refused.text
+            assert int(refused.headers["Retry-After"]) > 0
+        assert b'"scores":2}' in end
     with subtests.test("commands"):
         assert done(run(app, "prune", "--older-than", "1d", "--dry-run")) == "0 logs and 0 traces would go.\n"
         assert done(run(app, "costs", "recompute")).startswith("0 of ")

@@ -424,8 +424,9 @@ def test_the_author_of_an_imported_score_is_a_text_and_no_account(
     assert (unknown["imported"], unknown["author"]) == (True, None)
     assert [score["name"] for score in ada.get(f"/scores?author={ben.id}").json] == ["known"]
     assert_error(ben.patch(f"/scores/{ids[0]}", {"value": 1}), 403, "role_forbids")
-    assert give(ben, log, "known")["_id"] not in ids
     assert ada.patch(f"/scores/{ids[0]}", {"value": 1}).json["author"] == known["author"]
+    assert give(ben, log, "known")["_id"] not in ids
+    assert ada.get(f"/scores/{ids[0]}").status_code == 404, "nobody counts twice: it is replaced"
 
 
 def test_a_score_of_a_foreign_or_unknown_log_is_refused_also_where_a_workspace_is_full(
