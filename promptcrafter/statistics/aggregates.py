@@ -190,7 +190,7 @@ def _median(ordered: Sequence[float], counts: Mapping[float, int], count: int) -
             below = value
         if 2 * reached > count:
             break
-    return value if below is None else below + (value - below) / 2
+    return value if below is None else (below + value) / 2
 
 
 def _clamp(interval: Interval | None, bounds: Interval | None) -> list[float] | None:

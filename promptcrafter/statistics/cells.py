@@ -2,7 +2,7 @@
 
 A cell has the logs of one prompt, version, model and UTC day. Cells are merged exactly: whatever the order and the
 grouping in which logs are added and cells are merged, the result is the same to the last digit. That is why sums are
-kept as `Sum`, and logarithms as whole multiples of 2^-24, which is a relative precision of 6e-8 of a cost or a latency.
+decimals, and logarithms as whole multiples of 2^-24, which is a relative precision of 6e-8 of a cost or a latency.
 
 The value of a log is the mean of its scores by different raters. Failed calls are counted apart: nothing else of them
 is in a cell.
@@ -18,6 +18,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from datetime import UTC, datetime, timedelta
+from decimal import Context, Decimal, localcontext
 from itertools import chain, compress
 from typing import Any, NamedTuple
 
@@ -34,6 +35,8 @@ _HEADER = struct.Struct("<3sII")  # magic, lengths of the two compressed parts t
 _LENGTH = struct.Struct("<Q")
 _NAN = math.nan
 _FLOAT32_MAX = 3.4e38
+_EXACT = Context(prec=600)  # digits from the smallest float to sums of LARGEST
+_LARGEST_WHOLE = 1 << 53  # up to which floats hold all whole numbers
 _UNPAIRED = InputScore(0, 0.0)
 
 
@@ -58,38 +61,38 @@ class Row(NamedTuple):
 
 
 class Sum:
-    """The number of values and their sum, without any error of rounding.
+    """The number of values and their sum, exact as decimals: 0.1 and 0.2 are 0.3."""
 
-    The sum is that of a few floats that do not overlap, as in Shewchuk, "Adaptive precision floating-point arithmetic
-    and fast robust geometric predicates", Discrete & Computational Geometry 18 (1997); `math.fsum` computes with them.
-    """
+    __slots__ = ("count", "exact")
 
-    __slots__ = ("count", "parts")
-
-    def __init__(self, count: int = 0, parts: Iterable[float] = ()) -> None:
-        self.count, self.parts = count, list(parts)
+    def __init__(self, count: int = 0, exact: str | int = 0) -> None:
+        self.count, self.exact = count, Decimal(exact)
 
     @property
     def total(self) -> float:
-        """The sum, correctly rounded."""
-        return self.parts[0] if self.parts else 0.0
+        """The sum, rounded once."""
+        return float(self.exact)
 
     def add(self, values: Sequence[float]) -> None:
         """Add values, each of which is at most `LARGEST` in size."""
         self.count += len(values)
-        self._add_parts(values)
+        total = sum(map(abs, values))
+        with localcontext(_EXACT):
+            if total < _LARGEST_WHOLE and all(float(value).is_integer() for value in values):
+                self.exact += int(sum(values))  # such as numbers of tokens, faster
+            else:
+                self.exact = sum(map(Decimal, map(repr, values)), self.exact)
 
     def merge(self, other: "Sum") -> None:
         """Add the values of another sum."""
         self.count += other.count
-        self._add_parts(other.parts)
+        with localcontext(_EXACT):
+            self.exact += other.exact
 
-    def _add_parts(self, values: Sequence[float]) -> None:
-        left = [*self.parts, *values]
-        self.parts = []
-        while part := math.fsum(left):
-            self.parts.append(part)
-            left.append(-part)
+    def dump(self) -> list[Any]:
+        """Return the arguments of an equal sum: the same ones for the same sum."""
+        with localcontext(_EXACT):
+            return [self.count, str(self.exact.normalize())]
 
 
 class LogSum:
@@ -293,7 +296,7 @@ class Cell:
             "values": sorted(self.values.items()),
             "categories": sorted(self.categories.items()),
             "extremes": [self.best, self.worst],
-            "sums": [[each.count, *each.parts] for each in (self.cost, self.input, self.output)],
+            "sums": [each.dump() for each in (self.cost, self.input, self.output)],
             "logs_of": [[each.count, each.total, each.squares] for each in (self.costs, self.latencies)],
             "arms": _dump_arms(self.arms),
             "logged_arms": _dump_arms(self.logged_arms),
@@ -321,7 +324,7 @@ class Cell:
         cell.values = Counter(dict(head["values"]))
         cell.categories = Counter(dict(head["categories"]))
         cell.best, cell.worst = (None if each is None else (each[0], each[1]) for each in head["extremes"])
-        cell.cost, cell.input, cell.output = (Sum(count, parts) for count, *parts in head["sums"])
+        cell.cost, cell.input, cell.output = (Sum(*each) for each in head["sums"])
         cell.costs, cell.latencies = (LogSum(*each) for each in head["logs_of"])
         cell.arms, cell.logged_arms = (
             Counter({(arm[0], arm[1]) if arm else None: count for *arm, count in head[name]})

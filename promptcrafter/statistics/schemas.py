@@ -173,32 +173,40 @@ class GroupComparisonOut(Schema):
     latencyMs = fields.Nested(RatioOut(), required=True)
 
 
+def answer_fields() -> FieldGroup:
+    """Return the fields of an answer."""
+    return {
+        "groupBy": fields.List(fields.String(), required=True),
+        "groups": fields.List(fields.Nested(GroupOut()), required=True),
+        "score": fields.String(required=True, metadata={"description": "The name of the scores"}),
+        "annotator": fields.String(required=True, metadata={"enum": ANNOTATORS}),
+        "kinds": fields.Dict(
+            keys=fields.String(),
+            values=fields.Integer(),
+            metadata={
+                "description": "The number of scores of each kind, unless it is the default score; the figures are "
+                "those of the first kind"
+            },
+        ),
+        "comparisons": fields.List(
+            fields.Nested(GroupComparisonOut()),
+            required=True,
+            metadata={"description": "Of every two groups, of the 20 groups with the most scored logs"},
+        ),
+    }
+
+
 class AllStatsOut(Schema):
     """The aggregates of logs by group, that with the best mean score first, and what every two groups differ by."""
 
-    groupBy = fields.List(fields.String(), required=True)
-    groups = fields.List(fields.Nested(GroupOut()), required=True)
-    score = fields.String(required=True, metadata={"description": "The name of the scores"})
-    annotator = fields.String(required=True, metadata={"enum": ANNOTATORS})
-    kinds = fields.Dict(
-        keys=fields.String(),
-        values=fields.Integer(),
-        metadata={
-            "description": "The number of scores of each kind, unless it is the default score; the figures are those "
-            "of the first kind"
-        },
-    )
-    comparisons = fields.List(
-        fields.Nested(GroupComparisonOut()),
-        required=True,
-        metadata={"description": "Of every two groups, of the 20 groups with the most scored logs"},
-    )
+    locals().update(answer_fields())
 
 
-class StatsOut(AllStatsOut):
+class StatsOut(Schema):
     """The same of the logs of one prompt."""
 
     promptId = fields.String(required=True, metadata={"pattern": pattern("prompt")})
+    locals().update(answer_fields())
 
 
 class LogIds(Text):

@@ -4,6 +4,7 @@ import math
 import random
 import statistics
 from datetime import UTC, datetime
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -79,7 +80,7 @@ def test_a_cell_has_the_figures_of_its_logs(rows: list[Row]) -> None:
     latencies = sorted(row.latency for row in kept if row.latency is not None)
     values = [0.0 if row.value < 1e-100 else row.value for row in kept if row.value is not None and row.value <= 1e100]
     assert (cell.logs, cell.failed, cell.timed) == (len(kept), len(rows) - len(kept), len(latencies))
-    assert (cell.cost.count, cell.cost.total) == (len(costs), math.fsum(costs))
+    assert (cell.cost.count, cell.cost.total) == (len(costs), float(sum(map(Fraction, map(repr, costs)))))
     assert sorted(cell.values.elements()) == sorted(values)
     assert (cell.best and cell.best[0]) == max(values, default=None)
     assert (cell.worst and cell.worst[0]) == min(values, default=None)
