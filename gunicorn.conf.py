@@ -66,7 +66,8 @@ def on_starting(server: Any) -> None:
             sqlite.serve(path)
         except sqlite.Restoring as error:
             raise RuntimeError("A restore of the database is under way. Start again when it is done.") from error
-        startup.check_search_after_unclean_stop(path)
+        with server.app.callable.app_context():  # whose settings say what is indexed
+            startup.check_search_after_unclean_stop(path)
 
 
 def when_ready(server: Any) -> None:
