@@ -6,6 +6,8 @@ author of that row is the log's, and its time is that of the log's last review.
 The step back keeps the last score that a person gave to each log. It loses all others, the configurations of scores,
 the version that a variant names, and the new columns of logs. A failed call without an output becomes one with an empty
 output.
+
+The release before must not write to this schema: its scores would have no rows, and no means for statistics.
 """
 
 import hashlib
