@@ -16,7 +16,7 @@ from promptcrafter.database import checkpoints, sqlite
 from promptcrafter.database.session import get_engine, sqlite_path
 from promptcrafter.http import cors
 from promptcrafter.logs import token_costs
-from promptcrafter.server import gunicorn_errors, memory, metrics, purger, startup, usage_counting
+from promptcrafter.server import aggregator, gunicorn_errors, memory, metrics, purger, startup, usage_counting
 from promptcrafter.server.logging import logging_config
 from promptcrafter.server.worker import choose_worker
 
@@ -66,7 +66,8 @@ def on_starting(server: Any) -> None:
             sqlite.serve(path)
         except sqlite.Restoring as error:
             raise RuntimeError("A restore of the database is under way. Start again when it is done.") from error
-        startup.check_search_after_unclean_stop(path)
+        with server.app.callable.app_context():  # whose settings say what is indexed
+            startup.check_search_after_unclean_stop(path)
 
 
 def when_ready(server: Any) -> None:
@@ -104,12 +105,14 @@ def post_fork(server: Any, worker: Any) -> None:
         get_engine().dispose(close=False)
     purger.start(worker.app.callable)
     usage_counting.start(worker.app.callable)
+    aggregator.start(worker.app.callable)
     memory.reclaimer.start()
 
 
 def worker_exit(server: Any, worker: Any) -> None:
     """End the purge, and close the worker's connections."""
     purger.stop(worker.app.callable)
+    aggregator.stop(worker.app.callable)
     with worker.app.callable.app_context():
         get_engine().dispose()
 

@@ -7,13 +7,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import batch, compression, fetch, footprint, machine, page, search, stats, stream, table, write
+from bench import batch, compression, fetch, filters, footprint, machine, page, search, stats, stream, table, write
 from bench.databases import CACHE, POSTGRESQL, SQLITE, serve_databases
 
 _PARTS = {
     "write": write.measure,
     "batch": batch.measure,
     "page": page.measure,
+    "filters": filters.measure,
     "fetch": fetch.measure,
     "stream": stream.measure,
     "compression": compression.measure,

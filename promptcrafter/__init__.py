@@ -24,6 +24,7 @@ from promptcrafter.logs import views as logs
 from promptcrafter.pages import docs
 from promptcrafter.prompts import views as prompts
 from promptcrafter.scores import views as scores
+from promptcrafter.scores import views_reviews as reviews
 from promptcrafter.server import chunked_bodies, logging, metrics, purger, status
 from promptcrafter.statistics import views as statistics
 from promptcrafter.traces import views as traces
@@ -64,6 +65,7 @@ def create_app(config: Config) -> Flask:
         prompts,
         logs,
         scores,
+        reviews,
         traces,
         experiments,
         *dialects,

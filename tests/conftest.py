@@ -1,6 +1,10 @@
 """Load the fixtures, which the modules of `tests.support` define, and mark tests that start servers."""
 
+import fcntl
 import gc
+import sys
+from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +23,16 @@ STARTS = {
     "live": {"start_server", "shared_server", "any_live_server"},
     "postgresql": {"postgresql", "migrated_postgresql_url", "other_server"},
 }
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Let the processes of a new clone collect one after another: the first one compiles the tests for all."""
+    last = Path(__file__).parent / "workspaces" / "__pycache__"
+    with Path(__file__).open() as lock:
+        if hasattr(session.config, "workerinput") and not sys.dont_write_bytecode and not last.exists():
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

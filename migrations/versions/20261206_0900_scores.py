@@ -6,6 +6,8 @@ author of that row is the log's, and its time is that of the log's last review.
 The step back keeps the last score that a person gave to each log. It loses all others, the configurations of scores,
 the version that a variant names, and the new columns of logs. A failed call without an output becomes one with an empty
 output.
+
+The release before must not write to this schema: its scores would have no rows, and no means for statistics.
 """
 
 import hashlib
@@ -64,7 +66,7 @@ def upgrade() -> None:
     op.execute(_INSERT_SCORES)
     _fill_input_keys(op.get_bind())
     op.create_index("ix_logs_aggregates", "logs", _NEW_INDEX)
-    for columns in (("created_at",), ("name", "created_at"), ("rater", "created_at")):
+    for columns in (("created_at",), ("name", "created_at"), ("rater_id", "created_at")):
         op.create_index(f"ix_scores_workspace_id_{'_'.join(columns)}_seq", "scores", ["workspace_id", *columns, "seq"])
     op.create_index("ix_scores_prompt_id_created_at_seq", "scores", ["prompt_id", "created_at", "seq"])
 
@@ -97,6 +99,7 @@ def _create_tables() -> None:
         sa.Column("comment", sa.Text()),
         sa.Column("annotator", sa.String(8), nullable=False),
         sa.Column("rater", sa.String(64), nullable=False),
+        sa.Column("rater_id", sa.String(64), sa.Computed("replace(rater, 'imported:', '')", persisted=True)),
         sa.Column("imported_name", sa.Text()),
         sa.Column("identifier", sa.String(64), nullable=False),
         sa.Column("created_at", _MOMENT, nullable=False),

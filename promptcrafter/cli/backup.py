@@ -16,7 +16,10 @@ from promptcrafter.database.session import sqlite_path
 from promptcrafter.files import fsync_folder, fsync_path
 from promptcrafter.maintenance.backup import Contents, InvalidBackup, copy_database, open_read_only
 
-_LOCKS = (sqlite.WRITE_QUEUE_SUFFIX, sqlite.OPEN_LOCK_SUFFIX, sqlite.BACKUP_LOCK_SUFFIX, sqlite.PURGE_LOCK_SUFFIX)
+_LOCKS = (
+    *(sqlite.WRITE_QUEUE_SUFFIX, sqlite.OPEN_LOCK_SUFFIX, sqlite.BACKUP_LOCK_SUFFIX, sqlite.PURGE_LOCK_SUFFIX),
+    sqlite.AGGREGATION_LOCK_SUFFIX,
+)
 _SUFFIXES = ("", "-wal", "-shm", *_LOCKS)
 _PARTIAL_SUFFIX, _PARTIAL_LOCK_SUFFIX = ".partial", "-lock"
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

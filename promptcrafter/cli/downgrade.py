@@ -50,9 +50,14 @@ def _describe(losses: Losses) -> str:
         "message list": losses.messages,
         "config": losses.configs,
         "prompt description": losses.descriptions,
+        "score": losses.scores,
+        "score config": losses.score_configs,
+        "pinned version": losses.pinned_variants,
     }
+    details = f"status, error, user, session, environment and parameters of {count(losses.call_details, 'log')}"
     *others, last = [
         *(count(number, noun) for noun, number in numbers.items() if number),
+        *([details] if losses.call_details else []),
         *([f"the audit trail ({losses.audit_entries:,})"] if losses.audit_entries else []),
     ]
     text = f"The downgrade removes {', '.join(others)}{' and ' if others else ''}{last}."

@@ -28,7 +28,7 @@ from promptcrafter.transfer.id_policy import KEPT_IDS, IdPolicy, ImportConflict,
 from promptcrafter.transfer.importers import Unreadable, enumerate_counts, json_server, llm, promptfoo
 from promptcrafter.transfer.importers.foreign_ids import ForeignIds
 from promptcrafter.transfer.importers.stored_versions import FindVersions, find_none
-from promptcrafter.transfer.records import Record, plural
+from promptcrafter.transfer.records import FORM, FORMS, Record, plural
 from promptcrafter.workspaces import store as workspaces
 from promptcrafter.workspaces.principal import Principal, at_home
 
@@ -108,7 +108,13 @@ def import_file(
 @click.option("--user", "email", metavar="EMAIL", help="The account whose personal workspace to export.")
 @workspace_option
 @click.option("--force", is_flag=True, help="Replace FILE if there is one.")
-def export_file(path: str, email: str | None, workspace: str | None, force: bool) -> None:
+@click.option(
+    "--form",
+    type=click.Choice([str(form) for form in FORMS]),
+    default=str(FORM),
+    help="The version of the file format: 1 for release 0.1.0, without what it cannot read.",
+)
+def export_file(path: str, email: str | None, workspace: str | None, force: bool, form: str) -> None:
     """Export everything in a workspace, given by --user or --workspace, to FILE, or for - to standard output."""
     if email is None and workspace is None:
         raise Refusal("Name what to export: --user EMAIL or --workspace WORKSPACE.")
@@ -116,8 +122,9 @@ def export_file(path: str, email: str | None, workspace: str | None, force: bool
     counts: Counter[str] = Counter()
     store.note_export(principal)
     with read_snapshot() as reader, _open_target(path, force) as file:
-        rows = _with_progress(_count_rows(store.each_row(reader, principal), counts), "Exporting")
-        for line in export_format.write_lines(rows):
+        found = store.each_row(reader, principal, int(form))
+        rows = _with_progress(_count_rows(found, counts), "Exporting")
+        for line in export_format.write_lines(rows, int(form)):
             file.write(line.encode())
     source = f"for {get_by_email(email).email}" if email is not None else f"from {workspace}"
     say(f"Exported {source}: {_describe_counts(counts)}.")

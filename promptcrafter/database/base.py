@@ -13,6 +13,8 @@ from promptcrafter import clock
 from promptcrafter.ids import Kind
 from promptcrafter.jsonio import dumps
 
+# Of a table that is computed from others, and so need not be moved to another database
+DERIVED = {"info": {"is_derived": True}}
 SEQUENCE = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER PRIMARY KEY is SQLite's row id
 
 

@@ -20,6 +20,8 @@ from promptcrafter.database.session import request_connection
 # The rows of one statement. Fewer would take no less time on a busy machine, or where PostgreSQL is far away
 _LEAST_ROWS, _MOST_ROWS = 50, 1000
 _PARTS = 2  # of a step's time, of which one statement may take one
+CLEARED_WITH = "cleared_with"  # in the `info` of a column: the name of the one with which it is set to NULL
+removing = Signal("Sent before a statement that removes rows; `table` and `condition` say which.")
 removed = Signal("Sent after a statement that removed rows of resources, in its transaction; `ids` are theirs.")
 
 
@@ -53,6 +55,7 @@ def remove_some(table: Table, row_id: str, seconds: float, progress: Progress) -
 
 def _remove(table: Table, condition: ColumnElement[bool]) -> int:
     """Remove rows; return how many."""
+    removing.send(table=table, condition=condition)
     removal = delete(table).where(condition)
     if not _is_of_resources(table):
         return request_connection().execute(removal).rowcount
@@ -65,7 +68,9 @@ def _remove(table: Table, condition: ColumnElement[bool]) -> int:
 def _detach(table: Table, row_id: str) -> None:
     """Set the columns to NULL that refer to the row without an ON DELETE action."""
     for column in _each_reference(table, None):
-        request_connection().execute(update(column.table).where(column == row_id).values({column.name: None}))
+        dependent = [each for each in column.table.c if each.info.get(CLEARED_WITH) == column.name]
+        cleared = dict.fromkeys((column, *dependent))
+        request_connection().execute(update(column.table).where(column == row_id).values(cleared))
 
 
 @dataclass

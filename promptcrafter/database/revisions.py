@@ -41,8 +41,9 @@ OLDER = (
     "7b2d91f4c6e0",
     "a6f3c8d15e29",
     "d52b7f09c3a8",
+    "1f6e84c2b9d7",
 )  # oldest first
-HEAD = "1f6e84c2b9d7"
+HEAD = "e90c3b57a124"
 
 _FOLDER = Path(__file__).parent.parent.parent / "migrations"
 _APPLIED: Select[tuple[str]] = select(column("version_num")).select_from(table("alembic_version"))

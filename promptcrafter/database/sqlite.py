@@ -30,6 +30,7 @@ OPEN_LOCK_SUFFIX = "-open"
 BACKUP_LOCK_SUFFIX = "-backup"  # held exclusively by a backup
 WRITE_QUEUE_SUFFIX = "-queue"
 PURGE_LOCK_SUFFIX = "-purge"  # held exclusively by the one process that purges
+AGGREGATION_LOCK_SUFFIX = "-aggregation"  # held exclusively by the one process that computes aggregates
 _CHECKPOINT_PAGES = 1000  # SQLite's own default: a commit makes a checkpoint when the log has so many pages
 LOG_LIMIT_BYTES = 16 * 1024 * 1024  # of the write-ahead log; SQLite copies it into the file at each 4 MiB
 

@@ -1,5 +1,7 @@
 """The dialect of AgentTest's clients: they request a variant for a user and log its results."""
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import Schema, fields
@@ -22,6 +24,7 @@ from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem
 from promptcrafter.prompts import store as prompts
 from promptcrafter.prompts.models import Version
+from promptcrafter.scores import reported
 from promptcrafter.text import shorten
 from promptcrafter.workspaces.authentication import current_principal
 
@@ -33,8 +36,13 @@ blueprint = Blueprint(
 )
 _UNAUTHORIZED = "Unauthorized"  # the message that these clients expect in a 401
 _ACTIVE = "ACTIVE"
+_NAME_MAX = 64  # characters of a score's name
 _KEYS_SHOWN, _KEY_SHOWN_MAX = 20, 40  # of an experiment's variants, in an error; characters of each
 METRICS_MAX = 1000  # names
+# The last words of the names of metrics that say what somebody thought of the output
+_RATINGS = frozenset(("rating", "score", "feedback", "stars", "vote", "thumbs", "satisfaction", "csat", "nps"))
+_THUMBS, _DIRECTIONS = frozenset(("thumb", "thumbs")), frozenset(("up", "down"))
+_ANNOTATOR = "code"  # the program reports them: this service cannot know who gave them
 
 
 class ResultIn(CreateSchema):
@@ -49,7 +57,8 @@ class ResultIn(CreateSchema):
         maximum=METRICS_MAX,
         metadata={
             "example": {"latency_ms": 123, "user_rating": 5},
-            "description": "Values other than numbers are stored but not part of the statistics",
+            "description": "Values other than numbers are stored but not part of the statistics. Numbers and booleans "
+            "that rate the output, such as `user_rating`, become scores by `code`, too",
         },
     )
     context = JsonObject(metadata={"example": {"environment": "production"}})
@@ -88,12 +97,14 @@ class Assignment(Schema):
 @blueprint.response(200, ResultLogged())
 def log_result(body: dict[str, Any], slug: str) -> dict[str, Any]:
     """Log a result of an experiment's variant."""
+    ratings = find_ratings(body.get("metrics", {}))
+    (scores,) = reported.fit(current_principal().workspace_id, [ratings])
 
     def attempt() -> dict[str, Any]:
         experiment = experiments.get_experiment(current_principal(), slug)
         variant = _get_variant(experiment, body["variant_key"])
-        version = prompts.get_latest_version(variant.prompt_id) if variant.prompt_id else None
-        values = logs.prepare(translate(body, experiment, variant, version))
+        version = prompts.find_version(variant.prompt_id, variant.prompt_version) if variant.prompt_id else None
+        values = logs.prepare({**translate(body, experiment, variant, version), "scores": scores})
         with writing():
             return logs.record(current_principal(), values)
 
@@ -123,7 +134,7 @@ def assign_variant(body: dict[str, Any], slug: str) -> dict[str, Any]:
 def translate(
     body: dict[str, Any], experiment: Experiment, variant: Variant, version: Version | None
 ) -> dict[str, Any]:
-    """Return the columns of the log of a result. `version` is the latest one of the variant's prompt, if it has one."""
+    """Return the columns of the log of a result. `version` is that of the variant's prompt, if it has one."""
     model = version.model if version else read_model(variant.payload)
     return {
         "source": "agenttest",
@@ -137,6 +148,21 @@ def translate(
         "metrics": body.get("metrics"),
         "context": body.get("context"),
     }
+
+
+def find_ratings(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the metrics that rate the output, as reported scores: numbers and booleans whose names say so."""
+    return [
+        {"name": name, "value": value, "annotator": _ANNOTATOR}
+        for name, value in metrics.items()
+        if isinstance(value, int | float) and len(name) <= _NAME_MAX and _is_rating(name)
+    ]
+
+
+def _is_rating(name: str) -> bool:
+    words = re.findall("[a-z]+", re.sub("([a-z])([A-Z])", r"\1 \2", name).lower())
+    is_thumb = len(words) > 1 and words[-2] in _THUMBS and words[-1] in _DIRECTIONS
+    return is_thumb or (bool(words) and words[-1] in _RATINGS)
 
 
 def _get_variant(experiment: Experiment, key: str) -> Variant:

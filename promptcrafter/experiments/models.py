@@ -15,6 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from promptcrafter.database import cascade
 from promptcrafter.database.base import SEQUENCE, Base, JsonText, Resource, UtcTime
 from promptcrafter.prompts.models import Prompt
 
@@ -69,4 +70,5 @@ class Variant(Base):
     payload: Mapped[Any] = mapped_column(JsonText)
     traffic_percent: Mapped[int]
     prompt_id: Mapped[str | None] = mapped_column(String(64))
-    prompt_version: Mapped[int | None]  # under which results are stored; None for the latest one
+    # Under which results are stored; None for the latest one. Versions are deleted only with their prompt
+    prompt_version: Mapped[int | None] = mapped_column(info={cascade.CLEARED_WITH: "prompt_id"})

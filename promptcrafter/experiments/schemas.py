@@ -1,11 +1,16 @@
 """The requests, responses and query parameters of experiments and their results."""
 
-from marshmallow import Schema, fields
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from promptcrafter.http.fields import ForeignId, Name, Number, PatternText, Text, Timestamp, WholeNumber
 from promptcrafter.http.page_query import PageQuery
-from promptcrafter.http.schemas import BodySchema, CreateSchema, JsonObject, Objects, TextAndFormat
+from promptcrafter.http.schemas import BodySchema, CreateSchema, JsonObject, Objects, SparseSchema, TextAndFormat
 from promptcrafter.ids import pattern
+from promptcrafter.logs.scores import ANNOTATORS, HUMAN
+from promptcrafter.prompts.schemas import VERSION_NAME, VersionReference
+from promptcrafter.scores.schemas import NAME, NAME_RULE
 
 STATUSES = ("DRAFT", "ACTIVE", "PAUSED", "COMPLETED")
 SLUG = r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,119}$"
@@ -42,6 +47,19 @@ class VariantIn(CreateSchema):
         metadata={"example": 50, "description": "Share of the users, relative to the sum of all variants' shares"},
     )
     prompt_id = ForeignId(data_key="promptId", metadata={"description": "A prompt to whose logs the results are added"})
+    prompt_version = VersionReference(
+        data_key="promptVersion",
+        metadata={
+            "description": f"The version to whose logs the results are added: {VERSION_NAME}, of which the number at "
+            "the time of the request is kept. Without it, each result is added to the version that is then the latest"
+        },
+    )
+
+    @validates_schema
+    def refuse_version_alone(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """Reject a version of no prompt."""
+        if "prompt_version" in data and "prompt_id" not in data:
+            raise ValidationError("needs promptId beside it", "promptVersion")
 
 
 def _variants(required: bool) -> Objects:
@@ -75,13 +93,16 @@ class ExperimentPatch(BodySchema):
     variants = _variants(required=False)
 
 
-class VariantOut(Schema):
+class VariantOut(SparseSchema):
     """A variant of an experiment."""
 
     key = fields.String(required=True)
     payload = JsonObject(required=True)
     traffic_percent = fields.Integer(data_key="trafficPercent", required=True)
     prompt_id = fields.String(data_key="promptId", required=True, allow_none=True)
+    prompt_version = fields.Integer(
+        data_key="promptVersion", metadata={"description": "If the results are added to one version of the prompt"}
+    )
 
 
 class ExperimentOut(Schema):
@@ -118,6 +139,35 @@ class ResultQuery(PageQuery):
     """The filter of an experiment's results."""
 
     variantKey = Text(minimum=1, metadata={"description": "Results of this variant only"})
+
+
+class ResultsQuery(Schema):
+    """Which scores count as a metric beside those that were sent with the results."""
+
+    metric = PatternText(
+        NAME,
+        NAME_RULE,
+        metadata={
+            "description": "The name of scores of the results, such as `score`: their values count as a metric of that "
+            "name, in place of one sent with the results"
+        },
+    )
+    annotator = Text(
+        choices=ANNOTATORS, metadata={"description": f"Who gave those scores, `{HUMAN}` by default; needs `metric`"}
+    )
+
+    @validates_schema
+    def refuse_annotator_alone(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """Reject an annotator of no scores."""
+        if "annotator" in data and "metric" not in data:
+            raise ValidationError("needs metric beside it", "annotator")
+
+
+class ScoreMetricOut(Schema):
+    """The scores that count as a metric."""
+
+    name = fields.String(required=True)
+    annotator = fields.String(required=True, metadata={"enum": ANNOTATORS})
 
 
 class MethodOut(Schema):
@@ -178,6 +228,9 @@ class ResultsOut(Schema):
     slug = fields.String(required=True)
     name = fields.String(required=True)
     status = fields.String(required=True)
+    score_metric = fields.Nested(
+        ScoreMetricOut(), data_key="scoreMetric", metadata={"description": "If `metric` names scores"}
+    )
     method = fields.Nested(MethodOut(), required=True)
     variants = fields.List(fields.Nested(VariantResultOut()), required=True)
     comparisons = fields.List(fields.Nested(ComparisonOut()), required=True)

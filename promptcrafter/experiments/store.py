@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Result, Select, Text, insert, select, type_coerce, update
+from sqlalchemy import ColumnElement, Result, Select, Text, func, insert, null, select, type_coerce, update
 from sqlalchemy.orm.attributes import set_committed_value
 
 from promptcrafter import clock
@@ -14,13 +14,16 @@ from promptcrafter.database.errors import translating
 from promptcrafter.database.session import request_session, session
 from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.ids import new_id
-from promptcrafter.logs.models import Log
+from promptcrafter.logs import scores
+from promptcrafter.logs.models import Log, Score
 from promptcrafter.problems import DeletionPending, Problem
 from promptcrafter.workspaces import audit, quota
 from promptcrafter.workspaces.access import find_resources, not_found
 from promptcrafter.workspaces.principal import Principal
 
 _ROWS_PER_FETCH = 100
+_LARGEST = 1e150  # the mean of larger numbers may not be finite; `results` leaves them out as well
+_NO_PROMPT = {"prompt_id": None, "prompt_version": None}
 
 
 def add_experiment(principal: Principal, values: Mapping[str, Any]) -> Experiment:
@@ -48,7 +51,7 @@ def add_experiment(principal: Principal, values: Mapping[str, Any]) -> Experimen
 def restore_experiments(principal: Principal, experiments: Sequence[Mapping[str, Any]]) -> None:
     """Insert experiments of an import and their variants, keeping their ids and times."""
     variants = [
-        {"prompt_id": None, **variant, "experiment_id": experiment["id"], "position": position}
+        {**_NO_PROMPT, **variant, "experiment_id": experiment["id"], "position": position}
         for experiment in experiments
         for position, variant in enumerate(experiment["variants"])
     ]
@@ -97,8 +100,16 @@ def change_experiment(principal: Principal, experiment: Experiment, changes: Map
     after = {name: changes[name] for name in before}
     if "variants" in changes:
         before["variants"], after["variants"] = (
-            [{"key": variant.key, "trafficPercent": variant.traffic_percent} for variant in experiment.variants],
-            [{"key": each["key"], "trafficPercent": each["traffic_percent"]} for each in changes["variants"]],
+            [
+                _describe_variant(variant.key, variant.traffic_percent, variant.prompt_id, variant.prompt_version)
+                for variant in experiment.variants
+            ],
+            [
+                _describe_variant(
+                    each["key"], each["traffic_percent"], each.get("prompt_id"), each.get("prompt_version")
+                )
+                for each in changes["variants"]
+            ],
         )
     _note(principal, experiment, "experiment.change", before=before, after=after)
     quota.check_growth(experiment.workspace_id)
@@ -127,17 +138,62 @@ def find_results(experiment: Experiment, filters: Mapping[str, Any]) -> Select[L
 
 def each_measurement(experiment: Experiment) -> Iterator[tuple[str, Any]]:
     """Yield the variant's key and the metrics of each result that has a variant."""
+    for key, metrics, _ in _each_result(experiment, null()):
+        yield key, metrics
+
+
+def each_scored(experiment: Experiment, name: str, annotator: str) -> Iterator[tuple[str, Any]]:
+    """Yield what `each_measurement` yields, with the scores of this name as the metric of that name.
+
+    A result with scores by `annotator` has one value: the mean of its raters. A metric that was sent under the same
+    name is left out.
+    """
+    for key, metrics, value in _each_result(experiment, _value_of_scores(experiment, name, annotator)):
+        sent = {other: number for other, number in (metrics or {}).items() if other != name}
+        yield key, sent if value is None else {**sent, name: value}
+
+
+def _each_result(experiment: Experiment, value: ColumnElement[Any]) -> Iterator[tuple[str, Any, float | None]]:
+    """Yield the variant's key, the metrics and a value of each result that has a variant."""
     # as text, whose size is known before it is parsed
-    columns: list[Any] = [Log.variant_key, type_coerce(Log.metrics, Text)]
-    results = select(*columns).where(is_present(Log))
-    results = results.where(Log.experiment_id == experiment.id, Log.variant_key.is_not(None))
+    columns: list[Any] = [Log.variant_key, type_coerce(Log.metrics, Text), value]
+    results = select(*columns).where(*_of_variants(experiment))
     rows: Result[Any] = session.execute(results.execution_options(yield_per=_ROWS_PER_FETCH))
-    for key, metrics in map(tuple, chain.from_iterable(request_session().each_batch(rows, _ROWS_PER_FETCH))):
-        yield key, None if metrics is None else json.loads(metrics)
+    for key, metrics, number in map(tuple, chain.from_iterable(request_session().each_batch(rows, _ROWS_PER_FETCH))):
+        yield key, None if metrics is None else json.loads(metrics), number
+
+
+def _value_of_scores(experiment: Experiment, name: str, annotator: str) -> ColumnElement[Any]:
+    """Return the value of a log's scores of this name: the mean of its raters, each of whom counts once.
+
+    Numbers and booleans are never mixed: booleans count, as 0 and 1, if no result has a number. Categories never count.
+    """
+    if (name, annotator) == (scores.DEFAULT_NAME, scores.HUMAN):
+        return Log.mean_score.expression
+    named = (Score.name == name) & (Score.annotator == annotator) & (func.abs(Score.number) <= _LARGEST)
+    numbers = select(Score.seq).join(Log, Log.seq == Score.log_seq).where(*_of_variants(experiment), named)
+    has_numbers = session.scalar(numbers.where(Score.value_kind == "number").limit(1)) is not None
+    counted = named & (Score.value_kind == ("number" if has_numbers else "boolean"))
+    of_rater = select(func.avg(Score.number).label("mean")).where(Score.log_seq == Log.seq, counted)
+    raters = of_rater.group_by(Score.rater).correlate(Log).subquery()
+    return select(func.avg(raters.c.mean)).scalar_subquery()
+
+
+def _of_variants(experiment: Experiment) -> tuple[Any, ...]:
+    """Return the conditions of the results of an experiment that have a variant."""
+    return is_present(Log), Log.experiment_id == experiment.id, Log.variant_key.is_not(None)
 
 
 def _note(principal: Principal, experiment: Experiment, action: str, **values: Any) -> None:
     audit.note(principal, experiment.workspace_id, action, "experiment", experiment.id, experiment.name, **values)
+
+
+def _describe_variant(
+    key: str, traffic_percent: int, prompt_id: str | None, prompt_version: int | None
+) -> dict[str, Any]:
+    """Return what the audit trail keeps of a variant: not its payload, which may be large."""
+    pinned = {} if prompt_version is None else {"promptId": prompt_id, "promptVersion": prompt_version}
+    return {"key": key, "trafficPercent": traffic_percent, **pinned}
 
 
 def _require(experiment: Experiment | None) -> Experiment:
@@ -151,7 +207,7 @@ def _set_variants(experiment: Experiment, variants: Sequence[Mapping[str, Any]])
     existing = {variant.key: variant for variant in experiment.variants}
     _refuse_pending_results(experiment, existing.keys() - {values["key"] for values in variants})
     experiment.variants = [
-        _change(existing.get(values["key"]) or Variant(key=values["key"]), {"prompt_id": None, **values}, position)
+        _change(existing.get(values["key"]) or Variant(key=values["key"]), {**_NO_PROMPT, **values}, position)
         for position, values in enumerate(variants)
     ]
     # SQLite does not name the constraint, so the first entry counts. It must be that of the results: on SQLite the

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, column_property, mapped_column
 
 from promptcrafter.auth.models import DELETED_ACCOUNT, User
-from promptcrafter.database.base import SEQUENCE, JsonText, Resource, UtcTime
+from promptcrafter.database.base import DERIVED, SEQUENCE, Base, JsonText, Resource, UtcTime
 
 
 def _index_where(column: str, *columns: str, name: str | None = None) -> Index:
@@ -159,7 +159,7 @@ class Score(Resource):
         CheckConstraint("annotator IN ('human', 'enduser', 'judge', 'code')", name="annotator"),
         Index(None, "workspace_id", "created_at", "seq"),
         Index(None, "workspace_id", "name", "created_at", "seq"),
-        Index(None, "workspace_id", "rater", "created_at", "seq"),
+        Index(None, "workspace_id", "rater_id", "created_at", "seq"),
         Index(None, "prompt_id", "created_at", "seq"),
     )
 
@@ -178,6 +178,7 @@ class Score(Resource):
     annotator: Mapped[str] = mapped_column(String(8))
     # Who counts as the rater: the author's id, or IMPORTED and the id that the account had where it came from
     rater: Mapped[str] = mapped_column(String(64))
+    rater_id: Mapped[str] = mapped_column(String(64), Computed(f"replace(rater, '{IMPORTED}', '')"), nullable=True)
     imported_name: Mapped[str | None] = mapped_column(Text)
     identifier: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(UtcTime)
@@ -208,5 +209,29 @@ class Score(Resource):
         """The id and the name of who gave it; None if an import does not say."""
         if not self.is_imported:
             return {"user_id": self.rater, "name": self.author_name or DELETED_ACCOUNT}
-        user_id = self.rater.removeprefix(IMPORTED)
-        return {"user_id": user_id, "name": self.imported_name or ""} if user_id else None
+        return {"user_id": self.rater_id, "name": self.imported_name or ""} if self.rater_id else None
+
+
+class AggregateScope(Base):
+    """A prompt or a workspace with so many logs that the aggregates of their days are stored (decision 56)."""
+
+    __tablename__ = "aggregate_scopes"
+    __table_args__ = (Index(None, "workspace_id"), DERIVED)
+
+    scope_id: Mapped[str] = mapped_column(String(64), primary_key=True)  # of the prompt or of the workspace
+    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"))
+    # Who changes a log that was created before this time marks its day
+    announced_until: Mapped[datetime] = mapped_column(UtcTime)
+    # All logs created before this time are in the aggregates of their day. Never later than `announced_until`
+    covered_until: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class ChangedDay(Base):
+    """A mark: logs of this day have changed since its aggregates were computed. There may be several for a day."""
+
+    __tablename__ = "changed_days"
+    __table_args__ = (Index(None, "scope_id", "day"), DERIVED)
+
+    seq: Mapped[int] = mapped_column(SEQUENCE, Identity(), primary_key=True)
+    scope_id: Mapped[str] = mapped_column(String(64))
+    day: Mapped[int]  # in UTC, counted from 1970

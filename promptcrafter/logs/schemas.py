@@ -482,8 +482,8 @@ class LogQuery(LogFilters, PageQuery):
     @validates_schema
     def refuse_cursor_of_another_order(self, data: dict[str, Any], **kwargs: Any) -> None:
         """Reject a cursor that another order gave."""
-        by_score = not data["sort"].endswith("createdAt")
-        if "cursor" in data and data["cursor"].count("-") != 1 + by_score:
+        # statistics take the filters, and have neither order nor pages
+        if "cursor" in data and data["cursor"].count("-") != 1 + (not data["sort"].endswith("createdAt")):
             raise ValidationError("is not one that this list gave", "cursor")
 
 

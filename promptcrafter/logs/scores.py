@@ -5,21 +5,39 @@ the mean of all members. Both are columns of the log, written in the transaction
 that log waits for the other.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Float, Select, String, Text, bindparam, delete, func, insert, select, update
-from sqlalchemy.orm import load_only
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    Integer,
+    Select,
+    String,
+    Text,
+    bindparam,
+    cast,
+    delete,
+    exists,
+    func,
+    insert,
+    inspect,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.orm import Session, load_only
 from sqlalchemy.types import TypeEngine
 
 from promptcrafter import clock
 from promptcrafter.database.base import Base, UtcTime
 from promptcrafter.database.compiled import CompiledWrite, from_arrays
 from promptcrafter.database.deletions import is_present
-from promptcrafter.database.session import session
+from promptcrafter.database.session import is_sqlite, session
 from promptcrafter.ids import new_id
+from promptcrafter.logs import changed_days
 from promptcrafter.logs.models import IMPORTED, Log, Score
 from promptcrafter.problems import Problem
 from promptcrafter.workspaces import audit, quota
@@ -28,6 +46,7 @@ from promptcrafter.workspaces.access import (
     get_resource,
     in_current_workspace,
     not_found,
+    refuse_inaccessible,
     refuse_malformed,
 )
 from promptcrafter.workspaces.principal import Principal, refuse_non_owner
@@ -36,11 +55,15 @@ DEFAULT_NAME, HUMAN = "score", "human"  # of the scores that a log's own `score`
 SCORES_MAX = 1000  # of a log
 ANNOTATORS = ("human", "enduser", "judge", "code")
 ValueKind = Literal["number", "boolean", "category"]
+# Returns what the workspace with this id has against the value of a score, if anything
+FindFault = Callable[[str, Mapping[str, Any]], Problem | None]
 
 _TABLE = Base.metadata.tables["scores"]
 _LOGS = Base.metadata.tables["logs"]
+_PARENTS = {"prompts": "prompt_id", "experiments": "experiment_id", "traces": "trace_id"}  # in which order to lock them
 _MILLISECOND = timedelta(milliseconds=1)
-_COUNTED = (Score.name == DEFAULT_NAME) & (Score.annotator == HUMAN) & (Score.value_kind == "number")
+_LATEST = datetime(9999, 12, 31, 23, 59, 59, 999000, UTC)  # an import may have it
+AGGREGATES = ("mean_score", "ratings", "scored_at")  # of the scores of a log that people gave
 _NEW: dict[str, TypeEngine[Any]] = {
     "id": String(64),
     "log_id": String(64),
@@ -49,38 +72,69 @@ _NEW: dict[str, TypeEngine[Any]] = {
     "number": Float(53),
     "created_at": UtcTime(),
 }
-_INSERTED = (
-    *("id", "workspace_id", "author_id", "log_seq", "prompt_id", "name", "value_kind", "number", "annotator", "rater"),
-    *("identifier", "created_at", "updated_at", "valued_at"),
+_REPORTED: dict[str, TypeEngine[Any]] = {
+    **_NEW,
+    "name": String(64),
+    "value_kind": String(8),
+    "category": String(64),
+    "annotator": String(8),
+    "identifier": String(64),
+    "valued_at": UtcTime(),
+}
+
+_GIVEN = ("name", "value_kind", "number", "category", "annotator", "identifier")  # by those who report scores
+
+
+def is_counted(model: Any) -> ColumnElement[bool]:
+    """Return the condition that a score is one of which a log shows the last one; `model` is `Score` or an alias."""
+    condition: ColumnElement[bool] = (
+        (model.name == DEFAULT_NAME) & (model.annotator == HUMAN) & (model.value_kind == "number")
+    )
+    return condition
+
+
+_COUNTED = is_counted(Score)
+_RESTORED = tuple(
+    attribute.key
+    for attribute in inspect(Score).column_attrs
+    if attribute.key not in ("seq", "log_id", "author_name", "rater_id")
 )
 
 
-def _select_new(new: Mapping[str, ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+def _make_insert(types: Mapping[str, TypeEngine[Any]]) -> CompiledWrite:
+    """Return the statement that inserts scores of new logs. What has no type here is as in the default score."""
+    parameters: dict[str, ColumnElement[Any]] = {name: bindparam(name, type_=type_) for name, type_ in types.items()}
+    rows = from_arrays({name: Text() if isinstance(type_, String) else type_ for name, type_ in types.items()})
+    given, unnested = _columns_of_new(parameters), _columns_of_new(dict(rows.c))
+    into = insert(_TABLE)
+    return CompiledWrite(
+        [into.from_select(list(given), select(*given.values()).where(_LOGS.c.id == parameters["log_id"]))],
+        into.from_select(
+            list(unnested), select(*unnested.values()).join_from(rows, _LOGS, _LOGS.c.id == rows.c.log_id)
+        ),
+    )
+
+
+def _columns_of_new(new: Mapping[str, ColumnElement[Any]]) -> dict[str, ColumnElement[Any]]:
     texts = {"name": DEFAULT_NAME, "value_kind": "number", "annotator": HUMAN, "identifier": ""}
     others = {name: bindparam(f"the_{name}", value, String(64)) for name, value in texts.items()}
     times = dict.fromkeys(("created_at", "updated_at", "valued_at"), new["created_at"])
     log = {"workspace_id": _LOGS.c.workspace_id, "log_seq": _LOGS.c.seq, "prompt_id": _LOGS.c.prompt_id}
-    columns = {**new, **others, **times, **log}
-    return [columns[name] for name in _INSERTED]
+    return {name: column for name, column in {**others, **times, **log, **new}.items() if name in _TABLE.c}
 
 
-_PARAMETERS: dict[str, ColumnElement[Any]] = {name: bindparam(name, type_=type_) for name, type_ in _NEW.items()}
-_ROWS = from_arrays({name: Text() if isinstance(type_, String) else type_ for name, type_ in _NEW.items()})
-_INSERT = CompiledWrite(
-    [
-        insert(_TABLE).from_select(
-            _INSERTED, select(*_select_new(_PARAMETERS)).where(_LOGS.c.id == _PARAMETERS["log_id"])
-        )
-    ],
-    insert(_TABLE).from_select(
-        _INSERTED, select(*_select_new(dict(_ROWS.c))).join_from(_ROWS, _LOGS, _LOGS.c.id == _ROWS.c.log_id)
-    ),
-)
+_INSERT, _INSERT_REPORTED = _make_insert(_NEW), _make_insert(_REPORTED)
 
 
-@dataclass(frozen=True)
-class ScoreKey:
-    """What tells the scores of a log apart."""
+class ScoresChanged(Problem):
+    """409: the logs of an import, or their scores, are not what they were when it was checked."""
+
+    def __init__(self) -> None:
+        super().__init__(409, "The logs or their scores have changed meanwhile.", "scores_changed")
+
+
+class ScoreKey(NamedTuple):
+    """What tells the scores of all logs apart."""
 
     log_seq: int
     name: str
@@ -89,19 +143,23 @@ class ScoreKey:
     identifier: str
 
 
-def complete_log(log: Mapping[str, Any]) -> dict[str, Any]:
+def complete_log(log: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the attributes of a log that is to be inserted, with those that follow from its score."""
     if log.get("score") is None:
-        return dict(log)
+        return log
     return {**log, "mean_score": log["score"], "ratings": 1, "scored_at": log["updated_at"]}
 
 
-def insert_for_logs(logs: Iterable[Mapping[str, Any]], *, imported: bool) -> None:
-    """Insert the scores with which logs arrived: those of the log's author, or of an unknown one."""
+def insert_for_logs(logs: Sequence[Mapping[str, Any]], *, imported: bool) -> None:
+    """Insert the scores with which logs arrived: those of the log's author, or of an unknown one.
+
+    Besides its `score`, a log may have a list `scores` of the columns of others; of no two are all keys the same, and
+    none is of those that a log shows.
+    """
+    ids = _derive_ids(logs) if imported else {}
     rows = [
         {
-            # of an imported one derived from the log's, so that a repeated import finds it
-            "id": f"score{log['id'].removeprefix('log')}" if imported else new_id("score"),
+            "id": ids.get(log["id"]) or new_id("score"),
             "log_id": log["id"],
             "author_id": log["author_id"],
             "rater": IMPORTED if imported else log["author_id"],
@@ -113,22 +171,93 @@ def insert_for_logs(logs: Iterable[Mapping[str, Any]], *, imported: bool) -> Non
     ]
     if rows:
         _INSERT.execute(rows)
+    reported = [
+        {
+            "id": new_id("score"),
+            "log_id": log["id"],
+            "author_id": log["author_id"],
+            "rater": log["author_id"],
+            "created_at": log["updated_at"],
+            "valued_at": log["updated_at"] + place * _MILLISECOND,
+            **{name: score[name] for name in _GIVEN},
+        }
+        for log in logs
+        for place, score in enumerate(log.get("scores", ()), start=1)
+    ]
+    if reported:
+        _INSERT_REPORTED.execute(reported)
+
+
+def restore_scores(principal: Principal, scores: Sequence[Mapping[str, Any]]) -> None:
+    """Insert scores of an import in their order, with their own ids and times. The figures that the logs show stay.
+
+    A score has all columns but those of the log, and `log_id`. Raises ScoresChanged if a log is not in the current
+    workspace, has the score of the rater already, or would have too many.
+    """
+    if not scores:
+        return
+    logs = _lock_logs({score["log_id"] for score in scores})
+    tallies = _count_scores(logs.values())
+    rows = []
+    for score in scores:
+        log = logs.get(score["log_id"])
+        if log is None or log.workspace_id != principal.workspace_id or tallies[log.seq].count >= SCORES_MAX:
+            raise ScoresChanged
+        tallies[log.seq].count += 1
+        own = {"workspace_id": log.workspace_id, "author_id": principal.user_id, "prompt_id": log.prompt_id}
+        rows.append({**score, **own, "log_seq": log.seq})
+    if get_taken(session(), [ScoreKey(*(row[name] for name in ScoreKey._fields)) for row in rows]):
+        raise ScoresChanged
+    session.execute(insert(Score), [{name: row[name] for name in _RESTORED} for row in rows])
+    quota.check_growth(principal.workspace_id)
+    log_seqs = {row["log_seq"] for row in rows}
+    session.execute(update(Log), _aggregate(log_seqs))
+    changed_days.mark_logs(log_seqs)
+
+
+def get_taken(reader: Session, keys: Collection[ScoreKey]) -> set[ScoreKey]:
+    """Return those keys of imported scores for which there is a score already.
+
+    It may be an imported one or one of the account with the id of the rater: a file that comes back must not count
+    twice what somebody has scored here again.
+    """
+    columns = (Score.log_seq, Score.name, Score.annotator, Score.rater, Score.identifier)
+    rows = reader.execute(select(*columns).where(_has_key(_with_imported(keys))))
+    found = (ScoreKey(*row) for row in rows)
+    return {key._replace(rater=f"{IMPORTED}{key.rater.removeprefix(IMPORTED)}") for key in found}
+
+
+def count_scores(reader: Session, log_seqs: Collection[int]) -> dict[int, int]:
+    """Return how many scores logs have, by their sequence numbers; those without scores are left out."""
+    counted = select(Score.log_seq, func.count()).where(Score.log_seq.in_(log_seqs)).group_by(Score.log_seq)
+    return dict(reader.execute(counted).all())
+
+
+def put_score(
+    principal: Principal, values: Mapping[str, Any], find_fault: FindFault | None = None
+) -> tuple[Score, bool]:
+    """Insert or replace one score; return it with whether it is new. Raises what `put_scores` would return."""
+    (result,) = put_scores(principal, [values], find_fault)
+    if isinstance(result, Problem):
+        raise result
+    session.refresh(result[0])  # with the log's id and the author's name, before the commit
+    return result
 
 
 def put_scores(
-    principal: Principal,
-    scores: Sequence[Mapping[str, Any] | Problem],
-    find_fault: Callable[[str, Mapping[str, Any]], Problem | None] = lambda workspace_id, score: None,
+    principal: Principal, scores: Sequence[Mapping[str, Any] | Problem], find_fault: FindFault | None = None
 ) -> list[tuple[Score, bool] | Problem]:
     """Insert or replace scores of the principal, in their order; return each with whether it is new, or its problem.
 
-    A score has the keys `log_id`, `name`, `value_kind`, `number`, `category`, `annotator`, `identifier` and, to change
-    it, `comment`. `find_fault` gets the id of the log's workspace and a score, and returns what the workspace has
-    against it. A `Problem` among the scores is returned unchanged. The logs are locked until the commit, all in the
-    same order, so that requests with several never wait for each other in a circle.
+    A score has the keys `log_id`, `name`, `value_kind`, `number`, `category`, `annotator` and `identifier`, and
+    `comment` unless that of the replaced one stays. A `Problem` among the scores is returned unchanged. The logs are
+    locked until the commit, all in the same order, so that requests with several never wait for each other in a circle.
+
+    A score that the principal gave elsewhere and that an import brought back is replaced, too: nobody counts twice.
     """
-    logs = _lock_logs({score["log_id"] for score in scores if not isinstance(score, Problem)})
-    stored = _get_stored(principal, logs.values(), [score for score in scores if not isinstance(score, Problem)])
+    given = [score for score in scores if not isinstance(score, Problem)]
+    logs = _lock_logs({score["log_id"] for score in given})
+    stored = _get_stored(principal, logs, given)
     tallies = _count_scores(logs.values())
     now = clock.now()
     results: list[tuple[Score, bool] | Problem] = []
@@ -138,33 +267,39 @@ def put_scores(
             results.append(values)
             continue
         log = logs.get(values["log_id"])
-        problem = _find_problem(principal, log, values) or (find_fault(log.workspace_id, values) if log else None)
-        if problem is not None or log is None:
-            results.append(problem or not_found("log"))
+        if log is None:
+            results.append(not_found("log"))
             continue
-        tally = tallies[log.seq]
-        key = ScoreKey(log.seq, values["name"], values["annotator"], principal.user_id, values["identifier"])
-        score = stored.get(key)
-        is_new = score is None
-        if score is None:
-            if tally.count >= SCORES_MAX:
-                results.append(Problem(409, f"A log may have at most {SCORES_MAX} scores.", "too_many_scores"))
-                continue
+        key, tally = _key_of(principal, log, values), tallies[log.seq]
+        former = None if key in stored else stored.get(key._replace(rater=f"{IMPORTED}{principal.user_id}"))
+        problem = find_obstacle(principal, "log", log.workspace_id)
+        if problem is None and find_fault is not None:
+            problem = find_fault(log.workspace_id, values)
+        if problem is None and key not in stored and former is None and tally.count >= SCORES_MAX:
+            problem = Problem(409, f"A log may have at most {SCORES_MAX:,} scores.", "too_many_scores")
+        if problem is not None:
+            results.append(problem)
+            continue
+        is_new = key not in stored
+        if former is not None:
+            session.delete(former)
+            tally.count -= 1
+        if is_new:
             tally.count += 1
-            score = stored[key] = Score(
+            stored[key] = Score(
                 id=new_id("score"),
                 workspace_id=log.workspace_id,
                 author_id=principal.user_id,
                 prompt_id=log.prompt_id,
                 created_at=now,
-                **vars(key),
+                **key._asdict(),
             )
-            session.add(score)
-        _set_value(score, values, tally.next_time(now), now)
-        if is_default(score):
+            session.add(stored[key])
+        _set_value(stored[key], values, tally.next_time(now), now)
+        if is_default(stored[key]):
             figures[log.seq] = values["number"]
-        results.append((score, is_new))
-    for workspace_id in {log.workspace_id for log in logs.values()}:
+        results.append((stored[key], is_new))
+    for workspace_id in {result[0].workspace_id for result in results if not isinstance(result, Problem)}:
         quota.check_growth(workspace_id)
     session.flush()
     _refresh_logs(figures, now)
@@ -216,48 +351,102 @@ def lock_score(principal: Principal, score_id: str) -> tuple[Score, Log]:
     """
     refuse_malformed("score", score_id)
     log_id = session.scalar(select(Log.id).join(Score, Score.log_seq == Log.seq).where(Score.id == score_id))
-    log = next(iter(_lock_logs({log_id}).values()), None) if log_id else None
+    log = _lock_logs({log_id}).get(log_id) if log_id else None
     score = session.scalar(select(Score).where(Score.id == score_id))  # after the lock: it may have been removed
     if log is None or score is None:
         raise not_found("score")
-    obstacle = find_obstacle(principal, "score", score.workspace_id)
-    if obstacle is not None:
-        raise obstacle
+    refuse_inaccessible(principal, "score", score.workspace_id)
     if score.rater != principal.user_id:
         refuse_non_owner(principal, score.workspace_id, "a score of somebody else")
     return score, log
 
 
 def change_score(principal: Principal, score: Score, log: Log, changes: Mapping[str, Any]) -> None:
-    """Change value or comment of a locked score. A changed value of another account is kept in the audit trail."""
+    """Change value or comment of a locked score. What an owner changes of somebody else's is in the audit trail."""
     now = clock.now()
-    if score.rater != principal.user_id:
-        before, after = {"value": score.value}, {"value": changes.get("value", score.value)}
-        _note(principal, score, log, "score.change", before=before, after=after)
+    before = {"value": score.value, "comment": score.comment}
     quota.check_growth(score.workspace_id)
     if "value_kind" in changes:
         _set_value(score, changes, _count_scores([log])[log.seq].next_time(now), now)
     else:
         score.comment, score.updated_at = changes["comment"], now
+    if score.rater != principal.user_id:
+        after = {"value": score.value, "comment": score.comment}
+        changed = [name for name in after if after[name] != before[name]]
+        shown = {"before": {name: before[name] for name in changed}, "after": {name: after[name] for name in changed}}
+        _note(principal, score, log, "score.change", name=score.name, **shown)
     session.flush()
     if "value_kind" in changes and is_default(score):
         _refresh_logs({log.seq: score.number}, now)
 
 
 def remove_score(principal: Principal, score: Score, log: Log) -> None:
-    """Delete a locked score. If the log shows it, the log then shows the newest one that remains, if any."""
+    """Delete a locked score. If the log shows it, the log then shows the newest one that remains, if any.
+
+    The newest one may have been imported, and then the log may show an older one.
+    """
+    audit.forget(score.id)
     if score.rater != principal.user_id:
         _note(principal, score, log, "score.delete")
-    was_default = is_default(score)
-    newest = select(Score.id, Score.number).where(Score.log_seq == log.seq, _COUNTED).order_by(Score.valued_at.desc())
-    is_shown = was_default and log.score is not None and session.execute(newest.limit(1)).one().id == score.id
+    counted = select(Score.id, Score.number).where(Score.log_seq == log.seq, _COUNTED).order_by(Score.valued_at.desc())
+    newest = session.execute(counted.limit(1)).first()
     session.delete(score)
     session.flush()
-    if is_shown:
-        left = session.execute(newest.limit(1)).first()
-        _refresh_logs({log.seq: left and left.number}, clock.now())
-    elif was_default:
-        _refresh_logs({log.seq: log.score}, clock.now())
+    if not is_default(score):
+        return
+    figure = log.score
+    if figure is not None:
+        is_shown = newest is None or newest.id == score.id
+        if is_shown or session.execute(counted.where(Score.number == figure).limit(1)).first() is None:
+            left = session.execute(counted.limit(1)).first()
+            figure = None if left is None else left.number
+    _refresh_logs({log.seq: figure}, clock.now())
+
+
+def find_aggregates(condition: ColumnElement[bool]) -> Select[Any]:
+    """Return a select of what logs keep of the scores that people gave: `log_seq`, and `AGGREGATES` by these names.
+
+    The condition is one on the scores, such as on the logs that they are of; logs without such scores are left out.
+    """
+    of_rater = (
+        select(
+            Score.log_seq,
+            func.avg(Score.number).label("mean"),
+            func.count().label("ratings"),
+            func.min(Score.created_at).label("first"),
+        )
+        .where(condition, _COUNTED)
+        .group_by(Score.log_seq, Score.rater)
+        .subquery()
+    ).c
+    return select(
+        of_rater.log_seq,
+        func.avg(of_rater.mean).label("mean_score"),
+        cast(func.sum(of_rater.ratings), Integer).label("ratings"),
+        func.min(of_rater.first).label("scored_at"),
+    ).group_by(of_rater.log_seq)
+
+
+def refresh_aggregates(log_seqs: Collection[int], figures: Collection[int]) -> None:
+    """Set what logs keep of their scores anew, and let those in `figures` show their newest one."""
+    session.scalars(
+        select(Log.seq).where(Log.seq.in_(log_seqs)).order_by(Log.seq).with_for_update(key_share=True)
+    ).all()
+    rows = _aggregate(log_seqs)
+    if rows:
+        session.execute(update(Log), rows)
+    newest = select(Score.number).where(Score.log_seq == Log.seq, _COUNTED).order_by(Score.valued_at.desc()).limit(1)
+    if figures:
+        session.execute(
+            update(Log).where(Log.seq.in_(figures)).values(score=newest.scalar_subquery()),
+            execution_options={"synchronize_session": False},
+        )
+    changed_days.mark_logs(log_seqs)
+
+
+def has_score_of_person() -> ColumnElement[bool]:
+    """Return the condition that a person, whether a member or not, has given a log a score of any name."""
+    return exists().where(Score.log_seq == Log.seq, Score.annotator.in_((HUMAN, "enduser")))
 
 
 def is_default(score: Score) -> bool:
@@ -274,14 +463,14 @@ class _Tally:
 
     def next_time(self, now: datetime) -> datetime:
         """Return a time for a value that is written now: later than all before, however many come in a millisecond."""
-        self.last = now if self.last is None else max(now, self.last + _MILLISECOND)
+        self.last = now if self.last is None or self.last >= _LATEST else max(now, self.last + _MILLISECOND)
         return self.last
 
 
 _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "name": lambda name: Score.name == name,
     "annotator": lambda annotator: Score.annotator == annotator,
-    "author": lambda user_id: Score.rater.in_((user_id, f"{IMPORTED}{user_id}")),
+    "author": lambda user_id: Score.rater_id == user_id,
     "since": lambda moment: Score.created_at >= moment,
     "until": lambda moment: Score.created_at < moment,
 }
@@ -289,6 +478,8 @@ _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
 
 def _lock_logs(log_ids: set[str]) -> dict[str, Log]:
     """Return the logs that exist, by id, locked until the commit in the order of their sequence numbers."""
+    if len(log_ids) > 1 and not is_sqlite():
+        _lock_parents(log_ids)
     columns = (Log.seq, Log.id, Log.workspace_id, Log.prompt_id, Log.trace_id, Log.score)
     locked = select(Log).options(load_only(*columns)).where(Log.id.in_(log_ids), is_present(Log)).order_by(Log.seq)
     # FOR NO KEY UPDATE: rows that refer to the logs can still be inserted meanwhile
@@ -296,21 +487,40 @@ def _lock_logs(log_ids: set[str]) -> dict[str, Log]:
     return {log.id: log for log in logs}
 
 
+def _lock_parents(log_ids: set[str]) -> None:
+    """Keep what the logs belong to from being deleted, which would lock these logs in another order."""
+    for name, column in _PARENTS.items():
+        parent = Base.metadata.tables[name]
+        of_logs = select(_LOGS.c[column]).where(_LOGS.c.id.in_(log_ids))
+        locked = select(parent.c.id).where(parent.c.id.in_(of_logs)).order_by(parent.c.id)
+        session.execute(locked.with_for_update(read=True, key_share=True))
+
+
+def _key_of(principal: Principal, log: Log, values: Mapping[str, Any]) -> ScoreKey:
+    return ScoreKey(log.seq, values["name"], values["annotator"], principal.user_id, values["identifier"])
+
+
 def _get_stored(
-    principal: Principal, logs: Iterable[Log], scores: Sequence[Mapping[str, Any]]
+    principal: Principal, logs: Mapping[str, Log], scores: Iterable[Mapping[str, Any]]
 ) -> dict[ScoreKey, Score]:
-    """Return the scores of the principal that may be replaced, by their keys."""
-    stored = select(Score).where(
-        Score.log_seq.in_([log.seq for log in logs]),
-        Score.name.in_({score["name"] for score in scores}),
-        Score.annotator.in_({score["annotator"] for score in scores}),
-        Score.rater == principal.user_id,
-        Score.identifier.in_({score["identifier"] for score in scores}),
-    )
-    return {
-        ScoreKey(row.log_seq, row.name, row.annotator, row.rater, row.identifier): row
-        for row in session.scalars(stored)
-    }
+    """Return the scores of the principal that would be replaced, imported ones included, by their keys."""
+    keys = {_key_of(principal, logs[values["log_id"]], values) for values in scores if values["log_id"] in logs}
+    stored = session.scalars(select(Score).where(_has_key(_with_imported(keys))))
+    return {ScoreKey(row.log_seq, row.name, row.annotator, row.rater, row.identifier): row for row in stored}
+
+
+def _with_imported(keys: Collection[ScoreKey]) -> list[ScoreKey]:
+    """Return keys of imported scores and of scores given here, each in both forms."""
+    raters = [(key, key.rater.removeprefix(IMPORTED)) for key in keys]
+    return [key._replace(rater=f"{form}{rater}") for key, rater in raters for form in ("", IMPORTED)]
+
+
+def _has_key(keys: Collection[ScoreKey]) -> ColumnElement[bool]:
+    """Return the condition that a score has one of the keys."""
+    # by log and name, too: for rows of values alone SQLite would read the whole index
+    of_logs = Score.log_seq.in_({key.log_seq for key in keys}) & Score.name.in_({key.name for key in keys})
+    columns = tuple_(Score.log_seq, Score.name, Score.annotator, Score.rater, Score.identifier)
+    return of_logs & columns.in_(keys)
 
 
 def _count_scores(logs: Iterable[Log]) -> dict[int, _Tally]:
@@ -318,12 +528,6 @@ def _count_scores(logs: Iterable[Log]) -> dict[int, _Tally]:
     counted = select(Score.log_seq, func.count(), func.max(Score.valued_at)).where(Score.log_seq.in_(seqs))
     found = {seq: _Tally(count, last) for seq, count, last in session.execute(counted.group_by(Score.log_seq))}
     return {seq: found.get(seq) or _Tally() for seq in seqs}
-
-
-def _find_problem(principal: Principal, log: Log | None, values: Mapping[str, Any]) -> Problem | None:
-    if log is None:
-        return not_found("log")
-    return find_obstacle(principal, "log", log.workspace_id)
 
 
 def _set_value(score: Score, values: Mapping[str, Any], valued_at: datetime, now: datetime) -> None:
@@ -336,35 +540,35 @@ def _set_value(score: Score, values: Mapping[str, Any], valued_at: datetime, now
 
 def _remove_own(principal: Principal, log: Log) -> None:
     own = (Score.log_seq == log.seq) & _COUNTED & (Score.rater == principal.user_id) & (Score.identifier == "")
-    session.execute(delete(Score).where(own).execution_options(synchronize_session=False))
+    removed = delete(Score).where(own).returning(Score.id).execution_options(synchronize_session=False)
+    audit.forget(*session.scalars(removed))
 
 
 def _refresh_logs(figures: Mapping[int, float | None], now: datetime) -> None:
     """Set what logs show of their scores: the figures, by sequence number, and the mean of all that people gave."""
-    if not figures:
-        return
-    of_rater = (
-        select(
-            Score.log_seq,
-            func.avg(Score.number).label("mean"),
-            func.count().label("ratings"),
-            func.min(Score.created_at).label("first"),
-        )
-        .where(Score.log_seq.in_(figures), _COUNTED)
-        .group_by(Score.log_seq, Score.rater)
-        .subquery()
-    )
-    row = of_rater.c
-    sums = select(row.log_seq, func.avg(row.mean), func.sum(row.ratings), func.min(row.first)).group_by(row.log_seq)
-    found = {seq: (mean, int(ratings), first) for seq, mean, ratings, first in session.execute(sums)}
-    rows = []
-    for seq, figure in figures.items():
-        mean, ratings, first = found.get(seq, (None, None, None))
-        values = {"score": figure, "mean_score": mean, "ratings": ratings, "scored_at": first, "updated_at": now}
-        rows.append({"seq": seq, **values})
-    session.execute(update(Log), rows)
+    if figures:
+        rows = [{**row, "score": figures[row["seq"]], "updated_at": now} for row in _aggregate(figures)]
+        session.execute(update(Log), rows)
+        changed_days.mark_logs(figures)
 
 
-def _note(principal: Principal, score: Score, log: Log, action: str, **values: Any) -> None:
-    within = log.prompt_id or log.trace_id or log.id
-    audit.note(principal, score.workspace_id, action, "score", score.id, score.name, within_id=within, **values)
+def _aggregate(log_seqs: Collection[int]) -> list[dict[str, Any]]:
+    """Return, for each of the logs, its sequence number and the attributes that follow from its scores."""
+    found = {row.log_seq: row for row in session.execute(find_aggregates(Score.log_seq.in_(log_seqs)))}
+    rows = ((seq, found.get(seq)) for seq in log_seqs)
+    return [{"seq": seq, **{name: row and getattr(row, name) for name in AGGREGATES}} for seq, row in rows]
+
+
+def _derive_ids(logs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return ids for the imported scores of logs, by the logs' ids, as far as they are free.
+
+    They follow from these, so that all servers on which a log is imported know its score under the same id.
+    """
+    ids = {log["id"]: f"score{log['id'].removeprefix('log')}" for log in logs if log.get("score") is not None}
+    taken = set(session.scalars(select(Score.id).where(Score.id.in_(list(ids.values()))))) if ids else set()
+    return {log_id: score_id for log_id, score_id in ids.items() if score_id not in taken}
+
+
+def _note(principal: Principal, score: Score, log: Log, action: str, name: str | None = None, **values: Any) -> None:
+    # within the log, not its prompt: the entry loses its texts when the log is deleted, whatever that is a part of
+    audit.note(principal, score.workspace_id, action, "score", score.id, name, within_id=log.id, **values)

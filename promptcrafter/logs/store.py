@@ -16,7 +16,7 @@ from promptcrafter.database.keyset import Order, each_batch
 from promptcrafter.database.session import is_sqlite, session, unindexed
 from promptcrafter.database.transactions import on_commit
 from promptcrafter.ids import new_id
-from promptcrafter.logs import scores, search
+from promptcrafter.logs import changed_days, scores, search
 from promptcrafter.logs.filters import conditions as conditions
 from promptcrafter.logs.input_keys import find_input_key
 from promptcrafter.logs.models import Log
@@ -57,7 +57,8 @@ def prepare(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes of a log, with its id and the words of the search index added.
 
     `record`, `record_all` and `restore_all` take such prepared logs. Call it before the transaction begins, so that
-    the words are extracted while no lock is held.
+    the words are extracted while no lock is held. Beside attributes, `values` may have `scores`: see
+    `scores.insert_for_logs`.
     """
     return {
         **values,
@@ -82,13 +83,29 @@ def record_all(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> list[
     common = {"author_id": principal.user_id, "created_at": now, "updated_at": now}
     if not all("workspace_id" in values for values in logs):
         common["workspace_id"] = principal.workspace_id
-    return _insert([{**common, **values} for values in logs], imported=False)
+    rows = [scores.complete_log({**common, **values}) for values in logs]
+    inserted = _insert(rows)
+    scores.insert_for_logs(rows, imported=False)
+    return inserted
 
 
 def restore_all(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> None:
-    """Insert prepared logs of an import in their order, with their own ids and times. Raises ParentDeleted."""
+    """Insert prepared logs of an import in their order, with their own ids and times. Raises ParentDeleted.
+
+    Their scores are those that the import has besides: see `scores.restore_scores`.
+    """
     own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
-    _insert([{**values, **own} for values in logs], imported=True)
+    _insert([{**values, **own} for values in logs])
+    _mark(logs)
+
+
+def restore_scored(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> None:
+    """Do the same for logs of an import that has no scores besides: each `score` becomes one of an unknown author."""
+    own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
+    rows = [scores.complete_log({**values, **own}) for values in logs]
+    _insert(rows)
+    scores.insert_for_logs(rows, imported=True)
+    _mark(logs)
 
 
 def find_logs(principal: Principal, filters: Mapping[str, Any]) -> Select[Log]:
@@ -158,7 +175,8 @@ def get_logs(principal: Principal, log_ids: Sequence[str]) -> list[Log]:
 
 def find_places(principal: Principal, log_ids: Sequence[str]) -> list[str]:
     """Return the ids of the workspaces of logs, in their order; for an unknown log that of the current one."""
-    places = dict(session.execute(select(Log.id, Log.workspace_id).where(Log.id.in_(set(log_ids)))).tuples())
+    found = session.execute(select(Log.id, Log.workspace_id).where(Log.id.in_(set(log_ids))))
+    places = {row.id: row.workspace_id for row in found}
     return [places.get(log_id, principal.current_id) for log_id in log_ids]
 
 
@@ -177,11 +195,10 @@ def change_log(principal: Principal, log: Log, changes: Mapping[str, Any]) -> No
         after = {name: changes[name] for name in before}
         _note(principal, log, "log.change", before=before, after=after, is_whole=True)
     quota.check_growth(log.workspace_id)
-    log.updated_at = clock.now()
     if "score" in changes:
         scores.set_own(principal, log, changes["score"])
     if "notes" in changes:
-        log.notes = changes["notes"]
+        log.notes, log.updated_at = changes["notes"], clock.now()
         words = search.index_words(*(getattr(log, name) for name in INDEXED))
         session.execute(search.update_words_statement(), {"key": log.seq, "words": words})
 
@@ -190,6 +207,7 @@ def remove_log(principal: Principal, log: Log) -> None:
     """Delete a log."""
     audit.forget(log.id)
     _note(principal, log, "log.delete")
+    changed_days.mark_logs([log.seq])
     session.execute(delete(Log).where(Log.id == log.id))
 
 
@@ -210,6 +228,7 @@ def remove_expired(principal: Principal, filters: Mapping[str, Any], sequence_nu
     A log that no longer matches, such as one reviewed since `each_expired` yielded it, is kept.
     """
     is_own = in_current_workspace(principal, Log)
+    changed_days.mark_logs(sequence_numbers)
     expired = delete(Log).where(is_own, Log.seq.in_(sequence_numbers), *conditions(filters))
     ids = session.scalars(expired.returning(Log.id)).all()
     audit.forget(*ids)
@@ -232,8 +251,13 @@ def each_recomputable(principal: Principal, size: int) -> Iterator[list[dict[str
 
 def change_costs(changes: Mapping[str, Mapping[str, Any]]) -> None:
     """Set attributes of logs, given by their id. Their `updated_at` stays: it is the time of the last review."""
+    changed_days.mark_where(_TABLE.c.id.in_(list(changes)))
     for log_id, values in changes.items():
         session.execute(_TABLE.update().where(_TABLE.c.id == log_id).values(dict(values)))
+
+
+def _mark(logs: Sequence[Mapping[str, Any]]) -> None:
+    changed_days.mark_where(_TABLE.c.id.in_([values["id"] for values in logs]))
 
 
 def _note(principal: Principal, log: Log, action: str, **values: Any) -> None:
@@ -246,14 +270,13 @@ def _find_recomputable(principal: Principal) -> Select[Log]:
     return find_resources(principal, Log).where(is_completed, is_computed)
 
 
-def _insert(logs: Sequence[Mapping[str, Any]], *, imported: bool) -> list[dict[str, Any]]:
-    """Insert prepared logs and their scores; return, for each, the attributes that at least one of them has.
+def _insert(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Insert prepared logs; return, for each, the attributes that at least one of them has.
 
     Raises ParentDeleted. SQLAlchemy's unit of work would hold the write lock three times as long.
     """
     if not logs:
         return []
-    logs = [scores.complete_log(log) for log in logs]
     used = {name for log in logs for name, value in log.items() if value is not None}
     names = tuple(name for name in _EMPTY_LOG if name in used)
     rows = [{name: log.get(name) for name in names} for log in logs]
@@ -263,7 +286,6 @@ def _insert(logs: Sequence[Mapping[str, Any]], *, imported: bool) -> list[dict[s
     with translating(_PARENT_CONSTRAINTS):
         _compile_insert(names).execute(rows)
         search.INSERT_WORDS.execute(words)
-        scores.insert_for_logs(logs, imported=imported)
     for workspace_id in {log["workspace_id"] for log in logs}:
         quota.check_growth(workspace_id)
     if logs_committed.receivers:

@@ -7,15 +7,13 @@ that share the database purges at a time.
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager
 from enum import Enum
 from threading import Event
 
-from sqlalchemy import func, select
-
 from promptcrafter.database import cascade, checkpoints, deletions, sqlite
-from promptcrafter.database.errors import ignoring_unavailable
-from promptcrafter.database.session import get_engine, sqlite_path
+from promptcrafter.database.session import sqlite_path
+from promptcrafter.maintenance.only_process import only_process
 from promptcrafter.maintenance.pace import Pace, transaction_s
 
 _LOCK_KEY = 0x50C0_D31E  # of PostgreSQL's advisory lock: an arbitrary number
@@ -39,7 +37,7 @@ def run(stop: Event | None = None) -> Outcome:
     if not deletions.has_pending():
         return Outcome.DONE
     stop = stop or Event()
-    with exclusive_lock() as is_locked:
+    with only_purge() as is_locked:
         if not is_locked:
             return Outcome.BUSY
         started, total = time.monotonic(), 0
@@ -67,35 +65,6 @@ def _each_step(stop: Event) -> Iterator[int]:
         yield rows
 
 
-@contextmanager
-def exclusive_lock() -> Iterator[bool]:
+def only_purge() -> AbstractContextManager[bool]:
     """Hold the lock of the purge inside the block; yield False if another process holds it."""
-    path = sqlite_path()
-    if path is None:
-        with _advisory_lock() as is_locked:
-            yield is_locked
-        return
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(sqlite.exclusive_lock(path, sqlite.PURGE_LOCK_SUFFIX))
-        except sqlite.InUse:
-            yield False
-        else:
-            yield True
-
-
-@contextmanager
-def _advisory_lock() -> Iterator[bool]:
-    """Hold a lock of PostgreSQL on a connection of its own, which does not stay in a transaction."""
-    connection = get_engine().connect().execution_options(isolation_level="AUTOCOMMIT")
-    try:
-        is_locked = bool(connection.scalar(select(func.pg_try_advisory_lock(_LOCK_KEY))))
-        yield is_locked
-        if is_locked:
-            connection.scalar(select(func.pg_advisory_unlock(_LOCK_KEY)))
-    except BaseException:
-        connection.invalidate()  # the lock ends with it
-        raise
-    finally:
-        with ignoring_unavailable():
-            connection.close()
+    return only_process(sqlite.PURGE_LOCK_SUFFIX, _LOCK_KEY)

@@ -316,9 +316,11 @@ def get_version(prompt: Prompt, name: str) -> Version:
     return version
 
 
-def get_latest_version(prompt_id: str) -> Version | None:
-    """Return the newest version of a prompt, None if the prompt has been deleted."""
+def find_version(prompt_id: str, number: int | None) -> Version | None:
+    """Return a version of a prompt, without a number the newest one; None if the prompt has been deleted."""
     statement = select(Version).where(Version.prompt_id == prompt_id)
+    if number is not None:
+        statement = statement.where(Version.number == number)
     return session.scalar(statement.order_by(Version.number.desc()).limit(1))
 
 

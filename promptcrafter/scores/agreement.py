@@ -6,7 +6,7 @@ together, Cohen's kappa for two raters of categories, Spearman's rho for two rat
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import combinations
 from statistics import fmean
 from typing import Any, Literal, NamedTuple
@@ -32,8 +32,8 @@ class _Methods(NamedTuple):
 def describe_agreement(ratings: Iterable[Rating], metric: Metric) -> dict[str, Any]:
     """Return how far raters agree, over the logs that at least two of them have scored.
 
-    There is at most one rating for each log and rater. The key of a rater is an opaque text; the annotator is `human`,
-    `enduser`, `judge` or `code`. Numbers beyond ±1e100 are left out.
+    There is at most one rating for each log and rater: see `merge_ratings`. The key of a rater is an opaque text; the
+    annotator is `human`, `enduser`, `judge` or `code`. Numbers beyond ±1e100 are left out.
 
     `equal` is the share of logs whose scores are all equal. `pairs` has two raters each, with their figures over the
     `n` logs that both have scored: the PAIRS_MAX pairs with the largest n, among the RATERS_MAX raters who have scored
@@ -67,6 +67,26 @@ def describe_agreement(ratings: Iterable[Rating], metric: Metric) -> dict[str, A
         **_describe_pairs(by_rater, len(units), methods),
         "humanAgainstJudge": _describe_human_against_judge(logs, methods),
     }
+
+
+def merge_ratings(ratings: Iterable[Rating], metric: Metric) -> Iterator[Rating]:
+    """Yield one rating for each log and rater: the mean of several numbers, or the most frequent of several categories.
+
+    A rater with several values for a log of which none is the most frequent has none. Numbers beyond ±1e100 are left
+    out.
+    """
+    ratings_of: dict[tuple[str, str], list[Rating]] = {}
+    for rating in ratings:
+        log_id, rater, value, _ = rating
+        if isinstance(value, str) or abs(value) <= _LARGEST:
+            ratings_of.setdefault((log_id, rater), []).append(rating)
+    for (log_id, rater), given in ratings_of.items():
+        if len(given) == 1:
+            yield given[0]
+        else:
+            merged = _METHODS[metric].summarize([value for _, _, value, _ in given])
+            if merged is not None:
+                yield log_id, rater, merged, given[0][3]
 
 
 def _krippendorff_alpha(units: Sequence[Sequence[Value]], disagreement: Callable[..., float]) -> float | None:

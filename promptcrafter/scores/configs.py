@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, func, select
 
 from promptcrafter import clock
 from promptcrafter.database.session import session
+from promptcrafter.http.fields import as_number
 from promptcrafter.logs.schemas import SCORE_MAX
 from promptcrafter.logs.scores import DEFAULT_NAME
 from promptcrafter.problems import Invalid, Problem
@@ -16,44 +17,48 @@ from promptcrafter.workspaces.access import lock_current_workspace
 from promptcrafter.workspaces.principal import Principal
 
 CONFIGS_MAX = 500  # of a workspace, archived ones included
+_SHOWN_AS = {"minimum": "min", "maximum": "max"}
 _SETTINGS = ("kind", "minimum", "maximum", "categories", "direction", "description")
 # What the documented `score` of a log is, whatever a workspace configures
 _DEFAULT = {"kind": "number", "minimum": 0, "maximum": SCORE_MAX, "categories": None, "direction": "up"}
 
 
-def put_config(principal: Principal, name: str, values: Mapping[str, Any]) -> tuple[ScoreConfig, bool]:
-    """Insert or replace a configuration; return it with whether there was none.
+def put_config(principal: Principal, name: str, values: Mapping[str, Any]) -> ScoreConfig:
+    """Insert or replace a configuration, and return it. Scores that are stored already stay as they are.
 
-    Scores that are stored already stay as they are. Raises 400 for another scale of the name `score`, and 409 for too
-    many configurations.
+    Raises 400 for another scale of the name `score`, and 409 for too many configurations.
     """
     if name == DEFAULT_NAME:
         differing = [field for field, value in _DEFAULT.items() if values[field] != value]
         if differing:
-            shown = {"minimum": "min", "maximum": "max"}
             rule = f"of the name {DEFAULT_NAME} is fixed: a number from 0 to {SCORE_MAX}, with the direction up"
-            raise Invalid({shown.get(field, field): [rule] for field in differing})
+            raise Invalid({_SHOWN_AS.get(field, field): [rule] for field in differing})
     lock_current_workspace(principal)
-    existing = {config.name: config for config in session.scalars(_find_all(principal))}
-    if name not in existing and len(existing) >= CONFIGS_MAX:
-        message = f"A workspace may have at most {CONFIGS_MAX} configurations of scores, archived ones included."
-        raise Problem(409, message, "too_many_score_configs")
+    config = session.get(ScoreConfig, (principal.workspace_id, name))
     now = clock.now()
-    config = existing.get(name)
-    is_new = config is None or config.archived_at is not None
+    before = None
+    if config is not None and config.archived_at is None:
+        before = {field: getattr(config, field) for field in _SETTINGS}
     if config is None:
+        if session.scalars(_find_all(principal).with_only_columns(func.count()).order_by(None)).one() >= CONFIGS_MAX:
+            message = f"A workspace may have at most {CONFIGS_MAX} configs of scores, archived ones included."
+            raise Problem(409, message, "too_many_score_configs")
         config = ScoreConfig(
             workspace_id=principal.workspace_id, name=name, author_id=principal.user_id, created_at=now
         )
         session.add(config)
-    before = None if is_new else {field: getattr(config, field) for field in _SETTINGS}
+    if before == values:
+        return config
     for field in _SETTINGS:
         setattr(config, field, values[field])
     config.updated_at, config.archived_at = now, None
-    _note(principal, name, "score_config.change" if before else "score_config.create", before=before, after=values)
+    if before is None:
+        _note(principal, name, "score_config.create", after=_show(values))
+    else:
+        _note(principal, name, "score_config.change", before=_show(before), after=_show(values))
     quota.check_growth(principal.workspace_id)
     session.flush()
-    return config, is_new
+    return config
 
 
 def list_configs(principal: Principal) -> list[ScoreConfig]:
@@ -66,7 +71,7 @@ def archive_config(principal: Principal, name: str) -> None:
     found = _find_all(principal).where(ScoreConfig.name == name, ScoreConfig.archived_at.is_(None))
     config = session.scalar(found.with_for_update())
     if config is None:
-        raise Problem(404, "Score config not found", "score_config_not_found")
+        raise Problem(404, "Score config not found", "score_config_not_found")  # there is no id that may be malformed
     config.archived_at = clock.now()
     _note(principal, name, "score_config.archive")
 
@@ -97,15 +102,20 @@ def _find_broken_rule(config: ScoreConfig, values: Mapping[str, Any]) -> str | N
         return None if not allowed or values["category"] in allowed else f"must be one of {', '.join(allowed)}, {named}"
     number = values["number"]
     if config.minimum is not None and number < config.minimum:
-        return f"must be at least {config.minimum:g}, {named}"
+        return f"must be at least {as_number(config.minimum)}, {named}"
     if config.maximum is not None and number > config.maximum:
-        return f"must be at most {config.maximum:g}, {named}"
+        return f"must be at most {as_number(config.maximum)}, {named}"
     return None
 
 
-def _find_all(principal: Principal) -> Any:
+def _find_all(principal: Principal) -> Select[ScoreConfig]:
     of_workspace = ScoreConfig.workspace_id == principal.workspace_id
     return select(ScoreConfig).where(of_workspace).order_by(ScoreConfig.name)
+
+
+def _show(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings under the names of requests, without those that are not set."""
+    return {_SHOWN_AS.get(field, field): value for field, value in settings.items() if value is not None}
 
 
 def _note(principal: Principal, name: str, action: str, **values: Any) -> None:

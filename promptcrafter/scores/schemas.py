@@ -14,6 +14,7 @@ from promptcrafter.http.fields import (
     Text,
     Timestamp,
     TimestampText,
+    as_number,
 )
 from promptcrafter.http.page_query import PageQuery
 from promptcrafter.http.schemas import Batch, BodySchema, CreateSchema, SparseSchema
@@ -26,6 +27,7 @@ NAME_RULE = "must be a letter and up to 63 letters, digits, blanks, `_`, `.` or 
 NAME_EXAMPLE = "helpfulness"
 CATEGORY_MAX = 64  # characters
 COMMENT_MAX = 10_000
+IDENTIFIER_MAX = 64
 BATCH_MAX = 1000
 CATEGORIES_MAX = 100
 DIRECTIONS = ("up", "down", "none")
@@ -52,7 +54,7 @@ class ScoreValue(fields.Raw):
         raise self.make_error("invalid")
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        return _NUMBER._serialize(value, attr, obj) if isinstance(value, float) else value
+        return as_number(value) if isinstance(value, float) else value
 
 
 def split_value(values: dict[str, Any]) -> dict[str, Any]:
@@ -74,8 +76,7 @@ def refuse_default_beyond_scale(values: Mapping[str, Any]) -> None:
 
 def name_field(**kwargs: Any) -> PatternText:
     """Return the field of a score's name."""
-    metadata = {"example": NAME_EXAMPLE, **kwargs.pop("metadata", {})}
-    return PatternText(NAME, NAME_RULE, metadata=metadata, **kwargs)
+    return PatternText(NAME, NAME_RULE, **kwargs)
 
 
 def comment_field() -> Text:
@@ -86,7 +87,7 @@ def comment_field() -> Text:
 class ScoreIn(CreateSchema):
     """A score of a log; loads to its columns. Sent again with the same keys, it replaces the one before."""
 
-    name = name_field(required=True)
+    name = name_field(required=True, metadata={"example": NAME_EXAMPLE})
     value = ScoreValue(required=True)
     comment = comment_field()
     annotator = Text(
@@ -94,7 +95,7 @@ class ScoreIn(CreateSchema):
         metadata={"description": "Who judged: by default `human` for a token and `code` for an API key"},
     )
     identifier = Text(
-        maximum=64,
+        maximum=IDENTIFIER_MAX,
         load_default="",
         metadata={"description": "Tells apart several judges or runs of one program", "example": ""},
     )
@@ -191,8 +192,8 @@ class ScoresOfLogQuery(PageQuery):
 class ScoreQuery(PageQuery):
     """The filters of the list of scores, which are combined by AND."""
 
-    name = name_field()
-    annotator = Text(choices=ANNOTATORS, metadata={"description": "Who judged"})
+    name = name_field(metadata={"description": "Scores of this name"})
+    annotator = Text(choices=ANNOTATORS, metadata={"description": "Scores that people, judges or code gave"})
     author = ForeignId(metadata={"description": "The id of the account that gave the score"})
     promptId = ForeignId(metadata={"description": "Scores of logs of this prompt", "pattern": pattern("prompt")})
     since = TimestampText(description="Given at this time or later, such as `2024-06-20T13:10:00Z`")
@@ -215,7 +216,7 @@ class ScoreConfigIn(CreateSchema):
     direction = Text(
         choices=DIRECTIONS,
         load_default="none",
-        metadata={"description": "Which numbers are better: higher ones, lower ones, or neither", "example": "up"},
+        metadata={"description": "Which values are better: higher ones, lower ones, or neither", "example": "up"},
     )
     description = Text(maximum=1000, load_default="", metadata={"example": "How much the answer helps the customer."})
 
@@ -230,8 +231,10 @@ class ScoreConfigIn(CreateSchema):
             raise ValidationError("is for the kind category only", "categories")
         if kind == "category" and "categories" not in data:
             raise ValidationError("is required: the texts that a score may be", "categories")
-        if data.get("minimum", 0) > data.get("maximum", data.get("minimum", 0)):
-            raise ValidationError("must be at least min", "max")
+        if kind == "category" and data["direction"] != "none":
+            raise ValidationError("must be none for categories, which have no order", "direction")
+        if "minimum" in data and "maximum" in data and data["minimum"] > data["maximum"]:
+            raise ValidationError("must not be less than min", "max")
         if len(set(data.get("categories", ()))) < len(data.get("categories", ())):
             raise ValidationError("must not have a text twice", "categories")
 

@@ -1,6 +1,5 @@
 """The routes of scores."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +19,6 @@ from promptcrafter.prompts.store import refuse_prompt_not_owned
 from promptcrafter.scores import configs
 from promptcrafter.scores.models import ScoreConfig
 from promptcrafter.scores.schemas import (
-    NAME,
     NAME_EXAMPLE,
     NAME_RULE,
     ScoreBatchIn,
@@ -32,6 +30,7 @@ from promptcrafter.scores.schemas import (
     ScorePatch,
     ScoreQuery,
     ScoresOfLogQuery,
+    name_field,
     refuse_default_beyond_scale,
 )
 from promptcrafter.workspaces.access import refuse_malformed
@@ -42,45 +41,46 @@ blueprint = Blueprint(
     "scores",
     __name__,
     description="What people, judges and code think of outputs",
-    path_examples={"name": NAME_EXAMPLE},
+    path_examples={"score_name": NAME_EXAMPLE},
 )
 _score_out = ScoreOut()
 _ORDER = (Score.created_at, Score.seq)
-_CONFIG_PATH = "/score-configs/<name>"
+_name = name_field()
 
 
 @blueprint.route(
     "/logs/<not_batch:log_id>/scores", methods=["POST"], permission=Permission.SCORE, refuses=(403, 404, 409)
 )
 @blueprint.arguments(ScoreIn())
-@idempotent_in(lambda principal, body, log_id: _find_places(principal, [log_id]))
+@idempotent_in(lambda principal, body, log_id: logs.find_places(principal, [log_id]))
 @blueprint.response(201, _score_out, headers={"Location": {"schema": {"type": "string"}}})
-@blueprint.doc(
-    responses={
-        200: {"description": "It replaced the one before", "content": {"application/json": {"schema": _score_out}}}
-    }
-)
+@blueprint.alt_response(200, schema=_score_out, description="It replaced the one before", success=True)
 def create_score(body: dict[str, Any], log_id: str) -> tuple[Score, int, dict[str, str]]:
     """Give a score to a log, or replace the one that was given with the same keys."""
     refuse_malformed("log", log_id)
-    (result,) = _put(current_principal(), [{**body, "log_id": log_id}])
-    if isinstance(result, Problem):
-        raise result
-    score, is_new = result
+    principal = current_principal()
+    values = _complete(principal, body | {"log_id": log_id})
+    with writing():
+        score, is_new = scores.put_score(principal, values, _make_check(principal, [values]))
     return score, 201 if is_new else 200, {"Location": url_for("scores.get_score", score_id=score.id)}
 
 
 @blueprint.route("/scores/batch", methods=["POST"], permission=Permission.SCORE, ndjson_field="scores")
 @blueprint.arguments(ScoreBatchIn())
 @idempotent_in(
-    lambda principal, body: _find_places(
+    lambda principal, body: logs.find_places(
         principal, [each["log_id"] for each in body["scores"] if isinstance(each, dict)]
     )
 )
 @blueprint.response(200, ScoreBatchOut())
 def create_scores(body: dict[str, Any]) -> Response:
     """Give up to 1,000 scores in one transaction; one that is invalid does not reject the others."""
-    return jsonify(results=[_to_result(result) for result in _put(current_principal(), body["scores"])])
+    principal = current_principal()
+    given = [each if isinstance(each, Problem) else _complete(principal, each) for each in body["scores"]]
+    with writing():
+        check = _make_check(principal, [each for each in given if not isinstance(each, Problem)])
+        results = scores.put_scores(principal, given, check)
+    return jsonify(results=[_to_result(result) for result in results])
 
 
 @blueprint.route("/logs/<not_batch:log_id>/scores", permission=Permission.READ, refuses=(403, 404))
@@ -140,43 +140,35 @@ def list_configs() -> list[ScoreConfig]:
     return configs.list_configs(current_principal())
 
 
-@blueprint.route(_CONFIG_PATH, methods=["PUT"], permission=Permission.WRITE, refuses=(409,))
+@blueprint.route("/score-configs/<score_name>", methods=["PUT"], permission=Permission.WRITE, refuses=(409,))
 @blueprint.arguments(ScoreConfigIn())
 @blueprint.response(200, ScoreConfigOut())
-def put_config(body: dict[str, Any], name: str) -> ScoreConfig:
+def put_config(body: dict[str, Any], score_name: str) -> ScoreConfig:
     """Set what the scores of a name must be from now on; stored ones stay."""
-    _refuse_malformed_name(name)
+    _refuse_malformed_name(score_name)
     with writing():
-        config, _ = configs.put_config(current_principal(), name, body)
+        config = configs.put_config(current_principal(), score_name, body)
     return config
 
 
-@blueprint.route(_CONFIG_PATH, methods=["DELETE"], permission=Permission.WRITE, refuses=(404,))
+@blueprint.route("/score-configs/<score_name>", methods=["DELETE"], permission=Permission.WRITE, refuses=(404,))
 @blueprint.response(204)
-def archive_config(name: str) -> None:
+def archive_config(score_name: str) -> None:
     """Archive a configuration: it applies no more, and the scores stay."""
-    _refuse_malformed_name(name)
+    _refuse_malformed_name(score_name)
     with writing():
-        configs.archive_config(current_principal(), name)
+        configs.archive_config(current_principal(), score_name)
 
 
-def _put(principal: Principal, given: Sequence[dict[str, Any] | Problem]) -> list[tuple[Score, bool] | Problem]:
-    """Write scores of the principal in one transaction."""
-    default = "code" if principal.api_key_id else scores.HUMAN
-    completed = [each if isinstance(each, Problem) else {"annotator": default, **each} for each in given]
-    with writing():
-        names = {each["name"] for each in completed if isinstance(each, dict)}
-        found = configs.get_configs(principal.memberships, names)
-        return scores.put_scores(
-            principal,
-            completed,
-            lambda workspace_id, values: configs.find_fault(found.get((workspace_id, values["name"])), values),
-        )
+def _complete(principal: Principal, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns of a score with the annotator that it has unless the request says another."""
+    return {"annotator": "code" if principal.api_key_id else scores.HUMAN, **values}
 
 
-def _find_places(principal: Principal, log_ids: Sequence[str]) -> list[str]:
-    """Return the ids of the workspaces in which these logs are."""
-    return logs.find_places(principal, log_ids)
+def _make_check(principal: Principal, given: Sequence[dict[str, Any]]) -> scores.FindFault:
+    """Return a function that compares scores with the configurations of their workspaces, which are read once."""
+    found = configs.get_configs(principal.memberships, {values["name"] for values in given})
+    return lambda workspace_id, values: configs.find_fault(found.get((workspace_id, values["name"])), values)
 
 
 def _refuse_fault(score: Score, values: dict[str, Any]) -> None:
@@ -192,8 +184,10 @@ def _refuse_fault(score: Score, values: dict[str, Any]) -> None:
 
 
 def _refuse_malformed_name(name: str) -> None:
-    if re.fullmatch(NAME.removeprefix("^").removesuffix("$"), name) is None:
-        raise Invalid({"name": [NAME_RULE]})
+    try:
+        _name.deserialize(name)
+    except ValidationError as error:
+        raise Invalid({"name": [NAME_RULE]}) from error
 
 
 def _to_result(result: tuple[Score, bool] | Problem) -> dict[str, Any]:

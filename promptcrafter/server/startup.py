@@ -79,7 +79,8 @@ def check_search_after_unclean_stop(path: Path) -> None:
     """Log what to do if the last processes of a SQLite file did not end properly and the newest logs are not indexed.
 
     It takes about a second at most: the log file of SQLite, which the last process to end removes, is left behind, and
-    the newest logs are compared until then. The connection is closed before workers are forked.
+    the newest logs are compared until then. The connection is closed before workers are forked. Call it in the context
+    of the app, whose settings say what is indexed.
     """
     log = Path(f"{path}-wal")
     if not log.exists() or not log.stat().st_size:

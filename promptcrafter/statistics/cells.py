@@ -160,7 +160,7 @@ class Cell:
 
     __slots__ = (
         *("logs", "failed", "ratings", "first_logged", "first_scored", "values", "categories", "best", "worst", "runs"),
-        *("cost", "input", "output", "costs", "latencies", "arms", "logged_arms", "raters", "_inputs"),
+        *("cost", "input", "output", "costs", "latencies", "arms", "logged_arms", "raters", "input_parts"),
     )
 
     def __init__(self) -> None:
@@ -179,7 +179,7 @@ class Cell:
         self.arms: Counter[Arm | None] = Counter()  # of logs with a value
         self.logged_arms: Counter[Arm | None] = Counter()
         self.raters: Counter[str] = Counter()  # -> scores
-        self._inputs: list[Inputs | bytes] = []
+        self.input_parts: list[Inputs | bytes] = []
 
     @property
     def scored(self) -> int:
@@ -236,7 +236,7 @@ class Cell:
                 [_to_float32(row[11]) for row in paired],
                 [_to_float32(row[8]) for row in paired],
             )
-            self._inputs.append(Inputs(columns))
+            self.input_parts.append(Inputs(columns))
 
     def merge(self, other: "Cell") -> None:
         """Add the logs of another cell."""
@@ -256,7 +256,7 @@ class Cell:
         for name in ("cost", "input", "output", "costs", "latencies"):
             getattr(self, name).merge(getattr(other, name))
         self.runs += other.runs
-        self._inputs += other._inputs
+        self.input_parts += other.input_parts
 
     def percentiles(self, fractions: Sequence[float]) -> list[float | None]:
         """Return percentiles of the latencies, of type 7 as those of `intervals.percentile`; None without any."""
@@ -278,8 +278,8 @@ class Cell:
 
     def each_inputs(self) -> list[Inputs]:
         """Return the scored logs that have an input, in no order."""
-        self._inputs = [_load_inputs(part) if isinstance(part, bytes) else part for part in self._inputs]
-        return self._inputs  # type: ignore[return-value]
+        self.input_parts = [_load_inputs(part) if isinstance(part, bytes) else part for part in self.input_parts]
+        return self.input_parts  # type: ignore[return-value]
 
     def _note_best(self, value: float, seq: int) -> None:
         if self.best is None or (value, seq) > self.best:
@@ -332,7 +332,7 @@ class Cell:
         )
         cell.raters = Counter(dict(head["raters"]))
         cell.runs = [latencies] if (latencies := _from_bytes("d", main[end:])) else []
-        cell._inputs = [stored[_HEADER.size + length :]] if inputs_length else []
+        cell.input_parts = [stored[_HEADER.size + length :]] if inputs_length else []
         return cell
 
 

@@ -17,24 +17,14 @@ from statistics import fmean
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
-    DateTime,
-    Executable,
-    Float,
     Select,
     SQLColumnExpression,
-    String,
     and_,
-    case,
-    cast,
-    extract,
     func,
     literal,
     select,
-    type_coerce,
 )
 
-from promptcrafter import clock
 from promptcrafter.database.base import Base
 from promptcrafter.database.deletions import has_pending, is_present
 from promptcrafter.database.json_scalar import TEXT, JsonScalar
@@ -44,9 +34,12 @@ from promptcrafter.logs.scores import DEFAULT_NAME, HUMAN
 from promptcrafter.logs.store import find_stored_logs
 from promptcrafter.problems import Invalid
 from promptcrafter.prompts.models import Label, Prompt
+from promptcrafter.statistics import day_aggregates
 from promptcrafter.statistics.aggregates import Group, Slot, fill_periods, gather
 from promptcrafter.statistics.cells import Cell
+from promptcrafter.statistics.day_aggregates import EARLIEST, LATEST, Plan, Scope
 from promptcrafter.statistics.keys import METADATA, UNITS
+from promptcrafter.statistics.log_rows import each_batch, plain_time, row_columns, to_milliseconds
 from promptcrafter.statistics.periods import count_periods
 from promptcrafter.workspaces.principal import Principal
 
@@ -57,6 +50,8 @@ GROUPS_MAX = 10_000
 _ROWS_AT_ONCE = 20_000
 _IDS_AT_ONCE = 10_000
 _FIGURES = 15  # columns of a `cells.Row`
+_STORED_KEYS = {"model", "day", "week", "month"}
+_STORED_FILTERS = {"promptId", "since", "until"}
 _METADATA = Base.metadata.tables["logs"].c.metadata
 _NARROW = "narrow it, for example by since or promptId"
 
@@ -95,22 +90,68 @@ class Found:
 def get_groups(principal: Principal, filters: Mapping[str, Any], question: Question) -> Found:
     """Return the groups of the principal's logs that match `filters`, empty ones for periods without logs included.
 
-    `filters` has the keys that `logs.store.find_logs` takes. Raises 400 for too many logs, periods or groups.
+    `filters` has the keys that `logs.store.find_logs` takes, and no others. Raises 400 for too many logs, periods or
+    groups.
     """
     is_pending = has_pending()
     with closing(read_snapshot()) as snapshot:
         logs = find_stored_logs(principal, filters)
         logs = logs.where(is_present(Log)) if is_pending else logs
-        if question.is_bounded:
-            _refuse_many(snapshot, logs)
-        scores = _read_scores(snapshot, logs, question)
+        scope = None if is_pending else _find_scope(principal, filters, question)
+        plan = _plan(snapshot, scope, filters)
+        cells = list(_each_stored(snapshot, scope, plan, question))
+        kinds: dict[str, int] = {"number": 1}
+        for part in _split(logs, plan):
+            if question.is_bounded:
+                _refuse_many(snapshot, part)
+            scores = _read_scores(snapshot, part, question)
+            kinds = scores.kinds
+            cells += get_cells(snapshot, part, question, scores)
+        if "promptId" not in filters and "version" not in question.keys and "label" not in question.keys:
+            # versions of different prompts have nothing in common
+            cells = [(slot._replace(version=None), cell) for slot, cell in cells]
         labels = _get_labels(snapshot, principal, filters) if "label" in question.keys else {}
-        days: set[date] = set()
-        cells = _noting_days(get_cells(snapshot, logs, question, scores), days)
         groups = gather(cells, question.keys, question.others, labels)
-        groups = _fill(groups, question, days)
+        groups = _fill(groups, question, {slot.day for slot, _ in cells})
         extremes = [each[1] for group in groups for each in (group.cell.best, group.cell.worst) if each]
-        return Found(groups, scores.kinds, _get_ids(snapshot, extremes))
+        return Found(groups, kinds, _get_ids(snapshot, extremes))
+
+
+def _find_scope(principal: Principal, filters: Mapping[str, Any], question: Question) -> Scope | None:
+    """Return the scope whose stored aggregates answer the question, or None if only the logs do."""
+    if not question.is_default or question.zone is not UTC or not _STORED_FILTERS.issuperset(filters):
+        return None
+    if "promptId" in filters:
+        keys, scope = _STORED_KEYS | {"version", "prompt", "label"}, Scope(filters["promptId"], "")
+    else:
+        keys, scope = _STORED_KEYS, Scope(principal.workspace_id, principal.workspace_id)
+    return scope if keys.issuperset(question.keys) else None
+
+
+def _plan(snapshot: ReadSession, scope: Scope | None, filters: Mapping[str, Any]) -> Plan | None:
+    """Return which part of the logs is read from stored aggregates; None for no part."""
+    coverage = None if scope is None else day_aggregates.read_coverage(snapshot, scope.id)
+    if coverage is None:
+        return None
+    begin, end = filters.get("since", EARLIEST), filters.get("until", LATEST)
+    return day_aggregates.plan(coverage, max(begin, EARLIEST), min(end, LATEST))
+
+
+def _each_stored(
+    snapshot: ReadSession, scope: Scope | None, plan: Plan | None, question: Question
+) -> Iterator[tuple[Slot, Cell]]:
+    if scope is None or plan is None:
+        return
+    prompt = scope.id if any(key in ("prompt", "label") for key in question.keys) else None
+    for (day, version, model), cell in day_aggregates.each_cell(snapshot, scope.id, plan):
+        yield Slot(day_aggregates.start_of(day).date(), version or None, model or None, prompt), cell
+
+
+def _split(logs: Select[Log], plan: Plan | None) -> Sequence[Select[Log]]:
+    """Return selects of the logs that are not read from stored aggregates."""
+    if plan is None:
+        return [logs]
+    return [logs.where(Log.created_at >= begin, Log.created_at < end) for begin, end in plan.periods]
 
 
 @dataclass
@@ -131,10 +172,10 @@ def get_cells(
     `logs` is a select of logs. The slots have the prompt only if it is needed, else None.
     """
     of_prompts = any(key in ("prompt", "label") for key in question.keys)
-    columns = [*_columns(), *([Log.prompt_id] if of_prompts else []), *map(_other_column, question.others)]
+    columns = [*row_columns(), *([Log.prompt_id] if of_prompts else []), *map(_other_column, question.others)]
     read_day = _make_day_reader(question.zone)
     cells: dict[tuple[Any, ...], Cell] = defaultdict(Cell)
-    for rows in _each_batch(snapshot, logs.with_only_columns(*columns)):
+    for rows in each_batch(snapshot, logs.with_only_columns(*columns)):
         slots: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
         for row in rows:
             slots[read_day(row[0]), row[2], row[3], row[_FIGURES:]].append(row)
@@ -152,7 +193,7 @@ def _add(cell: Cell, rows: list[Any], scores: Scores) -> None:
     if scores.values is not None:
         unknown = (None, None, None)
         rows = [(*row[:4], *scores.values.get(row[1], unknown), *row[7:_FIGURES]) for row in rows]
-    cell.add(rows, _to_milliseconds)
+    cell.add(rows, to_milliseconds)
     seqs = [row[1] for row in rows if row[7] is None]
     if scores.raters:
         cell.raters.update([rater for seq in seqs for rater in scores.raters.get(seq, ())])
@@ -163,7 +204,7 @@ def _add(cell: Cell, rows: list[Any], scores: Scores) -> None:
 
 
 def _refuse_many(snapshot: ReadSession, logs: Select[Log]) -> None:
-    some = logs.with_only_columns(literal(1)).limit(LOGS_MAX + 1).subquery("counts")
+    some = logs.with_only_columns(literal(1)).limit(LOGS_MAX + 1).subquery("limited")
     if snapshot.scalars(select(func.count()).select_from(some)).one() > LOGS_MAX:
         raise Invalid({"since": [f"selects more than {LOGS_MAX:,} logs; {_NARROW}"]})
 
@@ -176,7 +217,7 @@ def _read_scores(snapshot: ReadSession, logs: Select[Log], question: Question) -
     scored = logs.join(Score, of_logs)
     if question.is_default:
         raters = defaultdict(list)
-        for rows in _each_batch(snapshot, scored.with_only_columns(Score.log_seq, Score.rater)):
+        for rows in each_batch(snapshot, scored.with_only_columns(Score.log_seq, Score.rater)):
             for seq, rater in rows:
                 raters[seq].append(rater)
             if len(raters) > SCORES_MAX:
@@ -185,7 +226,7 @@ def _read_scores(snapshot: ReadSession, logs: Select[Log], question: Question) -
     given: dict[int, list[Any]] = defaultdict(list)
     kinds: Counter[str] = Counter()
     columns = (Score.log_seq, Score.rater, Score.identifier, Score.value_kind, Score.number, Score.category)
-    for rows in _each_batch(snapshot, scored.with_only_columns(*columns, _plain_time(Score.created_at))):
+    for rows in each_batch(snapshot, scored.with_only_columns(*columns, plain_time(Score.created_at))):
         for row in rows:
             # judges and programs of one account are told apart by their identifiers
             rater = row[1] if question.annotator == HUMAN else f"{row[1]} {row[2]}"
@@ -228,12 +269,6 @@ def _get_labels(
     return names
 
 
-def _noting_days(cells: Iterator[tuple[Slot, Cell]], days: set[date]) -> Iterator[tuple[Slot, Cell]]:
-    for slot, cell in cells:
-        days.add(slot.day)
-        yield slot, cell
-
-
 def _fill(groups: list[Group], question: Question, days: set[date]) -> list[Group]:
     """Return the groups with empty ones for periods without logs. Raises 400 for too many."""
     unit = next((key for key in question.keys if key in UNITS), None)
@@ -254,41 +289,6 @@ def _get_ids(snapshot: ReadSession, seqs: Sequence[int]) -> dict[int, str]:
         some = Log.seq.in_(ordered[start : start + _IDS_AT_ONCE])
         ids.update((seq, log_id) for seq, log_id in snapshot.execute(select(Log.seq, Log.id).where(some)))
     return ids
-
-
-def _each_batch(snapshot: ReadSession, statement: Executable) -> Iterator[Sequence[Any]]:
-    """Yield the rows of a statement, whose columns need no conversion, as the driver returns them."""
-    connection = snapshot.connection().execution_options(stream_results=True)
-    with closing(connection.execute(statement)) as result:
-        while rows := result.fetchmany(_ROWS_AT_ONCE):
-            yield rows
-
-
-def _columns() -> list[Any]:
-    """Return the columns of a `cells.Row`.
-
-    The latency is the one that was sent, or else the time from start to end if both are known.
-    """
-    elapsed = cast(_milliseconds_between(Log.start_time, Log.end_time), Float(53))
-    return [
-        _plain_time(Log.created_at),
-        *(Log.seq, Log.prompt_version, Log.model_used, Log.mean_score, Log.ratings),
-        _plain_time(Log.scored_at),
-        Log.status,
-        func.coalesce(Log.latency_ms, case((Log.end_time >= Log.start_time, elapsed))),
-        *(Log.input_tokens, Log.output_tokens, Log.cost, Log.input_key, Log.experiment_id, Log.variant_key),
-    ]
-
-
-def _milliseconds_between(start: SQLColumnExpression[Any], end: SQLColumnExpression[Any]) -> ColumnElement[Any]:
-    if is_sqlite():  # julianday() returns days as a float, exact to a twentieth of a millisecond
-        return func.round((func.julianday(end) - func.julianday(start)) * 86_400_000)
-    return (extract("epoch", end) - extract("epoch", start)) * 1000
-
-
-def _plain_time(column: SQLColumnExpression[Any]) -> ColumnElement[Any]:
-    """Return a time as the database has it: converting a text takes longer than the rest of reading a row."""
-    return type_coerce(column, String() if is_sqlite() else DateTime(timezone=True))
 
 
 def _other_column(key: str) -> SQLColumnExpression[Any]:
@@ -320,7 +320,3 @@ def _make_day_reader(zone: tzinfo) -> Callable[[Any], Any]:
 
 def _to_date(day: Any) -> date:
     return date.fromisoformat(day) if isinstance(day, str) else day
-
-
-def _to_milliseconds(moment: Any) -> int:
-    return clock.to_number(datetime.fromisoformat(moment) if isinstance(moment, str) else moment)

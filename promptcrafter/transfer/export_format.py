@@ -9,8 +9,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
+from promptcrafter.transfer import form_1
 from promptcrafter.transfer.records import (
     END,
+    FORM,
+    FORMS,
     HEADER,
     KINDS,
     UNKNOWN_TYPE_DETAILS,
@@ -25,17 +28,17 @@ from promptcrafter.transfer.records import (
     refuse_long_line,
 )
 
-_HEADER_FIELDS = {"format": "promptcrafter", "version": 1}
+_FORMAT = "promptcrafter"
 _MAX_EMPTY_LINES = 1000
 
 
-def write_lines(rows: Iterable[tuple[str, Any]]) -> Iterator[str]:
+def write_lines(rows: Iterable[tuple[str, Any]], form: int = FORM) -> Iterator[str]:
     """Yield the lines of an export of these rows, each a type and a model instance (see `store.each_row`)."""
-    yield format_line(HEADER, _HEADER_FIELDS)
-    counts = dict.fromkeys(KINDS, 0)
+    yield format_line(HEADER, {"format": _FORMAT, "version": form})
+    counts = dict.fromkeys(form_1.KINDS if form == form_1.VERSION else KINDS, 0)
     for kind, row in rows:
         counts[kind] += 1
-        yield format_row(kind, row)
+        yield format_row(kind, row, form)
     yield format_line(END, {plural(kind): count for kind, count in counts.items()})
 
 
@@ -47,15 +50,17 @@ def read_records(file: BinaryIO) -> Iterator[Record]:
     """
     records = _parse_lines(file)
     record = next(records, Record("line 1", "", {}, 0))
-    _check_header(record)
+    form = _read_form(record)
     counts: Counter[str] = Counter()
     for record in records:
         if record.kind == END:
             break
         if record.kind == HEADER:
             raise invalid_record(record.location, UNKNOWN_TYPE_DETAILS)
+        if form == form_1.VERSION and record.kind not in form_1.KINDS:
+            raise invalid_record(record.location, {"type": [f"must not be {record.kind} in a file of version {form}"]})
         counts[plural(record.kind)] += 1
-        yield record
+        yield record._replace(form=form)
     if record.kind != END:
         raise invalid_record(record.location, {"": [f"must be followed by more: the file ends without its {END} line"]})
     _check_counts(load_values(record), counts, record.location)
@@ -78,12 +83,15 @@ def _parse_lines(file: BinaryIO) -> Iterator[Record]:
             raise invalid_record(f"line {number}", {"": [f"must not be empty, as {_MAX_EMPTY_LINES:,} before it are"]})
 
 
-def _check_header(record: Record) -> None:
+def _read_form(record: Record) -> int:
+    """Return the form of the file that the header states. Raises Invalid."""
     if record.kind != HEADER:
         raise invalid_record(record.location, {"type": [f"must be {HEADER}, as in the first line of every export"]})
-    version, readable = load_values(record)["version"], _HEADER_FIELDS["version"]
-    if version != readable:
+    form: int = load_values(record)["version"]
+    if form not in FORMS:
+        readable = " or ".join(map(str, FORMS))
         raise invalid_record(record.location, {"version": [f"must be {readable}, which is what this release reads"]})
+    return form
 
 
 def _check_counts(stated: Mapping[str, int], found: Mapping[str, int], location: str) -> None:

@@ -86,7 +86,7 @@ class NewIds:
         if record.kind != "version":
             values["id"] = self._get_or_make(cast(Kind, record.kind), values["id"])
         for holder in (values, *values.get("variants", ())):
-            for name in ("prompt_id", "experiment_id", "trace_id"):
+            for name in ("prompt_id", "experiment_id", "trace_id", "log_id"):
                 if name in holder:
                     holder[name] = self._get(holder[name]) or holder[name]
 

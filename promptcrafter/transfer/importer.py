@@ -16,14 +16,15 @@ from promptcrafter import jsonio
 from promptcrafter.database.session import ReadSession, read_snapshot, request_session
 from promptcrafter.database.transactions import writing
 from promptcrafter.experiments.store import restore_experiments
-from promptcrafter.logs.store import ParentDeleted, prepare, restore_all
+from promptcrafter.logs.scores import SCORES_MAX, ScoresChanged, restore_scores
+from promptcrafter.logs.store import ParentDeleted, prepare, restore_all, restore_scored
 from promptcrafter.problems import DeletionPending, Invalid, Problem
 from promptcrafter.prompts.models import VERSIONED
 from promptcrafter.prompts.restore import restore_prompts
 from promptcrafter.prompts.search import search_columns
 from promptcrafter.prompts.store import label_protected, refuse_label
 from promptcrafter.traces.store import restore_traces
-from promptcrafter.transfer import store
+from promptcrafter.transfer import form_1, store
 from promptcrafter.transfer.batch_file import BatchFile
 from promptcrafter.transfer.id_policy import KEPT_IDS, IdPolicy, ImportConflict
 from promptcrafter.transfer.importers.stored_versions import StoredVersion
@@ -36,7 +37,7 @@ from promptcrafter.transfer.records import (
     load_values,
     plural,
 )
-from promptcrafter.transfer.references import Key, defined_keys, referenced_keys
+from promptcrafter.transfer.references import Key, defined_keys, get_score_key, referenced_keys
 from promptcrafter.transfer.seen_keys import SeenKeys
 from promptcrafter.workspaces import audit, quota
 from promptcrafter.workspaces.access import lock_current_workspace
@@ -47,6 +48,8 @@ Counts = dict[str, dict[str, int]]
 _BATCH_RECORDS = 500
 _BATCH_BYTES = 4 * 1024 * 1024
 _MAX_ATTEMPTS = 3
+# What is wrong with a key that is defined twice, by its kind
+_TWICE = {"score of": "has a score of this name, annotator, author and identifier in {} already"}
 
 
 class ImportInterrupted(Problem):
@@ -160,17 +163,22 @@ def _load_record(record: Record, ids: IdPolicy) -> LoadedRecord:
             refuse_label(label, f"labels.{index}")
         except Invalid as error:
             raise invalid_record(record.location, error.details or {}) from error
-    loaded = LoadedRecord(record.location, record.kind, values, record.size)
+    loaded = LoadedRecord(record.location, record.kind, values, record.size, record.form)
     ids.assign(loaded)
     return loaded
 
 
 def _most_bytes(record: LoadedRecord) -> int:
     """Return at least how many bytes a record will be counted with: its texts are longest in the file."""
-    rows = 1 + len(record.values.get("variants", ()))
+    rows = 1 + len(record.values.get("variants", ())) + _has_lone_score(record)
     # which the file does not have beside messages
     flattened = record.values["content"] if record.values.get("messages") else ""
     return record.size + len(flattened.encode()) + rows * quota.ROW_BYTES
+
+
+def _has_lone_score(record: LoadedRecord) -> bool:
+    """Return whether a record of a log stands for a score, too: its file has no records of scores."""
+    return record.kind == "log" and record.form == form_1.VERSION and record.values.get("score") is not None
 
 
 def _check_version_order(records: Iterable[LoadedRecord]) -> Iterator[LoadedRecord]:
@@ -214,6 +222,7 @@ def _check_batch(
         new = _find_new(reader, batch, principal)
         (ids.settle_slugs if seen_keys is None else ids.check_slugs)(reader, new, principal)
         _refuse_missing_references(reader, batch, principal, seen_keys)
+        _refuse_many_scores(reader, new, seen_keys)
         if seen_keys is not None:
             _refuse_protected_labels(reader, new, principal)
     if seen_keys is not None:
@@ -240,6 +249,9 @@ def _find_new(reader: ReadSession, batch: Sequence[LoadedRecord], principal: Pri
     stored = {record for record in batch if record.kind != "version" and record.id in places}
     versions = {(record.id, record.values["number"]): record for record in batch if record.kind == "version"}
     stored |= _find_stored_versions(reader, {key: record for key, record in versions.items() if record.id in places})
+    if batch[0].kind == "score":
+        keys = {get_score_key(record.values): record for record in batch if record not in stored}
+        stored |= {keys[key] for key in store.get_taken_scores(reader, keys)}
     return [record for record in batch if record not in stored]
 
 
@@ -297,6 +309,21 @@ def _find_owned(reader: ReadSession, keys: Collection[Key], principal: Principal
     }
 
 
+def _refuse_many_scores(reader: ReadSession, new: Sequence[LoadedRecord], seen_keys: SeenKeys | None) -> None:
+    """Raise Invalid if a log would have more scores than it may, during the check with those of the lines before."""
+    scores = [record for record in new if record.kind == "score"]
+    if not scores:
+        return
+    counts = store.get_score_counts(reader, {record.values["log_id"] for record in scores})
+    batch: Counter[str] = Counter()
+    for record in scores:
+        log_id = record.values["log_id"]
+        batch[log_id] += 1
+        more = batch[log_id] if seen_keys is None else seen_keys.count(("scores of", log_id))
+        if counts.get(log_id, 0) + more > SCORES_MAX:
+            raise invalid_record(record.location, {"logId": [f"must be of a log with at most {SCORES_MAX:,} scores"]})
+
+
 def _refuse_protected_labels(reader: ReadSession, new: Sequence[LoadedRecord], principal: Principal) -> None:
     """Raise 403 if a version to store has a label that is protected from the principal."""
     labelled = [record for record in new if record.values.get("labels")]
@@ -320,7 +347,8 @@ def _add_keys(batch: Sequence[LoadedRecord], new: Collection[LoadedRecord], seen
                 continue
             before = seen_keys.add(reference.key, record.location)
             if before is not None:
-                raise invalid_record(record.location, {reference.field: [f"stands in {before} already"]})
+                told = _TWICE.get(reference.key[0], "stands in {} already").format(before)
+                raise invalid_record(record.location, {reference.field: [told]})
 
 
 def _store_batch(batch: Sequence[LoadedRecord], principal: Principal, ids: IdPolicy) -> list[LoadedRecord]:
@@ -342,7 +370,11 @@ def _store_batch(batch: Sequence[LoadedRecord], principal: Principal, ids: IdPol
                 write()
         except quota.WorkspaceFull as problem:
             raise ImportInterrupted(problem, ids.retry_advice) from problem
-        except (IntegrityError, ParentDeleted):  # another transaction has added or deleted rows since the check
+        except (
+            IntegrityError,
+            ParentDeleted,
+            ScoresChanged,
+        ):  # another transaction has added or deleted rows since the check
             if not attempts_left:
                 raise
         else:
@@ -365,6 +397,8 @@ def _prepare_write(new: Sequence[LoadedRecord], principal: Principal) -> Callabl
     for record in new:
         rows[record.kind].append(record.values)
     latest = {version["prompt_id"]: version["content"] for version in rows["version"]}
+    is_first_form = new[0].form == form_1.VERSION  # as all records of a file
+    restore_logs = restore_scored if is_first_form else restore_all
     logs = [prepare(row) for row in rows["log"]]
     texts = [search_columns(row["title"], row["tags"], latest[row["id"]]) for row in rows["prompt"]]
 
@@ -372,6 +406,7 @@ def _prepare_write(new: Sequence[LoadedRecord], principal: Principal) -> Callabl
         restore_prompts(principal, rows["prompt"], rows["version"], texts)
         restore_experiments(principal, rows["experiment"])
         restore_traces(principal, rows["trace"])
-        restore_all(principal, logs)
+        restore_logs(principal, logs)
+        restore_scores(principal, rows["score"])
 
     return write

@@ -15,11 +15,13 @@ from flask import current_app
 from promptcrafter import jsonio
 from promptcrafter.http.schemas import load
 from promptcrafter.problems import Details, Invalid
-from promptcrafter.transfer import schemas
+from promptcrafter.transfer import form_1, schemas
 
 HEADER, END = "export", "end"  # the types of the first and the last line
 # In the order of the export: a record refers only to records before it
-KINDS = ("prompt", "version", "experiment", "trace", "log")
+KINDS = (*form_1.KINDS, "score")
+FORM = 2  # of the file: of which `schemas` has the lines. It is the `version` in the header
+FORMS = (form_1.VERSION, FORM)
 UNKNOWN_TYPE_DETAILS = {"type": [f"must be one of {', '.join(KINDS)}"]}
 # A line may be as long as this many of the largest bodies that the API accepts: one body creates a log, another sets
 # its notes, and a number may be exported longer than it was sent (`1E15`)
@@ -31,6 +33,7 @@ _SCHEMAS: dict[str, schemas.Line] = {
     "experiment": schemas.ExperimentLine(),
     "trace": schemas.TraceLine(),
     "log": schemas.LogLine(),
+    "score": schemas.ScoreLine(),
     END: schemas.EndLine(),
 }
 # By type: the name of the schema's field, which is that of the column, by its name in JSON
@@ -46,12 +49,14 @@ class Record(NamedTuple):
     """A record as it was read, not yet validated.
 
     `location` names it in error messages, such as `line 17`; `fields` has all fields but the type; `size` is in bytes.
+    `form` is that of the file. In the first one, as in files of other tools, a log's score is the only one that it has.
     """
 
     location: str
     kind: str
     fields: dict[str, Any]
     size: int
+    form: int = form_1.VERSION
 
 
 @dataclass(eq=False)
@@ -62,6 +67,7 @@ class LoadedRecord:
     kind: str
     values: dict[str, Any]
     size: int
+    form: int = form_1.VERSION
 
     @property
     def id(self) -> str:
@@ -123,10 +129,11 @@ def parse_line(data: bytes, location: str) -> Record:
     return Record(location, kind, fields, len(data))
 
 
-def format_row(kind: str, row: Any) -> str:
-    """Return a model instance as a line of an export, without the attributes that are None."""
+def format_row(kind: str, row: Any, form: int = FORM) -> str:
+    """Return a model instance as a line of an export of this form, without the attributes that are None."""
     present = frozenset(name for name in _FIELD_NAMES[kind].values() if getattr(row, name) is not None)
-    return format_line(kind, _get_schema(kind, present).dump(row))
+    fields = _get_schema(kind, present).dump(row)
+    return format_line(kind, form_1.reduce(kind, fields, row) if form == form_1.VERSION else fields)
 
 
 def format_line(kind: str, fields: Mapping[str, Any]) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 # The kind of key, the id of the parent if there is one, and the name: ("prompt", id), ("version", prompt id, "3"),
-# ("label", prompt id, label), ("variant", experiment id, variant key), ("prompt slug", slug)
+# ("label", prompt id, label), ("variant", experiment id, variant key), ("prompt slug", slug),
+# ("score of", log id, name, annotator, rater, identifier)
 Key = tuple[str, ...]
 
 
@@ -13,6 +14,11 @@ class Reference(NamedTuple):
 
     field: str
     key: Key
+
+
+def get_score_key(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what tells the scores of a workspace apart: log, name, annotator, rater and identifier."""
+    return tuple(values[name] for name in ("log_id", "name", "annotator", "rater", "identifier"))
 
 
 def defined_keys(kind: str, values: Mapping[str, Any]) -> Iterator[Reference]:
@@ -25,6 +31,8 @@ def defined_keys(kind: str, values: Mapping[str, Any]) -> Iterator[Reference]:
     yield Reference("_id", (kind, values["id"]))
     if kind in ("prompt", "experiment"):
         yield Reference("slug", (f"{kind} slug", values["slug"]))
+    if kind == "score":
+        yield Reference("logId", ("score of", *get_score_key(values)))
     if kind == "experiment":
         for index, variant in enumerate(values["variants"]):
             yield Reference(f"variants.{index}.key", ("variant", values["id"], variant["key"]))
@@ -36,9 +44,15 @@ def referenced_keys(kind: str, values: Mapping[str, Any]) -> Iterator[Reference]
         for index, variant in enumerate(values["variants"]):
             if "prompt_id" in variant:
                 yield Reference(f"variants.{index}.promptId", ("prompt", variant["prompt_id"]))
+            if "prompt_version" in variant:
+                version = ("version", variant["prompt_id"], str(variant["prompt_version"]))
+                yield Reference(f"variants.{index}.promptVersion", version)
     if kind in ("prompt", "experiment"):
         return
-    for name, field in (("prompt", "promptId"), ("experiment", "experimentId"), ("trace", "traceId")):
+    for name, field in (
+        *(("prompt", "promptId"), ("experiment", "experimentId")),
+        *(("trace", "traceId"), ("log", "logId")),
+    ):
         if f"{name}_id" in values:
             yield Reference(field, (name, values[f"{name}_id"]))
     if "prompt_version" in values:

@@ -17,8 +17,10 @@ from promptcrafter.experiments import schemas as experiments
 from promptcrafter.http.fields import (
     ERRORS,
     BoundedList,
+    Flag,
     ForeignId,
     PatternText,
+    QueryInteger,
     StoredName,
     StoredTags,
     Text,
@@ -26,7 +28,9 @@ from promptcrafter.http.fields import (
     WholeNumber,
 )
 from promptcrafter.http.schemas import CreateSchema, JsonObject, Objects, TextAndFormat, split_formats
+from promptcrafter.logs.models import IMPORTED
 from promptcrafter.logs.schemas import (
+    FAILED,
     SOURCES,
     call_fields,
     outcome_fields,
@@ -34,13 +38,16 @@ from promptcrafter.logs.schemas import (
     review_fields,
     token_part_fields,
 )
+from promptcrafter.logs.scores import ANNOTATORS
 from promptcrafter.problems import REQUIRED
 from promptcrafter.prompts import schemas as prompts
 from promptcrafter.prompts.models import LABELS_MAX
+from promptcrafter.scores import schemas as scores
 from promptcrafter.traces.schemas import evaluation_fields, span_fields, trace_fields
 
 _COMPUTABLE = ("inputTokens", "outputTokens", "cost")
 _NUMBER_MAX = 2**31 - 1
+_AUTHOR_NAME_MAX = 100  # characters, as many as that of an account
 _FIELDS_MAX = 100  # of a line or an object in it: three times as many as a log has
 _EXPORTED_TIME = r"[0-9-]{10}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
 # The fields that the native API requires of a log: attribute and name in JSON
@@ -181,6 +188,18 @@ class VariantLine(Line):
     payload = JsonObject(required=True)
     traffic_percent = WholeNumber(data_key="trafficPercent", required=True, minimum=0, maximum=100)
     prompt_id = Id("prompt", data_key="promptId")
+    prompt_version = WholeNumber(data_key="promptVersion", minimum=1, maximum=_NUMBER_MAX)
+
+    @validates_schema
+    def refuse_version_alone(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        """Reject a version without its prompt."""
+        if "prompt_version" in data and "prompt_id" not in data:
+            raise ValidationError({"promptId": [REQUIRED]})
+
+    @post_dump
+    def drop_version_alone(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Drop the version of a prompt that has been deleted since."""
+        return data if "promptId" in data else {name: data[name] for name in data if name != "promptVersion"}
 
 
 class ExperimentLine(Line):
@@ -265,6 +284,8 @@ class LogLine(Line):
         ]
         if "source" not in data and data.get("output") == ("", None):
             missing.append("output")
+        if data.get("status") == FAILED:
+            missing = [name for name in missing if name != "output"]
         if "prompt_version" in data and "prompt_id" not in data:
             missing.append("promptId")
         if "variant_key" in data and "experiment_id" not in data:
@@ -278,6 +299,50 @@ class LogLine(Line):
         return split_formats(data, ("input", "output", "ideal_output"))
 
 
+class AuthorLine(Line):
+    """Who gave a score, where the file comes from. No account is looked for here."""
+
+    user_id = Id("user", data_key="userId", required=True)
+    name = StoredName(required=True, minimum=1, maximum=_AUTHOR_NAME_MAX)
+
+
+class ScoreLine(Line):
+    """A score of a log. Whatever the line says, it is imported when it is read, and its author is a text."""
+
+    id = Id("score", data_key="_id", required=True)
+    log_id = Id("log", data_key="logId", required=True)
+    name = scores.name_field(required=True)
+    value = scores.ScoreValue(required=True)
+    comment = scores.comment_field()
+    annotator = Text(required=True, choices=ANNOTATORS)
+    author = fields.Nested(AuthorLine())
+    identifier = Text(maximum=scores.IDENTIFIER_MAX)
+    is_imported = Flag(data_key="imported")
+    created_at = ExportTime(data_key="createdAt", required=True)
+    updated_at = ExportTime(data_key="updatedAt", required=True)
+    valued_at = ExportTime(data_key="valuedAt")
+
+    @validates_schema
+    def refuse_beyond_scale(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        """Reject a value that a log's `score` cannot have under that name."""
+        scores.refuse_default_beyond_scale(data)
+
+    @post_load
+    def to_columns(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Return the columns of an imported score, as far as the line has them."""
+        author = data.pop("author", {})
+        data.pop("is_imported", None)
+        rater = {"rater": f"{IMPORTED}{author.get('user_id', '')}", "imported_name": author.get("name")}
+        defaults = {"comment": None, "identifier": "", "valued_at": data["updated_at"]}
+        return scores.split_value({**defaults, **data, **rater})
+
+    @post_dump
+    def drop_defaults(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Drop what a line without it means, too."""
+        defaults = {"identifier": "", "imported": False, "valuedAt": data["updatedAt"]}
+        return {name: value for name, value in data.items() if name not in defaults or value != defaults[name]}
+
+
 class EndLine(Line):
     """The last line, with the number of lines of each type. All numbers are optional."""
 
@@ -286,6 +351,7 @@ class EndLine(Line):
     experiments = WholeNumber(minimum=0, maximum=2**53)
     traces = WholeNumber(minimum=0, maximum=2**53)
     logs = WholeNumber(minimum=0, maximum=2**53)
+    scores = WholeNumber(minimum=0, maximum=2**53)
 
 
 class ExportQuery(Schema):
@@ -296,6 +362,12 @@ class ExportQuery(Schema):
             "description": "This prompt, its logs, and the traces and experiments of these, instead of everything",
             "pattern": ids.pattern("prompt"),
         }
+    )
+    form = QueryInteger(
+        minimum=1,
+        maximum=2,
+        load_default=2,
+        metadata={"description": "The version of the file format: 1 for release 0.1.0, without what it cannot read"},
     )
 
 
@@ -324,3 +396,4 @@ class ImportOut(Schema):
     experiments = fields.Nested(CountOut(), required=True)
     traces = fields.Nested(CountOut(), required=True)
     logs = fields.Nested(CountOut(), required=True)
+    scores = fields.Nested(CountOut(), required=True)

@@ -16,6 +16,7 @@ class SeenKeys:
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.execute("CREATE TABLE keys (key PRIMARY KEY, location) WITHOUT ROWID")
+        self._db.execute("CREATE TABLE counts (key PRIMARY KEY, number) WITHOUT ROWID")
         self._db.execute("BEGIN")  # never committed: no other connection reads it
 
     def add(self, key: Key, location: str) -> str | None:
@@ -29,6 +30,17 @@ class SeenKeys:
     def find(self, keys: Iterable[Key]) -> set[Key]:
         """Return those of the keys that were added."""
         return {key for key in keys if self._get_location(key) is not None}
+
+    def count(self, key: Key) -> int:
+        """Count one more of something, and return how many that makes. Raises InsufficientStorage."""
+        counted = (
+            "INSERT INTO counts VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET number = number + 1 RETURNING number"
+        )
+        try:
+            ((number,),) = self._db.execute(counted, (_to_text(key),)).fetchall()
+        except sqlite3.OperationalError as error:
+            raise InsufficientStorage from error
+        return int(number)
 
     def close(self) -> None:
         """Close and thereby delete the database."""

@@ -17,34 +17,46 @@ from promptcrafter.database.errors import ignoring_unavailable
 from promptcrafter.database.session import FEW_ROWS, STREAM_ROWS, ReadSession
 from promptcrafter.database.transactions import writing
 from promptcrafter.experiments.models import Experiment, Variant
-from promptcrafter.logs.models import Log
+from promptcrafter.logs.models import Log, Score
+from promptcrafter.logs.scores import ScoreKey, count_scores, find_scores, get_taken
 from promptcrafter.problems import Unavailable
 from promptcrafter.prompts.models import LARGE_COLUMNS, VERSIONED, Prompt, Version
 from promptcrafter.prompts.store import find_protected_labels
 from promptcrafter.traces.models import Trace
+from promptcrafter.transfer.form_1 import VERSION as FIRST_FORM
 from promptcrafter.workspaces import audit
 from promptcrafter.workspaces.access import find_resources, in_current_workspace
 from promptcrafter.workspaces.principal import Principal, is_owner
 
 _MAX_KEYS = 1000  # in one statement: SQLite allows 32,766 parameters
-_MODELS: dict[str, Any] = {"prompt": Prompt, "experiment": Experiment, "trace": Trace, "log": Log}
+_MODELS: dict[str, Any] = {"prompt": Prompt, "experiment": Experiment, "trace": Trace, "log": Log, "score": Score}
 _T = TypeVar("_T")
 
 
-def each_row(reader: ReadSession, principal: Principal, prompt_id: str | None = None) -> Iterator[tuple[str, Any]]:
+def each_row(
+    reader: ReadSession, principal: Principal, form: int, prompt_id: str | None = None
+) -> Iterator[tuple[str, Any]]:
     """Yield (type, row) for all rows of the current workspace, oldest first; each comes after what it refers to.
 
-    With the id of a prompt of this workspace: that prompt, its logs, and the traces and experiments of these.
+    With the id of a prompt of this workspace: that prompt, its logs with their scores, and the traces and experiments
+    of these logs. For the first form without what that cannot have.
     """
     yield from _each_prompt(reader, principal, prompt_id)
     conditions = {} if prompt_id is None else _of_prompt(prompt_id)
     for kind in ("experiment", "trace", "log"):
         model = _MODELS[kind]
         owned = find_resources(principal, model).order_by(model.created_at, model.seq)
+        if kind == "log" and form == FIRST_FORM:
+            owned = owned.where(Log.status.is_(None))
         for row in _stream(reader, owned.where(conditions[kind]) if kind in conditions else owned):
             if kind == "experiment" and prompt_id is not None:
                 _leave_out_prompts(row, prompt_id)
             yield kind, row
+    if form == FIRST_FORM:
+        return
+    scores = find_scores(principal, {} if prompt_id is None else {"promptId": prompt_id})
+    for row in _stream(reader, scores.order_by(Score.created_at, Score.seq)):
+        yield "score", row
 
 
 def note_export(principal: Principal, prompt_id: str | None = None) -> None:
@@ -70,6 +82,7 @@ def _leave_out_prompts(experiment: Experiment, prompt_id: str) -> None:
     for variant in experiment.variants:
         if variant.prompt_id != prompt_id:
             set_committed_value(variant, "prompt_id", None)
+            set_committed_value(variant, "prompt_version", None)
 
 
 def count_rows(reader: ReadSession, principal: Principal) -> dict[str, int]:
@@ -77,13 +90,14 @@ def count_rows(reader: ReadSession, principal: Principal) -> dict[str, int]:
     return {
         kind: reader.scalars(find_resources(principal, model).with_only_columns(func.count())).one()
         for kind, model in _MODELS.items()
+        if model is not Score
     }
 
 
 def get_workspaces(reader: ReadSession, kind: str, ids: Iterable[str]) -> dict[str, str]:
     """Return the ids of the workspaces of rows of a type, by row id; rows that do not exist are left out."""
     model = _MODELS[kind]
-    query = select(model.id, model.workspace_id).where(is_present(model))
+    query = _select(model, model.id, model.workspace_id).where(is_present(_holder_of(model)))
     return {row.id: row.workspace_id for part in _parts(ids) for row in reader.execute(query.where(model.id.in_(part)))}
 
 
@@ -92,8 +106,28 @@ def get_deleted(reader: ReadSession, kind: str, ids: Iterable[str]) -> set[str]:
     if not reader.scalar(select(exists(select(PendingDeletion)))):
         return set()
     model = _MODELS[kind]
-    query = select(model.id).where(is_deleted(model))
+    query = _select(model, model.id).where(is_deleted(_holder_of(model)))
     return {id for part in _parts(ids) for id in reader.scalars(query.where(model.id.in_(part)))}
+
+
+def get_taken_scores(reader: ReadSession, keys: Iterable[tuple[str, ...]]) -> set[tuple[str, ...]]:
+    """Return those of the keys that `references.get_score_key` makes for which there is a score: see `get_taken`."""
+    taken: set[tuple[str, ...]] = set()
+    for part in _parts(keys):
+        seqs = _get_log_seqs(reader, [log_id for log_id, *_ in part])
+        by_key = {ScoreKey(seqs[log_id], *rest): (log_id, *rest) for log_id, *rest in part if log_id in seqs}
+        taken |= {by_key[key] for key in get_taken(reader, by_key)} if by_key else set()
+    return taken
+
+
+def get_score_counts(reader: ReadSession, log_ids: Iterable[str]) -> dict[str, int]:
+    """Return how many scores logs have, by their ids; logs that do not exist are left out."""
+    counts: dict[str, int] = {}
+    for part in _parts(log_ids):
+        seqs = _get_log_seqs(reader, part)
+        by_seq = count_scores(reader, list(seqs.values()))
+        counts |= {log_id: by_seq.get(seq, 0) for log_id, seq in seqs.items()}
+    return counts
 
 
 def get_slugs(reader: ReadSession, kind: str, principal: Principal, slugs: Iterable[str]) -> dict[str, str]:
@@ -159,6 +193,20 @@ def _each_version_of(reader: ReadSession, principal: Principal, prompt_id: str |
     if prompt_id is not None:
         owned = owned.where(Version.prompt_id == prompt_id)
     return _stream(reader, owned.order_by(Prompt.created_at, Prompt.seq, Version.number))
+
+
+def _get_log_seqs(reader: ReadSession, log_ids: Iterable[str]) -> dict[str, int]:
+    return dict(reader.execute(select(Log.id, Log.seq).where(Log.id.in_(set(log_ids)))).all())
+
+
+def _select(model: Any, *columns: Any) -> Select[Any]:
+    """Return a select of columns of a model, joined with what its rows belong to: a score is there as its log is."""
+    query = select(*columns)
+    return query.join(Log, Log.seq == Score.log_seq) if model is Score else query
+
+
+def _holder_of(model: Any) -> Any:
+    return Log if model is Score else model
 
 
 def _stream(reader: ReadSession, query: Select[_T]) -> Iterator[_T]:

@@ -58,14 +58,14 @@ class _Body(io.RawIOBase):
 @blueprint.response(200, {"type": "string", "format": "binary"}, content_type=NDJSON)
 def export_all(query: dict[str, Any]) -> Response:
     """Return everything in the workspace, or one prompt with its logs, one typed JSON object a line."""
-    principal, prompt_id = current_principal(), query.get("promptId")
+    principal, prompt_id, form = current_principal(), query.get("promptId"), query["form"]
     if prompt_id is not None:
         principal = replace(principal, current_id=get_prompt(principal, prompt_id).workspace_id)
     if request.method == "GET":
         store.note_export(principal, prompt_id)
     reader = stream_snapshot()  # open until the response is sent, which is after the request context has ended
     try:
-        pieces = join_to_pieces(export_format.write_lines(store.each_row(reader, principal, prompt_id)))
+        pieces = join_to_pieces(export_format.write_lines(store.each_row(reader, principal, form, prompt_id), form))
         first = next(pieces)  # read before the response starts, so that a failure still gets an error status
     except BaseException:
         reader.close()

@@ -37,6 +37,7 @@ ACTIONS = (
     *("invitation.create", "invitation.revoke", "key.create", "key.revoke"),
     *("prompt.create", "prompt.change", "prompt.restore", "prompt.delete", "label.set", "label.remove"),
     *("experiment.create", "experiment.change", "experiment.delete", "trace.delete", "log.change", "log.delete"),
+    *("score.change", "score.delete", "score_config.create", "score_config.change", "score_config.archive"),
     *("export", "import", "prune"),
 )
 

@@ -119,6 +119,44 @@ def test_a_schema_of_another_release_is_not_compared_and_not_indexed(app: Flask,
         assert [refused(run(app, name)) for name in ("check", "reindex")] == [message] * 2
 
 
+def test_what_logs_keep_of_their_scores_is_compared_and_set_anew(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    logs = [ada.log(prompt, **scored) for scored in ({"score": 9}, {"score": 2}, {"score": 5}, {}, {"score": 1})]
+    ada.post(f"/logs/{logs[3]['_id']}/scores", {"name": "score", "value": 3, "annotator": "judge"})
+    before = ada.get("/logs").json
+    assert run(app, "check").exit_code == 0
+    one, two, three, four, five = (f"WHERE id = '{log['_id']}'" for log in logs)
+    damage(
+        app,
+        f"UPDATE logs SET mean_score = 8, score = 8 {one}",
+        f"UPDATE logs SET ratings = NULL, mean_score = NULL, scored_at = NULL {two}",
+        f"UPDATE logs SET scored_at = updated_at, score = NULL {three}",  # as is right
+        f"UPDATE logs SET ratings = 1, mean_score = 3 {four}",
+        f"DELETE FROM scores WHERE log_seq = (SELECT seq FROM logs {five})",  # which an import may leave
+    )
+    result = run(app, "check")
+    assert (result.exit_code, result.stdout.splitlines()) == (
+        1,
+        [
+            "Mean or number of scores is not that of the scores: 4 logs.",
+            "Shows a score that it does not have: 1 log.",
+        ],
+    )
+    assert result.stderr == (
+        "Error: What logs keep of their scores does not match these. Set it anew: flask --app wsgi reindex\n"
+    )
+    assert "What 4 logs kept of their scores is set anew.\n" in run(app, "reindex").stderr
+    assert done(run(app, "check")) == "The search finds everything: 5 logs, 1 prompt.\n"
+    damage(app, f"UPDATE logs SET score = 5 {three}")
+    assert ada.get("/logs").json == before
+    ratings = "SELECT score, mean_score, ratings FROM logs ORDER BY seq"
+    with app.app_context(), get_engine().connect() as connection:
+        assert connection.exec_driver_sql(ratings).all() == [
+            *((9, 9, 1), (2, 2, 1), (5, 5, 1), (None, None, None)),
+            (1, None, None),
+        ]
+
+
 @pytest.mark.parametrize("engine_name", ["postgresql"])
 def test_entries_of_logs_that_are_gone_are_counted_and_removed(app: Flask, ada: Person) -> None:
     log = ada.log(ada.prompt())

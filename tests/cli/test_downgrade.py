@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 from flask import Flask
+from sqlalchemy import update
 
 from config import Config
 from promptcrafter import clock
 from promptcrafter.database import revisions
 from promptcrafter.database.session import get_engine, session
 from promptcrafter.database.transactions import writing
+from promptcrafter.logs.models import Log
 from promptcrafter.workspaces.models import Member, Workspace
 from tests.support.commands import done, run
 from tests.support.databases import only_sqlite
@@ -123,6 +125,24 @@ def test_a_downgrade_says_what_it_loses_of_an_account_that_is_alone(migrated_app
     done(run(migrated_app, "db", "downgrade", "--yes", "8c3f5a9e1b72"))
     left = first_line(run(migrated_app, "db", "downgrade", BEFORE_WORKSPACES))
     assert left == "The downgrade removes 1 version comment."
+
+
+def test_a_downgrade_says_how_many_scores_it_loses_beside_those_that_logs_show(migrated_app: Flask) -> None:
+    ada = sign_up(Caller(migrated_app.test_client()), "ada")
+    log = ada.log(ada.prompt(), score=9)
+    lost = "The downgrade removes "
+    for name, annotator in (("score", "judge"), ("tone", "human")):
+        ada.post(f"/logs/{log['_id']}/scores", {"name": name, "value": 1, "annotator": annotator})
+    ada.put("/score-configs/tone", {"kind": "number"})
+    with migrated_app.app_context(), writing():
+        session.execute(update(Log).values(status="error", error="timeout"))
+    details = "status, error, user, session, environment and parameters of 1 log"
+    losses = first_line(run(migrated_app, "db", "downgrade", "a6f3c8d15e29"))
+    assert losses == f"{lost}2 scores, 1 score config and {details}."
+    done(run(migrated_app, "db", "downgrade", "--yes", "a6f3c8d15e29"))
+    done(run(migrated_app, "db", "upgrade"))
+    ada.patch(f"/logs/{log['_id']}", {"score": 8})
+    done(run(migrated_app, "db", "downgrade", "a6f3c8d15e29"))
 
 
 def first_line(result: Result) -> str:

@@ -9,6 +9,7 @@ from promptcrafter.maintenance import purge
 from tests.support.commands import done, run
 from tests.support.databases import only_sqlite
 from tests.support.people import Caller, Person, sign_up
+from tests.support.transfer import NDJSON_HEADERS, join
 
 CANARY = "zxcanaryxz"
 
@@ -30,6 +31,15 @@ def fill(person: Person, workspace: str | None) -> None:
     person.put(f"{path}/labels/{CANARY}", {"version": 1})
     log = post("/logs", {"promptId": prompt["_id"], "output": text, "modelUsed": CANARY, "notes": text, "score": 3})
     person.patch(f"/logs/{log['_id']}", {"notes": f"other {CANARY}", "score": 4})
+    score = {"name": CANARY, "value": CANARY, "comment": text, "identifier": CANARY}
+    post(f"/logs/{log['_id']}/scores", score)
+    config = {"kind": "category", "categories": [CANARY], "description": text}
+    assert person.put(f"/score-configs/{CANARY}", config, headers=there).status_code == 200
+    author = {"annotator": "judge", "author": {"userId": f"user{CANARY}", "name": CANARY}}
+    times = dict.fromkeys(("createdAt", "updatedAt"), "2026-01-01T00:00:00.000Z")
+    line = {"type": "score", "_id": f"score{log['_id'][4:]}", "logId": log["_id"], **score, **author, **times}
+    file = join([{"type": "export", "format": "promptcrafter", "version": 2}, line, {"type": "end"}])
+    assert person.post("/import", data=file, headers={**NDJSON_HEADERS, **there}).json["scores"]["created"] == 1
     post("/monitor/log", {"slug": prompt["slug"], "tag": "latest", "output": text, "input": text})
     variants = [{"key": CANARY, "payload": {"a": CANARY}, "trafficPercent": 100}]
     post("/experiments", {"slug": CANARY, "name": text, "status": "ACTIVE", "variants": variants})
@@ -41,6 +51,7 @@ def read_all(person: Person) -> str:
     """Return everything that an account can read."""
     workspaces = person.get("/workspaces").json
     paths = ["/prompts", "/logs", "/traces", "/experiments", "/tags", "/export", f"/search?q={CANARY}"]
+    paths += ["/scores", "/score-configs"]
     paths += [f"/logs?q={CANARY}", "/metrics"]
     texts = [
         person.get(path, headers={"X-Workspace": workspace["_id"]}).text for path in paths for workspace in workspaces

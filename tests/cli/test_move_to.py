@@ -34,7 +34,7 @@ NOT_EMPTY = "The database to move to is not empty:"
 READS = (
     *("/prompts", "/logs", "/traces", "/experiments", "/auth/me", "/auth/keys", "/search?q=gravi", "/search?q=zebra"),
     *("/logs?q=falls", "/logs?q=bet*", "/logs?q=🏳️‍🌈", "/logs?sort=-score&minScore=1", "/prompts?per_page=2"),
-    "/experiments/Greeting~1/results",
+    *("/experiments/Greeting~1/results", "/scores", "/scores?name=tone&annotator=enduser"),
 )
 
 

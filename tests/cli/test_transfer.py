@@ -22,7 +22,7 @@ from tests.support.commands import run as run_command
 from tests.support.databases import only_sqlite
 from tests.support.environment import SECRET
 from tests.support.people import Person
-from tests.support.transfer import EMPTY_EXPORT, counts, export, import_file, join, remove_all
+from tests.support.transfer import EMPTY_EXPORT, as_imported, counts, export, import_file, join, remove_all
 from tests.transfer.test_importer_damage import GOOD, change
 from tests.transfer.test_importers import FIXTURES, NEWER, RESPONSE
 
@@ -50,16 +50,19 @@ def test_an_exported_account_can_be_imported(run: Run, full_account: Person, tmp
     path = tmp_path / "ada.ndjson"
     result = run("export", path, "--user", "ADA@example.com")
     assert (result.exit_code, result.stdout) == (0, "")
-    counted = "3 prompts, 7 versions, 2 experiments, 3 traces, 37 logs"
+    counted = "3 prompts, 7 versions, 2 experiments, 3 traces, 37 logs, 5 scores"
     assert result.stderr == f"Exported for ada@example.com: {counted}.\n"
     left = export(full_account)
     assert path.read_bytes() == left
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    first = run("export", "-", "--user", "ada@example.com", "--form", "1")
+    assert first.stdout_bytes == full_account.get("/export?form=1").data != left
+    assert first.stderr == f"Exported for ada@example.com: {counted.removesuffix(', 5 scores')}.\n"
     remove_all(full_account)
     result = run("import", path, "--user", "ada@example.com")
     assert result.stderr == f"Imported for ada@example.com: {counted}. There already: nothing.\n"
     assert (result.exit_code, result.stdout) == (0, "")
-    assert export(full_account) == left
+    assert export(full_account) == as_imported(left)
     again = run("import", path, "--user", "ada@example.com")
     assert again.stderr == f"Imported for ada@example.com: nothing. There already: {counted}.\n"
 
@@ -69,7 +72,7 @@ def test_a_hyphen_means_standard_input_or_output(run: Run, ada: Person) -> None:
     result = run("export", "-", "--user", ada.email)
     assert result.stdout_bytes == export(ada)
     assert result.stderr.startswith(
-        "Exported for ada@example.com: 1 prompt, 2 versions, 1 experiment, 1 trace, 2 logs."
+        "Exported for ada@example.com: 1 prompt, 2 versions, 1 experiment, 1 trace, 2 logs, 1 score."
     )
 
 
@@ -199,7 +202,7 @@ def test_an_export_is_imported_as_a_copy_with_new_ids(run: Run, ada: Person, ben
     assert failure(run("import", path, "--user", ben.email)).endswith(
         "exists elsewhere on this server. --new-ids imports a copy of everything."
     )
-    created = "1 prompt, 2 versions, 1 experiment, 1 trace, 2 logs"
+    created = "1 prompt, 2 versions, 1 experiment, 1 trace, 2 logs, 1 score"
     for _ in range(2):
         result = run("import", path, "--user", ben.email, "--new-ids")
         assert result.stderr == f"Imported for {ben.email}: {created}. There already: nothing.\n"

@@ -154,11 +154,13 @@ FIGURES = {
     **{"startTime": TIMES, "endTime": TIMES, "inputTokens": NUMBERS, "outputTokens": NUMBERS, "cost": NUMBERS},
     **{"metadata": OBJECTS, "input": JSON_OR_TEXT, "idealOutput": JSON_OR_TEXT},
 }
+OUTCOMES = st.sampled_from(["ok", "error", "failed"])
+MEMBERS = st.dictionaries(WORDS, VALUES, max_size=3)
 NEW_LOGS = _bodies(
     {"promptId": PROMPT_ID, "output": TEXT, "modelUsed": MODELS},
     {
         **{"notes": TEXT, "score": SCORES, "promptVersion": st.integers(1, 3), "variables": OBJECTS},
-        **{"latencyMs": NUMBERS, **FIGURES},
+        **{"latencyMs": NUMBERS, **FIGURES, "status": OUTCOMES, "userId": WORDS, "metadata": MEMBERS},
     },
 )
 LOG_CHANGES = _bodies({}, {"notes": st.none() | TEXT, "score": st.none() | SCORES})
@@ -223,11 +225,23 @@ KNOWN = st.sampled_from([{}, {"If-None-Match": '"@etag0"'}, {"If-None-Match": '"
 PAGE = {"per_page": PER_PAGE, "cursor": CURSORS}
 _PAGE = st.fixed_dictionaries({}, optional=PAGE)
 SINCE = {"since": TIMES.map(str), "until": TIMES.map(str)}
-LOG_FILTERS = {
+_FLAGS = st.sampled_from(["true", "false", "1"])
+_PIECES = st.builds("{}{}{}".format, st.sampled_from(["", "-", '"', '-"']), TEXT, st.sampled_from(["", "*", '"']))
+_LISTED = {
     **{**PAGE, **SINCE, "promptId": PROMPT_ID, "promptVersion": VERSIONS, "model": MODELS | TEXT, "q": TEXT},
-    **{"sort": st.sampled_from(["score", "-score", "createdAt", "-createdAt", "name"])},
+    **{"sort": st.sampled_from(["score", "-score", "createdAt", "-createdAt", "name", "worst", "best"])},
     **{"minScore": SCORES.map(str), "maxScore": SCORES.map(str)},
     **{"source": st.sampled_from(["promptcrafter", "basalt", "agenttest", "llm", "x"])},
+}
+_CHOSEN = {
+    **{"scored": _FLAGS, "hasNotes": _FLAGS, "status": OUTCOMES, "userId": WORDS, "tag": WORDS, "label": LABELS},
+    **{"metadata.photo": VALUES.map(str), "metadata.京都": TEXT, "metadata.b": NUMBERS.map(str)},
+    **{"q": st.lists(_PIECES, min_size=1, max_size=3).map(" ".join), "in": st.sampled_from(["output", "notes", "x"])},
+    **{
+        "model": MODELS.map("{}*".format),
+        "per_page": PER_PAGE,
+        "sort": st.sampled_from(["worst", "best", "createdAt"]),
+    },
 }
 GROUPINGS = st.sampled_from(
     ["model", "version", "model,version", "version,model", "name", "prompt,day", "label", "week,author", "metadata.a"]
@@ -264,8 +278,10 @@ LOG_CALLS: list[Calls] = [
     _sends("POST", "/logs/batch", BATCHES.map(_write_lines), st.just({"Content-Type": LINES})),
     _sends("PATCH", _under(LOG_ID, "/logs/{}"), LOG_CHANGES),
     _deletes(_under(LOG_ID, "/logs/{}")),
-    _gets(_queries("/logs", **LOG_FILTERS), FORMS),
-    _gets(_queries("/logs", **LOG_FILTERS), FORMS),
+    _gets(_queries("/logs", **_LISTED), FORMS),
+    _gets(_queries("/logs", **_LISTED), FORMS),
+    _gets(_queries("/logs", **_CHOSEN), FORMS),
+    _gets(_queries("/logs", **_CHOSEN), FORMS),
     _gets(st.builds(_search, st.just("/logs"), TEXT, _PAGE), FORMS),
     _gets(_queries("/logs-by-prompt", promptId=PROMPT_ID, **PAGE), FORMS),
     _gets(_under(LOG_ID, "/logs/{}")),

@@ -153,6 +153,7 @@ def names_of(app: Flask, method: str, rule: str) -> list[str]:
 
 LISTS: list[tuple[str, Any, dict[str, list[str]]]] = [
     ("/logs/batch", {"logs": [1] * 1001}, {"logs": ["must have 0 to 1000 entries"]}),
+    ("/scores/batch", {"scores": [1] * 1001}, {"scores": ["must have 0 to 1000 entries"]}),
     ("/experiments", {"slug": "e", "name": "n", "variants": [{}] * 101}, {"variants": ["must have 1 to 100 entries"]}),
     ("/basalt/monitor/trace", {"featureSlug": "f", "logs": [{}] * 5001}, {"logs": ["must have 0 to 5000 entries"]}),
     (

@@ -1,4 +1,4 @@
-"""A column that is added to a log, a trace or a prompt is shown by the API and is part of an export."""
+"""A column that is added to a log, a score, a trace or a prompt is shown by the API and is part of an export."""
 
 from typing import Any
 
@@ -6,17 +6,28 @@ import pytest
 from marshmallow import Schema
 from sqlalchemy import inspect
 
-from promptcrafter.logs.models import Log
+from promptcrafter.experiments.models import Experiment, Variant
+from promptcrafter.logs.models import Log, Score
 from promptcrafter.logs.schemas import LogOut
 from promptcrafter.prompts.models import VERSIONED, Prompt, Version
 from promptcrafter.prompts.schemas import PromptOut, VersionOut
+from promptcrafter.scores.schemas import ScoreOut
 from promptcrafter.traces.models import Trace
 from promptcrafter.traces.schemas import TraceWhole
-from promptcrafter.transfer.schemas import LogLine, PromptLine, TraceLine, VersionLine
+from promptcrafter.transfer.schemas import (
+    ExperimentLine,
+    LogLine,
+    PromptLine,
+    ScoreLine,
+    TraceLine,
+    VariantLine,
+    VersionLine,
+)
 
 INTERNAL = {"seq", "rank", "label_names", "author_name"}  # the last two make up `labels` and `author`
+OF_SCORES = {"mean_score", "ratings", "scored_at"}  # of a log, computed from its scores
 IN_VERSIONS = {*VERSIONED, "version"}  # of a prompt: its latest version has them
-
+AS_VALUE, AS_AUTHOR = {"number", "category"}, {"rater", "rater_id", "imported_name"}  # what a score shows them as
 OWN = {"workspace_id", "author_id"}
 
 
@@ -27,7 +38,8 @@ def columns(model: Any) -> set[str]:
 @pytest.mark.parametrize(
     ("model", "schema", "left_out"),
     [
-        (Log, LogOut, OWN),
+        (Log, LogOut, {*OWN, *OF_SCORES, "input_key"}),
+        (Score, ScoreOut, {*OWN, "log_seq", "prompt_id", *AS_VALUE, *AS_AUTHOR, "valued_at"}),
         (Trace, TraceWhole, OWN),
         (Prompt, PromptOut, set()),
         (Version, VersionOut, {"prompt_id"}),
@@ -40,10 +52,13 @@ def test_the_api_shows_every_column(model: Any, schema: type[Schema], left_out: 
 @pytest.mark.parametrize(
     ("model", "schema", "left_out"),
     [
-        (Log, LogLine, {*OWN, "output_format", "input_format", "ideal_output_format"}),
+        (Log, LogLine, {*OWN, *OF_SCORES, "input_key", "output_format", "input_format", "ideal_output_format"}),
         (Trace, TraceLine, OWN),
         (Prompt, PromptLine, {*OWN, *IN_VERSIONS}),
         (Version, VersionLine, {"author_id"}),
+        (Experiment, ExperimentLine, OWN),
+        (Variant, VariantLine, {"workspace_id", "experiment_id", "position"}),
+        (Score, ScoreLine, {*OWN, *AS_VALUE, *AS_AUTHOR, "value_kind", "log_seq", "prompt_id"}),
     ],
 )
 def test_an_export_has_every_column(model: Any, schema: type[Schema], left_out: set[str]) -> None:

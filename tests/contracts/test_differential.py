@@ -114,7 +114,7 @@ def servers(
 
 @pytest.mark.usefixtures("migrated_postgresql_url")
 @settings(
-    max_examples=int(EXAMPLES or 10),
+    max_examples=int(EXAMPLES or 7),
     derandomize=not EXAMPLES,
     database=None,
     deadline=None,

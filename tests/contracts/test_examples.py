@@ -118,7 +118,9 @@ def test_every_example_succeeds_and_again(client: Caller, operations: dict[str, 
 def test_an_example_with_an_unknown_id_is_404(client: Caller, operations: dict[str, Operation]) -> None:
     token = operations["sign_up"].call(client, {"prompt_id": ""}).json["token"]
     caller = Caller(client.client, {"Authorization": f"Bearer {token}"})
-    ids = {f"{kind}_id": f"{kind}_{UNKNOWN}" for kind in ("prompt", "log", "trace", "key", "user", "invitation")}
+    ids = {
+        f"{kind}_id": f"{kind}_{UNKNOWN}" for kind in ("prompt", "log", "score", "trace", "key", "user", "invitation")
+    }
     assert operations["create_workspace"].call(caller, ids).status_code == 201
     assert operations["create_log"].body["promptId"] == ids["prompt_id"]
     for operation in operations.values():

@@ -27,9 +27,14 @@ FORBIDDEN_CODES = {"scope_forbids", "role_forbids", "workspace_not_found"}
 NAMED_IN_REQUEST = {
     "POST /logs": "prompt",
     "POST /logs/batch": "prompt",
+    "POST /scores/batch": "log",
+    "GET /scores": "prompt",
     "GET /logs": "prompt",
     "GET /logs-by-prompt": "prompt",
     "GET /compare": "log",
+    "GET /reviews/next": "prompt",
+    "GET /reviews/progress": "prompt",
+    "GET /agreement": "prompt",
 }
 # Permissions that are about an account or the server, so that the role in a workspace does not count
 OF_NO_WORKSPACE = {Permission.SIGNED_IN, Permission.ACCOUNT, Permission.CREDENTIALS}
@@ -46,13 +51,15 @@ class World:
     ids: dict[str, str]
     queries: dict[str, dict[str, str]]
     bodies: dict[str, Any]
+    scores: dict[str, str]  # one of each person's own
     keys: dict[tuple[str, str, str], str] = field(default_factory=dict)  # by role, credential and scope
 
     def call(self, call: str, role: str, credential: str, scope: str) -> Answer:
         """Make a call as this caller, with a valid body, about what is in the shared workspace."""
         method, rule = call.split(" ")
         person, path = self.people[role], rule
-        for name, value in {**self.ids, "<user_id>": person.id}.items():
+        own = {"<user_id>": person.id, "<not_batch:score_id>": self.scores[role]}
+        for name, value in {**self.ids, **own}.items():
             path = path.replace(name, value)
         secret = person.token if credential == "token" else self.keys[role, credential, scope]
         headers = {"Authorization": f"Bearer {secret}"}
@@ -75,6 +82,11 @@ def build(client: Caller, ada: Person) -> World:
     prompt = there.prompt(slug="team-prompt")["_id"]
     there.open(f"/prompts/{prompt}/labels/production", method="PUT", json={"version": 1})
     log, other = (there.log({"_id": prompt})["_id"] for _ in range(2))
+    new_score = {"name": "helpfulness", "value": 3}
+    assert there.put("/score-configs/helpfulness", {"kind": "number"}).status_code == 200
+    members = {role: people[role] for role in ("viewer", "editor", "owner")}
+    scores = {role: each.post(f"/logs/{log}/scores", new_score).json["_id"] for role, each in members.items()}
+    scores["stranger"] = scores["owner"]
     made = there.post(
         "/experiments", {"slug": "team-experiment", "name": "n", "status": "ACTIVE", "variants": VARIANTS}
     )
@@ -91,6 +103,7 @@ def build(client: Caller, ada: Person) -> World:
             "<slug:slug>": "team-prompt",
             "<slug>": "team-experiment",
             "<not_batch:log_id>": log,
+            "<score_name>": "helpfulness",
             "<trace_id>": trace,
             "<key_id>": key,
             "<invitation_id>": invitation["_id"],
@@ -100,8 +113,12 @@ def build(client: Caller, ada: Person) -> World:
         {
             "GET /logs": {"promptId": prompt},
             "GET /logs-by-prompt": {"promptId": prompt},
+            "GET /scores": {"promptId": prompt},
             "GET /compare": {"logs": f"{log},{other}"},
             "GET /search": {"q": "content"},
+            "GET /reviews/next": {"promptId": prompt},
+            "GET /reviews/progress": {"promptId": prompt},
+            "GET /agreement": {"promptId": prompt},
             "GET /prompts/<prompt_id>/diff": {"from": "1", "to": "1"},
             "DELETE /workspaces/<workspace>": {"confirm": team["slug"]},
         },
@@ -118,6 +135,10 @@ def build(client: Caller, ada: Person) -> World:
             "POST /logs": new_log,
             "POST /logs/batch": {"logs": [new_log]},
             "PATCH /logs/<not_batch:log_id>": {"score": 3},
+            "POST /logs/<not_batch:log_id>/scores": new_score,
+            "POST /scores/batch": {"scores": [{"logId": log, **new_score}]},
+            "PATCH /scores/<not_batch:score_id>": {"value": 4},
+            "PUT /score-configs/<score_name>": {"kind": "number"},
             "POST /experiments": {"slug": "another", "name": "Another", "variants": VARIANTS},
             "PATCH /experiments/<slug>": {"name": "Renamed"},
             "POST /experiment/<slug>/log": {"variantKey": "A"},
@@ -134,6 +155,7 @@ def build(client: Caller, ada: Person) -> World:
             "POST /workspaces/<workspace>/invitations": {"role": "viewer"},
             "POST /invitations/accept": {"token": "inv_unknown"},
         },
+        scores,
     )
     for role, person in people.items():
         places = {"unbound key": None, "key bound here": team["_id"]}
@@ -208,13 +230,13 @@ def find_refusal_outside(call: str) -> tuple[int, str] | None:
     if "<workspace>" in call:
         return 404, "workspace_not_found"
     named = NAMED_IN_REQUEST.get(call.replace("HEAD", "GET"), "")
-    kinds = [kind for kind in ("prompt", "log", "trace") if kind == named or f"{kind}_id>" in call]
+    kinds = [kind for kind in ("prompt", "log", "score", "trace") if kind == named or f"{kind}_id>" in call]
     return (403, f"{kinds[0]}_not_owned") if kinds else None
 
 
 def observe(call: str, answer: Answer) -> tuple[int, str]:
     """Return status and code; of a batch, those of its one item."""
-    if call == "POST /logs/batch" and answer.status_code == 200:
+    if call in ("POST /logs/batch", "POST /scores/batch") and answer.status_code == 200:
         (result,) = answer.json["results"]
         return result["status"], result.get("code", "")
     has_code = answer.status_code >= 400 and answer.is_json and not call.startswith("HEAD")

@@ -25,7 +25,7 @@ MANY = 120
 def deferring(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Leave to a purge what one statement does not remove, and let no purge run inside the block."""
     monkeypatch.setattr(deletions, "_IN_REQUEST_S", 0)
-    with app.app_context(), purge.exclusive_lock() as is_locked:
+    with app.app_context(), purge.only_purge() as is_locked:
         assert is_locked
         yield
 
@@ -64,6 +64,8 @@ def prompt(app: Flask, ada: Person) -> dict[str, Any]:
     prompt = ada.prompt(title="Explain gravity", content="Unique words", tags=["physics"])
     ada.patch(f"/prompts/{prompt['_id']}", {"content": "Unique words again"})
     ada.open(f"/prompts/{prompt['_id']}/labels/production", method="PUT", json={"version": 2})
+    log = ada.log(prompt, score=7)
+    ada.post(f"/logs/{log['_id']}/scores", {"name": "tone", "value": "dry"})
     fill(app, ada, prompt_id=prompt["_id"])
     return prompt
 
@@ -107,6 +109,7 @@ def test_a_deleted_prompt_is_gone_at_once_for_all_readers(
         assert [found["_id"] for found in ada.get("/prompts").json] == [other["_id"]]
         assert [found["_id"] for found in ada.get("/logs").json] == [kept["_id"]]
         assert [found["_id"] for found in ada.get("/logs?per_page=5&sort=-score").json] == [kept["_id"]]
+        assert ada.get("/scores").json == []
         for query in ("/logs?q=filled", "/search?q=unique", "/search?q=physics&per_page=3"):
             assert ada.get(query).json == []
         assert [found["slug"] for found in ada.get("/basalt/prompts").json["prompts"]] == ["another"]
@@ -123,10 +126,15 @@ def test_a_deleted_prompt_is_gone_at_once_for_all_readers(
     with subtests.test("its slug is free"):
         assert ada.prompt(title="Explain gravity")["slug"] == "explain-gravity"
     with subtests.test("export and import"):
-        assert prompt["_id"].encode() not in ada.get("/export").data
-        refused = ada.post("/import", data=before, headers={"Content-Type": "application/x-ndjson"})
-        assert (refused.status_code, refused.json["code"]) == (409, "deletion_pending"), refused.text
-        assert int(refused.headers["Retry-After"]) > 0
+        left = ada.get("/export").data
+        assert prompt["_id"].encode() not in left
+        assert b'"scores":0}' in left
+        header, *_, score, end = before.splitlines(keepends=True)
+        for lines in (before, b"".join((header, score, b'{"type": "end"}'))):
+            refused = ada.post("/import", data=lines, headers={"Content-Type": "application/x-ndjson"})
+            assert (refused.status_code, refused.json["code"]) == (409, "deletion_pending"), refused.text
+            assert int(refused.headers["Retry-After"]) > 0
+        assert b'"scores":2}' in end
     with subtests.test("commands"):
         assert done(run(app, "prune", "--older-than", "1d", "--dry-run")) == "0 logs and 0 traces would go.\n"
         assert done(run(app, "costs", "recompute")).startswith("0 of ")
@@ -140,7 +148,7 @@ def test_the_purge_removes_every_row_and_what_was_deleted_can_be_imported_again(
 ) -> None:
     exported, before = ada.get("/export").data, count_rows(app)
     monkeypatch.setattr(deletions, "_IN_REQUEST_S", 0)
-    with app.app_context(), purge.exclusive_lock():
+    with app.app_context(), purge.only_purge():
         assert ada.delete(f"/prompts/{prompt['_id']}").status_code == 204
         assert run_purge(app) is purge.Outcome.BUSY
     assert run_purge(app) is purge.Outcome.DONE
@@ -169,7 +177,7 @@ def test_deleted_traces_and_experiments_are_gone_at_once_with_their_logs(
     exported = ada.get("/export").data
     path = f"/traces/{trace_id}" if kind == "trace" else "/experiments/greeting"
     monkeypatch.setattr(deletions, "_IN_REQUEST_S", 0)
-    with app.app_context(), purge.exclusive_lock():
+    with app.app_context(), purge.only_purge():
         assert ada.delete(path).status_code == 204
         assert count_rows(app)["logs"] > 50
         assert [ada.open(path, method=method).status_code for method in ("GET", "DELETE")] == [404, 404]
@@ -202,7 +210,7 @@ def test_a_variant_whose_results_are_being_deleted_is_removed_later(
     monkeypatch.setattr(deletions, "_IN_REQUEST_S", 0)
     without = {"variants": variants[1:]}
     assert ada.patch("/experiments/greeting", without).json["code"] == "variant_has_results"
-    with app.app_context(), purge.exclusive_lock():
+    with app.app_context(), purge.only_purge():
         ada.delete(f"/prompts/{prompt['_id']}")
         answer = ada.patch("/experiments/greeting", without)
         assert (answer.status_code, answer.json["code"]) == (409, "deletion_pending")
@@ -214,7 +222,7 @@ def test_what_is_small_is_removed_by_the_request_itself(app: Flask, ada: Person)
     prompt = ada.prompt()
     for _ in range(3):
         ada.log(prompt)
-    with app.app_context(), purge.exclusive_lock():
+    with app.app_context(), purge.only_purge():
         assert ada.delete(f"/prompts/{prompt['_id']}").status_code == 204
     assert count_rows(app) == {}
 
@@ -231,7 +239,7 @@ def test_rows_are_removed_in_steps_and_a_purge_goes_on_where_another_one_has_end
             raise KeyboardInterrupt
 
     with app.app_context():
-        with purge.exclusive_lock():
+        with purge.only_purge():
             ada.delete(f"/prompts/{prompt['_id']}")
             add_logs(get_engine(), ada.id, 10, "1", prompt_id=prompt["_id"])  # by a request that began before
         monkeypatch.setattr(purge, "transaction_s", lambda: 0)
@@ -252,7 +260,7 @@ def test_a_prompt_with_many_versions_is_removed_in_steps(
         ada.patch(f"/prompts/{prompt['_id']}", {"content": f"content {number}"})
     monkeypatch.setattr(deletions, "_IN_REQUEST_S", 0)
     with app.app_context():
-        with purge.exclusive_lock():
+        with purge.only_purge():
             ada.delete(f"/prompts/{prompt['_id']}")
         monkeypatch.setattr(purge, "transaction_s", lambda: 0)
         with statements_of_one_row(monkeypatch):

@@ -95,6 +95,46 @@ def test_results_of_a_variant_with_a_prompt_belong_to_its_latest_version(ada: Pe
     assert ada.post(LOG, {"variantKey": "A"}).status_code == 200
 
 
+def test_metrics_that_rate_the_output_are_scores_by_code_too(
+    ada: Person, client_of_ada: Caller, experiment: dict[str, Any]
+) -> None:
+    ada.put("/score-configs/csat", {"kind": "number", "max": 5})
+    ratings = {
+        **{
+            "user_rating": 5,
+            "thumbs_up": True,
+            "answer thumb.down": 0,
+            "qualityScore": 0.5,
+            "Score-v2-FEEDBACK": -1e300,
+        },
+        **{"nps": 7, "score": 10, "stars": False},
+    }
+    others: dict[str, Any] = {
+        **{"latency_ms": 123, "rating_count": 3, "up": 1, "underscore": 4, "": 1},
+        **{"user_feedback": "fine", "csat": 6, "vote": None, "5 stars": 5, "note_é_score": 1, "r" * 60 + "_score": 1},
+    }
+    body = {"variantKey": "A", "metrics": {**ratings, **others}}
+    answer = client_of_ada.post(LOG, body)
+    log = ada.get(f"/logs/{answer.json['logId']}").json
+    assert (answer.status_code, log["metrics"], log["score"]) == (200, body["metrics"], None)
+    found = ada.get(f"/logs/{log['_id']}/scores").json
+    assert {score["name"]: score["value"] for score in found} == ratings
+    assert {(score["annotator"], score["identifier"], score["kind"]) for score in found} == {
+        ("code", "", "number"),
+        ("code", "", "boolean"),
+    }
+    assert {score["author"]["userId"] for score in found} == {ada.id}
+    evaluated = ada.get("/experiments/greeting/results?metric=user_rating&annotator=code").json["variants"][0]
+    assert evaluated["metrics"]["user_rating"]["mean"] == 5
+
+    client_of_ada.post(
+        LOG, {"variantKey": "A", "metrics": {**dict.fromkeys(map("rating{}_score".format, range(1000)), 1)}}
+    )
+    assert len(ada.get(f"/logs/{ada.get('/logs').json[0]['_id']}/scores").json) == 1000
+    client_of_ada.post(LOG, {"variantKey": "A", "metrics": others})
+    assert ada.get(f"/logs/{ada.get('/logs').json[0]['_id']}/scores").json == []
+
+
 @pytest.mark.parametrize("status", ["DRAFT", "ACTIVE", "PAUSED", "COMPLETED"])
 def test_results_are_accepted_in_every_status_and_users_assigned_only_while_active(ada: Person, status: str) -> None:
     ada.post("/experiments", {**EXPERIMENT, "status": status})

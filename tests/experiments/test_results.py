@@ -92,6 +92,30 @@ def test_a_fixed_sample_t_test_would_have_failed_the_same_simulation() -> None:
     assert winners / RUNS > 0.25
 
 
+def test_scores_that_arrive_late_and_change_rarely_make_a_winner_among_equals() -> None:
+    """Each output gets a score from 0 to 10, most often 8; a second rater makes a mean of it, and a third changes."""
+    source = random.Random(5)
+    values = range(11)
+
+    def draw() -> float:
+        return float(source.choices(values, (1, 1, 1, 2, 3, 5, 9, 14, 40, 14, 10))[0])
+
+    winners = 0
+    for _ in range(RUNS):
+        variants: tuple[list[float], list[float]] = [], []
+        for count in range(1, 401):
+            for scores in variants:
+                scores.append(draw())
+                place = source.randrange(len(scores))
+                scores[place] = (scores[place] + draw()) / 2 if count % 2 else draw()
+            if count % 10 == 0:
+                first, second = map(sample_of, variants)
+                if results.compare("B", second, "A", first, 1)["settled"]:
+                    winners += 1
+                    break
+    assert winners / RUNS <= results.ALPHA
+
+
 @pytest.mark.parametrize(("share", "least"), [(0.5, 0.95), (0.8, 0.8)])
 def test_a_planted_difference_is_found(share: float, least: float) -> None:
     source = random.Random(2)

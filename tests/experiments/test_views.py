@@ -88,6 +88,11 @@ def test_lists_are_newest_first_and_in_pages(ada: Person, make: MakeExperiment) 
         ),
         ({"variants": [{**A, "payload": "x"}]}, "variants.0.payload must be an object."),
         ({"variants": [{**A, "promptId": 5}]}, "variants.0.promptId must be a string."),
+        ({"variants": [A, {**B, "promptVersion": 1}]}, "variants.1.promptVersion needs promptId beside it."),
+        (
+            {"variants": [{**A, "promptId": "p", "promptVersion": 0}]},
+            "variants.0.promptVersion must be a whole number from 1 to 2147483647, a label or latest.",
+        ),
     ],
 )
 def test_a_bad_field_is_named_with_its_rule(ada: Person, change: dict[str, Any], message: str) -> None:
@@ -129,6 +134,49 @@ def test_a_variant_may_only_name_a_prompt_of_the_caller(ada: Person, ben: Person
     assert answer.status_code == status
     ada.post("/experiments", {**EXPERIMENT, "slug": "other"})
     assert ada.patch("/experiments/other", {"variants": variants}).status_code == (200 if status == 201 else status)
+
+
+def test_a_variant_may_pin_a_version_of_its_prompt(ada: Person) -> None:
+    prompt = ada.prompt(model="first")["_id"]
+    ada.patch(f"/prompts/{prompt}", {"model": "second"})
+    ada.put(f"/prompts/{prompt}/labels/production", {"version": 1})
+
+    def variants(*versions: Any) -> list[dict[str, Any]]:
+        shares = {"trafficPercent": 1, "promptId": prompt}
+        return [{"key": f"v{place}", **shares, "promptVersion": version} for place, version in enumerate(versions)]
+
+    made = ada.post("/experiments", {**EXPERIMENT, "variants": variants(1, "production", "latest", None)}).json
+    assert [variant.get("promptVersion") for variant in made["variants"]] == [1, 1, 2, None]
+    assert "promptVersion" not in made["variants"][3], "as before there were versions"
+    ada.put(f"/prompts/{prompt}/labels/production", {"version": 2})
+    ada.patch(f"/prompts/{prompt}", {"model": "third"})
+    assert ada.get("/experiments/greeting").json == made
+    for place in range(4):
+        report(ada, f"v{place}")
+    logs = ada.get("/logs").json[::-1]
+    assert [log["promptVersion"] for log in logs] == [1, 1, 2, 3]
+    assert [log["modelUsed"] for log in logs] == ["first", "first", "second", "third"]
+
+    changed = ada.patch("/experiments/greeting", {"variants": variants("production", 1, None, 3)}).json
+    assert [variant.get("promptVersion") for variant in changed["variants"]] == [2, 1, None, 3]
+    (entry,) = ada.get(f"/workspaces/{ada.get('/workspaces').json[0]['_id']}/audit?action=experiment.change").json
+    pins = [[variant.get("promptVersion") for variant in entry[side]["variants"]] for side in ("before", "after")]
+    assert pins == [[1, 1, 2, None], [2, 1, None, 3]]
+
+    refused = ada.patch("/experiments/greeting", {"variants": variants(1, 4, "staging", None)})
+    assert (refused.status_code, refused.json["details"]) == (
+        400,
+        {
+            "variants.1.promptVersion": ["must be a version of the prompt; the latest is 3"],
+            "variants.2.promptVersion": [
+                "must be a version of the prompt, which has no label staging; the latest is 3"
+            ],
+        },
+    )
+    assert ada.get("/experiments/greeting").json == changed, "nothing of it is stored"
+    ada.delete(f"/prompts/{prompt}")
+    left = ada.get("/experiments/greeting").json["variants"]
+    assert [(variant["promptId"], variant.get("promptVersion")) for variant in left] == [(None, None)] * 4
 
 
 def test_a_patch_changes_what_it_names(ada: Person, make: MakeExperiment) -> None:
@@ -204,6 +252,78 @@ def test_results_summarize_and_compare_the_variants(ada: Person, make: MakeExper
     low, high = rating["interval95"]
     assert 0 < low < rating["difference"] < high
     assert shown["comparisons"][1]["metrics"] == {}
+
+
+def test_scores_of_the_results_count_as_a_metric_whenever_they_arrive(ada: Person, make: MakeExperiment) -> None:
+    make()
+    logs = [report(ada, key, metrics={"depth": 5, "ms": 3}).json["logId"] for key in "AAB"]
+
+    def score(log: int, value: Any, name: str = "depth", **keys: Any) -> None:
+        body = {"name": name, "value": value, "annotator": "human", **keys}
+        assert ada.post(f"/logs/{logs[log]}/scores", body).status_code in (200, 201)
+
+    def shown(query: str, metric: str = "depth") -> list[tuple[int, float] | None]:
+        """Return count and mean of the metric under A and under B."""
+        found = [
+            variant["metrics"].get(metric)
+            for variant in ada.get(f"/experiments/greeting/results{query}").json["variants"]
+        ]
+        return [each and (each["count"], each["mean"]) for each in found]
+
+    as_sent = ada.get("/experiments/greeting/results").json
+    assert shown("") == [(2, 5), (1, 5)]
+    assert shown("?metric=depth") == [None, None], "what was sent under the name of the scores is left out"
+    score(0, 2)
+    score(0, 4, identifier="again")  # of the same rater, who counts once
+    score(1, 9)
+    score(1, 8)  # replaces the one before
+    score(2, 7)
+    score(0, 1, annotator="judge")
+    score(0, 100, annotator="judge", identifier="other")
+    score(0, True)
+    score(0, 2)
+    score(1, True, identifier="a boolean")
+    score(1, "good", identifier="a category")
+    score(1, 1e300, identifier="too large")
+    assert shown("?metric=depth") == [(2, 5.5), (1, 7)] == shown("?metric=depth&annotator=human")
+    assert shown("?metric=depth&annotator=judge") == [(1, 50.5), None]
+    assert shown("?metric=depth", "ms") == [(2, 3), (1, 3)], "beside the metrics that were sent"
+    assert ada.get("/experiments/greeting/results").json == as_sent
+
+    score(0, True, "polite")
+    score(1, False, "polite")
+    score(2, "rude", "polite")
+    assert shown("?metric=polite", "polite") == [(2, 0.5), None]
+    for log, value in enumerate((3, 10, 6)):
+        assert ada.patch(f"/logs/{logs[log]}", {"score": value}).status_code == 200
+    assert shown("?metric=score", "score") == [(2, 6.5), (1, 6)]
+    answer = ada.get("/experiments/greeting/results?metric=score").json
+    assert answer["scoreMetric"] == {"name": "score", "annotator": "human"}
+    (compared,) = answer["comparisons"]
+    assert (compared["metrics"]["score"]["difference"], compared["metrics"]["score"]["settled"]) == (-0.5, False)
+    ada.delete(f"/logs/{logs[2]}")
+    assert shown("?metric=score", "score") == [(2, 6.5), None]
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("query", "field", "rule"),
+    [
+        ("metric=5", "metric", "must be a letter and up to 63 letters, digits, blanks, `_`, `.` or `-`"),
+        ("metric=a&annotator=me", "annotator", "must be one of human, enduser, judge, code"),
+        ("annotator=judge", "annotator", "needs metric beside it"),
+        ("metric=a&metric=b", "metric", "must be given once"),
+        ("score=a", "score", "is not a parameter"),
+    ],
+)
+def test_a_bad_parameter_of_the_results_is_named(
+    ada: Person, make: MakeExperiment, query: str, field: str, rule: str
+) -> None:
+    make()
+    answer = ada.get(f"/experiments/greeting/results?{query}")
+    assert answer.status_code == 400
+    (reason,) = answer.json["details"][field]
+    assert rule in reason
 
 
 def test_an_experiment_without_results_has_empty_results(ada: Person, make: MakeExperiment) -> None:

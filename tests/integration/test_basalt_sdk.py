@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.connection import Connection, sign_up
+from tests.support.databases import only_sqlite
 from tests.support.environment import ROOT
 from tests.support.servers import LiveServer
 
@@ -50,6 +51,7 @@ def run_program(arguments: list[str], **environment: str) -> dict[str, Any]:
     return seen
 
 
+@only_sqlite  # tests/dialects/basalt makes the same calls on both databases
 def test_sdk_0_5_reads_publishes_and_logs(start_server: Callable[..., LiveServer], database_url: str) -> None:
     server = start_server(database_url.replace("+psycopg", ""), migrate=False, TOKEN_COUNTING="on")
     owner, key = set_stage(server)
@@ -99,6 +101,11 @@ def test_sdk_0_5_reads_publishes_and_logs(start_server: Callable[..., LiveServer
     )
     assert (final["promptVersion"], final["idealOutput"]) == (2, "Paris")
     assert (final["inputTokens"], final["outputTokens"], final["cost"], "computed" in final) == (0, 7, 0, False)
+
+    (only,) = owner.call("GET", f"/traces/{later['_id']}").json["logs"]
+    (score,) = owner.call("GET", "/scores").json
+    assert (score["logId"], score["name"], score["value"]) == (only["_id"], "concise", 0.75)
+    assert (score["annotator"], score["identifier"]) == ("judge", "concise")
 
     history = owner.call("GET", f"/logs?promptId={log['promptId']}").json
     assert [entry["_id"] for entry in history] == [final["_id"], draft["_id"], log["_id"]]

@@ -250,7 +250,8 @@ def test_an_account_is_deleted_once_however_often_at_a_time(server: LiveServer, 
     leaving = [Connection(server, people["eve"]) for _ in range(3)]
     body = {"currentPassword": "the password of eve"}
     answers = at_once([(each, "DELETE", "/auth/me", body) for each in leaving])
-    assert {outcome(each) for each in answers} <= {(204, ""), (401, "unauthorized"), (503, "unavailable")}, answers
+    refusals = {(401, "unauthorized"), (503, "unavailable"), (503, "passwords_busy")}  # a worker hashes two at a time
+    assert {outcome(each) for each in answers} <= {(204, ""), *refusals}, answers
     assert 204 in {each.status for each in answers}
     assert leaving[0].call("GET", "/auth/me").status == 401
     owner = Connection(server, people["ada"])

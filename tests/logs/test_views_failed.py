@@ -65,6 +65,20 @@ def test_the_status_ok_is_the_default_and_not_shown(ada: Person) -> None:
 
 
 @only_sqlite
+def test_a_failed_call_survives_an_export_and_an_import(ada: Person) -> None:
+    prompt = ada.prompt()
+    log = ada.log(prompt, status="error", error="e", output=None, **ORIGIN)
+    lines = ada.get("/export").data
+    ada.delete(f"/prompts/{prompt['_id']}")
+    answer = ada.open("/import", method="POST", data=lines, headers={"Content-Type": "application/x-ndjson"})
+    assert answer.status_code == 200, answer.text
+    assert ada.get(f"/logs/{log['_id']}").json == log
+    broken = lines.replace(b'"status":"error",', b"")
+    answer = ada.open("/import", method="POST", data=broken, headers={"Content-Type": "application/x-ndjson"})
+    assert list(answer.json["details"]) == ["line 4.output"]
+
+
+@only_sqlite
 @pytest.mark.parametrize(
     ("sent", "details"),
     [

@@ -735,9 +735,10 @@ def test_entries_of_the_trail_get_the_accounts_of_keys_and_lose_nothing_else_by_
         downgrade(revision=BEFORE_KEY_OWNERS)
         assert read_rows("audit_entries", columns) == before
         assert "actor_user_id" not in {column["name"] for column in inspect(get_engine()).get_columns("audit_entries")}
+        upgrade(revision=KEY_OWNERS)
+        assert {(BEFORE_KEY_OWNERS,), (KEY_OWNERS,)} <= set(read_rows("schema_writers", "release_revision"))
         upgrade()
         assert read_rows("audit_entries", columns) == before
-        assert {(BEFORE_KEY_OWNERS,), (KEY_OWNERS,)} <= set(read_rows("schema_writers", "release_revision"))
     after = ada.get(f"/workspaces/{workspace['_id']}/audit").json[::-1]
     owners = [entry["actor"]["userId"] for entry in after]
     assert [entry["actor"]["userId"] for entry in shown] == [ada.id] * 5 + [None]

@@ -369,11 +369,16 @@ def test_a_start_after_an_unclean_stop_looks_for_the_newest_logs_in_the_search_i
         with app.app_context(), get_engine().begin() as connection:
             connection.exec_driver_sql(statement)
         caplog.clear()
-        startup.check_search_after_unclean_stop(path)
+        with app.app_context():
+            startup.check_search_after_unclean_stop(path)
         return NOT_INDEXED in caplog.text
 
     monkeypatch.setattr(startup, "_SEARCH_CHECK_S", 60)
     assert not is_warned_after("SELECT 1")
+    ada.log(prompt, output="output 26", input="a question")
+    monkeypatch.setitem(app.config, "INDEX_INPUT", True)
+    assert is_warned_after("SELECT 1"), "inputs are to be indexed now"
+    monkeypatch.setitem(app.config, "INDEX_INPUT", False)
     words = "(SELECT docid, words FROM log_search WHERE words = 'output 3')"
     assert is_warned_after(f"INSERT INTO log_words (log_words, rowid, words) SELECT 'delete', * FROM {words}")
     assert not is_warned_after(f"INSERT INTO log_words (rowid, words) SELECT * FROM {words}")
@@ -385,7 +390,8 @@ def test_a_start_after_an_unclean_stop_looks_for_the_newest_logs_in_the_search_i
     with app.app_context():
         get_engine().dispose()  # as a clean stop: SQLite's log is gone
     assert not Path(f"{path}-wal").exists()
-    startup.check_search_after_unclean_stop(path)
+    with app.app_context():
+        startup.check_search_after_unclean_stop(path)
 
 
 @pytest.mark.slow

@@ -161,7 +161,7 @@ def config(config: Config) -> Config:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seed", "size"), [(1, 1), (2, 2), (3, 3), (4, 12), (5, 40), (6, 150)])
+@pytest.mark.parametrize(("seed", "size"), [(1, 1), (2, 2), (3, 3), (6, 150)])
 def test_every_number_equals_pythons_own_computation(ada: Person, seed: int, size: int) -> None:
     chance = random.Random(seed)
     prompt = ada.prompt(slug="p")

@@ -25,6 +25,7 @@ def config(database_url: str, sqlite_folder: Path) -> Config:
         instance_path=str(sqlite_folder.parent / "instance"),
         ratelimit_enabled=False,
         database_timeout_ms=2000,
+        sqlite_synchronous="normal",  # no test cuts the power
     )
 
 

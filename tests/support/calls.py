@@ -21,6 +21,8 @@ def calls(ada: Person) -> dict[str, tuple[str, Any]]:
     ada.post("/workspaces", {"name": "Team", "slug": "team"})
     invited = ada.post("/workspaces/team/invitations", {"role": "viewer"})
     new_log = {"promptId": prompt, "output": "o", "modelUsed": "m"}
+    new_score = {"name": "helpfulness", "value": 3}
+    score = ada.post(f"/logs/{log}/scores", {"name": "score", "value": 3}).json["_id"]
     credentials = {"email": ada.email, "password": ada.password}
     output = {"slug": "p", "output": "o"}
     with ada.client.application.app_context(), writing():
@@ -44,6 +46,10 @@ def calls(ada: Person) -> dict[str, tuple[str, Any]]:
         "POST /logs": new_log,
         "POST /logs/batch": {"logs": [new_log]},
         "PATCH /logs/<not_batch:log_id>": {"score": 3},
+        "POST /logs/<not_batch:log_id>/scores": new_score,
+        "POST /scores/batch": {"scores": [{"logId": log, **new_score}]},
+        "PATCH /scores/<not_batch:score_id>": {"value": 4},
+        "PUT /score-configs/<score_name>": {"kind": "number"},
         "POST /experiments": {"slug": "another", "name": "Another", "variants": _VARIANTS},
         "PATCH /experiments/<slug>": {"name": "Renamed"},
         "POST /experiment/<slug>/log": {"variantKey": "A", "metrics": {"free": 1}},
@@ -58,6 +64,7 @@ def calls(ada: Person) -> dict[str, tuple[str, Any]]:
         "POST /auth/logout": None,
     }
     values = {"<prompt_id>": prompt, "<not_batch:log_id>": log, "<name>": "1", "<label>": "l", "<workspace>": "team"}
+    values |= {"<not_batch:score_id>": score, "<score_name>": "helpfulness"}
     values |= {"<user_id>": ada.id, "<slug:slug>": "p", "<slug>": "exp"}
     found = {}
     for call, body in bodies.items():

@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,12 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("template") / "template.db"
     _migrate(f"sqlite:///{path}")
     return path
+
+
+@pytest.fixture(scope="session")
+def sqlite_templates(sqlite_template: Path) -> dict[tuple[str, ...], Path]:
+    """The templates with accounts, by the names of these; `empty_database` makes them."""
+    return {(): sqlite_template}
 
 
 @pytest.fixture(scope="session")
@@ -108,19 +116,33 @@ def empty_database_url(engine_name: str, request: pytest.FixtureRequest, tmp_pat
 
 @pytest.fixture
 def database_url(engine_name: str, request: pytest.FixtureRequest) -> str:
-    """The URL of a migrated, empty database that no other test uses at the same time."""
+    """The URL of a migrated database that no other test uses at the same time.
+
+    It has the accounts whose fixtures the test uses, and is empty otherwise.
+    """
     folder: Path = request.getfixturevalue("sqlite_folder")
     shutil.rmtree(folder, ignore_errors=True)  # the last test's file, locks and write-ahead log
     folder.mkdir()
-    return empty_database(engine_name, request, folder / "test.db")
+    names = tuple(name for name in ("ada", "ben") if name in request.fixturenames)
+    return empty_database(engine_name, request, folder / "test.db", names)
 
 
-def empty_database(engine_name: str, request: pytest.FixtureRequest, path: Path) -> str:
-    """Return the URL of a migrated, empty database; SQLite's file is created at `path`."""
+def empty_database(engine_name: str, request: pytest.FixtureRequest, path: Path, names: tuple[str, ...] = ()) -> str:
+    """Return the URL of a migrated database with these accounts alone; SQLite's file is created at `path`."""
     if engine_name == "sqlite":
-        return f"sqlite:///{shutil.copy(request.getfixturevalue('sqlite_template'), path)}"
+        templates: dict[tuple[str, ...], Path] = request.getfixturevalue("sqlite_templates")
+        if names not in templates:
+            template = templates[()].with_name(f"{'_'.join(names)}.db")
+            with closing(sqlite3.connect(shutil.copy(templates[()], template))) as database:
+                database.executescript(_inserts_of(names, engine_name, request))
+            templates[names] = template
+        return f"sqlite:///{shutil.copy(templates[names], path)}"
     connection: psycopg.Connection[Any] = request.getfixturevalue("postgresql_emptier")
-    for statement in DELETE_ALL:
-        connection.execute(statement)
+    connection.execute("; ".join([*DELETE_ALL, _inserts_of(names, engine_name, request)]).encode())
     url: str = request.getfixturevalue("migrated_postgresql_url")
     return url
+
+
+def _inserts_of(names: tuple[str, ...], engine_name: str, request: pytest.FixtureRequest) -> str:
+    """Return the statements that write accounts."""
+    return "; ".join(request.getfixturevalue("accounts")[name].inserts[engine_name] for name in names)

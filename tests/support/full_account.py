@@ -20,7 +20,7 @@ def full_account(ada: Person) -> Person:
 
 
 def fill_account(ada: Person) -> None:
-    """Create prompts with versions and labels, logs, experiments with results, and traces for the account."""
+    """Create prompts with versions and labels, logs, scores, experiments with results, and traces for the account."""
     explain = ada.prompt(title="Explain gravity", slug="gravity", tags=["zebra", "apple", "東京"])
     path = f"/prompts/{explain['_id']}"
     ada.patch(path, {"content": "Explain gravity 🌍 to {{who}}", "tags": ["zebra", "ape", "apple"]})
@@ -46,6 +46,13 @@ def fill_account(ada: Person) -> None:
     }
     full = ada.log(explain, **everything)
     ada.patch(f"/logs/{full['_id']}", {"score": 8.25, "notes": "Better than I thought"})
+    for score in (
+        {"name": "helpful", "value": True, "comment": "For\n\u2028 whom? 🌍"},
+        {"name": "tone", "value": "dry 🏜", "annotator": "enduser"},
+        {"name": "score", "value": 3.25, "annotator": "judge", "identifier": "gpt\n1"},
+        {"name": "length", "value": -1e22, "annotator": "code"},
+    ):
+        ada.post(f"/logs/{full['_id']}/scores", score)
     ada.log(gone)
     ada.post("/logs/batch", {"logs": [{"promptId": other["_id"], "output": f"{n}", "model": "m"} for n in range(30)]})
     _make_results(ada, explain["_id"])

@@ -9,15 +9,14 @@ from typing import Any, cast
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import Table, insert, select
+from sqlalchemy import Dialect, Table, insert, make_url, select
 from werkzeug.test import TestResponse
 
 from config import Config
 from promptcrafter import create_app
 from promptcrafter.auth import passwords
 from promptcrafter.database.base import Base
-from promptcrafter.database.session import get_engine, session
-from promptcrafter.database.transactions import writing
+from promptcrafter.database.session import get_engine
 from tests.support.environment import SECRET
 
 
@@ -97,27 +96,27 @@ def sign_up(client: Caller, name: str) -> Person:
     return Person(client, answer["user"]["_id"], answer["token"], email, password)
 
 
+_DIALECTS = {name: make_url(f"{name}://").get_dialect()() for name in ("sqlite", "postgresql")}
+
+
 @dataclass(frozen=True)
 class Account:
-    """An account that was signed up once, with the rows that the sign-up wrote, by table."""
+    """An account that was signed up once, with the statements that write its rows, by the name of the engine."""
 
     id: str
     token: str
     email: str
     password: str
-    rows: dict[Table, list[dict[str, Any]]]
+    inserts: dict[str, str]
 
-    def restore(self, client: Caller) -> Person:
-        """Write the account into the database of the client's application."""
-        with client.client.application.app_context(), writing():
-            for table, rows in self.rows.items():
-                session.execute(insert(table), rows)
+    def sign_in(self, client: Caller) -> Person:
+        """Return a client that is signed in; the account is in the database already."""
         return Person(client, self.id, self.token, self.email, self.password)
 
 
 @pytest.fixture(scope="session")
 def accounts(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Account]:
-    """The accounts of ada and ben, signed up once.
+    """The accounts of ada and ben, signed up once; `database_url` writes them into the databases of tests.
 
     The rows fit any database, and the tokens any application with the tests' secret.
     """
@@ -127,8 +126,8 @@ def accounts(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) ->
     for name in ("ada", "ben"):
         person, rows = sign_up(Caller(app.test_client()), name), _read_rows(app)
         new = {table: [row for row in rows[table] if row not in known[table]] for table in rows}
-        new = {table: added for table, added in new.items() if added}
-        accounts[name] = Account(person.id, person.token, person.email, person.password, new)
+        inserts = {engine: _make_inserts(new, dialect) for engine, dialect in _DIALECTS.items()}
+        accounts[name] = Account(person.id, person.token, person.email, person.password, inserts)
         known = rows
     with app.app_context():
         get_engine().dispose()
@@ -144,6 +143,12 @@ def _read_rows(app: Flask) -> dict[Table, list[dict[str, Any]]]:
         }
 
 
+def _make_inserts(rows: dict[Table, list[dict[str, Any]]], dialect: Dialect) -> str:
+    """Return statements that write rows, values included."""
+    statements = [insert(table).values(row) for table, added in rows.items() for row in added]
+    return "; ".join(str(each.compile(dialect=dialect, compile_kwargs={"literal_binds": True})) for each in statements)
+
+
 def _columns_of_inserts(table: Table) -> list[Any]:
     return [column for column in table.columns if column.identity is None and column.computed is None]
 
@@ -157,10 +162,10 @@ def client(app: Flask) -> Caller:
 @pytest.fixture
 def ada(client: Caller, accounts: dict[str, Account]) -> Person:
     """The account that owns the resources of a test."""
-    return accounts["ada"].restore(client)
+    return accounts["ada"].sign_in(client)
 
 
 @pytest.fixture
 def ben(client: Caller, accounts: dict[str, Account]) -> Person:
     """Another account, which owns none of these resources."""
-    return accounts["ben"].restore(client)
+    return accounts["ben"].sign_in(client)

@@ -13,7 +13,7 @@ from tests.support.transfer import EMPTY_EXPORT, counts, export, import_file, jo
 MADE = {"createdAt": "2024-06-20T13:10:00.000Z"}
 TIMES = {**MADE, "updatedAt": "2024-06-20T13:10:00.000Z"}
 GOOD: list[dict[str, Any]] = [
-    {"type": "export", "format": "promptcrafter", "version": 1},
+    {"type": "export", "format": "promptcrafter", "version": 2},
     {"type": "prompt", "_id": "prompt1", "slug": "one", "title": "Title", "tags": ["a"], **TIMES},
     {"type": "version", "promptId": "prompt1", "version": 1, "content": "c", "model": "m", "labels": ["old"], **MADE},
     {"type": "version", "promptId": "prompt1", "version": 2, "content": "d", "model": "m", "labels": [], **MADE},
@@ -23,9 +23,11 @@ GOOD: list[dict[str, Any]] = [
     {"type": "log", "_id": "log1", "promptId": "prompt1", "promptVersion": 2, "modelUsed": "m", "output": "x", **TIMES},
     {"type": "log", "_id": "log2", "source": "agenttest", "traceId": "trace1", "experimentId": "experiment1"}
     | {"variantKey": "A", **TIMES},
-    {"type": "end", "prompts": 1, "versions": 2, "experiments": 1, "traces": 1, "logs": 2},
+    {"type": "score", "_id": "score1", "logId": "log1", "name": "score", "value": 7, "annotator": "human"}
+    | {"author": {"userId": "user1", "name": "Ben"}, "imported": True, **TIMES},
+    {"type": "end", "prompts": 1, "versions": 2, "experiments": 1, "traces": 1, "logs": 2, "scores": 1},
 ]
-EXPORT, PROMPT, FIRST, SECOND, EXPERIMENT, TRACE, LOG, RESULT, END = range(9)
+EXPORT, PROMPT, FIRST, SECOND, EXPERIMENT, TRACE, LOG, RESULT, SCORE, END = range(10)
 MESSAGES = [{"role": "user", "content": "c"}]
 CHAT = {name: value for name, value in GOOD[FIRST].items() if name != "content"}
 REQUIRED = ["is required"]
@@ -62,11 +64,14 @@ DAMAGES: dict[str, tuple[bytes, dict[str, list[str]]]] = {
     "empty": (b"", {"line 1.type": ["must be export, as in the first line of every export"]}),
     "no first line": (without(EXPORT), {"line 1.type": ["must be export, as in the first line of every export"]}),
     "another form": (change(EXPORT, format="csv"), {"line 1.format": ["must be one of promptcrafter"]}),
-    "a newer version": (change(EXPORT, version=2), {"line 1.version": ["must be 1, which is what this release reads"]}),
+    "a newer version": (
+        change(EXPORT, version=3),
+        {"line 1.version": ["must be 1 or 2, which is what this release reads"]},
+    ),
     "no version": (change(EXPORT, version=None), {"line 1.version": REQUIRED}),
     "cut in a line": (
         join(GOOD)[:-20],
-        {"line 9": ["must be JSON (column 64: Unterminated string starting at)"]},
+        {"line 10": ["must be JSON (column 77: Unterminated string starting at)"]},
     ),
     "a line cut in the middle": (
         raw(EXPORT + 1, b'{"type": "prompt"'),
@@ -78,19 +83,19 @@ DAMAGES: dict[str, tuple[bytes, dict[str, list[str]]]] = {
     ),
     "cut between lines": (
         without(END),
-        {"line 8": ["must be followed by more: the file ends without its end line"]},
+        {"line 9": ["must be followed by more: the file ends without its end line"]},
     ),
     "lines lost": (
-        without(LOG, RESULT),
-        {"line 7.logs": ["must be 0, for so many there are"]},
+        without(LOG, RESULT, SCORE),
+        {"line 7.logs": ["must be 0, for so many there are"], "line 7.scores": ["must be 0, for so many there are"]},
     ),
     "lines behind the end": (
         behind(END, GOOD[LOG]),
-        {"line 10": ["must not stand behind the end line"]},
+        {"line 11": ["must not stand behind the end line"]},
     ),
     "two files": (
         join([*GOOD[:LOG], *GOOD]),
-        {"line 7.type": ["must be one of prompt, version, experiment, trace, log"]},
+        {"line 7.type": ["must be one of prompt, version, experiment, trace, log, score"]},
     ),
     "no JSON": (
         raw(LOG, b"{'a': 1}"),
@@ -106,11 +111,11 @@ DAMAGES: dict[str, tuple[bytes, dict[str, list[str]]]] = {
     "no object": (raw(LOG, b"[1]"), {"line 7": ["must be an object"]}),
     "no type": (
         change(LOG, type=None),
-        {"line 7.type": ["must be one of prompt, version, experiment, trace, log"]},
+        {"line 7.type": ["must be one of prompt, version, experiment, trace, log, score"]},
     ),
     "an unknown type": (
         change(LOG, type=["log"]),
-        {"line 7.type": ["must be one of prompt, version, experiment, trace, log"]},
+        {"line 7.type": ["must be one of prompt, version, experiment, trace, log, score"]},
     ),
     "fields missing": (change(PROMPT, title=None, tags=None), {"line 2.title": REQUIRED, "line 2.tags": REQUIRED}),
     "a field unknown": (change(LOG, modle="m"), {"line 7.modle": ["is not a field of such a line"]}),
@@ -229,6 +234,66 @@ DAMAGES: dict[str, tuple[bytes, dict[str, list[str]]]] = {
         join([*GOOD[:TRACE], GOOD[RESULT], GOOD[TRACE], GOOD[LOG], GOOD[END]]),
         {"line 6.traceId": UNKNOWN},
     ),
+    "a variant's unknown version": (
+        change(EXPERIMENT, variants=[{**GOOD[EXPERIMENT]["variants"][0], "promptVersion": 3}]),
+        {"line 5.variants.0.promptVersion": UNKNOWN},
+    ),
+    "a variant's version without its prompt": (
+        change(EXPERIMENT, variants=[{"key": "A", "payload": {}, "trafficPercent": 1, "promptVersion": 1}]),
+        {"line 5.variants.0.promptId": REQUIRED},
+    ),
+    "a score in a file of version 1": (
+        change(EXPORT, version=1),
+        {"line 9.type": ["must not be score in a file of version 1"]},
+    ),
+    "a score of an unknown log": (change(SCORE, logId="log9"), {"line 9.logId": UNKNOWN}),
+    "a score before its log": (
+        join([*GOOD[:LOG], GOOD[SCORE], GOOD[LOG], GOOD[RESULT], GOOD[END]]),
+        {"line 7.logId": UNKNOWN},
+    ),
+    "a score twice": (behind(SCORE, GOOD[SCORE]), {"line 10._id": ["stands in line 9 already"]}),
+    "two scores of one author": (
+        behind(SCORE, {**GOOD[SCORE], "_id": "score2", "value": 8, "author": {"userId": "user1", "name": "Eve"}}),
+        {"line 10.logId": ["has a score of this name, annotator, author and identifier in line 9 already"]},
+    ),
+    "a score without most of it": (
+        change(SCORE, value=None, name=None, annotator=None, logId=None),
+        {f"line 9.{name}": REQUIRED for name in ("logId", "name", "value", "annotator")},
+    ),
+    "a score beyond its scale": (
+        change(SCORE, value=11),
+        {"line 9.value": ["must be a number from 0 to 10 for the name score"]},
+    ),
+    "a score that is a list": (
+        change(SCORE, value=[1]),
+        {"line 9.value": ["must be a number, true, false or a text of 1 to 64 characters"]},
+    ),
+    "a bad name, annotator and mark": (
+        change(SCORE, name="1", annotator="cat", imported=1),
+        {
+            "line 9.name": ["must be a letter and up to 63 letters, digits, blanks, `_`, `.` or `-`"],
+            "line 9.annotator": ["must be one of human, enduser, judge, code"],
+            "line 9.imported": ["must be true or false"],
+        },
+    ),
+    "long texts of a score": (
+        change(SCORE, comment="x" * 10_001, identifier="x" * 65, author={"userId": "user1", "name": "x" * 101}),
+        {
+            "line 9.comment": ["must have at most 10000 characters"],
+            "line 9.identifier": ["must have at most 64 characters"],
+            "line 9.author.name": ["must have 1 to 100 characters"],
+        },
+    ),
+    "an author without a name": (change(SCORE, author={"userId": "user1"}), {"line 9.author.name": REQUIRED}),
+    "an author that is no account": (
+        change(SCORE, author={"userId": "imported:user1", "name": "B\0"}),
+        {
+            "line 9.author.userId": ["must be user_ and 1 to 40 letters or digits"],
+            "line 9.author.name": ["must not contain the NUL character (U+0000)"],
+        },
+    ),
+    "an author that is a text": (change(SCORE, author="Ben"), {"line 9.author": ["must be an object"]}),
+    "another number of scores": (change(END, scores=2), {"line 10.scores": ["must be 1, for so many there are"]}),
 }
 
 

@@ -21,7 +21,7 @@ from promptcrafter.workspaces.principal import at_home, personal_workspace_id
 from tests.support import llm_database
 from tests.support.databases import only_sqlite
 from tests.support.people import Person
-from tests.support.transfer import export
+from tests.support.transfer import TYPES, export
 
 FIXTURES = Path(__file__).parent / "fixtures"
 NOW = "2026-01-02T03:04:05.000Z"
@@ -38,7 +38,7 @@ def take(app: Flask, person: Person, source: Any) -> importer.Counts:
 
 
 def created(counts: importer.Counts) -> tuple[int, ...]:
-    return tuple(count["created"] for count in counts.values())
+    return tuple(counts[kind]["created"] for kind in TYPES)
 
 
 def logs_of(person: Person) -> list[dict[str, Any]]:

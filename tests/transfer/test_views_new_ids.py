@@ -19,11 +19,11 @@ from tests.prompts.test_messages import MESSAGES
 from tests.support.databases import only_sqlite
 from tests.support.errors import assert_error
 from tests.support.people import Answer, Person
-from tests.support.transfer import EMPTY_EXPORT, NDJSON_HEADERS, counts, export, import_file, join
+from tests.support.transfer import EMPTY_EXPORT, NDJSON_HEADERS, as_imported, counts, export, import_file, join
 from tests.transfer.test_importer_damage import EXPERIMENT, GOOD, LOG, PROMPT, TRACE
 from tests.transfer.test_views_round_trip import ALL
 
-ID = re.compile(r'"((?:prompt|log|trace|experiment)_[0-9a-z]{26})"')
+ID = re.compile(r'"((?:prompt|log|score|trace|experiment)_[0-9a-z]{26})"')
 
 
 def import_copy(person: Person, data: bytes | list[Any], key: str | None = None) -> Answer:
@@ -46,7 +46,7 @@ def test_an_export_is_imported_into_another_account_of_the_same_server(full_acco
     left = export(full_account)
     assert_error(import_file(ben, left), 409, "import_conflict")
     assert counts(import_copy(ben, left), "created") == ALL
-    (original, ids), (copy, new_ids) = numbered(left), numbered(export(ben))
+    (original, ids), (copy, new_ids) = numbered(as_imported(left)), numbered(export(ben))
     assert copy == original, "the same but for the ids"
     assert set(ids).isdisjoint(new_ids)
     assert len(ids) == len(new_ids) > 40
@@ -226,7 +226,7 @@ def test_one_prompt_with_its_logs_is_copied_into_a_workspace(ada: Person) -> Non
         headers={"Content-Type": "application/x-ndjson", "X-Workspace": "team"},
     )
     created = {kind: count["created"] for kind, count in answer.json.items()}
-    assert created == {"prompts": 1, "versions": 1, "experiments": 1, "traces": 1, "logs": 3}
+    assert created == {"prompts": 1, "versions": 1, "experiments": 1, "traces": 1, "logs": 3, "scores": 0}
     there = {"X-Workspace": "team"}
     (copied,) = ada.get("/prompts", headers=there).json
     assert (copied["title"], copied["_id"] == prompt["_id"]) == ("Moved", False)

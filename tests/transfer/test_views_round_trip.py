@@ -15,7 +15,17 @@ from tests.support.databases import only_sqlite
 from tests.support.members import protect, share
 from tests.support.people import Caller, Person, sign_up
 from tests.support.statements import statements
-from tests.support.transfer import EMPTY_EXPORT, NDJSON_HEADERS, TYPES, counts, export, import_file, join, remove_all
+from tests.support.transfer import (
+    EMPTY_EXPORT,
+    NDJSON_HEADERS,
+    TYPES,
+    as_imported,
+    counts,
+    export,
+    import_file,
+    join,
+    remove_all,
+)
 
 RELEASE_0_1_0 = Path(__file__).parent.parent / "migrations" / "fixtures"
 ALL = (3, 7, 2, 3, 37)
@@ -32,11 +42,12 @@ def test_an_account_imported_on_another_server_and_back_exports_to_the_same_byte
 ) -> None:
     left = export(full_account)
     assert counts(import_file(other_account, left), "created") == ALL
-    assert export(other_account) == left
+    assert left.count(b'{"type":"score"') == 5
+    assert export(other_account) == as_imported(left) != left
     remove_all(full_account)
     ben = sign_up(client, "ben")
     assert counts(import_file(ben, export(other_account)), "created") == ALL
-    assert export(ben) == left
+    assert export(ben) == as_imported(left)
 
 
 def test_imported_data_gives_the_same_responses(full_account: Person, other_account: Person) -> None:
@@ -72,11 +83,11 @@ def test_existing_resources_are_not_changed_and_missing_ones_are_restored(full_a
     assert full_account.get(f"/logs/{log['_id']}").json == log
 
 
-def test_an_export_has_no_account_data_and_no_keys(full_account: Person) -> None:
+def test_an_export_has_no_account_data_but_authors_of_scores_and_no_keys(full_account: Person) -> None:
     key = full_account.post("/auth/keys", {"name": "a key of ada's"}).json
     left = export(full_account).decode()
+    assert left.count(full_account.id) == left.count(f'"author":{{"userId":"{full_account.id}","name":"ada"}}') == 5
     for secret in (
-        full_account.id,
         full_account.email,
         full_account.password,
         key["key"],
@@ -97,9 +108,10 @@ def test_an_export_has_only_resources_of_the_caller(full_account: Person, ben: P
 def test_lines_have_no_fields_without_a_value(ada: Person) -> None:
     prompt = ada.prompt(tags=["b", "a"])
     log = ada.log(prompt, score=0, notes="")
+    (score,) = ada.get(f"/logs/{log['_id']}/scores").json
     lines = [json.loads(line) for line in export(ada).splitlines()]
     assert lines == [
-        {"type": "export", "format": "promptcrafter", "version": 1},
+        {"type": "export", "format": "promptcrafter", "version": 2},
         {
             "type": "prompt",
             "_id": prompt["_id"],
@@ -132,7 +144,18 @@ def test_lines_have_no_fields_without_a_value(ada: Person) -> None:
             "createdAt": log["createdAt"],
             "updatedAt": log["updatedAt"],
         },
-        {"type": "end", "prompts": 1, "versions": 1, "experiments": 0, "traces": 0, "logs": 1},
+        {
+            "type": "score",
+            "_id": score["_id"],
+            "logId": log["_id"],
+            "name": "score",
+            "value": 0,
+            "annotator": "human",
+            "author": {"userId": ada.id, "name": "ada"},
+            "createdAt": log["updatedAt"],
+            "updatedAt": log["updatedAt"],
+        },
+        {"type": "end", "prompts": 1, "versions": 1, "experiments": 0, "traces": 0, "logs": 1, "scores": 1},
     ]
 
 
@@ -151,7 +174,8 @@ def test_a_file_of_release_0_1_0_is_read_and_its_versions_are_texts(ada: Person,
         answer = import_file(person, data)
         end = json.loads(data.splitlines()[-1])
         assert counts(answer, "created") == tuple(end[kind] for kind in TYPES)
-        assert export(person) == data
+        assert person.get("/export?form=1").data == data
+        assert counts(import_file(person, export(person)), "skipped") == tuple(end[kind] for kind in TYPES)
         shown = list(person.get("/prompts").json)
         shown += [row for prompt in shown for row in person.get(f"/prompts/{prompt['_id']}/versions").json]
         assert {(row["type"], row["messages"], json.dumps(row["config"])) for row in shown} == {("text", None, "{}")}
@@ -188,6 +212,7 @@ def test_an_import_looks_rows_up_by_indices(app: Flask, full_account: Person) ->
     left = export(full_account)
     with statements(app) as seen:
         import_file(full_account, left)
+        import_file(full_account, left.replace(b'"_id":"score_', b'"_id":"score_9'))  # each is there under another id
     selects = [(statement, parameters) for statement, parameters in seen if statement.startswith("SELECT")]
     assert len(selects) > 10
     with app.app_context(), get_engine().connect() as connection:
@@ -196,11 +221,12 @@ def test_an_import_looks_rows_up_by_indices(app: Flask, full_account: Person) ->
             scans = [step for step in plan if step.startswith("SCAN")]
             # a table that is almost always empty, and the one row of `SELECT EXISTS (…)`
             harmless = ("SCAN pending_deletions", "SCAN CONSTANT ROW")
-            assert not [step for step in scans if not step.startswith(harmless)], (statement, plan)
+            read = [step for step in scans if not step.startswith(harmless) and not step.endswith("CONSTANT ROWS")]
+            assert not read, (statement, plan)
 
 
 @only_sqlite  # and so to PostgreSQL
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(texts=st.tuples(*[ANY_TEXT] * 6), value=st.dictionaries(ANY_TEXT, JSON_VALUES))
 def test_any_text_and_any_json_survive_export_and_import(
     ada: Person, other_account: Person, texts: tuple[str, ...], value: dict[str, Any]
@@ -211,7 +237,7 @@ def test_any_text_and_any_json_survive_export_and_import(
     variant = {"key": visible, "payload": value, "trafficPercent": 1, "promptId": "prompt1"}
     named = {"source": "basalt", "name": texts[1], "experimentId": "experiment1"}
     lines = [
-        {"type": "export", "format": "promptcrafter", "version": 1},
+        {"type": "export", "format": "promptcrafter", "version": 2},
         {"type": "prompt", "_id": "prompt1", "slug": "s", "title": f"xxx{visible}"[:100], "tags": [visible], **times},
         {"type": "version", "promptId": "prompt1", "version": 1, "content": texts[1], "model": visible, "labels": []}
         | made,
@@ -225,7 +251,7 @@ def test_any_text_and_any_json_survive_export_and_import(
         | {"output": texts[2], "notes": texts[3], "input": value, "idealOutput": texts[4], "variables": value}
         | {"metadata": value, "promptReference": {"slug": texts[5]}, "traceId": "trace1", "spanId": texts[1]}
         | {"parentSpanId": texts[2], "variantKey": visible, "metrics": value, "context": value, **named, **times},
-        {"type": "end", "prompts": 1, "versions": 1, "experiments": 1, "traces": 1, "logs": 1},
+        {"type": "end", "prompts": 1, "versions": 1, "experiments": 1, "traces": 1, "logs": 1, "scores": 0},
     ]
     assert counts(import_file(ada, lines), "created") == (1, 1, 1, 1, 1)
     left = export(ada)

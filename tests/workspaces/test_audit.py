@@ -224,7 +224,7 @@ def test_exports_and_imports_are_told_with_their_counts(ada: Person) -> None:
     exported = ada.get("/export").data
     ada.post("/import?ids=new", data=exported, headers={"Content-Type": "application/x-ndjson"})
     told = [(entry["action"], entry["after"]) for entry in trail(ada, personal(ada)) if "port" in entry["action"]]
-    counts = {"prompts": 1, "versions": 1, "experiments": 0, "traces": 0, "logs": 1}
+    counts = {"prompts": 1, "versions": 1, "experiments": 0, "traces": 0, "logs": 1, "scores": 0}
     assert told == [("import", counts), ("export", None)]
 
 
@@ -244,6 +244,7 @@ def test_every_action_is_told_with_the_names_that_the_api_has_and_is_documented(
     ben.delete(f"{path}/members/{ben.id}")
     join(ada, team, ben, "viewer")
     ada.delete(f"{path}/members/{ben.id}")
+    join(ada, team, ben, "viewer")
     there = Person(ada, ada.id, ada.token, ada.email, ada.password)
     there.headers["X-Workspace"] = team["_id"]
     fill_account(there)
@@ -258,6 +259,12 @@ def test_every_action_is_told_with_the_names_that_the_api_has_and_is_documented(
     there.delete("/experiments/Greeting~1")
     log = there.log(prompt, score=3)
     there.patch(f"/logs/{log['_id']}", {"score": 4})
+    scored = ben.post(f"/logs/{log['_id']}/scores", {"name": "tone", "value": "kind"}).json
+    there.patch(f"/scores/{scored['_id']}", {"value": "curt"})
+    there.delete(f"/scores/{scored['_id']}")
+    for body in ({"kind": "number", "min": 1}, {"kind": "boolean"}):
+        there.put("/score-configs/tone", body)
+    there.delete("/score-configs/tone")
     there.delete(f"/logs/{log['_id']}")
     for trace in there.get("/traces").json:
         there.delete(f"/traces/{trace['_id']}")
@@ -274,7 +281,7 @@ def test_every_action_is_told_with_the_names_that_the_api_has_and_is_documented(
             assert not any("_" in name for name in names_in(values)), entry
     (changed_workspace,) = trail(ada, team, "?action=workspace.change")
     assert changed_workspace["after"] == {"slug": "team", "protectedLabels": ["staging"], "name": "Team"}
-    rows = re.findall(r"^\| `([a-z.]+)` \|", (ROOT / "docs/api/workspaces.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z._]+)` \|", (ROOT / "docs/api/workspaces.md").read_text(), re.MULTILINE)
     assert [name for name in rows if name in ACTIONS] == list(ACTIONS)
 
 

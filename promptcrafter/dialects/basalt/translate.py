@@ -24,6 +24,7 @@ PRODUCTION = "production"
 _GENERATION = "generation"
 # The columns of a log whose values a body has under the same names
 _SAME_IN_LOGS = ("start_time", "end_time", *INPUT_COUNTS, *OUTPUT_COUNTS, "cost", "priced")
+_RESULTS = ("score", "value", "result")  # the keys under which an evaluator may have one, the first one counts
 _SHOWN_WARNINGS_MAX = 20
 _SHOWN_VARIABLES_MAX = 1000
 _PROVIDER_PATTERNS = {  # patterns for the beginning of the model's name
@@ -124,6 +125,20 @@ def to_log(
 def to_generation(span: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns of a log that hold a generation's place in its trace."""
     return {"name": span.get("name"), "span_id": span["id"], "parent_span_id": span.get("parent_id")}
+
+
+def find_evaluations(evaluated: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the results that the evaluators of a generation or a trace came with, as reported scores.
+
+    Most evaluators have a slug and no result: they name what Basalt's own service would run.
+    """
+    evaluators = [each for each in evaluated.get("evaluators", ()) if isinstance(each, dict)]
+    found = [(each.get("slug"), *(each[key] for key in _RESULTS if each.get(key) is not None)) for each in evaluators]
+    return [
+        {"name": slug, "value": results[0], "annotator": "judge", "identifier": slug}
+        for slug, *results in found
+        if isinstance(slug, str) and results
+    ]
 
 
 def to_trace(body: Mapping[str, Any], experiment_id: str | None) -> dict[str, Any]:

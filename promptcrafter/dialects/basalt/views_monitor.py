@@ -26,6 +26,7 @@ from promptcrafter.idempotency.decorator import idempotent
 from promptcrafter.logs import recording
 from promptcrafter.logs import store as logs
 from promptcrafter.permissions import Permission
+from promptcrafter.scores import reported
 from promptcrafter.text import shorten
 from promptcrafter.traces import store as traces
 from promptcrafter.workspaces.authentication import current_principal
@@ -65,21 +66,26 @@ def log_trace(body: dict[str, Any]) -> dict[str, Any]:
     """Log a trace; each of its generations becomes a log of its prompt."""
     principal = current_principal()
     generations = [span for span in body.get("logs", ()) if translate.is_generation(span)]
+    evaluations = [translate.find_evaluations(span) for span in generations]
+    if len(generations) == 1:  # what holds for the run then holds for its only output
+        evaluations = [translate.find_evaluations(body) + evaluations[0]]
+    scores = reported.fit(principal.workspace_id, evaluations)
 
     def attempt(resolve: Resolver) -> dict[str, Any]:
         experiment_id, warnings = _find_experiment(principal, body)
         resolved_prompts = resolve(principal, [span["prompt"] for span in generations if "prompt" in span])
         outputs = []
-        for span in generations:
+        for span, scores_of_span in zip(generations, scores, strict=True):
             reference = span.get("prompt", {})
             resolved = resolved_prompts[reference_key(reference)] if reference else Resolved()
             output = {**_to_log(span, reference, resolved), **translate.to_generation(span)}
-            outputs.append(recording.prepare(output))
+            outputs.append(recording.prepare({**output, "scores": scores_of_span}))
         with writing():
             trace = traces.add_trace(principal, translate.to_trace(body, experiment_id))
             parents = {"trace_id": trace.id, "experiment_id": experiment_id}
             logs.record_all(principal, [{**output, **parents} for output in outputs])
         warnings += dict.fromkeys(filter(None, map(_warning, resolved_prompts.values())))
+        warnings += _warn_of_no_scores(evaluations, scores)
         return {"trace": trace, "warning": translate.join_warnings(warnings)}
 
     return recording.retry_if_parent_deleted(lambda: attempt(resolve_all), lambda: attempt(resolve_as_missing))
@@ -102,6 +108,13 @@ def _find_experiment(principal: Principal, body: dict[str, Any]) -> tuple[str | 
     experiment_id = experiments.get_experiment_id(principal, sent_id) if sent_id else None
     is_missing = sent_id is not None and experiment_id is None
     return experiment_id, [f"There is no experiment with the id {shorten(sent_id)}."] if is_missing else []
+
+
+def _warn_of_no_scores(evaluations: list[list[dict[str, Any]]], scores: list[list[dict[str, Any]]]) -> list[str]:
+    """Return the warning that results of evaluators cannot be scores, if there are any."""
+    slugs = sum(len({evaluation["identifier"] for evaluation in each}) for each in evaluations)
+    omitted = slugs - sum(map(len, scores))
+    return [f"Results of evaluators that cannot be scores: {omitted}."] if omitted else []
 
 
 def _to_log(body: dict[str, Any], reference: dict[str, Any], resolved: Resolved) -> dict[str, Any]:

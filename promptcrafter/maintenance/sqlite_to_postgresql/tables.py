@@ -66,10 +66,11 @@ class TableChecksum:
 
 
 def every_table() -> list[Table]:
-    """Return the tables of this release, each after those that its foreign keys refer to."""
+    """Return the tables of this release, each after those that its foreign keys refer to, without derived ones."""
     rows = select(_WORDS.c.log_seq, type_coerce(cast(_WORDS.c.words, Text), _Words))
     words = Table("log_search", ("log_seq",), ("log_seq", "words"), rows)
-    return [*map(_of_model, Base.metadata.sorted_tables), words]
+    stored = (table for table in Base.metadata.sorted_tables if not table.info.get("is_derived"))
+    return [*map(_of_model, stored), words]
 
 
 def each_row(source: Connection, table: Table) -> Iterator[list[Any]]:

@@ -324,6 +324,64 @@ def test_a_trace_keeps_its_spans_and_its_generations_become_logs(ada: Person) ->
     assert [log["_id"] for log in ada.get("/logs").json] == [second["_id"], first["_id"]]
 
 
+def test_results_of_evaluators_are_scores_by_a_judge(ada: Person) -> None:
+    ada.put("/score-configs/tone", {"kind": "category", "categories": ["warm", "cold"]})
+    polite = {"slug": "polite", "score": 0.25, "value": 9}
+    first = [
+        *(
+            {"slug": "polite", "score": 1},
+            polite,
+            {"slug": "factual", "value": False},
+            {"slug": "tone", "result": "warm"},
+        ),
+        *({"slug": "only-named"}, {"slug": "empty", "score": None}, "hallucination", None, {"score": 1}, {"slug": 5}),
+    ]
+    second = [{"slug": "tone", "result": "hot"}, {"slug": "1st", "score": 1}, {"slug": "long", "result": "x" * 65}]
+    body = {
+        "featureSlug": "qa",
+        "evaluators": [polite],
+        "logs": [
+            {"id": "1", "type": "tool", "evaluators": [polite]},
+            {"id": "2", "type": "generation", "evaluators": first},
+            {"id": "3", "type": "generation", "evaluators": [*second, {"slug": "nested", "value": {"a": 1}}]},
+            {"id": "4", "type": "generation"},
+        ],
+    }
+    for _ in range(2):  # the second time is a repetition
+        answer = ada.post(TRACE, body, headers={"Idempotency-Key": "once"})
+    warning = "Results of evaluators that cannot be scores: 4."
+    assert (answer.status_code, answer.json["warning"]) == (200, warning)
+    trace = ada.get(f"/traces/{answer.json['trace']['id']}").json
+    assert (trace["evaluators"], trace["spans"][0]["evaluators"]) == ([polite], [polite])
+    logs = {log["spanId"]: log["_id"] for log in trace["logs"]}
+    found = ada.get(f"/logs/{logs['2']}/scores").json
+    assert [(score["name"], score["identifier"], score["value"]) for score in found[::-1]] == [
+        ("polite", "polite", 0.25),
+        ("factual", "factual", False),
+        ("tone", "tone", "warm"),
+    ]
+    assert {(score["annotator"], score["author"]["userId"]) for score in found} == {("judge", ada.id)}
+    assert ada.get("/scores").json == found
+    assert ada.get(f"/logs/{logs['2']}").json["score"] is None
+
+    own = [{"id": "1", "type": "generation", "evaluators": [{"slug": "b", "score": 2}]}]
+    of_run = [{"slug": "a", "score": 1}, {"slug": "b", "score": 9}]
+    answer = ada.post(TRACE, {"featureSlug": "qa", "evaluators": of_run, "logs": own})
+    (only,) = ada.get(f"/traces/{answer.json['trace']['id']}").json["logs"]
+    found = ada.get(f"/logs/{only['_id']}/scores").json
+    assert {score["name"]: score["value"] for score in found} == {"a": 1, "b": 2}, "those of a trace with one output"
+
+    many = [{"slug": f"judge-{number}", "score": number} for number in range(600)]
+    spans = [{"id": str(place), "type": "generation", "evaluators": many} for place in range(2)]
+    answer = ada.post(TRACE, {"featureSlug": "qa", "logs": spans})
+    assert answer.json["warning"] == warning.replace("4", "200")
+    counts = [
+        len(ada.get(f"/logs/{log['_id']}/scores").json)
+        for log in ada.get(f"/traces/{answer.json['trace']['id']}").json["logs"]
+    ]
+    assert counts == [600, 400]
+
+
 @pytest.mark.parametrize("body", [{"chainSlug": "c"}, {"featureSlug": "f", "chainSlug": "c", "logs": None}])
 def test_a_trace_needs_only_its_slug(ada: Person, body: dict[str, Any]) -> None:
     answer = ada.post(TRACE, body)

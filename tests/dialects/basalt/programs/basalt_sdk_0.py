@@ -74,6 +74,10 @@ async def asynchronously():
     seen["asynchronous"] = len(succeeded(await basalt.prompt.list()))
     later = basalt.monitor.create_trace("async-flow", {})
     later.start("hi")
+    later.add_evaluator({"slug": "concise", "score": 0.75})
+    only = later.create_generation({"name": "only"})
+    only.start("hi")
+    only.end("bye")
     await later.end("bye")
 
 

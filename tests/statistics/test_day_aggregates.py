@@ -1,0 +1,229 @@
+"""Stored aggregates of days: whatever happens to logs, what is stored and what is read beside it have the same logs."""
+
+import json
+import random
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select, update
+
+from promptcrafter import clock
+from promptcrafter.database.session import read_snapshot, session
+from promptcrafter.database.transactions import writing
+from promptcrafter.logs.models import AggregateScope, ChangedDay, Log
+from promptcrafter.maintenance.aggregation import Aggregation, mark_wrong
+from promptcrafter.statistics import day_aggregates
+from promptcrafter.statistics.cells import Cell
+from promptcrafter.statistics.day_aggregates import Coverage, Plan, Scope, plan, start_of
+from promptcrafter.statistics.log_rows import CellKey, read_cells
+from promptcrafter.statistics.models import DayAggregate
+from promptcrafter.workspaces.principal import personal_workspace_id
+from tests.support.people import Person
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(autouse=True)
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Store aggregates of few logs, in steps of few, at once."""
+    monkeypatch.setattr(day_aggregates, "LEAST_LOGS", 1)
+    monkeypatch.setattr(day_aggregates, "_MOST_LOGS", 7)
+    monkeypatch.setattr(day_aggregates, "_LAG", timedelta(0))
+
+
+def scopes_of(person: Person, prompts: list[dict[str, Any]]) -> list[Scope]:
+    workspace_id = personal_workspace_id(person.id)
+    return [Scope(workspace_id, workspace_id), *(Scope(prompt["_id"], workspace_id) for prompt in prompts)]
+
+
+def read_by_key(scope: Scope, begin: datetime, end: datetime, *, stored: bool) -> dict[CellKey, bytes]:
+    """Return the cells of a period, from what is stored as far as possible or from rows alone."""
+    cells: dict[CellKey, Cell] = {}
+    with closing(read_snapshot()) as reader:
+        coverage = day_aggregates.read_coverage(reader, scope.id) if stored else None
+        planned = Plan(None, frozenset(), [(begin, end)]) if coverage is None else plan(coverage, begin, end)
+        found = list(day_aggregates.each_cell(reader, scope.id, planned))
+        for period in planned.periods:
+            found += read_cells(reader, scope.condition, *period, by_version=not scope.is_workspace).items()
+    for key, cell in found:
+        if key in cells:
+            cell.merge(cells[key])
+        cells[key] = cell
+    return {key: cell.dump() for key, cell in cells.items() if cell.logs or cell.failed}
+
+
+def expect_same(scopes: list[Scope], *periods: tuple[datetime, datetime]) -> None:
+    for scope in scopes:
+        for begin, end in periods:
+            assert read_by_key(scope, begin, end, stored=True) == read_by_key(scope, begin, end, stored=False), (
+                scope,
+                begin,
+                end,
+            )
+
+
+def export_line(log: dict[str, Any], prompt: dict[str, Any], moment: datetime, number: int) -> dict[str, Any]:
+    created = clock.to_text(moment)
+    line = {"type": "log", "_id": f"log_late{number}", "promptId": prompt["_id"], "promptVersion": 1, **log}
+    return {**line, "modelUsed": "late", "output": "o", "createdAt": created, "updatedAt": created}
+
+
+def count(model: Any) -> int:
+    return session.scalar(select(func.count()).select_from(model)) or 0
+
+
+def test_whatever_happens_the_stored_days_and_the_rows_beside_them_have_the_same_logs(app: Flask, ada: Person) -> None:
+    chance = random.Random(16)
+    prompts = [ada.prompt(title=f"Prompt {number}") for number in range(2)]
+    ada.patch(f"/prompts/{prompts[0]['_id']}", {"content": "Another content"})
+    scopes = scopes_of(ada, prompts)
+    ids: list[str] = []
+    start = clock.now() - 4 * DAY
+
+    def add() -> None:
+        values = {"score": chance.choice([None, 3, 8, 8.5]), "latencyMs": chance.randint(1, 900), "cost": 0.25}
+        body = {"promptVersion": 1, "modelUsed": chance.choice(["a", "b"]), "input": chance.choice("xyz"), **values}
+        ids.append(ada.log(chance.choice(prompts), **body)["_id"])
+        with app.app_context(), writing():  # as if it had been logged on one of the days before
+            moment = start + timedelta(seconds=chance.randint(0, 3 * 86_400))
+            # new ones only: a service never moves the time of a log
+            session.execute(update(Log).where(Log.id == ids[-1]).values(created_at=max(moment, latest[0])))
+            latest[0] = max(moment, latest[0])
+
+    latest, aggregation = [start], Aggregation(Event())
+    actions: dict[str, Callable[[], object]] = {
+        "add": add,
+        "score": lambda: ada.patch(f"/logs/{chance.choice(ids)}", {"score": chance.choice([None, 1, 9])}),
+        "judge": lambda: ada.post(
+            f"/logs/{chance.choice(ids)}/scores", {"name": "score", "value": 2, "identifier": chance.choice("pq")}
+        ),
+        "delete": lambda: ada.delete(f"/logs/{ids.pop(chance.randrange(len(ids)))}"),
+        "roll": aggregation.run,
+    }
+    for _ in range(10):
+        add()
+    with app.app_context():
+        for step in range(60):
+            name = chance.choice(["add", "add", "score", "judge", "delete", "roll"])
+            if name == "roll":
+                aggregation._resting.clear()
+            actions[name]()
+            if step % 10 == 9:
+                middle = start + timedelta(hours=chance.randint(0, 80))
+                everything = day_aggregates.EARLIEST, clock.now() + DAY
+                expect_same(scopes, everything, (start, middle), (middle, everything[1]))
+        assert count(DayAggregate) > 0
+
+
+def test_an_import_of_older_logs_marks_their_days_until_these_are_computed_again(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    for number in range(3):
+        ada.log(prompt, score=number)
+    with app.app_context():
+        Aggregation(Event()).run()
+    end = {"prompts": 0, "versions": 0, "experiments": 0, "traces": 0, "logs": 2}
+    moment = clock.now() - 2 * DAY
+    lines = [
+        {"type": "export", "format": "promptcrafter", "version": 1},
+        *(export_line({"score": 7}, prompt, moment + timedelta(hours=number), number) for number in range(2)),
+        {"type": "end", **end},
+    ]
+    body = "\n".join(map(json.dumps, lines)) + "\n"
+    answer = ada.post("/import", data=body, content_type="application/x-ndjson")
+    assert answer.status_code == 200, answer.text
+    everything = day_aggregates.EARLIEST, clock.now() + DAY
+    with app.app_context():
+        assert count(ChangedDay) > 0
+        expect_same(scopes_of(ada, [prompt]), everything)
+        Aggregation(Event()).run()
+        assert count(ChangedDay) == 0
+        expect_same(scopes_of(ada, [prompt]), everything)
+
+
+def test_a_log_that_comes_late_marks_its_day(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    ada.log(prompt)
+    with app.app_context():
+        aggregation = Aggregation(Event())
+        aggregation.run()
+        log = ada.log(prompt, score=1)
+        with writing():  # by a clock that was set back
+            session.execute(update(Log).where(Log.id == log["_id"]).values(created_at=clock.now() - DAY))
+        aggregation.run()
+        expect_same(scopes_of(ada, [prompt]), (day_aggregates.EARLIEST, clock.now() + DAY))
+
+
+def test_what_is_stored_of_a_prompt_goes_with_it_and_its_logs_leave_the_workspace(app: Flask, ada: Person) -> None:
+    prompts = [ada.prompt(title=f"Prompt {number}") for number in range(2)]
+    for prompt in prompts:
+        ada.log(prompt, score=5)
+    with app.app_context():
+        Aggregation(Event()).run()
+        assert ada.delete(f"/prompts/{prompts[0]['_id']}").status_code == 204
+        assert set(session.scalars(select(AggregateScope.scope_id))) == {
+            scope.id for scope in scopes_of(ada, prompts[1:])
+        }
+        expect_same(scopes_of(ada, prompts[1:]), (day_aggregates.EARLIEST, clock.now() + DAY))
+
+
+def test_a_new_log_marks_nothing_and_a_scope_with_few_logs_is_not_stored(
+    app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(day_aggregates, "LEAST_LOGS", 3)
+    prompt = ada.prompt()
+    with app.app_context():
+        aggregation = Aggregation(Event())
+        ada.log(prompt)
+        ada.log(prompt)
+        aggregation.run()
+        assert count(AggregateScope) == 0
+        ada.log(prompt)
+        aggregation.run()
+        assert count(AggregateScope) == 2
+        ada.log(prompt, score=3)
+        assert count(ChangedDay) == 0
+
+
+@pytest.mark.parametrize("until", [start_of(10), start_of(10) + timedelta(hours=5)])
+def test_each_moment_of_a_period_is_read_once(until: datetime) -> None:
+    chance = random.Random(3)
+    for _ in range(300):
+        begin, end = sorted(start_of(0) + timedelta(hours=chance.randint(-30, 14 * 24)) for _ in range(2))
+        changed = frozenset(chance.sample(range(-1, 14), chance.randint(0, 4)))
+        planned = plan(Coverage(until, changed), begin, end)
+        first, last = planned.days or (0, -1)
+        stored = [
+            (start_of(day), min(start_of(day + 1), until))
+            for day in range(first, last + 1)
+            if day not in planned.without
+        ]
+        pieces = sorted(period for period in [*stored, *planned.periods] if period[0] < period[1])
+        assert [piece[0] for piece in pieces[1:]] == [piece[1] for piece in pieces[:-1]]
+        if begin < end:
+            assert (pieces[0][0], pieces[-1][1]) == (begin, end)
+        assert not {day for day in range(first, last + 1) if day in changed} - planned.without
+
+
+def test_the_earliest_time_of_an_import_is_within_what_is_read() -> None:
+    assert datetime(1969, 12, 31, tzinfo=UTC) > day_aggregates.EARLIEST
+
+
+def test_check_finds_days_that_differ_from_the_logs_and_has_them_computed_again(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    for number in range(3):
+        ada.log(prompt, score=number)
+    with app.app_context():
+        Aggregation(Event()).run()
+        assert mark_wrong(lambda done, total: None) == 0
+        with writing():
+            session.execute(update(DayAggregate).values(cell=Cell().dump()))
+        assert mark_wrong(lambda done, total: None) == 2
+        expect_same(scopes_of(ada, [prompt]), (day_aggregates.EARLIEST, clock.now() + DAY))
+        Aggregation(Event()).run()
+        assert count(ChangedDay) == 0
+        expect_same(scopes_of(ada, [prompt]), (day_aggregates.EARLIEST, clock.now() + DAY))
