@@ -95,7 +95,7 @@ READS = [
 HARMLESS = re.compile(
     r"SCAN (prompt_trigrams|prompt_grams|log_words) VIRTUAL TABLE INDEX \d+:.*M|SCAN CONSTANT ROW$"
     r"|SCAN pending_deletions"  # almost always empty
-    r"|SCAN (limited|recent\w*|step_\d+|best|\(subquery-\d+\))( LEFT-JOIN)?$"
+    r"|SCAN (counts|limited|ranked|recent\w*|step_\d+|best|\(subquery-\d+\))( LEFT-JOIN)?$"
 )
 
 
