@@ -27,25 +27,32 @@ _OUTPUT_CHARACTERS, _CONTENT_CHARACTERS = 600, 580
 _TEXT_CHARACTERS = 12_000
 _COLUMNS = (
     "id, workspace_id, author_id, prompt_id, prompt_version, model_used, output, score, latency_ms, input_tokens, "
-    "output_tokens, cost, created_at, updated_at"
+    "output_tokens, cost, mean_score, ratings, input_key, scored_at, created_at, updated_at"
 )
+# Each prompt has an output of each model for each input
 _GENERATED = (
-    "1, 'model-' || (n % 3), substr(:text, CAST(1 + n * 7919 % 11000 AS INTEGER), :length), n % 11, "
-    "500 + n * 7919 % 3000, 20, 150, 0.001"
+    "1, 'model-' || (n / 5 % 3), substr(:text, CAST(1 + n * 7919 % 11000 AS INTEGER), :length), n % 11, "
+    "500 + n * 7919 % 3000, 20, 150, 0.001, n % 11, 1, n / 15"
 )
 _FILL_SQLITE = f"""
     INSERT INTO logs ({_COLUMNS})
     WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :count),
     moments (n, moment) AS (SELECT n, strftime('%Y-%m-%dT%H:%M:%fZ', 1700000000 + n, 'unixepoch') FROM numbers)
     SELECT printf('log_%026d', n), :workspace, :owner, json_extract(:prompts, '$[' || (n % {PROMPTS}) || ']'),
-    {_GENERATED}, moment, moment FROM moments
+    {_GENERATED}, moment, moment, moment FROM moments
 """
 _FILL_POSTGRESQL = f"""
     INSERT INTO logs ({_COLUMNS})
     SELECT 'log_' || lpad(CAST(n AS text), 26, '0'), :workspace, :owner,
     CAST(:prompts AS json) ->> CAST(n % {PROMPTS} AS INTEGER), {_GENERATED},
-    to_timestamp(1700000000 + n), to_timestamp(1700000000 + n)
+    to_timestamp(1700000000 + n), to_timestamp(1700000000 + n), to_timestamp(1700000000 + n)
     FROM generate_series(CAST(0 AS BIGINT), :count - 1) AS n
+"""
+_FILL_SCORES = """
+    INSERT INTO scores (id, workspace_id, author_id, log_seq, prompt_id, name, value_kind, number, annotator, rater,
+    identifier, created_at, updated_at, valued_at)
+    SELECT 'score' || substr(id, 4), workspace_id, author_id, seq, prompt_id, 'score', 'number', score, 'human',
+    author_id, '', created_at, created_at, created_at FROM logs
 """
 
 
@@ -66,6 +73,7 @@ def fill_logs(url: str, folder: Path, count: int) -> None:
     with _connect(url) as connection:
         is_sqlite = connection.dialect.name == "sqlite"
         connection.execute(text(_FILL_SQLITE if is_sqlite else _FILL_POSTGRESQL), values)
+        connection.execute(text(_FILL_SCORES))
     _settle(url)
 
 
