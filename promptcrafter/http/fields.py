@@ -293,7 +293,8 @@ class NamedTexts(fields.Raw):
         described: dict[str, Any] = {"type": "object", "maxProperties": maximum}
         described["propertyNames"] = {"pattern": f"^{re.escape(name)}\\.{_NO_NUL}{{1,{maximum_length}}}$"}
         described["additionalProperties"] = {"type": "string", "maxLength": maximum_length, "pattern": f"^{_NO_NUL}*$"}
-        super().__init__(metadata={**described, **kwargs.pop("metadata", {})}, error_messages=ERRORS, **kwargs)
+        metadata = {**described, **kwargs.pop("metadata", {})}
+        super().__init__(metadata=metadata, error_messages=ERRORS, **kwargs)
 
     def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:
         """Return the pairs; `missing` if there are none."""

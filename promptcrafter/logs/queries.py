@@ -3,28 +3,48 @@
 Whatever is about chosen logs goes this way: the list, and what else has the fields of `schemas.LogFilters`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Result, Row, Select
 
+from promptcrafter.database.deadline import TookTooLong, sqlite_deadline
 from promptcrafter.database.keyset import Order
 from promptcrafter.database.session import STREAM_ROWS, request_session
 from promptcrafter.http.page_query import DEFAULT_PER_PAGE
 from promptcrafter.logs import phrases, search, store
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.questions import DEFAULT_TEXTS, INPUT, NOTES, OUTPUT, find_question
-from promptcrafter.problems import Invalid
+from promptcrafter.problems import Invalid, Problem
 from promptcrafter.prompts import store as prompts
 from promptcrafter.workspaces.principal import Principal
 
 CANDIDATES_MAX = 10_000  # logs whose texts are read for one page
+PAGE_S = 10.0  # that SQLite may take for a page
 _CHARACTERS_MAX = 50_000_000  # of these texts
 _READ: dict[str, Callable[[Row[Any]], str | None]] = {
     OUTPUT: lambda row: row.output,
     NOTES: lambda row: row.notes,
     INPUT: lambda row: find_question(row.input, row.input_format),
 }
+
+
+@contextmanager
+def limit_page(query: Mapping[str, Any]) -> Iterator[None]:
+    """Raise 400 if SQLite takes too long for the page that is read in the block: it would read too many logs for it.
+
+    A list without pages reads all logs anyway, and is not limited.
+    """
+    if not _is_page(query):
+        yield
+        return
+    try:
+        with sqlite_deadline(PAGE_S):
+            yield
+    except TookTooLong as error:
+        message = "Too many logs have to be read for this page. Narrow it by filters such as since, promptId or userId."
+        raise Problem(400, message, "too_many_logs") from error
 
 
 def resolve(principal: Principal, query: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -76,8 +96,7 @@ def _look_into_texts(
 
     Raises 400 if there are too many candidates.
     """
-    is_page = "per_page" in query or "cursor" in query
-    wanted = query.get("per_page", DEFAULT_PER_PAGE) + 1 if is_page else None
+    wanted = query.get("per_page", DEFAULT_PER_PAGE) + 1 if _is_page(query) else None
     page, _ = order.page(order.sort(candidates), query.get("cursor"), CANDIDATES_MAX + 1)
     columns = (Log.seq, Log.output, Log.notes, Log.input, Log.input_format)
     statement = page.with_only_columns(*columns).execution_options(yield_per=STREAM_ROWS)
@@ -100,6 +119,10 @@ def _look_into_texts(
                     result.close()
                     return found
     return found
+
+
+def _is_page(query: Mapping[str, Any]) -> bool:
+    return "per_page" in query or "cursor" in query
 
 
 def _too_many() -> Invalid:

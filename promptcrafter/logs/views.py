@@ -53,9 +53,10 @@ def create_logs(body: dict[str, Any]) -> Response:
 def list_logs(query: dict[str, Any]) -> Response:
     """List the caller's logs, or those of one prompt, newest first."""
     principal = current_principal()
-    filters, resolved = queries.resolve(principal, query)
-    logs = store.find_logs(principal, filters)
-    return lists.list_response(logs, store.order_logs(filters), _log_rows, query, resolved)
+    with queries.limit_page(query):
+        filters, resolved = queries.resolve(principal, query)
+        logs = store.find_logs(principal, filters)
+        return lists.list_response(logs, store.order_logs(filters), _log_rows, query, resolved)
 
 
 @blueprint.route("/logs-by-prompt", permission=Permission.READ, refuses=(403, 404))

@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import literal, select
 
+from promptcrafter.database import deadline
 from promptcrafter.database.json_scalar import JsonScalar, read_scalar, scalars_equal_to
 from promptcrafter.database.session import get_engine
 from promptcrafter.jsonio import dumps
+from promptcrafter.logs import queries
 from tests.logs.test_views_list import pages
 from tests.support.databases import only_sqlite
 from tests.support.people import Person
@@ -294,6 +296,25 @@ def test_every_filter_with_an_index_is_a_range_of_it(
                 assert not [
                     step for step in plan if "TEMP B-TREE" in step or ("SCAN" in step and "deletions" not in step)
                 ], plan
+
+
+@only_sqlite
+def test_a_page_for_which_too_many_logs_are_read_is_refused(
+    app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = ada.prompt()
+    for _ in range(2):
+        log = {"promptId": prompt["_id"], "output": "x", "modelUsed": "m"}
+        assert ada.post("/logs/batch", {"logs": [log] * 1000}).status_code == 200
+    monkeypatch.setattr(queries, "PAGE_S", -1)
+    walk = "/logs?metadata.nothing=1&scoreName=x&tag=none&per_page=1"
+    monkeypatch.setattr(deadline, "_EVERY", 1000)
+    answer = ada.get(walk)
+    assert (answer.status_code, answer.json["code"]) == (400, "too_many_logs")
+    assert ada.get(walk.removesuffix("&per_page=1")).json == [], "a whole list is read anyway"
+    monkeypatch.setattr(queries, "PAGE_S", 60)
+    assert ada.get(walk).json == []
+    assert len(ada.get("/logs?per_page=5").json) == 5
 
 
 def plans(app: Flask, person: Person, path: str) -> list[list[str]]:
