@@ -16,7 +16,7 @@ from promptcrafter.statistics.keys import METADATA, UNITS
 from promptcrafter.statistics.samples import GroupSample
 
 # Inputs of a group that are compared: of two groups, of many, and pairs of inputs of all groups together in between
-_INPUTS_MAX, _INPUTS_MIN, _PAIRS_MAX = 20_000, 500, 40_000
+_INPUTS_MAX, _INPUTS_MIN, _PAIRS_MAX = 20_000, 500, 20_000
 _PERCENTS = (0.5, 0.95)
 
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal, localcontext
 from itertools import chain, compress
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from promptcrafter.statistics.samples import Arm, GroupSample, InputScore, LogMoments
@@ -38,6 +39,7 @@ _FLOAT32_MAX = 3.4e38
 _EXACT = Context(prec=600)  # digits from the smallest float to sums of LARGEST
 _LARGEST_WHOLE = 1 << 53  # up to which floats hold all whole numbers
 _UNPAIRED = InputScore(0, 0.0)
+_NEVER = 1 << 63  # after all positions
 
 
 class Row(NamedTuple):
@@ -361,22 +363,23 @@ def to_samples(cells: Iterable[tuple[GroupSample, Cell]], inputs_max: int) -> li
 
 
 def _first_inputs(cell: Cell, most: int) -> Inputs:
-    """Return the inputs of a cell, but only of the first `most` ones that were scored."""
-    parts = cell.each_inputs()
+    """Return the scored logs of a cell up to the first score of the `most`-th input, whatever parts it comes in."""
     merged = Inputs()
-    for part in parts:
+    firsts: dict[int, int] = {}  # input -> position of its first score
+    last = None
+    for first, part in sorted(((min(part.positions), part) for part in cell.each_inputs()), key=itemgetter(0)):
+        if last is not None and first > last:
+            break  # most parts are those of later days
         for own, others in zip(merged.columns(), part.columns(), strict=True):
             own.extend(others)
-    if len(merged) <= most:
+        for key, position in zip(part.keys, part.positions, strict=True):
+            if position < firsts.get(key, _NEVER):
+                firsts[key] = position
+        if len(firsts) > most:
+            last = sorted(firsts.values())[most - 1]
+    if last is None:
         return merged
-    firsts = dict(zip(merged.keys, merged.positions, strict=True))
-    if len(firsts) < len(merged):
-        for key, position in zip(merged.keys, merged.positions, strict=True):
-            firsts[key] = min(firsts[key], position)
-    if len(firsts) <= most:
-        return merged
-    last = sorted(firsts.values())[most - 1]
-    is_taken = [firsts[key] <= last for key in merged.keys]
+    is_taken = [position <= last for position in merged.positions]
     return Inputs(compress(column, is_taken) for column in merged.columns())
 
 

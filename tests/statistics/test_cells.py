@@ -132,3 +132,8 @@ def test_of_too_many_inputs_those_scored_first_are_compared() -> None:
     cells = [cell_of([a_row(seq, value=5.0, scored_at=100 - seq, input_key=seq) for seq in range(50)])] * 2
     samples = to_samples(zip((GroupSample({}), GroupSample({})), cells, strict=True), 20)
     assert [sorted(sample.inputs) for sample in samples] == [list(range(30, 50))] * 2
+    in_parts = Cell()
+    for seq in (49, 3, 31, 30, 29, *range(32, 49), 31):
+        in_parts.merge(cell_of([a_row(seq, value=5.0, scored_at=100 - seq, input_key=seq)]))
+    (sample,) = to_samples([(GroupSample({}), in_parts)], 20)
+    assert {key: score.logs for key, score in sample.inputs.items()} == {**dict.fromkeys(range(30, 50), 1), 31: 2}
