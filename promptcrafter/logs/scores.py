@@ -206,7 +206,7 @@ def restore_scores(principal: Principal, scores: Sequence[Mapping[str, Any]]) ->
         tallies[log.seq].count += 1
         own = {"workspace_id": log.workspace_id, "author_id": principal.user_id, "prompt_id": log.prompt_id}
         rows.append({**score, **own, "log_seq": log.seq})
-    if get_taken(session(), [ScoreKey(*(row[name] for name in ScoreKey._fields)) for row in rows]):
+    if get_taken(session(), [_key_of_row(row) for row in rows]):
         raise ScoresChanged
     session.execute(insert(Score), [{name: row[name] for name in _RESTORED} for row in rows])
     quota.check_growth(principal.workspace_id)
@@ -494,6 +494,10 @@ def _lock_parents(log_ids: set[str]) -> None:
         of_logs = select(_LOGS.c[column]).where(_LOGS.c.id.in_(log_ids))
         locked = select(parent.c.id).where(parent.c.id.in_(of_logs)).order_by(parent.c.id)
         session.execute(locked.with_for_update(read=True, key_share=True))
+
+
+def _key_of_row(row: Mapping[str, Any]) -> ScoreKey:
+    return ScoreKey(row["log_seq"], row["name"], row["annotator"], row["rater"], row["identifier"])
 
 
 def _key_of(principal: Principal, log: Log, values: Mapping[str, Any]) -> ScoreKey:

@@ -315,7 +315,7 @@ class ScoreLine(Line):
     value = scores.ScoreValue(required=True)
     comment = scores.comment_field()
     annotator = Text(required=True, choices=ANNOTATORS)
-    author = fields.Nested(AuthorLine())
+    author = fields.Nested(AuthorLine(), error_messages=ERRORS)
     identifier = Text(maximum=scores.IDENTIFIER_MAX)
     is_imported = Flag(data_key="imported")
     created_at = ExportTime(data_key="createdAt", required=True)
