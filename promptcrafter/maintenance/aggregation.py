@@ -54,12 +54,12 @@ class Aggregation:
         return steps
 
     def _extend(self) -> int:
-        after = None if self._last is None else max(0, self._last - _UNORDERED)
-        found = day_aggregates.list_scopes(after)
-        with self._transaction():
-            self._last = day_aggregates.mark_late(self._last)
-        ends = time.monotonic() + _REMEMBERED_S
-        self._candidates |= dict.fromkeys(found, ends)
+        if self._last is None or day_aggregates.get_last_seq() > self._last:
+            after = None if self._last is None else max(0, self._last - _UNORDERED)
+            found = day_aggregates.list_scopes(after)
+            with self._transaction():
+                self._last = day_aggregates.mark_late(self._last)
+            self._candidates |= dict.fromkeys(found, time.monotonic() + _REMEMBERED_S)
         steps = 0
         for scope, until in list(self._candidates.items()):
             while not self._stop.is_set() and day_aggregates.extend(scope, self._transaction, self._stop):

@@ -216,13 +216,18 @@ def each_changed(most: int) -> list[tuple[str, int]]:
     return [(scope_id, day) for scope_id, day in session.execute(marked)]
 
 
+def get_last_seq() -> int:
+    """Return the last sequence number of a log; 0 without any."""
+    return request_connection().scalar(select(func.max(Log.seq))) or 0
+
+
 def mark_late(after: int | None) -> int:
     """Mark the days of logs that were added after a sequence number, with an earlier time than aggregates have.
 
     Clocks are set back, and hosts may disagree about the time. Return the last sequence number, from which to go on:
     without `after`, nothing is marked. Call it inside a write transaction.
     """
-    last = request_connection().scalar(select(func.max(Log.seq))) or 0
+    last = get_last_seq()
     if after is not None and last > after:
         changed_days.mark_where(_LOGS.c.seq > after)
     return last
