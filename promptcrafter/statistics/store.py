@@ -44,7 +44,7 @@ from promptcrafter.statistics.periods import count_periods
 from promptcrafter.workspaces.principal import Principal
 
 KINDS = ("number", "boolean", "category")  # of scores; of several in the same answer, the first one has the figures
-LOGS_MAX = SCORES_MAX = 300_000  # that are read for an answer
+LOGS_MAX = SCORES_MAX = 100_000  # that are read for an answer
 PERIODS_MAX = 1000
 GROUPS_MAX = 10_000
 _ROWS_AT_ONCE = 20_000
