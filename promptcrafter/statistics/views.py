@@ -11,7 +11,7 @@ from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.fields import is_relative_time
 from promptcrafter.http.formats import write_csv, write_markdown
 from promptcrafter.jsonio import dumps
-from promptcrafter.logs import search
+from promptcrafter.logs import queries
 from promptcrafter.logs.scores import DEFAULT_NAME
 from promptcrafter.logs.store import get_logs
 from promptcrafter.permissions import Permission
@@ -80,10 +80,14 @@ def compare_logs(query: dict[str, Any]) -> Response:
 
 
 def _resolve(query: dict[str, Any]) -> dict[str, Any]:
-    """Return a query with the number of the version that a name in it means, and with the words to search for."""
-    if isinstance(query.get("promptVersion"), str):
-        query = {**query, "promptVersion": prompts.find_number(query["promptId"], query["promptVersion"])}
-    return {**query, "q": search.parse_terms(query["q"])} if "q" in query else query
+    """Return a query with the filters that it stands for."""
+    question = {name: value for name, value in query.items() if name in _QUESTION}
+    filters, _ = queries.resolve(
+        current_principal(), {name: value for name, value in query.items() if name not in _QUESTION}
+    )
+    # versions and labels are those of the prompt, also of logs that were found in their texts
+    of_prompt = {"promptId": query["promptId"]} if "promptId" in query else {}
+    return {**question, **filters, **of_prompt}
 
 
 def _nest(group: dict[str, Any]) -> dict[str, Any]:
