@@ -39,7 +39,7 @@ from promptcrafter.problems import Invalid
 from promptcrafter.prompts.models import Label, Prompt
 from promptcrafter.statistics import day_aggregates, periods
 from promptcrafter.statistics.aggregates import METADATA, Group, Slot, fill_periods, gather
-from promptcrafter.statistics.cells import Cell
+from promptcrafter.statistics.cells import LARGEST, Cell
 from promptcrafter.statistics.day_aggregates import EARLIEST, LATEST, Plan, Scope
 from promptcrafter.statistics.log_rows import each_batch, plain_time, row_columns, to_milliseconds
 from promptcrafter.workspaces.principal import Principal
@@ -242,7 +242,8 @@ def _take_apart(given: Mapping[int, Sequence[Any]], kinds: Mapping[str, int]) ->
     kind = next((each for each in KINDS if each in kinds), KINDS[0])
     found = Scores({each: kinds[each] for each in KINDS if each in kinds}, {})
     for seq, scores in given.items():
-        of_kind = [score for score in scores if score[1] == kind]
+        # larger numbers are left out of groups, too, and the mean of two might not be finite
+        of_kind = [score for score in scores if score[1] == kind and abs(score[2] or 0) <= LARGEST]
         if not of_kind:
             continue
         found.raters[seq] = [score[0] for score in of_kind]

@@ -226,3 +226,13 @@ def test_statistics_are_of_the_logs_that_a_search_lists(ada: Person) -> None:
         assert (counted.status_code, counted.json["details"]) == (400, listed.json["details"])
     unknown = f"promptId={prompt['_id']}&label=unknown"
     assert ada.get(f"/stats?{unknown}").json["code"] == ada.get(f"/logs?{unknown}").json["code"] == "version_not_found"
+
+
+def test_scores_whose_mean_is_not_finite_are_left_out(ada: Person) -> None:
+    prompt = ada.prompt()
+    huge, partly = ada.log(prompt), ada.log(prompt)
+    for log, values in ((huge, (1.7e308, 1.6e308)), (partly, (-1.7e308, 4))):
+        for index, value in enumerate(values):
+            score(ada, log, value, name="size", annotator="judge", identifier=str(index))
+    (group,) = groups_of(ada, "/stats?score=size&annotator=judge")
+    assert (group["score"]["count"], group["score"]["mean"], group["ratings"]) == (1, 4, 1)
