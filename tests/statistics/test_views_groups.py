@@ -184,6 +184,7 @@ def test_what_would_read_too_much_is_refused(ada: Person, monkeypatch: pytest.Mo
     monkeypatch.setattr(store, "SCORES_MAX", 3)
     assert ada.get(f"{path}?score=tone").json["details"] == {"score": [f"has more than 3 scores here; {narrow}"]}
     monkeypatch.setattr(store, "GROUPS_MAX", 3)
+    monkeypatch.setattr(store, "Cell", None)  # before anything is made of the logs
     refusal = ada.get(f"{path}?groupBy=metadata.number").json
     assert refusal["details"] == {"groupBy": [f"makes more than 3 groups; {narrow}"]}
 
