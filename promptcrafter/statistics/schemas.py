@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields
+from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from promptcrafter.http.fields import Number, QueryNumber, Text, TimestampText
 from promptcrafter.http.page_query import bom_field
@@ -49,6 +49,12 @@ class AllStatsQuery(LogFilters):
     """What is asked of the logs of a workspace, and which ones: by the filters of the list of logs."""
 
     locals().update(question_fields())
+
+    @validates_schema
+    def refuse_versions_of_prompts(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """Reject groups by version over several prompts, whose versions have nothing in common."""
+        if "version" in data["groupBy"] and "promptId" not in data and "prompt" not in data["groupBy"]:
+            raise ValidationError("by version needs promptId, or prompt as the other key", "groupBy")
 
 
 class ScoresOut(Schema):

@@ -36,7 +36,7 @@ from promptcrafter.problems import Invalid
 from promptcrafter.prompts.models import Label, Prompt
 from promptcrafter.statistics import day_aggregates
 from promptcrafter.statistics.aggregates import Group, Slot, fill_periods, gather
-from promptcrafter.statistics.cells import Cell
+from promptcrafter.statistics.cells import LARGEST, Cell
 from promptcrafter.statistics.day_aggregates import EARLIEST, LATEST, Plan, Scope
 from promptcrafter.statistics.keys import METADATA, UNITS
 from promptcrafter.statistics.log_rows import each_batch, plain_time, row_columns, to_milliseconds
@@ -46,7 +46,7 @@ from promptcrafter.workspaces.principal import Principal
 KINDS = ("number", "boolean", "category")  # of scores; of several in the same answer, the first one has the figures
 LOGS_MAX = SCORES_MAX = 100_000  # that are read for an answer
 PERIODS_MAX = 1000
-GROUPS_MAX = 10_000
+GROUPS_MAX = 2000
 _ROWS_AT_ONCE = 20_000
 _IDS_AT_ONCE = 10_000
 _FIGURES = 15  # columns of a `cells.Row`
@@ -174,19 +174,26 @@ def get_cells(
     of_prompts = any(key in ("prompt", "label") for key in question.keys)
     columns = [*row_columns(), *([Log.prompt_id] if of_prompts else []), *map(_other_column, question.others)]
     read_day = _make_day_reader(question.zone)
+    readers = [_read_scalar if key.startswith(METADATA) else str for key in question.others]
+
+    def read_others(rest: Sequence[Any]) -> tuple[str | None, ...]:
+        values = rest[of_prompts:]
+        return tuple(None if value is None else read(value) for read, value in zip(readers, values, strict=True))
+
+    different: set[tuple[str | None, ...]] = set()
     cells: dict[tuple[Any, ...], Cell] = defaultdict(Cell)
     for rows in each_batch(snapshot, logs.with_only_columns(*columns)):
         slots: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
         for row in rows:
             slots[read_day(row[0]), row[2], row[3], row[_FIGURES:]].append(row)
+        # refused before cells are made of them, which take far more time and memory than rows
+        different.update(read_others(rest) for _, _, _, rest in slots)
+        if len(different) > GROUPS_MAX:
+            raise _too_many_groups()
         for key, some in slots.items():
             _add(cells[key], some, scores)
-    places = [_FIGURES + of_prompts + index for index in range(len(question.others))]
-    readers = [_read_scalar if key.startswith(METADATA) else str for key in question.others]
     for (day, version, model, rest), cell in cells.items():
-        values = [rest[place - _FIGURES] for place in places]
-        others = tuple(None if value is None else read(value) for read, value in zip(readers, values, strict=True))
-        yield Slot(_to_date(day), version, model, rest[0] if of_prompts else None, others), cell
+        yield Slot(_to_date(day), version, model, rest[0] if of_prompts else None, read_others(rest)), cell
 
 
 def _add(cell: Cell, rows: list[Any], scores: Scores) -> None:
@@ -242,7 +249,8 @@ def _take_apart(given: Mapping[int, Sequence[Any]], kinds: Mapping[str, int]) ->
     kind = next((each for each in KINDS if each in kinds), KINDS[0])
     found = Scores({each: kinds[each] for each in KINDS if each in kinds}, {})
     for seq, scores in given.items():
-        of_kind = [score for score in scores if score[1] == kind]
+        # larger numbers are left out of groups, too, and the mean of two might not be finite
+        of_kind = [score for score in scores if score[1] == kind and abs(score[2] or 0) <= LARGEST]
         if not of_kind:
             continue
         found.raters[seq] = [score[0] for score in of_kind]
@@ -278,8 +286,12 @@ def _fill(groups: list[Group], question: Question, days: set[date]) -> list[Grou
             raise Invalid({"groupBy": [f"makes {number:,} groups by {unit}, of {PERIODS_MAX:,} at most; {_NARROW}"]})
         groups = list(islice(fill_periods(groups, question.keys, days), GROUPS_MAX + 1))
     if question.is_bounded and len(groups) > GROUPS_MAX:
-        raise Invalid({"groupBy": [f"makes more than {GROUPS_MAX:,} groups; {_NARROW}"]})
+        raise _too_many_groups()
     return groups
+
+
+def _too_many_groups() -> Invalid:
+    return Invalid({"groupBy": [f"makes more than {GROUPS_MAX:,} groups; {_NARROW}"]})
 
 
 def _get_ids(snapshot: ReadSession, seqs: Sequence[int]) -> dict[int, str]:

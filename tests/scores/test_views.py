@@ -142,6 +142,11 @@ def test_everybody_s_score_is_kept_and_the_log_shows_the_last_one(
     assert ben.patch(f"/logs/{log['_id']}", {"notes": "mine"}).json["code"] == "role_forbids"
     assert ben.patch(f"/scores/{bens['_id']}", {"comment": "Why"}).json["comment"] == "Why"
     assert shown(ada, log) == 8.5, "a comment is no value"
+    for value in (11, "good", True):
+        answer = ada.patch(f"/scores/{mine['_id']}", {"value": value})
+        assert answer.status_code == 400
+        assert answer.json["details"] == {"value": ["must be a number from 0 to 10 for the name score"]}
+    assert shown(ada, log) == 8.5
     assert ada.delete(f"/scores/{mine['_id']}").status_code == 204
     assert shown(ada, log) == 4
     assert ben.delete(f"/scores/{bens['_id']}").status_code == 204

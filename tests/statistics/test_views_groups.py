@@ -184,6 +184,7 @@ def test_what_would_read_too_much_is_refused(ada: Person, monkeypatch: pytest.Mo
     monkeypatch.setattr(store, "SCORES_MAX", 3)
     assert ada.get(f"{path}?score=tone").json["details"] == {"score": [f"has more than 3 scores here; {narrow}"]}
     monkeypatch.setattr(store, "GROUPS_MAX", 3)
+    monkeypatch.setattr(store, "Cell", None)  # before anything is made of the logs
     refusal = ada.get(f"{path}?groupBy=metadata.number").json
     assert refusal["details"] == {"groupBy": [f"makes more than 3 groups; {narrow}"]}
 
@@ -199,3 +200,40 @@ def test_answers_are_the_same_on_both_databases_and_in_any_order_of_logs(ada: Pe
         ada.post("/logs/batch", {"logs": [{**log, "promptId": prompt["_id"]} for log in ordered]})
     first, second = (json.dumps(groups_of(ada, f"/prompts/{prompt['_id']}/stats")[0]["cost"]) for prompt in prompts)
     assert first == second == '{"count": 6, "total": 10000000000000004, "mean": 1666666666666667.2}'
+
+
+def test_statistics_are_of_the_logs_that_a_search_lists(ada: Person) -> None:
+    prompt = ada.prompt()
+    for output, notes in (
+        ("a black hole", "dark"),
+        ("a hole, black", None),
+        ("earth and moon", "black"),
+        ("earth", None),
+    ):
+        ada.log(prompt, output=output, notes=notes, promptVersion=1)
+    for q, number in (
+        ('q="black hole"', 1),
+        ("q=black -hole", 1),
+        ("q=black&in=output", 2),
+        ("q=black&in=notes", 1),
+        ("q=earth", 2),
+    ):
+        for of_prompt in ("", f"&promptId={prompt['_id']}"):
+            assert len(ada.get(f"/logs?{q}{of_prompt}").json) == number
+            assert counts_of(ada, f"/stats?{q}{of_prompt}&groupBy=prompt", "prompt") == [(prompt["_id"], number)]
+        assert counts_of(ada, f"/stats?{q}{of_prompt}&groupBy=version", "version") == [(1, number)]
+    for q in ("%25", "*", "%22", "-black"):
+        listed, counted = ada.get(f"/logs?q={q}"), ada.get(f"/stats?q={q}")
+        assert (counted.status_code, counted.json["details"]) == (400, listed.json["details"])
+    unknown = f"promptId={prompt['_id']}&label=unknown"
+    assert ada.get(f"/stats?{unknown}").json["code"] == ada.get(f"/logs?{unknown}").json["code"] == "version_not_found"
+
+
+def test_scores_whose_mean_is_not_finite_are_left_out(ada: Person) -> None:
+    prompt = ada.prompt()
+    huge, partly = ada.log(prompt), ada.log(prompt)
+    for log, values in ((huge, (1.7e308, 1.6e308)), (partly, (-1.7e308, 4))):
+        for index, value in enumerate(values):
+            score(ada, log, value, name="size", annotator="judge", identifier=str(index))
+    (group,) = groups_of(ada, "/stats?score=size&annotator=judge")
+    assert (group["score"]["count"], group["score"]["mean"], group["ratings"]) == (1, 4, 1)
