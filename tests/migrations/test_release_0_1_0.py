@@ -93,11 +93,11 @@ def dumps(value: Any) -> str:
 
 
 def assert_exports(app: Flask) -> None:
-    """Hold the export of each account against the one that release 0.1.0 wrote."""
+    """Hold the export of each account, in the form that release 0.1.0 wrote, against the one that it wrote."""
     for account in ("ada", "ben"):
         expected = (FIXTURES / f"release_0_1_0.{account}.ndjson").read_bytes().decode().removesuffix("\n").split("\n")
         types = {json.loads(line)["type"] for line in expected}
-        exported = Caller(app.test_client(), SAVED["headers"][account]).get("/export").get_data(as_text=True)
+        exported = Caller(app.test_client(), SAVED["headers"][account]).get("/export?form=1").get_data(as_text=True)
         records = [json.loads(line) for line in exported.removesuffix("\n").split("\n")]
         known = [record for record in records if record["type"] in types]
         assert len(known) == len(expected)
