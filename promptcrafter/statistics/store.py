@@ -43,7 +43,7 @@ from promptcrafter.statistics.log_rows import each_batch, plain_time, row_column
 from promptcrafter.statistics.periods import count_periods
 from promptcrafter.workspaces.principal import Principal
 
-KINDS = ("number", "boolean", "category")  # of scores; of several in the same answer, the first one has the figures
+KINDS = ("number", "boolean", "category")  # of scores; of several in the same answer, the most frequent has the figures
 LOGS_MAX = SCORES_MAX = 100_000  # that are read for an answer
 PERIODS_MAX = 1000
 GROUPS_MAX = 2000
@@ -245,9 +245,10 @@ def _read_scores(snapshot: ReadSession, logs: Select[Log], question: Question) -
 
 
 def _take_apart(given: Mapping[int, Sequence[Any]], kinds: Mapping[str, int]) -> Scores:
-    """Return the scores of the first kind of `KINDS` that there is."""
-    kind = next((each for each in KINDS if each in kinds), KINDS[0])
-    found = Scores({each: kinds[each] for each in KINDS if each in kinds}, {})
+    """Return the scores of the kind that most have, which comes first among the kinds: a stray one hides nothing."""
+    ordered = sorted((each for each in KINDS if each in kinds), key=lambda each: -kinds[each])
+    kind = next(iter(ordered), KINDS[0])
+    found = Scores({each: kinds[each] for each in ordered}, {})
     for seq, scores in given.items():
         # larger numbers are left out of groups, too, and the mean of two might not be finite
         of_kind = [score for score in scores if score[1] == kind and abs(score[2] or 0) <= LARGEST]

@@ -159,6 +159,7 @@ def test_other_scores_are_taken_apart_by_name_annotator_and_kind(ada: Person) ->
     (group,) = tone["groups"]
     assert (group["score"]["count"], group["score"]["mean"], group["ratings"]) == (2, 3.5, 3)
     assert (group["bestLogId"], group["latencyMs"]["count"]) == (logs[1]["_id"], 3)
+    score(ada, logs[0], 1, name="label", identifier="a typo")
     (group,) = groups_of(ada, f"{path}?score=label")
     assert (group["categories"], group["score"]["count"], group["ratings"]) == ({"bad": 1, "good": 2}, 0, 3)
     (group,) = groups_of(ada, f"{path}?score=passed&annotator=code")
