@@ -22,7 +22,7 @@ def test_a_fuzzer_finds_no_difference_from_the_description(live_server: LiveServ
             f"{live_server.url}/openapi.json",
             f"--header=Authorization: Bearer {token}",
             "--checks=all",
-            "--max-examples=8",
+            "--max-examples=4",
             "--generation-deterministic",
             "--continue-on-failure",
             "--no-color",
