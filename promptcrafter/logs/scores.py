@@ -110,7 +110,10 @@ def _make_insert(types: Mapping[str, TypeEngine[Any]]) -> CompiledWrite:
     return CompiledWrite(
         [into.from_select(list(given), select(*given.values()).where(_LOGS.c.id == parameters["log_id"]))],
         into.from_select(
-            list(unnested), select(*unnested.values()).join_from(rows, _LOGS, _LOGS.c.id == rows.c.log_id)
+            list(unnested),
+            select(*unnested.values())
+            .join_from(rows, _LOGS, _LOGS.c.id == rows.c.log_id)
+            .order_by(_LOGS.c.seq, unnested["valued_at"]),
         ),
     )
 

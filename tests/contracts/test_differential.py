@@ -25,7 +25,7 @@ START = clock.from_text("2024-06-20T13:10:00Z")
 PAGES_MAX = 5
 # Values that necessarily differ between servers
 _RANDOM = re.compile(
-    r"\b(?P<kind>user|workspace|prompt|log|trace|experiment)_[0-9a-hjkmnp-tv-z]{26}\b"
+    r"\b(?P<kind>user|workspace|prompt|log|score|trace|experiment)_[0-9a-hjkmnp-tv-z]{26}\b"
     r"|\bexperiment-[0-9a-f]{12}\b"
     r"|\b[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b"
 )

@@ -212,6 +212,7 @@ def test_logs_that_are_rolled_back_are_not_counted(ada: Person) -> None:
 
 
 def test_the_size_of_the_database_is_reported(ada: Person, config: Config) -> None:
+    ada.prompt()
     samples = scrape(ada)
     assert samples[UP] == 1
     if config.database_url.startswith("sqlite"):

@@ -20,7 +20,13 @@ from promptcrafter.database.base import Base
 from promptcrafter.database.session import open_postgresql
 from promptcrafter.database.transactions import writing_to
 from promptcrafter.maintenance import Progress
-from promptcrafter.maintenance.sqlite_to_postgresql.tables import Table, TableChecksum, each_row, every_table
+from promptcrafter.maintenance.sqlite_to_postgresql.tables import (
+    Table,
+    TableChecksum,
+    derived_tables,
+    each_row,
+    every_table,
+)
 
 _TIMEOUT_MS = 30_000  # more than a request's: a busy disk may delay PostgreSQL for long
 _ROWS_PER_PROGRESS = 500
@@ -146,7 +152,7 @@ def _refuse_used(connection: Connection) -> None:
         raise MoveError("The database to move to must have the encoding UTF8.")
     applied = revisions.applied_to(connection)
     present = set(inspect(connection).get_table_names()) - {*revisions.BOOKKEEPING_TABLES, usage.NAME}
-    ours = {table.name for table in every_table()} if applied else set()
+    ours = {*(table.name for table in every_table()), *derived_tables()} if applied else set()
     if unknown := sorted(present - ours):
         raise MoveError(f"The database to move to is not empty: it has a table {unknown[0]}, which is not ours.")
     if not all(revisions.is_newest(revision) or revisions.is_older(revision) for revision in applied):

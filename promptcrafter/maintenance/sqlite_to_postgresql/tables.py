@@ -69,8 +69,13 @@ def every_table() -> list[Table]:
     """Return the tables of this release, each after those that its foreign keys refer to, without derived ones."""
     rows = select(_WORDS.c.log_seq, type_coerce(cast(_WORDS.c.words, Text), _Words))
     words = Table("log_search", ("log_seq",), ("log_seq", "words"), rows)
-    stored = (table for table in Base.metadata.sorted_tables if not table.info.get("is_derived"))
+    stored = (table for table in Base.metadata.sorted_tables if table.name not in derived_tables())
     return [*map(_of_model, stored), words]
+
+
+def derived_tables() -> set[str]:
+    """Return the names of the tables that the service computes from the others."""
+    return {table.name for table in Base.metadata.sorted_tables if table.info.get("is_derived")}
 
 
 def each_row(source: Connection, table: Table) -> Iterator[list[Any]]:
