@@ -19,7 +19,7 @@ from sqlalchemy import Engine, event, make_url
 from config import Config
 from promptcrafter.database import revisions
 from promptcrafter.database.session import sqlite_path
-from promptcrafter.maintenance.sqlite_to_postgresql.tables import every_table
+from promptcrafter.maintenance.sqlite_to_postgresql.tables import derived_tables, every_table
 from tests.support.commands import done, refusal, refused, run
 from tests.support.databases import create_database, empty_database
 from tests.support.environment import ROOT, SECRET, bin_path, free_port
@@ -164,6 +164,7 @@ def test_every_table_is_moved_and_the_target_has_all_its_indices(app: Flask, ada
     done(run(app, "move-to", target))
     assert {name for (name,) in ask(target, TABLES)} == {
         *(table.name for table in every_table()),
+        *derived_tables(),
         *revisions.BOOKKEEPING_TABLES,
     }
     assert ask(target, indices) == before
