@@ -95,6 +95,7 @@ class Api(flask_smorest.Api):
             document: dict[str, Any] = self.spec.to_dict()
             for (schema_class, *_), name in self.ma_plugin.converter.refs.items():
                 document["components"]["schemas"][name] |= getattr(schema_class, "rules", {})
+            _leave_objects_empty(document)
         return document
 
     def _register_error_handlers(self) -> None:
@@ -102,6 +103,15 @@ class Api(flask_smorest.Api):
 
     def _register_responses(self) -> None:
         """Register none: `describe_errors` adds each error to its operation. One for every status takes long."""
+
+
+def _leave_objects_empty(document: dict[str, Any]) -> None:
+    """Give query parameters that are objects an empty example: the page would fill in keys of its own."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()) if isinstance(operation, dict) else ():
+                if parameter.get("schema", {}).get("type") == "object":
+                    parameter["example"] = {}
 
 
 def document() -> dict[str, Any]:

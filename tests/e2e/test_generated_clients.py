@@ -103,6 +103,7 @@ def test_a_python_client_generated_without_settings_lacks_no_operation(openapi: 
     assert "will not be generated" not in printed
     assert set(re.findall(r"WARNING parsing (\S+ \S+)", printed)) == {
         "POST /logs/batch",
+        "POST /scores/batch",
         "GET /export",
         "POST /prompts",
         "PATCH /prompts/{prompt_id}",
