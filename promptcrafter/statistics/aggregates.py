@@ -16,7 +16,7 @@ from promptcrafter.statistics.keys import METADATA, UNITS
 from promptcrafter.statistics.samples import GroupSample
 
 # Inputs of a group that are compared: of two groups, of many, and pairs of inputs of all groups together in between
-_INPUTS_MAX, _INPUTS_MIN, _PAIRS_MAX = 20_000, 500, 20_000
+_INPUTS_MAX, _INPUTS_MIN, _PAIRS_MAX = 5000, 500, 5000
 _PERCENTS = (0.5, 0.95)
 
 
@@ -95,9 +95,11 @@ def describe(
 
 
 def to_group_samples(groups: Sequence[Group], keys: Sequence[str]) -> list[GroupSample]:
-    """Return what is compared of groups."""
+    """Return what is compared of groups: of periods not the inputs, since nothing is ever settled between them."""
     number = min(len(groups), MAX_GROUPS)
     inputs_max = min(_INPUTS_MAX, max(_INPUTS_MIN, 2 * _PAIRS_MAX // max(1, number * (number - 1))))
+    if not set(UNITS).isdisjoint(keys):
+        inputs_max = 0
     return to_samples(
         (
             (

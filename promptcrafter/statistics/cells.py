@@ -365,6 +365,8 @@ def to_samples(cells: Iterable[tuple[GroupSample, Cell]], inputs_max: int) -> li
 def _first_inputs(cell: Cell, most: int) -> Inputs:
     """Return the scored logs of a cell up to the first score of the `most`-th input, whatever parts it comes in."""
     merged = Inputs()
+    if not most:
+        return merged
     firsts: dict[int, int] = {}  # input -> position of its first score
     last = None
     for first, part in sorted(((min(part.positions), part) for part in cell.each_inputs()), key=itemgetter(0)):
