@@ -16,6 +16,7 @@ from marshmallow.types import UnknownOption
 from promptcrafter.http import ignored_fields
 from promptcrafter.http.fields import ERRORS, BoundedList, refuse_unstorable_text
 from promptcrafter.http.ignored_fields import UnknownFields
+from promptcrafter.ids import Kind, pattern
 from promptcrafter.jsonio import dumps
 from promptcrafter.problems import Invalid, Problem, flatten
 from promptcrafter.text import shorten
@@ -179,6 +180,18 @@ class Batch(Objects):
             return load_body(self._schema, item)
         except Problem as problem:
             return problem.without_trace()
+
+
+def result_fields(kind: Kind) -> FieldGroup:
+    """Return the fields of the result of one item of a batch: a status and the id of what was stored, or an error."""
+    return {
+        "status": fields.Integer(required=True),
+        "id": fields.String(data_key="_id", metadata={"pattern": pattern(kind)}),
+        "message": fields.String(),
+        "error": fields.String(),
+        "code": fields.String(),
+        "details": fields.Dict(keys=fields.String(), values=fields.List(fields.String())),
+    }
 
 
 def load(schema: Schema, value: Any, *, unknown: UnknownOption | None = None) -> Any:

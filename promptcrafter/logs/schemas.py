@@ -30,6 +30,7 @@ from promptcrafter.http.schemas import (
     JsonObject,
     SparseSchema,
     TextAndFormat,
+    result_fields,
     split_formats,
 )
 from promptcrafter.ids import pattern
@@ -290,12 +291,7 @@ class LogBatchIn(CreateSchema):
 class LogResult(Schema):
     """The result of one log of a batch: status 201 and its id, or an error."""
 
-    status = fields.Integer(required=True)
-    id = fields.String(data_key="_id", metadata={"pattern": pattern("log")})
-    message = fields.String()
-    error = fields.String()
-    code = fields.String()
-    details = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
+    locals().update(result_fields("log"))
 
 
 class LogBatchOut(Schema):

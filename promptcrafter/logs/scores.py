@@ -365,7 +365,7 @@ def lock_score(principal: Principal, score_id: str) -> tuple[Score, Log]:
 
 
 def change_score(principal: Principal, score: Score, log: Log, changes: Mapping[str, Any]) -> None:
-    """Change value or comment of a locked score. What an owner changes of somebody else's is in the audit trail."""
+    """Change value or comment of a locked score. The audit trail has what an owner changes of another's score."""
     now = clock.now()
     before = {"value": score.value, "comment": score.comment}
     quota.check_growth(score.workspace_id)

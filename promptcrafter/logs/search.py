@@ -1,6 +1,6 @@
 """Full-text search in the outputs and notes of logs: by whole words or prefixes of words, in any script.
 
-With the setting INDEX_INPUT the index has the inputs, too, whose words are told apart by a symbol before them.
+With the setting INDEX_INPUT the index also has the words of inputs, each with a symbol before it that marks it as such.
 
 Texts and queries are folded and split into words here and not by the database, so that both databases return the same
 results. A log matches a query if it contains all of its words, in any order and in either of the two texts. In scripts

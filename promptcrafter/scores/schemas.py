@@ -17,7 +17,7 @@ from promptcrafter.http.fields import (
     as_number,
 )
 from promptcrafter.http.page_query import PageQuery
-from promptcrafter.http.schemas import Batch, BodySchema, CreateSchema, SparseSchema
+from promptcrafter.http.schemas import Batch, BodySchema, CreateSchema, SparseSchema, result_fields
 from promptcrafter.ids import pattern
 from promptcrafter.logs.schemas import SCORE_MAX
 from promptcrafter.logs.scores import ANNOTATORS, DEFAULT_NAME
@@ -124,14 +124,9 @@ class ScoreBatchIn(CreateSchema):
 
 
 class ScoreResult(Schema):
-    """The result of a score of a batch: its id, and status 201 if it is new and 200 if it replaced one. Or an error."""
+    """The result of one score of a batch: an error, or its id. Status 200 means that it replaced an earlier one."""
 
-    status = fields.Integer(required=True)
-    id = fields.String(data_key="_id", metadata={"pattern": pattern("score")})
-    message = fields.String()
-    error = fields.String()
-    code = fields.String()
-    details = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
+    locals().update(result_fields("score"))
 
 
 class ScoreBatchOut(Schema):

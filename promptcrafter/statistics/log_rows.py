@@ -28,7 +28,7 @@ from sqlalchemy.types import NullType
 from promptcrafter import clock
 from promptcrafter.database.session import ReadSession, is_sqlite
 from promptcrafter.logs.models import Log, Score
-from promptcrafter.logs.scores import DEFAULT_NAME, HUMAN
+from promptcrafter.logs.scores import is_counted
 from promptcrafter.statistics.cells import Cell
 
 CellKey = tuple[int, int, str]  # day in UTC counted from 1970, version of the prompt (0: unknown), model ("": unknown)
@@ -98,11 +98,10 @@ def _count_raters(
     by_version: bool,
 ) -> None:
     """Count the scores of the logs by who gave them."""
-    is_counted = (Score.name == DEFAULT_NAME) & (Score.annotator == HUMAN) & (Score.value_kind == "number")
     day = func.substr(Log.created_at, 1, 10) if is_sqlite() else func.date(func.timezone("UTC", Log.created_at))
     group = (day, Log.prompt_version, Log.model_used, Score.rater)
     scores = select(*(type_coerce(each, NullType()) for each in group), func.count())
-    scores = scores.select_from(Log).join(Score, (Score.log_seq == Log.seq) & is_counted)
+    scores = scores.select_from(Log).join(Score, (Score.log_seq == Log.seq) & is_counted(Score))
     scores = scores.where(condition, Log.mean_score.is_not(None), func.coalesce(Log.status, "") != "error")
     for row in reader.connection().execute(scores.group_by(*group)):
         moment, version, model, rater, count = tuple(row)

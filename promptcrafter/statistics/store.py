@@ -235,7 +235,7 @@ def _read_scores(snapshot: ReadSession, logs: Select[Log], question: Question) -
     columns = (Score.log_seq, Score.rater, Score.identifier, Score.value_kind, Score.number, Score.category)
     for rows in each_batch(snapshot, scored.with_only_columns(*columns, plain_time(Score.created_at))):
         for row in rows:
-            # judges and programs of one account are told apart by their identifiers
+            # one account may send the scores of several judges and programs, each with its identifier
             rater = row[1] if question.annotator == HUMAN else f"{row[1]} {row[2]}"
             given[row[0]].append((rater, *row[3:]))
             kinds[row[3]] += 1
