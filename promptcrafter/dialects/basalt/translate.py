@@ -6,21 +6,18 @@ A version `2.0.0` of Basalt is version 2 here, a tag is a label, and a generatio
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from promptcrafter.clock import to_text
+from promptcrafter.dialects.version_choice import PRODUCTION, write_version
 from promptcrafter.logs.schemas import read_model
 from promptcrafter.logs.usage import INPUT_COUNTS, OUTPUT_COUNTS
 from promptcrafter.prompts.messages import INSTRUCTING_ROLES, Message, flatten
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.prompts.render import find_variables, find_variables_of_messages
 from promptcrafter.prompts.store import LATEST
-from promptcrafter.text import shorten
 
 SOURCE = "basalt"
-PRODUCTION = "production"
 _GENERATION = "generation"
 # The columns of a log whose values a body has under the same names
 _SAME_IN_LOGS = ("start_time", "end_time", *INPUT_COUNTS, *OUTPUT_COUNTS, "cost", "priced")
@@ -49,52 +46,6 @@ _PARAMETER_NAMES = {name.lower(): name for name in _PARAMETERS} | dict.fromkeys(
     ("maxtokens", "maxoutputtokens", "maxcompletiontokens"), "maxLength"
 )
 _LENGTH_MAX = 2**53
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The number of the version that a client's reference resolves to; None if there is none.
-
-    `tag` is the tag by which it was found. `warning` says what the reference names that does not exist.
-    """
-
-    number: int | None
-    tag: str = ""
-    warning: str | None = None
-
-
-def choose_version(latest: int, labels: Mapping[str, int], version: str | None, tag: str | None) -> Choice:
-    """Resolve a version and a tag, each of which may be None or empty, among the versions 1 to `latest`.
-
-    The version takes precedence over the tag. Without either, or if what is named does not exist, the version with the
-    label `production` is chosen.
-    """
-    missing = None
-    if version:
-        number = read_version(version)
-        if number is not None and number <= latest:
-            return Choice(number)
-        missing = f"There is no version {shorten(version)} of the prompt"
-    elif tag:
-        if tag == LATEST or tag in labels:
-            return Choice(latest if tag == LATEST else labels[tag], tag)
-        missing = f"No version of the prompt has the tag {shorten(tag)}"
-    if PRODUCTION in labels:
-        return Choice(labels[PRODUCTION], PRODUCTION, f"{missing}: production stands in." if missing else None)
-    return Choice(
-        None, "", f"{missing}, and none has the tag production." if missing else "No version has the tag production."
-    )
-
-
-def read_version(version: str) -> int | None:
-    """Return the number of a version written as `2.0.0`, `2.0` or `2`; None for any other text."""
-    match = re.fullmatch(r"([1-9][0-9]{0,8})(\.0){0,2}", version)
-    return int(match[1]) if match else None
-
-
-def write_version(number: int) -> str:
-    """Return a version's number as Basalt writes it: `2.0.0`."""
-    return f"{number}.0.0"
 
 
 def to_log(
@@ -142,14 +93,14 @@ def find_evaluations(evaluated: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def to_trace(body: Mapping[str, Any], experiment_id: str | None) -> dict[str, Any]:
-    """Return the columns of a trace; its generations become logs and are not among its spans."""
+    """Return the columns of a trace, with its spans; its generations become logs and are not among them."""
     names = (
         *("slug", "name", "input", "output", "ideal_output", "meta", "organization", "user"),
         *("start_time", "end_time", "evaluators", "evaluation_config"),
     )
     spans = [_to_span(span) for span in body.get("logs", ()) if not is_generation(span)]
     columns = {name: body[name] for name in names if name in body}
-    return {**columns, "source": SOURCE, "experiment_id": experiment_id, "spans": spans or None}
+    return {**columns, "source": SOURCE, "experiment_id": experiment_id, "spans": spans}
 
 
 def to_trace_of_output(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -277,21 +228,14 @@ def tag_id(prompt: Prompt, label: str) -> UUID:
 
 
 def _to_span(span: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a span as it is stored: with the names of its JSON fields, without the fields that were not sent."""
-    stored = {
-        "id": span["id"],
-        "type": span["type"],
-        "parentId": span.get("parent_id"),
-        "name": span.get("name"),
-        "startTime": to_text(span["start_time"]) if "start_time" in span else None,
-        "endTime": to_text(span["end_time"]) if "end_time" in span else None,
-        "input": _to_json_value(span.get("input")),
-        "output": _to_json_value(span.get("output")),
-        "idealOutput": _to_json_value(span.get("ideal_output")),
-        "metadata": span.get("meta"),
-        "evaluators": span.get("evaluators"),
+    """Return the columns of a span; what was not sent is left out."""
+    columns = {
+        "span_id": span["id"],
+        **{name: span.get(name) for name in ("type", "parent_id", "name", "start_time", "end_time")},
+        **{name: _to_json_value(span.get(name)) for name in ("input", "output", "ideal_output")},
+        **{name: span.get(name) for name in ("meta", "evaluators")},
     }
-    return {name: value for name, value in stored.items() if value is not None}
+    return {name: value for name, value in columns.items() if value is not None}
 
 
 def _to_json_value(value: tuple[str, str | None] | None) -> Any:

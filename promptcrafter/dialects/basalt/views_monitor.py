@@ -10,7 +10,6 @@ from uuid import uuid4
 
 from promptcrafter.database.transactions import writing
 from promptcrafter.dialects.basalt import translate
-from promptcrafter.dialects.basalt.resolve import ReferenceKey, Resolved, reference_key, resolve_all, resolve_as_missing
 from promptcrafter.dialects.basalt.schemas import (
     BasaltExperimentIn,
     BasaltExperimentOut,
@@ -18,6 +17,13 @@ from promptcrafter.dialects.basalt.schemas import (
     OutputLogged,
     TraceIn,
     TraceLogged,
+)
+from promptcrafter.dialects.prompt_references import (
+    ReferenceKey,
+    Resolved,
+    reference_key,
+    resolve_all,
+    resolve_as_missing,
 )
 from promptcrafter.experiments import store as experiments
 from promptcrafter.experiments.models import Experiment

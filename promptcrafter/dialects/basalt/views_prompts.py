@@ -5,7 +5,6 @@ from typing import Any
 
 from promptcrafter.database.transactions import writing
 from promptcrafter.dialects.basalt import translate
-from promptcrafter.dialects.basalt.resolve import Resolved, reference_key, resolve_all
 from promptcrafter.dialects.basalt.schemas import (
     BasaltDescriptionAnswer,
     BasaltListOut,
@@ -15,6 +14,7 @@ from promptcrafter.dialects.basalt.schemas import (
     PublishIn,
     PublishOut,
 )
+from promptcrafter.dialects.prompt_references import Resolved, reference_key, resolve_all
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import REQUIRED, Invalid, Problem

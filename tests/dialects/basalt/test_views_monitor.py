@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 
 from promptcrafter.dialects.basalt import views_monitor
-from promptcrafter.dialects.basalt.resolve import resolve_all
+from promptcrafter.dialects.prompt_references import resolve_all
 from promptcrafter.logs.store import ParentDeleted
 from promptcrafter.workspaces.principal import Principal
 from tests.support.databases import only_sqlite

@@ -9,7 +9,8 @@ from uuid import UUID
 import pytest
 from basalt.utils.dtos import PromptModelParameters
 
-from promptcrafter.dialects.basalt.translate import guess_provider, read_version
+from promptcrafter.dialects.basalt.translate import guess_provider
+from promptcrafter.dialects.version_choice import read_version
 from tests.dialects.basalt.test_views_monitor import prompt_with
 from tests.support.people import Caller, Person
 

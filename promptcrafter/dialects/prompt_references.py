@@ -1,10 +1,10 @@
-"""Find the prompts and versions that the references of Basalt's clients name."""
+"""Find the prompts and versions that the references of other systems' clients name."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from promptcrafter.dialects.basalt.translate import choose_version
+from promptcrafter.dialects.version_choice import choose_version
 from promptcrafter.logs.store import ParentDeleted
 from promptcrafter.problems import Problem
 from promptcrafter.prompts import store
