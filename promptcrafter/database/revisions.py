@@ -42,8 +42,9 @@ OLDER = (
     "a6f3c8d15e29",
     "d52b7f09c3a8",
     "1f6e84c2b9d7",
+    "e90c3b57a124",
 )  # oldest first
-HEAD = "e90c3b57a124"
+HEAD = "f07d3a91c5b2"
 
 _FOLDER = Path(__file__).parent.parent.parent / "migrations"
 _APPLIED: Select[tuple[str]] = select(column("version_num")).select_from(table("alembic_version"))

@@ -32,6 +32,7 @@ def _index_where(column: str, *columns: str, name: str | None = None) -> Index:
 
 
 _IN_TRACE = text("trace_id IS NOT NULL")
+_BY_OTLP = text("source = 'otlp'")
 _IN_EXPERIMENT = text("experiment_id IS NOT NULL")
 IMPORTED = "imported:"  # begins the rater of a score that came with an import
 
@@ -73,6 +74,11 @@ class Log(Resource):
         Index(None, "workspace_id", "rank", "created_at", "seq"),
         Index(None, "prompt_id", "rank", "created_at", "seq"),
         Index(None, "trace_id", "seq", sqlite_where=_IN_TRACE, postgresql_where=_IN_TRACE),
+        # A span that OpenTelemetry's clients send again is the same log
+        Index(
+            "ix_logs_otlp_span", "trace_id", "span_id", unique=True, sqlite_where=_BY_OTLP, postgresql_where=_BY_OTLP
+        ),
+        Index("ix_logs_otlp_parent", "trace_id", "parent_span_id", sqlite_where=_BY_OTLP, postgresql_where=_BY_OTLP),
         Index(None, "experiment_id", "created_at", "seq", sqlite_where=_IN_EXPERIMENT, postgresql_where=_IN_EXPERIMENT),
         Index(
             None,
@@ -97,6 +103,7 @@ class Log(Resource):
     prompt_version: Mapped[int | None]
     prompt_reference: Mapped[Any | None] = mapped_column(JsonText)  # slug, version and tag as the client sent them
     model_used: Mapped[str | None] = mapped_column(Text)
+    provider: Mapped[str | None] = mapped_column(Text)  # who served the model, if the client named one
     output: Mapped[str | None] = mapped_column(Text)
     output_format: Mapped[str | None] = mapped_column(String(8))  # "json": the text is that of a JSON value
     notes: Mapped[str | None] = mapped_column(Text)

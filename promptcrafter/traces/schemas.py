@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 
 from promptcrafter.http.fields import Timestamp
 from promptcrafter.http.schemas import FieldGroup, JsonArray, JsonObject, JsonOrText, SparseSchema
 from promptcrafter.ids import pattern
 from promptcrafter.logs.schemas import LogOut
+
+SPAN_TYPE_MAX = 64  # characters
 
 
 def trace_fields(time: type[fields.Field[Any]], check_output: Callable[[Any], None] | None = None) -> FieldGroup:
@@ -33,13 +35,24 @@ def evaluation_fields() -> FieldGroup:
     return {"evaluators": JsonArray(), "evaluation_config": JsonObject(data_key="evaluationConfig")}
 
 
-def span_fields(check_output: Callable[[Any], None] | None = None) -> FieldGroup:
-    """Return the fields of a step's content, for SpanOut and SpanLine of an export; stored spans have these keys."""
+def span_fields(
+    time: type[fields.Field[Any]],
+    check_output: Callable[[Any], None] | None = None,
+    text: type[fields.String] = fields.String,
+) -> FieldGroup:
+    """Return the fields of a step besides its id and type, for SpanOut and SpanLine of an export: see `trace_fields`.
+
+    `text` is the class of the fields for texts.
+    """
     return {
+        "parent_id": text(data_key="parentId"),
+        "name": text(),
+        "start_time": time(data_key="startTime"),
+        "end_time": time(data_key="endTime"),
         "input": JsonOrText(),
         "output": JsonOrText(validate=check_output),
-        "idealOutput": JsonOrText(),
-        "metadata": JsonObject(),
+        "ideal_output": JsonOrText(data_key="idealOutput"),
+        "meta": JsonObject(data_key="metadata"),
         "evaluators": JsonArray(),
     }
 
@@ -57,16 +70,12 @@ class TraceOut(SparseSchema):
     created_at = Timestamp(data_key="createdAt", required=True)
 
 
-class SpanOut(Schema):
+class SpanOut(SparseSchema):
     """A step other than a generation, with the client's own ids. What the client did not send is left out."""
 
-    id = fields.String(required=True)
+    span_id = fields.String(data_key="id", required=True)
     type = fields.String(required=True)
-    parentId = fields.String()
-    name = fields.String()
-    startTime = fields.String()
-    endTime = fields.String()
-    locals().update(span_fields())
+    locals().update(span_fields(Timestamp))
 
 
 class TraceWhole(TraceOut):

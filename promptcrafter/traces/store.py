@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Select, and_, delete, func, insert, inspect, not_, select
 
 from promptcrafter import clock
+from promptcrafter.database.base import Base
 from promptcrafter.database.deletions import delete_or_defer
 from promptcrafter.database.errors import translating
 from promptcrafter.database.keyset import each_batch
@@ -13,28 +14,40 @@ from promptcrafter.database.session import session
 from promptcrafter.ids import new_id
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.store import ParentDeleted, conditions, find_logs_of_trace
-from promptcrafter.traces.models import Trace
+from promptcrafter.traces.models import Span, Trace
 from promptcrafter.workspaces import audit, quota
 from promptcrafter.workspaces.access import find_resources, get_resource
 from promptcrafter.workspaces.principal import Principal
 
-# Every attribute of a trace but its sequence number, all None: the rows of one INSERT must have the same columns
-_EMPTY_TRACE = {attribute.key: None for attribute in inspect(Trace).column_attrs if attribute.key != "seq"}
+_COMPUTED = ("seq", "duration_rank", "cost_rank")
+
+
+def _make_empty(model: type[Base]) -> dict[str, None]:
+    """Return all attributes that the database does not fill in: the rows of one INSERT must have the same columns."""
+    return {each.key: None for each in inspect(model).column_attrs if each.key not in _COMPUTED}
+
+
+_EMPTY_TRACE, EMPTY_SPAN = _make_empty(Trace), _make_empty(Span)
 
 
 def add_trace(principal: Principal, values: Mapping[str, Any]) -> Trace:
-    """Insert a trace. Raises ParentDeleted if its experiment was deleted since it was looked up."""
+    """Insert a trace, with the columns of its `spans` if there are any.
+
+    Raises ParentDeleted if its experiment was deleted since it was looked up.
+    """
+    spans = values.get("spans", ())
     trace = Trace(
         id=new_id("trace"),
         workspace_id=principal.workspace_id,
         author_id=principal.user_id,
         created_at=clock.now(),
-        **values,
+        **{name: value for name, value in values.items() if name != "spans"},
     )
     session.add(trace)
     quota.check_growth(trace.workspace_id)
     with translating({"fk_traces_workspace_id_experiment_id": ParentDeleted}):
         session.flush()
+    _insert_spans({"workspace_id": trace.workspace_id, "trace_id": trace.id}, spans)
     return trace
 
 
@@ -42,8 +55,19 @@ def restore_traces(principal: Principal, traces: Sequence[Mapping[str, Any]]) ->
     """Insert traces of an import keeping their ids and times."""
     if traces:
         own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
-        session.execute(insert(Trace), [{**_EMPTY_TRACE, **values, **own} for values in traces])
+        rows = [{**_EMPTY_TRACE, **values, **own} for values in traces]
+        spans = [row.pop("spans", ()) for row in rows]
+        session.execute(insert(Trace), rows)
+        for row, of_trace in zip(rows, spans, strict=True):
+            _insert_spans({"workspace_id": row["workspace_id"], "trace_id": row["id"]}, of_trace)
         quota.check_growth(principal.workspace_id)
+
+
+def _insert_spans(parents: Mapping[str, str], spans: Sequence[Mapping[str, Any]]) -> None:
+    """Insert the spans of a trace in the order in which they came with it. Their ids may repeat."""
+    if spans:
+        rows = [{**EMPTY_SPAN, **span, **parents, "ordinal": place} for place, span in enumerate(spans)]
+        session.execute(insert(Span), rows)
 
 
 def find_traces(principal: Principal) -> Select[Trace]:
@@ -54,6 +78,11 @@ def find_traces(principal: Principal) -> Select[Trace]:
 def get_trace(principal: Principal, trace_id: str) -> Trace:
     """Return the principal's trace. Raises as `get_resource` does."""
     return get_resource(principal, Trace, trace_id)
+
+
+def get_spans(trace: Trace) -> Sequence[Span]:
+    """Return a trace's spans in the order in which they arrived."""
+    return session.scalars(select(Span).where(Span.trace_id == trace.id).order_by(Span.seq)).all()
 
 
 def find_logs(trace: Trace) -> Select[Log]:

@@ -39,7 +39,7 @@ def list_traces(query: dict[str, Any]) -> Response:
 def get_trace(trace_id: str) -> Response:
     """Return a trace with its spans and logs."""
     trace = store.get_trace(current_principal(), trace_id)
-    head = _trace_head.dump({**_columns(trace), "spans": trace.spans or []})
+    head = _trace_head.dump({**_columns(trace), "spans": store.get_spans(trace)})
     return lists.object_response(head, "logs", store.find_logs(trace), _log_rows)
 
 

@@ -12,7 +12,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, post_dump, post_
 
 from promptcrafter import clock, ids
 from promptcrafter.dialects.agenttest import METRICS_MAX
-from promptcrafter.dialects.basalt.schemas import SPAN_TYPES, SPANS_MAX
+from promptcrafter.dialects.basalt.schemas import SPANS_MAX
 from promptcrafter.experiments import schemas as experiments
 from promptcrafter.http.fields import (
     ERRORS,
@@ -43,7 +43,7 @@ from promptcrafter.problems import REQUIRED
 from promptcrafter.prompts import schemas as prompts
 from promptcrafter.prompts.models import LABELS_MAX
 from promptcrafter.scores import schemas as scores
-from promptcrafter.traces.schemas import evaluation_fields, span_fields, trace_fields
+from promptcrafter.traces.schemas import SPAN_TYPE_MAX, evaluation_fields, span_fields, trace_fields
 
 _COMPUTABLE = ("inputTokens", "outputTokens", "cost")
 _NUMBER_MAX = 2**31 - 1
@@ -80,16 +80,6 @@ class ExportTime(TimestampIn):
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return None if value is None else clock.to_text(value)
-
-
-class ExportTimeText(ExportTime):
-    """A time that is stored as its text, as the times of spans are."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        return clock.to_text(super()._deserialize(value, attr, data, **kwargs))
-
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        return value
 
 
 def _refuse_large_output(output: Any) -> None:
@@ -218,13 +208,9 @@ class ExperimentLine(Line):
 class SpanLine(Line):
     """A step of a trace other than a generation."""
 
-    id = Text(required=True, minimum=1)
-    type = Text(required=True, choices=SPAN_TYPES)
-    parentId = Text()
-    name = Text()
-    startTime = ExportTimeText()
-    endTime = ExportTimeText()
-    locals().update(span_fields(_refuse_large_output))
+    span_id = Text(data_key="id", required=True, minimum=1)
+    type = Text(required=True, minimum=1, maximum=SPAN_TYPE_MAX)
+    locals().update(span_fields(ExportTime, _refuse_large_output, text=Text))
 
 
 class TraceLine(Line):
@@ -239,6 +225,11 @@ class TraceLine(Line):
     locals().update(evaluation_fields())
     spans = Objects(SpanLine(), maximum=SPANS_MAX)
     created_at = ExportTime(data_key="createdAt", required=True)
+
+    @post_dump
+    def drop_no_spans(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Leave out an empty list."""
+        return {key: value for key, value in data.items() if key != "spans" or value}
 
 
 class LogLine(Line):

@@ -9,7 +9,7 @@ from itertools import chain, islice
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Select, exists, func, select, union
-from sqlalchemy.orm import defer, lazyload
+from sqlalchemy.orm import defer, lazyload, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from promptcrafter.database.deletions import PendingDeletion, is_deleted, is_present
@@ -46,6 +46,8 @@ def each_row(
     for kind in ("experiment", "trace", "log"):
         model = _MODELS[kind]
         owned = find_resources(principal, model).order_by(model.created_at, model.seq)
+        if kind == "trace":
+            owned = owned.options(selectinload(Trace.spans))
         if kind == "log" and form == FIRST_FORM:
             owned = owned.where(Log.status.is_(None))
         for row in _stream(reader, owned.where(conditions[kind]) if kind in conditions else owned):

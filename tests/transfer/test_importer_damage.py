@@ -166,8 +166,8 @@ DAMAGES: dict[str, tuple[bytes, dict[str, list[str]]]] = {
         {"line 5.variants.0.trafficPercent": ["must be a whole number from 0 to 100"]},
     ),
     "a span's type": (
-        change(TRACE, spans=[{"id": "1", "type": "rest"}]),
-        {"line 6.spans.0.type": ["must be one of span, function, tool, retrieval, event, generation"]},
+        change(TRACE, spans=[{"id": "1", "type": "x" * 65}]),
+        {"line 6.spans.0.type": ["must have 1 to 64 characters"]},
     ),
     "a prompt twice": (behind(SECOND, *GOOD[PROMPT:EXPERIMENT]), {"line 5._id": ["stands in line 2 already"]}),
     "a log twice": (behind(LOG, GOOD[LOG]), {"line 8._id": ["stands in line 7 already"]}),
