@@ -214,6 +214,12 @@ class Config:
     max_import_bytes: int = _setting(
         "MAX_IMPORT_BYTES", 1024**3, "Largest file that `POST /import` takes, in bytes", _integer(1024, 1024**4)
     )
+    max_otlp_bytes: int = _setting(
+        "MAX_OTLP_BYTES",
+        20 * 1024**2,
+        "Largest request of an [OpenTelemetry exporter](docs/api/opentelemetry.md), in bytes, also decompressed",
+        _integer(1024, 1024**3),
+    )
     max_workspace_bytes: int = _setting(
         "MAX_WORKSPACE_BYTES",
         0,

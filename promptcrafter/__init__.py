@@ -17,6 +17,8 @@ from promptcrafter.dialects import agenttest
 from promptcrafter.dialects.basalt import middleware as basalt_middleware
 from promptcrafter.dialects.basalt import views_monitor as basalt_monitor
 from promptcrafter.dialects.basalt import views_prompts as basalt_prompts
+from promptcrafter.dialects.otlp import responses as otlp_responses
+from promptcrafter.dialects.otlp import views as otlp
 from promptcrafter.experiments import views as experiments
 from promptcrafter.http import blueprint, compression, cors, error_handlers, headers, prefix, route
 from promptcrafter.logs import prices, search, token_costs
@@ -42,6 +44,7 @@ def create_app(config: Config) -> Flask:
         SIGNUP=config.signup,
         MAX_OUTPUT_BYTES=config.max_output_bytes,
         MAX_IMPORT_BYTES=config.max_import_bytes,
+        MAX_OTLP_BYTES=config.max_otlp_bytes,
     )
     logging.init_app(app)
     metrics.init_app(app, config)
@@ -58,7 +61,7 @@ def create_app(config: Config) -> Flask:
     search.init_app(app, config)
     token_costs.init_app(app, config)
     prices.init_app(app, config)
-    dialects = (agenttest, basalt_monitor, basalt_prompts)
+    dialects = (agenttest, basalt_monitor, basalt_prompts, otlp)
     features = (
         views_accounts,
         workspaces,
@@ -76,6 +79,7 @@ def create_app(config: Config) -> Flask:
     blueprint.init_app(app, config, [feature.blueprint for feature in features] + metrics.blueprints(config))
     compression.init_app(app)
     headers.init_app(app)
+    otlp_responses.init_app(app)
     basalt_middleware.init_app(app)
     chunked_bodies.init_app(app)
     app.register_blueprint(docs.blueprint)

@@ -15,6 +15,7 @@ from flask_jwt_extended import JWTManager, create_access_token
 from config import Config
 from promptcrafter.auth import tokens
 from promptcrafter.auth.models import User
+from promptcrafter.http.route import requested_route
 from promptcrafter.problems import Details
 
 
@@ -42,9 +43,17 @@ def current_user_id() -> str:
 
 
 def read_credential() -> str:
-    """Return the token or API key of the request, `""` if it has none; other authentication schemes are ignored."""
+    """Return the token or API key of the request, `""` if it has none; other authentication schemes are ignored.
+
+    Where the route says so, an API key may be the password of Basic authentication, with any user name.
+    """
     bearer = _read_bearer()
-    return _read_api_key() if bearer is None else bearer
+    if bearer is not None:
+        return bearer
+    route = requested_route()
+    if route is not None and route.takes_basic and (authorization := request.authorization) is not None:
+        return (authorization.password or "").strip() if authorization.type == "basic" else ""
+    return _read_api_key()
 
 
 def describe_refusal() -> Details | None:

@@ -108,6 +108,8 @@ class Blueprint(flask_smorest.Blueprint):
         ndjson_field: str | None = None,
         yaml_schema: BodySchema | None = None,
         takes_file: str | None = None,
+        raw_types: tuple[str, ...] = (),
+        takes_basic: bool = False,
         returns_secret: bool = False,
     ) -> Callable[[_View], _View]:
         """Register a view and attach its `Route`; must be the outermost decorator.
@@ -118,7 +120,7 @@ class Blueprint(flask_smorest.Blueprint):
 
         def register(view: _View) -> _View:
             arguments: list[dict[str, Any]] = vars(view).get("_apidoc", {}).get("arguments", {}).get("parameters", [])
-            takes_strict = not {"POST", "PUT", "PATCH"}.isdisjoint(methods)
+            takes_strict = not raw_types and not {"POST", "PUT", "PATCH"}.isdisjoint(methods)
             parameters = _query_parameters(arguments)
             named = (name for name, field in parameters.items() if not isinstance(field, NamedTexts))
             route = Route(
@@ -135,6 +137,8 @@ class Blueprint(flask_smorest.Blueprint):
                 ndjson_field=ndjson_field,
                 yaml_schema=yaml_schema,
                 takes_file=takes_file is not None,
+                raw_types=raw_types,
+                takes_basic=takes_basic,
                 takes_strict=takes_strict,
                 writes=permission is not Permission.READ and not {"GET", "HEAD"} & set(methods),
                 is_idempotent=getattr(view, "is_idempotent", False),
@@ -201,6 +205,11 @@ def _describe(view: Any, endpoint: str | None, route: Route, takes_file: str | N
         "operationId": endpoint or view.__name__,
         "security": [] if route.is_public else [{"bearer": []}, {"apiKey": []}],
     }
+    if route.takes_basic:
+        described["security"].append({"basic": []})
+    if route.raw_types:
+        content = {media_type: {"schema": _LINES} for media_type in route.raw_types}
+        described["requestBody"] = {"required": True, "content": content}
     if route.ndjson_field is not None:
         described["requestBody"] = {"content": _NDJSON_CONTENT}
     if route.yaml_schema is not None:

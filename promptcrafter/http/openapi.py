@@ -40,6 +40,7 @@ _SPECIFICATION = {
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "description": "A token or an API key"},
                 "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+                "basic": {"type": "http", "scheme": "basic", "description": "The password is an API key"},
             }
         },
     },

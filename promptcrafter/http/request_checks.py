@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from flask import Flask, Request, current_app, request
 from marshmallow import Schema
-from werkzeug.exceptions import NotFound, RequestEntityTooLarge
+from werkzeug.exceptions import NotFound
 
 from promptcrafter import jsonio, yamlio
 from promptcrafter.http import ignored_fields
@@ -58,10 +58,11 @@ def refuse_unsupported_media_type(route: Route) -> None:
     is_json = mimetype == JSON or (mimetype.startswith("application/") and mimetype.endswith("+json"))
     is_file = mimetype == OCTET_STREAM and route.takes_file
     is_other = (mimetype in NDJSON_TYPES and route.takes_ndjson) or (mimetype in YAML_TYPES and route.takes_yaml)
+    is_other = is_other or mimetype in route.raw_types
     if not is_other and not (is_json and route.takes_json) and not is_file:
         # the text that clients of JSON know stays as it is
         names_yaml = route.takes_yaml and any(name in mimetype for name in ("yaml", "yml"))
-        accepted = [JSON] * route.takes_json + [YAML] * names_yaml
+        accepted = [*route.raw_types, *[JSON] * route.takes_json, *[YAML] * names_yaml]
         accepted += [NDJSON] * route.takes_ndjson + [OCTET_STREAM] * route.takes_file
         raise Problem(415, f"Content-Type must be {' or '.join(accepted)}", "unsupported_media_type")
     if codings_of(request) not in ([], [GZIP]):
@@ -162,16 +163,26 @@ def _parse(data: bytes) -> Any:
         raise Problem(400, str(error), error.code) from error
 
 
+def read_raw_body(req: Request, limit: int) -> bytes:
+    """Return the body of a route that has a limit of its own. Raises as for other bodies."""
+    req.max_content_length = limit + 1  # Werkzeug cuts a longer chunked body without an error
+    if (req.content_length or 0) > limit:
+        raise TooLarge("The request body", limit, req.content_length)
+    return _check_body(req, req.get_data(cache=False), limit)
+
+
 def _read_body(req: Request) -> bytes:
     """Return the body. Raises 413 when it is too large and 400 when it is incomplete."""
-    body = req.get_data()
-    limit = current_app.config["MAX_BODY_BYTES"]
+    return _check_body(req, req.get_data(), current_app.config["MAX_BODY_BYTES"])
+
+
+def _check_body(req: Request, body: bytes, limit: int) -> bytes:
     if is_compressed(req):
         if len(body) > limit:
             raise TooLarge("The decompressed request body", limit, None)
         return body
     if len(body) > limit:
-        raise RequestEntityTooLarge
+        raise TooLarge("The request body", limit, req.content_length)
     if len(body) < (req.content_length or 0):
         raise incomplete_body()
     return body

@@ -24,6 +24,8 @@ class Route:
     ndjson_field: str | None = None  # the field of that object whose array may be sent as NDJSON, a line for each item
     yaml_schema: BodySchema | None = None  # of a body that is YAML instead of JSON, which names fields differently
     takes_file: bool = False  # NDJSON of any length, which the view reads from the body itself
+    raw_types: tuple[str, ...] = ()  # the media types of a body that the view reads and decodes itself
+    takes_basic: bool = False  # accepts an API key as the password of Basic authentication, too
     takes_strict: bool = False  # honours the parameter `strict`, as calls do that create or change something
     writes: bool = False  # to the database, so that a full disk is an error
     is_idempotent: bool = False  # honours the header Idempotency-Key
@@ -57,7 +59,7 @@ class Route:
     @property
     def takes_body(self) -> bool:
         """Whether the route takes a request body."""
-        return self.takes_json or self.takes_file
+        return self.takes_json or self.takes_file or bool(self.raw_types)
 
     @property
     def takes_ndjson(self) -> bool:

@@ -56,7 +56,7 @@ STATUSES = ("ok", FAILED)
 ERROR_MAX = 20_000  # characters, enough for a stack trace
 ORIGIN_MAX = 256  # characters of the names of a user, a session and an environment
 NATIVE = "promptcrafter"
-SOURCES = (NATIVE, "basalt", "agenttest", "llm", "promptfoo")
+SOURCES = (NATIVE, "basalt", "agenttest", "llm", "promptfoo", "otlp")
 _EXCESSES = {
     "cached_input_tokens": "must not exceed inputTokens, of which it is a part",
     "cache_write_tokens": "must not exceed, together with cachedInputTokens, inputTokens, of which both are parts",
@@ -155,6 +155,7 @@ def outcome_fields(statuses: Sequence[str] = (FAILED,)) -> FieldGroup:
         "session_id": origin("sessionId", "The conversation or session that the call belongs to"),
         "environment": origin("environment", "Where the call was made, such as `production`"),
         "parameters": JsonObject(metadata={"description": "The parameters of the call, such as the temperature"}),
+        "provider": origin("provider", "Who served the model, such as `openai` or `azure`; prices differ by provider"),
     }
 
 

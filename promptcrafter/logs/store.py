@@ -1,6 +1,6 @@
 """Logs in the database. Call the writing functions inside `transactions.writing()`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -34,9 +34,16 @@ _EMPTY_LOG: dict[str, Any] = {
 INDEXED = ("output", "notes", "input", "input_format")  # the attributes that `search.index_words` takes
 # The attributes that decide about the tokens and the cost of a log
 RECOMPUTED_FROM = (
-    *("model_used", "input", "input_format", "output", "output_format", "status", "end_time"),
+    *("model_used", "provider", "input", "input_format", "output", "output_format", "status", "end_time"),
     *("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens"),
     *("cost", "computed", "priced_as", "priced"),
+)
+# The attributes of a log that a later part of its span may set
+SENT = (
+    *("prompt_id", "prompt_version", "prompt_reference", "model_used", "provider", "output", "output_format"),
+    *("input", "input_format", "variables", "status", "error", "user_id", "session_id", "environment", "parameters"),
+    *("start_time", "end_time", "latency_ms", "input_tokens", "output_tokens", "cached_input_tokens"),
+    *("cache_write_tokens", "reasoning_tokens", "cost", "meta", "name", "parent_span_id"),
 )
 # The sources of logs whose tokens and cost are never computed. A model of promptfoo is named by a label of the user
 _NEVER_COMPLETED = ("agenttest", "promptfoo")
@@ -178,6 +185,31 @@ def find_places(principal: Principal, log_ids: Sequence[str]) -> list[str]:
     found = session.execute(select(Log.id, Log.workspace_id).where(Log.id.in_(set(log_ids))))
     places = {row.id: row.workspace_id for row in found}
     return [places.get(log_id, principal.current_id) for log_id in log_ids]
+
+
+def get_logs_of_spans(trace_ids: Collection[str], span_ids: Collection[str]) -> list[Log]:
+    """Return the logs of traces of OpenTelemetry that are these spans, or that are directly inside of them."""
+    is_inside = or_(Log.span_id.in_(span_ids), Log.parent_span_id.in_(span_ids))
+    return list(session.scalars(select(Log).where(Log.source == "otlp", Log.trace_id.in_(trace_ids), is_inside)))
+
+
+def complete_log(log: Log, values: Mapping[str, Any]) -> None:
+    """Set attributes of a stored log of which more has arrived; its review stays."""
+    changed_days.mark_logs([log.seq])
+    quota.check_growth(log.workspace_id)
+    for name, value in values.items():
+        setattr(log, name, value)
+    log.input_key = find_input_key({"input": log.input, "variables": log.variables})
+    session.flush()
+    words = search.index_words(*(getattr(log, name) for name in INDEXED))
+    session.execute(search.update_words_statement(), {"key": log.seq, "words": words})
+
+
+def replace_log(log: Log) -> None:
+    """Delete a log that nobody has reviewed, because a step of its trace takes its place."""
+    changed_days.mark_logs([log.seq])
+    session.delete(log)
+    session.flush()
 
 
 def lock_log(principal: Principal, log_id: str) -> Log:

@@ -101,7 +101,7 @@ def _price(
     received, generated = tokens["input_tokens"], tokens["output_tokens"]
     if received is None or generated is None:
         return {}
-    price = prices.find(None, model, values.get("end_time") or clock.now())
+    price = prices.find(values.get("provider"), model, values.get("end_time") or clock.now())
     if price is None:
         return {}
     cost = price.cost(

@@ -28,7 +28,18 @@ SEES_REQUESTS = {
     "logging",
 }  # beside http
 QUERIES = {
-    *("store", "scores", "configs", "reviews", "day_aggregates", "aggregation", "restore", "audit", "access"),
+    *(
+        "store",
+        "growing_store",
+        "scores",
+        "configs",
+        "reviews",
+        "day_aggregates",
+        "aggregation",
+        "restore",
+        "audit",
+        "access",
+    ),
     *("keyset", "lists", "transactions", "deletions"),
 }
 

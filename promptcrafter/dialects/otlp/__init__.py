@@ -1,0 +1,1 @@
+"""OpenTelemetry: spans that instrumented programs send become logs and the steps of traces."""

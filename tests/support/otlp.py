@@ -1,0 +1,86 @@
+"""Requests of OpenTelemetry's exporters, made by hand."""
+
+from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import Any
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+
+START_NS = 1_750_000_000_000_000_000
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+_ids = count(1)
+
+
+def make_span(
+    attributes: Mapping[str, Any] | None = None,
+    *,
+    trace_id: str = TRACE,
+    span_id: str | None = None,
+    parent_id: str | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """Return a span as OTLP's JSON has it, but with plain attributes, of 1.5 seconds.
+
+    `more` may have the keys `name`, `start_ns`, `end_ns`, `status`, `message` and `events`, a list of name and
+    attributes.
+    """
+    return {
+        **{"name": "chat", "start_ns": START_NS, "end_ns": START_NS + 1_500_000_000, "status": 0, "message": ""},
+        **{"events": [], "attributes": dict(attributes or {}), **more},
+        **{"trace_id": trace_id, "span_id": span_id or f"{next(_ids):016x}", "parent_id": parent_id},
+    }
+
+
+def encode(
+    spans: Sequence[Mapping[str, Any]], resource: Mapping[str, Any] | None = None, scope: str = "tests"
+) -> bytes:
+    """Return the request in protobuf that an exporter sends for these spans."""
+    request = ExportTraceServiceRequest()
+    of_resource = request.resource_spans.add()
+    of_resource.resource.attributes.extend(_to_pairs(resource or {"service.name": "shop"}))
+    of_scope = of_resource.scope_spans.add()
+    of_scope.scope.name = scope
+    for span in spans:
+        message = of_scope.spans.add(
+            trace_id=bytes.fromhex(span["trace_id"]),
+            span_id=bytes.fromhex(span["span_id"]),
+            parent_span_id=bytes.fromhex(span["parent_id"] or ""),
+            name=span["name"],
+            start_time_unix_nano=span["start_ns"],
+            end_time_unix_nano=span["end_ns"],
+            attributes=_to_pairs(span["attributes"]),
+        )
+        message.status.code, message.status.message = span["status"], span["message"]
+        for name, attributes in span["events"]:
+            message.events.add(name=name, time_unix_nano=span["start_ns"], attributes=_to_pairs(attributes))
+    return bytes(request.SerializeToString())
+
+
+def export(person: Any, *spans: Mapping[str, Any], path: str = "/v1/traces", **more: Any) -> Any:
+    """Send spans as an exporter does; return the response. `more` are arguments of `encode`."""
+    return person.open(path, method="POST", data=encode(spans, **more), content_type="application/x-protobuf")
+
+
+def _to_pairs(attributes: Mapping[str, Any]) -> list[KeyValue]:
+    return [KeyValue(key=name, value=_to_any(value)) for name, value in attributes.items()]
+
+
+def _to_any(value: Any) -> AnyValue:
+    if isinstance(value, bool):
+        return AnyValue(bool_value=value)
+    if isinstance(value, int):
+        return AnyValue(int_value=value)
+    if isinstance(value, float):
+        return AnyValue(double_value=value)
+    if isinstance(value, bytes):
+        return AnyValue(bytes_value=value)
+    if isinstance(value, list):
+        result = AnyValue()
+        result.array_value.values.extend(map(_to_any, value))
+        return result
+    if isinstance(value, Mapping):
+        result = AnyValue()
+        result.kvlist_value.values.extend(_to_pairs(value))
+        return result
+    return AnyValue(string_value=str(value))
