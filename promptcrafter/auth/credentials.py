@@ -47,13 +47,23 @@ def read_credential() -> str:
 
     Where the route says so, an API key may be the password of Basic authentication, with any user name.
     """
+    route = requested_route()
+    if route is not None and route.is_page:
+        return request.cookies.get(session_cookie(), "")
     bearer = _read_bearer()
     if bearer is not None:
         return bearer
-    route = requested_route()
     if route is not None and route.takes_basic and (authorization := request.authorization) is not None:
         return (authorization.password or "").strip() if authorization.type == "basic" else ""
     return _read_api_key()
+
+
+def session_cookie() -> str:
+    """Return the name of the cookie that holds the token of a browser's session.
+
+    Behind TLS its prefix makes browsers refuse one that was set over plain HTTP or by another host of the domain.
+    """
+    return "__Host-session" if request.is_secure else "session"
 
 
 def describe_refusal() -> Details | None:

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flask import Flask, current_app, request
 from limits import RateLimitItem, parse_many
@@ -22,6 +22,7 @@ from promptcrafter import emails, jsonio
 from promptcrafter.auth.counters import Counters
 from promptcrafter.auth.credentials import current_user_id
 from promptcrafter.auth.sources import source_of
+from promptcrafter.http.route import requested_route
 from promptcrafter.problems import Problem
 
 _THROTTLE = "promptcrafter-throttle"
@@ -174,10 +175,13 @@ def _source() -> str:
 def _account() -> str:
     """Return the key for the account that the body names; all invalid bodies, which are rejected later, share one.
 
-    All spellings of an address share one, too, because they name the same account.
+    All spellings of an address share one, too, because they name the same account. The body is JSON or, of a page, a
+    form.
     """
+    route = requested_route()
     try:
-        email = jsonio.loads(request.get_data())["email"]
+        is_page = route is not None and route.is_page
+        email: Any = request.form.get("email") if is_page else jsonio.loads(request.get_data())["email"]
     except (jsonio.JsonError, TypeError, KeyError):
         return "account:"
     is_address = isinstance(email, str) and len(email) <= emails.LENGTH_MAX

@@ -1,12 +1,12 @@
 """The routes under /auth: log-in, the caller's own account and API keys."""
 
-from contextlib import suppress
 from typing import Any
 
 from flask import Response
 
 from promptcrafter.auth import hashing, passwords, store, throttle
 from promptcrafter.auth.credentials import current_user_id, issue_token
+from promptcrafter.auth.log_in import verify_log_in
 from promptcrafter.auth.models import ApiKey
 from promptcrafter.auth.schemas import (
     KeyOut,
@@ -15,13 +15,12 @@ from promptcrafter.auth.schemas import (
     PasswordIn,
     ResetIn,
 )
-from promptcrafter.database.errors import ignoring_unavailable
 from promptcrafter.database.transactions import writing
 from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.page_query import PageQuery
 from promptcrafter.permissions import Permission
-from promptcrafter.problems import Problem, Unavailable
+from promptcrafter.problems import Problem
 
 blueprint = Blueprint("auth", __name__, url_prefix="/auth", description="Accounts, tokens and API keys")
 _key_out = KeyOut()
@@ -34,16 +33,7 @@ _key_out = KeyOut()
 @blueprint.response(200, LoginOut())
 def log_in(body: dict[str, Any]) -> dict[str, Any]:
     """Return a token for an e-mail address and password."""
-    with hashing.place():
-        user = store.get_by_email_or_none(body["email"])
-        verdict = hashing.run(passwords.verify, user.password_hash if user else None, body["password"])
-    if user is None or not verdict.is_right:
-        raise Problem(401, "Incorrect email or password.", "wrong_credentials")
-    if user.disabled_since is not None:
-        raise Problem(403, "This account is disabled.", "account_disabled")
-    if verdict.renewed_hash is not None:
-        with ignoring_unavailable(), suppress(Unavailable), writing():  # a full disk must not prevent log-ins
-            store.set_password_hash(user, verdict.renewed_hash)
+    user = verify_log_in(body["email"], body["password"])
     return {"token": issue_token(user), "user": user}
 
 

@@ -110,6 +110,7 @@ class Blueprint(flask_smorest.Blueprint):
         takes_file: str | None = None,
         raw_types: tuple[str, ...] = (),
         takes_basic: bool = False,
+        is_page: bool = False,
         returns_secret: bool = False,
     ) -> Callable[[_View], _View]:
         """Register a view and attach its `Route`; must be the outermost decorator.
@@ -120,7 +121,7 @@ class Blueprint(flask_smorest.Blueprint):
 
         def register(view: _View) -> _View:
             arguments: list[dict[str, Any]] = vars(view).get("_apidoc", {}).get("arguments", {}).get("parameters", [])
-            takes_strict = not raw_types and not {"POST", "PUT", "PATCH"}.isdisjoint(methods)
+            takes_strict = not (raw_types or is_page) and not {"POST", "PUT", "PATCH"}.isdisjoint(methods)
             parameters = _query_parameters(arguments)
             named = (name for name, field in parameters.items() if not isinstance(field, NamedTexts))
             route = Route(
@@ -139,6 +140,7 @@ class Blueprint(flask_smorest.Blueprint):
                 takes_file=takes_file is not None,
                 raw_types=raw_types,
                 takes_basic=takes_basic,
+                is_page=is_page,
                 takes_strict=takes_strict,
                 writes=permission is not Permission.READ and not {"GET", "HEAD"} & set(methods),
                 is_idempotent=getattr(view, "is_idempotent", False),

@@ -30,6 +30,17 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(Exception, _from_bug)
 
 
+def to_response(error: Exception) -> Response:
+    """Return the response with the JSON body for any exception, as the handlers do."""
+    if isinstance(error, Problem):
+        return render(error)
+    if isinstance(error, HTTPException):
+        return _from_werkzeug(error)
+    if isinstance(error, DBAPIError):
+        return from_database(error)
+    return _from_timeout(error) if isinstance(error, PoolTimeout) else _from_bug(error)
+
+
 def explain(error: DBAPIError) -> Problem | None:
     """Return the problem that a driver's error is reported as; None if it is a bug.
 

@@ -26,6 +26,7 @@ class Route:
     takes_file: bool = False  # NDJSON of any length, which the view reads from the body itself
     raw_types: tuple[str, ...] = ()  # the media types of a body that the view reads and decodes itself
     takes_basic: bool = False  # accepts an API key as the password of Basic authentication, too
+    is_page: bool = False  # a page for a browser: it authenticates by the cookie of its session, and by nothing else
     takes_strict: bool = False  # honours the parameter `strict`, as calls do that create or change something
     writes: bool = False  # to the database, so that a full disk is an error
     is_idempotent: bool = False  # honours the header Idempotency-Key

@@ -13,13 +13,13 @@ from promptcrafter.problems import Invalid, TooLarge
 from promptcrafter.prompts.messages import ROLES, Message
 from promptcrafter.text import shorten
 
-_VARIABLE = re.compile(r"\{\{[ \t]*(\w[\w.-]*)[ \t]*\}\}")
+VARIABLE = re.compile(r"\{\{[ \t]*(\w[\w.-]*)[ \t]*\}\}")
 _MISSING_SHOWN = 100  # variables without a value, in an error
 
 
 def find_variables(*texts: str) -> list[str]:
     """Return the distinct variable names, which are between double braces, in the order of their first occurrence."""
-    return list(dict.fromkeys(name for text in texts for name in _VARIABLE.findall(text)))
+    return list(dict.fromkeys(name for text in texts for name in VARIABLE.findall(text)))
 
 
 def find_variables_of_messages(messages: Sequence[Message]) -> list[str]:
@@ -72,14 +72,14 @@ def _contents_of(messages: Sequence[Message]) -> list[str]:
 def _render(texts: Sequence[str], variables: Mapping[str, Any]) -> list[str]:
     """Return the texts with their variables replaced. Variables inside values are not."""
     values = {name: _to_text(variables[name]) for name in find_variables(*texts)}
-    return [_VARIABLE.sub(lambda match: values[match[1]], text) for text in texts]
+    return [VARIABLE.sub(lambda match: values[match[1]], text) for text in texts]
 
 
 def _rendered_bytes(texts: Sequence[str], variables: Mapping[str, Any]) -> int:
     """Return how many bytes `_render`'s texts take in the JSON of a response, without making them."""
-    counts = Counter(name for text in texts for name in _VARIABLE.findall(text))
+    counts = Counter(name for text in texts for name in VARIABLE.findall(text))
     inserted = sum(count * _json_bytes(_to_text(variables[name])) for name, count in counts.items())
-    return inserted + sum(_json_bytes(_VARIABLE.sub("", text)) for text in texts)
+    return inserted + sum(_json_bytes(VARIABLE.sub("", text)) for text in texts)
 
 
 def _refuse_missing(names: Sequence[str], variables: Mapping[str, Any]) -> None:

@@ -114,6 +114,12 @@ def rank_tags(principal: Principal) -> tuple[Select[Any], Order]:
     return select(ranked.c.name, ranked.c.number), Order((ranked.c.place,), is_ascending=True)
 
 
+def get_top_tags(principal: Principal, count: int) -> Sequence[Any]:
+    """Return the first rows of `rank_tags`."""
+    ranked, order = rank_tags(principal)
+    return session.execute(order.sort(ranked).limit(count)).all()
+
+
 def get_prompts(principal: Principal, filters: Mapping[str, Any]) -> Sequence[Prompt]:
     """Return the prompts of `find_prompts`, newest first, with their large columns deferred."""
     statement = find_prompts(principal, filters).options(*map(defer, LARGE_COLUMNS))

@@ -160,6 +160,8 @@ def _choose_workspace(memberships: dict[str, Membership], default: str, *, is_bo
     """Return the id of the workspace that the request names in its header, or else the default one. Raises 404."""
     # from the environment: `headers.get` raises and catches an exception for a missing header
     wanted: str | None = request.environ.get(_WORKSPACE_VARIABLE)
+    if (route := requested_route()) is not None and route.is_page:
+        wanted = g.get("workspace_of_page")  # the path of a page names it
     if wanted is None:
         return default
     found = find_workspace_id(memberships, wanted)

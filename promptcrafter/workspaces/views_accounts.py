@@ -3,11 +3,7 @@
 They are routes of `auth.views.blueprint`.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from typing import Any
-
-from flask import current_app
 
 from promptcrafter.auth import hashing, passwords, throttle
 from promptcrafter.auth import store as accounts
@@ -16,13 +12,13 @@ from promptcrafter.auth.models import User
 from promptcrafter.auth.schemas import NewKeyOut, SignupIn, SignupOut
 from promptcrafter.auth.views import blueprint
 from promptcrafter.database.transactions import write_until_done, writing
-from promptcrafter.http.ignored_fields import describe_ignored
 from promptcrafter.permissions import Permission
-from promptcrafter.problems import REQUIRED, Invalid, Problem
+from promptcrafter.problems import Invalid, Problem
 from promptcrafter.workspaces import store
-from promptcrafter.workspaces.authentication import current_principal, new_principal
+from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.principal import find_workspace_id
 from promptcrafter.workspaces.schemas import AccountPatch, DeletionIn, KeyIn, MeOut
+from promptcrafter.workspaces.sign_up import create_account
 
 
 @blueprint.route(
@@ -33,17 +29,7 @@ from promptcrafter.workspaces.schemas import AccountPatch, DeletionIn, KeyIn, Me
 @blueprint.response(201, SignupOut())
 def sign_up(body: dict[str, Any]) -> dict[str, Any]:
     """Create an account and return a token for it; with an invitation it is a member of that workspace, too."""
-    if current_app.config["SIGNUP"] == "closed":
-        raise Problem(403, "Sign-up is closed on this server.", "signup_closed")
-    if current_app.config["SIGNUP"] == "invited" and "invitation" not in body:
-        raise _invitation_required()
-    with hashing.place():
-        password_hash = hashing.run(passwords.hash_password, body["password"])
-    with writing():
-        with _explaining_taken_address() if "invitation" in body else nullcontext():
-            user = store.add_account(body["name"], body["email"], password_hash)
-        if "invitation" in body:
-            store.accept_invitation(new_principal(user.id), body["invitation"])
+    user = create_account(body)
     return {"message": "User account created successfully.", "token": issue_token(user), "user": user}
 
 
@@ -123,26 +109,6 @@ def delete_key(key_id: str) -> None:
     principal = current_principal()
     with writing():
         store.note_key(principal, "key.revoke", accounts.remove_key(principal.user_id, key_id))
-
-
-def _invitation_required() -> Problem:
-    """Return the error 403 for a sign-up without an invitation, which may have been sent under another name."""
-    details = {"invitation": [REQUIRED], **describe_ignored(tuple(SignupIn().fields))}
-    reasons = "; ".join(f"{field} {reason}" for field, reasons in details.items() for reason in reasons)
-    text = f"Sign-up on this server takes an invitation: {reasons}."
-    return Problem(403, text, "invitation_required", details=details)
-
-
-@contextmanager
-def _explaining_taken_address() -> Iterator[None]:
-    """Let the error about an address in use say how to accept an invitation with the account that has it."""
-    try:
-        yield
-    except Problem as problem:
-        if problem.code == "email_taken":
-            text = f"{problem.message} Log in with it, and send the invitation's token to POST /invitations/accept."
-            raise Problem(problem.status, text, problem.code) from problem
-        raise
 
 
 def _show(user: User) -> dict[str, Any]:

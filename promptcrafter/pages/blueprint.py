@@ -1,0 +1,54 @@
+"""The blueprint class of the pages: what each page has in common.
+
+A page is a view of the API: it calls the same stores and functions, and answers with HTML. It authenticates by the
+cookie of its session. Its path names the workspace, so that a link shows everybody the same.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from flask import current_app, g
+
+from promptcrafter.http import blueprint
+from promptcrafter.pages import errors, forgery
+from promptcrafter.permissions import Permission
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+ROOT = "/app"
+WORKSPACE = f"{ROOT}/w/<workspace>"
+
+
+class PageBlueprint(blueprint.Blueprint):
+    """The routes of one or several pages."""
+
+    def __init__(self, name: str, import_name: str) -> None:
+        super().__init__(name, import_name, template_folder="templates")
+        self.before_request(forgery.refuse_foreign_request)
+        errors.register(self)
+        self.url_value_preprocessor(_take_workspace)
+        self.url_defaults(_stay_in_workspace)
+
+    def page(
+        self, rule: str, *, permission: Permission = Permission.READ, methods: Sequence[str] = ("GET",), **options: Any
+    ) -> Callable[[_View], _View]:
+        """Register a page of a workspace, at a path behind that of the workspace."""
+        return self.route(WORKSPACE + rule, permission=permission, methods=methods, is_page=True, **options)
+
+    def page_of_account(
+        self, rule: str, *, permission: Permission, methods: Sequence[str] = ("GET",), **options: Any
+    ) -> Callable[[_View], _View]:
+        """Register a page that belongs to no workspace."""
+        return self.route(ROOT + rule, permission=permission, methods=methods, is_page=True, **options)
+
+
+def _take_workspace(endpoint: str | None, values: dict[str, Any] | None) -> None:
+    """Take the workspace out of the path's values, for the authentication: views get it with the principal."""
+    g.workspace_of_page = (values or {}).pop("workspace", None)
+
+
+def _stay_in_workspace(endpoint: str, values: dict[str, Any]) -> None:
+    """Let links of a page lead to pages of the same workspace."""
+    workspace = g.get("workspace_of_page")
+    takes_one = "workspace" not in values and current_app.url_map.is_endpoint_expecting(endpoint, "workspace")
+    if workspace is not None and takes_one:
+        values["workspace"] = workspace

@@ -1,0 +1,60 @@
+"""Errors of pages: a page that says what is wrong and what to do, or the way to the sign-in."""
+
+from typing import Any
+
+from flask import Blueprint, Response, redirect, request, url_for
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as AnyResponse
+
+from promptcrafter.http import error_handlers
+from promptcrafter.pages.rendering import render
+from promptcrafter.problems import Problem
+
+_TITLES = {
+    400: "That does not work",
+    403: "That is not allowed",
+    404: "Not found",
+    409: "That has changed meanwhile",
+    413: "That is too large",
+    429: "Too many attempts",
+    503: "Not available at the moment",
+}
+
+
+def register(blueprint: Blueprint) -> None:
+    """Let errors of a blueprint's routes be pages."""
+    for kind in (Problem, HTTPException, DBAPIError, PoolTimeout, Exception):
+        blueprint.register_error_handler(kind, _show)
+
+
+def _show(error: Any) -> AnyResponse:
+    if isinstance(error, Problem) and error.status == 401:
+        return _lead_to_sign_in()
+    response = error_handlers.to_response(error)
+    body: dict[str, Any] = response.get_json()
+    status = response.status_code
+    page = render(
+        "error.html",
+        title=_TITLES.get(status, "Something went wrong"),
+        message=body["message"],
+        details=body.get("details", {}),
+        request_id=body.get("requestId", ""),
+        status=status,
+    )
+    page.status_code = status
+    for name in ("Allow", "Retry-After"):
+        if name in response.headers:
+            page.headers[name] = response.headers[name]
+    return page
+
+
+def _lead_to_sign_in() -> AnyResponse:
+    """Redirect to the sign-in, and from there back to the page that was asked for."""
+    is_readable = request.method in ("GET", "HEAD")
+    own_path = request.full_path.removesuffix("?") if is_readable else None
+    target = url_for("sign_in.show_sign_in", next=own_path)
+    if request.headers.get("HX-Request"):  # only the whole page can change
+        return Response(headers={"HX-Redirect": target})
+    return redirect(target, 303)

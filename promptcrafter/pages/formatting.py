@@ -1,0 +1,98 @@
+"""How numbers, times and ids are written on pages. Pure functions, used as filters of templates."""
+
+import math
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from promptcrafter import clock
+from promptcrafter.prompts.render import VARIABLE
+
+_NONE = "–"
+_STEPS = ((60, "second"), (60, "minute"), (24, "hour"), (7, "day"), (5, "week"))
+_ID_SHOWN = 6  # characters of the end of an id
+
+
+def when(moment: datetime | None) -> Markup | str:
+    """Return how long ago a time was, with the time itself in a title."""
+    if moment is None:
+        return _NONE
+    text = clock.to_text(moment)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        text, f"{moment:%Y-%m-%d %H:%M:%S} UTC", _ago(moment)
+    )
+
+
+def _ago(moment: datetime) -> str:
+    seconds = (clock.now() - moment).total_seconds()
+    if seconds < 5:
+        return "just now"
+    amount = seconds
+    for size, name in _STEPS:
+        if amount < size:
+            count = int(amount)
+            return f"{count} {name}{'s' * (count != 1)} ago"
+        amount /= size
+    return f"{moment:%d %b %Y}".lstrip("0")
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """Return a number with so many decimals at most."""
+    if value is None:
+        return _NONE
+    if value == int(value):
+        return f"{int(value):,}"
+    return f"{value:,.{digits}f}".rstrip("0").rstrip(".")
+
+
+def money(value: float | None) -> str:
+    """Return US dollars with three significant digits."""
+    if value is None:
+        return _NONE
+    if value == 0:
+        return "$0"
+    decimals = max(2, 2 - math.floor(math.log10(abs(value))))
+    return f"${value:,.{min(decimals, 8)}f}"
+
+
+def duration(milliseconds: float | None) -> str:
+    """Return a duration in the unit that reads best."""
+    if milliseconds is None:
+        return _NONE
+    if milliseconds < 1000:
+        return f"{number(milliseconds, 0 if milliseconds >= 10 else 1)} ms"
+    seconds = milliseconds / 1000
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
+
+
+def short_id(public_id: str) -> Markup:
+    """Return the end of an id, with the whole one in a title."""
+    return Markup('<code class="id" title="{}">…{}</code>').format(public_id, public_id[-_ID_SHOWN:])
+
+
+def excerpt(text: str | None, maximum: int = 200) -> str:
+    """Return the beginning of a text on one line."""
+    if not text:
+        return ""
+    line = " ".join(text[: maximum * 2].split())
+    return line if len(line) <= maximum and len(text) <= maximum * 2 else f"{line[:maximum]}…"
+
+
+def variables(content: str) -> Markup:
+    """Return a text with its variables marked."""
+    pieces, last = [], 0
+    for match in VARIABLE.finditer(content):
+        pieces.append(escape(content[last : match.start()]))
+        pieces.append(Markup('<mark class="variable">{}</mark>').format(match[0]))
+        last = match.end()
+    return Markup("").join([*pieces, escape(content[last:])])
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    each.__name__: each for each in (when, number, money, duration, short_id, excerpt, variables)
+}

@@ -1,0 +1,40 @@
+"""Forms: read with the same schemas as the API's bodies, and shown again with what is wrong beside each field."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import current_app, request
+from marshmallow import EXCLUDE, Schema
+
+from promptcrafter.http.schemas import load
+from promptcrafter.problems import Details, Invalid
+
+
+@dataclass(frozen=True)
+class Form:
+    """What was sent, what it loads to, and the reasons against it by field."""
+
+    sent: dict[str, str]
+    values: dict[str, Any] = field(default_factory=dict)
+    errors: Details = field(default_factory=dict)
+
+
+def read_form(schema: Schema, **converted: Any) -> Form:
+    """Return the form of the request, loaded with the schema of the API's body.
+
+    Browsers send an empty text for a field without a value: that counts as absent. `converted` are values of fields
+    whose JSON is not a text, made from the form by the page.
+    """
+    sent = read_fields()
+    body: Mapping[str, Any] = {**{name: text for name, text in sent.items() if text != ""}, **converted}
+    try:
+        return Form(sent, load(schema, body, unknown=EXCLUDE))
+    except Invalid as problem:
+        return Form(sent, errors=problem.details or {})
+
+
+def read_fields() -> dict[str, str]:
+    """Return the fields of the form, with line ends as texts have them: browsers send both characters."""
+    request.max_form_memory_size = current_app.config["MAX_BODY_BYTES"]
+    return {name: value.replace("\r\n", "\n") for name, value in request.form.items()}

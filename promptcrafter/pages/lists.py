@@ -1,0 +1,72 @@
+"""Lists on pages: one page of rows with the cursor of the next, and the same list as JSON or CSV.
+
+They are the lists of the API: the same selects, orders and filters.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response, request, url_for
+from marshmallow import Schema
+from sqlalchemy import Select, SQLColumnExpression
+
+from promptcrafter.database.keyset import Order, write_cursor
+from promptcrafter.database.session import session
+from promptcrafter.http import lists
+from promptcrafter.http.formats import WRITERS
+from promptcrafter.http.row_serializer import RowSerializer
+
+PER_PAGE = 50
+_MEDIA_TYPES = {"json": "application/json", "csv": "text/csv"}
+assert set(_MEDIA_TYPES.values()) <= set(WRITERS)
+
+
+@dataclass(frozen=True)
+class PageOfRows:
+    """The rows of a page, and the URL of the next one if there is one."""
+
+    rows: Sequence[Any]
+    next_url: str | None
+
+
+def read_page(
+    select: Select[Any], order: Order | Sequence[SQLColumnExpression[Any]], query: Mapping[str, Any]
+) -> PageOfRows:
+    """Return the objects of a page of the list, in its order."""
+    order = order if isinstance(order, Order) else Order(order)
+    per_page = min(query.get("per_page", PER_PAGE), PER_PAGE)
+    limited, columns = order.page(order.sort(select), query.get("cursor"), per_page + 1)
+    rows = session.execute(limited.add_columns(*columns)).all()
+    next_url = None
+    if len(rows) > per_page:
+        cursor = write_cursor(rows[per_page - 1][-len(columns) :], columns)
+        next_url = link(cursor=cursor)
+    return PageOfRows([row[0] for row in rows[:per_page]], next_url)
+
+
+def link(**changes: Any) -> str:
+    """Return the URL of this page with other parameters; None removes one, and so does every change the cursor."""
+    parameters = request.args.to_dict(flat=False)
+    parameters.pop("cursor", None)
+    parameters |= {name: value for name, value in changes.items() if value is not None}
+    for name, value in changes.items():
+        if value is None:
+            parameters.pop(name, None)
+    return url_for(str(request.endpoint), **(request.view_args or {}), **parameters)  # type: ignore[arg-type]
+
+
+def download(
+    kind: str,
+    select: Select[Any],
+    order: Order | Sequence[SQLColumnExpression[Any]],
+    serializer: Schema | RowSerializer,
+    query: dict[str, Any],
+) -> Response:
+    """Return the whole list as the API returns it, as a file of this kind: `json` or `csv`."""
+    request.environ["HTTP_ACCEPT"] = _MEDIA_TYPES[kind]
+    whole = {name: value for name, value in query.items() if name not in ("per_page", "cursor")}
+    response = lists.list_response(select, order, serializer, whole)
+    name = request.path.rstrip("/").rpartition("/")[2]
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}.{kind}"'
+    return response

@@ -1,0 +1,69 @@
+"""Rendering of templates, with what all pages show, and with their headers."""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, g, render_template, request, url_for
+
+from promptcrafter.auth import store as accounts
+from promptcrafter.pages import formatting, lists
+from promptcrafter.workspaces import store as workspaces
+from promptcrafter.workspaces.principal import Principal, is_owner
+
+STATIC = Path(__file__).parent / "static"
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+
+
+def init_app(app: Flask) -> None:
+    """Add the filters and functions of the templates."""
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters.update(formatting.FILTERS)
+    app.jinja_env.globals.update(asset=asset, link=lists.link)
+
+
+def render(template: str, **values: Any) -> Response:
+    """Return the page that a template makes."""
+    response = Response(render_template(template, **_shared(), **values))
+    response.headers["Content-Security-Policy"] = _POLICY
+    # a form of a page sent with `no-referrer` would have `Origin: null`: see `forgery`
+    response.headers["Referrer-Policy"] = "same-origin"
+    response.headers["Vary"] = "Cookie, HX-Request"
+    return response
+
+
+def asset(name: str) -> str:
+    """Return the URL of a static file, which changes with its content, so that browsers keep it for good."""
+    stem, dot, ending = name.rpartition(".")
+    return url_for("docs.get_static", name=f"{stem}-{_digest(name)}{dot}{ending}")
+
+
+@cache
+def _digest(name: str) -> str:
+    return hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:10]
+
+
+def _principal() -> Principal | None:
+    principal: Principal | None = g.get("principal")
+    return principal
+
+
+def _shared() -> dict[str, Any]:
+    """Return what the layout shows: the account, its workspaces, and whether it may change things here."""
+    principal = _principal()
+    if principal is None:
+        return {"account": None}
+    membership = principal.memberships[principal.current_id]
+    listed = workspaces.list_workspaces(principal)
+    return {
+        "account": accounts.get_user(principal.user_id),
+        "workspace": next((each for each in listed if each["id"] == principal.current_id), None),
+        "workspaces": listed,
+        "may_edit": membership.role != "viewer",
+        "is_owner": is_owner(principal, principal.current_id),
+        "path": request.path,
+    }

@@ -1,0 +1,126 @@
+"""The pages to sign in, sign up and sign out."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import current_app, redirect, request, url_for
+from marshmallow import Schema
+from werkzeug.wrappers import Response
+
+from promptcrafter.auth import store as accounts
+from promptcrafter.auth import throttle
+from promptcrafter.auth.credentials import current_user_id
+from promptcrafter.auth.log_in import verify_log_in
+from promptcrafter.auth.models import User
+from promptcrafter.auth.schemas import TOKEN_MAX, LoginIn, SignupIn
+from promptcrafter.database.transactions import writing
+from promptcrafter.http.fields import Text
+from promptcrafter.pages import sessions
+from promptcrafter.pages.blueprint import ROOT, PageBlueprint
+from promptcrafter.pages.forms import read_form
+from promptcrafter.pages.rendering import render
+from promptcrafter.permissions import Permission
+from promptcrafter.problems import Problem
+from promptcrafter.workspaces.sign_up import create_account
+
+blueprint = PageBlueprint("sign_in", __name__)
+
+
+class _SignInQuery(Schema):
+    """Where the sign-in leads to."""
+
+    next = Text(maximum=2000)
+
+
+class _SignUpQuery(Schema):
+    """The token of an invitation, whose link has it."""
+
+    invitation = Text(maximum=TOKEN_MAX)
+
+
+@blueprint.page_of_account("/sign-in", permission=Permission.PUBLIC)
+@blueprint.arguments(_SignInQuery(), location="query")
+def show_sign_in(query: dict[str, str]) -> Response:
+    """Show the form to sign in."""
+    return _show_sign_in({"next": query.get("next", "")}, {})
+
+
+@blueprint.page_of_account("/sign-in", methods=["POST"], permission=Permission.PUBLIC)
+def sign_in() -> Response:
+    """Begin a session."""
+    form = read_form(LoginIn())
+    if form.errors:
+        return _show_sign_in(form.sent, form.errors, 400)
+    try:
+        user = _log_in(form.values)
+    except Problem as problem:
+        return _show_sign_in(form.sent, {"": [problem.message]}, problem.status)
+    return _begin(user, form.sent.get("next", ""))
+
+
+@blueprint.page_of_account("/sign-up", permission=Permission.PUBLIC)
+@blueprint.arguments(_SignUpQuery(), location="query")
+def show_sign_up(query: dict[str, str]) -> Response:
+    """Show the form to make an account."""
+    return _show_sign_up({"invitation": query.get("invitation", "")}, {})
+
+
+@blueprint.page_of_account("/sign-up", methods=["POST"], permission=Permission.PUBLIC)
+def sign_up() -> Response:
+    """Make an account and begin a session."""
+    form = read_form(SignupIn())
+    if form.errors:
+        return _show_sign_up(form.sent, form.errors, 400)
+    try:
+        user = _sign_up(form.values)
+    except Problem as problem:
+        field = {"email_taken": "email", "invitation_required": "invitation"}.get(problem.code, "")
+        return _show_sign_up(form.sent, {field: [problem.message]}, problem.status)
+    return _begin(user)
+
+
+@blueprint.page_of_account("/sign-out", methods=["POST"], permission=Permission.ACCOUNT)
+def sign_out() -> Response:
+    """End all sessions and tokens of the account."""
+    with writing():
+        accounts.revoke_tokens(current_user_id())
+    response = redirect(url_for("sign_in.show_sign_in"), 303)
+    sessions.end(response)
+    return response
+
+
+@throttle.limit_logins
+@throttle.limit_login_failures
+def _log_in(values: dict[str, Any]) -> User:
+    return verify_log_in(values["email"], values["password"])
+
+
+@throttle.limit_signups
+def _sign_up(values: dict[str, Any]) -> User:
+    return create_account(values)
+
+
+def _begin(user: User, target: str = "") -> Response:
+    response = redirect(_own_path(target) or url_for("home.find_home"), 303)
+    sessions.begin(response, user)
+    return response
+
+
+def _own_path(target: str) -> str | None:
+    """Return a path of the pages, with its query; None for anything else, which could lead to another server."""
+    parts = urlsplit(target)
+    prefix = request.script_root + ROOT
+    is_own = not parts.scheme and not parts.netloc and (parts.path == prefix or parts.path.startswith(f"{prefix}/"))
+    return target if is_own and "\\" not in target else None
+
+
+def _show_sign_in(sent: dict[str, str], errors: dict[str, list[str]], status: int = 200) -> Response:
+    page = render("sign_in.html", sent=sent, errors=errors, takes_signups=current_app.config["SIGNUP"] != "closed")
+    page.status_code = status
+    return page
+
+
+def _show_sign_up(sent: dict[str, str], errors: dict[str, list[str]], status: int = 200) -> Response:
+    page = render("sign_up.html", sent=sent, errors=errors, signup=current_app.config["SIGNUP"])
+    page.status_code = status
+    return page

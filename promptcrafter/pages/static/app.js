@@ -1,0 +1,2 @@
+// What JavaScript adds to the pages. Everything works without it.
+"use strict";
