@@ -339,6 +339,12 @@ def find_scores_of_log(log: Log) -> Select[Score]:
     return select(Score).where(Score.log_seq == log.seq)
 
 
+def get_newest_scores(log: Log, count: int) -> Sequence[Score]:
+    """Return the newest scores of a log."""
+    newest = find_scores_of_log(log).order_by(Score.created_at.desc(), Score.seq.desc())
+    return session.scalars(newest.limit(count)).all()
+
+
 def get_score(principal: Principal, score_id: str) -> Score:
     """Return the score. Raises as `get_resource` does."""
     score = get_resource(principal, Score, score_id)

@@ -165,6 +165,12 @@ def get_log(principal: Principal, log_id: str) -> Log:
     return get_resource(principal, Log, log_id)
 
 
+def get_id(logs: Select[Any]) -> str | None:
+    """Return the id of the first log of a select, None without any."""
+    log_id: str | None = session.execute(logs.with_only_columns(Log.id).limit(1)).scalar()
+    return log_id
+
+
 def get_logs(principal: Principal, log_ids: Sequence[str]) -> list[Log]:
     """Return the principal's logs in the order of the ids.
 

@@ -7,7 +7,7 @@ cookie of its session. Its path names the workspace, so that a link shows everyb
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from flask import current_app, g
+from flask import current_app, g, request
 
 from promptcrafter.http import blueprint
 from promptcrafter.pages import errors, forgery
@@ -25,7 +25,7 @@ class PageBlueprint(blueprint.Blueprint):
         super().__init__(name, import_name, template_folder="templates")
         self.before_request(forgery.refuse_foreign_request)
         errors.register(self)
-        self.url_value_preprocessor(_take_workspace)
+        self.url_value_preprocessor(_prepare)
         self.url_defaults(_stay_in_workspace)
 
     def page(
@@ -41,9 +41,16 @@ class PageBlueprint(blueprint.Blueprint):
         return self.route(ROOT + rule, permission=permission, methods=methods, is_page=True, **options)
 
 
-def _take_workspace(endpoint: str | None, values: dict[str, Any] | None) -> None:
-    """Take the workspace out of the path's values, for the authentication: views get it with the principal."""
+def _prepare(endpoint: str | None, values: dict[str, Any] | None) -> None:
+    """Take the workspace out of the path, and what is empty out of the query, before anything reads them.
+
+    The authentication needs the workspace; views get it with the principal. Browsers send a parameter without a value
+    for each field of a form that is left empty, and no filter means an empty text.
+    """
     g.workspace_of_page = (values or {}).pop("workspace", None)
+    if request.query_string:
+        parameters = request.query_string.split(b"&")
+        request.query_string = b"&".join(each for each in parameters if each and not each.endswith(b"="))
 
 
 def _stay_in_workspace(endpoint: str, values: dict[str, Any]) -> None:

@@ -53,7 +53,7 @@ def link(**changes: Any) -> str:
     for name, value in changes.items():
         if value is None:
             parameters.pop(name, None)
-    return url_for(str(request.endpoint), **(request.view_args or {}), **parameters)  # type: ignore[arg-type]
+    return url_for(str(request.endpoint), **{**(request.view_args or {}), **parameters})
 
 
 def download(

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Flask, Response, g, render_template, request, url_for
 
 from promptcrafter.auth import store as accounts
-from promptcrafter.pages import formatting, lists
+from promptcrafter.pages import formatting, lists, notices
 from promptcrafter.workspaces import store as workspaces
 from promptcrafter.workspaces.principal import Principal, is_owner
 
@@ -29,6 +29,7 @@ def init_app(app: Flask) -> None:
 def render(template: str, **values: Any) -> Response:
     """Return the page that a template makes."""
     response = Response(render_template(template, **_shared(), **values))
+    notices.take_notice(response)
     response.headers["Content-Security-Policy"] = _POLICY
     # a form of a page sent with `no-referrer` would have `Origin: null`: see `forgery`
     response.headers["Referrer-Policy"] = "same-origin"
@@ -56,7 +57,7 @@ def _shared() -> dict[str, Any]:
     """Return what the layout shows: the account, its workspaces, and whether it may change things here."""
     principal = _principal()
     if principal is None:
-        return {"account": None}
+        return {"account": None, "notice": None}
     membership = principal.memberships[principal.current_id]
     listed = workspaces.list_workspaces(principal)
     return {
@@ -66,4 +67,5 @@ def _shared() -> dict[str, Any]:
         "may_edit": membership.role != "viewer",
         "is_owner": is_owner(principal, principal.current_id),
         "path": request.path,
+        "notice": notices.read_notice(),
     }

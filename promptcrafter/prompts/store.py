@@ -126,6 +126,11 @@ def get_prompts(principal: Principal, filters: Mapping[str, Any]) -> Sequence[Pr
     return session.scalars(statement.order_by(Prompt.created_at.desc(), Prompt.seq.desc())).all()
 
 
+def get_titles(prompt_ids: Collection[str]) -> dict[str, str]:
+    """Return the titles of prompts by their ids; the caller must have checked that they may be read."""
+    return dict(session.execute(select(Prompt.id, Prompt.title).where(Prompt.id.in_(prompt_ids))).all())
+
+
 def get_prompt(principal: Principal, prompt_id: str) -> Prompt:
     """Return the principal's prompt. Raises as `get_resource` does."""
     with _explaining_slug(prompt_id):

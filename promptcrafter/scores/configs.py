@@ -1,6 +1,6 @@
 """The configurations of scores: what the scores of one name must be in a workspace."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Select, func, select
@@ -9,7 +9,7 @@ from promptcrafter import clock
 from promptcrafter.database.session import session
 from promptcrafter.http.fields import as_number
 from promptcrafter.logs.schemas import SCORE_MAX
-from promptcrafter.logs.scores import DEFAULT_NAME
+from promptcrafter.logs.scores import DEFAULT_NAME, FindFault
 from promptcrafter.problems import Invalid, Problem
 from promptcrafter.scores.models import ScoreConfig
 from promptcrafter.workspaces import audit, quota
@@ -120,3 +120,9 @@ def _show(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _note(principal: Principal, name: str, action: str, **values: Any) -> None:
     audit.note(principal, principal.workspace_id, action, "score_config", name, name, **values)
+
+
+def make_check(principal: Principal, given: Sequence[Mapping[str, Any]]) -> FindFault:
+    """Return a function that compares scores with the configurations of their workspaces, which are read once."""
+    found = get_configs(principal.memberships, {values["name"] for values in given})
+    return lambda workspace_id, values: find_fault(found.get((workspace_id, values["name"])), values)

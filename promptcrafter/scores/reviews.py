@@ -19,6 +19,7 @@ from promptcrafter.logs.models import IMPORTED, Log, Score
 from promptcrafter.logs.scores import HUMAN, ValueKind
 from promptcrafter.logs.store import conditions, find_stored_logs
 from promptcrafter.problems import Problem
+from promptcrafter.prompts import store as prompts
 from promptcrafter.scores.agreement import Metric, Rating, describe_agreement, merge_ratings
 from promptcrafter.workspaces.access import in_current_workspace
 from promptcrafter.workspaces.principal import Principal
@@ -30,6 +31,18 @@ _OLDEST_FIRST = (Log.created_at, Log.seq)  # the order of logs in every index th
 _NEWEST_FIRST = (Log.created_at.desc(), Log.seq.desc())
 _KEY = tuple_(*_OLDEST_FIRST)
 _IS_REVIEWABLE = Log.status.is_(None) & Log.output.is_not(None)  # a failed call has nothing to judge
+
+
+def resolve(principal: Principal, query: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a query whose prompt the principal may read, with the number of the version that it names.
+
+    Raises 400, 403 and 404.
+    """
+    if "promptId" in query:
+        prompts.refuse_prompt_not_owned(principal, query["promptId"])
+    if isinstance(query.get("promptVersion"), str):
+        return {**query, "promptVersion": prompts.find_number(query["promptId"], query["promptVersion"])}
+    return dict(query)
 
 
 def find_next(principal: Principal, query: Mapping[str, Any]) -> Log | None:

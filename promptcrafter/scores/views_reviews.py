@@ -7,7 +7,6 @@ from flask import Response, jsonify
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.logs.schemas import LogOut
 from promptcrafter.permissions import Permission
-from promptcrafter.prompts import store as prompts
 from promptcrafter.scores import reviews
 from promptcrafter.scores.schemas_reviews import (
     BLIND,
@@ -31,7 +30,7 @@ _blind_out = LogOut(only=BLIND)
 @blueprint.alt_response(204, description="There is none")
 def get_next_review(query: dict[str, Any]) -> Response:
     """Return a log that the caller has not scored, and that fewer people than asked for have."""
-    log = reviews.find_next(current_principal(), _resolve(query))
+    log = reviews.find_next(current_principal(), reviews.resolve(current_principal(), query))
     if log is None:
         return Response(status=204)
     return jsonify((_blind_out if query["blind"] == "true" else _log_out).dump(log))
@@ -42,7 +41,7 @@ def get_next_review(query: dict[str, Any]) -> Response:
 @blueprint.response(200, ReviewProgressOut())
 def get_review_progress(query: dict[str, Any]) -> dict[str, Any]:
     """Return how many logs have been scored by as many people as asked for, and what each of them has done."""
-    return reviews.get_progress(current_principal(), _resolve(query))
+    return reviews.get_progress(current_principal(), reviews.resolve(current_principal(), query))
 
 
 @blueprint.route("/agreement", permission=Permission.READ, refuses=(403, 404))
@@ -50,13 +49,4 @@ def get_review_progress(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, AgreementOut())
 def get_agreement(query: dict[str, Any]) -> dict[str, Any]:
     """Return how far the raters of the same logs agree."""
-    return reviews.get_agreement(current_principal(), _resolve(query))
-
-
-def _resolve(query: dict[str, Any]) -> dict[str, Any]:
-    """Return a query whose prompt the caller may read, with the number of the version that it names."""
-    if "promptId" in query:
-        prompts.refuse_prompt_not_owned(current_principal(), query["promptId"])
-    if isinstance(query.get("promptVersion"), str):
-        return {**query, "promptVersion": prompts.find_number(query["promptId"], query["promptVersion"])}
-    return query
+    return reviews.get_agreement(current_principal(), reviews.resolve(current_principal(), query))

@@ -1,2 +1,35 @@
-// What JavaScript adds to the pages. Everything works without it.
+// What JavaScript adds to the pages: keys, copying, and a question before something is deleted. Everything works without.
 "use strict";
+
+// Keys. An element with data-key is clicked by that key, one with data-focus-key gets the focus
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const field = event.target.closest("input, textarea, select");
+  if (field) {
+    if (event.key === "Escape") field.blur();
+    return;
+  }
+  const key = CSS.escape(event.key);
+  const target = document.querySelector(`[data-key="${key}"]`);
+  const focused = document.querySelector(`[data-focus-key="${key}"]`);
+  if (target) target.click();
+  if (focused) focused.focus();
+  if (target || focused) event.preventDefault();
+});
+
+// Copying the text of another element
+document.querySelectorAll("[data-copy]").forEach((button) => {
+  if (!navigator.clipboard) return;
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.querySelector(button.dataset.copy).innerText);
+    const before = button.textContent;
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = before; }, 1500);
+  });
+});
+
+document.addEventListener("submit", (event) => {
+  const question = event.target.dataset.confirm;
+  if (question && !window.confirm(question)) event.preventDefault();
+});

@@ -1,0 +1,36 @@
+"""What a page says after a form was sent: one of these texts, whose name a cookie carries to the next page."""
+
+from flask import redirect, request
+from werkzeug.wrappers import Response
+
+TEXTS = {
+    "prompt_created": "The prompt is there. Log outputs of it, and they appear below.",
+    "version_saved": "A new version is saved. Labels stay on the versions that have them.",
+    "prompt_saved": "Saved. The content is as before, so there is no new version.",
+    "label_set": "The label is moved. Programs that fetch by it get that version from now on.",
+    "label_removed": "The label is removed.",
+    "version_restored": "The old version is restored as a new one.",
+    "prompt_deleted": "The prompt is deleted, with its outputs.",
+    "output_saved": "Saved.",
+    "output_deleted": "The output is deleted.",
+}
+COOKIE = "notice"
+_SHOWN_FOR_S = 60
+
+
+def redirect_with(target: str, notice: str) -> Response:
+    """Return the redirect to a page that shows a notice."""
+    response = redirect(target, 303)
+    response.set_cookie(COOKIE, notice, max_age=_SHOWN_FOR_S, httponly=True, samesite="Lax", secure=request.is_secure)
+    return response
+
+
+def take_notice(response: Response) -> None:
+    """Remove the notice that this page shows, so that the next one does not."""
+    if COOKIE in request.cookies:
+        response.delete_cookie(COOKIE)
+
+
+def read_notice() -> str | None:
+    """Return the text of the notice; None without one."""
+    return TEXTS.get(request.cookies.get(COOKIE, ""))
