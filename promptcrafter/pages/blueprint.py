@@ -54,8 +54,10 @@ def _prepare(endpoint: str | None, values: dict[str, Any] | None) -> None:
 
 
 def _stay_in_workspace(endpoint: str, values: dict[str, Any]) -> None:
-    """Let links of a page lead to pages of the same workspace."""
+    """Let links of a page lead to pages of the same workspace, by default to those of the account's default one."""
     workspace = g.get("workspace_of_page")
+    if workspace is None and "principal" in g:
+        workspace = g.principal.memberships[g.principal.current_id].slug
     takes_one = "workspace" not in values and current_app.url_map.is_endpoint_expecting(endpoint, "workspace")
     if workspace is not None and takes_one:
         values["workspace"] = workspace

@@ -12,7 +12,7 @@ from promptcrafter.auth.credentials import issue_token, session_cookie
 from promptcrafter.auth.models import User
 
 
-def begin(response: Any, user: User) -> None:
+def start(response: Any, user: User) -> None:
     """Set the cookie of a new session."""
     lifetime: timedelta = current_app.config["JWT_ACCESS_TOKEN_EXPIRES"]
     response.set_cookie(session_cookie(), issue_token(user), max_age=lifetime, **_attributes())

@@ -102,7 +102,7 @@ def _sign_up(values: dict[str, Any]) -> User:
 
 def _begin(user: User, target: str = "") -> Response:
     response = redirect(_own_path(target) or url_for("home.find_home"), 303)
-    sessions.begin(response, user)
+    sessions.start(response, user)
     return response
 
 

@@ -15,6 +15,7 @@ from promptcrafter.auth.tokens import LEEWAY_S
 from promptcrafter.http.route import route_of
 from tests.support.environment import SECRET
 from tests.support.people import Answer, Caller, Person
+from tests.support.routes import api_rules
 
 HEADER = '{"alg":"HS256","typ":"JWT"}'
 BODY = {"message", "error", "code", "requestId"}
@@ -152,7 +153,7 @@ def test_every_route_refuses_them_alike(app: Flask, client: Caller, ada: Person)
         sign(json.dumps(claims), "[" * 1500),
     ]
     seen = 0
-    for rule in app.url_map.iter_rules():
+    for rule in api_rules(app):
         if not route_of(app.view_functions[rule.endpoint]).is_public:
             path = rule.rule.replace("<", "").replace(">", "").replace(":", "")
             for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:

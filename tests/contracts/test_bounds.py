@@ -19,6 +19,7 @@ from promptcrafter.transfer import schemas as transfer
 from tests.support.calls import calls
 from tests.support.databases import only_sqlite
 from tests.support.people import Person
+from tests.support.routes import api_rules
 from tests.support.transfer import NDJSON_HEADERS, join
 from tests.support.work import count_calls
 
@@ -143,7 +144,7 @@ def test_the_work_for_a_body_grows_no_faster_than_its_size(app: Flask, ada: Pers
 
 def names_of(app: Flask, method: str, rule: str) -> list[str]:
     """Return the names of the fields of a route's body."""
-    for found in app.url_map.iter_rules():
+    for found in api_rules(app):
         if found.rule == rule and method in (found.methods or ()):
             for argument in vars(app.view_functions[found.endpoint])["_apidoc"]["arguments"]["parameters"]:
                 if argument["in"] == "json":

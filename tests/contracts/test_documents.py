@@ -8,6 +8,7 @@ from flask import Flask
 
 from tests.support.databases import only_sqlite
 from tests.support.environment import ROOT
+from tests.support.routes import api_rules
 
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 UNLISTED = {"GET /static/:"}  # the files of /docs
@@ -42,7 +43,7 @@ def test_the_index_of_the_api_reference_lists_every_call(app: Flask) -> None:
     listed = {re.sub(r":\w+", ":", call) for call in re.findall(r"^\| \[`([A-Z]+ \S+)`\]", index, re.MULTILINE)}
     calls = {
         f"{method} {path}"
-        for path, methods in [(re.sub(r"<[^>]+>", ":", rule.rule), rule.methods) for rule in app.url_map.iter_rules()]
+        for path, methods in [(re.sub(r"<[^>]+>", ":", rule.rule), rule.methods) for rule in api_rules(app)]
         for method in (methods or set()) - {"HEAD", "OPTIONS"}
     }
     assert listed == calls - UNLISTED | OPTIONAL

@@ -11,6 +11,7 @@ from flask import Flask
 from promptcrafter.http.route import route_of
 from tests.support.databases import only_sqlite
 from tests.support.people import Answer, Person
+from tests.support.routes import api_rules
 from tests.support.transfer import NDJSON_HEADERS, join
 
 pytestmark = only_sqlite
@@ -44,7 +45,7 @@ VALUES: dict[str, Callable[[int], Any]] = {
 
 def operations(app: Flask) -> Iterator[tuple[str, str, Any]]:
     """Yield method, path and route of every operation; ids in the path are well-formed and unknown."""
-    for rule in app.url_map.iter_rules():
+    for rule in api_rules(app):
         path = re.sub(r"<(?:\w+:)?(prompt|log|key|trace)_id>", r"\1_1", rule.rule)
         for method in sorted((rule.methods or set()) - {"OPTIONS", "HEAD"}):
             yield method, re.sub(r"<(?:\w+:)?\w+>", "name", path), route_of(app.view_functions[rule.endpoint])
@@ -103,7 +104,7 @@ def test_every_error_about_a_long_query_is_small(app: Flask, ada: Person, subtes
 
 
 def test_every_error_about_a_long_path_or_header_is_small(app: Flask, ada: Person) -> None:
-    for rule in app.url_map.iter_rules():
+    for rule in api_rules(app):
         path = re.sub(r"<[^>]+>", "%F0%9F%8C%B1" * 300, rule.rule)
         for method in sorted((rule.methods or set()) - {"OPTIONS", "HEAD"}):
             headers = dict.fromkeys(("Idempotency-Key", "If-Match", "X-Request-Id", "Accept"), "x" * 8000)

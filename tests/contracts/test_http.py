@@ -12,6 +12,7 @@ from promptcrafter.http.route import route_of
 from tests.support.databases import only_sqlite
 from tests.support.errors import assert_error
 from tests.support.people import Caller, Person, sign_up
+from tests.support.routes import api_rules
 
 pytestmark = only_sqlite
 PUBLIC = {
@@ -28,7 +29,7 @@ PUBLIC = {
 
 
 def operations(app: Flask) -> Iterator[tuple[Rule, str]]:
-    for rule in app.url_map.iter_rules():
+    for rule in api_rules(app):
         for method in sorted((rule.methods or set()) - {"OPTIONS"}):
             yield rule, method
 
@@ -56,16 +57,16 @@ def test_every_route_but_the_public_ones_requires_authentication(app: Flask, cli
 
 def test_every_route_answers_options_with_what_it_allows(app: Flask, client: Caller) -> None:
     allowed: dict[str, set[str]] = {}
-    for rule in app.url_map.iter_rules():
+    for rule in api_rules(app):
         allowed.setdefault(rule.rule, set()).update(rule.methods or ())
-    for rule in app.url_map.iter_rules():
+    for rule in api_rules(app):
         answer = client.options(concrete(rule))
         assert answer.status_code == 200
         assert set(answer.headers["Allow"].split(", ")) == allowed[rule.rule]
 
 
 def test_every_wrong_method_is_405_with_allow(app: Flask, ada: Person) -> None:
-    for path in sorted({concrete(rule) for rule in app.url_map.iter_rules()}):
+    for path in sorted({concrete(rule) for rule in api_rules(app)}):
         allow = ada.client.options(path).headers["Allow"]
         for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"} - set(allow.split(", ")):
             answer = ada.open(path, method=method)

@@ -12,6 +12,7 @@ from openapi_spec_validator import validate
 from promptcrafter.http.route import route_of
 from tests.support.databases import only_sqlite
 from tests.support.people import Caller, Person
+from tests.support.routes import api_rules
 
 pytestmark = only_sqlite
 METHODS = ("get", "post", "patch", "delete", "put")
@@ -34,7 +35,7 @@ def test_the_description_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
 def test_every_route_is_described_and_every_description_is_a_route(app: Flask, document: dict[str, Any]) -> None:
     routes = {
         (method.lower(), re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
-        for rule in app.url_map.iter_rules()
+        for rule in api_rules(app)
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     described = {
@@ -48,7 +49,7 @@ def test_every_operation_declares_its_name_security_and_errors(app: Flask, docum
         for method, operation in item.items():
             if method not in METHODS:
                 continue
-            endpoint = next(r.endpoint for r in app.url_map.iter_rules() if _is(r, path, method))
+            endpoint = next(r.endpoint for r in api_rules(app) if _is(r, path, method))
             is_public = route_of(app.view_functions[endpoint]).is_public
             assert operation["operationId"] == endpoint.rpartition(".")[2]
             assert operation["summary"].endswith(".")

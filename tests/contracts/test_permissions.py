@@ -14,6 +14,7 @@ from promptcrafter.database.session import get_engine
 from promptcrafter.http.route import Route, route_of
 from promptcrafter.permissions import NEVER_OF_BOUND_KEY, OF_ROLE, OF_SCOPE, SCOPES, Permission
 from tests.support.people import Answer, Caller, Person, sign_up
+from tests.support.routes import api_rules
 from tests.support.transfer import EMPTY_EXPORT
 
 SEED = 14
@@ -187,7 +188,7 @@ def nothing_committed(app: Flask) -> Iterator[None]:
 
 def each_call(app: Flask) -> Iterator[tuple[str, Route]]:
     """Yield the method and rule, and the declaration, of every route that is not public."""
-    for rule in app.url_map.iter_rules():
+    for rule in api_rules(app):
         route = route_of(app.view_functions[rule.endpoint])
         if not route.is_public:
             for method in sorted((rule.methods or set()) - {"OPTIONS"}):

@@ -14,6 +14,7 @@ from promptcrafter.database.session import get_engine, session
 from promptcrafter.idempotency.models import IdempotencyRecord
 from tests.support.databases import only_sqlite
 from tests.support.people import Person
+from tests.support.routes import api_rules
 from tests.support.rows import idempotency_row
 
 KEY = {"Idempotency-Key": "3f1c-a"}
@@ -79,7 +80,7 @@ def test_a_repeated_request_gets_the_first_response_and_creates_nothing(ada: Per
 
 
 def test_every_post_that_creates_takes_a_key(app: Flask) -> None:
-    posts = [rule for rule in app.url_map.iter_rules() if "POST" in (rule.methods or ())]
+    posts = [rule for rule in api_rules(app) if "POST" in (rule.methods or ())]
     views = app.view_functions
     without = {rule.rule for rule in posts if not getattr(views[rule.endpoint], "is_idempotent", False)}
     assert without == OTHERS

@@ -9,6 +9,7 @@ from promptcrafter.auth import store as accounts
 from promptcrafter.database.transactions import writing
 from promptcrafter.http.route import Route, route_of
 from tests.support.people import Answer, Person
+from tests.support.routes import api_rules
 
 _VARIANTS = [{"key": "A", "trafficPercent": 100}]
 
@@ -77,7 +78,7 @@ def calls(ada: Person) -> dict[str, tuple[str, Any]]:
 
 def routes(app: Flask) -> Iterator[tuple[str, Route]]:
     """Yield the method and rule, and the declaration, of every route that creates or changes something."""
-    for rule in app.url_map.iter_rules():
+    for rule in api_rules(app):
         for method in (rule.methods or set()) & {"POST", "PUT", "PATCH"}:
             yield f"{method} {rule.rule}", route_of(app.view_functions[rule.endpoint])
 

@@ -1,0 +1,75 @@
+"""The pages of outputs and the review."""
+
+import re
+
+from flask import Flask
+
+from tests.support.people import Person
+from tests.support.visitors import Visitor, text_of
+
+
+def test_outputs_are_filtered_opened_and_walked_through(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt(title="Explain")
+    logs = [ada.log(prompt, output=f"Answer number {n}", score=n) for n in range(4)]
+    ada.log(ada.prompt(title="Other"), output="Another answer")
+    visitor = Visitor(app, ada)
+    page = visitor.get(f"/outputs?promptId={prompt['_id']}&q=&model=&scored=true&sort=createdAt")
+    assert page.status_code == 200, page.text
+    assert "Answer number 3" in page.text
+    assert "Another answer" not in page.text
+    first = visitor.get(f"/outputs/{logs[0]['_id']}?promptId={prompt['_id']}&sort=createdAt")
+    assert 'rel="prev"' not in first.text
+    found = re.search('rel="next" href="([^"]+)"', first.text)
+    assert found is not None
+    second = visitor.get(found[1].replace("&amp;", "&"))
+    assert "Answer number 1" in text_of(second)
+    assert (
+        visitor.get(f"/outputs?promptId={prompt['_id']}&as=json").json
+        == ada.get(f"/logs?promptId={prompt['_id']}").json
+    )
+
+
+def test_an_output_is_scored_noted_and_deleted(app: Flask, ada: Person) -> None:
+    log = ada.log(ada.prompt())
+    visitor = Visitor(app, ada)
+    one = f"/outputs/{log['_id']}"
+    page = visitor.follow(visitor.submit(one, {"score": "8.5", "notes": "Good\r\nstart"}))
+    assert "Saved." in text_of(page)
+    stored = ada.get(f"/logs/{log['_id']}").json
+    assert (stored["score"], stored["notes"]) == (8.5, "Good\nstart")
+    refused = visitor.submit(one, {"score": "11", "notes": "Kept"})
+    assert refused.status_code == 400
+    assert "from 0 to 10" in text_of(refused)
+    assert ada.get(f"/logs/{log['_id']}").json["notes"] == "Good\nstart"
+    assert visitor.submit(f"{one}/delete", {}).status_code == 303
+    assert ada.get(f"/logs/{log['_id']}").status_code == 404
+
+
+def test_outputs_are_reviewed_one_after_the_other_and_the_last_one_can_be_changed(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    logs = {ada.log(prompt, output=f"Answer {n}")["_id"] for n in range(3)}
+    visitor = Visitor(app, ada)
+    address = f"/review?promptId={prompt['_id']}&raters=1&order=newest"
+    page, seen = visitor.get(address), []
+    for value in (0, 5, 10):
+        found = re.search('name="output" value="([^"]+)"', page.text)
+        assert found is not None
+        seen.append(found[1])
+        page = visitor.follow(visitor.submit(address, {"output": found[1], "value": str(value), "comment": "Why"}))
+    assert set(seen) == logs
+    assert "Nothing left to review" in text_of(page)
+    assert "3 of 3 outputs" in text_of(page)
+    assert [ada.get(f"/logs/{each}").json["score"] for each in seen] == [0, 5, 10]
+    visitor.submit(address, {"output": seen[-1], "value": "4"})
+    (score,) = ada.get(f"/logs/{seen[-1]}/scores").json
+    assert score["value"] == 4
+    assert visitor.submit(address, {"output": seen[0], "value": "12"}).status_code == 400
+
+
+def test_a_blind_review_shows_neither_model_nor_version_nor_other_scores(app: Flask, ada: Person) -> None:
+    log = ada.log(ada.prompt(model="secret-model"), modelUsed="secret-model", notes="A secret note", output="Hello")
+    ada.post(f"/logs/{log['_id']}/scores", {"name": "tone", "value": 3, "annotator": "judge"})
+    page = Visitor(app, ada).get("/review?blind=true&raters=1")
+    assert "Hello" in page.text
+    assert "secret" not in page.text
+    assert "version 1" not in page.text
