@@ -12,7 +12,14 @@ def browser() -> Iterator[Browser]:
     """Debian's Chromium: .ci/install-debian.sh installs it."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert chromium, "this test needs Chromium: .ci/install-debian.sh installs it"
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    quiet = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--host-resolver-rules=MAP team.example 127.0.0.1",
+        "--disable-background-networking",
+        "--disable-component-update",
+    ]
+    quiet.append("--host-resolver-rules=MAP team.example 127.0.0.1")  # a host name that is not localhost
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=quiet)
         yield browser
