@@ -11,12 +11,11 @@ from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.fields import is_relative_time
 from promptcrafter.http.formats import write_csv, write_markdown
 from promptcrafter.jsonio import dumps
-from promptcrafter.logs import queries
 from promptcrafter.logs.scores import DEFAULT_NAME
 from promptcrafter.logs.store import get_logs
 from promptcrafter.permissions import Permission
 from promptcrafter.prompts import store as prompts
-from promptcrafter.statistics.answers import answer
+from promptcrafter.statistics.asking import ask
 from promptcrafter.statistics.comparison_markdown import write_comparison
 from promptcrafter.statistics.keys import DOCUMENTED
 from promptcrafter.statistics.schemas import (
@@ -28,9 +27,7 @@ from promptcrafter.statistics.schemas import (
     StatsOut,
     StatsQuery,
     key_fields,
-    question_fields,
 )
-from promptcrafter.statistics.store import Question
 from promptcrafter.statistics.word_diff import compare
 from promptcrafter.workspaces.authentication import current_principal
 
@@ -38,7 +35,6 @@ blueprint = Blueprint("stats", __name__, description="Statistics of logs, and co
 _stats_out, _all_stats_out = StatsOut(), AllStatsOut()
 _compare_out = CompareOut()
 _COLUMNS = [name for name in lists.columns_of(GroupOut()) if name not in key_fields()]
-_QUESTION = question_fields().keys()
 
 
 @blueprint.route("/prompts/<prompt_id>/stats", permission=Permission.READ, refuses=(403, 404))
@@ -91,30 +87,20 @@ def _nest(group: dict[str, Any]) -> dict[str, Any]:
 
 
 def _respond(query: dict[str, Any], workspace_id: str, schema: Schema, *, is_bounded: bool) -> Response:
-    selecting = {name: value for name, value in query.items() if name not in _QUESTION}
-    filters, _ = queries.resolve(current_principal(), selecting)
     keys = query["groupBy"]
     columns = [*keys, *(name for name in _COLUMNS if name != "categories" or query["score"] != DEFAULT_NAME)]
+    is_since_fixed = not is_relative_time(request.args.get("since", ""))
 
     def find(*, with_comparisons: bool) -> dict[str, Any]:
-        question = Question(
-            keys=keys,
-            name=query["score"],
-            annotator=query["annotator"],
-            zone=query["tz"],
-            with_raters=with_comparisons,
-            is_bounded=is_bounded,
-        )
-        found = answer(
+        found = ask(
             current_principal(),
-            {**filters, **{name: selecting[name] for name in ("promptId",) if name in selecting}},
-            question,
+            query,
             workspace_id=workspace_id,
-            margin=query.get("margin"),
-            is_since_fixed=not is_relative_time(request.args.get("since", "")),
+            is_bounded=is_bounded,
+            is_since_fixed=is_since_fixed,
             with_comparisons=with_comparisons,
         )
-        dumped: dict[str, Any] = schema.dump({**selecting, **found})
+        dumped: dict[str, Any] = schema.dump({**query, **found})
         return dumped
 
     return lists.negotiated_response(

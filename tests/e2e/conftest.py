@@ -15,7 +15,6 @@ def browser() -> Iterator[Browser]:
     quiet = [
         "--no-sandbox",
         "--disable-gpu",
-        "--host-resolver-rules=MAP team.example 127.0.0.1",
         "--disable-background-networking",
         "--disable-component-update",
     ]
