@@ -23,7 +23,18 @@ from promptcrafter.experiments import views as experiments
 from promptcrafter.http import blueprint, compression, cors, error_handlers, headers, prefix, route
 from promptcrafter.logs import prices, search, token_costs
 from promptcrafter.logs import views as logs
-from promptcrafter.pages import docs, home, outputs, prompt, prompts_page, rendering, review, sign_in, statistics_page
+from promptcrafter.pages import (
+    docs,
+    home,
+    outputs,
+    prompt,
+    prompts_page,
+    rendering,
+    review,
+    settings,
+    sign_in,
+    statistics_page,
+)
 from promptcrafter.prompts import views as prompts
 from promptcrafter.scores import views as scores
 from promptcrafter.scores import views_reviews as reviews
@@ -82,7 +93,7 @@ def create_app(config: Config) -> Flask:
     otlp_responses.init_app(app)
     basalt_middleware.init_app(app)
     chunked_bodies.init_app(app)
-    for page in (docs, sign_in, home, prompts_page, prompt, outputs, review, statistics_page):
+    for page in (docs, sign_in, home, prompts_page, prompt, outputs, review, statistics_page, settings):
         app.register_blueprint(page.blueprint)
     rendering.init_app(app)
     prefix.init_app(app, config)

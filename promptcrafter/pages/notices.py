@@ -13,6 +13,14 @@ TEXTS = {
     "prompt_deleted": "The prompt is deleted, with its outputs.",
     "output_saved": "Saved.",
     "output_deleted": "The output is deleted.",
+    "account_saved": "Saved.",
+    "password_changed": "The password is changed. All other sessions and tokens have ended.",
+    "key_revoked": "The key is revoked. Requests with it are refused from now on.",
+    "invitation_revoked": "The invitation is revoked.",
+    "role_changed": "The role is changed.",
+    "member_removed": "The member is removed. What they made stays.",
+    "left": "You have left the workspace.",
+    "workspace_created": "The workspace is there. Invite your team.",
 }
 COOKIE = "notice"
 _SHOWN_FOR_S = 60
