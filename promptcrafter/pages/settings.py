@@ -2,19 +2,17 @@
 
 from typing import Any
 
-from flask import redirect, request, url_for
-from marshmallow import Schema
+from flask import request, url_for
 from werkzeug.wrappers import Response
 
 from promptcrafter import clock
 from promptcrafter.auth import hashing, passwords, throttle
 from promptcrafter.auth import store as accounts
-from promptcrafter.auth.schemas import TOKEN_MAX, PasswordIn
+from promptcrafter.auth.schemas import PasswordIn
 from promptcrafter.database.transactions import write_until_done, writing
-from promptcrafter.http.fields import Text
 from promptcrafter.pages import lists, sessions
 from promptcrafter.pages.blueprint import PageBlueprint
-from promptcrafter.pages.forms import Form, read_fields, read_form
+from promptcrafter.pages.forms import Form, read_form
 from promptcrafter.pages.notices import redirect_with
 from promptcrafter.pages.rendering import render
 from promptcrafter.permissions import ROLES, SCOPES, Permission
@@ -26,12 +24,6 @@ from promptcrafter.workspaces.principal import is_owner, refuse_non_owner
 from promptcrafter.workspaces.schemas import AccountPatch, AuditQuery, InvitationIn, KeyIn, MemberPatch, WorkspaceIn
 
 blueprint = PageBlueprint("settings", __name__)
-
-
-class _InvitationQuery(Schema):
-    """The token of an invitation."""
-
-    invitation = Text(required=True, minimum=1, maximum=TOKEN_MAX)
 
 
 @blueprint.page("/settings/account")
@@ -117,7 +109,7 @@ def create_invitation() -> Response:
     with writing():
         locked = store.lock_workspace(principal, principal.current_id)
         _, token = store.add_invitation(principal, locked, form.values["role"], form.values["expires_in_days"])
-    return _show_team(Form({}), link=url_for("settings.show_invitation", invitation=token, _external=True))
+    return _show_team(Form({}), link=f"{url_for('sign_in.show_invitation', _external=True)}#{token}")
 
 
 @blueprint.page("/settings/team/invitations/<invitation_id>/revoke", methods=["POST"], permission=Permission.MANAGE)
@@ -179,30 +171,6 @@ def create_workspace() -> Response:
         workspace = store.add_workspace(current_principal(), form.values["name"], form.values.get("slug"))
         slug = workspace.slug
     return redirect_with(url_for("settings.show_team", workspace=slug), "workspace_created")
-
-
-@blueprint.page_of_account("/invitation", permission=Permission.PUBLIC)
-@blueprint.arguments(_InvitationQuery(), location="query")
-def show_invitation(query: dict[str, str]) -> Response:
-    """Say how to accept an invitation: with an account, or with a new one."""
-    return render("invitation.html", token=query["invitation"])
-
-
-@blueprint.page_of_account("/join", permission=Permission.ACCOUNT)
-@blueprint.arguments(_InvitationQuery(), location="query")
-def ask_to_join(query: dict[str, str]) -> Response:
-    """Ask before an invitation is accepted."""
-    return render("join.html", token=query["invitation"])
-
-
-@blueprint.page_of_account("/join", methods=["POST"], permission=Permission.ACCOUNT)
-def join() -> Response:
-    """Accept an invitation."""
-    principal = current_principal()
-    token = read_fields().get("invitation", "")[:TOKEN_MAX]
-    with writing():
-        slug = store.accept_invitation(principal, token).slug
-    return redirect(url_for("prompts_page.list_prompts", workspace=slug), 303)
 
 
 @throttle.limit_password_failures

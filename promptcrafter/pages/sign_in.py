@@ -17,10 +17,12 @@ from promptcrafter.database.transactions import writing
 from promptcrafter.http.fields import Text
 from promptcrafter.pages import sessions
 from promptcrafter.pages.blueprint import ROOT, PageBlueprint
-from promptcrafter.pages.forms import read_form
+from promptcrafter.pages.forms import read_fields, read_form
 from promptcrafter.pages.rendering import render
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem
+from promptcrafter.workspaces import store as workspaces
+from promptcrafter.workspaces.authentication import new_principal
 from promptcrafter.workspaces.sign_up import create_account
 
 blueprint = PageBlueprint("sign_in", __name__)
@@ -30,12 +32,6 @@ class _SignInQuery(Schema):
     """Where the sign-in leads to."""
 
     next = Text(maximum=2000)
-
-
-class _SignUpQuery(Schema):
-    """The token of an invitation, whose link has it."""
-
-    invitation = Text(maximum=TOKEN_MAX)
 
 
 @blueprint.page_of_account("/sign-in", permission=Permission.PUBLIC)
@@ -53,16 +49,16 @@ def sign_in() -> Response:
         return _show_sign_in(form.sent, form.errors, 400)
     try:
         user = _log_in(form.values)
+        joined = _accept(user, form.sent["invitation"]) if form.sent.get("invitation") else None
     except Problem as problem:
         return _show_sign_in(form.sent, {"": [problem.message]}, problem.status)
-    return _begin(user, form.sent.get("next", ""))
+    return _begin(user, url_for("prompts_page.list_prompts", workspace=joined) if joined else form.sent.get("next", ""))
 
 
 @blueprint.page_of_account("/sign-up", permission=Permission.PUBLIC)
-@blueprint.arguments(_SignUpQuery(), location="query")
-def show_sign_up(query: dict[str, str]) -> Response:
+def show_sign_up() -> Response:
     """Show the form to make an account."""
-    return _show_sign_up({"invitation": query.get("invitation", "")}, {})
+    return _show_sign_up({}, {})
 
 
 @blueprint.page_of_account("/sign-up", methods=["POST"], permission=Permission.PUBLIC)
@@ -77,6 +73,20 @@ def sign_up() -> Response:
         field = {"email_taken": "email", "invitation_required": "invitation"}.get(problem.code, "")
         return _show_sign_up(form.sent, {field: [problem.message]}, problem.status)
     return _begin(user)
+
+
+@blueprint.page_of_account("/invitation", permission=Permission.PUBLIC)
+def show_invitation() -> Response:
+    """Take the token of an invitation, which stands behind the `#` of its link: no server logs that part of a URL."""
+    return render("invitation.html")
+
+
+@blueprint.page_of_account("/invitation", methods=["POST"], permission=Permission.PUBLIC)
+def take_invitation() -> Response:
+    """Go on with an invitation to the sign-in or the sign-up."""
+    fields = read_fields()
+    sent = {"invitation": fields.get("invitation", "").strip()[:TOKEN_MAX]}
+    return _show_sign_in(sent, {}) if fields.get("account") == "mine" else _show_sign_up(sent, {})
 
 
 @blueprint.page_of_account("/sign-out", methods=["POST"], permission=Permission.ACCOUNT)
@@ -98,6 +108,12 @@ def _log_in(values: dict[str, Any]) -> User:
 @throttle.limit_signups
 def _sign_up(values: dict[str, Any]) -> User:
     return create_account(values)
+
+
+def _accept(user: User, token: str) -> str:
+    """Accept an invitation; return the slug of its workspace. Raises 404, and 409 for a member."""
+    with writing():
+        return workspaces.accept_invitation(new_principal(user.id), token[:TOKEN_MAX]).slug
 
 
 def _begin(user: User, target: str = "") -> Response:

@@ -175,6 +175,10 @@ class NewInvitationOut(InvitationOut):
     token = fields.String(
         required=True, metadata={"description": "`inv_` and 43 characters; hand it to your colleague"}
     )
+    url = fields.String(
+        required=True,
+        metadata={"description": "The page that accepts it. Behind the `#`, which no server sees, is the token"},
+    )
 
 
 _INVITATION_DESCRIPTION = "The token of an invitation: `inv_` and 43 characters"

@@ -182,7 +182,8 @@ def create_invitation(body: dict[str, Any], workspace: str) -> dict[str, Any]:
         locked = store.lock_workspace(principal, workspace)
         invitation, token = store.add_invitation(principal, locked, body["role"], body["expires_in_days"])
     columns = ("id", "role", "author_id", "created_at", "expires_at")
-    return {**{column: getattr(invitation, column) for column in columns}, "token": token}
+    url = f"{url_for('sign_in.show_invitation', _external=True)}#{token}"
+    return {**{column: getattr(invitation, column) for column in columns}, "token": token, "url": url}
 
 
 @blueprint.route("/workspaces/<workspace>/invitations", permission=Permission.MANAGE, refuses=(403, 404))

@@ -14,15 +14,17 @@ def test_a_team_is_made_and_a_colleague_invited_who_joins_and_leaves(app: Flask,
     assert "Invite your team" in text_of(page)
     home = "/app/w/support-team"
     page = owner.submit(f"{home}/settings/team/invitations", {"role": "viewer"})
-    found = re.search(r"http://localhost(/app/invitation\?invitation=\S+?)<", page.text)
+    found = re.search(r"http://localhost/app/invitation#(inv_[\w-]+)<", page.text)
     assert found is not None
     assert found[1] not in owner.get(f"{home}/settings/team").text, "it is shown once"
-    assert "You are invited" in text_of(Visitor(app).get(found[1]))
-    guest = Visitor(app, ben)
-    join = found[1].replace("/app/invitation", "/app/join")
-    assert "Join the workspace?" in text_of(guest.get(join))
-    page = guest.follow(guest.submit("/app/join", {"invitation": found[1].partition("=")[2]}))
+    assert "You are invited" in text_of(Visitor(app).get("/app/invitation"))
+    guest = Visitor(app)
+    form = guest.submit("/app/invitation", {"invitation": found[1], "account": "mine"})
+    assert f'name="invitation" value="{found[1]}"' in form.text
+    fields = {"email": ben.email, "password": ben.password, "invitation": found[1]}
+    page = guest.follow(guest.submit("/app/sign-in", fields))
     assert "Support team" in text_of(page)
+    assert guest.submit("/app/sign-in", fields).status_code == 404, "it can be accepted once"
     assert "editor" in text_of(owner.get(f"{home}/settings/team"))
     owner.follow(owner.submit(f"{home}/settings/team/{ben.id}", {"role": "editor"}))
     members = ada.get("/workspaces/support-team/members").json
@@ -39,9 +41,9 @@ def test_somebody_new_joins_by_an_invitation(app: Flask, ada: Person) -> None:
     owner = Visitor(app, ada)
     owner.submit("/workspaces", {"name": "Team"})
     page = owner.submit("/app/w/team/settings/team/invitations", {"role": "editor"})
-    token = re.findall(r"invitation\?invitation=([\w-]+)", page.text)[0]
+    (token,) = re.findall(r"invitation#(inv_[\w-]+)", page.text)
     stranger = Visitor(app)
-    form = stranger.get(f"/app/sign-up?invitation={token}")
+    form = stranger.submit("/app/invitation", {"invitation": token, "account": "new"})
     assert f'value="{token}"' in form.text
     fields = {"name": "Cleo", "email": "cleo@example.com", "password": "a long password", "invitation": token}
     assert stranger.submit("/app/sign-up", fields).status_code == 303
@@ -51,7 +53,7 @@ def test_somebody_new_joins_by_an_invitation(app: Flask, ada: Person) -> None:
 def test_a_key_is_shown_once_works_and_is_revoked(app: Flask, ada: Person) -> None:
     visitor = Visitor(app, ada)
     page = visitor.submit("/settings/keys", {"name": "nightly", "scopes": ["ingest", "read"], "workspace": ""})
-    (key,) = re.findall(r'id="secret"[^>]*>(pc_\w+)<', page.text)
+    (key,) = re.findall(r'id="secret"[^>]*>(pc_[\w-]+)<', page.text)
     headers = {"X-Api-Key": key}
     assert app.test_client().get("/prompts", headers=headers).status_code == 200
     shown = visitor.get("/settings/keys")

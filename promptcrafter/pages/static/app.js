@@ -33,3 +33,7 @@ document.addEventListener("submit", (event) => {
   const question = event.target.dataset.confirm;
   if (question && !window.confirm(question)) event.preventDefault();
 });
+
+// The token of an invitation stands behind the `#` of its link, which no server sees
+const tokenField = document.querySelector("[data-from-fragment]");
+if (tokenField && location.hash.length > 1) tokenField.value = location.hash.slice(1);
