@@ -229,7 +229,9 @@ class _Piece:
         wanted = {node.columns["prompt_id"] for node in steps}
         present = get_latest_numbers(sorted(wanted)) if wanted and trusts_prompts else {}
         for node in steps:
-            if node.columns["prompt_id"] not in present:
+            workspace_id, latest = present.get(node.columns["prompt_id"], ("", 0))
+            is_here = workspace_id == self.principal.workspace_id and node.columns.get("prompt_version", 0) <= latest
+            if not is_here:
                 node.columns = {name: value for name, value in node.columns.items() if name not in _PINNED}
 
     def _prepared(self, node: Node) -> dict[str, Any]:
