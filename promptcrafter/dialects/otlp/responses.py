@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from flask import Flask
 
 from promptcrafter import jsonio
-from promptcrafter.dialects.otlp.signals import PREFIXES, SIGNALS, Signal
+from promptcrafter.dialects.otlp.signals import JSON, PREFIXES, PROTOBUF, SIGNALS, Signal
 from promptcrafter.dialects.otlp.wire import write_bytes, write_number, write_text
 from promptcrafter.http import error_handlers
 from promptcrafter.problems import Problem
 
-PROTOBUF, JSON = "application/x-protobuf", "application/json"
 _RULES_SHOWN = 5
 # The numbers of fields (opentelemetry/proto/collector, google/rpc/status.proto)
 _PARTIAL_SUCCESS, _REJECTED, _ERROR_MESSAGE = 1, 1, 2

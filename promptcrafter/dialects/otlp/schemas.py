@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from promptcrafter.dialects.otlp.responses import JSON, PROTOBUF
-from promptcrafter.dialects.otlp.signals import Signal
+from promptcrafter.dialects.otlp.signals import JSON, PROTOBUF, Signal
 from promptcrafter.http.openapi import Bodies
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}

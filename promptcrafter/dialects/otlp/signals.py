@@ -6,6 +6,7 @@ or metrics.
 
 from dataclasses import dataclass
 
+PROTOBUF, JSON = "application/x-protobuf", "application/json"  # the encodings of all three
 PREFIXES = ("", "/basalt", "/api/public/otel")  # of the paths: the standard, Basalt's SDK and Langfuse's
 
 

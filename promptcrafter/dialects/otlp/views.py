@@ -12,12 +12,13 @@ from promptcrafter.dialects.otlp.decoding import Decoder
 from promptcrafter.dialects.otlp.ingest import ingest
 from promptcrafter.dialects.otlp.outcomes import Outcome, items_handled
 from promptcrafter.dialects.otlp.schemas import describe_bodies
-from promptcrafter.dialects.otlp.signals import METRICS, TRACES, Signal
+from promptcrafter.dialects.otlp.signals import JSON, METRICS, TRACES, Signal
 from promptcrafter.dialects.otlp.translate import Limits, translate
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.request_checks import read_raw_body
 from promptcrafter.permissions import Permission
 from promptcrafter.workspaces.authentication import current_principal
+from promptcrafter.workspaces.principal import refuse_role
 
 blueprint = Blueprint("otlp", __name__, description="For programs that are instrumented with OpenTelemetry")
 _ROUTE: dict[str, Any] = {"methods": ["POST"], "permission": Permission.INGEST, "takes_basic": True}
@@ -47,9 +48,10 @@ def export_metrics() -> Response:
 
 
 def _decode() -> Decoder:
-    """Return the decoder of the request's body. Raises 400 and 413."""
+    """Return the decoder of the request's body. Raises 403 before that is read, and 400 and 413."""
+    refuse_role(current_principal())
     body = read_raw_body(request, current_app.config["MAX_OTLP_BYTES"])
-    if request.mimetype == responses.JSON:
+    if request.mimetype == JSON:
         return JsonDecoder(body)
     from promptcrafter.dialects.otlp.decode_protobuf import ProtobufDecoder  # takes 6 MB of memory
 
