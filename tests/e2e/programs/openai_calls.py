@@ -6,7 +6,7 @@ OPENAI_BASE_URL and OPENAI_API_KEY name the model's server. The caller instrumen
 import base64
 import json
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from random import Random
 
 from openai import APIStatusError, OpenAI
@@ -64,10 +64,8 @@ def _act(client: OpenAI) -> None:
 
 
 def _fail(client: OpenAI, question: str) -> None:
-    try:
+    with suppress(APIStatusError):
         _ask(client, [{"role": "user", "content": question}])
-    except APIStatusError:
-        pass
 
 
 def _look(client: OpenAI) -> None:

@@ -9,9 +9,9 @@ from openinference.instrumentation import using_attributes
 
 @contextmanager
 def within(name):
-    with tracing.tracer.start_as_current_span(name):
-        with using_attributes(session_id=f"session-{name}", user_id="ada", metadata={"case": name}):
-            yield
+    named = using_attributes(session_id=f"session-{name}", user_id="ada", metadata={"case": name})
+    with tracing.tracer.start_as_current_span(name), named:
+        yield
 
 
 openai_calls.run(within)

@@ -14,21 +14,24 @@ def span(name, **attributes):
 
 
 def call(question, answer):
-    with span(
-        "chat gpt-4o-mini",
-        gen_ai__operation__name="chat",
-        gen_ai__provider__name="openai",
-        gen_ai__request__model="gpt-4o-mini",
-        gen_ai__request__temperature=0.5,
-        gen_ai__response__model="gpt-4o-mini-2024-07-18",
-        gen_ai__conversation__id="session-agent",
-        gen_ai__usage__input_tokens=1200,
-        gen_ai__usage__output_tokens=40,
-        gen_ai__usage__cache_read__input_tokens=1000,
-        gen_ai__system_instructions=json.dumps([{"type": "text", "content": "Be brief."}]),
-        gen_ai__input__messages=messages("user", question),
-        gen_ai__output__messages=messages("assistant", answer),
-    ), span("POST", http__request__method="POST", url__full="https://api.openai.com/v1/chat/completions"):
+    with (
+        span(
+            "chat gpt-4o-mini",
+            gen_ai__operation__name="chat",
+            gen_ai__provider__name="openai",
+            gen_ai__request__model="gpt-4o-mini",
+            gen_ai__request__temperature=0.5,
+            gen_ai__response__model="gpt-4o-mini-2024-07-18",
+            gen_ai__conversation__id="session-agent",
+            gen_ai__usage__input_tokens=1200,
+            gen_ai__usage__output_tokens=40,
+            gen_ai__usage__cache_read__input_tokens=1000,
+            gen_ai__system_instructions=json.dumps([{"type": "text", "content": "Be brief."}]),
+            gen_ai__input__messages=messages("user", question),
+            gen_ai__output__messages=messages("assistant", answer),
+        ),
+        span("POST", http__request__method="POST", url__full="https://api.openai.com/v1/chat/completions"),
+    ):
         pass
 
 

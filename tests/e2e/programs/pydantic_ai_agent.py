@@ -1,6 +1,7 @@
 """An agent of pydantic-ai with three tools, a conversation, a stream, two refusals and a picture."""
 
 import asyncio
+from contextlib import suppress
 
 import tracing
 from openai import AsyncOpenAI
@@ -24,10 +25,8 @@ async def run():
         await stream.get_output()
     await planner.run("Plan a day in Paris")
     for question in ("overload", "break"):
-        try:
+        with suppress(ModelHTTPError):
             await agent.run(question)
-        except ModelHTTPError:
-            pass
     await agent.run(["What is this?", BinaryContent(PICTURE, media_type="image/png")])
 
 
