@@ -316,7 +316,7 @@ def test_basalt(stage: Stage, engine_name: str) -> None:
     prompt_id = stage.owner.call("POST", "/prompts", prompt).json["_id"]
     stage.owner.call("PUT", f"/prompts/{prompt_id}/labels/production", {"version": 1})
     command = [sys.executable, "basalt_run.py", stage.environment["CLIENT_KEY"]]
-    sent = stage.run(block("Basalt's SDK 1.x with its traces", "sh"), command, PYTHONPATH=str(BASALT))
+    sent = stage.run(block("Basalt's SDK 1.x", "sh"), command, PYTHONPATH=str(BASALT))
     first, *others, failed = sent.logs
     assert [log["input"] for log in sent.logs] == ["Answer Why?", "Question 2", "Question 3", "overload"]
     assert [log["output"] for log in (first, *others)] == [f"Answer to: {log['input']}" for log in (first, *others)]
