@@ -177,7 +177,8 @@ def check_calls(sent: Sent, *, shows_pictures: bool = True, input_of_failed: boo
         assert calling == [tool != "trains", tool == "trains"]
         assert "Paris" in json.dumps(agent[-1]["input"][-1])
     for log, (_, code) in zip((overload, broken), ERRORS.values(), strict=True):
-        assert (log["status"], log["output"], log["modelUsed"], log["cost"]) == ("error", "", ASKED, None)
+        assert (log["status"], log["output"], log["modelUsed"]) == ("error", "", ASKED)
+        assert not log["cost"]  # Langfuse's SDK says that it is 0
         assert code in log["error"]
         assert (log["input"] is not None) == input_of_failed
     assert len({log["traceId"] for log in agent}) == 1
@@ -250,7 +251,7 @@ def test_traceloop(stage: Stage, engine_name: str) -> None:
     check_usage(sent)
     sent.logs.insert(2, streamed)
     check_calls(sent, shows_pictures=False)  # it sends no message that has a picture
-    assert sent.logs[0]["parameters"] == {"temperature": 0.2}
+    assert sent.logs[0]["parameters"]["temperature"] == 0.2
 
 
 def test_pydantic_ai(stage: Stage, engine_name: str) -> None:
@@ -324,7 +325,7 @@ def test_basalt(stage: Stage, engine_name: str) -> None:
     assert [log["promptId"] for log in (*others, failed)] == [None] * 3
     assert [(log["modelUsed"], log["inputTokens"], log["outputTokens"]) for log in sent.logs] == [(MODEL, 1200, 40)] * 4
     assert [log["userId"] for log in sent.logs] == ["ada"] * 3 + [None]
-    assert (failed["status"], failed["output"]) == ("error", "")
+    assert (failed["status"], failed["output"]) == ("error", {"error": "Exception occurred"})  # the SDK's own text
     assert "The model cannot answer" in failed["error"]
     tree = sent.tree_of(first)
     assert [span["type"] for span in tree].count("tool") == 3
