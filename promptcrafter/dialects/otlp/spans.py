@@ -1,11 +1,14 @@
-"""Spans as all encodings of OTLP are decoded to. Attribute values are JSON values."""
+"""Spans as all encodings of OTLP are decoded to.
+
+Attribute values are JSON values: their texts can be stored, and their numbers are finite.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Attributes = Mapping[str, Any]
-ERROR = 2  # the code of a span's status (opentelemetry/proto/trace/v1/trace.proto); 0 is unset, 1 is OK
+OK, ERROR = 1, 2  # codes of a span's status (opentelemetry/proto/trace/v1/trace.proto); 0 is unset
 
 
 @dataclass(frozen=True, slots=True)
