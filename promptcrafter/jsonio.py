@@ -62,7 +62,7 @@ def _try_loads(data: bytes, max_containers: int) -> Any:
     if text.count("[") + text.count("{") > MAX_DEPTH and (excess := _find_excess(text, max_containers)):
         return excess
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_float)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         return _not_utf_8() if _is_utf_16(data) else _invalid(text, error.pos, error.msg)
     except _ConstantError as error:
@@ -162,6 +162,10 @@ def _find_excess(text: str, max_containers: int) -> JsonError | None:
     if max(accumulate(steps), default=0) > MAX_DEPTH:
         return JsonError(f"The JSON is nested deeper than {MAX_DEPTH} levels.", "nested_too_deeply")
     return None
+
+
+# Made once, because json.loads makes a decoder at each call that has options
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_float)
 
 
 def is_same(value: Any, other: Any) -> bool:

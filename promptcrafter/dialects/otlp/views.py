@@ -32,7 +32,7 @@ def export_traces() -> Response:
     # imported at the first request, since protobuf takes 6 MB of memory
     decoder = import_module("promptcrafter.dialects.otlp.decode_protobuf")
     spans, rejections = decoder.read_spans(body)
-    limits = Limits(current_app.config["MAX_OUTPUT_BYTES"])
+    limits = Limits(current_app.config["MAX_OUTPUT_BYTES"], keeps_media=current_app.config["OTLP_MEDIA"] == "keep")
     parts = [part for span in spans if (part := translate(span, limits)) is not None]
     ingest.ingest(current_principal(), parts)
     return responses.succeed(len(rejections), "; ".join(dict.fromkeys(rejections[:_SHOWN_MAX])))
