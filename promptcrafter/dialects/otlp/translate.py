@@ -18,6 +18,7 @@ from promptcrafter.dialects.otlp.names import GENERATION
 from promptcrafter.dialects.otlp.sorting import Sorted, sort
 from promptcrafter.dialects.otlp.spans import ERROR, OK, Attributes, Span
 from promptcrafter.jsonio import dumps
+from promptcrafter.logs import model_names
 from promptcrafter.logs.schemas import ERROR_MAX, FAILED, ORIGIN_MAX
 from promptcrafter.prompts.schemas import MODEL_MAX
 from promptcrafter.traces.schemas import SPAN_TYPE_MAX
@@ -86,6 +87,8 @@ def translate(span: Span, limits: Limits) -> Part | None:
     if is_output:
         call, left_out = _to_call(span, of_span, request, limits)
         omitted += left_out
+        if _is_no_hint(call["provider"], call["model_used"]):
+            meta["provider"] = call.pop("provider")
         columns |= {
             **call,
             "source": SOURCE,
@@ -216,6 +219,16 @@ def _read_model(attributes: Attributes, request: Mapping[str, Any]) -> str | Non
         return found
     objects = [request, *(read_object(attributes[name]) for name in names.PARAMETER_OBJECTS if name in attributes)]
     return next((model for each in objects if (model := first_text(each, ("model", "model_name"), MODEL_MAX))), None)
+
+
+def _is_no_hint(provider: str | None, model: str | None) -> bool:
+    """Return whether a provider is a word that means none, beside a model whose price its name alone tells.
+
+    As the provider of a log it would prevent that price (decision 31).
+    """
+    if provider is None or model is None or model_names.is_known_provider(provider):
+        return False
+    return model_names.is_sold_by_its_maker(model)
 
 
 def _to_times(span: Span) -> dict[str, Any]:
