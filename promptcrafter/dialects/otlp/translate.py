@@ -97,9 +97,12 @@ def translate(span: Span, limits: Limits) -> Part | None:
             **{"output": generated.text, "output_format": generated.format},
         }
     else:
-        columns |= _to_step(span, kind)
-        columns |= {"input": received.value, "output": generated.value}
-        columns.pop("latency_ms", None)
+        columns |= {
+            "type": kind[:SPAN_TYPE_MAX],
+            "parent_id": span.parent_id,
+            "duration_ms": columns.pop("latency_ms"),
+            **{"input": received.value, "output": generated.value},
+        }
     truncated = [name for name, content in (("input", received), ("output", generated)) if content.is_cut]
     meta |= {"truncated": truncated} if truncated else {}
     meta |= {"omitted": omitted[: metadata.OMITTED_MAX]} if omitted else {}
@@ -113,23 +116,6 @@ def translate(span: Span, limits: Limits) -> Part | None:
         reference=_read_reference(span.attributes) if is_output else None,
         scores=_read_scores(span) if span.events else [],
     )
-
-
-def to_step(log: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of a step that has what a log has: for a call that another span inside it has, too."""
-    same = ("name", "start_time", "end_time", "status", "error", "meta")
-    columns = {
-        **{name: log.get(name) for name in same},
-        **{name: _restore(log.get(name), log.get(f"{name}_format")) for name in ("input", "output")},
-        "span_id": log["span_id"],
-        "parent_id": log.get("parent_span_id"),
-        "type": GENERATION,
-    }
-    return _known(columns)
-
-
-def _restore(text: str | None, text_format: str | None) -> Any:
-    return read_json(text) if text_format == "json" else text
 
 
 def _known(columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,16 +157,6 @@ def _to_call(
     return columns, [*left_out, *left_out_variables]
 
 
-def _to_step(span: Span, kind: str) -> dict[str, Any]:
-    """Return the columns that only a step has, with the times as they were sent."""
-    sides = (("start", span.start_ns), ("end", span.end_ns))
-    return {
-        "type": kind[:SPAN_TYPE_MAX],
-        "parent_id": span.parent_id,
-        **{f"{side}_sent": str(nanoseconds) for side, nanoseconds in sides if nanoseconds},
-    }
-
-
 def _to_trace(span: Span, of_span: Sorted, received: Any, generated: Any, limits: Limits) -> dict[str, Any]:
     """Return the columns of the trace that a span knows. What its root was given and returned is that of the trace."""
     attributes = span.attributes
@@ -189,7 +165,7 @@ def _to_trace(span: Span, of_span: Sorted, received: Any, generated: Any, limits
     columns: dict[str, Any] = {
         "slug": first_text(attributes, (names.SLUG,), ORIGIN_MAX)
         or ("" if service.startswith(names.UNKNOWN_SERVICE) else service),
-        "name": first_text(attributes, names.TRACE_NAME, NAME_MAX) or (span.name[:NAME_MAX] if is_root else None),
+        "name": first_text(attributes, names.TRACE_NAME, NAME_MAX),
         "user_id": first_text(attributes, names.USER_ID, ORIGIN_MAX),
         "session_id": first_text(attributes, names.SESSION_ID, ORIGIN_MAX),
         "start_time": _to_time(span.start_ns),
@@ -200,7 +176,8 @@ def _to_trace(span: Span, of_span: Sorted, received: Any, generated: Any, limits
         "organization": _read_texts(attributes, _IDENTITY, names.ORGANIZATION),
     }
     if is_root:
-        columns |= {"root_span_id": span.span_id, "input": received, "output": generated}
+        columns |= {"root_span_id": span.span_id, "root_name": span.name[:NAME_MAX]}
+        columns |= {"input": received, "output": generated}
     for column, name in (("input", names.TRACE_INPUT), ("output", names.TRACE_OUTPUT)):
         if name in attributes:
             columns[column] = _shorten(read_json(attributes[name]), limits).value

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from promptcrafter.dialects.otlp import names
 from promptcrafter.dialects.otlp.attributes import INDEX_MAX, nest
+from promptcrafter.dialects.otlp.calls import to_step
 from promptcrafter.dialects.otlp.metadata import OBJECT_MAX, OMITTED_MAX
 from promptcrafter.dialects.otlp.sorting import sort
-from promptcrafter.dialects.otlp.translate import Limits, Part, to_step, translate
+from promptcrafter.dialects.otlp.translate import Limits, Part, translate
 from promptcrafter.jsonio import MAX_DEPTH, count_levels, dumps, find_unstorable_text
 from promptcrafter.logs import prices
 from promptcrafter.logs.questions import find_question
@@ -281,7 +282,7 @@ def test_hostile_attributes_are_translated_within_the_bounds(hostile: dict[str, 
     _check(translate(to_span({**CALL, **hostile}), LIMITS))
 
 
-TEXTS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=30)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 ESCAPES = st.sampled_from(["\0", "\ud800", "\udfff x", "plain"]).map(lambda text: json.dumps([{"role": text}]))
 NUMBERS = st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False))
 LEAVES = st.one_of(st.none(), st.booleans(), NUMBERS, TEXTS, ESCAPES)
