@@ -147,9 +147,9 @@ def _to_call(
     columns = {
         "model_used": _read_model(attributes, request),
         "provider": first_text(attributes, names.PROVIDER, ORIGIN_MAX),
-        "user_id": first_text(attributes, names.USER_ID, ORIGIN_MAX),
-        "session_id": first_text(attributes, names.SESSION_ID, ORIGIN_MAX),
-        "environment": _read_environment(span),
+        "user_id": _read_origin(span, names.USER_ID),
+        "session_id": _read_origin(span, names.SESSION_ID),
+        "environment": _read_origin(span, names.ENVIRONMENT),
         "parameters": parameters,
         "variables": variables,
         **tokens.read_tokens(attributes),
@@ -166,12 +166,12 @@ def _to_trace(span: Span, of_span: Sorted, received: Any, generated: Any, limits
         "slug": first_text(attributes, (names.SLUG,), ORIGIN_MAX)
         or ("" if service.startswith(names.UNKNOWN_SERVICE) else service),
         "name": first_text(attributes, names.TRACE_NAME, NAME_MAX),
-        "user_id": first_text(attributes, names.USER_ID, ORIGIN_MAX),
-        "session_id": first_text(attributes, names.SESSION_ID, ORIGIN_MAX),
+        "user_id": _read_origin(span, names.USER_ID),
+        "session_id": _read_origin(span, names.SESSION_ID),
         "start_time": _to_time(span.start_ns),
         "end_time": _to_time(span.end_ns),
         "status": FAILED if _has_failed(span) else None,
-        "meta": metadata.read_metadata_of_trace(span, of_span, _read_environment(span)),
+        "meta": metadata.read_metadata_of_trace(span, of_span, _read_origin(span, names.ENVIRONMENT)),
         "user": _read_texts(attributes, _IDENTITY, names.USER),
         "organization": _read_texts(attributes, _IDENTITY, names.ORGANIZATION),
     }
@@ -184,9 +184,10 @@ def _to_trace(span: Span, of_span: Sorted, received: Any, generated: Any, limits
     return _known(columns)
 
 
-def _read_environment(span: Span) -> str | None:
-    found = first_text(span.attributes, names.ENVIRONMENT, ORIGIN_MAX)
-    return found or first_text(span.resource, names.ENVIRONMENT, ORIGIN_MAX)
+def _read_origin(span: Span, candidates: Sequence[str]) -> str | None:
+    """Return for whom or where a call was made, as its span says it, or else the program that sent it."""
+    found = first_text(span.attributes, candidates, ORIGIN_MAX)
+    return first_text(span.resource, candidates, ORIGIN_MAX) if found is None else found
 
 
 def _read_model(attributes: Attributes, request: Mapping[str, Any]) -> str | None:

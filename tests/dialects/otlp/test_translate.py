@@ -42,6 +42,13 @@ def test_a_dialects_own_name_counts_before_that_of_genai_and_an_empty_value_does
     }
 
 
+def test_user_session_and_environment_may_be_those_of_the_resource() -> None:
+    resource = {"enduser.id": "u7", "session.id": "s9", "deployment.environment": "eu"}
+    expected = {"user_id": "u7", "session_id": "s9", "environment": "eu"}
+    assert pick(log_of(CALL, resource=resource), expected) == expected
+    assert log_of({**CALL, "user.id": "u8"}, resource=resource)["user_id"] == "u8"
+
+
 KINDS: dict[str, tuple[dict[str, str], str]] = {
     "a chain around a call": ({"openinference.span.kind": "CHAIN", "gen_ai.operation.name": "chat"}, "generation"),
     "an agent that says chat": ({"openinference.span.kind": "AGENT", "gen_ai.operation.name": "chat"}, "agent"),
