@@ -280,7 +280,9 @@ def _complete(node: Node) -> dict[str, Any]:
     after = {name: node.columns.get(name) for name in logs.SENT}
     changes = {name: value for name, value in after.items() if value != before[name]}
     if any(name in changes for name in logs.RECOMPUTED_FROM):
-        whole = token_costs.with_tokens_and_cost(after, after["model_used"])
+        stored = node.stored["priced"] or {}
+        priced = node.columns.get("priced", stored if "unpriced" in stored else None)
+        whole = token_costs.with_tokens_and_cost({**after, "priced": priced}, after["model_used"])
         derived = {name: whole.get(name) for name in (*_COMPUTED.values(), "computed", "priced_as", "priced")}
         changes |= {name: value for name, value in derived.items() if value != node.stored[name]}
     if "input" in changes or "variables" in changes:
