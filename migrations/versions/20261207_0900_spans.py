@@ -49,8 +49,9 @@ def _columns() -> list[sa.Column[Any]]:
         sa.Column("ordinal", sa.Integer(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
         *(sa.Column(name, _MOMENT) for name in _TIMES),
-        *(sa.Column(name, sa.Text()) for name in ("start_sent", "end_sent", "error", *texts)),
+        *(sa.Column(name, sa.Text()) for name in ("error", "call", *texts)),
         sa.Column("status", sa.String(8)),
+        sa.Column("duration_ms", sa.Float(53)),
     ]
 
 
@@ -68,11 +69,12 @@ def upgrade() -> None:
         ),
     )
     op.create_index("ix_spans_trace_id_seq", "spans", ["trace_id", "seq"])
+    op.create_index("ix_spans_calls", "spans", ["trace_id", "parent_id"], **_where("call IS NOT NULL"))
     _move_to_rows()
     op.drop_column("traces", "spans")
     is_kept = op.get_bind().dialect.name == "postgresql"  # SQLite adds only columns that are computed when read
     op.add_column("traces", sa.Column("external_id", sa.String(32)))
-    for name in ("root_span_id", "user_id", "session_id"):
+    for name in ("root_span_id", "user_id", "session_id", "said_by"):
         op.add_column("traces", sa.Column(name, sa.Text()))
     op.add_column("traces", sa.Column("status", sa.String(8)))
     for rank, column in _RANKS.items():
@@ -104,7 +106,7 @@ def downgrade() -> None:
     for rank, column in _RANKS.items():
         op.drop_column("traces", rank)
         op.drop_column("traces", column)
-    for name in ("status", "session_id", "user_id", "root_span_id", "external_id"):
+    for name in ("said_by", "status", "session_id", "user_id", "root_span_id", "external_id"):
         op.drop_column("traces", name)
     op.add_column("traces", sa.Column("spans", sa.Text()))
     _move_to_json()

@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import fields
 
-from promptcrafter.http.fields import Timestamp
+from promptcrafter.http.fields import Number, Timestamp
 from promptcrafter.http.page_query import PageQuery
 from promptcrafter.http.schemas import FieldGroup, JsonArray, JsonObject, JsonOrText, SparseSchema
 from promptcrafter.ids import pattern
@@ -58,6 +58,23 @@ def span_fields(
     }
 
 
+def run_fields() -> FieldGroup:
+    """Return the fields that only traces of OpenTelemetry or newer releases have, for TraceOut."""
+
+    def text(name: str, description: str) -> fields.String:
+        return fields.String(data_key=name, metadata={"description": description})
+
+    return {
+        "external_id": text("externalId", "The id that OpenTelemetry's clients gave it, in hex"),
+        "root_span_id": text("rootSpanId", "The span that all others are inside of, once it has arrived"),
+        "status": text("status", "`error` if the run failed; only that is shown"),
+        "user_id": text("userId", "For whom the run was made: a user of yours, who needs no account here"),
+        "session_id": text("sessionId", "The conversation or session that the run belongs to"),
+        "duration_ms": Number(data_key="durationMs", metadata={"description": "From the first start to the last end"}),
+        "cost": Number(metadata={"description": "US dollars, the sum over its logs"}),
+    }
+
+
 class TraceOut(SparseSchema):
     """A trace without its steps. Inputs and outputs are shown as they were sent: text, objects or arrays."""
 
@@ -69,6 +86,7 @@ class TraceOut(SparseSchema):
     experiment_id = fields.String(data_key="experimentId")
     locals().update(evaluation_fields())
     created_at = Timestamp(data_key="createdAt", required=True)
+    locals().update(run_fields())
 
 
 class SpanOut(SparseSchema):
@@ -77,6 +95,9 @@ class SpanOut(SparseSchema):
     span_id = fields.String(data_key="id", required=True)
     type = fields.String(required=True)
     locals().update(span_fields(Timestamp))
+    status = fields.String(metadata={"description": "`error` if the step failed; only that is shown"})
+    error = fields.String(metadata={"description": "What failed"})
+    duration_ms = Number(data_key="durationMs", metadata={"description": "With the fractions of what was sent"})
 
 
 class TraceWhole(TraceOut):

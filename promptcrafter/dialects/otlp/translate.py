@@ -64,19 +64,6 @@ def translate(span: Span, limits: Limits) -> Part | None:
     )
 
 
-def to_step(log: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of a step that has what a log has: for a call that another span inside it has, too."""
-    texts = {name: _restore(log.get(name), log.get(f"{name}_format")) for name in ("input", "output")}
-    same = ("name", "start_time", "end_time", "status", "error", "meta")
-    return {
-        **{name: log.get(name) for name in same},
-        **texts,
-        "span_id": log["span_id"],
-        "parent_id": log.get("parent_span_id"),
-        "type": GENERATION,
-    }
-
-
 def _to_log(span: Span, limits: Limits) -> dict[str, Any]:
     attributes = span.attributes
     response_id = _first_text(attributes, names.RESPONSE_ID, ORIGIN_MAX)
@@ -124,8 +111,7 @@ def _to_step(span: Span, kind: str, limits: Limits) -> dict[str, Any]:
         "output": read_output(span),
         "meta": _read_metadata(span),
     }
-    columns.pop("latency_ms")
-    columns |= {f"{side}_sent": str(ns) for side, ns in (("start", span.start_ns), ("end", span.end_ns)) if ns}
+    columns["duration_ms"] = columns.pop("latency_ms")
     return {name: value for name, value in columns.items() if value is not None}
 
 
@@ -136,7 +122,8 @@ def _to_trace(span: Span) -> dict[str, Any]:
     times = _to_times(span)
     columns = {
         "slug": _first_text(span.resource, ("service.name",), ORIGIN_MAX),
-        "name": _first_text(attributes, names.TRACE_NAME, _NAME_MAX) or (span.name[:_NAME_MAX] if is_root else None),
+        "name": _first_text(attributes, names.TRACE_NAME, _NAME_MAX),
+        "root_name": span.name[:_NAME_MAX] or None if is_root else None,
         "user_id": _first_text(attributes, names.USER_ID, ORIGIN_MAX),
         "session_id": _first_text(attributes, names.SESSION_ID, ORIGIN_MAX),
         "start_time": times["start_time"],
@@ -230,10 +217,6 @@ def _store_text(value: Any) -> tuple[str | None, str | None]:
     if value is None or isinstance(value, str):
         return value, None
     return dumps(value), "json"
-
-
-def _restore(text: str | None, text_format: str | None) -> Any:
-    return read_json(text) if text_format == "json" else text
 
 
 def _first_text(attributes: Attributes, candidates: Sequence[str], maximum: int) -> str | None:
