@@ -1,5 +1,6 @@
 """Requests of OpenTelemetry's exporters, made by hand."""
 
+import base64
 from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any
@@ -7,6 +8,10 @@ from typing import Any
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
+from promptcrafter.dialects.otlp.signals import PREFIXES, SIGNALS
+from tests.support.people import Answer
+
+PATHS = frozenset(prefix + signal.path for prefix in PREFIXES for signal in SIGNALS)
 START_NS = 1_750_000_000_000_000_000
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 _ids = count(1)
@@ -57,9 +62,70 @@ def encode(
     return bytes(request.SerializeToString())
 
 
+def to_json(
+    spans: Sequence[Mapping[str, Any]], resource: Mapping[str, Any] | None = None, scope: str = "tests"
+) -> dict[str, Any]:
+    """Return the request in OTLP's JSON form that an exporter sends for these spans."""
+    return {
+        "resourceSpans": [
+            {
+                "resource": {"attributes": _to_json_pairs(resource or {"service.name": "shop"})},
+                "scopeSpans": [{"scope": {"name": scope}, "spans": [_to_json_span(span) for span in spans]}],
+            }
+        ]
+    }
+
+
+def _to_json_span(span: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "traceId": span["trace_id"],
+        "spanId": span["span_id"],
+        "parentSpanId": span["parent_id"] or "",
+        "name": span["name"],
+        "kind": 3,
+        "startTimeUnixNano": str(span["start_ns"]),
+        "endTimeUnixNano": str(span["end_ns"]),
+        "attributes": _to_json_pairs(span["attributes"]),
+        "events": [
+            {"name": name, "timeUnixNano": str(span["start_ns"]), "attributes": _to_json_pairs(attributes)}
+            for name, attributes in span["events"]
+        ],
+        "status": {"code": span["status"], "message": span["message"]},
+    }
+
+
+def _to_json_pairs(attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"key": name, "value": _to_json_value(value)} for name, value in attributes.items()]
+
+
+def _to_json_value(value: Any) -> dict[str, Any]:
+    if isinstance(value, bool):
+        return {"boolValue": value}
+    if isinstance(value, int):
+        return {"intValue": str(value)}
+    if isinstance(value, float):
+        return {"doubleValue": value}
+    if isinstance(value, bytes):
+        return {"bytesValue": base64.b64encode(value).decode()}
+    if isinstance(value, list):
+        return {"arrayValue": {"values": [_to_json_value(item) for item in value]}}
+    if isinstance(value, Mapping):
+        return {"kvlistValue": {"values": _to_json_pairs(value)}}
+    return {"stringValue": str(value)}
+
+
 def export(person: Any, *spans: Mapping[str, Any], path: str = "/v1/traces", **more: Any) -> Any:
     """Send spans as an exporter does; return the response. `more` are arguments of `encode`."""
     return person.open(path, method="POST", data=encode(spans, **more), content_type="application/x-protobuf")
+
+
+def assert_status(answer: Answer, status: int, message: str | None = None) -> None:
+    """Check an error whose body is a `google.rpc.Status` in JSON."""
+    assert answer.status_code == status, answer.text
+    assert answer.mimetype == "application/json"
+    assert set(answer.json) == {"code", "message"}
+    if message is not None:
+        assert answer.json["message"] == message
 
 
 def _to_pairs(attributes: Mapping[str, Any]) -> list[KeyValue]:
