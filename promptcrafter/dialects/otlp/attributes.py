@@ -41,8 +41,7 @@ def _parse(text: str) -> Any:
 def first_text(attributes: Attributes, names: Iterable[str], maximum: int) -> str | None:
     """Return the first of the values that is a text which is not empty, or a number; at most `maximum` characters."""
     for name in names:
-        value = attributes.get(name)
-        if value is not None and (text := to_text(value)):
+        if name in attributes and (text := to_text(attributes[name])):
             return text[:maximum]
     return None
 
@@ -59,8 +58,7 @@ def to_text(value: Any) -> str | None:
 def first_number(attributes: Attributes, names: Iterable[str]) -> float | None:
     """Return the first of the values that is a number, or the text of one, from 0 to COUNT_MAX."""
     for name in names:
-        value = attributes.get(name)
-        if value is not None and (number := to_number(value)) is not None:
+        if name in attributes and (number := to_number(attributes[name])) is not None:
             return number
     return None
 
@@ -87,8 +85,7 @@ def to_count(value: Any) -> float | None:
 def first_count(attributes: Attributes, names: Iterable[str]) -> float | None:
     """Return the first of the values of which `to_count` makes a number."""
     for name in names:
-        value = attributes.get(name)
-        if value is not None and (count := to_count(value)) is not None:
+        if name in attributes and (count := to_count(attributes[name])) is not None:
             return count
     return None
 
@@ -96,7 +93,7 @@ def first_count(attributes: Attributes, names: Iterable[str]) -> float | None:
 def read_object(value: Any) -> dict[str, Any]:
     """Return an object, or that of a JSON text; an empty one for anything else."""
     parsed = read_json(value)
-    return dict(parsed) if isinstance(parsed, Mapping) else {}
+    return dict(parsed) if isinstance(parsed, dict) else {}
 
 
 class _Branch(dict[str, Any]):
@@ -132,4 +129,4 @@ def _to_json(branch: _Branch) -> Any:
 
 def is_empty(value: Any) -> bool:
     """Return whether a value is as good as none: null, and a text, array or object without content."""
-    return value is None or (isinstance(value, str | list | dict) and not value)
+    return value is None or value in ("", [], {})

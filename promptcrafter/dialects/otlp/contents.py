@@ -23,7 +23,7 @@ def read_input(span: Span, of_span: Sorted) -> tuple[Any, dict[str, Any]]:
     Where a sender has the whole request of a chat API, the input is its messages.
     """
     sent = _first(names.INPUTS, span, of_span)
-    if isinstance(sent, Mapping) and messages.is_chat(sent.get("messages")):
+    if isinstance(sent, dict) and messages.is_chat(sent.get("messages")):
         request = {name: value for name, value in sent.items() if name != "messages" and not is_empty(value)}
         return messages.to_messages(sent["messages"]), request
     return (messages.to_messages(sent) if messages.is_chat(sent) else sent), {}
@@ -35,7 +35,7 @@ def read_output(span: Span, of_span: Sorted) -> Any:
     Of the response of a chat API that is its messages, and of a single message that is text alone its text.
     """
     sent = _first(names.OUTPUTS, span, of_span)
-    if isinstance(sent, Mapping):
+    if isinstance(sent, dict):
         sent = _messages_of_response(sent)
     return messages.simplify(messages.to_messages(sent)) if messages.is_chat(sent) else sent
 
@@ -43,9 +43,9 @@ def read_output(span: Span, of_span: Sorted) -> Any:
 def _messages_of_response(sent: Mapping[str, Any]) -> Any:
     """Return the messages in the response of a chat API, or the one that an object is; another object unchanged."""
     choices = sent.get("choices")
-    if isinstance(choices, list) and choices and all(isinstance(choice, Mapping) for choice in choices):
+    if isinstance(choices, list) and choices and all(isinstance(choice, dict) for choice in choices):
         found = [choice.get("message") for choice in choices]
-    elif isinstance(sent.get("message"), Mapping):
+    elif isinstance(sent.get("message"), dict):
         found = [sent["message"]]
     else:
         found = [sent] if sent.get("role") == "assistant" and not is_empty(sent.get("content")) else []
@@ -53,8 +53,9 @@ def _messages_of_response(sent: Mapping[str, Any]) -> Any:
 
 
 def _first(places: Iterable[Sequence[str]], span: Span, of_span: Sorted) -> Any:
-    for form, *of_place in places:
-        value = _READERS[form](span, of_span, *of_place)
+    for form, name, *more in places:
+        is_there = name in span.attributes or name in of_span.families or form in _SPREAD
+        value = _READERS[form](span, of_span, name, *more) if is_there else None
         if not is_empty(value):
             return value
     return None
@@ -68,16 +69,16 @@ def read_events(events: Iterable[Event], event_names: Sequence[str]) -> list[Any
 
 def _to_message(event: Event) -> Message:
     body = next((read_json(event.attributes[name]) for name in names.EVENT_BODIES if name in event.attributes), None)
-    fields = event.attributes if body is None else body if isinstance(body, Mapping) else {"content": body}
+    fields = event.attributes if body is None else body if isinstance(body, dict) else {"content": body}
     message = {name: fields[name] for name in _MESSAGE_FIELDS if not is_empty(fields.get(name))}
     inner = read_json(message.pop("message", None))  # of a choice
-    if isinstance(inner, Mapping):
+    if isinstance(inner, dict):
         message |= inner
     elif inner is not None:
         message["content"] = inner
     for name in ("content", "tool_calls"):
         value = read_json(message.get(name))
-        if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
+        if isinstance(value, list) and all(isinstance(item, dict) for item in value):
             message[name] = value
     role = names.EVENT_ROLES[event.name]
     if role == "tool" and "id" in message:
@@ -110,7 +111,7 @@ def _with_instructions(attributes: Attributes, name: str, instructions: str) -> 
         return sent
     found = messages.to_messages(sent)
     before = messages.text_of(read_json(attributes.get(instructions)))
-    has_system = any(isinstance(each, Mapping) and each.get("role") in INSTRUCTING_ROLES for each in found)
+    has_system = any(isinstance(each, dict) and each.get("role") in INSTRUCTING_ROLES for each in found)
     return found if is_empty(before) or has_system else [{"role": "system", "content": before}, *found]
 
 
@@ -120,14 +121,14 @@ def _instructions(span: Span, _: Sorted, name: str) -> Any:
 
 
 def _events(span: Span, _: Sorted, *event_names: str) -> Any:
-    return read_events(span.events, event_names) if span.events else None
+    return read_events(span.events, event_names)
 
 
 def _listed_events(span: Span, _: Sorted, name: str, *event_names: str) -> Any:
     listed = read_json(span.attributes.get(name))
     if not isinstance(listed, list):
         return None
-    named = (each for each in listed if isinstance(each, Mapping) and isinstance(each.get("event.name"), str))
+    named = (each for each in listed if isinstance(each, dict) and isinstance(each.get("event.name"), str))
     return read_events((Event(each["event.name"], 0, each) for each in named), event_names)
 
 
@@ -147,7 +148,7 @@ def _items(_: Span, of_span: Sorted, prefix: str, *keys: str) -> Any:
     if not isinstance(items, list):
         return items
     for key in keys:
-        items = [item.get(key, item) if isinstance(item, Mapping) else item for item in items]
+        items = [item.get(key, item) if isinstance(item, dict) else item for item in items]
     return items[0] if len(items) == 1 and isinstance(items[0], str) else items
 
 
@@ -159,10 +160,12 @@ def _response(span: Span, _: Sorted, prefix: str) -> Any:
     listed = read_json(calls)
     parts = [{"type": "reasoning", "text": reasoning}, {"type": "text", "text": to_text(text)}]
     parts = [part for part in parts if not is_empty(part["text"])]
-    parts += [{**call, "type": "tool-call"} for call in listed if isinstance(call, Mapping)] if listed else []
+    parts += [{**call, "type": "tool-call"} for call in listed if isinstance(call, dict)] if listed else []
     return messages.simplify(messages.to_messages([{"role": "assistant", "parts": parts}])) if parts else None
 
 
+# The forms whose places are neither an attribute nor a family of attributes with the first of the names
+_SPREAD = (names.DETAILS, names.EVENTS, names.IN_EVENT, names.RESPONSE)
 _READERS: dict[str, Callable[..., Any]] = {
     names.PLAIN: _plain,
     names.QUOTED: _quoted,

@@ -42,8 +42,7 @@ def _read_kinds(attributes: Attributes) -> list[str]:
     """Return the kinds that a span names."""
     found = []
     for name, kinds in names.KINDS.items():
-        value = attributes.get(name)
-        if value is not None and (text := to_text(value)):
+        if name in attributes and (text := to_text(attributes[name])):
             word = text.lower()
             found.append(kinds.get(word, EMBEDDING if EMBEDDING in word else word))
     return found

@@ -8,7 +8,6 @@ what it decodes to, by which a file that is kept elsewhere can be found. Pure fu
 import binascii
 import hashlib
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from promptcrafter.jsonio import dumps
@@ -46,7 +45,7 @@ def _describe(value: Any, media_type: str | None, *, is_media: bool) -> Any:
         return value if len(value) <= MEDIA_MAX else _describe_text(value, media_type, is_media=is_media)
     if isinstance(value, list):
         return [_describe(item, media_type, is_media=is_media) for item in value]
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return value
     named = next((value[key] for key in _TYPES if isinstance(value.get(key), str)), None)
     kind = value.get("type")

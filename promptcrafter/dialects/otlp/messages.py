@@ -36,12 +36,12 @@ def is_chat(value: Any) -> bool:
 
 
 def _is_message(value: Any) -> bool:
-    return isinstance(value, Mapping) and isinstance(value.get("role"), str)
+    return isinstance(value, dict) and isinstance(value.get("role"), str)
 
 
 def to_messages(sent: Iterable[Any]) -> list[Any]:
     """Return messages in their one form. Results of tools become messages of their own; what is no object stays."""
-    return [message for each in sent for message in (_split(each) if isinstance(each, Mapping) else [each])]
+    return [message for each in sent for message in (_split(each) if isinstance(each, dict) else [each])]
 
 
 def text_of(content: Any) -> Any:
@@ -54,7 +54,7 @@ def text_of(content: Any) -> Any:
 
 def simplify(output: Any) -> Any:
     """Return the text of one message of the assistant that is text alone; anything else unchanged."""
-    if isinstance(output, list) and len(output) == 1 and isinstance(output[0], Mapping):
+    if isinstance(output, list) and len(output) == 1 and isinstance(output[0], dict):
         (message,) = output
         is_text = isinstance(message.get("content"), str) and _PLAIN.issuperset(message)
         if is_text and message.get("role", "assistant") in _ASSISTANTS:
@@ -73,19 +73,19 @@ def unflatten(messages: Sequence[Any], role: str) -> list[Any]:
 
     A message without a role gets `role`.
     """
-    unwrapped = (_unwrap(message) if isinstance(message, Mapping) else message for message in messages)
-    return to_messages({"role": role, **each} if isinstance(each, Mapping) else each for each in unwrapped)
+    unwrapped = (_unwrap(message) if isinstance(message, dict) else message for message in messages)
+    return to_messages({"role": role, **each} if isinstance(each, dict) else each for each in unwrapped)
 
 
 def _unwrap(flattened: Mapping[str, Any]) -> Message:
     """Return a message without the objects that OpenInference puts around its parts and calls."""
     inner = flattened.get("message")
-    message = {**flattened, **inner} if isinstance(inner, Mapping) else {**flattened}
+    message = {**flattened, **inner} if isinstance(inner, dict) else {**flattened}
     message.pop("message", None)
     content = message.get("content")
     if isinstance(content, str) and content.startswith("[{"):
         parts = read_json(content)
-        if isinstance(parts, list) and all(isinstance(part, Mapping) and "type" in part for part in parts):
+        if isinstance(parts, list) and all(isinstance(part, dict) and "type" in part for part in parts):
             message["content"] = parts
     contents = message.pop("contents", None)
     if isinstance(contents, list):
@@ -100,21 +100,21 @@ def _unwrap(flattened: Mapping[str, Any]) -> Message:
 
 
 def _unwrap_part(part: Any) -> Any:
-    inner = part.get("message_content") if isinstance(part, Mapping) else None
-    if not isinstance(inner, Mapping):
+    inner = part.get("message_content") if isinstance(part, dict) else None
+    if not isinstance(inner, dict):
         return part
     image = inner.get("image")
-    if isinstance(image, Mapping) and isinstance(image.get("image"), Mapping):
+    if isinstance(image, dict) and isinstance(image.get("image"), dict):
         return {"type": "image_url", "image_url": image["image"]}
     return dict(inner)
 
 
 def _unwrap_call(call: Any) -> Any:
-    inner = call.get("tool_call", call) if isinstance(call, Mapping) else call
-    if not isinstance(inner, Mapping):
+    inner = call.get("tool_call", call) if isinstance(call, dict) else call
+    if not isinstance(inner, dict):
         return call
     function = inner.get("function")
-    named = function if isinstance(function, Mapping) else inner
+    named = function if isinstance(function, dict) else inner
     return to_tool_call(inner.get("id"), named.get("name"), named.get("arguments"))
 
 
@@ -126,7 +126,7 @@ def _split(sent: Mapping[str, Any]) -> list[Message]:
         return [rest if is_empty(content) else _in_order(rest, content)]
     kept, calls, results = [], [], []
     for part in content:
-        kind = part.get("type") if isinstance(part, Mapping) else None
+        kind = part.get("type") if isinstance(part, dict) else None
         if not isinstance(kind, str):
             kept.append(part)
         elif kind in _CALLS:
@@ -165,7 +165,7 @@ def _to_call(part: Mapping[str, Any]) -> Message:
 
 def _to_result(part: Mapping[str, Any]) -> Message:
     result = next((part[key] for key in _RESULT_KEYS if key in part), None)
-    if isinstance(result, Mapping) and set(result) == {"type", "value"}:
+    if isinstance(result, dict) and set(result) == {"type", "value"}:
         result = result["value"]  # as the AI SDK wraps it
     call_id = next((part[key] for key in ("id", "toolCallId", "tool_use_id") if key in part), None)
     message = {"role": "tool", "tool_call_id": call_id, "name": part.get("name", part.get("toolName"))}
@@ -177,7 +177,7 @@ def _read_text(part: Any) -> str | None:
     """Return the text of a part that is text alone, else None."""
     if isinstance(part, str):
         return part
-    if not isinstance(part, Mapping) or part.get("type", "text") not in _TEXTS:
+    if not isinstance(part, dict) or part.get("type", "text") not in _TEXTS:
         return None
     text = part.get("content", part.get("text"))
     return text if isinstance(text, str) else None

@@ -62,8 +62,8 @@ def read_parameters(span: Span, of_span: Sorted, request: Mapping[str, Any]) -> 
 
 
 def _unwrap_tool(tool: Any) -> Any:
-    inner = tool.get("tool", tool) if isinstance(tool, Mapping) else tool
-    return read_json(inner.get("json_schema", inner)) if isinstance(inner, Mapping) else inner
+    inner = tool.get("tool", tool) if isinstance(tool, dict) else tool
+    return read_json(inner.get("json_schema", inner)) if isinstance(inner, dict) else inner
 
 
 def read_variables(span: Span, of_span: Sorted, maximum: int) -> tuple[dict[str, Any], list[str]]:
@@ -108,7 +108,7 @@ def read_metadata_of_trace(span: Span, of_span: Sorted, environment: str | None)
     """Return the metadata of a trace that a span has: what its sender says of the trace, tags and environment."""
     attributes = span.attributes
     sent = read_quoted(attributes.get(names.TRACE_METADATA))
-    own = {**sent} if isinstance(sent, Mapping) else {} if is_empty(sent) else {"metadata": sent}
+    own = {**sent} if isinstance(sent, dict) else {} if is_empty(sent) else {"metadata": sent}
     for name, value in of_span.families.get(f"{names.TRACE_METADATA}.", {}).items():
         own[name] = read_quoted(value)
     found, _ = leave_out_largest(own)
@@ -126,7 +126,7 @@ def _read_own(attributes: Attributes, of_span: Sorted) -> dict[str, Any]:
     for name in names.METADATA_OBJECTS:
         if name in attributes:
             value = read_quoted(attributes[name])
-            own |= value if isinstance(value, Mapping) else {} if is_empty(value) else {"metadata": value}
+            own |= value if isinstance(value, dict) else {} if is_empty(value) else {"metadata": value}
     for prefix in names.METADATA_PREFIXES:
         for name, value in of_span.families.get(prefix, {}).items():
             own[name] = read_quoted(value)

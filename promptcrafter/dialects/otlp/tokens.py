@@ -38,7 +38,7 @@ def read_tokens(attributes: Attributes) -> dict[str, Any]:
 
 def _read_counts(attributes: Attributes) -> TokenCounts:
     details = read_json(attributes.get(names.USAGE_DETAILS))
-    if isinstance(details, Mapping) and (counts := _read_details(details)):
+    if isinstance(details, dict) and (counts := _read_details(details)):
         return counts
     for name in names.USAGE:
         found = read_usage(read_json(attributes[name])) if name in attributes else None
@@ -105,7 +105,7 @@ def _read_details(details: Mapping[str, Any]) -> TokenCounts:
 def _read_cost(attributes: Attributes) -> float | None:
     """Return the cost in US dollars; None if the sender does not know it."""
     details = read_json(attributes.get(names.COST_DETAILS))
-    if isinstance(details, Mapping):
+    if isinstance(details, dict):
         costs = {key: cost for key, value in details.items() if (cost := to_number(value)) is not None}
         if costs:
             return costs[_TOTAL] if _TOTAL in costs else sum(costs.values())

@@ -4,7 +4,7 @@
 and `contents`, `tokens` and `metadata` read the columns from them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ from promptcrafter.traces.schemas import SPAN_TYPE_MAX
 SOURCE = "otlp"
 NAME_MAX = 1000  # characters of the names of spans and traces
 _SCORES_MAX = 100  # of a span
+_REFERENCE, _IDENTITY = ("slug", "version", "tag"), ("id", "name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,23 +113,6 @@ def translate(span: Span, limits: Limits) -> Part | None:
     )
 
 
-def to_step(log: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of a step that has what a log has: for a call that another span inside it has, too."""
-    same = ("name", "start_time", "end_time", "status", "error", "meta")
-    columns = {
-        **{name: log.get(name) for name in same},
-        **{name: _restore(log.get(name), log.get(f"{name}_format")) for name in ("input", "output")},
-        "span_id": log["span_id"],
-        "parent_id": log.get("parent_span_id"),
-        "type": GENERATION,
-    }
-    return _known(columns)
-
-
-def _restore(text: str | None, text_format: str | None) -> Any:
-    return read_json(text) if text_format == "json" else text
-
-
 def _known(columns: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns that have a value; an empty one says nothing."""
     return {name: value for name, value in columns.items() if not is_empty(value)}
@@ -171,7 +155,7 @@ def _to_call(
 
 
 def _to_step(span: Span, kind: str) -> dict[str, Any]:
-    """Return the columns that only a step has, with the times as they were sent."""
+    """Return the columns that only a step has."""
     return {
         "type": kind[:SPAN_TYPE_MAX],
         "parent_id": span.parent_id,
@@ -194,8 +178,8 @@ def _to_trace(span: Span, of_span: Sorted, received: Any, generated: Any, limits
         "end_time": _to_time(span.end_ns),
         "status": FAILED if _has_failed(span) else None,
         "meta": metadata.read_metadata_of_trace(span, of_span, _read_environment(span)),
-        "user": _read_identity(attributes, names.USER),
-        "organization": _read_identity(attributes, names.ORGANIZATION),
+        "user": _read_texts(attributes, _IDENTITY, names.USER),
+        "organization": _read_texts(attributes, _IDENTITY, names.ORGANIZATION),
     }
     if is_root:
         columns |= {"root_span_id": span.span_id, "input": received, "output": generated}
@@ -203,14 +187,6 @@ def _to_trace(span: Span, of_span: Sorted, received: Any, generated: Any, limits
         if name in attributes:
             columns[column] = _shorten(read_json(attributes[name]), limits).value
     return _known(columns)
-
-
-def _read_identity(attributes: Attributes, id_and_name: tuple[str, str]) -> dict[str, str]:
-    found = (
-        (key, first_text(attributes, (name,), ORIGIN_MAX))
-        for key, name in zip(("id", "name"), id_and_name, strict=True)
-    )
-    return {key: text for key, text in found if text}
 
 
 def _read_environment(span: Span) -> str | None:
@@ -266,21 +242,19 @@ def _to_outcome(span: Span) -> dict[str, str]:
 
 def _read_reference(attributes: Attributes) -> dict[str, str] | None:
     """Return slug, version and tag of the prompt that a span names; None if it names none."""
-    for names_of_prompt in names.PROMPTS:
-        slug, version, tag = (first_text(attributes, (name,), ORIGIN_MAX) for name in names_of_prompt)
-        if slug is not None:
-            return _to_reference(slug, version, tag)
-    named = read_object(attributes.get(names.PROMPT_OBJECT))
-    slug = first_text(named, ("name",), ORIGIN_MAX)
-    if slug is not None and named.get("isFallback") is not True:
-        return _to_reference(slug, first_text(named, ("version",), ORIGIN_MAX), None)
-    slug = first_text(attributes, (names.PROMPT_ID,), ORIGIN_MAX)
-    return None if slug is None else {"slug": slug}
+    for keys in names.PROMPTS:
+        if keys[0] in attributes and (named := _read_texts(attributes, _REFERENCE, keys)).get("slug"):
+            return named
+    prompt = read_object(attributes.get(names.PROMPT_OBJECT))
+    if prompt.get("isFallback") is not True and (named := _read_texts(prompt, _REFERENCE, ("name", "version"))):
+        return named if "slug" in named else None
+    return _read_texts(attributes, _REFERENCE, (names.PROMPT_ID,)) or None
 
 
-def _to_reference(slug: str, version: str | None, tag: str | None) -> dict[str, str]:
-    named = {"slug": slug, "version": version, "tag": tag}
-    return {key: text for key, text in named.items() if text}
+def _read_texts(values: Attributes, names_of_texts: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
+    """Return the texts that are not empty under these keys, under the names in the same order."""
+    found = ((name, first_text(values, (key,), ORIGIN_MAX)) for name, key in zip(names_of_texts, keys, strict=False))
+    return {name: text for name, text in found if text}
 
 
 def _read_scores(span: Span) -> list[dict[str, Any]]:
