@@ -60,12 +60,12 @@ def upgrade() -> None:
         "spans",
         *_columns(),
         sa.PrimaryKeyConstraint("seq", name="pk_spans"),
-        sa.UniqueConstraint("trace_id", "span_id", "ordinal", name="uq_spans_trace_id"),
+        sa.UniqueConstraint("trace_id", "span_id", "ordinal", name="uq_spans_trace_id_span_id_ordinal"),
         sa.ForeignKeyConstraint(
             ["workspace_id", "trace_id"],
             ["traces.workspace_id", "traces.id"],
             ondelete="CASCADE",
-            name="fk_spans_workspace_id",
+            name="fk_spans_workspace_id_trace_id",
         ),
     )
     op.create_index("ix_spans_trace_id_seq", "spans", ["trace_id", "seq"])
@@ -82,6 +82,8 @@ def upgrade() -> None:
         op.add_column(
             "traces", sa.Column(rank, sa.Float(53), sa.Computed(f"coalesce({column}, -1)", persisted=is_kept))
         )
+    _compute_durations_and_costs()
+    for rank in (*_RANKS, "source"):
         op.create_index(f"ix_traces_workspace_id_{rank}_created_at_seq", "traces", _keyed(rank))
     for name in _FILTERS:
         op.create_index(
@@ -101,7 +103,7 @@ def downgrade() -> None:
     op.drop_index("ix_logs_otlp_span", "logs")
     op.drop_column("logs", "provider")
     op.drop_index("ix_traces_external_id", "traces")
-    for name in (*_FILTERS, *_RANKS):
+    for name in (*_FILTERS, *_RANKS, "source"):
         op.drop_index(f"ix_traces_workspace_id_{name}_created_at_seq", "traces")
     for rank, column in _RANKS.items():
         op.drop_column("traces", rank)
@@ -119,6 +121,15 @@ def _keyed(column: str) -> list[str]:
 
 def _where(condition: str) -> dict[str, Any]:
     return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
+
+
+def _compute_durations_and_costs() -> None:
+    on_sqlite = op.get_bind().dialect.name == "sqlite"
+    days, seconds = "julianday(end_time) - julianday(start_time)", "extract(epoch FROM end_time - start_time)"
+    duration = f"round(({days}) * 86400000)" if on_sqlite else f"{seconds} * 1000"
+    op.execute(f"UPDATE traces SET duration_ms = {duration} WHERE end_time >= start_time")
+    cost = "SELECT sum(logs.cost) FROM logs WHERE logs.trace_id = traces.id"
+    op.execute(f"UPDATE traces SET cost = ({cost}) WHERE id IN (SELECT trace_id FROM logs WHERE cost IS NOT NULL)")
 
 
 def _move_to_rows() -> None:

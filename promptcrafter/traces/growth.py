@@ -45,7 +45,7 @@ def grow(trace: Mapping[str, Any], said: Iterable[tuple[str, Mapping[str, Any]]]
         has_failed = values.get("status") is not None
         if is_root and current("root_span_id") == span_id:  # again: a failure stays
             changes |= {"status": values["status"]} if has_failed else {}
-            said_by[_ROOT] = min(place, said_by[_ROOT])
+            said_by[_ROOT] = min(place, said_by.get(_ROOT, place))
         elif is_root and place < said_by.get(_ROOT, f"{_UNKNOWN_START}~"):
             changes |= {"root_span_id": span_id, "status": values.get("status")}
             said_by[_ROOT] = place

@@ -53,6 +53,7 @@ class Trace(Resource):
             sqlite_where=_FROM_OUTSIDE,
             postgresql_where=_FROM_OUTSIDE,
         ),
+        Index(None, "workspace_id", "source", "created_at", "seq"),
         Index(None, "workspace_id", "duration_rank", "created_at", "seq"),
         Index(None, "workspace_id", "cost_rank", "created_at", "seq"),
         *map(_index_where, ("name", "user_id", "session_id", "status")),

@@ -98,6 +98,7 @@ class Decoder(ABC):
                 for item in items:
                     self._values_left_of_item = ITEM_VALUES_MAX
                     try:
+                        self._take(0)  # when there are too many values already, the others take no time
                         batch.items.append(read_item(item, origin))
                     except Rejected as rule:
                         batch.rejections[str(rule)] += 1
@@ -105,6 +106,7 @@ class Decoder(ABC):
 
     def _read_origin(self, resource: Any, scope: Any) -> Origin:
         self._values_left_of_item = ITEM_VALUES_MAX
+        self._take(0)
         return Origin(self._read_resource(resource), *map(cut, self._read_scope(scope)))
 
     @abstractmethod
