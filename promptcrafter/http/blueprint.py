@@ -23,7 +23,7 @@ from promptcrafter.http.fields import NamedTexts
 from promptcrafter.http.formats import WRITERS
 from promptcrafter.http.json_provider import Provider
 from promptcrafter.http.route import Route, declare, requested_route
-from promptcrafter.http.schemas import BodySchema, load_body
+from promptcrafter.http.schemas import Batch, BodySchema, load_body
 from promptcrafter.http.yaml_form import YAML, YAML_TYPES
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, flatten
@@ -69,11 +69,22 @@ class _Parser(FlaskParser):
                 return load_body(argmap, request_checks.read_optional_object())
             if route is not None and route.yaml_schema is not None and request.mimetype in YAML_TYPES:
                 return load_body(route.yaml_schema, request_checks.read_yaml_object(req or request))
+            if route is not None and route.array is not None:
+                return _load_object_or_array(argmap, route.array, request_checks.read_json(req or request))
             return load_body(argmap, request_checks.read_object(req or request, argmap))
         return super().parse(argmap, req, location=location, **kwargs)
 
     def handle_error(self, error: ValidationError, req: Request, schema: Schema, **kwargs: Any) -> NoReturn:
         raise Invalid(flatten(error.messages))  # one location: {"json": {field: reasons}}
+
+
+def _load_object_or_array(schema: Schema, array: Batch, value: Any) -> Any:
+    if not isinstance(value, list):
+        return load_body(schema, request_checks.require_object(value))
+    try:
+        return array.deserialize(value)
+    except ValidationError as error:
+        raise Invalid({"body": [str(reason) for reason in error.messages]}) from error
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -106,6 +117,7 @@ class Blueprint(flask_smorest.Blueprint):
         refuses: tuple[int, ...] = (),
         unauthorized_message: str | None = None,
         ndjson_field: str | None = None,
+        array: Batch | None = None,
         yaml_schema: BodySchema | None = None,
         takes_file: str | None = None,
         raw_types: tuple[str, ...] = (),
@@ -135,6 +147,7 @@ class Blueprint(flask_smorest.Blueprint):
                 takes_json=any(argument["in"] == "json" and argument["required"] for argument in arguments),
                 may_take_json=any(argument["in"] == "json" and not argument["required"] for argument in arguments),
                 ndjson_field=ndjson_field,
+                array=array,
                 yaml_schema=yaml_schema,
                 takes_file=takes_file is not None,
                 raw_types=raw_types,

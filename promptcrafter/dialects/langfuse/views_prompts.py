@@ -14,7 +14,7 @@ from promptcrafter.dialects.langfuse.schemas import (
     LangfusePromptOut,
     LangfusePromptQuery,
 )
-from promptcrafter.dialects.version_choice import PRODUCTION
+from promptcrafter.dialects.version_choice import PRODUCTION, read_version
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem
@@ -94,7 +94,7 @@ def create_langfuse_prompt(body: dict[str, Any]) -> dict[str, Any]:
 
 
 @blueprint.route(
-    f"{_PATH}/<path:name>/versions/<int:number>",
+    f"{_PATH}/<path:name>/versions/<number>",
     methods=["PATCH"],
     permission=Permission.WRITE,
     refuses=(404,),
@@ -102,16 +102,17 @@ def create_langfuse_prompt(body: dict[str, Any]) -> dict[str, Any]:
 )
 @blueprint.arguments(LangfuseLabelsIn())
 @blueprint.response(200, _prompt_out)
-def label_langfuse_prompt(body: dict[str, Any], name: str, number: int) -> dict[str, Any]:
+def label_langfuse_prompt(body: dict[str, Any], name: str, number: str) -> dict[str, Any]:
     """Set labels on a version, which keeps those that it has."""
     principal = current_principal()
     with writing():
         prompt = store.lock_prompt_if_present(principal, slug_of(name))
-        if prompt is None or not 1 <= number <= prompt.version:
-            raise _not_found(name, f"version {shorten(str(number))}")
+        version = read_version(number)
+        if prompt is None or version is None or version > prompt.version:
+            raise _not_found(name, f"version {shorten(number)}")
         for label in body["labels"]:
-            store.set_label(principal, prompt, label, number)
-        return _show(principal, name, prompt.id, number)
+            store.set_label(principal, prompt, label, version)
+        return _show(principal, name, prompt.id, version)
 
 
 def _show(principal: Principal, name: str, prompt_id: str, number: int) -> dict[str, Any]:
