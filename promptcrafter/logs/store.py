@@ -43,7 +43,7 @@ SENT = (
     *("prompt_id", "prompt_version", "prompt_reference", "model_used", "provider", "output", "output_format"),
     *("input", "input_format", "variables", "status", "error", "user_id", "session_id", "environment", "parameters"),
     *("start_time", "end_time", "latency_ms", "input_tokens", "output_tokens", "cached_input_tokens"),
-    *("cache_write_tokens", "reasoning_tokens", "cost", "meta", "name", "parent_span_id"),
+    *("cache_write_tokens", "reasoning_tokens", "cost", "meta", "name", "parent_span_id", "response_key"),
 )
 # The sources of logs whose tokens and cost are never computed. A model of promptfoo is named by a label of the user
 _NEVER_COMPLETED = ("agenttest", "promptfoo")

@@ -6,6 +6,7 @@ from typing import Any
 from marshmallow import fields
 
 from promptcrafter.http.fields import Timestamp
+from promptcrafter.http.page_query import PageQuery
 from promptcrafter.http.schemas import FieldGroup, JsonArray, JsonObject, JsonOrText, SparseSchema
 from promptcrafter.ids import pattern
 from promptcrafter.logs.schemas import LogOut
@@ -83,3 +84,7 @@ class TraceWhole(TraceOut):
 
     spans = fields.List(fields.Nested(SpanOut()), required=True)
     logs = fields.List(fields.Nested(LogOut()), required=True)
+
+
+class ScoresOfTraceQuery(PageQuery):
+    """The page of the scores of one trace."""

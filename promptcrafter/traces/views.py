@@ -9,16 +9,17 @@ from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.page_query import PageQuery
 from promptcrafter.http.row_serializer import RowSerializer
-from promptcrafter.logs.models import Log
+from promptcrafter.logs.models import Log, Score
 from promptcrafter.logs.schemas import LogOut
 from promptcrafter.permissions import Permission
-from promptcrafter.traces import store
+from promptcrafter.scores.schemas import ScoreOut
+from promptcrafter.traces import span_scores, store
 from promptcrafter.traces.models import Trace
-from promptcrafter.traces.schemas import TraceOut, TraceWhole
+from promptcrafter.traces.schemas import ScoresOfTraceQuery, TraceOut, TraceWhole
 from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = Blueprint("traces", __name__, description="Runs of a program, step by step, with their outputs")
-_trace_out = TraceOut()
+_score_out, _trace_out = ScoreOut(), TraceOut()
 _trace_rows = RowSerializer(Trace, _trace_out)
 _trace_head = TraceWhole(exclude=("logs",))
 _log_rows = RowSerializer(Log, LogOut())
@@ -41,6 +42,16 @@ def get_trace(trace_id: str) -> Response:
     trace = store.get_trace(current_principal(), trace_id)
     head = _trace_head.dump({**_columns(trace), "spans": store.get_spans(trace)})
     return lists.object_response(head, "logs", store.find_logs(trace), _log_rows)
+
+
+@blueprint.route("/traces/<trace_id>/scores", permission=Permission.READ, refuses=(403, 404))
+@blueprint.arguments(ScoresOfTraceQuery(), location="query")
+@blueprint.list_response(ScoreOut(many=True))
+def list_scores_of_trace(query: dict[str, Any], trace_id: str) -> Response:
+    """List the scores of a whole trace and of its steps that are no logs, newest first."""
+    trace = store.get_trace(current_principal(), trace_id)
+    found = span_scores.find_scores_of_trace(trace)
+    return lists.list_response(found, (Score.created_at, Score.seq), _score_out, query)
 
 
 @blueprint.route("/traces/<trace_id>", methods=["DELETE"], permission=Permission.WRITE, refuses=(403, 404))

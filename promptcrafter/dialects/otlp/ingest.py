@@ -14,6 +14,7 @@ from promptcrafter.logs import recording, token_costs
 from promptcrafter.logs import store as logs
 from promptcrafter.logs.models import Log
 from promptcrafter.scores import reported
+from promptcrafter.traces import early_arrivals, span_scores
 from promptcrafter.traces import growing_store as traces
 from promptcrafter.traces.models import Span, Trace
 from promptcrafter.workspaces.principal import Principal
@@ -94,6 +95,7 @@ def _write(
     of_traces: dict[str, dict[str, Any]] = {}
     for part in parts.values():
         of_traces.setdefault(part.trace_id, {"slug": _NO_SLUG}).update(slug=part.of_trace.get("slug", _NO_SLUG))
+    early_arrivals.admit_spans(principal.workspace_id)
     found = traces.lock_traces(principal, SOURCE, of_traces)
     ids = {trace.id: external_id for external_id, trace in found.items()}
     span_ids = {span_id for _, span_id in parts}
@@ -104,6 +106,8 @@ def _write(
     new_logs: list[dict[str, Any]] = []
     new_steps: list[dict[str, Any]] = []
     replaced: list[Span] = []
+    demoted: list[Log] = []
+    reported_again: list[dict[str, Any]] = []
     costs: dict[str, float] = {}
 
     def place(trace: Trace) -> dict[str, str]:
@@ -113,6 +117,9 @@ def _write(
         trace, log = found[part.trace_id], stored_logs.get(key)
         step = stored_spans.get((trace.id, part.span_id))
         if log is not None:
+            of_span = {"trace_id": part.trace_id, "span_id": part.span_id}
+            reported_again += [{**score, **of_span} for score in prepared[key][1]] if part.is_output else []
+        if log is not None:
             if part.is_output:
                 costs[part.trace_id] = costs.get(part.trace_id, 0) + _complete(log, *prepared[key])
         elif part.is_output and key not in has_call_inside:
@@ -120,7 +127,7 @@ def _write(
             if outer is not None and not _is_reviewed(outer):
                 new_steps.append({**to_step(_columns_of(outer)), **place(trace)})
                 costs[part.trace_id] = costs.get(part.trace_id, 0) - (outer.cost or 0)
-                logs.replace_log(outer)
+                demoted.append(outer)
                 stored_logs.pop((part.trace_id, str(outer.span_id)))
                 outer = None
             if outer is not None:
@@ -139,9 +146,16 @@ def _write(
                 traces.change_span(step, columns)
     traces.remove_spans(replaced)
     logs.record_all(principal, new_logs)
+    leaving = {log.seq: (str(log.trace_id), str(log.span_id)) for log in demoted}
+    span_scores.move_to_last_outputs(list(ids), span_ids, leaving)
+    for log in demoted:
+        logs.replace_log(log)
     traces.add_spans(new_steps)
     for part in parts.values():
         traces.grow(found[part.trace_id], part.of_trace, costs.pop(part.trace_id, 0))
+    response_keys = {values["response_key"] for values, _ in prepared.values() if values.get("response_key")}
+    span_scores.put_early_scores(principal, list(found), span_ids, response_keys)
+    span_scores.put_scores_of_spans(principal, reported_again)
     return len(new_logs)
 
 

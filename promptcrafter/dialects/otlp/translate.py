@@ -12,6 +12,7 @@ from promptcrafter.dialects.otlp.messages import read_input, read_json, read_out
 from promptcrafter.dialects.otlp.names import GENERATION
 from promptcrafter.dialects.otlp.spans import ERROR, Attributes, Span
 from promptcrafter.jsonio import dumps
+from promptcrafter.logs.input_keys import find_response_key
 from promptcrafter.logs.schemas import ERROR_MAX, FAILED, ORIGIN_MAX, read_model
 from promptcrafter.traces.schemas import SPAN_TYPE_MAX
 
@@ -78,6 +79,7 @@ def to_step(log: Mapping[str, Any]) -> dict[str, Any]:
 
 def _to_log(span: Span, limits: Limits) -> dict[str, Any]:
     attributes = span.attributes
+    response_id = _first_text(attributes, names.RESPONSE_ID, ORIGIN_MAX)
     columns: dict[str, Any] = {
         "source": SOURCE,
         "span_id": span.span_id,
@@ -95,6 +97,7 @@ def _to_log(span: Span, limits: Limits) -> dict[str, Any]:
         **_read_tokens(attributes),
         "cost": _first_number(attributes, names.COST),
         "meta": _read_metadata(span),
+        "response_key": None if response_id is None else find_response_key(response_id),
     }
     truncated = []
     for name, value in (("input", read_input(span)), ("output", read_output(span))):
