@@ -18,6 +18,7 @@ from promptcrafter.dialects.basalt import middleware as basalt_middleware
 from promptcrafter.dialects.basalt import views_monitor as basalt_monitor
 from promptcrafter.dialects.basalt import views_prompts as basalt_prompts
 from promptcrafter.dialects.langfuse import views_prompts as langfuse_prompts
+from promptcrafter.dialects.langfuse import views_scores as langfuse_scores
 from promptcrafter.dialects.langfuse import views_service as langfuse_service
 from promptcrafter.dialects.otlp import responses as otlp_responses
 from promptcrafter.dialects.otlp import views as otlp
@@ -63,7 +64,7 @@ def create_app(config: Config) -> Flask:
     search.init_app(app, config)
     token_costs.init_app(app, config)
     prices.init_app(app, config)
-    dialects = (agenttest, basalt_monitor, basalt_prompts, otlp, langfuse_prompts, langfuse_service)
+    dialects = (agenttest, basalt_monitor, basalt_prompts, otlp, langfuse_prompts, langfuse_scores, langfuse_service)
     features = (
         views_accounts,
         workspaces,

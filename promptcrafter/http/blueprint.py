@@ -34,6 +34,7 @@ _YAML_CONTENT = {YAML: {"schema": _LINES}}
 _NDJSON_CONTENT = {request_checks.NDJSON: {"schema": _LINES}}
 # Only this type, though NDJSON is accepted, too: some generators leave out a call whose only type they do not know
 _FILE_CONTENT = {request_checks.OCTET_STREAM: {"schema": _LINES}}
+VERSIONED_NAME = "[^/]+(?:/(?!versions/)[^/]*)*"  # of the converter `versioned`
 _STRICT = {
     "in": "query",
     "name": ignored_fields.PARAMETER,
@@ -270,12 +271,19 @@ class _Slug(BaseConverter):
     regex = slugs.IN_PATH
 
 
+class _Versioned(BaseConverter):
+    """A name that may have several segments, in paths that may go on with `/versions/…`."""
+
+    regex = VERSIONED_NAME
+
+
 def init_app(app: Flask, config: Config, blueprints: list[Blueprint]) -> None:
     """Register the routes of all blueprints and what they share: JSON, request checks, proxy headers, OpenAPI."""
     app.json = Provider(app)
     app.url_rule_class = _Rule
     app.url_map.converters["not_batch"] = _NotBatch
     app.url_map.converters["slug"] = _Slug
+    app.url_map.converters["versioned"] = _Versioned
     app.url_map.merge_slashes = False  # clients that follow a redirect lose the body and the token of a POST
     app.config.update(
         MAX_BODY_BYTES=config.max_body_bytes,

@@ -27,6 +27,7 @@ from promptcrafter.database.base import Deletable
 from promptcrafter.database.deletions import count_pending, purged
 from promptcrafter.database.errors import is_unavailable
 from promptcrafter.database.session import database_size, get_engine
+from promptcrafter.dialects.langfuse.views_scores import events_dropped
 from promptcrafter.http import error_handlers
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.logs.schemas import NATIVE, SOURCES
@@ -98,6 +99,11 @@ class _Meters:
         self.purged = Counter(
             "promptcrafter_purged_rows_total", "Rows removed of what was deleted before", registry=own
         )
+        self.langfuse_events = Counter(
+            "promptcrafter_langfuse_events_dropped_total",
+            "Events of Langfuse's clients that are no scores",
+            registry=own,
+        )
         for source in SOURCES:
             self.logs.labels(_name_source(source))
 
@@ -132,6 +138,7 @@ def init_app(app: Flask, config: Config) -> None:
         app.teardown_request(meters.abandon)
         logs_committed.connect(_count_logs)
         purged.connect(_count_purged)
+        events_dropped.connect(_count_langfuse_events)
 
 
 def blueprints(config: Config) -> list[Blueprint]:
@@ -247,6 +254,12 @@ def _count_purged(_: object, rows: int) -> None:
     meters = current_app.extensions.get(_METERS)
     if meters:
         meters.purged.inc(rows)
+
+
+def _count_langfuse_events(_: object, number: int) -> None:
+    meters = current_app.extensions.get(_METERS)
+    if meters:
+        meters.langfuse_events.inc(number)
 
 
 def _name_source(source: str | None) -> str:

@@ -5,12 +5,10 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validates_schema
 
-from promptcrafter.dialects.langfuse.names import NAME_MAX
-from promptcrafter.dialects.langfuse.translate import MESSAGE, PLACEHOLDER, from_wire
+from promptcrafter.dialects.langfuse.fields import WIRE_MESSAGE, PromptContent, PromptName
 from promptcrafter.http.fields import (
     ERRORS,
     BoundedList,
-    Name,
     PatternText,
     QueryFlag,
     QueryInteger,
@@ -19,51 +17,13 @@ from promptcrafter.http.fields import (
     TimestampText,
 )
 from promptcrafter.http.schemas import CreateSchema, JsonObject, SparseSchema
-from promptcrafter.prompts.fields import config_field, messages_field
+from promptcrafter.prompts.fields import config_field
 from promptcrafter.prompts.schemas import LABEL, NUMBER_MAX, TYPES, comment_field, tags_field
 from promptcrafter.prompts.store import LATEST
 from promptcrafter.text import LABEL_PATTERN
 
 _LABELS_MAX = 50  # of one request
 _PAGE_MAX, _LIMIT_MAX, _LIMIT = 1_000_000, 100, 50
-_NAME_EXAMPLE = "movie-critic"
-_WIRE_MESSAGE = {
-    "oneOf": [
-        {
-            "type": "object",
-            "required": ["role", "content"],
-            "properties": {
-                "type": {"type": "string", "enum": [MESSAGE]},
-                "role": {"type": "string"},
-                "content": {"type": "string"},
-            },
-        },
-        {
-            "type": "object",
-            "required": ["type", "name"],
-            "properties": {"type": {"type": "string", "enum": [PLACEHOLDER]}, "name": {"type": "string"}},
-        },
-    ]
-}
-
-
-class PromptContent(fields.Raw):
-    """A text, or the messages of a chat, as Langfuse's clients write them. Loads to `(content, messages)`."""
-
-    default_error_messages = {**ERRORS, "invalid": "must be a text, or an array of messages"}
-
-    def __init__(self, **kwargs: Any) -> None:
-        described = {"type": ["string", "array"], "items": _WIRE_MESSAGE, "example": "Criticise {{movie}} briefly."}
-        super().__init__(metadata=described, **kwargs)
-        self._text, self._messages = Text(minimum=1), messages_field()
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[Any, Any]:
-        if isinstance(value, str):
-            return self._text.deserialize(value), None
-        if not isinstance(value, list):
-            raise self.make_error("invalid")
-        self._messages.length(value)  # before the messages are read
-        return None, self._messages.deserialize([from_wire(each) for each in value])
 
 
 def _labels_field(**kwargs: Any) -> BoundedList:
@@ -84,7 +44,7 @@ def _without_latest(labels: list[str]) -> list[str]:
 class LangfusePromptIn(CreateSchema):
     """A new prompt, or a new version of the one with that name."""
 
-    name = Name(required=True, minimum=1, maximum=NAME_MAX, metadata={"example": _NAME_EXAMPLE})
+    name = PromptName(required=True, metadata={"example": "movie-critic"})
     prompt = PromptContent(required=True)
     type = Text(choices=TYPES, metadata={"description": "Must fit the prompt; `text` if absent"})
     config = config_field()
@@ -149,7 +109,7 @@ class LangfusePromptOut(Schema):
     type = fields.String(required=True, metadata={"enum": [*TYPES]})
     prompt = fields.Raw(
         required=True,
-        metadata={"type": ["string", "array"], "items": _WIRE_MESSAGE, "description": "A text, or messages"},
+        metadata={"type": ["string", "array"], "items": WIRE_MESSAGE, "description": "A text, or messages"},
     )
     config = JsonObject(required=True, metadata={"description": "With the `model` of the version"})
     labels = fields.List(fields.String(), required=True)

@@ -8,6 +8,7 @@ from marshmallow import Schema, ValidationError, fields, post_load, pre_load, va
 
 from promptcrafter.http.fields import ERRORS, PatternText, Text
 from promptcrafter.http.schemas import Batch, CreateSchema, SparseSchema
+from promptcrafter.logs.models import OF_TRACE
 from promptcrafter.problems import REQUIRED
 from promptcrafter.scores.schemas import BATCH_MAX, IDENTIFIER_MAX, ScoreIn
 
@@ -69,9 +70,9 @@ class LangfuseScoreIn(ScoreIn):
 
     @post_load
     def shorten_identifier(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Replace an id that no identifier can hold by its hash."""
+        """Replace an id that cannot be an identifier by its hash."""
         identifier = data["identifier"]
-        if len(identifier) > IDENTIFIER_MAX:
+        if len(identifier) > IDENTIFIER_MAX or OF_TRACE.fullmatch(identifier):
             identifier = hashlib.sha256(identifier.encode()).hexdigest()[:IDENTIFIER_MAX]
         return {name: value for name, value in data.items() if name != "data_type"} | {"identifier": identifier}
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from promptcrafter.dialects.langfuse.fields import MESSAGE, PLACEHOLDER
 from promptcrafter.dialects.langfuse.names import name_of, title_of
 from promptcrafter.logs.schemas import read_model
 from promptcrafter.prompts.messages import Message, flatten
@@ -11,7 +12,6 @@ from promptcrafter.prompts.store import LATEST
 from promptcrafter.text import is_invisible
 
 NO_MODEL = "unspecified"  # of a prompt whose config names none: Langfuse's prompts have no model of their own
-MESSAGE, PLACEHOLDER = "chatmessage", "placeholder"  # the types of what a chat prompt consists of
 
 
 def to_state(body: Mapping[str, Any], former_model: str) -> dict[str, Any]:
@@ -40,17 +40,6 @@ def to_new_prompt(body: Mapping[str, Any], slug: str) -> dict[str, Any]:
         "tags": body.get("tags", []),
         "comment": body.get("comment"),
     }
-
-
-def from_wire(message: Any) -> Any:
-    """Return a message or placeholder as this service has it; what is neither is returned as it is."""
-    if not isinstance(message, Mapping):
-        return message
-    if message.get("type") == PLACEHOLDER:
-        return {"placeholder": message.get("name")}
-    if message.get("type") in (None, MESSAGE):
-        return {name: value for name, value in message.items() if name != "type"}
-    return message
 
 
 def to_wire(message: Message) -> dict[str, Any]:

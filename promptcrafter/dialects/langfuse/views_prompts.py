@@ -51,7 +51,7 @@ def list_langfuse_prompts(query: dict[str, Any]) -> dict[str, Any]:
     return {"data": [translate.to_entry(prompt, is_chat=is_chat) for prompt, is_chat in prompts], "meta": meta}
 
 
-@blueprint.route(f"{_PATH}/<path:name>", permission=Permission.READ, refuses=(404,), takes_basic=True)
+@blueprint.route(f"{_PATH}/<versioned:name>", permission=Permission.READ, refuses=(404,), takes_basic=True)
 @blueprint.arguments(LangfusePromptQuery(), location="query")
 @blueprint.response(200, _prompt_out)
 def get_langfuse_prompt(query: dict[str, Any], name: str) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def create_langfuse_prompt(body: dict[str, Any]) -> dict[str, Any]:
 
 
 @blueprint.route(
-    f"{_PATH}/<path:name>/versions/<number>",
+    f"{_PATH}/<versioned:name>/versions/<number>",
     methods=["PATCH"],
     permission=Permission.WRITE,
     refuses=(404,),

@@ -1,6 +1,5 @@
 """The routes by which Langfuse's clients give scores, as objects, as lists, and as events of a batch."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +26,7 @@ from promptcrafter.traces.span_scores import put_scores_of_spans
 from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = Blueprint("langfuse-scores", __name__, description="For Langfuse's clients: scores")
-events_dropped = Signal("Sent after a batch with events that are no scores; `types` counts them by type.")
+events_dropped = Signal("Sent after a batch with events that are no scores; `number` is how many.")
 _ROOT = "/api/public"
 _score_in = LangfuseScoreIn()
 
@@ -74,9 +73,7 @@ def ingest_langfuse_events(body: dict[str, Any]) -> dict[str, Any]:
     places = [place for place, event in enumerate(events) if _is_score(event)]
     for place, fault in zip(places, _store([_load_score(events[place]) for place in places]), strict=True):
         faults[place] = fault
-    dropped = Counter(event["type"] for event in events if not isinstance(event, Problem) and not _is_score(event))
-    if dropped:
-        events_dropped.send(types=dropped)
+    events_dropped.send(number=sum(not isinstance(event, Problem) for event in events) - len(places))
     ids = ["" if isinstance(event, Problem) else event["id"] for event in events]
     return {
         "successes": [{"id": each, "status": 201} for each, fault in zip(ids, faults, strict=True) if fault is None],

@@ -174,6 +174,10 @@ def test_the_list_is_paged_and_filtered(ada: Person) -> None:
         ({"prompt": 7}, "prompt must be a text, or an array of messages."),
         ({"type": "chat"}, "type must be chat with messages, and text or absent with a text."),
         ({"name": "a\u200b"[1:]}, "name must not be blank."),
+        (
+            {"name": "a/versions/b"},
+            "name must not begin with a slash, nor have a segment versions that others follow.",
+        ),
         ({"name": "x" * 256}, "name must have 1 to 255 characters."),
         ({"config": [1]}, "config must be an object."),
         ({"labels": ["a b"]}, "labels.0 must match [A-Za-z][A-Za-z0-9._-]{0,63}."),
