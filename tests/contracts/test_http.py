@@ -22,6 +22,7 @@ PUBLIC = {
     "/docs",
     "/healthz",
     "/readyz",
+    "/api/public/health",
     "/openapi.json",
     "/static/<path:name>",
 }

@@ -113,7 +113,7 @@ class EventIn(CreateSchema):
 
     id = Text(maximum=_ID_MAX, load_default="", metadata={"example": "5f4dcc3b"})
     type = Text(required=True, minimum=1, maximum=100, metadata={"example": SCORE_CREATE})
-    body = fields.Raw(load_default=None, error_messages=ERRORS, metadata={"type": "object"})
+    body = fields.Raw(load_default=None, error_messages=ERRORS, metadata={"type": "object", "additionalProperties": {}})
 
 
 class IngestionIn(CreateSchema):

@@ -50,17 +50,13 @@ def to_wire(message: Message) -> dict[str, Any]:
 
 
 def to_prompt(name: str, prompt: Any, version: Any) -> dict[str, Any]:
-    """Return a version under the name by which a client knows its prompt.
-
-    The model is part of the config, where programs look for it; one that the config names itself stays.
-    """
-    model = {} if version.model == NO_MODEL else {"model": version.model}
+    """Return a version under the name by which a client knows its prompt."""
     return {
         "name": name,
         "version": version.number,
         "type": version.type,
         "prompt": version.content if version.messages is None else [to_wire(each) for each in version.messages],
-        "config": {**model, **version.config},
+        "config": _show_config(version),
         "labels": _show_labels(version.labels, is_latest=version.number == prompt.version),
         "tags": prompt.tags,
         "comment": version.comment,
@@ -77,8 +73,14 @@ def to_entry(prompt: Prompt, *, is_chat: bool) -> dict[str, Any]:
         "labels": _show_labels(prompt.labels, is_latest=True),
         "tags": prompt.tags,
         "updated_at": prompt.updated_at,
-        "config": prompt.config,
+        "config": _show_config(prompt),
     }
+
+
+def _show_config(state: Any) -> dict[str, Any]:
+    """Return the config of a prompt or version with its model, which programs look for there."""
+    model = {} if state.model == NO_MODEL else {"model": state.model}
+    return {**model, **state.config}
 
 
 def _show_labels(labels: Sequence[str], *, is_latest: bool) -> list[str]:

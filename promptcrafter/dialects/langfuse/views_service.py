@@ -11,6 +11,7 @@ from promptcrafter.http.schemas import JsonObject
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem
 from promptcrafter.version import VERSION
+from promptcrafter.workspaces import store
 from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = Blueprint("langfuse-service", __name__, description="For Langfuse's clients: the service itself")
@@ -60,8 +61,9 @@ def init_app(app: Flask) -> None:
 def list_langfuse_projects() -> dict[str, Any]:
     """Return the current workspace as the only project; the SDKs check their key by it."""
     principal = current_principal()
-    workspace = {"id": principal.current_id, "name": principal.memberships[principal.current_id].slug}
-    return {"data": [{**workspace, "organization": workspace, "metadata": {}}]}
+    workspace = store.get_workspace(principal, principal.current_id)
+    named = {"id": workspace.id, "name": workspace.name}
+    return {"data": [{**named, "organization": named, "metadata": {}}]}
 
 
 @blueprint.route(f"{_ROOT}/health", permission=Permission.PUBLIC)

@@ -92,7 +92,8 @@ def test_what_is_missing_is_404_with_a_message(ada: Person) -> None:
         "QA",
         "客服/回复",
         "a/b/c/d/e",
-        "a/versions/b",
+        "a/b/versions",
+        "a/render/b",
         "100% = 1?#&+",
         "x" * 255,
         "é" * 90,
@@ -124,7 +125,7 @@ def test_the_model_is_in_the_config(ada: Person) -> None:
     assert create(ada, config={"model": "o3"})["config"] == {"model": "o3"}
     assert create(ada, config={"top_p": 1})["config"] == {"model": "o3", "top_p": 1}
     (entry,) = ada.get(PROMPTS, query_string={"name": "movie-critic"}).json["data"]
-    assert (entry["versions"], entry["lastConfig"]) == ([1, 2, 3], {"top_p": 1})
+    assert (entry["versions"], entry["lastConfig"]) == ([1, 2, 3], {"model": "o3", "top_p": 1})
 
 
 def test_labels_move_to_the_version_and_join_those_it_has(ada: Person) -> None:

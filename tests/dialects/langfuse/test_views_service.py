@@ -14,8 +14,8 @@ def test_a_key_of_any_scope_passes_the_sdks_check(ada: Person, client: Caller) -
     (workspace,) = ada.get("/workspaces").json
     assert project == {
         "id": workspace["_id"],
-        "name": workspace["slug"],
-        "organization": {"id": workspace["_id"], "name": workspace["slug"]},
+        "name": workspace["name"],
+        "organization": {"id": workspace["_id"], "name": workspace["name"]},
         "metadata": {},
     }
     assert client.get("/api/public/projects").status_code == 401
