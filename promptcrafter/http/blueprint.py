@@ -79,7 +79,7 @@ class _Parser(FlaskParser):
         raise Invalid(flatten(error.messages))  # one location: {"json": {field: reasons}}
 
 
-def _load_object_or_array(schema: Schema, array: Batch, value: Any) -> Any:
+def _load_object_or_array(schema: BodySchema, array: Batch, value: Any) -> Any:
     if not isinstance(value, list):
         return load_body(schema, request_checks.require_object(value))
     try:

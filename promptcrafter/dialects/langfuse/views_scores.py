@@ -101,8 +101,8 @@ def _load_score(event: Any) -> dict[str, Any] | Problem:
 
 def _store(scores: Sequence[dict[str, Any] | Problem]) -> list[Problem | None]:
     """Store loaded scores in one transaction; return for each why it is not stored, or None."""
-    if all(isinstance(score, Problem) for score in scores):
-        return list(scores)
+    if not scores:
+        return []
     principal = current_principal()
     annotator = "code" if principal.api_key_id else HUMAN
     items = [score if isinstance(score, Problem) else {**score, "annotator": annotator} for score in scores]

@@ -12,7 +12,7 @@ from tests.support.people import Answer, Caller, Person
 
 PROMPTS = "/api/public/v2/prompts"
 # As the SDK for JavaScript sends it: that for Python leaves out the type of messages
-CHAT = {
+CHAT: dict[str, Any] = {
     "name": "support/reply",
     "type": "chat",
     "prompt": [
@@ -159,7 +159,10 @@ def test_the_list_is_paged_and_filtered(ada: Person) -> None:
         "lastUpdatedAt": "",
         "lastConfig": CHAT["config"],
     }
-    names = lambda query: [each["name"] for each in ada.get(f"{PROMPTS}?{query}").json["data"]]  # noqa: E731
+
+    def names(query: str) -> list[str]:
+        return [each["name"] for each in ada.get(f"{PROMPTS}?{query}").json["data"]]
+
     assert names("limit=3&page=2") == ["p0"]
     assert names("tag=t1") == names("name=p1") == ["p1"]
     assert names("label=production") == ["support/reply", "p2", "p1"]
