@@ -4,7 +4,7 @@ On SQLite a write transaction takes the write lock at its beginning: one that re
 with "database is locked" whatever the timeout. `database/session.py` lists all ways to access the database.
 """
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, TypeVar
@@ -131,6 +131,25 @@ def before_commit(key: Hashable, check: Callable[[], None]) -> None:
     Of several checks with one key, only the last one is called.
     """
     session.info.setdefault(_BEFORE_COMMIT, {})[key] = check
+
+
+def collect_before_commit(key: Hashable, items: Iterable[str], write: Callable[[Collection[str]], None]) -> None:
+    """Call `write` once when all of the enclosing `writing()` is written, with all items that were collected by then.
+
+    `write` is the same in each call with one key.
+    """
+    session.info.setdefault(_BEFORE_COMMIT, {}).setdefault(key, _Collection(write)).items.update(items)
+
+
+class _Collection:
+    """A check of `before_commit` that writes what was collected."""
+
+    def __init__(self, write: Callable[[Collection[str]], None]) -> None:
+        self._write = write
+        self.items: set[str] = set()
+
+    def __call__(self) -> None:
+        self._write(self.items)
 
 
 def on_commit(callback: Callable[[], Any]) -> None:

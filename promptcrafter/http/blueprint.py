@@ -34,7 +34,7 @@ _YAML_CONTENT = {YAML: {"schema": _LINES}}
 _NDJSON_CONTENT = {request_checks.NDJSON: {"schema": _LINES}}
 # Only this type, though NDJSON is accepted, too: some generators leave out a call whose only type they do not know
 _FILE_CONTENT = {request_checks.OCTET_STREAM: {"schema": _LINES}}
-VERSIONED_NAME = "[^/]+(?:/(?!versions/)[^/]*)*"  # of the converter `versioned`
+VERSIONED_NAME = "[^/]+(?:/(?!versions(?:/|$))[^/]*)*"  # of the converter `versioned`
 _STRICT = {
     "in": "query",
     "name": ignored_fields.PARAMETER,
@@ -121,19 +121,20 @@ class Blueprint(flask_smorest.Blueprint):
         array: Batch | None = None,
         yaml_schema: BodySchema | None = None,
         takes_file: str | None = None,
-        raw_types: tuple[str, ...] = (),
+        bodies: openapi.Bodies | None = None,
         takes_basic: bool = False,
         returns_secret: bool = False,
     ) -> Callable[[_View], _View]:
         """Register a view and attach its `Route`; must be the outermost decorator.
 
         `refuses` are the status codes of errors that only this view raises. `takes_file` describes the NDJSON file that
-        the view itself reads from the body. The other parameters are those of `Route`.
+        the view itself reads from the body. `bodies` describes those that the view reads and makes itself, in any media
+        types. The other parameters are those of `Route`.
         """
 
         def register(view: _View) -> _View:
             arguments: list[dict[str, Any]] = vars(view).get("_apidoc", {}).get("arguments", {}).get("parameters", [])
-            takes_strict = not raw_types and not {"POST", "PUT", "PATCH"}.isdisjoint(methods)
+            takes_strict = bodies is None and not {"POST", "PUT", "PATCH"}.isdisjoint(methods)
             parameters = _query_parameters(arguments)
             named = (name for name, field in parameters.items() if not isinstance(field, NamedTexts))
             route = Route(
@@ -151,7 +152,7 @@ class Blueprint(flask_smorest.Blueprint):
                 array=array,
                 yaml_schema=yaml_schema,
                 takes_file=takes_file is not None,
-                raw_types=raw_types,
+                raw_types=() if bodies is None else tuple(bodies.request),
                 takes_basic=takes_basic,
                 takes_strict=takes_strict,
                 writes=permission is not Permission.READ and not {"GET", "HEAD"} & set(methods),
@@ -161,7 +162,7 @@ class Blueprint(flask_smorest.Blueprint):
                 returns_secret=returns_secret,
             )
             declare(view, route)
-            _describe(view, endpoint, route, takes_file)
+            _describe(view, endpoint, route, takes_file, bodies)
             described = _id_parameters(rule) + _name_parameters(rule, self._path_examples)
             self.add_url_rule(rule, endpoint, view, methods=methods, parameters=described)
             return view
@@ -210,7 +211,9 @@ def _name_parameters(rule: str, examples: Mapping[str, str]) -> list[dict[str, A
     ]
 
 
-def _describe(view: Any, endpoint: str | None, route: Route, takes_file: str | None) -> None:
+def _describe(
+    view: Any, endpoint: str | None, route: Route, takes_file: str | None, bodies: openapi.Bodies | None
+) -> None:
     """Store the route's part of the OpenAPI operation where flask-smorest's `doc` decorator stores it.
 
     The decorator itself would add a wrapper to every call of the view.
@@ -221,9 +224,6 @@ def _describe(view: Any, endpoint: str | None, route: Route, takes_file: str | N
     }
     if route.takes_basic:
         described["security"].append({"basic": []})
-    if route.raw_types:
-        content = {media_type: {"schema": _LINES} for media_type in route.raw_types}
-        described["requestBody"] = {"required": True, "content": content}
     if route.ndjson_field is not None:
         described["requestBody"] = {"content": _NDJSON_CONTENT}
     if route.yaml_schema is not None:
@@ -231,6 +231,10 @@ def _describe(view: Any, endpoint: str | None, route: Route, takes_file: str | N
     if takes_file is not None:
         described["requestBody"] = {"required": True, "description": takes_file, "content": _FILE_CONTENT}
     apidoc = vars(view).setdefault("_apidoc", {})
+    if bodies is not None:
+        described["requestBody"] = {"content": bodies.request}
+        described["responses"] = {200: {"description": "OK", "content": bodies.response}}
+        apidoc["error_content"] = bodies.errors
     manual = apidoc.setdefault("manual_doc", {})
     manual.update(described)
     apidoc["refusals"] = route.error_statuses

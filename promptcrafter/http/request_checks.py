@@ -13,7 +13,7 @@ from werkzeug.exceptions import NotFound
 
 from promptcrafter import jsonio, yamlio
 from promptcrafter.http import ignored_fields
-from promptcrafter.http.decompression import ACCEPTED_CODINGS, GZIP, codings_of, incomplete_body, is_compressed
+from promptcrafter.http.decompression import DEFLATE, GZIP, IDENTITY, codings_of, incomplete_body, is_compressed
 from promptcrafter.http.fields import BoundedList
 from promptcrafter.http.formats import NDJSON_TYPES
 from promptcrafter.http.ignored_fields import describe_known
@@ -65,8 +65,10 @@ def refuse_unsupported_media_type(route: Route) -> None:
         accepted = [*route.raw_types, *[JSON] * route.takes_json, *[YAML] * names_yaml]
         accepted += [NDJSON] * route.takes_ndjson + [OCTET_STREAM] * route.takes_file
         raise Problem(415, f"Content-Type must be {' or '.join(accepted)}", "unsupported_media_type")
-    if codings_of(request) not in ([], [GZIP]):
-        message, headers = f"Content-Encoding must be {' or '.join(ACCEPTED_CODINGS)}", {"Accept-Encoding": GZIP}
+    accepted = [GZIP, *[DEFLATE] * bool(route.raw_types)]
+    if codings_of(request) not in ([], *([coding] for coding in accepted)):
+        message = f"Content-Encoding must be {' or '.join([*accepted, IDENTITY])}"
+        headers = {"Accept-Encoding": ", ".join(accepted)}
         raise Problem(415, message, "unsupported_content_encoding", headers=headers)
 
 

@@ -28,6 +28,8 @@ from promptcrafter.database.deletions import count_pending, purged
 from promptcrafter.database.errors import is_unavailable
 from promptcrafter.database.session import database_size, get_engine
 from promptcrafter.dialects.langfuse.views_scores import events_dropped
+from promptcrafter.dialects.otlp.outcomes import Outcome, items_handled
+from promptcrafter.dialects.otlp.signals import SIGNALS, TRACES
 from promptcrafter.http import error_handlers
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.logs.schemas import NATIVE, SOURCES
@@ -104,6 +106,16 @@ class _Meters:
             "Events of Langfuse's clients that are no scores",
             registry=own,
         )
+        self.otlp_items = Counter(
+            "promptcrafter_otlp_items_total",
+            "Spans, log records and metric points received from OpenTelemetry's exporters, by what became of them",
+            ("item", "outcome"),
+            registry=own,
+        )
+        for outcome in Outcome:
+            self.otlp_items.labels(TRACES.item, outcome)
+        for signal in SIGNALS:
+            self.otlp_items.labels(signal.item, Outcome.UNRELATED)
         for source in SOURCES:
             self.logs.labels(_name_source(source))
 
@@ -139,6 +151,7 @@ def init_app(app: Flask, config: Config) -> None:
         logs_committed.connect(_count_logs)
         purged.connect(_count_purged)
         events_dropped.connect(_count_langfuse_events)
+        items_handled.connect(_count_otlp_items)
 
 
 def blueprints(config: Config) -> list[Blueprint]:
@@ -260,6 +273,13 @@ def _count_langfuse_events(_: object, number: int) -> None:
     meters = current_app.extensions.get(_METERS)
     if meters:
         meters.langfuse_events.inc(number)
+
+
+def _count_otlp_items(_: object, item: str, outcomes: Mapping[str, int]) -> None:
+    meters = current_app.extensions.get(_METERS)
+    if meters:
+        for outcome, number in outcomes.items():
+            meters.otlp_items.labels(item, outcome).inc(number)
 
 
 def _name_source(source: str | None) -> str:

@@ -12,10 +12,9 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, func, select, update
 
 from promptcrafter.database.base import Base
 from promptcrafter.database.deletions import is_present
@@ -26,9 +25,9 @@ from promptcrafter.logs.models import OF_TRACE, Log, Score
 from promptcrafter.logs.scores import ScoreKey
 from promptcrafter.problems import Problem
 from promptcrafter.scores import configs
-from promptcrafter.traces import early_arrivals
+from promptcrafter.traces import early_arrivals, growing_store
 from promptcrafter.traces.early_arrivals import ANY_OUTPUT, Arrival
-from promptcrafter.traces.models import EarlyArrival, Span, Trace
+from promptcrafter.traces.models import EarlyArrival, Trace
 from promptcrafter.workspaces.principal import Principal
 
 Result = tuple[Score, bool] | Problem | None
@@ -38,7 +37,6 @@ _KEY = (Score.name, Score.annotator, Score.rater, Score.identifier)
 _ENDED = func.coalesce(Log.end_time, Log.start_time, Log.created_at)
 _WHOLE = ""  # instead of the id of a span: the whole trace
 _SCORES = Base.metadata.tables[Score.__tablename__]
-_NONE: Mapping[int, tuple[str, str]] = MappingProxyType({})
 _VALUES = ("name", "value_kind", "number", "category", "comment", "annotator", "identifier")
 
 
@@ -78,10 +76,12 @@ def put_scores_of_spans(principal: Principal, items: Sequence[Mapping[str, Any] 
     given = [item for item in items if not isinstance(item, Problem)]
     workspace_id = principal.workspace_id
     targets = _resolve(workspace_id, given)
-    if None in targets or not _have_arrived(workspace_id, {target.trace_id for target in targets if target}):
+    if None in targets or not growing_store.have_arrived(
+        principal, _SOURCE, {target.trace_id for target in targets if target}
+    ):
         early_arrivals.exclude_spans(workspace_id)
         targets = _resolve(workspace_id, given)
-    places = _find_places(workspace_id, {target for target in targets if target})
+    places = _find_places(principal, {target for target in targets if target})
     check = configs.make_check([workspace_id], given)
     results: list[Result] = [item if isinstance(item, Problem) else None for item in items]
     ready: list[tuple[int, dict[str, Any]]] = []
@@ -106,22 +106,17 @@ def put_scores_of_spans(principal: Principal, items: Sequence[Mapping[str, Any] 
     return results
 
 
-def put_early_scores(
-    principal: Principal, trace_ids: Collection[str], span_ids: Collection[str], response_keys: Collection[int]
-) -> None:
-    """Insert the scores that have waited for spans that are stored now. `trace_ids` are those from outside.
+def put_early_scores(principal: Principal, waiting: Sequence[EarlyArrival]) -> None:
+    """Insert those scores among `waiting` that are about something that is stored now.
 
     Each is a score of the account that sent it. One that the configurations of scores do not allow any more, or for
     which its log has no room, is dropped. The traces must be locked.
     """
-    workspace_id = principal.workspace_id
-    awaited = [*trace_ids, *map(early_arrivals.await_response, response_keys)]
-    found = early_arrivals.get_arrivals(workspace_id, awaited, span_ids)
-    waiting = [arrival for arrival in found if arrival.kind == "score"]
     if not waiting:
         return
+    workspace_id = principal.workspace_id
     targets = _resolve(workspace_id, [arrival.content for arrival in waiting])
-    places = _find_places(workspace_id, {target for target in targets if target})
+    places = _find_places(principal, {target for target in targets if target})
     ready: dict[str, list[tuple[EarlyArrival, dict[str, Any]]]] = {}
     for arrival, target in zip(waiting, targets, strict=True):
         place = places.get(target) if target else None
@@ -139,20 +134,17 @@ def put_early_scores(
         )
 
 
-def move_to_last_outputs(
-    trace_ids: Collection[str], span_ids: Collection[str], leaving: Mapping[int, tuple[str, str]] = _NONE
-) -> None:
+def move_to_last_outputs(trace_ids: Collection[str], span_ids: Collection[str], leaving: Collection[int] = ()) -> None:
     """Keep the scores of traces, given by their ids here, at their last outputs after some of their spans were stored.
 
-    `span_ids` are those of the spans. `leaving` has trace and span of logs that are steps from now on, by sequence
-    number; the caller deletes them next. Their own scores become scores of the steps, and those of a step that is a log
-    from now on become scores of the log. The traces must be locked.
+    `span_ids` are those of the spans. `leaving` are the sequence numbers of logs that the caller deletes next, because
+    they are steps from now on. The scores of a step that is a log from now on become scores of that log. The traces
+    must be locked.
     """
-    kept = _get_kept(Score.trace_id.in_(trace_ids) | Score.log_seq.in_(leaving))
+    kept = _get_kept(trace_ids)
     if kept:
         is_near = Log.span_id.in_(span_ids) | Log.seq.in_({score.log_seq for score in kept})
-        outputs = _get_outputs(Log.trace_id.in_(trace_ids) & is_near & Log.seq.not_in(leaving))
-        _move(kept, outputs, leaving)
+        _move(kept, _get_outputs(Log.trace_id.in_(trace_ids) & is_near & Log.seq.not_in(leaving)))
 
 
 def find_scores_of_trace(trace: Trace) -> Select[Score]:
@@ -182,41 +174,20 @@ def _is_of_response(item: Mapping[str, Any]) -> bool:
     return bool(item.get("response_id")) and not item.get("span_id")
 
 
-def _have_arrived(workspace_id: str, trace_ids: Collection[str]) -> bool:
-    arrived = select(func.count()).select_from(Trace).where(_is_trace(workspace_id, trace_ids))
-    return session.scalars(arrived).one() == len(trace_ids)
-
-
-def _find_places(workspace_id: str, targets: Collection[Target]) -> dict[Target, _Place]:
+def _find_places(principal: Principal, targets: Collection[Target]) -> dict[Target, _Place]:
     """Return where the scores of these belong, as far as they have arrived; lock their traces until the commit."""
-    of_traces = _is_trace(workspace_id, {target.trace_id for target in targets})
-    # in the order of `growing_store.lock_traces`
-    locked = select(Trace.id, Trace.external_id).where(of_traces).order_by(Trace.external_id).with_for_update()
-    ids = {str(external_id): trace_id for trace_id, external_id in session.execute(locked)}
+    traces = growing_store.lock_known_traces(principal, _SOURCE, {target.trace_id for target in targets})
+    ids = {external_id: trace.id for external_id, trace in traces.items()}
     known = {(ids[target.trace_id], target.span_id): target for target in targets if target.trace_id in ids}
     spans = {key for key in known if key[1] != _WHOLE}
-    is_span = (Log.source == _SOURCE) & tuple_(Log.trace_id, Log.span_id).in_(spans)
-    logs = session.execute(select(Log.trace_id, Log.span_id, Log.id).where(is_span, is_present(Log))) if spans else ()
-    places = {known[trace_id, span_id]: _Place(log_id, None) for trace_id, span_id, log_id in logs}
-    others = {key for key, target in known.items() if target not in places}
-    steps = {key for key in others if key[1] != _WHOLE}
-    is_step = tuple_(Span.trace_id, Span.span_id).in_(steps)
-    found = session.execute(select(Span.trace_id, Span.span_id).where(is_step)) if steps else ()
-    arrived = others - steps | {(trace_id, span_id) for trace_id, span_id in found}
+    logs = growing_store.find_log_ids(spans)
+    places = {known[key]: _Place(log_id, None) for key, log_id in logs.items()}
+    arrived = known.keys() - spans | growing_store.find_known_spans(spans - logs.keys())
     last = _get_last_outputs({trace_id for trace_id, _ in arrived})
     for key in arrived:
         output = last.get(key[0])
         places[known[key]] = _Place(output.id if output else None, key[1])
     return places
-
-
-def _is_trace(workspace_id: str, external_ids: Collection[str]) -> ColumnElement[bool]:
-    return and_(
-        Trace.workspace_id == workspace_id,
-        Trace.source == _SOURCE,
-        Trace.external_id.in_(external_ids),
-        is_present(Trace),
-    )
 
 
 def _get_last_outputs(trace_ids: Collection[str]) -> dict[str, _Output]:
@@ -226,7 +197,7 @@ def _get_last_outputs(trace_ids: Collection[str]) -> dict[str, _Output]:
     is_last = func.row_number().over(partition_by=Log.trace_id, order_by=(_ENDED.desc(), Log.seq.desc())) == 1
     ranked = select(Log.seq, is_last.label("is_last")).where(Log.trace_id.in_(trace_ids), is_present(Log)).subquery()
     last = _get_outputs(Log.seq.in_(select(ranked.c.seq).where(ranked.c.is_last)))
-    _move(_get_kept(Score.trace_id.in_(trace_ids)), last, _NONE)
+    _move(_get_kept(trace_ids), last)
     return {output.trace_id: output for output in last}
 
 
@@ -235,29 +206,24 @@ def _get_outputs(condition: ColumnElement[bool]) -> list[_Output]:
     return [_Output(*row) for row in session.execute(select(*columns).where(condition))]
 
 
-def _get_kept(condition: ColumnElement[bool]) -> Sequence[Any]:
-    columns = (Score.seq, Score.log_seq, Score.trace_id, Score.prompt_id, *_KEY)
-    return session.execute(select(*columns).where(condition).order_by(Score.seq)).all()
+def _get_kept(trace_ids: Collection[str]) -> Sequence[Any]:
+    columns = (Score.seq, Score.log_seq, Score.trace_id, *_KEY)
+    return session.execute(select(*columns).where(Score.trace_id.in_(trace_ids)).order_by(Score.seq)).all()
 
 
-def _move(kept: Sequence[Any], outputs: Sequence[_Output], leaving: Mapping[int, tuple[str, str]]) -> None:
+def _move(kept: Sequence[Any], outputs: Sequence[_Output]) -> None:
     """Move the scores of traces to the last of these outputs, or to the one that is the step that they are of.
 
-    `leaving` has trace and span of the logs whose own scores move, too, by sequence number. Where there is a score with
-    the same key already, that one stays.
+    Where there is a score with the same key already, that one stays.
     """
     last = {output.trace_id: output for output in sorted(outputs)}
     own = {(output.trace_id, output.span_id): output for output in outputs}
     moved: list[tuple[Any, ScoreKey, _Output, str | None]] = []
     for score in kept:
-        match = OF_TRACE.fullmatch(score.identifier) if score.trace_id else None
-        trace_id, span_id = (score.trace_id, match[1]) if match else leaving[score.log_seq]
-        identifier = match[2] if match else score.identifier
-        output = own.get((trace_id, span_id))
-        if output is not None:
-            trace_id = None
-        else:
-            output, identifier = last.get(trace_id), _mark(span_id, identifier)
+        match = OF_TRACE.fullmatch(score.identifier)
+        output, trace_id, identifier = last.get(score.trace_id), score.trace_id, score.identifier
+        if match and (step := own.get((score.trace_id, match[1]))) is not None:
+            output, trace_id, identifier = step, None, match[2]
         if output is not None and (output.seq, identifier) != (score.log_seq, score.identifier):
             key = ScoreKey(output.seq, score.name, score.annotator, score.rater, identifier)
             moved.append((score, key, output, trace_id))
@@ -286,7 +252,7 @@ def _move(kept: Sequence[Any], outputs: Sequence[_Output], leaving: Mapping[int,
         for score, _, output, _ in moved
         if score.name == scores.DEFAULT_NAME and score.annotator == scores.HUMAN
     ]
-    changed = set().union(*is_default) - leaving.keys()
+    changed = set().union(*is_default)
     if changed:
         scores.refresh_aggregates(changed, changed)
 

@@ -84,17 +84,28 @@ def test_a_score_of_a_step_is_kept_at_the_last_output_with_the_id_of_the_step(ap
     ]
 
 
-def test_the_scores_of_a_call_that_turns_out_to_contain_another_are_those_of_a_step(app: Flask, ada: Person) -> None:
+def test_the_score_of_a_trace_moves_on_when_its_output_turns_out_to_contain_another_call(
+    app: Flask, ada: Person
+) -> None:
     outer = make_span(CALL, name="outer")
     export(ada, outer)
-    put(app, ada, {"span_id": outer["span_id"]}, {"name": "whole"})
+    assert put(app, ada, {"name": "whole"}) == [True]
     export(ada, make_span(CALL, name="inner", parent_id=outer["span_id"]))
     (log,) = ada.get("/logs").json
     assert log["name"] == "inner"
-    assert sorted(scores_of_trace(ada)) == [
-        ("quality", 5, log["_id"], outer["span_id"]),
-        ("whole", 5, log["_id"], None),
-    ]
+    assert scores_of_trace(ada) == [("whole", 5, log["_id"], None)]
+    assert put(app, ada, {"span_id": outer["span_id"]}) == [True]
+    assert ("quality", 5, log["_id"], outer["span_id"]) in scores_of_trace(ada)
+
+
+def test_a_scored_call_stays_a_log_when_it_turns_out_to_contain_another(app: Flask, ada: Person) -> None:
+    outer = make_span(CALL, name="outer")
+    export(ada, outer)
+    put(app, ada, {"span_id": outer["span_id"]})
+    export(ada, make_span(CALL, name="inner", parent_id=outer["span_id"]))
+    (log,) = ada.get("/logs").json
+    assert log["name"] == "outer"
+    assert [score["logId"] for score in ada.get("/scores").json] == [log["_id"]]
 
 
 def test_a_score_is_found_by_the_id_of_the_response(app: Flask, ada: Person) -> None:

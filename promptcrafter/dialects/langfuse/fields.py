@@ -61,7 +61,7 @@ class PromptContent(fields.Raw):
 
 def _refuse_unreachable(name: str) -> None:
     if not re.fullmatch(VERSIONED_NAME, name):
-        raise ValidationError("must not begin with a slash, nor have a segment versions that others follow")
+        raise ValidationError("must not begin with a slash, and no segment but the first may be versions")
 
 
 def _from_wire(message: Any) -> Any:

@@ -10,13 +10,14 @@ from promptcrafter.http.fields import ERRORS, PatternText, Text
 from promptcrafter.http.schemas import Batch, CreateSchema, SparseSchema
 from promptcrafter.logs.models import OF_TRACE
 from promptcrafter.problems import REQUIRED
-from promptcrafter.scores.schemas import BATCH_MAX, IDENTIFIER_MAX, ScoreIn
+from promptcrafter.scores.schemas import BATCH_MAX, IDENTIFIER_MAX, NAME_EXAMPLE, ScoreIn
 
 SCORE_CREATE = "score-create"
 _ID_MAX = 1000  # characters
 # The kinds of values of each type; corrections are no scores
 _KINDS = {"NUMERIC": "number", "BOOLEAN": "boolean", "CATEGORICAL": "category", "TEXT": "category", "CORRECTION": None}
 _RULES = {"number": "a number", "boolean": "1, 0, true or false", "category": "a text"}
+_TARGET = {"traceId": "0af7651916cd43dd8448eb211c80319c", "observationId": "b7ad6b7169203331"}
 _TRACE_ID, _SPAN_ID = "^[0-9a-f]{32}$", "^[0-9a-f]{16}$"
 
 
@@ -38,13 +39,16 @@ class LangfuseScoreIn(ScoreIn):
         data_key="traceId",
         required=True,
         error_messages={"required": f"{REQUIRED}: scores of sessions and of dataset runs are not kept"},
-        metadata={"example": "0af7651916cd43dd8448eb211c80319c"},
+        metadata={"example": _TARGET["traceId"]},
     )
     span_id = PatternText(
         _SPAN_ID,
         "must be the id of a span of OpenTelemetry: 16 hexadecimal digits in lower case",
         data_key="observationId",
-        metadata={"example": "b7ad6b7169203331", "description": "Without it, the score is one of the whole trace"},
+        metadata={
+            "example": _TARGET["observationId"],
+            "description": "Without it, the score is one of the whole trace",
+        },
     )
     data_type = Text(
         data_key="dataType",
@@ -113,7 +117,15 @@ class EventIn(CreateSchema):
 
     id = Text(maximum=_ID_MAX, load_default="", metadata={"example": "5f4dcc3b"})
     type = Text(required=True, minimum=1, maximum=100, metadata={"example": SCORE_CREATE})
-    body = fields.Raw(load_default=None, error_messages=ERRORS, metadata={"type": "object", "additionalProperties": {}})
+    body = fields.Raw(
+        load_default=None,
+        error_messages=ERRORS,
+        metadata={
+            "type": "object",
+            "additionalProperties": {},
+            "example": {**_TARGET, "name": NAME_EXAMPLE, "value": 8},
+        },
+    )
 
 
 class IngestionIn(CreateSchema):
