@@ -10,6 +10,7 @@ import codecs
 import json
 import math
 import re
+import sys
 from array import array
 from collections.abc import Iterator
 from itertools import accumulate
@@ -21,6 +22,7 @@ MAX_DEPTH = 100  # levels of arrays and objects; reading and writing are recursi
 MAX_CONTAINERS = 250_000  # arrays and objects of a body or line; each takes up to 100 bytes of memory and a microsecond
 # Made once, because json.dumps makes an encoder at each call that has options
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_PIECE_BYTES = 64 * 1024
 _HINT = " It seems to be UTF-16 or UTF-32."
 _ZEROS_OF_UTF_16 = ([True, False, True, False], [False, True, False, True])
 # Possessive repetitions (`*+`) keep no state to go back to: otherwise a string needs a hundred times its size in memory
@@ -41,28 +43,31 @@ class _ConstantError(ValueError):
     """The parser has met NaN or an infinity, which is the text of the error."""
 
 
-def loads(data: bytes, *, max_containers: int = MAX_CONTAINERS) -> Any:
+def loads(data: bytes, *, max_containers: int = MAX_CONTAINERS, max_values: int = sys.maxsize) -> Any:
     """Parse UTF-8 JSON with at most `max_containers` arrays and objects. Raises JsonError.
+
+    `max_values` limits these together with the commas, for bodies that are large enough to have millions of texts.
 
     It is raised here, not where the parser's error is caught: that one would be its context, and holds the whole text.
     """
-    parsed = _try_loads(data, max_containers)
+    parsed = _try_loads(data, max_containers, max_values)
     if isinstance(parsed, JsonError):
         raise parsed
     return parsed
 
 
-def _try_loads(data: bytes, max_containers: int) -> Any:
+def _try_loads(data: bytes, max_containers: int, max_values: int) -> Any:
     """Return the parsed JSON, or the JsonError."""
+    is_simple = data.count(b"[") + data.count(b"{") <= MAX_DEPTH and len(data) <= max_values
+    if not is_simple and (excess := _find_excess(data, max_containers, max_values)):
+        return excess
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         hint = _HINT if _is_utf_16(data) else ""
         return JsonError(f"The body is not UTF-8: byte {error.start + 1} is invalid.{hint}", "invalid_utf8")
-    if text.count("[") + text.count("{") > MAX_DEPTH and (excess := _find_excess(text, max_containers)):
-        return excess
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_float)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         return _not_utf_8() if _is_utf_16(data) else _invalid(text, error.pos, error.msg)
     except _ConstantError as error:
@@ -148,20 +153,49 @@ def _not_utf_8() -> JsonError:
     return JsonError(f"The body is not UTF-8.{_HINT}", "invalid_utf8")
 
 
-def _find_excess(text: str, max_containers: int) -> JsonError | None:
-    """Return the error if JSON has too many levels of arrays and objects, or too many of these; else None.
+def _find_excess(data: bytes, max_containers: int, max_values: int) -> JsonError | None:
+    """Return the error if JSON has too many levels of arrays and objects, or too many of these or of values; else None.
 
     It counts the brackets outside strings before the text is parsed, because a million values take a second to make and
-    to visit. If the text is not JSON, any error will do.
+    to visit. If the data is not JSON, any error will do.
     """
-    # what escapes a quotation mark stands in strings only, of which every second part of the text is one then
-    outside = "".join(text.replace("\\\\", "").replace('\\"', "").split('"')[::2])
-    steps = array("b", outside.encode(errors="replace").translate(_STEPS, _NO_STEPS))
-    if steps.count(1) > max_containers:
-        return JsonError(f"The JSON has more than {max_containers:,} arrays and objects.", "too_many_values")
-    if max(accumulate(steps), default=0) > MAX_DEPTH:
-        return JsonError(f"The JSON is nested deeper than {MAX_DEPTH} levels.", "nested_too_deeply")
+    containers = values = level = 0
+    is_in_string = False
+    for piece in _each_piece(data):
+        # what escapes a quotation mark stands in strings only, of which every second part of the piece is one then
+        parts = piece.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
+        outside = b"".join(parts[is_in_string::2])
+        is_in_string ^= len(parts) % 2 == 0
+        steps = array("b", outside.translate(_STEPS, _NO_STEPS))
+        opened = steps.count(1)
+        containers += opened
+        values += opened + outside.count(b",")
+        if containers > max_containers:
+            return JsonError(f"The JSON has more than {max_containers:,} arrays and objects.", "too_many_values")
+        if values > max_values:
+            return JsonError(f"The JSON has more than {max_values:,} values.", "too_many_values")
+        levels = list(accumulate(steps, initial=level))
+        level = levels[-1]
+        if max(levels) > MAX_DEPTH:
+            return JsonError(f"The JSON is nested deeper than {MAX_DEPTH} levels.", "nested_too_deeply")
     return None
+
+
+def _each_piece(data: bytes) -> Iterator[bytes]:
+    """Yield pieces of about `_PIECE_BYTES`, none of which ends within an escape."""
+    start = 0
+    while start < len(data):
+        piece = data[start : start + _PIECE_BYTES]
+        backslashes = len(piece) - len(piece.rstrip(b"\\"))
+        end = start + len(piece)
+        if backslashes % 2 and len(piece) > 1 and end < len(data):
+            end -= 1
+        yield data[start:end]
+        start = end
+
+
+# Made once, because json.loads makes a decoder at each call that has options
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_float)
 
 
 def is_same(value: Any, other: Any) -> bool:

@@ -49,8 +49,9 @@ def _columns() -> list[sa.Column[Any]]:
         sa.Column("ordinal", sa.Integer(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
         *(sa.Column(name, _MOMENT) for name in _TIMES),
-        *(sa.Column(name, sa.Text()) for name in ("start_sent", "end_sent", "error", *texts)),
+        *(sa.Column(name, sa.Text()) for name in ("error", "call", *texts)),
         sa.Column("status", sa.String(8)),
+        sa.Column("duration_ms", sa.Float(53)),
     ]
 
 
@@ -59,20 +60,21 @@ def upgrade() -> None:
         "spans",
         *_columns(),
         sa.PrimaryKeyConstraint("seq", name="pk_spans"),
-        sa.UniqueConstraint("trace_id", "span_id", "ordinal", name="uq_spans_trace_id"),
+        sa.UniqueConstraint("trace_id", "span_id", "ordinal", name="uq_spans_trace_id_span_id_ordinal"),
         sa.ForeignKeyConstraint(
             ["workspace_id", "trace_id"],
             ["traces.workspace_id", "traces.id"],
             ondelete="CASCADE",
-            name="fk_spans_workspace_id",
+            name="fk_spans_workspace_id_trace_id",
         ),
     )
     op.create_index("ix_spans_trace_id_seq", "spans", ["trace_id", "seq"])
+    op.create_index("ix_spans_calls", "spans", ["trace_id", "parent_id"], **_where("call IS NOT NULL"))
     _move_to_rows()
     op.drop_column("traces", "spans")
     is_kept = op.get_bind().dialect.name == "postgresql"  # SQLite adds only columns that are computed when read
     op.add_column("traces", sa.Column("external_id", sa.String(32)))
-    for name in ("root_span_id", "user_id", "session_id"):
+    for name in ("root_span_id", "user_id", "session_id", "said_by"):
         op.add_column("traces", sa.Column(name, sa.Text()))
     op.add_column("traces", sa.Column("status", sa.String(8)))
     for rank, column in _RANKS.items():
@@ -80,6 +82,8 @@ def upgrade() -> None:
         op.add_column(
             "traces", sa.Column(rank, sa.Float(53), sa.Computed(f"coalesce({column}, -1)", persisted=is_kept))
         )
+    _compute_durations_and_costs()
+    for rank in (*_RANKS, "source"):
         op.create_index(f"ix_traces_workspace_id_{rank}_created_at_seq", "traces", _keyed(rank))
     for name in _FILTERS:
         op.create_index(
@@ -99,12 +103,12 @@ def downgrade() -> None:
     op.drop_index("ix_logs_otlp_span", "logs")
     op.drop_column("logs", "provider")
     op.drop_index("ix_traces_external_id", "traces")
-    for name in (*_FILTERS, *_RANKS):
+    for name in (*_FILTERS, *_RANKS, "source"):
         op.drop_index(f"ix_traces_workspace_id_{name}_created_at_seq", "traces")
     for rank, column in _RANKS.items():
         op.drop_column("traces", rank)
         op.drop_column("traces", column)
-    for name in ("status", "session_id", "user_id", "root_span_id", "external_id"):
+    for name in ("said_by", "status", "session_id", "user_id", "root_span_id", "external_id"):
         op.drop_column("traces", name)
     op.add_column("traces", sa.Column("spans", sa.Text()))
     _move_to_json()
@@ -117,6 +121,15 @@ def _keyed(column: str) -> list[str]:
 
 def _where(condition: str) -> dict[str, Any]:
     return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
+
+
+def _compute_durations_and_costs() -> None:
+    on_sqlite = op.get_bind().dialect.name == "sqlite"
+    days, seconds = "julianday(end_time) - julianday(start_time)", "extract(epoch FROM end_time - start_time)"
+    duration = f"round(({days}) * 86400000)" if on_sqlite else f"{seconds} * 1000"
+    op.execute(f"UPDATE traces SET duration_ms = {duration} WHERE end_time >= start_time")
+    cost = "SELECT sum(logs.cost) FROM logs WHERE logs.trace_id = traces.id"
+    op.execute(f"UPDATE traces SET cost = ({cost}) WHERE id IN (SELECT trace_id FROM logs WHERE cost IS NOT NULL)")
 
 
 def _move_to_rows() -> None:

@@ -45,17 +45,13 @@ def current_user_id() -> str:
 def read_credential() -> str:
     """Return the token or API key of the request, `""` if it has none; other authentication schemes are ignored.
 
-    Where the route says so, an API key may be the password of Basic authentication, with any user name.
+    Where the route says so, it may be the password of Basic authentication, with any user name.
     """
     route = requested_route()
     if route is not None and route.is_page:
         return request.cookies.get(session_cookie(), "")
     bearer = _read_bearer()
-    if bearer is not None:
-        return bearer
-    if route is not None and route.takes_basic and (authorization := request.authorization) is not None:
-        return (authorization.password or "").strip() if authorization.type == "basic" else ""
-    return _read_api_key()
+    return (_read_basic() or _read_api_key()) if bearer is None else bearer
 
 
 def session_cookie() -> str:
@@ -67,9 +63,12 @@ def session_cookie() -> str:
 
 
 def describe_refusal() -> Details | None:
-    """Return the details of a 401, whose text speaks of a token, if the credential of the request is in `x-api-key`."""
-    is_key = _read_bearer() is None and _read_api_key()
-    return {"x-api-key": ["is no API key, or one that is expired or revoked"]} if is_key else None
+    """Return the details of a 401, whose text speaks of a token, if the credential of the request is sent otherwise."""
+    if _read_bearer() is not None:
+        return None
+    if _read_basic():
+        return {"authorization": ["has a password that is no API key, or one that is expired or revoked"]}
+    return {"x-api-key": ["is no API key, or one that is expired or revoked"]} if _read_api_key() else None
 
 
 def verify_token(token: str) -> tokens.Claims | None:
@@ -85,6 +84,14 @@ def _read_bearer() -> str | None:
     """Return what follows `Bearer` in the header `Authorization`; None without that scheme."""
     scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
     return credential.strip() if scheme.lower() == "bearer" else None
+
+
+def _read_basic() -> str:
+    """Return the password of Basic authentication, `""` without one and where the route does not accept it."""
+    route = requested_route()
+    if route is None or not route.takes_basic or request.authorization is None:
+        return ""
+    return (request.authorization.password or "").strip() if request.authorization.type == "basic" else ""
 
 
 def _read_api_key() -> str:

@@ -6,11 +6,11 @@ statement with an array for each column, because one statement for each row take
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import BindParameter, Dialect, Executable, bindparam, column, func
+from sqlalchemy import BindParameter, Dialect, Executable, Table, bindparam, column, func, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.selectable import TableValuedAlias
 from sqlalchemy.types import TypeEngine
@@ -19,6 +19,7 @@ from promptcrafter.database.errors import translating_driver_errors
 from promptcrafter.database.session import driver_of, get_engine, is_sqlite, request_connection, sqlite_connection
 
 _Row = Mapping[str, Any]
+_NEW = "new_"  # before the name of a column, in that of the parameter with its new value
 
 
 def from_arrays(types: Mapping[str, TypeEngine[Any]]) -> TableValuedAlias:
@@ -70,6 +71,29 @@ class CompiledWrite:
         with translating_driver_errors():
             for statement in self._compile(connection.dialect):
                 driver_of(connection).executemany(statement.text, map(statement.bind, rows))
+
+
+@lru_cache(maxsize=256)
+def _compile_change(table: Table, names: tuple[str, ...]) -> CompiledWrite:
+    """Return the write that sets these columns of rows. Each row to execute it with has them, and `key`, its `seq`."""
+    new = {name: bindparam(f"{_NEW}{name}", type_=table.c[name].type) for name in names}
+    types = {f"{_NEW}{name}": table.c[name].type for name in names}
+    arrays = from_arrays({**types, "key": table.c.seq.type})
+    return CompiledWrite(
+        [update(table).where(table.c.seq == bindparam("key", type_=table.c.seq.type)).values(new)],
+        update(table).where(table.c.seq == arrays.c.key).values({name: arrays.c[f"{_NEW}{name}"] for name in names}),
+    )
+
+
+def change_rows(table: Table, changes: Mapping[int, Mapping[str, Any]]) -> None:
+    """Set columns of rows, given by their `seq`, with one statement for all rows that change the same columns."""
+    by_names: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for seq, values in changes.items():
+        row = {f"{_NEW}{name}": value for name, value in values.items()}
+        by_names.setdefault(tuple(sorted(values)), []).append({**row, "key": seq})
+    for names, rows in by_names.items():
+        if names:
+            _compile_change(table, names).execute(rows)
 
 
 class _Statement:

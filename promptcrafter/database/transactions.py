@@ -4,7 +4,7 @@ On SQLite a write transaction takes the write lock at its beginning: one that re
 with "database is locked" whatever the timeout. `database/session.py` lists all ways to access the database.
 """
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, TypeVar
@@ -119,12 +119,37 @@ def lock_name(name: str) -> None:
         session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
+def share_name(name: str) -> None:
+    """Let a transaction that calls `lock_name` for this name wait until the commit, and none that shares it, too."""
+    if not is_sqlite():
+        session.execute(select(func.pg_advisory_xact_lock_shared(func.hashtextextended(name, 0))))
+
+
 def before_commit(key: Hashable, check: Callable[[], None]) -> None:
     """Call `check` when all of the enclosing `writing()` is written, and roll that back if it raises.
 
     Of several checks with one key, only the last one is called.
     """
     session.info.setdefault(_BEFORE_COMMIT, {})[key] = check
+
+
+def collect_before_commit(key: Hashable, items: Iterable[str], write: Callable[[Collection[str]], None]) -> None:
+    """Call `write` once when all of the enclosing `writing()` is written, with all items that were collected by then.
+
+    `write` is the same in each call with one key.
+    """
+    session.info.setdefault(_BEFORE_COMMIT, {}).setdefault(key, _Collection(write)).items.update(items)
+
+
+class _Collection:
+    """A check of `before_commit` that writes what was collected."""
+
+    def __init__(self, write: Callable[[Collection[str]], None]) -> None:
+        self._write = write
+        self.items: set[str] = set()
+
+    def __call__(self) -> None:
+        self._write(self.items)
 
 
 def on_commit(callback: Callable[[], Any]) -> None:

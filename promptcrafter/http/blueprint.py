@@ -23,7 +23,7 @@ from promptcrafter.http.fields import NamedTexts
 from promptcrafter.http.formats import WRITERS
 from promptcrafter.http.json_provider import Provider
 from promptcrafter.http.route import Route, declare, requested_route
-from promptcrafter.http.schemas import BodySchema, load_body
+from promptcrafter.http.schemas import Batch, BodySchema, load_body
 from promptcrafter.http.yaml_form import YAML, YAML_TYPES
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, flatten
@@ -34,6 +34,7 @@ _YAML_CONTENT = {YAML: {"schema": _LINES}}
 _NDJSON_CONTENT = {request_checks.NDJSON: {"schema": _LINES}}
 # Only this type, though NDJSON is accepted, too: some generators leave out a call whose only type they do not know
 _FILE_CONTENT = {request_checks.OCTET_STREAM: {"schema": _LINES}}
+VERSIONED_NAME = "[^/]+(?:/(?!versions(?:/|$))[^/]*)*"  # of the converter `versioned`
 _STRICT = {
     "in": "query",
     "name": ignored_fields.PARAMETER,
@@ -69,11 +70,22 @@ class _Parser(FlaskParser):
                 return load_body(argmap, request_checks.read_optional_object())
             if route is not None and route.yaml_schema is not None and request.mimetype in YAML_TYPES:
                 return load_body(route.yaml_schema, request_checks.read_yaml_object(req or request))
+            if route is not None and route.array is not None:
+                return _load_object_or_array(argmap, route.array, request_checks.read_json(req or request))
             return load_body(argmap, request_checks.read_object(req or request, argmap))
         return super().parse(argmap, req, location=location, **kwargs)
 
     def handle_error(self, error: ValidationError, req: Request, schema: Schema, **kwargs: Any) -> NoReturn:
         raise Invalid(flatten(error.messages))  # one location: {"json": {field: reasons}}
+
+
+def _load_object_or_array(schema: BodySchema, array: Batch, value: Any) -> Any:
+    if not isinstance(value, list):
+        return load_body(schema, request_checks.require_object(value))
+    try:
+        return array.deserialize(value)
+    except ValidationError as error:
+        raise Invalid({"body": [str(reason) for reason in error.messages]}) from error
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -106,9 +118,10 @@ class Blueprint(flask_smorest.Blueprint):
         refuses: tuple[int, ...] = (),
         unauthorized_message: str | None = None,
         ndjson_field: str | None = None,
+        array: Batch | None = None,
         yaml_schema: BodySchema | None = None,
         takes_file: str | None = None,
-        raw_types: tuple[str, ...] = (),
+        bodies: openapi.Bodies | None = None,
         takes_basic: bool = False,
         is_page: bool = False,
         returns_secret: bool = False,
@@ -116,12 +129,13 @@ class Blueprint(flask_smorest.Blueprint):
         """Register a view and attach its `Route`; must be the outermost decorator.
 
         `refuses` are the status codes of errors that only this view raises. `takes_file` describes the NDJSON file that
-        the view itself reads from the body. The other parameters are those of `Route`.
+        the view itself reads from the body. `bodies` describes those that the view reads and makes itself, in any media
+        types. The other parameters are those of `Route`.
         """
 
         def register(view: _View) -> _View:
             arguments: list[dict[str, Any]] = vars(view).get("_apidoc", {}).get("arguments", {}).get("parameters", [])
-            takes_strict = not (raw_types or is_page) and not {"POST", "PUT", "PATCH"}.isdisjoint(methods)
+            takes_strict = bodies is None and not is_page and not {"POST", "PUT", "PATCH"}.isdisjoint(methods)
             parameters = _query_parameters(arguments)
             named = (name for name, field in parameters.items() if not isinstance(field, NamedTexts))
             route = Route(
@@ -136,9 +150,10 @@ class Blueprint(flask_smorest.Blueprint):
                 takes_json=any(argument["in"] == "json" and argument["required"] for argument in arguments),
                 may_take_json=any(argument["in"] == "json" and not argument["required"] for argument in arguments),
                 ndjson_field=ndjson_field,
+                array=array,
                 yaml_schema=yaml_schema,
                 takes_file=takes_file is not None,
-                raw_types=raw_types,
+                raw_types=() if bodies is None else tuple(bodies.request),
                 takes_basic=takes_basic,
                 is_page=is_page,
                 takes_strict=takes_strict,
@@ -149,7 +164,7 @@ class Blueprint(flask_smorest.Blueprint):
                 returns_secret=returns_secret,
             )
             declare(view, route)
-            _describe(view, endpoint, route, takes_file)
+            _describe(view, endpoint, route, takes_file, bodies)
             described = _id_parameters(rule) + _name_parameters(rule, self._path_examples)
             self.add_url_rule(rule, endpoint, view, methods=methods, parameters=described)
             return view
@@ -198,7 +213,9 @@ def _name_parameters(rule: str, examples: Mapping[str, str]) -> list[dict[str, A
     ]
 
 
-def _describe(view: Any, endpoint: str | None, route: Route, takes_file: str | None) -> None:
+def _describe(
+    view: Any, endpoint: str | None, route: Route, takes_file: str | None, bodies: openapi.Bodies | None
+) -> None:
     """Store the route's part of the OpenAPI operation where flask-smorest's `doc` decorator stores it.
 
     The decorator itself would add a wrapper to every call of the view.
@@ -209,9 +226,6 @@ def _describe(view: Any, endpoint: str | None, route: Route, takes_file: str | N
     }
     if route.takes_basic:
         described["security"].append({"basic": []})
-    if route.raw_types:
-        content = {media_type: {"schema": _LINES} for media_type in route.raw_types}
-        described["requestBody"] = {"required": True, "content": content}
     if route.ndjson_field is not None:
         described["requestBody"] = {"content": _NDJSON_CONTENT}
     if route.yaml_schema is not None:
@@ -219,6 +233,10 @@ def _describe(view: Any, endpoint: str | None, route: Route, takes_file: str | N
     if takes_file is not None:
         described["requestBody"] = {"required": True, "description": takes_file, "content": _FILE_CONTENT}
     apidoc = vars(view).setdefault("_apidoc", {})
+    if bodies is not None:
+        described["requestBody"] = {"required": True, "content": bodies.request}
+        described["responses"] = {200: {"description": "OK", "content": bodies.response}}
+        apidoc["error_content"] = bodies.errors
     manual = apidoc.setdefault("manual_doc", {})
     manual.update(described)
     apidoc["refusals"] = route.error_statuses
@@ -259,12 +277,19 @@ class _Slug(BaseConverter):
     regex = slugs.IN_PATH
 
 
+class _Versioned(BaseConverter):
+    """A name that may have several segments, in paths that may go on with `/versions/…`."""
+
+    regex = VERSIONED_NAME
+
+
 def init_app(app: Flask, config: Config, blueprints: list[Blueprint]) -> None:
     """Register the routes of all blueprints and what they share: JSON, request checks, proxy headers, OpenAPI."""
     app.json = Provider(app)
     app.url_rule_class = _Rule
     app.url_map.converters["not_batch"] = _NotBatch
     app.url_map.converters["slug"] = _Slug
+    app.url_map.converters["versioned"] = _Versioned
     app.url_map.merge_slashes = False  # clients that follow a redirect lose the body and the token of a POST
     app.config.update(
         MAX_BODY_BYTES=config.max_body_bytes,

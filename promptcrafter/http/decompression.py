@@ -1,4 +1,6 @@
-"""Request bodies that are compressed with gzip, which all code reads as if they were not.
+"""Request bodies that are compressed with gzip or deflate, which all code reads as if they were not.
+
+Every route accepts gzip; `request_checks` refuses deflate where the route does not say that it accepts it.
 
 A small body can decompress to any size. So it is decompressed in small pieces while it is read, and never beyond the
 limit of its route. See docs/decisions/0032-gzip-of-requests-and-responses.md.
@@ -14,9 +16,9 @@ from werkzeug.utils import cached_property
 
 from promptcrafter.problems import Problem, TooLarge
 
-GZIP = "gzip"
-ACCEPTED_CODINGS = (GZIP, "identity")
-_GZIP_FORMAT = 16 + zlib.MAX_WBITS  # zlib's number for data with the header and trailer of gzip
+GZIP, DEFLATE, IDENTITY = "gzip", "deflate", "identity"
+# zlib's numbers for data with the header and trailer of gzip, and with its own (RFC 9110, section 8.4.1.2)
+_FORMATS = {GZIP: 16 + zlib.MAX_WBITS, DEFLATE: zlib.MAX_WBITS}
 _PIECE_BYTES = 16 * 1024  # zlib copies what follows the end of a gzip member: a small piece keeps that cheap
 
 
@@ -34,9 +36,10 @@ class _Request(flask.Request):
 
 
 class _Decompressed(io.RawIOBase):
-    """The content of gzip data, which is one member or several, one after the other. No data has no content."""
+    """The content of compressed data, which is one member or several, one after the other. No data has no content."""
 
     def __init__(self, compressed: IO[bytes], request: flask.Request) -> None:
+        (self._coding,) = codings_of(request)
         self._compressed = compressed
         self._declared = request.content_length or 0
         self._left = request.max_content_length or 0  # one byte more than the route accepts: see blueprint.init_app
@@ -60,16 +63,16 @@ class _Decompressed(io.RawIOBase):
             if self._member is None or self._member.eof:
                 if not self._data and not self._fill():
                     break
-                self._member = zlib.decompressobj(_GZIP_FORMAT)
+                self._member = zlib.decompressobj(_FORMATS[self._coding])
             try:
                 piece: bytes = self._member.decompress(self._data, size)
             except zlib.error as error:
-                raise _invalid("it is damaged, or followed by something else") from error
+                raise self._invalid("it is damaged, or followed by something else") from error
             self._data = self._member.unconsumed_tail or self._member.unused_data
             if piece:
                 return piece
             if not self._member.eof and not self._data and not self._fill():
-                raise _invalid("it ends too early")
+                raise self._invalid("it ends too early")
         return b""
 
     def _fill(self) -> bool:
@@ -84,6 +87,9 @@ class _Decompressed(io.RawIOBase):
             raise incomplete_body()
         return bool(self._data)
 
+    def _invalid(self, reason: str) -> Problem:
+        return Problem(400, f"The body is not valid {self._coding} data: {reason}.", f"invalid_{self._coding}")
+
 
 def init_app(app: Flask) -> None:
     """Decompress the bodies of all requests."""
@@ -94,18 +100,14 @@ def codings_of(request: flask.Request) -> list[str]:
     """Return the content codings of the body, in the order in which they were applied; `identity` is left out."""
     header = request.environ.get("HTTP_CONTENT_ENCODING")
     names = (name.strip().lower() for name in header.split(",")) if header else ()
-    return [GZIP if name == "x-gzip" else name for name in names if name not in ("", "identity")]
+    return [GZIP if name == "x-gzip" else name for name in names if name not in ("", IDENTITY)]
 
 
 def is_compressed(request: flask.Request) -> bool:
-    """Return whether the body is compressed in the only way that is decompressed."""
-    return codings_of(request) == [GZIP]
+    """Return whether the body is compressed in a way that is decompressed."""
+    return codings_of(request) in ([GZIP], [DEFLATE])
 
 
 def incomplete_body() -> Problem:
     """Return the 400 for a body that is shorter than its Content-Length: the client must send all of it again."""
     return Problem(400, "The body ended before its Content-Length.", "incomplete_body")
-
-
-def _invalid(reason: str) -> Problem:
-    return Problem(400, f"The body is not valid gzip data: {reason}.", "invalid_gzip")

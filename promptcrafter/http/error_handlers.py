@@ -2,10 +2,11 @@
 
 Code raises a `Problem`, werkzeug an `HTTPException` for routes and methods, drivers a `DBAPIError`. The body of each is
 `{"message", "error", "code", "requestId"}`, for validation errors also `details`. The text of a driver's error and
-stack traces are never sent.
+stack traces are never sent. Only the paths of `use_body` have another body.
 """
 
 import logging
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
 from flask import Flask, Response, current_app, g, jsonify, request
@@ -15,13 +16,19 @@ from werkzeug.exceptions import HTTPException
 
 from promptcrafter.database import revisions, storage
 from promptcrafter.database.errors import FileUnusable, describe_cause, find_code, is_of_ended_workspace, is_unavailable
+from promptcrafter.http.route import requested_route
 from promptcrafter.problems import DiskFull, InvalidChunks, Problem, TooLarge, Unavailable, WorkspaceNotFound, describe
+
+BodyWriter = Callable[[Problem, str], tuple[bytes, str]]
+_BODIES = "promptcrafter-error-bodies"
+_BEARER, _BASIC = "Bearer", 'Basic realm="PromptCrafter", charset="UTF-8"'
 
 _log = logging.getLogger(__name__)
 
 
 def init_app(app: Flask) -> None:
     """Register the handlers."""
+    app.extensions[_BODIES] = {}
     app.register_error_handler(Problem, render)
     app.register_error_handler(HTTPException, _from_werkzeug)
     app.register_error_handler(DBAPIError, from_database)
@@ -39,6 +46,14 @@ def to_response(error: Exception) -> Response:
     if isinstance(error, DBAPIError):
         return from_database(error)
     return _from_timeout(error) if isinstance(error, PoolTimeout) else _from_bug(error)
+
+
+def use_body(app: Flask, paths: Iterable[str], write: BodyWriter) -> None:
+    """Let the errors of these paths have the body that a dialect's clients read instead of the common one.
+
+    `write` is called with the problem and the media type of the request; it returns the body and its media type.
+    """
+    app.extensions[_BODIES].update(dict.fromkeys(paths, write))
 
 
 def explain(error: DBAPIError) -> Problem | None:
@@ -61,12 +76,19 @@ def explain(error: DBAPIError) -> Problem | None:
 
 
 def render(problem: Problem) -> Response:
-    """Return the response with the JSON error body, the status and the headers of a problem."""
-    response = jsonify({**describe(problem), "requestId": g.get("request_id", "")})
+    """Return the response with the error body of the path, the status and the headers of a problem."""
+    write: BodyWriter | None = current_app.extensions[_BODIES].get(request.path)
+    if write is None:
+        response = jsonify({**describe(problem), "requestId": g.get("request_id", "")})
+    else:
+        body, mimetype = write(problem, request.mimetype)
+        response = current_app.response_class(body, mimetype=mimetype)
     response.status_code = problem.status
     response.headers.update(problem.headers)
     if problem.status == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
+        route = requested_route()
+        takes_basic = route is not None and route.takes_basic
+        response.headers["WWW-Authenticate"] = f"{_BEARER}, {_BASIC}" if takes_basic else _BEARER
     return response
 
 

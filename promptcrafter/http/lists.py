@@ -168,15 +168,28 @@ def _weigh_in_database(select: Select[Any], serializer: _Serializer) -> int:
     return int(session.connection().execute(sqlalchemy.select(func.coalesce(func.sum(sizes.c.size), 0))).scalar_one())
 
 
-def object_response(head: Mapping[str, Any], name: str, select: Select[Any], serializer: RowSerializer) -> Response:
-    """Return a JSON object with the fields of `head` and, last, the rows of `select` as the field `name`, streamed."""
+def object_response(head: Mapping[str, Any], lists: Mapping[str, tuple[Select[Any], RowSerializer]]) -> Response:
+    """Return a JSON object with the fields of `head` and, last, lists of rows, streamed.
 
-    def respond(rows: Iterable[Row[Any]], serializer: _Serializer) -> Response:
-        start = f"{dumps(head)[:-1]},{dumps(name)}:"
-        text = chain([start], write_json(map(serializer.dump, rows), ()), ["}"])
-        return _text_response(text, _DEFAULT_MEDIA_TYPE)
+    `lists` has the select of the rows of each list, and their serializer.
+    """
+    reader = stream_snapshot()  # in which all lists are of one time
 
-    return _stream_all([select], serializer, respond)
+    def text() -> Iterator[str]:
+        yield dumps(head)[:-1]
+        for name, (select, serializer) in lists.items():
+            yield f",{dumps(name)}:"
+            yield from write_json(map(serializer.dump, _each_row(reader, select, serializer)), ())
+        yield "}"
+        reader.close()
+
+    try:
+        response = _text_response(text(), _DEFAULT_MEDIA_TYPE)
+    except BaseException:
+        reader.close()
+        raise
+    response.call_on_close(reader.close)
+    return response
 
 
 def _stream_all(selects: Sequence[Select[Any]], serializer: _Serializer, respond: _Respond) -> Response:
@@ -199,14 +212,18 @@ def _stream(
 
     def rows() -> Iterator[Row[Any]]:
         for select in selects:
-            result = serializer.execute(reader, select.execution_options(yield_per=STREAM_ROWS))
-            yield from chain.from_iterable(reader.each_batch(result, weigh_row=serializer.weigh))
+            yield from _each_row(reader, select, serializer)
         reader.close()
 
     # reads the first rows, so that a failing query still becomes an error response
     response = respond(rows(), serializer)
     response.call_on_close(reader.close)
     return response
+
+
+def _each_row(reader: ReadSession, select: Select[Any], serializer: _Serializer) -> Iterator[Row[Any]]:
+    result = serializer.execute(reader, select.execution_options(yield_per=STREAM_ROWS))
+    yield from chain.from_iterable(reader.each_batch(result, weigh_row=serializer.weigh))
 
 
 def _rows_response(rows: Iterable[Row[Any]], serializer: _Serializer) -> Response:

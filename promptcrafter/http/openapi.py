@@ -1,6 +1,8 @@
 """The OpenAPI document, generated from the routes when it is first requested."""
 
+from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
@@ -59,6 +61,18 @@ class ErrorOut(Schema):
         values=fields.List(fields.String()),
         metadata={"description": "All reasons for each invalid field; only in validation errors"},
     )
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """OpenAPI's descriptions of bodies by their media types: of requests, and of the responses 200 and errors.
+
+    For routes of other systems' clients, which are JSON objects of a schema neither way.
+    """
+
+    request: Mapping[str, Any]
+    response: Mapping[str, Any]
+    errors: Mapping[str, Any]
 
 
 class Api(flask_smorest.Api):
@@ -128,7 +142,7 @@ def describe_example(doc: dict[str, Any], doc_info: dict[str, Any], **_: Any) ->
     Without it, the page /docs makes up a value for every field, by its pattern.
     """
     content = doc.get("requestBody", {}).get("content", {}).get("application/json")
-    if content is not None:
+    if content is not None and isinstance(content["schema"], Schema):
         content["example"] = _example_of_body(content["schema"])
     return doc
 
@@ -153,8 +167,9 @@ def describe_errors(doc: dict[str, Any], doc_info: dict[str, Any], **_: Any) -> 
 
     It takes the place of a decorator for each error, which would copy the description made so far each time.
     """
+    common = {"application/json": {"schema": ErrorOut}}
     for status in doc_info.get("refusals", ()):
-        content = {"application/json": {"schema": ErrorOut}}
+        content = deepcopy(doc_info.get("error_content", common))
         doc.setdefault("responses", {})[status] = {"description": _ERROR_DESCRIPTIONS[status], "content": content}
     return doc
 

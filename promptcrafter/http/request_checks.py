@@ -13,7 +13,7 @@ from werkzeug.exceptions import NotFound
 
 from promptcrafter import jsonio, yamlio
 from promptcrafter.http import ignored_fields
-from promptcrafter.http.decompression import ACCEPTED_CODINGS, GZIP, codings_of, incomplete_body, is_compressed
+from promptcrafter.http.decompression import DEFLATE, GZIP, IDENTITY, codings_of, incomplete_body, is_compressed
 from promptcrafter.http.fields import BoundedList
 from promptcrafter.http.formats import NDJSON_TYPES
 from promptcrafter.http.ignored_fields import describe_known
@@ -65,8 +65,10 @@ def refuse_unsupported_media_type(route: Route) -> None:
         accepted = [*route.raw_types, *[JSON] * route.takes_json, *[YAML] * names_yaml]
         accepted += [NDJSON] * route.takes_ndjson + [OCTET_STREAM] * route.takes_file
         raise Problem(415, f"Content-Type must be {' or '.join(accepted)}", "unsupported_media_type")
-    if codings_of(request) not in ([], [GZIP]):
-        message, headers = f"Content-Encoding must be {' or '.join(ACCEPTED_CODINGS)}", {"Accept-Encoding": GZIP}
+    accepted = [GZIP, *[DEFLATE] * bool(route.raw_types)]
+    if codings_of(request) not in ([], *([coding] for coding in accepted)):
+        message = f"Content-Encoding must be {' or '.join([*accepted, IDENTITY])}"
+        headers = {"Accept-Encoding": ", ".join(accepted)}
         raise Problem(415, message, "unsupported_content_encoding", headers=headers)
 
 
@@ -121,7 +123,16 @@ def read_object(req: Request, schema: Schema) -> dict[str, Any]:
         maximum = cast(BoundedList, schema.fields[route.ndjson_field]).maximum
         lines = islice(_each_line(req), maximum + 1)
         return {route.ndjson_field: [_parse_line(line.removesuffix(b"\n")) for line in lines]}
-    value = _parse(_read_body(req))
+    return require_object(read_json(req))
+
+
+def read_json(req: Request) -> Any:
+    """Return the JSON value in the body. Raises 400 when it is not JSON, 413 when it is too large."""
+    return _parse(_read_body(req))
+
+
+def require_object(value: Any) -> dict[str, Any]:
+    """Return a decoded body that is an object. Raises 400 for any other."""
     if not isinstance(value, dict):
         raise Problem(400, "The body must be a JSON object.", "not_an_object")
     return value

@@ -1,25 +1,25 @@
 """Logs in the database. Call the writing functions inside `transactions.writing()`."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from blinker import Signal
-from sqlalchemy import Select, bindparam, delete, func, insert, inspect, or_, select
+from sqlalchemy import Select, bindparam, delete, func, insert, inspect, or_, select, tuple_
 
 from promptcrafter import clock
 from promptcrafter.database.base import Base
-from promptcrafter.database.compiled import CompiledWrite, from_arrays
+from promptcrafter.database.compiled import CompiledWrite, change_rows, from_arrays
 from promptcrafter.database.deletions import is_present
 from promptcrafter.database.errors import translating
 from promptcrafter.database.keyset import Order, each_batch
-from promptcrafter.database.session import is_sqlite, session, unindexed
+from promptcrafter.database.session import is_sqlite, request_connection, session, unindexed
 from promptcrafter.database.transactions import on_commit
 from promptcrafter.ids import new_id
-from promptcrafter.logs import changed_days, scores, search
+from promptcrafter.logs import changed_days, scores, search, trace_costs
 from promptcrafter.logs.filters import conditions as conditions
 from promptcrafter.logs.input_keys import find_input_key
-from promptcrafter.logs.models import Log
+from promptcrafter.logs.models import Log, Score
 from promptcrafter.logs.orders import UnscoredLast
 from promptcrafter.problems import Problem
 from promptcrafter.workspaces import audit, quota
@@ -43,8 +43,9 @@ SENT = (
     *("prompt_id", "prompt_version", "prompt_reference", "model_used", "provider", "output", "output_format"),
     *("input", "input_format", "variables", "status", "error", "user_id", "session_id", "environment", "parameters"),
     *("start_time", "end_time", "latency_ms", "input_tokens", "output_tokens", "cached_input_tokens"),
-    *("cache_write_tokens", "reasoning_tokens", "cost", "meta", "name", "parent_span_id"),
+    *("cache_write_tokens", "reasoning_tokens", "cost", "meta", "name", "parent_span_id", "response_key"),
 )
+_OTLP = "otlp"  # the source of logs that are unique by their span
 # The sources of logs whose tokens and cost are never computed. A model of promptfoo is named by a label of the user
 _NEVER_COMPLETED = ("agenttest", "promptfoo")
 logs_committed = Signal("Sent after a transaction that inserted logs; `sources` is a list of the source of each log.")
@@ -102,17 +103,36 @@ def restore_all(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> None
     Their scores are those that the import has besides: see `scores.restore_scores`.
     """
     own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
-    _insert([{**values, **own} for values in logs])
+    _insert([{**values, **own} for values in _without_taken_spans(logs)])
     _mark(logs)
 
 
 def restore_scored(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> None:
     """Do the same for logs of an import that has no scores besides: each `score` becomes one of an unknown author."""
     own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
-    rows = [scores.complete_log({**values, **own}) for values in logs]
+    rows = [scores.complete_log({**values, **own}) for values in _without_taken_spans(logs)]
     _insert(rows)
     scores.insert_for_logs(rows, imported=True)
     _mark(logs)
+
+
+def _without_taken_spans(logs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return logs of an import, without the id of a span of OpenTelemetry that has another log already."""
+    of_spans = [log for log in logs if log.get("source") == _OTLP and "trace_id" in log and "span_id" in log]
+    if not of_spans:
+        return list(logs)
+    key = tuple_(Log.trace_id, Log.span_id)
+    keys = [(log["trace_id"], log["span_id"]) for log in of_spans]
+    stored = select(Log.trace_id, Log.span_id).where(Log.source == _OTLP, key.in_(keys))
+    taken = {(row.trace_id, row.span_id) for row in session.execute(stored)}
+    rows: list[Mapping[str, Any]] = []
+    for log in logs:
+        own = (log.get("trace_id"), log.get("span_id"))
+        is_of_span = log.get("source") == _OTLP and None not in own
+        rows.append({**log, "span_id": None} if is_of_span and own in taken else log)
+        if is_of_span:
+            taken.add(own)
+    return rows
 
 
 def find_logs(principal: Principal, filters: Mapping[str, Any]) -> Select[Log]:
@@ -193,29 +213,42 @@ def find_places(principal: Principal, log_ids: Sequence[str]) -> list[str]:
     return [places.get(log_id, principal.current_id) for log_id in log_ids]
 
 
-def get_logs_of_spans(trace_ids: Collection[str], span_ids: Collection[str]) -> list[Log]:
-    """Return the logs of traces of OpenTelemetry that are these spans, or that are directly inside of them."""
-    is_inside = or_(Log.span_id.in_(span_ids), Log.parent_span_id.in_(span_ids))
-    return list(session.scalars(select(Log).where(Log.source == "otlp", Log.trace_id.in_(trace_ids), is_inside)))
+def complete_logs(changes: Mapping[int, Mapping[str, Any]], words: Mapping[int, str]) -> None:
+    """Set attributes of stored logs of which more has arrived, by their sequence numbers; their reviews stay.
+
+    `words` are the new ones of the search index, of those whose texts change. Raises ParentDeleted.
+    """
+    if not changes:
+        return
+    changed_days.mark_logs(changes)
+    costlier = [seq for seq, values in changes.items() if "cost" in values]
+    if costlier:
+        trace_costs.note_logs(_TABLE.c.seq.in_(costlier))
+    with translating(_PARENT_CONSTRAINTS):
+        change_rows(_TABLE, {seq: _by_column(values) for seq, values in changes.items()})
+    if words:
+        rows = [{"key": seq, "words": text} for seq, text in words.items()]
+        request_connection().execute(search.update_words_statement(), rows)
 
 
-def complete_log(log: Log, values: Mapping[str, Any]) -> None:
-    """Set attributes of a stored log of which more has arrived; its review stays."""
-    changed_days.mark_logs([log.seq])
-    quota.check_growth(log.workspace_id)
-    for name, value in values.items():
-        setattr(log, name, value)
-    log.input_key = find_input_key({"input": log.input, "variables": log.variables})
-    session.flush()
-    words = search.index_words(*(getattr(log, name) for name in INDEXED))
-    session.execute(search.update_words_statement(), {"key": log.seq, "words": words})
+def find_scored(seqs: Sequence[int]) -> set[int]:
+    """Return those of the sequence numbers of logs that have a score of their own, not one of their trace."""
+    is_own = Score.log_seq.in_(seqs) & Score.trace_id.is_(None)
+    return set(session.scalars(select(Score.log_seq).where(is_own).distinct())) if seqs else set()
 
 
-def replace_log(log: Log) -> None:
-    """Delete a log that nobody has reviewed, because a step of its trace takes its place."""
-    changed_days.mark_logs([log.seq])
-    session.delete(log)
-    session.flush()
+def replace_logs(seqs: Sequence[int]) -> None:
+    """Delete logs that nobody has reviewed, because steps of their traces take their places."""
+    if not seqs:
+        return
+    changed_days.mark_logs(seqs)
+    trace_costs.note_logs(_TABLE.c.seq.in_(seqs))
+    ids = request_connection().execute(delete(_TABLE).where(_TABLE.c.seq.in_(seqs)).returning(_TABLE.c.id)).scalars()
+    audit.forget(*ids.all())
+
+
+def _by_column(by_attribute: Mapping[str, Any]) -> dict[str, Any]:
+    return {getattr(Log, name).property.columns[0].name: value for name, value in by_attribute.items()}
 
 
 def lock_log(principal: Principal, log_id: str) -> Log:
@@ -246,6 +279,7 @@ def remove_log(principal: Principal, log: Log) -> None:
     audit.forget(log.id)
     _note(principal, log, "log.delete")
     changed_days.mark_logs([log.seq])
+    trace_costs.note_logs(_TABLE.c.seq == log.seq)
     session.execute(delete(Log).where(Log.id == log.id))
 
 
@@ -267,6 +301,7 @@ def remove_expired(principal: Principal, filters: Mapping[str, Any], sequence_nu
     """
     is_own = in_current_workspace(principal, Log)
     changed_days.mark_logs(sequence_numbers)
+    trace_costs.note_logs(_TABLE.c.seq.in_(sequence_numbers))
     expired = delete(Log).where(is_own, Log.seq.in_(sequence_numbers), *conditions(filters))
     ids = session.scalars(expired.returning(Log.id)).all()
     audit.forget(*ids)
@@ -290,12 +325,14 @@ def each_recomputable(principal: Principal, size: int) -> Iterator[list[dict[str
 def change_costs(changes: Mapping[str, Mapping[str, Any]]) -> None:
     """Set attributes of logs, given by their id. Their `updated_at` stays: it is the time of the last review."""
     changed_days.mark_where(_TABLE.c.id.in_(list(changes)))
+    trace_costs.note_logs(_TABLE.c.id.in_(list(changes)))
     for log_id, values in changes.items():
         session.execute(_TABLE.update().where(_TABLE.c.id == log_id).values(dict(values)))
 
 
 def _mark(logs: Sequence[Mapping[str, Any]]) -> None:
     changed_days.mark_where(_TABLE.c.id.in_([values["id"] for values in logs]))
+    trace_costs.note_traces({values["trace_id"] for values in logs if values.get("trace_id")})
 
 
 def _note(principal: Principal, log: Log, action: str, **values: Any) -> None:

@@ -22,7 +22,7 @@ def give_score(principal: Principal, log_id: str, name: str, sent: str, comment:
         body["comment"] = comment
     values = load(_score_in, body) | {"log_id": log_id}
     with writing():
-        score, _ = scores.put_score(principal, values, make_check(principal, [values]))
+        score, _ = scores.put_score(principal, values, make_check(principal.memberships, [values]))
     return score
 
 

@@ -1,6 +1,6 @@
 """The configurations of scores: what the scores of one name must be in a workspace."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Select, func, select
@@ -86,6 +86,12 @@ def get_configs(workspace_ids: Iterable[str], names: Iterable[str]) -> dict[tupl
     return {(config.workspace_id, config.name): config for config in session.scalars(found)}
 
 
+def make_check(workspace_ids: Iterable[str], scores: Iterable[Mapping[str, Any]]) -> FindFault:
+    """Return a function that compares scores with the configurations of these workspaces, which are read once."""
+    found = get_configs(workspace_ids, {values["name"] for values in scores})
+    return lambda workspace_id, values: find_fault(found.get((workspace_id, values["name"])), values)
+
+
 def find_fault(config: ScoreConfig | None, values: Mapping[str, Any]) -> Problem | None:
     """Return the error 400 if the columns of a score break a configuration, else None."""
     rule = None if config is None else _find_broken_rule(config, values)
@@ -120,9 +126,3 @@ def _show(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _note(principal: Principal, name: str, action: str, **values: Any) -> None:
     audit.note(principal, principal.workspace_id, action, "score_config", name, name, **values)
-
-
-def make_check(principal: Principal, given: Sequence[Mapping[str, Any]]) -> FindFault:
-    """Return a function that compares scores with the configurations of their workspaces, which are read once."""
-    found = get_configs(principal.memberships, {values["name"] for values in given})
-    return lambda workspace_id, values: find_fault(found.get((workspace_id, values["name"])), values)

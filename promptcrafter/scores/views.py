@@ -16,7 +16,6 @@ from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem, describe
 from promptcrafter.prompts.store import refuse_prompt_not_owned
 from promptcrafter.scores import configs
-from promptcrafter.scores.configs import make_check
 from promptcrafter.scores.models import ScoreConfig
 from promptcrafter.scores.schemas import (
     NAME_EXAMPLE,
@@ -61,7 +60,7 @@ def create_score(body: dict[str, Any], log_id: str) -> tuple[Score, int, dict[st
     principal = current_principal()
     values = _complete(principal, body | {"log_id": log_id})
     with writing():
-        score, is_new = scores.put_score(principal, values, make_check(principal, [values]))
+        score, is_new = scores.put_score(principal, values, configs.make_check(principal.memberships, [values]))
     return score, 201 if is_new else 200, {"Location": url_for("scores.get_score", score_id=score.id)}
 
 
@@ -78,7 +77,8 @@ def create_scores(body: dict[str, Any]) -> Response:
     principal = current_principal()
     given = [each if isinstance(each, Problem) else _complete(principal, each) for each in body["scores"]]
     with writing():
-        check = make_check(principal, [each for each in given if not isinstance(each, Problem)])
+        loaded = [each for each in given if isinstance(each, dict)]
+        check = configs.make_check(principal.memberships, loaded)
         results = scores.put_scores(principal, given, check)
     return jsonify(results=[_to_result(result) for result in results])
 

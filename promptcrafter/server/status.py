@@ -44,6 +44,7 @@ class LimitsOut(Schema):
     bodyBytes = fields.Integer(required=True)
     outputBytes = fields.Integer(required=True)
     importBytes = fields.Integer(required=True)
+    otlpBytes = fields.Integer(required=True)
     titleCharacters = fields.Integer(required=True)
     modelCharacters = fields.Integer(required=True)
     tags = fields.Integer(required=True)
@@ -97,6 +98,7 @@ def get_limits() -> dict[str, int]:
         "bodyBytes": current_app.config["MAX_BODY_BYTES"],
         "outputBytes": current_app.config["MAX_OUTPUT_BYTES"],
         "importBytes": current_app.config["MAX_IMPORT_BYTES"],
+        "otlpBytes": current_app.config["MAX_OTLP_BYTES"],
         "titleCharacters": prompts.TITLE_MAX,
         "modelCharacters": prompts.MODEL_MAX,
         "tags": prompts.TAGS_MAX,

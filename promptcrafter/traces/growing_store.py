@@ -1,102 +1,227 @@
 """Traces from outside in the database: they grow by spans that arrive in any order, several times or in parallel.
 
 All that arrives for a trace is written while its row is locked, so that two requests never store one span twice. Call
-these functions inside `transactions.writing()`.
+these functions inside `transactions.writing()`. They take and return columns by the names of the models' attributes.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import delete, insert, select, tuple_
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    RowMapping,
+    String,
+    and_,
+    bindparam,
+    column,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    values,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from promptcrafter import clock
 from promptcrafter.database.base import Base
+from promptcrafter.database.compiled import CompiledWrite, change_rows, from_arrays
 from promptcrafter.database.deletions import is_present
-from promptcrafter.database.session import is_sqlite, request_connection, session
+from promptcrafter.database.session import request_connection
 from promptcrafter.ids import new_id
+from promptcrafter.logs.models import Log
+from promptcrafter.traces.growth import GROWN
 from promptcrafter.traces.models import Span, Trace
 from promptcrafter.traces.store import EMPTY_SPAN
 from promptcrafter.workspaces import quota
 from promptcrafter.workspaces.principal import Principal
 
-_TRACES = Base.metadata.tables["traces"]
-_KEY = (_TRACES.c.workspace_id, _TRACES.c.source, _TRACES.c.external_id)
-_FROM_OUTSIDE = _TRACES.c.external_id.is_not(None)
+_TRACES, _SPANS = Base.metadata.tables["traces"], Base.metadata.tables["spans"]
+_LARGE = ("input", "output", "meta", "organization", "user")  # columns of traces that need not be read to grow them
+_READ = tuple(name for name in ("cost", *GROWN) if name not in _LARGE)
+SpanKey = tuple[str, str]  # the id of a trace here, and the client's id of a span
 
 
-def lock_traces(principal: Principal, source: str, new: Mapping[str, Mapping[str, Any]]) -> dict[str, Trace]:
+class LockedTrace(NamedTuple):
+    """A trace from outside, locked until the commit; `values` are the columns that `growth.grow` reads, and `cost`."""
+
+    id: str
+    seq: int
+    is_new: bool
+    values: RowMapping
+
+
+def _insert_unknown() -> CompiledWrite:
+    """Return the statement that inserts traces from outside unless there are such."""
+    names = ("id", "workspace_id", "author_id", "source", "external_id", "created_at", "cost", *GROWN)
+    columns = {name: _column(Trace, name) for name in names}
+    arrays = from_arrays({name: column.type for name, column in columns.items()})
+    conflict: dict[str, Any] = {
+        "index_elements": (_TRACES.c.workspace_id, _TRACES.c.source, _TRACES.c.external_id),
+        "index_where": _TRACES.c.external_id.is_not(None),
+    }
+    new = {each.name: bindparam(name, type_=each.type) for name, each in columns.items()}
+    selected = select(*(arrays.c[name] for name in columns))
+    return CompiledWrite(
+        [sqlite.insert(_TRACES).values(new).on_conflict_do_nothing(**conflict)],
+        postgresql.insert(_TRACES)
+        .from_select([each.name for each in columns.values()], selected)
+        .on_conflict_do_nothing(**conflict),
+    )
+
+
+def _insert_spans() -> CompiledWrite:
+    columns = {name: _column(Span, name) for name in EMPTY_SPAN}
+    arrays = from_arrays({name: column.type for name, column in columns.items()})
+    new = {each.name: bindparam(name, type_=each.type) for name, each in columns.items()}
+    into = insert(_SPANS).inline()
+    return CompiledWrite(
+        [into.values(new)],
+        into.from_select([each.name for each in columns.values()], select(*(arrays.c[name] for name in columns))),
+    )
+
+
+def _column(model: type[Base], name: str) -> Any:
+    return getattr(model, name).property.columns[0]
+
+
+_INSERT_UNKNOWN, _INSERT_SPANS = _insert_unknown(), _insert_spans()
+
+
+def lock_traces(principal: Principal, source: str, new: Mapping[str, Mapping[str, Any]]) -> dict[str, LockedTrace]:
     """Return the traces with these ids from outside, by that id, locked until the commit.
 
-    `new` has the columns of each as it is to be made if there is none. They are made and locked in one order, so that
-    requests with several traces never wait for each other in a circle.
+    `new` has the columns of each as it is to be made if there is none: `slug` and others of `GROWN`, and `cost`. They
+    are made and locked in one order, so that requests with several traces never wait for each other in a circle.
     """
-    now = clock.now()
-    common = {"workspace_id": principal.workspace_id, "author_id": principal.user_id, "source": source}
-    rows = [
-        {
-            "id": new_id("trace"),
-            "external_id": external_id,
-            "created_at": now,
-            "slug": new[external_id]["slug"],
-            **common,
-        }
-        for external_id in sorted(new)
-    ]
-    insert_new = (sqlite if is_sqlite() else postgresql).insert(_TRACES)
-    skip_known = insert_new.on_conflict_do_nothing(index_elements=_KEY, index_where=_FROM_OUTSIDE)
-    request_connection().execute(skip_known, rows)
+    common = {
+        **dict.fromkeys(("cost", *GROWN)),
+        **{"workspace_id": principal.workspace_id, "author_id": principal.user_id},
+        **{"source": source, "created_at": clock.now()},
+    }
+    rows = [{**common, **new[each], "external_id": each, "id": new_id("trace")} for each in sorted(new)]
+    _INSERT_UNKNOWN.execute(rows)
     quota.check_growth(principal.workspace_id)
+    return _lock(principal, source, new.keys(), {row["id"] for row in rows})
+
+
+def lock_known_traces(principal: Principal, source: str, external_ids: Collection[str]) -> dict[str, LockedTrace]:
+    """Do the same for those of these traces that exist, and make none."""
+    return _lock(principal, source, external_ids, frozenset())
+
+
+def have_arrived(principal: Principal, source: str, external_ids: Collection[str]) -> bool:
+    """Return whether there are traces with all of these ids from outside."""
+    arrived = select(func.count()).select_from(Trace).where(_is_own(principal, source, external_ids))
+    return request_connection().scalar(arrived) == len(external_ids)
+
+
+def _lock(
+    principal: Principal, source: str, external_ids: Collection[str], made: Collection[str]
+) -> dict[str, LockedTrace]:
+    locked = (
+        select(Trace.external_id, Trace.id, Trace.seq, *(getattr(Trace, name) for name in _READ))
+        .where(_is_own(principal, source, external_ids))
+        .order_by(Trace.external_id)
+        .with_for_update()
+    )
+    return {
+        str(row.external_id): LockedTrace(row.id, row.seq, row.id in made, row._mapping)
+        for row in request_connection().execute(locked)
+    }
+
+
+def _is_own(principal: Principal, source: str, external_ids: Collection[str]) -> ColumnElement[bool]:
     owned = (Trace.workspace_id == principal.workspace_id) & (Trace.source == source)
-    locked = select(Trace).where(owned, Trace.external_id.in_(new), is_present(Trace)).order_by(Trace.external_id)
-    return {str(trace.external_id): trace for trace in session.scalars(locked.with_for_update())}
+    return and_(owned, Trace.external_id.in_(list(external_ids)), Trace.external_id.is_not(None), is_present(Trace))
 
 
-def get_spans(keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Span]:
-    """Return the stored spans of these trace ids and client's span ids, by these two."""
+def change_traces(changes: Mapping[int, Mapping[str, Any]]) -> None:
+    """Set columns of locked traces, given by their sequence numbers."""
+    change_rows(_TRACES, {seq: _by_column(Trace, values) for seq, values in changes.items()})
+
+
+def find_spans(keys: Collection[SpanKey]) -> list[RowMapping]:
+    """Return the rows of the stored spans with these keys."""
+    return _find(Span, keys, Span.span_id, Span.ordinal == 0) if keys else []
+
+
+def find_calls_inside(keys: Collection[SpanKey]) -> list[RowMapping]:
+    """Return the rows of the spans that are calls directly inside of these spans."""
+    return _find(Span, keys, Span.parent_id, Span.call.is_not(None)) if keys else []
+
+
+def find_logs(keys: Collection[SpanKey]) -> list[RowMapping]:
+    """Return the rows of the logs of these spans, locked until the commit: nobody can review them meanwhile."""
+    return _find(Log, keys, Log.span_id, _BY_OTLP) if keys else []
+
+
+def find_logs_inside(keys: Collection[SpanKey]) -> list[RowMapping]:
+    """Return the rows of the logs of calls directly inside of these spans, locked as those of `find_logs`."""
+    return _find(Log, keys, Log.parent_span_id, _BY_OTLP) if keys else []
+
+
+def find_log_ids(keys: Collection[SpanKey]) -> dict[SpanKey, str]:
+    """Return the ids of the logs of these spans, without those that are deleted, by their keys."""
     if not keys:
         return {}
-    found = session.scalars(select(Span).where(tuple_(Span.trace_id, Span.span_id).in_(keys), Span.ordinal == 0))
-    return {(span.trace_id, span.span_id): span for span in found}
+    wanted = _make_keys(keys)
+    is_wanted = (Log.trace_id == wanted.c.trace_id) & (Log.span_id == wanted.c.span_id)
+    found = select(Log.trace_id, Log.span_id, Log.id).select_from(wanted).join(Log, is_wanted)
+    rows = request_connection().execute(found.where(_BY_OTLP, is_present(Log)))
+    return {(row.trace_id, row.span_id): row.id for row in rows}
+
+
+def find_known_spans(keys: Collection[SpanKey]) -> set[SpanKey]:
+    """Return those of the keys for which there is a span."""
+    if not keys:
+        return set()
+    wanted = _make_keys(keys)
+    is_wanted = (Span.trace_id == wanted.c.trace_id) & (Span.span_id == wanted.c.span_id)
+    found = select(Span.trace_id, Span.span_id).select_from(wanted).join(Span, is_wanted)
+    return {(row.trace_id, row.span_id) for row in request_connection().execute(found.where(Span.ordinal == 0))}
 
 
 def add_spans(spans: Sequence[Mapping[str, Any]]) -> None:
     """Insert spans of traces from outside, with the ids of workspace and trace among their columns."""
     if spans:
-        session.execute(insert(Span), [{**EMPTY_SPAN, **span, "ordinal": 0} for span in spans])
+        _INSERT_SPANS.execute([{**EMPTY_SPAN, **span, "ordinal": 0} for span in spans])
 
 
-def change_span(span: Span, columns: Mapping[str, Any]) -> None:
-    """Set what a span that has arrived again says; what it does not say stays."""
-    for name, value in columns.items():
-        if value is not None:
-            setattr(span, name, value)
+def change_spans(changes: Mapping[int, Mapping[str, Any]]) -> None:
+    """Set columns of spans, given by their sequence numbers."""
+    change_rows(_SPANS, {seq: _by_column(Span, values) for seq, values in changes.items()})
 
 
-def remove_spans(spans: Collection[Span]) -> None:
+def remove_spans(seqs: Collection[int]) -> None:
     """Delete spans: what was known of them has become a log."""
-    if spans:
-        session.execute(delete(Span).where(Span.seq.in_([span.seq for span in spans])))
+    if seqs:
+        request_connection().execute(delete(_SPANS).where(_SPANS.c.seq.in_(seqs)))
 
 
-def grow(trace: Trace, said: Mapping[str, Any], cost: float) -> None:
-    """Add to a locked trace what a span says about it, and the cost of its logs.
+# As text, because SQLite uses a partial index only for a condition that has the value in it
+_BY_OTLP = literal_column("logs.source = 'otlp'")
 
-    What is said later counts, but the run began with its first span and ended with its last one, and its root alone
-    decides whether it failed, if it has arrived.
-    """
-    is_of_root = said.get("root_span_id") is not None
-    for name in ("slug", "name", "user_id", "session_id", "input", "output", "meta", "organization", "user"):
-        if said.get(name) is not None:
-            setattr(trace, name, said[name])
-    starts = [time for time in (trace.start_time, said.get("start_time")) if time is not None]
-    ends = [time for time in (trace.end_time, said.get("end_time")) if time is not None]
-    trace.start_time, trace.end_time = min(starts, default=None), max(ends, default=None)
-    if trace.start_time is not None and trace.end_time is not None:
-        trace.duration_ms = max(0.0, (trace.end_time - trace.start_time).total_seconds() * 1000)
-    if is_of_root:
-        trace.root_span_id, trace.status = said["root_span_id"], said.get("status")
-    elif trace.root_span_id is None and said.get("status") is not None:
-        trace.status = said["status"]
-    if cost:
-        trace.cost = (trace.cost or 0) + cost
+
+def _find(
+    model: type[Log | Span], keys: Collection[SpanKey], span_id: ColumnElement[Any], condition: ColumnElement[bool]
+) -> list[RowMapping]:
+    wanted = _make_keys(keys)
+    is_wanted = (model.trace_id == wanted.c.trace_id) & (span_id == wanted.c.span_id)
+    attributes = [each for each in model.__mapper__.column_attrs if each.key not in _UNREAD]
+    columns = [getattr(model, each.key).label(each.key) for each in attributes]
+    found = select(*columns).select_from(wanted).join(model, is_wanted).where(condition)
+    return list(request_connection().execute(found.with_for_update(of=model)).mappings())
+
+
+def _make_keys(keys: Collection[SpanKey]) -> CTE:
+    names = (column("trace_id", String), column("span_id", String))
+    return values(*names, name="wanted").data(sorted(keys)).cte("wanted")
+
+
+def _by_column(model: type[Base], by_attribute: Mapping[str, Any]) -> dict[str, Any]:
+    return {_column(model, name).name: value for name, value in by_attribute.items()}
+
+
+_UNREAD = ("rank",)

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    CheckConstraint,
     Computed,
     Float,
     ForeignKey,
@@ -20,6 +21,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from promptcrafter.database.base import SEQUENCE, Base, JsonText, Resource, UtcTime
 
 _FROM_OUTSIDE = text("external_id IS NOT NULL")
+_IS_CALL = text("call IS NOT NULL")
 
 
 def _index_where(column: str) -> Index:
@@ -51,6 +53,7 @@ class Trace(Resource):
             sqlite_where=_FROM_OUTSIDE,
             postgresql_where=_FROM_OUTSIDE,
         ),
+        Index(None, "workspace_id", "source", "created_at", "seq"),
         Index(None, "workspace_id", "duration_rank", "created_at", "seq"),
         Index(None, "workspace_id", "cost_rank", "created_at", "seq"),
         *map(_index_where, ("name", "user_id", "session_id", "status")),
@@ -80,7 +83,8 @@ class Trace(Resource):
     user_id: Mapped[str | None] = mapped_column(Text)  # whom the run was made for: no account here
     session_id: Mapped[str | None] = mapped_column(Text)
     duration_ms: Mapped[float | None] = mapped_column(Float(53))
-    cost: Mapped[float | None] = mapped_column(Float(53))  # US dollars, the sum over its logs
+    cost: Mapped[float | None] = mapped_column(Float(53))  # US dollars, the sum over its logs: see `logs.trace_costs`
+    said_by: Mapped[Any | None] = mapped_column(JsonText)  # which span gave each column: see `growth`
     duration_rank: Mapped[float] = mapped_column(Float(53), Computed("coalesce(duration_ms, -1)"), nullable=True)
     cost_rank: Mapped[float] = mapped_column(Float(53), Computed("coalesce(cost, -1)"), nullable=True)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
@@ -89,13 +93,14 @@ class Trace(Resource):
 
 
 class Span(Base):
-    """A step of a trace that is no call of a model: those are logs."""
+    """A step of a trace. Calls of models are logs instead, and only the inner one of two that are one call."""
 
     __tablename__ = "spans"
     __table_args__ = (
         ForeignKeyConstraint(["workspace_id", "trace_id"], ["traces.workspace_id", "traces.id"], ondelete="CASCADE"),
         UniqueConstraint("trace_id", "span_id", "ordinal"),
         Index(None, "trace_id", "seq"),
+        Index("ix_spans_calls", "trace_id", "parent_id", sqlite_where=_IS_CALL, postgresql_where=_IS_CALL),
     )
 
     seq: Mapped[int] = mapped_column(SEQUENCE, Identity(), primary_key=True)
@@ -109,9 +114,7 @@ class Span(Base):
     name: Mapped[str | None] = mapped_column(Text)
     start_time: Mapped[datetime | None] = mapped_column(UtcTime)
     end_time: Mapped[datetime | None] = mapped_column(UtcTime)
-    # The times as they were sent, where the columns above do not say all of it: nanoseconds since 1970
-    start_sent: Mapped[str | None] = mapped_column(Text)
-    end_sent: Mapped[str | None] = mapped_column(Text)
+    duration_ms: Mapped[float | None] = mapped_column(Float(53))  # from the nanoseconds that OpenTelemetry sends
     status: Mapped[str | None] = mapped_column(String(8))  # "error" if the step failed, else NULL
     error: Mapped[str | None] = mapped_column(Text)
     input: Mapped[Any | None] = mapped_column(JsonText)
@@ -119,3 +122,30 @@ class Span(Base):
     ideal_output: Mapped[Any | None] = mapped_column(JsonText)
     meta: Mapped[Any | None] = mapped_column("metadata", JsonText)
     evaluators: Mapped[Any | None] = mapped_column(JsonText)
+    # Of a call of a model that another call inside it has as its log: what a log has beside the columns above
+    call: Mapped[Any | None] = mapped_column(JsonText)
+
+
+class EarlyArrival(Base):
+    """A score of a span or trace from outside, or content of a span, that arrived before it. It waits for a day."""
+
+    __tablename__ = "early_arrivals"
+    __table_args__ = (
+        UniqueConstraint("workspace_id", "awaited", "digest"),
+        Index(None, "workspace_id", "seq"),
+        Index(None, "created_at"),
+        CheckConstraint("kind IN ('score', 'event')", name="kind"),
+    )
+
+    seq: Mapped[int] = mapped_column(SEQUENCE, Identity(), primary_key=True)
+    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"))
+    author_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
+    # The id from outside of the trace that it waits for, or the key of a response: see `early_arrivals`
+    awaited: Mapped[str] = mapped_column(String(64))
+    span_id: Mapped[str] = mapped_column(String(16))  # of the span that it waits for; "" for any output of the trace
+    kind: Mapped[str] = mapped_column(String(8))
+    digest: Mapped[str] = mapped_column(String(64))  # equal for what replaces one another: see `early_arrivals`
+    content: Mapped[Any] = mapped_column(JsonText)
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    # When an event was joined to its span: it stays for a while, since more of the same span may follow
+    joined_at: Mapped[datetime | None] = mapped_column(UtcTime)

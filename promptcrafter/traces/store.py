@@ -1,25 +1,53 @@
 """Traces in the database. Call the writing functions inside `transactions.writing()`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, and_, delete, func, insert, inspect, not_, select
+from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, inspect, literal, not_, null, select
 
 from promptcrafter import clock
 from promptcrafter.database.base import Base
 from promptcrafter.database.deletions import delete_or_defer
 from promptcrafter.database.errors import translating
-from promptcrafter.database.keyset import each_batch
+from promptcrafter.database.keyset import Order, each_batch
 from promptcrafter.database.session import session
 from promptcrafter.ids import new_id
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.store import ParentDeleted, conditions, find_logs_of_trace
+from promptcrafter.traces.growth import measure
 from promptcrafter.traces.models import Span, Trace
+from promptcrafter.traces.tree import Link, Place
 from promptcrafter.workspaces import audit, quota
 from promptcrafter.workspaces.access import find_resources, get_resource
 from promptcrafter.workspaces.principal import Principal
 
+
+def _cut(column: Any, length: int) -> Any:
+    return func.substr(column, 1, length).label(column.key)
+
+
 _COMPUTED = ("seq", "duration_rank", "cost_rank")
+_SEQS_PER_STATEMENT = 1000  # SQLite allows 32,766 parameters in a statement
+_SHOWN_NAME, _SHOWN_ERROR = 200, 500  # characters of those in a tree
+_OF_SPAN: Sequence[Any] = (
+    *(Span.span_id, Span.parent_id, Span.type, Span.start_time, Span.end_time, Span.duration_ms, Span.status),
+    *(_cut(Span.name, _SHOWN_NAME), _cut(Span.error, _SHOWN_ERROR), null().label("log_id")),
+    *(null().label("model_used"), null().label("cost")),
+)
+_OF_LOG: Sequence[Any] = (
+    *(Log.span_id, Log.parent_span_id.label("parent_id"), literal("generation").label("type"), Log.start_time),
+    *(Log.end_time, Log.latency_ms.label("duration_ms"), Log.status, _cut(Log.name, _SHOWN_NAME)),
+    *(_cut(Log.error, _SHOWN_ERROR), Log.id.label("log_id"), Log.model_used, Log.cost),
+)
+_FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
+    "name": lambda name: Trace.name == name,
+    "userId": lambda user_id: Trace.user_id == user_id,
+    "sessionId": lambda session_id: Trace.session_id == session_id,
+    "status": lambda status: Trace.status == status if status else Trace.status.is_(None),  # None: those that did not
+    "source": lambda source: Trace.source == source,
+    "since": lambda moment: Trace.created_at >= moment,
+    "until": lambda moment: Trace.created_at < moment,
+}
 
 
 def _make_empty(model: type[Base]) -> dict[str, None]:
@@ -41,6 +69,7 @@ def add_trace(principal: Principal, values: Mapping[str, Any]) -> Trace:
         workspace_id=principal.workspace_id,
         author_id=principal.user_id,
         created_at=clock.now(),
+        duration_ms=measure(values.get("start_time"), values.get("end_time")),
         **{name: value for name, value in values.items() if name != "spans"},
     )
     session.add(trace)
@@ -52,15 +81,41 @@ def add_trace(principal: Principal, values: Mapping[str, Any]) -> Trace:
 
 
 def restore_traces(principal: Principal, traces: Sequence[Mapping[str, Any]]) -> None:
-    """Insert traces of an import keeping their ids and times."""
-    if traces:
-        own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
-        rows = [{**_EMPTY_TRACE, **values, **own} for values in traces]
-        spans = [row.pop("spans", ()) for row in rows]
-        session.execute(insert(Trace), rows)
-        for row, of_trace in zip(rows, spans, strict=True):
-            _insert_spans({"workspace_id": row["workspace_id"], "trace_id": row["id"]}, of_trace)
+    """Insert traces of an import keeping their ids and times.
+
+    Of two traces with one external id the first keeps it, and grows by what arrives later: the other one is a copy.
+    """
+    if not traces:
+        return
+    own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
+    taken = _get_external_ids(principal, [each["external_id"] for each in traces if "external_id" in each])
+    rows = []
+    for values in traces:
+        row = {**_EMPTY_TRACE, **values, **own}
+        row["duration_ms"] = measure(row["start_time"], row["end_time"])
+        if row["external_id"] is not None and (row["source"], row["external_id"]) in taken:
+            row["external_id"] = None
+        taken.add((row["source"], row["external_id"]))
+        rows.append(row)
+    spans = [row.pop("spans", ()) for row in rows]
+    session.execute(insert(Trace), rows)
+    for row, of_trace in zip(rows, spans, strict=True):
+        _insert_spans({"workspace_id": row["workspace_id"], "trace_id": row["id"]}, of_trace)
+    quota.check_growth(principal.workspace_id)
+
+
+def restore_spans(principal: Principal, spans: Sequence[Mapping[str, Any]]) -> None:
+    """Insert spans of an import whose traces are stored."""
+    if spans:
+        own = {"workspace_id": principal.workspace_id, "ordinal": 0}
+        session.execute(insert(Span), [{**EMPTY_SPAN, **values, **own} for values in spans])
         quota.check_growth(principal.workspace_id)
+
+
+def _get_external_ids(principal: Principal, ids: Sequence[str]) -> set[tuple[str, str | None]]:
+    """Return source and external id of those traces of the current workspace that have one of these ids."""
+    found = select(Trace.source, Trace.external_id).where(Trace.workspace_id == principal.workspace_id)
+    return {(row.source, row.external_id) for row in session.execute(found.where(Trace.external_id.in_(ids)))}
 
 
 def _insert_spans(parents: Mapping[str, str], spans: Sequence[Mapping[str, Any]]) -> None:
@@ -80,14 +135,63 @@ def get_trace(principal: Principal, trace_id: str) -> Trace:
     return get_resource(principal, Trace, trace_id)
 
 
-def get_spans(trace: Trace) -> Sequence[Span]:
-    """Return a trace's spans in the order in which they arrived."""
-    return session.scalars(select(Span).where(Span.trace_id == trace.id).order_by(Span.seq)).all()
+def find_matching(principal: Principal, filters: Mapping[str, Any]) -> Select[Trace]:
+    """Return a select of the principal's traces that match the filters of a TraceQuery."""
+    return find_traces(principal).where(*(_FILTERS[name](filters[name]) for name in _FILTERS if name in filters))
+
+
+def order_traces(sort: str) -> Order:
+    """Return the order that the `sort` of a TraceQuery names."""
+    newest = (Trace.created_at, Trace.seq)
+    ranks = {"duration": (Trace.duration_rank,), "cost": (Trace.cost_rank,)}
+    return Order((*ranks.get(sort.removeprefix("-"), ()), *newest), is_ascending=not sort.startswith("-"))
+
+
+def find_spans(trace: Trace) -> Select[Span]:
+    """Return a select of a trace's spans in the order in which they arrived."""
+    return select(Span).where(Span.trace_id == trace.id).order_by(Span.seq)
 
 
 def find_logs(trace: Trace) -> Select[Log]:
     """Return a select of a trace's logs in the order they were recorded."""
     return find_logs_of_trace(trace.id).order_by(Log.seq)
+
+
+def count_nodes(trace: Trace) -> int:
+    """Return how many spans and logs a trace has."""
+    return sum(session.scalars(each.order_by(None).with_only_columns(func.count())).one() for each in _parts(trace))
+
+
+def get_links(trace: Trace, most: int) -> list[Link]:
+    """Return the spans and logs of a trace as `tree.arrange` takes them; `most` of those that arrived first."""
+    spans, logs = _parts(trace)
+    of_spans = spans.with_only_columns(Span.seq, Span.span_id, Span.parent_id, Span.start_time)
+    of_logs = logs.with_only_columns(Log.seq, Log.span_id, Log.parent_span_id, Log.start_time)
+    read = [(False, of_spans), (True, of_logs)]
+    return [Link(is_log, *row) for is_log, each in read for row in session.execute(each.limit(most))][:most]
+
+
+def get_nodes(trace: Trace, places: Sequence[Place]) -> list[dict[str, Any]]:
+    """Return the columns of a NodeOut for spans and logs of a trace, in their order."""
+    found = {}
+    for is_log, model, columns in ((False, Span, _OF_SPAN), (True, Log, _OF_LOG)):
+        seqs = [place.seq for place in places if place.is_log == is_log]
+        for start in range(0, len(seqs), _SEQS_PER_STATEMENT):
+            chosen = select(model.seq, *columns).where(model.seq.in_(seqs[start : start + _SEQS_PER_STATEMENT]))
+            found |= {(is_log, row.seq): row._mapping for row in session.execute(chosen)}
+    nodes = []
+    for place in places:
+        row = found.get((place.is_log, place.seq))
+        if row is not None:  # else it was deleted meanwhile
+            duration = (
+                row["duration_ms"] if row["duration_ms"] is not None else measure(row["start_time"], row["end_time"])
+            )
+            nodes.append({**row, "depth": place.depth, "duration_ms": duration})
+    return nodes
+
+
+def _parts(trace: Trace) -> tuple[Select[Span], Select[Log]]:
+    return find_spans(trace), find_logs(trace)
 
 
 def count_expired(principal: Principal, filters: Mapping[str, Any]) -> int:
@@ -127,4 +231,5 @@ def remove_trace(principal: Principal, trace: Trace) -> None:
     """Delete a locked trace with its logs; many are left to a purge."""
     audit.forget(trace.id)
     audit.note(principal, trace.workspace_id, "trace.delete", "trace", trace.id)
-    delete_or_defer(trace)
+    if not delete_or_defer(trace):
+        trace.external_id = None  # spans that arrive before it is removed make a new trace

@@ -9,6 +9,7 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from promptcrafter.http.route import route_of
+from tests.support import otlp
 from tests.support.databases import only_sqlite
 from tests.support.errors import assert_error
 from tests.support.people import Caller, Person, sign_up
@@ -23,6 +24,7 @@ PUBLIC = {
     "/docs",
     "/healthz",
     "/readyz",
+    "/api/public/health",
     "/openapi.json",
     "/static/<path:name>",
 }
@@ -46,8 +48,13 @@ def test_every_route_but_the_public_ones_requires_authentication(app: Flask, cli
             continue
         answer = client.open(concrete(rule), method=method, data="not json", query_string={"nonsense": "1"})
         assert answer.status_code == 401, f"{method} {rule.rule}"
-        assert answer.headers["WWW-Authenticate"] == "Bearer"
-        if method != "HEAD":
+        is_otlp = rule.rule in otlp.PATHS
+        takes_basic = route_of(app.view_functions[rule.endpoint]).takes_basic
+        basic = ', Basic realm="PromptCrafter", charset="UTF-8"' if takes_basic else ""
+        assert answer.headers["WWW-Authenticate"] == f"Bearer{basic}"
+        if is_otlp:
+            otlp.assert_status(answer, 401, "Invalid or missing bearer token")
+        elif method != "HEAD":
             is_agenttest = rule.rule.startswith("/experiment/")
             text = "Unauthorized" if is_agenttest else "Invalid or missing bearer token"
             assert_error(answer, 401, "unauthorized", text)
@@ -70,7 +77,10 @@ def test_every_wrong_method_is_405_with_allow(app: Flask, ada: Person) -> None:
         allow = ada.client.options(path).headers["Allow"]
         for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"} - set(allow.split(", ")):
             answer = ada.open(path, method=method)
-            assert_error(answer, 405, "method_not_allowed")
+            if path in otlp.PATHS:
+                otlp.assert_status(answer, 405, "Method not allowed")
+            else:
+                assert_error(answer, 405, "method_not_allowed")
             assert set(answer.headers["Allow"].split(", ")) == set(allow.split(", "))
 
 
@@ -94,7 +104,7 @@ def test_head_is_get_without_its_body(app: Flask, ada: Person) -> None:
         "/prompts/a/b",
         "/Prompts",
         "/%ff",
-        "/v1/logs",
+        "/v1/profiles",
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])

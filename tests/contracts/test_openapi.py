@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from promptcrafter.http.route import route_of
+from tests.support import otlp
 from tests.support.databases import only_sqlite
 from tests.support.people import Caller, Person
 from tests.support.routes import api_rules
@@ -17,6 +18,7 @@ from tests.support.routes import api_rules
 pytestmark = only_sqlite
 METHODS = ("get", "post", "patch", "delete", "put")
 ERROR = {"$ref": "#/components/schemas/ErrorOut"}
+STATUS = {"type": "object", "properties": {"code": {"type": "integer"}, "message": {"type": "string"}}}
 UNDESCRIBED = {"/openapi.json", "/docs", "/static/{name}"}  # they serve the description itself
 
 
@@ -50,13 +52,16 @@ def test_every_operation_declares_its_name_security_and_errors(app: Flask, docum
             if method not in METHODS:
                 continue
             endpoint = next(r.endpoint for r in api_rules(app) if _is(r, path, method))
-            is_public = route_of(app.view_functions[endpoint]).is_public
+            route = route_of(app.view_functions[endpoint])
+            is_public = route.is_public
             assert operation["operationId"] == endpoint.rpartition(".")[2]
             assert operation["summary"].endswith(".")
-            assert operation["security"] == ([] if is_public else [{"bearer": []}, {"apiKey": []}])
+            basic: list[dict[str, list[str]]] = [{"basic": []}] if route.takes_basic else []
+            assert operation["security"] == ([] if is_public else [{"bearer": []}, {"apiKey": []}, *basic])
             assert ("401" in operation["responses"]) is (not is_public or path == "/auth/login")
             refusals = [response for status, response in operation["responses"].items() if int(status) >= 400]
-            assert all(response["content"]["application/json"]["schema"] == ERROR for response in refusals)
+            error = STATUS if path in otlp.PATHS else ERROR
+            assert all(response["content"]["application/json"]["schema"] == error for response in refusals)
 
 
 def _is(rule: Any, path: str, method: str) -> bool:

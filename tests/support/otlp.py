@@ -1,12 +1,21 @@
 """Requests of OpenTelemetry's exporters, made by hand."""
 
+import base64
 from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
+from promptcrafter.dialects.otlp.signals import PREFIXES, SIGNALS
+from tests.support.people import Answer
+
+PATHS = frozenset(prefix + signal.path for prefix in PREFIXES for signal in SIGNALS)
 START_NS = 1_750_000_000_000_000_000
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 _ids = count(1)
@@ -57,9 +66,107 @@ def encode(
     return bytes(request.SerializeToString())
 
 
+def to_json(
+    spans: Sequence[Mapping[str, Any]], resource: Mapping[str, Any] | None = None, scope: str = "tests"
+) -> dict[str, Any]:
+    """Return the request in OTLP's JSON form that an exporter sends for these spans."""
+    return {
+        "resourceSpans": [
+            {
+                "resource": {"attributes": _to_json_pairs(resource or {"service.name": "shop"})},
+                "scopeSpans": [{"scope": {"name": scope}, "spans": [_to_json_span(span) for span in spans]}],
+            }
+        ]
+    }
+
+
+def _to_json_span(span: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "traceId": span["trace_id"],
+        "spanId": span["span_id"],
+        "parentSpanId": span["parent_id"] or "",
+        "name": span["name"],
+        "kind": 3,
+        "startTimeUnixNano": str(span["start_ns"]),
+        "endTimeUnixNano": str(span["end_ns"]),
+        "attributes": _to_json_pairs(span["attributes"]),
+        "events": [
+            {"name": name, "timeUnixNano": str(span["start_ns"]), "attributes": _to_json_pairs(attributes)}
+            for name, attributes in span["events"]
+        ],
+        "status": {"code": span["status"], "message": span["message"]},
+    }
+
+
+def _to_json_pairs(attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"key": name, "value": _to_json_value(value)} for name, value in attributes.items()]
+
+
+def _to_json_value(value: Any) -> dict[str, Any]:
+    if isinstance(value, bool):
+        return {"boolValue": value}
+    if isinstance(value, int):
+        return {"intValue": str(value)}
+    if isinstance(value, float):
+        return {"doubleValue": value}
+    if isinstance(value, bytes):
+        return {"bytesValue": base64.b64encode(value).decode()}
+    if isinstance(value, list):
+        return {"arrayValue": {"values": [_to_json_value(item) for item in value]}}
+    if isinstance(value, Mapping):
+        return {"kvlistValue": {"values": _to_json_pairs(value)}}
+    return {"stringValue": str(value)}
+
+
 def export(person: Any, *spans: Mapping[str, Any], path: str = "/v1/traces", **more: Any) -> Any:
     """Send spans as an exporter does; return the response. `more` are arguments of `encode`."""
     return person.open(path, method="POST", data=encode(spans, **more), content_type="application/x-protobuf")
+
+
+def make_record(name: str, *, span: Mapping[str, Any] | None = None, body: Any = None, **more: Any) -> dict[str, Any]:
+    """Return a log record with plain values, of this span if there is one.
+
+    `more` may have the keys `attributes`, `time_ns`, `trace_id` and `span_id`.
+    """
+    ids = {"trace_id": span["trace_id"], "span_id": span["span_id"]} if span else {"trace_id": "", "span_id": ""}
+    return {**ids, "name": name, "body": body, "attributes": {}, "time_ns": START_NS, **more}
+
+
+def encode_records(records: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return the request in protobuf that an exporter sends for these log records."""
+    request = ExportLogsServiceRequest()
+    of_scope = request.resource_logs.add().scope_logs.add()
+    for record in records:
+        of_scope.log_records.add(
+            trace_id=bytes.fromhex(record["trace_id"]),
+            span_id=bytes.fromhex(record["span_id"]),
+            event_name=record["name"],
+            time_unix_nano=record["time_ns"],
+            body=None if record["body"] is None else _to_any(record["body"]),
+            attributes=_to_pairs(record["attributes"]),
+        )
+    return bytes(request.SerializeToString())
+
+
+def export_records(person: Any, *records: Mapping[str, Any], path: str = "/v1/logs") -> Any:
+    """Send log records as an exporter does; return the response."""
+    return person.open(path, method="POST", data=encode_records(records), content_type="application/x-protobuf")
+
+
+def read_rejections(answer: Any) -> tuple[int, str]:
+    """Return how many log records a 200 says were rejected, and why."""
+    assert answer.status_code == 200, answer.text
+    partial = ExportLogsServiceResponse.FromString(answer.data).partial_success
+    return partial.rejected_log_records, partial.error_message
+
+
+def assert_status(answer: Answer, status: int, message: str | None = None) -> None:
+    """Check an error whose body is a `google.rpc.Status` in JSON."""
+    assert answer.status_code == status, answer.text
+    assert answer.mimetype == "application/json"
+    assert set(answer.json) == {"code", "message"}
+    if message is not None:
+        assert answer.json["message"] == message
 
 
 def _to_pairs(attributes: Mapping[str, Any]) -> list[KeyValue]:

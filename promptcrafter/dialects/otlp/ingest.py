@@ -1,176 +1,390 @@
 """Storing translated spans: each becomes one log or one step of its trace, however often and in what order it arrives.
 
-A call of a model that is inside another one, as where two instrumentations observe it, is one log: that of the inner
-span, which knows most about the call. The outer one becomes a step, so that nothing is counted twice.
+Spans are stored in pieces, each in one transaction, so that others write in between:
+
+1. Join: make one node of all parts of a span. Resolve the prompts that they name.
+2. Settle: decide which calls are logs (`calls`), as if nothing were stored yet.
+3. Prepare: count tokens, compute costs and extract the words of the search index, before any lock is held.
+4. Lock the traces, and make those that are new.
+5. For traces that exist, read what is stored of the spans of the piece and of the calls around and inside them, join
+   that with what has arrived, and settle again.
+6. Complete them by what arrived before them: content that log records have (`records`).
+7. Write the differences, with one statement for each kind of change, and the scores that have waited for the spans.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from promptcrafter.database.transactions import writing
-from promptcrafter.dialects.otlp.translate import SOURCE, Part, to_step
-from promptcrafter.dialects.prompt_references import Resolved, reference_key, resolve_all, resolve_as_missing
-from promptcrafter.logs import recording, token_costs
+from flask import current_app
+from sqlalchemy import RowMapping
+
+from promptcrafter.database.transactions import write_until_done, writing
+from promptcrafter.dialects.otlp import calls
+from promptcrafter.dialects.otlp.calls import Key, Node
+from promptcrafter.dialects.otlp.records import EventOfSpan, Sorted, complete, read_contents
+from promptcrafter.dialects.otlp.spans import Event
+from promptcrafter.dialects.otlp.translate import SOURCE, Limits, Part
+from promptcrafter.dialects.prompt_references import (
+    ReferenceKey,
+    Resolved,
+    reference_key,
+    resolve_all,
+    resolve_as_missing,
+)
+from promptcrafter.logs import recording, search, token_costs
 from promptcrafter.logs import store as logs
-from promptcrafter.logs.models import Log
+from promptcrafter.logs.input_keys import find_input_key
+from promptcrafter.problems import Problem
+from promptcrafter.prompts.store import get_latest_numbers
 from promptcrafter.scores import reported
-from promptcrafter.traces import growing_store as traces
-from promptcrafter.traces.models import Span, Trace
+from promptcrafter.traces import early_arrivals, growing_store, span_scores
+from promptcrafter.traces.early_arrivals import Arrival
+from promptcrafter.traces.growing_store import LockedTrace, SpanKey
+from promptcrafter.traces.growth import grow
+from promptcrafter.traces.models import EarlyArrival
 from promptcrafter.workspaces.principal import Principal
 
-PIECE = 256  # spans of a transaction: others write in between
+PIECE = 256  # spans of a transaction
 _NO_SLUG = "otlp"  # of a trace whose program does not say what it is
-_REVIEWED = ("score", "notes", "ratings")
-_Key = tuple[str, str]  # the trace's id from outside, and the span's
+_STEP = ("span_id", "type", "parent_id", "name", "start_time", "end_time", "duration_ms", "status", "error")
+_JSON_OF_STEP = ("input", "output", "meta", "call")
+# What is computed for a log where its client does not send it, by the names in its `computed`
+_COMPUTED = {"inputTokens": "input_tokens", "outputTokens": "output_tokens", "cost": "cost"}
+_Resolve = Callable[[Principal, Iterable[Mapping[str, Any]]], dict[ReferenceKey, Resolved]]
 
 
 def ingest(principal: Principal, parts: Sequence[Part]) -> int:
-    """Store spans, in pieces; return how many new logs were made. Raises what `recording.record` raises."""
-    return sum(_store_piece(principal, _join(parts[start : start + PIECE])) for start in range(0, len(parts), PIECE))
+    """Store spans; return how many new logs were made. Raises what `recording.record` raises."""
+    return sum(_store_piece(principal, parts[start : start + PIECE]) for start in range(0, len(parts), PIECE))
 
 
-def _store_piece(principal: Principal, parts: Mapping[_Key, Part]) -> int:
+def _store_piece(principal: Principal, parts: Sequence[Part]) -> int:
     return recording.retry_if_parent_deleted(
-        lambda: _store(principal, parts, resolve_all), lambda: _store(principal, parts, resolve_as_missing)
+        lambda: write_until_done(lambda: _store(principal, parts, resolve_all)),
+        lambda: write_until_done(lambda: _store(principal, parts, resolve_as_missing)),
     )
 
 
-def _join(piece: Sequence[Part]) -> dict[_Key, Part]:
-    """Return the spans by their keys; of several with one key, what later ones say counts."""
-    joined: dict[_Key, Part] = {}
-    for part in piece:
-        key = (part.trace_id, part.span_id)
-        former = joined.get(key)
-        joined[key] = part if former is None else _merge(former, part)
-    outer = {(part.trace_id, part.columns.get("parent_span_id")) for part in joined.values() if part.is_output}
-    return {key: _demote(part) if part.is_output and key in outer else part for key, part in joined.items()}
-
-
-def _merge(former: Part, later: Part) -> Part:
-    if former.is_output and not later.is_output:
-        former, later = later, former  # what says that it is a call counts, whenever it arrives
-    known = {} if later.is_output and not former.is_output else former.columns  # a step has other columns
-    return Part(
-        trace_id=later.trace_id,
-        span_id=later.span_id,
-        is_output=later.is_output,
-        columns={**known, **later.columns},
-        of_trace={**former.of_trace, **later.of_trace},
-        reference=later.reference or former.reference,
-        scores=[*former.scores, *later.scores],
-    )
-
-
-def _demote(part: Part) -> Part:
-    return Part(part.trace_id, part.span_id, is_output=False, columns=to_step(part.columns), of_trace=part.of_trace)
-
-
-def _store(principal: Principal, parts: Mapping[_Key, Part], resolve: Any) -> int:
-    references = [part.reference for part in parts.values() if part.reference]
-    resolved = resolve(principal, references) if references else {}
-    prepared = {key: recording.prepare(_with_prompt(part, resolved)) for key, part in parts.items() if part.is_output}
-    fitting = reported.fit(principal.workspace_id, [parts[key].scores for key in prepared])
+def _store(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> int:
+    piece = _Piece(principal, _join(principal, parts, resolve), _collect_said(parts))
+    piece.prepare()
     with writing():
-        return _write(principal, parts, dict(zip(prepared, zip(prepared.values(), fitting, strict=True), strict=True)))
+        piece.lock()
+        if piece.known:
+            piece.join_stored(trusts_prompts=resolve is resolve_all)
+        piece.join_early()
+        return piece.write()
 
 
-def _with_prompt(part: Part, resolved: Mapping[Any, Resolved]) -> dict[str, Any]:
-    """Return the columns of a log, with the prompt and version that the span names, if there are such."""
-    found = resolved[reference_key(part.reference)] if part.reference else Resolved()
-    return {
-        "model_used": None,
-        **part.columns,
-        "prompt_reference": part.reference,
-        "prompt_id": found.prompt.id if found.prompt else None,
-        "prompt_version": found.version.number if found.version else None,
-    }
+def ingest_records(principal: Principal, found: Sorted) -> Counter[str]:
+    """Store what log records have become: join content to its spans, and put scores; what is early waits.
+
+    Return the rules that scores break, and how many break each.
+    """
+    for start in range(0, len(found.events), PIECE):
+        write_until_done(partial(_join_events, principal, found.events[start : start + PIECE]))
+    rejections: Counter[str] = Counter()
+    for start in range(0, len(found.scores), PIECE):
+        write_until_done(partial(_put_scores, principal, found.scores[start : start + PIECE], rejections))
+    return rejections
 
 
-def _write(
-    principal: Principal,
-    parts: Mapping[_Key, Part],
-    prepared: Mapping[_Key, tuple[dict[str, Any], list[dict[str, Any]]]],
-) -> int:
-    of_traces: dict[str, dict[str, Any]] = {}
-    for part in parts.values():
-        of_traces.setdefault(part.trace_id, {"slug": _NO_SLUG}).update(slug=part.of_trace.get("slug", _NO_SLUG))
-    found = traces.lock_traces(principal, SOURCE, of_traces)
-    ids = {trace.id: external_id for external_id, trace in found.items()}
-    span_ids = {span_id for _, span_id in parts}
-    near = logs.get_logs_of_spans(list(ids), span_ids | _parents(parts))
-    stored_logs = {(ids[str(log.trace_id)], str(log.span_id)): log for log in near}
-    has_call_inside = {(ids[str(log.trace_id)], log.parent_span_id) for log in near}
-    stored_spans = traces.get_spans([(found[trace_id].id, span_id) for trace_id, span_id in parts])
-    new_logs: list[dict[str, Any]] = []
-    new_steps: list[dict[str, Any]] = []
-    replaced: list[Span] = []
-    costs: dict[str, float] = {}
+def _join_events(principal: Principal, events: Sequence[EventOfSpan]) -> None:
+    with writing():
+        keys = {(trace_id, span_id) for trace_id, span_id, _ in events}
+        trace_ids = {trace_id for trace_id, _ in keys}
+        if not growing_store.have_arrived(principal, SOURCE, trace_ids):
+            early_arrivals.exclude_spans(principal.workspace_id)
+        piece = _Piece(
+            principal,
+            nodes={key: Node(key, is_call=False, columns={"span_id": key[1]}) for key in keys},
+            said={trace_id: [] for trace_id in trace_ids},
+            traces=growing_store.lock_known_traces(principal, SOURCE, trace_ids),
+        )
+        early_arrivals.keep(principal, [_to_arrival(*event) for event in events])
+        if piece.known:
+            piece.join_stored(trusts_prompts=True)
+        piece.forget_unknown()
+        piece.join_early()
+        piece.write()
 
-    def place(trace: Trace) -> dict[str, str]:
-        return {"workspace_id": trace.workspace_id, "trace_id": trace.id}
 
-    for key, part in parts.items():
-        trace, log = found[part.trace_id], stored_logs.get(key)
-        step = stored_spans.get((trace.id, part.span_id))
-        if log is not None:
-            if part.is_output:
-                costs[part.trace_id] = costs.get(part.trace_id, 0) + _complete(log, *prepared[key])
-        elif part.is_output and key not in has_call_inside:
-            outer = stored_logs.get((part.trace_id, part.columns.get("parent_span_id", "")))
-            if outer is not None and not _is_reviewed(outer):
-                new_steps.append({**to_step(_columns_of(outer)), **place(trace)})
-                costs[part.trace_id] = costs.get(part.trace_id, 0) - (outer.cost or 0)
-                logs.replace_log(outer)
-                stored_logs.pop((part.trace_id, str(outer.span_id)))
-                outer = None
-            if outer is not None:
-                new_steps.append({**to_step(part.columns), **place(trace)})
-                continue
-            values, scores = prepared[key]
-            new_logs.append({**values, **place(trace), "scores": scores})
-            costs[part.trace_id] = costs.get(part.trace_id, 0) + (values.get("cost") or 0)
-            if step is not None:
-                replaced.append(step)
+def _put_scores(principal: Principal, scores: Sequence[Mapping[str, Any]], rejections: Counter[str]) -> None:
+    with writing():
+        results = span_scores.put_scores_of_spans(principal, scores)
+    rejections.update(str(result.message) for result in results if isinstance(result, Problem))
+
+
+def _to_arrival(trace_id: str, span_id: str, event: Event) -> Arrival:
+    content = {"name": event.name, "time": str(event.time_ns), "attributes": dict(event.attributes)}
+    return Arrival(trace_id, span_id, "event", (span_id, *content.values()), content)
+
+
+def _join(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> dict[Key, Node]:
+    """Return what the parts say, by span; calls have the prompts and versions that they name, if there are such."""
+    references = [part.reference for part in parts if part.reference]
+    resolved = resolve(principal, references) if references else {}
+    nodes: dict[Key, Node] = {}
+    for part in parts:
+        key = (part.trace_id, part.span_id)
+        columns = {name: value for name, value in part.columns.items() if value is not None}
+        if part.reference:
+            found = resolved[reference_key(part.reference)]
+            columns["prompt_reference"] = part.reference
+            columns |= {"prompt_id": found.prompt.id} if found.prompt else {}
+            columns |= {"prompt_version": found.version.number} if found.version else {}
+        node = Node(key, part.is_output, columns, list(part.scores))
+        if key in nodes:
+            nodes[key].absorb(node)
         else:
-            columns = to_step(part.columns) if part.is_output else part.columns
-            if step is None:
-                new_steps.append({**columns, **place(trace)})
+            nodes[key] = node
+    return nodes
+
+
+def _collect_said(parts: Iterable[Part]) -> dict[str, list[tuple[str, Mapping[str, Any]]]]:
+    """Return what the spans of each trace say about it, as `grow` takes it."""
+    said: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+    for part in parts:
+        said.setdefault(part.trace_id, []).append((part.span_id, part.of_trace))
+    return said
+
+
+@dataclass
+class _Piece:
+    """What is written in one transaction. The methods are called in their order."""
+
+    principal: Principal
+    nodes: dict[Key, Node]
+    said: Mapping[str, list[tuple[str, Mapping[str, Any]]]]
+    traces: dict[str, LockedTrace] = field(default_factory=dict)
+    # The columns of new logs as they are inserted, and from which columns of the node they were prepared
+    prepared: dict[Key, tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
+    early: list[EarlyArrival] = field(default_factory=list)
+
+    def prepare(self) -> None:
+        """Do everything slow that can be done before the lock."""
+        calls.settle(self.nodes)
+        new = [node for node in self.nodes.values() if node.is_log]
+        scored = [node for node in self.nodes.values() if node.scores]
+        if scored:
+            fitting = reported.fit(self.principal.workspace_id, [node.scores for node in scored])
+            for node, fit in zip(scored, fitting, strict=True):
+                node.scores = fit
+        self.prepared = {node.key: (_prepare(node), dict(node.columns)) for node in new}
+
+    def lock(self) -> None:
+        """Lock the traces, and make those that do not exist."""
+        early_arrivals.admit_spans(self.principal.workspace_id)
+        costs: dict[str, float] = {}
+        for (trace_id, _), (log, _) in self.prepared.items():
+            if log.get("cost") is not None:
+                costs[trace_id] = costs.get(trace_id, 0) + log["cost"]
+        new = {each: {"slug": _NO_SLUG, **grow({}, said), "cost": costs.get(each)} for each, said in self.said.items()}
+        self.traces = growing_store.lock_traces(self.principal, SOURCE, new)
+
+    @property
+    def known(self) -> list[str]:
+        """The ids from outside of the traces that existed before."""
+        return [each for each, trace in self.traces.items() if not trace.is_new]
+
+    def join_stored(self, *, trusts_prompts: bool) -> None:
+        """Join what is stored with what has arrived, and settle again.
+
+        Only a stored prompt may have been deleted, with which a step was made; without `trusts_prompts` all are taken
+        for deleted.
+        """
+        external = {trace.id: external_id for external_id, trace in self.traces.items() if not trace.is_new}
+        own = [node.key for node in self.nodes.values() if node.key[0] in self.known]
+        outer = [node.parent for node in self.nodes.values() if node.is_call and node.key[0] in self.known]
+        keys = self._here([*own, *filter(None, outer)])
+        stored = _load(external, growing_store.find_logs(keys), growing_store.find_spans(keys))
+        self._absorb(stored)
+        inside = [key for key in own if self.nodes[key].is_call]
+        for _ in range(calls.LEVELS):
+            here = self._here(inside)
+            found = _load(external, growing_store.find_logs_inside(here), growing_store.find_calls_inside(here))
+            self._absorb({key: node for key, node in found.items() if key not in self.nodes})
+            inside = [key for key, node in found.items() if node.stored_step is not None]
+            if not inside:
+                break
+        self._mark_reviewed()
+        self._drop_deleted_prompts(trusts_prompts=trusts_prompts)
+        calls.settle(self.nodes)
+
+    def forget_unknown(self) -> None:
+        """Leave out spans that have not arrived."""
+        for key, node in list(self.nodes.items()):
+            if node.stored_log is None and node.stored_step is None:
+                del self.nodes[key]
+
+    def join_early(self) -> None:
+        """Complete the spans by the content that arrived before them, or that arrives now."""
+        response_keys = {node.columns["response_key"] for node in self.nodes.values() if "response_key" in node.columns}
+        awaited = [*self.traces, *map(early_arrivals.await_response, response_keys)]
+        span_ids = {span_id for _, span_id in self.nodes}
+        self.early = early_arrivals.get_arrivals(self.principal.workspace_id, awaited, span_ids)
+        by_span: dict[Key, list[EarlyArrival]] = {}
+        for arrival in self.early:
+            if arrival.kind == "event" and (arrival.awaited, arrival.span_id) in self.nodes:
+                by_span.setdefault((arrival.awaited, arrival.span_id), []).append(arrival)
+        limits = Limits(current_app.config["MAX_OUTPUT_BYTES"])
+        for key, arrivals in by_span.items():
+            if not all(arrival.joined_at for arrival in arrivals):
+                node = self.nodes[key]
+                before, after = (
+                    read_contents([_to_event(each) for each in of_side], limits, is_call=node.is_call)
+                    for of_side in ([each for each in arrivals if each.joined_at], arrivals)
+                )
+                complete(node.columns, before, after)
+                early_arrivals.mark_joined([arrival.seq for arrival in arrivals])
+
+    def write(self) -> int:
+        """Write what has changed; return how many new logs were made."""
+        new_logs, completed, words = [], {}, {}
+        new_steps, changed_steps = [], {}
+        replaced_logs, replaced_steps = [], []
+        for node in self.nodes.values():
+            if node.is_log and node.stored_log is not None:
+                changes = _complete(node)
+                if changes:
+                    completed[node.stored_log] = changes
+                    if any(name in changes for name in logs.INDEXED):
+                        texts = {**node.stored, **node.columns}
+                        words[node.stored_log] = search.index_words(*map(texts.get, logs.INDEXED))
+            elif node.is_log:
+                new_logs.append({**self._prepared(node), **self._place(node), "scores": node.scores})
+                replaced_steps += [] if node.stored_step is None else [node.stored_step]
+            elif node.stored_step is not None:
+                step = _to_step(node)
+                changes = {name: value for name, value in step.items() if value != node.stored.get(name)}
+                if changes:
+                    changed_steps[node.stored_step] = changes
             else:
-                traces.change_span(step, columns)
-    traces.remove_spans(replaced)
-    logs.record_all(principal, new_logs)
-    traces.add_spans(new_steps)
-    for part in parts.values():
-        traces.grow(found[part.trace_id], part.of_trace, costs.pop(part.trace_id, 0))
-    return len(new_logs)
+                new_steps.append({**_to_step(node), **self._place(node)})
+                replaced_logs += [] if node.stored_log is None else [node.stored_log]
+        growing_store.remove_spans(replaced_steps)
+        logs.complete_logs(completed, words)
+        growing_store.add_spans(new_steps)
+        growing_store.change_spans(changed_steps)
+        if new_logs:
+            logs.record_all(self.principal, new_logs)
+        trace_ids, span_ids = [trace.id for trace in self.traces.values()], {span_id for _, span_id in self.nodes}
+        span_scores.move_to_last_outputs(trace_ids, span_ids, replaced_logs)
+        logs.replace_logs(replaced_logs)
+        self._grow(new_logs)
+        span_scores.put_early_scores(self.principal, [each for each in self.early if each.kind == "score"])
+        span_scores.put_scores_of_spans(self.principal, list(self._each_later_score()))
+        return len(new_logs)
+
+    def _each_later_score(self) -> Iterator[dict[str, Any]]:
+        """Yield the scores that spans report which are no new logs."""
+        for node in self.nodes.values():
+            if node.stored_log is not None or not node.is_log:
+                trace_id, span_id = node.key
+                yield from ({**score, "trace_id": trace_id, "span_id": span_id} for score in node.scores)
+
+    def _grow(self, new_logs: Sequence[Mapping[str, Any]]) -> None:
+        """Add to the traces that existed before what their spans say, and the costs of the new logs."""
+        costs: dict[str, float] = {}
+        for log in new_logs:
+            if log.get("cost") is not None:
+                costs[log["trace_id"]] = costs.get(log["trace_id"], 0) + log["cost"]
+        changes = {}
+        for external_id in self.known:
+            trace = self.traces[external_id]
+            changes[trace.seq] = grow(trace.values, self.said[external_id])
+            if trace.id in costs:
+                changes[trace.seq]["cost"] = (trace.values["cost"] or 0) + costs[trace.id]
+        growing_store.change_traces(changes)
+
+    def _here(self, keys: Iterable[Key]) -> set[SpanKey]:
+        return {(self.traces[trace_id].id, span_id) for trace_id, span_id in keys}
+
+    def _absorb(self, stored: Mapping[Key, Node]) -> None:
+        """Add stored spans to those that have arrived, which say something later."""
+        for key, node in stored.items():
+            if key in self.nodes:
+                node.absorb(self.nodes[key])
+            self.nodes[key] = node
+
+    def _mark_reviewed(self) -> None:
+        """Find out which logs that would have to become steps must not, because somebody has scored or noted them."""
+        outer = {node.parent for node in self.nodes.values() if node.is_call}
+        candidates = [node for key, node in self.nodes.items() if node.stored_log is not None and key in outer]
+        scored = logs.find_scored([node.stored_log for node in candidates if node.stored_log is not None])
+        for node in candidates:
+            node.is_reviewed = node.stored["notes"] is not None or node.stored_log in scored
+
+    def _drop_deleted_prompts(self, *, trusts_prompts: bool) -> None:
+        """Remove from steps that are calls the prompts that were deleted: no log may refer to one."""
+        steps = [node for node in self.nodes.values() if node.stored_step is not None and "prompt_id" in node.columns]
+        wanted = {node.columns["prompt_id"] for node in steps}
+        present = get_latest_numbers(sorted(wanted)) if wanted and trusts_prompts else {}
+        for node in steps:
+            workspace_id, latest = present.get(node.columns["prompt_id"], ("", 0))
+            is_here = workspace_id == self.principal.workspace_id and node.columns.get("prompt_version", 0) <= latest
+            if not is_here:
+                node.columns = {name: value for name, value in node.columns.items() if name not in _PINNED}
+
+    def _prepared(self, node: Node) -> dict[str, Any]:
+        """Return the columns of a new log; they are prepared again if what is stored has changed them."""
+        prepared, columns = self.prepared.get(node.key, ({}, None))
+        return prepared if columns == node.columns else _prepare(node)
+
+    def _place(self, node: Node) -> dict[str, str]:
+        return {"workspace_id": self.principal.workspace_id, "trace_id": self.traces[node.key[0]].id}
 
 
-def _parents(parts: Mapping[_Key, Part]) -> set[str]:
-    return {part.columns["parent_span_id"] for part in parts.values() if part.columns.get("parent_span_id")}
+_PINNED = ("prompt_id", "prompt_version")
 
 
-def _is_reviewed(log: Log) -> bool:
-    return any(getattr(log, name) is not None for name in _REVIEWED)
+def _load(
+    external: Mapping[str, str], stored_logs: Iterable[RowMapping], stored_steps: Iterable[RowMapping]
+) -> dict[Key, Node]:
+    """Return the nodes of what is stored. `external` has the ids of traces from outside by those here."""
+    nodes = {}
+    for row in stored_logs:
+        key = (external[row["trace_id"]], row["span_id"])
+        computed = {_COMPUTED[name] for name in row["computed"] or ()}
+        sent = {name: row[name] for name in logs.SENT if row[name] is not None and name not in computed}
+        nodes[key] = Node(key, True, {"span_id": row["span_id"], **sent}, stored_log=row["seq"], stored=row)
+    for row in stored_steps:
+        key = (external[row["trace_id"]], row["span_id"])
+        columns = {name: row[name] for name in (*_STEP, *_JSON_OF_STEP) if row[name] is not None}
+        is_call = "call" in columns
+        nodes[key] = Node(key, is_call, calls.to_log(columns) if is_call else columns)
+        nodes[key].stored_step, nodes[key].stored = row["seq"], columns
+    return nodes
 
 
-def _columns_of(log: Log) -> dict[str, Any]:
-    names = ("span_id", "parent_span_id", "name", "start_time", "end_time", "status", "error", "meta")
-    texts = ("input", "input_format", "output", "output_format")
-    return {name: getattr(log, name) for name in (*names, *texts)}
+def _to_event(arrival: EarlyArrival) -> Event:
+    content = arrival.content
+    return Event(content["name"], int(content["time"]), content["attributes"])
 
 
-def _complete(log: Log, values: Mapping[str, Any], scores: Sequence[Mapping[str, Any]]) -> float:
-    """Set what a span that has arrived again says about its log; return by how much the cost has changed."""
-    computed = {"inputTokens": "input_tokens", "outputTokens": "output_tokens", "cost": "cost"}
-    kept = {name: getattr(log, name) for name in logs.SENT if getattr(log, name) is not None}
-    for wire_name in log.computed or ():
-        kept.pop(computed[wire_name], None)
-    said = {name: value for name, value in values.items() if name in logs.SENT and value is not None}
-    for wire_name in values.get("computed") or ():
-        said.pop(computed[wire_name], None)
-    if all(kept.get(name) == value for name, value in said.items()):
-        return 0
-    before = log.cost or 0
-    merged = token_costs.with_tokens_and_cost({**dict.fromkeys(logs.SENT), **kept, **said}, said.get("model_used"))
-    logs.complete_log(log, {name: merged.get(name) for name in (*logs.SENT, "computed", "priced_as", "priced")})
-    return (log.cost or 0) - before
+def _prepare(node: Node) -> dict[str, Any]:
+    return recording.prepare({"model_used": None, "prompt_id": None, **node.columns, "source": SOURCE})
+
+
+def _to_step(node: Node) -> dict[str, Any]:
+    return calls.to_step(node.columns) if node.is_call else node.columns
+
+
+def _complete(node: Node) -> dict[str, Any]:
+    """Return the columns that change in a stored log of which more has arrived."""
+    computed = {_COMPUTED[name] for name in node.stored["computed"] or ()}
+    before = {name: None if name in computed else node.stored[name] for name in logs.SENT}
+    after = {name: node.columns.get(name) for name in logs.SENT}
+    changes = {name: value for name, value in after.items() if value != before[name]}
+    if any(name in changes for name in logs.RECOMPUTED_FROM):
+        stored = node.stored["priced"] or {}
+        priced = node.columns.get("priced", stored if "unpriced" in stored else None)
+        whole = token_costs.with_tokens_and_cost({**after, "priced": priced}, after["model_used"])
+        derived = {name: whole.get(name) for name in (*_COMPUTED.values(), "computed", "priced_as", "priced")}
+        changes |= {name: value for name, value in derived.items() if value != node.stored[name]}
+    if "input" in changes or "variables" in changes:
+        changes["input_key"] = find_input_key(after)
+    return changes

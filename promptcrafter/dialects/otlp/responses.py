@@ -1,67 +1,66 @@
-"""Responses of OTLP: a body in the encoding of the request, also of errors.
+"""Responses of OTLP: a body in the encoding of the request, also of errors. Pure functions.
 
 Errors of these paths are a `google.rpc.Status` instead of the JSON body of all other paths, since exporters read that.
+A request in neither encoding gets JSON, which people can read.
 """
 
-import json
+from collections import Counter
+from collections.abc import Iterator
 
-from flask import Flask, Response, request
+from flask import Flask
 
-PROTOBUF, JSON = "application/x-protobuf", "application/json"
-PATHS = ("/v1/traces", "/v1/logs", "/v1/metrics")
-_PREFIXES = ("", "/basalt", "/api/public/otel")
-_ALL_PATHS = frozenset(prefix + path for prefix in _PREFIXES for path in PATHS)
+from promptcrafter import jsonio
+from promptcrafter.dialects.otlp.signals import JSON, PREFIXES, PROTOBUF, SIGNALS, Signal
+from promptcrafter.dialects.otlp.wire import write_bytes, write_number, write_text
+from promptcrafter.http import error_handlers
+from promptcrafter.problems import Problem
+
+_RULES_SHOWN = 5
+# The numbers of fields (opentelemetry/proto/collector, google/rpc/status.proto)
+_PARTIAL_SUCCESS, _REJECTED, _ERROR_MESSAGE = 1, 1, 2
+_CODE, _MESSAGE = 1, 2
 # Codes of gRPC by status codes of HTTP (google/rpc/code.proto)
 _CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 413: 8, 415: 3, 429: 8, 503: 14, 507: 8}
-_INTERNAL = 13
+_UNKNOWN, _INTERNAL = 2, 13
 
 
 def init_app(app: Flask) -> None:
     """Write the errors of these paths as exporters read them."""
-    app.after_request(_rewrite_error)
+    paths = [prefix + signal.path for prefix in PREFIXES for signal in SIGNALS]
+    error_handlers.use_body(app, paths, write_status)
 
 
-def succeed(rejected: int = 0, message: str = "") -> Response:
-    """Return the 200 for what is stored, with how many spans or records are not, and why."""
-    if request.mimetype == PROTOBUF:
-        body = _message(1, _number(1, rejected) + _text(2, message)) if rejected or message else b""
-        return Response(body, mimetype=PROTOBUF)
-    field = "rejectedLogRecords" if request.path.endswith("logs") else "rejectedSpans"
-    partial = {"partialSuccess": {field: str(rejected), "errorMessage": message}} if rejected or message else {}
-    return Response(json.dumps(partial), mimetype=JSON)
+def write_success(signal: Signal, rejections: Counter[str], mimetype: str) -> bytes:
+    """Return the body of a 200; `rejections` has the rules that items break, and how many break each."""
+    rejected, message = rejections.total(), _describe(rejections)
+    if mimetype == PROTOBUF:
+        partial = write_number(_REJECTED, rejected) + write_text(_ERROR_MESSAGE, message)
+        return write_bytes(_PARTIAL_SUCCESS, partial) if partial else b""
+    success = {signal.json_rejected: str(rejected), "errorMessage": message}
+    return jsonio.dumps({"partialSuccess": success} if rejected else {}).encode()
 
 
-def _rewrite_error(response: Response) -> Response:
-    if response.status_code < 400 or request.path not in _ALL_PATHS:
-        return response
-    body = response.get_json(silent=True) or {}
-    code, message = _CODES.get(response.status_code, _INTERNAL), body.get("message", "")
-    if details := body.get("details"):
-        message = "; ".join([message, *(f"{name} {', '.join(reasons)}" for name, reasons in details.items())])
-    if request.mimetype == PROTOBUF:
-        response.set_data(_number(1, code) + _text(2, message))
-        response.mimetype = PROTOBUF
-    else:
-        response.set_data(json.dumps({"code": code, "message": message}))
-    return response
+def write_status(problem: Problem, mimetype: str) -> tuple[bytes, str]:
+    """Return an error as a `google.rpc.Status`, and its media type."""
+    code, message = _CODES.get(problem.status, _INTERNAL if problem.status >= 500 else _UNKNOWN), _explain(problem)
+    if mimetype == PROTOBUF:
+        return write_number(_CODE, code) + write_text(_MESSAGE, message), PROTOBUF
+    return jsonio.dumps({"code": code, "message": message}).encode(), JSON
 
 
-def _number(field: int, value: int) -> bytes:
-    """Return a field of protobuf that holds a whole number, nothing for 0."""
-    return bytes([field << 3]) + _varint(value) if value else b""
+def _describe(rejections: Counter[str]) -> str:
+    """Return the rules that are broken most, each with the number of items that break it."""
+    parts = [f"{count} rejected: {rule}" for rule, count in rejections.most_common(_RULES_SHOWN)]
+    more = len(rejections) - len(parts)
+    return "; ".join([*parts, *([f"and {more} more rules"] if more else [])])
 
 
-def _text(field: int, value: str) -> bytes:
-    return _message(field, value.encode()) if value else b""
+def _explain(problem: Problem) -> str:
+    """Return the message of a problem with those of its details that it does not quote."""
+    return "; ".join([problem.message, *(text for text in _each_detail(problem) if text not in problem.message)])
 
 
-def _message(field: int, value: bytes) -> bytes:
-    return bytes([field << 3 | 2]) + _varint(len(value)) + value
-
-
-def _varint(value: int) -> bytes:
-    digits = []
-    while value > 127:
-        digits.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*digits, value])
+def _each_detail(problem: Problem) -> Iterator[str]:
+    for name, reasons in (problem.details or {}).items():
+        for reason in reasons:
+            yield f"{name} {reason}"

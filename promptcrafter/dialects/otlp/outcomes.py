@@ -1,0 +1,19 @@
+"""What became of the items that exporters send. `server/metrics.py` counts it."""
+
+from enum import StrEnum
+
+from blinker import Signal
+
+
+class Outcome(StrEnum):
+    """What became of an item."""
+
+    LOG = "log"
+    STEP = "step"
+    EVENT = "event"  # content of a span
+    SCORE = "score"
+    UNRELATED = "unrelated"  # to models and agents: dropped
+    REJECTED = "rejected"  # breaks a rule, which the response names
+
+
+items_handled = Signal("Sent after a request; `item` names the kind, and `outcomes` maps each `Outcome` to a number.")

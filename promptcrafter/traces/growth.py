@@ -1,0 +1,67 @@
+"""What a trace from outside is, as far as its spans say it. Pure functions.
+
+Spans arrive in any order, several times and in pieces, and the trace must not depend on that. So each of its columns
+has a rule that chooses among what the spans say, whichever came last: the run began with its first span and ended with
+its last one, and of all else the word of the root counts, or else that of the span that began first.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from promptcrafter import clock
+
+# The columns that a span may give, besides times and status
+_GIVEN = ("slug", "name", "user_id", "session_id", "input", "output", "meta", "organization", "user")
+_BY_ROOT, _BY_OTHER, _DERIVED = "0", "1", "2"  # which word counts first; `_DERIVED` is the name of the root span
+_ROOT = "root"  # the key of the root in `said_by`, beside the names of columns
+_UNKNOWN_START = "9" * 15
+GROWN = (*_GIVEN, "start_time", "end_time", "duration_ms", "status", "root_span_id", "said_by")
+
+
+def grow(trace: Mapping[str, Any], said: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """Return the columns of `trace` that what spans say changes: pairs of a span's id and what it says.
+
+    A span may say all of `GROWN` but the duration, and `root_name`, the name of the trace if no span gives one. It
+    says `root_span_id`, its own id, if it is the root. `said_by` has, for each column, which span gave it.
+    """
+    changes: dict[str, Any] = {}
+    said_by = dict(trace.get("said_by") or {})
+
+    def current(name: str) -> Any:
+        return changes.get(name, trace.get(name))
+
+    def give(name: str, value: Any, rank: str) -> None:
+        if value is not None and rank <= said_by.get(name, rank):
+            changes[name], said_by[name] = value, rank
+
+    for span_id, values in said:
+        start = values.get("start_time")
+        place = f"{_UNKNOWN_START if start is None else f'{clock.to_number(start):015d}'}{span_id}"
+        is_root = values.get("root_span_id") is not None
+        for name in _GIVEN:
+            give(name, values.get(name), f"{_BY_ROOT if is_root else _BY_OTHER}{place}")
+        give("name", values.get("root_name"), f"{_DERIVED}{place}")
+        has_failed = values.get("status") is not None
+        if is_root and current("root_span_id") == span_id:  # again: a failure stays
+            changes |= {"status": values["status"]} if has_failed else {}
+            said_by[_ROOT] = min(place, said_by.get(_ROOT, place))
+        elif is_root and place < said_by.get(_ROOT, f"{_UNKNOWN_START}~"):
+            changes |= {"root_span_id": span_id, "status": values.get("status")}
+            said_by[_ROOT] = place
+        elif has_failed and _ROOT not in said_by:  # until the root says how the run ended
+            changes["status"] = values["status"]
+        for name, choose in (("start_time", min), ("end_time", max)):
+            times = [time for time in (current(name), values.get(name)) if time is not None]
+            if times:
+                changes[name] = choose(times)
+    changes["duration_ms"] = measure(current("start_time"), current("end_time"))
+    changes["said_by"] = said_by
+    return {name: value for name, value in changes.items() if value != trace.get(name)}
+
+
+def measure(start: datetime | None, end: datetime | None) -> float | None:
+    """Return the milliseconds between two times; None if one is unknown, or they are in the wrong order."""
+    if start is None or end is None or end < start:
+        return None
+    return (end - start).total_seconds() * 1000
