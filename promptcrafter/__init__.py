@@ -27,13 +27,16 @@ from promptcrafter.http import blueprint, compression, cors, error_handlers, hea
 from promptcrafter.logs import prices, search, token_costs
 from promptcrafter.logs import views as logs
 from promptcrafter.pages import (
+    compare_page,
     docs,
+    experiments_page,
     home,
     outputs,
     prompt,
     prompts_page,
     rendering,
     review,
+    runs,
     settings,
     sign_in,
     statistics_page,
@@ -47,6 +50,11 @@ from promptcrafter.traces import views as traces
 from promptcrafter.transfer import views as transfer
 from promptcrafter.workspaces import authentication, quota, views_accounts
 from promptcrafter.workspaces import views as workspaces
+
+PAGES = (
+    *(docs, sign_in, home, prompts_page, prompt, outputs, compare_page, review, statistics_page),
+    *(experiments_page, runs, settings),
+)
 
 
 def create_app(config: Config) -> Flask:
@@ -98,7 +106,7 @@ def create_app(config: Config) -> Flask:
     langfuse_service.init_app(app)
     basalt_middleware.init_app(app)
     chunked_bodies.init_app(app)
-    for page in (docs, sign_in, home, prompts_page, prompt, outputs, review, statistics_page, settings):
+    for page in PAGES:
         app.register_blueprint(page.blueprint)
     rendering.init_app(app)
     prefix.init_app(app, config)

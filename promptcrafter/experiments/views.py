@@ -6,7 +6,8 @@ from typing import Any
 from flask import Response, url_for
 
 from promptcrafter.database.transactions import writing
-from promptcrafter.experiments import results, store
+from promptcrafter.experiments import store
+from promptcrafter.experiments.evaluation import evaluate_experiment
 from promptcrafter.experiments.models import Experiment
 from promptcrafter.experiments.schemas import (
     SLUG_EXAMPLE,
@@ -24,7 +25,6 @@ from promptcrafter.http.page_query import PageQuery
 from promptcrafter.idempotency.decorator import idempotent
 from promptcrafter.ids import is_well_formed
 from promptcrafter.logs.models import Log
-from promptcrafter.logs.scores import HUMAN
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid
 from promptcrafter.prompts import store as prompts
@@ -106,12 +106,7 @@ def list_results(query: dict[str, Any], slug: str) -> Response:
 @blueprint.response(200, ResultsOut())
 def get_results(query: dict[str, Any], slug: str) -> dict[str, Any]:
     """Return each variant's results and the settled differences; intervals stay valid however often you look."""
-    experiment = store.get_experiment(current_principal(), slug)
-    shares = [(variant.key, variant.traffic_percent) for variant in experiment.variants]
-    score = {"name": query["metric"], "annotator": query.get("annotator", HUMAN)} if "metric" in query else None
-    measurements = store.each_scored(experiment, **score) if score else store.each_measurement(experiment)
-    shown = {"slug": experiment.slug, "name": experiment.name, "status": experiment.status}
-    return {**shown, **({"score_metric": score} if score else {}), **results.evaluate(shares, measurements)}
+    return evaluate_experiment(store.get_experiment(current_principal(), slug), query)
 
 
 def _pin_prompts(variants: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

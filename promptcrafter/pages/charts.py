@@ -51,6 +51,14 @@ class Point(NamedTuple):
     note: str = ""
 
 
+class Bar(NamedTuple):
+    """A bar of a waterfall: where it begins and how long it is, as shares of the whole, from 0 to 1."""
+
+    start: float
+    length: float
+    label: str
+
+
 class Series(NamedTuple):
     """A line: a value, or None, for each position of the axis."""
 
@@ -169,6 +177,16 @@ def scatter_chart(
             _text(at + offset, up + 4, shorten(point.label), "chart-label", anchor="end" if is_far_right else "start")
         )
     return _frame(height, caption, parts)
+
+
+def waterfall_bar(bar: Bar, *, has_failed: bool) -> Markup:
+    """Return one bar of a waterfall, for a cell of a table; the shortest is still to be seen."""
+    width = max(0.6, round(bar.length * 100, 2))
+    x = min(round(bar.start * 100, 2), 100 - width)
+    css = "chart-step failed" if has_failed else "chart-step"
+    rect = f'<rect class="{css}" x="{x:g}" y="2" width="{width:g}" height="8" rx="1"/>'
+    head = 'class="waterfall" viewBox="0 0 100 12" preserveAspectRatio="none" aria-hidden="true"'
+    return Markup(f"<svg {head}>{rect}</svg>")  # noqa: S704 - there are only numbers in it
 
 
 def find_unbeaten(points: Iterable[Point]) -> list[Point]:

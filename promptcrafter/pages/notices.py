@@ -13,6 +13,8 @@ TEXTS = {
     "prompt_deleted": "The prompt is deleted, with its outputs.",
     "output_saved": "Saved.",
     "output_deleted": "The output is deleted.",
+    "run_deleted": "The run is deleted, with its outputs.",
+    "experiment_changed": "Saved.",
     "account_saved": "Saved.",
     "password_changed": "The password is changed. All other sessions and tokens have ended.",
     "key_revoked": "The key is revoked. Requests with it are refused from now on.",

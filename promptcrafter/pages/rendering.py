@@ -8,7 +8,7 @@ from typing import Any
 from flask import Flask, Response, g, render_template, request, url_for
 
 from promptcrafter.auth import store as accounts
-from promptcrafter.pages import formatting, lists, notices
+from promptcrafter.pages import charts, formatting, lists, notices
 from promptcrafter.workspaces import store as workspaces
 from promptcrafter.workspaces.principal import Principal, is_owner
 
@@ -23,7 +23,7 @@ def init_app(app: Flask) -> None:
     """Add the filters and functions of the templates."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(formatting.FILTERS)
-    app.jinja_env.globals.update(asset=asset, link=lists.link)
+    app.jinja_env.globals.update(asset=asset, link=lists.link, waterfall_bar=charts.waterfall_bar)
 
 
 def render(template: str, **values: Any) -> Response:

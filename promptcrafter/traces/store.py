@@ -190,6 +190,12 @@ def get_nodes(trace: Trace, places: Sequence[Place]) -> list[dict[str, Any]]:
     return nodes
 
 
+def get_span(trace: Trace, span_id: str) -> Span | None:
+    """Return the first span of a trace with this client's id, None if there is none."""
+    named = find_spans(trace).where(Span.span_id == span_id)
+    return session.scalars(named.order_by(Span.seq).limit(1)).first()
+
+
 def _parts(trace: Trace) -> tuple[Select[Span], Select[Log]]:
     return find_spans(trace), find_logs(trace)
 
