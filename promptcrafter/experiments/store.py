@@ -72,6 +72,12 @@ def find_experiments(principal: Principal) -> Select[Experiment]:
     return find_resources(principal, Experiment)
 
 
+def get_active(principal: Principal, count: int) -> Sequence[Experiment]:
+    """Return the newest active experiments."""
+    active = find_experiments(principal).where(Experiment.status == "ACTIVE")
+    return session.scalars(active.order_by(Experiment.created_at.desc(), Experiment.seq.desc()).limit(count)).all()
+
+
 def get_experiment(principal: Principal, slug: str) -> Experiment:
     """Return the principal's experiment with this slug. Raises 404 if the principal has none."""
     return _require(session.scalar(find_experiments(principal).where(Experiment.slug == slug)))

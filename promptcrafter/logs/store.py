@@ -191,6 +191,12 @@ def get_id(logs: Select[Any]) -> str | None:
     return log_id
 
 
+def count_up_to(logs: Select[Any], most: int) -> int:
+    """Return the number of logs of a select, or `most` + 1 if there are more."""
+    counted = logs.with_only_columns(Log.seq).limit(most + 1).subquery()
+    return session.scalar(select(func.count()).select_from(counted)) or 0
+
+
 def get_logs(principal: Principal, log_ids: Sequence[str]) -> list[Log]:
     """Return the principal's logs in the order of the ids.
 

@@ -1,20 +1,67 @@
-"""The way from `/app` to a workspace, and its first page."""
+"""The way from `/app` to a workspace, and its first page: what has happened, and what waits."""
+
+from datetime import UTC, timedelta
 
 from flask import redirect, url_for
 from werkzeug.wrappers import Response
 
+from promptcrafter import clock
+from promptcrafter.experiments import store as experiments
+from promptcrafter.logs import store as logs
+from promptcrafter.logs.scores import DEFAULT_NAME, HUMAN
+from promptcrafter.pages import charts
 from promptcrafter.pages.blueprint import PageBlueprint
+from promptcrafter.pages.rendering import render
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem
+from promptcrafter.prompts import store as prompts
+from promptcrafter.statistics.asking import ask
+from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = PageBlueprint("home", __name__)
+_DAYS = 14
+_SHOWN = 6  # prompts and experiments
+_COUNTED_MAX = 10_000  # outputs that wait for a review
 
 
 @blueprint.page_of_account("/", permission=Permission.READ)
 @blueprint.page_of_account("", permission=Permission.READ, endpoint="find_home")
 def find_home() -> Response:
     """Lead to the account's default workspace."""
-    return redirect(url_for("prompts_page.list_prompts"), 303)
+    return redirect(url_for("home.show_home"), 303)
+
+
+@blueprint.page("")
+def show_home() -> Response:
+    """Show what has happened in the workspace."""
+    principal = current_principal()
+    today = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    days = [f"{today - timedelta(days=ago):%Y-%m-%d}" for ago in reversed(range(_DAYS))]
+    question = {"groupBy": ["day"], "score": DEFAULT_NAME, "annotator": HUMAN, "tz": UTC}
+    found = ask(
+        principal,
+        {**question, "since": today - timedelta(days=_DAYS - 1)},
+        workspace_id=principal.current_id,
+        is_bounded=True,
+        is_since_fixed=True,
+        with_comparisons=False,
+    )
+    by_day = {group["day"]: group for group in found["groups"]}
+    answered = charts.Series("outputs", [float(by_day[day]["count"]) if day in by_day else None for day in days])
+    failed = charts.Series("failed", [float(by_day[day]["failed"]) if day in by_day else None for day in days])
+    versions = prompts.get_changed_last(principal, _SHOWN)
+    waiting = logs.count_up_to(logs.find_logs(principal, {"scored": False, "status": None}), _COUNTED_MAX)
+    return render(
+        "home.html",
+        chart=charts.bar_chart([day[5:] for day in days], [answered, failed], caption="Outputs of the last days"),
+        has_outputs=any(answered.values) or any(failed.values),
+        days=[(day, by_day.get(day)) for day in reversed(days)],
+        waiting=waiting,
+        counted_max=_COUNTED_MAX,
+        versions=versions,
+        titles=prompts.get_titles({version.prompt_id for version in versions}),
+        experiments=experiments.get_active(principal, _SHOWN),
+    )
 
 
 @blueprint.page_of_account("/<path:path>", permission=Permission.PUBLIC)

@@ -147,6 +147,14 @@ def get_prompts(principal: Principal, filters: Mapping[str, Any]) -> Sequence[Pr
     return session.scalars(statement.order_by(Prompt.created_at.desc(), Prompt.seq.desc())).all()
 
 
+def get_changed_last(principal: Principal, count: int) -> Sequence[Version]:
+    """Return the newest versions of the principal's prompts, with the names of their authors."""
+    newest = select(Version).join(Prompt, Prompt.id == Version.prompt_id)
+    newest = newest.where(in_current_workspace(principal, Prompt), is_present(Prompt), Version.number == Prompt.version)
+    newest = newest.options(undefer(Version.author_name), defer(Version.content), defer(Version.messages))
+    return session.scalars(newest.order_by(Prompt.updated_at.desc(), Prompt.seq.desc()).limit(count)).all()
+
+
 def get_titles(prompt_ids: Collection[str]) -> dict[str, str]:
     """Return the titles of prompts by their ids; the caller must have checked that they may be read."""
     return dict(session.execute(select(Prompt.id, Prompt.title).where(Prompt.id.in_(prompt_ids))).all())
