@@ -1,0 +1,55 @@
+"""How pages write numbers, times and texts."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from promptcrafter import clock
+from promptcrafter.pages import formatting
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "–"), (0, "0"), (3.0, "3"), (3.14159, "3.14"), (2.5, "2.5"), (1234567, "1,234,567"), (-0.5, "-0.5")],
+)
+def test_numbers_have_few_decimals(value: float | None, text: str) -> None:
+    assert formatting.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "–"), (0, "$0"), (0.00307, "$0.00307"), (1.5, "$1.50"), (1234.5, "$1,234.50"), (1e-12, "$0.00000000")],
+)
+def test_money_has_three_digits_that_say_something(value: float | None, text: str) -> None:
+    assert formatting.money(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "–"), (3.25, "3.2 ms"), (640, "640 ms"), (1500, "1.5 s"), (61_000, "1 min 1 s"), (59_990, "60 s")],
+)
+def test_durations_have_the_unit_that_reads_best(value: float | None, text: str) -> None:
+    assert formatting.duration(value) == text
+
+
+@pytest.mark.parametrize(
+    ("ago", "text"),
+    [(0, "just now"), (30, "30 seconds ago"), (61, "1 minute ago"), (7200, "2 hours ago"), (86400 * 8, "1 week ago")],
+)
+def test_times_say_how_long_ago_they_were_and_hold_the_time_itself(
+    ago: int, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime(2026, 11, 30, 12, tzinfo=UTC)
+    monkeypatch.setattr(clock, "now", lambda: now)
+    shown = str(formatting.when(now - timedelta(seconds=ago)))
+    assert text in shown
+    assert f'title="{now - timedelta(seconds=ago):%Y-%m-%d %H:%M:%S} UTC"' in shown
+    assert formatting.when(now - timedelta(days=400)).endswith("26 Oct 2025</time>")
+
+
+def test_an_excerpt_is_one_line_and_variables_are_marked_in_escaped_text() -> None:
+    assert formatting.excerpt("a\n b  c") == "a b c"
+    assert formatting.excerpt("x" * 300, 10) == "x" * 10 + "…"
+    assert formatting.excerpt(None) == ""
+    shown = formatting.variables("<b>{{ name }}</b>")
+    assert shown == '&lt;b&gt;<mark class="variable">{{ name }}</mark>&lt;/b&gt;'
