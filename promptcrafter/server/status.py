@@ -4,8 +4,9 @@ import logging
 import os
 from datetime import timedelta
 
-from flask import current_app, url_for
+from flask import current_app, redirect, request, url_for
 from marshmallow import Schema, fields
+from werkzeug.wrappers import Response as BaseResponse
 
 from promptcrafter import jsonio
 from promptcrafter.database import revisions, storage
@@ -59,8 +60,11 @@ class LimitsOut(Schema):
 
 @blueprint.route("/", permission=Permission.PUBLIC)
 @blueprint.response(200, IndexOut())
-def get_index() -> dict[str, str]:
-    """Return the name and version of the service, and where its documentation is."""
+@blueprint.alt_response(303, description="The pages, for a browser: a request that accepts `text/html` above all")
+def get_index() -> dict[str, str] | BaseResponse:
+    """Return the name and version of the service, and where its documentation is; lead browsers to the pages."""
+    if request.accept_mimetypes.best == "text/html":
+        return redirect(url_for("home.find_home"), 303)
     links = {"docs": url_for("docs.show_docs"), "openapi": url_for("docs.get_openapi")}
     return {"name": "PromptCrafter", "version": VERSION, **links}
 

@@ -26,6 +26,7 @@ SEES_REQUESTS = {
     "docs",
     "metrics",
     "logging",
+    "status",
 }  # beside http
 QUERIES = {
     *(

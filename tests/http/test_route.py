@@ -8,6 +8,7 @@ from promptcrafter.http.route import refuse_undeclared, route_of
 from promptcrafter.permissions import Permission
 from tests.support.databases import only_sqlite
 from tests.support.people import Caller
+from tests.support.routes import api_rules
 
 
 def test_a_route_without_a_permission_cannot_be_declared() -> None:
@@ -31,9 +32,11 @@ def test_only_the_listed_routes_are_public(app: Flask, client: Caller) -> None:
         *("auth.sign_up", "auth.log_in", "auth.reset_password"),
         *("status.get_index", "status.check_health", "status.check_readiness"),
         "langfuse-service.check_langfuse_health",
-        *("docs.get_openapi", "docs.show_docs", "docs.get_static"),
+        *("docs.get_openapi", "docs.show_docs", "docs.get_static", "home.find_nothing"),
+        *("sign_in.show_sign_in", "sign_in.sign_in", "sign_in.show_sign_up", "sign_in.sign_up"),
+        *("sign_in.show_invitation", "sign_in.take_invitation"),
     }
-    for rule in app.url_map.iter_rules():
+    for rule in api_rules(app):
         if rule.endpoint not in public:
             path = rule.rule.replace("<", "").replace(">", "")
             method = next(iter((rule.methods or set()) - {"HEAD", "OPTIONS"}))
