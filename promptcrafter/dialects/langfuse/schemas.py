@@ -52,6 +52,7 @@ class LangfusePromptIn(CreateSchema):
     tags = tags_field()
     comment = comment_field()
     comment.data_key = "commitMessage"
+    comment.metadata |= {"pattern": "^[^\\u0000]*$", "description": "Why; without a word it counts as absent"}
 
     @pre_load
     def drop_blank_message(self, data: Any, **kwargs: Any) -> Any:
