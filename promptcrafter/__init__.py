@@ -48,6 +48,7 @@ def create_app(config: Config) -> Flask:
         MAX_OUTPUT_BYTES=config.max_output_bytes,
         MAX_IMPORT_BYTES=config.max_import_bytes,
         MAX_OTLP_BYTES=config.max_otlp_bytes,
+        OTLP_MEDIA=config.otlp_media,
     )
     logging.init_app(app)
     metrics.init_app(app, config)

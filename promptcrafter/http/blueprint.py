@@ -232,7 +232,7 @@ def _describe(
         described["requestBody"] = {"required": True, "description": takes_file, "content": _FILE_CONTENT}
     apidoc = vars(view).setdefault("_apidoc", {})
     if bodies is not None:
-        described["requestBody"] = {"content": bodies.request}
+        described["requestBody"] = {"required": True, "content": bodies.request}
         described["responses"] = {200: {"description": "OK", "content": bodies.response}}
         apidoc["error_content"] = bodies.errors
     manual = apidoc.setdefault("manual_doc", {})

@@ -161,7 +161,7 @@ def _resolve(workspace_id: str, items: Sequence[Mapping[str, Any]]) -> list[Targ
         of_traces = select(*columns).join(Trace, Trace.id == Log.trace_id).order_by(Log.seq)
         is_own = (Log.workspace_id == workspace_id) & Log.response_key.in_(keys) & Trace.external_id.is_not(None)
         for key, trace_id, span_id in session.execute(of_traces.where(is_own)):
-            by_key[key] = Target(trace_id, span_id)
+            by_key.setdefault(key, Target(trace_id, span_id))
     return [
         by_key.get(find_response_key(item["response_id"]))
         if _is_of_response(item)
