@@ -13,7 +13,7 @@ from promptcrafter.database.compiled import CompiledWrite, change_rows, from_arr
 from promptcrafter.database.deletions import is_present
 from promptcrafter.database.errors import translating
 from promptcrafter.database.keyset import Order, each_batch
-from promptcrafter.database.session import is_sqlite, request_connection, session, unindexed
+from promptcrafter.database.session import is_sqlite, request_connection, request_session, session, unindexed
 from promptcrafter.database.transactions import on_commit
 from promptcrafter.ids import new_id
 from promptcrafter.logs import changed_days, scores, search, trace_costs
@@ -227,7 +227,7 @@ def complete_logs(changes: Mapping[int, Mapping[str, Any]], words: Mapping[int, 
 
 def find_scored(seqs: Sequence[int]) -> set[int]:
     """Return those of the sequence numbers of logs that have a score."""
-    return set(scores.count_scores(session, seqs)) if seqs else set()
+    return set(scores.count_scores(request_session(), seqs)) if seqs else set()
 
 
 def replace_logs(seqs: Sequence[int]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     CTE,
     ColumnElement,
-    RowMapping,
+    SQLColumnExpression,
     String,
     bindparam,
     column,
@@ -47,7 +47,7 @@ class LockedTrace(NamedTuple):
     id: str
     seq: int
     is_new: bool
-    values: RowMapping
+    values: Mapping[str, Any]
 
 
 def _insert_unknown() -> CompiledWrite:
@@ -110,7 +110,7 @@ def lock_traces(principal: Principal, source: str, new: Mapping[str, Mapping[str
         .with_for_update()
     )
     return {
-        str(row.external_id): LockedTrace(row.id, row.seq, row.id in made, row._mapping)
+        str(row.external_id): LockedTrace(row.id, row.seq, row.id in made, dict(row._mapping))
         for row in request_connection().execute(locked)
     }
 
@@ -120,22 +120,22 @@ def change_traces(changes: Mapping[int, Mapping[str, Any]]) -> None:
     change_rows(_TRACES, {seq: _by_column(Trace, values) for seq, values in changes.items()})
 
 
-def find_spans(keys: Collection[SpanKey]) -> list[RowMapping]:
+def find_spans(keys: Collection[SpanKey]) -> list[Mapping[str, Any]]:
     """Return the rows of the stored spans with these keys."""
     return _find(Span, keys, Span.span_id, Span.ordinal == 0) if keys else []
 
 
-def find_calls_inside(keys: Collection[SpanKey]) -> list[RowMapping]:
+def find_calls_inside(keys: Collection[SpanKey]) -> list[Mapping[str, Any]]:
     """Return the rows of the spans that are calls directly inside of these spans."""
     return _find(Span, keys, Span.parent_id, Span.call.is_not(None)) if keys else []
 
 
-def find_logs(keys: Collection[SpanKey]) -> list[RowMapping]:
+def find_logs(keys: Collection[SpanKey]) -> list[Mapping[str, Any]]:
     """Return the rows of the logs of these spans, locked until the commit: nobody can review them meanwhile."""
     return _find(Log, keys, Log.span_id, _BY_OTLP) if keys else []
 
 
-def find_logs_inside(keys: Collection[SpanKey]) -> list[RowMapping]:
+def find_logs_inside(keys: Collection[SpanKey]) -> list[Mapping[str, Any]]:
     """Return the rows of the logs of calls directly inside of these spans, locked as those of `find_logs`."""
     return _find(Log, keys, Log.parent_span_id, _BY_OTLP) if keys else []
 
@@ -158,18 +158,21 @@ def remove_spans(seqs: Collection[int]) -> None:
 
 
 # As text, because SQLite uses a partial index only for a condition that has the value in it
-_BY_OTLP = literal_column("logs.source = 'otlp'")
+_BY_OTLP: ColumnElement[bool] = literal_column("logs.source = 'otlp'")
 
 
 def _find(
-    model: type[Log | Span], keys: Collection[SpanKey], span_id: ColumnElement[Any], condition: ColumnElement[bool]
-) -> list[RowMapping]:
+    model: type[Log | Span],
+    keys: Collection[SpanKey],
+    span_id: SQLColumnExpression[Any],
+    condition: ColumnElement[bool],
+) -> list[Mapping[str, Any]]:
     wanted = _make_keys(keys)
     is_wanted = (model.trace_id == wanted.c.trace_id) & (span_id == wanted.c.span_id)
     attributes = [each for each in model.__mapper__.column_attrs if each.key not in _UNREAD]
     columns = [getattr(model, each.key).label(each.key) for each in attributes]
     found = select(*columns).select_from(wanted).join(model, is_wanted).where(condition)
-    return list(request_connection().execute(found.with_for_update(of=model)).mappings())
+    return [dict(row) for row in request_connection().execute(found.with_for_update(of=model)).mappings()]
 
 
 def _make_keys(keys: Collection[SpanKey]) -> CTE:

@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import RowMapping
-
 from promptcrafter.database.transactions import write_until_done, writing
 from promptcrafter.dialects.otlp import calls
 from promptcrafter.dialects.otlp.calls import Key, Node
@@ -247,7 +245,7 @@ _PINNED = ("prompt_id", "prompt_version")
 
 
 def _load(
-    external: Mapping[str, str], stored_logs: Iterable[RowMapping], stored_steps: Iterable[RowMapping]
+    external: Mapping[str, str], stored_logs: Iterable[Mapping[str, Any]], stored_steps: Iterable[Mapping[str, Any]]
 ) -> dict[Key, Node]:
     """Return the nodes of what is stored. `external` has the ids of traces from outside by those here."""
     nodes = {}
