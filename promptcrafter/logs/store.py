@@ -13,13 +13,13 @@ from promptcrafter.database.compiled import CompiledWrite, change_rows, from_arr
 from promptcrafter.database.deletions import is_present
 from promptcrafter.database.errors import translating
 from promptcrafter.database.keyset import Order, each_batch
-from promptcrafter.database.session import is_sqlite, request_connection, request_session, session, unindexed
+from promptcrafter.database.session import is_sqlite, request_connection, session, unindexed
 from promptcrafter.database.transactions import on_commit
 from promptcrafter.ids import new_id
 from promptcrafter.logs import changed_days, scores, search, trace_costs
 from promptcrafter.logs.filters import conditions as conditions
 from promptcrafter.logs.input_keys import find_input_key
-from promptcrafter.logs.models import Log
+from promptcrafter.logs.models import Log, Score
 from promptcrafter.logs.orders import UnscoredLast
 from promptcrafter.problems import Problem
 from promptcrafter.workspaces import audit, quota
@@ -43,7 +43,7 @@ SENT = (
     *("prompt_id", "prompt_version", "prompt_reference", "model_used", "provider", "output", "output_format"),
     *("input", "input_format", "variables", "status", "error", "user_id", "session_id", "environment", "parameters"),
     *("start_time", "end_time", "latency_ms", "input_tokens", "output_tokens", "cached_input_tokens"),
-    *("cache_write_tokens", "reasoning_tokens", "cost", "meta", "name", "parent_span_id"),
+    *("cache_write_tokens", "reasoning_tokens", "cost", "meta", "name", "parent_span_id", "response_key"),
 )
 _OTLP = "otlp"  # the source of logs that are unique by their span
 # The sources of logs whose tokens and cost are never computed. A model of promptfoo is named by a label of the user
@@ -226,8 +226,9 @@ def complete_logs(changes: Mapping[int, Mapping[str, Any]], words: Mapping[int, 
 
 
 def find_scored(seqs: Sequence[int]) -> set[int]:
-    """Return those of the sequence numbers of logs that have a score."""
-    return set(scores.count_scores(request_session(), seqs)) if seqs else set()
+    """Return those of the sequence numbers of logs that have a score of their own, not one of their trace."""
+    is_own = Score.log_seq.in_(seqs) & Score.trace_id.is_(None)
+    return set(session.scalars(select(Score.log_seq).where(is_own).distinct())) if seqs else set()
 
 
 def replace_logs(seqs: Sequence[int]) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Select,
     SQLColumnExpression,
     String,
+    and_,
     bindparam,
     delete,
     func,
@@ -102,11 +103,26 @@ def lock_traces(principal: Principal, source: str, new: Mapping[str, Mapping[str
     rows = [{**common, **new[each], "external_id": each, "id": new_id("trace")} for each in sorted(new)]
     _INSERT_UNKNOWN.execute(rows)
     quota.check_growth(principal.workspace_id)
-    made = {row["id"] for row in rows}
-    owned = (Trace.workspace_id == principal.workspace_id) & (Trace.source == source)
+    return _lock(principal, source, new.keys(), {row["id"] for row in rows})
+
+
+def lock_known_traces(principal: Principal, source: str, external_ids: Collection[str]) -> dict[str, LockedTrace]:
+    """Do the same for those of these traces that exist, and make none."""
+    return _lock(principal, source, external_ids, frozenset())
+
+
+def have_arrived(principal: Principal, source: str, external_ids: Collection[str]) -> bool:
+    """Return whether there are traces with all of these ids from outside."""
+    arrived = select(func.count()).select_from(Trace).where(_is_own(principal, source, external_ids))
+    return request_connection().scalar(arrived) == len(external_ids)
+
+
+def _lock(
+    principal: Principal, source: str, external_ids: Collection[str], made: Collection[str]
+) -> dict[str, LockedTrace]:
     locked = (
         select(Trace.external_id, Trace.id, Trace.seq, *(getattr(Trace, name) for name in _READ))
-        .where(owned, Trace.external_id.in_(list(new)), Trace.external_id.is_not(None), is_present(Trace))
+        .where(_is_own(principal, source, external_ids))
         .order_by(Trace.external_id)
         .with_for_update()
     )
@@ -114,6 +130,11 @@ def lock_traces(principal: Principal, source: str, new: Mapping[str, Mapping[str
         str(row.external_id): LockedTrace(row.id, row.seq, row.id in made, dict(row._mapping))
         for row in request_connection().execute(locked)
     }
+
+
+def _is_own(principal: Principal, source: str, external_ids: Collection[str]) -> ColumnElement[bool]:
+    owned = (Trace.workspace_id == principal.workspace_id) & (Trace.source == source)
+    return and_(owned, Trace.external_id.in_(list(external_ids)), Trace.external_id.is_not(None), is_present(Trace))
 
 
 def change_traces(changes: Mapping[int, Mapping[str, Any]]) -> None:
@@ -139,6 +160,16 @@ def find_logs(keys: Collection[SpanKey]) -> list[Mapping[str, Any]]:
 def find_logs_inside(keys: Collection[SpanKey]) -> list[Mapping[str, Any]]:
     """Return the rows of the logs of calls directly inside of these spans, locked as those of `find_logs`."""
     return _find(keys, _LOGS_INSIDE)
+
+
+def find_log_ids(keys: Collection[SpanKey]) -> dict[SpanKey, str]:
+    """Return the ids of the logs of these spans, without those that are deleted, by their keys."""
+    return {(row["trace_id"], row["span_id"]): row["id"] for row in _find(keys, _IDS_OF_LOGS)}
+
+
+def find_known_spans(keys: Collection[SpanKey]) -> set[SpanKey]:
+    """Return those of the keys for which there is a span."""
+    return {(row["trace_id"], row["span_id"]) for row in _find(keys, _IDS_OF_SPANS)}
 
 
 def add_spans(spans: Sequence[Mapping[str, Any]]) -> None:
@@ -169,10 +200,13 @@ def _find(keys: Collection[SpanKey], find: Callable[[bool], Select[Any]]) -> lis
 
 
 def _select_near(
-    model: type[Log | Span], span_id: SQLColumnExpression[Any], condition: ColumnElement[bool]
+    model: type[Log | Span], span_id: SQLColumnExpression[Any], condition: ColumnElement[bool], *names: str
 ) -> Callable[[bool], Select[Any]]:
-    """Return a function to the select, on SQLite or PostgreSQL, of the rows whose `span_id` is in the keys."""
-    columns = [getattr(model, each.key).label(each.key) for each in model.__mapper__.column_attrs]
+    """Return a function to the select, on SQLite or PostgreSQL, of the rows whose `span_id` is in the keys.
+
+    It reads the columns with these names; without any, all of them, and locks the rows until the commit.
+    """
+    columns = [getattr(model, name).label(name) for name in names or model.__mapper__.column_attrs.keys()]
 
     @cache
     def make(on_sqlite: bool) -> Select[Any]:
@@ -184,7 +218,7 @@ def _select_near(
             trace, span = wanted.c.trace_id, wanted.c.span_id
         is_wanted = (model.trace_id == trace) & (span_id == span)
         found = select(*columns).select_from(wanted).join(model, is_wanted).where(condition)
-        return found.with_for_update(of=model)
+        return found if names else found.with_for_update(of=model)
 
     return make
 
@@ -193,6 +227,8 @@ def _select_near(
 _BY_OTLP = Log.source == literal_column("'otlp'")
 _SPANS_NEAR = _select_near(Span, Span.span_id, Span.ordinal == 0)
 _CALLS_INSIDE = _select_near(Span, Span.parent_id, Span.call.is_not(None))
+_IDS_OF_SPANS = _select_near(Span, Span.span_id, Span.ordinal == 0, "trace_id", "span_id")
+_IDS_OF_LOGS = _select_near(Log, Log.span_id, and_(_BY_OTLP, is_present(Log)), "trace_id", "span_id", "id")
 _LOGS_NEAR = _select_near(Log, Log.span_id, _BY_OTLP)
 _LOGS_INSIDE = _select_near(Log, Log.parent_span_id, _BY_OTLP)
 

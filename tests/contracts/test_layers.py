@@ -31,6 +31,8 @@ QUERIES = {
     *(
         "store",
         "growing_store",
+        "early_arrivals",
+        "span_scores",
         "scores",
         "configs",
         "reviews",
