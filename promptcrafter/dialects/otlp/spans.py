@@ -1,11 +1,17 @@
-"""Spans as all encodings of OTLP are decoded to. Attribute values are JSON values."""
+"""Spans as all encodings of OTLP are decoded to.
+
+Attribute values are JSON values: their texts can be stored, and their numbers are finite.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Attributes = Mapping[str, Any]
-ERROR = 2  # the code of a span's status (opentelemetry/proto/trace/v1/trace.proto); 0 is unset, 1 is OK
+OK, ERROR = 1, 2  # codes of a span's status (opentelemetry/proto/trace/v1/trace.proto); 0 is unset
+
+
+BODY = "body"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +44,15 @@ class Span:
     resource: Attributes
     scope: str
     scope_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """A log record: an event, and the ids of the trace and the span in which it happened, each "" if it has none.
+
+    Its body is the attribute BODY of the event.
+    """
+
+    trace_id: str
+    span_id: str
+    event: Event

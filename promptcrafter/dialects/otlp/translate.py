@@ -1,30 +1,38 @@
-"""Translation of a span to the columns of a log or of a step of a trace. Pure functions."""
+"""Translates a span to what becomes of it: a log, or a step of its trace. Pure functions.
 
-import math
+`names` has the names of all conventions. `kinds` decides what a span is, `sorting` walks through its attributes once,
+and `contents`, `tokens` and `metadata` read the columns from them.
+"""
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from promptcrafter import clock
-from promptcrafter.dialects.otlp import kinds, names
-from promptcrafter.dialects.otlp.messages import read_input, read_json, read_output
+from promptcrafter.dialects.otlp import contents, kinds, metadata, names, tokens
+from promptcrafter.dialects.otlp.attributes import first_text, is_empty, read_json, read_object, to_text
+from promptcrafter.dialects.otlp.evaluations import to_score
+from promptcrafter.dialects.otlp.media import describe_media
 from promptcrafter.dialects.otlp.names import GENERATION
-from promptcrafter.dialects.otlp.spans import ERROR, Attributes, Span
+from promptcrafter.dialects.otlp.sorting import Sorted, sort
+from promptcrafter.dialects.otlp.spans import ERROR, OK, Attributes, Span
 from promptcrafter.jsonio import dumps
-from promptcrafter.logs.schemas import ERROR_MAX, FAILED, ORIGIN_MAX, read_model
+from promptcrafter.logs import model_names
+from promptcrafter.logs.input_keys import find_response_key
+from promptcrafter.logs.schemas import ERROR_MAX, FAILED, ORIGIN_MAX
+from promptcrafter.prompts.schemas import MODEL_MAX
 from promptcrafter.traces.schemas import SPAN_TYPE_MAX
 
 SOURCE = "otlp"
-_COUNT_MAX = 2**53
-_NAME_MAX = 1000  # characters of the names of spans and traces
-_ATTRIBUTES_MAX = 64 * 1024  # bytes of the JSON of attributes that no other column has
-_REQUEST = "gen_ai.request."
+NAME_MAX = 1000  # characters of the names of spans and traces
+_SCORES_MAX = 100  # of a span
+_REFERENCE, _IDENTITY = ("slug", "version", "tag"), ("id", "name")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a log may have: `output_bytes` for each of its texts."""
+    """What is kept of a span: `output_bytes` of each text, and pictures and sounds as they are if `keeps_media`."""
 
     output_bytes: int
     keeps_media: bool = False
@@ -35,7 +43,8 @@ class Part:
     """What becomes of a span: a log if `is_output`, else a step of its trace.
 
     `columns` are those of a log or a span, `of_trace` what the span says about its trace, and `reference` the `slug`,
-    `version` and `tag` by which it names a prompt. `scores` are reported scores of the log.
+    `version` and `tag` by which it names a prompt. `scores` are reported scores of the log. What a span does not say
+    is left out.
     """
 
     trace_id: str
@@ -47,94 +56,164 @@ class Part:
     scores: list[dict[str, Any]] = field(default_factory=list)
 
 
+class _Content(NamedTuple):
+    """An input or output: its value, the text in which a log has it, and whether it is only the beginning of it."""
+
+    value: Any
+    text: str | None
+    is_cut: bool
+
+    @property
+    def format(self) -> str | None:
+        """Return the format of the text, as a log has it."""
+        return None if self.text is None or isinstance(self.value, str) else "json"
+
+
 def translate(span: Span, limits: Limits) -> Part | None:
-    """Return what a span becomes; None for one that has nothing to do with models."""
+    """Return what a span becomes; None for one that has nothing to do with models, or only with an SDK's own calls.
+
+    The attributes may have any names and values.
+    """
     kind = kinds.kind_of(span)
     if kind is None:
         return None
+    of_span = sort(span.attributes)
+    sent, request = contents.read_input(span, of_span)
+    received = _shorten(sent, limits)
+    generated = _shorten(contents.read_output(span, of_span), limits)
+    meta, omitted = metadata.read_metadata(span, of_span)
+    columns: dict[str, Any] = {"span_id": span.span_id, "name": span.name[:NAME_MAX]}
+    columns |= {**_to_times(span), **_to_outcome(span)}
     is_output = kind == GENERATION
+    if is_output:
+        call, left_out = _to_call(span, of_span, request, limits)
+        omitted += left_out
+        if _is_no_hint(call["provider"], call["model_used"]):
+            meta["provider"] = call.pop("provider")
+        columns |= {
+            **call,
+            "source": SOURCE,
+            "parent_span_id": span.parent_id,
+            **{"input": received.text, "input_format": received.format},
+            **{"output": generated.text, "output_format": generated.format},
+        }
+    else:
+        columns |= {
+            "type": kind[:SPAN_TYPE_MAX],
+            "parent_id": span.parent_id,
+            "duration_ms": columns.pop("latency_ms"),
+            **{"input": received.value, "output": generated.value},
+        }
+    truncated = [name for name, content in (("input", received), ("output", generated)) if content.is_cut]
+    meta |= {"truncated": truncated} if truncated else {}
+    meta |= {"omitted": omitted[: metadata.OMITTED_MAX]} if omitted else {}
+    columns["meta"] = meta
     return Part(
         trace_id=span.trace_id,
         span_id=span.span_id,
         is_output=is_output,
-        columns=_to_log(span, limits) if is_output else _to_step(span, kind, limits),
-        of_trace=_to_trace(span),
+        columns=_known(columns),
+        of_trace=_to_trace(span, of_span, received.value, generated.value, limits),
         reference=_read_reference(span.attributes) if is_output else None,
+        scores=_read_scores(span) if span.events else [],
     )
 
 
-def _to_log(span: Span, limits: Limits) -> dict[str, Any]:
+def _known(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that have a value; an empty one says nothing."""
+    return {name: value for name, value in columns.items() if not is_empty(value)}
+
+
+def _shorten(value: Any, limits: Limits) -> _Content:
+    """Return an input or output without the bytes of pictures, cut if it is still longer than a text may be."""
+    if value is None:
+        return _Content(None, None, is_cut=False)
+    if not limits.keeps_media:
+        value = describe_media(value)
+    text = value if isinstance(value, str) else dumps(value)
+    most = limits.output_bytes
+    if len(text) <= most // 4 or len(encoded := text.encode()) <= most:
+        return _Content(value, text, is_cut=False)
+    beginning = encoded[:most].decode(errors="ignore")
+    return _Content(beginning, beginning, is_cut=True)
+
+
+def _to_call(
+    span: Span, of_span: Sorted, request: Mapping[str, Any], limits: Limits
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the columns that only a log has, and the names of parameters and variables that are left out."""
     attributes = span.attributes
-    columns: dict[str, Any] = {
-        "source": SOURCE,
-        "span_id": span.span_id,
-        "parent_span_id": span.parent_id,
-        "name": span.name[:_NAME_MAX] or None,
-        "model_used": read_model(attributes, *names.MODEL),
-        "provider": _first_text(attributes, names.PROVIDER, ORIGIN_MAX),
-        **_to_times(span),
-        **_to_outcome(span),
-        "user_id": _first_text(attributes, names.USER_ID, ORIGIN_MAX),
-        "session_id": _first_text(attributes, names.SESSION_ID, ORIGIN_MAX),
-        "environment": _first_text({**span.resource, **attributes}, names.ENVIRONMENT, ORIGIN_MAX),
-        "variables": _first_object(attributes, names.VARIABLES),
-        "parameters": _read_parameters(attributes),
-        **_read_tokens(attributes),
-        "cost": _first_number(attributes, names.COST),
-        "meta": _read_metadata(span),
-    }
-    truncated = []
-    for name, value in (("input", read_input(span)), ("output", read_output(span))):
-        text, text_format = _store_text(value)
-        if text is not None and len(text.encode()) > limits.output_bytes:
-            text = text.encode()[: limits.output_bytes].decode(errors="ignore")
-            text_format = None
-            truncated.append(name)
-        columns[name], columns[f"{name}_format"] = text, text_format
-    if truncated:
-        columns["meta"] = {**(columns["meta"] or {}), "truncated": truncated}
-    return {name: value for name, value in columns.items() if value is not None}
-
-
-def _to_step(span: Span, kind: str, limits: Limits) -> dict[str, Any]:
+    parameters, left_out = metadata.read_parameters(span, of_span, request)
+    variables, left_out_variables = metadata.read_variables(span, of_span, limits.output_bytes)
+    response_id = first_text(attributes, names.RESPONSE_ID, ORIGIN_MAX)
     columns = {
-        "span_id": span.span_id,
-        "parent_id": span.parent_id,
-        "type": kind[:SPAN_TYPE_MAX],
-        "name": span.name[:_NAME_MAX] or None,
-        **_to_times(span),
-        **_to_outcome(span),
-        "input": read_input(span),
-        "output": read_output(span),
-        "meta": _read_metadata(span),
+        "model_used": _read_model(attributes, request),
+        "provider": first_text(attributes, names.PROVIDER, ORIGIN_MAX),
+        "user_id": _read_origin(span, names.USER_ID),
+        "session_id": _read_origin(span, names.SESSION_ID),
+        "environment": _read_origin(span, names.ENVIRONMENT),
+        "parameters": parameters,
+        "variables": variables,
+        "response_key": None if response_id is None else find_response_key(response_id),
+        **tokens.read_tokens(attributes),
     }
-    columns["duration_ms"] = columns.pop("latency_ms")
-    return {name: value for name, value in columns.items() if value is not None}
+    return columns, [*left_out, *left_out_variables]
 
 
-def _to_trace(span: Span) -> dict[str, Any]:
-    """Return the columns of the trace that a span knows."""
+def _to_trace(span: Span, of_span: Sorted, received: Any, generated: Any, limits: Limits) -> dict[str, Any]:
+    """Return the columns of the trace that a span knows. What its root was given and returned is that of the trace."""
     attributes = span.attributes
     is_root = span.parent_id is None
-    times = _to_times(span)
-    columns = {
-        "slug": _first_text(span.resource, ("service.name",), ORIGIN_MAX),
-        "name": _first_text(attributes, names.TRACE_NAME, _NAME_MAX),
-        "root_name": span.name[:_NAME_MAX] or None if is_root else None,
-        "user_id": _first_text(attributes, names.USER_ID, ORIGIN_MAX),
-        "session_id": _first_text(attributes, names.SESSION_ID, ORIGIN_MAX),
-        "start_time": times["start_time"],
-        "end_time": times["end_time"],
-        "status": FAILED if span.status == ERROR else None,
-        "root_span_id": span.span_id if is_root else None,
-        "input": read_input(span) if is_root else None,
-        "output": read_output(span) if is_root else None,
+    service = first_text(span.resource, (names.SERVICE,), ORIGIN_MAX) or ""
+    columns: dict[str, Any] = {
+        "slug": first_text(attributes, (names.SLUG,), ORIGIN_MAX)
+        or ("" if service.startswith(names.UNKNOWN_SERVICE) else service),
+        "name": first_text(attributes, names.TRACE_NAME, NAME_MAX),
+        "user_id": _read_origin(span, names.USER_ID),
+        "session_id": _read_origin(span, names.SESSION_ID),
+        "start_time": _to_time(span.start_ns),
+        "end_time": _to_time(span.end_ns),
+        "status": FAILED if _has_failed(span) else None,
+        "meta": metadata.read_metadata_of_trace(span, of_span, _read_origin(span, names.ENVIRONMENT)),
+        "user": _read_texts(attributes, _IDENTITY, names.USER),
+        "organization": _read_texts(attributes, _IDENTITY, names.ORGANIZATION),
     }
-    return {name: value for name, value in columns.items() if value is not None}
+    if is_root:
+        columns |= {"root_span_id": span.span_id, "root_name": span.name[:NAME_MAX]}
+        columns |= {"input": received, "output": generated}
+    for column, name in (("input", names.TRACE_INPUT), ("output", names.TRACE_OUTPUT)):
+        if name in attributes:
+            columns[column] = _shorten(read_json(attributes[name]), limits).value
+    return _known(columns)
+
+
+def _read_origin(span: Span, candidates: Sequence[str]) -> str | None:
+    """Return for whom or where a call was made, as its span says it, or else the program that sent it."""
+    found = first_text(span.attributes, candidates, ORIGIN_MAX)
+    return first_text(span.resource, candidates, ORIGIN_MAX) if found is None else found
+
+
+def _read_model(attributes: Attributes, request: Mapping[str, Any]) -> str | None:
+    """Return the model that answered, or that was asked; a call that was refused may name it among its parameters."""
+    found = first_text(attributes, names.MODEL, MODEL_MAX)
+    if found is not None:
+        return found
+    objects = [request, *(read_object(attributes[name]) for name in names.PARAMETER_OBJECTS if name in attributes)]
+    return next((model for each in objects if (model := first_text(each, ("model", "model_name"), MODEL_MAX))), None)
+
+
+def _is_no_hint(provider: str | None, model: str | None) -> bool:
+    """Return whether a provider is a word that means none, beside a model whose price its name alone tells.
+
+    As the provider of a log it would prevent that price (decision 31).
+    """
+    if provider is None or model is None or model_names.is_known_provider(provider):
+        return False
+    return model_names.is_sold_by_its_maker(model)
 
 
 def _to_times(span: Span) -> dict[str, Any]:
-    """Return start and end in milliseconds, and the time between them with its fractions of a millisecond."""
+    """Return start and end, and the milliseconds between them with their fractions."""
     is_complete = 0 < span.start_ns <= span.end_ns
     return {
         "start_time": _to_time(span.start_ns),
@@ -144,125 +223,49 @@ def _to_times(span: Span) -> dict[str, Any]:
 
 
 def _to_time(nanoseconds: int) -> datetime | None:
-    return clock.from_number(nanoseconds // 1_000_000) if nanoseconds else None
+    """Return a time, cut to milliseconds; None for 0. Any 64-bit number is before the year 2555."""
+    return clock.from_any_number(nanoseconds // 1_000_000) if nanoseconds else None
+
+
+def _has_failed(span: Span) -> bool:
+    """Return whether a span has failed. An exception that was handled is none: the status is OK then."""
+    if span.status == ERROR or span.attributes.get(names.LEVEL) == "ERROR" or span.attributes.get(names.ERROR_TYPE):
+        return True
+    return span.status != OK and any(event.name == "exception" for event in span.events)
 
 
 def _to_outcome(span: Span) -> dict[str, str]:
-    """Return status and error of a span that failed; nothing of another one."""
-    exceptions = [event.attributes for event in span.events if event.name == "exception"]
-    kind = span.attributes.get("error.type")
-    if span.status != ERROR and not kind and span.attributes.get("langfuse.observation.level") != "ERROR":
+    """Return status and error of a span that has failed; nothing of another one."""
+    if not _has_failed(span):
         return {}
-    texts = [span.status_message, *(str(each.get("exception.message") or "") for each in exceptions), str(kind or "")]
-    error = next(filter(None, texts), "")[:ERROR_MAX]
-    return {"status": FAILED, **({"error": error} if error else {})}
-
-
-def _read_tokens(attributes: Attributes) -> dict[str, float | None]:
-    counts = {
-        "input_tokens": _first_number(attributes, names.INPUT_TOKENS, is_count=True),
-        "output_tokens": _first_number(attributes, names.OUTPUT_TOKENS, is_count=True),
-        "cached_input_tokens": _first_number(attributes, names.CACHED_INPUT_TOKENS, is_count=True),
-        "cache_write_tokens": _first_number(attributes, names.CACHE_WRITE_TOKENS, is_count=True),
-        "reasoning_tokens": _first_number(attributes, names.REASONING_TOKENS, is_count=True),
-    }
-    parts = (counts["cached_input_tokens"] or 0) + (counts["cache_write_tokens"] or 0)
-    if counts["input_tokens"] is not None and parts > counts["input_tokens"]:
-        counts["input_tokens"] += parts  # more of it is cached than there is: the sender left that out
-    return counts
+    said = (to_text(span.attributes.get(names.STATUS_MESSAGE)), span.status_message)
+    exceptions = (event.attributes for event in span.events if event.name == "exception")
+    thrown = (
+        first_text(attributes, (name,), ERROR_MAX)
+        for attributes in exceptions
+        for name in ("exception.message", "exception.type")
+    )
+    texts = (*said, *thrown, to_text(span.attributes.get(names.ERROR_TYPE)))
+    return {"status": FAILED, "error": next(filter(None, texts), "")[:ERROR_MAX]}
 
 
 def _read_reference(attributes: Attributes) -> dict[str, str] | None:
-    slug = _first_text(attributes, names.PROMPT_NAME, ORIGIN_MAX)
-    if slug is None:
-        return None
-    version = _first_text(attributes, names.PROMPT_VERSION, ORIGIN_MAX)
-    tag = _first_text(attributes, names.PROMPT_TAG, ORIGIN_MAX)
-    return {name: value for name, value in (("slug", slug), ("version", version), ("tag", tag)) if value}
+    """Return slug, version and tag of the prompt that a span names; None if it names none."""
+    for keys in names.PROMPTS:
+        if keys[0] in attributes and (named := _read_texts(attributes, _REFERENCE, keys)).get("slug"):
+            return named
+    prompt = read_object(attributes.get(names.PROMPT_OBJECT))
+    if prompt.get("isFallback") is not True and (named := _read_texts(prompt, _REFERENCE, ("name", "version"))):
+        return named if "slug" in named else None
+    return _read_texts(attributes, _REFERENCE, (names.PROMPT_ID,)) or None
 
 
-def _read_parameters(attributes: Attributes) -> dict[str, Any] | None:
-    sent = read_json(attributes.get("llm.invocation_parameters"))
-    parameters = dict(sent) if isinstance(sent, Mapping) else {}
-    for name, value in attributes.items():
-        if name.startswith(_REQUEST) and name != f"{_REQUEST}model":
-            parameters[name.removeprefix(_REQUEST)] = read_json(value)
-    return parameters or None
+def _read_texts(values: Attributes, names_of_texts: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
+    """Return the texts that are not empty under these keys, under the names in the same order."""
+    found = ((name, first_text(values, (key,), ORIGIN_MAX)) for name, key in zip(names_of_texts, keys, strict=False))
+    return {name: text for name, text in found if text}
 
 
-def _read_metadata(span: Span) -> dict[str, Any] | None:
-    """Return what no other column has."""
-    sent = read_json(span.attributes.get("metadata"))
-    metadata = dict(sent) if isinstance(sent, Mapping) else {}
-    used = _USED
-    rest = {
-        name: value
-        for name, value in span.attributes.items()
-        if name not in used and not name.startswith(_USED_PREFIXES) and name != "metadata"
-    }
-    if rest and len(dumps(rest).encode()) <= _ATTRIBUTES_MAX:
-        metadata["attributes"] = rest
-    if isinstance(service := span.resource.get("service.name"), str):
-        metadata["service"] = service
-    if span.scope:
-        metadata["scope"] = span.scope
-    return metadata or None
-
-
-def _store_text(value: Any) -> tuple[str | None, str | None]:
-    """Return text and format of an input or output."""
-    if value is None or isinstance(value, str):
-        return value, None
-    return dumps(value), "json"
-
-
-def _first_text(attributes: Attributes, candidates: Sequence[str], maximum: int) -> str | None:
-    for name in candidates:
-        value = attributes.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            value = str(value)
-        if isinstance(value, str) and value:
-            return value[:maximum]
-    return None
-
-
-def _first_object(attributes: Attributes, candidates: Sequence[str]) -> dict[str, Any] | None:
-    for name in candidates:
-        value = read_json(attributes.get(name))
-        if isinstance(value, Mapping) and value:
-            return dict(value)
-    return None
-
-
-def _first_number(attributes: Attributes, candidates: Sequence[str], *, is_count: bool = False) -> float | None:
-    """Return the first value that is a number, or the text of one, not negative; with `is_count` a whole one."""
-    for name in candidates:
-        value = attributes.get(name)
-        if isinstance(value, str):
-            try:
-                value = float(value)
-            except ValueError:
-                continue
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            continue
-        if 0 <= value <= _COUNT_MAX and math.isfinite(value) and (not is_count or value == int(value)):
-            return float(value)
-    return None
-
-
-_USED = frozenset(
-    (
-        *names.KINDS,
-        *(*names.MODEL, *names.PROVIDER, *names.INPUT_TOKENS, *names.OUTPUT_TOKENS, *names.CACHED_INPUT_TOKENS),
-        *(*names.CACHE_WRITE_TOKENS, *names.REASONING_TOKENS, *names.COST, *names.PROMPT_NAME, *names.PROMPT_VERSION),
-        *(*names.PROMPT_TAG, *names.VARIABLES, *names.USER_ID, *names.SESSION_ID, *names.ENVIRONMENT),
-        *(*names.TRACE_NAME, "llm.invocation_parameters", "error.type"),
-    )
-)
-_USED_PREFIXES = (
-    *("langfuse.observation.input", "langfuse.observation.output", "basalt.span.input", "basalt.span.output"),
-    *("llm.input_messages", "llm.output_messages", "gen_ai.input.messages", "gen_ai.output.messages"),
-    *("gen_ai.system_instructions", "ai.prompt.messages", "ai.response.text", "ai.response.object", "gen_ai.prompt"),
-    *("gen_ai.completion", "traceloop.entity.input", "traceloop.entity.output", "mlflow.spanInputs"),
-    *("mlflow.spanOutputs", "input.value", "output.value", _REQUEST),
-)
+def _read_scores(span: Span) -> list[dict[str, Any]]:
+    found = (to_score(event.attributes) for event in span.events if event.name == names.EVALUATION_EVENT)
+    return [score for score in found if score is not None][:_SCORES_MAX]
