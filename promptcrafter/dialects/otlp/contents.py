@@ -158,7 +158,8 @@ def _response(span: Span, _: Sorted, prefix: str) -> Any:
     listed = read_json(calls)
     parts = [{"type": "reasoning", "text": reasoning}, {"type": "text", "text": to_text(text)}]
     parts = [part for part in parts if not is_empty(part["text"])]
-    parts += [{**call, "type": "tool-call"} for call in listed if isinstance(call, dict)] if listed else []
+    called = listed if isinstance(listed, list) else []
+    parts += [{**call, "type": "tool-call"} for call in called if isinstance(call, dict)]
     return [{"role": "assistant", "parts": parts}] if parts else None
 
 
