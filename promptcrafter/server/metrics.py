@@ -28,8 +28,7 @@ from promptcrafter.database.deletions import count_pending, purged
 from promptcrafter.database.errors import is_unavailable
 from promptcrafter.database.session import database_size, get_engine
 from promptcrafter.dialects.langfuse.views_scores import events_dropped
-from promptcrafter.dialects.otlp.outcomes import Outcome, items_handled
-from promptcrafter.dialects.otlp.signals import SIGNALS, TRACES
+from promptcrafter.dialects.otlp.outcomes import OUTCOMES, items_handled
 from promptcrafter.http import error_handlers
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.logs.schemas import NATIVE, SOURCES
@@ -112,10 +111,9 @@ class _Meters:
             ("item", "outcome"),
             registry=own,
         )
-        for outcome in Outcome:
-            self.otlp_items.labels(TRACES.item, outcome)
-        for signal in SIGNALS:
-            self.otlp_items.labels(signal.item, Outcome.UNRELATED)
+        for item, outcomes in OUTCOMES.items():
+            for outcome in outcomes:
+                self.otlp_items.labels(item, outcome)
         for source in SOURCES:
             self.logs.labels(_name_source(source))
 
@@ -279,7 +277,8 @@ def _count_otlp_items(_: object, item: str, outcomes: Mapping[str, int]) -> None
     meters = current_app.extensions.get(_METERS)
     if meters:
         for outcome, number in outcomes.items():
-            meters.otlp_items.labels(item, outcome).inc(number)
+            if number:
+                meters.otlp_items.labels(item, outcome).inc(number)
 
 
 def _name_source(source: str | None) -> str:
