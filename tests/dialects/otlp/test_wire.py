@@ -30,7 +30,7 @@ def test_what_is_written_is_what_the_library_reads(number: int) -> None:
 
 
 def test_fields_are_found_with_their_places() -> None:
-    span = Span(trace_id=b"t" * 16, name="n" * 200, kind="SPAN_KIND_CLIENT", start_time_unix_nano=1, flags=2)
+    span = Span(trace_id=b"t" * 16, name="n" * 200, kind=Span.SPAN_KIND_CLIENT, start_time_unix_nano=1, flags=2)
     data = bytes(span.SerializeToString())
     found = list(read_fields(data, (0, len(data))))
     assert [(number, data[start:end]) for number, (start, end) in found if number != OTHER] == [
