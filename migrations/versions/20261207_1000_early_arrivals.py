@@ -29,18 +29,18 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(8), nullable=False),
         sa.Column("digest", sa.String(64), nullable=False),
         sa.Column("content", sa.Text(), nullable=False),
-        sa.Column("created_at", _MOMENT, nullable=False),
-        sa.Column("joined_at", _MOMENT),
+        sa.Column("is_joined", sa.Boolean(), nullable=False),
+        sa.Column("expires_at", _MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("seq", name="pk_early_arrivals"),
         sa.UniqueConstraint("workspace_id", "awaited", "digest", name="uq_early_arrivals_workspace_id_awaited_digest"),
         sa.ForeignKeyConstraint(
             ["workspace_id"], ["workspaces.id"], ondelete="CASCADE", name="fk_early_arrivals_workspace_id"
         ),
         sa.ForeignKeyConstraint(["author_id"], ["users.id"], name="fk_early_arrivals_author_id"),
-        sa.CheckConstraint("kind IN ('score', 'event')", name="ck_early_arrivals_kind"),
+        sa.CheckConstraint("kind IN ('score', 'event')", name="kind"),
     )
     op.create_index("ix_early_arrivals_workspace_id_seq", _TABLE, ["workspace_id", "seq"])
-    op.create_index("ix_early_arrivals_created_at", _TABLE, ["created_at"])
+    op.create_index("ix_early_arrivals_expires_at", _TABLE, ["expires_at"])
     op.add_column("logs", sa.Column("response_key", sa.BigInteger()))
     op.create_index(
         "ix_logs_workspace_id_response_key",

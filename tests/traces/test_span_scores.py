@@ -6,6 +6,7 @@ from typing import Any
 from flask import Flask
 
 from promptcrafter.database.transactions import writing
+from promptcrafter.problems import Problem
 from promptcrafter.traces.span_scores import put_scores_of_spans
 from promptcrafter.workspaces.principal import in_workspace, personal_workspace_id
 from tests.support.otlp import START_NS, TRACE, export, make_span
@@ -23,7 +24,7 @@ def put(app: Flask, person: Person, *items: dict[str, Any]) -> Sequence[Any]:
         principal = in_workspace(person.id, personal_workspace_id(person.id))
         with writing():
             results = put_scores_of_spans(principal, [{**value, **key, **item} for item in items])
-            return [result and result[1] for result in results]
+            return [None if result is None else not isinstance(result, Problem) and result[1] for result in results]
 
 
 def scores_of_trace(person: Person) -> list[tuple[Any, ...]]:
