@@ -40,8 +40,8 @@ _RESOURCES = 1
 _RESOURCE, _SCOPES = 1, 2
 _SCOPE, _ITEMS = 1, 2
 _POINTS_OF_METRIC, _POINT = (5, 7, 9, 10, 11), 1
-# The messages inside messages, by the numbers of their fields (opentelemetry/proto/*/v1/*.proto)
-_SCHEMA: Mapping[str, Mapping[int, str]] = {
+# The messages inside messages, by the numbers of their fields (opentelemetry/proto/*/v1/*.proto), for `count_fields`
+MESSAGES: Mapping[str, Mapping[int, str]] = {
     "Span": {9: "KeyValue", 11: "Event", 13: "Link", 15: "Status"},
     "LogRecord": {5: "AnyValue", 6: "KeyValue"},
     "Event": {3: "KeyValue"},
@@ -98,7 +98,7 @@ class ProtobufDecoder(Decoder):
         rule = "it is not valid protobuf"
         try:
             if len(data) > _COUNTED_BYTES:
-                count = count_fields(data, message_type.DESCRIPTOR.name, _SCHEMA, _FIELDS_MAX)
+                count = count_fields(data, message_type.DESCRIPTOR.name, MESSAGES, _FIELDS_MAX)
                 self._take(count if count > _FIELDS_MAX else 0)
             return message_type.FromString(data)
         except Malformed:

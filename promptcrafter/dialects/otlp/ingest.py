@@ -324,7 +324,9 @@ class _Piece:
         wanted = {node.columns["prompt_id"] for node in steps}
         present = get_latest_numbers(sorted(wanted)) if wanted and trusts_prompts else {}
         for node in steps:
-            if node.columns["prompt_id"] not in present:
+            workspace_id, latest = present.get(node.columns["prompt_id"], ("", 0))
+            is_here = workspace_id == self.principal.workspace_id and node.columns.get("prompt_version", 0) <= latest
+            if not is_here:
                 node.columns = {name: value for name, value in node.columns.items() if name not in _PINNED}
 
     def _prepared(self, node: Node) -> dict[str, Any]:
@@ -378,7 +380,9 @@ def _complete(node: Node) -> dict[str, Any]:
     after = {name: node.columns.get(name) for name in logs.SENT}
     changes = {name: value for name, value in after.items() if value != before[name]}
     if any(name in changes for name in logs.RECOMPUTED_FROM):
-        whole = token_costs.with_tokens_and_cost(after, after["model_used"])
+        stored = node.stored["priced"] or {}
+        priced = node.columns.get("priced", stored if "unpriced" in stored else None)
+        whole = token_costs.with_tokens_and_cost({**after, "priced": priced}, after["model_used"])
         derived = {name: whole.get(name) for name in (*_COMPUTED.values(), "computed", "priced_as", "priced")}
         changes |= {name: value for name, value in derived.items() if value != node.stored[name]}
     if "input" in changes or "variables" in changes:

@@ -32,7 +32,7 @@ _TRACES, _LOGS, _METRICS = map(describe_bodies, (TRACES, LOGS, METRICS))
 def export_traces() -> Response:
     """Store the spans of an OpenTelemetry exporter: calls of models become logs, other steps those of a trace."""
     batch = _decode().read_spans()
-    limits = Limits(current_app.config["MAX_OUTPUT_BYTES"])
+    limits = Limits(current_app.config["MAX_OUTPUT_BYTES"], keeps_media=current_app.config["OTLP_MEDIA"] == "keep")
     parts = [part for span in batch.items if (part := translate(span, limits)) is not None]
     ingest(current_principal(), parts)
     outcomes = Counter(Outcome.LOG if part.is_output else Outcome.STEP for part in parts)
