@@ -160,7 +160,7 @@ def _resolve(workspace_id: str, items: Sequence[Mapping[str, Any]]) -> list[Targ
         columns = (Log.response_key, Trace.external_id, Log.span_id)
         of_traces = select(*columns).join(Trace, Trace.id == Log.trace_id).order_by(Log.seq)
         is_own = (Log.workspace_id == workspace_id) & Log.response_key.in_(keys) & Trace.external_id.is_not(None)
-        rows: Iterable[Any] = session.execute(of_traces.where(is_own))
+        rows: Iterable[Any] = session.execute(of_traces.where(is_own, is_present(Log)))
         for key, trace_id, span_id in rows:
             by_key.setdefault(key, Target(trace_id, span_id))
     return [

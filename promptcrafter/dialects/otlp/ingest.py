@@ -230,7 +230,8 @@ class _Piece:
         for arrival in self.early:
             if arrival.kind == "event" and (arrival.awaited, arrival.span_id) in self.nodes:
                 by_span.setdefault((arrival.awaited, arrival.span_id), []).append(arrival)
-        limits = Limits(current_app.config["MAX_OUTPUT_BYTES"])
+        # `sort_records` has described what is not to be kept
+        limits = Limits(current_app.config["MAX_OUTPUT_BYTES"], keeps_media=True)
         for key, arrivals in by_span.items():
             if not all(arrival.is_joined for arrival in arrivals):
                 node = self.nodes[key]
