@@ -18,6 +18,11 @@ previous_release_may_write = True
 _MOMENT = sa.DateTime(timezone=True).with_variant(sa.String(24), "sqlite")
 _SEQUENCE = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _TABLE = "early_arrivals"
+# Those that a step back has left
+_MARK = """
+    UPDATE scores SET trace_id = (SELECT logs.trace_id FROM logs WHERE logs.seq = log_seq AND logs.source = 'otlp')
+    WHERE identifier LIKE 'trace::%' OR identifier LIKE 'trace:________________:%'
+"""
 
 
 def upgrade() -> None:
@@ -49,6 +54,7 @@ def upgrade() -> None:
         **_where("response_key IS NOT NULL"),
     )
     op.add_column("scores", sa.Column("trace_id", sa.String(64)))
+    op.execute(_MARK)
     op.create_index(
         "ix_scores_trace_id_created_at_seq",
         "scores",
