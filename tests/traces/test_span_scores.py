@@ -138,7 +138,8 @@ def test_a_score_of_a_trace_survives_an_export_and_an_import(app: Flask, ada: Pe
     (trace,) = ada.get("/traces").json
     ada.delete(f"/traces/{trace['_id']}")
     assert ada.get("/scores").json == []
-    assert transfer.import_file(ada, data).status_code == 200
+    answer = transfer.import_file(ada, data)
+    assert answer.status_code == 200, answer.text
     assert scores_of_trace(ada) == before
 
 
