@@ -19,7 +19,6 @@ from functools import partial
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import RowMapping
 
 from promptcrafter.database.transactions import write_until_done, writing
 from promptcrafter.dialects.otlp import calls
@@ -343,7 +342,7 @@ _PINNED = ("prompt_id", "prompt_version")
 
 
 def _load(
-    external: Mapping[str, str], stored_logs: Iterable[RowMapping], stored_steps: Iterable[RowMapping]
+    external: Mapping[str, str], stored_logs: Iterable[Mapping[str, Any]], stored_steps: Iterable[Mapping[str, Any]]
 ) -> dict[Key, Node]:
     """Return the nodes of what is stored. `external` has the ids of traces from outside by those here."""
     nodes = {}
