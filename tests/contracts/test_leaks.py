@@ -98,6 +98,7 @@ def each_request(ids: dict[str, Any]) -> Iterator[tuple[str, str, Any, str]]:
     yield "PATCH", f"/scores/{score}", {"value": 1}, "score"
     yield "DELETE", f"/scores/{score}", None, "score"
     yield "GET", f"/traces/{trace}", None, "trace"
+    yield "GET", f"/traces/{trace}/tree", None, "trace"
     yield "DELETE", f"/traces/{trace}", None, "trace"
 
 

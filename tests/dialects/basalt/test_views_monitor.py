@@ -75,6 +75,8 @@ def test_the_documented_call_becomes_a_log_and_a_trace(ada: Person, path: str) -
         "startTime": log["startTime"],
         "endTime": log["endTime"],
         "createdAt": trace["createdAt"],
+        "durationMs": 0,
+        "cost": log["cost"],
         "spans": [],
         "logs": [log],
     }
