@@ -34,16 +34,18 @@ format: $(VENV)/dev.stamp ## format the code, and fix what can be fixed safely
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .
 
 # newman, whose Node.js comes from a pip package; Chromium, which .ci/install-debian.sh installs; Schemathesis; the
-# newest SDK of Basalt; generators of clients
-e2e: $(VENV)/e2e.stamp ## run the Postman collection, /docs in a browser, a fuzzer, generated clients and a client's SDK
+# newest SDK of Basalt; generators of clients; senders of traces
+e2e: $(VENV)/e2e.stamp ## run the Postman collection, /docs in a browser, a fuzzer, generated clients and clients' SDKs
 	@$(BIN)/python -m pytest tests/e2e
 
 bench: $(VENV)/dev.stamp ## measure speed: see docs/performance.md
 	@$(BIN)/python -m bench
 
-$(VENV)/e2e.stamp: tests/e2e/package.json tests/e2e/package-lock.json tests/e2e/.npmrc tests/e2e/basalt-sdk-1.txt $(VENV)/e2e-python.stamp
-	@echo "Installing newman and what a client in TypeScript needs …"
+$(VENV)/e2e.stamp: tests/e2e/package.json tests/e2e/package-lock.json tests/e2e/.npmrc tests/e2e/basalt-sdk-1.txt tests/e2e/senders.txt tests/e2e/langfuse-3.txt $(VENV)/e2e-python.stamp
+	@echo "Installing newman, clients' SDKs and what a client in TypeScript needs …"
 	@$(BIN)/pip install -q --upgrade --target $(VENV)/basalt-sdk-1 -r tests/e2e/basalt-sdk-1.txt
+	@$(BIN)/pip install -q --upgrade --target $(VENV)/senders -r tests/e2e/senders.txt
+	@$(BIN)/pip install -q --upgrade --no-deps --target $(VENV)/langfuse-3 -r tests/e2e/langfuse-3.txt
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm ci --prefix tests/e2e --loglevel=error >/dev/null
 	@touch $@
 

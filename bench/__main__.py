@@ -7,12 +7,27 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import batch, compression, fetch, filters, footprint, machine, page, search, stats, stream, table, write
+from bench import (
+    batch,
+    compression,
+    fetch,
+    filters,
+    footprint,
+    machine,
+    otlp,
+    page,
+    search,
+    stats,
+    stream,
+    table,
+    write,
+)
 from bench.databases import CACHE, POSTGRESQL, SQLITE, serve_databases
 
 _PARTS = {
     "write": write.measure,
     "batch": batch.measure,
+    "otlp": otlp.measure,
     "page": page.measure,
     "filters": filters.measure,
     "fetch": fetch.measure,

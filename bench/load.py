@@ -7,7 +7,7 @@ response, the generator reconnects, and the time for that is part of the next re
 import selectors
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 
@@ -38,7 +38,13 @@ class Load:
 
 
 def request(
-    method: str, path: str, token: str, body: bytes = b"", accept_encoding: str = "", if_none_match: str = ""
+    method: str,
+    path: str,
+    token: str,
+    body: bytes = b"",
+    accept_encoding: str = "",
+    if_none_match: str = "",
+    content_type: str = "application/json",
 ) -> bytes:
     """Return a request as bytes."""
     head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
@@ -47,11 +53,11 @@ def request(
     if if_none_match:
         head += f"If-None-Match: {if_none_match}\r\n"
     if body:
-        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        head += f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
     return f"{head}\r\n".encode() + body
 
 
-def put_under_load(port: int, requests: Sequence[bytes], connections: int, seconds: float) -> Load:
+def put_under_load(port: int, requests: Iterable[bytes], connections: int, seconds: float) -> Load:
     """Send the requests repeatedly in their order, over this number of connections and for this number of seconds.
 
     Responses other than 2xx and 304, and lost connections count as errors. Raises TimeoutError if no response arrives

@@ -69,7 +69,7 @@ def documented_settings(service_url: str) -> dict[str, str]:
     assert row
     settings = dict(re.findall(r"`(\w+)=([^`]*)`", row[1]))
     assert settings["BASALT_API_URL"] == "https://your-service"
-    return {**settings, "BASALT_API_URL": service_url}
+    return {name: value.replace("https://your-service", service_url) for name, value in settings.items()}
 
 
 def trace_generation(key: str, addresses: Path, **environment: str) -> set[str]:
@@ -107,15 +107,28 @@ def test_sdk_1_reads_and_publishes_prompts(live_server: LiveServer) -> None:
 def test_sdk_1_connects_only_to_the_service_with_the_documented_settings(
     live_server: LiveServer, outside: Outside, tmp_path: Path, engine_name: str
 ) -> None:
-    _, key = set_stage(live_server)
+    owner, key = set_stage(live_server)
     settings = documented_settings(live_server.url)
     addresses = trace_generation(key, tmp_path / "addresses", **settings, **outside.environment())
     assert addresses == {urlsplit(live_server.url).netloc}
     assert (outside.connects, outside.posts) == ([], [])
+    (log,) = owner.call("GET", "/logs").json
+    assert (log["output"], log["source"]) == ("A secret answer", "otlp")
     described = (ROOT / "docs" / "api" / "basalt.md").read_text(encoding="utf-8")
     del settings["BASALT_API_URL"]
     assert settings
-    assert all(f"`{name}={value}`" in described for name, value in settings.items())
+    assert all(f"`{name}`" in described for name in settings)
+
+
+@pytest.mark.parametrize("engine_name", ["sqlite"])
+def test_sdk_1_sends_no_traces_without_telemetry(
+    live_server: LiveServer, outside: Outside, tmp_path: Path, engine_name: str
+) -> None:
+    owner, key = set_stage(live_server)
+    settings = {"BASALT_API_URL": live_server.url, "BASALT_TELEMETRY_ENABLED": "false"}
+    trace_generation(key, tmp_path / "addresses", **settings, **outside.environment())
+    assert (outside.connects, outside.posts) == ([], [])
+    assert owner.call("GET", "/logs").json == []
 
 
 @pytest.mark.parametrize("engine_name", ["sqlite"])
@@ -150,14 +163,15 @@ def test_the_program_of_the_guide_reads_a_prompt_and_connects_to_nothing_else(
 ) -> None:
     guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
     (program,) = re.findall(r"^```py\n([^`]*from basalt import.*?)^```", guide, re.MULTILINE | re.DOTALL)
-    settings = dict(re.findall(r"(BASALT_\w+)=(\S+)", next(re.finditer("^export BASALT.*$", guide, re.MULTILINE))[0]))
-    assert settings["BASALT_TELEMETRY_ENABLED"] == "false"
+    (block,) = re.findall(r"^```sh\n(export BASALT[^`]*CLIENT_KEY\n[^`]*)^```", guide, re.MULTILINE)
+    settings = dict(re.findall(r"(BASALT_\w+)=(\S+)", block.replace("http://127.0.0.1:8000", live_server.url)))
+    assert len(settings) == 2
     owner, key = set_stage(live_server)
     body = {"title": "Explain photosynthesis", "content": "Explain photosynthesis to a child of {{age}}.", "model": "m"}
     path = f"/prompts/{owner.call('POST', '/prompts', body).json['_id']}"
     owner.call("PUT", f"{path}/labels/production", {"version": 1})
     (tmp_path / "ask.py").write_text(program, encoding="utf-8")
-    environment = {**settings, "BASALT_API_URL": live_server.url, "CLIENT_KEY": key, "PYTHONPATH": str(SDK)}
+    environment = {**settings, "CLIENT_KEY": key, "PYTHONPATH": str(SDK)}
     ran = subprocess.run(
         [sys.executable, str(tmp_path / "ask.py")],
         env={**os.environ, **environment, **outside.environment()},

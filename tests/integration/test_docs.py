@@ -121,5 +121,7 @@ def test_the_commands_of_the_guide_do_what_it_says(live_server: LiveServer, tmp_
     assert '"labels":["production"],' in output
     assert "prompts/support/answer.prompt.yml 2\n" in output
     assert output.count('"source":"basalt"') == 1
+    assert '"output":"They eat light."' in output
+    assert '"source":"otlp","name":"chat gpt-4o"' in output
     assert output.count("204\n403\n204\n") == 1
     assert len((tmp_path / "outputs.csv").read_text(encoding="utf-8").splitlines()) == 4

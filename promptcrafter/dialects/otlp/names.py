@@ -307,6 +307,7 @@ TRACE_METADATA = "langfuse.trace.metadata"
 # ── Evaluations ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 EVALUATION_EVENT = "gen_ai.evaluation.result"
+EVALUATOR = ("gen_ai.evaluator.id", "gen_ai.evaluator.name")  # tells apart several that give scores of one name
 
 # Attributes that say nothing that another one, or a column, does not say
 REDUNDANT = frozenset(

@@ -19,6 +19,7 @@ from promptcrafter.dialects.otlp.sorting import Sorted, sort
 from promptcrafter.dialects.otlp.spans import ERROR, OK, Attributes, Span
 from promptcrafter.jsonio import dumps
 from promptcrafter.logs import model_names
+from promptcrafter.logs.input_keys import find_response_key
 from promptcrafter.logs.schemas import ERROR_MAX, FAILED, ORIGIN_MAX
 from promptcrafter.prompts.schemas import MODEL_MAX
 from promptcrafter.traces.schemas import SPAN_TYPE_MAX
@@ -144,6 +145,7 @@ def _to_call(
     attributes = span.attributes
     parameters, left_out = metadata.read_parameters(span, of_span, request)
     variables, left_out_variables = metadata.read_variables(span, of_span, limits.output_bytes)
+    response_id = first_text(attributes, names.RESPONSE_ID, ORIGIN_MAX)
     columns = {
         "model_used": _read_model(attributes, request),
         "provider": first_text(attributes, names.PROVIDER, ORIGIN_MAX),
@@ -152,6 +154,7 @@ def _to_call(
         "environment": _read_origin(span, names.ENVIRONMENT),
         "parameters": parameters,
         "variables": variables,
+        "response_key": None if response_id is None else find_response_key(response_id),
         **tokens.read_tokens(attributes),
     }
     return columns, [*left_out, *left_out_variables]
