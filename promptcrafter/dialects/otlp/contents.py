@@ -51,7 +51,8 @@ def _messages_of_response(sent: Mapping[str, Any]) -> Any:
     elif (key := next((key for key in ("message", "content") if isinstance(sent.get(key), dict)), None)) is not None:
         found = [sent[key]]
     else:
-        found = [sent] if sent.get("role") == "assistant" and not is_empty(sent.get("content")) else []
+        is_message = sent.get("role") == "assistant" and ("content" in sent or "tool_calls" in sent)
+        found = [sent] if is_message else []
     return found if messages.is_chat(found) else sent
 
 

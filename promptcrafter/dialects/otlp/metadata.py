@@ -22,6 +22,7 @@ from promptcrafter.dialects.otlp.media import describe_media
 from promptcrafter.dialects.otlp.sorting import Sorted
 from promptcrafter.dialects.otlp.spans import Attributes, Span
 from promptcrafter.jsonio import dumps
+from promptcrafter.logs.schemas import ORIGIN_MAX
 
 OBJECT_MAX = 64 * 1024  # bytes of the JSON of parameters, of the sender's metadata, and of unknown attributes
 _NAME_MAX = 100  # characters of the name of an entry that is left out
@@ -85,7 +86,7 @@ def read_metadata(span: Span, of_span: Sorted) -> tuple[dict[str, Any], list[str
         "tags": read_texts(attributes, names.TAGS),
         "finishReasons": read_texts(attributes, names.FINISH_REASONS),
         "responseId": first_text(attributes, names.RESPONSE_ID, _TEXT_MAX),
-        "service": first_text(span.resource, (names.SERVICE,), _TEXT_MAX),
+        "service": read_service(span),
         "scope": span.scope[:_TEXT_MAX],
         "timeToFirstTokenMs": _read_time_to_first_token(span),
         "stackTrace": _read_stack_trace(span),
@@ -102,6 +103,12 @@ def read_metadata(span: Span, of_span: Sorted) -> tuple[dict[str, Any], list[str
         if rest:
             metadata["attributes"] = rest
     return metadata, omitted
+
+
+def read_service(span: Span) -> str | None:
+    """Return the name of the program that sent a span, if it has one."""
+    service = first_text(span.resource, (names.SERVICE,), ORIGIN_MAX)
+    return None if service is None or service.startswith(names.UNKNOWN_SERVICE) else service
 
 
 def read_metadata_of_trace(span: Span, of_span: Sorted, environment: str | None) -> dict[str, Any]:

@@ -164,10 +164,8 @@ def _to_trace(span: Span, of_span: Sorted, received: Any, generated: Any, limits
     """Return the columns of the trace that a span knows. What its root was given and returned is that of the trace."""
     attributes = span.attributes
     is_root = span.parent_id is None
-    service = first_text(span.resource, (names.SERVICE,), ORIGIN_MAX) or ""
     columns: dict[str, Any] = {
-        "slug": first_text(attributes, (names.SLUG,), ORIGIN_MAX)
-        or ("" if service.startswith(names.UNKNOWN_SERVICE) else service),
+        "slug": first_text(attributes, (names.SLUG,), ORIGIN_MAX) or metadata.read_service(span),
         "name": first_text(attributes, names.TRACE_NAME, NAME_MAX),
         "user_id": _read_origin(span, names.USER_ID),
         "session_id": _read_origin(span, names.SESSION_ID),

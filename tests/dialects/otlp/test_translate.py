@@ -49,6 +49,13 @@ def test_user_session_and_environment_may_be_those_of_the_resource() -> None:
     assert log_of({**CALL, "user.id": "u8"}, resource=resource)["user_id"] == "u8"
 
 
+def test_a_program_without_a_name_names_neither_log_nor_trace() -> None:
+    part = translated(CALL, resource={"service.name": "unknown_service:python"})
+    assert ("meta" in part.columns, "slug" in part.of_trace) == (False, False)
+    part = translated(CALL, resource={"service.name": "shop"})
+    assert (part.columns["meta"], part.of_trace["slug"]) == ({"service": "shop"}, "shop")
+
+
 KINDS: dict[str, tuple[dict[str, str], str]] = {
     "a chain around a call": ({"openinference.span.kind": "CHAIN", "gen_ai.operation.name": "chat"}, "generation"),
     "an agent that says chat": ({"openinference.span.kind": "AGENT", "gen_ai.operation.name": "chat"}, "agent"),

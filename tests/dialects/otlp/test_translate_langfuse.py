@@ -203,6 +203,13 @@ def test_the_output_of_a_response_of_openai_is_its_text() -> None:
     assert log_of({**GENERATION, "langfuse.observation.output": json.dumps(output)})["output"] == "Rain."
 
 
+def test_an_output_that_calls_tools_is_a_message() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
+    output = {"role": "assistant", "tool_calls": [call], "content": None}
+    log = log_of({**GENERATION, "langfuse.observation.output": json.dumps(output)})
+    assert log["output"] == [{"role": "assistant", "tool_calls": [call]}]
+
+
 def test_an_input_that_is_no_chat_stays_as_it_is() -> None:
     for sent in ("Weather?", {"city": "Paris"}, [1, 2]):
         text = sent if isinstance(sent, str) else json.dumps(sent)
