@@ -9,6 +9,7 @@ from typing import Any
 from promptcrafter import clock
 from promptcrafter.dialects.otlp import names
 from promptcrafter.dialects.otlp.attributes import (
+    EMPTY,
     first_number,
     first_text,
     is_empty,
@@ -95,7 +96,7 @@ def read_metadata(span: Span, of_span: Sorted) -> tuple[dict[str, Any], list[str
     if more["level"] == _DEFAULT_LEVEL:
         del more["level"]
     for name, value in more.items():
-        if not is_empty(value):
+        if value not in EMPTY:
             metadata.setdefault(name, value)
     if of_span.unknown:
         rest, left_out = leave_out_largest(of_span.unknown)
@@ -124,7 +125,7 @@ def read_metadata_of_trace(span: Span, of_span: Sorted, environment: str | None)
         "release": first_text(attributes, ("langfuse.release",), _TEXT_MAX),
         "environment": environment,
     }
-    return {**{name: value for name, value in more.items() if not is_empty(value)}, **found}
+    return {**{name: value for name, value in more.items() if value not in EMPTY}, **found}
 
 
 def _read_own(attributes: Attributes, of_span: Sorted) -> dict[str, Any]:
@@ -144,7 +145,9 @@ def _read_own(attributes: Attributes, of_span: Sorted) -> dict[str, Any]:
 def read_texts(attributes: Attributes, candidates: Iterable[str]) -> list[str]:
     """Return the first of the values that is an array of texts, its JSON, or one text."""
     for name in candidates:
-        value = read_json(attributes.get(name))
+        if name not in attributes:
+            continue
+        value = read_json(attributes[name])
         listed = value if isinstance(value, list) else [] if is_empty(value) else [value]
         texts = [text[:_TEXT_MAX] for item in listed[:_LIST_MAX] if (text := to_text(item))]
         if texts:
