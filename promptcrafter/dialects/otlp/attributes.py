@@ -29,7 +29,7 @@ def read_quoted(value: Any) -> Any:
 
 def _parse(text: str) -> Any:
     try:
-        parsed = jsonio.loads(text.encode())
+        parsed = jsonio.loads(text.encode(errors="surrogatepass"))
     except jsonio.JsonError:
         return text
     if text.count("[") + text.count("{") > LEVELS_MAX and jsonio.count_levels(parsed) > LEVELS_MAX:

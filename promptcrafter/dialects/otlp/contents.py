@@ -160,9 +160,10 @@ def _response(span: Span, _: Sorted, prefix: str) -> Any:
     if calls is None and reasoning is None:
         return to_text(text) or read_json(response)
     listed = read_json(calls)
-    parts = [{"type": "reasoning", "text": reasoning}, {"type": "text", "text": to_text(text)}]
+    parts = [{"type": "reasoning", "text": to_text(reasoning)}, {"type": "text", "text": to_text(text)}]
     parts = [part for part in parts if not is_empty(part["text"])]
-    parts += [{**call, "type": "tool-call"} for call in listed if isinstance(call, dict)] if listed else []
+    if isinstance(listed, list):
+        parts += [{**call, "type": "tool-call"} for call in listed if isinstance(call, dict)]
     return [{"role": "assistant", "parts": parts}] if parts else None
 
 

@@ -176,7 +176,8 @@ def _read_text(part: Any) -> str | None:
     """Return the text of a part that is text alone, else None."""
     if isinstance(part, str):
         return part
-    if not isinstance(part, dict) or part.get("type", "text") not in _TEXTS:
+    kind = part.get("type", "text") if isinstance(part, dict) else None
+    if not isinstance(kind, str) or kind not in _TEXTS:
         return None
     text = part.get("content", part.get("text"))
     return text if isinstance(text, str) else None
