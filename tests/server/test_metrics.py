@@ -176,7 +176,7 @@ def test_durations_are_reported_in_buckets_from_a_millisecond_to_ten_seconds(ada
 
 
 def test_logs_are_counted_by_source_including_each_log_of_a_batch(ada: Person) -> None:
-    sources = ("native", "basalt", "agenttest", "llm", "promptfoo")
+    sources = ("native", "basalt", "agenttest", "llm", "promptfoo", "otlp")
     none = dict.fromkeys((f'{{source="{source}"}}' for source in sources), 0)
     assert counted(ada, WRITTEN) == none
     prompt = ada.prompt()
