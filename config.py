@@ -220,6 +220,13 @@ class Config:
         "Largest request of an [OpenTelemetry exporter](docs/api/opentelemetry.md), in bytes, also decompressed",
         _integer(1024, 1024**3),
     )
+    otlp_media: str = _setting(
+        "OTLP_MEDIA",
+        "describe",
+        "What is kept of pictures, sounds and files in the messages of an OpenTelemetry exporter. `describe`: media "
+        "type, size and SHA-256. `keep`: their base64 as well, as far as `MAX_OUTPUT_BYTES` allows",
+        _choice("describe", "keep"),
+    )
     max_workspace_bytes: int = _setting(
         "MAX_WORKSPACE_BYTES",
         0,

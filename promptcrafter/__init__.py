@@ -17,6 +17,9 @@ from promptcrafter.dialects import agenttest
 from promptcrafter.dialects.basalt import middleware as basalt_middleware
 from promptcrafter.dialects.basalt import views_monitor as basalt_monitor
 from promptcrafter.dialects.basalt import views_prompts as basalt_prompts
+from promptcrafter.dialects.langfuse import views_prompts as langfuse_prompts
+from promptcrafter.dialects.langfuse import views_scores as langfuse_scores
+from promptcrafter.dialects.langfuse import views_service as langfuse_service
 from promptcrafter.dialects.otlp import responses as otlp_responses
 from promptcrafter.dialects.otlp import views as otlp
 from promptcrafter.experiments import views as experiments
@@ -45,6 +48,7 @@ def create_app(config: Config) -> Flask:
         MAX_OUTPUT_BYTES=config.max_output_bytes,
         MAX_IMPORT_BYTES=config.max_import_bytes,
         MAX_OTLP_BYTES=config.max_otlp_bytes,
+        OTLP_MEDIA=config.otlp_media,
     )
     logging.init_app(app)
     metrics.init_app(app, config)
@@ -61,7 +65,7 @@ def create_app(config: Config) -> Flask:
     search.init_app(app, config)
     token_costs.init_app(app, config)
     prices.init_app(app, config)
-    dialects = (agenttest, basalt_monitor, basalt_prompts, otlp)
+    dialects = (agenttest, basalt_monitor, basalt_prompts, otlp, langfuse_prompts, langfuse_scores, langfuse_service)
     features = (
         views_accounts,
         workspaces,
@@ -80,6 +84,7 @@ def create_app(config: Config) -> Flask:
     compression.init_app(app)
     headers.init_app(app)
     otlp_responses.init_app(app)
+    langfuse_service.init_app(app)
     basalt_middleware.init_app(app)
     chunked_bodies.init_app(app)
     app.register_blueprint(docs.blueprint)

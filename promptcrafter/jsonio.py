@@ -67,7 +67,7 @@ def _try_loads(data: bytes, max_containers: int, max_values: int) -> Any:
         hint = _HINT if _is_utf_16(data) else ""
         return JsonError(f"The body is not UTF-8: byte {error.start + 1} is invalid.{hint}", "invalid_utf8")
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_float)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         return _not_utf_8() if _is_utf_16(data) else _invalid(text, error.pos, error.msg)
     except _ConstantError as error:
@@ -192,6 +192,10 @@ def _each_piece(data: bytes) -> Iterator[bytes]:
             end -= 1
         yield data[start:end]
         start = end
+
+
+# Made once, because json.loads makes a decoder at each call that has options
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_float)
 
 
 def is_same(value: Any, other: Any) -> bool:

@@ -52,6 +52,24 @@ def test_arrays_and_objects_are_limited_in_number(item: bytes) -> None:
     assert loads(b"[" + b",".join([item] * MAX_CONTAINERS) + b"]", max_containers=2 * MAX_CONTAINERS)
 
 
+def test_commas_and_containers_can_be_limited_together() -> None:
+    assert loads(b'[1,2,"a,b,c",[]]', max_values=5)
+    for data in (b"[1,2,3,4,5,6]", b"[[],[],[]]", b'{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6}'):
+        with pytest.raises(JsonError) as error:
+            loads(data, max_values=5)
+        assert str(error.value) == "The JSON has more than 5 values."
+
+
+@pytest.mark.parametrize("escape", [rb"\\", rb"\"", rb"\\\""])
+def test_an_escape_is_recognised_wherever_it_stands(escape: bytes) -> None:
+    """The text is looked through in pieces, none of which may end within an escape."""
+    brackets = b"[" * 200
+    for length in range(65_530, 65_540):
+        data = b'{"a":"' + b"x" * length + escape + brackets + b'","b":' + b"[" * 90 + b"]" * 90 + b"}"
+        assert loads(data)["a"].endswith(brackets.decode())
+        assert code_of(data.replace(b"[" * 90, b"[" * 100)) == "nested_too_deeply"
+
+
 @pytest.mark.parametrize("data", [b"[" * 1_000_000, b'{"a":' * 200_000, b"[" + b"9" * 1_000_000 + b"]"])
 def test_no_data_takes_the_recursion_or_the_conversion_of_numbers_too_far(data: bytes) -> None:
     assert code_of(data) in ("nested_too_deeply", "too_many_values", "number_out_of_range")

@@ -43,8 +43,9 @@ OLDER = (
     "d52b7f09c3a8",
     "1f6e84c2b9d7",
     "e90c3b57a124",
+    "f07d3a91c5b2",
 )  # oldest first
-HEAD = "f07d3a91c5b2"
+HEAD = "b6e2f48d1a73"
 
 _FOLDER = Path(__file__).parent.parent.parent / "migrations"
 _APPLIED: Select[tuple[str]] = select(column("version_num")).select_from(table("alembic_version"))

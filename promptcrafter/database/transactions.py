@@ -119,6 +119,12 @@ def lock_name(name: str) -> None:
         session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
+def share_name(name: str) -> None:
+    """Let a transaction that calls `lock_name` for this name wait until the commit, and none that shares it, too."""
+    if not is_sqlite():
+        session.execute(select(func.pg_advisory_xact_lock_shared(func.hashtextextended(name, 0))))
+
+
 def before_commit(key: Hashable, check: Callable[[], None]) -> None:
     """Call `check` when all of the enclosing `writing()` is written, and roll that back if it raises.
 

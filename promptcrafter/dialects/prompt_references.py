@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from promptcrafter.dialects.langfuse.names import slug_of
 from promptcrafter.dialects.version_choice import choose_version
 from promptcrafter.logs.store import ParentDeleted
 from promptcrafter.problems import Problem
@@ -36,15 +37,18 @@ def reference_key(reference: Mapping[str, Any]) -> ReferenceKey:
 def resolve_all(principal: Principal, references: Iterable[Mapping[str, Any]]) -> dict[ReferenceKey, Resolved]:
     """Find what references name, reading each prompt and each version once.
 
+    What stands in the place of a slug may be Langfuse's name of the prompt, too.
+
     Raises ParentDeleted if a prompt is deleted in between.
     """
     keys = list(dict.fromkeys(map(reference_key, references)))
-    prompts = store.get_prompts_by_slug(principal, {slug for slug, _, _ in keys})
+    slugs = {slug: slug_of(slug) for slug, _, _ in keys}
+    prompts = store.get_prompts_by_slug(principal, set(slugs.values()))
     versions: dict[tuple[str, int], Version] = {}
     resolved = {}
     for key in keys:
         slug, version, tag = key
-        prompt = prompts.get(slug)
+        prompt = prompts.get(slugs[slug])
         if prompt is None:
             resolved[key] = _missing_prompt(slug)
             continue

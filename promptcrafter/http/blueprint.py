@@ -23,7 +23,7 @@ from promptcrafter.http.fields import NamedTexts
 from promptcrafter.http.formats import WRITERS
 from promptcrafter.http.json_provider import Provider
 from promptcrafter.http.route import Route, declare, requested_route
-from promptcrafter.http.schemas import BodySchema, load_body
+from promptcrafter.http.schemas import Batch, BodySchema, load_body
 from promptcrafter.http.yaml_form import YAML, YAML_TYPES
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, flatten
@@ -34,6 +34,7 @@ _YAML_CONTENT = {YAML: {"schema": _LINES}}
 _NDJSON_CONTENT = {request_checks.NDJSON: {"schema": _LINES}}
 # Only this type, though NDJSON is accepted, too: some generators leave out a call whose only type they do not know
 _FILE_CONTENT = {request_checks.OCTET_STREAM: {"schema": _LINES}}
+VERSIONED_NAME = "[^/]+(?:/(?!versions(?:/|$))[^/]*)*"  # of the converter `versioned`
 _STRICT = {
     "in": "query",
     "name": ignored_fields.PARAMETER,
@@ -69,11 +70,22 @@ class _Parser(FlaskParser):
                 return load_body(argmap, request_checks.read_optional_object())
             if route is not None and route.yaml_schema is not None and request.mimetype in YAML_TYPES:
                 return load_body(route.yaml_schema, request_checks.read_yaml_object(req or request))
+            if route is not None and route.array is not None:
+                return _load_object_or_array(argmap, route.array, request_checks.read_json(req or request))
             return load_body(argmap, request_checks.read_object(req or request, argmap))
         return super().parse(argmap, req, location=location, **kwargs)
 
     def handle_error(self, error: ValidationError, req: Request, schema: Schema, **kwargs: Any) -> NoReturn:
         raise Invalid(flatten(error.messages))  # one location: {"json": {field: reasons}}
+
+
+def _load_object_or_array(schema: BodySchema, array: Batch, value: Any) -> Any:
+    if not isinstance(value, list):
+        return load_body(schema, request_checks.require_object(value))
+    try:
+        return array.deserialize(value)
+    except ValidationError as error:
+        raise Invalid({"body": [str(reason) for reason in error.messages]}) from error
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -106,6 +118,7 @@ class Blueprint(flask_smorest.Blueprint):
         refuses: tuple[int, ...] = (),
         unauthorized_message: str | None = None,
         ndjson_field: str | None = None,
+        array: Batch | None = None,
         yaml_schema: BodySchema | None = None,
         takes_file: str | None = None,
         bodies: openapi.Bodies | None = None,
@@ -136,6 +149,7 @@ class Blueprint(flask_smorest.Blueprint):
                 takes_json=any(argument["in"] == "json" and argument["required"] for argument in arguments),
                 may_take_json=any(argument["in"] == "json" and not argument["required"] for argument in arguments),
                 ndjson_field=ndjson_field,
+                array=array,
                 yaml_schema=yaml_schema,
                 takes_file=takes_file is not None,
                 raw_types=() if bodies is None else tuple(bodies.request),
@@ -218,7 +232,7 @@ def _describe(
         described["requestBody"] = {"required": True, "description": takes_file, "content": _FILE_CONTENT}
     apidoc = vars(view).setdefault("_apidoc", {})
     if bodies is not None:
-        described["requestBody"] = {"content": bodies.request}
+        described["requestBody"] = {"required": True, "content": bodies.request}
         described["responses"] = {200: {"description": "OK", "content": bodies.response}}
         apidoc["error_content"] = bodies.errors
     manual = apidoc.setdefault("manual_doc", {})
@@ -261,12 +275,19 @@ class _Slug(BaseConverter):
     regex = slugs.IN_PATH
 
 
+class _Versioned(BaseConverter):
+    """A name that may have several segments, in paths that may go on with `/versions/…`."""
+
+    regex = VERSIONED_NAME
+
+
 def init_app(app: Flask, config: Config, blueprints: list[Blueprint]) -> None:
     """Register the routes of all blueprints and what they share: JSON, request checks, proxy headers, OpenAPI."""
     app.json = Provider(app)
     app.url_rule_class = _Rule
     app.url_map.converters["not_batch"] = _NotBatch
     app.url_map.converters["slug"] = _Slug
+    app.url_map.converters["versioned"] = _Versioned
     app.url_map.merge_slashes = False  # clients that follow a redirect lose the body and the token of a POST
     app.config.update(
         MAX_BODY_BYTES=config.max_body_bytes,

@@ -123,7 +123,16 @@ def read_object(req: Request, schema: Schema) -> dict[str, Any]:
         maximum = cast(BoundedList, schema.fields[route.ndjson_field]).maximum
         lines = islice(_each_line(req), maximum + 1)
         return {route.ndjson_field: [_parse_line(line.removesuffix(b"\n")) for line in lines]}
-    value = _parse(_read_body(req))
+    return require_object(read_json(req))
+
+
+def read_json(req: Request) -> Any:
+    """Return the JSON value in the body. Raises 400 when it is not JSON, 413 when it is too large."""
+    return _parse(_read_body(req))
+
+
+def require_object(value: Any) -> dict[str, Any]:
+    """Return a decoded body that is an object. Raises 400 for any other."""
     if not isinstance(value, dict):
         raise Problem(400, "The body must be a JSON object.", "not_an_object")
     return value

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Flask, current_app, request
 
-from promptcrafter.http.schemas import BodySchema
+from promptcrafter.http.schemas import Batch, BodySchema
 from promptcrafter.permissions import Permission
 
 _ATTRIBUTE = "promptcrafter_route"
@@ -22,6 +22,7 @@ class Route:
     takes_json: bool = False  # a JSON object as the body
     may_take_json: bool = False  # a JSON object as the body, but anything else is ignored
     ndjson_field: str | None = None  # the field of that object whose array may be sent as NDJSON, a line for each item
+    array: Batch | None = None  # the array that the body may be instead of an object
     yaml_schema: BodySchema | None = None  # of a body that is YAML instead of JSON, which names fields differently
     takes_file: bool = False  # NDJSON of any length, which the view reads from the body itself
     raw_types: tuple[str, ...] = ()  # the media types of a body that the view reads and decodes itself

@@ -1,4 +1,4 @@
-"""Keys by which outputs of the same input are found: statistics compare such outputs pair by pair."""
+"""Keys by which outputs are found: of the same input, which statistics compare pair by pair, or of a response's id."""
 
 import hashlib
 import json
@@ -16,4 +16,13 @@ def find_input_key(values: Mapping[str, Any]) -> int | None:
         return None
     if text is None:  # no input begins with NUL, which cannot be stored
         text = "\0" + json.dumps(variables, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return _to_key(text)
+
+
+def find_response_key(response_id: str) -> int:
+    """Return the key of the id that a provider gave to a response, a signed number of 64 bits."""
+    return _to_key(response_id)
+
+
+def _to_key(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)

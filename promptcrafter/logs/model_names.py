@@ -73,9 +73,18 @@ _LOCAL = _words(
     """
 )
 
-# Gateways that pass a name on, with the real provider in it
-_TRANSPARENT = frozenset(
-    ("litellm", "litellmproxy", "langchain", "helicone", "portkey", "vercel", "vercelaigateway", "vercelai", "gateway")
+# Gateways that pass a name on, with the real provider in it; and what libraries send as the provider that is none
+_TRANSPARENT = _words(
+    """
+    litellm litellmproxy langchain helicone portkey vercel vercelaigateway vercelai gateway
+    langgraph langsmith llamaindex haystack crewai autogen semantickernel springai dspy agno smolagents function
+    fallback test mcpsampling outlines custom other unknown undefined none
+    """
+)
+# Companies that sell the models of others at prices of their own, which the list does not have
+_RESELLERS = _words(
+    "snowflake snowflakecortex cortex poe github githubmodels oci ocigenai oracle ibm ibmwatsonx ibmwatsonxai watsonx "
+    "sap sapaicore alibaba alibabacloud dashscope nebius deepinfra replicate siliconflow sambanova hyperbolic"
 )
 
 # Kinds of calls between the provider and the model, as in `openai:chat:gpt-4o` and `bedrock/converse/…`
@@ -131,7 +140,7 @@ def readings(provider: str | None, model: str) -> Iterator[Reading]:
     if provider is None or not provider.strip():
         yield from _read_unknown(text)
         return
-    key = _key(provider)
+    key = _provider_key(provider)
     if key in _TRANSPARENT:
         yield from _read_unknown(text)
     elif key in _PROVIDERS:
@@ -208,6 +217,26 @@ def _split(text: str) -> tuple[str, str, str]:
 
 def _key(provider: str) -> str:
     return re.sub("[^a-z0-9]", "", provider.lower())
+
+
+def _provider_key(provider: str) -> str:
+    """Return the key of a provider, without the kind of call behind it, as in `cerebras.chat` of the AI SDK."""
+    head, _, call = provider.strip().lower().rpartition(".")
+    key = _key(provider)
+    return _key(head) if key not in _PROVIDERS and call in _CALLS else key
+
+
+def is_known_provider(provider: str) -> bool:
+    """Return whether a provider says anything about the price: who sells the model, or that nobody does."""
+    key = _provider_key(provider)
+    return any(key in known for known in (_PROVIDERS, _TRANSPARENT, _LOCAL, _RESELLERS)) or key.startswith(
+        "huggingface"
+    )
+
+
+def is_sold_by_its_maker(model: str) -> bool:
+    """Return whether a name is that of a model whose weights are not published, so that its maker sets the price."""
+    return _is_closed(model.strip().lower()[:MAX_LENGTH].rpartition("/")[2])
 
 
 def spellings(name: str) -> Iterator[str]:

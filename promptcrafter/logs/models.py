@@ -1,5 +1,6 @@
 """The tables of logs and of their scores."""
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -33,8 +34,11 @@ def _index_where(column: str, *columns: str, name: str | None = None) -> Index:
 
 _IN_TRACE = text("trace_id IS NOT NULL")
 _BY_OTLP = text("source = 'otlp'")
+_BY_RESPONSE = text("response_key IS NOT NULL")
 _IN_EXPERIMENT = text("experiment_id IS NOT NULL")
 IMPORTED = "imported:"  # begins the rater of a score that came with an import
+# The identifier of a score of a whole trace, or of the step of it with this id: see `Score.trace_id`
+OF_TRACE = re.compile(r"trace:([0-9a-f]{16}|):(.*)", re.DOTALL)
 
 
 class Log(Resource):
@@ -79,6 +83,12 @@ class Log(Resource):
             "ix_logs_otlp_span", "trace_id", "span_id", unique=True, sqlite_where=_BY_OTLP, postgresql_where=_BY_OTLP
         ),
         Index("ix_logs_otlp_parent", "trace_id", "parent_span_id", sqlite_where=_BY_OTLP, postgresql_where=_BY_OTLP),
+        Index(
+            "ix_logs_workspace_id_response_key",
+            *("workspace_id", "response_key"),
+            sqlite_where=_BY_RESPONSE,
+            postgresql_where=_BY_RESPONSE,
+        ),
         Index(None, "experiment_id", "created_at", "seq", sqlite_where=_IN_EXPERIMENT, postgresql_where=_IN_EXPERIMENT),
         Index(
             None,
@@ -147,6 +157,7 @@ class Log(Resource):
     parent_span_id: Mapped[str | None] = mapped_column(Text)
     experiment_id: Mapped[str | None] = mapped_column(String(64))
     variant_key: Mapped[str | None] = mapped_column(Text)
+    response_key: Mapped[int | None] = mapped_column(BigInteger)  # equal for equal ids of responses: see `input_keys`
     metrics: Mapped[Any | None] = mapped_column(JsonText)
     context: Mapped[Any | None] = mapped_column(JsonText)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
@@ -168,6 +179,7 @@ class Score(Resource):
         Index(None, "workspace_id", "name", "created_at", "seq"),
         Index(None, "workspace_id", "rater_id", "created_at", "seq"),
         Index(None, "prompt_id", "created_at", "seq"),
+        Index(None, "trace_id", "created_at", "seq", sqlite_where=_IN_TRACE, postgresql_where=_IN_TRACE),
     )
 
     seq: Mapped[int] = mapped_column(SEQUENCE, Identity(), primary_key=True)
@@ -187,7 +199,11 @@ class Score(Resource):
     rater: Mapped[str] = mapped_column(String(64))
     rater_id: Mapped[str] = mapped_column(String(64), Computed(f"replace(rater, '{IMPORTED}', '')"), nullable=True)
     imported_name: Mapped[str | None] = mapped_column(Text)
+    # Tells apart scores of one rater. That of a score of a trace has the form of OF_TRACE
     identifier: Mapped[str] = mapped_column(String(64))
+    # Of a score of a whole trace, or of a step that is no log: it is kept at the last output of that trace, with which
+    # it counts. NULL for a score of the log itself
+    trace_id: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     updated_at: Mapped[datetime] = mapped_column(UtcTime)
     valued_at: Mapped[datetime] = mapped_column(UtcTime)  # when the value was written; in a log, each has another
@@ -205,6 +221,18 @@ class Score(Resource):
         if self.value_kind == "category":
             return self.category
         return bool(self.number) if self.value_kind == "boolean" else self.number
+
+    @property
+    def sent_identifier(self) -> str:
+        """The identifier as it was sent."""
+        match = self.trace_id and OF_TRACE.fullmatch(self.identifier)
+        return match[2] if match else self.identifier
+
+    @property
+    def span_id(self) -> str | None:
+        """The id of the step that it is a score of; None for a score of a log or of a whole trace."""
+        match = self.trace_id and OF_TRACE.fullmatch(self.identifier)
+        return match[1] or None if match else None
 
     @property
     def is_imported(self) -> bool:

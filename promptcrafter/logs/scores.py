@@ -38,7 +38,7 @@ from promptcrafter.database.deletions import is_present
 from promptcrafter.database.session import is_sqlite, session
 from promptcrafter.ids import new_id
 from promptcrafter.logs import changed_days
-from promptcrafter.logs.models import IMPORTED, Log, Score
+from promptcrafter.logs.models import IMPORTED, OF_TRACE, Log, Score
 from promptcrafter.problems import Problem
 from promptcrafter.workspaces import audit, quota
 from promptcrafter.workspaces.access import (
@@ -208,7 +208,8 @@ def restore_scores(principal: Principal, scores: Sequence[Mapping[str, Any]]) ->
             raise ScoresChanged
         tallies[log.seq].count += 1
         own = {"workspace_id": log.workspace_id, "author_id": principal.user_id, "prompt_id": log.prompt_id}
-        rows.append({**score, **own, "log_seq": log.seq})
+        trace_id = _find_trace_id(log, score["identifier"])
+        rows.append({**score, **own, "log_seq": log.seq, "trace_id": trace_id})
     if get_taken(session(), [_key_of_row(row) for row in rows]):
         raise ScoresChanged
     session.execute(insert(Score), [{name: row[name] for name in _RESTORED} for row in rows])
@@ -294,6 +295,7 @@ def put_scores(
                 workspace_id=log.workspace_id,
                 author_id=principal.user_id,
                 prompt_id=log.prompt_id,
+                trace_id=_find_trace_id(log, key.identifier),
                 created_at=now,
                 **key._asdict(),
             )
@@ -528,6 +530,11 @@ def _has_key(keys: Collection[ScoreKey]) -> ColumnElement[bool]:
     of_logs = Score.log_seq.in_({key.log_seq for key in keys}) & Score.name.in_({key.name for key in keys})
     columns = tuple_(Score.log_seq, Score.name, Score.annotator, Score.rater, Score.identifier)
     return of_logs & columns.in_(keys)
+
+
+def _find_trace_id(log: Log, identifier: str) -> str | None:
+    """Return the trace that a score at this log is one of; None if it is one of the log itself."""
+    return log.trace_id if OF_TRACE.fullmatch(identifier) else None
 
 
 def _count_scores(logs: Iterable[Log]) -> dict[int, _Tally]:

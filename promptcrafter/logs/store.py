@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from blinker import Signal
-from sqlalchemy import Select, bindparam, delete, func, insert, inspect, or_, select
+from sqlalchemy import Select, bindparam, delete, func, insert, inspect, or_, select, tuple_
 
 from promptcrafter import clock
 from promptcrafter.database.base import Base
@@ -19,7 +19,7 @@ from promptcrafter.ids import new_id
 from promptcrafter.logs import changed_days, scores, search, trace_costs
 from promptcrafter.logs.filters import conditions as conditions
 from promptcrafter.logs.input_keys import find_input_key
-from promptcrafter.logs.models import Log
+from promptcrafter.logs.models import Log, Score
 from promptcrafter.logs.orders import UnscoredLast
 from promptcrafter.problems import Problem
 from promptcrafter.workspaces import audit, quota
@@ -43,8 +43,9 @@ SENT = (
     *("prompt_id", "prompt_version", "prompt_reference", "model_used", "provider", "output", "output_format"),
     *("input", "input_format", "variables", "status", "error", "user_id", "session_id", "environment", "parameters"),
     *("start_time", "end_time", "latency_ms", "input_tokens", "output_tokens", "cached_input_tokens"),
-    *("cache_write_tokens", "reasoning_tokens", "cost", "meta", "name", "parent_span_id"),
+    *("cache_write_tokens", "reasoning_tokens", "cost", "meta", "name", "parent_span_id", "response_key"),
 )
+_OTLP = "otlp"  # the source of logs that are unique by their span
 # The sources of logs whose tokens and cost are never computed. A model of promptfoo is named by a label of the user
 _NEVER_COMPLETED = ("agenttest", "promptfoo")
 logs_committed = Signal("Sent after a transaction that inserted logs; `sources` is a list of the source of each log.")
@@ -102,17 +103,36 @@ def restore_all(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> None
     Their scores are those that the import has besides: see `scores.restore_scores`.
     """
     own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
-    _insert([{**values, **own} for values in logs])
+    _insert([{**values, **own} for values in _without_taken_spans(logs)])
     _mark(logs)
 
 
 def restore_scored(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> None:
     """Do the same for logs of an import that has no scores besides: each `score` becomes one of an unknown author."""
     own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
-    rows = [scores.complete_log({**values, **own}) for values in logs]
+    rows = [scores.complete_log({**values, **own}) for values in _without_taken_spans(logs)]
     _insert(rows)
     scores.insert_for_logs(rows, imported=True)
     _mark(logs)
+
+
+def _without_taken_spans(logs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return logs of an import, without the id of a span of OpenTelemetry that has another log already."""
+    of_spans = [log for log in logs if log.get("source") == _OTLP and "trace_id" in log and "span_id" in log]
+    if not of_spans:
+        return list(logs)
+    key = tuple_(Log.trace_id, Log.span_id)
+    keys = [(log["trace_id"], log["span_id"]) for log in of_spans]
+    stored = select(Log.trace_id, Log.span_id).where(Log.source == _OTLP, key.in_(keys))
+    taken = {(row.trace_id, row.span_id) for row in session.execute(stored)}
+    rows: list[Mapping[str, Any]] = []
+    for log in logs:
+        own = (log.get("trace_id"), log.get("span_id"))
+        is_of_span = log.get("source") == _OTLP and None not in own
+        rows.append({**log, "span_id": None} if is_of_span and own in taken else log)
+        if is_of_span:
+            taken.add(own)
+    return rows
 
 
 def find_logs(principal: Principal, filters: Mapping[str, Any]) -> Select[Log]:
@@ -206,8 +226,9 @@ def complete_logs(changes: Mapping[int, Mapping[str, Any]], words: Mapping[int, 
 
 
 def find_scored(seqs: Sequence[int]) -> set[int]:
-    """Return those of the sequence numbers of logs that have a score."""
-    return set(scores.count_scores(session, seqs)) if seqs else set()
+    """Return those of the sequence numbers of logs that have a score of their own, not one of their trace."""
+    is_own = Score.log_seq.in_(seqs) & Score.trace_id.is_(None)
+    return set(session.scalars(select(Score.log_seq).where(is_own).distinct())) if seqs else set()
 
 
 def replace_logs(seqs: Sequence[int]) -> None:

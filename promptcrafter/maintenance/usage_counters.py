@@ -23,11 +23,13 @@ from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.logs.models import Log, Score
 from promptcrafter.prompts.models import VERSIONED, Prompt, Version
 from promptcrafter.scores.models import ScoreConfig
-from promptcrafter.traces.models import Trace
+from promptcrafter.traces.models import EarlyArrival, Span, Trace
 from promptcrafter.workspaces import quota
 from promptcrafter.workspaces.models import AuditEntry
 
-_COUNTED: tuple[type[Base], ...] = (Prompt, Version, Experiment, Variant, Trace, Log, Score, ScoreConfig, AuditEntry)
+_COUNTED: tuple[type[Base], ...] = (
+    *(Prompt, Version, Experiment, Variant, Trace, Span, EarlyArrival, Log, Score, ScoreConfig, AuditEntry),
+)
 _COPIES: Mapping[type[Base], tuple[str, ...]] = {Prompt: VERSIONED}  # of the latest version's
 _LOCK_KEY = 0x50C0_B17E  # of PostgreSQL's advisory lock: an arbitrary number
 _ADD = f"{usage.PREFIX}add"

@@ -64,9 +64,10 @@ _SELECT_LATEST_NUMBERS = select(_PROMPTS.c.id, _PROMPTS.c.workspace_id, _PROMPTS
 
 
 def find_prompts(principal: Principal, filters: Mapping[str, Any]) -> Select[Prompt]:
-    """Return a select of the principal's prompts, filtered by the `model`, `slug`, `folder`, `label` and `tags` given.
+    """Return a select of the principal's prompts, filtered by those given of these.
 
-    A prompt must have all of the tags.
+    `model`, `slug`, `folder`, `label`, `updated_since` and `updated_until` (exclusive), and `tags`, of which a prompt
+    must have all.
     """
     statement = find_resources(principal, Prompt)
     if "model" in filters:
@@ -77,6 +78,10 @@ def find_prompts(principal: Principal, filters: Mapping[str, Any]) -> Select[Pro
         statement = statement.where(_is_in_folder(filters["folder"]))
     if "label" in filters:
         statement = statement.where(Prompt.label_rows.any(Label.name == filters["label"]))
+    if "updated_since" in filters:
+        statement = statement.where(Prompt.updated_at >= filters["updated_since"])
+    if "updated_until" in filters:
+        statement = statement.where(Prompt.updated_at < filters["updated_until"])
     tags = list(dict.fromkeys(filters.get("tags", ())))
     if tags:
         statement = statement.where(Prompt.tag_rows.any(Tag.name == tags[0]))
@@ -94,6 +99,22 @@ def _is_in_folder(folder: str) -> ColumnElement[bool]:
     if is_sqlite():
         return and_(Prompt.slug >= f"{folder}/", Prompt.slug < f"{folder}{chr(ord('/') + 1)}")
     return func.starts_with(Prompt.slug, f"{folder}/")
+
+
+def get_page(statement: Select[Prompt], page: int, limit: int) -> tuple[int, list[tuple[Prompt, bool]]]:
+    """Return how many prompts a select finds, and those of one page, newest first, each with whether it is a chat.
+
+    Pages count from 1. Contents and messages are deferred.
+    """
+    total = session.scalar(select(func.count()).select_from(statement.with_only_columns(Prompt.seq).subquery()))
+    rows = session.execute(
+        statement.add_columns(Prompt.messages.is_not(None))
+        .options(defer(Prompt.content), defer(Prompt.messages))
+        .order_by(Prompt.created_at.desc(), Prompt.seq.desc())
+        .offset((page - 1) * limit)
+        .limit(limit)
+    )
+    return total or 0, [(prompt, bool(is_chat)) for prompt, is_chat in rows]
 
 
 def rank_tags(principal: Principal) -> tuple[Select[Any], Order]:
@@ -216,7 +237,7 @@ def add_prompt(principal: Principal, values: Mapping[str, Any], search_text: Map
     session.add(prompt)
     quota.check_growth(prompt.workspace_id)
     _flush_or_refuse_slug()
-    _add_version(principal, prompt)
+    _add_version(principal, prompt, values.get("comment"))
     session.add(SearchText(seq=prompt.seq, **search_text))
     _note(principal, prompt, "prompt.create")
     session.flush()
@@ -237,7 +258,12 @@ def lock_prompt(principal: Principal, prompt_id: str) -> Prompt:
 
 def lock_prompt_by_slug(principal: Principal, slug: str) -> Prompt:
     """Return the principal's prompt with this slug, locked until the commit. Raises 404 if there is none."""
-    return _require(session.scalar(find_resources(principal, Prompt).where(Prompt.slug == slug).with_for_update()))
+    return _require(lock_prompt_if_present(principal, slug))
+
+
+def lock_prompt_if_present(principal: Principal, slug: str) -> Prompt | None:
+    """Return the principal's prompt with this slug, locked until the commit; None if there is none."""
+    return session.scalar(find_resources(principal, Prompt).where(Prompt.slug == slug).with_for_update())
 
 
 def prompt_not_found(prompt_id: str) -> Problem:
@@ -274,6 +300,19 @@ def change_prompt(principal: Principal, prompt: Prompt, changes: Mapping[str, An
     if (prompt.title, prompt.tags, prompt.content) != searched_before:
         update_search_text(prompt)
     session.flush()
+
+
+def add_version(principal: Principal, prompt: Prompt, state: Mapping[str, Any], comment: str | None) -> None:
+    """Add a version by the principal to a locked prompt, even if it is the same as the latest.
+
+    `state` has the column of each of VERSIONED.
+    """
+    before = {"version": prompt.version, **_versioned(prompt)}
+    _replace_state(principal, prompt, state, comment)
+    after = {"version": prompt.version, **_versioned(prompt)}
+    changed = [name for name in after if not jsonio.is_same(before[name], after[name])]
+    old, new = ({name: values[name] for name in changed} for values in (before, after))
+    _note(principal, prompt, "prompt.change", before=old, after=new)
 
 
 def has_all(prompt: Prompt, changes: Mapping[str, Any]) -> bool:
@@ -339,14 +378,9 @@ def version_not_found(name: str = "") -> Problem:
 
 def restore_version(principal: Principal, prompt: Prompt, version: Version, comment: str | None) -> Version:
     """Add a version by the principal with the content and model of an old one, and return it."""
-    quota.check_growth(prompt.workspace_id)
-    for name, value in _versioned(version).items():
-        setattr(prompt, name, value)
-    prompt.updated_at = clock.now()
-    restored = _add_next_version(principal, prompt, comment)
+    restored = _replace_state(principal, prompt, _versioned(version), comment)
     numbers = {"version": version.number}, {"version": restored.number}
     _note(principal, prompt, "prompt.restore", before=numbers[0], after=numbers[1])
-    update_search_text(prompt)
     session.refresh(restored, ["author_name"])
     return restored
 
@@ -455,6 +489,17 @@ def _explain_slug(prompt_id: str, more: str = "") -> Details | None:
 def _versioned(state: Versioned) -> dict[str, Any]:
     """Return what makes a version of a prompt, by column name."""
     return {name: getattr(state, name) for name in VERSIONED}
+
+
+def _replace_state(principal: Principal, prompt: Prompt, state: Mapping[str, Any], comment: str | None) -> Version:
+    """Make `state` the current state of a prompt, and return its new version."""
+    quota.check_growth(prompt.workspace_id)
+    for name in VERSIONED:
+        setattr(prompt, name, state[name])
+    prompt.updated_at = clock.now()
+    version = _add_next_version(principal, prompt, comment)
+    update_search_text(prompt)
+    return version
 
 
 def _add_next_version(principal: Principal, prompt: Prompt, comment: str | None) -> Version:

@@ -9,7 +9,7 @@ from promptcrafter import clock
 from promptcrafter.database.session import session
 from promptcrafter.http.fields import as_number
 from promptcrafter.logs.schemas import SCORE_MAX
-from promptcrafter.logs.scores import DEFAULT_NAME
+from promptcrafter.logs.scores import DEFAULT_NAME, FindFault
 from promptcrafter.problems import Invalid, Problem
 from promptcrafter.scores.models import ScoreConfig
 from promptcrafter.workspaces import audit, quota
@@ -84,6 +84,12 @@ def get_configs(workspace_ids: Iterable[str], names: Iterable[str]) -> dict[tupl
         ScoreConfig.archived_at.is_(None),
     )
     return {(config.workspace_id, config.name): config for config in session.scalars(found)}
+
+
+def make_check(workspace_ids: Iterable[str], scores: Iterable[Mapping[str, Any]]) -> FindFault:
+    """Return a function that compares scores with the configurations of these workspaces, which are read once."""
+    found = get_configs(workspace_ids, {values["name"] for values in scores})
+    return lambda workspace_id, values: find_fault(found.get((workspace_id, values["name"])), values)
 
 
 def find_fault(config: ScoreConfig | None, values: Mapping[str, Any]) -> Problem | None:

@@ -19,6 +19,7 @@ from promptcrafter.http.fields import (
 from promptcrafter.http.page_query import PageQuery
 from promptcrafter.http.schemas import Batch, BodySchema, CreateSchema, SparseSchema, result_fields
 from promptcrafter.ids import pattern
+from promptcrafter.logs.models import OF_TRACE
 from promptcrafter.logs.schemas import SCORE_MAX
 from promptcrafter.logs.scores import ANNOTATORS, DEFAULT_NAME
 
@@ -84,6 +85,11 @@ def comment_field() -> Text:
     return Text(allow_none=True, maximum=COMMENT_MAX, metadata={"example": "Clear, but too long."})
 
 
+def _refuse_identifier_of_trace(identifier: str) -> None:
+    if OF_TRACE.fullmatch(identifier):
+        raise ValidationError("must not have the form of one of a score of a trace")
+
+
 class ScoreIn(CreateSchema):
     """A score of a log; loads to its columns. Sent again with the same keys, it replaces the one before."""
 
@@ -97,6 +103,7 @@ class ScoreIn(CreateSchema):
     identifier = Text(
         maximum=IDENTIFIER_MAX,
         load_default="",
+        validate=_refuse_identifier_of_trace,
         metadata={"description": "Tells apart several judges or runs of one program", "example": ""},
     )
 
@@ -170,7 +177,7 @@ class ScoreOut(SparseSchema):
         allow_none=True,
         metadata={"description": "Null for an imported score whose author the file does not name"},
     )
-    identifier = fields.String(required=True)
+    sent_identifier = fields.String(data_key="identifier", required=True)
     is_imported = fields.Boolean(
         data_key="imported",
         required=True,
@@ -178,6 +185,16 @@ class ScoreOut(SparseSchema):
     )
     created_at = Timestamp(data_key="createdAt", required=True)
     updated_at = Timestamp(data_key="updatedAt", required=True)
+    trace_id = fields.String(
+        data_key="traceId",
+        metadata={
+            "description": "Of a score of a whole trace, which is kept at its last output, or of a step of it",
+            "pattern": pattern("trace"),
+        },
+    )
+    span_id = fields.String(
+        data_key="spanId", metadata={"description": "Of a score of a step of a trace: the client's id of the step"}
+    )
 
 
 class ScoresOfLogQuery(PageQuery):

@@ -1,6 +1,5 @@
 """The routes of scores."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from flask import Response, jsonify, url_for
@@ -61,7 +60,7 @@ def create_score(body: dict[str, Any], log_id: str) -> tuple[Score, int, dict[st
     principal = current_principal()
     values = _complete(principal, body | {"log_id": log_id})
     with writing():
-        score, is_new = scores.put_score(principal, values, _make_check(principal, [values]))
+        score, is_new = scores.put_score(principal, values, configs.make_check(principal.memberships, [values]))
     return score, 201 if is_new else 200, {"Location": url_for("scores.get_score", score_id=score.id)}
 
 
@@ -78,7 +77,8 @@ def create_scores(body: dict[str, Any]) -> Response:
     principal = current_principal()
     given = [each if isinstance(each, Problem) else _complete(principal, each) for each in body["scores"]]
     with writing():
-        check = _make_check(principal, [each for each in given if not isinstance(each, Problem)])
+        loaded = [each for each in given if isinstance(each, dict)]
+        check = configs.make_check(principal.memberships, loaded)
         results = scores.put_scores(principal, given, check)
     return jsonify(results=[_to_result(result) for result in results])
 
@@ -163,12 +163,6 @@ def archive_config(score_name: str) -> None:
 def _complete(principal: Principal, values: dict[str, Any]) -> dict[str, Any]:
     """Return the columns of a score with the annotator that it has unless the request says another."""
     return {"annotator": "code" if principal.api_key_id else scores.HUMAN, **values}
-
-
-def _make_check(principal: Principal, given: Sequence[dict[str, Any]]) -> scores.FindFault:
-    """Return a function that compares scores with the configurations of their workspaces, which are read once."""
-    found = configs.get_configs(principal.memberships, {values["name"] for values in given})
-    return lambda workspace_id, values: configs.find_fault(found.get((workspace_id, values["name"])), values)
 
 
 def _refuse_fault(score: Score, values: dict[str, Any]) -> None:

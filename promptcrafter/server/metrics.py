@@ -27,6 +27,7 @@ from promptcrafter.database.base import Deletable
 from promptcrafter.database.deletions import count_pending, purged
 from promptcrafter.database.errors import is_unavailable
 from promptcrafter.database.session import database_size, get_engine
+from promptcrafter.dialects.langfuse.views_scores import events_dropped
 from promptcrafter.dialects.otlp.outcomes import Outcome, items_handled
 from promptcrafter.dialects.otlp.signals import SIGNALS, TRACES
 from promptcrafter.http import error_handlers
@@ -100,6 +101,11 @@ class _Meters:
         self.purged = Counter(
             "promptcrafter_purged_rows_total", "Rows removed of what was deleted before", registry=own
         )
+        self.langfuse_events = Counter(
+            "promptcrafter_langfuse_events_dropped_total",
+            "Events of Langfuse's clients that are no scores",
+            registry=own,
+        )
         self.otlp_items = Counter(
             "promptcrafter_otlp_items_total",
             "Spans, log records and metric points received from OpenTelemetry's exporters, by what became of them",
@@ -144,6 +150,7 @@ def init_app(app: Flask, config: Config) -> None:
         app.teardown_request(meters.abandon)
         logs_committed.connect(_count_logs)
         purged.connect(_count_purged)
+        events_dropped.connect(_count_langfuse_events)
         items_handled.connect(_count_otlp_items)
 
 
@@ -260,6 +267,12 @@ def _count_purged(_: object, rows: int) -> None:
     meters = current_app.extensions.get(_METERS)
     if meters:
         meters.purged.inc(rows)
+
+
+def _count_langfuse_events(_: object, number: int) -> None:
+    meters = current_app.extensions.get(_METERS)
+    if meters:
+        meters.langfuse_events.inc(number)
 
 
 def _count_otlp_items(_: object, item: str, outcomes: Mapping[str, int]) -> None:

@@ -12,9 +12,11 @@ from sqlalchemy import (
     ColumnElement,
     RowMapping,
     String,
+    and_,
     bindparam,
     column,
     delete,
+    func,
     insert,
     literal_column,
     select,
@@ -101,11 +103,26 @@ def lock_traces(principal: Principal, source: str, new: Mapping[str, Mapping[str
     rows = [{**common, **new[each], "external_id": each, "id": new_id("trace")} for each in sorted(new)]
     _INSERT_UNKNOWN.execute(rows)
     quota.check_growth(principal.workspace_id)
-    made = {row["id"] for row in rows}
-    owned = (Trace.workspace_id == principal.workspace_id) & (Trace.source == source)
+    return _lock(principal, source, new.keys(), {row["id"] for row in rows})
+
+
+def lock_known_traces(principal: Principal, source: str, external_ids: Collection[str]) -> dict[str, LockedTrace]:
+    """Do the same for those of these traces that exist, and make none."""
+    return _lock(principal, source, external_ids, frozenset())
+
+
+def have_arrived(principal: Principal, source: str, external_ids: Collection[str]) -> bool:
+    """Return whether there are traces with all of these ids from outside."""
+    arrived = select(func.count()).select_from(Trace).where(_is_own(principal, source, external_ids))
+    return request_connection().scalar(arrived) == len(external_ids)
+
+
+def _lock(
+    principal: Principal, source: str, external_ids: Collection[str], made: Collection[str]
+) -> dict[str, LockedTrace]:
     locked = (
         select(Trace.external_id, Trace.id, Trace.seq, *(getattr(Trace, name) for name in _READ))
-        .where(owned, Trace.external_id.in_(list(new)), Trace.external_id.is_not(None), is_present(Trace))
+        .where(_is_own(principal, source, external_ids))
         .order_by(Trace.external_id)
         .with_for_update()
     )
@@ -113,6 +130,11 @@ def lock_traces(principal: Principal, source: str, new: Mapping[str, Mapping[str
         str(row.external_id): LockedTrace(row.id, row.seq, row.id in made, row._mapping)
         for row in request_connection().execute(locked)
     }
+
+
+def _is_own(principal: Principal, source: str, external_ids: Collection[str]) -> ColumnElement[bool]:
+    owned = (Trace.workspace_id == principal.workspace_id) & (Trace.source == source)
+    return and_(owned, Trace.external_id.in_(list(external_ids)), Trace.external_id.is_not(None), is_present(Trace))
 
 
 def change_traces(changes: Mapping[int, Mapping[str, Any]]) -> None:
@@ -138,6 +160,27 @@ def find_logs(keys: Collection[SpanKey]) -> list[RowMapping]:
 def find_logs_inside(keys: Collection[SpanKey]) -> list[RowMapping]:
     """Return the rows of the logs of calls directly inside of these spans, locked as those of `find_logs`."""
     return _find(Log, keys, Log.parent_span_id, _BY_OTLP) if keys else []
+
+
+def find_log_ids(keys: Collection[SpanKey]) -> dict[SpanKey, str]:
+    """Return the ids of the logs of these spans, without those that are deleted, by their keys."""
+    if not keys:
+        return {}
+    wanted = _make_keys(keys)
+    is_wanted = (Log.trace_id == wanted.c.trace_id) & (Log.span_id == wanted.c.span_id)
+    found = select(Log.trace_id, Log.span_id, Log.id).select_from(wanted).join(Log, is_wanted)
+    rows = request_connection().execute(found.where(_BY_OTLP, is_present(Log)))
+    return {(row.trace_id, row.span_id): row.id for row in rows}
+
+
+def find_known_spans(keys: Collection[SpanKey]) -> set[SpanKey]:
+    """Return those of the keys for which there is a span."""
+    if not keys:
+        return set()
+    wanted = _make_keys(keys)
+    is_wanted = (Span.trace_id == wanted.c.trace_id) & (Span.span_id == wanted.c.span_id)
+    found = select(Span.trace_id, Span.span_id).select_from(wanted).join(Span, is_wanted)
+    return {(row.trace_id, row.span_id) for row in request_connection().execute(found.where(Span.ordinal == 0))}
 
 
 def add_spans(spans: Sequence[Mapping[str, Any]]) -> None:

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    CheckConstraint,
     Computed,
     Float,
     ForeignKey,
@@ -123,3 +124,28 @@ class Span(Base):
     evaluators: Mapped[Any | None] = mapped_column(JsonText)
     # Of a call of a model that another call inside it has as its log: what a log has beside the columns above
     call: Mapped[Any | None] = mapped_column(JsonText)
+
+
+class EarlyArrival(Base):
+    """A score of a span or trace from outside, or content of a span, that arrived before it. It waits for a day."""
+
+    __tablename__ = "early_arrivals"
+    __table_args__ = (
+        UniqueConstraint("workspace_id", "awaited", "digest"),
+        Index(None, "workspace_id", "seq"),
+        Index(None, "created_at"),
+        CheckConstraint("kind IN ('score', 'event')", name="kind"),
+    )
+
+    seq: Mapped[int] = mapped_column(SEQUENCE, Identity(), primary_key=True)
+    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"))
+    author_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
+    # The id from outside of the trace that it waits for, or the key of a response: see `early_arrivals`
+    awaited: Mapped[str] = mapped_column(String(64))
+    span_id: Mapped[str] = mapped_column(String(16))  # of the span that it waits for; "" for any output of the trace
+    kind: Mapped[str] = mapped_column(String(8))
+    digest: Mapped[str] = mapped_column(String(64))  # equal for what replaces one another: see `early_arrivals`
+    content: Mapped[Any] = mapped_column(JsonText)
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    # When an event was joined to its span: it stays for a while, since more of the same span may follow
+    joined_at: Mapped[datetime | None] = mapped_column(UtcTime)

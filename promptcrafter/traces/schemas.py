@@ -162,3 +162,7 @@ class TraceQuery(PageQuery):
     def load_ok_as_none(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Load the status `ok` as None, which is how traces have it."""
         return data | ({"status": None} if data.get("status") == STATUSES[0] else {})
+
+
+class ScoresOfTraceQuery(PageQuery):
+    """The page of the scores of one trace."""

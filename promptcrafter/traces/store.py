@@ -81,15 +81,41 @@ def add_trace(principal: Principal, values: Mapping[str, Any]) -> Trace:
 
 
 def restore_traces(principal: Principal, traces: Sequence[Mapping[str, Any]]) -> None:
-    """Insert traces of an import keeping their ids and times."""
-    if traces:
-        own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
-        rows = [{**_EMPTY_TRACE, **values, **own} for values in traces]
-        spans = [row.pop("spans", ()) for row in rows]
-        session.execute(insert(Trace), rows)
-        for row, of_trace in zip(rows, spans, strict=True):
-            _insert_spans({"workspace_id": row["workspace_id"], "trace_id": row["id"]}, of_trace)
+    """Insert traces of an import keeping their ids and times.
+
+    Of two traces with one external id the first keeps it, and grows by what arrives later: the other one is a copy.
+    """
+    if not traces:
+        return
+    own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
+    taken = _get_external_ids(principal, [each["external_id"] for each in traces if "external_id" in each])
+    rows = []
+    for values in traces:
+        row = {**_EMPTY_TRACE, **values, **own}
+        row["duration_ms"] = measure(row["start_time"], row["end_time"])
+        if row["external_id"] is not None and (row["source"], row["external_id"]) in taken:
+            row["external_id"] = None
+        taken.add((row["source"], row["external_id"]))
+        rows.append(row)
+    spans = [row.pop("spans", ()) for row in rows]
+    session.execute(insert(Trace), rows)
+    for row, of_trace in zip(rows, spans, strict=True):
+        _insert_spans({"workspace_id": row["workspace_id"], "trace_id": row["id"]}, of_trace)
+    quota.check_growth(principal.workspace_id)
+
+
+def restore_spans(principal: Principal, spans: Sequence[Mapping[str, Any]]) -> None:
+    """Insert spans of an import whose traces are stored."""
+    if spans:
+        own = {"workspace_id": principal.workspace_id, "ordinal": 0}
+        session.execute(insert(Span), [{**EMPTY_SPAN, **values, **own} for values in spans])
         quota.check_growth(principal.workspace_id)
+
+
+def _get_external_ids(principal: Principal, ids: Sequence[str]) -> set[tuple[str, str | None]]:
+    """Return source and external id of those traces of the current workspace that have one of these ids."""
+    found = select(Trace.source, Trace.external_id).where(Trace.workspace_id == principal.workspace_id)
+    return {(row.source, row.external_id) for row in session.execute(found.where(Trace.external_id.in_(ids)))}
 
 
 def _insert_spans(parents: Mapping[str, str], spans: Sequence[Mapping[str, Any]]) -> None:

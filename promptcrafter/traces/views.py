@@ -8,16 +8,17 @@ from promptcrafter.database.transactions import writing
 from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.row_serializer import RowSerializer
-from promptcrafter.logs.models import Log
+from promptcrafter.logs.models import Log, Score
 from promptcrafter.logs.schemas import LogOut
 from promptcrafter.permissions import Permission
-from promptcrafter.traces import store, tree
+from promptcrafter.scores.schemas import ScoreOut
+from promptcrafter.traces import span_scores, store, tree
 from promptcrafter.traces.models import Span, Trace
-from promptcrafter.traces.schemas import SpanOut, TraceOut, TraceQuery, TraceWhole, TreeOut
+from promptcrafter.traces.schemas import ScoresOfTraceQuery, SpanOut, TraceOut, TraceQuery, TraceWhole, TreeOut
 from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = Blueprint("traces", __name__, description="Runs of a program, step by step, with their outputs")
-_trace_out = TraceOut()
+_score_out, _trace_out = ScoreOut(), TraceOut()
 _trace_rows = RowSerializer(Trace, _trace_out)
 _span_rows, _log_rows = RowSerializer(Span, SpanOut()), RowSerializer(Log, LogOut())
 
@@ -48,6 +49,16 @@ def get_tree(trace_id: str) -> dict[str, Any]:
     count = store.count_nodes(trace)
     places = tree.arrange(store.get_links(trace, tree.READ_MAX))[: tree.SHOWN_MAX]
     return {"trace_id": trace.id, "nodes": store.get_nodes(trace, places), "more": count - len(places)}
+
+
+@blueprint.route("/traces/<trace_id>/scores", permission=Permission.READ, refuses=(403, 404))
+@blueprint.arguments(ScoresOfTraceQuery(), location="query")
+@blueprint.list_response(ScoreOut(many=True))
+def list_scores_of_trace(query: dict[str, Any], trace_id: str) -> Response:
+    """List the scores of a whole trace and of its steps that are no logs, newest first."""
+    trace = store.get_trace(current_principal(), trace_id)
+    found = span_scores.find_scores_of_trace(trace)
+    return lists.list_response(found, (Score.created_at, Score.seq), _score_out, query)
 
 
 @blueprint.route("/traces/<trace_id>", methods=["DELETE"], permission=Permission.WRITE, refuses=(403, 404))

@@ -29,15 +29,16 @@ from promptcrafter.transfer.records import (
 )
 
 _FORMAT = "promptcrafter"
+_ALWAYS_COUNTED = tuple(kind for kind in KINDS if kind != "span")  # releases that have no spans refuse their number
 _MAX_EMPTY_LINES = 1000
 
 
 def write_lines(rows: Iterable[tuple[str, Any]], form: int = FORM) -> Iterator[str]:
     """Yield the lines of an export of these rows, each a type and a model instance (see `store.each_row`)."""
     yield format_line(HEADER, {"format": _FORMAT, "version": form})
-    counts = dict.fromkeys(form_1.KINDS if form == form_1.VERSION else KINDS, 0)
+    counts = dict.fromkeys(form_1.KINDS if form == form_1.VERSION else _ALWAYS_COUNTED, 0)
     for kind, row in rows:
-        counts[kind] += 1
+        counts[kind] = counts.get(kind, 0) + 1
         yield format_row(kind, row, form)
     yield format_line(END, {plural(kind): count for kind, count in counts.items()})
 

@@ -2,13 +2,15 @@
 
 Release 0.1.0 refuses a field that it does not know, and a log of the native API without an output. Its fields never
 change, so they are listed here, and what later releases add stays out by itself. `store.each_row` leaves out whole
-rows: scores, and calls that failed, which that release would count as outputs.
+rows: scores, calls that failed, which that release would count as outputs, and what came from sources that it does not
+know.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 VERSION = 1
+SOURCES = ("basalt", "agenttest", "llm", "promptfoo")
 KINDS = ("prompt", "version", "experiment", "trace", "log")
 _FIELDS = {
     "prompt": {"_id", "slug", "title", "tags", "createdAt", "updatedAt"},

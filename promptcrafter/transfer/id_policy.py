@@ -83,9 +83,9 @@ class NewIds:
     def assign(self, record: LoadedRecord) -> None:
         """Set the ids of a record and of what it refers to. Raises InsufficientStorage."""
         values = record.values
-        if record.kind != "version":
+        if record.kind not in ("version", "span"):
             values["id"] = self._get_or_make(cast(Kind, record.kind), values["id"])
-        for holder in (values, *values.get("variants", ())):
+        for holder in (values, *values.get("variants", ()), values.get("call", {})):
             for name in ("prompt_id", "experiment_id", "trace_id", "log_id"):
                 if name in holder:
                     holder[name] = self._get(holder[name]) or holder[name]

@@ -23,7 +23,7 @@ from promptcrafter.prompts.models import VERSIONED
 from promptcrafter.prompts.restore import restore_prompts
 from promptcrafter.prompts.search import search_columns
 from promptcrafter.prompts.store import label_protected, refuse_label
-from promptcrafter.traces.store import restore_traces
+from promptcrafter.traces.store import restore_spans, restore_traces
 from promptcrafter.transfer import form_1, store
 from promptcrafter.transfer.batch_file import BatchFile
 from promptcrafter.transfer.id_policy import KEPT_IDS, IdPolicy, ImportConflict
@@ -37,7 +37,7 @@ from promptcrafter.transfer.records import (
     load_values,
     plural,
 )
-from promptcrafter.transfer.references import Key, defined_keys, get_score_key, referenced_keys
+from promptcrafter.transfer.references import Key, defined_keys, get_score_key, get_span_key, referenced_keys
 from promptcrafter.transfer.seen_keys import SeenKeys
 from promptcrafter.workspaces import audit, quota
 from promptcrafter.workspaces.access import lock_current_workspace
@@ -170,7 +170,8 @@ def _load_record(record: Record, ids: IdPolicy) -> LoadedRecord:
 
 def _most_bytes(record: LoadedRecord) -> int:
     """Return at least how many bytes a record will be counted with: its texts are longest in the file."""
-    rows = 1 + len(record.values.get("variants", ())) + _has_lone_score(record)
+    parts = (record.values.get(name, ()) for name in ("variants", "spans"))
+    rows = 1 + sum(map(len, parts)) + _has_lone_score(record)
     # which the file does not have beside messages
     flattened = record.values["content"] if record.values.get("messages") else ""
     return record.size + len(flattened.encode()) + rows * quota.ROW_BYTES
@@ -236,6 +237,10 @@ def _find_new(reader: ReadSession, batch: Sequence[LoadedRecord], principal: Pri
     Raises ImportConflict for an id of another account, and for a version that is not the stored one;
     DeletionPending for an id of what was deleted and is still to be removed.
     """
+    if batch[0].kind == "span":
+        keys_of_spans = {get_span_key(record.values) for record in batch}
+        taken = store.get_taken_spans(reader, keys_of_spans)
+        return [record for record in batch if get_span_key(record.values) not in taken]
     ids = {record.id for record in batch}
     places = store.get_workspaces(reader, batch[0].group, ids)
     if deleted := store.get_deleted(reader, batch[0].group, ids - places.keys()):
@@ -408,5 +413,6 @@ def _prepare_write(new: Sequence[LoadedRecord], principal: Principal) -> Callabl
         restore_traces(principal, rows["trace"])
         restore_logs(principal, logs)
         restore_scores(principal, rows["score"])
+        restore_spans(principal, rows["span"])
 
     return write

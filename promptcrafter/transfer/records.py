@@ -18,8 +18,8 @@ from promptcrafter.problems import Details, Invalid
 from promptcrafter.transfer import form_1, schemas
 
 HEADER, END = "export", "end"  # the types of the first and the last line
-# In the order of the export: a record refers only to records before it
-KINDS = (*form_1.KINDS, "score")
+KINDS = (*form_1.KINDS, "score", "span")
+_ID_OF_WHOLE = {"version": "prompt_id", "span": "trace_id"}  # of records that have no id of their own
 FORM = 2  # of the file: of which `schemas` has the lines. It is the `version` in the header
 FORMS = (form_1.VERSION, FORM)
 UNKNOWN_TYPE_DETAILS = {"type": [f"must be one of {', '.join(KINDS)}"]}
@@ -34,6 +34,7 @@ _SCHEMAS: dict[str, schemas.Line] = {
     "trace": schemas.TraceLine(),
     "log": schemas.LogLine(),
     "score": schemas.ScoreLine(),
+    "span": schemas.SpanRecordLine(),
     END: schemas.EndLine(),
 }
 # By type: the name of the schema's field, which is that of the column, by its name in JSON
@@ -71,8 +72,8 @@ class LoadedRecord:
 
     @property
     def id(self) -> str:
-        """The id of the resource; for a version, that of its prompt."""
-        id: str = self.values["prompt_id" if self.kind == "version" else "id"]
+        """The id of the resource; for a version or a span, that of what it belongs to."""
+        id: str = self.values[_ID_OF_WHOLE.get(self.kind, "id")]
         return id
 
     @property

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 # The kind of key, the id of the parent if there is one, and the name: ("prompt", id), ("version", prompt id, "3"),
 # ("label", prompt id, label), ("variant", experiment id, variant key), ("prompt slug", slug),
-# ("score of", log id, name, annotator, rater, identifier)
+# ("score of", log id, name, annotator, rater, identifier), ("span", trace id, client's id)
 Key = tuple[str, ...]
 
 
@@ -21,12 +21,20 @@ def get_score_key(values: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(values[name] for name in ("log_id", "name", "annotator", "rater", "identifier"))
 
 
+def get_span_key(values: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what tells the spans of a workspace apart that have lines of their own: trace and id."""
+    return values["trace_id"], values["span_id"]
+
+
 def defined_keys(kind: str, values: Mapping[str, Any]) -> Iterator[Reference]:
     """Yield the keys that a record of this type with these column values defines. Each must be unique in a file."""
     if kind == "version":
         yield Reference("version", (kind, values["prompt_id"], str(values["number"])))
         for index, label in enumerate(values["labels"]):
             yield Reference(f"labels.{index}", ("label", values["prompt_id"], label))
+        return
+    if kind == "span":
+        yield Reference("id", (kind, *get_span_key(values)))
         return
     yield Reference("_id", (kind, values["id"]))
     if kind in ("prompt", "experiment"):

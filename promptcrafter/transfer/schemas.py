@@ -19,6 +19,7 @@ from promptcrafter.http.fields import (
     BoundedList,
     Flag,
     ForeignId,
+    Number,
     PatternText,
     QueryInteger,
     StoredName,
@@ -45,6 +46,8 @@ from promptcrafter.prompts.models import LABELS_MAX
 from promptcrafter.scores import schemas as scores
 from promptcrafter.traces.schemas import SPAN_TYPE_MAX, evaluation_fields, span_fields, trace_fields
 
+_OF_CALL = ("variables", "cost", "input_tokens", "output_tokens")
+_ORIGIN_OF_CALL = ("user_id", "session_id", "environment", "parameters", "provider")
 _COMPUTABLE = ("inputTokens", "outputTokens", "cost")
 _NUMBER_MAX = 2**31 - 1
 _AUTHOR_NAME_MAX = 100  # characters, as many as that of an account
@@ -213,8 +216,29 @@ class SpanLine(Line):
     locals().update(span_fields(ExportTime, _refuse_large_output, text=Text))
 
 
+class CallLine(Line):
+    """What a step that is a call of a model has beside a step's fields: see `traces.models.Span.call`."""
+
+    prompt_id = Id("prompt", data_key="promptId")
+    prompt_version = WholeNumber(data_key="promptVersion", minimum=1, maximum=_NUMBER_MAX)
+    prompt_reference = JsonObject(data_key="promptReference")
+    model_used = Text(data_key="modelUsed", minimum=1, maximum=prompts.MODEL_MAX)
+    locals().update({name: call_fields(ExportTime)[name] for name in _OF_CALL})
+    locals().update(token_part_fields())
+    locals().update({name: outcome_fields()[name] for name in _ORIGIN_OF_CALL})
+
+
+class SpanRecordLine(SpanLine):
+    """A step of a trace of OpenTelemetry, which may have very many: so each has a line of its own."""
+
+    trace_id = Id("trace", data_key="traceId", required=True)
+    duration_ms = Number(data_key="durationMs", minimum=0)
+    locals().update({name: outcome_fields()[name] for name in ("status", "error")})
+    call = fields.Nested(CallLine(), error_messages=ERRORS)
+
+
 class TraceLine(Line):
-    """A trace with its steps. Its generations are in the lines of logs."""
+    """A trace with its steps, unless these have lines of their own. Its generations are in the lines of logs."""
 
     id = Id("trace", data_key="_id", required=True)
     source = Text(required=True, choices=SOURCES[1:])
@@ -225,6 +249,9 @@ class TraceLine(Line):
     locals().update(evaluation_fields())
     spans = Objects(SpanLine(), maximum=SPANS_MAX)
     created_at = ExportTime(data_key="createdAt", required=True)
+    external_id = PatternText("[0-9a-f]{32}", "must be 32 lower-case hex digits", data_key="externalId")
+    root_span_id = Text(data_key="rootSpanId", minimum=1)
+    locals().update({name: outcome_fields()[name] for name in ("status", "user_id", "session_id")})
 
     @post_dump
     def drop_no_spans(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -343,6 +370,7 @@ class EndLine(Line):
     traces = WholeNumber(minimum=0, maximum=2**53)
     logs = WholeNumber(minimum=0, maximum=2**53)
     scores = WholeNumber(minimum=0, maximum=2**53)
+    spans = WholeNumber(minimum=0, maximum=2**53)
 
 
 class ExportQuery(Schema):
@@ -388,3 +416,4 @@ class ImportOut(Schema):
     traces = fields.Nested(CountOut(), required=True)
     logs = fields.Nested(CountOut(), required=True)
     scores = fields.Nested(CountOut(), required=True)
+    spans = fields.Nested(CountOut(), required=True, metadata={"description": "Those that have lines of their own"})

@@ -8,8 +8,8 @@ from contextlib import suppress
 from itertools import chain, islice
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, exists, func, select, union
-from sqlalchemy.orm import defer, lazyload, selectinload
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select, tuple_, union
+from sqlalchemy.orm import defer, lazyload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from promptcrafter.database.deletions import PendingDeletion, is_deleted, is_present
@@ -22,7 +22,8 @@ from promptcrafter.logs.scores import ScoreKey, count_scores, find_scores, get_t
 from promptcrafter.problems import Unavailable
 from promptcrafter.prompts.models import LARGE_COLUMNS, VERSIONED, Prompt, Version
 from promptcrafter.prompts.store import find_protected_labels
-from promptcrafter.traces.models import Trace
+from promptcrafter.traces.models import Span, Trace
+from promptcrafter.transfer.form_1 import SOURCES as SOURCES_OF_FIRST_FORM
 from promptcrafter.transfer.form_1 import VERSION as FIRST_FORM
 from promptcrafter.workspaces import audit
 from promptcrafter.workspaces.access import find_resources, in_current_workspace
@@ -30,6 +31,7 @@ from promptcrafter.workspaces.principal import Principal, is_owner
 
 _MAX_KEYS = 1000  # in one statement: SQLite allows 32,766 parameters
 _MODELS: dict[str, Any] = {"prompt": Prompt, "experiment": Experiment, "trace": Trace, "log": Log, "score": Score}
+_OF_SPAN_LINES = "otlp"  # the source of traces whose spans have lines of their own
 _T = TypeVar("_T")
 
 
@@ -46,11 +48,16 @@ def each_row(
     for kind in ("experiment", "trace", "log"):
         model = _MODELS[kind]
         owned = find_resources(principal, model).order_by(model.created_at, model.seq)
-        if kind == "trace":
-            owned = owned.options(selectinload(Trace.spans))
         if kind == "log" and form == FIRST_FORM:
             owned = owned.where(Log.status.is_(None))
-        for row in _stream(reader, owned.where(conditions[kind]) if kind in conditions else owned):
+        if kind != "experiment" and form == FIRST_FORM:
+            owned = owned.where(or_(model.source.is_(None), model.source.in_(SOURCES_OF_FIRST_FORM)))
+        if kind in conditions:
+            owned = owned.where(conditions[kind])
+        if kind == "trace":
+            yield from _each_trace(reader, owned)
+            continue
+        for row in _stream(reader, owned):
             if kind == "experiment" and prompt_id is not None:
                 _leave_out_prompts(row, prompt_id)
             yield kind, row
@@ -59,6 +66,24 @@ def each_row(
     scores = find_scores(principal, {} if prompt_id is None else {"promptId": prompt_id})
     for row in _stream(reader, scores.order_by(Score.created_at, Score.seq)):
         yield "score", row
+
+
+def _each_trace(reader: ReadSession, traces: Select[Trace]) -> Iterator[tuple[str, Trace | Span]]:
+    """Yield each trace with its spans, and then the spans of those of OpenTelemetry, which may have very many."""
+    assert traces.whereclause is not None
+    spans = select(Span).join(Trace, Trace.id == Span.trace_id).where(traces.whereclause)
+    nested = spans.where(Trace.source != _OF_SPAN_LINES).order_by(Trace.created_at, Trace.seq, Span.seq)
+    remaining = _stream(reader, nested)
+    span = next(remaining, None)
+    for trace in _stream(reader, traces):
+        own = []
+        while span is not None and span.trace_id == trace.id:
+            own.append(span)
+            span = next(remaining, None)
+        set_committed_value(trace, "spans", own)
+        yield "trace", trace
+    for span in _stream(reader, spans.where(Trace.source == _OF_SPAN_LINES).order_by(Span.seq)):
+        yield "span", span
 
 
 def note_export(principal: Principal, prompt_id: str | None = None) -> None:
@@ -120,6 +145,13 @@ def get_taken_scores(reader: ReadSession, keys: Iterable[tuple[str, ...]]) -> se
         by_key = {ScoreKey(seqs[log_id], *rest): (log_id, *rest) for log_id, *rest in part if log_id in seqs}
         taken |= {by_key[key] for key in get_taken(reader, by_key)} if by_key else set()
     return taken
+
+
+def get_taken_spans(reader: ReadSession, keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return those of the keys, each the ids of a trace and of a span in it, for which there is a span."""
+    key = tuple_(Span.trace_id, Span.span_id)
+    found = select(Span.trace_id, Span.span_id).where(Span.ordinal == 0)
+    return {(row.trace_id, row.span_id) for part in _parts(keys) for row in reader.execute(found.where(key.in_(part)))}
 
 
 def get_score_counts(reader: ReadSession, log_ids: Iterable[str]) -> dict[str, int]:

@@ -12,13 +12,14 @@ from promptcrafter.logs.schemas import LogOut
 from promptcrafter.prompts.models import VERSIONED, Prompt, Version
 from promptcrafter.prompts.schemas import PromptOut, VersionOut
 from promptcrafter.scores.schemas import ScoreOut
-from promptcrafter.traces.models import Trace
+from promptcrafter.traces.models import Span, Trace
 from promptcrafter.traces.schemas import TraceWhole
 from promptcrafter.transfer.schemas import (
     ExperimentLine,
     LogLine,
     PromptLine,
     ScoreLine,
+    SpanRecordLine,
     TraceLine,
     VariantLine,
     VersionLine,
@@ -26,6 +27,7 @@ from promptcrafter.transfer.schemas import (
 
 INTERNAL = {"seq", "rank", "label_names", "author_name"}  # the last two make up `labels` and `author`
 OF_SCORES = {"mean_score", "ratings", "scored_at"}  # of a log, computed from its scores
+OF_GROWTH = {"said_by", "duration_rank", "cost_rank"}  # of a trace, for the server alone
 IN_VERSIONS = {*VERSIONED, "version"}  # of a prompt: its latest version has them
 AS_VALUE, AS_AUTHOR = {"number", "category"}, {"rater", "rater_id", "imported_name"}  # what a score shows them as
 OWN = {"workspace_id", "author_id"}
@@ -40,7 +42,7 @@ def columns(model: Any) -> set[str]:
     [
         (Log, LogOut, {*OWN, *OF_SCORES, "input_key"}),
         (Score, ScoreOut, {*OWN, "log_seq", "prompt_id", *AS_VALUE, *AS_AUTHOR, "valued_at"}),
-        (Trace, TraceWhole, OWN),
+        (Trace, TraceWhole, {*OWN, *OF_GROWTH}),
         (Prompt, PromptOut, set()),
         (Version, VersionOut, {"prompt_id"}),
     ],
@@ -53,7 +55,8 @@ def test_the_api_shows_every_column(model: Any, schema: type[Schema], left_out: 
     ("model", "schema", "left_out"),
     [
         (Log, LogLine, {*OWN, *OF_SCORES, "input_key", "output_format", "input_format", "ideal_output_format"}),
-        (Trace, TraceLine, OWN),
+        (Trace, TraceLine, {*OWN, *OF_GROWTH, "duration_ms", "cost"}),
+        (Span, SpanRecordLine, {"workspace_id", "ordinal"}),
         (Prompt, PromptLine, {*OWN, *IN_VERSIONS}),
         (Version, VersionLine, {"author_id"}),
         (Experiment, ExperimentLine, OWN),

@@ -23,6 +23,7 @@ PUBLIC = {
     "/docs",
     "/healthz",
     "/readyz",
+    "/api/public/health",
     "/openapi.json",
     "/static/<path:name>",
 }
@@ -47,7 +48,8 @@ def test_every_route_but_the_public_ones_requires_authentication(app: Flask, cli
         answer = client.open(concrete(rule), method=method, data="not json", query_string={"nonsense": "1"})
         assert answer.status_code == 401, f"{method} {rule.rule}"
         is_otlp = rule.rule in otlp.PATHS
-        basic = ', Basic realm="PromptCrafter", charset="UTF-8"' if is_otlp else ""
+        takes_basic = route_of(app.view_functions[rule.endpoint]).takes_basic
+        basic = ', Basic realm="PromptCrafter", charset="UTF-8"' if takes_basic else ""
         assert answer.headers["WWW-Authenticate"] == f"Bearer{basic}"
         if is_otlp:
             otlp.assert_status(answer, 401, "Invalid or missing bearer token")

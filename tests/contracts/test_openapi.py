@@ -55,7 +55,7 @@ def test_every_operation_declares_its_name_security_and_errors(app: Flask, docum
             is_public = route.is_public
             assert operation["operationId"] == endpoint.rpartition(".")[2]
             assert operation["summary"].endswith(".")
-            basic = [{"basic": []}] if route.takes_basic else []
+            basic: list[dict[str, list[str]]] = [{"basic": []}] if route.takes_basic else []
             assert operation["security"] == ([] if is_public else [{"bearer": []}, {"apiKey": []}, *basic])
             assert ("401" in operation["responses"]) is (not is_public or path == "/auth/login")
             refusals = [response for status, response in operation["responses"].items() if int(status) >= 400]

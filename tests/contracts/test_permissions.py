@@ -38,6 +38,7 @@ NAMED_IN_REQUEST = {
     "GET /agreement": "prompt",
 }
 # Permissions that are about an account or the server, so that the role in a workspace does not count
+LANGFUSE_SCORE = {"traceId": "0af7651916cd43dd8448eb211c80319c", "name": "helpfulness", "value": 3}
 OF_NO_WORKSPACE = {Permission.SIGNED_IN, Permission.ACCOUNT, Permission.CREDENTIALS}
 # These read what they have committed; they change nothing that others need
 REALLY_MADE = {"POST /prompts/<prompt_id>/versions/<name>/restore"}
@@ -110,6 +111,8 @@ def build(client: Caller, ada: Person) -> World:
             "<invitation_id>": invitation["_id"],
             "<name>": "1",
             "<label>": "production",
+            "<versioned:name>": "team-prompt",
+            "<number>": "1",
         },
         {
             "GET /logs": {"promptId": prompt},
@@ -149,6 +152,10 @@ def build(client: Caller, ada: Person) -> World:
             "POST /basalt/monitor/trace": {"featureSlug": "f", "logs": []},
             "POST /basalt/monitor/experiments": {"featureSlug": "f", "name": "n"},
             "POST /basalt/prompts/<slug:slug>/publish": {"newTag": "t", "version": "1"},
+            "POST /api/public/v2/prompts": {"name": "critic", "prompt": "Criticise it."},
+            "PATCH /api/public/v2/prompts/<versioned:name>/versions/<number>": {"newLabels": ["staging"]},
+            "POST /api/public/scores": LANGFUSE_SCORE,
+            "POST /api/public/ingestion": {"batch": [{"type": "score-create", "body": LANGFUSE_SCORE}]},
             "POST /import": EMPTY_EXPORT,
             **{
                 f"POST {path}": otlp.to_json([otlp.make_span({"gen_ai.operation.name": "chat"})]) for path in otlp.PATHS

@@ -6,3 +6,4 @@ import schemathesis
 for name in ("ndjson", "x-ndjson", "jsonl", "x-jsonl", "jsonlines", "x-jsonlines"):
     schemathesis.serializer.alias(f"application/{name}", "text/plain")
 schemathesis.serializer.alias("application/yaml", "text/plain")
+schemathesis.serializer.alias("application/x-protobuf", "application/octet-stream")

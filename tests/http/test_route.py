@@ -30,6 +30,7 @@ def test_only_the_listed_routes_are_public(app: Flask, client: Caller) -> None:
     assert public == {
         *("auth.sign_up", "auth.log_in", "auth.reset_password"),
         *("status.get_index", "status.check_health", "status.check_readiness"),
+        "langfuse-service.check_langfuse_health",
         *("docs.get_openapi", "docs.show_docs", "docs.get_static"),
     }
     for rule in app.url_map.iter_rules():

@@ -350,7 +350,8 @@ def test_lists_are_filtered_and_paged_and_have_every_format(
     assert ([score["value"] for score in page.json], 'rel="next"' in page.headers["Link"]) == (["kind", 2], True)
     rows = ada.get("/scores", headers={"Accept": "text/csv"}).text.splitlines()
     assert rows[0] == (
-        "_id,logId,name,kind,value,comment,annotator,author.userId,author.name,identifier,imported,createdAt,updatedAt"
+        "_id,logId,name,kind,value,comment,annotator,author.userId,author.name,identifier,imported,createdAt,updatedAt,"
+        "traceId,spanId"
     )
     assert f',"score","number","2","a, b","human","{ben.id}","ben","","false",' in rows[3]
     lines = ada.get("/scores", headers={"Accept": "application/x-ndjson"}).text.splitlines()

@@ -5,6 +5,10 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
@@ -117,6 +121,43 @@ def _to_json_value(value: Any) -> dict[str, Any]:
 def export(person: Any, *spans: Mapping[str, Any], path: str = "/v1/traces", **more: Any) -> Any:
     """Send spans as an exporter does; return the response. `more` are arguments of `encode`."""
     return person.open(path, method="POST", data=encode(spans, **more), content_type="application/x-protobuf")
+
+
+def make_record(name: str, *, span: Mapping[str, Any] | None = None, body: Any = None, **more: Any) -> dict[str, Any]:
+    """Return a log record with plain values, of this span if there is one.
+
+    `more` may have the keys `attributes`, `time_ns`, `trace_id` and `span_id`.
+    """
+    ids = {"trace_id": span["trace_id"], "span_id": span["span_id"]} if span else {"trace_id": "", "span_id": ""}
+    return {**ids, "name": name, "body": body, "attributes": {}, "time_ns": START_NS, **more}
+
+
+def encode_records(records: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return the request in protobuf that an exporter sends for these log records."""
+    request = ExportLogsServiceRequest()
+    of_scope = request.resource_logs.add().scope_logs.add()
+    for record in records:
+        of_scope.log_records.add(
+            trace_id=bytes.fromhex(record["trace_id"]),
+            span_id=bytes.fromhex(record["span_id"]),
+            event_name=record["name"],
+            time_unix_nano=record["time_ns"],
+            body=None if record["body"] is None else _to_any(record["body"]),
+            attributes=_to_pairs(record["attributes"]),
+        )
+    return bytes(request.SerializeToString())
+
+
+def export_records(person: Any, *records: Mapping[str, Any], path: str = "/v1/logs") -> Any:
+    """Send log records as an exporter does; return the response."""
+    return person.open(path, method="POST", data=encode_records(records), content_type="application/x-protobuf")
+
+
+def read_rejections(answer: Any) -> tuple[int, str]:
+    """Return how many log records a 200 says were rejected, and why."""
+    assert answer.status_code == 200, answer.text
+    partial = ExportLogsServiceResponse.FromString(answer.data).partial_success
+    return partial.rejected_log_records, partial.error_message
 
 
 def assert_status(answer: Answer, status: int, message: str | None = None) -> None:

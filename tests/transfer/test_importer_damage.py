@@ -95,7 +95,7 @@ DAMAGES: dict[str, tuple[bytes, dict[str, list[str]]]] = {
     ),
     "two files": (
         join([*GOOD[:LOG], *GOOD]),
-        {"line 7.type": ["must be one of prompt, version, experiment, trace, log, score"]},
+        {"line 7.type": ["must be one of prompt, version, experiment, trace, log, score, span"]},
     ),
     "no JSON": (
         raw(LOG, b"{'a': 1}"),
@@ -111,11 +111,11 @@ DAMAGES: dict[str, tuple[bytes, dict[str, list[str]]]] = {
     "no object": (raw(LOG, b"[1]"), {"line 7": ["must be an object"]}),
     "no type": (
         change(LOG, type=None),
-        {"line 7.type": ["must be one of prompt, version, experiment, trace, log, score"]},
+        {"line 7.type": ["must be one of prompt, version, experiment, trace, log, score, span"]},
     ),
     "an unknown type": (
         change(LOG, type=["log"]),
-        {"line 7.type": ["must be one of prompt, version, experiment, trace, log, score"]},
+        {"line 7.type": ["must be one of prompt, version, experiment, trace, log, score, span"]},
     ),
     "fields missing": (change(PROMPT, title=None, tags=None), {"line 2.title": REQUIRED, "line 2.tags": REQUIRED}),
     "a field unknown": (change(LOG, modle="m"), {"line 7.modle": ["is not a field of such a line"]}),

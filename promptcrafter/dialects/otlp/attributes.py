@@ -34,7 +34,7 @@ def _parse(text: str) -> Any:
         return text
     if text.count("[") + text.count("{") > LEVELS_MAX and jsonio.count_levels(parsed) > LEVELS_MAX:
         return text
-    has_escapes = any(escape in text for escape in _ESCAPES)
+    has_escapes = "\\u" in text and any(escape in text for escape in _ESCAPES)
     return text if has_escapes and jsonio.find_unstorable_text(parsed) else parsed
 
 

@@ -63,8 +63,7 @@ def _first(places: Iterable[Sequence[str]], span: Span, of_span: Sorted) -> Any:
 
 def read_events(events: Iterable[Event], event_names: Sequence[str]) -> list[Any]:
     """Return the messages in those events that have one of the names."""
-    found = [_to_message(event) for event in events if event.name in event_names]
-    return messages.to_messages(found)
+    return [_to_message(event) for event in events if event.name in event_names]
 
 
 def _to_message(event: Event) -> Message:
@@ -107,12 +106,11 @@ def _in_details(span: Span, _: Sorted, name: str, instructions: str = "") -> Any
 def _with_instructions(attributes: Attributes, name: str, instructions: str) -> Any:
     """Return messages, with the instructions as the first of them unless one of them instructs."""
     sent = read_json(attributes.get(name))
-    if not isinstance(sent, list):
+    if not isinstance(sent, list) or instructions not in attributes:
         return sent
-    found = messages.to_messages(sent)
-    before = messages.text_of(read_json(attributes.get(instructions)))
-    has_system = any(isinstance(each, dict) and each.get("role") in INSTRUCTING_ROLES for each in found)
-    return found if is_empty(before) or has_system else [{"role": "system", "content": before}, *found]
+    before = messages.text_of(read_json(attributes[instructions]))
+    has_system = any(isinstance(each, dict) and each.get("role") in INSTRUCTING_ROLES for each in sent)
+    return sent if is_empty(before) or has_system else [{"role": "system", "content": before}, *sent]
 
 
 def _instructions(span: Span, _: Sorted, name: str) -> Any:
@@ -161,7 +159,7 @@ def _response(span: Span, _: Sorted, prefix: str) -> Any:
     parts = [{"type": "reasoning", "text": reasoning}, {"type": "text", "text": to_text(text)}]
     parts = [part for part in parts if not is_empty(part["text"])]
     parts += [{**call, "type": "tool-call"} for call in listed if isinstance(call, dict)] if listed else []
-    return messages.simplify(messages.to_messages([{"role": "assistant", "parts": parts}])) if parts else None
+    return [{"role": "assistant", "parts": parts}] if parts else None
 
 
 # The forms whose places are neither an attribute nor a family of attributes with the first of the names

@@ -20,11 +20,12 @@ from promptcrafter.dialects.otlp.decoding import (
     check_name,
     clean,
     cut,
+    make_record,
     make_span,
     not_a_request,
 )
 from promptcrafter.dialects.otlp.signals import Signal
-from promptcrafter.dialects.otlp.spans import Event, Span
+from promptcrafter.dialects.otlp.spans import Event, LogRecord, Span
 from promptcrafter.problems import Problem
 
 _VALUES_MAX = 500_000  # of a body, see jsonio.loads; an attribute takes four
@@ -87,6 +88,12 @@ class JsonDecoder(Decoder):
             status_message=clean(_read_text(status, "message")),
             attributes=self._read_attributes(item),
         )
+
+    def _read_record(self, item: Any, origin: Origin) -> LogRecord:
+        trace_id, span_id, name = (_read_text(item, key) for key in ("traceId", "spanId", "eventName"))
+        times = (_read_time(item, "timeUnixNano"), _read_time(item, "observedTimeUnixNano"))
+        body = self._to_value(_read_object(item, "body"), 0)
+        return make_record(trace_id, span_id, name, times, self._read_attributes(item), body)
 
     def _read_attributes(self, part: Any) -> dict[str, Any]:
         return self._to_dict(_read_list(part, "attributes"), 0)

@@ -11,6 +11,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord as RecordMessage
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
 
@@ -24,11 +25,12 @@ from promptcrafter.dialects.otlp.decoding import (
     check_name,
     clean,
     cut,
+    make_record,
     make_span,
     not_a_request,
 )
 from promptcrafter.dialects.otlp.signals import Signal
-from promptcrafter.dialects.otlp.spans import Event, Span
+from promptcrafter.dialects.otlp.spans import Event, LogRecord, Span
 from promptcrafter.dialects.otlp.wire import Malformed, Place, count_fields, read_fields
 
 _COUNTED_BYTES = 256 * 1024  # of a message whose fields are counted before the library makes objects of them
@@ -38,9 +40,10 @@ _RESOURCES = 1
 _RESOURCE, _SCOPES = 1, 2
 _SCOPE, _ITEMS = 1, 2
 _POINTS_OF_METRIC, _POINT = (5, 7, 9, 10, 11), 1
-# The messages inside messages, by the numbers of their fields (opentelemetry/proto/*/v1/*.proto)
-_SCHEMA: Mapping[str, Mapping[int, str]] = {
+# The messages inside messages, by the numbers of their fields (opentelemetry/proto/*/v1/*.proto), for `count_fields`
+MESSAGES: Mapping[str, Mapping[int, str]] = {
     "Span": {9: "KeyValue", 11: "Event", 13: "Link", 15: "Status"},
+    "LogRecord": {5: "AnyValue", 6: "KeyValue"},
     "Event": {3: "KeyValue"},
     "Link": {4: "KeyValue"},
     "Status": {},
@@ -95,7 +98,7 @@ class ProtobufDecoder(Decoder):
         rule = "it is not valid protobuf"
         try:
             if len(data) > _COUNTED_BYTES:
-                count = count_fields(data, message_type.DESCRIPTOR.name, _SCHEMA, _FIELDS_MAX)
+                count = count_fields(data, message_type.DESCRIPTOR.name, MESSAGES, _FIELDS_MAX)
                 self._take(count if count > _FIELDS_MAX else 0)
             return message_type.FromString(data)
         except Malformed:
@@ -127,6 +130,13 @@ class ProtobufDecoder(Decoder):
             status_message=clean(message.status.message),
             attributes=self._to_dict(message.attributes),
         )
+
+    def _read_record(self, item: Place, origin: Origin) -> LogRecord:
+        message = self._parse(RecordMessage, [item])
+        body = self._to_value(message.body, 0) if message.HasField("body") else None
+        times = (message.time_unix_nano, message.observed_time_unix_nano)
+        attributes = self._to_dict(message.attributes)
+        return make_record(message.trace_id.hex(), message.span_id.hex(), message.event_name, times, attributes, body)
 
     def _to_dict(self, pairs: Any, depth: int = 0) -> dict[str, Any]:
         self._take(len(pairs), depth)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any, Generic, TypeVar
 
-from promptcrafter.dialects.otlp.signals import METRICS, TRACES, Signal
-from promptcrafter.dialects.otlp.spans import Attributes, Event, Span
+from promptcrafter.dialects.otlp.signals import LOGS, METRICS, TRACES, Signal
+from promptcrafter.dialects.otlp.spans import BODY, Attributes, Event, LogRecord, Span
 from promptcrafter.problems import Problem
 
 PARTS_MAX = 20_000  # resources, scopes and items of a request
@@ -24,6 +24,7 @@ _COUNTED_MAX = 500_000  # parts of metrics that are looked at
 DEPTH_MAX = 20  # levels of arrays and maps in the value of an attribute
 NAME_MAX = 1000  # characters of the name of an attribute; other names are cut
 _TRACE_ID, _SPAN_ID = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{16}")
+_EVENT_NAME = "event.name"
 _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -76,6 +77,10 @@ class Decoder(ABC):
         """Return the spans of an ExportTraceServiceRequest."""
         return self._read(TRACES, self._read_span)
 
+    def read_records(self) -> Batch[LogRecord]:
+        """Return the log records of an ExportLogsServiceRequest."""
+        return self._read(LOGS, self._read_record)
+
     def count_points(self) -> int:
         """Return how many points the metrics of an ExportMetricsServiceRequest have; of very many, some are counted."""
         items = [item for group in self._split(METRICS) for _, items in group.scopes for item in items]
@@ -119,6 +124,10 @@ class Decoder(ABC):
     @abstractmethod
     def _read_span(self, item: Any, origin: Origin) -> Span:
         """Return a span. Raises Rejected."""
+
+    @abstractmethod
+    def _read_record(self, item: Any, origin: Origin) -> LogRecord:
+        """Return a log record. Raises Rejected."""
 
     @abstractmethod
     def _find_points(self, item: Any) -> Iterator[bool]:
@@ -174,6 +183,28 @@ def check_ids(trace_id: str, span_id: str, parent_id: str) -> tuple[str, str, st
     if parent_id and not _SPAN_ID.fullmatch(parent_id):
         raise Rejected("parent_span_id must be empty or have 8 bytes, in JSON as 16 hex digits")
     return trace_id, span_id, "" if parent_id == _NO_SPAN else parent_id
+
+
+def make_record(
+    trace_id: str, span_id: str, name: str, times_ns: tuple[int, int], attributes: dict[str, Any], body: Any
+) -> LogRecord:
+    """Return a log record; of its times, that of the event counts before that of its observation. Raises Rejected.
+
+    Older SDKs have the name of the event among the attributes.
+    """
+    named = name or attributes.pop(_EVENT_NAME, "")
+    with_body = attributes if body is None else {**attributes, BODY: body}
+    event = Event(cut(named) if isinstance(named, str) else "", times_ns[0] or times_ns[1], with_body)
+    return LogRecord(*_check_ids_of_record(trace_id.lower(), span_id.lower()), event)
+
+
+def _check_ids_of_record(trace_id: str, span_id: str) -> tuple[str, str]:
+    """Return the ids of a record, of hex digits; one that is missing, or all 0, is empty. Raises Rejected."""
+    if trace_id and not _TRACE_ID.fullmatch(trace_id):
+        raise Rejected("trace_id must be empty or have 16 bytes, in JSON as 32 hex digits")
+    if span_id and not _SPAN_ID.fullmatch(span_id):
+        raise Rejected("span_id must be empty or have 8 bytes, in JSON as 16 hex digits")
+    return "" if trace_id == _NO_TRACE else trace_id, "" if span_id == _NO_SPAN else span_id
 
 
 def check_name(name: str) -> str:

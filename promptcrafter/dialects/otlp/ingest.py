@@ -8,19 +8,25 @@ Spans are stored in pieces, each in one transaction, so that others write in bet
 4. Lock the traces, and make those that are new.
 5. For traces that exist, read what is stored of the spans of the piece and of the calls around and inside them, join
    that with what has arrived, and settle again.
-6. Write the differences, with one statement for each kind of change.
+6. Complete them by what arrived before them: content that log records have (`records`).
+7. Write the differences, with one statement for each kind of change, and the scores that have waited for the spans.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from flask import current_app
 from sqlalchemy import RowMapping
 
 from promptcrafter.database.transactions import write_until_done, writing
 from promptcrafter.dialects.otlp import calls
 from promptcrafter.dialects.otlp.calls import Key, Node
-from promptcrafter.dialects.otlp.translate import SOURCE, Part
+from promptcrafter.dialects.otlp.records import EventOfSpan, Sorted, complete, read_contents
+from promptcrafter.dialects.otlp.spans import Event
+from promptcrafter.dialects.otlp.translate import SOURCE, Limits, Part
 from promptcrafter.dialects.prompt_references import (
     ReferenceKey,
     Resolved,
@@ -31,11 +37,14 @@ from promptcrafter.dialects.prompt_references import (
 from promptcrafter.logs import recording, search, token_costs
 from promptcrafter.logs import store as logs
 from promptcrafter.logs.input_keys import find_input_key
+from promptcrafter.problems import Problem
 from promptcrafter.prompts.store import get_latest_numbers
 from promptcrafter.scores import reported
-from promptcrafter.traces import growing_store
+from promptcrafter.traces import early_arrivals, growing_store, span_scores
+from promptcrafter.traces.early_arrivals import Arrival
 from promptcrafter.traces.growing_store import LockedTrace, SpanKey
 from promptcrafter.traces.growth import grow
+from promptcrafter.traces.models import EarlyArrival
 from promptcrafter.workspaces.principal import Principal
 
 PIECE = 256  # spans of a transaction
@@ -66,7 +75,52 @@ def _store(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> in
         piece.lock()
         if piece.known:
             piece.join_stored(trusts_prompts=resolve is resolve_all)
+        piece.join_early()
         return piece.write()
+
+
+def ingest_records(principal: Principal, found: Sorted) -> Counter[str]:
+    """Store what log records have become: join content to its spans, and put scores; what is early waits.
+
+    Return the rules that scores break, and how many break each.
+    """
+    for start in range(0, len(found.events), PIECE):
+        write_until_done(partial(_join_events, principal, found.events[start : start + PIECE]))
+    rejections: Counter[str] = Counter()
+    for start in range(0, len(found.scores), PIECE):
+        write_until_done(partial(_put_scores, principal, found.scores[start : start + PIECE], rejections))
+    return rejections
+
+
+def _join_events(principal: Principal, events: Sequence[EventOfSpan]) -> None:
+    with writing():
+        keys = {(trace_id, span_id) for trace_id, span_id, _ in events}
+        trace_ids = {trace_id for trace_id, _ in keys}
+        if not growing_store.have_arrived(principal, SOURCE, trace_ids):
+            early_arrivals.exclude_spans(principal.workspace_id)
+        piece = _Piece(
+            principal,
+            nodes={key: Node(key, is_call=False, columns={"span_id": key[1]}) for key in keys},
+            said={trace_id: [] for trace_id in trace_ids},
+            traces=growing_store.lock_known_traces(principal, SOURCE, trace_ids),
+        )
+        early_arrivals.keep(principal, [_to_arrival(*event) for event in events])
+        if piece.known:
+            piece.join_stored(trusts_prompts=True)
+        piece.forget_unknown()
+        piece.join_early()
+        piece.write()
+
+
+def _put_scores(principal: Principal, scores: Sequence[Mapping[str, Any]], rejections: Counter[str]) -> None:
+    with writing():
+        results = span_scores.put_scores_of_spans(principal, scores)
+    rejections.update(str(result.message) for result in results if isinstance(result, Problem))
+
+
+def _to_arrival(trace_id: str, span_id: str, event: Event) -> Arrival:
+    content = {"name": event.name, "time": str(event.time_ns), "attributes": dict(event.attributes)}
+    return Arrival(trace_id, span_id, "event", (span_id, *content.values()), content)
 
 
 def _join(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> dict[Key, Node]:
@@ -108,19 +162,22 @@ class _Piece:
     traces: dict[str, LockedTrace] = field(default_factory=dict)
     # The columns of new logs as they are inserted, and from which columns of the node they were prepared
     prepared: dict[Key, tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
+    early: list[EarlyArrival] = field(default_factory=list)
 
     def prepare(self) -> None:
         """Do everything slow that can be done before the lock."""
         calls.settle(self.nodes)
         new = [node for node in self.nodes.values() if node.is_log]
-        if any(node.scores for node in new):
-            fitting = reported.fit(self.principal.workspace_id, [node.scores for node in new])
-            for node, fit in zip(new, fitting, strict=True):
+        scored = [node for node in self.nodes.values() if node.scores]
+        if scored:
+            fitting = reported.fit(self.principal.workspace_id, [node.scores for node in scored])
+            for node, fit in zip(scored, fitting, strict=True):
                 node.scores = fit
         self.prepared = {node.key: (_prepare(node), dict(node.columns)) for node in new}
 
     def lock(self) -> None:
         """Lock the traces, and make those that do not exist."""
+        early_arrivals.admit_spans(self.principal.workspace_id)
         costs: dict[str, float] = {}
         for (trace_id, _), (log, _) in self.prepared.items():
             if log.get("cost") is not None:
@@ -157,6 +214,33 @@ class _Piece:
         self._drop_deleted_prompts(trusts_prompts=trusts_prompts)
         calls.settle(self.nodes)
 
+    def forget_unknown(self) -> None:
+        """Leave out spans that have not arrived."""
+        for key, node in list(self.nodes.items()):
+            if node.stored_log is None and node.stored_step is None:
+                del self.nodes[key]
+
+    def join_early(self) -> None:
+        """Complete the spans by the content that arrived before them, or that arrives now."""
+        response_keys = {node.columns["response_key"] for node in self.nodes.values() if "response_key" in node.columns}
+        awaited = [*self.traces, *map(early_arrivals.await_response, response_keys)]
+        span_ids = {span_id for _, span_id in self.nodes}
+        self.early = early_arrivals.get_arrivals(self.principal.workspace_id, awaited, span_ids)
+        by_span: dict[Key, list[EarlyArrival]] = {}
+        for arrival in self.early:
+            if arrival.kind == "event" and (arrival.awaited, arrival.span_id) in self.nodes:
+                by_span.setdefault((arrival.awaited, arrival.span_id), []).append(arrival)
+        limits = Limits(current_app.config["MAX_OUTPUT_BYTES"])
+        for key, arrivals in by_span.items():
+            if not all(arrival.joined_at for arrival in arrivals):
+                node = self.nodes[key]
+                before, after = (
+                    read_contents([_to_event(each) for each in of_side], limits, is_call=node.is_call)
+                    for of_side in ([each for each in arrivals if each.joined_at], arrivals)
+                )
+                complete(node.columns, before, after)
+                early_arrivals.mark_joined([arrival.seq for arrival in arrivals])
+
     def write(self) -> int:
         """Write what has changed; return how many new logs were made."""
         new_logs, completed, words = [], {}, {}
@@ -182,14 +266,25 @@ class _Piece:
                 new_steps.append({**_to_step(node), **self._place(node)})
                 replaced_logs += [] if node.stored_log is None else [node.stored_log]
         growing_store.remove_spans(replaced_steps)
-        logs.replace_logs(replaced_logs)
         logs.complete_logs(completed, words)
         growing_store.add_spans(new_steps)
         growing_store.change_spans(changed_steps)
         if new_logs:
             logs.record_all(self.principal, new_logs)
+        trace_ids, span_ids = [trace.id for trace in self.traces.values()], {span_id for _, span_id in self.nodes}
+        span_scores.move_to_last_outputs(trace_ids, span_ids, replaced_logs)
+        logs.replace_logs(replaced_logs)
         self._grow(new_logs)
+        span_scores.put_early_scores(self.principal, [each for each in self.early if each.kind == "score"])
+        span_scores.put_scores_of_spans(self.principal, list(self._each_later_score()))
         return len(new_logs)
+
+    def _each_later_score(self) -> Iterator[dict[str, Any]]:
+        """Yield the scores that spans report which are no new logs."""
+        for node in self.nodes.values():
+            if node.stored_log is not None or not node.is_log:
+                trace_id, span_id = node.key
+                yield from ({**score, "trace_id": trace_id, "span_id": span_id} for score in node.scores)
 
     def _grow(self, new_logs: Sequence[Mapping[str, Any]]) -> None:
         """Add to the traces that existed before what their spans say, and the costs of the new logs."""
@@ -229,7 +324,9 @@ class _Piece:
         wanted = {node.columns["prompt_id"] for node in steps}
         present = get_latest_numbers(sorted(wanted)) if wanted and trusts_prompts else {}
         for node in steps:
-            if node.columns["prompt_id"] not in present:
+            workspace_id, latest = present.get(node.columns["prompt_id"], ("", 0))
+            is_here = workspace_id == self.principal.workspace_id and node.columns.get("prompt_version", 0) <= latest
+            if not is_here:
                 node.columns = {name: value for name, value in node.columns.items() if name not in _PINNED}
 
     def _prepared(self, node: Node) -> dict[str, Any]:
@@ -263,6 +360,11 @@ def _load(
     return nodes
 
 
+def _to_event(arrival: EarlyArrival) -> Event:
+    content = arrival.content
+    return Event(content["name"], int(content["time"]), content["attributes"])
+
+
 def _prepare(node: Node) -> dict[str, Any]:
     return recording.prepare({"model_used": None, "prompt_id": None, **node.columns, "source": SOURCE})
 
@@ -278,7 +380,9 @@ def _complete(node: Node) -> dict[str, Any]:
     after = {name: node.columns.get(name) for name in logs.SENT}
     changes = {name: value for name, value in after.items() if value != before[name]}
     if any(name in changes for name in logs.RECOMPUTED_FROM):
-        whole = token_costs.with_tokens_and_cost(after, after["model_used"])
+        stored = node.stored["priced"] or {}
+        priced = node.columns.get("priced", stored if "unpriced" in stored else None)
+        whole = token_costs.with_tokens_and_cost({**after, "priced": priced}, after["model_used"])
         derived = {name: whole.get(name) for name in (*_COMPUTED.values(), "computed", "priced_as", "priced")}
         changes |= {name: value for name, value in derived.items() if value != node.stored[name]}
     if "input" in changes or "variables" in changes:

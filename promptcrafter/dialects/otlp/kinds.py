@@ -4,7 +4,7 @@ from typing import Any
 
 from promptcrafter.dialects.otlp import names
 from promptcrafter.dialects.otlp.attributes import read_object, to_text
-from promptcrafter.dialects.otlp.names import EMBEDDING, GENERATION
+from promptcrafter.dialects.otlp.names import GENERATION
 from promptcrafter.dialects.otlp.spans import Attributes, Span
 
 _STEP = "span"  # a step that says no more about itself
@@ -33,7 +33,7 @@ def kind_of(span: Span) -> str | None:
     telling = next((kind for name, kind in names.TELLING if name in attributes), None)
     if telling is not None:
         return telling
-    if all(kind in names.UNTOLD for kind in named) and _looks_like_a_call(attributes):
+    if set(named) <= {names.UNKNOWN} and _looks_like_a_call(attributes):
         return GENERATION
     return named[0] if named else _STEP
 
@@ -44,7 +44,8 @@ def _read_kinds(attributes: Attributes) -> list[str]:
     for name, kinds in names.KINDS.items():
         if name in attributes and (text := to_text(attributes[name])):
             word = text.lower()
-            found.append(kinds.get(word, EMBEDDING if EMBEDDING in word else word))
+            ending = next((kind for ending, kind in names.ENDINGS.items() if word.endswith(ending)), word)
+            found.append(kinds.get(word, ending))
     return found
 
 

@@ -14,6 +14,7 @@ from promptcrafter.jsonio import dumps
 
 MEDIA_MAX = 4096  # characters of base64 that stay as they are
 _MARK = ";base64,"
+_LINE_MIN = 60  # characters of a line of base64: shorter lines are those of a text
 _HEADER_MAX = 200  # characters of a `data:` URL before the base64
 _HEADER = re.compile(r"data:([A-Za-z0-9.+-]{1,100}/[A-Za-z0-9.+-]{1,100})?[^,\s]{0,100}")
 _ALPHABET = re.compile(r"[A-Za-z0-9+/=_-]*+")
@@ -88,9 +89,9 @@ def _describe_urls(text: str) -> str:
 
 def _decode(text: str) -> bytes | None:
     """Return what base64 decodes to, in either alphabet and with line breaks and padding or without; else None."""
-    if not text.isascii():
+    if not text.isascii() or 0 <= text.find("\n") < _LINE_MIN:
         return None
-    bare = "".join(text.split()).translate(_TRANSLATION).rstrip("=")
+    bare = text.replace("\r", "").replace("\n", "").translate(_TRANSLATION).rstrip("=")
     try:
         return binascii.a2b_base64(bare + "=" * (-len(bare) % 4), strict_mode=True)
     except binascii.Error:

@@ -69,12 +69,11 @@ def to_tool_call(call_id: Any, name: Any, arguments: Any) -> Message:
 
 
 def unflatten(messages: Sequence[Any], role: str) -> list[Any]:
-    """Return messages in their one form that flattened names were nested to, by OpenInference or OpenLLMetry.
+    """Return messages that flattened names were nested to, by OpenInference or OpenLLMetry, as others send them.
 
     A message without a role gets `role`.
     """
-    unwrapped = (_unwrap(message) if isinstance(message, dict) else message for message in messages)
-    return to_messages({"role": role, **each} if isinstance(each, dict) else each for each in unwrapped)
+    return [{"role": role, **_unwrap(each)} if isinstance(each, dict) else each for each in messages]
 
 
 def _unwrap(flattened: Mapping[str, Any]) -> Message:

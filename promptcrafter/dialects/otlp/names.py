@@ -12,9 +12,8 @@ LangSmith, and the SDKs of Langfuse (3 to 5) and Basalt (1.1.10).
 # ── What a span is ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 GENERATION = "generation"  # a call of a model
-EMBEDDING, AGENT, TOOL, RETRIEVER, RERANKER, WORKFLOW = (
-    *("embedding", "agent", "tool", "retriever", "reranker", "workflow"),
-)
+AGENT, WORKFLOW, TOOL = "agent", "workflow", "tool"
+EMBEDDING, RETRIEVER, RERANKER = "embedding", "retriever", "reranker"
 # The attributes that name the kind of a span, and the kinds for their values in lower case. A value that is not listed
 # is a kind by itself
 KINDS: dict[str, dict[str, str]] = {
@@ -30,11 +29,7 @@ KINDS: dict[str, dict[str, str]] = {
     },
     "llm.request.type": {"chat": GENERATION, "completion": GENERATION, "rerank": RERANKER},
     "ai.operationId": {
-        **{
-            f"ai.{operation}{inner}": GENERATION if inner else AGENT
-            for operation in ("generatetext", "streamtext", "generateobject", "streamobject")
-            for inner in ("", ".dogenerate", ".dostream")
-        },
+        **dict.fromkeys(("ai.generatetext", "ai.streamtext", "ai.generateobject", "ai.streamobject"), AGENT),
         **dict.fromkeys(("ai.embed", "ai.embed.doembed", "ai.embedmany", "ai.embedmany.doembed"), EMBEDDING),
         **{"ai.rerank": RERANKER, "ai.rerank.dorerank": RERANKER, "ai.toolcall": TOOL},
     },
@@ -42,6 +37,8 @@ KINDS: dict[str, dict[str, str]] = {
     "langsmith.span.kind": {"llm": GENERATION},
     "traceloop.span.kind": {},
 }
+# How other values end, and the kinds for that
+ENDINGS = {".dogenerate": GENERATION, ".dostream": GENERATION, "embedding": EMBEDDING, "embeddings": EMBEDDING}
 # The kinds of spans that are never a call, whatever else they say: they sum up calls, or they are something else with
 # a model and tokens. Their cost would count twice, or as that of a call
 NEVER_CALLS = frozenset(
@@ -51,8 +48,7 @@ NEVER_CALLS = frozenset(
         *("guardrail", "evaluator", "event", "function", "task"),
     )
 )
-# The kinds of spans that may be a call if they have a model and tokens or output
-UNTOLD = frozenset(("unknown",))
+UNKNOWN = "unknown"  # as good as no kind: the span is a call if it has a model, and tokens or output
 # Attributes that tell the kind of a span that does not name it
 TELLING = (
     *(("agent_name", AGENT), ("all_messages_events", AGENT), ("pydantic_ai.all_messages", AGENT)),
@@ -202,7 +198,8 @@ OUTPUT_TOKENS = (
     *("ai.usage.completionTokens", "ai.usage.outputTokens", "llm.usage.completion_tokens"),
 )
 TOTAL_TOKENS = (
-    *("gen_ai.usage.total_tokens", "llm.usage.total_tokens", "llm.token_count.total", "ai.usage.totalTokens"),
+    *("gen_ai.usage.total_tokens", "llm.usage.total_tokens"),
+    *("llm.token_count.total", "ai.usage.totalTokens"),
 )
 CACHED_INPUT_TOKENS = (
     *("gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens"),
@@ -271,7 +268,7 @@ PARAMETERS = (  # name of the parameter, and that of the attribute
     *(("stop_sequences", "llm.chat.stop_sequences"), ("stream", "llm.is_streaming"), ("stream", "gen_ai.is_streaming")),
 )
 # What the sender calls metadata: objects, and prefixes of single values. Later ones count
-METADATA_OBJECTS = (*("metadata", "basalt.metadata", "langfuse.trace.metadata", "langfuse.observation.metadata"),)
+METADATA_OBJECTS = ("metadata", "basalt.metadata", "langfuse.trace.metadata", "langfuse.observation.metadata")
 METADATA_PREFIXES = (
     *("ai.telemetry.metadata.", "traceloop.association.properties.", "basalt.meta.", "langsmith.metadata."),
     *("litellm.metadata.", "metadata.", "langfuse.trace.metadata.", "langfuse.observation.metadata."),
@@ -302,6 +299,7 @@ TRACE_METADATA = "langfuse.trace.metadata"
 # ── Evaluations ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 EVALUATION_EVENT = "gen_ai.evaluation.result"
+EVALUATOR = ("gen_ai.evaluator.id", "gen_ai.evaluator.name")  # tells apart several that give scores of one name
 
 # Attributes that say nothing that another one, or a column, does not say
 REDUNDANT = frozenset(

@@ -10,6 +10,8 @@ class Outcome(StrEnum):
 
     LOG = "log"
     STEP = "step"
+    EVENT = "event"  # content of a span
+    SCORE = "score"
     UNRELATED = "unrelated"  # to models and agents: dropped
     REJECTED = "rejected"  # breaks a rule, which the response names
 

@@ -11,6 +11,9 @@ Attributes = Mapping[str, Any]
 OK, ERROR = 1, 2  # codes of a span's status (opentelemetry/proto/trace/v1/trace.proto); 0 is unset
 
 
+BODY = "body"
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened during a span. `time_ns` is in nanoseconds since 1970, 0 if unknown."""
@@ -41,3 +44,15 @@ class Span:
     resource: Attributes
     scope: str
     scope_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """A log record: an event, and the ids of the trace and the span in which it happened, each "" if it has none.
+
+    Its body is the attribute BODY of the event.
+    """
+
+    trace_id: str
+    span_id: str
+    event: Event

@@ -18,6 +18,8 @@ from promptcrafter.dialects.otlp.names import GENERATION
 from promptcrafter.dialects.otlp.sorting import Sorted, sort
 from promptcrafter.dialects.otlp.spans import ERROR, OK, Attributes, Span
 from promptcrafter.jsonio import dumps
+from promptcrafter.logs import model_names
+from promptcrafter.logs.input_keys import find_response_key
 from promptcrafter.logs.schemas import ERROR_MAX, FAILED, ORIGIN_MAX
 from promptcrafter.prompts.schemas import MODEL_MAX
 from promptcrafter.traces.schemas import SPAN_TYPE_MAX
@@ -86,6 +88,8 @@ def translate(span: Span, limits: Limits) -> Part | None:
     if is_output:
         call, left_out = _to_call(span, of_span, request, limits)
         omitted += left_out
+        if _is_no_hint(call["provider"], call["model_used"]):
+            meta["provider"] = call.pop("provider")
         columns |= {
             **call,
             "source": SOURCE,
@@ -94,9 +98,12 @@ def translate(span: Span, limits: Limits) -> Part | None:
             **{"output": generated.text, "output_format": generated.format},
         }
     else:
-        columns |= _to_step(span, kind)
-        columns |= {"input": received.value, "output": generated.value}
-        columns["duration_ms"] = columns.pop("latency_ms", None)
+        columns |= {
+            "type": kind[:SPAN_TYPE_MAX],
+            "parent_id": span.parent_id,
+            "duration_ms": columns.pop("latency_ms"),
+            **{"input": received.value, "output": generated.value},
+        }
     truncated = [name for name, content in (("input", received), ("output", generated)) if content.is_cut]
     meta |= {"truncated": truncated} if truncated else {}
     meta |= {"omitted": omitted[: metadata.OMITTED_MAX]} if omitted else {}
@@ -138,22 +145,19 @@ def _to_call(
     attributes = span.attributes
     parameters, left_out = metadata.read_parameters(span, of_span, request)
     variables, left_out_variables = metadata.read_variables(span, of_span, limits.output_bytes)
+    response_id = first_text(attributes, names.RESPONSE_ID, ORIGIN_MAX)
     columns = {
         "model_used": _read_model(attributes, request),
         "provider": first_text(attributes, names.PROVIDER, ORIGIN_MAX),
-        "user_id": first_text(attributes, names.USER_ID, ORIGIN_MAX),
-        "session_id": first_text(attributes, names.SESSION_ID, ORIGIN_MAX),
-        "environment": _read_environment(span),
+        "user_id": _read_origin(span, names.USER_ID),
+        "session_id": _read_origin(span, names.SESSION_ID),
+        "environment": _read_origin(span, names.ENVIRONMENT),
         "parameters": parameters,
         "variables": variables,
+        "response_key": None if response_id is None else find_response_key(response_id),
         **tokens.read_tokens(attributes),
     }
     return columns, [*left_out, *left_out_variables]
-
-
-def _to_step(span: Span, kind: str) -> dict[str, Any]:
-    """Return the columns that only a step has."""
-    return {"type": kind[:SPAN_TYPE_MAX], "parent_id": span.parent_id}
 
 
 def _to_trace(span: Span, of_span: Sorted, received: Any, generated: Any, limits: Limits) -> dict[str, Any]:
@@ -165,31 +169,28 @@ def _to_trace(span: Span, of_span: Sorted, received: Any, generated: Any, limits
         "slug": first_text(attributes, (names.SLUG,), ORIGIN_MAX)
         or ("" if service.startswith(names.UNKNOWN_SERVICE) else service),
         "name": first_text(attributes, names.TRACE_NAME, NAME_MAX),
-        "user_id": first_text(attributes, names.USER_ID, ORIGIN_MAX),
-        "session_id": first_text(attributes, names.SESSION_ID, ORIGIN_MAX),
+        "user_id": _read_origin(span, names.USER_ID),
+        "session_id": _read_origin(span, names.SESSION_ID),
         "start_time": _to_time(span.start_ns),
         "end_time": _to_time(span.end_ns),
         "status": FAILED if _has_failed(span) else None,
-        "meta": metadata.read_metadata_of_trace(span, of_span, _read_environment(span)),
+        "meta": metadata.read_metadata_of_trace(span, of_span, _read_origin(span, names.ENVIRONMENT)),
         "user": _read_texts(attributes, _IDENTITY, names.USER),
         "organization": _read_texts(attributes, _IDENTITY, names.ORGANIZATION),
     }
     if is_root:
-        columns |= {
-            "root_span_id": span.span_id,
-            "root_name": span.name[:NAME_MAX],
-            "input": received,
-            "output": generated,
-        }
+        columns |= {"root_span_id": span.span_id, "root_name": span.name[:NAME_MAX]}
+        columns |= {"input": received, "output": generated}
     for column, name in (("input", names.TRACE_INPUT), ("output", names.TRACE_OUTPUT)):
         if name in attributes:
             columns[column] = _shorten(read_json(attributes[name]), limits).value
     return _known(columns)
 
 
-def _read_environment(span: Span) -> str | None:
-    found = first_text(span.attributes, names.ENVIRONMENT, ORIGIN_MAX)
-    return found or first_text(span.resource, names.ENVIRONMENT, ORIGIN_MAX)
+def _read_origin(span: Span, candidates: Sequence[str]) -> str | None:
+    """Return for whom or where a call was made, as its span says it, or else the program that sent it."""
+    found = first_text(span.attributes, candidates, ORIGIN_MAX)
+    return first_text(span.resource, candidates, ORIGIN_MAX) if found is None else found
 
 
 def _read_model(attributes: Attributes, request: Mapping[str, Any]) -> str | None:
@@ -199,6 +200,16 @@ def _read_model(attributes: Attributes, request: Mapping[str, Any]) -> str | Non
         return found
     objects = [request, *(read_object(attributes[name]) for name in names.PARAMETER_OBJECTS if name in attributes)]
     return next((model for each in objects if (model := first_text(each, ("model", "model_name"), MODEL_MAX))), None)
+
+
+def _is_no_hint(provider: str | None, model: str | None) -> bool:
+    """Return whether a provider is a word that means none, beside a model whose price its name alone tells.
+
+    As the provider of a log it would prevent that price (decision 31).
+    """
+    if provider is None or model is None or model_names.is_known_provider(provider):
+        return False
+    return model_names.is_sold_by_its_maker(model)
 
 
 def _to_times(span: Span) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from flask import Response, current_app, request
 from promptcrafter.dialects.otlp import responses
 from promptcrafter.dialects.otlp.decode_json import JsonDecoder
 from promptcrafter.dialects.otlp.decoding import Decoder
-from promptcrafter.dialects.otlp.ingest import ingest
+from promptcrafter.dialects.otlp.ingest import ingest, ingest_records
 from promptcrafter.dialects.otlp.outcomes import Outcome, items_handled
+from promptcrafter.dialects.otlp.records import sort_records
 from promptcrafter.dialects.otlp.schemas import describe_bodies
-from promptcrafter.dialects.otlp.signals import JSON, METRICS, TRACES, Signal
+from promptcrafter.dialects.otlp.signals import JSON, LOGS, METRICS, TRACES, Signal
 from promptcrafter.dialects.otlp.translate import Limits, translate
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.request_checks import read_raw_body
@@ -22,7 +23,7 @@ from promptcrafter.workspaces.principal import refuse_role
 
 blueprint = Blueprint("otlp", __name__, description="For programs that are instrumented with OpenTelemetry")
 _ROUTE: dict[str, Any] = {"methods": ["POST"], "permission": Permission.INGEST, "takes_basic": True}
-_TRACES, _METRICS = describe_bodies(TRACES), describe_bodies(METRICS)
+_TRACES, _LOGS, _METRICS = map(describe_bodies, (TRACES, LOGS, METRICS))
 
 
 @blueprint.route("/v1/traces", endpoint="export_traces", bodies=_TRACES, **_ROUTE)
@@ -31,12 +32,28 @@ _TRACES, _METRICS = describe_bodies(TRACES), describe_bodies(METRICS)
 def export_traces() -> Response:
     """Store the spans of an OpenTelemetry exporter: calls of models become logs, other steps those of a trace."""
     batch = _decode().read_spans()
-    limits = Limits(current_app.config["MAX_OUTPUT_BYTES"])
+    limits = Limits(current_app.config["MAX_OUTPUT_BYTES"], keeps_media=current_app.config["OTLP_MEDIA"] == "keep")
     parts = [part for span in batch.items if (part := translate(span, limits)) is not None]
     ingest(current_principal(), parts)
     outcomes = Counter(Outcome.LOG if part.is_output else Outcome.STEP for part in parts)
     outcomes[Outcome.UNRELATED] = len(batch.items) - len(parts)
     return _succeed(TRACES, outcomes, batch.rejections)
+
+
+@blueprint.route("/v1/logs", endpoint="export_logs", bodies=_LOGS, **_ROUTE)
+@blueprint.route("/basalt/v1/logs", endpoint="export_logs_of_basalt", bodies=_LOGS, **_ROUTE)
+@blueprint.route("/api/public/otel/v1/logs", endpoint="export_logs_of_langfuse", bodies=_LOGS, **_ROUTE)
+def export_logs() -> Response:
+    """Store the log records of an OpenTelemetry exporter: content is joined to its span, and evaluations are scores."""
+    batch = _decode().read_records()
+    found = sort_records(batch.items, Limits(current_app.config["MAX_OUTPUT_BYTES"]))
+    refused = ingest_records(current_principal(), found)
+    outcomes = {
+        Outcome.EVENT: len(found.events),
+        Outcome.SCORE: len(found.scores) - refused.total(),
+        Outcome.UNRELATED: found.unrelated,
+    }
+    return _succeed(LOGS, outcomes, batch.rejections + found.rejections + refused)
 
 
 @blueprint.route("/v1/metrics", endpoint="export_metrics", bodies=_METRICS, **_ROUTE)

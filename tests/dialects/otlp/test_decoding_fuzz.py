@@ -47,6 +47,11 @@ TEXTS = (
     *("", "chat", "generation", "LLM", "ai.generateText.doGenerate", "gpt-4o", "5", "-1", "1e400", "NaN", "[" * 200),
     *(MESSAGES, "[]", "{}", "null", '"', "[1,", '{"input": 5}', "\0", "🌱" * 300, "Ä", "x" * 2000, "0" * 5000),
 )
+COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "identity": bytes,
+}
 Random = random.Random
 
 
@@ -134,8 +139,8 @@ def make_body(rng: Random, media: str) -> bytes:
 
 def compress(rng: Random, body: bytes) -> tuple[bytes, dict[str, str]]:
     """Return the body, compressed or not, and damaged or not, and the header that says so."""
-    coding = rng.choice(("gzip", "deflate", "identity"))
-    packed = bytearray({"gzip": gzip.compress, "deflate": zlib.compress, "identity": bytes}[coding](body))
+    coding = rng.choice(sorted(COMPRESSORS))
+    packed = bytearray(COMPRESSORS[coding](body))
     if packed and rng.randrange(2):
         rng.choice((cut_short, flip_bits, repeat))(rng, packed)
     return bytes(packed), {"Content-Encoding": coding}

@@ -61,7 +61,7 @@ def test_a_trace_has_the_slug_of_the_feature_with_user_and_organization() -> Non
     of_trace = translated(GENERATION, parent_id=None, name="answer", resource={"service.name": "shop"}).of_trace
     expected = {
         "slug": "weather",
-        "name": "answer",
+        "root_name": "answer",
         "user": {"id": "u7", "name": "Ada"},
         "organization": {"id": "o1", "name": "Acme"},
         "user_id": "u7",

@@ -31,7 +31,7 @@ EVENTS = [
     {"content": "You are brief.", "role": "system", "gen_ai.message.index": 0, "event.name": "gen_ai.system.message"},
     {"content": "Weather in Paris?", "role": "user", "gen_ai.message.index": 0, "event.name": "gen_ai.user.message"},
 ]
-CHOICE = {
+CHOICE: dict[str, Any] = {
     "index": 0,
     "message": {
         "role": "assistant",

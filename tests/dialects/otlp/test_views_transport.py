@@ -100,8 +100,9 @@ def test_one_bad_span_beside_500_good_ones_costs_only_itself(ada: Person) -> Non
 @BOTH
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "x-gzip", "identity"])
 def test_bodies_may_be_compressed(ada: Person, media: str, coding: str) -> None:
-    compress: Callable[[bytes], bytes] = {"deflate": zlib.compress, "identity": bytes}.get(coding, gzip.compress)
-    answer = send(ada, compress(body_of(media, make_span(CHAT))), media, **{"Content-Encoding": coding})
+    compressors: dict[str, Callable[[bytes], bytes]] = {"deflate": zlib.compress, "identity": bytes}
+    data = compressors.get(coding, gzip.compress)(body_of(media, make_span(CHAT)))
+    answer = send(ada, data, media, **{"Content-Encoding": coding})
     assert (answer.status_code, len(logs_of(ada))) == (200, 1)
 
 
@@ -268,7 +269,7 @@ def test_items_are_counted_by_what_became_of_them(with_settings: Callable[..., C
     ada = sign_up(with_settings(metrics=True), "ada")
     spans = [make_span(CHAT), make_span({"gen_ai.operation.name": "execute_tool"}), make_span({"http.method": "GET"})]
     export(ada, *spans, make_span(CHAT, trace_id="00" * 16))
-    points = {"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"sum": {"dataPoints": [{}, {}]}}]}]}]}
+    points: dict[str, Any] = {"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"sum": {"dataPoints": [{}, {}]}}]}]}]}
     assert send(ada, json.dumps(points).encode(), JSON, "/v1/metrics").status_code == 200
     lines = ada.get("/metrics").text.splitlines()
     counted = {line.partition("{")[2] for line in lines if line.startswith("promptcrafter_otlp_items_total")}

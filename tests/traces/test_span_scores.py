@@ -1,0 +1,117 @@
+"""Scores of spans and traces from outside, which may arrive before what they are about."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Flask
+
+from promptcrafter.database.transactions import writing
+from promptcrafter.traces.span_scores import put_scores_of_spans
+from promptcrafter.workspaces.principal import in_workspace, personal_workspace_id
+from tests.support.otlp import START_NS, TRACE, export, make_span
+from tests.support.people import Person
+
+CALL = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}
+TOOL = {"gen_ai.operation.name": "execute_tool"}
+
+
+def put(app: Flask, person: Person, *items: dict[str, Any]) -> Sequence[Any]:
+    """Put scores as a dialect does; return None for each that waits, else whether it is new."""
+    value = {"value_kind": "number", "number": 5.0, "category": None, "comment": None}
+    key = {"name": "quality", "annotator": "judge", "identifier": "", "trace_id": TRACE}
+    with app.app_context():
+        principal = in_workspace(person.id, personal_workspace_id(person.id))
+        with writing():
+            results = put_scores_of_spans(principal, [{**value, **key, **item} for item in items])
+            return [result and result[1] for result in results]
+
+
+def scores_of_trace(person: Person) -> list[tuple[Any, ...]]:
+    (trace,) = person.get("/traces").json
+    found = person.get(f"/traces/{trace['_id']}/scores").json
+    return [(score["name"], score["value"], score["logId"], score.get("spanId")) for score in found]
+
+
+def logs_by_name(person: Person) -> dict[str, Any]:
+    return {log["name"]: log for log in person.get("/logs").json}
+
+
+def test_a_score_of_a_span_is_one_of_its_log_whichever_arrives_first(app: Flask, ada: Person) -> None:
+    first, second = make_span(CALL, name="first"), make_span(CALL, name="second")
+    assert put(app, ada, {"span_id": first["span_id"]}) == [None]
+    assert put(app, ada, {"span_id": first["span_id"], "number": 7.0}) == [None]
+    assert ada.get("/scores").json == []
+    export(ada, first, second)
+    assert put(app, ada, {"span_id": second["span_id"]}, {"span_id": first["span_id"], "number": 8.0}) == [True, False]
+    logs = logs_by_name(ada)
+    found = {score["logId"]: score["value"] for score in ada.get("/scores").json}
+    assert found == {logs["first"]["_id"]: 8, logs["second"]["_id"]: 5}
+    assert scores_of_trace(ada) == []
+
+
+def test_a_score_of_a_trace_is_kept_at_the_output_that_ended_last(app: Flask, ada: Person) -> None:
+    rating = {"name": "score", "annotator": "human", "number": 6.0}
+    assert put(app, ada, rating) == [None]
+    late = make_span(CALL, name="late", end_ns=START_NS + 9_000_000_000)
+    export(ada, make_span(TOOL))
+    assert scores_of_trace(ada) == []
+    export(ada, make_span(CALL, name="early"))
+    logs = logs_by_name(ada)
+    assert scores_of_trace(ada) == [("score", 6, logs["early"]["_id"], None)]
+    assert logs["early"]["score"] == 6
+    assert ada.post(f"/logs/{logs['early']['_id']}/scores", json={"name": "score", "value": 2}).status_code == 201
+    export(ada, late)
+    export(ada, make_span(CALL, name="middle", end_ns=START_NS + 5_000_000_000))
+    logs = logs_by_name(ada)
+    assert scores_of_trace(ada) == [("score", 6, logs["late"]["_id"], None)]
+    assert [logs[name]["score"] for name in ("early", "middle", "late")] == [2, None, 6]
+    assert put(app, ada, {**rating, "number": 3.0}) == [False]
+    assert scores_of_trace(ada) == [("score", 3, logs["late"]["_id"], None)]
+
+
+def test_a_score_of_a_step_is_kept_at_the_last_output_with_the_id_of_the_step(app: Flask, ada: Person) -> None:
+    tool = make_span(TOOL)
+    assert put(app, ada, {"span_id": tool["span_id"]}) == [None]
+    export(ada, tool)
+    assert put(app, ada, {"span_id": tool["span_id"], "name": "speed"}) == [None]
+    export(ada, make_span(CALL))
+    assert put(app, ada, {"name": "speed"}) == [True]
+    (log,) = ada.get("/logs").json
+    assert sorted(scores_of_trace(ada), key=lambda score: (score[0], str(score[3]))) == [
+        ("quality", 5, log["_id"], tool["span_id"]),
+        ("speed", 5, log["_id"], tool["span_id"]),
+        ("speed", 5, log["_id"], None),
+    ]
+
+
+def test_the_score_of_a_trace_moves_on_when_its_output_turns_out_to_contain_another_call(
+    app: Flask, ada: Person
+) -> None:
+    outer = make_span(CALL, name="outer")
+    export(ada, outer)
+    assert put(app, ada, {"name": "whole"}) == [True]
+    export(ada, make_span(CALL, name="inner", parent_id=outer["span_id"]))
+    (log,) = ada.get("/logs").json
+    assert log["name"] == "inner"
+    assert scores_of_trace(ada) == [("whole", 5, log["_id"], None)]
+    assert put(app, ada, {"span_id": outer["span_id"]}) == [True]
+    assert ("quality", 5, log["_id"], outer["span_id"]) in scores_of_trace(ada)
+
+
+def test_a_scored_call_stays_a_log_when_it_turns_out_to_contain_another(app: Flask, ada: Person) -> None:
+    outer = make_span(CALL, name="outer")
+    export(ada, outer)
+    put(app, ada, {"span_id": outer["span_id"]})
+    export(ada, make_span(CALL, name="inner", parent_id=outer["span_id"]))
+    (log,) = ada.get("/logs").json
+    assert log["name"] == "outer"
+    assert [score["logId"] for score in ada.get("/scores").json] == [log["_id"]]
+
+
+def test_a_score_is_found_by_the_id_of_the_response(app: Flask, ada: Person) -> None:
+    assert put(app, ada, {"response_id": "resp-1"}) == [None]
+    export(ada, make_span({**CALL, "gen_ai.response.id": "resp-1"}))
+    (log,) = ada.get("/logs").json
+    assert put(app, ada, {"response_id": "resp-1", "name": "speed"}) == [True]
+    assert {score["logId"] for score in ada.get("/scores").json} == {log["_id"]}
+    assert len(ada.get("/scores").json) == 2
