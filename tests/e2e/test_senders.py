@@ -121,7 +121,7 @@ def stage(live_server: LiveServer, model_url: str, tmp_path: Path) -> Stage:
 def read_log(log: Mapping[str, Any]) -> dict[str, Any]:
     """Return a log with its JSON texts parsed; what it does not have is None."""
     parsed = {name: json.loads(log[name]) for name in ("input", "output") if log.get(f"{name}Format") == "json"}
-    return defaultdict(lambda: None, log | parsed)
+    return defaultdict(lambda: None, {**log, **parsed})
 
 
 def section(heading: str) -> str:
