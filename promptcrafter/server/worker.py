@@ -8,7 +8,8 @@ because threads that compute at the same time compete for the interpreter lock a
 long (the list is long, another writer holds the write lock), a standby thread runs the event loop and a pool answers
 other requests until that request is done. On PostgreSQL, where a thread waits for the server most of the time, the
 pool answers all requests. The thread that runs the event loop also answers health checks, even when all others are
-busy. See decision records 24 and 37.
+busy. Of requests for `serial_paths`, which take long, one at a time is answered, so that they do not occupy all
+threads. See decision records 24, 37 and 62.
 
 The module relies on Gunicorn's internals, which docs/private-apis.md lists.
 """
