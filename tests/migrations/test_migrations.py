@@ -180,10 +180,15 @@ OLD_REST: dict[str, dict[str, Any]] = {
 
 
 def insert_row(table: str, row: dict[str, Any]) -> None:
+    insert_rows(table, [row])
+
+
+def insert_rows(table: str, rows: list[dict[str, Any]]) -> None:
+    """Insert rows of the same columns, in one transaction."""
     with get_engine().begin() as connection:
-        names = ", ".join(row)
-        values = ", ".join(f":{name}" for name in row)
-        connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({values})"), row)
+        names = ", ".join(rows[0])
+        values = ", ".join(f":{name}" for name in rows[0])
+        connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({values})"), rows)
 
 
 def insert_old_rows() -> None:
@@ -275,13 +280,17 @@ OLD_LOG = {
 }
 
 
+def insert_old_logs(numbers: range) -> None:
+    logs = ({"seq": number, "id": f"log_{number}", "output": f"output {number}"} for number in numbers)
+    insert_rows("logs", [{**log, **OLD_LOG} for log in logs])
+
+
 def test_logs_from_before_the_full_text_index_are_found(empty_app: Flask) -> None:
     with empty_app.app_context():
         upgrade(revision=BEFORE_DIALECTS)
         insert_old_rows()
         upgrade(revision="e07c45a1b2f8")
-        for number in range(8, 600):
-            insert_row("logs", {"seq": number, "id": f"log_{number}", "output": f"output {number}", **OLD_LOG})
+        insert_old_logs(range(8, 600))
         upgrade()
         assert found("o") == [7]
         assert found("ünder 599") == [599]
@@ -626,8 +635,7 @@ def test_logs_that_a_release_without_words_has_added_are_found(empty_app: Flask)
         upgrade(revision=BEFORE_DIALECTS)
         insert_old_rows()
         upgrade(revision=BEFORE_WRITERS)
-        for number in range(8, 600):
-            insert_row("logs", {"seq": number, "id": f"log_{number}", "output": f"output {number}", **OLD_LOG})
+        insert_old_logs(range(8, 600))
         upgrade()
         assert (found("o"), found("ünder 599"), len(found("output"))) == ([7], [599], 592)
 
