@@ -24,6 +24,7 @@ from sqlalchemy import (
     func,
     insert,
     inspect,
+    literal_column,
     select,
     tuple_,
     update,
@@ -66,8 +67,10 @@ _LATEST = datetime(9999, 12, 31, 23, 59, 59, 999000, UTC)  # an import may have 
 AGGREGATES = ("mean_score", "ratings", "scored_at")  # of the scores of a log that people gave
 _NEW: dict[str, TypeEngine[Any]] = {
     "id": String(64),
-    "log_id": String(64),
+    "workspace_id": String(64),
     "author_id": String(64),
+    "log_id": String(64),
+    "prompt_id": String(64),
     "rater": String(64),
     "number": Float(53),
     "created_at": UtcTime(),
@@ -102,13 +105,17 @@ _RESTORED = tuple(
 
 
 def _make_insert(types: Mapping[str, TypeEngine[Any]]) -> CompiledWrite:
-    """Return the statement that inserts scores of new logs. What has no type here is as in the default score."""
+    """Return the statement that inserts scores of new logs. What has no type here is as in the default score.
+
+    On SQLite it has VALUES: before an INSERT with a SELECT, SQLite opens a savepoint, at which the full-text index
+    writes out what it has gathered, and that takes three times as long as the insertion.
+    """
     parameters: dict[str, ColumnElement[Any]] = {name: bindparam(name, type_=type_) for name, type_ in types.items()}
     rows = from_arrays({name: Text() if isinstance(type_, String) else type_ for name, type_ in types.items()})
-    given, unnested = _columns_of_new(parameters), _columns_of_new(dict(rows.c))
-    into = insert(_TABLE)
+    log_seq = select(_LOGS.c.seq).where(_LOGS.c.id == parameters["log_id"]).scalar_subquery()
+    into, unnested = insert(_TABLE).inline(), _columns_of_new(dict(rows.c), _LOGS.c.seq)
     return CompiledWrite(
-        [into.from_select(list(given), select(*given.values()).where(_LOGS.c.id == parameters["log_id"]))],
+        [into.values(_columns_of_new(parameters, log_seq))],
         into.from_select(
             list(unnested),
             select(*unnested.values())
@@ -118,12 +125,14 @@ def _make_insert(types: Mapping[str, TypeEngine[Any]]) -> CompiledWrite:
     )
 
 
-def _columns_of_new(new: Mapping[str, ColumnElement[Any]]) -> dict[str, ColumnElement[Any]]:
+def _columns_of_new(
+    new: Mapping[str, ColumnElement[Any]], log_seq: ColumnElement[Any]
+) -> dict[str, ColumnElement[Any]]:
     texts = {"name": DEFAULT_NAME, "value_kind": "number", "annotator": HUMAN, "identifier": ""}
-    others = {name: bindparam(f"the_{name}", value, String(64)) for name, value in texts.items()}
+    others = {name: literal_column(f"'{value}'", String(64)) for name, value in texts.items()}
     times = dict.fromkeys(("created_at", "updated_at", "valued_at"), new["created_at"])
-    log = {"workspace_id": _LOGS.c.workspace_id, "log_seq": _LOGS.c.seq, "prompt_id": _LOGS.c.prompt_id}
-    return {name: column for name, column in {**others, **times, **log, **new}.items() if name in _TABLE.c}
+    columns = {**others, **times, "log_seq": log_seq, **new}
+    return {name: column for name, column in columns.items() if name in _TABLE.c}
 
 
 _INSERT, _INSERT_REPORTED = _make_insert(_NEW), _make_insert(_REPORTED)
@@ -159,15 +168,13 @@ def insert_for_logs(logs: Sequence[Mapping[str, Any]], *, imported: bool) -> Non
     Besides its `score`, a log may have a list `scores` of the columns of others; of no two are all keys the same, and
     none is of those that a log shows.
     """
-    ids = _derive_ids(logs) if imported else {}
+    taken = _find_taken_ids(logs) if imported else ()
     rows = [
         {
-            "id": ids.get(log["id"]) or new_id("score"),
-            "log_id": log["id"],
-            "author_id": log["author_id"],
+            **_columns_of_log(log),
+            "id": new_id("score") if log["id"] in taken else _derive_id(log["id"]),
             "rater": IMPORTED if imported else log["author_id"],
             "number": log["score"],
-            "created_at": log["updated_at"],
         }
         for log in logs
         if log.get("score") is not None
@@ -176,11 +183,9 @@ def insert_for_logs(logs: Sequence[Mapping[str, Any]], *, imported: bool) -> Non
         _INSERT.execute(rows)
     reported = [
         {
+            **_columns_of_log(log),
             "id": new_id("score"),
-            "log_id": log["id"],
-            "author_id": log["author_id"],
             "rater": log["author_id"],
-            "created_at": log["updated_at"],
             "valued_at": log["updated_at"] + place * _MILLISECOND,
             **{name: score[name] for name in _GIVEN},
         }
@@ -189,6 +194,16 @@ def insert_for_logs(logs: Sequence[Mapping[str, Any]], *, imported: bool) -> Non
     ]
     if reported:
         _INSERT_REPORTED.execute(reported)
+
+
+def _columns_of_log(log: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "workspace_id": log["workspace_id"],
+        "author_id": log["author_id"],
+        "log_id": log["id"],
+        "prompt_id": log.get("prompt_id"),
+        "created_at": log["updated_at"],
+    }
 
 
 def restore_scores(principal: Principal, scores: Sequence[Mapping[str, Any]]) -> None:
@@ -566,14 +581,15 @@ def _aggregate(log_seqs: Collection[int]) -> list[dict[str, Any]]:
     return [{"seq": seq, **{name: row and getattr(row, name) for name in AGGREGATES}} for seq, row in rows]
 
 
-def _derive_ids(logs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Return ids for the imported scores of logs, by the logs' ids, as far as they are free.
+def _derive_id(log_id: str) -> str:
+    """Return the id of the score with which a log arrived: all servers on which it is imported have the same one."""
+    return f"score{log_id.removeprefix('log')}"
 
-    They follow from these, so that all servers on which a log is imported know its score under the same id.
-    """
-    ids = {log["id"]: f"score{log['id'].removeprefix('log')}" for log in logs if log.get("score") is not None}
-    taken = set(session.scalars(select(Score.id).where(Score.id.in_(list(ids.values()))))) if ids else set()
-    return {log_id: score_id for log_id, score_id in ids.items() if score_id not in taken}
+
+def _find_taken_ids(logs: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the ids of imported logs for whose score the derived id is one of another score already."""
+    ids = {_derive_id(log["id"]): log["id"] for log in logs if log.get("score") is not None}
+    return {ids[score_id] for score_id in session.scalars(select(Score.id).where(Score.id.in_(ids)))} if ids else set()
 
 
 def _note(principal: Principal, score: Score, log: Log, action: str, name: str | None = None, **values: Any) -> None:
