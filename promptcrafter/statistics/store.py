@@ -93,8 +93,8 @@ def get_groups(principal: Principal, filters: Mapping[str, Any], question: Quest
     `filters` has the keys that `logs.store.find_logs` takes, and no others. Raises 400 for too many logs, periods or
     groups.
     """
-    is_pending = has_pending()
     with closing(read_snapshot()) as snapshot:
+        is_pending = has_pending(snapshot)  # in the snapshot: a deletion may be committed at any time
         logs = find_stored_logs(principal, filters)
         logs = logs.where(is_present(Log)) if is_pending else logs
         scope = None if is_pending else _find_scope(principal, filters, question)
