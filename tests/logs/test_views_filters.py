@@ -289,10 +289,11 @@ def test_every_filter_with_an_index_is_a_range_of_it(
                     of_logs = [step for step in plan if " logs " in step]
                     assert all("SEARCH logs USING" in step for step in of_logs), plan
                     assert not [step for step in plan if "SCAN logs" in step], plan
-    for query, _ in FILTERS:
-        if "scored" not in query:
-            with subtests.test(query=query):
-                (plan,) = plans(app, ada, f"/logs?{query}&per_page=2&cursor=99999999999999-9")
+    of_prompt = f"promptId={history[0]['promptId']}&"
+    for scope, (query, _) in product(("", of_prompt), FILTERS):
+        if "label" not in query or not scope:
+            with subtests.test(query=query, scope=scope):
+                (plan,) = plans(app, ada, f"/logs?{scope}{query}&per_page=2&cursor=99999999999999-9")
                 assert not [
                     step for step in plan if "TEMP B-TREE" in step or ("SCAN" in step and "deletions" not in step)
                 ], plan
