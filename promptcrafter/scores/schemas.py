@@ -189,10 +189,11 @@ class ScoreQuery(PageQuery):
 
     name = name_field(metadata={"description": "Scores of this name"})
     annotator = Text(choices=ANNOTATORS, metadata={"description": "Scores that people, judges or code gave"})
-    author = Text(
-        minimum=1,
-        maximum=64,
-        metadata={"description": "The id of the account that gave them, here or where they come from"},
+    author = ForeignId(
+        metadata={
+            "description": "The id of the account that gave them, here or where they come from",
+            "pattern": pattern("user"),
+        }
     )
     promptId = ForeignId(metadata={"description": "Scores of logs of this prompt", "pattern": pattern("prompt")})
     since = TimestampText(description="Given at this time or later, such as `2024-06-20T13:10:00Z`")

@@ -97,6 +97,8 @@ def list_scores_of_log(query: dict[str, Any], log_id: str) -> Response:
 @blueprint.list_response(ScoreOut(many=True))
 def list_scores(query: dict[str, Any]) -> Response:
     """List the scores of the workspace, or of the logs of one prompt, newest first."""
+    if "author" in query:
+        refuse_malformed("user", query["author"])
     if "promptId" in query:
         refuse_prompt_not_owned(current_principal(), query["promptId"])
     return lists.list_response(scores.find_scores(current_principal(), query), _ORDER, _score_out, query)
