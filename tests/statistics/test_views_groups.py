@@ -83,7 +83,10 @@ def test_periods_are_those_of_the_time_zone_and_empty_ones_are_in_order(ada: Per
     assert len(groups_of(ada, f"{path}week")) == 146
     weeks = [group["week"] for group in groups_of(ada, f"{path}week&since=2026-04-01")]
     assert [weeks[39], weeks[40], weeks[-1]] == ["2026-W53", "2027-W01", "2029-W01"]
-    for zone in ("Europe", "Nowhere/Else", "../x", "a%20b"):
+    for zone, months in (("America/Argentina/Buenos_Aires", 34), ("Etc/GMT%2B1", 34), ("Etc/UTC", 35), ("UTC", 35)):
+        assert len(groups_of(ada, f"{path}month&tz={zone}")) == months
+    others = ("localtime", "posixrules", "posix/Europe/Berlin", "right/UTC", "Factory", "EST5EDT", "GMT", "America/")
+    for zone in ("Europe", "Nowhere/Else", "../x", "a%20b", "Europe/Berlin%0A", "America/Argentina", *others):
         assert ada.get(f"{path}day&tz={zone}").json["details"] == {"tz": ["must be a time zone, such as Europe/Berlin"]}
 
 
