@@ -9,14 +9,14 @@ from promptcrafter.database.base import Base
 from promptcrafter.database.json_scalar import TEXT, JsonScalar, scalars_equal_to
 from promptcrafter.database.session import is_sqlite
 from promptcrafter.jsonio import dumps
-from promptcrafter.logs import scores
 from promptcrafter.logs.models import Log
+from promptcrafter.logs.score_columns import has_score_of_person
 from promptcrafter.prompts.models import Label, Tag
 
 _SCORES = Base.metadata.tables["scores"]
 _METADATA = Base.metadata.tables["logs"].c.metadata
 _HAS_NOTES = Log.notes != ""
-_IS_REVIEWED = or_(Log.score.is_not(None), func.coalesce(Log.notes, "") != "", scores.has_score_of_person())
+_IS_REVIEWED = or_(Log.score.is_not(None), func.coalesce(Log.notes, "") != "", has_score_of_person())
 _OF_SCORES = ("scored", "minScore", "maxScore")  # of the log's own score, or of those that `scoreName` names
 
 

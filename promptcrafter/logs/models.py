@@ -33,6 +33,8 @@ def _index_where(column: str, *columns: str, name: str | None = None) -> Index:
 
 _IN_TRACE = text("trace_id IS NOT NULL")
 _IN_EXPERIMENT = text("experiment_id IS NOT NULL")
+DEFAULT_NAME, HUMAN = "score", "human"  # of the scores that a log's own `score` is the last one of
+ANNOTATORS = ("human", "enduser", "judge", "code")
 IMPORTED = "imported:"  # begins the rater of a score that came with an import
 
 

@@ -12,7 +12,7 @@ from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.idempotency.decorator import idempotent_in
 from promptcrafter.logs import scores
 from promptcrafter.logs import store as logs
-from promptcrafter.logs.models import Score
+from promptcrafter.logs.models import HUMAN, Score
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem, describe
 from promptcrafter.prompts.store import refuse_prompt_not_owned
@@ -164,7 +164,7 @@ def archive_config(score_name: str) -> None:
 
 def _complete(principal: Principal, values: dict[str, Any]) -> dict[str, Any]:
     """Return the columns of a score with the annotator that it has unless the request says another."""
-    return {"annotator": "code" if principal.api_key_id else scores.HUMAN, **values}
+    return {"annotator": "code" if principal.api_key_id else HUMAN, **values}
 
 
 def _make_check(principal: Principal, given: Sequence[dict[str, Any]]) -> scores.FindFault:

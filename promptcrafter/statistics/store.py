@@ -29,8 +29,7 @@ from promptcrafter.database.base import Base
 from promptcrafter.database.deletions import has_pending, is_present
 from promptcrafter.database.json_scalar import TEXT, JsonScalar
 from promptcrafter.database.session import ReadSession, is_sqlite, read_snapshot
-from promptcrafter.logs.models import Log, Score
-from promptcrafter.logs.scores import DEFAULT_NAME, HUMAN
+from promptcrafter.logs.models import DEFAULT_NAME, HUMAN, Log, Score
 from promptcrafter.logs.store import find_stored_logs
 from promptcrafter.problems import Invalid
 from promptcrafter.prompts.models import Label, Prompt

@@ -16,7 +16,8 @@ from promptcrafter import jsonio
 from promptcrafter.database.session import ReadSession, read_snapshot, request_session
 from promptcrafter.database.transactions import writing
 from promptcrafter.experiments.store import restore_experiments
-from promptcrafter.logs.scores import SCORES_MAX, ScoresChanged, restore_scores
+from promptcrafter.logs.arriving_scores import ScoresChanged, restore_scores
+from promptcrafter.logs.scores import SCORES_MAX
 from promptcrafter.logs.store import ParentDeleted, prepare, restore_all, restore_scored
 from promptcrafter.problems import DeletionPending, Invalid, Problem
 from promptcrafter.prompts.models import VERSIONED

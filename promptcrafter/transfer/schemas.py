@@ -28,7 +28,7 @@ from promptcrafter.http.fields import (
     WholeNumber,
 )
 from promptcrafter.http.schemas import CreateSchema, JsonObject, Objects, TextAndFormat, split_formats
-from promptcrafter.logs.models import IMPORTED
+from promptcrafter.logs.models import ANNOTATORS, IMPORTED
 from promptcrafter.logs.schemas import (
     FAILED,
     SOURCES,
@@ -38,7 +38,6 @@ from promptcrafter.logs.schemas import (
     review_fields,
     token_part_fields,
 )
-from promptcrafter.logs.scores import ANNOTATORS
 from promptcrafter.problems import REQUIRED
 from promptcrafter.prompts import schemas as prompts
 from promptcrafter.prompts.models import LABELS_MAX

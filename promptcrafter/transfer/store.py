@@ -17,8 +17,9 @@ from promptcrafter.database.errors import ignoring_unavailable
 from promptcrafter.database.session import FEW_ROWS, STREAM_ROWS, ReadSession
 from promptcrafter.database.transactions import writing
 from promptcrafter.experiments.models import Experiment, Variant
+from promptcrafter.logs.arriving_scores import count_scores, get_taken
 from promptcrafter.logs.models import Log, Score
-from promptcrafter.logs.scores import ScoreKey, count_scores, find_scores, get_taken
+from promptcrafter.logs.scores import ScoreKey, find_scores
 from promptcrafter.problems import Unavailable
 from promptcrafter.prompts.models import LARGE_COLUMNS, VERSIONED, Prompt, Version
 from promptcrafter.prompts.store import find_protected_labels

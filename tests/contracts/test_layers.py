@@ -28,7 +28,19 @@ SEES_REQUESTS = {
     "logging",
 }  # beside http
 QUERIES = {
-    *("store", "scores", "configs", "reviews", "day_aggregates", "aggregation", "restore", "audit", "access"),
+    *(
+        "store",
+        "scores",
+        "arriving_scores",
+        "score_columns",
+        "configs",
+        "reviews",
+        "day_aggregates",
+        "aggregation",
+        "restore",
+        "audit",
+        "access",
+    ),
     *("keyset", "lists", "transactions", "deletions"),
 }
 
@@ -112,8 +124,10 @@ def test_inside_a_feature_schemas_import_neither_models_nor_store_and_stores_no_
         "models": {"models"},
         "search": {"models"},
         "changed_days": {"models"},
-        "scores": {"models", "changed_days"},
-        "filters": {"models", "scores"},
+        "score_columns": {"models", "changed_days"},
+        "scores": {"models", "score_columns"},
+        "arriving_scores": {"models", "changed_days", "score_columns", "scores"},
+        "filters": {"models", "score_columns"},
         "orders": {"models"},
         "day_aggregates": {"models", "log_rows"},
         "store": {
@@ -123,6 +137,7 @@ def test_inside_a_feature_schemas_import_neither_models_nor_store_and_stores_no_
             "log_rows",
             "changed_days",
             "scores",
+            "arriving_scores",
             "filters",
             "orders",
             "audit",
