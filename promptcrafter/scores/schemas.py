@@ -30,6 +30,7 @@ COMMENT_MAX = 10_000
 IDENTIFIER_MAX = 64
 BATCH_MAX = 1000
 CATEGORIES_MAX = 100
+DESCRIPTION_MAX = 1000
 DIRECTIONS = ("up", "down", "none")
 _VALUE_RULE = f"must be a number, true, false or a text of 1 to {CATEGORY_MAX} characters"
 _NUMBER, _CATEGORY = Number(), Text(minimum=1, maximum=CATEGORY_MAX, blank=False)
@@ -218,7 +219,9 @@ class ScoreConfigIn(CreateSchema):
         load_default="none",
         metadata={"description": "Which values are better: higher ones, lower ones, or neither", "example": "up"},
     )
-    description = Text(maximum=1000, load_default="", metadata={"example": "How much the answer helps the customer."})
+    description = Text(
+        maximum=DESCRIPTION_MAX, load_default="", metadata={"example": "How much the answer helps the customer."}
+    )
 
     @validates_schema
     def refuse_contradictions(self, data: dict[str, Any], **kwargs: Any) -> None:

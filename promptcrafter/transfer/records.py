@@ -19,7 +19,8 @@ from promptcrafter.transfer import form_1, schemas
 
 HEADER, END = "export", "end"  # the types of the first and the last line
 # In the order of the export: a record refers only to records before it
-KINDS = (*form_1.KINDS, "score")
+CONFIG = "scoreConfig"
+KINDS = (*form_1.KINDS, CONFIG, "score")
 FORM = 2  # of the file: of which `schemas` has the lines. It is the `version` in the header
 FORMS = (form_1.VERSION, FORM)
 UNKNOWN_TYPE_DETAILS = {"type": [f"must be one of {', '.join(KINDS)}"]}
@@ -33,6 +34,7 @@ _SCHEMAS: dict[str, schemas.Line] = {
     "experiment": schemas.ExperimentLine(),
     "trace": schemas.TraceLine(),
     "log": schemas.LogLine(),
+    CONFIG: schemas.ScoreConfigLine(),
     "score": schemas.ScoreLine(),
     END: schemas.EndLine(),
 }
@@ -43,6 +45,9 @@ _FIELD_NAMES = {
 _REQUIRED = {
     kind: {name for name, field in schema.fields.items() if field.required} for kind, schema in _SCHEMAS.items()
 }
+
+
+_IDS = {"version": "prompt_id", CONFIG: "name"}  # the columns that identify records without an id
 
 
 class Record(NamedTuple):
@@ -71,8 +76,8 @@ class LoadedRecord:
 
     @property
     def id(self) -> str:
-        """The id of the resource; for a version, that of its prompt."""
-        id: str = self.values["prompt_id" if self.kind == "version" else "id"]
+        """The id of the resource; for a version, that of its prompt; for a configuration of scores, their name."""
+        id: str = self.values[_IDS.get(self.kind, "id")]
         return id
 
     @property

@@ -28,6 +28,9 @@ def defined_keys(kind: str, values: Mapping[str, Any]) -> Iterator[Reference]:
         for index, label in enumerate(values["labels"]):
             yield Reference(f"labels.{index}", ("label", values["prompt_id"], label))
         return
+    if kind == "scoreConfig":
+        yield Reference("name", (kind, values["name"]))
+        return
     yield Reference("_id", (kind, values["id"]))
     if kind in ("prompt", "experiment"):
         yield Reference("slug", (f"{kind} slug", values["slug"]))

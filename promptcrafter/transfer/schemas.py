@@ -342,6 +342,27 @@ class ScoreLine(Line):
         return {name: value for name, value in data.items() if name not in defaults or value != defaults[name]}
 
 
+class ScoreConfigLine(Line, scores.ScoreConfigIn):
+    """What the scores of one name must be, or were to be until it was archived."""
+
+    name = scores.name_field(required=True)
+    direction = Text(required=True, choices=scores.DIRECTIONS)
+    description = Text(maximum=scores.DESCRIPTION_MAX)
+    created_at = ExportTime(data_key="createdAt", required=True)
+    updated_at = ExportTime(data_key="updatedAt", required=True)
+    archived_at = ExportTime(data_key="archivedAt")
+
+    @post_load
+    def add_defaults(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Fill in what the line does not have."""
+        return {"description": "", "archived_at": None, **data}
+
+    @post_dump
+    def drop_empty_description(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Drop what a line without it means, too."""
+        return {name: value for name, value in data.items() if (name, value) != ("description", "")}
+
+
 class EndLine(Line):
     """The last line, with the number of lines of each type. All numbers are optional."""
 
@@ -350,6 +371,7 @@ class EndLine(Line):
     experiments = WholeNumber(minimum=0, maximum=2**53)
     traces = WholeNumber(minimum=0, maximum=2**53)
     logs = WholeNumber(minimum=0, maximum=2**53)
+    scoreConfigs = WholeNumber(minimum=0, maximum=2**53)
     scores = WholeNumber(minimum=0, maximum=2**53)
 
 
@@ -395,4 +417,5 @@ class ImportOut(Schema):
     experiments = fields.Nested(CountOut(), required=True)
     traces = fields.Nested(CountOut(), required=True)
     logs = fields.Nested(CountOut(), required=True)
+    scoreConfigs = fields.Nested(CountOut(), required=True)
     scores = fields.Nested(CountOut(), required=True)
