@@ -1,6 +1,6 @@
 """The conditions of the filters of logs, which lists, statistics and commands share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, false, func, literal, or_, select, true
@@ -16,6 +16,7 @@ from promptcrafter.prompts.models import Label, Tag
 _SCORES = Base.metadata.tables["scores"]
 _METADATA = Base.metadata.tables["logs"].c.metadata
 _HAS_NOTES = Log.notes != ""
+_UNSCORED = -1  # the rank of a log without a score
 _IS_REVIEWED = or_(Log.score.is_not(None), func.coalesce(Log.notes, "") != "", has_score_of_person())
 _OF_SCORES = ("scored", "minScore", "maxScore")  # of the log's own score, or of those that `scoreName` names
 
@@ -97,7 +98,37 @@ def conditions(filters: Mapping[str, Any]) -> list[ColumnElement[bool]]:
     named = "scoreName" in filters
     plain = {name: value for name, value in filters.items() if not (named and name in _OF_SCORES)}
     found = [_FILTERS[name](value) for name, value in plain.items() if name in _FILTERS]
-    return [*found, _has_score(filters)] if named else found
+    return [*found, _has_score(filters)] if named else [*found, *_limit_ranks(filters)]
+
+
+def find_scored_part(filters: Mapping[str, Any]) -> tuple[float, bool | None]:
+    """Return the least score of the logs that match the filters, and whether all of them have one or none of them has.
+
+    The second is None if both may match.
+    """
+    if "scoreName" in filters:
+        return 0, None
+    has_score = True if "minScore" in filters or "maxScore" in filters else filters.get("scored")
+    return filters.get("minScore", 0), has_score
+
+
+def _limit_ranks(filters: Mapping[str, Any]) -> Iterator[ColumnElement[bool]]:
+    """Yield what the filters of scores mean for ranks, where these are the order: the ends of a range of the index.
+
+    With a cursor, which is the beginning of the range, there is only the other end: of two conditions about one end
+    SQLite takes any. `orders.UnscoredLast` has a beginning of its own.
+    """
+    sort = filters.get("sort") or ""
+    if not sort.endswith("score") and sort not in ("best", "worst"):
+        return
+    is_ascending = sort in ("score", "worst")
+    least, has_score = find_scored_part(filters)
+    most = filters.get("maxScore", _UNSCORED if has_score is False else None)
+    begins = "cursor" not in filters and sort != "worst"
+    if has_score and (begins or not is_ascending):
+        yield Log.rank >= least
+    if most is not None and (begins or is_ascending) and not (sort == "worst" and has_score is False):
+        yield Log.rank <= most
 
 
 def _has_score(filters: Mapping[str, Any]) -> ColumnElement[bool]:

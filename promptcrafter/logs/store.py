@@ -18,6 +18,7 @@ from promptcrafter.database.transactions import on_commit
 from promptcrafter.ids import new_id
 from promptcrafter.logs import arriving_scores, changed_days, scores, search
 from promptcrafter.logs.filters import conditions as conditions
+from promptcrafter.logs.filters import find_scored_part
 from promptcrafter.logs.input_keys import find_input_key
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.orders import UnscoredLast
@@ -141,7 +142,7 @@ def order_logs(filters: Mapping[str, Any]) -> Order:
     sort = filters.get("sort") or "-createdAt"
     newest = (Log.created_at, Log.seq)
     if sort == "worst":
-        return UnscoredLast((Log.rank, *newest), is_ascending=True)
+        return UnscoredLast((Log.rank, *newest), True, *find_scored_part(filters))
     is_ascending = not (sort.startswith("-") or sort == "best")
     if sort.endswith("score") or sort == "best":
         return Order((Log.rank, *newest), is_ascending)

@@ -318,6 +318,43 @@ def test_a_page_for_which_too_many_logs_are_read_is_refused(
     assert len(ada.get("/logs?per_page=5").json) == 5
 
 
+@pytest.mark.parametrize("sort", ["best", "worst", "score", "-score"])
+def test_filters_of_scores_select_the_same_logs_in_every_order(ada: Person, history: list[Log], sort: str) -> None:
+    whole = [log["_id"] for log in ada.get(f"/logs?sort={sort}").json]
+    for query in ("scored=true", "scored=false", "minScore=5", "maxScore=5", "minScore=3&maxScore=7", "minScore=0"):
+        for more in ("", f"&promptId={history[0]['promptId']}", "&scoreName=tone"):
+            matching = {log["_id"] for log in ada.get(f"/logs?{query}{more}").json}
+            expected = [log_id for log_id in whole if log_id in matching]
+            path = f"/logs?{query}{more}&sort={sort}"
+            assert [log["_id"] for log in ada.get(path).json] == expected, path
+            assert [log["_id"] for log in pages(ada, f"{path}&per_page=3")] == expected, path
+
+
+@only_sqlite
+def test_filters_of_scores_are_ends_of_the_range_that_an_order_by_score_reads(
+    app: Flask, ada: Person, history: list[Log], subtests: pytest.Subtests
+) -> None:
+    after = "(rank,created_at)"  # and the row id, which is `seq`
+    for sort, query, first, next_page in (
+        ("best", "minScore=3", "rank>?", f"rank>? AND {after}<(?,?)"),
+        ("best", "minScore=3&maxScore=8", "rank>? AND rank<?", f"rank>? AND {after}<(?,?)"),
+        ("best", "scored=true", "rank>?", f"rank>? AND {after}<(?,?)"),
+        ("-score", "scored=false", "rank<?", f"{after}<(?,?)"),
+        ("score", "minScore=3", "rank>?", f"{after}>(?,?)"),
+        ("score", "maxScore=8", "rank>? AND rank<?", f"{after}>(?,?) AND rank<?"),
+        ("worst", "minScore=3&maxScore=8", "rank>? AND rank<?", f"{after}>(?,?) AND rank<?"),
+        ("worst", "scored=true", "rank>?", f"{after}>(?,?)"),
+        ("worst", "scored=false", "rank=?", None),
+        ("worst", "", "rank>?", f"{after}>(?,?)"),
+    ):
+        for cursor, expected in (("", first), ("&cursor=4618441417868443649-99999999999999-9", next_page)):
+            with subtests.test(sort=sort, query=query, cursor=cursor):
+                (plan,) = plans(app, ada, f"/logs?{query}&sort={sort}&per_page=2{cursor}")
+                read = [step for step in plan if "_rank_" in step]
+                assert expected is None or read[0].endswith(f"(workspace_id=? AND {expected})"), plan
+                assert len(read) == (2 if (sort, query) == ("worst", "") else 1), plan
+
+
 def plans(app: Flask, person: Person, path: str) -> list[list[str]]:
     """Return the plans of SQLite for the statements of a call that list logs."""
     with statements(app) as seen:
