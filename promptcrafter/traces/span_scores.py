@@ -19,9 +19,9 @@ from sqlalchemy import ColumnElement, Select, bindparam, delete, func, select, u
 from promptcrafter.database.base import Base
 from promptcrafter.database.deletions import is_present
 from promptcrafter.database.session import request_connection, session
-from promptcrafter.logs import scores
+from promptcrafter.logs import score_columns, scores
 from promptcrafter.logs.input_keys import find_response_key
-from promptcrafter.logs.models import OF_TRACE, Log, Score
+from promptcrafter.logs.models import DEFAULT_NAME, HUMAN, OF_TRACE, Log, Score
 from promptcrafter.logs.scores import ScoreKey
 from promptcrafter.problems import Problem
 from promptcrafter.scores import configs
@@ -251,11 +251,11 @@ def _move(kept: Sequence[Any], outputs: Sequence[_Output]) -> None:
     is_default = [
         {score.log_seq, output.seq}
         for score, _, output, _ in moved
-        if score.name == scores.DEFAULT_NAME and score.annotator == scores.HUMAN
+        if score.name == DEFAULT_NAME and score.annotator == HUMAN
     ]
     changed = set().union(*is_default)
     if changed:
-        scores.refresh_aggregates(changed, changed)
+        score_columns.refresh_aggregates(changed, changed)
 
 
 def _at(place: _Place, item: Mapping[str, Any]) -> dict[str, Any]:

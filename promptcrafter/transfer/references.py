@@ -35,6 +35,8 @@ def defined_keys(kind: str, values: Mapping[str, Any]) -> Iterator[Reference]:
         return
     if kind == "span":
         yield Reference("id", (kind, *get_span_key(values)))
+    if kind == "scoreConfig":
+        yield Reference("name", (kind, values["name"]))
         return
     yield Reference("_id", (kind, values["id"]))
     if kind in ("prompt", "experiment"):
