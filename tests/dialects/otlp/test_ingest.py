@@ -16,6 +16,7 @@ from promptcrafter.database import deletions
 from promptcrafter.database.session import session
 from promptcrafter.database.transactions import before_commit, writing
 from promptcrafter.dialects.otlp import ingest
+from promptcrafter.dialects.prompt_references import resolve_all
 from promptcrafter.prompts.models import Prompt
 from promptcrafter.traces import store as traces
 from promptcrafter.workspaces import quota
@@ -269,7 +270,7 @@ def test_a_prompt_that_is_deleted_before_the_write_is_kept_as_a_reference(
     ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompt = ada.prompt(slug="greet")
-    resolve_all, attempts = ingest.resolve_all, count(1)
+    attempts = count(1)
 
     def delete_after_look_up(*arguments: Any) -> Any:
         resolved = resolve_all(*arguments)
