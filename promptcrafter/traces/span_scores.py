@@ -9,7 +9,7 @@ Call these functions inside `transactions.writing()`.
 """
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -60,7 +60,7 @@ class _Output(NamedTuple):
     ended: datetime
     seq: int
     id: str
-    trace_id: str
+    trace_id: str | None
     span_id: str | None
     prompt_id: str | None
 
@@ -160,7 +160,8 @@ def _resolve(workspace_id: str, items: Sequence[Mapping[str, Any]]) -> list[Targ
         columns = (Log.response_key, Trace.external_id, Log.span_id)
         of_traces = select(*columns).join(Trace, Trace.id == Log.trace_id).order_by(Log.seq)
         is_own = (Log.workspace_id == workspace_id) & Log.response_key.in_(keys) & Trace.external_id.is_not(None)
-        for key, trace_id, span_id in session.execute(of_traces.where(is_own)):
+        rows: Iterable[Any] = session.execute(of_traces.where(is_own, is_present(Log)))
+        for key, trace_id, span_id in rows:
             by_key.setdefault(key, Target(trace_id, span_id))
     return [
         by_key.get(find_response_key(item["response_id"]))
@@ -198,7 +199,7 @@ def _get_last_outputs(trace_ids: Collection[str]) -> dict[str, _Output]:
     ranked = select(Log.seq, is_last.label("is_last")).where(Log.trace_id.in_(trace_ids), is_present(Log)).subquery()
     last = _get_outputs(Log.seq.in_(select(ranked.c.seq).where(ranked.c.is_last)))
     _move(_get_kept(trace_ids), last)
-    return {output.trace_id: output for output in last}
+    return {str(output.trace_id): output for output in last}
 
 
 def _get_outputs(condition: ColumnElement[bool]) -> list[_Output]:

@@ -232,6 +232,7 @@ class SpanRecordLine(SpanLine):
     """A step of a trace of OpenTelemetry, which may have very many: so each has a line of its own."""
 
     trace_id = Id("trace", data_key="traceId", required=True)
+    type = Text(data_key="kind", required=True, minimum=1, maximum=SPAN_TYPE_MAX)  # `type` is that of the line
     duration_ms = Number(data_key="durationMs", minimum=0)
     locals().update({name: outcome_fields()[name] for name in ("status", "error")})
     call = fields.Nested(CallLine(), error_messages=ERRORS)

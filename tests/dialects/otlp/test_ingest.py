@@ -252,7 +252,7 @@ def span_sets(draw: st.DrawFn, *, agreeing: bool) -> list[dict[str, Any]]:
     for number in range(draw(st.integers(1, 6))):
         attributes = dict(draw(st.sampled_from([CHAT, CHAT, STEP])))
         user = draw(st.sampled_from([None, "u1"]) if agreeing else _users)
-        optional = {
+        optional: dict[str, Any] = {
             "user.id": user,
             "session.id": draw(st.sampled_from([None, "s1"])),
             "metadata": draw(st.sampled_from([None, json.dumps({"team": "blue"})])),
