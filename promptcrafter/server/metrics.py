@@ -28,8 +28,7 @@ from promptcrafter.database.deletions import count_pending, purged
 from promptcrafter.database.errors import is_unavailable
 from promptcrafter.database.session import database_size, get_engine
 from promptcrafter.dialects.langfuse.views_scores import events_dropped
-from promptcrafter.dialects.otlp.outcomes import Outcome, items_handled
-from promptcrafter.dialects.otlp.signals import LOGS, SIGNALS, TRACES
+from promptcrafter.dialects.otlp.outcomes import OUTCOMES, items_handled
 from promptcrafter.http import error_handlers
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.logs.schemas import NATIVE, SOURCES
@@ -113,13 +112,9 @@ class _Meters:
             ("item", "outcome"),
             registry=own,
         )
-        for outcome in (Outcome.LOG, Outcome.STEP):
-            self.otlp_items.labels(TRACES.item, outcome)
-        for outcome in (Outcome.EVENT, Outcome.SCORE):
-            self.otlp_items.labels(LOGS.item, outcome)
-        for signal in SIGNALS:
-            self.otlp_items.labels(signal.item, Outcome.UNRELATED)
-            self.otlp_items.labels(signal.item, Outcome.REJECTED)
+        for item, outcomes in OUTCOMES.items():
+            for outcome in outcomes:
+                self.otlp_items.labels(item, outcome)
         self.dropped_arrivals = Counter(
             "promptcrafter_early_arrivals_dropped_total",
             "Scores and content that waited for their span in vain",
@@ -292,7 +287,8 @@ def _count_otlp_items(_: object, item: str, outcomes: Mapping[str, int]) -> None
     meters = current_app.extensions.get(_METERS)
     if meters:
         for outcome, number in outcomes.items():
-            meters.otlp_items.labels(item, outcome).inc(number)
+            if number:
+                meters.otlp_items.labels(item, outcome).inc(number)
 
 
 def _count_dropped_arrivals(_: object, kinds: Mapping[str, int]) -> None:

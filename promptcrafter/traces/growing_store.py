@@ -127,8 +127,8 @@ def _lock(
         .with_for_update()
     )
     return {
-        str(row.external_id): LockedTrace(row.id, row.seq, row.id in made, dict(row._mapping))
-        for row in request_connection().execute(locked)
+        row["external_id"]: LockedTrace(row["id"], row["seq"], row["id"] in made, dict(row))
+        for row in request_connection().execute(locked).mappings()
     }
 
 

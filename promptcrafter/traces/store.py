@@ -178,7 +178,7 @@ def get_nodes(trace: Trace, places: Sequence[Place]) -> list[dict[str, Any]]:
         seqs = [place.seq for place in places if place.is_log == is_log]
         for start in range(0, len(seqs), _SEQS_PER_STATEMENT):
             chosen = select(model.seq, *columns).where(model.seq.in_(seqs[start : start + _SEQS_PER_STATEMENT]))
-            found |= {(is_log, row.seq): row._mapping for row in session.execute(chosen)}
+            found |= {(is_log, row["seq"]): row for row in session.execute(chosen).mappings()}
     nodes = []
     for place in places:
         row = found.get((place.is_log, place.seq))

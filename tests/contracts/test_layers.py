@@ -56,13 +56,16 @@ def modules() -> list[tuple[str, ast.Module]]:
     return [(name, ast.parse(path.read_text("utf-8"))) for name, path in paths.items() if name != "__init__"]
 
 
-def imports(tree: ast.Module) -> Iterator[str]:
-    """Yield the dotted names that a module imports, at its top or inside functions."""
+@cache  # each rule asks for those of all modules, and walking the trees takes long
+def imports(tree: ast.Module) -> tuple[str, ...]:
+    """Return the dotted names that a module imports, at its top or inside functions."""
+    names: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += (f"{node.module}.{alias.name}" for alias in node.names)
+    return tuple(names)
 
 
 def ours(tree: ast.Module) -> Iterator[str]:

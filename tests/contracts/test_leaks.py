@@ -347,6 +347,7 @@ REFERENCES = [
     ("logs", "experiment_id", "experiment"),
     ("traces", "experiment_id", "experiment"),
     ("experiment_variants", "prompt_id", "prompt"),
+    ("spans", "trace_id", "trace"),
 ]
 
 
@@ -368,7 +369,7 @@ def test_the_database_refuses_references_that_leave_the_workspace(
     own = ada.prompt()
     ada.post("/experiments", {"slug": "mine", "name": "n", "status": "ACTIVE", "variants": [VARIANT]})
     ada.post("/experiment/mine/log", {"variantKey": "A"})
-    ada.post("/basalt/monitor/trace", {"featureSlug": "f", "logs": []})
+    ada.post("/basalt/monitor/trace", {"featureSlug": "f", "logs": [{"id": "1", "type": "span"}]})
     ada.log(own)
     home = f"workspace{ada.id.removeprefix('user')}"
     for table_name, column, kind in REFERENCES:

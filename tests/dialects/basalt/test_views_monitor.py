@@ -109,6 +109,7 @@ RESOLUTION = [
 ]
 
 
+@only_sqlite
 @pytest.mark.parametrize(("version", "tag", "production", "kept_under", "warning"), RESOLUTION)
 def test_an_output_is_stored_under_the_referenced_version(
     ada: Person,
