@@ -74,6 +74,9 @@ def put_scores_of_spans(principal: Principal, items: Sequence[Mapping[str, Any] 
     has no output yet. A `Problem` among the items is returned unchanged. Call it before anything is locked.
     """
     given = [item for item in items if not isinstance(item, Problem)]
+    results: list[Result] = [item if isinstance(item, Problem) else None for item in items]
+    if not given:
+        return results
     workspace_id = principal.workspace_id
     targets = _resolve(workspace_id, given)
     if None in targets or not growing_store.have_arrived(
@@ -83,7 +86,6 @@ def put_scores_of_spans(principal: Principal, items: Sequence[Mapping[str, Any] 
         targets = _resolve(workspace_id, given)
     places = _find_places(principal, {target for target in targets if target})
     check = configs.make_check([workspace_id], given)
-    results: list[Result] = [item if isinstance(item, Problem) else None for item in items]
     ready: list[tuple[int, dict[str, Any]]] = []
     arrivals = []
     of_given = iter(targets)
