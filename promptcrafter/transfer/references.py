@@ -35,6 +35,7 @@ def defined_keys(kind: str, values: Mapping[str, Any]) -> Iterator[Reference]:
         return
     if kind == "span":
         yield Reference("id", (kind, *get_span_key(values)))
+        return
     if kind == "scoreConfig":
         yield Reference("name", (kind, values["name"]))
         return
