@@ -23,8 +23,7 @@ from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.page_query import PageQuery
 from promptcrafter.idempotency.decorator import idempotent
 from promptcrafter.ids import is_well_formed
-from promptcrafter.logs.models import Log
-from promptcrafter.logs.scores import HUMAN
+from promptcrafter.logs.models import HUMAN, Log
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid
 from promptcrafter.prompts import store as prompts

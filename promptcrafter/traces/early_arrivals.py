@@ -13,11 +13,12 @@ from datetime import timedelta
 from typing import Any, Literal, get_args
 
 from blinker import Signal
-from sqlalchemy import ColumnElement, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, exists, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from promptcrafter import clock
 from promptcrafter.database.base import Base
+from promptcrafter.database.compiled import CompiledQuery
 from promptcrafter.database.session import is_sqlite, request_connection, session
 from promptcrafter.database.transactions import lock_name, on_commit, share_name
 from promptcrafter.jsonio import dumps
@@ -36,6 +37,7 @@ arrivals_dropped = Signal("Sent after a transaction that dropped what waited in 
 
 _TABLE = Base.metadata.tables[EarlyArrival.__tablename__]
 _KEY = ("workspace_id", "awaited", "digest")
+_ANY_OF_WORKSPACE = CompiledQuery(select(_TABLE.c.seq).where(_TABLE.c.workspace_id == bindparam("id")).limit(1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,8 @@ def keep(principal: Principal, arrivals: Sequence[Arrival]) -> None:
 
 def get_arrivals(workspace_id: str, awaited: Collection[str], span_ids: Collection[str]) -> list[EarlyArrival]:
     """Return what waits for these spans, or for any output of their traces, in the order in which it arrived."""
+    if _ANY_OF_WORKSPACE.first(id=workspace_id) is None:
+        return []  # as most of the time; the query below has hundreds of parameters
     is_awaited = (EarlyArrival.workspace_id == workspace_id) & EarlyArrival.awaited.in_(awaited)
     is_of_span = EarlyArrival.span_id.in_({*span_ids, ANY_OUTPUT})
     return list(session.scalars(select(EarlyArrival).where(is_awaited, is_of_span).order_by(EarlyArrival.seq)))

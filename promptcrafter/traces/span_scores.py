@@ -19,9 +19,9 @@ from sqlalchemy import ColumnElement, Select, bindparam, delete, func, select, u
 from promptcrafter.database.base import Base
 from promptcrafter.database.deletions import is_present
 from promptcrafter.database.session import request_connection, session
-from promptcrafter.logs import scores
+from promptcrafter.logs import score_columns, scores
 from promptcrafter.logs.input_keys import find_response_key
-from promptcrafter.logs.models import OF_TRACE, Log, Score
+from promptcrafter.logs.models import DEFAULT_NAME, HUMAN, OF_TRACE, Log, Score
 from promptcrafter.logs.scores import ScoreKey
 from promptcrafter.problems import Problem
 from promptcrafter.scores import configs
@@ -74,6 +74,9 @@ def put_scores_of_spans(principal: Principal, items: Sequence[Mapping[str, Any] 
     has no output yet. A `Problem` among the items is returned unchanged. Call it before anything is locked.
     """
     given = [item for item in items if not isinstance(item, Problem)]
+    results: list[Result] = [item if isinstance(item, Problem) else None for item in items]
+    if not given:
+        return results
     workspace_id = principal.workspace_id
     targets = _resolve(workspace_id, given)
     if None in targets or not growing_store.have_arrived(
@@ -83,7 +86,6 @@ def put_scores_of_spans(principal: Principal, items: Sequence[Mapping[str, Any] 
         targets = _resolve(workspace_id, given)
     places = _find_places(principal, {target for target in targets if target})
     check = configs.make_check([workspace_id], given)
-    results: list[Result] = [item if isinstance(item, Problem) else None for item in items]
     ready: list[tuple[int, dict[str, Any]]] = []
     arrivals = []
     of_given = iter(targets)
@@ -251,11 +253,11 @@ def _move(kept: Sequence[Any], outputs: Sequence[_Output]) -> None:
     is_default = [
         {score.log_seq, output.seq}
         for score, _, output, _ in moved
-        if score.name == scores.DEFAULT_NAME and score.annotator == scores.HUMAN
+        if score.name == DEFAULT_NAME and score.annotator == HUMAN
     ]
     changed = set().union(*is_default)
     if changed:
-        scores.refresh_aggregates(changed, changed)
+        score_columns.refresh_aggregates(changed, changed)
 
 
 def _at(place: _Place, item: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,7 +50,7 @@ READS = [
     "/scores",
     "/scores?per_page=2&cursor=99999999999999-9",
     "/scores?name=score&annotator=human&per_page=2&cursor=99999999999999-9",
-    "/scores?author=x&per_page=2&cursor=99999999999999-9",
+    "/scores?author=user_x&per_page=2&cursor=99999999999999-9",
     "/scores?promptId={prompt}&name=score&per_page=2&cursor=99999999999999-9",
     "/score-configs",
     "/search?q=content",

@@ -130,7 +130,7 @@ def test_other_media_types_are_415_in_json(ada: Person, media: str) -> None:
     ("coding", "data", "message"),
     [
         ("gzip", b"no gzip", "The body is not valid gzip data: it is damaged, or followed by something else."),
-        ("gzip", gzip.compress(b"{}")[:-9], "The body is not valid gzip data: it ends too early."),
+        ("gzip", gzip.compress(b"{}", mtime=0)[:-9], "The body is not valid gzip data: it ends too early."),
         ("deflate", zlib.compress(b"{}")[:-1], "The body is not valid deflate data: it ends too early."),
         (
             "deflate",
