@@ -41,12 +41,15 @@ e2e: $(VENV)/e2e.stamp ## run the Postman collection, /docs in a browser, a fuzz
 bench: $(VENV)/dev.stamp ## measure speed: see docs/performance.md
 	@$(BIN)/python -m bench
 
-$(VENV)/e2e.stamp: tests/e2e/package.json tests/e2e/package-lock.json tests/e2e/.npmrc tests/e2e/basalt-sdk-1.txt tests/e2e/senders.txt tests/e2e/langfuse-3.txt $(VENV)/e2e-python.stamp
+E2E_LISTS := package.json package-lock.json .npmrc langfuse/package.json langfuse/package-lock.json langfuse/.npmrc
+E2E_LISTS += basalt-sdk-1.txt senders.txt langfuse-3.txt
+$(VENV)/e2e.stamp: $(E2E_LISTS:%=tests/e2e/%) $(VENV)/e2e-python.stamp
 	@echo "Installing newman, clients' SDKs and what a client in TypeScript needs …"
 	@$(BIN)/pip install -q --upgrade --target $(VENV)/basalt-sdk-1 -r tests/e2e/basalt-sdk-1.txt
 	@$(BIN)/pip install -q --upgrade --target $(VENV)/senders -r tests/e2e/senders.txt
 	@$(BIN)/pip install -q --upgrade --no-deps --target $(VENV)/langfuse-3 -r tests/e2e/langfuse-3.txt
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm ci --prefix tests/e2e --loglevel=error >/dev/null
+	@for folder in tests/e2e tests/e2e/langfuse; do \
+		PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm ci --prefix $$folder --loglevel=error >/dev/null || exit 1; done
 	@touch $@
 
 # Each list of requirements includes the one before it, so installing one brings the stamps of those up to date

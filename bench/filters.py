@@ -14,15 +14,13 @@ COUNTS = (1_000, 1_000_000)
 _SECONDS = 0.5
 _FLAT = Goal("≤", 1.5)
 _QUERIES = {
-    "status=error": _FLAT,
-    "userId=nobody": _FLAT,
-    "hasNotes=true": _FLAT,
-    "sort=worst": _FLAT,
-    "sort=best": _FLAT,
-    "since=9999w&scored=true": _FLAT,
-    "model=model-1*": _FLAT,
-    "scoreName=score": None,  # nobody has given one: each reads all logs
-    "metadata.nothing=1": None,
+    **dict.fromkeys(("status=error", "userId=nobody", "sessionId=none", "environment=none", "hasNotes=true"), _FLAT),
+    **dict.fromkeys(("sort=worst", "sort=best", "minScore=3&maxScore=8&sort=best"), _FLAT),
+    # many logs match
+    **dict.fromkeys(("status=ok", "since=9999w&scored=true", "minScore=3&maxScore=8", "model=model-1*"), _FLAT),
+    **dict.fromkeys(("scoreName=score", "scoreName=score&minScore=9"), _FLAT),
+    # none matches: each reads all logs
+    **dict.fromkeys(("tag=none", "label=none", "startedSince=9999w", "scoreName=none", "metadata.nothing=1"), None),
 }
 
 

@@ -23,7 +23,7 @@ from bench.write import make_requests
 _SPANS = 512  # as exporters send by default
 _SPANS_OF_A_TRACE = 8
 _SENDERS = 8
-_SECONDS = 4.0
+_SECONDS = 6.0
 _START_NS = 1_750_000_000_000_000_000
 _TRACE_PREFIX = b"_PREFIX_"  # of all trace ids of a request, replaced before it is sent
 _PAYLOAD = 10 * 1024

@@ -18,6 +18,11 @@ previous_release_may_write = True
 _MOMENT = sa.DateTime(timezone=True).with_variant(sa.String(24), "sqlite")
 _SEQUENCE = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _TABLE = "early_arrivals"
+# Those that a step back has left
+_MARK = """
+    UPDATE scores SET trace_id = (SELECT logs.trace_id FROM logs WHERE logs.seq = log_seq AND logs.source = 'otlp')
+    WHERE identifier LIKE 'trace::%' OR identifier LIKE 'trace:________________:%'
+"""
 
 
 def upgrade() -> None:
@@ -29,18 +34,18 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(8), nullable=False),
         sa.Column("digest", sa.String(64), nullable=False),
         sa.Column("content", sa.Text(), nullable=False),
-        sa.Column("created_at", _MOMENT, nullable=False),
-        sa.Column("joined_at", _MOMENT),
+        sa.Column("is_joined", sa.Boolean(), nullable=False),
+        sa.Column("expires_at", _MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("seq", name="pk_early_arrivals"),
         sa.UniqueConstraint("workspace_id", "awaited", "digest", name="uq_early_arrivals_workspace_id_awaited_digest"),
         sa.ForeignKeyConstraint(
             ["workspace_id"], ["workspaces.id"], ondelete="CASCADE", name="fk_early_arrivals_workspace_id"
         ),
         sa.ForeignKeyConstraint(["author_id"], ["users.id"], name="fk_early_arrivals_author_id"),
-        sa.CheckConstraint("kind IN ('score', 'event')", name="ck_early_arrivals_kind"),
+        sa.CheckConstraint("kind IN ('score', 'event')", name="kind"),
     )
     op.create_index("ix_early_arrivals_workspace_id_seq", _TABLE, ["workspace_id", "seq"])
-    op.create_index("ix_early_arrivals_created_at", _TABLE, ["created_at"])
+    op.create_index("ix_early_arrivals_expires_at", _TABLE, ["expires_at"])
     op.add_column("logs", sa.Column("response_key", sa.BigInteger()))
     op.create_index(
         "ix_logs_workspace_id_response_key",
@@ -49,6 +54,7 @@ def upgrade() -> None:
         **_where("response_key IS NOT NULL"),
     )
     op.add_column("scores", sa.Column("trace_id", sa.String(64)))
+    op.execute(_MARK)
     op.create_index(
         "ix_scores_trace_id_created_at_seq",
         "scores",

@@ -26,7 +26,7 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from promptcrafter import clock
 from promptcrafter.database import cascade
@@ -100,9 +100,9 @@ def is_pending(resource_id: str) -> bool:
     return session.scalar(_DELETED_IDS.where(_TABLE.c.target_id == resource_id)) is not None
 
 
-def has_pending() -> bool:
-    """Return whether any deletion is pending."""
-    return bool(session.scalar(select(exists(_DELETED_IDS))))
+def has_pending(reader: Session | None = None) -> bool:
+    """Return whether any deletion is pending, as `reader` sees it, by default the request's session."""
+    return bool((reader or session()).scalar(select(exists(_DELETED_IDS))))
 
 
 def count_pending() -> dict[str, int]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from promptcrafter.experiments import results, store
 from promptcrafter.experiments.models import Experiment
-from promptcrafter.logs.scores import HUMAN
+from promptcrafter.logs.models import HUMAN
 
 
 def evaluate_experiment(experiment: Experiment, query: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from promptcrafter.http.fields import ForeignId, Name, Number, PatternText, Text
 from promptcrafter.http.page_query import PageQuery
 from promptcrafter.http.schemas import BodySchema, CreateSchema, JsonObject, Objects, SparseSchema, TextAndFormat
 from promptcrafter.ids import pattern
-from promptcrafter.logs.scores import ANNOTATORS, HUMAN
+from promptcrafter.logs.models import ANNOTATORS, HUMAN
 from promptcrafter.prompts.schemas import VERSION_NAME, VersionReference
 from promptcrafter.scores.schemas import NAME, NAME_RULE
 

@@ -14,8 +14,7 @@ from promptcrafter.database.errors import translating
 from promptcrafter.database.session import request_session, session
 from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.ids import new_id
-from promptcrafter.logs import scores
-from promptcrafter.logs.models import Log, Score
+from promptcrafter.logs.models import DEFAULT_NAME, HUMAN, Log, Score
 from promptcrafter.problems import DeletionPending, Problem
 from promptcrafter.workspaces import audit, quota
 from promptcrafter.workspaces.access import find_resources, not_found
@@ -174,7 +173,7 @@ def _value_of_scores(experiment: Experiment, name: str, annotator: str) -> Colum
 
     Numbers and booleans are never mixed: booleans count, as 0 and 1, if no result has a number. Categories never count.
     """
-    if (name, annotator) == (scores.DEFAULT_NAME, scores.HUMAN):
+    if (name, annotator) == (DEFAULT_NAME, HUMAN):
         return Log.mean_score.expression
     named = (Score.name == name) & (Score.annotator == annotator) & (func.abs(Score.number) <= _LARGEST)
     numbers = select(Score.seq).join(Log, Log.seq == Score.log_seq).where(*_of_variants(experiment), named)

@@ -57,6 +57,14 @@ class _Decompressed(io.RawIOBase):
         buffer[: len(piece)] = piece
         return len(piece)
 
+    def readall(self) -> bytes:
+        """Return the rest. Unlike that of the base class, it never holds the pieces beside the whole."""
+        content = io.BytesIO()
+        while piece := self._read_piece(min(_PIECE_BYTES, self._left)):
+            self._left -= len(piece)
+            content.write(piece)
+        return content.getvalue()
+
     def _read_piece(self, size: int) -> bytes:
         """Return 1 to `size` bytes; none at the end of the data, or for a `size` of 0."""
         while size > 0:

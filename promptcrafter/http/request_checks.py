@@ -25,6 +25,7 @@ from promptcrafter.problems import Details, Invalid, Problem, TooLarge
 JSON, NDJSON = "application/json", NDJSON_TYPES[0]
 OCTET_STREAM = "application/octet-stream"  # a file whose type the client does not know: generated clients send it
 _NO_FIELDS = BodySchema()
+_IN_FIRST_LINE = "Invalid JSON at line 1, "  # begins a message of `jsonio`
 
 
 def init_app(app: Flask) -> None:
@@ -122,7 +123,7 @@ def read_object(req: Request, schema: Schema) -> dict[str, Any]:
     if route is not None and route.ndjson_field is not None and req.mimetype in NDJSON_TYPES:
         maximum = cast(BoundedList, schema.fields[route.ndjson_field]).maximum
         lines = islice(_each_line(req), maximum + 1)
-        return {route.ndjson_field: [_parse_line(line.removesuffix(b"\n")) for line in lines]}
+        return {route.ndjson_field: [_parse_line(*each) for each in lines]}
     return require_object(read_json(req))
 
 
@@ -149,22 +150,29 @@ def read_yaml_object(req: Request) -> dict[str, Any]:
     return value
 
 
-def _each_line(req: Request) -> Iterator[bytes]:
-    """Yield the lines of the body that are not empty. Raises 400 for a body in UTF-16, whose lines are no lines."""
+def _each_line(req: Request) -> Iterator[tuple[int, bytes]]:
+    """Yield the numbers, from 1, and the lines of the body that are not empty.
+
+    Raises 400 for a body in UTF-16, whose lines are no lines.
+    """
     body = _read_body(req)
     try:
         jsonio.refuse_utf_16(body)
     except jsonio.JsonError as error:
         raise Problem(400, str(error), error.code) from error
-    return filter(bytes.strip, io.BytesIO(body.removeprefix(codecs.BOM_UTF8)))
+    lines = enumerate(io.BytesIO(body.removeprefix(codecs.BOM_UTF8)), start=1)
+    return ((number, line.removesuffix(b"\n")) for number, line in lines if line.strip())
 
 
-def _parse_line(line: bytes) -> Any:
+def _parse_line(number: int, line: bytes) -> Any:
     """Return the parsed line, or the `Problem`, so that one bad line does not reject the batch."""
     try:
-        return _parse(line)
-    except Problem as problem:
-        return problem.without_trace()
+        return jsonio.loads(line)
+    except jsonio.JsonError as error:
+        message = str(error)
+        if message.startswith(_IN_FIRST_LINE):
+            message = message.replace("line 1,", f"line {number},", 1)
+        return Problem(400, message, error.code)
 
 
 def _parse(data: bytes) -> Any:

@@ -1,23 +1,33 @@
 """The conditions of the filters of logs, which lists, statistics and commands share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, literal, or_, select
+from sqlalchemy import ColumnElement, and_, case, false, func, literal, or_, select, true
 
 from promptcrafter.database.base import Base
 from promptcrafter.database.json_scalar import TEXT, JsonScalar, scalars_equal_to
 from promptcrafter.database.session import is_sqlite
 from promptcrafter.jsonio import dumps
-from promptcrafter.logs import scores
 from promptcrafter.logs.models import Log
+from promptcrafter.logs.score_columns import has_score_of_person
 from promptcrafter.prompts.models import Label, Tag
 
 _SCORES = Base.metadata.tables["scores"]
 _METADATA = Base.metadata.tables["logs"].c.metadata
 _HAS_NOTES = Log.notes != ""
-_IS_REVIEWED = or_(Log.score.is_not(None), func.coalesce(Log.notes, "") != "", scores.has_score_of_person())
+_UNSCORED = -1  # the rank of a log without a score
+_IS_REVIEWED = or_(Log.score.is_not(None), func.coalesce(Log.notes, "") != "", has_score_of_person())
 _OF_SCORES = ("scored", "minScore", "maxScore")  # of the log's own score, or of those that `scoreName` names
+
+
+def _often(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return an equal condition of which PostgreSQL expects that it holds for half of all logs.
+
+    It believes that very few fulfil what it has no statistics of. For a page it would then read and sort all logs of a
+    prompt or workspace, instead of looking for matches in the order of the list.
+    """
+    return condition if is_sqlite() else case((condition, true()), else_=false())
 
 
 def _is_model(name: str) -> ColumnElement[bool]:
@@ -41,11 +51,11 @@ def _has_tags(names: list[str]) -> ColumnElement[bool]:
 def _has_label(name: str) -> ColumnElement[bool]:
     """Return the condition that a label of the log's prompt is on the log's version."""
     is_here = and_(Label.prompt_id == Log.prompt_id, Label.version == Log.prompt_version, Label.name == name)
-    return select(literal(1)).select_from(Label).where(is_here).correlate(Log).exists()
+    return _often(select(literal(1)).select_from(Label).where(is_here).correlate(Log).exists())
 
 
 def _has_metadata(pairs: list[tuple[str, str]]) -> ColumnElement[bool]:
-    return and_(*(_has_member(name, text) for name, text in pairs))
+    return _often(and_(*(_has_member(name, text) for name, text in pairs)))
 
 
 def _has_member(name: str, text: str) -> ColumnElement[bool]:
@@ -88,7 +98,37 @@ def conditions(filters: Mapping[str, Any]) -> list[ColumnElement[bool]]:
     named = "scoreName" in filters
     plain = {name: value for name, value in filters.items() if not (named and name in _OF_SCORES)}
     found = [_FILTERS[name](value) for name, value in plain.items() if name in _FILTERS]
-    return [*found, _has_score(filters)] if named else found
+    return [*found, _has_score(filters)] if named else [*found, *_limit_ranks(filters)]
+
+
+def find_scored_part(filters: Mapping[str, Any]) -> tuple[float, bool | None]:
+    """Return the least score of the logs that match the filters, and whether all of them have one or none of them has.
+
+    The second is None if both may match.
+    """
+    if "scoreName" in filters:
+        return 0, None
+    has_score = True if "minScore" in filters or "maxScore" in filters else filters.get("scored")
+    return filters.get("minScore", 0), has_score
+
+
+def _limit_ranks(filters: Mapping[str, Any]) -> Iterator[ColumnElement[bool]]:
+    """Yield what the filters of scores mean for ranks, where these are the order: the ends of a range of the index.
+
+    With a cursor, which is the beginning of the range, there is only the other end: of two conditions about one end
+    SQLite takes any. `orders.UnscoredLast` has a beginning of its own.
+    """
+    sort = filters.get("sort") or ""
+    if not sort.endswith("score") and sort not in ("best", "worst"):
+        return
+    is_ascending = sort in ("score", "worst")
+    least, has_score = find_scored_part(filters)
+    most = filters.get("maxScore", _UNSCORED if has_score is False else None)
+    begins = "cursor" not in filters and sort != "worst"
+    if has_score and (begins or not is_ascending):
+        yield Log.rank >= least
+    if most is not None and (begins or is_ascending) and not (sort == "worst" and has_score is False):
+        yield Log.rank <= most
 
 
 def _has_score(filters: Mapping[str, Any]) -> ColumnElement[bool]:

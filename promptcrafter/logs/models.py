@@ -36,6 +36,8 @@ _IN_TRACE = text("trace_id IS NOT NULL")
 _BY_OTLP = text("source = 'otlp'")
 _BY_RESPONSE = text("response_key IS NOT NULL")
 _IN_EXPERIMENT = text("experiment_id IS NOT NULL")
+DEFAULT_NAME, HUMAN = "score", "human"  # of the scores that a log's own `score` is the last one of
+ANNOTATORS = ("human", "enduser", "judge", "code")
 IMPORTED = "imported:"  # begins the rater of a score that came with an import
 # The identifier of a score of a whole trace, or of the step of it with this id: see `Score.trace_id`
 OF_TRACE = re.compile(r"trace:([0-9a-f]{16}|):(.*)", re.DOTALL)

@@ -16,8 +16,12 @@ _UNSCORED = -1  # the rank of a log without a score; no index has them at the en
 class UnscoredLast(Order):
     """The ascending order by rank, in which logs without a score follow all others.
 
-    `columns` begin with the rank. The two kinds are two ranges of its index.
+    `columns` begin with the rank. The two kinds are two ranges of its index. No log of the select has a score below
+    `least`; all of them have one if `is_scored`, and none if that is False.
     """
+
+    least: float = 0
+    is_scored: bool | None = None
 
     def sort(self, select: Select[Any]) -> Select[Any]:
         """Return the select with its ORDER BY, for which no index serves."""
@@ -37,14 +41,15 @@ class UnscoredLast(Order):
     def _parts(self, select: Select[Any], cursor: str | None) -> list[tuple[Select[Any], Columns]]:
         """Return the selects of both kinds, after the row of the cursor, with the columns that each is sorted by."""
         logs = select.order_by(None)
-        scored, unscored = logs.where(Log.rank > _UNSCORED), logs.where(Log.rank == _UNSCORED)
+        unscored = logs.where(Log.rank == _UNSCORED)
         newest = self.columns[1:]
-        if cursor is None:
-            return [(scored, self.columns), (unscored, newest)]
-        rank, _, rest = cursor.partition("-")
-        if split_cursor(rank) == [0]:
+        rank, _, rest = (cursor or "").partition("-")
+        if rank and split_cursor(rank) == [0]:
             return [(Order(newest, True).start_after(unscored, rest), newest)]
-        return [(self.start_after(scored, cursor), self.columns), (unscored, newest)]
+        scored = logs.where(Log.rank >= self.least) if cursor is None else self.start_after(logs, cursor)
+        parts: list[tuple[Select[Any], Columns]] = [(scored, self.columns), (unscored, newest)]
+        # SQLite would read a whole part to see that it has none of the logs
+        return parts if self.is_scored is None else parts[:1] if self.is_scored else parts[1:]
 
     def _keys(self, logs: Select[Any], columns: Columns, place: int, count: int) -> Select[Any]:
         """Return the select of the keys of the first rows of one kind."""

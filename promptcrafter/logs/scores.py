@@ -12,33 +12,21 @@ from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
-    Float,
-    Integer,
     Select,
-    String,
-    Text,
-    bindparam,
-    cast,
     delete,
-    exists,
     func,
-    insert,
-    inspect,
     select,
     tuple_,
-    update,
 )
-from sqlalchemy.orm import Session, load_only
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.orm import load_only
 
 from promptcrafter import clock
-from promptcrafter.database.base import Base, UtcTime
-from promptcrafter.database.compiled import CompiledWrite, from_arrays
+from promptcrafter.database.base import Base
 from promptcrafter.database.deletions import is_present
 from promptcrafter.database.session import is_sqlite, session
 from promptcrafter.ids import new_id
-from promptcrafter.logs import changed_days
-from promptcrafter.logs.models import IMPORTED, OF_TRACE, Log, Score
+from promptcrafter.logs.models import DEFAULT_NAME, HUMAN, IMPORTED, OF_TRACE, Log, Score
+from promptcrafter.logs.score_columns import COUNTED, is_default, refresh_logs
 from promptcrafter.problems import Problem
 from promptcrafter.workspaces import audit, quota
 from promptcrafter.workspaces.access import (
@@ -51,89 +39,15 @@ from promptcrafter.workspaces.access import (
 )
 from promptcrafter.workspaces.principal import Principal, refuse_non_owner
 
-DEFAULT_NAME, HUMAN = "score", "human"  # of the scores that a log's own `score` is the last one of
 SCORES_MAX = 1000  # of a log
-ANNOTATORS = ("human", "enduser", "judge", "code")
 ValueKind = Literal["number", "boolean", "category"]
 # Returns what the workspace with this id has against the value of a score, if anything
 FindFault = Callable[[str, Mapping[str, Any]], Problem | None]
 
-_TABLE = Base.metadata.tables["scores"]
 _LOGS = Base.metadata.tables["logs"]
 _PARENTS = {"prompts": "prompt_id", "experiments": "experiment_id", "traces": "trace_id"}  # in which order to lock them
-_MILLISECOND = timedelta(milliseconds=1)
+MILLISECOND = timedelta(milliseconds=1)
 _LATEST = datetime(9999, 12, 31, 23, 59, 59, 999000, UTC)  # an import may have it
-AGGREGATES = ("mean_score", "ratings", "scored_at")  # of the scores of a log that people gave
-_NEW: dict[str, TypeEngine[Any]] = {
-    "id": String(64),
-    "log_id": String(64),
-    "author_id": String(64),
-    "rater": String(64),
-    "number": Float(53),
-    "created_at": UtcTime(),
-}
-_REPORTED: dict[str, TypeEngine[Any]] = {
-    **_NEW,
-    "name": String(64),
-    "value_kind": String(8),
-    "category": String(64),
-    "annotator": String(8),
-    "identifier": String(64),
-    "valued_at": UtcTime(),
-}
-
-_GIVEN = ("name", "value_kind", "number", "category", "annotator", "identifier")  # by those who report scores
-
-
-def is_counted(model: Any) -> ColumnElement[bool]:
-    """Return the condition that a score is one of which a log shows the last one; `model` is `Score` or an alias."""
-    condition: ColumnElement[bool] = (
-        (model.name == DEFAULT_NAME) & (model.annotator == HUMAN) & (model.value_kind == "number")
-    )
-    return condition
-
-
-_COUNTED = is_counted(Score)
-_RESTORED = tuple(
-    attribute.key
-    for attribute in inspect(Score).column_attrs
-    if attribute.key not in ("seq", "log_id", "author_name", "rater_id")
-)
-
-
-def _make_insert(types: Mapping[str, TypeEngine[Any]]) -> CompiledWrite:
-    """Return the statement that inserts scores of new logs. What has no type here is as in the default score."""
-    parameters: dict[str, ColumnElement[Any]] = {name: bindparam(name, type_=type_) for name, type_ in types.items()}
-    rows = from_arrays({name: Text() if isinstance(type_, String) else type_ for name, type_ in types.items()})
-    given, unnested = _columns_of_new(parameters), _columns_of_new(dict(rows.c))
-    into = insert(_TABLE)
-    return CompiledWrite(
-        [into.from_select(list(given), select(*given.values()).where(_LOGS.c.id == parameters["log_id"]))],
-        into.from_select(
-            list(unnested),
-            select(*unnested.values())
-            .join_from(rows, _LOGS, _LOGS.c.id == rows.c.log_id)
-            .order_by(_LOGS.c.seq, unnested["valued_at"]),
-        ),
-    )
-
-
-def _columns_of_new(new: Mapping[str, ColumnElement[Any]]) -> dict[str, ColumnElement[Any]]:
-    texts = {"name": DEFAULT_NAME, "value_kind": "number", "annotator": HUMAN, "identifier": ""}
-    others = {name: bindparam(f"the_{name}", value, String(64)) for name, value in texts.items()}
-    times = dict.fromkeys(("created_at", "updated_at", "valued_at"), new["created_at"])
-    log = {"workspace_id": _LOGS.c.workspace_id, "log_seq": _LOGS.c.seq, "prompt_id": _LOGS.c.prompt_id}
-    return {name: column for name, column in {**others, **times, **log, **new}.items() if name in _TABLE.c}
-
-
-_INSERT, _INSERT_REPORTED = _make_insert(_NEW), _make_insert(_REPORTED)
-
-
-class ScoresChanged(Problem):
-    """409: the logs of an import, or their scores, are not what they were when it was checked."""
-
-    def __init__(self) -> None:
-        super().__init__(409, "The logs or their scores have changed meanwhile.", "scores_changed")
 
 
 class ScoreKey(NamedTuple):
@@ -144,97 +58,6 @@ class ScoreKey(NamedTuple):
     annotator: str
     rater: str
     identifier: str
-
-
-def complete_log(log: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the attributes of a log that is to be inserted, with those that follow from its score."""
-    if log.get("score") is None:
-        return log
-    return {**log, "mean_score": log["score"], "ratings": 1, "scored_at": log["updated_at"]}
-
-
-def insert_for_logs(logs: Sequence[Mapping[str, Any]], *, imported: bool) -> None:
-    """Insert the scores with which logs arrived: those of the log's author, or of an unknown one.
-
-    Besides its `score`, a log may have a list `scores` of the columns of others; of no two are all keys the same, and
-    none is of those that a log shows.
-    """
-    ids = _derive_ids(logs) if imported else {}
-    rows = [
-        {
-            "id": ids.get(log["id"]) or new_id("score"),
-            "log_id": log["id"],
-            "author_id": log["author_id"],
-            "rater": IMPORTED if imported else log["author_id"],
-            "number": log["score"],
-            "created_at": log["updated_at"],
-        }
-        for log in logs
-        if log.get("score") is not None
-    ]
-    if rows:
-        _INSERT.execute(rows)
-    reported = [
-        {
-            "id": new_id("score"),
-            "log_id": log["id"],
-            "author_id": log["author_id"],
-            "rater": log["author_id"],
-            "created_at": log["updated_at"],
-            "valued_at": log["updated_at"] + place * _MILLISECOND,
-            **{name: score[name] for name in _GIVEN},
-        }
-        for log in logs
-        for place, score in enumerate(log.get("scores", ()), start=1)
-    ]
-    if reported:
-        _INSERT_REPORTED.execute(reported)
-
-
-def restore_scores(principal: Principal, scores: Sequence[Mapping[str, Any]]) -> None:
-    """Insert scores of an import in their order, with their own ids and times. The figures that the logs show stay.
-
-    A score has all columns but those of the log, and `log_id`. Raises ScoresChanged if a log is not in the current
-    workspace, has the score of the rater already, or would have too many.
-    """
-    if not scores:
-        return
-    logs = _lock_logs({score["log_id"] for score in scores})
-    tallies = _count_scores(logs.values())
-    rows = []
-    for score in scores:
-        log = logs.get(score["log_id"])
-        if log is None or log.workspace_id != principal.workspace_id or tallies[log.seq].count >= SCORES_MAX:
-            raise ScoresChanged
-        tallies[log.seq].count += 1
-        own = {"workspace_id": log.workspace_id, "author_id": principal.user_id, "prompt_id": log.prompt_id}
-        trace_id = _find_trace_id(log, score["identifier"])
-        rows.append({**score, **own, "log_seq": log.seq, "trace_id": trace_id})
-    if get_taken(session(), [_key_of_row(row) for row in rows]):
-        raise ScoresChanged
-    session.execute(insert(Score), [{name: row[name] for name in _RESTORED} for row in rows])
-    quota.check_growth(principal.workspace_id)
-    log_seqs = {row["log_seq"] for row in rows}
-    session.execute(update(Log), _aggregate(log_seqs))
-    changed_days.mark_logs(log_seqs)
-
-
-def get_taken(reader: Session, keys: Collection[ScoreKey]) -> set[ScoreKey]:
-    """Return those keys of imported scores for which there is a score already.
-
-    It may be an imported one or one of the account with the id of the rater: a file that comes back must not count
-    twice what somebody has scored here again.
-    """
-    columns = (Score.log_seq, Score.name, Score.annotator, Score.rater, Score.identifier)
-    rows = reader.execute(select(*columns).where(_has_key(_with_imported(keys))))
-    found = (ScoreKey(*row) for row in rows)
-    return {key._replace(rater=f"{IMPORTED}{key.rater.removeprefix(IMPORTED)}") for key in found}
-
-
-def count_scores(reader: Session, log_seqs: Collection[int]) -> dict[int, int]:
-    """Return how many scores logs have, by their sequence numbers; those without scores are left out."""
-    counted = select(Score.log_seq, func.count()).where(Score.log_seq.in_(log_seqs)).group_by(Score.log_seq)
-    return dict(reader.execute(counted).all())
 
 
 def put_score(
@@ -260,9 +83,9 @@ def put_scores(
     A score that the principal gave elsewhere and that an import brought back is replaced, too: nobody counts twice.
     """
     given = [score for score in scores if not isinstance(score, Problem)]
-    logs = _lock_logs({score["log_id"] for score in given})
+    logs = lock_logs({score["log_id"] for score in given})
     stored = _get_stored(principal, logs, given)
-    tallies = _count_scores(logs.values())
+    tallies = tally_scores(logs.values())
     now = clock.now()
     results: list[tuple[Score, bool] | Problem] = []
     figures: dict[int, float] = {}
@@ -295,7 +118,7 @@ def put_scores(
                 workspace_id=log.workspace_id,
                 author_id=principal.user_id,
                 prompt_id=log.prompt_id,
-                trace_id=_find_trace_id(log, key.identifier),
+                trace_id=find_trace_id(log, key.identifier),
                 created_at=now,
                 **key._asdict(),
             )
@@ -307,7 +130,7 @@ def put_scores(
     for workspace_id in {result[0].workspace_id for result in results if not isinstance(result, Problem)}:
         quota.check_growth(workspace_id)
     session.flush()
-    _refresh_logs(figures, now)
+    refresh_logs(figures, now)
     return results
 
 
@@ -322,7 +145,7 @@ def set_own(principal: Principal, log: Log, number: float | None) -> None:
         put_scores(principal, [{**key, **value}])
     else:
         _remove_own(principal, log)
-        _refresh_logs({log.seq: None}, clock.now())
+        refresh_logs({log.seq: None}, clock.now())
     session.refresh(log)
 
 
@@ -362,7 +185,7 @@ def lock_score(principal: Principal, score_id: str) -> tuple[Score, Log]:
     """
     refuse_malformed("score", score_id)
     log_id = session.scalar(select(Log.id).join(Score, Score.log_seq == Log.seq).where(Score.id == score_id))
-    log = _lock_logs({log_id}).get(log_id) if log_id else None
+    log = lock_logs({log_id}).get(log_id) if log_id else None
     score = session.scalar(select(Score).where(Score.id == score_id))  # after the lock: it may have been removed
     if log is None or score is None:
         raise not_found("score")
@@ -378,7 +201,7 @@ def change_score(principal: Principal, score: Score, log: Log, changes: Mapping[
     before = {"value": score.value, "comment": score.comment}
     quota.check_growth(score.workspace_id)
     if "value_kind" in changes:
-        _set_value(score, changes, _count_scores([log])[log.seq].next_time(now), now)
+        _set_value(score, changes, tally_scores([log])[log.seq].next_time(now), now)
     else:
         score.comment, score.updated_at = changes["comment"], now
     if score.rater != principal.user_id:
@@ -388,7 +211,7 @@ def change_score(principal: Principal, score: Score, log: Log, changes: Mapping[
         _note(principal, score, log, "score.change", name=score.name, **shown)
     session.flush()
     if "value_kind" in changes and is_default(score):
-        _refresh_logs({log.seq: score.number}, now)
+        refresh_logs({log.seq: score.number}, now)
 
 
 def remove_score(principal: Principal, score: Score, log: Log) -> None:
@@ -399,7 +222,7 @@ def remove_score(principal: Principal, score: Score, log: Log) -> None:
     audit.forget(score.id)
     if score.rater != principal.user_id:
         _note(principal, score, log, "score.delete")
-    counted = select(Score.id, Score.number).where(Score.log_seq == log.seq, _COUNTED).order_by(Score.valued_at.desc())
+    counted = select(Score.id, Score.number).where(Score.log_seq == log.seq, COUNTED).order_by(Score.valued_at.desc())
     newest = session.execute(counted.limit(1)).first()
     session.delete(score)
     session.flush()
@@ -411,62 +234,11 @@ def remove_score(principal: Principal, score: Score, log: Log) -> None:
         if is_shown or session.execute(counted.where(Score.number == figure).limit(1)).first() is None:
             left = session.execute(counted.limit(1)).first()
             figure = None if left is None else left.number
-    _refresh_logs({log.seq: figure}, clock.now())
-
-
-def find_aggregates(condition: ColumnElement[bool]) -> Select[Any]:
-    """Return a select of what logs keep of the scores that people gave: `log_seq`, and `AGGREGATES` by these names.
-
-    The condition is one on the scores, such as on the logs that they are of; logs without such scores are left out.
-    """
-    of_rater = (
-        select(
-            Score.log_seq,
-            func.avg(Score.number).label("mean"),
-            func.count().label("ratings"),
-            func.min(Score.created_at).label("first"),
-        )
-        .where(condition, _COUNTED)
-        .group_by(Score.log_seq, Score.rater)
-        .subquery()
-    ).c
-    return select(
-        of_rater.log_seq,
-        func.avg(of_rater.mean).label("mean_score"),
-        cast(func.sum(of_rater.ratings), Integer).label("ratings"),
-        func.min(of_rater.first).label("scored_at"),
-    ).group_by(of_rater.log_seq)
-
-
-def refresh_aggregates(log_seqs: Collection[int], figures: Collection[int]) -> None:
-    """Set what logs keep of their scores anew, and let those in `figures` show their newest one."""
-    session.scalars(
-        select(Log.seq).where(Log.seq.in_(log_seqs)).order_by(Log.seq).with_for_update(key_share=True)
-    ).all()
-    rows = _aggregate(log_seqs)
-    if rows:
-        session.execute(update(Log), rows)
-    newest = select(Score.number).where(Score.log_seq == Log.seq, _COUNTED).order_by(Score.valued_at.desc()).limit(1)
-    if figures:
-        session.execute(
-            update(Log).where(Log.seq.in_(figures)).values(score=newest.scalar_subquery()),
-            execution_options={"synchronize_session": False},
-        )
-    changed_days.mark_logs(log_seqs)
-
-
-def has_score_of_person() -> ColumnElement[bool]:
-    """Return the condition that a person, whether a member or not, has given a log a score of any name."""
-    return exists().where(Score.log_seq == Log.seq, Score.annotator.in_((HUMAN, "enduser")))
-
-
-def is_default(score: Score) -> bool:
-    """Return whether this is one of the scores of which a log shows the last one."""
-    return score.name == DEFAULT_NAME and score.annotator == HUMAN
+    refresh_logs({log.seq: figure}, clock.now())
 
 
 @dataclass
-class _Tally:
+class Tally:
     """How many scores a log has, and the last time that a value of them was written."""
 
     count: int = 0
@@ -474,7 +246,7 @@ class _Tally:
 
     def next_time(self, now: datetime) -> datetime:
         """Return a time for a value that is written now: later than all before, however many come in a millisecond."""
-        self.last = now if self.last is None or self.last >= _LATEST else max(now, self.last + _MILLISECOND)
+        self.last = now if self.last is None or self.last >= _LATEST else max(now, self.last + MILLISECOND)
         return self.last
 
 
@@ -487,7 +259,7 @@ _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
 }
 
 
-def _lock_logs(log_ids: set[str]) -> dict[str, Log]:
+def lock_logs(log_ids: set[str]) -> dict[str, Log]:
     """Return the logs that exist, by id, locked until the commit in the order of their sequence numbers."""
     if len(log_ids) > 1 and not is_sqlite():
         _lock_parents(log_ids)
@@ -507,10 +279,6 @@ def _lock_parents(log_ids: set[str]) -> None:
         session.execute(locked.with_for_update(read=True, key_share=True))
 
 
-def _key_of_row(row: Mapping[str, Any]) -> ScoreKey:
-    return ScoreKey(row["log_seq"], row["name"], row["annotator"], row["rater"], row["identifier"])
-
-
 def _key_of(principal: Principal, log: Log, values: Mapping[str, Any]) -> ScoreKey:
     return ScoreKey(log.seq, values["name"], values["annotator"], principal.user_id, values["identifier"])
 
@@ -520,17 +288,17 @@ def _get_stored(
 ) -> dict[ScoreKey, Score]:
     """Return the scores of the principal that would be replaced, imported ones included, by their keys."""
     keys = {_key_of(principal, logs[values["log_id"]], values) for values in scores if values["log_id"] in logs}
-    stored = session.scalars(select(Score).where(_has_key(_with_imported(keys))))
+    stored = session.scalars(select(Score).where(has_key(with_imported(keys))))
     return {ScoreKey(row.log_seq, row.name, row.annotator, row.rater, row.identifier): row for row in stored}
 
 
-def _with_imported(keys: Collection[ScoreKey]) -> list[ScoreKey]:
+def with_imported(keys: Collection[ScoreKey]) -> list[ScoreKey]:
     """Return keys of imported scores and of scores given here, each in both forms."""
     raters = [(key, key.rater.removeprefix(IMPORTED)) for key in keys]
     return [key._replace(rater=f"{form}{rater}") for key, rater in raters for form in ("", IMPORTED)]
 
 
-def _has_key(keys: Collection[ScoreKey]) -> ColumnElement[bool]:
+def has_key(keys: Collection[ScoreKey]) -> ColumnElement[bool]:
     """Return the condition that a score has one of the keys."""
     # by log and name, too: for rows of values alone SQLite would read the whole index
     of_logs = Score.log_seq.in_({key.log_seq for key in keys}) & Score.name.in_({key.name for key in keys})
@@ -538,16 +306,17 @@ def _has_key(keys: Collection[ScoreKey]) -> ColumnElement[bool]:
     return of_logs & columns.in_(keys)
 
 
-def _find_trace_id(log: Log, identifier: str) -> str | None:
+def find_trace_id(log: Log, identifier: str) -> str | None:
     """Return the trace that a score at this log is one of; None if it is one of the log itself."""
     return log.trace_id if OF_TRACE.fullmatch(identifier) else None
 
 
-def _count_scores(logs: Iterable[Log]) -> dict[int, _Tally]:
+def tally_scores(logs: Iterable[Log]) -> dict[int, Tally]:
+    """Return the tallies of all logs, by sequence number."""
     seqs = [log.seq for log in logs]
     counted = select(Score.log_seq, func.count(), func.max(Score.valued_at)).where(Score.log_seq.in_(seqs))
-    found = {seq: _Tally(count, last) for seq, count, last in session.execute(counted.group_by(Score.log_seq))}
-    return {seq: found.get(seq) or _Tally() for seq in seqs}
+    found = {seq: Tally(count, last) for seq, count, last in session.execute(counted.group_by(Score.log_seq))}
+    return {seq: found.get(seq) or Tally() for seq in seqs}
 
 
 def _set_value(score: Score, values: Mapping[str, Any], valued_at: datetime, now: datetime) -> None:
@@ -559,34 +328,9 @@ def _set_value(score: Score, values: Mapping[str, Any], valued_at: datetime, now
 
 
 def _remove_own(principal: Principal, log: Log) -> None:
-    own = (Score.log_seq == log.seq) & _COUNTED & (Score.rater == principal.user_id) & (Score.identifier == "")
+    own = (Score.log_seq == log.seq) & COUNTED & (Score.rater == principal.user_id) & (Score.identifier == "")
     removed = delete(Score).where(own).returning(Score.id).execution_options(synchronize_session=False)
     audit.forget(*session.scalars(removed))
-
-
-def _refresh_logs(figures: Mapping[int, float | None], now: datetime) -> None:
-    """Set what logs show of their scores: the figures, by sequence number, and the mean of all that people gave."""
-    if figures:
-        rows = [{**row, "score": figures[row["seq"]], "updated_at": now} for row in _aggregate(figures)]
-        session.execute(update(Log), rows)
-        changed_days.mark_logs(figures)
-
-
-def _aggregate(log_seqs: Collection[int]) -> list[dict[str, Any]]:
-    """Return, for each of the logs, its sequence number and the attributes that follow from its scores."""
-    found = {row.log_seq: row for row in session.execute(find_aggregates(Score.log_seq.in_(log_seqs)))}
-    rows = ((seq, found.get(seq)) for seq in log_seqs)
-    return [{"seq": seq, **{name: row and getattr(row, name) for name in AGGREGATES}} for seq, row in rows]
-
-
-def _derive_ids(logs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Return ids for the imported scores of logs, by the logs' ids, as far as they are free.
-
-    They follow from these, so that all servers on which a log is imported know its score under the same id.
-    """
-    ids = {log["id"]: f"score{log['id'].removeprefix('log')}" for log in logs if log.get("score") is not None}
-    taken = set(session.scalars(select(Score.id).where(Score.id.in_(list(ids.values()))))) if ids else set()
-    return {log_id: score_id for log_id, score_id in ids.items() if score_id not in taken}
 
 
 def _note(principal: Principal, score: Score, log: Log, action: str, name: str | None = None, **values: Any) -> None:

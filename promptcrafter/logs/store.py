@@ -16,8 +16,9 @@ from promptcrafter.database.keyset import Order, each_batch
 from promptcrafter.database.session import is_sqlite, request_connection, session, unindexed
 from promptcrafter.database.transactions import on_commit
 from promptcrafter.ids import new_id
-from promptcrafter.logs import changed_days, scores, search, trace_costs
+from promptcrafter.logs import arriving_scores, changed_days, scores, search, trace_costs
 from promptcrafter.logs.filters import conditions as conditions
+from promptcrafter.logs.filters import find_scored_part
 from promptcrafter.logs.input_keys import find_input_key
 from promptcrafter.logs.models import Log, Score
 from promptcrafter.logs.orders import UnscoredLast
@@ -66,7 +67,7 @@ def prepare(values: Mapping[str, Any]) -> dict[str, Any]:
 
     `record`, `record_all` and `restore_all` take such prepared logs. Call it before the transaction begins, so that
     the words are extracted while no lock is held. Beside attributes, `values` may have `scores`: see
-    `scores.insert_for_logs`.
+    `arriving_scores.insert_for_logs`.
     """
     return {
         **values,
@@ -91,16 +92,16 @@ def record_all(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> list[
     common = {"author_id": principal.user_id, "created_at": now, "updated_at": now}
     if not all("workspace_id" in values for values in logs):
         common["workspace_id"] = principal.workspace_id
-    rows = [scores.complete_log({**common, **values}) for values in logs]
+    rows = [arriving_scores.complete_log({**common, **values}) for values in logs]
     inserted = _insert(rows)
-    scores.insert_for_logs(rows, imported=False)
+    arriving_scores.insert_for_logs(rows, imported=False)
     return inserted
 
 
 def restore_all(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> None:
     """Insert prepared logs of an import in their order, with their own ids and times. Raises ParentDeleted.
 
-    Their scores are those that the import has besides: see `scores.restore_scores`.
+    Their scores are those that the import has besides: see `arriving_scores.restore_scores`.
     """
     own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
     _insert([{**values, **own} for values in _without_taken_spans(logs)])
@@ -110,9 +111,9 @@ def restore_all(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> None
 def restore_scored(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> None:
     """Do the same for logs of an import that has no scores besides: each `score` becomes one of an unknown author."""
     own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
-    rows = [scores.complete_log({**values, **own}) for values in _without_taken_spans(logs)]
+    rows = [arriving_scores.complete_log({**values, **own}) for values in _without_taken_spans(logs)]
     _insert(rows)
-    scores.insert_for_logs(rows, imported=True)
+    arriving_scores.insert_for_logs(rows, imported=True)
     _mark(logs)
 
 
@@ -168,7 +169,7 @@ def order_logs(filters: Mapping[str, Any]) -> Order:
     sort = filters.get("sort") or "-createdAt"
     newest = (Log.created_at, Log.seq)
     if sort == "worst":
-        return UnscoredLast((Log.rank, *newest), is_ascending=True)
+        return UnscoredLast((Log.rank, *newest), True, *find_scored_part(filters))
     is_ascending = not (sort.startswith("-") or sort == "best")
     if sort.endswith("score") or sort == "best":
         return Order((Log.rank, *newest), is_ascending)

@@ -24,8 +24,8 @@ _IDS_PER_STATEMENT = 1000  # SQLite allows 32,766 parameters in a statement
 
 def note_logs(condition: ColumnElement[bool]) -> None:
     """Note the traces of the logs that fulfil a condition on their columns. Call it before they are removed."""
-    of_logs = select(_LOGS.c.trace_id).where(condition, _LOGS.c.trace_id.is_not(None)).distinct()
-    note_traces(request_connection().execute(of_logs).scalars().all())
+    of_logs = select(_LOGS.c.trace_id).where(condition, _LOGS.c.trace_id.is_not(None))
+    note_traces(set(request_connection().execute(of_logs).scalars()))
 
 
 def note_traces(trace_ids: Collection[str]) -> None:

@@ -11,7 +11,7 @@ from promptcrafter.database import revisions
 from promptcrafter.database.session import get_engine
 from promptcrafter.experiments.models import Variant
 from promptcrafter.logs.models import Log, Score
-from promptcrafter.logs.scores import is_counted
+from promptcrafter.logs.score_columns import is_counted
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.scores.models import ScoreConfig
 from promptcrafter.workspaces.models import AuditEntry, Invitation, Member, Workspace

@@ -14,7 +14,7 @@ from sqlalchemy import and_, exists, func, select
 from promptcrafter.database.session import read_snapshot
 from promptcrafter.database.transactions import writing
 from promptcrafter.logs.models import Log, Score
-from promptcrafter.logs.scores import AGGREGATES, find_aggregates, is_counted, refresh_aggregates
+from promptcrafter.logs.score_columns import AGGREGATES, find_aggregates, is_counted, refresh_aggregates
 from promptcrafter.maintenance import Progress
 
 _LOGS_AT_ONCE = 1000

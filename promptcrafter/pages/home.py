@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 from promptcrafter import clock
 from promptcrafter.experiments import store as experiments
 from promptcrafter.logs import store as logs
-from promptcrafter.logs.scores import DEFAULT_NAME, HUMAN
+from promptcrafter.logs.models import DEFAULT_NAME, HUMAN
 from promptcrafter.pages import charts
 from promptcrafter.pages.blueprint import PageBlueprint
 from promptcrafter.pages.rendering import render

@@ -5,6 +5,7 @@ from typing import Any
 from promptcrafter.database.transactions import writing
 from promptcrafter.http.schemas import load
 from promptcrafter.logs import scores
+from promptcrafter.logs.models import HUMAN
 from promptcrafter.scores.configs import make_check
 from promptcrafter.scores.schemas import ScoreIn
 from promptcrafter.workspaces.principal import Principal
@@ -17,7 +18,7 @@ def give_score(principal: Principal, log_id: str, name: str, sent: str, comment:
 
     `sent` is the text of a number or a category.
     """
-    body: dict[str, Any] = {"name": name, "value": _read_value(sent), "annotator": scores.HUMAN}
+    body: dict[str, Any] = {"name": name, "value": _read_value(sent), "annotator": HUMAN}
     if comment:
         body["comment"] = comment
     values = load(_score_in, body) | {"log_id": log_id}

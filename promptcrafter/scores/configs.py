@@ -1,15 +1,16 @@
 """The configurations of scores: what the scores of one name must be in a workspace."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, insert, select
 
 from promptcrafter import clock
 from promptcrafter.database.session import session
 from promptcrafter.http.fields import as_number
+from promptcrafter.logs.models import DEFAULT_NAME
 from promptcrafter.logs.schemas import SCORE_MAX
-from promptcrafter.logs.scores import DEFAULT_NAME, FindFault
+from promptcrafter.logs.scores import FindFault
 from promptcrafter.problems import Invalid, Problem
 from promptcrafter.scores.models import ScoreConfig
 from promptcrafter.workspaces import audit, quota
@@ -23,16 +24,20 @@ _SETTINGS = ("kind", "minimum", "maximum", "categories", "direction", "descripti
 _DEFAULT = {"kind": "number", "minimum": 0, "maximum": SCORE_MAX, "categories": None, "direction": "up"}
 
 
+class TooManyConfigs(Problem):
+    """409: a workspace would have more configurations than it may."""
+
+    def __init__(self) -> None:
+        message = f"A workspace may have at most {CONFIGS_MAX} configs of scores, archived ones included."
+        super().__init__(409, message, "too_many_score_configs")
+
+
 def put_config(principal: Principal, name: str, values: Mapping[str, Any]) -> ScoreConfig:
     """Insert or replace a configuration, and return it. Scores that are stored already stay as they are.
 
     Raises 400 for another scale of the name `score`, and 409 for too many configurations.
     """
-    if name == DEFAULT_NAME:
-        differing = [field for field, value in _DEFAULT.items() if values[field] != value]
-        if differing:
-            rule = f"of the name {DEFAULT_NAME} is fixed: a number from 0 to {SCORE_MAX}, with the direction up"
-            raise Invalid({_SHOWN_AS.get(field, field): [rule] for field in differing})
+    refuse_other_default(name, values)
     lock_current_workspace(principal)
     config = session.get(ScoreConfig, (principal.workspace_id, name))
     now = clock.now()
@@ -40,9 +45,8 @@ def put_config(principal: Principal, name: str, values: Mapping[str, Any]) -> Sc
     if config is not None and config.archived_at is None:
         before = {field: getattr(config, field) for field in _SETTINGS}
     if config is None:
-        if session.scalars(_find_all(principal).with_only_columns(func.count()).order_by(None)).one() >= CONFIGS_MAX:
-            message = f"A workspace may have at most {CONFIGS_MAX} configs of scores, archived ones included."
-            raise Problem(409, message, "too_many_score_configs")
+        if _count(principal) >= CONFIGS_MAX:
+            raise TooManyConfigs
         config = ScoreConfig(
             workspace_id=principal.workspace_id, name=name, author_id=principal.user_id, created_at=now
         )
@@ -61,14 +65,42 @@ def put_config(principal: Principal, name: str, values: Mapping[str, Any]) -> Sc
     return config
 
 
+def restore_configs(principal: Principal, configs: Sequence[Mapping[str, Any]]) -> None:
+    """Insert configurations of an import, with their own times. Raises TooManyConfigs.
+
+    The workspace must be locked, and have none of these names.
+    """
+    if not configs:
+        return
+    if _count(principal) + len(configs) > CONFIGS_MAX:
+        raise TooManyConfigs
+    own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
+    session.execute(insert(ScoreConfig), [{**config, **own} for config in configs])
+    quota.check_growth(principal.workspace_id)
+
+
+def refuse_other_default(name: str, values: Mapping[str, Any]) -> None:
+    """Raise 400 if the settings of the name `score` are not those of the `score` of a log."""
+    differing = [field for field, value in _DEFAULT.items() if name == DEFAULT_NAME and values[field] != value]
+    if differing:
+        rule = f"of the name {DEFAULT_NAME} is fixed: a number from 0 to {SCORE_MAX}, with the direction up"
+        raise Invalid({_SHOWN_AS.get(field, field): [rule] for field in differing})
+
+
 def list_configs(principal: Principal) -> list[ScoreConfig]:
     """Return the configurations of the current workspace that are not archived, by name."""
-    return list(session.scalars(_find_all(principal).where(ScoreConfig.archived_at.is_(None))))
+    return list(session.scalars(find_configs(principal).where(ScoreConfig.archived_at.is_(None))))
+
+
+def find_configs(principal: Principal) -> Select[ScoreConfig]:
+    """Return a select of the configurations of the current workspace, archived ones included, by name."""
+    of_workspace = ScoreConfig.workspace_id == principal.workspace_id
+    return select(ScoreConfig).where(of_workspace).order_by(ScoreConfig.name)
 
 
 def archive_config(principal: Principal, name: str) -> None:
     """Let a configuration apply no more. Raises 404 if there is none with this name."""
-    found = _find_all(principal).where(ScoreConfig.name == name, ScoreConfig.archived_at.is_(None))
+    found = find_configs(principal).where(ScoreConfig.name == name, ScoreConfig.archived_at.is_(None))
     config = session.scalar(found.with_for_update())
     if config is None:
         raise Problem(404, "Score config not found", "score_config_not_found")  # there is no id that may be malformed
@@ -114,9 +146,8 @@ def _find_broken_rule(config: ScoreConfig, values: Mapping[str, Any]) -> str | N
     return None
 
 
-def _find_all(principal: Principal) -> Select[ScoreConfig]:
-    of_workspace = ScoreConfig.workspace_id == principal.workspace_id
-    return select(ScoreConfig).where(of_workspace).order_by(ScoreConfig.name)
+def _count(principal: Principal) -> int:
+    return session.scalars(find_configs(principal).with_only_columns(func.count()).order_by(None)).one()
 
 
 def _show(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from promptcrafter import clock
 from promptcrafter.auth.models import DELETED_ACCOUNT, User
 from promptcrafter.database.deletions import has_pending, is_present
 from promptcrafter.database.session import request_connection, session
-from promptcrafter.logs.models import IMPORTED, Log, Score
-from promptcrafter.logs.scores import HUMAN, ValueKind
+from promptcrafter.logs.models import HUMAN, IMPORTED, Log, Score
+from promptcrafter.logs.scores import ValueKind
 from promptcrafter.logs.store import conditions, find_stored_logs
 from promptcrafter.problems import Problem
 from promptcrafter.prompts import store as prompts

@@ -19,9 +19,8 @@ from promptcrafter.http.fields import (
 from promptcrafter.http.page_query import PageQuery
 from promptcrafter.http.schemas import Batch, BodySchema, CreateSchema, SparseSchema, result_fields
 from promptcrafter.ids import pattern
-from promptcrafter.logs.models import OF_TRACE
+from promptcrafter.logs.models import ANNOTATORS, DEFAULT_NAME, OF_TRACE
 from promptcrafter.logs.schemas import SCORE_MAX
-from promptcrafter.logs.scores import ANNOTATORS, DEFAULT_NAME
 
 NAME = r"^[A-Za-z][A-Za-z0-9 _.\-]{0,63}$"
 NAME_RULE = "must be a letter and up to 63 letters, digits, blanks, `_`, `.` or `-`"
@@ -31,6 +30,7 @@ COMMENT_MAX = 10_000
 IDENTIFIER_MAX = 64
 BATCH_MAX = 1000
 CATEGORIES_MAX = 100
+DESCRIPTION_MAX = 1000
 DIRECTIONS = ("up", "down", "none")
 _VALUE_RULE = f"must be a number, true, false or a text of 1 to {CATEGORY_MAX} characters"
 _NUMBER, _CATEGORY = Number(), Text(minimum=1, maximum=CATEGORY_MAX, blank=False)
@@ -206,10 +206,11 @@ class ScoreQuery(PageQuery):
 
     name = name_field(metadata={"description": "Scores of this name"})
     annotator = Text(choices=ANNOTATORS, metadata={"description": "Scores that people, judges or code gave"})
-    author = Text(
-        minimum=1,
-        maximum=64,
-        metadata={"description": "The id of the account that gave them, here or where they come from"},
+    author = ForeignId(
+        metadata={
+            "description": "The id of the account that gave them, here or where they come from",
+            "pattern": pattern("user"),
+        }
     )
     promptId = ForeignId(metadata={"description": "Scores of logs of this prompt", "pattern": pattern("prompt")})
     since = TimestampText(description="Given at this time or later, such as `2024-06-20T13:10:00Z`")
@@ -234,7 +235,9 @@ class ScoreConfigIn(CreateSchema):
         load_default="none",
         metadata={"description": "Which values are better: higher ones, lower ones, or neither", "example": "up"},
     )
-    description = Text(maximum=1000, load_default="", metadata={"example": "How much the answer helps the customer."})
+    description = Text(
+        maximum=DESCRIPTION_MAX, load_default="", metadata={"example": "How much the answer helps the customer."}
+    )
 
     @validates_schema
     def refuse_contradictions(self, data: dict[str, Any], **kwargs: Any) -> None:

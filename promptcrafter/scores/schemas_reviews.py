@@ -6,8 +6,9 @@ from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from promptcrafter.http.fields import ForeignId, Number, QueryInteger, Text, Timestamp, TimestampText
 from promptcrafter.ids import pattern
+from promptcrafter.logs.models import ANNOTATORS, DEFAULT_NAME
 from promptcrafter.logs.schemas import LogOut
-from promptcrafter.logs.scores import ANNOTATORS, DEFAULT_NAME, ValueKind
+from promptcrafter.logs.scores import ValueKind
 from promptcrafter.prompts.schemas import VERSION_NAME, QueryVersionReference
 from promptcrafter.scores.schemas import RaterOut, name_field
 

@@ -11,7 +11,7 @@ from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.idempotency.decorator import idempotent_in
 from promptcrafter.logs import scores
 from promptcrafter.logs import store as logs
-from promptcrafter.logs.models import Score
+from promptcrafter.logs.models import HUMAN, Score
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem, describe
 from promptcrafter.prompts.store import refuse_prompt_not_owned
@@ -97,6 +97,8 @@ def list_scores_of_log(query: dict[str, Any], log_id: str) -> Response:
 @blueprint.list_response(ScoreOut(many=True))
 def list_scores(query: dict[str, Any]) -> Response:
     """List the scores of the workspace, or of the logs of one prompt, newest first."""
+    if "author" in query:
+        refuse_malformed("user", query["author"])
     if "promptId" in query:
         refuse_prompt_not_owned(current_principal(), query["promptId"])
     return lists.list_response(scores.find_scores(current_principal(), query), _ORDER, _score_out, query)
@@ -162,7 +164,7 @@ def archive_config(score_name: str) -> None:
 
 def _complete(principal: Principal, values: dict[str, Any]) -> dict[str, Any]:
     """Return the columns of a score with the annotator that it has unless the request says another."""
-    return {"annotator": "code" if principal.api_key_id else scores.HUMAN, **values}
+    return {"annotator": "code" if principal.api_key_id else HUMAN, **values}
 
 
 def _refuse_fault(score: Score, values: dict[str, Any]) -> None:

@@ -28,14 +28,14 @@ from promptcrafter.database.deletions import count_pending, purged
 from promptcrafter.database.errors import is_unavailable
 from promptcrafter.database.session import database_size, get_engine
 from promptcrafter.dialects.langfuse.views_scores import events_dropped
-from promptcrafter.dialects.otlp.outcomes import Outcome, items_handled
-from promptcrafter.dialects.otlp.signals import SIGNALS, TRACES
+from promptcrafter.dialects.otlp.outcomes import OUTCOMES, items_handled
 from promptcrafter.http import error_handlers
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.logs.schemas import NATIVE, SOURCES
 from promptcrafter.logs.store import logs_committed
 from promptcrafter.permissions import Permission
 from promptcrafter.server.incoming import BodyWanted
+from promptcrafter.traces import early_arrivals
 from promptcrafter.version import VERSION
 
 if TYPE_CHECKING:
@@ -112,10 +112,17 @@ class _Meters:
             ("item", "outcome"),
             registry=own,
         )
-        for outcome in Outcome:
-            self.otlp_items.labels(TRACES.item, outcome)
-        for signal in SIGNALS:
-            self.otlp_items.labels(signal.item, Outcome.UNRELATED)
+        for item, outcomes in OUTCOMES.items():
+            for outcome in outcomes:
+                self.otlp_items.labels(item, outcome)
+        self.dropped_arrivals = Counter(
+            "promptcrafter_early_arrivals_dropped_total",
+            "Scores and content that waited for their span in vain",
+            ("kind",),
+            registry=own,
+        )
+        for kind in early_arrivals.KINDS:
+            self.dropped_arrivals.labels(kind)
         for source in SOURCES:
             self.logs.labels(_name_source(source))
 
@@ -152,6 +159,7 @@ def init_app(app: Flask, config: Config) -> None:
         purged.connect(_count_purged)
         events_dropped.connect(_count_langfuse_events)
         items_handled.connect(_count_otlp_items)
+        early_arrivals.arrivals_dropped.connect(_count_dropped_arrivals)
 
 
 def blueprints(config: Config) -> list[Blueprint]:
@@ -279,7 +287,15 @@ def _count_otlp_items(_: object, item: str, outcomes: Mapping[str, int]) -> None
     meters = current_app.extensions.get(_METERS)
     if meters:
         for outcome, number in outcomes.items():
-            meters.otlp_items.labels(item, outcome).inc(number)
+            if number:
+                meters.otlp_items.labels(item, outcome).inc(number)
+
+
+def _count_dropped_arrivals(_: object, kinds: Mapping[str, int]) -> None:
+    meters = current_app.extensions.get(_METERS)
+    if meters:
+        for kind, number in kinds.items():
+            meters.dropped_arrivals.labels(kind).inc(number)
 
 
 def _name_source(source: str | None) -> str:
@@ -301,10 +317,10 @@ def _describe_build() -> "Iterator[Metric]":
 
 def _describe_database() -> "Iterator[Metric]":
     try:
-        size, pending = database_size(), count_pending()
+        size, pending, waiting = database_size(), count_pending(), early_arrivals.count_waiting()
     except (DBAPIError, TimeoutError, OSError):
         return _describe_size(None)
-    return chain(_describe_size(size), _describe_deletions(pending))
+    return chain(_describe_size(size), _describe_deletions(pending), _describe_early_arrivals(waiting))
 
 
 def _describe_size(size: int | None) -> "Iterator[Metric]":
@@ -324,6 +340,17 @@ def _describe_deletions(pending: Mapping[str, int]) -> "Iterator[Metric]":
     )
     for kind in (model.kind for model in Deletable.each_model() if model.has_parts):
         family.add_metric([kind], pending.get(kind, 0))
+    yield family
+
+
+def _describe_early_arrivals(waiting: Mapping[str, int]) -> "Iterator[Metric]":
+    from prometheus_client.core import GaugeMetricFamily
+
+    family = GaugeMetricFamily(
+        "promptcrafter_early_arrivals", "Scores and content that wait for their span", labels=("kind",)
+    )
+    for kind in early_arrivals.KINDS:
+        family.add_metric([kind], waiting.get(kind, 0))
     yield family
 
 

@@ -1,11 +1,13 @@
 """When and where the purge of `maintenance/purge.py` runs: in a thread of a worker, or else in the request itself.
 
 A worker looks once at its start whether a deletion is pending, and then only after its own deletions. It has a thread
-no longer than something is pending. Where nothing starts the purger, as in `flask run` or a test, the request that has
-deleted something purges before it is answered; others are served meanwhile.
+no longer than something is pending, or waits for its span: that is looked at from time to time. Where nothing starts
+the purger, as in `flask run` or a test, the request that has deleted something purges before it is answered; others
+are served meanwhile.
 """
 
 import logging
+from contextlib import suppress
 from threading import Event, Lock, Thread
 
 from flask import Flask, current_app
@@ -14,9 +16,11 @@ from sqlalchemy.exc import DBAPIError, TimeoutError
 from promptcrafter.database import deletions
 from promptcrafter.maintenance import purge
 from promptcrafter.problems import Problem
+from promptcrafter.traces import early_arrivals
 
 _EXTENSION = "promptcrafter-purger"
 _RETRY_S = 10  # while another process purges, or the database cannot be used
+_EXPIRY_S = 600  # between the looks at what waits for its span
 _STOP_S = 2
 
 _log = logging.getLogger(__name__)
@@ -31,7 +35,7 @@ class _Purger:
         self._lock = Lock()
         self._thread: Thread | None = None
         self._has_more = False  # whether something was deleted since the thread has looked
-        self._stop = Event()
+        self._news, self._stop = Event(), Event()
 
     def start(self) -> None:
         """Purge in a thread from now on, at first what is pending already."""
@@ -40,9 +44,18 @@ class _Purger:
 
     def wake(self) -> None:
         """Purge what has been deleted."""
-        if not self._is_started:
+        if self._is_started:
+            self._ensure_thread()
+            self._news.set()
+        else:
             self._try()
-            return
+
+    def watch(self) -> None:
+        """See to it that what waits for its span does not wait for too long."""
+        if self._is_started:
+            self._ensure_thread()
+
+    def _ensure_thread(self) -> None:
         with self._lock:
             self._has_more = True
             if self._thread is None and not self._stop.is_set():
@@ -52,6 +65,7 @@ class _Purger:
     def stop(self) -> None:
         """End the thread, if there is one, after the transaction that it is in."""
         self._stop.set()
+        self._news.set()
         thread = self._thread
         if thread is not None:
             thread.join(_STOP_S)
@@ -63,8 +77,17 @@ class _Purger:
                     self._thread = None
                     return
                 self._has_more = False
+                self._news.clear()
             while not self._try() and not self._stop.wait(_RETRY_S):
                 pass
+            if self._has_early_arrivals():
+                self._news.wait(_EXPIRY_S)
+                self._has_more = True
+
+    def _has_early_arrivals(self) -> bool:
+        with self._app.app_context(), suppress(DBAPIError, TimeoutError):
+            return early_arrivals.has_any()
+        return True
 
     def _try(self) -> bool:
         """Purge, and return whether nothing is pending any more."""
@@ -80,6 +103,7 @@ def init_app(app: Flask) -> None:
     """Purge after each deletion of this application that leaves something to a purge."""
     app.extensions[_EXTENSION] = _Purger(app)
     deletions.deferred.connect(_wake)
+    early_arrivals.arrivals_kept.connect(_watch)
 
 
 def start(app: Flask) -> None:
@@ -94,6 +118,10 @@ def stop(app: Flask) -> None:
 
 def _wake(_: object) -> None:
     _get(current_app).wake()
+
+
+def _watch(_: object) -> None:
+    _get(current_app).watch()
 
 
 def _get(app: Flask) -> _Purger:

@@ -8,7 +8,8 @@ because threads that compute at the same time compete for the interpreter lock a
 long (the list is long, another writer holds the write lock), a standby thread runs the event loop and a pool answers
 other requests until that request is done. On PostgreSQL, where a thread waits for the server most of the time, the
 pool answers all requests. The thread that runs the event loop also answers health checks, even when all others are
-busy. See decision records 24 and 37.
+busy. Of requests for `serial_paths`, which take long, one at a time is answered, so that they do not occupy all
+threads. See decision records 24, 37 and 62.
 
 The module relies on Gunicorn's internals, which docs/private-apis.md lists.
 """
@@ -35,6 +36,7 @@ from gunicorn.http import wsgi
 from gunicorn.workers.base import Worker
 
 from config import Config
+from promptcrafter.dialects.otlp.signals import LOGS, PREFIXES, TRACES
 from promptcrafter.server.connection import Connection, Limits, State
 from promptcrafter.server.fair_queue import FairQueue
 from promptcrafter.server.incoming import PIECE, BodyWanted
@@ -49,6 +51,7 @@ _OWN_FILES = 24  # descriptors that the worker keeps for files and for connectio
 _WAITING = (State.IDLE, State.HEAD, State.BODY, State.ENDED)
 _TOO_SLOW = "The request did not arrive in time."
 _DISK_FULL = "The server's disk is full."
+_EXPORTS = [f"{prefix}{signal.path}" for prefix in PREFIXES for signal in (TRACES, LOGS)]
 _NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -63,6 +66,7 @@ class InlineWorker(Worker):
     limits: ClassVar[Limits] = Limits()
     answers_inline: ClassVar[bool] = True  # whether the main thread answers requests
     health_paths: ClassVar[tuple[str, ...]] = ("/healthz",)
+    serial_paths: ClassVar[frozenset[str]] = frozenset()  # of long requests, of which one at a time is answered
     trusted_proxies: ClassVar[int] = 0
 
     def init_process(self) -> None:
@@ -72,6 +76,8 @@ class InlineWorker(Worker):
         self._requests_started = 0  # by the main thread; identifies the request that it answers
         self._is_answering = False  # whether the main thread answers a request
         self._backlog = FairQueue()  # connections with a request that waits for a thread
+        self._serial = FairQueue()  # those with a request for `serial_paths` that waits for the end of another one
+        self._answered_serially: Connection | None = None  # that other one
         self._standby_needed = Event()  # set when the main thread starts a request
         self._pool = ThreadPoolExecutor(max(1, self.cfg.threads - self.answers_inline), "answers")
         self._connections: set[Connection] = set()
@@ -264,12 +270,14 @@ class InlineWorker(Worker):
         for connection in sorted(
             closable, key=lambda each: (-counts[each.client], each.state not in _WAITING, each.since)
         ):
-            if connection.state is not State.THREAD or self._backlog.discard(connection):
+            is_waiting = self._backlog.discard(connection) or self._serial.discard(connection)
+            if connection.state is not State.THREAD or is_waiting:
                 self._close(connection, aborted=connection.state not in _WAITING)
                 return True
         return False
 
     def _close(self, connection: Connection, *, aborted: bool = False) -> None:
+        self._end_turn(connection)
         self._connections.discard(connection)
         if connection.watched:
             with suppress(OSError, KeyError, ValueError):
@@ -409,13 +417,30 @@ class InlineWorker(Worker):
     def _enqueue(self, connection: Connection) -> None:
         """Have a thread answer the request of a connection, or go on with its answer."""
         connection.state = State.THREAD
-        if self._is_own_thread():
+        if not self._takes_turn(connection):
+            self._serial.append(connection)
+        elif self._is_own_thread():
             self._backlog.append(connection)  # not at once: it may be the turn of another client
         elif connection.incoming.request.path in self.health_paths:
             self._answer_and_return(connection)
         else:
             self._backlog.append(connection)
             self._pool.submit(self._answer_from_backlog)
+
+    def _takes_turn(self, connection: Connection) -> bool:
+        """Return whether a request may be answered now: one for `serial_paths` only if no other one is."""
+        if connection.incoming.request.path in self.serial_paths:
+            if self._answered_serially not in (None, connection):
+                return False
+            self._answered_serially = connection
+        return True
+
+    def _end_turn(self, connection: Connection) -> None:
+        """Have the next request for `serial_paths` answered, if this connection had the last one."""
+        if connection is self._answered_serially:
+            self._answered_serially = None
+            if following := self._serial.pop():
+                self._enqueue(following)
 
     def _answer_inline(self, connection: Connection) -> None:
         """Answer in the main thread, without the lock of the event loop, so that the standby thread can take it."""
@@ -498,6 +523,7 @@ class InlineWorker(Worker):
 
     def _finish(self, connection: Connection) -> None:
         """Go on with a connection that a thread gives back. In the event loop."""
+        self._end_turn(connection)
         with self._closing_on_failure(connection):
             if connection.is_gone:
                 self._close(connection)
@@ -623,6 +649,7 @@ def choose_worker(config: Config) -> type[InlineWorker] | str:
         "__doc__": base.__doc__,
         "limits": limits,
         "health_paths": ("/healthz", f"{config.script_name}/healthz"),
+        "serial_paths": frozenset(f"{before}{path}" for before in ("", config.script_name) for path in _EXPORTS),
         "trusted_proxies": config.trusted_proxies,
     }
     return type(base.__name__, (base,), attributes)

@@ -50,6 +50,7 @@ Metric = Literal["cost", "latency"]
 _Pair = tuple[InputScore, InputScore]
 Basis = Literal["randomised", "paired", "observational"]
 _LARGEST = 1e140  # sums of squares of larger numbers may not be finite
+_RATIO_DIGITS = 12
 _DIFFERENT = 0.1  # a total variation distance up to this is no difference worth a warning
 
 
@@ -407,9 +408,12 @@ def _describe_ratio(estimate: _Estimate, is_one_look: bool) -> dict[str, Any]:
 
 
 def _exp(logarithm: float) -> float | None:
-    """Return the exponential, or None if it is too large for a float."""
+    """Return the exponential without the digits that are noise of the logarithms; None if it is too large for a float.
+
+    All other figures are exact or have no better value; that of a cost and its double should be 2.
+    """
     try:
-        return math.exp(logarithm)
+        return float(f"{math.exp(logarithm):.{_RATIO_DIGITS}g}")
     except OverflowError:
         return None
 

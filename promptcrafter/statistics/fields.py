@@ -14,7 +14,13 @@ from promptcrafter.statistics.keys import DOCUMENTED, KEYS, METADATA, UNITS
 _METADATA_NAME = r'[^",\\\x00-\x1f]{1,64}'
 _KEY = rf"(?:{'|'.join(KEYS)}|metadata\.{_METADATA_NAME})"
 _GROUPING = f"{_KEY}(?:,{_KEY})?"
-_ZONE = "[A-Za-z0-9_+/-]{1,64}"
+# The names of the IANA's database, but none of the abbreviations and of what a system has beside them, such as
+# `localtime`, which is the zone of the server
+_AREAS = (
+    *("Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Brazil", "Canada", "Chile"),
+    *("Etc", "Europe", "Indian", "Mexico", "Pacific", "US"),
+)
+_ZONE = rf"UTC|(?:{'|'.join(_AREAS)})/[A-Za-z0-9_+/-]{{1,48}}"
 
 
 class GroupBy(Text):
@@ -54,9 +60,10 @@ class Zone(Text):
         super().__init__(
             load_default=UTC,
             metadata={
-                "pattern": f"^{_ZONE}$",
+                "pattern": f"^(?:{_ZONE})$",
                 "default": "UTC",
-                "description": "In which days, weeks and months begin, such as `Europe/Berlin`",
+                "description": "The time zone in which days, weeks and months begin: an area and a city, such as "
+                "`Europe/Berlin`, or `UTC`",
             },
         )
 

@@ -28,7 +28,7 @@ from sqlalchemy.types import NullType
 from promptcrafter import clock
 from promptcrafter.database.session import ReadSession, is_sqlite
 from promptcrafter.logs.models import Log, Score
-from promptcrafter.logs.scores import is_counted
+from promptcrafter.logs.score_columns import is_counted
 from promptcrafter.statistics.cells import Cell
 
 CellKey = tuple[int, int, str]  # day in UTC counted from 1970, version of the prompt (0: unknown), model ("": unknown)

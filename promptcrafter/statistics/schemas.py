@@ -9,8 +9,8 @@ from promptcrafter.http.fields import Number, QueryNumber, Text, TimestampText
 from promptcrafter.http.page_query import bom_field
 from promptcrafter.http.schemas import FieldGroup
 from promptcrafter.ids import is_well_formed, pattern
+from promptcrafter.logs.models import ANNOTATORS, DEFAULT_NAME, HUMAN
 from promptcrafter.logs.schemas import LogFilters, LogOut
-from promptcrafter.logs.scores import ANNOTATORS, DEFAULT_NAME, HUMAN
 from promptcrafter.scores.schemas import name_field
 from promptcrafter.statistics.fields import GroupBy, Zone
 from promptcrafter.statistics.keys import KEYS

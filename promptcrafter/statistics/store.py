@@ -29,8 +29,7 @@ from promptcrafter.database.base import Base
 from promptcrafter.database.deletions import has_pending, is_present
 from promptcrafter.database.json_scalar import TEXT, JsonScalar
 from promptcrafter.database.session import ReadSession, is_sqlite, read_snapshot
-from promptcrafter.logs.models import Log, Score
-from promptcrafter.logs.scores import DEFAULT_NAME, HUMAN
+from promptcrafter.logs.models import DEFAULT_NAME, HUMAN, Log, Score
 from promptcrafter.logs.store import find_stored_logs
 from promptcrafter.problems import Invalid
 from promptcrafter.prompts.models import Label, Prompt
@@ -93,8 +92,8 @@ def get_groups(principal: Principal, filters: Mapping[str, Any], question: Quest
     `filters` has the keys that `logs.store.find_logs` takes, and no others. Raises 400 for too many logs, periods or
     groups.
     """
-    is_pending = has_pending()
     with closing(read_snapshot()) as snapshot:
+        is_pending = has_pending(snapshot)  # in the snapshot: a deletion may be committed at any time
         logs = find_stored_logs(principal, filters)
         logs = logs.where(is_present(Log)) if is_pending else logs
         scope = None if is_pending else _find_scope(principal, filters, question)

@@ -11,7 +11,7 @@ from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.fields import is_relative_time
 from promptcrafter.http.formats import write_csv, write_markdown
 from promptcrafter.jsonio import dumps
-from promptcrafter.logs.scores import DEFAULT_NAME
+from promptcrafter.logs.models import DEFAULT_NAME
 from promptcrafter.logs.store import get_logs
 from promptcrafter.permissions import Permission
 from promptcrafter.prompts import store as prompts

@@ -4,23 +4,22 @@ All that arrives for a trace is written while its row is locked, so that two req
 these functions inside `transactions.writing()`. They take and return columns by the names of the models' attributes.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    CTE,
     ColumnElement,
-    RowMapping,
+    Select,
+    SQLColumnExpression,
     String,
     and_,
     bindparam,
-    column,
     delete,
     func,
     insert,
     literal_column,
     select,
-    values,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -28,8 +27,9 @@ from promptcrafter import clock
 from promptcrafter.database.base import Base
 from promptcrafter.database.compiled import CompiledWrite, change_rows, from_arrays
 from promptcrafter.database.deletions import is_present
-from promptcrafter.database.session import request_connection
+from promptcrafter.database.session import is_sqlite, request_connection
 from promptcrafter.ids import new_id
+from promptcrafter.jsonio import dumps
 from promptcrafter.logs.models import Log
 from promptcrafter.traces.growth import GROWN
 from promptcrafter.traces.models import Span, Trace
@@ -49,7 +49,7 @@ class LockedTrace(NamedTuple):
     id: str
     seq: int
     is_new: bool
-    values: RowMapping
+    values: Mapping[str, Any]
 
 
 def _insert_unknown() -> CompiledWrite:
@@ -127,8 +127,8 @@ def _lock(
         .with_for_update()
     )
     return {
-        str(row.external_id): LockedTrace(row.id, row.seq, row.id in made, row._mapping)
-        for row in request_connection().execute(locked)
+        row["external_id"]: LockedTrace(row["id"], row["seq"], row["id"] in made, dict(row))
+        for row in request_connection().execute(locked).mappings()
     }
 
 
@@ -142,45 +142,34 @@ def change_traces(changes: Mapping[int, Mapping[str, Any]]) -> None:
     change_rows(_TRACES, {seq: _by_column(Trace, values) for seq, values in changes.items()})
 
 
-def find_spans(keys: Collection[SpanKey]) -> list[RowMapping]:
+def find_spans(keys: Collection[SpanKey]) -> list[Mapping[str, Any]]:
     """Return the rows of the stored spans with these keys."""
-    return _find(Span, keys, Span.span_id, Span.ordinal == 0) if keys else []
+    return _find(keys, _SPANS_NEAR)
 
 
-def find_calls_inside(keys: Collection[SpanKey]) -> list[RowMapping]:
+def find_calls_inside(keys: Collection[SpanKey]) -> list[Mapping[str, Any]]:
     """Return the rows of the spans that are calls directly inside of these spans."""
-    return _find(Span, keys, Span.parent_id, Span.call.is_not(None)) if keys else []
+    return _find(keys, _CALLS_INSIDE)
 
 
-def find_logs(keys: Collection[SpanKey]) -> list[RowMapping]:
+def find_logs(keys: Collection[SpanKey]) -> list[Mapping[str, Any]]:
     """Return the rows of the logs of these spans, locked until the commit: nobody can review them meanwhile."""
-    return _find(Log, keys, Log.span_id, _BY_OTLP) if keys else []
+    return _find(keys, _LOGS_NEAR)
 
 
-def find_logs_inside(keys: Collection[SpanKey]) -> list[RowMapping]:
+def find_logs_inside(keys: Collection[SpanKey]) -> list[Mapping[str, Any]]:
     """Return the rows of the logs of calls directly inside of these spans, locked as those of `find_logs`."""
-    return _find(Log, keys, Log.parent_span_id, _BY_OTLP) if keys else []
+    return _find(keys, _LOGS_INSIDE)
 
 
 def find_log_ids(keys: Collection[SpanKey]) -> dict[SpanKey, str]:
     """Return the ids of the logs of these spans, without those that are deleted, by their keys."""
-    if not keys:
-        return {}
-    wanted = _make_keys(keys)
-    is_wanted = (Log.trace_id == wanted.c.trace_id) & (Log.span_id == wanted.c.span_id)
-    found = select(Log.trace_id, Log.span_id, Log.id).select_from(wanted).join(Log, is_wanted)
-    rows = request_connection().execute(found.where(_BY_OTLP, is_present(Log)))
-    return {(row.trace_id, row.span_id): row.id for row in rows}
+    return {(row["trace_id"], row["span_id"]): row["id"] for row in _find(keys, _IDS_OF_LOGS)}
 
 
 def find_known_spans(keys: Collection[SpanKey]) -> set[SpanKey]:
     """Return those of the keys for which there is a span."""
-    if not keys:
-        return set()
-    wanted = _make_keys(keys)
-    is_wanted = (Span.trace_id == wanted.c.trace_id) & (Span.span_id == wanted.c.span_id)
-    found = select(Span.trace_id, Span.span_id).select_from(wanted).join(Span, is_wanted)
-    return {(row.trace_id, row.span_id) for row in request_connection().execute(found.where(Span.ordinal == 0))}
+    return {(row["trace_id"], row["span_id"]) for row in _find(keys, _IDS_OF_SPANS)}
 
 
 def add_spans(spans: Sequence[Mapping[str, Any]]) -> None:
@@ -200,28 +189,49 @@ def remove_spans(seqs: Collection[int]) -> None:
         request_connection().execute(delete(_SPANS).where(_SPANS.c.seq.in_(seqs)))
 
 
-# As text, because SQLite uses a partial index only for a condition that has the value in it
-_BY_OTLP = literal_column("logs.source = 'otlp'")
+def _find(keys: Collection[SpanKey], find: Callable[[bool], Select[Any]]) -> list[Mapping[str, Any]]:
+    """Return the rows that the select has for these keys. Its text is always the same, so it is compiled once."""
+    if not keys:
+        return []
+    ordered = sorted(keys)
+    trace_ids, span_ids = zip(*ordered, strict=True)
+    parameters = {"keys": dumps(ordered)} if is_sqlite() else {"trace_id": list(trace_ids), "span_id": list(span_ids)}
+    return [dict(row) for row in request_connection().execute(find(is_sqlite()), parameters).mappings()]
 
 
-def _find(
-    model: type[Log | Span], keys: Collection[SpanKey], span_id: ColumnElement[Any], condition: ColumnElement[bool]
-) -> list[RowMapping]:
-    wanted = _make_keys(keys)
-    is_wanted = (model.trace_id == wanted.c.trace_id) & (span_id == wanted.c.span_id)
-    attributes = [each for each in model.__mapper__.column_attrs if each.key not in _UNREAD]
-    columns = [getattr(model, each.key).label(each.key) for each in attributes]
-    found = select(*columns).select_from(wanted).join(model, is_wanted).where(condition)
-    return list(request_connection().execute(found.with_for_update(of=model)).mappings())
+def _select_near(
+    model: type[Log | Span], span_id: SQLColumnExpression[Any], condition: ColumnElement[bool], *names: str
+) -> Callable[[bool], Select[Any]]:
+    """Return a function to the select, on SQLite or PostgreSQL, of the rows whose `span_id` is in the keys.
+
+    It reads the columns with these names; without any, all of them, and locks the rows until the commit.
+    """
+    columns = [getattr(model, name).label(name) for name in names or model.__mapper__.column_attrs.keys()]
+
+    @cache
+    def make(on_sqlite: bool) -> Select[Any]:
+        if on_sqlite:
+            wanted: Any = func.json_each(bindparam("keys", type_=String)).table_valued("value", name="wanted")
+            trace, span = (func.json_extract(wanted.c.value, f"$[{place}]") for place in (0, 1))
+        else:
+            wanted = from_arrays({"trace_id": String(), "span_id": String()})
+            trace, span = wanted.c.trace_id, wanted.c.span_id
+        is_wanted = (model.trace_id == trace) & (span_id == span)
+        found = select(*columns).select_from(wanted).join(model, is_wanted).where(condition)
+        return found if names else found.with_for_update(of=model)
+
+    return make
 
 
-def _make_keys(keys: Collection[SpanKey]) -> CTE:
-    names = (column("trace_id", String), column("span_id", String))
-    return values(*names, name="wanted").data(sorted(keys)).cte("wanted")
+# With the value in the text, because SQLite uses a partial index only then
+_BY_OTLP = Log.source == literal_column("'otlp'")
+_SPANS_NEAR = _select_near(Span, Span.span_id, Span.ordinal == 0)
+_CALLS_INSIDE = _select_near(Span, Span.parent_id, Span.call.is_not(None))
+_IDS_OF_SPANS = _select_near(Span, Span.span_id, Span.ordinal == 0, "trace_id", "span_id")
+_IDS_OF_LOGS = _select_near(Log, Log.span_id, and_(_BY_OTLP, is_present(Log)), "trace_id", "span_id", "id")
+_LOGS_NEAR = _select_near(Log, Log.span_id, _BY_OTLP)
+_LOGS_INSIDE = _select_near(Log, Log.parent_span_id, _BY_OTLP)
 
 
 def _by_column(model: type[Base], by_attribute: Mapping[str, Any]) -> dict[str, Any]:
     return {_column(model, name).name: value for name, value in by_attribute.items()}
-
-
-_UNREAD = ("rank",)

@@ -133,7 +133,7 @@ class EarlyArrival(Base):
     __table_args__ = (
         UniqueConstraint("workspace_id", "awaited", "digest"),
         Index(None, "workspace_id", "seq"),
-        Index(None, "created_at"),
+        Index(None, "expires_at"),
         CheckConstraint("kind IN ('score', 'event')", name="kind"),
     )
 
@@ -146,6 +146,6 @@ class EarlyArrival(Base):
     kind: Mapped[str] = mapped_column(String(8))
     digest: Mapped[str] = mapped_column(String(64))  # equal for what replaces one another: see `early_arrivals`
     content: Mapped[Any] = mapped_column(JsonText)
-    created_at: Mapped[datetime] = mapped_column(UtcTime)
-    # When an event was joined to its span: it stays for a while, since more of the same span may follow
-    joined_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    # Whether an event was joined to its span: it stays for a while, since more of the same span may follow
+    is_joined: Mapped[bool]
+    expires_at: Mapped[datetime] = mapped_column(UtcTime)

@@ -9,7 +9,7 @@ Call these functions inside `transactions.writing()`.
 """
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -19,9 +19,9 @@ from sqlalchemy import ColumnElement, Select, bindparam, delete, func, select, u
 from promptcrafter.database.base import Base
 from promptcrafter.database.deletions import is_present
 from promptcrafter.database.session import request_connection, session
-from promptcrafter.logs import scores
+from promptcrafter.logs import score_columns, scores
 from promptcrafter.logs.input_keys import find_response_key
-from promptcrafter.logs.models import OF_TRACE, Log, Score
+from promptcrafter.logs.models import DEFAULT_NAME, HUMAN, OF_TRACE, Log, Score
 from promptcrafter.logs.scores import ScoreKey
 from promptcrafter.problems import Problem
 from promptcrafter.scores import configs
@@ -60,7 +60,7 @@ class _Output(NamedTuple):
     ended: datetime
     seq: int
     id: str
-    trace_id: str
+    trace_id: str | None
     span_id: str | None
     prompt_id: str | None
 
@@ -74,6 +74,9 @@ def put_scores_of_spans(principal: Principal, items: Sequence[Mapping[str, Any] 
     has no output yet. A `Problem` among the items is returned unchanged. Call it before anything is locked.
     """
     given = [item for item in items if not isinstance(item, Problem)]
+    results: list[Result] = [item if isinstance(item, Problem) else None for item in items]
+    if not given:
+        return results
     workspace_id = principal.workspace_id
     targets = _resolve(workspace_id, given)
     if None in targets or not growing_store.have_arrived(
@@ -83,7 +86,6 @@ def put_scores_of_spans(principal: Principal, items: Sequence[Mapping[str, Any] 
         targets = _resolve(workspace_id, given)
     places = _find_places(principal, {target for target in targets if target})
     check = configs.make_check([workspace_id], given)
-    results: list[Result] = [item if isinstance(item, Problem) else None for item in items]
     ready: list[tuple[int, dict[str, Any]]] = []
     arrivals = []
     of_given = iter(targets)
@@ -160,7 +162,8 @@ def _resolve(workspace_id: str, items: Sequence[Mapping[str, Any]]) -> list[Targ
         columns = (Log.response_key, Trace.external_id, Log.span_id)
         of_traces = select(*columns).join(Trace, Trace.id == Log.trace_id).order_by(Log.seq)
         is_own = (Log.workspace_id == workspace_id) & Log.response_key.in_(keys) & Trace.external_id.is_not(None)
-        for key, trace_id, span_id in session.execute(of_traces.where(is_own)):
+        rows: Iterable[Any] = session.execute(of_traces.where(is_own, is_present(Log)))
+        for key, trace_id, span_id in rows:
             by_key.setdefault(key, Target(trace_id, span_id))
     return [
         by_key.get(find_response_key(item["response_id"]))
@@ -198,7 +201,7 @@ def _get_last_outputs(trace_ids: Collection[str]) -> dict[str, _Output]:
     ranked = select(Log.seq, is_last.label("is_last")).where(Log.trace_id.in_(trace_ids), is_present(Log)).subquery()
     last = _get_outputs(Log.seq.in_(select(ranked.c.seq).where(ranked.c.is_last)))
     _move(_get_kept(trace_ids), last)
-    return {output.trace_id: output for output in last}
+    return {str(output.trace_id): output for output in last}
 
 
 def _get_outputs(condition: ColumnElement[bool]) -> list[_Output]:
@@ -250,11 +253,11 @@ def _move(kept: Sequence[Any], outputs: Sequence[_Output]) -> None:
     is_default = [
         {score.log_seq, output.seq}
         for score, _, output, _ in moved
-        if score.name == scores.DEFAULT_NAME and score.annotator == scores.HUMAN
+        if score.name == DEFAULT_NAME and score.annotator == HUMAN
     ]
     changed = set().union(*is_default)
     if changed:
-        scores.refresh_aggregates(changed, changed)
+        score_columns.refresh_aggregates(changed, changed)
 
 
 def _at(place: _Place, item: Mapping[str, Any]) -> dict[str, Any]:

@@ -173,12 +173,12 @@ def get_links(trace: Trace, most: int) -> list[Link]:
 
 def get_nodes(trace: Trace, places: Sequence[Place]) -> list[dict[str, Any]]:
     """Return the columns of a NodeOut for spans and logs of a trace, in their order."""
-    found = {}
+    found: dict[tuple[bool, int], Any] = {}
     for is_log, model, columns in ((False, Span, _OF_SPAN), (True, Log, _OF_LOG)):
         seqs = [place.seq for place in places if place.is_log == is_log]
         for start in range(0, len(seqs), _SEQS_PER_STATEMENT):
             chosen = select(model.seq, *columns).where(model.seq.in_(seqs[start : start + _SEQS_PER_STATEMENT]))
-            found |= {(is_log, row.seq): row._mapping for row in session.execute(chosen)}
+            found |= {(is_log, row["seq"]): row for row in session.execute(chosen).mappings()}
     nodes = []
     for place in places:
         row = found.get((place.is_log, place.seq))

@@ -83,7 +83,7 @@ class NewIds:
     def assign(self, record: LoadedRecord) -> None:
         """Set the ids of a record and of what it refers to. Raises InsufficientStorage."""
         values = record.values
-        if record.kind not in ("version", "span"):
+        if "id" in values:
             values["id"] = self._get_or_make(cast(Kind, record.kind), values["id"])
         for holder in (values, *values.get("variants", ()), values.get("call", {})):
             for name in ("prompt_id", "experiment_id", "trace_id", "log_id"):

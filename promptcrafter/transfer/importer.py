@@ -16,19 +16,22 @@ from promptcrafter import jsonio
 from promptcrafter.database.session import ReadSession, read_snapshot, request_session
 from promptcrafter.database.transactions import writing
 from promptcrafter.experiments.store import restore_experiments
-from promptcrafter.logs.scores import SCORES_MAX, ScoresChanged, restore_scores
+from promptcrafter.logs.arriving_scores import ScoresChanged, restore_scores
+from promptcrafter.logs.scores import SCORES_MAX
 from promptcrafter.logs.store import ParentDeleted, prepare, restore_all, restore_scored
 from promptcrafter.problems import DeletionPending, Invalid, Problem
 from promptcrafter.prompts.models import VERSIONED
 from promptcrafter.prompts.restore import restore_prompts
 from promptcrafter.prompts.search import search_columns
 from promptcrafter.prompts.store import label_protected, refuse_label
+from promptcrafter.scores.configs import CONFIGS_MAX, refuse_other_default, restore_configs
 from promptcrafter.traces.store import restore_spans, restore_traces
 from promptcrafter.transfer import form_1, store
 from promptcrafter.transfer.batch_file import BatchFile
 from promptcrafter.transfer.id_policy import KEPT_IDS, IdPolicy, ImportConflict
 from promptcrafter.transfer.importers.stored_versions import StoredVersion
 from promptcrafter.transfer.records import (
+    CONFIG,
     KINDS,
     LoadedRecord,
     Record,
@@ -158,11 +161,13 @@ def _each_batch(source: Iterable[Record], ids: IdPolicy) -> Iterator[list[Loaded
 
 def _load_record(record: Record, ids: IdPolicy) -> LoadedRecord:
     values = load_values(record)
-    for index, label in enumerate(values.get("labels", ())):
-        try:
+    try:
+        for index, label in enumerate(values.get("labels", ())):
             refuse_label(label, f"labels.{index}")
-        except Invalid as error:
-            raise invalid_record(record.location, error.details or {}) from error
+        if record.kind == CONFIG:
+            refuse_other_default(values["name"], values)
+    except Invalid as error:
+        raise invalid_record(record.location, error.details or {}) from error
     loaded = LoadedRecord(record.location, record.kind, values, record.size, record.form)
     ids.assign(loaded)
     return loaded
@@ -220,7 +225,10 @@ def _check_batch(
     are then added. While storing, `seen_keys` is None: the records before the batch are in the account.
     """
     with read_snapshot() as reader:
-        new = _find_new(reader, batch, principal)
+        if batch[0].kind == CONFIG:
+            new = _find_new_configs(reader, batch, principal, seen_keys)
+        else:
+            new = _find_new(reader, batch, principal)
         (ids.settle_slugs if seen_keys is None else ids.check_slugs)(reader, new, principal)
         _refuse_missing_references(reader, batch, principal, seen_keys)
         _refuse_many_scores(reader, new, seen_keys)
@@ -258,6 +266,20 @@ def _find_new(reader: ReadSession, batch: Sequence[LoadedRecord], principal: Pri
         keys = {get_score_key(record.values): record for record in batch if record not in stored}
         stored |= {keys[key] for key in store.get_taken_scores(reader, keys)}
     return [record for record in batch if record not in stored]
+
+
+def _find_new_configs(
+    reader: ReadSession, batch: Sequence[LoadedRecord], principal: Principal, seen_keys: SeenKeys | None
+) -> list[LoadedRecord]:
+    """Return the configurations of scores for whose names there are none. Raises Invalid for too many of them."""
+    names = store.get_config_names(reader, principal)
+    new = [record for record in batch if record.id not in names]
+    for number, record in enumerate(new, start=1):
+        more = number if seen_keys is None else seen_keys.count((plural(CONFIG),))
+        if len(names) + more > CONFIGS_MAX:
+            rule = f"must be of a workspace with at most {CONFIGS_MAX} of them, archived ones included"
+            raise invalid_record(record.location, {"name": [rule]})
+    return new
 
 
 def _find_stored_versions(reader: ReadSession, versions: Mapping[tuple[str, int], LoadedRecord]) -> set[LoadedRecord]:
@@ -412,6 +434,7 @@ def _prepare_write(new: Sequence[LoadedRecord], principal: Principal) -> Callabl
         restore_experiments(principal, rows["experiment"])
         restore_traces(principal, rows["trace"])
         restore_logs(principal, logs)
+        restore_configs(principal, rows[CONFIG])
         restore_scores(principal, rows["score"])
         restore_spans(principal, rows["span"])
 

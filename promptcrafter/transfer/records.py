@@ -18,8 +18,9 @@ from promptcrafter.problems import Details, Invalid
 from promptcrafter.transfer import form_1, schemas
 
 HEADER, END = "export", "end"  # the types of the first and the last line
-KINDS = (*form_1.KINDS, "score", "span")
-_ID_OF_WHOLE = {"version": "prompt_id", "span": "trace_id"}  # of records that have no id of their own
+# In the order of the export: a record refers only to records before it
+CONFIG = "scoreConfig"
+KINDS = (*form_1.KINDS, CONFIG, "score", "span")
 FORM = 2  # of the file: of which `schemas` has the lines. It is the `version` in the header
 FORMS = (form_1.VERSION, FORM)
 UNKNOWN_TYPE_DETAILS = {"type": [f"must be one of {', '.join(KINDS)}"]}
@@ -33,6 +34,7 @@ _SCHEMAS: dict[str, schemas.Line] = {
     "experiment": schemas.ExperimentLine(),
     "trace": schemas.TraceLine(),
     "log": schemas.LogLine(),
+    CONFIG: schemas.ScoreConfigLine(),
     "score": schemas.ScoreLine(),
     "span": schemas.SpanRecordLine(),
     END: schemas.EndLine(),
@@ -44,6 +46,9 @@ _FIELD_NAMES = {
 _REQUIRED = {
     kind: {name for name, field in schema.fields.items() if field.required} for kind, schema in _SCHEMAS.items()
 }
+
+
+_IDS = {"version": "prompt_id", "span": "trace_id", CONFIG: "name"}  # the columns that identify records without an id
 
 
 class Record(NamedTuple):
@@ -72,8 +77,8 @@ class LoadedRecord:
 
     @property
     def id(self) -> str:
-        """The id of the resource; for a version or a span, that of what it belongs to."""
-        id: str = self.values[_ID_OF_WHOLE.get(self.kind, "id")]
+        """The id of the resource; for what has none, that of what it belongs to, or the name of a configuration."""
+        id: str = self.values[_IDS.get(self.kind, "id")]
         return id
 
     @property

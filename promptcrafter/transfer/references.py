@@ -36,6 +36,9 @@ def defined_keys(kind: str, values: Mapping[str, Any]) -> Iterator[Reference]:
     if kind == "span":
         yield Reference("id", (kind, *get_span_key(values)))
         return
+    if kind == "scoreConfig":
+        yield Reference("name", (kind, values["name"]))
+        return
     yield Reference("_id", (kind, values["id"]))
     if kind in ("prompt", "experiment"):
         yield Reference("slug", (f"{kind} slug", values["slug"]))

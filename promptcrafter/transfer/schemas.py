@@ -29,7 +29,7 @@ from promptcrafter.http.fields import (
     WholeNumber,
 )
 from promptcrafter.http.schemas import CreateSchema, JsonObject, Objects, TextAndFormat, split_formats
-from promptcrafter.logs.models import IMPORTED
+from promptcrafter.logs.models import ANNOTATORS, IMPORTED
 from promptcrafter.logs.schemas import (
     FAILED,
     SOURCES,
@@ -39,7 +39,6 @@ from promptcrafter.logs.schemas import (
     review_fields,
     token_part_fields,
 )
-from promptcrafter.logs.scores import ANNOTATORS
 from promptcrafter.problems import REQUIRED
 from promptcrafter.prompts import schemas as prompts
 from promptcrafter.prompts.models import LABELS_MAX
@@ -232,6 +231,7 @@ class SpanRecordLine(SpanLine):
     """A step of a trace of OpenTelemetry, which may have very many: so each has a line of its own."""
 
     trace_id = Id("trace", data_key="traceId", required=True)
+    type = Text(data_key="kind", required=True, minimum=1, maximum=SPAN_TYPE_MAX)  # `type` is that of the line
     duration_ms = Number(data_key="durationMs", minimum=0)
     locals().update({name: outcome_fields()[name] for name in ("status", "error")})
     call = fields.Nested(CallLine(), error_messages=ERRORS)
@@ -361,6 +361,27 @@ class ScoreLine(Line):
         return {name: value for name, value in data.items() if name not in defaults or value != defaults[name]}
 
 
+class ScoreConfigLine(Line, scores.ScoreConfigIn):
+    """What the scores of one name must be, or were to be until it was archived."""
+
+    name = scores.name_field(required=True)
+    direction = Text(required=True, choices=scores.DIRECTIONS)
+    description = Text(maximum=scores.DESCRIPTION_MAX)
+    created_at = ExportTime(data_key="createdAt", required=True)
+    updated_at = ExportTime(data_key="updatedAt", required=True)
+    archived_at = ExportTime(data_key="archivedAt")
+
+    @post_load
+    def add_defaults(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Fill in what the line does not have."""
+        return {"description": "", "archived_at": None, **data}
+
+    @post_dump
+    def drop_empty_description(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Drop what a line without it means, too."""
+        return {name: value for name, value in data.items() if (name, value) != ("description", "")}
+
+
 class EndLine(Line):
     """The last line, with the number of lines of each type. All numbers are optional."""
 
@@ -369,6 +390,7 @@ class EndLine(Line):
     experiments = WholeNumber(minimum=0, maximum=2**53)
     traces = WholeNumber(minimum=0, maximum=2**53)
     logs = WholeNumber(minimum=0, maximum=2**53)
+    scoreConfigs = WholeNumber(minimum=0, maximum=2**53)
     scores = WholeNumber(minimum=0, maximum=2**53)
     spans = WholeNumber(minimum=0, maximum=2**53)
 
@@ -415,5 +437,6 @@ class ImportOut(Schema):
     experiments = fields.Nested(CountOut(), required=True)
     traces = fields.Nested(CountOut(), required=True)
     logs = fields.Nested(CountOut(), required=True)
+    scoreConfigs = fields.Nested(CountOut(), required=True)
     scores = fields.Nested(CountOut(), required=True)
     spans = fields.Nested(CountOut(), required=True, metadata={"description": "Those that have lines of their own"})

@@ -17,11 +17,14 @@ from promptcrafter.database.errors import ignoring_unavailable
 from promptcrafter.database.session import FEW_ROWS, STREAM_ROWS, ReadSession
 from promptcrafter.database.transactions import writing
 from promptcrafter.experiments.models import Experiment, Variant
+from promptcrafter.logs.arriving_scores import count_scores, get_taken
 from promptcrafter.logs.models import Log, Score
-from promptcrafter.logs.scores import ScoreKey, count_scores, find_scores, get_taken
+from promptcrafter.logs.scores import ScoreKey, find_scores
 from promptcrafter.problems import Unavailable
 from promptcrafter.prompts.models import LARGE_COLUMNS, VERSIONED, Prompt, Version
 from promptcrafter.prompts.store import find_protected_labels
+from promptcrafter.scores.configs import find_configs
+from promptcrafter.scores.models import ScoreConfig
 from promptcrafter.traces.models import Span, Trace
 from promptcrafter.transfer.form_1 import SOURCES as SOURCES_OF_FIRST_FORM
 from promptcrafter.transfer.form_1 import VERSION as FIRST_FORM
@@ -41,7 +44,7 @@ def each_row(
     """Yield (type, row) for all rows of the current workspace, oldest first; each comes after what it refers to.
 
     With the id of a prompt of this workspace: that prompt, its logs with their scores, and the traces and experiments
-    of these logs. For the first form without what that cannot have.
+    of these logs, but no configurations of scores. For the first form without what that cannot have.
     """
     yield from _each_prompt(reader, principal, prompt_id)
     conditions = {} if prompt_id is None else _of_prompt(prompt_id)
@@ -63,6 +66,10 @@ def each_row(
             yield kind, row
     if form == FIRST_FORM:
         return
+    if prompt_id is None:
+        configs = reader.scalars(find_configs(principal)).all()
+        # sorted here: the databases compare texts in different ways
+        yield from (("scoreConfig", row) for row in sorted(configs, key=lambda row: (row.created_at, row.name)))
     scores = find_scores(principal, {} if prompt_id is None else {"promptId": prompt_id})
     for row in _stream(reader, scores.order_by(Score.created_at, Score.seq)):
         yield "score", row
@@ -162,6 +169,11 @@ def get_score_counts(reader: ReadSession, log_ids: Iterable[str]) -> dict[str, i
         by_seq = count_scores(reader, list(seqs.values()))
         counts |= {log_id: by_seq.get(seq, 0) for log_id, seq in seqs.items()}
     return counts
+
+
+def get_config_names(reader: ReadSession, principal: Principal) -> set[str]:
+    """Return the names of all configurations of scores in the current workspace, archived ones included."""
+    return set(reader.scalars(find_configs(principal).with_only_columns(ScoreConfig.name)))
 
 
 def get_slugs(reader: ReadSession, kind: str, principal: Principal, slugs: Iterable[str]) -> dict[str, str]:

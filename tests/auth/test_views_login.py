@@ -8,6 +8,7 @@ from flask import Flask
 
 from promptcrafter.auth import store
 from promptcrafter.database.transactions import writing
+from tests.support.databases import only_sqlite
 from tests.support.people import Caller, Person
 
 COMPOSED, DECOMPOSED = "pass\u00e9 compos\u00e9", "passe\u0301 compose\u0301"
@@ -29,6 +30,7 @@ def test_wrong_credentials_get_the_same_error_for_known_and_unknown_addresses(
     assert (answer.status_code, answer.json["message"]) == (401, "Incorrect email or password.")
 
 
+@only_sqlite
 def test_a_log_in_to_an_unknown_address_verifies_an_equally_costly_hash(
     client: Caller, ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,6 +85,7 @@ def test_a_password_is_the_same_in_each_normal_form(client: Caller, chosen: str,
     assert client.post("/auth/login", {**body, "password": "new passe compose"}).status_code == 401
 
 
+@only_sqlite
 def test_compatibility_forms_and_cases_are_other_passwords(client: Caller) -> None:
     body = {"email": "eve@example.com", "password": "ﬁnancial Ａ² ß"}
     client.post("/auth/signup", {"name": "Eve", **body})

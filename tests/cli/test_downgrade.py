@@ -3,15 +3,12 @@
 import os
 import pty
 import subprocess
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from click.testing import Result
 from flask import Flask
 from sqlalchemy import update
 
-from config import Config
 from promptcrafter import clock
 from promptcrafter.database import revisions
 from promptcrafter.database.session import get_engine, session
@@ -28,18 +25,6 @@ LOSSES = (
     "The downgrade removes 1 shared workspace and 1 membership. What a shared workspace has becomes that of its oldest "
     "owner, and a slug that this owner has already gets a number."
 )
-
-
-@pytest.fixture
-def migrated_app(make_app: Callable[[Config], Flask], empty_database_url: str, tmp_path: Path) -> Flask:
-    """This release on a database of its own."""
-    config = Config(
-        database_url=empty_database_url, jwt_secret_key=SECRET, instance_path=str(tmp_path), ratelimit_enabled=False
-    )
-    app = make_app(config)
-    with app.app_context():
-        revisions.migrate()
-    return app
 
 
 def add_team(app: Flask) -> None:
@@ -153,16 +138,14 @@ def first_line(result: Result) -> str:
 @pytest.mark.slow
 @only_sqlite
 @pytest.mark.parametrize(("answer", "revision"), [("n", revisions.HEAD), ("y", BEFORE_WORKSPACES)])
-def test_in_a_terminal_a_downgrade_asks(
-    migrated_app: Flask, empty_database_url: str, answer: str, revision: str
-) -> None:
+def test_in_a_terminal_a_downgrade_asks(migrated_app: Flask, own_database_url: str, answer: str, revision: str) -> None:
     add_team(migrated_app)
     ours, terminal = pty.openpty()
     os.write(ours, f"{answer}\n".encode())
     result = subprocess.run(
         [bin_path("flask"), "--app", "wsgi", "db", "downgrade", BEFORE_WORKSPACES],
         cwd=ROOT,
-        env={"DATABASE_URL": empty_database_url, "JWT_SECRET_KEY": SECRET},
+        env={"DATABASE_URL": own_database_url, "JWT_SECRET_KEY": SECRET},
         stdin=terminal,
         capture_output=True,
         text=True,

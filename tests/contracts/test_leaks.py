@@ -98,6 +98,7 @@ def each_request(ids: dict[str, Any]) -> Iterator[tuple[str, str, Any, str]]:
     yield "PATCH", f"/scores/{score}", {"value": 1}, "score"
     yield "DELETE", f"/scores/{score}", None, "score"
     yield "GET", f"/traces/{trace}", None, "trace"
+    yield "GET", f"/traces/{trace}/tree", None, "trace"
     yield "DELETE", f"/traces/{trace}", None, "trace"
 
 
@@ -346,6 +347,7 @@ REFERENCES = [
     ("logs", "experiment_id", "experiment"),
     ("traces", "experiment_id", "experiment"),
     ("experiment_variants", "prompt_id", "prompt"),
+    ("spans", "trace_id", "trace"),
 ]
 
 
@@ -367,7 +369,7 @@ def test_the_database_refuses_references_that_leave_the_workspace(
     own = ada.prompt()
     ada.post("/experiments", {"slug": "mine", "name": "n", "status": "ACTIVE", "variants": [VARIANT]})
     ada.post("/experiment/mine/log", {"variantKey": "A"})
-    ada.post("/basalt/monitor/trace", {"featureSlug": "f", "logs": []})
+    ada.post("/basalt/monitor/trace", {"featureSlug": "f", "logs": [{"id": "1", "type": "span"}]})
     ada.log(own)
     home = f"workspace{ada.id.removeprefix('user')}"
     for table_name, column, kind in REFERENCES:

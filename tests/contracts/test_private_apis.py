@@ -18,14 +18,14 @@ from tests.support.environment import ROOT
 
 PAGE = (ROOT / "docs" / "private-apis.md").read_text(encoding="utf-8")
 SOURCES = [*sorted((ROOT / "promptcrafter").rglob("*.py")), ROOT / "config.py", ROOT / "gunicorn.conf.py"]
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
 DOCUMENTED = {"_asdict", "_replace"}  # of named tuples
 
 
 def private_uses() -> Iterator[tuple[Path, str]]:
     """Yield each underscore name that is read from an object of another class than the one that reads it."""
-    own = set(chain.from_iterable(map(defined_names, TREES.values())))
-    for path, tree in TREES.items():
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
+    own = set(chain.from_iterable(map(defined_names, trees.values())))
+    for path, tree in trees.items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and re.match("_[a-z]", node.attr) and node.attr not in DOCUMENTED:
                 is_ours = ast.unparse(node.value) in ("self", "cls") and node.attr in own

@@ -11,7 +11,6 @@ from flask import Flask
 from flask_migrate import downgrade, upgrade
 from sqlalchemy import select, text, update
 
-from config import Config
 from promptcrafter.auth.models import User
 from promptcrafter.database import revisions
 from promptcrafter.database.base import Base
@@ -19,7 +18,6 @@ from promptcrafter.database.session import get_engine, session
 from promptcrafter.database.transactions import writing
 from tests.support.calls import calls, send
 from tests.support.commands import refused, run
-from tests.support.environment import SECRET
 from tests.support.errors import assert_error
 from tests.support.people import Caller, Person, sign_up
 
@@ -127,21 +125,12 @@ def test_a_log_in_does_not_fail_because_a_renewed_password_hash_cannot_be_stored
         assert session.scalars(select(User.password_hash)).one() == old
 
 
-def test_a_read_that_the_schema_of_another_release_does_not_allow_is_503(
-    make_app: Any, empty_database_url: str, tmp_path: Path
-) -> None:
-    app = make_app(
-        Config(
-            database_url=empty_database_url, jwt_secret_key=SECRET, instance_path=str(tmp_path), ratelimit_enabled=False
-        )
-    )
-    with app.app_context():
-        upgrade()
-    ada = sign_up(Caller(app.test_client()), "ada")
-    with app.app_context():
+def test_a_read_that_the_schema_of_another_release_does_not_allow_is_503(migrated_app: Flask) -> None:
+    ada = sign_up(Caller(migrated_app.test_client()), "ada")
+    with migrated_app.app_context():
         downgrade(revision=BEFORE_WORKSPACES)
     assert_error(ada.get("/logs"), 503, *NOT_MIGRATED)
-    with app.app_context():
+    with migrated_app.app_context():
         upgrade()
         with get_engine().begin() as connection:
             connection.execute(text("ALTER TABLE logs RENAME COLUMN notes TO remarks"))

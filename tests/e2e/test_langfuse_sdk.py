@@ -71,7 +71,8 @@ def test_the_python_sdk(live_server: LiveServer, tmp_path: Path, folders: list[P
     ids = {prompt["title"]: prompt["_id"] for prompt in owner.call("GET", "/prompts").json}
     assert (log["promptId"], log["promptVersion"]) == (ids["Movie critic"], 1)
     assert (log["output"], log["inputTokens"], log["outputTokens"]) == ("Sandy.", 12, 3)
-    assert read_scores(owner, log) == {"early": 0.75, "tone": "dry", "late": 1}
+    of_log = {"early": 0.75, "tone": "dry", "late": 1}
+    assert read_scores(owner, log) == of_log | {"solved": True, "overall": 0.9}  # those of its trace count for it
     of_trace = owner.call("GET", f"/traces/{log['traceId']}/scores").json
     assert {score["name"] for score in of_trace} == {"solved", "overall"}
 
@@ -91,4 +92,4 @@ def test_the_javascript_sdk(live_server: LiveServer, tmp_path: Path, engine_name
     assert sorted(seen["listed"]) == ["Movie critic", "support/reply"]
     (log,) = owner.call("GET", "/logs").json
     assert (log["output"], log["promptVersion"]) == ("Sandy.", 1)
-    assert read_scores(owner, log) == {"tone": "dry", "late": 0.5}
+    assert read_scores(owner, log) == {"tone": "dry", "late": 0.5, "solved": True}

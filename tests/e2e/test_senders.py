@@ -121,7 +121,7 @@ def stage(live_server: LiveServer, model_url: str, tmp_path: Path) -> Stage:
 def read_log(log: Mapping[str, Any]) -> dict[str, Any]:
     """Return a log with its JSON texts parsed; what it does not have is None."""
     parsed = {name: json.loads(log[name]) for name in ("input", "output") if log.get(f"{name}Format") == "json"}
-    return defaultdict(lambda: None, log | parsed)
+    return defaultdict(lambda: None, {**log, **parsed})
 
 
 def section(heading: str) -> str:
@@ -138,9 +138,9 @@ def block(heading: str, language: str) -> str:
     return str(found)
 
 
-def run_python(stage: Stage, heading: str, program: str, **environment: str) -> Sent:
-    """Run a program with the guide's `tracing.py` for the SDK, and the lines that the section adds."""
-    lines = block(PYTHON, "py") + (block(heading, "py") if heading != PYTHON else "")
+def run_python(stage: Stage, heading: str, program: str, *others: str, **environment: str) -> Sent:
+    """Run a program with the guide's `tracing.py` for the SDK, and the lines that this section and others add."""
+    lines = "".join(block(each, "py") for each in dict.fromkeys([PYTHON, heading, *others]))
     (stage.folder / "tracing.py").write_text(lines, encoding="utf-8")
     command = [sys.executable, program]
     return stage.run(block(heading, "sh"), command, PYTHONPATH=str(SENDERS), **environment)
@@ -253,6 +253,16 @@ def test_traceloop(stage: Stage, engine_name: str) -> None:
     assert sent.logs[0]["parameters"]["temperature"] == 0.2
 
 
+def test_two_instrumentations_of_one_call_make_one_log(stage: Stage, engine_name: str) -> None:
+    sent = run_python(stage, "OpenInference", "openinference_openai.py", "OpenLLMetry (Traceloop)")
+    # OpenLLMetry begins and ends its span of a response after the call, beside that of OpenInference
+    beside = [log for log in sent.logs if log["name"] == "openai.response"]
+    sent.logs.remove(*beside)
+    assert len(sent.logs) == 10
+    check_usage(sent)
+    check_calls(sent, shows_pictures=False)
+
+
 def test_pydantic_ai(stage: Stage, engine_name: str) -> None:
     sent = run_python(stage, "Pydantic AI", "pydantic_ai_agent.py")
     assert len(sent.logs) == 9
@@ -309,6 +319,13 @@ def test_langfuse(stage: Stage, release: int, engine_name: str) -> None:
     assert {log["userId"] for log in sent.logs} == {"ada"}
     assert sent.logs[0]["sessionId"] == sent.logs[1]["sessionId"] == "session-conversation"
     assert [node["name"] for node in sent.tree_of(sent.logs[3])] == ["agent", *["OpenAI-generation"] * 3]
+
+
+def test_the_program_of_the_guide_for_langfuse(stage: Stage, engine_name: str) -> None:
+    (stage.folder / "ask.py").write_text(block("Langfuse's SDK", "py"), encoding="utf-8")
+    sent = stage.run(block("Langfuse's SDK", "sh"), [sys.executable, "ask.py"], PYTHONPATH=str(SENDERS))
+    (log,) = sent.logs
+    assert (log["userId"], log["sessionId"], log["output"]) == ("ada", "lesson-1", "Answer to: What is light?")
 
 
 def test_basalt(stage: Stage, engine_name: str) -> None:

@@ -39,6 +39,7 @@ def names(answer: Answer) -> list[str]:
     return [] if header is None else [unquote(name) for name in header.split(", ")]
 
 
+@only_sqlite
 def test_every_call_with_a_body_names_an_unknown_field_and_refuses_it_in_strict_mode(app: Flask, ada: Person) -> None:
     known = calls(ada)
     assert {call for call, route in routes(app) if not route.takes_file} == set(known), "each route has a body here"
@@ -68,6 +69,7 @@ def test_a_call_that_decides_who_may_do_what_always_refuses_an_unknown_field(app
         assert rows(app) == before, call
 
 
+@only_sqlite
 def test_a_known_body_is_answered_alike_with_and_without_strict_mode(app: Flask, ada: Person) -> None:
     for call, (path, body) in calls(ada).items():
         sent = {**body, **SERVER_SET} if body else body
@@ -168,6 +170,7 @@ def test_objects_that_have_a_schema_are_checked_and_free_ones_are_not(ada: Perso
         assert ada.post("/experiments?strict=true", {**body, "variants": odd}).status_code == 400
 
 
+@only_sqlite
 @pytest.mark.parametrize("is_ndjson", [False, True])
 def test_a_batch_names_the_fields_of_all_items_and_strict_mode_refuses_the_items_alone(
     ada: Person, is_ndjson: bool

@@ -1,16 +1,18 @@
 """The threads of InlineWorker: one answers all requests while they are short; others take over while it is busy."""
 
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.support.connection import Connection, create_prompt, sign_up
+from tests.support.otlp import encode, make_span
 from tests.support.servers import LiveServer, running_server
 
 pytestmark = pytest.mark.live
@@ -148,3 +150,22 @@ def has_answer(connection: socket.socket) -> bool:
         return False
     finally:
         connection.settimeout(PATIENCE_S)
+
+
+def test_exports_that_wait_for_each_other_occupy_one_thread(server: LiveServer, token: str) -> None:
+    path = server.environment["DATABASE_URL"].removeprefix("sqlite:///")
+    with ThreadPoolExecutor(6) as clients, closing(sqlite3.connect(path)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        bodies = [encode([make_span({"gen_ai.operation.name": "chat"}, trace_id=f"{n:032x}")]) for n in range(1, 7)]
+        exports = [clients.submit(export, server, token, body) for body in bodies]
+        # Six would occupy all four threads until the end of the other program's transaction
+        assert Connection(server, token).call("GET", "/prompts").status == 200
+        assert not any(each.done() for each in exports)
+        writer.rollback()
+        assert [each.result() for each in exports] == [200] * 6
+    assert len(Connection(server, token).call("GET", "/logs").json) == 6
+
+
+def export(server: LiveServer, token: str, body: bytes) -> int:
+    headers = {"Content_Type": "application/x-protobuf"}
+    return Connection(server, token).call("POST", "/v1/traces", body, **headers).status

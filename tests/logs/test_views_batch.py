@@ -94,6 +94,10 @@ def test_a_batch_may_be_sent_as_ndjson(ada: Person) -> None:
     answer = ada.post("/logs/batch", data="\n".join(lines).encode(), headers=LINES)
     assert [result["status"] for result in answer.json["results"]] == [201, 400, 201, 400, 400]
     assert answer.json["results"][1]["code"] == "invalid_json"
+    reasons = ["line 3, column 14: Expecting value.", "line 6, column 7: NaN is not a JSON number."]
+    assert [answer.json["results"][place]["message"] for place in (1, 3)] == [
+        f"Invalid JSON at {reason}" for reason in reasons
+    ]
     assert {log["output"] for log in ada.get("/logs").json} == {"é\u2028"}
 
 

@@ -289,10 +289,11 @@ def test_every_filter_with_an_index_is_a_range_of_it(
                     of_logs = [step for step in plan if " logs " in step]
                     assert all("SEARCH logs USING" in step for step in of_logs), plan
                     assert not [step for step in plan if "SCAN logs" in step], plan
-    for query, _ in FILTERS:
-        if "scored" not in query:
-            with subtests.test(query=query):
-                (plan,) = plans(app, ada, f"/logs?{query}&per_page=2&cursor=99999999999999-9")
+    of_prompt = f"promptId={history[0]['promptId']}&"
+    for scope, (query, _) in product(("", of_prompt), FILTERS):
+        if "label" not in query or not scope:
+            with subtests.test(query=query, scope=scope):
+                (plan,) = plans(app, ada, f"/logs?{scope}{query}&per_page=2&cursor=99999999999999-9")
                 assert not [
                     step for step in plan if "TEMP B-TREE" in step or ("SCAN" in step and "deletions" not in step)
                 ], plan
@@ -315,6 +316,43 @@ def test_a_page_for_which_too_many_logs_are_read_is_refused(
     monkeypatch.setattr(queries, "PAGE_S", 60)
     assert ada.get(walk).json == []
     assert len(ada.get("/logs?per_page=5").json) == 5
+
+
+@pytest.mark.parametrize("sort", ["best", "worst", "score", "-score"])
+def test_filters_of_scores_select_the_same_logs_in_every_order(ada: Person, history: list[Log], sort: str) -> None:
+    whole = [log["_id"] for log in ada.get(f"/logs?sort={sort}").json]
+    for query in ("scored=true", "scored=false", "minScore=5", "maxScore=5", "minScore=3&maxScore=7", "minScore=0"):
+        for more in ("", f"&promptId={history[0]['promptId']}", "&scoreName=tone"):
+            matching = {log["_id"] for log in ada.get(f"/logs?{query}{more}").json}
+            expected = [log_id for log_id in whole if log_id in matching]
+            path = f"/logs?{query}{more}&sort={sort}"
+            assert [log["_id"] for log in ada.get(path).json] == expected, path
+            assert [log["_id"] for log in pages(ada, f"{path}&per_page=3")] == expected, path
+
+
+@only_sqlite
+def test_filters_of_scores_are_ends_of_the_range_that_an_order_by_score_reads(
+    app: Flask, ada: Person, history: list[Log], subtests: pytest.Subtests
+) -> None:
+    after = "(rank,created_at)"  # and the row id, which is `seq`
+    for sort, query, first, next_page in (
+        ("best", "minScore=3", "rank>?", f"rank>? AND {after}<(?,?)"),
+        ("best", "minScore=3&maxScore=8", "rank>? AND rank<?", f"rank>? AND {after}<(?,?)"),
+        ("best", "scored=true", "rank>?", f"rank>? AND {after}<(?,?)"),
+        ("-score", "scored=false", "rank<?", f"{after}<(?,?)"),
+        ("score", "minScore=3", "rank>?", f"{after}>(?,?)"),
+        ("score", "maxScore=8", "rank>? AND rank<?", f"{after}>(?,?) AND rank<?"),
+        ("worst", "minScore=3&maxScore=8", "rank>? AND rank<?", f"{after}>(?,?) AND rank<?"),
+        ("worst", "scored=true", "rank>?", f"{after}>(?,?)"),
+        ("worst", "scored=false", "rank=?", None),
+        ("worst", "", "rank>?", f"{after}>(?,?)"),
+    ):
+        for cursor, expected in (("", first), ("&cursor=4618441417868443649-99999999999999-9", next_page)):
+            with subtests.test(sort=sort, query=query, cursor=cursor):
+                (plan,) = plans(app, ada, f"/logs?{query}&sort={sort}&per_page=2{cursor}")
+                read = [step for step in plan if "_rank_" in step]
+                assert expected is None or read[0].endswith(f"(workspace_id=? AND {expected})"), plan
+                assert len(read) == (2 if (sort, query) == ("worst", "") else 1), plan
 
 
 def plans(app: Flask, person: Person, path: str) -> list[list[str]]:

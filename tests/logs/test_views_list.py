@@ -263,6 +263,7 @@ def test_a_list_is_returned_as_csv_or_ndjson_on_request(ada: Person) -> None:
         assert not row["output"].startswith(("=", "+", "-", "@"))
 
 
+@only_sqlite
 def test_no_cell_of_csv_is_a_formula_whatever_the_separator_is_taken_for(ada: Person) -> None:
     prompt = ada.prompt()
     formulas = [f"{sign}1+1" for sign in "=+-@＝＋－＠"]
@@ -298,6 +299,7 @@ def test_no_cell_of_csv_is_a_formula_whatever_the_separator_is_taken_for(ada: Pe
 BOM = b"\xef\xbb\xbf"
 
 
+@only_sqlite
 def test_csv_begins_with_a_byte_order_mark_on_request(ada: Person) -> None:
     prompt = ada.prompt(title="résumé")
     for number in range(3):

@@ -1,18 +1,13 @@
 """The migration to chat prompts: texts stay texts. The step back keeps the text of messages, and finds plain slugs."""
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import pytest
 from flask import Flask
 from flask_migrate import downgrade, upgrade
 from sqlalchemy import inspect, text
 
-from config import Config
 from promptcrafter.database.session import get_engine
 from promptcrafter.prompts.messages import flatten
-from tests.support.environment import SECRET
 from tests.support.people import Caller, Person, sign_up
 
 BEFORE = "c94e17d0b382"
@@ -40,14 +35,6 @@ SLUGS = {
 FREE = {"shared/slug": "shared-slug"}
 
 
-@pytest.fixture
-def empty_app(make_app: Callable[[Config], Flask], empty_database_url: str, tmp_path: Path) -> Flask:
-    config = Config(
-        database_url=empty_database_url, jwt_secret_key=SECRET, instance_path=str(tmp_path), ratelimit_enabled=False
-    )
-    return make_app(config)
-
-
 def read(statement: str) -> list[Any]:
     with get_engine().connect() as connection:
         return [tuple(row) for row in connection.execute(text(statement))]
@@ -68,17 +55,17 @@ def set_slugs(person: Person, slugs: list[str]) -> None:
             )
 
 
-def test_versions_stay_texts_and_a_step_back_keeps_everything_that_the_release_before_knows(empty_app: Flask) -> None:
-    with empty_app.app_context():
-        upgrade()
-    client = Caller(empty_app.test_client())
+def test_versions_stay_texts_and_a_step_back_keeps_everything_that_the_release_before_knows(
+    migrated_app: Flask,
+) -> None:
+    client = Caller(migrated_app.test_client())
     ada, ben = sign_up(client, "ada"), sign_up(client, "ben")
     prompt = ada.prompt(content="findable", tags=["b", "a"], description="For classes", config={"top_p": 1})
     path = f"/prompts/{prompt['_id']}"
     ada.patch(path, {"messages": MESSAGES, "comment": "why"})
     ada.open(f"{path}/labels/production", method="PUT", json={"version": 2})
     log = ada.log(prompt)
-    with empty_app.app_context():
+    with migrated_app.app_context():
         set_slugs(ada, [*SLUGS])
         set_slugs(ben, [*FREE, "a/b"])
         before = read_plain()

@@ -1,30 +1,17 @@
 """The migration to the indices of the filters: logs keep all they have, and are found before and after it."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 from flask import Flask
 from flask_migrate import downgrade, upgrade
 from sqlalchemy import inspect, text
 
-from config import Config
 from promptcrafter.database.session import get_engine
-from tests.support.environment import SECRET
 from tests.support.people import Caller, sign_up
 
 BEFORE = "d52b7f09c3a8"
 
 
-def test_logs_survive_the_migration_of_the_filters_indices_and_its_downgrade(
-    make_app: Callable[[Config], Flask], empty_database_url: str, tmp_path: Path
-) -> None:
-    config = Config(
-        database_url=empty_database_url, jwt_secret_key=SECRET, instance_path=str(tmp_path), ratelimit_enabled=False
-    )
-    app = make_app(config)
-    with app.app_context():
-        upgrade()
-    ada = sign_up(Caller(app.test_client()), "ada")
+def test_logs_survive_the_migration_of_the_filters_indices_and_its_downgrade(migrated_app: Flask) -> None:
+    ada = sign_up(Caller(migrated_app.test_client()), "ada")
     prompt = ada.prompt()
     for values in ({}, {"status": "error"}, {"userId": "u", "sessionId": "s", "environment": "e", "notes": "n"}):
         ada.log(prompt, **values)
@@ -37,7 +24,7 @@ def test_logs_survive_the_migration_of_the_filters_indices_and_its_downgrade(
     def indices() -> set[str | None]:
         return {index["name"] for index in inspect(get_engine()).get_indexes("logs")}
 
-    with app.app_context():
+    with migrated_app.app_context():
         stored, with_filters = rows(), indices()
         downgrade(revision=BEFORE)
         assert rows() == stored

@@ -3,10 +3,8 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +14,6 @@ from flask_migrate import downgrade, upgrade
 from sqlalchemy import NullPool, create_engine, inspect, select, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
-from config import Config
 from promptcrafter.auth import store as accounts
 from promptcrafter.database import revisions
 from promptcrafter.database.base import Base
@@ -33,14 +30,6 @@ from tests.support.commands import done, flask, run
 from tests.support.databases import only_sqlite
 from tests.support.environment import ROOT, SECRET
 from tests.support.people import Caller, sign_up
-
-
-@pytest.fixture
-def empty_app(make_app: Callable[[Config], Flask], empty_database_url: str, tmp_path: Path) -> Flask:
-    config = Config(
-        database_url=empty_database_url, jwt_secret_key=SECRET, instance_path=str(tmp_path), ratelimit_enabled=False
-    )
-    return make_app(config)
 
 
 def tables() -> set[str]:
@@ -62,16 +51,14 @@ def test_every_step_goes_up_and_down_and_up_again(empty_app: Flask) -> None:
         assert tables() == migrated
 
 
-def test_a_downgrade_deletes_rows_and_an_upgrade_starts_empty(empty_app: Flask) -> None:
-    with empty_app.app_context():
-        upgrade()
-    ada = sign_up(Caller(empty_app.test_client()), "ada")
+def test_a_downgrade_deletes_rows_and_an_upgrade_starts_empty(migrated_app: Flask) -> None:
+    ada = sign_up(Caller(migrated_app.test_client()), "ada")
     ada.log(ada.prompt(tags=["a"], content="findable"))
-    with empty_app.app_context():
+    with migrated_app.app_context():
         downgrade(revision="base")
         assert tables() == set()
         upgrade()
-    ada = sign_up(Caller(empty_app.test_client()), "ada")
+    ada = sign_up(Caller(migrated_app.test_client()), "ada")
     assert ada.get("/search?q=findable").json == []
     prompt = ada.prompt(content="findable")
     assert ada.get("/search?q=findable").json == [prompt]
@@ -155,10 +142,9 @@ def test_eight_processes_that_migrate_concurrently_apply_each_migration_once(
 
 @only_sqlite
 def test_a_migration_that_leaves_a_row_without_its_parent_fails(
-    empty_app: Flask, caplog: pytest.LogCaptureFixture
+    migrated_app: Flask, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with empty_app.app_context():
-        upgrade()
+    with migrated_app.app_context():
         with get_engine().connect() as connection:
             driver: Any = connection.connection.dbapi_connection
             driver.execute("PRAGMA foreign_keys=OFF")
@@ -194,10 +180,15 @@ OLD_REST: dict[str, dict[str, Any]] = {
 
 
 def insert_row(table: str, row: dict[str, Any]) -> None:
+    insert_rows(table, [row])
+
+
+def insert_rows(table: str, rows: list[dict[str, Any]]) -> None:
+    """Insert rows of the same columns, in one transaction."""
     with get_engine().begin() as connection:
-        names = ", ".join(row)
-        values = ", ".join(f":{name}" for name in row)
-        connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({values})"), row)
+        names = ", ".join(rows[0])
+        values = ", ".join(f":{name}" for name in rows[0])
+        connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({values})"), rows)
 
 
 def insert_old_rows() -> None:
@@ -289,13 +280,17 @@ OLD_LOG = {
 }
 
 
+def insert_old_logs(numbers: range) -> None:
+    logs = ({"seq": number, "id": f"log_{number}", "output": f"output {number}"} for number in numbers)
+    insert_rows("logs", [{**log, **OLD_LOG} for log in logs])
+
+
 def test_logs_from_before_the_full_text_index_are_found(empty_app: Flask) -> None:
     with empty_app.app_context():
         upgrade(revision=BEFORE_DIALECTS)
         insert_old_rows()
         upgrade(revision="e07c45a1b2f8")
-        for number in range(8, 600):
-            insert_row("logs", {"seq": number, "id": f"log_{number}", "output": f"output {number}", **OLD_LOG})
+        insert_old_logs(range(8, 600))
         upgrade()
         assert found("o") == [7]
         assert found("ünder 599") == [599]
@@ -317,15 +312,13 @@ BEFORE_DISABLED, DISABLED = "b84e2c5d1a97", "3f9c61d2ab47"
 
 
 def test_accounts_survive_the_migration_for_disabling_and_its_downgrade_keeps_disabled_ones_out(
-    empty_app: Flask,
+    migrated_app: Flask,
 ) -> None:
     columns = "id, email, password_hash, created_at"
-    client = Caller(empty_app.test_client())
-    with empty_app.app_context():
-        upgrade()
+    client = Caller(migrated_app.test_client())
     ada, ben = sign_up(client, "ada"), sign_up(client, "ben")
     keys = [person.post("/auth/keys", {"name": "k"}).json["key"] for person in (ada, ben)]
-    with empty_app.app_context():
+    with migrated_app.app_context():
         before = read_rows("users", columns)
         with get_engine().begin() as connection:
             connection.execute(
@@ -454,7 +447,7 @@ BEFORE_INDEXED_BY_SERVICE = "a95d07c3e1f4"
 
 
 @only_sqlite
-def test_logs_are_found_before_and_after_the_migration_to_words_indexed_by_the_service(empty_app: Flask) -> None:
+def test_logs_are_found_before_and_after_the_migration_to_words_indexed_by_the_service(migrated_app: Flask) -> None:
     def found(word: str) -> list[str]:
         return [log["output"] for log in ada.get(f"/logs?q={word}").json]
 
@@ -464,13 +457,11 @@ def test_logs_are_found_before_and_after_the_migration_to_words_indexed_by_the_s
             statement = text("SELECT count(*) FROM log_words WHERE log_words MATCH :words")
             return connection.scalar(statement, {"words": words}) or 0
 
-    with empty_app.app_context():
-        upgrade()
-    ada = sign_up(Caller(empty_app.test_client()), "ada")
+    ada = sign_up(Caller(migrated_app.test_client()), "ada")
     prompt = ada.prompt()
     first, other = ada.log(prompt, output="first"), ada.log(prompt, output="other")
     assert found("first") == ["first"]
-    with empty_app.app_context():
+    with migrated_app.app_context():
         downgrade(revision=BEFORE_INDEXED_BY_SERVICE)
         with get_engine().begin() as connection:  # as the service of that time would
             connection.exec_driver_sql("UPDATE log_search SET words = 'changed' WHERE words = 'first'")
@@ -485,7 +476,7 @@ def test_logs_are_found_before_and_after_the_migration_to_words_indexed_by_the_s
     ada.delete(f"/logs/{other['_id']}")
     ada.log(prompt, output="third")
     assert [found(word) for word in ("changed", "first", "noted", "third")] == [[], ["first"], ["first"], ["third"]]
-    with empty_app.app_context():
+    with migrated_app.app_context():
         assert [in_the_index(word) for word in ("second", "third")] == [0, 1]
 
 
@@ -509,10 +500,8 @@ def test_logs_survive_the_migration_of_token_kinds_and_its_downgrade(empty_app: 
         assert read_rows("logs", "*") == logs
 
 
-def test_a_step_back_removes_what_is_deleted_and_keeps_the_rest(empty_app: Flask) -> None:
-    with empty_app.app_context():
-        upgrade()
-    ada = sign_up(Caller(empty_app.test_client()), "ada")
+def test_a_step_back_removes_what_is_deleted_and_keeps_the_rest(migrated_app: Flask) -> None:
+    ada = sign_up(Caller(migrated_app.test_client()), "ada")
     deleted, kept = ada.prompt(title="Deleted", tags=["a"]), ada.prompt(title="Kept")
     variants = [{"key": "A", "trafficPercent": 1}]
     experiments = [
@@ -529,7 +518,7 @@ def test_a_step_back_removes_what_is_deleted_and_keeps_the_rest(empty_app: Flask
     ada.log(deleted)
     log = ada.log(kept)
     pending = {deleted["_id"]: "prompt", lost: "trace", experiments[0]: "experiment"}
-    with empty_app.app_context():
+    with migrated_app.app_context():
         for target, kind in pending.items():
             insert_row(
                 "pending_deletions", {"target_id": target, "kind": kind, "created_at": "2026-11-30T04:00:00.000Z"}
@@ -553,15 +542,13 @@ BEFORE_WRITERS, WRITERS = "4d81b6e0c93f", "b7e41c9d5a20"
 
 
 def test_accounts_and_logs_survive_the_migration_that_stops_releases_before_it_and_its_downgrade(
-    empty_app: Flask,
+    migrated_app: Flask,
 ) -> None:
-    client = Caller(empty_app.test_client())
-    with empty_app.app_context():
-        upgrade()
+    client = Caller(migrated_app.test_client())
     ada, ben = sign_up(client, "ada"), sign_up(client, "ben")
     ada.log(ada.prompt(), output="findable")
-    done(run(empty_app, "user", "disable", ben.email))
-    with empty_app.app_context():
+    done(run(migrated_app, "user", "disable", ben.email))
+    with migrated_app.app_context():
         accounts_before, words_before = read_rows("users", "*"), read_rows("log_search", "*")
         assert set(read_rows("schema_writers", "schema_revision")) == {(revisions.HEAD,)}
         downgrade(revision=BEFORE_WRITERS)
@@ -577,12 +564,10 @@ def test_accounts_and_logs_survive_the_migration_that_stops_releases_before_it_a
 BEFORE_RESETS, RESETS = "5e0c83a1d7f6", "c41a9e6d07b8"
 
 
-def test_accounts_survive_the_migration_of_resets_whose_downgrade_makes_them_invalid(empty_app: Flask) -> None:
-    client = Caller(empty_app.test_client())
-    with empty_app.app_context():
-        upgrade()
+def test_accounts_survive_the_migration_of_resets_whose_downgrade_makes_them_invalid(migrated_app: Flask) -> None:
+    client = Caller(migrated_app.test_client())
     ada = sign_up(client, "ada")
-    with empty_app.app_context():
+    with migrated_app.app_context():
         with writing():
             token, _ = accounts.add_reset(ada.id)
         before = read_rows("users", "*")
@@ -626,13 +611,11 @@ DAMAGES = {
 
 @only_sqlite
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_a_word_index_that_another_release_has_damaged_is_repaired(empty_app: Flask, damage: list[str]) -> None:
-    with empty_app.app_context():
-        upgrade()
-    ada = sign_up(Caller(empty_app.test_client()), "ada")
+def test_a_word_index_that_another_release_has_damaged_is_repaired(migrated_app: Flask, damage: list[str]) -> None:
+    ada = sign_up(Caller(migrated_app.test_client()), "ada")
     for output in ("first", "other"):
         ada.log(ada.prompt(content="findable"), output=output)
-    with empty_app.app_context():
+    with migrated_app.app_context():
         downgrade(revision=BEFORE_WRITERS)
         with get_engine().begin() as connection:
             for statement in damage:
@@ -652,8 +635,7 @@ def test_logs_that_a_release_without_words_has_added_are_found(empty_app: Flask)
         upgrade(revision=BEFORE_DIALECTS)
         insert_old_rows()
         upgrade(revision=BEFORE_WRITERS)
-        for number in range(8, 600):
-            insert_row("logs", {"seq": number, "id": f"log_{number}", "output": f"output {number}", **OLD_LOG})
+        insert_old_logs(range(8, 600))
         upgrade()
         assert (found("o"), found("ünder 599"), len(found("output"))) == ([7], [599], 592)
 
@@ -688,17 +670,15 @@ BEFORE_COMMENTS = "5e0c83a1d7f6"
 
 
 def test_versions_survive_the_migration_of_their_comments_and_its_downgrade_loses_nothing_else(
-    empty_app: Flask,
+    migrated_app: Flask,
 ) -> None:
-    with empty_app.app_context():
-        upgrade()
-    ada = sign_up(Caller(empty_app.test_client()), "ada")
+    ada = sign_up(Caller(migrated_app.test_client()), "ada")
     path = f"/prompts/{ada.prompt()['_id']}"
     ada.patch(path, {"content": "two", "comment": "why"})
     ada.open(f"{path}/labels/production", method="PUT", json={"version": 2})
     shown = ada.get(f"{path}/versions").json
     plain = "prompt_id, number, content, model, created_at, author_id"
-    with empty_app.app_context():
+    with migrated_app.app_context():
         before, labels = read_rows("prompt_versions", plain), read_rows("prompt_labels", "*")
         assert sorted(read_rows("prompt_versions", "number, comment")) == [(1, None), (2, "why")]
         downgrade(revision=BEFORE_COMMENTS)
@@ -716,21 +696,21 @@ def test_versions_survive_the_migration_of_their_comments_and_its_downgrade_lose
 BEFORE_KEY_OWNERS, KEY_OWNERS = "7b2d91f4c6e0", "a6f3c8d15e29"
 
 
-def test_entries_of_the_trail_get_the_accounts_of_keys_and_lose_nothing_else_by_the_downgrade(empty_app: Flask) -> None:
+def test_entries_of_the_trail_get_the_accounts_of_keys_and_lose_nothing_else_by_the_downgrade(
+    migrated_app: Flask,
+) -> None:
     columns = "seq, id, actor_kind, actor_id, actor_name, action, object_id, before, after"
-    client = Caller(empty_app.test_client())
-    with empty_app.app_context():
-        upgrade()
+    client = Caller(migrated_app.test_client())
     ada = sign_up(client, "ada")
     keys = [ada.post("/auth/keys", {"name": name}).json for name in ("kept", "revoked")]
     for key in keys:
         by_key = Caller(client.client, {"x-api-key": key["key"]})
         assert by_key.post("/prompts", {"title": "title", "content": "c", "model": "m"}).status_code == 201
     ada.delete(f"/auth/keys/{keys[1]['_id']}")
-    done(run(empty_app, "key", "add", ada.email, "by command"))
+    done(run(migrated_app, "key", "add", ada.email, "by command"))
     (workspace,) = ada.get("/workspaces").json
     shown = ada.get(f"/workspaces/{workspace['_id']}/audit").json[::-1]
-    with empty_app.app_context():
+    with migrated_app.app_context():
         before = read_rows("audit_entries", columns)
         downgrade(revision=BEFORE_KEY_OWNERS)
         assert read_rows("audit_entries", columns) == before
@@ -743,7 +723,7 @@ def test_entries_of_the_trail_get_the_accounts_of_keys_and_lose_nothing_else_by_
     owners = [entry["actor"]["userId"] for entry in after]
     assert [entry["actor"]["userId"] for entry in shown] == [ada.id] * 5 + [None]
     assert owners == [ada.id, ada.id, ada.id, None, ada.id, None], "a key that is gone has no account"
-    with empty_app.app_context(), get_engine().begin() as connection:
+    with migrated_app.app_context(), get_engine().begin() as connection:
         connection.execute(text("UPDATE audit_entries SET actor_user_id = NULL"))  # as the release before adds them
     again = ada.get(f"/workspaces/{workspace['_id']}/audit?actor={ada.id}").json
     assert {(entry["actor"]["kind"], entry["actor"]["userId"]) for entry in again} == {("user", ada.id)}

@@ -15,11 +15,10 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from flask_migrate import downgrade, upgrade
+from flask_migrate import downgrade
 from sqlalchemy import NullPool, create_engine, select, text
 from sqlalchemy.exc import DBAPIError
 
-from config import Config
 from promptcrafter.database.base import Base
 from tests.support.calls import calls
 from tests.support.connection import Answer, Connection
@@ -88,19 +87,6 @@ ADDING_LOGS_0_1_0 = {
         "UPDATE log_search SET words = array_to_tsvector(string_to_array('w', ' ')) WHERE log_search.seq = 1",
     ),
 }
-
-
-@pytest.fixture
-def migrated_app(
-    make_app: Callable[[Config], Flask], empty_database_url: str, tmp_path: Path, engine_name: str
-) -> Flask:
-    """This release on a database of its own."""
-    url = empty_database_url if engine_name == "postgresql" else f"sqlite:///{tmp_path}/live.db"
-    config = Config(database_url=url, jwt_secret_key=SECRET, instance_path=str(tmp_path), ratelimit_enabled=False)
-    app = make_app(config)
-    with app.app_context():
-        upgrade()
-    return app
 
 
 def url_of(app: Flask) -> str:

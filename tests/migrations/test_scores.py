@@ -1,31 +1,18 @@
 """The migration to scores of several raters: each stored score becomes a row, and the step back keeps the figures."""
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import pytest
 from flask import Flask
 from flask_migrate import downgrade, upgrade
 from sqlalchemy import inspect, text
 
-from config import Config
 from promptcrafter.database.session import get_engine
 from promptcrafter.logs.input_keys import find_input_key
 from promptcrafter.maintenance.downgrade import find_losses
-from tests.support.environment import SECRET
 from tests.support.people import Caller, sign_up
 
 BEFORE = "a6f3c8d15e29"
 COLUMNS = "id, author_id, prompt_id, output, notes, score, input, variables, created_at, updated_at"
-
-
-@pytest.fixture
-def empty_app(make_app: Callable[[Config], Flask], empty_database_url: str, tmp_path: Path) -> Flask:
-    config = Config(
-        database_url=empty_database_url, jwt_secret_key=SECRET, instance_path=str(tmp_path), ratelimit_enabled=False
-    )
-    return make_app(config)
 
 
 def read(statement: str) -> list[Any]:
@@ -38,10 +25,8 @@ def run(statement: str) -> None:
         connection.execute(text(statement))
 
 
-def test_scores_become_rows_and_a_step_back_keeps_what_the_release_before_knows(empty_app: Flask) -> None:
-    with empty_app.app_context():
-        upgrade()
-    client = Caller(empty_app.test_client())
+def test_scores_become_rows_and_a_step_back_keeps_what_the_release_before_knows(migrated_app: Flask) -> None:
+    client = Caller(migrated_app.test_client())
     ada, ben = sign_up(client, "ada"), sign_up(client, "ben")
     prompt, bens = ada.prompt(), ben.prompt()
     inputs: list[dict[str, Any]] = [
@@ -57,7 +42,7 @@ def test_scores_become_rows_and_a_step_back_keeps_what_the_release_before_knows(
     for number in range(101):
         ada.log(prompt, input=f"input {number}", score=number % 11)
     of_ben = ben.log(bens, score=3)
-    with empty_app.app_context():
+    with migrated_app.app_context():
         computed = read("SELECT id, input_key FROM logs ORDER BY seq")
         run("DELETE FROM scores")
         before = read(f"SELECT {COLUMNS} FROM logs ORDER BY seq")
@@ -99,7 +84,7 @@ def test_scores_become_rows_and_a_step_back_keeps_what_the_release_before_knows(
         assert ada.post(f"/logs/{logs[0]['_id']}/scores", body).status_code == 201
     assert ada.put("/score-configs/tone", {"kind": "boolean"}).status_code == 200
     ada.post("/experiments", {"slug": "e", "name": "n", "variants": [{"key": "A", "trafficPercent": 100}]})
-    with empty_app.app_context():
+    with migrated_app.app_context():
         run(f"UPDATE logs SET status = 'error', error = 'timeout', output = NULL WHERE id = '{logs[1]['_id']}'")
         run("UPDATE experiment_variants SET prompt_version = 1")
         losses = find_losses(BEFORE)

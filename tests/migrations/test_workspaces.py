@@ -34,14 +34,6 @@ BEFORE = "2f96d0a8b4e3"
 LOGS = 60_000
 
 
-@pytest.fixture
-def empty_app(make_app: Callable[[Config], Flask], empty_database_url: str, tmp_path: Path) -> Flask:
-    config = Config(
-        database_url=empty_database_url, jwt_secret_key=SECRET, instance_path=str(tmp_path), ratelimit_enabled=False
-    )
-    return make_app(config)
-
-
 def execute(*statements: str) -> None:
     with get_engine().begin() as connection:
         for statement in statements:
@@ -156,12 +148,10 @@ def add_experiment(person: Caller, **values: Any) -> dict[str, Any]:
     return dict(answer.json)
 
 
-def test_a_step_back_gives_what_a_workspace_has_to_its_oldest_owner(empty_app: Flask) -> None:
-    client = Caller(empty_app.test_client())
-    with empty_app.app_context():
-        upgrade()
+def test_a_step_back_gives_what_a_workspace_has_to_its_oldest_owner(migrated_app: Flask) -> None:
+    client = Caller(migrated_app.test_client())
     ada, ben, cy = (sign_up(client, name) for name in ("ada", "ben", "cy"))
-    with empty_app.app_context():
+    with migrated_app.app_context():
         team = add_workspace("team", **{cy.id: "editor", ada.id: "owner", ben.id: "owner"})
         gone = add_workspace("gone", **{ben.id: "owner"})
 
@@ -189,7 +179,7 @@ def test_a_step_back_gives_what_a_workspace_has_to_its_oldest_owner(empty_app: F
     lost = within(ben, gone)
     lost.log(lost.prompt(slug="lost", tags=["t"]), output="lost")
     now = clock.now()
-    with empty_app.app_context(), writing():
+    with migrated_app.app_context(), writing():
         session.get_one(ApiKey, 2).workspace_id = team
         session.get_one(ApiKey, 3).scopes = ["read"]
         session.add_all(
@@ -216,7 +206,7 @@ def test_a_step_back_gives_what_a_workspace_has_to_its_oldest_owner(empty_app: F
         )
         session.execute(text("DELETE FROM members WHERE user_id = :id"), {"id": cy.id})
         session.get_one(User, 3).deleted_at = now
-    with empty_app.app_context():
+    with migrated_app.app_context():
         versions = read("SELECT prompt_id, number, content, author_id FROM prompt_versions ORDER BY 1, 2")
         downgrade(revision=BEFORE)
         assert not {"workspaces", "members", "invitations"} & set(inspect(get_engine()).get_table_names())

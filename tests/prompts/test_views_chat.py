@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.databases import only_sqlite
 from tests.support.people import Person
 
 MESSAGES = [
@@ -58,6 +59,7 @@ def test_a_change_of_messages_or_config_makes_a_version(ada: Person, chat: Any) 
     assert [prompt["_id"] for prompt in ada.get("/search?q=well").json] == [chat["_id"]]
 
 
+@only_sqlite
 @pytest.mark.parametrize(
     ("body", "details"),
     [

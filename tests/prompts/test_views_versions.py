@@ -13,6 +13,7 @@ from promptcrafter.database.session import session
 from promptcrafter.database.transactions import writing
 from promptcrafter.prompts.render import find_variables, render_text
 from promptcrafter.text import shorten
+from tests.support.databases import only_sqlite
 from tests.support.members import share
 from tests.support.people import Caller, Person
 from tests.support.statements import statements
@@ -325,6 +326,7 @@ def test_a_rendered_text_has_at_most_as_many_bytes_as_an_output(app: Flask, ada:
             assert (answer.status_code, answer.json["message"]) == (413, message)
 
 
+@only_sqlite
 def test_a_great_many_variables_without_a_value_are_counted(ada: Person) -> None:
     prompt = ada.prompt(content="".join(f"{{{{a{number}}}}}" for number in range(100_000)))
     missing = ada.post(f"/prompts/{prompt['_id']}/render", {"variables": {"a0": 1}})

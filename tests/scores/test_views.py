@@ -271,6 +271,7 @@ def test_a_batch_has_a_result_for_each_score(ada: Person, ben: Person, log: dict
     lines = b"".join(json.dumps(line).encode() + b"\n" for line in (score, {**score, "name": "x"})) + b"{\n"
     answer = ada.post("/scores/batch", data=lines, content_type="application/x-ndjson")
     assert [result["status"] for result in answer.json["results"]] == [200, 201, 400]
+    assert answer.json["results"][2]["message"].startswith("Invalid JSON at line 3, column 2: ")
     answer = ada.post("/scores/batch", {"scores": [score] * 1001})
     assert (answer.status_code, answer.json["details"]) == (400, {"scores": ["must have 0 to 1000 entries"]})
 
@@ -336,7 +337,9 @@ def test_lists_are_filtered_and_paged_and_have_every_format(
     assert values("annotator=judge") == ["kind"]
     assert values(f"author={ben.id}") == [True, 2]
     assert values(f"author={ben.id}&name=score") == [2]
-    assert values("author=nobody") == values("name=Score") == []
+    assert values(f"author=user_{UNKNOWN}") == values("name=Score") == []
+    for malformed in ("nobody", log["_id"], "%00"):
+        assert_error(ada.get(f"/scores?author={malformed}"), 400, "invalid_user_id")
     assert values(f"promptId={log['promptId']}") == ["kind", 2, 1]
     assert values(f"promptId={log['promptId']}&name=score&author={ada.id}&annotator=human") == [1]
     assert (values(f"since={middle}"), values(f"until={middle}")) == ([True, "kind"], [2, 1])

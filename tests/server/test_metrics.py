@@ -176,7 +176,7 @@ def test_durations_are_reported_in_buckets_from_a_millisecond_to_ten_seconds(ada
 
 
 def test_logs_are_counted_by_source_including_each_log_of_a_batch(ada: Person) -> None:
-    sources = ("native", "basalt", "agenttest", "llm", "promptfoo")
+    sources = ("native", "basalt", "agenttest", "llm", "promptfoo", "otlp")
     none = dict.fromkeys((f'{{source="{source}"}}' for source in sources), 0)
     assert counted(ada, WRITTEN) == none
     prompt = ada.prompt()
@@ -267,3 +267,10 @@ def test_no_data_of_users_is_reported(client: Caller, ada: Person) -> None:
     text = ada.get("/metrics").text
     for secret in ("CANARY", ada.id, ben.id, ada.email, prompt["_id"], log["_id"], "127.0.0.1"):
         assert secret not in text
+
+
+@only_sqlite
+def test_events_of_langfuses_clients_that_are_dropped_are_counted(ada: Person) -> None:
+    events: list[object] = [{"type": "trace-create"}, {"id": "e2", "type": "span-create", "body": {}}, "nonsense"]
+    assert ada.post("/api/public/ingestion", {"batch": events}).status_code == 207
+    assert counted(ada, "promptcrafter_langfuse_events_dropped_total") == {"": 2}

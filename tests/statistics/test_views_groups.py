@@ -7,8 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from promptcrafter import clock
+from promptcrafter.database import cascade
+from promptcrafter.maintenance import purge
 from promptcrafter.statistics import store
 from tests.support.members import share
 from tests.support.people import Person
@@ -80,7 +83,10 @@ def test_periods_are_those_of_the_time_zone_and_empty_ones_are_in_order(ada: Per
     assert len(groups_of(ada, f"{path}week")) == 146
     weeks = [group["week"] for group in groups_of(ada, f"{path}week&since=2026-04-01")]
     assert [weeks[39], weeks[40], weeks[-1]] == ["2026-W53", "2027-W01", "2029-W01"]
-    for zone in ("Europe", "Nowhere/Else", "../x", "a%20b"):
+    for zone, months in (("America/Argentina/Buenos_Aires", 34), ("Etc/GMT%2B1", 34), ("Etc/UTC", 35), ("UTC", 35)):
+        assert len(groups_of(ada, f"{path}month&tz={zone}")) == months
+    others = ("localtime", "posixrules", "posix/Europe/Berlin", "right/UTC", "Factory", "EST5EDT", "GMT", "America/")
+    for zone in ("Europe", "Nowhere/Else", "../x", "a%20b", "Europe/Berlin%0A", "America/Argentina", *others):
         assert ada.get(f"{path}day&tz={zone}").json["details"] == {"tz": ["must be a time zone, such as Europe/Berlin"]}
 
 
@@ -238,3 +244,46 @@ def test_scores_whose_mean_is_not_finite_are_left_out(ada: Person) -> None:
             score(ada, log, value, name="size", annotator="judge", identifier=str(index))
     (group,) = groups_of(ada, "/stats?score=size&annotator=judge")
     assert (group["score"]["count"], group["score"]["mean"], group["ratings"]) == (1, 4, 1)
+
+
+def test_a_deletion_that_comes_meanwhile_is_in_the_whole_answer_or_in_no_part_of_it(
+    app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = ada.prompt(slug="p")
+    ada.log(prompt)
+    generations = [{"id": str(number), "type": "generation", "prompt": {"slug": "p"}} for number in range(2)]
+    path = f"/prompts/{prompt['_id']}/stats"
+
+    def count_logs() -> int:
+        return sum(group["count"] for group in groups_of(ada, path))
+
+    def count_with_deletion(name: str, is_before: bool) -> int:
+        """Return how many logs are counted if a trace with two of them is deleted around a call of this function."""
+        trace = ada.post("/basalt/monitor/trace", {"featureSlug": "f", "logs": generations}).json["trace"]["id"]
+        assert count_logs() == 3
+        called = getattr(store, name)
+
+        def delete() -> None:
+            with app.app_context(), monkeypatch.context() as patched:
+                patched.setattr(cascade, "remove_some", lambda *_: False)  # all is left to a purge
+                assert ada.delete(f"/traces/{trace}").status_code == 204
+
+        def call(*args: Any) -> Any:
+            monkeypatch.setattr(store, name, called)
+            if is_before:
+                delete()
+            result = called(*args)
+            if not is_before:
+                delete()
+            return result
+
+        monkeypatch.setattr(store, name, call)
+        with app.app_context(), purge.only_purge():
+            counted = count_logs()
+            assert count_logs() == 1
+        with app.app_context():
+            purge.run()
+        return counted
+
+    assert count_with_deletion("read_snapshot", is_before=True) == 1
+    assert count_with_deletion("has_pending", is_before=False) == 3  # as it was when the snapshot was made

@@ -183,6 +183,7 @@ def test_a_comparison_is_returned_as_markdown_on_request(ada: Person, logs: list
     assert ada.get(f"/compare?logs={first},{second}", headers={"Accept": "text/html"}).mimetype == "application/json"
 
 
+@only_sqlite
 @pytest.mark.parametrize(
     ("first", "second", "marked"),
     [

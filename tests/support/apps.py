@@ -45,6 +45,22 @@ def make_app() -> Iterator[Callable[[Config], Flask]]:
             get_engine().dispose()
 
 
+@pytest.fixture
+def migrated_app(make_app: Callable[[Config], Flask], own_database_url: str, tmp_path: Path) -> Flask:
+    """An application on a migrated, empty database whose schema the test may change."""
+    return make_app(_config_of_own(own_database_url, tmp_path))
+
+
+@pytest.fixture
+def empty_app(make_app: Callable[[Config], Flask], empty_database_url: str, tmp_path: Path) -> Flask:
+    """An application on a database without tables."""
+    return make_app(_config_of_own(empty_database_url, tmp_path))
+
+
+def _config_of_own(url: str, folder: Path) -> Config:
+    return Config(database_url=url, jwt_secret_key=SECRET, instance_path=str(folder), ratelimit_enabled=False)
+
+
 @pytest.fixture(scope="session")
 def shared_apps() -> Iterator[dict[Config, tuple[Flask, dict[str, Any]]]]:
     """Applications by their settings, with a copy of `app.config`; creating one takes as long as ten requests."""

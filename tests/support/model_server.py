@@ -149,7 +149,7 @@ def _response_events(answer: dict[str, Any]) -> list[dict[str, Any]]:
     ]
     for index, item in enumerate(answer["output"]):
         place: dict[str, Any] = {"item_id": item["id"], "output_index": index}
-        added = {"content": []} if item["type"] == "message" else {"arguments": ""}
+        added: dict[str, Any] = {"content": []} if item["type"] == "message" else {"arguments": ""}
         events.append({"type": "response.output_item.added", **place, "item": {**item, **added}})
         if item["type"] == "message":
             (part,) = item["content"]

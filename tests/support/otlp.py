@@ -148,6 +148,22 @@ def encode_records(records: Sequence[Mapping[str, Any]]) -> bytes:
     return bytes(request.SerializeToString())
 
 
+def records_to_json(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the request in OTLP's JSON form that an exporter sends for these log records."""
+    sent = [
+        {
+            "traceId": record["trace_id"],
+            "spanId": record["span_id"],
+            "eventName": record["name"],
+            "timeUnixNano": str(record["time_ns"]),
+            "body": None if record["body"] is None else _to_json_value(record["body"]),
+            "attributes": _to_json_pairs(record["attributes"]),
+        }
+        for record in records
+    ]
+    return {"resourceLogs": [{"scopeLogs": [{"logRecords": sent}]}]}
+
+
 def export_records(person: Any, *records: Mapping[str, Any], path: str = "/v1/logs") -> Any:
     """Send log records as an exporter does; return the response."""
     return person.open(path, method="POST", data=encode_records(records), content_type="application/x-protobuf")

@@ -9,7 +9,7 @@ NDJSON_HEADERS = {"Content-Type": "application/x-ndjson"}
 TYPES = ("prompts", "versions", "experiments", "traces", "logs")
 EMPTY_EXPORT = (
     b'{"type":"export","format":"promptcrafter","version":2}\n'
-    b'{"type":"end","prompts":0,"versions":0,"experiments":0,"traces":0,"logs":0,"scores":0}\n'
+    b'{"type":"end","prompts":0,"versions":0,"experiments":0,"traces":0,"logs":0,"scoreConfigs":0,"scores":0}\n'
 )
 
 

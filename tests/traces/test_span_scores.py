@@ -6,8 +6,10 @@ from typing import Any
 from flask import Flask
 
 from promptcrafter.database.transactions import writing
+from promptcrafter.problems import Problem
 from promptcrafter.traces.span_scores import put_scores_of_spans
 from promptcrafter.workspaces.principal import in_workspace, personal_workspace_id
+from tests.support import transfer
 from tests.support.otlp import START_NS, TRACE, export, make_span
 from tests.support.people import Person
 
@@ -23,7 +25,7 @@ def put(app: Flask, person: Person, *items: dict[str, Any]) -> Sequence[Any]:
         principal = in_workspace(person.id, personal_workspace_id(person.id))
         with writing():
             results = put_scores_of_spans(principal, [{**value, **key, **item} for item in items])
-            return [result and result[1] for result in results]
+            return [None if result is None else not isinstance(result, Problem) and result[1] for result in results]
 
 
 def scores_of_trace(person: Person) -> list[tuple[Any, ...]]:
@@ -115,3 +117,68 @@ def test_a_score_is_found_by_the_id_of_the_response(app: Flask, ada: Person) -> 
     assert put(app, ada, {"response_id": "resp-1", "name": "speed"}) == [True]
     assert {score["logId"] for score in ada.get("/scores").json} == {log["_id"]}
     assert len(ada.get("/scores").json) == 2
+
+
+def test_a_long_identifier_and_those_of_several_judges_are_scores_of_their_own(app: Flask, ada: Person) -> None:
+    export(ada, make_span(CALL))
+    identifiers = ["", "a", "x" * 64, "x" * 63]
+    assert put(app, ada, *({"identifier": each} for each in identifiers)) == [True] * 4
+    assert put(app, ada, {"identifier": "x" * 64}) == [False]
+    (trace,) = ada.get("/traces").json
+    found = ada.get(f"/traces/{trace['_id']}/scores?per_page=10").json
+    assert [score["identifier"] for score in found][::-1][:2] == ["", "a"]
+    assert {score["traceId"] for score in found} == {trace["_id"]}
+
+
+def test_a_score_of_a_trace_survives_an_export_and_an_import(app: Flask, ada: Person) -> None:
+    tool = make_span(TOOL)
+    export(ada, make_span(CALL), tool)
+    assert put(app, ada, {}, {"span_id": tool["span_id"]}) == [True, True]
+    before, data = scores_of_trace(ada), transfer.export(ada)
+    (trace,) = ada.get("/traces").json
+    ada.delete(f"/traces/{trace['_id']}")
+    assert ada.get("/scores").json == []
+    answer = transfer.import_file(ada, data)
+    assert answer.status_code == 200, answer.text
+    assert scores_of_trace(ada) == before
+
+
+def test_a_client_of_the_api_cannot_claim_the_identifier_of_a_score_of_a_trace(ada: Person) -> None:
+    export(ada, make_span(CALL))
+    (log,) = ada.get("/logs").json
+    answer = ada.post(f"/logs/{log['_id']}/scores", json={"name": "a", "value": 1, "identifier": "trace::x"})
+    assert (answer.status_code, answer.json["code"]) == (400, "invalid_fields")
+    assert "identifier must not have the form" in answer.json["message"]
+
+
+def test_a_score_of_a_trace_is_changed_and_deleted_as_any_other(app: Flask, ada: Person) -> None:
+    export(ada, make_span(CALL))
+    assert put(app, ada, {"name": "score", "annotator": "human"}) == [True]
+    (trace,) = ada.get("/traces").json
+    (score,) = ada.get(f"/traces/{trace['_id']}/scores").json
+    assert ada.patch(f"/scores/{score['_id']}", json={"value": 9}).json["value"] == 9
+    assert ada.get("/logs").json[0]["score"] == 9
+    assert ada.delete(f"/scores/{score['_id']}").status_code == 204
+    assert ada.get("/logs").json[0]["score"] is None
+    assert ada.get(f"/traces/{trace['_id']}/scores").json == []
+
+
+def test_a_score_that_waited_is_dropped_if_a_config_forbids_it_by_then(app: Flask, ada: Person) -> None:
+    span = make_span(CALL)
+    assert put(app, ada, {"span_id": span["span_id"]}) == [None]
+    ada.put("/score-configs/quality", json={"kind": "boolean"})
+    assert export(ada, span).status_code == 200
+    assert ada.get("/scores").json == []
+    assert put(app, ada, {"span_id": span["span_id"], "value_kind": "boolean", "number": 1.0}) == [True]
+
+
+def test_a_score_that_a_span_reports_is_there_once_however_often_it_is_sent(ada: Person) -> None:
+    result = {"gen_ai.evaluation.name": "Relevance", "gen_ai.evaluation.score.value": 0.75}
+    event = ("gen_ai.evaluation.result", result)
+    plain, tool = make_span(CALL), make_span(TOOL, events=[event])
+    scored = {**plain, "events": [event]}
+    for spans in ([plain], [scored], [scored, tool], [tool], [plain]):
+        assert export(ada, *spans).status_code == 200
+    (log,) = ada.get("/logs").json
+    found = [(score["logId"], score.get("spanId")) for score in ada.get("/scores").json]
+    assert sorted(found, key=str) == sorted([(log["_id"], None), (log["_id"], tool["span_id"])], key=str)

@@ -25,7 +25,16 @@ GOOD: list[dict[str, Any]] = [
     | {"variantKey": "A", **TIMES},
     {"type": "score", "_id": "score1", "logId": "log1", "name": "score", "value": 7, "annotator": "human"}
     | {"author": {"userId": "user1", "name": "Ben"}, "imported": True, **TIMES},
-    {"type": "end", "prompts": 1, "versions": 2, "experiments": 1, "traces": 1, "logs": 2, "scores": 1},
+    {
+        "type": "end",
+        "prompts": 1,
+        "versions": 2,
+        "experiments": 1,
+        "traces": 1,
+        "logs": 2,
+        "scoreConfigs": 0,
+        "scores": 1,
+    },
 ]
 EXPORT, PROMPT, FIRST, SECOND, EXPERIMENT, TRACE, LOG, RESULT, SCORE, END = range(10)
 MESSAGES = [{"role": "user", "content": "c"}]
@@ -71,7 +80,7 @@ DAMAGES: dict[str, tuple[bytes, dict[str, list[str]]]] = {
     "no version": (change(EXPORT, version=None), {"line 1.version": REQUIRED}),
     "cut in a line": (
         join(GOOD)[:-20],
-        {"line 10": ["must be JSON (column 77: Unterminated string starting at)"]},
+        {"line 10": ["must be JSON (column 88: Unterminated string starting at)"]},
     ),
     "a line cut in the middle": (
         raw(EXPORT + 1, b'{"type": "prompt"'),
@@ -95,7 +104,7 @@ DAMAGES: dict[str, tuple[bytes, dict[str, list[str]]]] = {
     ),
     "two files": (
         join([*GOOD[:LOG], *GOOD]),
-        {"line 7.type": ["must be one of prompt, version, experiment, trace, log, score, span"]},
+        {"line 7.type": ["must be one of prompt, version, experiment, trace, log, scoreConfig, score, span"]},
     ),
     "no JSON": (
         raw(LOG, b"{'a': 1}"),
@@ -111,11 +120,11 @@ DAMAGES: dict[str, tuple[bytes, dict[str, list[str]]]] = {
     "no object": (raw(LOG, b"[1]"), {"line 7": ["must be an object"]}),
     "no type": (
         change(LOG, type=None),
-        {"line 7.type": ["must be one of prompt, version, experiment, trace, log, score, span"]},
+        {"line 7.type": ["must be one of prompt, version, experiment, trace, log, scoreConfig, score, span"]},
     ),
     "an unknown type": (
         change(LOG, type=["log"]),
-        {"line 7.type": ["must be one of prompt, version, experiment, trace, log, score, span"]},
+        {"line 7.type": ["must be one of prompt, version, experiment, trace, log, scoreConfig, score, span"]},
     ),
     "fields missing": (change(PROMPT, title=None, tags=None), {"line 2.title": REQUIRED, "line 2.tags": REQUIRED}),
     "a field unknown": (change(LOG, modle="m"), {"line 7.modle": ["is not a field of such a line"]}),

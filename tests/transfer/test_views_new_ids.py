@@ -226,7 +226,10 @@ def test_one_prompt_with_its_logs_is_copied_into_a_workspace(ada: Person) -> Non
         headers={"Content-Type": "application/x-ndjson", "X-Workspace": "team"},
     )
     created = {kind: count["created"] for kind, count in answer.json.items()}
-    assert created == {"prompts": 1, "versions": 1, "experiments": 1, "traces": 1, "logs": 3, "scores": 0, "spans": 0}
+    assert created == {
+        **{"prompts": 1, "versions": 1, "experiments": 1, "traces": 1, "logs": 3},
+        **{"scoreConfigs": 0, "scores": 0, "spans": 0},
+    }
     there = {"X-Workspace": "team"}
     (copied,) = ada.get("/prompts", headers=there).json
     assert (copied["title"], copied["_id"] == prompt["_id"]) == ("Moved", False)

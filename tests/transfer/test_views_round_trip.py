@@ -155,7 +155,16 @@ def test_lines_have_no_fields_without_a_value(ada: Person) -> None:
             "createdAt": log["updatedAt"],
             "updatedAt": log["updatedAt"],
         },
-        {"type": "end", "prompts": 1, "versions": 1, "experiments": 0, "traces": 0, "logs": 1, "scores": 1},
+        {
+            "type": "end",
+            "prompts": 1,
+            "versions": 1,
+            "experiments": 0,
+            "traces": 0,
+            "logs": 1,
+            "scoreConfigs": 0,
+            "scores": 1,
+        },
     ]
 
 
@@ -251,7 +260,16 @@ def test_any_text_and_any_json_survive_export_and_import(
         | {"output": texts[2], "notes": texts[3], "input": value, "idealOutput": texts[4], "variables": value}
         | {"metadata": value, "promptReference": {"slug": texts[5]}, "traceId": "trace1", "spanId": texts[1]}
         | {"parentSpanId": texts[2], "variantKey": visible, "metrics": value, "context": value, **named, **times},
-        {"type": "end", "prompts": 1, "versions": 1, "experiments": 1, "traces": 1, "logs": 1, "scores": 0},
+        {
+            "type": "end",
+            "prompts": 1,
+            "versions": 1,
+            "experiments": 1,
+            "traces": 1,
+            "logs": 1,
+            "scoreConfigs": 0,
+            "scores": 0,
+        },
     ]
     assert counts(import_file(ada, lines), "created") == (1, 1, 1, 1, 1)
     left = export(ada)

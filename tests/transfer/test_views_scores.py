@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from promptcrafter.database.session import get_engine
 from promptcrafter.http.fields import as_number
 from promptcrafter.logs.scores import SCORES_MAX
+from promptcrafter.scores import configs
 from promptcrafter.transfer import export_format, importer
 from promptcrafter.workspaces.principal import at_home
 from tests.contracts.test_unicode import ANY_TEXT
@@ -33,6 +34,7 @@ VALUES = (
     | st.booleans()
     | ANY_TEXT.map(lambda text: f"x{text}"[:64])
 )
+FIXED = "of the name score is fixed: a number from 0 to 10, with the direction up"
 
 
 def score(id: str, **values: Any) -> dict[str, Any]:
@@ -309,3 +311,90 @@ def test_the_scores_of_a_deleted_account_stay_and_leave_as_those_of_one(
     assert made(import_file(other_account, left)) == (2, 0)
     assert export(other_account) == as_imported(left)
     assert aggregates(app, log["_id"])[:3] == (4, 6.5, 2)
+
+
+CONFIGS = (
+    ("score", {"kind": "number", "min": 0, "max": 10, "direction": "up"}),
+    ("tone", {"kind": "category", "categories": ["dry", "kind, é"], "description": "How it sounds"}),
+    ("passes", {"kind": "boolean", "direction": "up"}),
+    ("Length in-words", {"kind": "number", "min": 0.1, "direction": "down"}),
+)
+
+
+def test_configs_leave_and_come_in_archived_ones_included(ada: Person, other_account: Person) -> None:
+    for name, config in CONFIGS:
+        assert ada.put(f"/score-configs/{name}", config).status_code == 200
+    ada.delete("/score-configs/passes")
+    left = export(ada)
+    names = sorted(name for name, _ in CONFIGS)
+    assert sorted(line["name"] for line in lines(ada, "scoreConfig")) == names
+    assert json.loads(left.splitlines()[-1])["scoreConfigs"] == 4
+    for created, skipped in ((4, 0), (0, 4)):
+        answer = import_file(other_account, left)
+        assert (answer.status_code, answer.json["scoreConfigs"]) == (200, {"created": created, "skipped": skipped})
+        assert export(other_account) == left
+    assert other_account.get("/score-configs").json == ada.get("/score-configs").json
+    copy = other_account.post("/import?ids=new", data=left, headers=NDJSON_HEADERS).json
+    assert copy["scoreConfigs"] == {"created": 0, "skipped": 4}
+    log = other_account.log(other_account.prompt())
+    refused = other_account.post(f"/logs/{log['_id']}/scores", {"name": "tone", "value": "rude"})
+    assert refused.json["details"] == {"value": ["must be one of dry, kind, é, as the config of tone says"]}
+    assert other_account.put("/score-configs/passes", {"kind": "number"}).status_code == 200
+    assert b"scoreConfig" not in ada.get("/export?form=1").data
+    assert lines(ada, "scoreConfig", f"?promptId={ada.prompt()['_id']}") == []
+
+
+def test_a_config_that_a_workspace_has_stays(ada: Person, other_account: Person) -> None:
+    ada.put("/score-configs/tone", {"kind": "number", "max": 3})
+    other_account.put("/score-configs/tone", {"kind": "boolean"})
+    before = export(other_account)
+    assert import_file(other_account, export(ada)).json["scoreConfigs"] == {"created": 0, "skipped": 1}
+    assert export(other_account) == before
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("changes", "details"),
+    [
+        ({"kind": "text"}, {"kind": ["must be one of number, boolean, category"]}),
+        ({"min": 4, "max": 3}, {"max": ["must not be less than min"]}),
+        ({"kind": "category"}, {"categories": ["is required: the texts that a score may be"]}),
+        ({"direction": None}, {"direction": ["is required"]}),
+        ({"name": "1"}, {"name": ["must be a letter and up to 63 letters, digits, blanks, `_`, `.` or `-`"]}),
+        ({"name": "score", "min": 0}, {"max": [FIXED], "direction": [FIXED]}),
+        ({"extra": 1}, {"extra": ["is not a field of such a line"]}),
+    ],
+)
+def test_a_line_of_a_config_is_checked(ada: Person, changes: dict[str, Any], details: dict[str, Any]) -> None:
+    answer = import_file(ada, [START, config_line(**changes), FINISH])
+    assert (answer.status_code, answer.json["details"]) == (
+        400,
+        {f"line 2.{field}": rules for field, rules in details.items()},
+    )
+
+
+@only_sqlite
+def test_configs_of_a_file_are_different_and_not_too_many(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = import_file(ada, [START, config_line(), config_line(), FINISH])
+    assert answer.json["details"] == {"line 3.name": ["stands in line 2 already"]}
+    assert import_file(ada, [FIRST_FORM, config_line(), FINISH]).json["details"] == {
+        "line 2.type": ["must not be scoreConfig in a file of version 1"]
+    }
+    monkeypatch.setattr(importer, "CONFIGS_MAX", 2)
+    monkeypatch.setattr(configs, "CONFIGS_MAX", 2)
+    ada.put("/score-configs/before", {"kind": "boolean"})
+    two, three = config_line(name="two"), config_line(name="three")
+    rule = "must be of a workspace with at most 2 of them, archived ones included"
+    assert import_file(ada, [START, two, three, FINISH]).json["details"] == {"line 3.name": [rule]}
+    assert import_file(ada, [START, config_line(name="before"), two, FINISH]).json["scoreConfigs"] == {
+        "created": 1,
+        "skipped": 1,
+    }
+    monkeypatch.setattr(importer, "CONFIGS_MAX", 3)  # as if another was made since the check
+    assert_error(import_file(ada, [START, three, FINISH]), 409, "too_many_score_configs")
+
+
+def config_line(**changes: Any) -> dict[str, Any]:
+    times = dict.fromkeys(("createdAt", "updatedAt"), "2026-01-01T00:00:00.000Z")
+    line = {"type": "scoreConfig", "name": "tone", "kind": "number", "direction": "none", **times, **changes}
+    return {name: value for name, value in line.items() if value is not None}

@@ -241,12 +241,11 @@ def test_writers_in_one_workspace_do_not_wait_for_each_other(app: Flask, ada: Pe
 
 
 def test_a_migration_drops_the_counters_and_the_next_start_counts_anew(
-    make_app: Callable[[Config], Flask], config: Config, empty_database_url: str
+    make_app: Callable[[Config], Flask], config: Config, own_database_url: str
 ) -> None:
-    app = make_app(Config(database_url=empty_database_url, jwt_secret_key=config.jwt_secret_key, max_workspace_bytes=9))
+    app = make_app(Config(database_url=own_database_url, jwt_secret_key=config.jwt_secret_key, max_workspace_bytes=9))
     app.config["MAX_WORKSPACE_BYTES"] = 10**6
     with app.app_context():
-        upgrade()
         assert usage_counters.prepare()
     ada = sign_up(Caller(app.test_client()), "ada")
     ada.prompt()

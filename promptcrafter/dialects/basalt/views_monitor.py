@@ -57,7 +57,7 @@ def log_output(body: dict[str, Any]) -> dict[str, Any]:
         resolved = resolve(principal, [body])[reference_key(body)]
         values = recording.prepare(_to_log(body, body, resolved))
         with writing():
-            trace = traces.add_trace(principal, translate.to_trace_of_output(body))
+            trace = traces.add_trace(principal, {**translate.to_trace_of_output(body), "cost": values["cost"]})
             log = logs.record(principal, {**values, "trace_id": trace.id})
         return {"trace": trace, "log": log, "warning": _warning(resolved)}
 
@@ -86,8 +86,10 @@ def log_trace(body: dict[str, Any]) -> dict[str, Any]:
             resolved = resolved_prompts[reference_key(reference)] if reference else Resolved()
             output = {**_to_log(span, reference, resolved), **translate.to_generation(span)}
             outputs.append(recording.prepare({**output, "scores": scores_of_span}))
+        costs = [output["cost"] for output in outputs if output["cost"] is not None]
         with writing():
-            trace = traces.add_trace(principal, translate.to_trace(body, experiment_id))
+            run = {**translate.to_trace(body, experiment_id), "cost": sum(costs) if costs else None}
+            trace = traces.add_trace(principal, run)
             parents = {"trace_id": trace.id, "experiment_id": experiment_id}
             logs.record_all(principal, [{**output, **parents} for output in outputs])
         warnings += dict.fromkeys(filter(None, map(_warning, resolved_prompts.values())))

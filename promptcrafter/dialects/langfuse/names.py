@@ -11,6 +11,7 @@ from promptcrafter.dialects.langfuse.fields import NAME_MAX
 from promptcrafter.prompts.schemas import TITLE_MAX, TITLE_MIN
 from promptcrafter.prompts.store import derive_slug
 from promptcrafter.slugs import is_slug
+from promptcrafter.text import count_columns
 
 _MARK = 8  # hexadecimal digits
 _STEM_MAX = 100  # characters, which leave room for the mark
@@ -32,7 +33,8 @@ def name_of(slug: str, title: str) -> str:
 
 
 def title_of(name: str) -> str:
-    """Return the title of a new prompt with this name."""
+    """Return the title of a new prompt with this name: the name itself, unless it is too long or too short for one."""
     if len(name) > TITLE_MAX:
-        return f"{name[: TITLE_MAX - 1]}…"
-    return name if len(name) >= TITLE_MIN else f"Prompt {name}"
+        return f"{name.strip()[: TITLE_MAX - 1]}…"
+    is_too_short = len(name) < TITLE_MIN and count_columns(name) < TITLE_MIN
+    return f"Prompt {name}" if is_too_short else name

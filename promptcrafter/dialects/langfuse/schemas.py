@@ -52,10 +52,15 @@ class LangfusePromptIn(CreateSchema):
     tags = tags_field()
     comment = comment_field()
     comment.data_key = "commitMessage"
+    comment.metadata = {
+        **comment.metadata,
+        "pattern": "^[^\\u0000]*$",
+        "description": "Why the prompt was changed; a blank one counts as absent",
+    }
 
     @pre_load
     def drop_blank_message(self, data: Any, **kwargs: Any) -> Any:
-        """Take a commit message without a word for none."""
+        """Treat a blank commit message as absent."""
         message = data.get("commitMessage") if isinstance(data, dict) else None
         is_blank = isinstance(message, str) and not message.strip()
         return {**data, "commitMessage": None} if is_blank else data

@@ -116,7 +116,7 @@ class EventIn(CreateSchema):
     """An event of a batch; the body of one that is no score is not read."""
 
     id = Text(maximum=_ID_MAX, load_default="", metadata={"example": "5f4dcc3b"})
-    type = Text(required=True, minimum=1, maximum=100, metadata={"example": SCORE_CREATE})
+    type = Text(maximum=100, load_default="", metadata={"example": SCORE_CREATE})
     body = fields.Raw(
         load_default=None,
         error_messages=ERRORS,

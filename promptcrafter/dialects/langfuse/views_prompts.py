@@ -56,11 +56,10 @@ def list_langfuse_prompts(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, _prompt_out)
 def get_langfuse_prompt(query: dict[str, Any], name: str) -> dict[str, Any]:
     """Return the version that `version` or `label` names, else the one in production."""
-    label = query.get("label", PRODUCTION)
-    version = str(query["version"]) if "version" in query else label
-    named = f"version {version}" if "version" in query else f"label {shorten(label)}"
-    if "version" not in query and not re.fullmatch(LABEL_PATTERN, label):
-        raise _not_found(name, named)  # it could be taken for the number of a version
+    number, label = query.get("version"), query.get("label", PRODUCTION)
+    version, named = (label, f"label {shorten(label)}") if number is None else (str(number), f"version {number}")
+    if number is None and not re.fullmatch(LABEL_PATTERN, label):
+        raise _not_found(name, named)  # digits would be taken for the number of a version
     principal = current_principal()
     try:
         prompt = fetching.get_prompt_by_slug(principal, slug_of(name)).load()

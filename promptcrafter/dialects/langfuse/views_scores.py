@@ -19,7 +19,7 @@ from promptcrafter.dialects.langfuse.schemas_scores import (
 )
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.schemas import load_body
-from promptcrafter.logs.scores import HUMAN
+from promptcrafter.logs.models import HUMAN
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem
 from promptcrafter.traces.span_scores import put_scores_of_spans

@@ -29,7 +29,7 @@ def read_quoted(value: Any) -> Any:
 
 def _parse(text: str) -> Any:
     try:
-        parsed = jsonio.loads(text.encode())
+        parsed = jsonio.loads(text.encode(errors="surrogatepass"))
     except jsonio.JsonError:
         return text
     if text.count("[") + text.count("{") > LEVELS_MAX and jsonio.count_levels(parsed) > LEVELS_MAX:
@@ -127,6 +127,10 @@ def _to_json(branch: _Branch) -> Any:
     return [values[str(index)] for index in indices if str(index) in values]
 
 
+# Values that are as good as none
+EMPTY: tuple[Any, ...] = (None, "", [], {})
+
+
 def is_empty(value: Any) -> bool:
     """Return whether a value is as good as none: null, and a text, array or object without content."""
-    return value is None or value in ("", [], {})
+    return value in EMPTY

@@ -14,6 +14,7 @@ from promptcrafter.dialects.otlp.sorting import Sorted
 from promptcrafter.dialects.otlp.spans import Attributes, Event, Span
 from promptcrafter.prompts.messages import INSTRUCTING_ROLES
 
+_CHATS = ("messages", "input", "contents")  # where requests have the messages: chat and responses of OpenAI, Google
 _MESSAGE_FIELDS = ("role", "content", "tool_calls", "id", "name", "message", "finish_reason", "tool_call_id")
 
 
@@ -22,11 +23,13 @@ def read_input(span: Span, of_span: Sorted) -> tuple[Any, dict[str, Any]]:
 
     Where a sender has the whole request of a chat API, the input is its messages.
     """
-    sent = _first(names.INPUTS, span, of_span)
-    if isinstance(sent, dict) and messages.is_chat(sent.get("messages")):
-        request = {name: value for name, value in sent.items() if name != "messages" and not is_empty(value)}
-        return messages.to_messages(sent["messages"]), request
-    return (messages.to_messages(sent) if messages.is_chat(sent) else sent), {}
+    sent, request = _first(names.INPUTS, span, of_span), {}
+    if isinstance(sent, dict):
+        key = next((key for key in _CHATS if messages.is_chat(sent.get(key))), None)
+        if key is not None:
+            request = {name: value for name, value in sent.items() if name != key and not is_empty(value)}
+            sent = sent[key]
+    return (messages.to_messages(sent) if messages.is_chat(sent) else sent), request
 
 
 def read_output(span: Span, of_span: Sorted) -> Any:
@@ -45,10 +48,11 @@ def _messages_of_response(sent: Mapping[str, Any]) -> Any:
     choices = sent.get("choices")
     if isinstance(choices, list) and choices and all(isinstance(choice, dict) for choice in choices):
         found = [choice.get("message") for choice in choices]
-    elif isinstance(sent.get("message"), dict):
-        found = [sent["message"]]
+    elif (key := next((key for key in ("message", "content") if isinstance(sent.get(key), dict)), None)) is not None:
+        found = [sent[key]]
     else:
-        found = [sent] if sent.get("role") == "assistant" and not is_empty(sent.get("content")) else []
+        is_message = sent.get("role") == "assistant" and ("content" in sent or "tool_calls" in sent)
+        found = [sent] if is_message else []
     return found if messages.is_chat(found) else sent
 
 
@@ -156,9 +160,10 @@ def _response(span: Span, _: Sorted, prefix: str) -> Any:
     if calls is None and reasoning is None:
         return to_text(text) or read_json(response)
     listed = read_json(calls)
-    parts = [{"type": "reasoning", "text": reasoning}, {"type": "text", "text": to_text(text)}]
+    parts = [{"type": "reasoning", "text": to_text(reasoning)}, {"type": "text", "text": to_text(text)}]
     parts = [part for part in parts if not is_empty(part["text"])]
-    parts += [{**call, "type": "tool-call"} for call in listed if isinstance(call, dict)] if listed else []
+    if isinstance(listed, list):
+        parts += [{**call, "type": "tool-call"} for call in listed if isinstance(call, dict)]
     return [{"role": "assistant", "parts": parts}] if parts else None
 
 

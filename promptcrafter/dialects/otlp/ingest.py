@@ -19,7 +19,6 @@ from functools import partial
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import RowMapping
 
 from promptcrafter.database.transactions import write_until_done, writing
 from promptcrafter.dialects.otlp import calls
@@ -230,13 +229,14 @@ class _Piece:
         for arrival in self.early:
             if arrival.kind == "event" and (arrival.awaited, arrival.span_id) in self.nodes:
                 by_span.setdefault((arrival.awaited, arrival.span_id), []).append(arrival)
-        limits = Limits(current_app.config["MAX_OUTPUT_BYTES"])
+        # `sort_records` has described what is not to be kept
+        limits = Limits(current_app.config["MAX_OUTPUT_BYTES"], keeps_media=True)
         for key, arrivals in by_span.items():
-            if not all(arrival.joined_at for arrival in arrivals):
+            if not all(arrival.is_joined for arrival in arrivals):
                 node = self.nodes[key]
                 before, after = (
                     read_contents([_to_event(each) for each in of_side], limits, is_call=node.is_call)
-                    for of_side in ([each for each in arrivals if each.joined_at], arrivals)
+                    for of_side in ([each for each in arrivals if each.is_joined], arrivals)
                 )
                 complete(node.columns, before, after)
                 early_arrivals.mark_joined([arrival.seq for arrival in arrivals])
@@ -342,7 +342,7 @@ _PINNED = ("prompt_id", "prompt_version")
 
 
 def _load(
-    external: Mapping[str, str], stored_logs: Iterable[RowMapping], stored_steps: Iterable[RowMapping]
+    external: Mapping[str, str], stored_logs: Iterable[Mapping[str, Any]], stored_steps: Iterable[Mapping[str, Any]]
 ) -> dict[Key, Node]:
     """Return the nodes of what is stored. `external` has the ids of traces from outside by those here."""
     nodes = {}

@@ -16,7 +16,7 @@ It is that of OpenAI's chat API, which most programs send and every tool can rea
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from promptcrafter.dialects.otlp.attributes import is_empty, read_json
+from promptcrafter.dialects.otlp.attributes import EMPTY, is_empty, read_json
 
 Message = dict[str, Any]
 
@@ -120,7 +120,7 @@ def _unwrap_call(call: Any) -> Any:
 def _split(sent: Mapping[str, Any]) -> list[Message]:
     """Return the messages that one with parts stands for: itself without results of tools, and one for each result."""
     content = sent["parts"] if "parts" in sent else sent.get("content")
-    rest = {key: value for key, value in sent.items() if key not in ("parts", "content") and not is_empty(value)}
+    rest = {key: value for key, value in sent.items() if key not in ("parts", "content") and value not in EMPTY}
     if not isinstance(content, list):
         return [rest if is_empty(content) else _in_order(rest, content)]
     kept, calls, results = [], [], []
@@ -176,7 +176,8 @@ def _read_text(part: Any) -> str | None:
     """Return the text of a part that is text alone, else None."""
     if isinstance(part, str):
         return part
-    if not isinstance(part, dict) or part.get("type", "text") not in _TEXTS:
+    kind = part.get("type", "text") if isinstance(part, dict) else None
+    if not isinstance(kind, str) or kind not in _TEXTS:
         return None
     text = part.get("content", part.get("text"))
     return text if isinstance(text, str) else None

@@ -9,6 +9,7 @@ from typing import Any
 from promptcrafter import clock
 from promptcrafter.dialects.otlp import names
 from promptcrafter.dialects.otlp.attributes import (
+    EMPTY,
     first_number,
     first_text,
     is_empty,
@@ -22,6 +23,7 @@ from promptcrafter.dialects.otlp.media import describe_media
 from promptcrafter.dialects.otlp.sorting import Sorted
 from promptcrafter.dialects.otlp.spans import Attributes, Span
 from promptcrafter.jsonio import dumps
+from promptcrafter.logs.schemas import ORIGIN_MAX
 
 OBJECT_MAX = 64 * 1024  # bytes of the JSON of parameters, of the sender's metadata, and of unknown attributes
 _NAME_MAX = 100  # characters of the name of an entry that is left out
@@ -85,7 +87,7 @@ def read_metadata(span: Span, of_span: Sorted) -> tuple[dict[str, Any], list[str
         "tags": read_texts(attributes, names.TAGS),
         "finishReasons": read_texts(attributes, names.FINISH_REASONS),
         "responseId": first_text(attributes, names.RESPONSE_ID, _TEXT_MAX),
-        "service": first_text(span.resource, (names.SERVICE,), _TEXT_MAX),
+        "service": read_service(span),
         "scope": span.scope[:_TEXT_MAX],
         "timeToFirstTokenMs": _read_time_to_first_token(span),
         "stackTrace": _read_stack_trace(span),
@@ -94,7 +96,7 @@ def read_metadata(span: Span, of_span: Sorted) -> tuple[dict[str, Any], list[str
     if more["level"] == _DEFAULT_LEVEL:
         del more["level"]
     for name, value in more.items():
-        if not is_empty(value):
+        if value not in EMPTY:
             metadata.setdefault(name, value)
     if of_span.unknown:
         rest, left_out = leave_out_largest(of_span.unknown)
@@ -102,6 +104,12 @@ def read_metadata(span: Span, of_span: Sorted) -> tuple[dict[str, Any], list[str
         if rest:
             metadata["attributes"] = rest
     return metadata, omitted
+
+
+def read_service(span: Span) -> str | None:
+    """Return the name of the program that sent a span, if it has one."""
+    service = first_text(span.resource, (names.SERVICE,), ORIGIN_MAX)
+    return None if service is None or service.startswith(names.UNKNOWN_SERVICE) else service
 
 
 def read_metadata_of_trace(span: Span, of_span: Sorted, environment: str | None) -> dict[str, Any]:
@@ -117,7 +125,7 @@ def read_metadata_of_trace(span: Span, of_span: Sorted, environment: str | None)
         "release": first_text(attributes, ("langfuse.release",), _TEXT_MAX),
         "environment": environment,
     }
-    return {**{name: value for name, value in more.items() if not is_empty(value)}, **found}
+    return {**{name: value for name, value in more.items() if value not in EMPTY}, **found}
 
 
 def _read_own(attributes: Attributes, of_span: Sorted) -> dict[str, Any]:
@@ -137,7 +145,9 @@ def _read_own(attributes: Attributes, of_span: Sorted) -> dict[str, Any]:
 def read_texts(attributes: Attributes, candidates: Iterable[str]) -> list[str]:
     """Return the first of the values that is an array of texts, its JSON, or one text."""
     for name in candidates:
-        value = read_json(attributes.get(name))
+        if name not in attributes:
+            continue
+        value = read_json(attributes[name])
         listed = value if isinstance(value, list) else [] if is_empty(value) else [value]
         texts = [text[:_TEXT_MAX] for item in listed[:_LIST_MAX] if (text := to_text(item))]
         if texts:

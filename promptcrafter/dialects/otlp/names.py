@@ -6,7 +6,7 @@ add its names here, and its form of inputs and outputs to `contents` if that is 
 
 Sources: OpenTelemetry's semantic conventions for generative AI up to 0.66b2, OpenInference's specification (0.1.42),
 OpenLLMetry (Traceloop, 0.5.1), the Vercel AI SDK 4 to 7, pydantic-ai 1 and 2, Logfire, MLflow Tracing 3, LiteLLM,
-LangSmith, and the SDKs of Langfuse (3 to 5) and Basalt (1.1.10).
+LangSmith, Google's ADK, and the SDKs of Langfuse (3 to 5) and Basalt (1.1.10).
 """
 
 # ── What a span is ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -148,6 +148,8 @@ INPUTS: tuple[tuple[str, ...], ...] = (
     (PLAIN, "ai.values"),
     (PLAIN, "ai.documents"),
     (PLAIN, "gen_ai.retrieval.query.text"),
+    (PLAIN, "gcp.vertex.agent.llm_request"),
+    (PLAIN, "gcp.vertex.agent.tool_call_args"),
     (PLAIN, "basalt.tool.input"),
     (PLAIN, "basalt.retrieval.query"),
     (ITEMS, "reranker.input_documents.", "document"),
@@ -181,6 +183,8 @@ OUTPUTS: tuple[tuple[str, ...], ...] = (
     (ITEMS, "retrieval.documents.", "document"),
     (PLAIN, "gen_ai.retrieval.documents"),
     (ITEMS, "reranker.output_documents.", "document"),
+    (PLAIN, "gcp.vertex.agent.llm_response"),
+    (PLAIN, "gcp.vertex.agent.tool_response"),
     (PLAIN, "basalt.tool.output"),
     (PLAIN, "response_data"),
     (PLAIN, "output.value"),
@@ -222,6 +226,10 @@ REASONING_TOKENS = (
 AUDIO_TOKENS = (
     *("llm.token_count.prompt_details.audio", "llm.token_count.completion_details.audio"),
     *("gen_ai.usage.details.input_audio_tokens", "gen_ai.usage.details.output_audio_tokens"),
+)
+# What a call was served with: other tiers than the standard have prices of their own
+SERVICE_TIER = (
+    *("gen_ai.openai.response.service_tier", "openai.response.service_tier", "gen_ai.response.service_tier"),
 )
 USAGE_DETAILS = "langfuse.observation.usage_details"  # JSON, see `tokens`
 USAGE = ("mlflow.chat.tokenUsage",)  # JSON as in a model's response

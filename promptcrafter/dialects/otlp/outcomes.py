@@ -4,6 +4,8 @@ from enum import StrEnum
 
 from blinker import Signal
 
+from promptcrafter.dialects.otlp.signals import LOGS, METRICS, TRACES
+
 
 class Outcome(StrEnum):
     """What became of an item."""
@@ -16,4 +18,10 @@ class Outcome(StrEnum):
     REJECTED = "rejected"  # breaks a rule, which the response names
 
 
+# What may become of each kind of item
+OUTCOMES = {
+    TRACES.item: (Outcome.LOG, Outcome.STEP, Outcome.UNRELATED, Outcome.REJECTED),
+    LOGS.item: (Outcome.EVENT, Outcome.SCORE, Outcome.UNRELATED, Outcome.REJECTED),
+    METRICS.item: (Outcome.UNRELATED,),
+}
 items_handled = Signal("Sent after a request; `item` names the kind, and `outcomes` maps each `Outcome` to a number.")

@@ -11,6 +11,7 @@ from promptcrafter.dialects.otlp import names
 from promptcrafter.dialects.otlp.attributes import (
     first_count,
     first_number,
+    first_text,
     read_json,
     read_object,
     to_count,
@@ -20,40 +21,51 @@ from promptcrafter.dialects.otlp.spans import Attributes
 from promptcrafter.logs.usage import TokenCounts, find_excess, read_usage
 
 _TOTAL = "total"
+_TIER_MAX = 100  # characters
 
 
 def read_tokens(attributes: Attributes) -> dict[str, Any]:
     """Return the columns of a log for tokens and cost that a span reports; a column without a value is left out.
 
-    With tokens of sound, which have a price of their own, `priced` says so, and no cost is computed.
+    If some tokens have a price of their own, which the columns cannot express, `priced` names what they are, and no
+    cost is computed.
     """
-    columns: dict[str, Any] = {**_read_counts(attributes)}
+    counts, apart = _read_counts(attributes)
+    columns: dict[str, Any] = {**counts}
     cost = _read_cost(attributes)
     if cost is not None:
         columns["cost"] = cost
-    elif first_count(attributes, names.AUDIO_TOKENS):
-        columns["priced"] = {"unpriced": "audio"}
+    elif apart is not None:
+        columns["priced"] = {"unpriced": apart}
     return columns
 
 
-def _read_counts(attributes: Attributes) -> TokenCounts:
+def _read_counts(attributes: Attributes) -> tuple[TokenCounts, str | None]:
+    """Return the counts, and the kind of tokens among them that is priced apart, if any."""
+    apart = _find_priced_apart(attributes)
     details = read_json(attributes.get(names.USAGE_DETAILS))
-    if isinstance(details, dict) and (counts := _read_details(details)):
-        return counts
+    if isinstance(details, dict) and (found := _read_details(details))[0]:
+        return found[0], found[1] or apart
     for name in names.USAGE:
-        found = read_usage(read_json(attributes[name])) if name in attributes else None
-        if found is not None:
-            return found[0]
-    return _include_parts(
-        {
-            "input_tokens": first_count(attributes, names.INPUT_TOKENS),
-            "output_tokens": first_count(attributes, names.OUTPUT_TOKENS),
-            "cached_input_tokens": first_count(attributes, names.CACHED_INPUT_TOKENS),
-            "cache_write_tokens": first_count(attributes, names.CACHE_WRITE_TOKENS),
-            "reasoning_tokens": first_count(attributes, names.REASONING_TOKENS),
-        },
-        total=first_count(attributes, names.TOTAL_TOKENS),
-    )
+        usage = read_usage(read_json(attributes[name])) if name in attributes else None
+        if usage is not None:
+            return usage[0], usage[1] or apart
+    counts = {
+        "input_tokens": first_count(attributes, names.INPUT_TOKENS),
+        "output_tokens": first_count(attributes, names.OUTPUT_TOKENS),
+        "cached_input_tokens": first_count(attributes, names.CACHED_INPUT_TOKENS),
+        "cache_write_tokens": first_count(attributes, names.CACHE_WRITE_TOKENS),
+        "reasoning_tokens": first_count(attributes, names.REASONING_TOKENS),
+    }
+    return _include_parts(counts, first_count(attributes, names.TOTAL_TOKENS)), apart
+
+
+def _find_priced_apart(attributes: Attributes) -> str | None:
+    if any(to_count(attributes[name]) for name in names.AUDIO_TOKENS if name in attributes):
+        return "audio"
+    tier = first_text(attributes, names.SERVICE_TIER, _TIER_MAX)
+    found = None if tier is None else read_usage({"prompt_tokens": 0, "service_tier": tier})
+    return None if found is None else found[1]
 
 
 def _include_parts(counts: Mapping[str, float | None], total: float | None) -> TokenCounts:
@@ -75,14 +87,14 @@ def _include_parts(counts: Mapping[str, float | None], total: float | None) -> T
     return known
 
 
-def _read_details(details: Mapping[str, Any]) -> TokenCounts:
-    """Return the counts in Langfuse's `usage_details`: `input` and `output`, and more specific keys beside them.
+def _read_details(details: Mapping[str, Any]) -> tuple[TokenCounts, str | None]:
+    """Return what `read_usage` returns, for Langfuse's `usage_details`.
 
-    Like Langfuse, take the sum over all keys that name the input. A usage object of a provider, which its integrations
-    pass on, is read as such.
+    It has `input` and `output`, and keys for parts beside them. Like Langfuse, take the sum over all keys that name the
+    input. A usage object of a provider, which its integrations pass on, is read as such.
     """
     if "input" not in details and "output" not in details and (found := read_usage(details)) is not None:
-        return found[0]
+        return found
     counts = {key.lower(): count for key, value in details.items() if (count := to_count(value)) is not None}
     received = {key: count for key, count in counts.items() if "input" in key or "cache" in key}
     generated = {key: count for key, count in counts.items() if "output" in key or "reasoning" in key}
@@ -99,7 +111,7 @@ def _read_details(details: Mapping[str, Any]) -> TokenCounts:
     if generated:
         plain = sum(count for key, count in generated.items() if key not in reasoning)
         known["output_tokens"] = plain + largest.get("reasoning_tokens", 0)
-    return known
+    return known, "audio" if any("audio" in key for key in counts if counts[key]) else None
 
 
 def _read_cost(attributes: Attributes) -> float | None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from promptcrafter import clock
 from promptcrafter.dialects.otlp import contents, kinds, metadata, names, tokens
-from promptcrafter.dialects.otlp.attributes import first_text, is_empty, read_json, read_object, to_text
+from promptcrafter.dialects.otlp.attributes import EMPTY, first_text, read_json, read_object, to_text
 from promptcrafter.dialects.otlp.evaluations import to_score
 from promptcrafter.dialects.otlp.media import describe_media
 from promptcrafter.dialects.otlp.names import GENERATION
@@ -121,7 +121,7 @@ def translate(span: Span, limits: Limits) -> Part | None:
 
 def _known(columns: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns that have a value; an empty one says nothing."""
-    return {name: value for name, value in columns.items() if not is_empty(value)}
+    return {name: value for name, value in columns.items() if value not in EMPTY}
 
 
 def _shorten(value: Any, limits: Limits) -> _Content:
@@ -164,10 +164,8 @@ def _to_trace(span: Span, of_span: Sorted, received: Any, generated: Any, limits
     """Return the columns of the trace that a span knows. What its root was given and returned is that of the trace."""
     attributes = span.attributes
     is_root = span.parent_id is None
-    service = first_text(span.resource, (names.SERVICE,), ORIGIN_MAX) or ""
     columns: dict[str, Any] = {
-        "slug": first_text(attributes, (names.SLUG,), ORIGIN_MAX)
-        or ("" if service.startswith(names.UNKNOWN_SERVICE) else service),
+        "slug": first_text(attributes, (names.SLUG,), ORIGIN_MAX) or metadata.read_service(span),
         "name": first_text(attributes, names.TRACE_NAME, NAME_MAX),
         "user_id": _read_origin(span, names.USER_ID),
         "session_id": _read_origin(span, names.SESSION_ID),

@@ -32,7 +32,7 @@ _TRACES, _LOGS, _METRICS = map(describe_bodies, (TRACES, LOGS, METRICS))
 def export_traces() -> Response:
     """Store the spans of an OpenTelemetry exporter: calls of models become logs, other steps those of a trace."""
     batch = _decode().read_spans()
-    limits = Limits(current_app.config["MAX_OUTPUT_BYTES"], keeps_media=current_app.config["OTLP_MEDIA"] == "keep")
+    limits = _limits()
     parts = [part for span in batch.items if (part := translate(span, limits)) is not None]
     ingest(current_principal(), parts)
     outcomes = Counter(Outcome.LOG if part.is_output else Outcome.STEP for part in parts)
@@ -46,7 +46,7 @@ def export_traces() -> Response:
 def export_logs() -> Response:
     """Store the log records of an OpenTelemetry exporter: content is joined to its span, and evaluations are scores."""
     batch = _decode().read_records()
-    found = sort_records(batch.items, Limits(current_app.config["MAX_OUTPUT_BYTES"]))
+    found = sort_records(batch.items, _limits())
     refused = ingest_records(current_principal(), found)
     outcomes = {
         Outcome.EVENT: len(found.events),
@@ -62,6 +62,10 @@ def export_logs() -> Response:
 def export_metrics() -> Response:
     """Accept the metrics of an OpenTelemetry exporter, and drop them: a 404 would fill its log with errors."""
     return _succeed(METRICS, {Outcome.UNRELATED: _decode().count_points()}, Counter())
+
+
+def _limits() -> Limits:
+    return Limits(current_app.config["MAX_OUTPUT_BYTES"], keeps_media=current_app.config["OTLP_MEDIA"] == "keep")
 
 
 def _decode() -> Decoder:

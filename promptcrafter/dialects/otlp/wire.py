@@ -17,7 +17,7 @@ class Malformed(ValueError):
     """The bytes are not in the wire format."""
 
 
-def read_fields(data: bytes, place: Place) -> Iterator[tuple[int, Place]]:
+def read_fields(data: bytes | memoryview, place: Place) -> Iterator[tuple[int, Place]]:
     """Yield the number and the place of each field that holds bytes, and `OTHER` for each other one. Raises Malformed.
 
     Groups, which protobuf has given up, are malformed.
@@ -43,7 +43,7 @@ def read_fields(data: bytes, place: Place) -> Iterator[tuple[int, Place]]:
         yield (number if kind == _BYTES else OTHER), (start, at)
 
 
-def count_fields(data: bytes, message: str, schema: Mapping[str, Mapping[int, str]], limit: int) -> int:
+def count_fields(data: bytes | memoryview, message: str, schema: Mapping[str, Mapping[int, str]], limit: int) -> int:
     """Return how many fields a message has, with those of the messages inside it; stop after `limit`. Raises Malformed.
 
     `schema` has, for each message, the numbers of the fields that hold messages, and which.
@@ -62,7 +62,7 @@ def count_fields(data: bytes, message: str, schema: Mapping[str, Mapping[int, st
     return count
 
 
-def _read_varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+def _read_varint(data: bytes | memoryview, at: int, end: int) -> tuple[int, int]:
     """Return the number, and the position after it."""
     value = shift = 0
     for position in range(at, min(end, at + _VARINT_MAX)):

@@ -238,3 +238,31 @@ def test_a_generation_is_linked_to_the_version_it_names(ada: Person, name: str) 
     assert export(ada, span).status_code == 200
     ((log,), (prompt,)) = ada.get("/logs").json, ada.get("/prompts").json
     assert (log["promptId"], log["promptVersion"]) == (prompt["_id"], 2)
+
+
+def test_each_version_is_in_the_audit_trail(ada: Person) -> None:
+    create(ada)
+    create(ada, prompt="Another", tags=["t"])
+    create(ada, prompt="Another")
+    (workspace,) = ada.get("/workspaces").json
+    entries = ada.get(f"/workspaces/{workspace['_id']}/audit").json
+    changes = [(each["action"], each.get("before"), each.get("after")) for each in reversed(entries)]
+    assert [change for change in changes if change[0].startswith("prompt.")] == [
+        ("prompt.create", None, None),
+        (
+            "prompt.change",
+            {"version": 1, "content": "Criticise {{movie}}."},
+            {"version": 2, "content": "Another"},
+        ),
+        ("prompt.change", {"tags": []}, {"tags": ["t"]}),
+        ("prompt.change", {"version": 2}, {"version": 3}),
+    ]
+
+
+def test_the_comment_of_a_first_version_survives_an_export(ada: Person) -> None:
+    created = create(ada, **CHAT)
+    exported = ada.get("/export").data
+    (prompt,) = ada.get("/prompts").json
+    assert ada.delete(f"/prompts/{prompt['_id']}").status_code == 204
+    assert ada.open("/import", method="POST", data=exported, content_type="application/x-ndjson").status_code == 200
+    assert get(ada, "support/reply").json == created

@@ -10,7 +10,7 @@ import os
 import random
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -18,12 +18,12 @@ import pytest
 from promptcrafter.dialects.otlp.decode_json import JsonDecoder
 from promptcrafter.dialects.otlp.decode_protobuf import ProtobufDecoder
 from promptcrafter.dialects.otlp.decoding import Decoder
-from promptcrafter.dialects.otlp.signals import JSON, PROTOBUF
+from promptcrafter.dialects.otlp.records import read_contents, sort_records
+from promptcrafter.dialects.otlp.signals import JSON, LOGS, PREFIXES, PROTOBUF, SIGNALS, TRACES, Signal
 from promptcrafter.dialects.otlp.translate import Limits, translate
 from promptcrafter.jsonio import dumps, find_unstorable_text
 from promptcrafter.problems import Problem
-from tests.support.databases import only_sqlite
-from tests.support.otlp import PATHS, encode, make_span, to_json
+from tests.support.otlp import encode, encode_records, make_record, make_span, records_to_json, to_json
 from tests.support.people import Person
 
 SECONDS = float(os.environ.get("PROMPTCRAFTER_FUZZ_SECONDS", "3"))
@@ -46,6 +46,12 @@ NAMES = (
 TEXTS = (
     *("", "chat", "generation", "LLM", "ai.generateText.doGenerate", "gpt-4o", "5", "-1", "1e400", "NaN", "[" * 200),
     *(MESSAGES, "[]", "{}", "null", '"', "[1,", '{"input": 5}', "\0", "🌱" * 300, "Ä", "x" * 2000, "0" * 5000),
+)
+EVALUATIONS: tuple[dict[str, Any], ...] = (
+    {},
+    {"gen_ai.evaluation.name": "relevance", "gen_ai.evaluation.score.value": 0.5, "gen_ai.response.id": "r"},
+    {"gen_ai.evaluation.name": "x" * 300, "gen_ai.evaluation.score.label": "\0", "gen_ai.evaluation.explanation": "y"},
+    {"event.name": "gen_ai.evaluation.result", "gen_ai.evaluation.name": 5, "gen_ai.evaluation.score.value": "NaN"},
 )
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
@@ -91,6 +97,20 @@ def make_spans(rng: Random) -> list[dict[str, Any]]:
     ]
 
 
+def make_records(rng: Random) -> list[dict[str, Any]]:
+    return [
+        make_record(
+            rng.choice(("", "gen_ai.evaluation.result", "gen_ai.choice", "gen_ai.user.message", *NAMES)),
+            trace_id=rng.choice(("", f"{rng.randrange(1, 5):032x}")),
+            span_id=rng.choice(("", f"{rng.randrange(1, 50):016x}")),
+            time_ns=rng.choice((0, 1_750_000_000_000_000_000, 2**64 - 1)),
+            attributes={**make_attributes(rng), **rng.choice(EVALUATIONS)},
+            body=rng.choice((None, make_value(rng))),
+        )
+        for _ in range(rng.randrange(4))
+    ]
+
+
 def cut_short(rng: Random, body: bytearray) -> None:
     del body[rng.randrange(len(body) + 1) :]
 
@@ -125,12 +145,20 @@ MUTATIONS: tuple[Callable[[Random, bytearray], None], ...] = (
 )
 
 
-def make_body(rng: Random, media: str) -> bytes:
-    """Return a request of some spans, most often damaged, or random bytes."""
+def make_request(rng: Random, media: str, signal: Signal) -> bytes:
+    """Return a request of some spans or log records."""
+    if signal is LOGS:
+        records = make_records(rng)
+        return encode_records(records) if media == PROTOBUF else json.dumps(records_to_json(records)).encode()
+    spans = make_spans(rng)
+    return encode(spans) if media == PROTOBUF else json.dumps(to_json(spans)).encode()
+
+
+def make_body(rng: Random, media: str, signal: Signal) -> bytes:
+    """Return a request, most often damaged, or random bytes."""
     if rng.randrange(20) == 0:
         return rng.randbytes(rng.randrange(300))
-    spans = make_spans(rng)
-    body = bytearray(encode(spans) if media == PROTOBUF else json.dumps(to_json(spans)).encode())
+    body = bytearray(make_request(rng, media, signal))
     for _ in range(rng.choice((0, 1, 1, 1, 2, 5))):
         if body:
             rng.choice(MUTATIONS)(rng, body)
@@ -146,32 +174,48 @@ def compress(rng: Random, body: bytes) -> tuple[bytes, dict[str, str]]:
     return bytes(packed), {"Content-Encoding": coding}
 
 
-def check(decoder: Decoder) -> bool:
+def check(decoder: Decoder, signal: Signal) -> bool:
     """Decode and translate; return whether it was a request. What is kept can be stored."""
     try:
-        batch = decoder.read_spans()
+        kept = translate_records(decoder) if signal is LOGS else translate_spans(decoder)
     except Problem as problem:
         if problem.status not in (400, 413):
             raise
         return False
-    for part in [part for span in batch.items if (part := translate(span, LIMITS))]:
-        for values in (part.columns, part.of_trace):
-            texts = {name: value for name, value in values.items() if not name.endswith("_time")}
-            assert find_unstorable_text(texts) is None
-            dumps(texts)
+    for values in kept:
+        texts = {name: value for name, value in values.items() if not name.endswith("_time")}
+        assert find_unstorable_text(texts) is None
+        dumps(texts)
     return True
 
 
+def translate_spans(decoder: Decoder) -> list[Mapping[str, Any]]:
+    """Return what the spans of a request become."""
+    parts = [part for span in decoder.read_spans().items if (part := translate(span, LIMITS))]
+    return [values for part in parts for values in (part.columns, part.of_trace, *part.scores)]
+
+
+def translate_records(decoder: Decoder) -> list[Mapping[str, Any]]:
+    """Return what the log records of a request become."""
+    found = sort_records(decoder.read_records().items, LIMITS)
+    events = [event for _, _, event in found.events]
+    contents = [read_contents(events, LIMITS, is_call=is_call) for is_call in (True, False)]
+    return [*found.scores, *(event.attributes for event in events), *contents]
+
+
+@pytest.mark.parametrize("signal", [TRACES, LOGS])
 @pytest.mark.parametrize(("media", "decoder_type"), [(PROTOBUF, ProtobufDecoder), (JSON, JsonDecoder)])
-def test_any_bytes_are_decoded_and_translated_or_refused(media: str, decoder_type: type[Decoder]) -> None:
+def test_any_bytes_are_decoded_and_translated_or_refused(
+    media: str, decoder_type: type[Decoder], signal: Signal
+) -> None:
     count = readable = 0
-    end = time.monotonic() + SECONDS / 2
-    while count < 200 or time.monotonic() < end:
-        seed = f"{SEED}/{media}/{count}"
-        body = make_body(Random(seed), media)
+    end = time.monotonic() + SECONDS / 4
+    while count < 100 or time.monotonic() < end:
+        seed = f"{SEED}/{signal.name}/{media}/{count}"
+        body = make_body(Random(seed), media, signal)
         started = time.process_time()
         try:
-            readable += check(decoder_type(body))
+            readable += check(decoder_type(body), signal)
         except Exception as error:
             error.add_note(f"of the body of {seed}")
             raise
@@ -181,14 +225,14 @@ def test_any_bytes_are_decoded_and_translated_or_refused(media: str, decoder_typ
     print(f"{count} bodies, of which {readable} were requests")
 
 
-@only_sqlite
 @pytest.mark.parametrize("media", [PROTOBUF, JSON])
 def test_any_bytes_are_answered_with_200_or_400_over_http(ada: Person, media: str) -> None:
     seen = set()
     for number in range(150):
         rng = Random(f"{SEED}/http/{media}/{number}")
-        data, headers = compress(rng, make_body(rng, media))
-        path = rng.choice(sorted(path for path in PATHS if not path.endswith("/logs")))
+        signal = rng.choice(SIGNALS)
+        data, headers = compress(rng, make_body(rng, media, signal))
+        path = rng.choice(PREFIXES) + signal.path
         answer = ada.post(path, data=data, headers={**headers, "Content-Type": media})
         assert answer.status_code in (200, 400), (number, answer.text)
         assert answer.mimetype == media

@@ -7,10 +7,21 @@ from itertools import count
 from typing import Any
 
 import pytest
+from blinker import Signal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import delete
 
-from tests.support.otlp import START_NS, export, make_span
+from promptcrafter.database import deletions
+from promptcrafter.database.session import session
+from promptcrafter.database.transactions import before_commit, writing
+from promptcrafter.dialects.otlp import ingest
+from promptcrafter.dialects.prompt_references import resolve_all
+from promptcrafter.prompts.models import Prompt
+from promptcrafter.traces import store as traces
+from promptcrafter.workspaces import quota
+from tests.support.members import share
+from tests.support.otlp import START_NS, encode, export, make_span
 from tests.support.people import Person
 
 CHAT = {
@@ -241,6 +252,58 @@ def test_a_trace_is_what_its_root_says_or_else_its_first_span(ada: Person) -> No
         assert (trace.get("status"), trace["userId"], trace["sessionId"]) == (None, "root", "s1")
 
 
+def test_spans_of_a_trace_that_awaits_its_deletion_make_a_new_one(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    span, trace_id = make_span(CHAT), new_trace()
+    send(ada, [span, make_span(STEP)], trace_id)
+    (trace,) = ada.get("/traces").json
+    monkeypatch.setattr(traces, "delete_or_defer", deletions.defer)
+    monkeypatch.setattr(deletions, "deferred", Signal())  # nothing is purged meanwhile
+    assert ada.delete(f"/traces/{trace['_id']}").status_code == 204
+    assert ada.get("/traces").json == []
+    send(ada, [span], trace_id)
+    (again,) = ada.get("/traces").json
+    assert again["_id"] != trace["_id"]
+    assert [log["traceId"] for log in ada.get("/logs").json] == [again["_id"]]
+
+
+def test_a_prompt_that_is_deleted_before_the_write_is_kept_as_a_reference(
+    ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = ada.prompt(slug="greet")
+    attempts = count(1)
+
+    def delete_after_look_up(*arguments: Any) -> Any:
+        resolved = resolve_all(*arguments)
+        if next(attempts) == 1:
+            with writing():
+                session.execute(delete(Prompt).where(Prompt.id == prompt["_id"]))
+        return resolved
+
+    monkeypatch.setattr(ingest, "resolve_all", delete_after_look_up)
+    trace_id = new_trace()
+    send(ada, [make_span({**CHAT, "gen_ai.prompt.name": "greet"})], trace_id)
+    (log,) = read(ada, trace_id)["logs"]
+    assert (log["promptId"], log["promptReference"]) == (None, {"slug": "greet"})
+    assert next(attempts) == 3
+
+
+def test_who_may_only_read_sends_no_spans(ada: Person, ben: Person) -> None:
+    headers = {**share(ada, ben, "viewer"), "Content-Type": "application/x-protobuf"}
+    answer = ben.open("/v1/traces", method="POST", data=encode([make_span(CHAT)]), headers=headers)
+    assert answer.status_code == 403
+    assert ada.get("/traces").json == []
+
+
+def test_a_full_workspace_takes_no_more_spans(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(workspace_id: str) -> None:
+        raise quota.WorkspaceFull(2, 1)
+
+    monkeypatch.setattr(quota, "check_growth", lambda workspace_id: before_commit("full", lambda: refuse(workspace_id)))
+    assert export(ada, make_span(CHAT)).status_code == 507
+    monkeypatch.undo()
+    assert (ada.get("/traces").json, ada.get("/logs").json) == ([], [])
+
+
 _ids = st.integers(1, 6).map(lambda number: f"{number:016x}")
 _users = st.sampled_from([None, "u1", "u2"])
 
@@ -252,7 +315,7 @@ def span_sets(draw: st.DrawFn, *, agreeing: bool) -> list[dict[str, Any]]:
     for number in range(draw(st.integers(1, 6))):
         attributes = dict(draw(st.sampled_from([CHAT, CHAT, STEP])))
         user = draw(st.sampled_from([None, "u1"]) if agreeing else _users)
-        optional = {
+        optional: dict[str, Any] = {
             "user.id": user,
             "session.id": draw(st.sampled_from([None, "s1"])),
             "metadata": draw(st.sampled_from([None, json.dumps({"team": "blue"})])),

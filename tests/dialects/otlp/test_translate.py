@@ -49,6 +49,13 @@ def test_user_session_and_environment_may_be_those_of_the_resource() -> None:
     assert log_of({**CALL, "user.id": "u8"}, resource=resource)["user_id"] == "u8"
 
 
+def test_a_program_without_a_name_names_neither_log_nor_trace() -> None:
+    part = translated(CALL, resource={"service.name": "unknown_service:python"})
+    assert ("meta" in part.columns, "slug" in part.of_trace) == (False, False)
+    part = translated(CALL, resource={"service.name": "shop"})
+    assert (part.columns["meta"], part.of_trace["slug"]) == ({"service": "shop"}, "shop")
+
+
 KINDS: dict[str, tuple[dict[str, str], str]] = {
     "a chain around a call": ({"openinference.span.kind": "CHAIN", "gen_ai.operation.name": "chat"}, "generation"),
     "an agent that says chat": ({"openinference.span.kind": "AGENT", "gen_ai.operation.name": "chat"}, "agent"),
@@ -301,6 +308,26 @@ VALUES = st.recursive(
     ),
     max_leaves=8,
 )
+# What looks like messages, but has values of any type under their keys
+MESSAGE_KEYS = st.sampled_from(
+    [
+        *("role", "content", "parts", "type", "text", "tool_calls", "function", "id", "name", "arguments", "response"),
+        *("result", "output", "value", "source", "data", "mime_type", "format", "image_url", "message", "choices"),
+        *("messages", "event.name", "contents", "message_content", "tool_call", "function_call_name", "toolCallId"),
+    ]
+)
+WORDS = st.sampled_from(
+    [
+        *("user", "assistant", "tool", "text", "tool_call", "tool_result", "tool-call", "reasoning", "image", "blob"),
+        *("gen_ai.choice", "gen_ai.tool.message", "", "A" * 5000, "data:image/png;base64," + "A" * 5000),
+    ]
+)
+MESSAGES = st.recursive(
+    st.one_of(WORDS, LEAVES),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(MESSAGE_KEYS, inner, max_size=4)),
+    max_leaves=15,
+)
+PLACES = sorted({name for form, name, *_ in (*names.INPUTS, *names.OUTPUTS) if form not in (names.FLATTENED,)})
 KNOWN_NAMES = sorted(
     {
         value
@@ -342,6 +369,18 @@ def test_any_attributes_become_something_that_can_be_stored_or_nothing(
     part = translate(span, Limits(output_bytes=2000))
     _check(part, output_bytes=2000)
     assert part is not None or not kind or "basalt.internal.api" in str(attributes) or "pending" in str(attributes)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(PLACES), MESSAGES, st.sampled_from(["gen_ai.choice", "gen_ai.tool.message", names.DETAILS_EVENT])
+)
+def test_anything_may_stand_where_messages_are_expected(place: str, sent: Any, event: str) -> None:
+    attributes = {**CALL, place: sent, "ai.response.toolCalls": sent, "gen_ai.system_instructions": sent}
+    _check(translate(to_span(attributes, events=[(event, {"message": sent, "gen_ai.input.messages": sent})]), LIMITS))
+    listed = {**CALL, "llm.input_messages.0.message.contents": sent, "llm.output_messages.0.message.tool_calls": sent}
+    _check(translate(to_span(listed), LIMITS))
+    _check(translate(to_span({**CALL, place: json.dumps(sent), "events": [sent]}), LIMITS))
 
 
 def _check(part: Part | None, output_bytes: int = LIMITS.output_bytes) -> None:

@@ -424,6 +424,12 @@ def test_a_prompt_is_named_and_the_version_belongs_to_its_own_convention() -> No
     assert translated(CHAT).reference is None
 
 
+def test_a_tier_with_prices_of_its_own_prevents_a_computed_cost() -> None:
+    tier = "gen_ai.openai.response.service_tier"
+    assert log_of({**CHAT, tier: "priority"})["priced"] == {"unpriced": "service_tier priority"}
+    assert "priced" not in log_of({**CHAT, tier: "default"})
+
+
 def test_the_definitions_of_tools_are_parameters() -> None:
     tools = [{"type": "function", "name": "get_weather"}]
     assert log_of({**CHAT, "gen_ai.tool.definitions": json.dumps(tools)})["parameters"]["tools"] == tools

@@ -87,6 +87,19 @@ def test_cached_tokens_are_a_part_of_the_input(subtests: pytest.Subtests) -> Non
 
 
 @pytest.mark.parametrize(
+    ("usage", "apart"),
+    [
+        ({"input": 9, "output": 3, "input_audio_tokens": 4}, "audio"),
+        ({"prompt_tokens": 9, "completion_tokens": 3, "service_tier": "priority"}, "service_tier priority"),
+        ({"prompt_tokens": 9, "completion_tokens": 3, "prompt_tokens_details": {"audio_tokens": 4}}, "audio"),
+    ],
+)
+def test_tokens_with_a_price_of_their_own_prevent_a_computed_cost(usage: dict[str, Any], apart: str) -> None:
+    log = log_of({**GENERATION, "langfuse.observation.usage_details": json.dumps(usage)})
+    assert log["priced"] == {"unpriced": apart}
+
+
+@pytest.mark.parametrize(
     ("details", "cost"),
     [
         ({"input": 0.1, "output": 0.2, "total": 0.3}, 0.3),
@@ -188,6 +201,13 @@ def test_the_output_of_a_response_of_openai_is_its_text() -> None:
         }
     ]
     assert log_of({**GENERATION, "langfuse.observation.output": json.dumps(output)})["output"] == "Rain."
+
+
+def test_an_output_that_calls_tools_is_a_message() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
+    output = {"role": "assistant", "tool_calls": [call], "content": None}
+    log = log_of({**GENERATION, "langfuse.observation.output": json.dumps(output)})
+    assert log["output"] == [{"role": "assistant", "tool_calls": [call]}]
 
 
 def test_an_input_that_is_no_chat_stays_as_it_is() -> None:

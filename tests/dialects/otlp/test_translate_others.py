@@ -1,4 +1,4 @@
-"""MLflow, LiteLLM and LangSmith."""
+"""MLflow, LiteLLM, LangSmith and Google's ADK."""
 
 import json
 from typing import Any
@@ -119,3 +119,18 @@ def test_a_call_of_langsmith_becomes_a_log() -> None:
     }
     assert pick(log, expected) == expected
     assert step_of({"langsmith.span.kind": "chain", "gen_ai.prompt": "in"})["type"] == "chain"
+
+
+def test_a_call_of_googles_adk_becomes_a_log() -> None:
+    log = log_of(
+        {
+            "gen_ai.system": "gcp.vertex.agent",
+            "gen_ai.request.model": "gemini-2.5-flash",
+            "gcp.vertex.agent.llm_request": '{"contents": [{"role": "user", "parts": [{"text": "Weather?"}]}]}',
+            "gcp.vertex.agent.llm_response": '{"content": {"parts": [{"text": "Rain."}], "role": "model"}}',
+            "gen_ai.usage.input_tokens": 9,
+            "gen_ai.usage.output_tokens": 3,
+        },
+        name="call_llm",
+    )
+    assert (log["input"], log["output"]) == ([{"role": "user", "content": "Weather?"}], "Rain.")

@@ -1,6 +1,7 @@
 """Log records of OpenTelemetry's exporters: content of calls, and results of evaluations."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from flask import Flask
 
 from promptcrafter import clock
-from promptcrafter.database.transactions import writing
+from promptcrafter.maintenance import purge
 from promptcrafter.traces import early_arrivals
 from tests.support.otlp import START_NS, TRACE, export, export_records, make_record, make_span, read_rejections
 from tests.support.people import Person
@@ -166,18 +167,28 @@ def test_a_score_that_a_config_forbids_is_rejected(ada: Person) -> None:
     assert (rejected, "must be true or false" in message) == (1, True)
 
 
-def test_what_waits_for_a_day_is_dropped(app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    span, later = make_span(CALL), clock.now() + timedelta(hours=24, minutes=1)
-    export_records(ada, *messages_of(span), make_record(EVALUATION, span=span, attributes=RESULT))
-    with app.app_context():
+def test_what_waits_for_a_day_is_dropped_and_counted(app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    dropped: Counter[str] = Counter()
+
+    def count(_: object, kinds: Counter[str]) -> None:
+        dropped.update(kinds)
+
+    joined, span = make_span(CALL), make_span({**CALL, "gen_ai.response.id": "another"})
+    export(ada, joined)
+    export_records(ada, *messages_of(joined), *messages_of(span))
+    export_records(ada, make_record(EVALUATION, span=span, attributes=RESULT))
+    later = clock.now() + timedelta(hours=24, minutes=1)
+    with app.app_context(), early_arrivals.arrivals_dropped.connected_to(count):
+        assert early_arrivals.count_waiting() == {"event": 3, "score": 1}
+        assert purge.run() is purge.Outcome.DONE
         assert early_arrivals.count_waiting() == {"event": 3, "score": 1}
         with monkeypatch.context() as patched:
             patched.setattr(clock, "now", lambda: later)
-            with writing():
-                assert [early_arrivals.remove_expired(3), early_arrivals.remove_expired(3)] == [3, 1]
-        assert early_arrivals.count_waiting() == {}
+            assert purge.run() is purge.Outcome.DONE
+        assert not early_arrivals.has_any()
+    assert dropped == {"event": 3, "score": 1}, "what was joined is not dropped"
     export(ada, span)
-    assert contents(ada) == (None, None)
+    assert [log["output"] for log in ada.get("/logs").json] == ["", "Hi."]
     assert ada.get("/scores").json == []
 
 

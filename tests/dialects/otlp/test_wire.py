@@ -4,6 +4,7 @@ import pytest
 from google.protobuf.descriptor import Descriptor
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.proto.common.v1 import common_pb2
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1 import resource_pb2
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -29,7 +30,7 @@ def test_what_is_written_is_what_the_library_reads(number: int) -> None:
 
 
 def test_fields_are_found_with_their_places() -> None:
-    span = Span(trace_id=b"t" * 16, name="n" * 200, kind="SPAN_KIND_CLIENT", start_time_unix_nano=1, flags=2)
+    span = Span(trace_id=b"t" * 16, name="n" * 200, kind=Span.SPAN_KIND_CLIENT, start_time_unix_nano=1, flags=2)
     data = bytes(span.SerializeToString())
     found = list(read_fields(data, (0, len(data))))
     assert [(number, data[start:end]) for number, (start, end) in found if number != OTHER] == [
@@ -55,12 +56,14 @@ def test_fields_are_counted_at_all_depths_up_to_the_limit() -> None:
 
 def test_the_table_of_messages_is_what_the_library_knows() -> None:
     descriptors: dict[str, Descriptor] = {}
-    pending = [Span.DESCRIPTOR, resource_pb2.Resource.DESCRIPTOR, common_pb2.InstrumentationScope.DESCRIPTOR]
+    parsed = (Span, LogRecord, resource_pb2.Resource, common_pb2.InstrumentationScope)
+    pending = [message_type.DESCRIPTOR for message_type in parsed]
     while pending:
         descriptor = pending.pop()
         if descriptor.name not in descriptors:
             descriptors[descriptor.name] = descriptor
             pending += [each.message_type for each in descriptor.fields if each.message_type]
+    assert MESSAGES.keys() == descriptors.keys()
     for name, descriptor in descriptors.items():
         inside = {each.number: each.message_type.name for each in descriptor.fields if each.message_type}
         assert MESSAGES[name] == inside, name

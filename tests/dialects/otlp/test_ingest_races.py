@@ -3,19 +3,21 @@
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Event
+from types import ModuleType
 from typing import Any
 
+import pytest
 from flask import Flask
 
 from promptcrafter.database.transactions import writing
-from promptcrafter.traces import early_arrivals
+from promptcrafter.traces import early_arrivals, span_scores
 from promptcrafter.traces.span_scores import put_scores_of_spans
 from promptcrafter.workspaces.principal import in_workspace, personal_workspace_id
-from tests.support.otlp import encode, encode_records, make_record, make_span
+from tests.support.otlp import encode, encode_records, export, make_record, make_span
 from tests.support.people import Caller, Person
 
-ROUNDS = 25
+ROUNDS = 8
 CALL = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o", "gen_ai.response.id": "r"}
 RESULT = {"gen_ai.evaluation.score.value": 1.0}
 PROTOBUF = "application/x-protobuf"
@@ -85,3 +87,47 @@ def test_scores_and_content_that_arrive_together_with_their_spans_are_there_once
     assert all(names[score["logId"]] == "first" for score in scores if score["name"] == "span")
     asked = [json.loads(log["input"]) for log in logs if log["name"] == "first"]
     assert asked == [[{"role": "user", "content": "Hello?"}]] * ROUNDS
+
+
+@pytest.mark.parametrize("has_trace", [False, True])
+@pytest.mark.parametrize(("module", "name"), [(span_scores, "put_early_scores"), (early_arrivals, "keep")])
+def test_a_score_is_not_lost_whichever_of_it_and_its_span_has_looked_for_the_other_first(
+    app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, *, has_trace: bool
+) -> None:
+    span = make_span(CALL)
+    if has_trace:
+        export(ada, make_span({"gen_ai.operation.name": "execute_tool"}))
+    key = {"name": "quality", "annotator": "judge", "identifier": "", "trace_id": span["trace_id"]}
+    item = {**key, "span_id": span["span_id"], "value_kind": "number", "number": 5.0, "category": None}
+    has_looked, other_is_done = Event(), Event()
+    look = getattr(module, name)
+
+    def look_and_pause(*args: Any) -> None:
+        look(*args)
+        has_looked.set()
+        other_is_done.wait(1)  # in vain where the other waits for this transaction, as it should
+
+    def export_span() -> None:
+        answer = Caller(app.test_client(), ada.headers).open(
+            "/v1/traces", method="POST", data=encode([span]), content_type=PROTOBUF
+        )
+        assert answer.status_code == 200
+
+    def put_score() -> None:
+        with app.app_context():
+            principal = in_workspace(ada.id, personal_workspace_id(ada.id))
+            with writing():
+                put_scores_of_spans(principal, [item])
+
+    monkeypatch.setattr(module, name, look_and_pause)
+    first, second = (export_span, put_score) if name == "put_early_scores" else (put_score, export_span)
+
+    def run_second() -> None:
+        assert has_looked.wait(10)
+        monkeypatch.setattr(module, name, look)
+        second()
+        other_is_done.set()
+
+    run_at_once([first, run_second])
+    (log,) = ada.get("/logs").json
+    assert [score["logId"] for score in ada.get("/scores").json] == [log["_id"]]
