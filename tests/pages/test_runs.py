@@ -1,0 +1,48 @@
+"""The pages of runs: a list and a waterfall of the steps that an exporter has sent."""
+
+import json
+
+from flask import Flask
+
+from tests.support.otlp import export, make_span
+from tests.support.people import Person
+from tests.support.visitors import Visitor, text_of
+
+CALL = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.request.model": "gpt-4o",
+    "gen_ai.output.messages": json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": "Hi."}]}]),
+}
+
+
+def test_a_run_is_listed_and_shown_step_by_step_with_its_outputs(app: Flask, ada: Person) -> None:
+    agent = make_span({"gen_ai.operation.name": "invoke_agent", "user.id": "u5"}, name="support agent")
+    tool = {"gen_ai.operation.name": "execute_tool", "input.value": "A-12 <b>", "output.value": "in Leipzig"}
+    failed = make_span(tool, name="find_parcel", parent_id=agent["span_id"], status=2, message="timed out")
+    call = make_span(CALL, name="chat gpt-4o", parent_id=agent["span_id"])
+    assert export(ada, agent, failed, call).status_code == 200
+    (trace,) = ada.get("/traces").json
+    visitor = Visitor(app, ada)
+    assert "support agent" in text_of(visitor.get("/runs?name=&status=&userId=u5&sort=-duration"))
+    assert "Nothing matches" in text_of(visitor.get("/runs?userId=nobody"))
+    assert visitor.get("/runs?as=json").json == ada.get("/traces").json
+    page = visitor.get(f"/runs/{trace['_id']}")
+    shown = text_of(page)
+    assert shown.index("support agent") < shown.index("find_parcel")
+    assert "failed" in shown
+    assert page.text.count('<svg class="waterfall"') == 3
+    (log,) = ada.get("/logs").json
+    assert f"/outputs/{log['_id']}" in page.text
+    step = visitor.get(f"/runs/{trace['_id']}?step={failed['span_id']}")
+    for text in ("timed out", "A-12 <b>", "in Leipzig"):
+        assert text in text_of(step)
+    assert visitor.submit(f"/runs/{trace['_id']}/delete", {}).status_code == 303
+    assert ada.get("/traces").json == []
+
+
+def test_a_run_without_times_and_an_unknown_one(app: Flask, ada: Person) -> None:
+    export(ada, make_span(CALL, start_ns=0, end_ns=0))
+    (trace,) = ada.get("/traces").json
+    visitor = Visitor(app, ada)
+    assert visitor.get(f"/runs/{trace['_id']}").status_code == 200
+    assert visitor.get("/runs/trace_01jz8x4m5n6p7q8r9s0t1v2w3x").status_code == 404
