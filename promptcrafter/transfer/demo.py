@@ -22,7 +22,7 @@ from promptcrafter.prompts.search import search_columns
 from promptcrafter.scores.configs import put_config
 from promptcrafter.traces.store import restore_spans, restore_traces
 from promptcrafter.transfer import demo_data
-from promptcrafter.transfer.demo_data import Demonstration
+from promptcrafter.transfer.demo_data import PROGRAM, Demonstration
 from promptcrafter.transfer.records import Record, load_values
 from promptcrafter.workspaces import audit, store
 from promptcrafter.workspaces.models import Workspace
@@ -34,6 +34,7 @@ PEOPLE: tuple[tuple[str, str, Role], ...] = (
     ("Mara Lindqvist", "mara@demo.invalid", "owner"),
     ("Tom Okafor", "tom@demo.invalid", "editor"),
     ("Priya Nair", "priya@demo.invalid", "editor"),
+    ("The shop's program", "program@demo.invalid", "editor"),  # logs outputs, and gives the scores of a judge
 )
 _ROWS_AT_ONCE = 250  # so that other writers never wait long
 _PASSWORD_BYTES = 15
@@ -137,7 +138,7 @@ def _act_as(person: User, workspace: Workspace) -> Principal:
 
 
 def _store(people: Sequence[Principal], made: Demonstration, on_progress: Callable[[int, int], None]) -> None:
-    owner = people[0]
+    owner, program = people[0], people[PROGRAM]
     total = len(made.logs) + len(made.scores) + len(made.spans) + len(made.traces)
     done = 0
 
@@ -164,14 +165,14 @@ def _store(people: Sequence[Principal], made: Demonstration, on_progress: Callab
                 created_at=move.moment,
             )
     with writing():
-        restore_traces(owner, [_load("trace", each) for each in made.traces])
-        restore_spans(owner, [_load("span", each) for each in made.spans])
+        restore_traces(program, [_load("trace", each) for each in made.traces])
+        restore_spans(program, [_load("span", each) for each in made.spans])
     note_progress(len(made.traces) + len(made.spans))
     for logs in _each_batch(made.logs):
         values = [_load("log", each) for each in logs]
         prepared = [prepare(with_tokens_and_cost(each, each["model_used"])) for each in values]
         with writing():
-            restore_all(owner, prepared)
+            restore_all(program, prepared)
         note_progress(len(logs))
     for scores in _each_batch(sorted(made.scores, key=lambda each: each[0])):
         with writing():

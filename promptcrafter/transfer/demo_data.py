@@ -21,15 +21,17 @@ OUTPUTS = 1500
 EXPERIMENT = "reply-wording"
 _SEED = 18
 _RUNS = 45
+_TRIED = 60  # tickets that each version answers when it is new, so that versions are compared on the same inputs
 _EXPERIMENT_DAYS = 16
 _STAGING = 0.25  # of the outputs are of the newest version while another one is in production
 _SCORED = 0.62  # of the outputs, by one person at least
-_FAILED = 0.022
+_FAILED = 0.03
 _WEIGHTS = {"gpt-4o": 3, "gpt-4o-mini": 4, "claude-sonnet-4-5": 3, "gemini-2.5-flash": 2}
 _QUALITY = {"gpt-4o": 0.3, "gpt-4o-mini": -0.6, "claude-sonnet-4-5": 0.6, "gemini-2.5-flash": -0.2}
 _LATENCY_MS = {"gpt-4o": 1900, "gpt-4o-mini": 900, "claude-sonnet-4-5": 2600, "gemini-2.5-flash": 650}
 _PROVIDERS = {"claude-sonnet-4-5": "anthropic", "gemini-2.5-flash": "google"}
 _LENIENCE = (0.4, 0.0, -0.5)  # of the people who score
+PROGRAM = 3  # the place of the shop's program in the list of people, behind those who score
 
 
 class VersionPlan(NamedTuple):
@@ -76,7 +78,7 @@ PROMPTS = (
             VersionPlan(
                 "Answer this mail of {{customer}}. Begin with the answer. Then one line on what they can do. "
                 "At most 80 words, no apologies unless we made a mistake.\n\n{{message}}",
-                *("Answer first, short: reviewers disliked long apologies", 0, 17, 8.0),
+                *("Answer first, short: reviewers disliked long apologies", 0, 17, 8.3),
             ),
         ),
         ((60, 1, 0), (44, 2, 1), (29, 3, 2), (23, 2, 0), (4, 4, 0)),
@@ -159,7 +161,8 @@ class _Call(NamedTuple):
     prompt_id: str
     ticket: Ticket
     moment: datetime  # of its end
-    more: Mapping[str, Any]  # other fields of the log
+    more: Mapping[str, Any] = {}  # other fields of the log
+    tried: int | None = None  # the version that is tried; None: the one that is used at that time
 
 
 def make(now: datetime) -> Demonstration:
@@ -180,10 +183,11 @@ class _Maker:
             self._add_prompt(plan)
         self._add_experiment()
         calls = [call for _ in range(_RUNS) for call in self._add_run()]
+        calls += self._try_versions()
         shares = [plan.share for plan in PROMPTS]
         for _ in range(OUTPUTS - len(calls)):
             (plan,) = self._random.choices(PROMPTS, shares)
-            calls.append(_Call(plan, self._ids[plan.slug], self._random.choice(TICKETS), self._choose_moment(), {}))
+            calls.append(_Call(plan, self._ids[plan.slug], self._choose_ticket(), self._choose_moment()))
         for call in sorted(calls, key=lambda call: call.moment):
             self._add_output(call)
         return self._made
@@ -226,6 +230,14 @@ class _Maker:
         named = {"slug": EXPERIMENT, "name": "Polite, or the answer first?", "status": "ACTIVE"}
         self._made.experiments.append({"_id": self._experiment_id, **named, "variants": variants, **times})
 
+    def _choose_ticket(self) -> Ticket:
+        """Return a ticket: each message comes in some spellings, so that versions have many inputs in common."""
+        ticket, greeting = self._random.choice(TICKETS), self._random.choice(demo_texts.GREETINGS)
+        message = ticket.message
+        if greeting and not message.startswith("I "):
+            message = f"{message[0].lower()}{message[1:]}"
+        return ticket._replace(message=f"{greeting}{message}")
+
     def _choose_moment(self) -> datetime:
         """Return a time in the 60 days: more of them later, on weekdays and by day."""
         while True:
@@ -247,9 +259,20 @@ class _Maker:
         production = [number for since, number, _ in plan.production if since >= days_ago][-1]
         return newest if self._random.random() < _STAGING else production
 
+    def _try_versions(self) -> Iterator[_Call]:
+        """Yield calls of each version with the same tickets, made within hours after it was written."""
+        tickets = list({ticket.message: ticket for ticket in (self._choose_ticket() for _ in range(400))}.values())
+        for plan in PROMPTS:
+            chosen = self._random.sample(tickets, _TRIED if plan.slug == REPLY else _TRIED * 2 // 3)
+            for number, version in enumerate(plan.versions, 1):
+                begin = self._ago(version.days_ago) + timedelta(minutes=30)
+                for place, ticket in enumerate(chosen):
+                    moment = begin + timedelta(seconds=4 * place + self._random.random())
+                    yield _Call(plan, self._ids[plan.slug], ticket, moment, {"environment": "evaluation"}, number)
+
     def _add_run(self) -> Iterator[_Call]:
         """Add a run of the shop's program, and yield the calls of models in it."""
-        ticket, begin = self._random.choice(TICKETS), self._choose_moment()
+        ticket, begin = self._choose_ticket(), self._choose_moment()
         trace_id, external_id = new_id("trace"), f"{self._random.getrandbits(128):032x}"
         root, lookup, search = (f"{self._random.getrandbits(64):016x}" for _ in range(3))
         has_failed = self._random.random() < 0.1
@@ -294,12 +317,12 @@ class _Maker:
         random, plan, ticket = self._random, call.plan, call.ticket
         (model,) = random.choices(MODELS, [_WEIGHTS[each] for each in MODELS])
         more = dict(call.more)
-        version = self._choose_version(plan, call.moment)
+        version = call.tried or self._choose_version(plan, call.moment)
         if plan.slug == REPLY and not more and call.moment > self._ago(_EXPERIMENT_DAYS):
             variant = random.choice(("polite", "answer first"))
             version = 2 if variant == "polite" else 4
-            mean = 44 if variant == "polite" else 33
-            metrics = {"minutesToClose": round(max(3.0, random.gauss(mean, 14)), 1)}
+            mean = 46 if variant == "polite" else 31
+            metrics = {"minutesToClose": round(max(3.0, random.gauss(mean, 12)), 1)}
             metrics["solvedAtOnce"] = int(random.random() < (0.63 if variant == "polite" else 0.75))
             more |= {"experimentId": self._experiment_id, "variantKey": variant, "metrics": metrics}
         is_right = random.random() < (0.72, 0.86, 0.95)[min(version, 3) - 1]
@@ -331,7 +354,8 @@ class _Maker:
             log |= {"output": output, "outputTokens": max(4, len(output) // 4)}
             if plan.slug == CLASSIFICATION and random.random() < 0.2:
                 log["idealOutput"] = demo_texts.write_classification(ticket, True, random)
-            self._add_scores(log, plan.versions[version - 1].score + _QUALITY[model], is_right)
+            is_scored = call.tried is not None or random.random() < _SCORED
+            self._add_scores(log, plan.versions[version - 1].score + _QUALITY[model], is_right, is_scored)
         self._made.logs.append(log)
 
     def _write_output(self, plan: PromptPlan, ticket: Ticket, version: int, model: str, is_right: bool) -> str:
@@ -341,12 +365,12 @@ class _Maker:
             return demo_texts.write_summary(ticket, version, model, self._random)
         return demo_texts.write_classification(ticket, is_right, self._random)
 
-    def _add_scores(self, log: dict[str, Any], mean: float, is_right: bool) -> None:
+    def _add_scores(self, log: dict[str, Any], mean: float, is_right: bool, is_scored: bool) -> None:
         """Add scores of people and of a judge to an output, some also a note; the log shows the last of people."""
         random = self._random
         end = datetime.fromisoformat(log["endTime"])
         quality = random.gauss(mean - (0 if is_right else 1.5), 1.1)
-        if random.random() < _SCORED:
+        if is_scored:
             raters = random.sample(range(3), random.choices((1, 2, 3), (6, 3, 1))[0])
             moment = end
             for rater in raters:
@@ -363,10 +387,10 @@ class _Maker:
         if random.random() < 0.8:
             value = min(10, max(0, round(quality + random.gauss(0.3, 1.0))))
             given = {"name": "score", "value": value, "annotator": "judge", "identifier": "claude-opus"}
-            self._add_score(log, 0, end + timedelta(seconds=2), given)
+            self._add_score(log, PROGRAM, end + timedelta(seconds=2), given)
         if random.random() < 0.12:
             given = {"name": "helpful", "value": random.random() < quality / 10, "annotator": "enduser"}
-            self._add_score(log, 0, end + timedelta(seconds=4), given)
+            self._add_score(log, PROGRAM, end + timedelta(seconds=4), given)
 
     def _add_score(self, log: Mapping[str, Any], author: int, moment: datetime, given: Mapping[str, Any]) -> None:
         times = dict.fromkeys(("createdAt", "updatedAt"), to_text(moment))

@@ -166,6 +166,7 @@ TICKETS = (
     ),
 )
 
+GREETINGS = ("", "Hi, ", "Hello, ", "Good morning, ", "Dear team, ")  # with which customers begin
 _OPENINGS = {
     "gpt-4o": ("Thanks for writing to us.", "Thank you for your message."),
     "gpt-4o-mini": ("Thanks for reaching out!", "Thank you for contacting us!"),

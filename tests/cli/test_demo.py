@@ -47,7 +47,7 @@ def test_the_demonstration_has_what_each_page_shows_and_check_finds_nothing_wron
     all_groups = ask(mara, "/stats?groupBy=model")["groups"]
     failed = sum(group["failed"] for group in all_groups)
     assert (len(all_groups), sum(group["count"] for group in all_groups)) == (4, demo_data.OUTPUTS - failed)
-    assert failed > 10
+    assert failed > 5
     assert all(group["cost"]["mean"] > 0 and group["latencyMs"]["p95"] > 0 for group in all_groups)
     days = ask(mara, "/stats?groupBy=day")["groups"]
     assert (sum(group["count"] for group in days), len(days) > 50) == (demo_data.OUTPUTS - failed, True)
@@ -77,7 +77,7 @@ def test_the_versions_of_the_demonstration_differ_really_and_a_judge_and_three_p
         for score in ask(mara, f"/logs/{log['_id']}/scores")
         if score["annotator"] == "human"
     }
-    assert raters == {name for name, _, _ in demo.PEOPLE}
+    assert raters == {name for name, _, _ in demo.PEOPLE[: demo_data.PROGRAM]}
 
 
 def test_a_demonstration_is_removed_with_its_accounts_and_can_be_made_again(app: Flask, mara: Person) -> None:
