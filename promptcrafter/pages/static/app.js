@@ -3,7 +3,8 @@
 
 // Keys. An element with data-key is clicked by that key, one with data-focus-key gets the focus
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  if (document.querySelector("dialog[open]")) return;
   const field = event.target.closest("input, textarea, select");
   if (field) {
     if (event.key === "Escape") field.blur();
@@ -37,3 +38,9 @@ document.addEventListener("submit", (event) => {
 // The token of an invitation stands behind the `#` of its link, which no server sees
 const tokenField = document.querySelector("[data-from-fragment]");
 if (tokenField && location.hash.length > 1) tokenField.value = location.hash.slice(1);
+
+// A button that opens a dialog
+document.querySelectorAll("[data-opens]").forEach((button) => {
+  button.hidden = false;
+  button.addEventListener("click", () => document.querySelector(button.dataset.opens).showModal());
+});
