@@ -373,6 +373,7 @@ class PromptQuery(PageQuery):
         },
     )
     label = Text(validate=refuse_bad_label, metadata={"pattern": LABEL, "description": "Prompts that have this label"})
+    author = Text(minimum=1, metadata={"description": "Prompts that the account with this id has made"})
 
 
 class TagOut(Schema):
