@@ -455,6 +455,11 @@ def find_protected_labels(workspace_id: str) -> Select[list[str]]:
     return select(Workspace.protected_labels).where(Workspace.id == workspace_id)
 
 
+def get_protected_labels(workspace_id: str) -> list[str]:
+    """Return the labels that only owners of an existing workspace may set, move and remove."""
+    return session.scalars(find_protected_labels(workspace_id)).one()
+
+
 def label_protected(principal: Principal, workspace_id: str, name: str) -> Problem:
     """Return the error 403 for a label that is protected from the principal."""
     return owner_needed(principal, workspace_id, f"the protected label {name}")
@@ -504,7 +509,7 @@ def lock_slugs(principal: Principal) -> None:
 def _refuse_protected(principal: Principal, prompt: Prompt, labels: Sequence[str]) -> None:
     """Raise 403 if one of these labels is protected from the principal. For an owner it needs no query."""
     if labels and not is_owner(principal, prompt.workspace_id):
-        protected = session.scalars(find_protected_labels(prompt.workspace_id)).one()
+        protected = get_protected_labels(prompt.workspace_id)
         for name in labels:
             if name in protected:
                 raise label_protected(principal, prompt.workspace_id, name)
