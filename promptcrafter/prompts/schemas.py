@@ -374,6 +374,7 @@ class PromptQuery(PageQuery):
         },
     )
     label = Text(validate=refuse_bad_label, metadata={**A_LABEL, "description": "Prompts that have this label"})
+    author = Text(minimum=1, metadata={"description": "Prompts that the account with this id has made"})
 
 
 class TagOut(Schema):

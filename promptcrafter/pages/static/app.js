@@ -18,17 +18,28 @@ document.addEventListener("keydown", (event) => {
   if (target || focused) event.preventDefault();
 });
 
-// Copying the text of another element
-document.querySelectorAll("[data-copy]").forEach((button) => {
-  if (!navigator.clipboard) return;
-  button.hidden = false;
-  button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(document.querySelector(button.dataset.copy).innerText);
-    const before = button.textContent;
-    button.textContent = "Copied";
-    setTimeout(() => { button.textContent = before; }, 1500);
-  });
+// Copying the text of another element, also of one that came later
+const showCopying = () => document.querySelectorAll("[data-copy]").forEach((button) => { button.hidden = !navigator.clipboard; });
+showCopying();
+document.addEventListener("htmx:after:swap", showCopying);
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  await navigator.clipboard.writeText(document.querySelector(button.dataset.copy).innerText);
+  const before = button.textContent;
+  button.textContent = "Copied";
+  setTimeout(() => { button.textContent = before; }, 1500);
 });
+
+// Leaving a form with changes that are not saved
+const guarded = document.querySelector("form[data-guard]");
+if (guarded) {
+  const read = () => new URLSearchParams(new FormData(guarded)).toString();
+  const before = read();
+  let isSent = false;
+  guarded.addEventListener("submit", () => { isSent = true; });
+  window.addEventListener("beforeunload", (event) => { if (!isSent && read() !== before) event.preventDefault(); });
+}
 
 document.addEventListener("submit", (event) => {
   const question = event.target.dataset.confirm;
