@@ -26,10 +26,11 @@ _TITLES = {
 def register(blueprint: Blueprint) -> None:
     """Let errors of a blueprint's routes be pages."""
     for kind in (Problem, HTTPException, DBAPIError, PoolTimeout, Exception):
-        blueprint.register_error_handler(kind, _show)
+        blueprint.register_error_handler(kind, show)
 
 
-def _show(error: Any) -> AnyResponse:
+def show(error: Any) -> AnyResponse:
+    """Return the page of an error."""
     if isinstance(error, Problem) and error.status == 401:
         return _lead_to_sign_in()
     response = error_handlers.to_response(error)

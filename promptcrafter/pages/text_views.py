@@ -15,6 +15,7 @@ from markdown_it.token import Token
 from markupsafe import Markup, escape
 
 MARKDOWN_MAX = 40_000  # characters that are shown as Markdown
+VIEWS = ("text", "markdown", "json")
 _NESTING_MAX = 20
 _NODES_MAX = 2000  # values of a JSON text that are shown folded
 _DEPTH_MAX = 30
@@ -37,6 +38,37 @@ class ShownMessage:
     name: str
     text: str
     calls: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A text as it is shown: `kind` is `text`, `markdown`, `json` or `messages`, and decides what `content` is.
+
+    `note` says why it is not as the reader asked.
+    """
+
+    kind: str
+    content: Any
+    note: str = ""
+
+
+def show(text: str | None, view: str = "text") -> Shown | None:
+    """Return a text in one of the VIEWS; None without a text.
+
+    In the view `text` chats are messages, and other JSON has indents.
+    """
+    if text is None:
+        return None
+    if view == "markdown":
+        is_cut = len(text) > MARKDOWN_MAX
+        return Shown("markdown", to_markdown(text), f"The first {MARKDOWN_MAX:,} characters." if is_cut else "")
+    value = read_json(text)
+    if view == "json":
+        return Shown("text", text, "This is not JSON.") if value is None else Shown("json", to_folded(value))
+    messages = read_messages(text)
+    if messages is not None:
+        return Shown("messages", messages)
+    return Shown("text", text if value is None else _write_arguments(value))
 
 
 def to_markdown(text: str) -> Markup:
@@ -136,6 +168,8 @@ def read_messages(text: str | None) -> list[ShownMessage] | None:
     value = read_json(text)
     if isinstance(value, dict) and isinstance(value.get("messages"), list):
         value = value["messages"]
+    elif isinstance(value, dict) and not {"content", "tool_calls", "parts"}.isdisjoint(value):
+        value = [value]
     if not isinstance(value, list) or not value:
         return None
     if not all(isinstance(each, dict) and isinstance(each.get("role"), str) for each in value):
