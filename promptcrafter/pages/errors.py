@@ -29,10 +29,11 @@ _TITLES = {
 def register(blueprint: Blueprint) -> None:
     """Let errors of a blueprint's routes be pages."""
     for kind in (Problem, HTTPException, DBAPIError, PoolTimeout, Exception):
-        blueprint.register_error_handler(kind, _show)
+        blueprint.register_error_handler(kind, show)
 
 
-def _show(error: Any) -> AnyResponse:
+def show(error: Any) -> AnyResponse:
+    """Return the page of an error; for a script that accepts JSON above all, the common body."""
     is_for_script = request.accept_mimetypes.best == "application/json"
     if isinstance(error, Problem) and error.status == 401 and not is_for_script:
         return _lead_to_sign_in()

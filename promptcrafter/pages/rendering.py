@@ -23,7 +23,9 @@ def init_app(app: Flask) -> None:
     """Add the filters and functions of the templates."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(formatting.FILTERS)
-    app.jinja_env.globals.update(asset=asset, link=lists.link, waterfall_bar=charts.waterfall_bar)
+    app.jinja_env.globals.update(
+        asset=asset, link=lists.link, write_curl=lists.write_curl, waterfall_bar=charts.waterfall_bar
+    )
 
 
 def render(template: str, **values: Any) -> Response:

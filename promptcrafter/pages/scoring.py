@@ -4,7 +4,7 @@ from typing import Any
 
 from promptcrafter.database.transactions import writing
 from promptcrafter.http.schemas import load
-from promptcrafter.logs import scores
+from promptcrafter.logs import scores, store
 from promptcrafter.logs.models import HUMAN
 from promptcrafter.scores.configs import get_configs, make_check
 from promptcrafter.scores.models import ScoreConfig
@@ -27,6 +27,15 @@ def give_score(principal: Principal, log_id: str, name: str, sent: str, comment:
     with writing():
         score, _ = scores.put_score(principal, values, make_check(principal.memberships, [values]))
     return score
+
+
+def remove_own_score(principal: Principal, log_id: str, name: str) -> None:
+    """Remove the account's score of this name from an output, if there is one."""
+    own = scores.get_own_score(principal, store.get_log(principal, log_id), name)
+    if own is None:
+        return
+    with writing():
+        scores.remove_score(principal, *scores.lock_score(principal, own.id))
 
 
 def _read_value(text: str, config: ScoreConfig | None) -> float | str:
