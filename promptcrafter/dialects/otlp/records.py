@@ -24,12 +24,11 @@ from promptcrafter.scores.schemas import IDENTIFIER_MAX, ScoreIn
 
 _CONTENT_EVENTS = frozenset((*names.EVENT_ROLES, names.DETAILS_EVENT))
 _SIDES = ("input", "output")
-# What makes a span a call, or a step
+# The attributes that make the span of `read_contents` a call of a model, or another step
 _CALL, _STEP = {"gen_ai.operation.name": "chat"}, {"gen_ai.operation.name": "execute_tool"}
 _score_in = ScoreIn()
 
-
-EventOfSpan = tuple[str, str, Event]  # with the ids of its trace and its span
+EventOfSpan = tuple[str, str, Event]  # the id of a trace, that of a span in it, and an event of that span
 
 
 @dataclass(slots=True)
@@ -101,9 +100,10 @@ def read_contents(events: Sequence[Event], limits: Limits, *, is_call: bool) -> 
 
 
 def complete(columns: dict[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """Set the input and the output that a span does not have to those of its events.
+    """Set the input and the output of a span to those of its events in `after`, unless the span sent its own.
 
-    `before` are those of the events that were joined to it already, which may be what it has.
+    `before` has those of the events that were joined to it earlier: what equals them came from events, too, so `after`
+    replaces it.
     """
     for side in _SIDES:
         own = ((side, f"{side}_format"), columns)
