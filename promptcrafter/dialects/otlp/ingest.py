@@ -23,7 +23,7 @@ from flask import current_app
 from promptcrafter.database.transactions import write_until_done, writing
 from promptcrafter.dialects.otlp import calls
 from promptcrafter.dialects.otlp.calls import Key, Node
-from promptcrafter.dialects.otlp.records import EventOfSpan, Sorted, complete, read_contents
+from promptcrafter.dialects.otlp.records import EventOfSpan, SortedRecords, complete, read_contents
 from promptcrafter.dialects.otlp.spans import Event
 from promptcrafter.dialects.otlp.translate import SOURCE, Limits, Part
 from promptcrafter.dialects.prompt_references import (
@@ -80,7 +80,7 @@ def _store(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> No
         piece.write()
 
 
-def ingest_records(principal: Principal, found: Sorted) -> Counter[str]:
+def ingest_records(principal: Principal, found: SortedRecords) -> Counter[str]:
     """Store what log records have become: join content to its spans, and put scores; what is early waits.
 
     Return the rules that scores break, and how many break each.
@@ -137,7 +137,7 @@ def _join(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> dic
             columns["prompt_reference"] = part.reference
             columns |= {"prompt_id": found.prompt.id} if found.prompt else {}
             columns |= {"prompt_version": found.version.number} if found.version else {}
-        node = Node(key, part.is_output, columns, list(part.scores))
+        node = Node(key, part.is_call, columns, list(part.scores))
         if key in nodes:
             nodes[key].absorb(node)
         else:

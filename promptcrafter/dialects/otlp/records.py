@@ -32,7 +32,7 @@ EventOfSpan = tuple[str, str, Event]  # the id of a trace, that of a span in it,
 
 
 @dataclass(slots=True)
-class Sorted:
+class SortedRecords:
     """The records of a request: events with the ids of their traces and spans, and scores as
     `span_scores.put_scores_of_spans` takes them; and how many others are about something else, or break which rule.
     """
@@ -43,9 +43,9 @@ class Sorted:
     rejections: Counter[str] = field(default_factory=Counter)
 
 
-def sort_records(records: Iterable[LogRecord], limits: Limits) -> Sorted:
+def sort_records(records: Iterable[LogRecord], limits: Limits) -> SortedRecords:
     """Sort log records."""
-    found = Sorted()
+    found = SortedRecords()
     for record in records:
         if record.event.name == names.EVALUATION_EVENT:
             _add_score(found, record)
@@ -56,7 +56,7 @@ def sort_records(records: Iterable[LogRecord], limits: Limits) -> Sorted:
     return found
 
 
-def _add_score(found: Sorted, record: LogRecord) -> None:
+def _add_score(found: SortedRecords, record: LogRecord) -> None:
     attributes = _with_body(record.event)
     score = to_score(attributes)
     response_id = first_text(attributes, names.RESPONSE_ID, ORIGIN_MAX)
@@ -76,7 +76,7 @@ def _add_score(found: Sorted, record: LogRecord) -> None:
         found.scores.append({**columns, **place})
 
 
-def _add_event(found: Sorted, record: LogRecord, limits: Limits) -> None:
+def _add_event(found: SortedRecords, record: LogRecord, limits: Limits) -> None:
     if not record.trace_id or not record.span_id:
         found.rejections[f"{record.event.name} must have a trace_id and a span_id"] += 1
         return

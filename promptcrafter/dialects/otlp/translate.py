@@ -40,16 +40,17 @@ class Limits:
 
 @dataclass(slots=True)
 class Part:
-    """What becomes of a span: a log if `is_output`, else a step of its trace.
+    """A translated span: a call of a model if `is_call`, else another step of its trace.
 
-    `columns` are those of a log or a span, `of_trace` what the span says about its trace, and `reference` the `slug`,
-    `version` and `tag` by which it names a prompt. `scores` are reported scores of the log. What a span does not say
-    is left out.
+    A call becomes a log, unless another call is directly inside it: see `calls`. `columns` are those of a log for a
+    call, else those of a step; `of_trace` are columns of the trace that the span determines, and `reference` has the
+    `slug`, `version` and `tag` by which it names a prompt. `scores` are those that the span reports. What the span does
+    not have is left out.
     """
 
     trace_id: str
     span_id: str
-    is_output: bool
+    is_call: bool
     columns: dict[str, Any]
     of_trace: dict[str, Any]
     reference: dict[str, str] | None = None
@@ -84,8 +85,8 @@ def translate(span: Span, limits: Limits) -> Part | None:
     meta, omitted = metadata.read_metadata(span, of_span)
     columns: dict[str, Any] = {"span_id": span.span_id, "name": span.name[:NAME_MAX]}
     columns |= {**_to_times(span), **_to_status(span)}
-    is_output = kind == GENERATION
-    if is_output:
+    is_call = kind == GENERATION
+    if is_call:
         call, left_out = _to_call(span, of_span, request, limits)
         omitted += left_out
         if _would_prevent_price(call["provider"], call["model_used"]):
@@ -111,10 +112,10 @@ def translate(span: Span, limits: Limits) -> Part | None:
     return Part(
         trace_id=span.trace_id,
         span_id=span.span_id,
-        is_output=is_output,
+        is_call=is_call,
         columns=_without_empty(columns),
         of_trace=_to_trace(span, of_span, received.value, generated.value, limits),
-        reference=_read_reference(span.attributes) if is_output else None,
+        reference=_read_reference(span.attributes) if is_call else None,
         scores=_read_scores(span) if span.events else [],
     )
 
