@@ -2,11 +2,7 @@
 
 import math
 import re
-<<<<<<< HEAD
 from collections.abc import Callable, Sequence
-=======
-from collections.abc import Callable
->>>>>>> h-outputpages
 from datetime import datetime
 from typing import Any
 
@@ -162,9 +158,6 @@ def hits(text: str, words: Sequence[str], maximum: int | None = None) -> Markup:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-<<<<<<< HEAD
-    each.__name__: each for each in (when, number, money, duration, short_id, excerpt, variables, hits)
-=======
-    each.__name__: each for each in (when, number, money, duration, short_id, excerpt, marked, mark_hits, variables)
->>>>>>> h-outputpages
+    each.__name__: each
+    for each in (when, number, money, duration, short_id, excerpt, variables, hits, marked, mark_hits)
 }
