@@ -12,7 +12,7 @@ from promptcrafter.auth import store as accounts
 from promptcrafter.auth.models import User
 from promptcrafter.database.transactions import write_until_done, writing
 from promptcrafter.experiments.store import restore_experiments
-from promptcrafter.logs.scores import restore_scores
+from promptcrafter.logs.arriving_scores import restore_scores
 from promptcrafter.logs.store import prepare, restore_all
 from promptcrafter.logs.token_costs import with_tokens_and_cost
 from promptcrafter.permissions import Role
