@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test test-quick coverage lint format e2e bench
+.PHONY: help run test test-quick coverage lint format e2e screenshots bench
 .DEFAULT_GOAL := run
 
 help: ## list the targets
@@ -37,6 +37,9 @@ format: $(VENV)/dev.stamp ## format the code, and fix what can be fixed safely
 # newest SDK of Basalt; generators of clients; senders of traces; axe-core, which checks the pages
 e2e: $(VENV)/e2e.stamp ## run the Postman collection, /docs in a browser, a fuzzer, generated clients and clients' SDKs
 	@$(BIN)/python -m pytest tests/e2e
+
+screenshots: $(VENV)/e2e-python.stamp ## take pictures of the pages for the documents, with Chromium
+	@$(BIN)/python -m tests.e2e.screenshots
 
 bench: $(VENV)/dev.stamp ## measure speed: see docs/performance.md
 	@$(BIN)/python -m bench
