@@ -281,15 +281,15 @@ class _Maker:
         origin = {"userId": f"customer-{self._random.randrange(100, 400)}", "sessionId": f"mail-{external_id[:8]}"}
         outcome = {"status": "error"} if has_failed else {}
         spans: list[dict[str, Any]] = [
-            {"id": root, "type": "agent", "name": "answer a mail", "startTime": begin, "endTime": ends[3], **outcome},
+            {"id": root, "kind": "agent", "name": "answer a mail", "startTime": begin, "endTime": ends[3], **outcome},
             {
-                **{"id": lookup, "type": "tool", "name": "look up the order", "parentId": root},
+                **{"id": lookup, "kind": "tool", "name": "look up the order", "parentId": root},
                 **{"startTime": begin, "endTime": ends[0], "input": {"customer": ticket.customer}},
                 **({"output": {"orders": 1}} if not has_failed else {"error": "the shop's database is locked"}),
                 **outcome,
             },
             {
-                **{"id": search, "type": "retriever", "name": "search the handbook", "parentId": root},
+                **{"id": search, "kind": "retriever", "name": "search the handbook", "parentId": root},
                 **{"startTime": ends[1], "endTime": ends[2]},
                 **{"input": {"query": ticket.category}, "output": {"pages": [f"{ticket.category}.md"]}},
             },
