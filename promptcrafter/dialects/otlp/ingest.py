@@ -202,13 +202,17 @@ class _Piece:
         stored = _load(external, growing_store.find_logs(keys), growing_store.find_spans(keys))
         self._absorb(stored)
         inside = [key for key in own if self.nodes[key].is_call]
+        read: set[Key] = set()  # calls whose own calls inside have been read
         for _ in range(calls.LEVELS):
+            read.update(inside)
             here = self._here(inside)
             found = _load(external, growing_store.find_logs_inside(here), growing_store.find_calls_inside(here))
             self._absorb({key: node for key, node in found.items() if key not in self.nodes})
-            inside = [key for key, node in found.items() if node.stored_step is not None]
+            inside = [key for key, node in found.items() if node.stored_step is not None and key not in read]
             if not inside:
                 break
+        for key in inside:
+            self.nodes[key].may_contain_calls = True
         self._mark_reviewed()
         self._drop_deleted_prompts(trusts_prompts=trusts_prompts)
         calls.settle(self.nodes)

@@ -119,6 +119,21 @@ def test_of_three_calls_inside_each_other_the_innermost_is_the_log(ada: Person) 
     assert all(result == results[0] for result in results)
 
 
+def test_of_many_calls_inside_each_other_the_innermost_alone_is_the_log(ada: Person) -> None:
+    ids = [f"{number:016x}" for number in range(1, 13)]
+    spans = [
+        make_span(CHAT, span_id=span_id, parent_id=parent, name=span_id)
+        for parent, span_id in zip([None, *ids], ids, strict=False)
+    ]
+    for order in orders(spans):
+        trace_id = new_trace()
+        for sent in (*order, spans[:1]):
+            send(ada, sent, trace_id)
+        found = read(ada, trace_id)
+        assert [log["name"] for log in found["logs"]] == [ids[-1]]
+        assert len(found["spans"]) == len(ids) - 1
+
+
 @pytest.mark.parametrize("review", [{"score": 7}, {"notes": "good"}])
 def test_a_log_that_was_reviewed_is_never_replaced(ada: Person, review: dict[str, Any]) -> None:
     trace_id = new_trace()
