@@ -14,6 +14,7 @@ Spans are stored in pieces, each in one transaction, so that others write in bet
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -45,6 +46,7 @@ from promptcrafter.traces.growing_store import LockedTrace, SpanKey
 from promptcrafter.traces.growth import grow
 from promptcrafter.traces.models import EarlyArrival
 from promptcrafter.workspaces.principal import Principal
+from promptcrafter.workspaces.quota import WorkspaceFull
 
 PIECE = 256  # spans of a transaction
 _NO_SLUG = "otlp"  # of a trace whose program does not say what it is
@@ -59,7 +61,19 @@ _Resolve = Callable[[Principal, Iterable[Mapping[str, Any]]], dict[ReferenceKey,
 def ingest(principal: Principal, parts: Sequence[Part]) -> None:
     """Store spans. Raises what `recording.record` raises."""
     for start in range(0, len(parts), PIECE):
-        _store_piece(principal, parts[start : start + PIECE])
+        with _saying_what_was_stored(start, f"{len(parts):,} spans"):
+            _store_piece(principal, parts[start : start + PIECE])
+
+
+@contextmanager
+def _saying_what_was_stored(number: int, of_items: str) -> Iterator[None]:
+    """Correct the error of a full workspace after earlier pieces of the request were stored."""
+    try:
+        yield
+    except WorkspaceFull as full:
+        if not number:
+            raise
+        raise WorkspaceFull(full.size, full.limit, f"{number:,} of {of_items} were stored.") from full
 
 
 def _store_piece(principal: Principal, parts: Sequence[Part]) -> None:
@@ -85,11 +99,15 @@ def ingest_records(principal: Principal, found: SortedRecords) -> Counter[str]:
 
     Return the rules that scores break, and how many break each.
     """
-    for start in range(0, len(found.events), PIECE):
-        write_until_done(partial(_join_events, principal, found.events[start : start + PIECE]))
+    events, scores = len(found.events), len(found.scores)
+    of_items = f"{events + scores:,} log records"
+    for start in range(0, events, PIECE):
+        with _saying_what_was_stored(start, of_items):
+            write_until_done(partial(_join_events, principal, found.events[start : start + PIECE]))
     rejections: Counter[str] = Counter()
-    for start in range(0, len(found.scores), PIECE):
-        write_until_done(partial(_put_scores, principal, found.scores[start : start + PIECE], rejections))
+    for start in range(0, scores, PIECE):
+        with _saying_what_was_stored(events + start, of_items):
+            write_until_done(partial(_put_scores, principal, found.scores[start : start + PIECE], rejections))
     return rejections
 
 
@@ -201,13 +219,17 @@ class _Piece:
         stored = _load(external, growing_store.find_logs(keys), growing_store.find_spans(keys))
         self._absorb(stored)
         inside = [key for key in own if self.nodes[key].is_call]
+        read: set[Key] = set()  # calls whose own calls inside have been read
         for _ in range(calls.LEVELS):
+            read.update(inside)
             here = self._to_stored_keys(inside)
             found = _load(external, growing_store.find_logs_inside(here), growing_store.find_calls_inside(here))
             self._absorb({key: node for key, node in found.items() if key not in self.nodes})
-            inside = [key for key, node in found.items() if node.stored_step is not None]
+            inside = [key for key, node in found.items() if node.stored_step is not None and key not in read]
             if not inside:
                 break
+        for key in inside:
+            self.nodes[key].may_contain_calls = True
         self._mark_reviewed()
         self._drop_deleted_prompts(trusts_prompts=trusts_prompts)
         calls.settle(self.nodes)

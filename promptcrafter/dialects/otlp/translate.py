@@ -126,9 +126,14 @@ def _without_empty(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shorten(value: Any, limits: Limits) -> _Content:
-    """Return an input or output without the bytes of pictures, cut if it is still longer than a text may be."""
+    """Return an input or output without the bytes of pictures, cut if it is still longer than a text may be.
+
+    A number or boolean becomes its text: inputs and outputs are texts, objects and arrays.
+    """
     if value is None:
         return _Content(None, None, is_cut=False)
+    if isinstance(value, int | float):
+        value = dumps(value)
     if not limits.keeps_media:
         value = describe_media(value)
     text = value if isinstance(value, str) else dumps(value)

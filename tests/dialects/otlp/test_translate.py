@@ -399,6 +399,7 @@ def _check(part: Part | None, output_bytes: int = LIMITS.output_bytes) -> None:
         assert find_unstorable_text(written) is None
         for name in ("input", "output"):
             if written.get(name) is not None:
+                assert isinstance(written[name], str | list | dict)
                 text = written[name] if isinstance(written[name], str) else dumps(written[name])
                 assert len(text.encode()) <= output_bytes
     assert part.reference is None or part.reference["slug"]
