@@ -42,7 +42,7 @@ _OF_AGREEMENT = ("name", "promptId", "since", "until")
 class _NextQuery(NextReviewQuery):
     """Which outputs are reviewed, and which of them not now: some never, the skipped ones after all others."""
 
-    exclude = RepeatedText(Text(maximum=100), maximum=_IDS_MAX)
+    excluded = RepeatedText(Text(maximum=100), maximum=_IDS_MAX, data_key="exclude")
     skipped = RepeatedText(Text(maximum=100), maximum=_IDS_MAX)
 
 
@@ -132,14 +132,14 @@ def _store_score(name: str, fields: dict[str, str]) -> None:
     give_score(current_principal(), fields.get("output", ""), name, fields.get("value", "").strip(), comment)
 
 
-def _filters() -> dict[str, list[str]]:
+def _filters() -> dict[str, Any]:
     """Return the parameters of the request that say which outputs are reviewed, and how."""
     return {name: values for name, values in request.args.to_dict(flat=False).items() if name not in _OF_PAGE}
 
 
 def _find_next(query: dict[str, Any]) -> Log | None:
     """Return the next output; one of those that were skipped if there is no other."""
-    excluded, skipped = query.get("exclude", []), query.get("skipped", [])
+    excluded, skipped = query.get("excluded", []), query.get("skipped", [])
     log = reviews.find_next(current_principal(), query, [*excluded, *skipped])
     return reviews.find_next(current_principal(), query, excluded) if log is None and skipped else log
 
