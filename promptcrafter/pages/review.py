@@ -7,7 +7,6 @@ again.
 
 from typing import Any
 
-from flask import Response as EmptyResponse
 from flask import redirect, request, url_for
 from marshmallow import Schema
 from werkzeug.wrappers import Response
@@ -21,7 +20,7 @@ from promptcrafter.pages.agreement_words import describe
 from promptcrafter.pages.blueprint import PageBlueprint
 from promptcrafter.pages.forms import read_fields
 from promptcrafter.pages.outputs import pretty
-from promptcrafter.pages.rendering import render, render_part
+from promptcrafter.pages.rendering import no_content, render, render_part
 from promptcrafter.pages.scales import make_scale, write_value
 from promptcrafter.pages.scoring import give_score
 from promptcrafter.permissions import Permission
@@ -110,7 +109,7 @@ def get_next(query: dict[str, Any]) -> Response:
     """Return the part of the page that shows the next output, for the script; 204 without one."""
     log = _find_next(reviews.resolve(current_principal(), query))
     if log is None:
-        return EmptyResponse(status=204)
+        return no_content()
     action = url_for("review.show_review", **_filters())
     return render_part("parts/review_output.html", action=action, **_describe(query, log))
 
@@ -124,7 +123,7 @@ def save_score(query: dict[str, Any]) -> Response:
         message = "Another account has signed in in this browser. Sign in as before, and open the review again."
         raise Problem(409, message, "other_account")
     _store_score(query["name"], fields)
-    return EmptyResponse(status=204)
+    return no_content()
 
 
 def _store_score(name: str, fields: dict[str, str]) -> None:
