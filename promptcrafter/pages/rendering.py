@@ -40,8 +40,13 @@ def render_part(template: str, **values: Any) -> Response:
     return _answer(render_template(template, **values))
 
 
-def _answer(html: str) -> Response:
-    response = Response(html)
+def no_content() -> Response:
+    """Return an answer without content to a script of a page."""
+    return _answer("", 204)
+
+
+def _answer(html: str, status: int = 200) -> Response:
+    response = Response(html, status)
     response.headers["Content-Security-Policy"] = _POLICY
     # a form of a page sent with `no-referrer` would have `Origin: null`: see `forgery`
     response.headers["Referrer-Policy"] = "same-origin"

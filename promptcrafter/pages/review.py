@@ -7,7 +7,6 @@ again.
 
 from typing import Any
 
-from flask import Response as EmptyResponse
 from flask import redirect, request, url_for
 from marshmallow import Schema
 from werkzeug.wrappers import Response
@@ -21,7 +20,7 @@ from promptcrafter.pages.agreement_words import describe
 from promptcrafter.pages.blueprint import PageBlueprint
 from promptcrafter.pages.forms import read_fields
 from promptcrafter.pages.outputs import pretty
-from promptcrafter.pages.rendering import render, render_part
+from promptcrafter.pages.rendering import no_content, render, render_part
 from promptcrafter.pages.scales import make_scale, write_value
 from promptcrafter.pages.scoring import give_score
 from promptcrafter.permissions import Permission
@@ -42,7 +41,7 @@ _OF_AGREEMENT = ("name", "promptId", "since", "until")
 class _NextQuery(NextReviewQuery):
     """Which outputs are reviewed, and which of them not now: some never, the skipped ones after all others."""
 
-    exclude = RepeatedText(Text(maximum=100), maximum=_IDS_MAX)
+    excluded = RepeatedText(Text(maximum=100), maximum=_IDS_MAX, data_key="exclude")
     skipped = RepeatedText(Text(maximum=100), maximum=_IDS_MAX)
 
 
@@ -110,7 +109,7 @@ def get_next(query: dict[str, Any]) -> Response:
     """Return the part of the page that shows the next output, for the script; 204 without one."""
     log = _find_next(reviews.resolve(current_principal(), query))
     if log is None:
-        return EmptyResponse(status=204)
+        return no_content()
     action = url_for("review.show_review", **_filters())
     return render_part("parts/review_output.html", action=action, **_describe(query, log))
 
@@ -124,7 +123,7 @@ def save_score(query: dict[str, Any]) -> Response:
         message = "Another account has signed in in this browser. Sign in as before, and open the review again."
         raise Problem(409, message, "other_account")
     _store_score(query["name"], fields)
-    return EmptyResponse(status=204)
+    return no_content()
 
 
 def _store_score(name: str, fields: dict[str, str]) -> None:
@@ -132,14 +131,14 @@ def _store_score(name: str, fields: dict[str, str]) -> None:
     give_score(current_principal(), fields.get("output", ""), name, fields.get("value", "").strip(), comment)
 
 
-def _filters() -> dict[str, list[str]]:
+def _filters() -> dict[str, Any]:
     """Return the parameters of the request that say which outputs are reviewed, and how."""
     return {name: values for name, values in request.args.to_dict(flat=False).items() if name not in _OF_PAGE}
 
 
 def _find_next(query: dict[str, Any]) -> Log | None:
     """Return the next output; one of those that were skipped if there is no other."""
-    excluded, skipped = query.get("exclude", []), query.get("skipped", [])
+    excluded, skipped = query.get("excluded", []), query.get("skipped", [])
     log = reviews.find_next(current_principal(), query, [*excluded, *skipped])
     return reviews.find_next(current_principal(), query, excluded) if log is None and skipped else log
 

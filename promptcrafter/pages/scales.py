@@ -53,9 +53,8 @@ def write_value(value: float | bool | str | None) -> str:
 
 def _number_scale(minimum: float | None, maximum: float | None) -> Scale:
     if minimum is None or maximum is None or minimum % 1 or maximum % 1 or maximum - minimum >= BUTTONS_MAX:
-        limits = [f"from {as_number(minimum)}"] * (minimum is not None) + [f"to {as_number(maximum)}"] * (
-            maximum is not None
-        )
+        named = (("from", minimum), ("to", maximum))
+        limits = [f"{word} {as_number(limit)}" for word, limit in named if limit is not None]
         return Scale(" ".join(["A number", *limits]), (), minimum, maximum)
     values = range(int(minimum), int(maximum) + 1)
     label = f"Score from {values[0]} to {values[-1]}"

@@ -112,6 +112,7 @@ def test_a_person_writes_a_prompt_sees_outputs_come_in_reviews_them_and_moves_pr
         expect(page.get_by_role("row")).to_have_count(11)
 
         page.get_by_role("link", name="Review").first.click()
+        page.locator("summary", has_text="per output").click()
         page.get_by_label("People per output").fill("1")
         page.get_by_role("button", name="Show").click()
         for number in range(10):

@@ -117,6 +117,7 @@ const saving = new Repeater(async () => {
       if (answer.status === 0) break;
     } else {
       if (unsaved.get(key) === score) release(key);
+      setRecent(score.output, false);
       refused.push(`The score ${score.value} of output …${score.output.slice(-6)} was not saved. ${answer.message}`);
     }
     showStatus();
@@ -231,9 +232,20 @@ function finish() {
 
 // What the page says beside
 const COUNT = `review count ${account} ${root.dataset.page}`;
+const RECENT = `review recent ${account} ${root.dataset.save}`;
 const scored = new Set();
 let before = 0;
-try { before = Number(sessionStorage.getItem(COUNT)) || 0; } catch { /* it counts from 0 */ }
+let recent = []; // what was scored last in this window: a page may have been asked for before the score was stored
+try {
+  before = Number(sessionStorage.getItem(COUNT)) || 0;
+  recent = JSON.parse(sessionStorage.getItem(RECENT)) ?? [];
+} catch { /* it counts from 0 */ }
+
+function setRecent(output, isScored) {
+  recent = recent.filter((each) => each !== output);
+  if (isScored) recent = [...recent, output].slice(-STEPS_MAX);
+  try { sessionStorage.setItem(RECENT, JSON.stringify(recent)); } catch { /* it is forgotten with the page */ }
+}
 
 function showSteps() {
   const count = before + scored.size;
@@ -290,6 +302,7 @@ root.addEventListener("submit", (event) => {
   step.comment = form.elements.comment.value;
   skipped.delete(step.output);
   scored.add(step.output);
+  setRecent(step.output, true);
   keep({ output: step.output, value: step.value, comment: step.comment, url: root.dataset.save });
   showNext();
   saving.wake();
@@ -328,8 +341,8 @@ if (first) {
     steps[0].value = waiting.value;
     first.querySelector("[name=comment]").value = waiting.comment;
     if (isChosen) show(0);
-    else showNext();
   }
+  if (!isChosen && (waiting || recent.includes(first.dataset.output))) showNext();
   fetching.wake();
 }
 showSteps();

@@ -1,0 +1,191 @@
+"""The review in a real browser: scores by keyboard while the network fails, and what the page says meanwhile."""
+
+import json
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.e2e.test_pages import Window, call
+from tests.support.connection import Connection
+from tests.support.servers import LiveServer
+
+_ACCOUNT = {"name": "Grace", "email": "grace@example.com", "password": "correct horse battery"}
+
+
+@pytest.fixture
+def token(live_server: LiveServer) -> str:
+    """The token of Grace."""
+    token: str = Connection(live_server).call("POST", "/auth/signup", _ACCOUNT).json["token"]
+    return token
+
+
+def _log(server: LiveServer, token: str, count: int) -> None:
+    prompt = call(server, token, "POST", "/prompts", {"title": "Explain", "content": "Explain it.", "model": "gpt-4o"})
+    sent = {"promptId": prompt["_id"], "modelUsed": "gpt-4o", "input": "Hi"}
+    logs = [{**sent, "output": f"Answer number {n}"} for n in range(count)]
+    call(server, token, "POST", "/logs/batch", {"logs": logs})
+
+
+def _open(browser: Browser, server: LiveServer, query: str = "") -> Window:
+    opened = Window(browser, server)
+    opened.sign_in(_ACCOUNT["email"], _ACCOUNT["password"])
+    opened.page.goto(f"{opened.page.url}/review?raters=1&order=newest{query}")
+    return opened
+
+
+def _shown(page: Page) -> str:
+    return page.locator(".output-text").inner_text()
+
+
+def _wait_until_saved(page: Page) -> None:
+    for _ in range(200):
+        if page.evaluate("Object.keys(localStorage).length") == 0:
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("a score is still kept in the browser")
+
+
+def _stored(server: LiveServer, token: str) -> dict[str, Any]:
+    scores = call(server, token, "GET", "/scores?per_page=100")
+    assert len({score["logId"] for score in scores}) == len(scores)
+    outputs = {log["_id"]: log["output"] for log in call(server, token, "GET", "/logs?per_page=100")}
+    return {outputs[score["logId"]]: score["value"] for score in scores}
+
+
+def test_forty_outputs_are_scored_by_keyboard_with_ten_network_cuts_and_nothing_is_lost(
+    browser: Browser, live_server: LiveServer, token: str
+) -> None:
+    _log(live_server, token, 40)
+    opened = _open(browser, live_server)
+    page, given = opened.page, {}
+    for number in range(40):
+        if number % 4 == 2:
+            opened.context.set_offline(True)
+        elif number % 4 == 0:
+            opened.context.set_offline(False)
+        if not page.locator(".output-text").count():  # what was fetched before the cut is used up
+            opened.context.set_offline(False)
+        page.locator(".output-text").wait_for()
+        shown = _shown(page)
+        assert shown not in given
+        given[shown] = number % 11
+        page.keyboard.press("t" if given[shown] == 10 else str(given[shown]))
+        expect(page.locator(f".output-text:text-is('{shown}')")).to_have_count(0)
+        if number == 22:  # without a network: what is not saved is sent after the page is opened again
+            expect(page.get_by_role("status")).to_contain_text("Not saved yet, trying again")
+            opened.context.set_offline(False)
+            page.reload()
+    opened.context.set_offline(False)
+    expect(page.get_by_role("heading", name="Nothing left to review")).to_be_visible()
+    assert _stored(live_server, token) == given
+    assert page.evaluate("Object.keys(localStorage).length") == 0
+    opened.context.close()
+
+
+def test_a_score_that_the_server_fails_to_store_is_kept_through_a_reload_and_sent_again(
+    browser: Browser, live_server: LiveServer, token: str
+) -> None:
+    _log(live_server, token, 6)
+    opened = _open(browser, live_server)
+    page = opened.page
+    page.route("**/review/scores**", lambda route: route.fulfill(status=503, body="down"))
+    first = _shown(page)
+    page.keyboard.press("n")
+    page.keyboard.type("Too long")
+    page.keyboard.press("Enter")
+    page.keyboard.press("3")
+    expect(page.get_by_role("status")).to_contain_text("Not saved yet, trying again: 1 score")
+    page.reload()
+    expect(page.get_by_role("status")).to_contain_text("Not saved yet, trying again: 1 score")
+    expect(page.locator(f".output-text:text-is('{first}')")).to_have_count(0)
+    assert _stored(live_server, token) == {}
+    page.unroute("**/review/scores**")
+    expect(page.get_by_role("status")).to_have_text("")
+    assert _stored(live_server, token) == {first: 3}
+    assert call(live_server, token, "GET", "/scores")[0]["comment"] == "Too long"
+    opened.context.close()
+
+
+def test_the_last_score_is_shown_and_changed_and_skipped_outputs_come_after_all_others(
+    browser: Browser, live_server: LiveServer, token: str
+) -> None:
+    _log(live_server, token, 5)
+    opened = _open(browser, live_server)
+    page = opened.page
+    skipped = _shown(page)
+    page.keyboard.press("j")
+    expect(page.locator(f".output-text:text-is('{skipped}')")).to_have_count(0)
+    second = _shown(page)
+    page.keyboard.press("2")
+    expect(page.locator(f".output-text:text-is('{second}')")).to_have_count(0)
+    page.keyboard.press("u")
+    assert _shown(page) == second
+    expect(page.get_by_role("button", name="2", exact=True)).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("7")
+    page.keyboard.press("k")
+    page.keyboard.press("k")
+    assert _shown(page) == skipped
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    seen = []
+    for _ in range(4):
+        page.locator(".output-text").wait_for()
+        shown = _shown(page)
+        seen.append(shown)
+        page.keyboard.press("5")
+        expect(page.locator(f".output-text:text-is('{shown}')")).to_have_count(0)
+    assert seen[-1] == skipped
+    expect(page.get_by_role("heading", name="Nothing left to review")).to_be_visible()
+    page.keyboard.press("u")
+    expect(page.get_by_role("button", name="5", exact=True)).to_have_attribute("aria-pressed", "true")
+    assert _shown(page) == skipped
+    stored = _stored(live_server, token)
+    assert (len(stored), stored[second]) == (5, 7)
+    opened.context.close()
+
+
+def test_a_deleted_output_and_an_ended_session_are_said_and_do_not_block_the_rest(
+    browser: Browser, live_server: LiveServer, token: str
+) -> None:
+    _log(live_server, token, 8)
+    opened = _open(browser, live_server)
+    page = opened.page
+    removed = page.locator("article").get_attribute("data-output")
+    call(live_server, token, "DELETE", f"/logs/{removed}")
+    page.keyboard.press("9")
+    expect(page.get_by_role("status")).to_contain_text("was not saved. Log not found")
+    second = _shown(page)
+    page.keyboard.press("6")
+    expect(page.locator(f".output-text:text-is('{second}')")).to_have_count(0)
+    _wait_until_saved(page)
+    assert _stored(live_server, token) == {second: 6}
+    cookies = opened.context.cookies()
+    opened.context.clear_cookies()
+    third = _shown(page)
+    page.keyboard.press("4")
+    expect(page.get_by_role("status")).to_contain_text("Your session has ended. Not saved yet: 1 score")
+    opened.context.add_cookies(json.loads(json.dumps(cookies)))
+    expect(page.get_by_role("status")).not_to_contain_text("Your session has ended")
+    assert _stored(live_server, token) == {second: 6, third: 4}
+    opened.context.close()
+
+
+def test_a_held_key_scores_once_and_keys_do_nothing_behind_the_list_of_keys(
+    browser: Browser, live_server: LiveServer, token: str
+) -> None:
+    _log(live_server, token, 6)
+    opened = _open(browser, live_server)
+    page = opened.page
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.keyboard.press("8")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
+    page.keyboard.down("3")
+    page.keyboard.down("3")
+    page.keyboard.down("3")
+    page.keyboard.up("3")
+    _wait_until_saved(page)
+    assert list(_stored(live_server, token).values()) == [3]
+    opened.context.close()

@@ -1,0 +1,153 @@
+"""The page of the review, without JavaScript, and the calls of its script."""
+
+import re
+
+from flask import Flask
+
+from tests.support.people import Person
+from tests.support.visitors import Visitor, text_of
+
+_SCRIPT = {"Origin": "http://localhost", "Accept": "application/json"}
+
+
+def _shown(html: str) -> str:
+    found = re.search('data-output="([^"]+)"', html)
+    assert found is not None
+    return found[1]
+
+
+def test_a_skipped_output_comes_again_after_all_others(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    for _ in range(3):
+        ada.log(prompt)
+    visitor = Visitor(app, ada)
+    address = "/review?raters=1&order=newest"
+    page = visitor.get(address)
+    skipped = _shown(page.text)
+    seen = []
+    page = visitor.follow(visitor.submit(address, {"output": skipped, "skip": "1"}))
+    for _ in range(3):
+        seen.append(_shown(page.text))
+        action = re.search('action="([^"]+review[^"]+)"', page.text)
+        assert action is not None
+        page = visitor.follow(visitor.submit(action[1].replace("&amp;", "&"), {"output": seen[-1], "value": "5"}))
+    assert (len(set(seen)), seen[-1]) == (3, skipped)
+    assert "Nothing left to review" in text_of(page)
+
+
+def test_the_last_output_is_shown_with_its_score_and_comment(app: Flask, ada: Person) -> None:
+    log = ada.log(ada.prompt())
+    visitor = Visitor(app, ada)
+    visitor.submit("/review?raters=1", {"output": log["_id"], "value": "8", "comment": "Clear"})
+    page = visitor.get(f"/review?raters=1&output={log['_id']}")
+    assert re.search('value="8" data-key="8" aria-pressed="true"', page.text)
+    assert page.text.count("aria-pressed") == 1
+    assert "Clear" in page.text
+
+
+def test_the_buttons_fit_the_configuration_of_the_score(app: Flask, ada: Person) -> None:
+    logs = [ada.log(ada.prompt()) for _ in range(2)]
+    ada.put("/score-configs/verdict", {"kind": "category", "categories": ["good <b>", "5"]})
+    ada.put("/score-configs/fits", {"kind": "boolean"})
+    ada.put("/score-configs/stars", {"kind": "number", "min": 1, "max": 5})
+    ada.put("/score-configs/share", {"kind": "number", "min": 0, "max": 100, "description": "In percent"})
+    visitor = Visitor(app, ada)
+    values = {"verdict": "5", "fits": "false", "stars": "4", "share": "87.5"}
+    for name, value in values.items():
+        answer = visitor.submit(f"/review?raters=1&name={name}", {"output": logs[0]["_id"], "value": value})
+        assert answer.status_code == 303, answer.text
+    stored = {each["name"]: each["value"] for each in ada.get(f"/logs/{logs[0]['_id']}/scores").json}
+    assert stored == {"verdict": "5", "fits": False, "stars": 4, "share": 87.5}
+    page = visitor.get("/review?raters=1&name=verdict")
+    assert '<button name="value" value="good &lt;b&gt;" data-key="1">' in page.text
+    assert re.findall('name="value" value="([^"]+)"', visitor.get("/review?name=stars").text) == [
+        "1",
+        "2",
+        "3",
+        "4",
+        "5",
+    ]
+    assert "Yes" in text_of(visitor.get("/review?name=fits"))
+    page = visitor.get(f"/review?name=share&output={logs[0]['_id']}")
+    assert 'min="0.0" max="100.0" value="87.5"' in page.text
+    assert "In percent" in page.text
+    refused = visitor.submit("/review?name=stars", {"output": logs[1]["_id"], "value": "6"})
+    assert refused.status_code == 400
+    assert "at most 5" in text_of(refused)
+
+
+def test_at_the_end_the_agreement_of_two_raters_is_said_in_words(app: Flask, ada: Person, ben: Person) -> None:
+    workspace = ada.post("/workspaces", {"name": "Team"}).json
+    member = {"X-Workspace": workspace["_id"]}
+    invitation = ada.post("/workspaces/{}/invitations".format(workspace["_id"]), {"role": "viewer"}).json
+    assert ben.post("/invitations/accept", {"token": invitation["token"]}).status_code < 300
+    body = {"title": "Explain", "content": "Explain it", "model": "m"}
+    prompt = ada.post("/prompts", body, headers=member).json
+    ada_there, ben_there = Visitor(app, ada), Visitor(app, ben)
+    home = f"/app/w/{workspace['slug']}"
+    ids = []
+    for number in range(10):
+        log = ada.post("/logs", {"promptId": prompt["_id"], "output": f"{number}", "modelUsed": "m"}, headers=member)
+        ids.append(log.json["_id"])
+    for number, each in enumerate(ids):
+        ada_there.submit(f"{home}/review", {"output": each, "value": str(number)})
+        ben_there.submit(f"{home}/review", {"output": each, "value": str(min(10, number + number % 2))})
+    text = text_of(ada_there.get(f"{home}/review"))
+    assert "They agree well" in text
+    assert "2 people scored the same 10 outputs, and gave 50 % of them the same score." in text
+    assert "differ by 0.5 on average, over 10 outputs." in text
+
+
+def test_a_blind_page_names_nobody_who_has_scored(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    log = ada.log(prompt, output="First")
+    ada.log(prompt, output="Second")
+    ada.post(f"/logs/{log['_id']}/scores", {"name": "score", "value": 3})
+    visitor = Visitor(app, ada)
+    assert "<td>ada" in visitor.get("/review?raters=1").text
+    blind = visitor.get("/review?raters=1&blind=true")
+    assert "<td>ada" not in blind.text
+    assert "1 of 2 outputs" in text_of(blind)
+
+
+def test_the_script_gets_the_next_output_without_those_that_it_has_and_nothing_at_the_end(
+    app: Flask, ada: Person
+) -> None:
+    prompt = ada.prompt(model="secret-model")
+    logs = [ada.log(prompt, modelUsed="secret-model")["_id"] for _ in range(3)]
+    visitor = Visitor(app, ada)
+    address = "/review/next?raters=1&order=newest&blind=true"
+    part = visitor.get(f"{address}&exclude={logs[2]}&skipped={logs[1]}")
+    assert _shown(part.text) == logs[0]
+    assert "<html" not in part.text
+    assert "secret" not in part.text
+    assert _shown(visitor.get(f"{address}&exclude={logs[2]}&exclude={logs[0]}&skipped={logs[1]}").text) == logs[1]
+    assert visitor.get(address + "".join(f"&exclude={each}" for each in logs)).status_code == 204
+    many = visitor.get(address + "".join(f"&exclude=log_{n}" for n in range(61)), headers=_SCRIPT)
+    assert many.status_code == 400
+    assert many.json["details"] == {"exclude": ["may be given at most 60 times"]}
+
+
+def test_the_script_stores_a_score_once_however_often_it_sends_it(app: Flask, ada: Person) -> None:
+    log = ada.log(ada.prompt())
+    visitor = Visitor(app, ada)
+    sent = {"output": log["_id"], "value": "7", "comment": "Good", "account": ada.id}
+    for _ in range(2):
+        assert visitor.submit("/review/scores", sent, headers=_SCRIPT).status_code == 204
+    (score,) = ada.get(f"/logs/{log['_id']}/scores").json
+    assert (score["value"], score["comment"]) == (7, "Good")
+
+
+def test_the_script_is_told_in_json_why_a_score_is_refused(app: Flask, ada: Person, ben: Person) -> None:
+    log = ada.log(ada.prompt())
+    sent = {"output": log["_id"], "value": "7", "account": ada.id}
+    visitor = Visitor(app, ben)
+    other = visitor.submit("/review/scores", sent, headers=_SCRIPT)
+    assert (other.status_code, other.json["code"]) == (409, "other_account")
+    assert visitor.submit("/review/scores", sent | {"account": ben.id}, headers=_SCRIPT).status_code == 403
+    gone = Visitor(app, ada).submit("/review/scores", sent | {"output": "log_0"}, headers=_SCRIPT)
+    assert (gone.status_code, gone.json["message"]) == (404, "Log not found")
+    assert visitor.submit("/review/scores", sent, headers={"Accept": "application/json"}).status_code == 403
+    visitor.client = app.test_client()
+    assert visitor.submit("/review/scores", sent, headers=_SCRIPT).status_code == 401
+    assert ada.get(f"/logs/{log['_id']}/scores").json == []
