@@ -55,19 +55,19 @@ class Shown:
 def show(text: str | None, view: str = "text") -> Shown | None:
     """Return a text in one of the VIEWS; None without a text.
 
-    In the view `text` chats are messages, and other JSON has indents.
+    Chats are messages unless JSON is asked for; in the view `text` other JSON has indents.
     """
     if text is None:
         return None
+    messages = read_messages(text) if view != "json" else None
+    if messages is not None:
+        return Shown("messages", messages)
     if view == "markdown":
         is_cut = len(text) > MARKDOWN_MAX
         return Shown("markdown", to_markdown(text), f"The first {MARKDOWN_MAX:,} characters." if is_cut else "")
     value = read_json(text)
     if view == "json":
         return Shown("text", text, "This is not JSON.") if value is None else Shown("json", to_folded(value))
-    messages = read_messages(text)
-    if messages is not None:
-        return Shown("messages", messages)
     return Shown("text", text if value is None else _write_arguments(value))
 
 
@@ -197,7 +197,7 @@ def _read_part(part: Any, texts: list[str], calls: list[tuple[str, str]]) -> Non
     if part is None:
         return
     if not isinstance(part, dict):
-        texts.append(part if isinstance(part, str) else _write_arguments(part))
+        texts.append(_write_arguments(part))
         return
     text = part.get("text", part.get("content"))
     call = part.get("functionCall", part if part.get("type") in ("tool_use", "tool_call") else None)
