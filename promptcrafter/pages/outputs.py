@@ -270,7 +270,7 @@ def _show(
     return response
 
 
-def _list_arguments() -> dict[str, list[str]]:
+def _list_arguments() -> dict[str, Any]:
     """Return the parameters of the list that an output was opened from, for the links between them."""
     sent = request.args.to_dict(flat=False)
     return {name: values for name, values in sent.items() if name not in _OF_ONE_VISIT}

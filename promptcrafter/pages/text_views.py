@@ -141,7 +141,8 @@ def _fold(name: str | None, value: Any, depth: int, left: list[int]) -> Markup:
     if not isinstance(value, dict | list) or not value or depth >= _DEPTH_MAX:
         return Markup('<div class="json-line">{}{}</div>').format(label, _write(value))
     is_object = isinstance(value, dict)
-    pairs = value.items() if is_object else ((str(index), each) for index, each in enumerate(value))
+    pairs: Iterable[tuple[str, Any]]
+    pairs = value.items() if isinstance(value, dict) else ((str(index), each) for index, each in enumerate(value))
     lines: list[Markup] = []
     for key, each in pairs:
         if left[0] <= 0:
