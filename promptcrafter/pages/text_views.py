@@ -7,12 +7,14 @@ bounded time: of a long text they show the beginning.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-import nh3
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 from markupsafe import Markup, escape
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 MARKDOWN_MAX = 40_000  # characters that are shown as Markdown
 VIEWS = ("text", "markdown", "json")
@@ -76,9 +78,12 @@ def to_markdown(text: str) -> Markup:
 
     HTML in it stays text, images are their descriptions, and links lead to web and mail addresses only.
     """
-    tokens = _parser.parse(text[:MARKDOWN_MAX])
+    import nh3
+
+    parser = _get_parser()
+    tokens = parser.parse(text[:MARKDOWN_MAX])
     _shift_headings(tokens)
-    html = _parser.renderer.render(tokens, _parser.options, {})
+    html = parser.renderer.render(tokens, parser.options, {})
     clean = nh3.clean(
         html,
         tags=_TAGS,
@@ -95,17 +100,21 @@ def _refuse_own_path(tag: str, name: str, value: str) -> str | None:
     return value if name != "href" or value.lower().startswith(_LINKS) else None
 
 
-def _make_parser() -> MarkdownIt:
+@cache
+def _get_parser() -> "MarkdownIt":
+    """Return the parser. Its modules take 7 MB, which a server without a reader of Markdown does not need."""
+    from markdown_it import MarkdownIt
+
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": _NESTING_MAX}).enable(["table", "strikethrough"])
     parser.add_render_rule("image", _describe_image)
     return parser
 
 
-def _describe_image(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+def _describe_image(renderer: Any, tokens: "Sequence[Token]", index: int, options: Any, env: Any) -> str:
     return f"[image: {escape(renderer.renderInlineAsText(tokens[index].children or [], options, env))}]"
 
 
-def _shift_headings(tokens: Iterable[Token]) -> None:
+def _shift_headings(tokens: "Iterable[Token]") -> None:
     """Put headings below that of the section, without leaving out a level."""
     previous = _FIRST_HEADING - 1
     for token in tokens:
@@ -113,9 +122,6 @@ def _shift_headings(tokens: Iterable[Token]) -> None:
             previous = min(int(token.tag[1]) + _FIRST_HEADING - 1, previous + 1, _LOWEST_HEADING)
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{previous}"
-
-
-_parser = _make_parser()
 
 
 def read_json(text: str | None) -> Any:
