@@ -37,7 +37,10 @@ from promptcrafter.pages import (
     rendering,
     review,
     runs,
-    settings,
+    settings_account,
+    settings_audit,
+    settings_keys,
+    settings_team,
     sign_in,
     statistics_page,
 )
@@ -53,7 +56,7 @@ from promptcrafter.workspaces import views as workspaces
 
 PAGES = (
     *(docs, sign_in, home, prompts_page, prompt, outputs, compare_page, review, statistics_page),
-    *(experiments_page, runs, settings),
+    *(experiments_page, runs, settings_team, settings_keys, settings_account, settings_audit),
 )
 
 
@@ -110,6 +113,6 @@ def create_app(config: Config) -> Flask:
         app.register_blueprint(page.blueprint)
     rendering.init_app(app)
     prefix.init_app(app, config)
-    cli.init_app(app)
+    cli.init_app(app, config)
     route.refuse_undeclared(app)
     return app

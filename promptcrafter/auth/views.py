@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Response
 
-from promptcrafter.auth import hashing, passwords, store, throttle
+from promptcrafter.auth import password_changes, store, throttle
 from promptcrafter.auth.credentials import current_user_id, issue_token
 from promptcrafter.auth.log_in import verify_log_in
 from promptcrafter.auth.models import ApiKey
@@ -20,7 +20,6 @@ from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.page_query import PageQuery
 from promptcrafter.permissions import Permission
-from promptcrafter.problems import Problem
 
 blueprint = Blueprint("auth", __name__, url_prefix="/auth", description="Accounts, tokens and API keys")
 _key_out = KeyOut()
@@ -43,17 +42,7 @@ def log_in(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(204)
 def change_password(body: dict[str, Any]) -> None:
     """Change the password and revoke every token issued before."""
-    wrong = Problem(401, "Incorrect current password.", "wrong_password")
-    with hashing.place():
-        user = store.get_user(current_user_id())
-        password_hash = hashing.run(passwords.replace, user.password_hash, body["currentPassword"], body["newPassword"])
-    if password_hash is None:
-        raise wrong
-    with writing():
-        if not store.set_password_hash(user, password_hash):
-            raise wrong  # another request has changed it meanwhile
-        store.remove_reset(user.id)
-        store.revoke_tokens(user.id)
+    password_changes.change_password(current_user_id(), body["currentPassword"], body["newPassword"])
 
 
 @blueprint.route("/password/reset", methods=["POST"], permission=Permission.PUBLIC, refuses=(404, 429))
@@ -62,11 +51,7 @@ def change_password(body: dict[str, Any]) -> None:
 @blueprint.response(204)
 def reset_password(body: dict[str, Any]) -> None:
     """Set another password with a one-time secret from the operator, and revoke every token issued before."""
-    with hashing.place():
-        store.refuse_unknown_reset(body["token"])
-        password_hash = hashing.run(passwords.hash_password, body["newPassword"])
-    with writing():
-        store.use_reset(body["token"], password_hash)
+    password_changes.reset_password(body["token"], body["newPassword"])
 
 
 @blueprint.route("/logout", methods=["POST"], permission=Permission.ACCOUNT)

@@ -170,10 +170,10 @@ def get_newest_scores(log: Log, count: int) -> Sequence[Score]:
     return session.scalars(newest.limit(count)).all()
 
 
-def find_own_score(principal: Principal, log: Log, name: str) -> Score | None:
-    """Return the score of this name that the account itself gave to a log, not by a program; None without one."""
-    is_own = (Score.rater == principal.user_id) & (Score.annotator == HUMAN) & (Score.identifier == "")
-    return session.scalar(find_scores_of_log(log).where(is_own, Score.name == name).limit(1))
+def get_own_score(principal: Principal, log: Log, name: str) -> Score | None:
+    """Return the score that the principal gave a log as a person, under this name; None without one."""
+    own = (Score.name == name) & (Score.annotator == HUMAN) & (Score.rater == principal.user_id)
+    return session.scalar(find_scores_of_log(log).where(own, Score.identifier == ""))
 
 
 def get_score(principal: Principal, score_id: str) -> Score:

@@ -77,7 +77,7 @@ def _show(
     texts = [pretty(log.output, log.output_format) or "" for log in logs]
     changes = [None, *compare(texts[0], texts[1:])] if len(texts) > 1 else [None]
     titles = prompts.get_titles({log.prompt_id for log in logs if log.prompt_id})
-    own = [scores.find_own_score(principal, log, DEFAULT_NAME) for log in logs]
+    own = [scores.get_own_score(principal, log, DEFAULT_NAME) for log in logs]
     response = render(
         "compare.html",
         compared=list(zip(logs, texts, changes, own, strict=True)),

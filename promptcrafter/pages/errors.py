@@ -1,4 +1,7 @@
-"""Errors of pages: a page that says what is wrong and what to do, or the way to the sign-in."""
+"""Errors of pages: a page that says what is wrong and what to do, or the way to the sign-in.
+
+A script of a page asks for JSON, and gets the error as the API returns it.
+"""
 
 from typing import Any
 
@@ -30,10 +33,13 @@ def register(blueprint: Blueprint) -> None:
 
 
 def show(error: Any) -> AnyResponse:
-    """Return the page of an error."""
-    if isinstance(error, Problem) and error.status == 401:
+    """Return the page of an error; for a script that accepts JSON above all, the common body."""
+    is_for_script = request.accept_mimetypes.best == "application/json"
+    if isinstance(error, Problem) and error.status == 401 and not is_for_script:
         return _lead_to_sign_in()
     response = error_handlers.to_response(error)
+    if is_for_script:
+        return response
     body: dict[str, Any] = response.get_json()
     status = response.status_code
     page = render(

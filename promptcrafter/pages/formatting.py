@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -140,7 +140,29 @@ def variables(content: str) -> Markup:
     return Markup("").join([*pieces, escape(content[last:])])
 
 
+def hits(text: str, words: Sequence[str], maximum: int | None = None) -> Markup:
+    """Return a text with the words of a search marked, upper and lower case alike.
+
+    With `maximum`, it is about so many characters around the first hit, on one line; nothing without a hit.
+    """
+    if not words:
+        return escape(text)
+    pattern = re.compile("|".join(re.escape(word) for word in sorted(words, key=len, reverse=True)), re.IGNORECASE)
+    if maximum is not None:
+        first = pattern.search(text)
+        if first is None:
+            return Markup("")
+        start = max(0, first.start() - maximum // 3)
+        piece = " ".join(text[start : start + maximum].split())
+        text = f"{'…' * (start > 0)}{piece}{'…' * (start + maximum < len(text))}"
+    pieces, last = [], 0
+    for match in pattern.finditer(text):
+        pieces += [escape(text[last : match.start()]), Markup("<mark>{}</mark>").format(match[0])]
+        last = match.end()
+    return Markup("").join([*pieces, escape(text[last:])])
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     each.__name__: each
-    for each in (when, number, money, duration, short_id, excerpt, marked, mark_hits, sentence, variables)
+    for each in (when, number, money, duration, short_id, excerpt, variables, hits, marked, mark_hits, sentence)
 }

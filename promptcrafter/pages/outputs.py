@@ -243,7 +243,7 @@ def _show(
     version = prompts.find_version(prompt.id, log.prompt_version) if prompt and log.prompt_version else None
     changes = compare(log.ideal_output, [log.output])[0] if log.ideal_output and log.output else None
     shown_scores = scores.get_newest_scores(log, _SCORES_SHOWN)
-    own = scores.find_own_score(principal, log, DEFAULT_NAME)
+    own = scores.get_own_score(principal, log, DEFAULT_NAME)
     neighbours = find_neighbours(principal, query, log)
     response = render(
         "output.html",

@@ -30,8 +30,18 @@ def init_app(app: Flask) -> None:
 
 def render(template: str, **values: Any) -> Response:
     """Return the page that a template makes."""
-    response = Response(render_template(template, **_shared(), **values))
+    response = _answer(render_template(template, **_shared(), **values))
     notices.take_notice(response)
+    return response
+
+
+def render_part(template: str, **values: Any) -> Response:
+    """Return a part of a page, for a script that puts it there: without the layout and what that shows."""
+    return _answer(render_template(template, **values))
+
+
+def _answer(html: str) -> Response:
+    response = Response(html)
     response.headers["Content-Security-Policy"] = _POLICY
     # a form of a page sent with `no-referrer` would have `Origin: null`: see `forgery`
     response.headers["Referrer-Policy"] = "same-origin"

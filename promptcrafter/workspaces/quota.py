@@ -12,15 +12,19 @@ _SETTING = "MAX_WORKSPACE_BYTES"
 
 
 class WorkspaceFull(Problem):
-    """507: a workspace would store more than it may; `size` is how many bytes it would store."""
+    """507: a workspace would store more than it may; `size` is how many bytes it would store.
 
-    def __init__(self, size: int, limit: int) -> None:
+    `stored` is a sentence about what of the request was stored.
+    """
+
+    def __init__(self, size: int, limit: int, stored: str = "Nothing was stored.") -> None:
         super().__init__(
             507,
-            f"The workspace is full: with this it would store {size:,} bytes, and it may store {limit:,}. Nothing was "
-            f"stored. Delete what is no longer needed, such as old logs, or ask the operator to raise {_SETTING}.",
+            f"The workspace is full: with this it would store {size:,} bytes, and it may store {limit:,}. {stored} "
+            f"Delete what is no longer needed, such as old logs, or ask the operator to raise {_SETTING}.",
             "workspace_full",
         )
+        self.size, self.limit = size, limit
 
 
 def init_app(app: Flask, config: Config) -> None:

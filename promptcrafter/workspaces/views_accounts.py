@@ -5,16 +5,17 @@ They are routes of `auth.views.blueprint`.
 
 from typing import Any
 
-from promptcrafter.auth import hashing, passwords, throttle
 from promptcrafter.auth import store as accounts
+from promptcrafter.auth import throttle
 from promptcrafter.auth.credentials import issue_token
 from promptcrafter.auth.models import User
 from promptcrafter.auth.schemas import NewKeyOut, SignupIn, SignupOut
 from promptcrafter.auth.views import blueprint
-from promptcrafter.database.transactions import write_until_done, writing
+from promptcrafter.database.transactions import writing
 from promptcrafter.permissions import Permission
-from promptcrafter.problems import Invalid, Problem
+from promptcrafter.problems import Invalid
 from promptcrafter.workspaces import store
+from promptcrafter.workspaces.account_changes import change_account, delete_account
 from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.principal import find_workspace_id
 from promptcrafter.workspaces.schemas import AccountPatch, DeletionIn, KeyIn, MeOut
@@ -46,23 +47,7 @@ def get_me() -> dict[str, Any]:
 @blueprint.response(200, MeOut())
 def change_me(body: dict[str, Any]) -> dict[str, Any]:
     """Change the caller's name, e-mail address (which takes the password) or default workspace."""
-    principal = current_principal()
-    if "email" in body:
-        if principal.api_key_id:
-            raise Problem(403, "This API key does not allow that: it takes a token.", "scope_forbids")
-        _check_password(principal.user_id, body.get("currentPassword"))
-        throttle.count_signup()
-    default = body.get("defaultWorkspaceId")
-    if default is not None:
-        default = find_workspace_id(principal.memberships, default)
-        if default is None:
-            raise Invalid({"defaultWorkspaceId": ["must be the id or the slug of one of your workspaces"]})
-    with writing():
-        user = store.lock_account(principal.user_id)
-        accounts.change_user(user, {name: body[name] for name in ("name", "email") if name in body})
-        if "defaultWorkspaceId" in body:
-            store.set_default(user.id, default)
-    return _show(user)
+    return _show(change_account(current_principal(), body))
 
 
 @blueprint.route("/me", methods=["DELETE"], permission=Permission.CREDENTIALS, refuses=(403, 409, 429))
@@ -74,14 +59,7 @@ def delete_me(body: dict[str, Any]) -> None:
 
     What it made in other workspaces stays, under its name or, with `anonymise`, under `deleted account`.
     """
-    principal = current_principal()
-    _check_password(principal.user_id, body["currentPassword"])
-
-    def remove() -> None:
-        with writing():
-            store.remove_account(principal, anonymise=body["anonymise"])
-
-    write_until_done(remove)
+    delete_account(current_principal(), body["currentPassword"], anonymise=body["anonymise"])
 
 
 @blueprint.route("/keys", methods=["POST"], permission=Permission.ACCOUNT, refuses=(403, 404, 429), returns_secret=True)
@@ -114,13 +92,3 @@ def delete_key(key_id: str) -> None:
 def _show(user: User) -> dict[str, Any]:
     columns = {name: getattr(user, name) for name in ("id", "name", "email", "created_at")}
     return {**columns, "default_workspace_id": store.get_default(user.id)}
-
-
-def _check_password(user_id: str, password: str | None) -> None:
-    """Raise 400 without a password, and 401 unless it is that of the account."""
-    if password is None:
-        raise Invalid({"currentPassword": ["is required"]})
-    with hashing.place():
-        verdict = hashing.run(passwords.verify, accounts.get_user(user_id).password_hash, password)
-    if not verdict.is_right:
-        raise Problem(401, "Incorrect current password.", "wrong_password")

@@ -58,6 +58,21 @@ def test_a_trace_with_its_steps_is_imported_to_the_same_bytes(
             assert ada.get(path).text == other_account.get(path).text
 
 
+@pytest.mark.parametrize(("sent", "kept"), [(42, "42"), (-1.5, "-1.5"), (False, "false"), (0, "0")])
+def test_a_number_or_a_boolean_is_a_text_and_imported_as_such(
+    ada: Person, other_account: Person, sent: Any, kept: str
+) -> None:
+    values = {"input.value": sent, "output.value": sent}
+    root = make_span({"gen_ai.operation.name": "execute_tool", **values})
+    assert send(ada, root, make_span({**CHAT, **values}, parent_id=root["span_id"])).status_code == 200
+    trace = ada.get(f"/traces/{ada.get('/traces').json[0]['_id']}").json
+    for each in (trace, *trace["spans"], *trace["logs"]):
+        assert (each["input"], each["output"]) == (kept, kept)
+    left = export(ada)
+    assert import_file(other_account, left).status_code == 200
+    assert export(other_account) == left
+
+
 def test_an_imported_trace_grows_on_and_a_copy_does_not(ada: Person, lines: list[dict[str, Any]]) -> None:
     left = export(ada)
     copied = ada.post("/import?ids=new", data=left, headers={"Content-Type": "application/x-ndjson"})

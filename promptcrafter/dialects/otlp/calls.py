@@ -46,7 +46,8 @@ class Node:
 
     `columns` are those of a log for a call, else those of a step; a column without a value is absent, and nothing in
     them is computed. `scores` were reported by the span itself. `stored_log` and `stored_step` are the sequence numbers
-    of the row that the span has, at most one of them, and `stored` the columns of that.
+    of the row that the span has, at most one of them, and `stored` the columns of that. `may_contain_calls` says that
+    calls inside of a stored step have not been read: it stays a step.
     """
 
     key: Key
@@ -58,6 +59,7 @@ class Node:
     stored: Mapping[str, Any] = field(default_factory=dict)
     is_reviewed: bool = False
     is_log: bool = False
+    may_contain_calls: bool = False
 
     @property
     def parent(self) -> Key | None:
@@ -112,7 +114,8 @@ def settle(nodes: Mapping[Key, Node]) -> None:
     has_call_inside = {outer.key for outer in around.values()}
     for key, node in calls.items():
         is_in_reviewed = key in around and around[key].is_reviewed
-        node.is_log = node.is_reviewed or (key not in has_call_inside and not is_in_reviewed)
+        is_innermost = key not in has_call_inside and not node.may_contain_calls
+        node.is_log = node.is_reviewed or (is_innermost and not is_in_reviewed)
     for _ in range(LEVELS if around else 0):
         for key, outer in around.items():
             calls[key].inherit(outer)

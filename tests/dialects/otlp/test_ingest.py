@@ -21,7 +21,7 @@ from promptcrafter.prompts.models import Prompt
 from promptcrafter.traces import store as traces
 from promptcrafter.workspaces import quota
 from tests.support.members import share
-from tests.support.otlp import START_NS, encode, export, make_span
+from tests.support.otlp import START_NS, assert_status, encode, export, make_span, to_json
 from tests.support.people import Person
 
 CHAT = {
@@ -117,6 +117,21 @@ def test_of_three_calls_inside_each_other_the_innermost_is_the_log(ada: Person) 
         (log,) = results[-1]["logs"]
         assert (log["name"], log["userId"], log["sessionId"]) == ("c", "u1", "s1")
     assert all(result == results[0] for result in results)
+
+
+def test_of_many_calls_inside_each_other_the_innermost_alone_is_the_log(ada: Person) -> None:
+    ids = [f"{number:016x}" for number in range(1, 13)]
+    spans = [
+        make_span(CHAT, span_id=span_id, parent_id=parent, name=span_id)
+        for parent, span_id in zip([None, *ids], ids, strict=False)
+    ]
+    for order in orders(spans):
+        trace_id = new_trace()
+        for sent in (*order, spans[:1]):
+            send(ada, sent, trace_id)
+        found = read(ada, trace_id)
+        assert [log["name"] for log in found["logs"]] == [ids[-1]]
+        assert len(found["spans"]) == len(ids) - 1
 
 
 @pytest.mark.parametrize("review", [{"score": 7}, {"notes": "good"}])
@@ -302,6 +317,27 @@ def test_a_full_workspace_takes_no_more_spans(ada: Person, monkeypatch: pytest.M
     assert export(ada, make_span(CHAT)).status_code == 507
     monkeypatch.undo()
     assert (ada.get("/traces").json, ada.get("/logs").json) == ([], [])
+
+
+def test_the_error_of_a_workspace_that_is_full_says_what_was_stored_before(
+    ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits = count(1)
+
+    def refuse_third() -> None:
+        if next(commits) == 3:
+            raise quota.WorkspaceFull(2, 1)
+
+    monkeypatch.setattr(ingest, "PIECE", 2)
+    monkeypatch.setattr(quota, "check_growth", lambda workspace_id: before_commit("full", refuse_third))
+    spans = [make_span(CHAT, trace_id=new_trace()) for _ in range(5)]
+    answer = ada.open("/v1/traces", method="POST", json=to_json(spans))
+    assert_status(answer, 507)
+    assert "may store 1. 4 of 5 spans were stored. Delete what" in answer.json["message"]
+    monkeypatch.undo()
+    assert len(ada.get("/logs").json) == 4
+    assert export(ada, *spans).status_code == 200
+    assert len(ada.get("/logs").json) == 5
 
 
 _ids = st.integers(1, 6).map(lambda number: f"{number:016x}")

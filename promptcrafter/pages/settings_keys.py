@@ -1,0 +1,71 @@
+"""Settings: the API keys of a visitor."""
+
+from typing import Any
+
+from flask import request, url_for
+from werkzeug.wrappers import Response
+
+from promptcrafter import clock
+from promptcrafter.auth import store as accounts
+from promptcrafter.auth import throttle
+from promptcrafter.database.transactions import writing
+from promptcrafter.pages.blueprint import PageBlueprint
+from promptcrafter.pages.forms import Form, read_form
+from promptcrafter.pages.notices import redirect_with
+from promptcrafter.pages.rendering import render
+from promptcrafter.permissions import SCOPES, Permission
+from promptcrafter.workspaces import store
+from promptcrafter.workspaces.authentication import current_principal
+from promptcrafter.workspaces.schemas import KeyIn
+
+blueprint = PageBlueprint("settings_keys", __name__)
+
+
+@blueprint.page("/settings/keys")
+def list_keys() -> Response:
+    """List the account's API keys."""
+    return _show_keys(Form({}))
+
+
+@blueprint.page("/settings/keys", methods=["POST"], permission=Permission.ACCOUNT, returns_secret=True)
+@throttle.limit_keys
+def create_key() -> Response:
+    """Make an API key, and show it this once."""
+    principal = current_principal()
+    scopes = request.form.getlist("scopes")
+    converted: dict[str, Any] = {"scopes": scopes} if scopes else {}
+    form = read_form(KeyIn(), **converted)
+    if form.errors:
+        return _show_keys(form)
+    values = {name: value for name, value in form.values.items() if name != "workspace"}
+    with writing():
+        store.lock_account(principal.user_id)
+        if "workspace" in form.values:
+            values["workspace_id"] = store.lock_workspace(principal, form.values["workspace"]).id
+        _, secret = store.add_key(principal, values)
+    return _show_keys(Form({}), secret=secret)
+
+
+@blueprint.page("/settings/keys/<key_id>/revoke", methods=["POST"], permission=Permission.ACCOUNT)
+def revoke_key(key_id: str) -> Response:
+    """Revoke an API key of the account."""
+    principal = current_principal()
+    with writing():
+        store.note_key(principal, "key.revoke", accounts.remove_key(principal.user_id, key_id))
+    return redirect_with(url_for("settings_keys.list_keys"), "key_revoked")
+
+
+def _show_keys(form: Form, secret: str | None = None) -> Response:
+    keys = accounts.list_keys(current_principal().user_id)
+    page = render(
+        "settings_keys.html",
+        tab="keys",
+        sent=form.sent,
+        errors=form.errors,
+        keys=keys,
+        secret=secret,
+        scopes=SCOPES,
+        now=clock.now(),
+    )
+    page.status_code = 400 if form.errors else 200
+    return page
