@@ -125,6 +125,11 @@ def mark_hits(text: str | None, pattern: re.Pattern[str] | None) -> Markup:
     return Markup("").join([*pieces, escape((text or "")[last:])])
 
 
+def sentence(text: str) -> str:
+    """Return a text with a capital letter at its beginning; `capitalize` would make the others small."""
+    return text[:1].upper() + text[1:]
+
+
 def variables(content: str) -> Markup:
     """Return a text with its variables marked."""
     pieces, last = [], 0
@@ -159,5 +164,5 @@ def hits(text: str, words: Sequence[str], maximum: int | None = None) -> Markup:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     each.__name__: each
-    for each in (when, number, money, duration, short_id, excerpt, variables, hits, marked, mark_hits)
+    for each in (when, number, money, duration, short_id, excerpt, variables, hits, marked, mark_hits, sentence)
 }

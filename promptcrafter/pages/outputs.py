@@ -261,7 +261,7 @@ def _show(
         tokens=describe_tokens(log),
         cost_origin=describe_cost(log),
         neighbours={name: _link(other) for name, other in neighbours.items() if other},
-        has_siblings=len(store.find_same_input(log, 2)) > 1,
+        may_have_siblings=log.input_key is not None and prompt is not None and prompt.version > 1,
         of_list=_list_arguments(),
         sent=sent or {},
         errors=refused.details or {} if refused else {},
@@ -270,7 +270,7 @@ def _show(
     return response
 
 
-def _list_arguments() -> dict[str, list[str]]:
+def _list_arguments() -> dict[str, Any]:
     """Return the parameters of the list that an output was opened from, for the links between them."""
     sent = request.args.to_dict(flat=False)
     return {name: values for name, values in sent.items() if name not in _OF_ONE_VISIT}

@@ -7,12 +7,14 @@ bounded time: of a long text they show the beginning.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-import nh3
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 from markupsafe import Markup, escape
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 MARKDOWN_MAX = 40_000  # characters that are shown as Markdown
 VIEWS = ("text", "markdown", "json")
@@ -55,19 +57,19 @@ class Shown:
 def show(text: str | None, view: str = "text") -> Shown | None:
     """Return a text in one of the VIEWS; None without a text.
 
-    In the view `text` chats are messages, and other JSON has indents.
+    Chats are messages unless JSON is asked for; in the view `text` other JSON has indents.
     """
     if text is None:
         return None
+    messages = read_messages(text) if view != "json" else None
+    if messages is not None:
+        return Shown("messages", messages)
     if view == "markdown":
         is_cut = len(text) > MARKDOWN_MAX
         return Shown("markdown", to_markdown(text), f"The first {MARKDOWN_MAX:,} characters." if is_cut else "")
     value = read_json(text)
     if view == "json":
         return Shown("text", text, "This is not JSON.") if value is None else Shown("json", to_folded(value))
-    messages = read_messages(text)
-    if messages is not None:
-        return Shown("messages", messages)
     return Shown("text", text if value is None else _write_arguments(value))
 
 
@@ -76,9 +78,12 @@ def to_markdown(text: str) -> Markup:
 
     HTML in it stays text, images are their descriptions, and links lead to web and mail addresses only.
     """
-    tokens = _parser.parse(text[:MARKDOWN_MAX])
+    import nh3
+
+    parser = _get_parser()
+    tokens = parser.parse(text[:MARKDOWN_MAX])
     _shift_headings(tokens)
-    html = _parser.renderer.render(tokens, _parser.options, {})
+    html = parser.renderer.render(tokens, parser.options, {})
     clean = nh3.clean(
         html,
         tags=_TAGS,
@@ -95,17 +100,21 @@ def _refuse_own_path(tag: str, name: str, value: str) -> str | None:
     return value if name != "href" or value.lower().startswith(_LINKS) else None
 
 
-def _make_parser() -> MarkdownIt:
+@cache
+def _get_parser() -> "MarkdownIt":
+    """Return the parser. Its modules take 7 MB, which a server without a reader of Markdown does not need."""
+    from markdown_it import MarkdownIt
+
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": _NESTING_MAX}).enable(["table", "strikethrough"])
     parser.add_render_rule("image", _describe_image)
     return parser
 
 
-def _describe_image(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+def _describe_image(renderer: Any, tokens: "Sequence[Token]", index: int, options: Any, env: Any) -> str:
     return f"[image: {escape(renderer.renderInlineAsText(tokens[index].children or [], options, env))}]"
 
 
-def _shift_headings(tokens: Iterable[Token]) -> None:
+def _shift_headings(tokens: "Iterable[Token]") -> None:
     """Put headings below that of the section, without leaving out a level."""
     previous = _FIRST_HEADING - 1
     for token in tokens:
@@ -113,9 +122,6 @@ def _shift_headings(tokens: Iterable[Token]) -> None:
             previous = min(int(token.tag[1]) + _FIRST_HEADING - 1, previous + 1, _LOWEST_HEADING)
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{previous}"
-
-
-_parser = _make_parser()
 
 
 def read_json(text: str | None) -> Any:
@@ -141,7 +147,8 @@ def _fold(name: str | None, value: Any, depth: int, left: list[int]) -> Markup:
     if not isinstance(value, dict | list) or not value or depth >= _DEPTH_MAX:
         return Markup('<div class="json-line">{}{}</div>').format(label, _write(value))
     is_object = isinstance(value, dict)
-    pairs = value.items() if is_object else ((str(index), each) for index, each in enumerate(value))
+    pairs: Iterable[tuple[str, Any]]
+    pairs = value.items() if isinstance(value, dict) else ((str(index), each) for index, each in enumerate(value))
     lines: list[Markup] = []
     for key, each in pairs:
         if left[0] <= 0:
@@ -197,7 +204,7 @@ def _read_part(part: Any, texts: list[str], calls: list[tuple[str, str]]) -> Non
     if part is None:
         return
     if not isinstance(part, dict):
-        texts.append(part if isinstance(part, str) else _write_arguments(part))
+        texts.append(_write_arguments(part))
         return
     text = part.get("text", part.get("content"))
     call = part.get("functionCall", part if part.get("type") in ("tool_use", "tool_call") else None)

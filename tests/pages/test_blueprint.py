@@ -85,8 +85,9 @@ def test_a_viewer_is_shown_no_form_that_would_be_refused_and_is_refused_by_hand(
         assert page.status_code == 200, page.text
         targets = set(re.findall('<form method="post" action="([^"]+)"', page.text))
         assert targets <= {"/app/sign-out", f"{home}/outputs/{log['_id']}/score"}, path
-    for path in (f"prompts/{prompt['_id']}/edit", f"prompts/{prompt['_id']}/delete", f"outputs/{log['_id']}/delete"):
-        assert visitor.submit(f"{home}/{path}", {"title": "Mine", "model": "m", "content": "c"}).status_code == 403
+    for path in (f"prompts/{prompt['_id']}/edit", f"prompts/{prompt['_id']}/delete", "outputs/delete"):
+        fields = {"title": "Mine", "model": "m", "content": "c", "log": log["_id"]}
+        assert visitor.submit(f"{home}/{path}", fields).status_code == 403
     assert ada.get(f"/prompts/{prompt['_id']}").json["title"] == "Shared"
     answer = visitor.submit(f"{home}/review?raters=1", {"output": log["_id"], "value": "7"})
     assert answer.status_code == 303, "a viewer may score"

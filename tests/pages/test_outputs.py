@@ -52,6 +52,63 @@ def test_an_output_is_scored_noted_and_deleted(app: Flask, ada: Person) -> None:
     assert ada.get(f"/logs/{log['_id']}").status_code == 404
 
 
+def test_an_output_is_shown_as_text_markdown_or_json(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    hostile = "# Hello\n\n<script>alert(1)</script> **bold** ![x](http://evil.example/x.png) [j](javascript:alert(1))"
+    chat = [
+        {"role": "user", "content": "<i>Hi</i>"},
+        {"role": "assistant", "tool_calls": [{"function": {"name": "f"}}]},
+    ]
+    log = ada.log(prompt, output=hostile, input=chat)
+    visitor = Visitor(app, ada)
+    one = f"/outputs/{log['_id']}"
+    for view, expected in (("text", "**bold**"), ("markdown", "<strong>bold</strong>"), ("json", "This is not JSON.")):
+        page = visitor.get(f"{one}?view={view}")
+        assert expected in page.text
+        assert "<script>alert" not in page.text
+        assert "<img" not in page.text
+        assert 'href="javascript' not in page.text
+    assert "&lt;i&gt;Hi&lt;/i&gt;" in page.text
+    assert "calls f" in text_of(visitor.get(one))
+    assert visitor.get(f"{one}?view=html").status_code == 400
+    folded = ada.log(prompt, output='{"a": {"b": "<b>"}}')
+    page = visitor.get(f"/outputs/{folded['_id']}?view=json")
+    assert '<details class="json" open>' in page.text
+    assert "&lt;b&gt;" in page.text
+
+
+def test_an_output_says_what_it_cost_and_how_that_is_known(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt(content="Say {{x}}")
+    usage = {
+        "prompt_tokens": 1420,
+        "completion_tokens": 180,
+        "prompt_tokens_details": {"cached_tokens": 256},
+        "completion_tokens_details": {"reasoning_tokens": 64},
+    }
+    visitor = Visitor(app, ada)
+
+    def show(**values: object) -> str:
+        log = ada.log(prompt, **values)
+        return text_of(visitor.get(f"/outputs/{log['_id']}"))
+
+    computed = show(modelUsed="gpt-4o", usage=usage)
+    assert "1,420 (256 from a cache) in, 180 (64 reasoning) out" in computed
+    assert "computed with the price of openai/gpt-4o in genai-prices" in computed
+    assert "What version 1 says Say {{x}}" in computed
+    assert "$0.125 as sent" in show(cost=0.125)
+    assert "neither sent nor computed" in show(modelUsed="unknown-model-of-mine")
+    audio = {"prompt_tokens": 5, "completion_tokens": 5, "prompt_tokens_details": {"audio_tokens": 3}}
+    assert "no price for its audio tokens" in show(modelUsed="gpt-4o", usage=audio)
+
+
+def test_refused_notes_are_kept_in_the_form(app: Flask, ada: Person) -> None:
+    log = ada.log(ada.prompt())
+    answer = Visitor(app, ada).submit(f"/outputs/{log['_id']}", {"notes": "Kept\0"})
+    assert answer.status_code == 400
+    assert 'id="notes-error"' in answer.text
+    assert "Kept" in answer.text
+
+
 def test_outputs_are_reviewed_one_after_the_other_and_the_last_one_can_be_changed(app: Flask, ada: Person) -> None:
     prompt = ada.prompt()
     logs = {ada.log(prompt, output=f"Answer {n}")["_id"] for n in range(3)}
