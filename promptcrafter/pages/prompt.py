@@ -323,8 +323,13 @@ def _fill_in(version: Version, fields: Mapping[str, str]) -> _Filled:
             return _Filled(sent, text=render_text(version.content, values, limit))
         return _Filled(sent, messages=render_messages(version.messages, values, limit))
     except Problem as problem:
-        reasons = problem.details or {"": [problem.message]}
-        return _Filled(sent, {name.removeprefix("variables."): texts for name, texts in reasons.items()})
+        for name, reasons in (problem.details or {"": [problem.message]}).items():
+            variable = name.removeprefix("variables.")
+            if variable not in sent:  # the position of a message follows
+                variable, _, position = variable.rpartition(".")
+                reasons = [f"message {position} {reason}" if variable else reason for reason in reasons]
+            errors.setdefault(variable, []).extend(reasons)
+        return _Filled(sent, errors)
 
 
 def _to_json(config: Mapping[str, Any]) -> str:
