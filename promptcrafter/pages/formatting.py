@@ -84,6 +84,11 @@ def excerpt(text: str | None, maximum: int = 200) -> str:
     return line if len(line) <= maximum and len(text) <= maximum * 2 else f"{line[:maximum]}…"
 
 
+def sentence(text: str) -> str:
+    """Return a text with its first letter in upper case and the others as they are."""
+    return text[:1].upper() + text[1:]
+
+
 def variables(content: str) -> Markup:
     """Return a text with its variables marked."""
     pieces, last = [], 0
@@ -117,5 +122,5 @@ def hits(text: str, words: Sequence[str], maximum: int | None = None) -> Markup:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    each.__name__: each for each in (when, number, money, duration, short_id, excerpt, variables, hits)
+    each.__name__: each for each in (when, number, money, duration, short_id, excerpt, sentence, variables, hits)
 }

@@ -121,7 +121,8 @@ def render_prompt(prompt_id: str) -> Response:
     name = fields.get("version", "") or store.LATEST
     filled = _fill_in(store.get_version(prompt, name), fields)
     page = _show(prompt, name, {}, filled)
-    page.status_code = 400 if filled.errors else 200
+    # browsers write a failed request of a script to their console
+    page.status_code = 400 if filled.errors and not request.headers.get("HX-Request") else 200
     return page
 
 
@@ -314,7 +315,7 @@ def _fill_in(version: Version, fields: Mapping[str, str]) -> _Filled:
         try:
             values[name] = jsonio.loads(sent[name].encode()) if sent[name].strip() else []
         except jsonio.JsonError as error:
-            errors[name] = [f"is no JSON: {error}"]
+            errors[name] = [str(error)]
     if errors:
         return _Filled(sent, errors)
     limit = current_app.config["MAX_OUTPUT_BYTES"]
@@ -365,7 +366,7 @@ def _read_prompt() -> tuple[dict[str, Any], dict[str, Any], dict[str, list[str]]
         try:
             body["config"] = jsonio.loads(sent["config"].encode())
         except jsonio.JsonError as error:
-            faults["config"] = [f"is no JSON: {error}"]
+            faults["config"] = [str(error)]
     if sent.get("type") == "chat":
         body["messages"] = [_to_message(row) for row in messages if row["content"].strip()]
         body["content"] = None

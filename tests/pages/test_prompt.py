@@ -132,7 +132,7 @@ def test_variables_are_filled_in_without_storing_anything(app: Flask, ada: Perso
     page = visitor.submit(f"{one}/render", {"value.history": history, "value.name": "Ada"})
     assert "assistant Earlier user Hello Ada" in text_of(page)
     assert "Hello Ada" in text_of(visitor.submit(f"{one}/render", {"value.name": "Ada"})), "no messages are inserted"
-    for wrong, reason in (("{", "Is no json"), ("{}", "Must be an array of messages"), ('[{"role": "x"}]', "a role")):
+    for wrong, reason in (("{", "Invalid JSON"), ("{}", "Must be an array of messages"), ('[{"role": "x"}]', "a role")):
         refused = visitor.submit(f"{one}/render", {"value.history": wrong, "value.name": "Ada"})
         assert refused.status_code == 400
         assert reason in text_of(refused), wrong
