@@ -131,7 +131,7 @@ def show_edit(prompt_id: str) -> Response:
     """Show the form that changes a prompt."""
     prompt = store.get_prompt(current_principal(), prompt_id)
     sent = {
-        "seen": clock.to_text(prompt.updated_at),
+        "seen": _state_of(prompt),
         **{name: getattr(prompt, name) for name in ("title", "slug", "model", "description", "type")},
         "content": prompt.content if prompt.messages is None else "",
         "messages": [_to_row(message) for message in prompt.messages or []],
@@ -155,7 +155,7 @@ def change_prompt(prompt_id: str) -> Response:
     try:
         with writing():
             prompt = store.lock_prompt(principal, prompt_id)
-            if sent.get("seen", "") not in ("", clock.to_text(prompt.updated_at)):
+            if sent.get("seen", "") not in ("", _state_of(prompt)):
                 raise Problem(409, "The prompt has been changed meanwhile.", _CHANGED_MEANWHILE)
             before = prompt.version
             store.change_prompt(principal, prompt, form.values)
@@ -384,8 +384,20 @@ def _show_conflict(sent: Mapping[str, Any], values: Mapping[str, Any], prompt: P
         content=values.get("content") or latest.content,
         messages=values["messages"] if values.get("content") else latest.messages,
     )
-    conflict = {"latest": latest, "rows": align(latest, written)}
-    return _show_form({**sent, "seen": clock.to_text(prompt.updated_at)}, {}, prompt, 409, conflict)
+    others = {name: getattr(prompt, name) for name in ("title", "slug", "model", "description")}
+    others["tags"] = ", ".join(prompt.tags)
+    conflict = {
+        "latest": latest,
+        "has_new_version": not sent["seen"].startswith(f"{prompt.version} "),
+        "rows": align(latest, written),
+        "others": [(name, saved, sent[name]) for name, saved in others.items() if sent.get(name, saved) != saved],
+    }
+    return _show_form({**sent, "seen": _state_of(prompt)}, {}, prompt, 409, conflict)
+
+
+def _state_of(prompt: Prompt) -> str:
+    """Return what a form carries of the state that it began with: the version, and when anything was last changed."""
+    return f"{prompt.version} {clock.to_text(prompt.updated_at)}"
 
 
 def _show_restore(prompt: Prompt, name: str, sent: Mapping[str, str], errors: Mapping[str, list[str]]) -> Response:

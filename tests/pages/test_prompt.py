@@ -89,7 +89,8 @@ def test_a_change_by_two_people_loses_nothing_of_either(app: Flask, ada: Person,
     refused = visitor.submit(f"{home}{one}/edit", written)
     assert refused.status_code == 409
     page = text_of(refused)
-    assert "saved version 2 (“Shorter”)" in page
+    assert "saved version 2" in page
+    assert "after you had opened the form: “Shorter”" in page
     assert "briefly" in page
     assert "kindly</ins>" in refused.text
     again = fields_of(refused)
@@ -98,6 +99,13 @@ def test_a_change_by_two_people_loses_nothing_of_either(app: Flask, ada: Person,
     visitor.follow(visitor.submit(f"{home}{one}/edit", {**again, "content": "Explain {{topic}} briefly and kindly."}))
     assert ada.get(one).json["content"] == "Explain {{topic}} briefly and kindly."
     assert ada.get(f"{one}/versions/2").json["content"] == "Explain {{topic}} briefly."
+    form = fields_of(visitor.get(f"{home}{one}/edit"))
+    ada.patch(one, {"title": "Another title", "tags": ["new"]})
+    refused = visitor.submit(f"{home}{one}/edit", form)
+    assert refused.status_code == 409
+    assert "were changed after you had opened the form" in text_of(refused)
+    assert "title Another title Shared" in text_of(refused)
+    assert "tags new" in text_of(refused)
     stale = visitor.submit(f"{home}{one}/edit", {**again, "title": "x"})
     assert stale.status_code == 400, "what is wrong with the form itself comes first"
 
