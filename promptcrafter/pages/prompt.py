@@ -121,7 +121,8 @@ def render_prompt(prompt_id: str) -> Response:
     name = fields.get("version", "") or store.LATEST
     filled = _fill_in(store.get_version(prompt, name), fields)
     page = _show(prompt, name, {}, filled)
-    page.status_code = 400 if filled.errors else 200
+    # browsers write a failed request of a script to their console
+    page.status_code = 400 if filled.errors and not request.headers.get("HX-Request") else 200
     return page
 
 
@@ -130,7 +131,7 @@ def show_edit(prompt_id: str) -> Response:
     """Show the form that changes a prompt."""
     prompt = store.get_prompt(current_principal(), prompt_id)
     sent = {
-        "seen": clock.to_text(prompt.updated_at),
+        "seen": _state_of(prompt),
         **{name: getattr(prompt, name) for name in ("title", "slug", "model", "description", "type")},
         "content": prompt.content if prompt.messages is None else "",
         "messages": [_to_row(message) for message in prompt.messages or []],
@@ -154,7 +155,7 @@ def change_prompt(prompt_id: str) -> Response:
     try:
         with writing():
             prompt = store.lock_prompt(principal, prompt_id)
-            if sent.get("seen", "") not in ("", clock.to_text(prompt.updated_at)):
+            if sent.get("seen", "") not in ("", _state_of(prompt)):
                 raise Problem(409, "The prompt has been changed meanwhile.", _CHANGED_MEANWHILE)
             before = prompt.version
             store.change_prompt(principal, prompt, form.values)
@@ -314,7 +315,7 @@ def _fill_in(version: Version, fields: Mapping[str, str]) -> _Filled:
         try:
             values[name] = jsonio.loads(sent[name].encode()) if sent[name].strip() else []
         except jsonio.JsonError as error:
-            errors[name] = [f"is no JSON: {error}"]
+            errors[name] = [str(error)]
     if errors:
         return _Filled(sent, errors)
     limit = current_app.config["MAX_OUTPUT_BYTES"]
@@ -323,8 +324,13 @@ def _fill_in(version: Version, fields: Mapping[str, str]) -> _Filled:
             return _Filled(sent, text=render_text(version.content, values, limit))
         return _Filled(sent, messages=render_messages(version.messages, values, limit))
     except Problem as problem:
-        reasons = problem.details or {"": [problem.message]}
-        return _Filled(sent, {name.removeprefix("variables."): texts for name, texts in reasons.items()})
+        for name, reasons in (problem.details or {"": [problem.message]}).items():
+            variable = name.removeprefix("variables.")
+            if variable not in sent:  # the position of a message follows
+                variable, _, position = variable.rpartition(".")
+                reasons = [f"message {position} {reason}" if variable else reason for reason in reasons]
+            errors.setdefault(variable, []).extend(reasons)
+        return _Filled(sent, errors)
 
 
 def _to_json(config: Mapping[str, Any]) -> str:
@@ -360,7 +366,7 @@ def _read_prompt() -> tuple[dict[str, Any], dict[str, Any], dict[str, list[str]]
         try:
             body["config"] = jsonio.loads(sent["config"].encode())
         except jsonio.JsonError as error:
-            faults["config"] = [f"is no JSON: {error}"]
+            faults["config"] = [str(error)]
     if sent.get("type") == "chat":
         body["messages"] = [_to_message(row) for row in messages if row["content"].strip()]
         body["content"] = None
@@ -378,8 +384,20 @@ def _show_conflict(sent: Mapping[str, Any], values: Mapping[str, Any], prompt: P
         content=values.get("content") or latest.content,
         messages=values["messages"] if values.get("content") else latest.messages,
     )
-    conflict = {"latest": latest, "rows": align(latest, written)}
-    return _show_form({**sent, "seen": clock.to_text(prompt.updated_at)}, {}, prompt, 409, conflict)
+    others = {name: getattr(prompt, name) for name in ("title", "slug", "model", "description")}
+    others["tags"] = ", ".join(prompt.tags)
+    conflict = {
+        "latest": latest,
+        "has_new_version": not sent["seen"].startswith(f"{prompt.version} "),
+        "rows": align(latest, written),
+        "others": [(name, saved, sent[name]) for name, saved in others.items() if sent.get(name, saved) != saved],
+    }
+    return _show_form({**sent, "seen": _state_of(prompt)}, {}, prompt, 409, conflict)
+
+
+def _state_of(prompt: Prompt) -> str:
+    """Return what a form carries of the state that it began with: the version, and when anything was last changed."""
+    return f"{prompt.version} {clock.to_text(prompt.updated_at)}"
 
 
 def _show_restore(prompt: Prompt, name: str, sent: Mapping[str, str], errors: Mapping[str, list[str]]) -> Response:

@@ -159,6 +159,7 @@ def test_axe_finds_nothing_on_any_page_and_no_page_is_wider_than_the_window(
         home = opened.page.url
         pages += [home + path for path in ("/prompts", "/prompts/new", one, f"{one}/edit", f"{one}/delete")]
         pages += [home + path for path in (f"{one}/diff?before=1&after=2", "/outputs", f"/outputs/{log['_id']}")]
+        pages += [home + path for path in ("/prompts?q=explain", f"{one}/restore?version=1")]
         pages += [home + path for path in ("/review", "/review?raters=1&name=tone", "/outputs?q=nothing", "")]
         pages += [home + path for path in ("/statistics", f"/statistics?promptId={prompt['_id']}", "/experiments")]
         pages += [home + path for path in ("/runs", "/settings/team", "/settings/keys", "/settings/account")]

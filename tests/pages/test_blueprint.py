@@ -76,18 +76,21 @@ def test_every_page_has_the_policy_and_sends_its_own_origin_with_forms(app: Flas
 def test_a_viewer_is_shown_no_form_that_would_be_refused_and_is_refused_by_hand(
     app: Flask, ada: Person, ben: Person
 ) -> None:
-    prompt, home = ada.prompt(title="Shared"), home_of(ada)
+    prompt, home = ada.prompt(title="Shared", content="Explain {{topic}}."), home_of(ada)
+    ada.patch(f"/prompts/{prompt['_id']}", {"content": "Explain {{topic}} simply."})
     log = ada.log(prompt)
     share(ada, ben, "viewer")
     visitor = Visitor(app, ben)
-    for path in ("prompts", f"prompts/{prompt['_id']}", "outputs", f"outputs/{log['_id']}"):
+    one = f"prompts/{prompt['_id']}"
+    for path in ("prompts", one, f"{one}/restore?version=1", "outputs", f"outputs/{log['_id']}"):
         page = visitor.get(f"{home}/{path}")
         assert page.status_code == 200, page.text
         targets = set(re.findall('<form method="post" action="([^"]+)"', page.text))
-        assert targets <= {"/app/sign-out", f"{home}/outputs/{log['_id']}/score"}, path
-    for path in (f"prompts/{prompt['_id']}/edit", f"prompts/{prompt['_id']}/delete", "outputs/delete"):
-        fields = {"title": "Mine", "model": "m", "content": "c", "log": log["_id"]}
-        assert visitor.submit(f"{home}/{path}", fields).status_code == 403
+        stores_nothing = f"{home}/{one}/render#fill-in"
+        assert targets <= {"/app/sign-out", f"{home}/outputs/{log['_id']}/score", stores_nothing}, path
+    for path in (f"{one}/edit", f"{one}/restore", f"{one}/labels", f"{one}/delete", "outputs/delete"):
+        sent = {"title": "Mine", "model": "m", "content": "c", "version": "1", "label": "production", "log": log["_id"]}
+        assert visitor.submit(f"{home}/{path}", sent).status_code == 403, path
     assert ada.get(f"/prompts/{prompt['_id']}").json["title"] == "Shared"
     answer = visitor.submit(f"{home}/review?raters=1", {"output": log["_id"], "value": "7"})
     assert answer.status_code == 303, "a viewer may score"

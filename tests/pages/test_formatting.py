@@ -53,3 +53,12 @@ def test_an_excerpt_is_one_line_and_variables_are_marked_in_escaped_text() -> No
     assert formatting.excerpt(None) == ""
     shown = formatting.variables("<b>{{ name }}</b>")
     assert shown == '&lt;b&gt;<mark class="variable">{{ name }}</mark>&lt;/b&gt;'
+
+
+def test_hits_are_marked_and_everything_is_escaped() -> None:
+    assert formatting.hits("The <Tide> and tides", ["tide"]) == ("The &lt;<mark>Tide</mark>&gt; and <mark>tide</mark>s")
+    assert formatting.hits("a.c abc", ["a.c"]) == "<mark>a.c</mark> abc"
+    assert formatting.hits("<b>", []) == "&lt;b&gt;"
+    assert formatting.hits("nothing", ["word"], 20) == ""
+    around = formatting.hits("x " * 100 + "word\n here " + "y " * 100, ["word"], 30)
+    assert around == "…x x x x x <mark>word</mark> here y y y y y…"

@@ -57,6 +57,37 @@ def text_of(answer: Answer) -> str:
     return " ".join(" ".join(parser.parts).split())
 
 
+class _Fields(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fields: dict[str, str] = {}
+        self.inside: str | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        name = given.get("name")
+        if name and tag == "input" and (given.get("type") not in ("radio", "checkbox") or "checked" in given):
+            self.fields[name] = given.get("value") or ""
+        elif name and tag == "textarea":
+            self.inside = name
+            self.fields[name] = ""
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "textarea":
+            self.inside = None
+
+    def handle_data(self, data: str) -> None:
+        if self.inside is not None:
+            self.fields[self.inside] += data
+
+
+def fields_of(answer: Answer) -> dict[str, str]:
+    """Return the inputs and text areas of a page with their values, as its form sends them."""
+    parser = _Fields()
+    parser.feed(answer.text)
+    return {name: value.removeprefix("\n") for name, value in parser.fields.items()}
+
+
 def home_of(person: Person) -> str:
     """Return the path of the personal workspace of an account, by its id."""
     return f"/app/w/{personal_workspace_id(person.id)}"
