@@ -30,10 +30,15 @@ def render(template: str, **values: Any) -> Response:
     """Return the page that a template makes."""
     response = Response(render_template(template, **_shared(), **values))
     notices.take_notice(response)
+    response.headers["Vary"] = "Cookie, HX-Request"
+    return protect(response)
+
+
+def protect(response: Response) -> Response:
+    """Add the headers of all pages that protect their readers."""
     response.headers["Content-Security-Policy"] = _POLICY
     # a form of a page sent with `no-referrer` would have `Origin: null`: see `forgery`
     response.headers["Referrer-Policy"] = "same-origin"
-    response.headers["Vary"] = "Cookie, HX-Request"
     return response
 
 
@@ -57,7 +62,7 @@ def _shared() -> dict[str, Any]:
     """Return what the layout shows: the account, its workspaces, and whether it may change things here."""
     principal = _principal()
     if principal is None:
-        return {"account": None, "notice": None}
+        return {"account": None, "notice": notices.read_notice()}
     membership = principal.memberships[principal.current_id]
     listed = workspaces.list_workspaces(principal)
     return {
