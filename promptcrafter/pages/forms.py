@@ -1,5 +1,6 @@
 """Forms: read with the same schemas as the API's bodies, and shown again with what is wrong beside each field."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,9 +56,10 @@ def read_number(name: str) -> float | str | None:
     """Return the number in a field; what is none as it is, for the schema to refuse; None without any."""
     text = read_fields().get(name, "").strip()
     try:
-        return float(text) if text else None
+        value = float(text) if text else None
     except ValueError:
         return text
+    return value if value is None or math.isfinite(value) else text
 
 
 def join_errors(errors: Details, name: str) -> Details:

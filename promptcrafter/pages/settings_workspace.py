@@ -46,6 +46,7 @@ def save_workspace() -> Response:
 @blueprint.page("/settings/workspace/delete", permission=Permission.MANAGE)
 def show_deletion() -> Response:
     """Ask whether to delete the workspace."""
+    store.get_workspace(current_principal(), current_principal().current_id)  # refuses who is no owner
     return render("workspace_delete.html", sent={}, errors={})
 
 

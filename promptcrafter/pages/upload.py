@@ -1,6 +1,6 @@
 """A form with a file, read while it is sent: the file is never held as a whole, neither in memory nor on disk."""
 
-from typing import BinaryIO
+from typing import IO
 
 from flask import request
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
@@ -17,7 +17,7 @@ _PARTS_MAX = 10
 class _Parts:
     """The events of a multipart body, one after the other. Raises 400 for a malformed one, or one that is cut off."""
 
-    def __init__(self, stream: BinaryIO, boundary: str) -> None:
+    def __init__(self, stream: IO[bytes], boundary: str) -> None:
         self._stream = stream
         self._decoder = MultipartDecoder(boundary.encode(), _BUFFER_BYTES, max_parts=_PARTS_MAX)
 
@@ -64,7 +64,8 @@ def read_upload(limit: int) -> tuple[dict[str, str], SentFile]:
     boundary = request.mimetype_params.get("boundary")
     if request.mimetype != "multipart/form-data" or not boundary:
         raise _no_file()
-    parts, fields = _Parts(request.stream, boundary), {}
+    parts = _Parts(request.stream, boundary)
+    fields: dict[str, str] = {}
     while not isinstance(event := parts.read(), Epilogue):
         if isinstance(event, File):
             if not event.filename:  # nothing was chosen

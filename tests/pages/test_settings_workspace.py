@@ -1,11 +1,11 @@
 """The settings of a workspace: its name, slug, protected labels and storage, another one, and its end."""
 
-from collections.abc import Callable
-
+import pytest
 from flask import Flask
 
+from promptcrafter.workspaces import quota
 from tests.support.members import share
-from tests.support.people import Caller, Person, sign_up
+from tests.support.people import Person
 from tests.support.visitors import Visitor, home_of, text_of
 
 
@@ -84,11 +84,13 @@ def test_a_member_leaves(app: Flask, ada: Person, ben: Person) -> None:
 
 
 def test_owners_see_what_is_stored_where_there_is_a_limit(
-    app: Flask, ada: Person, with_settings: Callable[..., Caller]
+    app: Flask, ada: Person, ben: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "Storage" not in text_of(Visitor(app, ada).get("/settings/workspace"))
-    limited = with_settings(max_workspace_bytes=2_000_000)
-    cleo = sign_up(limited, "cleo")
-    page = Visitor(limited.client.application, cleo).get("/settings/workspace")
-    assert "of 2 MB used" in text_of(page)
-    assert '<progress max="2000000"' in page.text
+    visitor = Visitor(app, ada)
+    assert "Storage" not in text_of(visitor.get("/settings/workspace"))
+    monkeypatch.setattr(quota, "describe", lambda workspace_id: {"used_bytes": 1_234_567, "max_bytes": 2_000_000})
+    page = visitor.get("/settings/workspace")
+    assert "1.23 MB of 2 MB used" in text_of(page)
+    assert '<progress max="2000000" value="1234567"' in page.text
+    share(ada, ben, "editor")
+    assert "Storage" not in text_of(Visitor(app, ben).get(f"{home_of(ada)}/settings/workspace"))
