@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test test-quick coverage lint format e2e bench
+.PHONY: help run test test-quick coverage lint format e2e screenshots bench
 .DEFAULT_GOAL := run
 
 help: ## list the targets
@@ -34,9 +34,12 @@ format: $(VENV)/dev.stamp ## format the code, and fix what can be fixed safely
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .
 
 # newman, whose Node.js comes from a pip package; Chromium, which .ci/install-debian.sh installs; Schemathesis; the
-# newest SDK of Basalt; generators of clients; senders of traces
+# newest SDK of Basalt; generators of clients; senders of traces; axe-core, which checks the pages
 e2e: $(VENV)/e2e.stamp ## run the Postman collection, /docs in a browser, a fuzzer, generated clients and clients' SDKs
 	@$(BIN)/python -m pytest tests/e2e
+
+screenshots: $(VENV)/e2e-python.stamp ## take pictures of the pages for the documents, with Chromium
+	@$(BIN)/python -m tests.e2e.screenshots
 
 bench: $(VENV)/dev.stamp ## measure speed: see docs/performance.md
 	@$(BIN)/python -m bench
@@ -44,7 +47,7 @@ bench: $(VENV)/dev.stamp ## measure speed: see docs/performance.md
 E2E_LISTS := package.json package-lock.json .npmrc langfuse/package.json langfuse/package-lock.json langfuse/.npmrc
 E2E_LISTS += basalt-sdk-1.txt senders.txt langfuse-3.txt
 $(VENV)/e2e.stamp: $(E2E_LISTS:%=tests/e2e/%) $(VENV)/e2e-python.stamp
-	@echo "Installing newman, clients' SDKs and what a client in TypeScript needs …"
+	@echo "Installing newman, clients' SDKs, axe-core and what a client in TypeScript needs …"
 	@$(BIN)/pip install -q --upgrade --target $(VENV)/basalt-sdk-1 -r tests/e2e/basalt-sdk-1.txt
 	@$(BIN)/pip install -q --upgrade --target $(VENV)/senders -r tests/e2e/senders.txt
 	@$(BIN)/pip install -q --upgrade --no-deps --target $(VENV)/langfuse-3 -r tests/e2e/langfuse-3.txt

@@ -117,6 +117,6 @@ def create_app(config: Config) -> Flask:
         app.register_blueprint(page.blueprint)
     rendering.init_app(app)
     prefix.init_app(app, config)
-    cli.init_app(app)
+    cli.init_app(app, config)
     route.refuse_undeclared(app)
     return app

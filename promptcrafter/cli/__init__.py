@@ -6,7 +6,10 @@ import click
 from flask import Flask
 from flask.cli import AppGroup
 
+from config import Config
 from promptcrafter.database import revisions
+
+_ALL_ADDRESSES = ("0.0.0.0", "::", "")  # noqa: S104 - what to listen on, not where to connect to
 
 
 class _Commands(AppGroup):
@@ -37,6 +40,7 @@ class _Commands(AppGroup):
             check,
             commands,
             costs,
+            demo,
             downgrade,
             erase,
             move_to,
@@ -52,7 +56,7 @@ class _Commands(AppGroup):
         for command in database_commands.commands.values():
             command.callback = commands.refusing(command.callback)
         self.add_command(database_commands)
-        for module in (accounts, backup, check, costs, erase, move_to, prune, transfer, version, workspaces):
+        for module in (accounts, backup, check, costs, demo, erase, move_to, prune, transfer, version, workspaces):
             for command in module.COMMANDS:
                 self.add_command(command)
 
@@ -65,6 +69,13 @@ def _copy(group: click.Command) -> click.Group:
     return copied
 
 
-def init_app(app: Flask) -> None:
+def init_app(app: Flask, config: Config) -> None:
     """Register the commands."""
+    app.config["OWN_URL"] = _make_url(config)
     app.cli = _Commands(app)
+
+
+def _make_url(config: Config) -> str:
+    """Return where the service answers on this host, if it runs as it is configured."""
+    host = "127.0.0.1" if config.host in _ALL_ADDRESSES else config.host
+    return f"http://{f'[{host}]' if ':' in host else host}:{config.port}{config.script_name}"

@@ -39,7 +39,7 @@ from promptcrafter.logs.questions import INPUT, NOTES, TEXTS
 from promptcrafter.logs.usage import INPUT_COUNTS, OUTPUT_COUNTS, find_excess, read_usage
 from promptcrafter.problems import TooLarge
 from promptcrafter.prompts.schemas import (
-    LABEL,
+    A_LABEL,
     MODEL_MAX,
     QUERY_MAX,
     TAGS_MAX,
@@ -419,7 +419,7 @@ class LogFilters(Schema):
     )
     label = Text(
         validate=refuse_bad_label,
-        metadata={"pattern": LABEL, "description": "Logs of the version that this label of their prompt is on now"},
+        metadata={**A_LABEL, "description": "Logs of the version that this label of their prompt is on now"},
     )
     startedSince = TimestampText(description="With a startTime at this time or later")
     startedUntil = TimestampText(description="With a startTime before this time")

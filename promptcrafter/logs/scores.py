@@ -170,6 +170,12 @@ def get_newest_scores(log: Log, count: int) -> Sequence[Score]:
     return session.scalars(newest.limit(count)).all()
 
 
+def get_own_score(principal: Principal, log: Log, name: str) -> Score | None:
+    """Return the score that the principal gave a log as a person, under this name; None without one."""
+    own = (Score.name == name) & (Score.annotator == HUMAN) & (Score.rater == principal.user_id)
+    return session.scalar(find_scores_of_log(log).where(own, Score.identifier == ""))
+
+
 def get_score(principal: Principal, score_id: str) -> Score:
     """Return the score. Raises as `get_resource` does."""
     score = get_resource(principal, Score, score_id)

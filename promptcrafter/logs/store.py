@@ -49,6 +49,7 @@ SENT = (
 _OTLP = "otlp"  # the source of logs that are unique by their span
 # The sources of logs whose tokens and cost are never computed. A model of promptfoo is named by a label of the user
 _NEVER_COMPLETED = ("agenttest", "promptfoo")
+_SAME_INPUT_READ = 10_000
 logs_committed = Signal("Sent after a transaction that inserted logs; `sources` is a list of the source of each log.")
 
 
@@ -211,6 +212,24 @@ def get_logs(principal: Principal, log_ids: Sequence[str]) -> list[Log]:
         if obstacle is not None:
             raise Problem(obstacle.status, f"{obstacle.message.removesuffix('.')}: {log_id}", obstacle.code)
     return [by_id[log_id] for log_id in log_ids]
+
+
+def find_same_input(log: Log, most: int) -> list[Log]:
+    """Return a log and the newest outputs of the same input by other versions of its prompt, `most` in all.
+
+    There is one of each version, in the order of these. Only the newest `_SAME_INPUT_READ` logs of the prompt are
+    looked at.
+    """
+    if log.input_key is None or log.prompt_id is None:
+        return [log]
+    of_prompt = select(Log.seq, Log.input_key, Log.prompt_version).where(Log.prompt_id == log.prompt_id)
+    newest = of_prompt.order_by(Log.created_at.desc(), Log.seq.desc()).limit(_SAME_INPUT_READ).subquery()
+    of_input = (newest.c.input_key == log.input_key) & (newest.c.prompt_version != log.prompt_version)
+    by_version = select(func.max(newest.c.seq)).where(of_input).group_by(newest.c.prompt_version)
+    chosen = by_version.order_by(newest.c.prompt_version.desc()).limit(most - 1)
+    seqs = session.scalars(chosen).all()
+    others = session.scalars(select(Log).where(Log.seq.in_(seqs), is_present(Log))).all() if seqs else []
+    return sorted([log, *others], key=lambda each: (each.prompt_version or 0, each.seq))
 
 
 def find_places(principal: Principal, log_ids: Sequence[str]) -> list[str]:

@@ -73,8 +73,10 @@ def ticks(low: float, high: float, count: int = _TICKS) -> list[float]:
     raw = (high - low) / max(1, count)
     magnitude = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= raw * 0.999)
-    first = math.ceil(low / step - 1e-9)
-    return [round(number * step, 10) for number in range(first, math.floor(high / step + 1e-9) + 1)]
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    decimals = max(0, 2 - math.floor(math.log10(step)))
+    # Ends that differ by less than a float can tell apart may have no round value between them.
+    return [round(number * step, decimals) for number in range(first, last + 1)][: 2 * count + 2] or [low]
 
 
 def interval_chart(rows: Sequence[IntervalRow], low: float, high: float, *, caption: str) -> Markup:

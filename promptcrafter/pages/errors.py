@@ -1,4 +1,7 @@
-"""Errors of pages: a page that says what is wrong and what to do, or the way to the sign-in."""
+"""Errors of pages: a page that says what is wrong and what to do, or the way to the sign-in.
+
+A script of a page asks for JSON, and gets the error as the API returns it.
+"""
 
 from typing import Any
 
@@ -26,13 +29,17 @@ _TITLES = {
 def register(blueprint: Blueprint) -> None:
     """Let errors of a blueprint's routes be pages."""
     for kind in (Problem, HTTPException, DBAPIError, PoolTimeout, Exception):
-        blueprint.register_error_handler(kind, _show)
+        blueprint.register_error_handler(kind, show)
 
 
-def _show(error: Any) -> AnyResponse:
-    if isinstance(error, Problem) and error.status == 401:
+def show(error: Any) -> AnyResponse:
+    """Return the page of an error; for a script that accepts JSON above all, the common body."""
+    is_for_script = request.accept_mimetypes.best == "application/json"
+    if isinstance(error, Problem) and error.status == 401 and not is_for_script:
         return _lead_to_sign_in()
     response = error_handlers.to_response(error)
+    if is_for_script:
+        return response
     body: dict[str, Any] = response.get_json()
     status = response.status_code
     page = render(

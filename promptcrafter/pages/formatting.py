@@ -1,17 +1,20 @@
 """How numbers, times and ids are written on pages. Pure functions, used as filters of templates."""
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 from markupsafe import Markup, escape
 
 from promptcrafter import clock
+from promptcrafter.logs.hits import find_hits
 from promptcrafter.prompts.render import VARIABLE
 
 _NONE = "–"
 _STEPS = ((60, "second"), (60, "minute"), (24, "hour"), (7, "day"), (5, "week"))
+_WHITE = re.compile(r"\s+")
 _ID_SHOWN = 6  # characters of the end of an id
 
 
@@ -94,6 +97,45 @@ def excerpt(text: str | None, maximum: int = 200) -> str:
     return line if len(line) <= maximum and len(text) <= maximum * 2 else f"{line[:maximum]}…"
 
 
+def marked(text: str | None, pattern: re.Pattern[str] | None, maximum: int = 160) -> Markup:
+    """Return an excerpt of a text on one line, around the first hit of a search, with the hits marked."""
+    spans = find_hits(pattern, text) if text else []
+    if not text or not spans:
+        return escape(excerpt(text, maximum))
+    begin = _find_begin(text, spans[0][0], maximum)
+    end = begin + maximum
+    pieces, last = [escape("…" if begin else "")], begin
+    for start, stop in spans:
+        if stop > end:
+            break
+        pieces += [_on_one_line(text[last:start]), Markup("<mark>{}</mark>").format(text[start:stop])]
+        last = stop
+    pieces.append(_on_one_line(text[last:end].rstrip()))
+    return Markup("").join([*pieces, "…" if end < len(text) else ""])
+
+
+def _find_begin(text: str, hit: int, maximum: int) -> int:
+    """Return where the excerpt begins: at a word, so that the hit is in its first half."""
+    if hit < maximum // 2:
+        return 0
+    begin = hit - maximum // 3
+    blank = text.find(" ", begin, hit)
+    return begin if blank < 0 else blank + 1
+
+
+def _on_one_line(text: str) -> Markup:
+    return escape(_WHITE.sub(" ", text))
+
+
+def mark_hits(text: str | None, pattern: re.Pattern[str] | None) -> Markup:
+    """Return a whole text with the hits of a search marked."""
+    pieces, last = [], 0
+    for start, stop in find_hits(pattern, text) if text else ():
+        pieces += [escape(text[last:start]), Markup("<mark>{}</mark>").format(text[start:stop])] if text else []
+        last = stop
+    return Markup("").join([*pieces, escape((text or "")[last:])])
+
+
 def variables(content: str) -> Markup:
     """Return a text with its variables marked."""
     pieces, last = [], 0
@@ -104,6 +146,29 @@ def variables(content: str) -> Markup:
     return Markup("").join([*pieces, escape(content[last:])])
 
 
+def hits(text: str, words: Sequence[str], maximum: int | None = None) -> Markup:
+    """Return a text with the words of a search marked, upper and lower case alike.
+
+    With `maximum`, it is about so many characters around the first hit, on one line; nothing without a hit.
+    """
+    if not words:
+        return escape(text)
+    pattern = re.compile("|".join(re.escape(word) for word in sorted(words, key=len, reverse=True)), re.IGNORECASE)
+    if maximum is not None:
+        first = pattern.search(text)
+        if first is None:
+            return Markup("")
+        start = max(0, first.start() - maximum // 3)
+        piece = " ".join(text[start : start + maximum].split())
+        text = f"{'…' * (start > 0)}{piece}{'…' * (start + maximum < len(text))}"
+    pieces, last = [], 0
+    for match in pattern.finditer(text):
+        pieces += [escape(text[last : match.start()]), Markup("<mark>{}</mark>").format(match[0])]
+        last = match.end()
+    return Markup("").join([*pieces, escape(text[last:])])
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
-    each.__name__: each for each in (when, number, file_size, money, duration, short_id, excerpt, variables)
+    each.__name__: each
+    for each in (when, number, file_size, money, duration, short_id, excerpt, variables, hits, marked, mark_hits)
 }

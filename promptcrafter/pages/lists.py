@@ -6,8 +6,9 @@ They are the lists of the API: the same selects, orders and filters.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
-from flask import Response, request, url_for
+from flask import Response, current_app, g, request, url_for
 from marshmallow import Schema
 from sqlalchemy import Select, SQLColumnExpression
 
@@ -15,9 +16,13 @@ from promptcrafter.database.keyset import Order, write_cursor
 from promptcrafter.database.session import session
 from promptcrafter.http import lists
 from promptcrafter.http.formats import WRITERS
+from promptcrafter.http.headers import WORKSPACE
+from promptcrafter.http.route import route_of
 from promptcrafter.http.row_serializer import RowSerializer
+from promptcrafter.workspaces.principal import personal_workspace_id
 
 PER_PAGE = 50
+_PAGING = ("cursor", "per_page")
 _MEDIA_TYPES = {"json": "application/json", "csv": "text/csv", "ndjson": "application/x-ndjson"}
 assert set(_MEDIA_TYPES.values()) <= set(WRITERS)
 
@@ -56,6 +61,26 @@ def link(**changes: Any) -> str:
     return url_for(str(request.endpoint), **{**(request.view_args or {}), **parameters})
 
 
+def write_curl(endpoint: str) -> str:
+    """Return the command that asks the API for the list of this page; `endpoint` is that of its route.
+
+    It has the parameters of the page that the route takes, and no page: it answers with the whole list, as the
+    downloads do. Everything but letters and digits is percent-encoded, so that no shell expands anything.
+    """
+    route = route_of(current_app.view_functions[endpoint])
+    parameters = [
+        (name, value)
+        for name, values in request.args.lists()
+        if route.takes_parameter(name) and name not in _PAGING
+        for value in values
+    ]
+    query = f"?{urlencode(parameters)}" if parameters else ""
+    workspace = g.principal.current_id
+    # a key that is bound to no workspace asks the personal one where no header says otherwise
+    header = "" if workspace == personal_workspace_id(g.principal.user_id) else f' -H "{WORKSPACE}: {workspace}"'
+    return f'curl -H "x-api-key: $KEY"{header} "{url_for(endpoint, _external=True)}{query}"'
+
+
 def download(
     kind: str,
     select: Select[Any],
@@ -65,7 +90,7 @@ def download(
 ) -> Response:
     """Return the whole list as the API returns it, as a file of this kind: `json`, `csv` or `ndjson`."""
     request.environ["HTTP_ACCEPT"] = _MEDIA_TYPES[kind]
-    whole = {name: value for name, value in query.items() if name not in ("per_page", "cursor")}
+    whole = {name: value for name, value in query.items() if name not in _PAGING}
     response = lists.list_response(select, order, serializer, whole)
     name = request.path.rstrip("/").rpartition("/")[2]
     response.headers["Content-Disposition"] = f'attachment; filename="{name}.{kind}"'

@@ -13,6 +13,7 @@ TEXTS = {
     "prompt_deleted": "The prompt is deleted, with its outputs.",
     "output_saved": "Saved.",
     "output_deleted": "The output is deleted.",
+    "outputs_deleted": "The chosen outputs are deleted.",
     "run_deleted": "The run is deleted, with its outputs.",
     "experiment_changed": "Saved.",
     "account_saved": "Saved.",

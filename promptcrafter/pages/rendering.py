@@ -23,13 +23,25 @@ def init_app(app: Flask) -> None:
     """Add the filters and functions of the templates."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(formatting.FILTERS)
-    app.jinja_env.globals.update(asset=asset, link=lists.link, waterfall_bar=charts.waterfall_bar)
+    app.jinja_env.globals.update(
+        asset=asset, link=lists.link, write_curl=lists.write_curl, waterfall_bar=charts.waterfall_bar
+    )
 
 
 def render(template: str, **values: Any) -> Response:
     """Return the page that a template makes."""
-    response = Response(render_template(template, **_shared(), **values))
+    response = _answer(render_template(template, **_shared(), **values))
     notices.take_notice(response)
+    return response
+
+
+def render_part(template: str, **values: Any) -> Response:
+    """Return a part of a page, for a script that puts it there: without the layout and what that shows."""
+    return _answer(render_template(template, **values))
+
+
+def _answer(html: str) -> Response:
+    response = Response(html)
     response.headers["Vary"] = "Cookie, HX-Request"
     return protect(response)
 

@@ -1,82 +1,166 @@
 """Reviewing: one output after the other, each scored with one key.
 
-The same path shows the next output and takes a score. With JavaScript only the part that changes is sent; without it
-the whole page is.
+Without JavaScript a form sends each score, and the page that follows shows the next output. With it `review.js` fetches
+the next outputs ahead, and saves the scores beside: nobody waits for the network, and what it fails to save is sent
+again.
 """
 
 from typing import Any
 
-from flask import redirect, request
+from flask import Response as EmptyResponse
+from flask import redirect, request, url_for
+from marshmallow import Schema
 from werkzeug.wrappers import Response
 
-from promptcrafter.http.fields import ForeignId
+from promptcrafter.http.fields import ForeignId, RepeatedText, Text
+from promptcrafter.logs import scores
 from promptcrafter.logs import store as logs
+from promptcrafter.logs.models import DEFAULT_NAME, HUMAN, Log
 from promptcrafter.pages import lists
+from promptcrafter.pages.agreement_words import describe
 from promptcrafter.pages.blueprint import PageBlueprint
 from promptcrafter.pages.forms import read_fields
 from promptcrafter.pages.outputs import pretty
-from promptcrafter.pages.rendering import render
+from promptcrafter.pages.rendering import render, render_part
+from promptcrafter.pages.scales import make_scale, write_value
 from promptcrafter.pages.scoring import give_score
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem
 from promptcrafter.prompts import store as prompts
-from promptcrafter.scores import reviews
+from promptcrafter.scores import configs, reviews
+from promptcrafter.scores.schemas import name_field
 from promptcrafter.scores.schemas_reviews import NextReviewQuery
 from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = PageBlueprint("review", __name__)
+_IDS_MAX = 60  # in a list of a query: two of them fit into the line of a request
+_SKIPPED_MAX = 20  # that a page without JavaScript remembers
+_OF_PAGE = ("output", "last", "skipped", "exclude")  # parameters that do not say which outputs are reviewed
+_OF_AGREEMENT = ("name", "promptId", "since", "until")
 
 
-class _ReviewQuery(NextReviewQuery):
-    """Which outputs are reviewed; the one to show instead of the next, and the one that was scored last."""
+class _NextQuery(NextReviewQuery):
+    """Which outputs are reviewed, and which of them not now: some never, the skipped ones after all others."""
+
+    exclude = RepeatedText(Text(maximum=100), maximum=_IDS_MAX)
+    skipped = RepeatedText(Text(maximum=100), maximum=_IDS_MAX)
+
+
+class _ReviewQuery(_NextQuery):
+    """The output to show instead of the next one, and the one that was scored last."""
 
     log_id = ForeignId(data_key="output")
     last = ForeignId()
 
 
+class _NameQuery(Schema):
+    """The name of the scores."""
+
+    name = name_field(load_default=DEFAULT_NAME)
+
+
 @blueprint.page("/review")
 @blueprint.arguments(_ReviewQuery(), location="query")
 def show_review(query: dict[str, Any]) -> Response:
-    """Show the next output to review, and how far everybody is."""
-    return _show(query, last=query.get("last", ""), with_progress=not request.headers.get("HX-Request"))
+    """Show the next output to review, and how far everybody is; at the end, how far the raters agree."""
+    principal = current_principal()
+    resolved = reviews.resolve(principal, query)
+    shown = query.get("log_id")
+    log = _find_next(resolved) if shown is None else logs.get_log(principal, shown)
+    progress, agreement, trouble = None, None, ""
+    try:
+        progress = reviews.get_progress(principal, resolved)
+        if log is None:
+            asked = {name: query[name] for name in _OF_AGREEMENT if name in query}
+            agreement = describe(reviews.get_agreement(principal, {**asked, "annotator": HUMAN}))
+    except Problem as problem:
+        trouble = problem.message
+    names = {DEFAULT_NAME, query["name"], *(config.name for config in configs.list_configs(principal))}
+    return render(
+        "review.html",
+        **_describe(query, log, is_chosen=shown is not None),
+        action=lists.link(output=None, last=None),
+        filters=_filters(),
+        last=query.get("last", ""),
+        progress=progress,
+        agreement=agreement,
+        trouble=trouble,
+        chosen_prompt=prompts.get_prompt(principal, query["promptId"]) if "promptId" in query else None,
+        names=sorted(names),
+        prompts=prompts.get_prompts(principal, {})[:200],
+    )
 
 
 @blueprint.page("/review", methods=["POST"], permission=Permission.SCORE)
 @blueprint.arguments(_ReviewQuery(), location="query")
 def score_output(query: dict[str, Any]) -> Response:
-    """Store a score, and show the next output."""
+    """Store a score, or skip the output, and lead to the next one."""
     fields = read_fields()
-    value, log_id = fields.get("value", "").strip(), fields.get("output", "")
-    if value:
-        give_score(current_principal(), log_id, query["name"], value, fields.get("comment", "").strip() or None)
-    following = {name: each for name, each in query.items() if name != "log_id"}
-    if not request.headers.get("HX-Request"):  # so that reloading the page sends nothing twice
-        return redirect(lists.link(output=None, last=log_id), 303)
-    return _show(following, last=log_id, with_progress=False)
+    log_id = fields.get("output", "")
+    if "skip" in fields:
+        skipped = [*(each for each in query.get("skipped", ()) if each != log_id), log_id][-_SKIPPED_MAX:]
+        return redirect(lists.link(output=None, last=None, skipped=skipped), 303)
+    _store_score(query["name"], fields)
+    return redirect(lists.link(output=None, last=log_id), 303)  # so that reloading the page sends nothing twice
 
 
-def _show(query: dict[str, Any], *, last: str = "", with_progress: bool) -> Response:
-    principal = current_principal()
-    resolved = reviews.resolve(principal, query)
-    shown = query.get("log_id")
-    log = reviews.find_next(principal, resolved) if shown is None else logs.get_log(principal, shown)
-    progress, trouble = None, ""
-    if with_progress:
-        try:
-            progress = reviews.get_progress(principal, resolved)
-        except Problem as problem:
-            trouble = problem.message
-    prompt = prompts.get_prompt(principal, log.prompt_id) if log is not None and log.prompt_id else None
-    return render(
-        "review.html",
-        log=log,
-        prompt=prompt,
-        input=log and pretty(log.input, log.input_format),
-        output=log and pretty(log.output, log.output_format),
-        is_blind=query["blind"] == "true",
-        query=query,
-        last=last,
-        progress=progress,
-        trouble=trouble,
-        prompts=prompts.get_prompts(principal, {})[:200] if with_progress else (),
-    )
+@blueprint.page("/review/next")
+@blueprint.arguments(_NextQuery(), location="query")
+def get_next(query: dict[str, Any]) -> Response:
+    """Return the part of the page that shows the next output, for the script; 204 without one."""
+    log = _find_next(reviews.resolve(current_principal(), query))
+    if log is None:
+        return EmptyResponse(status=204)
+    action = url_for("review.show_review", **_filters())
+    return render_part("parts/review_output.html", action=action, **_describe(query, log))
+
+
+@blueprint.page("/review/scores", methods=["POST"], permission=Permission.SCORE)
+@blueprint.arguments(_NameQuery(), location="query")
+def save_score(query: dict[str, Any]) -> Response:
+    """Store a score that the script sends, maybe long after it was given; the same one twice is one."""
+    fields = read_fields()
+    if fields.get("account") != current_principal().user_id:
+        message = "Another account has signed in in this browser. Sign in as before, and open the review again."
+        raise Problem(409, message, "other_account")
+    _store_score(query["name"], fields)
+    return EmptyResponse(status=204)
+
+
+def _store_score(name: str, fields: dict[str, str]) -> None:
+    comment = fields.get("comment", "").strip() or None
+    give_score(current_principal(), fields.get("output", ""), name, fields.get("value", "").strip(), comment)
+
+
+def _filters() -> dict[str, list[str]]:
+    """Return the parameters of the request that say which outputs are reviewed, and how."""
+    return {name: values for name, values in request.args.to_dict(flat=False).items() if name not in _OF_PAGE}
+
+
+def _find_next(query: dict[str, Any]) -> Log | None:
+    """Return the next output; one of those that were skipped if there is no other."""
+    excluded, skipped = query.get("exclude", []), query.get("skipped", [])
+    log = reviews.find_next(current_principal(), query, [*excluded, *skipped])
+    return reviews.find_next(current_principal(), query, excluded) if log is None and skipped else log
+
+
+def _describe(query: dict[str, Any], log: Log | None, *, is_chosen: bool = False) -> dict[str, Any]:
+    """Return what the part of the page that shows an output needs.
+
+    The score that the account gave already is shown for the output that the account chose; the others have none.
+    """
+    principal, name = current_principal(), query["name"]
+    config = configs.get_configs([principal.workspace_id], [name]).get((principal.workspace_id, name))
+    own = scores.get_own_score(principal, log, name) if log is not None and is_chosen else None
+    return {
+        "log": log,
+        "prompt": prompts.get_prompt(principal, log.prompt_id) if log is not None and log.prompt_id else None,
+        "input": log and pretty(log.input, log.input_format),
+        "output": log and pretty(log.output, log.output_format),
+        "is_blind": query["blind"] == "true",
+        "query": query,
+        "config": config,
+        "scale": make_scale(config),
+        "comment": own.comment or "" if own is not None else "",
+        "value": None if own is None else write_value(own.value),
+    }

@@ -27,6 +27,8 @@ def describe(comparison: Mapping[str, Any], name_of: Mapping[str, str]) -> Verdi
     if difference is None:
         return None
     size = number(abs(difference))
+    if interval and difference < 0:  # of b minus a, but the sentence has the size of what a is ahead by
+        interval = [-interval[1], -interval[0]]
     within = f", between {number(interval[0])} and {number(interval[1])}" if interval else ""
     higher = comparison["higher"] or ("b" if difference > 0 else "a")
     lower = "a" if higher == "b" else "b"

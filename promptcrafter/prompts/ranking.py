@@ -47,8 +47,9 @@ from sqlalchemy.orm import aliased
 from promptcrafter.database.base import Base
 from promptcrafter.database.keyset import Columns, Order
 from promptcrafter.database.session import is_sqlite, unindexed
+from promptcrafter.problems import Invalid
 from promptcrafter.prompts.models import Prompt
-from promptcrafter.prompts.search import FIELDS, TEXTS, contains_words, index_matches
+from promptcrafter.prompts.search import FIELDS, MAX_WORDS, TEXTS, contains_words, index_matches, parse_words
 from promptcrafter.workspaces.access import in_current_workspace
 from promptcrafter.workspaces.principal import Principal
 
@@ -61,6 +62,17 @@ _FIELD_LEVELS = {"title": 2, "tags": 1, "content": 0}
 _LEVELS = range(_ALL_WORDS + 2, -1, -1)  # from the most to the least relevant
 _PROMPTS = Base.metadata.tables[Prompt.__tablename__]
 _NEWEST_FIRST = Order((_PROMPTS.c.created_at, _PROMPTS.c.seq))
+
+
+def find_best(principal: Principal, query: str) -> "BestFirst":
+    """Return the order of what a query finds in the current workspace. Raises 400 for too many words.
+
+    The query must have a word.
+    """
+    words = parse_words(query)
+    if len(words) > MAX_WORDS:
+        raise Invalid({"q": [f"must have at most {MAX_WORDS} words"]})
+    return BestFirst.of(principal, words)
 
 
 @dataclass(frozen=True, kw_only=True)

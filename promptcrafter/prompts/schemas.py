@@ -26,6 +26,7 @@ TYPES = ("text", "chat")
 CHANGES = ("added", "removed", "changed")
 VERSION_NAME = "A version's number, a label, or `latest`"
 LABEL = f"^{LABEL_PATTERN}$"  # also fits `latest`
+A_LABEL = {"pattern": LABEL, "not": {"const": "latest"}}  # in the description of a name that must be that of a label
 LABEL_RULE = f"must match {LABEL_PATTERN} and not be latest"
 NUMBER_MAX = 2**31 - 1  # the largest number that a version can have
 _ANY, _VISIBLE, _WIDE = r"[^\u0000]", rf"[^\s{INVISIBLE_BMP}]", f"[{WIDE_LETTERS_BMP}]"
@@ -372,7 +373,8 @@ class PromptQuery(PageQuery):
             "description": "Prompts whose slug begins with this and a slash, such as `support/reply` in `support`",
         },
     )
-    label = Text(validate=refuse_bad_label, metadata={"pattern": LABEL, "description": "Prompts that have this label"})
+    label = Text(validate=refuse_bad_label, metadata={**A_LABEL, "description": "Prompts that have this label"})
+    author = Text(minimum=1, metadata={"description": "Prompts that the account with this id has made"})
 
 
 class TagOut(Schema):

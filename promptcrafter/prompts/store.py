@@ -11,6 +11,7 @@ from sqlalchemy.orm import defer, undefer
 from sqlalchemy.orm.attributes import set_committed_value
 
 from promptcrafter import clock, jsonio
+from promptcrafter.auth.models import DELETED_ACCOUNT, User
 from promptcrafter.database.base import Base
 from promptcrafter.database.compiled import CompiledQuery
 from promptcrafter.database.deletions import delete_or_defer, is_present
@@ -66,12 +67,14 @@ _SELECT_LATEST_NUMBERS = select(_PROMPTS.c.id, _PROMPTS.c.workspace_id, _PROMPTS
 def find_prompts(principal: Principal, filters: Mapping[str, Any]) -> Select[Prompt]:
     """Return a select of the principal's prompts, filtered by those given of these.
 
-    `model`, `slug`, `folder`, `label`, `updated_since` and `updated_until` (exclusive), and `tags`, of which a prompt
-    must have all.
+    `model`, `author`, `slug`, `folder`, `label`, `updated_since` and `updated_until` (exclusive), and `tags`, of which
+    a prompt must have all.
     """
     statement = find_resources(principal, Prompt)
     if "model" in filters:
         statement = statement.where(Prompt.model == filters["model"])
+    if "author" in filters:
+        statement = statement.where(Prompt.author_id == filters["author"])
     if "slug" in filters:
         statement = statement.where(Prompt.slug == filters["slug"])
     if "folder" in filters:
@@ -139,6 +142,43 @@ def get_top_tags(principal: Principal, count: int) -> Sequence[Any]:
     """Return the first rows of `rank_tags`."""
     ranked, order = rank_tags(principal)
     return session.execute(order.sort(ranked).limit(count)).all()
+
+
+def get_folders(principal: Principal, folder: str, count: int) -> Sequence[Any]:
+    """Return the `name` of each folder that is directly in a folder, or at the top for "", sorted, and a `number`.
+
+    That is how many prompts are in it, at any depth.
+    """
+    rest = func.substr(Prompt.slug, len(folder) + 2) if folder else Prompt.slug.expression
+    end = (func.instr if is_sqlite() else func.strpos)(rest, "/")
+    slugs = select(func.substr(rest, 1, end - 1).label("name"))
+    slugs = slugs.where(in_current_workspace(principal, Prompt), is_present(Prompt), end > 0)
+    names = (slugs.where(_is_in_folder(folder)) if folder else slugs).subquery("names")
+    counted = select(names.c.name, func.count().label("number")).group_by(names.c.name)
+    return session.execute(counted.order_by(names.c.name).limit(count)).all()
+
+
+def get_choices(principal: Principal, count: int) -> dict[str, list[tuple[str, str]]]:
+    """Return for the filters `model`, `label` and `author` which values the prompts have, each with its name."""
+    own = (in_current_workspace(principal, Prompt), is_present(Prompt))
+    models = select(Prompt.model).where(*own).distinct().order_by(Prompt.model)
+    labels = select(Label.name).join(Prompt, Prompt.id == Label.prompt_id).where(*own).distinct().order_by(Label.name)
+    authors = select(User.id, User.name).where(User.id.in_(select(Prompt.author_id).where(*own))).order_by(User.name)
+    return {
+        "model": [(model, model) for model in session.scalars(models.limit(count))],
+        "label": [(name, name) for name in session.scalars(labels.limit(count))],
+        "author": [(user_id, name or DELETED_ACCOUNT) for user_id, name in session.execute(authors.limit(count))],
+    }
+
+
+def get_latest_versions(prompt_ids: Collection[str]) -> dict[str, Version]:
+    """Return the latest version of each prompt without its texts, by the prompt's id, with the author's name.
+
+    The caller must have checked that the prompts may be read.
+    """
+    latest = select(Version).join(Prompt, (Prompt.id == Version.prompt_id) & (Prompt.version == Version.number))
+    latest = latest.options(undefer(Version.author_name), *map(defer, (Version.content, Version.messages)))
+    return {version.prompt_id: version for version in session.scalars(latest.where(Prompt.id.in_(prompt_ids)))}
 
 
 def get_prompts(principal: Principal, filters: Mapping[str, Any]) -> Sequence[Prompt]:
@@ -415,6 +455,11 @@ def find_protected_labels(workspace_id: str) -> Select[list[str]]:
     return select(Workspace.protected_labels).where(Workspace.id == workspace_id)
 
 
+def get_protected_labels(workspace_id: str) -> list[str]:
+    """Return the labels that only owners of an existing workspace may set, move and remove."""
+    return session.scalars(find_protected_labels(workspace_id)).one()
+
+
 def label_protected(principal: Principal, workspace_id: str, name: str) -> Problem:
     """Return the error 403 for a label that is protected from the principal."""
     return owner_needed(principal, workspace_id, f"the protected label {name}")
@@ -464,7 +509,7 @@ def lock_slugs(principal: Principal) -> None:
 def _refuse_protected(principal: Principal, prompt: Prompt, labels: Sequence[str]) -> None:
     """Raise 403 if one of these labels is protected from the principal. For an owner it needs no query."""
     if labels and not is_owner(principal, prompt.workspace_id):
-        protected = session.scalars(find_protected_labels(prompt.workspace_id)).one()
+        protected = get_protected_labels(prompt.workspace_id)
         for name in labels:
             if name in protected:
                 raise label_protected(principal, prompt.workspace_id, name)

@@ -252,10 +252,7 @@ def render_version_by_slug(body: dict[str, Any], slug: str) -> dict[str, Any]:
 @blueprint.list_response(PromptOut(many=True))
 def search_prompts(query: dict[str, Any]) -> Response:
     """Search the title, tags and content of the caller's prompts for words or parts of words."""
-    words = search.parse_words(query["q"])
-    if len(words) > search.MAX_WORDS:
-        raise Invalid({"q": [f"must have at most {search.MAX_WORDS} words"]})
-    order = ranking.BestFirst.of(current_principal(), words)
+    order = ranking.find_best(current_principal(), query["q"])
     return lists.list_response(order.matching, order, _prompt_out, query)
 
 

@@ -6,7 +6,7 @@ than LOGS_MAX logs, which follow one another in an index, and reads no more than
 
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
@@ -45,8 +45,8 @@ def resolve(principal: Principal, query: Mapping[str, Any]) -> dict[str, Any]:
     return dict(query)
 
 
-def find_next(principal: Principal, query: Mapping[str, Any]) -> Log | None:
-    """Return a log that the principal has still to review, or None if there is none.
+def find_next(principal: Principal, query: Mapping[str, Any], excluded: Collection[str] = ()) -> Log | None:
+    """Return a log that the principal has still to review, or None if there is none. It is none of the `excluded` ids.
 
     `query` is a loaded NextReviewQuery with the number of the version. With `promptId` the caller must have checked
     that the prompt belongs to the principal. Raises 400 if there are more logs than it looks at, and none of these is
@@ -62,6 +62,8 @@ def find_next(principal: Principal, query: Mapping[str, Any]) -> Log | None:
     if not is_whole:
         logs, count = (_choose_at_random_time if is_random else _choose_newest)(logs), LOGS_MAX
     matching = logs.where(*_other_conditions(query), _IS_REVIEWABLE, _lacks_review(principal, query), is_present(Log))
+    if excluded:
+        matching = matching.where(Log.id.not_in(excluded))
     start = _get_key(logs.order_by(*_OLDEST_FIRST), secrets.randbelow(count)) if is_random and count else None
     if start is None:
         attempts = [matching.order_by(*_NEWEST_FIRST)]

@@ -31,13 +31,17 @@ class Change(NamedTuple):
     text: str
 
 
-def compare(before: str, others: Sequence[str]) -> list[list[Change]]:
+def compare(before: str, others: Sequence[str], *, share: int = 1) -> list[list[Change]]:
     """Return the changes from `before` to each of the other texts.
+
+    `share` is the number of calls that one answer makes: they divide the steps.
 
     The equal and deleted pieces make up `before`, the equal and inserted ones the other text. Where texts are too large
     or too repetitive to find common words within the bound of steps, a section is replaced as a whole.
     """
-    return [list(_join(_change(before, after, _UNITS, Budget(_MAX_STEPS // len(others))))) for after in others]
+    return [
+        list(_join(_change(before, after, _UNITS, Budget(_MAX_STEPS // (len(others) * share))))) for after in others
+    ]
 
 
 def _change(before: str, after: str, units: Sequence[re.Pattern[str]], budget: Budget) -> Iterator[Change]:

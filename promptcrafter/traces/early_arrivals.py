@@ -1,8 +1,8 @@
 """What has arrived before the span or the trace that it is about: it waits for a day at most.
 
-Whoever looks for a span in vain, and so lets something wait, excludes writers of spans from the workspace meanwhile:
-otherwise a span that is stored at the same time would neither be seen nor see what waits for it. Call these functions
-inside `transactions.writing()`.
+A transaction that does not find a span, and therefore keeps an arrival, must first call `exclude_spans`. Otherwise a
+span that is stored at the same time would not be found by this transaction, and would not find the arrival either. Call
+these functions inside `transactions.writing()`.
 """
 
 import hashlib
@@ -52,17 +52,23 @@ class Arrival:
 
 
 def await_response(response_key: int) -> str:
-    """Return what is `awaited` by that for which only the id of a response is known."""
+    """Return the `awaited` of an arrival that names no trace, but the response of a model by its key."""
     return f"response:{response_key}"
 
 
 def exclude_spans(workspace_id: str) -> None:
-    """Keep spans from being stored in a workspace until the commit. Call it before anything is locked."""
+    """Lock out the writers of spans of a workspace, see `admit_spans`, until the commit.
+
+    Call it before anything else is locked.
+    """
     lock_name(_lock_of(workspace_id))
 
 
 def admit_spans(workspace_id: str) -> None:
-    """Wait for those that exclude spans, and keep new ones waiting. Call it before anything is locked."""
+    """Share the lock of the writers of spans until the commit: `exclude_spans` waits for them, and they for it.
+
+    Call it before anything else is locked.
+    """
     share_name(_lock_of(workspace_id))
 
 

@@ -107,7 +107,7 @@ def lock_traces(principal: Principal, source: str, new: Mapping[str, Mapping[str
 
 
 def lock_known_traces(principal: Principal, source: str, external_ids: Collection[str]) -> dict[str, LockedTrace]:
-    """Do the same for those of these traces that exist, and make none."""
+    """Return those of the traces with these ids from outside that exist, by that id, locked until the commit."""
     return _lock(principal, source, external_ids, frozenset())
 
 

@@ -1,8 +1,9 @@
 """What a trace from outside is, as far as its spans say it. Pure functions.
 
 Spans arrive in any order, several times and in pieces, and the trace must not depend on that. So each of its columns
-has a rule that chooses among what the spans say, whichever came last: the run began with its first span and ended with
-its last one, and of all else the word of the root counts, or else that of the span that began first.
+has a rule that chooses among the values in its spans, independent of their order of arrival: the run began with its
+first span and ended with its last one; for every other column the value of the root counts, or else that of the span
+that began first.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +14,7 @@ from promptcrafter import clock
 
 # The columns that a span may give, besides times and status
 _GIVEN = ("slug", "name", "user_id", "session_id", "input", "output", "meta", "organization", "user")
-_BY_ROOT, _BY_OTHER, _DERIVED = "0", "1", "2"  # which word counts first; `_DERIVED` is the name of the root span
+_BY_ROOT, _BY_OTHER, _DERIVED = "0", "1", "2"  # ranks of values, the first counts; `_DERIVED`: the root span's own name
 _ROOT = "root"  # the key of the root in `said_by`, beside the names of columns
 _UNKNOWN_START = "9" * 15
 GROWN = (*_GIVEN, "start_time", "end_time", "duration_ms", "status", "root_span_id", "said_by")

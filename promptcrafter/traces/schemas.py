@@ -141,6 +141,9 @@ class TraceQuery(PageQuery):
     name = Text(minimum=1, metadata={"description": "Traces with exactly this name"})
     userId = Text(minimum=1, maximum=ORIGIN_MAX, metadata={"description": "Traces with exactly this userId"})
     sessionId = Text(minimum=1, maximum=ORIGIN_MAX, metadata={"description": "Traces with exactly this sessionId"})
+    externalId = Text(
+        minimum=1, maximum=32, metadata={"description": "The trace with exactly this id of OpenTelemetry, in hex"}
+    )
     status = Text(choices=STATUSES, metadata={"description": "Runs that failed (`error`), or all others"})
     source = Text(choices=SOURCES[1:], metadata={"description": "The API that the traces were sent to"})
     since = TimestampText(description="Created at this time or later, such as `2024-06-20T13:10:00Z` or `7d`")

@@ -43,6 +43,7 @@ _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "name": lambda name: Trace.name == name,
     "userId": lambda user_id: Trace.user_id == user_id,
     "sessionId": lambda session_id: Trace.session_id == session_id,
+    "externalId": lambda external_id: and_(Trace.source == "otlp", Trace.external_id == external_id.lower()),
     "status": lambda status: Trace.status == status if status else Trace.status.is_(None),  # None: those that did not
     "source": lambda source: Trace.source == source,
     "since": lambda moment: Trace.created_at >= moment,

@@ -44,10 +44,13 @@ def arrange(links: Sequence[Link]) -> list[Place]:
     inside: dict[int, list[int]] = {}
     for number in sorted(range(len(links)), key=lambda number: _begin(links[number])):
         parent = by_id.get(links[number].parent_id or "")
-        (tops if parent in (None, number) else inside.setdefault(parent or 0, [])).append(number)
+        if parent is None or parent == number:
+            tops.append(number)
+        else:
+            inside.setdefault(parent, []).append(number)
     places: list[Place] = []
     seen: set[int] = set()
-    for top in (*tops, *range(len(links))):  # after all tops, only those in a circle have not been seen
+    for top in (*tops, *range(len(links))):  # after the tops, only cycles and what is inside of them are left
         pending = [(top, 0)]
         while pending:
             number, depth = pending.pop()

@@ -45,8 +45,12 @@ def note(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
     is_whole: bool = False,
+    created_at: datetime | None = None,
 ) -> None:
-    """Add an entry. Texts are shortened unless `is_whole`. Call it inside `transactions.writing()`."""
+    """Add an entry, of now unless `created_at` is given. Texts are shortened unless `is_whole`.
+
+    Call it inside `transactions.writing()`.
+    """
     if principal.api_key_id:
         kind, actor_id, actor_name = "key", principal.api_key_id, _name_of(ApiKey, principal.api_key_id)
     elif principal.is_command:
@@ -57,7 +61,7 @@ def note(
     entry = AuditEntry(
         id=new_id("audit"),
         workspace_id=workspace_id,
-        created_at=clock.now(),
+        created_at=created_at or clock.now(),
         actor_kind=kind,
         actor_id=actor_id,
         actor_name=actor_name,

@@ -135,7 +135,7 @@ def test_the_page_of_the_example_is_shown(
     app = make_app(config)
     app.register_blueprint(load("A page").blueprint)
     refuse_undeclared(app)
-    shown = Caller(app.test_client()).get("/about")
+    shown = Caller(app.test_client()).get("/app/about")
     assert (shown.status_code, shown.mimetype) == (200, "text/html")
     assert f"<h1>PromptCrafter {VERSION}</h1>" in shown.text
     assert "default-src 'none'" in shown.headers["Content-Security-Policy"]

@@ -41,6 +41,7 @@ QUERIES = {
         "reviews",
         "day_aggregates",
         "aggregation",
+        "newest",
         "restore",
         "audit",
         "access",

@@ -328,6 +328,15 @@ def test_the_program_of_the_guide_for_langfuse(stage: Stage, engine_name: str) -
     assert (log["userId"], log["sessionId"], log["output"]) == ("ada", "lesson-1", "Answer to: What is light?")
 
 
+def test_the_program_of_the_guide_with_spans_of_its_own(stage: Stage, engine_name: str) -> None:
+    (stage.folder / "ask.py").write_text(block(PYTHON, "python"), encoding="utf-8")
+    sent = run_python(stage, PYTHON, "ask.py")
+    (log,) = sent.logs
+    assert (log["userId"], log["sessionId"], log["output"]) == ("ada", "lesson-1", "A wave, and a particle.")
+    assert (log["inputTokens"], log["outputTokens"], log["cost"]) == (11, 6, pytest.approx(8.75e-05))
+    assert [node["type"] for node in sent.tree_of(log)] == ["agent", "generation"]
+
+
 def test_basalt(stage: Stage, engine_name: str) -> None:
     prompt = {"title": "QA bot", "slug": "bots/qa", "content": "Answer {{question}}", "model": "gpt-4o"}
     prompt_id = stage.owner.call("POST", "/prompts", prompt).json["_id"]

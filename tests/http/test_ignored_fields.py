@@ -11,6 +11,7 @@ from sqlalchemy import select
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import get_engine
 from promptcrafter.logs.schemas import LogIn
+from tests.support import otlp
 from tests.support.calls import calls, routes, send
 from tests.support.databases import only_sqlite
 from tests.support.errors import assert_error
@@ -42,7 +43,9 @@ def names(answer: Answer) -> list[str]:
 @only_sqlite
 def test_every_call_with_a_body_names_an_unknown_field_and_refuses_it_in_strict_mode(app: Flask, ada: Person) -> None:
     known = calls(ada)
-    assert {call for call, route in routes(app) if not route.takes_file} == set(known), "each route has a body here"
+    assert {call for call, route in routes(app) if not (route.takes_file or route.raw_types)} == set(known), (
+        "each route has a body here"
+    )
     for call, (path, body) in known.items():
         if call in ALWAYS_STRICT:
             continue
@@ -53,7 +56,7 @@ def test_every_call_with_a_body_names_an_unknown_field_and_refuses_it_in_strict_
         assert strict.json["details"].keys() == {"fooBar"}, call
         assert rows(app) == before, call
         named = send(ada, call, path, with_extra)
-        assert named.status_code in (200, 201, 204), (call, named.text)
+        assert named.status_code in (200, 201, 204, 207), (call, named.text)
         assert names(named) == ["fooBar"], call
 
 
@@ -74,7 +77,7 @@ def test_a_known_body_is_answered_alike_with_and_without_strict_mode(app: Flask,
     for call, (path, body) in calls(ada).items():
         sent = {**body, **SERVER_SET} if body else body
         answer = send(ada, call, f"{path}?strict=true", sent)
-        assert answer.status_code in (200, 201, 204), (call, answer.text)
+        assert answer.status_code in (200, 201, 204, 207), (call, answer.text)
         assert HEADER not in answer.headers
 
 
@@ -308,12 +311,14 @@ def test_the_description_has_the_parameter_and_the_header(app: Flask, ada: Perso
     for path, item in document["paths"].items():
         for method in item.keys() & {"post", "put", "patch"}:
             operation = item[method]
+            if path in otlp.PATHS:
+                continue
             assert [p["schema"]["type"] for p in operation["parameters"] if p.get("name") == "strict"] == ["boolean"]
             headers = [r.get("headers", {}) for status, r in operation["responses"].items() if status[0] == "2"]
             assert headers
             assert all((HEADER in found) is (path != "/import") for found in headers)
             described.add((method, path))
-    assert len(described) == len(list(routes(app)))
+    assert len(described) == len([call for call, route in routes(app) if not route.raw_types])
 
 
 def test_a_schema_knows_the_names_of_its_fields_their_other_names_and_what_the_server_sets() -> None:
@@ -328,7 +333,7 @@ def test_the_description_says_which_bodies_have_no_further_fields(ada: Person) -
     for path, item in document["paths"].items():
         for method in item.keys() & {"post", "put", "patch", "delete"}:
             content = item[method].get("requestBody", {}).get("content", {}).get("application/json")
-            if content is None:
+            if content is None or path in otlp.PATHS:
                 continue
             schema = document["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
             if schema.get("additionalProperties") is False:

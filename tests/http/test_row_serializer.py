@@ -96,5 +96,5 @@ def test_lists_from_rows_equal_what_their_schemas_dump_for_any_content(
 
 
 def test_a_schema_with_fields_of_another_table_has_no_row_serializer() -> None:
-    with pytest.raises(KeyError, match="logs"):
+    with pytest.raises(KeyError, match="spans"):
         RowSerializer(Trace, TraceWhole())

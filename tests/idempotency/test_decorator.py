@@ -12,6 +12,7 @@ from promptcrafter import clock
 from promptcrafter.database import transactions
 from promptcrafter.database.session import get_engine, session
 from promptcrafter.idempotency.models import IdempotencyRecord
+from tests.support import otlp
 from tests.support.databases import only_sqlite
 from tests.support.people import Person
 from tests.support.routes import api_rules
@@ -34,6 +35,12 @@ OTHERS = {
     "/workspaces",
     "/workspaces/<workspace>/invitations",
     "/invitations/accept",
+    *otlp.PATHS,  # spans and log records are stored once by their own ids
+    *(
+        "/api/public/v2/prompts",
+        "/api/public/scores",
+        "/api/public/ingestion",
+    ),  # no such header is sent
 }
 
 

@@ -101,9 +101,9 @@ def test_the_commands_of_the_guide_do_what_it_says(live_server: LiveServer, tmp_
     assert "{'version': 2} against {'version': 1} 2.5 paired settled: b\n" in output
     assert "<del>make sugar from light, water and air</del><ins>eat sunlight</ins>" in output
     assert '{"variant":"short","payload":{"version":2}}' in output
-    assert '"prompts":2,"versions":3,"experiments":1,"traces":0,"logs":9' in output
+    assert '"prompts":2,"versions":3,"experiments":1,"traces":1,"logs":10' in output
     assert '"inputTokens":2000,"outputTokens":500,"cost":0.00776' in output
-    assert '"logs":{"created":0,"skipped":9}' in output
+    assert '"logs":{"created":0,"skipped":10}' in output
     assert output.count('"logs":{"created":9,"skipped":0}') == 1, "the copy for the team"
     assert '"slug":"biology","name":"Biology","personal":false,"role":"editor"' in output
     assert "200\n201\n{" in output

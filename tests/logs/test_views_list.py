@@ -199,7 +199,7 @@ def test_a_time_may_be_how_long_ago_it_was(ada: Person, monkeypatch: pytest.Monk
             "until=2024-06-20T13:10:00Z+02:00",
             "until must be an ISO 8601 time, a Unix time or a time ago such as 7d, 24h, 2w or 30m.",
         ),
-        ("source=other", "source must be one of promptcrafter, basalt, agenttest, llm, promptfoo."),
+        ("source=other", "source must be one of promptcrafter, basalt, agenttest, llm, promptfoo, otlp."),
         ("sort=rating", "sort must be one of -createdAt, createdAt, -score, score, best, worst."),
         ("sort=score&cursor=1-1", "cursor is not one that this list gave."),
         ("cursor=1-1-1", "cursor is not one that this list gave."),

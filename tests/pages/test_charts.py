@@ -41,7 +41,8 @@ def test_ticks_of_any_ends_are_few_and_within(one: float, other: float) -> None:
     low, high = min(one, other), max(one, other)
     found = charts.ticks(low, high)
     assert 1 <= len(found) <= 12
-    assert all(low - abs(low) * 1e-6 - 1e-6 <= tick <= high + abs(high) * 1e-6 + 1e-6 for tick in found)
+    rounding = (high - low) * 1e-6 + max(abs(low), abs(high)) * 1e-12
+    assert all(low - rounding <= tick <= high + rounding for tick in found)
 
 
 def test_a_mean_and_its_interval_are_where_the_scale_says() -> None:

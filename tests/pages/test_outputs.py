@@ -33,15 +33,22 @@ def test_an_output_is_scored_noted_and_deleted(app: Flask, ada: Person) -> None:
     log = ada.log(ada.prompt())
     visitor = Visitor(app, ada)
     one = f"/outputs/{log['_id']}"
-    page = visitor.follow(visitor.submit(one, {"score": "8.5", "notes": "Good\r\nstart"}))
+    page = visitor.follow(visitor.submit(one, {"notes": "Good\r\nstart"}))
     assert "Saved." in text_of(page)
+    page = visitor.follow(visitor.submit(f"{one}/score", {"value": "8.5", "comment": "Clear"}))
+    assert "ada just now Clear 8.5" in text_of(page)
     stored = ada.get(f"/logs/{log['_id']}").json
     assert (stored["score"], stored["notes"]) == (8.5, "Good\nstart")
-    refused = visitor.submit(one, {"score": "11", "notes": "Kept"})
+    refused = visitor.submit(f"{one}/score", {"value": "11", "comment": "Kept"})
     assert refused.status_code == 400
     assert "from 0 to 10" in text_of(refused)
-    assert ada.get(f"/logs/{log['_id']}").json["notes"] == "Good\nstart"
-    assert visitor.submit(f"{one}/delete", {}).status_code == 303
+    assert "Kept</textarea>" in refused.text
+    assert ada.get(f"/logs/{log['_id']}").json["score"] == 8.5
+    visitor.submit(f"{one}/score", {"value": "", "comment": ""})
+    assert (ada.get(f"/logs/{log['_id']}").json["score"], ada.get(f"/logs/{log['_id']}/scores").json) == (None, [])
+    asked = visitor.get(f"/outputs/delete?log={log['_id']}")
+    assert "This cannot be undone" in text_of(asked)
+    assert "The output is deleted" in text_of(visitor.follow(visitor.submit("/outputs/delete", {"log": log["_id"]})))
     assert ada.get(f"/logs/{log['_id']}").status_code == 404
 
 

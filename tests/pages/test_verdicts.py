@@ -17,7 +17,10 @@ COMPARISON: dict[str, Any] = {
     ("changes", "sentence", "certainty"),
     [
         ({"settled": "b"}, "version 2 is better than version 1 by 0.7, between 0.2 and 1.2.", "settled"),
-        ({"difference": -0.7, "settled": "a"}, "version 1 is better than version 2 by 0.7", "settled"),
+        (
+            {"difference": -0.7, "interval95": [-1.2, -0.2], "higher": "a", "settled": "a"},
+            *("version 1 is better than version 2 by 0.7, between 0.2 and 1.2.", "settled"),
+        ),
         ({"basis": "observational"}, "version 2 scored higher than version 1 by 0.7", "observed"),
         ({"equivalent": True}, "version 2 and version 1 are equally good", "equal"),
         ({}, "version 2 and version 1 cannot be told apart yet: 0.7 apart", "open"),

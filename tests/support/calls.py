@@ -60,12 +60,17 @@ def calls(ada: Person) -> dict[str, tuple[str, Any]]:
         "POST /basalt/monitor/trace": {"featureSlug": "f", "logs": [{"id": "1", "type": "span"}]},
         "POST /basalt/monitor/experiments": {"featureSlug": "f", "name": "n"},
         "POST /basalt/prompts/<slug:slug>/publish": {"newTag": "t", "version": "1"},
+        "POST /api/public/v2/prompts": {"name": "p", "prompt": "Hello"},
+        "PATCH /api/public/v2/prompts/<versioned:name>/versions/<number>": {"newLabels": ["l"]},
+        "POST /api/public/scores": {"traceId": "0" * 31 + "1", "name": "helpfulness", "value": 3},
+        "POST /api/public/ingestion": {"batch": []},
         "POST /auth/password/reset": {"token": reset, "newPassword": ada.password},
         "POST /auth/password": {"currentPassword": ada.password, "newPassword": "another password"},
         "POST /auth/logout": None,
     }
     values = {"<prompt_id>": prompt, "<not_batch:log_id>": log, "<name>": "1", "<label>": "l", "<workspace>": "team"}
     values |= {"<not_batch:score_id>": score, "<score_name>": "helpfulness"}
+    values |= {"<versioned:name>": "p", "<number>": "1"}
     values |= {"<user_id>": ada.id, "<slug:slug>": "p", "<slug>": "exp"}
     found = {}
     for call, body in bodies.items():

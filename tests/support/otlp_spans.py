@@ -53,14 +53,14 @@ def columns_of(part: Part) -> dict[str, Any]:
 def log_of(attributes: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     """Return the columns of the log that a span becomes, with inputs and outputs as JSON values."""
     part = translated(attributes, **more)
-    assert part.is_output
+    assert part.is_call
     return columns_of(part)
 
 
 def step_of(attributes: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     """Return the columns of the step that a span becomes."""
     part = translated(attributes, **more)
-    assert not part.is_output
+    assert not part.is_call
     return columns_of(part)
 
 

@@ -216,3 +216,19 @@ def test_a_trace_with_many_steps_is_streamed(ada: Person) -> None:
     assert answer.headers.get("Content-Length") is None
     assert [step["id"] for step in answer.json["spans"]] == [step["span_id"] for step in steps]
     assert answer.json["logs"] == []
+
+
+def test_a_trace_is_found_by_the_id_that_the_program_knows(app: Flask, ada: Person, ben: Person) -> None:
+    sent = [f"{number:032x}" for number in range(1, 40)]
+    for each in sent:
+        export(ada, make_span(CHAT, trace_id=each))
+    with statements(app) as seen:
+        (found,) = ada.get(f"/traces?externalId={sent[7].upper()}&per_page=2").json
+    assert found["externalId"] == sent[7]
+    assert ben.get(f"/traces?externalId={sent[7]}").json == []
+    assert ada.get("/traces?externalId=ff").json == []
+    (read,) = [pair for pair in seen if "FROM traces" in pair[0] and "ORDER BY" in pair[0]]
+    with app.app_context(), get_engine().connect() as connection:
+        if connection.dialect.name == "sqlite":
+            plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {read[0]}", read[1])]
+            assert "ix_traces_external_id" in plan[0], plan

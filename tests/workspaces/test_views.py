@@ -102,9 +102,9 @@ def test_a_misspelt_or_empty_restriction_is_refused(ada: Person, path: str, body
 def test_an_invitation_makes_one_member_and_is_used_up(ada: Person, ben: Person, eve: Person) -> None:
     team = create(ada)
     made = ada.post(f"/workspaces/{team['_id']}/invitations", {"role": "editor"}).json
-    assert "url" not in made
+    assert made["url"] == f"http://localhost/app/invitation#{made['token']}"
     (listed,) = ada.get(f"/workspaces/{team['_id']}/invitations").json
-    assert listed == {name: value for name, value in made.items() if name != "token"}
+    assert listed == {name: value for name, value in made.items() if name not in ("token", "url")}
     joined = ben.post("/invitations/accept", {"token": made["token"]})
     assert (joined.status_code, joined.json["role"], joined.json["_id"]) == (200, "editor", team["_id"])
     assert code(eve.post("/invitations/accept", {"token": made["token"]})) == (404, "invitation_not_found")

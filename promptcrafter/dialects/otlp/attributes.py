@@ -23,7 +23,10 @@ def read_json(value: Any) -> Any:
 
 
 def read_quoted(value: Any) -> Any:
-    """Do the same for senders that write every value as JSON, strings included."""
+    """Return the object, array or string that a text holds as JSON; any other value, and any other text, unchanged.
+
+    For senders that write every value as JSON, strings included.
+    """
     return _parse(value) if isinstance(value, str) and value[:1] in ("{", "[", '"') else value
 
 

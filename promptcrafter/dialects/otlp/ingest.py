@@ -23,7 +23,7 @@ from flask import current_app
 from promptcrafter.database.transactions import write_until_done, writing
 from promptcrafter.dialects.otlp import calls
 from promptcrafter.dialects.otlp.calls import Key, Node
-from promptcrafter.dialects.otlp.records import EventOfSpan, Sorted, complete, read_contents
+from promptcrafter.dialects.otlp.records import EventOfSpan, SortedRecords, complete, read_contents
 from promptcrafter.dialects.otlp.spans import Event
 from promptcrafter.dialects.otlp.translate import SOURCE, Limits, Part
 from promptcrafter.dialects.prompt_references import (
@@ -52,22 +52,24 @@ _STEP = ("span_id", "type", "parent_id", "name", "start_time", "end_time", "dura
 _JSON_OF_STEP = ("input", "output", "meta", "call")
 # What is computed for a log where its client does not send it, by the names in its `computed`
 _COMPUTED = {"inputTokens": "input_tokens", "outputTokens": "output_tokens", "cost": "cost"}
+_PINNED = ("prompt_id", "prompt_version")  # the prompt that a reference was resolved to
 _Resolve = Callable[[Principal, Iterable[Mapping[str, Any]]], dict[ReferenceKey, Resolved]]
 
 
-def ingest(principal: Principal, parts: Sequence[Part]) -> int:
-    """Store spans; return how many new logs were made. Raises what `recording.record` raises."""
-    return sum(_store_piece(principal, parts[start : start + PIECE]) for start in range(0, len(parts), PIECE))
+def ingest(principal: Principal, parts: Sequence[Part]) -> None:
+    """Store spans. Raises what `recording.record` raises."""
+    for start in range(0, len(parts), PIECE):
+        _store_piece(principal, parts[start : start + PIECE])
 
 
-def _store_piece(principal: Principal, parts: Sequence[Part]) -> int:
-    return recording.retry_if_parent_deleted(
+def _store_piece(principal: Principal, parts: Sequence[Part]) -> None:
+    recording.retry_if_parent_deleted(
         lambda: write_until_done(lambda: _store(principal, parts, resolve_all)),
         lambda: write_until_done(lambda: _store(principal, parts, resolve_as_missing)),
     )
 
 
-def _store(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> int:
+def _store(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> None:
     piece = _Piece(principal, _join(principal, parts, resolve), _collect_said(parts))
     piece.prepare()
     with writing():
@@ -75,10 +77,10 @@ def _store(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> in
         if piece.known:
             piece.join_stored(trusts_prompts=resolve is resolve_all)
         piece.join_early()
-        return piece.write()
+        piece.write()
 
 
-def ingest_records(principal: Principal, found: Sorted) -> Counter[str]:
+def ingest_records(principal: Principal, found: SortedRecords) -> Counter[str]:
     """Store what log records have become: join content to its spans, and put scores; what is early waits.
 
     Return the rules that scores break, and how many break each.
@@ -135,7 +137,7 @@ def _join(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> dic
             columns["prompt_reference"] = part.reference
             columns |= {"prompt_id": found.prompt.id} if found.prompt else {}
             columns |= {"prompt_version": found.version.number} if found.version else {}
-        node = Node(key, part.is_output, columns, list(part.scores))
+        node = Node(key, part.is_call, columns, list(part.scores))
         if key in nodes:
             nodes[key].absorb(node)
         else:
@@ -177,10 +179,7 @@ class _Piece:
     def lock(self) -> None:
         """Lock the traces, and make those that do not exist."""
         early_arrivals.admit_spans(self.principal.workspace_id)
-        costs: dict[str, float] = {}
-        for (trace_id, _), (log, _) in self.prepared.items():
-            if log.get("cost") is not None:
-                costs[trace_id] = costs.get(trace_id, 0) + log["cost"]
+        costs = _sum_costs((trace_id, log) for (trace_id, _), (log, _) in self.prepared.items())
         new = {each: {"slug": _NO_SLUG, **grow({}, said), "cost": costs.get(each)} for each, said in self.said.items()}
         self.traces = growing_store.lock_traces(self.principal, SOURCE, new)
 
@@ -192,18 +191,18 @@ class _Piece:
     def join_stored(self, *, trusts_prompts: bool) -> None:
         """Join what is stored with what has arrived, and settle again.
 
-        Only a stored prompt may have been deleted, with which a step was made; without `trusts_prompts` all are taken
-        for deleted.
+        A stored step may name a prompt that was deleted since. Without `trusts_prompts`, all prompts that stored steps
+        name are treated as deleted.
         """
         external = {trace.id: external_id for external_id, trace in self.traces.items() if not trace.is_new}
         own = [node.key for node in self.nodes.values() if node.key[0] in self.known]
         outer = [node.parent for node in self.nodes.values() if node.is_call and node.key[0] in self.known]
-        keys = self._here([*own, *filter(None, outer)])
+        keys = self._to_stored_keys([*own, *filter(None, outer)])
         stored = _load(external, growing_store.find_logs(keys), growing_store.find_spans(keys))
         self._absorb(stored)
         inside = [key for key in own if self.nodes[key].is_call]
         for _ in range(calls.LEVELS):
-            here = self._here(inside)
+            here = self._to_stored_keys(inside)
             found = _load(external, growing_store.find_logs_inside(here), growing_store.find_calls_inside(here))
             self._absorb({key: node for key, node in found.items() if key not in self.nodes})
             inside = [key for key, node in found.items() if node.stored_step is not None]
@@ -241,21 +240,23 @@ class _Piece:
                 complete(node.columns, before, after)
                 early_arrivals.mark_joined([arrival.seq for arrival in arrivals])
 
-    def write(self) -> int:
-        """Write what has changed; return how many new logs were made."""
+    def write(self) -> None:
+        """Write what has changed."""
         new_logs, completed, words = [], {}, {}
         new_steps, changed_steps = [], {}
         replaced_logs, replaced_steps = [], []
         for node in self.nodes.values():
             if node.is_log and node.stored_log is not None:
-                changes = _complete(node)
+                changes = _find_changes(node)
                 if changes:
                     completed[node.stored_log] = changes
                     if any(name in changes for name in logs.INDEXED):
                         texts = {**node.stored, **node.columns}
                         words[node.stored_log] = search.index_words(*map(texts.get, logs.INDEXED))
             elif node.is_log:
-                new_logs.append({**self._prepared(node), **self._place(node), "scores": node.scores})
+                new_logs.append(
+                    {**self._prepare_again_if_changed(node), **self._ids_of_parents(node), "scores": node.scores}
+                )
                 replaced_steps += [] if node.stored_step is None else [node.stored_step]
             elif node.stored_step is not None:
                 step = _to_step(node)
@@ -263,7 +264,7 @@ class _Piece:
                 if changes:
                     changed_steps[node.stored_step] = changes
             else:
-                new_steps.append({**_to_step(node), **self._place(node)})
+                new_steps.append({**_to_step(node), **self._ids_of_parents(node)})
                 replaced_logs += [] if node.stored_log is None else [node.stored_log]
         growing_store.remove_spans(replaced_steps)
         logs.complete_logs(completed, words)
@@ -277,10 +278,9 @@ class _Piece:
         self._grow(new_logs)
         span_scores.put_early_scores(self.principal, [each for each in self.early if each.kind == "score"])
         span_scores.put_scores_of_spans(self.principal, list(self._each_later_score()))
-        return len(new_logs)
 
     def _each_later_score(self) -> Iterator[dict[str, Any]]:
-        """Yield the scores that spans report which are no new logs."""
+        """Yield the reported scores of all nodes but new logs, which are stored with theirs."""
         for node in self.nodes.values():
             if node.stored_log is not None or not node.is_log:
                 trace_id, span_id = node.key
@@ -288,10 +288,7 @@ class _Piece:
 
     def _grow(self, new_logs: Sequence[Mapping[str, Any]]) -> None:
         """Add to the traces that existed before what their spans say, and the costs of the new logs."""
-        costs: dict[str, float] = {}
-        for log in new_logs:
-            if log.get("cost") is not None:
-                costs[log["trace_id"]] = costs.get(log["trace_id"], 0) + log["cost"]
+        costs = _sum_costs((log["trace_id"], log) for log in new_logs)
         changes = {}
         for external_id in self.known:
             trace = self.traces[external_id]
@@ -300,7 +297,8 @@ class _Piece:
                 changes[trace.seq]["cost"] = (trace.values["cost"] or 0) + costs[trace.id]
         growing_store.change_traces(changes)
 
-    def _here(self, keys: Iterable[Key]) -> set[SpanKey]:
+    def _to_stored_keys(self, keys: Iterable[Key]) -> set[SpanKey]:
+        """Return keys with the ids of traces here instead of those from outside."""
         return {(self.traces[trace_id].id, span_id) for trace_id, span_id in keys}
 
     def _absorb(self, stored: Mapping[Key, Node]) -> None:
@@ -329,16 +327,22 @@ class _Piece:
             if not is_here:
                 node.columns = {name: value for name, value in node.columns.items() if name not in _PINNED}
 
-    def _prepared(self, node: Node) -> dict[str, Any]:
+    def _prepare_again_if_changed(self, node: Node) -> dict[str, Any]:
         """Return the columns of a new log; they are prepared again if what is stored has changed them."""
         prepared, columns = self.prepared.get(node.key, ({}, None))
         return prepared if columns == node.columns else _prepare(node)
 
-    def _place(self, node: Node) -> dict[str, str]:
+    def _ids_of_parents(self, node: Node) -> dict[str, str]:
         return {"workspace_id": self.principal.workspace_id, "trace_id": self.traces[node.key[0]].id}
 
 
-_PINNED = ("prompt_id", "prompt_version")
+def _sum_costs(logs_of_traces: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, float]:
+    """Return the sum of the costs of logs, by the ids of traces that they are paired with; without costs, none."""
+    costs: dict[str, float] = {}
+    for trace_id, log in logs_of_traces:
+        if log.get("cost") is not None:
+            costs[trace_id] = costs.get(trace_id, 0) + log["cost"]
+    return costs
 
 
 def _load(
@@ -373,8 +377,8 @@ def _to_step(node: Node) -> dict[str, Any]:
     return calls.to_step(node.columns) if node.is_call else node.columns
 
 
-def _complete(node: Node) -> dict[str, Any]:
-    """Return the columns that change in a stored log of which more has arrived."""
+def _find_changes(node: Node) -> dict[str, Any]:
+    """Return the columns that change in a stored log when more of its span has arrived."""
     computed = {_COMPUTED[name] for name in node.stored["computed"] or ()}
     before = {name: None if name in computed else node.stored[name] for name in logs.SENT}
     after = {name: node.columns.get(name) for name in logs.SENT}

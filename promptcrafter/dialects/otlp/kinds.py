@@ -30,9 +30,9 @@ def kind_of(span: Span) -> str | None:
         return kind
     if GENERATION in named:
         return GENERATION
-    telling = next((kind for name, kind in names.TELLING if name in attributes), None)
-    if telling is not None:
-        return telling
+    implied = next((kind for name, kind in names.IMPLIED_KINDS if name in attributes), None)
+    if implied is not None:
+        return implied
     if set(named) <= {names.UNKNOWN} and _looks_like_a_call(attributes):
         return GENERATION
     return named[0] if named else _STEP

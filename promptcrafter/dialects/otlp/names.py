@@ -2,7 +2,8 @@
 
 Of the names of one thing, the first one with a value counts: the name of a dialect before that of the GenAI
 conventions, and a newer name before an older one, because they are still being renamed. To support another convention,
-add its names here, and its form of inputs and outputs to `contents` if that is new, with a table test.
+add its names here, and its form of inputs and outputs to `contents` if that is new, with a table test. Long tuples are
+written in pieces, `*(…)`, only so that the formatter leaves several names in a line.
 
 Sources: OpenTelemetry's semantic conventions for generative AI up to 0.66b2, OpenInference's specification (0.1.42),
 OpenLLMetry (Traceloop, 0.5.1), the Vercel AI SDK 4 to 7, pydantic-ai 1 and 2, Logfire, MLflow Tracing 3, LiteLLM,
@@ -49,8 +50,8 @@ NEVER_CALLS = frozenset(
     )
 )
 UNKNOWN = "unknown"  # as good as no kind: the span is a call if it has a model, and tokens or output
-# Attributes that tell the kind of a span that does not name it
-TELLING = (
+# Attributes that imply the kind of a span that does not name it, and these kinds
+IMPLIED_KINDS = (
     *(("agent_name", AGENT), ("all_messages_events", AGENT), ("pydantic_ai.all_messages", AGENT)),
     *(("gen_ai.tool.name", TOOL), ("ai.toolCall.name", TOOL), ("tool.name", TOOL)),
     *(("embedding.model_name", EMBEDDING), ("gen_ai.embeddings.dimension.count", EMBEDDING)),

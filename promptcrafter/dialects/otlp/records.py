@@ -24,16 +24,15 @@ from promptcrafter.scores.schemas import IDENTIFIER_MAX, ScoreIn
 
 _CONTENT_EVENTS = frozenset((*names.EVENT_ROLES, names.DETAILS_EVENT))
 _SIDES = ("input", "output")
-# What makes a span a call, or a step
+# The attributes that make the span of `read_contents` a call of a model, or another step
 _CALL, _STEP = {"gen_ai.operation.name": "chat"}, {"gen_ai.operation.name": "execute_tool"}
 _score_in = ScoreIn()
 
-
-EventOfSpan = tuple[str, str, Event]  # with the ids of its trace and its span
+EventOfSpan = tuple[str, str, Event]  # the id of a trace, that of a span in it, and an event of that span
 
 
 @dataclass(slots=True)
-class Sorted:
+class SortedRecords:
     """The records of a request: events with the ids of their traces and spans, and scores as
     `span_scores.put_scores_of_spans` takes them; and how many others are about something else, or break which rule.
     """
@@ -44,9 +43,9 @@ class Sorted:
     rejections: Counter[str] = field(default_factory=Counter)
 
 
-def sort_records(records: Iterable[LogRecord], limits: Limits) -> Sorted:
+def sort_records(records: Iterable[LogRecord], limits: Limits) -> SortedRecords:
     """Sort log records."""
-    found = Sorted()
+    found = SortedRecords()
     for record in records:
         if record.event.name == names.EVALUATION_EVENT:
             _add_score(found, record)
@@ -57,7 +56,7 @@ def sort_records(records: Iterable[LogRecord], limits: Limits) -> Sorted:
     return found
 
 
-def _add_score(found: Sorted, record: LogRecord) -> None:
+def _add_score(found: SortedRecords, record: LogRecord) -> None:
     attributes = _with_body(record.event)
     score = to_score(attributes)
     response_id = first_text(attributes, names.RESPONSE_ID, ORIGIN_MAX)
@@ -77,7 +76,7 @@ def _add_score(found: Sorted, record: LogRecord) -> None:
         found.scores.append({**columns, **place})
 
 
-def _add_event(found: Sorted, record: LogRecord, limits: Limits) -> None:
+def _add_event(found: SortedRecords, record: LogRecord, limits: Limits) -> None:
     if not record.trace_id or not record.span_id:
         found.rejections[f"{record.event.name} must have a trace_id and a span_id"] += 1
         return
@@ -101,9 +100,10 @@ def read_contents(events: Sequence[Event], limits: Limits, *, is_call: bool) -> 
 
 
 def complete(columns: dict[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """Set the input and the output that a span does not have to those of its events.
+    """Set the input and the output of a span to those of its events in `after`, unless the span sent its own.
 
-    `before` are those of the events that were joined to it already, which may be what it has.
+    `before` has those of the events that were joined to it earlier: what equals them came from events, too, so `after`
+    replaces it.
     """
     for side in _SIDES:
         own = ((side, f"{side}_format"), columns)

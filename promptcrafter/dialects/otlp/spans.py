@@ -9,9 +9,7 @@ from typing import Any
 
 Attributes = Mapping[str, Any]
 OK, ERROR = 1, 2  # codes of a span's status (opentelemetry/proto/trace/v1/trace.proto); 0 is unset
-
-
-BODY = "body"
+BODY = "body"  # the attribute under which the event of a log record has the record's body
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ class Span:
 class LogRecord:
     """A log record: an event, and the ids of the trace and the span in which it happened, each "" if it has none.
 
-    Its body is the attribute BODY of the event.
+    The body, if any, is the attribute BODY of the event.
     """
 
     trace_id: str

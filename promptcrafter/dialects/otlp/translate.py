@@ -40,16 +40,17 @@ class Limits:
 
 @dataclass(slots=True)
 class Part:
-    """What becomes of a span: a log if `is_output`, else a step of its trace.
+    """A translated span: a call of a model if `is_call`, else another step of its trace.
 
-    `columns` are those of a log or a span, `of_trace` what the span says about its trace, and `reference` the `slug`,
-    `version` and `tag` by which it names a prompt. `scores` are reported scores of the log. What a span does not say
-    is left out.
+    A call becomes a log, unless another call is directly inside it: see `calls`. `columns` are those of a log for a
+    call, else those of a step; `of_trace` are columns of the trace that the span determines, and `reference` has the
+    `slug`, `version` and `tag` by which it names a prompt. `scores` are those that the span reports. What the span does
+    not have is left out.
     """
 
     trace_id: str
     span_id: str
-    is_output: bool
+    is_call: bool
     columns: dict[str, Any]
     of_trace: dict[str, Any]
     reference: dict[str, str] | None = None
@@ -83,12 +84,12 @@ def translate(span: Span, limits: Limits) -> Part | None:
     generated = _shorten(contents.read_output(span, of_span), limits)
     meta, omitted = metadata.read_metadata(span, of_span)
     columns: dict[str, Any] = {"span_id": span.span_id, "name": span.name[:NAME_MAX]}
-    columns |= {**_to_times(span), **_to_outcome(span)}
-    is_output = kind == GENERATION
-    if is_output:
+    columns |= {**_to_times(span), **_to_status(span)}
+    is_call = kind == GENERATION
+    if is_call:
         call, left_out = _to_call(span, of_span, request, limits)
         omitted += left_out
-        if _is_no_hint(call["provider"], call["model_used"]):
+        if _would_prevent_price(call["provider"], call["model_used"]):
             meta["provider"] = call.pop("provider")
         columns |= {
             **call,
@@ -111,16 +112,16 @@ def translate(span: Span, limits: Limits) -> Part | None:
     return Part(
         trace_id=span.trace_id,
         span_id=span.span_id,
-        is_output=is_output,
-        columns=_known(columns),
+        is_call=is_call,
+        columns=_without_empty(columns),
         of_trace=_to_trace(span, of_span, received.value, generated.value, limits),
-        reference=_read_reference(span.attributes) if is_output else None,
+        reference=_read_reference(span.attributes) if is_call else None,
         scores=_read_scores(span) if span.events else [],
     )
 
 
-def _known(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns that have a value; an empty one says nothing."""
+def _without_empty(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that have a value; null and empty ones count as not sent."""
     return {name: value for name, value in columns.items() if value not in EMPTY}
 
 
@@ -182,7 +183,7 @@ def _to_trace(span: Span, of_span: Sorted, received: Any, generated: Any, limits
     for column, name in (("input", names.TRACE_INPUT), ("output", names.TRACE_OUTPUT)):
         if name in attributes:
             columns[column] = _shorten(read_json(attributes[name]), limits).value
-    return _known(columns)
+    return _without_empty(columns)
 
 
 def _read_origin(span: Span, candidates: Sequence[str]) -> str | None:
@@ -200,10 +201,10 @@ def _read_model(attributes: Attributes, request: Mapping[str, Any]) -> str | Non
     return next((model for each in objects if (model := first_text(each, ("model", "model_name"), MODEL_MAX))), None)
 
 
-def _is_no_hint(provider: str | None, model: str | None) -> bool:
-    """Return whether a provider is a word that means none, beside a model whose price its name alone tells.
+def _would_prevent_price(provider: str | None, model: str | None) -> bool:
+    """Return whether a provider is unknown although the name of the model alone determines the price.
 
-    As the provider of a log it would prevent that price (decision 31).
+    Stored as the provider of a log, it would prevent that price from being found (decision 31).
     """
     if provider is None or model is None or model_names.is_known_provider(provider):
         return False
@@ -232,7 +233,7 @@ def _has_failed(span: Span) -> bool:
     return span.status != OK and any(event.name == "exception" for event in span.events)
 
 
-def _to_outcome(span: Span) -> dict[str, str]:
+def _to_status(span: Span) -> dict[str, str]:
     """Return status and error of a span that has failed; nothing of another one."""
     if not _has_failed(span):
         return {}

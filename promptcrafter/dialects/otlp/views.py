@@ -35,7 +35,7 @@ def export_traces() -> Response:
     limits = _limits()
     parts = [part for span in batch.items if (part := translate(span, limits)) is not None]
     ingest(current_principal(), parts)
-    outcomes = Counter(Outcome.LOG if part.is_output else Outcome.STEP for part in parts)
+    outcomes = Counter(Outcome.LOG if part.is_call else Outcome.STEP for part in parts)
     outcomes[Outcome.UNRELATED] = len(batch.items) - len(parts)
     return _succeed(TRACES, outcomes, batch.rejections)
 

@@ -3,7 +3,8 @@
 
 // Keys. An element with data-key is clicked by that key, one with data-focus-key gets the focus
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  if (document.querySelector("dialog[open]")) return;
   const field = event.target.closest("input, textarea, select");
   if (field) {
     if (event.key === "Escape") field.blur();
@@ -17,17 +18,28 @@ document.addEventListener("keydown", (event) => {
   if (target || focused) event.preventDefault();
 });
 
-// Copying the text of another element
-document.querySelectorAll("[data-copy]").forEach((button) => {
-  if (!navigator.clipboard) return;
-  button.hidden = false;
-  button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(document.querySelector(button.dataset.copy).innerText);
-    const before = button.textContent;
-    button.textContent = "Copied";
-    setTimeout(() => { button.textContent = before; }, 1500);
-  });
+// Copying the text of another element, also of one that came later
+const showCopying = () => document.querySelectorAll("[data-copy]").forEach((button) => { button.hidden = !navigator.clipboard; });
+showCopying();
+document.addEventListener("htmx:after:swap", showCopying);
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  await navigator.clipboard.writeText(document.querySelector(button.dataset.copy).innerText);
+  const before = button.textContent;
+  button.textContent = "Copied";
+  setTimeout(() => { button.textContent = before; }, 1500);
 });
+
+// Leaving a form with changes that are not saved
+const guarded = document.querySelector("form[data-guard]");
+if (guarded) {
+  const read = () => new URLSearchParams(new FormData(guarded)).toString();
+  const before = read();
+  let isSent = false;
+  guarded.addEventListener("submit", () => { isSent = true; });
+  window.addEventListener("beforeunload", (event) => { if (!isSent && read() !== before) event.preventDefault(); });
+}
 
 document.addEventListener("submit", (event) => {
   const question = event.target.dataset.confirm;
@@ -37,3 +49,9 @@ document.addEventListener("submit", (event) => {
 // The token of an invitation stands behind the `#` of its link, which no server sees
 const tokenField = document.querySelector("[data-from-fragment]");
 if (tokenField && location.hash.length > 1) tokenField.value = location.hash.slice(1);
+
+// A button that opens a dialog
+document.querySelectorAll("[data-opens]").forEach((button) => {
+  button.hidden = false;
+  button.addEventListener("click", () => document.querySelector(button.dataset.opens).showModal());
+});

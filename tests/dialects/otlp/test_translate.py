@@ -68,7 +68,7 @@ def test_what_is_never_a_call_comes_before_what_is_one(subtests: pytest.Subtests
     for name, (attributes, expected) in KINDS.items():
         with subtests.test(name):
             part = translated(attributes)
-            assert ("generation" if part.is_output else part.columns["type"]) == expected
+            assert ("generation" if part.is_call else part.columns["type"]) == expected
 
 
 TOKENS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -388,7 +388,7 @@ def _check(part: Part | None, output_bytes: int = LIMITS.output_bytes) -> None:
     if part is None:
         return
     columns = [part.columns, part.of_trace]
-    if part.is_output:
+    if part.is_call:
         columns.append(to_step(part.columns))
         assert find_excess(part.columns) is None
         assert {type(part.columns.get(name)) for name in ("input", "output")} <= {str, type(None)}

@@ -111,7 +111,7 @@ def test_the_entities_of_a_workflow_are_steps(kind: str) -> None:
         },
         name=f"create_joke.{kind}",
     )
-    assert not part.is_output
+    assert not part.is_call
     assert part.columns["type"] == kind
     assert part.columns["input"] == {"args": [], "kwargs": {"topic": "rain"}}
     assert part.columns["meta"]["plan"] == "pro"

@@ -1,0 +1,338 @@
+// The review with JavaScript: the next outputs are fetched ahead, and scores are saved beside, so that nobody waits for
+// the network. A score that is not saved yet is kept in this browser, also when the page is closed, and sent again.
+"use strict";
+
+(() => {
+const AHEAD = 3; // outputs that are fetched ahead
+const STEPS_MAX = 50; // outputs to go back to
+const UNSAVED_MAX = 40; // scores that wait; no further output is fetched until some are saved
+const SKIPPED_MAX = 50; // that the server is asked to leave out
+const PATIENCE_MS = 15_000; // for an answer
+const DELAY_MS = { first: 500, most: 15_000 }; // between attempts
+
+const root = document.querySelector("#review");
+if (!root) return;
+const slot = root.querySelector("#review-slot");
+const status = root.querySelector("#review-status");
+const { account, name } = root.dataset;
+const undo = document.querySelector("[data-step=undo]");
+
+// What is to be saved: by output and name, each kept in the browser's storage too
+const PREFIX = `review ${account} `;
+const unsaved = new Map();
+const refused = [];
+let isStored = true;
+
+function keyOf(score) { return `${PREFIX}${score.output} ${score.url}`; }
+
+function keep(score) {
+  const key = keyOf(score);
+  unsaved.delete(key); // so that it is the last one again
+  unsaved.set(key, score);
+  try { localStorage.setItem(key, JSON.stringify(score)); } catch { isStored = false; }
+}
+
+function release(key) {
+  unsaved.delete(key);
+  try { localStorage.removeItem(key); } catch { /* it was not stored */ }
+}
+
+try {
+  for (const key of Object.keys(localStorage).filter((each) => each.startsWith(PREFIX))) {
+    try { unsaved.set(key, JSON.parse(localStorage.getItem(key))); } catch { localStorage.removeItem(key); }
+  }
+} catch { isStored = false; }
+
+window.addEventListener("beforeunload", (event) => { if (unsaved.size && !isStored) event.preventDefault(); });
+
+// Requests. The result has the status 0 if there was no answer
+async function ask(url, options = {}) {
+  try {
+    const signal = AbortSignal.timeout(PATIENCE_MS);
+    const response = await fetch(url, { headers: { Accept: "application/json" }, signal, ...options });
+    const text = await response.text();
+    let error = {};
+    if (!response.ok) {
+      try { error = JSON.parse(text); } catch { /* not from this server, but from a proxy before it */ }
+    }
+    const isTransient = response.status >= 500 || [408, 425, 429].includes(response.status);
+    return { status: response.status, text, message: error.message ?? "", code: error.code ?? "", isTransient };
+  } catch {
+    return { status: 0, text: "", message: "", code: "", isTransient: true };
+  }
+}
+
+class Repeater {
+  // Calls `attempt` again, later and later, while that returns false; at once when the browser is online again
+  constructor(attempt) {
+    this.attempt = attempt;
+    this.isRunning = false;
+    this.isWanted = false;
+    this.timer = 0;
+    this.delay = DELAY_MS.first;
+    window.addEventListener("online", () => { if (this.timer) this.run(); });
+  }
+
+  async run() {
+    if (this.isRunning) { this.isWanted = true; return; }
+    clearTimeout(this.timer);
+    this.timer = 0;
+    this.isRunning = true;
+    let isDone = false;
+    do {
+      this.isWanted = false;
+      isDone = await this.attempt();
+    } while (isDone && this.isWanted);
+    this.isRunning = false;
+    if (isDone) { this.delay = DELAY_MS.first; return; }
+    this.timer = setTimeout(() => this.run(), this.delay * (0.75 + Math.random() / 2));
+    this.delay = Math.min(2 * this.delay, DELAY_MS.most);
+  }
+
+  // After a failure the next attempt has its time already
+  wake() { if (!this.timer) this.run(); }
+}
+
+// Saving
+let trouble = ""; // why scores are not saved: "", "failed", "signed-out" or "other-account"
+const saving = new Repeater(async () => {
+  const tried = new Map();
+  for (;;) {
+    const next = [...unsaved].find(([key, score]) => tried.get(key) !== score);
+    if (!next) break;
+    const [key, score] = next;
+    tried.set(key, score);
+    const body = new URLSearchParams({ output: score.output, value: score.value, comment: score.comment, account });
+    // With keepalive the request outlives the page; browsers allow it for short bodies
+    const keepalive = body.toString().length < 30_000;
+    const answer = await ask(score.url, { method: "POST", body, keepalive });
+    if (answer.status >= 200 && answer.status < 300) {
+      if (unsaved.get(key) === score) release(key);
+      trouble = "";
+    } else if (answer.status === 401 || answer.code === "other_account") {
+      trouble = answer.status === 401 ? "signed-out" : "other-account";
+      break;
+    } else if (answer.isTransient) {
+      trouble = "failed";
+      if (answer.status === 0) break;
+    } else {
+      if (unsaved.get(key) === score) release(key);
+      refused.push(`The score ${score.value} of output …${score.output.slice(-6)} was not saved. ${answer.message}`);
+    }
+    showStatus();
+  }
+  if (!unsaved.size) trouble = "";
+  showStatus();
+  if (isWaiting) fetching.wake();
+  return !unsaved.size;
+});
+
+// Outputs: those that were shown, and those that come next
+const steps = [];
+let position = -1;
+const queue = [];
+const skipped = new Set();
+let isWaiting = false; // the next output is to be shown as soon as it is there
+let nothingMore = false;
+let fetchTrouble = "";
+
+const fetching = new Repeater(async () => {
+  while (queue.length < AHEAD && !nothingMore && unsaved.size < UNSAVED_MAX) {
+    const url = new URL(root.dataset.next, location.href);
+    const unsavedHere = [...unsaved.values()].filter((each) => each.url === root.dataset.save).slice(-UNSAVED_MAX);
+    const excluded = new Set([...unsavedHere, ...queue].map((each) => each.output));
+    if (steps.length && !isWaiting) excluded.add(steps.at(-1).output);
+    excluded.forEach((each) => url.searchParams.append("exclude", each));
+    [...skipped].filter((each) => !excluded.has(each)).slice(-SKIPPED_MAX).forEach((each) => url.searchParams.append("skipped", each));
+    const answer = await ask(url);
+    fetchTrouble = "";
+    if (answer.status === 204) {
+      nothingMore = true;
+    } else if (answer.status === 200) {
+      const article = new DOMParser().parseFromString(answer.text, "text/html").querySelector("article");
+      const output = article.dataset.output;
+      const isJustScored = [...unsaved.values()].some((each) => each.output === output && each.url === root.dataset.save);
+      if (isJustScored || queue.some((each) => each.output === output)) continue;
+      skipped.delete(output);
+      queue.push({ output, article: document.adoptNode(article), value: null, comment: "" });
+    } else if (answer.status === 401) {
+      trouble = "signed-out";
+    } else if (!answer.isTransient) {
+      fetchTrouble = answer.message || "The next output cannot be shown.";
+    }
+    if (isWaiting) showNext();
+    showStatus();
+    if (fetchTrouble) return true; // asking again would not help
+    if (answer.isTransient || answer.status === 401) {
+      if (isWaiting) showWaiting("No connection to the server. The next output appears as soon as there is one.");
+      return false;
+    }
+  }
+  if (isWaiting && nothingMore && !queue.length) finish();
+  return true;
+});
+
+function show(index) {
+  position = index;
+  isWaiting = false;
+  const step = steps[index];
+  for (const button of step.article.querySelectorAll("button[name=value]")) {
+    if (button.value === step.value) button.setAttribute("aria-pressed", "true");
+    else if (step.value !== null) button.removeAttribute("aria-pressed");
+  }
+  slot.replaceChildren(step.article);
+  step.article.focus({ preventScroll: true });
+  if (root.getBoundingClientRect().top < 0) root.scrollIntoView();
+  showSteps();
+}
+
+function showNext() {
+  if (position < steps.length - 1) { show(position + 1); return; }
+  if (queue.length) {
+    steps.push(queue.shift());
+    if (steps.length > STEPS_MAX) steps.shift();
+    show(steps.length - 1);
+    fetching.wake();
+    return;
+  }
+  if (isWaiting) return;
+  isWaiting = true;
+  nothingMore = false; // what was left out before may be next now, and outputs may have arrived
+  showWaiting(fetchTrouble || "The next output is coming…");
+  fetchTrouble = "";
+  showSteps();
+  if (fetching.timer) showWaiting("No connection to the server. The next output appears as soon as there is one.");
+  fetching.isRunning ? fetching.run() : fetching.wake();
+}
+
+function showWaiting(text) {
+  const line = document.createElement("p");
+  line.textContent = text;
+  const card = document.createElement("div");
+  card.className = "card empty";
+  card.append(line);
+  slot.replaceChildren(card);
+}
+
+function finish() {
+  if (unsaved.size) {
+    showWaiting("Nothing left to review. The last scores are being saved.");
+    return;
+  }
+  if (refused.length) { // another page would not say it
+    showWaiting("Nothing left to review.");
+    return;
+  }
+  const url = new URL(root.dataset.page, location.href);
+  const last = steps.findLast((each) => each.value !== null);
+  if (last) url.searchParams.set("last", last.output);
+  location.replace(url); // with the progress, and how far the raters agree
+}
+
+// What the page says beside
+const COUNT = `review count ${account} ${root.dataset.page}`;
+const scored = new Set();
+let before = 0;
+try { before = Number(sessionStorage.getItem(COUNT)) || 0; } catch { /* it counts from 0 */ }
+
+function showSteps() {
+  const count = before + scored.size;
+  document.querySelector("#review-count").textContent = count ? `${count} in this sitting` : "";
+  try { sessionStorage.setItem(COUNT, count); } catch { /* it is forgotten with the page */ }
+  if (!undo.href) undo.hidden = findScored() < 0;
+}
+
+function showStatus() {
+  const count = unsaved.size === 1 ? "1 score" : `${unsaved.size} scores`;
+  const kept = isStored ? "It is kept in this browser." : "Leave this page open.";
+  const texts = {
+    failed: `Not saved yet, trying again: ${count}. ${kept}`,
+    "signed-out": `Your session has ended. Not saved yet: ${count}. ${kept} `,
+    "other-account": `Another account has signed in in this browser. Not saved yet: ${count}. Sign in as before. `,
+  };
+  const lines = [];
+  if (trouble) lines.push(["notice warn", texts[trouble]]);
+  refused.slice(-5).forEach((text) => lines.push(["notice bad", text]));
+  if (fetchTrouble) lines.push(["notice bad", fetchTrouble]);
+  const said = JSON.stringify(lines);
+  if (status.dataset.said === said) return; // it is read aloud once
+  status.dataset.said = said;
+  status.replaceChildren(...lines.map(([className, text]) => {
+    const line = document.createElement("p");
+    line.className = className;
+    line.textContent = text;
+    if (text === texts["signed-out"] || text === texts["other-account"]) {
+      const link = document.createElement("a");
+      link.href = `${root.dataset.signIn}?next=${encodeURIComponent(location.pathname + location.search)}`;
+      link.textContent = "Sign in";
+      line.append(link);
+    }
+    return line;
+  }));
+}
+
+// What the person does
+function findScored() {
+  for (let index = isWaiting ? steps.length - 1 : position - 1; index >= 0; index--) if (steps[index].value !== null) return index;
+  return -1;
+}
+
+root.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const step = steps[position];
+  const form = event.target;
+  if (event.submitter?.name === "skip") {
+    if (position === steps.length - 1 && step.value === null) skipped.add(step.output);
+    showNext();
+    return;
+  }
+  step.value = event.submitter?.name === "value" ? event.submitter.value : form.elements.value.value;
+  step.comment = form.elements.comment.value;
+  skipped.delete(step.output);
+  scored.add(step.output);
+  keep({ output: step.output, value: step.value, comment: step.comment, url: root.dataset.save });
+  showNext();
+  saving.wake();
+  showStatus();
+});
+
+document.addEventListener("click", (event) => {
+  const step = event.target.closest("[data-step]")?.dataset.step;
+  if (!step) return;
+  const target = step === "undo" ? findScored() : isWaiting ? steps.length - 1 : position - 1;
+  if (target < 0) return; // a link leads to the one that was scored on the page before
+  event.preventDefault();
+  show(target);
+});
+
+root.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && !event.shiftKey && event.target.matches("textarea")) {
+    event.preventDefault();
+    event.target.blur();
+  }
+});
+
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible" && unsaved.size) saving.run();
+});
+
+// The output that came with the page
+const first = slot.querySelector("article");
+if (first) {
+  const pressed = first.querySelector("[aria-pressed]");
+  steps.push({ output: first.dataset.output, article: first, value: pressed ? pressed.value : null, comment: "" });
+  position = 0;
+  const isChosen = new URLSearchParams(location.search).has("output");
+  const waiting = [...unsaved.values()].find((each) => each.output === first.dataset.output && each.url === root.dataset.save);
+  if (waiting) {
+    steps[0].value = waiting.value;
+    first.querySelector("[name=comment]").value = waiting.comment;
+    if (isChosen) show(0);
+    else showNext();
+  }
+  fetching.wake();
+}
+showSteps();
+showStatus();
+if (unsaved.size) saving.run();
+})();
