@@ -40,7 +40,10 @@ from promptcrafter.pages import (
     settings_account,
     settings_audit,
     settings_keys,
+    settings_scores,
     settings_team,
+    settings_transfer,
+    settings_workspace,
     sign_in,
     statistics_page,
 )
@@ -56,7 +59,8 @@ from promptcrafter.workspaces import views as workspaces
 
 PAGES = (
     *(docs, sign_in, home, prompts_page, prompt, outputs, compare_page, review, statistics_page),
-    *(experiments_page, runs, settings_team, settings_keys, settings_account, settings_audit),
+    *(experiments_page, runs, settings_team, settings_workspace, settings_scores, settings_keys),
+    *(settings_transfer, settings_account, settings_audit),
 )
 
 

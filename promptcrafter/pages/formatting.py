@@ -19,7 +19,7 @@ _ID_SHOWN = 6  # characters of the end of an id
 
 
 def when(moment: datetime | None) -> Markup | str:
-    """Return how long ago a time was, with the time itself in a title."""
+    """Return how long ago a time was, or in how long it is, with the time itself in a title."""
     if moment is None:
         return _NONE
     text = clock.to_text(moment)
@@ -30,13 +30,14 @@ def when(moment: datetime | None) -> Markup | str:
 
 def _ago(moment: datetime) -> str:
     seconds = (clock.now() - moment).total_seconds()
-    if seconds < 5:
+    amount = abs(seconds)
+    if amount < 5:
         return "just now"
-    amount = seconds
     for size, name in _STEPS:
         if amount < size:
             count = int(amount)
-            return f"{count} {name}{'s' * (count != 1)} ago"
+            text = f"{count} {name}{'s' * (count != 1)}"
+            return f"{text} ago" if seconds > 0 else f"in {text}"
         amount /= size
     return f"{moment:%d %b %Y}".lstrip("0")
 
@@ -48,6 +49,16 @@ def number(value: float | None, digits: int = 2) -> str:
     if value == int(value):
         return f"{int(value):,}"
     return f"{value:,.{digits}f}".rstrip("0").rstrip(".")
+
+
+def file_size(count: int) -> str:
+    """Return a number of bytes in the unit that reads best, with three significant digits."""
+    size = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 999.5:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{number(size)} TB"
 
 
 def money(value: float | None) -> str:
@@ -164,5 +175,18 @@ def hits(text: str, words: Sequence[str], maximum: int | None = None) -> Markup:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     each.__name__: each
-    for each in (when, number, money, duration, short_id, excerpt, variables, hits, marked, mark_hits, sentence)
+    for each in (
+        when,
+        number,
+        file_size,
+        money,
+        duration,
+        short_id,
+        excerpt,
+        sentence,
+        variables,
+        hits,
+        marked,
+        mark_hits,
+    )
 }

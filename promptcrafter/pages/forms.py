@@ -1,5 +1,6 @@
 """Forms: read with the same schemas as the API's bodies, and shown again with what is wrong beside each field."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,3 +39,33 @@ def read_fields() -> dict[str, str]:
     """Return the fields of the form, with line ends as texts have them: browsers send both characters."""
     request.max_form_memory_size = current_app.config["MAX_BODY_BYTES"]
     return {name: value.replace("\r\n", "\n") for name, value in request.form.items()}
+
+
+def read_words(name: str) -> list[str]:
+    """Return the words of a field, which blanks, commas or line ends separate."""
+    return read_fields().get(name, "").replace(",", " ").split()
+
+
+def read_lines(name: str) -> list[str]:
+    """Return the lines of a field, without blanks around them and without empty ones."""
+    lines = (line.strip() for line in read_fields().get(name, "").split("\n"))
+    return [line for line in lines if line]
+
+
+def read_number(name: str) -> float | str | None:
+    """Return the number in a field; what is none as it is, for the schema to refuse; None without any."""
+    text = read_fields().get(name, "").strip()
+    try:
+        value = float(text) if text else None
+    except ValueError:
+        return text
+    return value if value is None or math.isfinite(value) else text
+
+
+def join_errors(errors: Details, name: str) -> Details:
+    """Return errors in which those of the items of a list are those of its one field."""
+    of_items = [
+        f"{key.rpartition('.')[2]}: {'; '.join(texts)}" for key, texts in errors.items() if key.startswith(f"{name}.")
+    ]
+    others = {key: texts for key, texts in errors.items() if not key.startswith(f"{name}.")}
+    return {**others, name: [*others.get(name, []), *of_items]} if of_items else others

@@ -23,7 +23,7 @@ from promptcrafter.workspaces.principal import personal_workspace_id
 
 PER_PAGE = 50
 _PAGING = ("cursor", "per_page")
-_MEDIA_TYPES = {"json": "application/json", "csv": "text/csv"}
+_MEDIA_TYPES = {"json": "application/json", "csv": "text/csv", "ndjson": "application/x-ndjson"}
 assert set(_MEDIA_TYPES.values()) <= set(WRITERS)
 
 
@@ -88,7 +88,7 @@ def download(
     serializer: Schema | RowSerializer,
     query: dict[str, Any],
 ) -> Response:
-    """Return the whole list as the API returns it, as a file of this kind: `json` or `csv`."""
+    """Return the whole list as the API returns it, as a file of this kind: `json`, `csv` or `ndjson`."""
     request.environ["HTTP_ACCEPT"] = _MEDIA_TYPES[kind]
     whole = {name: value for name, value in query.items() if name not in _PAGING}
     response = lists.list_response(select, order, serializer, whole)

@@ -23,6 +23,13 @@ TEXTS = {
     "role_changed": "The role is changed.",
     "member_removed": "The member is removed. What they made stays.",
     "left": "You have left the workspace.",
+    "email_changed": "The e-mail is changed. You sign in with it from now on.",
+    "account_deleted": "The account is deleted.",
+    "password_reset": "The password is set. Sign in with it.",
+    "workspace_saved": "Saved.",
+    "workspace_deleted": "The workspace is deleted, with all that it had.",
+    "score_saved": "Saved. It holds for scores from now on; stored ones stay as they are.",
+    "score_archived": "Archived. Its scores stay, and new ones may be anything.",
     "workspace_created": "The workspace is there. Invite your team.",
 }
 COOKIE = "notice"

@@ -47,10 +47,15 @@ def no_content() -> Response:
 
 def _answer(html: str, status: int = 200) -> Response:
     response = Response(html, status)
+    response.headers["Vary"] = "Cookie, HX-Request"
+    return protect(response)
+
+
+def protect(response: Response) -> Response:
+    """Add the headers of all pages that protect their readers."""
     response.headers["Content-Security-Policy"] = _POLICY
     # a form of a page sent with `no-referrer` would have `Origin: null`: see `forgery`
     response.headers["Referrer-Policy"] = "same-origin"
-    response.headers["Vary"] = "Cookie, HX-Request"
     return response
 
 
@@ -74,7 +79,7 @@ def _shared() -> dict[str, Any]:
     """Return what the layout shows: the account, its workspaces, and whether it may change things here."""
     principal = _principal()
     if principal is None:
-        return {"account": None, "notice": None}
+        return {"account": None, "notice": notices.read_notice()}
     membership = principal.memberships[principal.current_id]
     listed = workspaces.list_workspaces(principal)
     return {

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from flask import request
 from werkzeug.wrappers import Response
 
+from promptcrafter.http.fields import Text
 from promptcrafter.pages import lists
 from promptcrafter.pages.blueprint import PageBlueprint
 from promptcrafter.pages.rendering import render
@@ -11,16 +13,30 @@ from promptcrafter.permissions import Permission
 from promptcrafter.workspaces import audit, store
 from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.models import AuditEntry
-from promptcrafter.workspaces.schemas import AuditQuery
+from promptcrafter.workspaces.schemas import ACTIONS, AuditEntryOut, AuditQuery
 
 blueprint = PageBlueprint("settings_audit", __name__)
+_audit_entry_out = AuditEntryOut()
+_ORDER = (AuditEntry.created_at, AuditEntry.seq)
+
+
+class _AuditPageQuery(AuditQuery):
+    """The filters of the audit trail, and the kind of a download."""
+
+    format = Text(data_key="as", choices=("json", "csv", "ndjson"))
 
 
 @blueprint.page("/settings/audit", permission=Permission.MANAGE)
-@blueprint.arguments(AuditQuery(), location="query")
+@blueprint.arguments(_AuditPageQuery(), location="query")
 def show_audit(query: dict[str, Any]) -> Response:
     """Show who changed what in the workspace."""
-    workspace = store.get_workspace(current_principal(), current_principal().current_id)
+    principal = current_principal()
+    workspace = store.get_workspace(principal, principal.current_id)
     entries = audit.find_entries(workspace, query)
-    page = lists.read_page(entries, (AuditEntry.created_at, AuditEntry.seq), query)
-    return render("settings_audit.html", tab="audit", page=page)
+    if "format" in query:
+        return lists.download(query["format"], entries, _ORDER, _audit_entry_out, query)
+    page = lists.read_page(entries, _ORDER, query)
+    members = store.list_members(workspace)
+    return render(
+        "settings_audit.html", tab="audit", page=page, query=request.args, members=members, actions=sorted(ACTIONS)
+    )

@@ -14,11 +14,14 @@ from promptcrafter.pages.forms import Form, read_form
 from promptcrafter.pages.notices import redirect_with
 from promptcrafter.pages.rendering import render
 from promptcrafter.permissions import SCOPES, Permission
+from promptcrafter.problems import Invalid
+from promptcrafter.prompts import store as prompts
 from promptcrafter.workspaces import store
 from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.schemas import KeyIn
 
 blueprint = PageBlueprint("settings_keys", __name__)
+_CAN_LOG = frozenset(("ingest", "write", "admin"))  # the scopes that allow `POST /logs`
 
 
 @blueprint.page("/settings/keys")
@@ -38,12 +41,15 @@ def create_key() -> Response:
     if form.errors:
         return _show_keys(form)
     values = {name: value for name, value in form.values.items() if name != "workspace"}
-    with writing():
-        store.lock_account(principal.user_id)
-        if "workspace" in form.values:
-            values["workspace_id"] = store.lock_workspace(principal, form.values["workspace"]).id
-        _, secret = store.add_key(principal, values)
-    return _show_keys(Form({}), secret=secret)
+    try:
+        with writing():
+            store.lock_account(principal.user_id)
+            if "workspace" in form.values:
+                values["workspace_id"] = store.lock_workspace(principal, form.values["workspace"]).id
+            _, secret = store.add_key(principal, values)
+    except Invalid as problem:  # a time that has passed
+        return _show_keys(Form(form.sent, errors=problem.details or {}))
+    return _show_keys(Form({}), secret=secret, can_log=not scopes or not _CAN_LOG.isdisjoint(scopes))
 
 
 @blueprint.page("/settings/keys/<key_id>/revoke", methods=["POST"], permission=Permission.ACCOUNT)
@@ -55,8 +61,11 @@ def revoke_key(key_id: str) -> Response:
     return redirect_with(url_for("settings_keys.list_keys"), "key_revoked")
 
 
-def _show_keys(form: Form, secret: str | None = None) -> Response:
-    keys = accounts.list_keys(current_principal().user_id)
+def _show_keys(form: Form, secret: str | None = None, can_log: bool = False) -> Response:
+    principal = current_principal()
+    keys = accounts.list_keys(principal.user_id)
+    newest = prompts.get_changed_last(principal, 1) if secret else ()
+    titles = prompts.get_titles({version.prompt_id for version in newest})
     page = render(
         "settings_keys.html",
         tab="keys",
@@ -64,6 +73,9 @@ def _show_keys(form: Form, secret: str | None = None) -> Response:
         errors=form.errors,
         keys=keys,
         secret=secret,
+        can_log=can_log,
+        example=next(iter(titles.items()), None),
+        chosen=request.form.getlist("scopes") if form.errors else ("ingest",),
         scopes=SCOPES,
         now=clock.now(),
     )

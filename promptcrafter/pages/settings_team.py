@@ -3,6 +3,7 @@
 from flask import url_for
 from werkzeug.wrappers import Response
 
+from promptcrafter import clock
 from promptcrafter.database.transactions import write_until_done, writing
 from promptcrafter.pages.blueprint import PageBlueprint
 from promptcrafter.pages.forms import Form, read_form
@@ -12,7 +13,7 @@ from promptcrafter.permissions import ROLES, Permission
 from promptcrafter.workspaces import store
 from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.principal import is_owner, refuse_non_owner
-from promptcrafter.workspaces.schemas import InvitationIn, MemberPatch, WorkspaceIn
+from promptcrafter.workspaces.schemas import InvitationIn, MemberPatch
 
 blueprint = PageBlueprint("settings_team", __name__)
 
@@ -45,6 +46,15 @@ def revoke_invitation(invitation_id: str) -> Response:
     return redirect_with(url_for("settings_team.show_team"), "invitation_revoked")
 
 
+@blueprint.page("/settings/team/keys/<key_id>/revoke", methods=["POST"], permission=Permission.MANAGE)
+def revoke_member_key(key_id: str) -> Response:
+    """Revoke an API key of any member that is bound to the workspace."""
+    principal = current_principal()
+    with writing():
+        store.remove_key(principal, store.lock_workspace(principal, principal.current_id), key_id)
+    return redirect_with(url_for("settings_team.show_team"), "key_revoked")
+
+
 @blueprint.page("/settings/team/<user_id>", methods=["POST"], permission=Permission.MANAGE)
 def change_member(user_id: str) -> Response:
     """Change the role of a member."""
@@ -75,29 +85,19 @@ def remove_member(user_id: str) -> Response:
     return redirect_with(url_for("settings_team.show_team"), "member_removed")
 
 
-@blueprint.page("/workspaces", methods=["POST"], permission=Permission.ACCOUNT)
-def create_workspace() -> Response:
-    """Make a workspace, which the account owns."""
-    form = read_form(WorkspaceIn())
-    if form.errors:
-        return _show_team(form)
-    with writing():
-        workspace = store.add_workspace(current_principal(), form.values["name"], form.values.get("slug"))
-        slug = workspace.slug
-    return redirect_with(url_for("settings_team.show_team", workspace=slug), "workspace_created")
-
-
 def _show_team(form: Form, link: str | None = None) -> Response:
     principal = current_principal()
     workspace = store.get_workspace(principal, principal.current_id)
-    invitations = store.list_invitations(workspace) if is_owner(principal, workspace.id) else ()
+    may_manage = is_owner(principal, workspace.id)
     page = render(
         "settings_team.html",
         tab="team",
         sent=form.sent,
         errors=form.errors,
         members=store.list_members(workspace),
-        invitations=invitations,
+        invitations=store.list_invitations(workspace) if may_manage else (),
+        keys=store.list_keys(workspace) if may_manage else (),
+        now=clock.now(),
         invitation_link=link,
         roles=ROLES,
         is_personal=workspace.personal_user_id is not None,

@@ -7,17 +7,18 @@ from flask import current_app, redirect, request, url_for
 from marshmallow import Schema
 from werkzeug.wrappers import Response
 
+from promptcrafter.auth import password_changes, throttle
 from promptcrafter.auth import store as accounts
-from promptcrafter.auth import throttle
 from promptcrafter.auth.credentials import current_user_id
 from promptcrafter.auth.log_in import verify_log_in
 from promptcrafter.auth.models import User
-from promptcrafter.auth.schemas import TOKEN_MAX, LoginIn, SignupIn
+from promptcrafter.auth.schemas import TOKEN_MAX, LoginIn, ResetIn, SignupIn
 from promptcrafter.database.transactions import writing
 from promptcrafter.http.fields import Text
 from promptcrafter.pages import sessions
 from promptcrafter.pages.blueprint import ROOT, PageBlueprint
 from promptcrafter.pages.forms import read_fields, read_form
+from promptcrafter.pages.notices import redirect_with
 from promptcrafter.pages.rendering import render
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem
@@ -87,6 +88,32 @@ def take_invitation() -> Response:
     fields = read_fields()
     sent = {"invitation": fields.get("invitation", "").strip()[:TOKEN_MAX]}
     return _show_sign_in(sent, {}) if fields.get("account") == "mine" else _show_sign_up(sent, {})
+
+
+@blueprint.page_of_account("/password-reset", permission=Permission.PUBLIC)
+def show_reset() -> Response:
+    """Take the secret for a forgotten password, which stands behind the `#` of its link."""
+    return render("password_reset.html", sent={}, errors={})
+
+
+@blueprint.page_of_account("/password-reset", methods=["POST"], permission=Permission.PUBLIC)
+def take_reset() -> Response:
+    """Set another password, and go on to the sign-in."""
+    form = read_form(ResetIn())
+    errors, status = form.errors, 400
+    if not errors:
+        try:
+            throttle.limit_logins(password_changes.reset_password)(
+                form.values["token"].strip(), form.values["newPassword"]
+            )
+            return redirect_with(url_for("sign_in.show_sign_in"), "password_reset")
+        except Problem as problem:
+            if problem.status != 404:
+                raise
+            errors, status = {"token": [problem.message]}, problem.status
+    page = render("password_reset.html", sent=form.sent, errors=errors)
+    page.status_code = status
+    return page
 
 
 @blueprint.page_of_account("/sign-out", methods=["POST"], permission=Permission.ACCOUNT)

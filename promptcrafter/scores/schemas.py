@@ -21,6 +21,7 @@ from promptcrafter.http.schemas import Batch, BodySchema, CreateSchema, SparseSc
 from promptcrafter.ids import pattern
 from promptcrafter.logs.models import ANNOTATORS, DEFAULT_NAME, OF_TRACE
 from promptcrafter.logs.schemas import SCORE_MAX
+from promptcrafter.problems import Invalid
 
 NAME = r"^[A-Za-z][A-Za-z0-9 _.\-]{0,63}$"
 NAME_RULE = "must be a letter and up to 63 letters, digits, blanks, `_`, `.` or `-`"
@@ -78,6 +79,17 @@ def refuse_default_beyond_scale(values: Mapping[str, Any]) -> None:
 def name_field(**kwargs: Any) -> PatternText:
     """Return the field of a score's name."""
     return PatternText(NAME, NAME_RULE, **kwargs)
+
+
+_NAME_FIELD = name_field()
+
+
+def refuse_malformed_name(name: str) -> None:
+    """Raise 400 for what is no name of a score."""
+    try:
+        _NAME_FIELD.deserialize(name)
+    except ValidationError as error:
+        raise Invalid({"name": [NAME_RULE]}) from error
 
 
 def comment_field() -> Text:

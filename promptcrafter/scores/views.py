@@ -19,7 +19,6 @@ from promptcrafter.scores import configs
 from promptcrafter.scores.models import ScoreConfig
 from promptcrafter.scores.schemas import (
     NAME_EXAMPLE,
-    NAME_RULE,
     ScoreBatchIn,
     ScoreBatchOut,
     ScoreConfigIn,
@@ -29,8 +28,8 @@ from promptcrafter.scores.schemas import (
     ScorePatch,
     ScoreQuery,
     ScoresOfLogQuery,
-    name_field,
     refuse_default_beyond_scale,
+    refuse_malformed_name,
 )
 from promptcrafter.workspaces.access import refuse_malformed
 from promptcrafter.workspaces.authentication import current_principal
@@ -44,7 +43,6 @@ blueprint = Blueprint(
 )
 _score_out = ScoreOut()
 _ORDER = (Score.created_at, Score.seq)
-_name = name_field()
 
 
 @blueprint.route(
@@ -147,7 +145,7 @@ def list_configs() -> list[ScoreConfig]:
 @blueprint.response(200, ScoreConfigOut())
 def put_config(body: dict[str, Any], score_name: str) -> ScoreConfig:
     """Set what the scores of a name must be from now on; stored ones stay."""
-    _refuse_malformed_name(score_name)
+    refuse_malformed_name(score_name)
     with writing():
         config = configs.put_config(current_principal(), score_name, body)
     return config
@@ -157,7 +155,7 @@ def put_config(body: dict[str, Any], score_name: str) -> ScoreConfig:
 @blueprint.response(204)
 def archive_config(score_name: str) -> None:
     """Archive a configuration: it applies no more, and the scores stay."""
-    _refuse_malformed_name(score_name)
+    refuse_malformed_name(score_name)
     with writing():
         configs.archive_config(current_principal(), score_name)
 
@@ -177,13 +175,6 @@ def _refuse_fault(score: Score, values: dict[str, Any]) -> None:
     fault = configs.find_fault(config, values)
     if fault is not None:
         raise fault
-
-
-def _refuse_malformed_name(name: str) -> None:
-    try:
-        _name.deserialize(name)
-    except ValidationError as error:
-        raise Invalid({"name": [NAME_RULE]}) from error
 
 
 def _to_result(result: tuple[Score, bool] | Problem) -> dict[str, Any]:

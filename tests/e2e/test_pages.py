@@ -152,6 +152,9 @@ def test_axe_finds_nothing_on_any_page_and_no_page_is_wider_than_the_window(
     output = {"promptId": prompt["_id"], "output": "An answer " * 60, "modelUsed": "gpt-4o", "score": 7, "input": "Hi"}
     log = call(live_server, token, "POST", "/logs", output)
     other = call(live_server, token, "POST", "/logs", {**output, "score": None, "notes": "Long", "promptVersion": 1})
+    call(live_server, token, "PUT", "/score-configs/tone", {"kind": "category", "categories": ["kind", "curt"]})
+    call(live_server, token, "POST", "/workspaces", {"name": "Team"})
+    call(live_server, token, "POST", "/auth/keys", {"name": "nightly", "workspace": "team"})
     with window(browser, live_server, color_scheme=scheme, viewport={"width": width, "height": 800}) as opened:
         opened.open("/app/sign-up")
         pages = [opened.page.url]
@@ -163,6 +166,10 @@ def test_axe_finds_nothing_on_any_page_and_no_page_is_wider_than_the_window(
         pages += [home + path for path in ("/review", "/review?raters=1&name=tone", "/outputs?q=nothing", "")]
         pages += [home + path for path in ("/statistics", f"/statistics?promptId={prompt['_id']}", "/experiments")]
         pages += [home + path for path in ("/runs", "/settings/team", "/settings/keys", "/settings/account")]
+        pages += [home + path for path in ("/settings/workspace", "/settings/scores", "/settings/transfer")]
+        pages += [home + path for path in ("/settings/account/delete", "/workspaces/new", "/settings/audit?since=7d")]
+        pages += [f"{opened.origin}/app/w/team{path}" for path in ("/settings/workspace/delete", "/settings/team")]
+        pages += [f"{opened.origin}/app/password-reset"]
         pages += [home + path for path in ("/settings/audit", f"/compare?logs={log['_id']},{other['_id']}", "/nothing")]
         faults: dict[str, list[Any]] = {}
         for url in pages:

@@ -22,3 +22,25 @@ def test_a_key_is_shown_once_works_and_is_revoked(app: Flask, ada: Person) -> No
     assert app.test_client().get("/prompts", headers=headers).status_code == 401
     refused = visitor.submit("/settings/keys", {"name": ""})
     assert (refused.status_code, 'id="name-error"' in refused.text) == (400, True)
+
+
+def test_a_new_key_expires_if_wanted_and_its_line_logs_an_output(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt(title="Greeting")
+    visitor = Visitor(app, ada)
+    fields = {"name": "nightly", "scopes": ["ingest"], "workspace": "", "expiresAt": "2099-12-31"}
+    page = visitor.submit("/settings/keys", fields)
+    line = re.sub("&#34;|&#39;", lambda found: '"' if "34" in found[0] else "'", page.text)
+    found = re.search(r"curl (\S+) -H \"x-api-key: (\S+)\" .* -d '({.*})'", line)
+    assert found is not None
+    assert (found[1], prompt["_id"] in found[3]) == ("http://localhost/logs", True)
+    headers = {"X-Api-Key": found[2], "Content-Type": "application/json"}
+    assert app.test_client().post("/logs", data=found[3], headers=headers).status_code == 201
+    assert ada.get("/auth/keys").json[0]["expiresAt"] == "2099-12-31T00:00:00.000Z"
+    read = visitor.submit("/settings/keys", {"name": "reader", "scopes": ["read"], "workspace": ""})
+    assert "http://localhost/prompts -H" in read.text
+    shown = text_of(visitor.get("/settings/keys"))
+    assert ("31 Dec 2099" in shown, "never" in shown) == (True, True)
+    for wrong in ("2020-01-01", "soon"):
+        refused = visitor.submit("/settings/keys", {**fields, "expiresAt": wrong, "scopes": ["read"]})
+        assert (refused.status_code, 'id="expiresAt-error"' in refused.text) == (400, True), wrong
+        assert 'value="read" checked' in refused.text, "nothing is lost"

@@ -48,3 +48,24 @@ def test_somebody_new_joins_by_an_invitation(app: Flask, ada: Person) -> None:
     fields = {"name": "Cleo", "email": "cleo@example.com", "password": "a long password", "invitation": token}
     assert stranger.submit("/app/sign-up", fields).status_code == 303
     assert stranger.get("/app/w/team/prompts").status_code == 200
+
+
+def test_owners_see_and_revoke_the_keys_of_members_that_are_bound_to_the_workspace(
+    app: Flask, ada: Person, ben: Person
+) -> None:
+    owner = Visitor(app, ada)
+    owner.submit("/workspaces", {"name": "Team"})
+    token = ada.post("/workspaces/team/invitations", {"role": "editor"}).json["token"]
+    ben.post("/invitations/accept", {"token": token})
+    bound = ben.post("/auth/keys", {"name": "of ben", "workspace": "team"}).json
+    ben.post("/auth/keys", {"name": "for all of bens"})
+    page = owner.get("/app/w/team/settings/team")
+    assert ("of ben" in text_of(page), "for all of bens" in text_of(page)) == (True, False)
+    guest = Visitor(app, ben)
+    target = f"/app/w/team/settings/team/keys/{bound['_id']}/revoke"
+    assert target not in guest.get("/app/w/team/settings/team").text
+    assert guest.submit(target, {}).status_code == 403
+    assert target in page.text
+    assert "The key is revoked" in text_of(owner.follow(owner.submit(target, {})))
+    assert app.test_client().get("/prompts", headers={"X-Api-Key": bound["key"]}).status_code == 401
+    assert owner.submit(target, {}).status_code == 404

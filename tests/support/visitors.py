@@ -24,12 +24,15 @@ class Visitor:
             self.home = self.get("/app").headers["Location"]
 
     def get(self, path: str, **options: Any) -> Answer:
-        return cast(Answer, self.client.get(self._whole(path), **options))
+        return cast(Answer, self.client.get(self._whole(path), buffered=True, **options))
 
     def submit(self, path: str, fields: Any, headers: dict[str, str] | None = None) -> Answer:
         """Send a form as a page of this server does."""
         return cast(
-            Answer, self.client.post(self._whole(path), data=fields, headers=_OWN if headers is None else headers)
+            Answer,
+            self.client.post(
+                self._whole(path), data=fields, headers=_OWN if headers is None else headers, buffered=True
+            ),
         )
 
     def follow(self, answer: Answer) -> Answer:

@@ -1,0 +1,44 @@
+"""The audit trail as a page: its filters and downloads are those of the API."""
+
+from flask import Flask
+
+from tests.support.members import share
+from tests.support.people import Person
+from tests.support.visitors import Visitor, home_of, text_of
+
+
+def test_the_filters_are_those_of_the_api_in_a_personal_workspace_as_well(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt(title="One")
+    ada.patch(f"/prompts/{prompt['_id']}", {"content": "Another", "comment": "why"})
+    ada.prompt(title="Other")
+    visitor = Visitor(app, ada)
+    page = text_of(visitor.get("/settings/audit"))
+    assert ("prompt.create" in page, "Other" in page) == (True, True)
+    rows = visitor.get(f"/settings/audit?action=prompt.change&object=&actor={ada.id}&since=7d&until=").text
+    assert (rows.count("<code>prompt.change</code>"), rows.count("<code>prompt.create</code>")) == (1, 0)
+    assert "<option selected>prompt.change</option>" in rows
+    of_one = visitor.get(f"/settings/audit?object={prompt['_id']}").text
+    assert "Other" not in of_one
+    assert "Nothing matches" in text_of(visitor.get("/settings/audit?until=2020-01-01"))
+    assert visitor.get("/settings/audit?actor=nonsense").status_code == 400
+    assert visitor.get("/settings/audit?action=nonsense").status_code == 400
+
+
+def test_the_downloads_are_the_answers_of_the_api(app: Flask, ada: Person) -> None:
+    for number in range(60):
+        ada.prompt(title=f"Prompt {number}")
+    visitor = Visitor(app, ada)
+    slug = visitor.home.rpartition("/")[2]
+    for kind, media_type in (("json", "application/json"), ("csv", "text/csv"), ("ndjson", "application/x-ndjson")):
+        page = visitor.get(f"/settings/audit?action=prompt.create&as={kind}")
+        own = ada.get(f"/workspaces/{slug}/audit?action=prompt.create", headers={"Accept": media_type})
+        assert (page.mimetype, page.data) == (media_type, own.data)
+        assert page.headers["Content-Disposition"] == f'attachment; filename="audit.{kind}"'
+
+
+def test_it_is_for_owners(app: Flask, ada: Person, ben: Person) -> None:
+    for role in ("viewer", "editor"):
+        share(ada, ben, role)
+        visitor, home = Visitor(app, ben), home_of(ada)
+        assert "/settings/audit" not in visitor.get(f"{home}/settings/team").text
+        assert visitor.get(f"{home}/settings/audit?as=csv").status_code == 403
