@@ -1,5 +1,6 @@
 """Forms: read with the same schemas as the API's bodies, and shown again with what is wrong beside each field."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,3 +39,12 @@ def read_fields() -> dict[str, str]:
     """Return the fields of the form, with line ends as texts have them: browsers send both characters."""
     request.max_form_memory_size = current_app.config["MAX_BODY_BYTES"]
     return {name: value.replace("\r\n", "\n") for name, value in request.form.items()}
+
+
+def read_number(text: str) -> float | str:
+    """Return the number that a text is, and any other text itself, `nan` and `inf` included, for a schema to judge."""
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return number if math.isfinite(number) else text

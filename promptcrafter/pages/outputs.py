@@ -16,7 +16,7 @@ from promptcrafter.logs.models import Log
 from promptcrafter.logs.schemas import LogOut, LogPatch, LogQuery
 from promptcrafter.pages import lists
 from promptcrafter.pages.blueprint import PageBlueprint
-from promptcrafter.pages.forms import read_fields, read_form
+from promptcrafter.pages.forms import read_fields, read_form, read_number
 from promptcrafter.pages.notices import redirect_with
 from promptcrafter.pages.rendering import render
 from promptcrafter.permissions import Permission
@@ -87,11 +87,7 @@ def change_output(log_id: str) -> Response:
     fields = read_fields()
     score = fields.get("score", "").strip()
     notes = fields.get("notes", "")
-    try:
-        number: Any = float(score) if score else None
-    except ValueError:
-        number = score
-    form = read_form(LogPatch(), score=number, notes=notes or None)
+    form = read_form(LogPatch(), score=read_number(score) if score else None, notes=notes or None)
     if form.errors:
         raise Problem(400, f"The score {'; '.join(form.errors.get('score', ['is malformed']))}.", "validation_failed")
     with writing():
