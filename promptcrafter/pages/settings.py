@@ -36,6 +36,7 @@ def show_account() -> Response:
 def change_account() -> Response:
     """Change the account's name."""
     form = read_form(AccountPatch())
+    _refuse_form_of_other(form.sent.get("account"))
     if form.errors:
         return _show_account(form)
     with writing():
@@ -171,6 +172,14 @@ def create_workspace() -> Response:
         workspace = store.add_workspace(current_principal(), form.values["name"], form.values.get("slug"))
         slug = workspace.slug
     return redirect_with(url_for("settings.show_team", workspace=slug), "workspace_created")
+
+
+def _refuse_form_of_other(account_id: str | None) -> None:
+    """Raise 409 for a form that was shown to another account, which has signed out in another tab since then."""
+    user = accounts.get_user(current_principal().user_id)
+    if account_id not in (None, user.id):
+        text = f"You are signed in as {user.name} ({user.email}), and this form was another account's. Nothing changed."
+        raise Problem(409, text, "other_account")
 
 
 @throttle.limit_password_failures
