@@ -28,6 +28,7 @@ from promptcrafter.workspaces.authentication import current_principal
 blueprint = PageBlueprint("outputs", __name__)
 _log_rows = RowSerializer(Log, LogOut())
 _SCORES_SHOWN = 50
+_CHOICES_MAX = 200  # prompts to choose from
 
 
 class _OutputsQuery(LogQuery):
@@ -54,7 +55,7 @@ def list_outputs(query: dict[str, Any]) -> Response:
             return lists.download(query["format"], found, order, _log_rows, query)
         page = lists.read_page(found, order, query)
     titles = prompts.get_titles({log.prompt_id for log in page.rows if log.prompt_id})
-    choices = prompts.get_prompts(principal, {})[:200]
+    choices = prompts.get_choices(principal, _CHOICES_MAX)
     return render("outputs.html", page=page, query=request.args, titles=titles, prompts=choices)
 
 

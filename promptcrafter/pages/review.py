@@ -25,6 +25,7 @@ from promptcrafter.scores.schemas_reviews import NextReviewQuery
 from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = PageBlueprint("review", __name__)
+_CHOICES_MAX = 200  # prompts to choose from
 
 
 class _ReviewQuery(NextReviewQuery):
@@ -78,5 +79,5 @@ def _show(query: dict[str, Any], *, last: str = "", with_progress: bool) -> Resp
         last=last,
         progress=progress,
         trouble=trouble,
-        prompts=prompts.get_prompts(principal, {})[:200] if with_progress else (),
+        prompts=prompts.get_choices(principal, _CHOICES_MAX) if with_progress else (),
     )
