@@ -53,7 +53,7 @@ class _Crawl:
             return
         path = target.removeprefix(_ORIGIN)
         # of each page a few sets of parameters: every filter on each page of a list would be thousands
-        kind = (urlsplit(path).path, tuple(sorted(urlsplit(path).query.split("&")))[:1])
+        kind = f"{urlsplit(path).path} {min(urlsplit(path).query.split('&'))}"
         if path not in self._seen and kind not in self._seen:
             self._seen |= {path, kind}
             self._waiting.append((path, source))
