@@ -11,7 +11,7 @@ from flask import Flask
 from flask_jwt_extended import create_access_token
 
 from promptcrafter.auth.tokens import EPOCH
-from tests.pages.test_html import find_faults
+from tests.pages.test_rendering_html import find_faults
 from tests.support.databases import only_sqlite
 from tests.support.members import share
 from tests.support.people import Answer, Caller, Person, sign_up
