@@ -63,8 +63,8 @@ def show_home() -> Response:
 
 
 def _count_waiting(group: Mapping[str, Any]) -> int:
-    """Return how many outputs of a group no person has scored: those of calls that failed take no score."""
-    waiting: int = group["count"] - group["failed"] - group["score"]["count"]
+    """Return how many outputs of a group no person has scored; calls that failed are not among them."""
+    waiting: int = group["count"] - group["score"]["count"]
     return max(0, waiting)
 
 
