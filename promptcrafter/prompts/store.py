@@ -147,7 +147,7 @@ def get_prompts(principal: Principal, filters: Mapping[str, Any]) -> Sequence[Pr
     return session.scalars(statement.order_by(Prompt.created_at.desc(), Prompt.seq.desc())).all()
 
 
-def get_choices(principal: Principal, count: int) -> Sequence[Row[Any]]:
+def get_choices(principal: Principal, count: int) -> Sequence[Row[str, str]]:
     """Return `id` and `title` of the principal's newest prompts, at most `count`."""
     newest = find_prompts(principal, {}).with_only_columns(Prompt.id, Prompt.title)
     return session.execute(newest.order_by(Prompt.created_at.desc(), Prompt.seq.desc()).limit(count)).all()
