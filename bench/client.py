@@ -5,7 +5,7 @@ from http.client import HTTPConnection
 from typing import Any
 
 EMAIL = "bench@example.com"
-_PASSWORD = "the password of the measurements"
+PASSWORD = "the password of the measurements"
 _TIMEOUT_S = 60
 
 
@@ -40,10 +40,10 @@ class Client:
 
 def sign_up(port: int) -> Client:
     """Create the benchmark's account and return a client for it."""
-    answer = Client(port).call("POST", "/auth/signup", {"name": "Bench", "email": EMAIL, "password": _PASSWORD})
+    answer = Client(port).call("POST", "/auth/signup", {"name": "Bench", "email": EMAIL, "password": PASSWORD})
     return Client(port, answer["token"])
 
 
 def log_in(port: int) -> Client:
     """Log in to the benchmark's account and return a client for it."""
-    return Client(port, Client(port).call("POST", "/auth/login", {"email": EMAIL, "password": _PASSWORD})["token"])
+    return Client(port, Client(port).call("POST", "/auth/login", {"email": EMAIL, "password": PASSWORD})["token"])

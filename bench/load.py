@@ -45,9 +45,11 @@ def request(
     accept_encoding: str = "",
     if_none_match: str = "",
     content_type: str = "application/json",
+    cookie: str = "",
 ) -> bytes:
-    """Return a request as bytes."""
-    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
+    """Return a request as bytes, with the token or, for a page, the cookie of a session."""
+    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    head += f"Cookie: {cookie}\r\n" if cookie else f"Authorization: Bearer {token}\r\n"
     if accept_encoding:
         head += f"Accept-Encoding: {accept_encoding}\r\n"
     if if_none_match:

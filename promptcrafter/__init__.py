@@ -47,6 +47,8 @@ from promptcrafter.pages import (
     sign_in,
     statistics_page,
 )
+from promptcrafter.pages import errors as page_errors
+from promptcrafter.pages.blueprint import ROOT
 from promptcrafter.prompts import views as prompts
 from promptcrafter.scores import views as scores
 from promptcrafter.scores import views_reviews as reviews
@@ -116,6 +118,7 @@ def create_app(config: Config) -> Flask:
     for page in PAGES:
         app.register_blueprint(page.blueprint)
     rendering.init_app(app)
+    page_errors.init_app(app, ROOT)
     prefix.init_app(app, config)
     cli.init_app(app, config)
     route.refuse_undeclared(app)

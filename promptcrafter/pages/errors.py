@@ -5,10 +5,10 @@ A script of a page asks for JSON, and gets the error as the API returns it.
 
 from typing import Any
 
-from flask import Blueprint, Response, redirect, request, url_for
+from flask import Blueprint, Flask, Response, redirect, request, url_for
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as AnyResponse
 
 from promptcrafter.http import error_handlers
@@ -19,11 +19,21 @@ _TITLES = {
     400: "That does not work",
     403: "That is not allowed",
     404: "Not found",
+    405: "That does not work",
     409: "That has changed meanwhile",
     413: "That is too large",
     429: "Too many attempts",
     503: "Not available at the moment",
 }
+
+
+def init_app(app: Flask, root: str) -> None:
+    """Let a method that a path below `root` does not take be answered by a page, too: no blueprint sees that error."""
+
+    def refuse_method(error: MethodNotAllowed) -> AnyResponse:
+        return show(error) if request.path.startswith(f"{root}/") else error_handlers.to_response(error)
+
+    app.register_error_handler(MethodNotAllowed, refuse_method)
 
 
 def register(blueprint: Blueprint) -> None:
@@ -60,7 +70,7 @@ def show(error: Any) -> AnyResponse:
 def _lead_to_sign_in() -> AnyResponse:
     """Redirect to the sign-in, and from there back to the page that was asked for."""
     is_readable = request.method in ("GET", "HEAD")
-    own_path = request.full_path.removesuffix("?") if is_readable else None
+    own_path = request.script_root + request.full_path.removesuffix("?") if is_readable else None
     target = url_for("sign_in.show_sign_in", next=own_path)
     if request.headers.get("HX-Request"):  # only the whole page can change
         return Response(headers={"HX-Redirect": target})

@@ -25,5 +25,10 @@ def refuse_foreign_request() -> None:
 
 
 def _has_own_origin() -> bool:
-    origin = request.headers.get("Origin", "")
-    return bool(origin) and urlsplit(origin).netloc == request.host
+    """Return whether the origin is this server. What came over TLS must have come from a page sent over TLS.
+
+    A proxy may have ended TLS without saying so: a request that seems to have come without may come from any of both.
+    """
+    origin = urlsplit(request.headers.get("Origin", ""))
+    schemes = ("https",) if request.is_secure else ("http", "https")
+    return origin.netloc == request.host and origin.scheme in schemes

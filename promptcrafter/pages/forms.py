@@ -55,11 +55,16 @@ def read_lines(name: str) -> list[str]:
 def read_number(name: str) -> float | str | None:
     """Return the number in a field; what is none as it is, for the schema to refuse; None without any."""
     text = read_fields().get(name, "").strip()
+    return to_number(text) if text else None
+
+
+def to_number(text: str) -> float | str:
+    """Return the number that a text is, and any other text itself, `nan` and `inf` included, for a schema to judge."""
     try:
-        value = float(text) if text else None
+        number = float(text)
     except ValueError:
         return text
-    return value if value is None or math.isfinite(value) else text
+    return number if math.isfinite(number) else text
 
 
 def join_errors(errors: Details, name: str) -> Details:

@@ -1,13 +1,14 @@
 """The way from `/app` to a workspace, and its first page: what has happened, and what waits."""
 
+from collections.abc import Mapping
 from datetime import UTC, timedelta
+from typing import Any
 
 from flask import redirect, url_for
 from werkzeug.wrappers import Response
 
 from promptcrafter import clock
 from promptcrafter.experiments import store as experiments
-from promptcrafter.logs import store as logs
 from promptcrafter.logs.models import DEFAULT_NAME, HUMAN
 from promptcrafter.pages import charts
 from promptcrafter.pages.blueprint import PageBlueprint
@@ -21,7 +22,6 @@ from promptcrafter.workspaces.authentication import current_principal
 blueprint = PageBlueprint("home", __name__)
 _DAYS = 14
 _SHOWN = 6  # prompts and experiments
-_COUNTED_MAX = 10_000  # outputs that wait for a review
 
 
 @blueprint.page_of_account("/", permission=Permission.READ)
@@ -50,18 +50,22 @@ def show_home() -> Response:
     answered = charts.Series("outputs", [float(by_day[day]["count"]) if day in by_day else None for day in days])
     failed = charts.Series("failed", [float(by_day[day]["failed"]) if day in by_day else None for day in days])
     versions = prompts.get_changed_last(principal, _SHOWN)
-    waiting = logs.count_up_to(logs.find_logs(principal, {"scored": False, "status": None}), _COUNTED_MAX)
     return render(
         "home.html",
         chart=charts.bar_chart([day[5:] for day in days], [answered, failed], caption="Outputs of the last days"),
         has_outputs=any(answered.values) or any(failed.values),
         days=[(day, by_day.get(day)) for day in reversed(days)],
-        waiting=waiting,
-        counted_max=_COUNTED_MAX,
+        waiting=sum(map(_count_waiting, by_day.values())),
         versions=versions,
         titles=prompts.get_titles({version.prompt_id for version in versions}),
         experiments=experiments.get_active(principal, _SHOWN),
     )
+
+
+def _count_waiting(group: Mapping[str, Any]) -> int:
+    """Return how many outputs of a group no person has scored; calls that failed are not among them."""
+    waiting: int = group["count"] - group["score"]["count"]
+    return max(0, waiting)
 
 
 @blueprint.page_of_account("/<path:path>", permission=Permission.PUBLIC)

@@ -46,6 +46,7 @@ COLUMNS = {
 }
 _DEFAULT_COLUMNS = ("model", "score", "cost", "time", "when")
 _OF_ONE_VISIT = ("cursor", "count", "where", "as")  # parameters that links from a list to an output leave out
+_CHOICES_MAX = 200  # prompts to choose from
 
 
 class _OutputsQuery(LogQuery):
@@ -134,7 +135,7 @@ def _render_list(
         query=sent,
         total=total,
         titles=prompts.get_titles({log.prompt_id for log in rows if log.prompt_id}),
-        prompts=prompts.get_prompts(current_principal(), {})[:200],
+        prompts=prompts.get_newest_titles(current_principal(), _CHOICES_MAX),
         pattern=hits.make_pattern(query["q"]) if "q" in query else None,
         texts=query.get("texts", ()),
         columns=query.get("columns") or _DEFAULT_COLUMNS,

@@ -69,5 +69,5 @@ def list_prompts(query: dict[str, Any]) -> Response:
         folder=folder,
         folders=[] if words else store.get_folders(principal, folder, _FOLDERS_SHOWN),
         tags=[] if words else store.get_top_tags(principal, _TAGS_SHOWN),
-        choices={} if words else store.get_choices(principal, _CHOICES_SHOWN),
+        choices={} if words else store.get_filter_values(principal, _CHOICES_SHOWN),
     )

@@ -88,6 +88,6 @@ def _shared() -> dict[str, Any]:
         "workspaces": listed,
         "may_edit": membership.role != "viewer",
         "is_owner": is_owner(principal, principal.current_id),
-        "path": request.path,
+        "path": request.script_root + request.path,
         "notice": notices.read_notice(),
     }

@@ -32,6 +32,7 @@ from promptcrafter.scores.schemas_reviews import NextReviewQuery
 from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = PageBlueprint("review", __name__)
+_CHOICES_MAX = 200  # prompts to choose from
 _IDS_MAX = 60  # in a list of a query: two of them fit into the line of a request
 _SKIPPED_MAX = 20  # that a page without JavaScript remembers
 _OF_PAGE = ("output", "last", "skipped", "exclude")  # parameters that do not say which outputs are reviewed
@@ -86,7 +87,7 @@ def show_review(query: dict[str, Any]) -> Response:
         trouble=trouble,
         chosen_prompt=prompts.get_prompt(principal, query["promptId"]) if "promptId" in query else None,
         names=sorted(names),
-        prompts=prompts.get_prompts(principal, {})[:200],
+        prompts=prompts.get_newest_titles(principal, _CHOICES_MAX),
     )
 
 

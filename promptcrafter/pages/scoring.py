@@ -6,6 +6,7 @@ from promptcrafter.database.transactions import writing
 from promptcrafter.http.schemas import load
 from promptcrafter.logs import scores, store
 from promptcrafter.logs.models import HUMAN
+from promptcrafter.pages.forms import to_number
 from promptcrafter.scores.configs import get_configs, make_check
 from promptcrafter.scores.models import ScoreConfig
 from promptcrafter.scores.schemas import ScoreIn
@@ -43,7 +44,4 @@ def _read_value(text: str, config: ScoreConfig | None) -> float | str:
         return text
     if config is not None and config.kind == "boolean" and text in ("true", "false"):
         return text == "true"
-    try:
-        return float(text)
-    except ValueError:
-        return text
+    return to_number(text)

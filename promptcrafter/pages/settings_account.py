@@ -33,6 +33,7 @@ def show_account() -> Response:
 def save_account() -> Response:
     """Change the account's name and its default workspace."""
     form = read_form(AccountPatch(only=("name", "defaultWorkspaceId")))
+    _refuse_form_of_other(form.sent.get("account"))
     if form.errors:
         return _show_account(form)
     change_account(current_principal(), form.values)
@@ -92,6 +93,14 @@ def remove_account() -> Response:
     response = redirect_with(url_for("sign_in.show_sign_in"), "account_deleted")
     sessions.end(response)
     return response
+
+
+def _refuse_form_of_other(account_id: str | None) -> None:
+    """Raise 409 for a form that was shown to another account, which has signed out in another tab since then."""
+    user = accounts.get_user(current_principal().user_id)
+    if account_id not in (None, user.id):
+        text = f"You are signed in as {user.name} ({user.email}), and this form was another account's. Nothing changed."
+        raise Problem(409, text, "other_account")
 
 
 def _show_refused(form: Form, problem: Problem, part: str) -> Response:

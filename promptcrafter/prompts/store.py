@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, collate, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, collate, delete, func, or_, select, update
 from sqlalchemy.orm import defer, undefer
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -158,7 +158,7 @@ def get_folders(principal: Principal, folder: str, count: int) -> Sequence[Any]:
     return session.execute(counted.order_by(names.c.name).limit(count)).all()
 
 
-def get_choices(principal: Principal, count: int) -> dict[str, list[tuple[str, str]]]:
+def get_filter_values(principal: Principal, count: int) -> dict[str, list[tuple[str, str]]]:
     """Return for the filters `model`, `label` and `author` which values the prompts have, each with its name."""
     own = (in_current_workspace(principal, Prompt), is_present(Prompt))
     models = select(Prompt.model).where(*own).distinct().order_by(Prompt.model)
@@ -185,6 +185,12 @@ def get_prompts(principal: Principal, filters: Mapping[str, Any]) -> Sequence[Pr
     """Return the prompts of `find_prompts`, newest first, with their large columns deferred."""
     statement = find_prompts(principal, filters).options(*map(defer, LARGE_COLUMNS))
     return session.scalars(statement.order_by(Prompt.created_at.desc(), Prompt.seq.desc())).all()
+
+
+def get_newest_titles(principal: Principal, count: int) -> Sequence[Row[str, str]]:
+    """Return `id` and `title` of the principal's newest prompts, at most `count`."""
+    newest = find_prompts(principal, {}).with_only_columns(Prompt.id, Prompt.title)
+    return session.execute(newest.order_by(Prompt.created_at.desc(), Prompt.seq.desc()).limit(count)).all()
 
 
 def get_changed_last(principal: Principal, count: int) -> Sequence[Version]:

@@ -100,7 +100,8 @@ def _identify(credential: str, permission: Permission) -> Principal | None:
 
     Raises 403 if an API key does not grant the permission, and 404 for a workspace that is not the caller's.
     """
-    if credential.startswith(KEY_PREFIX):
+    route = requested_route()
+    if credential.startswith(KEY_PREFIX) and not (route is not None and route.is_page):
         rows = _BY_KEY.all(digest=digest(credential), now=clock.now())
         return _principal_of_key(rows, permission) if rows else None
     claims = verify_token(credential)
