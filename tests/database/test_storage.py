@@ -75,7 +75,7 @@ def test_every_call_that_writes_is_507_on_a_full_disk_and_works_again_afterwards
             assert_error(ready, 503, "insufficient_storage", "The server's disk is full.")
             assert read == [200] * 5
             assert ada.get("/readyz").status_code == 200
-            assert send(ada, call, path, body).status_code in (200, 201, 204)
+            assert send(ada, call, path, body).status_code in (200, 201, 204, 207)
 
 
 @only_sqlite
@@ -178,6 +178,7 @@ def test_postgresql_reports_a_full_disk(app: Flask, ada: Person, caplog: pytest.
         with app.app_context(), get_engine().begin() as connection:
             connection.execute(text("DROP TRIGGER fill ON prompts"))
             connection.execute(text("DROP FUNCTION fill"))
+        storage.init_app(app)  # what it remembers is not for the tests after this one
     assert ada.post("/prompts", LARGE).status_code == 201
 
 

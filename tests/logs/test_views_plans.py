@@ -62,7 +62,7 @@ def prompt_id(ada: Person, database_url: str) -> str:
     add(FEW, prompt_id=prompt["_id"], notes="n", status="error", error="x")
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         connection.execute(text(_ADD_SCORES))
-        connection.execute(text("ANALYZE scores"))
+        connection.execute(text("VACUUM ANALYZE scores"))
     engine.dispose()
     return str(prompt["_id"])
 

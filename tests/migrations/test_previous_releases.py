@@ -30,7 +30,10 @@ from tests.support.people import Caller, Person, sign_up
 from tests.support.servers import LiveServer
 
 FIXTURES = Path(__file__).parent / "fixtures"
-NEW = ("/auth/password/reset", "/auth/me", "/workspaces", "/invitations", "/tags", "/scores", "/score-configs")
+NEW = (
+    *("/auth/password/reset", "/auth/me", "/workspaces", "/invitations", "/tags", "/scores", "/score-configs"),
+    "/api/public/",
+)
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ _WEIGHT_MAX = 60 * 1024  # compressed, with scripts and styles
 # Two of each page are for its frame: the account and its workspaces. The one that authenticates is not counted
 _MOST = {
     "": 12,
-    "/prompts": 7,
-    "/prompts/{prompt}": 8,
+    "/prompts": 13,
+    "/prompts/{prompt}": 12,
     "/outputs": 6,
     "/outputs/{log}": 11,
-    "/review?raters=2": 14,
+    "/review?raters=2": 16,
     "/statistics": 11,
     "/statistics?promptId={prompt}": 14,
     "/experiments": 5,

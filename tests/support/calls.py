@@ -23,6 +23,7 @@ def calls(ada: Person) -> dict[str, tuple[str, Any]]:
     invited = ada.post("/workspaces/team/invitations", {"role": "viewer"})
     new_log = {"promptId": prompt, "output": "o", "modelUsed": "m"}
     new_score = {"name": "helpfulness", "value": 3}
+    new_langfuse_score = {"traceId": "0" * 31 + "1", **new_score}
     score = ada.post(f"/logs/{log}/scores", {"name": "score", "value": 3}).json["_id"]
     credentials = {"email": ada.email, "password": ada.password}
     output = {"slug": "p", "output": "o"}
@@ -62,8 +63,8 @@ def calls(ada: Person) -> dict[str, tuple[str, Any]]:
         "POST /basalt/prompts/<slug:slug>/publish": {"newTag": "t", "version": "1"},
         "POST /api/public/v2/prompts": {"name": "p", "prompt": "Hello"},
         "PATCH /api/public/v2/prompts/<versioned:name>/versions/<number>": {"newLabels": ["l"]},
-        "POST /api/public/scores": {"traceId": "0" * 31 + "1", "name": "helpfulness", "value": 3},
-        "POST /api/public/ingestion": {"batch": []},
+        "POST /api/public/scores": new_langfuse_score,
+        "POST /api/public/ingestion": {"batch": [{"id": "e", "type": "score-create", "body": new_langfuse_score}]},
         "POST /auth/password/reset": {"token": reset, "newPassword": ada.password},
         "POST /auth/password": {"currentPassword": ada.password, "newPassword": "another password"},
         "POST /auth/logout": None,

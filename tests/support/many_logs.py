@@ -60,4 +60,4 @@ def add_logs(engine: Engine, author_id: str, count: int, mark: str = "0", **colu
             connection.execute(text(_INDEX), ids)
     if dialect == "postgresql":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("ANALYZE logs, log_search, prompts"))
+            connection.execute(text("VACUUM ANALYZE logs, log_search, prompts"))

@@ -9,8 +9,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
+from promptcrafter.auth import password_changes
 from promptcrafter.auth import store as accounts
-from promptcrafter.auth import views as auth_views
 from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.cli import accounts as commands
 from promptcrafter.database.session import session
@@ -21,7 +21,7 @@ from promptcrafter.problems import Unauthorized
 from promptcrafter.prompts import views as prompts_views
 from promptcrafter.transfer import importer
 from promptcrafter.transfer import store as transfer
-from promptcrafter.workspaces import store, views_accounts
+from promptcrafter.workspaces import account_changes, store, views_accounts
 from promptcrafter.workspaces.models import Member
 from promptcrafter.workspaces.principal import at_home
 from tests.support.commands import refused, run
@@ -88,7 +88,8 @@ def test_a_deleted_account_gets_no_key_and_no_address(
     token = ada.post("/workspaces/team/invitations", {"role": "editor"}).json["token"]
     assert ben.post("/invitations/accept", {"token": token}).status_code == 200
 
-    monkeypatch.setattr(views_accounts, "writing", writing_after_the_deletion(app, ben))
+    for module in (views_accounts, account_changes):
+        monkeypatch.setattr(module, "writing", writing_after_the_deletion(app, ben))
     assert ben.open(path, method=method, json=body).status_code == 401
     with app.app_context():
         assert session.scalars(select(ApiKey).where(ApiKey.user_id == ben.id)).all() == []
@@ -101,7 +102,7 @@ def test_a_deleted_account_gets_no_password_and_is_not_enabled(
 ) -> None:
     with app.app_context(), writing():
         secret, _ = accounts.add_reset(ben.id)
-    for module in (auth_views, commands):
+    for module in (password_changes, commands):
         monkeypatch.setattr(module, "writing", writing_after_the_deletion(app, ben))
     new = "a password of ben's"
     if change == "a reset":
