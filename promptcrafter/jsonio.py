@@ -52,7 +52,10 @@ def loads(data: bytes, *, max_containers: int = MAX_CONTAINERS, max_values: int 
     """
     parsed = _try_loads(data, max_containers, max_values)
     if isinstance(parsed, JsonError):
-        raise parsed
+        try:
+            raise parsed
+        finally:
+            del parsed  # its traceback refers to this frame: such a cycle would keep the text until it is collected
     return parsed
 
 

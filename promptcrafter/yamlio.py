@@ -77,7 +77,10 @@ def loads(data: bytes, *, prefers_c: bool = True) -> Any:
     """
     parsed = _try_loads(data, prefers_c)
     if isinstance(parsed, YamlError):
-        raise parsed
+        try:
+            raise parsed
+        finally:
+            del parsed  # its traceback refers to this frame: such a cycle would keep the text until it is collected
     return parsed
 
 

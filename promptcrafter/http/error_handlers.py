@@ -77,6 +77,8 @@ def explain(error: DBAPIError) -> Problem | None:
 
 def render(problem: Problem) -> Response:
     """Return the response with the error body of the path, the status and the headers of a problem."""
+    # A view that raised a problem from a variable is in its trace: that cycle would keep the request for a while
+    problem.without_trace()
     write: BodyWriter | None = current_app.extensions[_BODIES].get(request.path)
     if write is None:
         response = jsonify({**describe(problem), "requestId": g.get("request_id", "")})

@@ -14,7 +14,7 @@ from promptcrafter.database.session import get_engine
 from promptcrafter.logs import search, store
 from promptcrafter.workspaces.principal import at_home
 from tests.logs.test_views_list import pages
-from tests.support.databases import only_sqlite
+from tests.support.databases import only_sqlite, vacuum
 from tests.support.people import Person
 from tests.support.statements import statements
 
@@ -245,8 +245,8 @@ def test_postgresql_finds_a_rare_word_by_its_index(app: Flask, ada: Person) -> N
     log = {"promptId": prompt["_id"], "modelUsed": "m", "notes": more}
     for tenth in range(3):
         ada.post("/logs/batch", {"logs": [{**log, "output": f"common {tenth}n{n}"} for n in range(1000)]})
-    with app.app_context(), get_engine().connect() as connection:
-        connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM ANALYZE log_search, logs")
+    with app.app_context():
+        vacuum(get_engine(), "log_search", "logs")
     with statements(app) as seen:
         assert [found["output"] for found in ada.get("/logs?q=common+2n500").json] == ["common 2n500"]
     statement, parameters = next((s, p) for s, p in seen if "@@" in s)

@@ -8,6 +8,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from promptcrafter.database.session import get_engine
+from tests.support.databases import vacuum
 from tests.support.many_logs import add_logs, engine_of
 from tests.support.people import Person
 from tests.support.statements import statements
@@ -25,8 +26,8 @@ INDEXED = {
     "model=rare": "workspace_id_model_used",
     "promptId={prompt}&status=error": "prompt_id_status",
     "promptId={prompt}&hasNotes=true": "prompt_id_notes",
-    "promptId={prompt}&promptVersion=1": "prompt_id_",
-    "promptId={prompt}&label=production": "prompt_id_",
+    "promptId={prompt}&promptVersion=1": "(prompt_id_|aggregates)",  # both have the version and the order
+    "promptId={prompt}&label=production": "(prompt_id_|aggregates)",
 }
 IN_ORDER = (  # of which the matching logs are looked for in the order of the list
     *("scored=true", "scored=false", "hasNotes=false", "status=ok", "model=m*", "model=rare*", "model=none*"),
@@ -60,9 +61,9 @@ def prompt_id(ada: Person, database_url: str) -> str:
     add(FEW, prompt_id=other["_id"], status="error", error="x", user_id="u", session_id="s", environment="e")
     add(FEW, prompt_id=other["_id"], notes="n", model_used="rare")
     add(FEW, prompt_id=prompt["_id"], notes="n", status="error", error="x")
-    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+    with engine.begin() as connection:
         connection.execute(text(_ADD_SCORES))
-        connection.execute(text("VACUUM ANALYZE scores"))
+    vacuum(engine, "scores")
     engine.dispose()
     return str(prompt["_id"])
 

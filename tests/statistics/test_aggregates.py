@@ -16,7 +16,7 @@ from flask import Flask
 from config import Config
 from promptcrafter.database.session import get_engine
 from promptcrafter.statistics.intervals import student_t_interval
-from tests.support.databases import only_sqlite
+from tests.support.databases import only_sqlite, vacuum
 from tests.support.people import Person
 from tests.support.statements import statements
 
@@ -361,8 +361,8 @@ def test_statistics_never_read_the_rows_of_the_logs(ada: Person, engine_name: st
     prompt = ada.prompt()
     batch(ada, prompt, [{"modelUsed": "m", "output": "x" * 1000, "score": number % 11} for number in range(1000)])
     if engine_name == "postgresql":  # reads the index alone only for rows that have been vacuumed
-        with app.app_context(), get_engine().connect() as connection:
-            connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM ANALYZE logs, scores")
+        with app.app_context():
+            vacuum(get_engine(), "logs", "scores")
     explain, by, index_alone = {
         "sqlite": (
             "EXPLAIN QUERY PLAN",

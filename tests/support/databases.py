@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import Engine, text
 
 from config import Config
 from promptcrafter import create_app
@@ -93,6 +94,25 @@ def create_database(server: Any, name: str, template: str = "template1") -> str:
     with psycopg.connect(server.get_uri("postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
     return _postgresql_url(server, name)
+
+
+def vacuum(engine: Engine, *tables: str) -> None:
+    """Vacuum and analyse tables of PostgreSQL until all their pages are known to be visible to everybody.
+
+    Before that they are written anew, without what the tests before this one have left, which would count in the costs
+    of plans. The server's own workers may have begun a transaction before this one, which delays the rest.
+    """
+    pages = text("SELECT sum(relpages), sum(relallvisible) FROM pg_class WHERE relname = ANY(:tables)")
+    deadline = time.monotonic() + 20
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql(f"VACUUM FULL {', '.join(tables)}")
+        while True:
+            connection.exec_driver_sql(f"VACUUM ANALYZE {', '.join(tables)}")
+            total, visible = connection.execute(pages, {"tables": list(tables)}).one()
+            if total == visible:
+                return
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
 
 def _postgresql_url(server: Any, name: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, text
 
 from promptcrafter.workspaces.principal import personal_workspace_id
+from tests.support.databases import vacuum
 
 _MILLISECONDS = 1_700_000_000_000  # the time of the first log; each next one is a millisecond younger
 _ROWS = {
@@ -59,5 +60,4 @@ def add_logs(engine: Engine, author_id: str, count: int, mark: str = "0", **colu
         if dialect == "sqlite":
             connection.execute(text(_INDEX), ids)
     if dialect == "postgresql":
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("VACUUM ANALYZE logs, log_search, prompts"))
+        vacuum(engine, "logs", "log_search", "prompts")

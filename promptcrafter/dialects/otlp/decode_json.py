@@ -49,9 +49,7 @@ class JsonDecoder(Decoder):
                 ]
                 yield Group(_read_object(of_resource, "resource"), of_scopes)
         except Rejected as rule:
-            problem = not_a_request(signal, "JSON")
-            problem.message = f"{problem.message.removesuffix('.')}: {rule}."
-            raise problem from None
+            raise not_a_request(signal, "JSON", str(rule)) from None
 
     def _each_part(self, part: Any, name: str) -> Iterator[Any]:
         for item in _read_list(part, name):

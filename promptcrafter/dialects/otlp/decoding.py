@@ -151,9 +151,10 @@ class Decoder(ABC):
             raise Rejected(f"a request must have at most {REQUEST_VALUES_MAX:,} attributes, values in them, and events")
 
 
-def not_a_request(signal: Signal, encoding: str) -> Problem:
-    """Return the 400 for a body that is no request of this signal."""
-    return Problem(400, f"The body is no {signal.request} in {encoding}.", f"invalid_{encoding.lower()}")
+def not_a_request(signal: Signal, encoding: str, reason: str = "") -> Problem:
+    """Return the 400 for a body that is no request of this signal, with the rule that it breaks if that is known."""
+    text = f"The body is no {signal.request} in {encoding}"
+    return Problem(400, f"{text}: {reason}." if reason else f"{text}.", f"invalid_{encoding.lower()}")
 
 
 def make_span(
