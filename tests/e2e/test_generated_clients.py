@@ -1,6 +1,7 @@
 """Clients that common generators make from /openapi.json have every operation and work against a live server.
 
-openapi-python-client knows no NDJSON; docs/guide.md has the setting that lets it send and read it as bytes.
+openapi-python-client knows neither NDJSON nor YAML nor protobuf; docs/guide.md has the setting that lets it send and
+read them as bytes.
 """
 
 import importlib
@@ -101,7 +102,12 @@ def test_a_python_client_generated_without_settings_lacks_no_operation(openapi: 
     printed = generate(openapi, package)
     assert generated_operations(package) == operation_ids(openapi)
     assert "will not be generated" not in printed
-    assert set(re.findall(r"WARNING parsing (\S+ \S+)", printed)) == {
+    otlp = {
+        f"POST {root}/v1/{signal}"
+        for root in ("", "/basalt", "/api/public/otel")
+        for signal in ("traces", "logs", "metrics")
+    }
+    assert set(re.findall(r"WARNING parsing (\S+ \S+)", printed)) == otlp | {
         "POST /logs/batch",
         "POST /scores/batch",
         "GET /export",
@@ -110,6 +116,7 @@ def test_a_python_client_generated_without_settings_lacks_no_operation(openapi: 
     }
     assert set(re.findall(r"Unsupported content.type (\S+?)\)?,?\s", printed)) == {
         "application/x-ndjson",
+        "application/x-protobuf",
         "application/yaml",
     }
 

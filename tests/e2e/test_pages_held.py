@@ -42,8 +42,10 @@ def test_a_second_person_joins_by_a_link_and_scores_and_the_first_one_sees_both_
         first.sign_in("grace@example.com", _PASSWORD)
         page = first.page
         page.get_by_role("link", name="Settings").click()
-        page.get_by_label("Name of the new workspace").fill("Support")
-        page.get_by_role("button", name="Make a workspace").click()
+        page.get_by_role("link", name="Team").click()
+        page.get_by_role("link", name="Make a workspace").click()
+        page.get_by_label("Name", exact=True).fill("Support")
+        page.get_by_role("button", name="Make the workspace").click()
         expect(page.get_by_role("status")).to_contain_text("The workspace is there")
         slug = page.url.partition("/app/w/")[2].partition("/")[0]
         body = {"title": "Reply", "content": "Answer {{question}}.", "model": "gpt-4o"}
