@@ -147,3 +147,21 @@ def test_a_sign_out_and_a_change_of_the_password_end_the_session(app: Flask, ada
     for visitor in (first, second):
         answer = visitor.get(f"{home_of(ada)}/prompts")
         assert (answer.status_code, answer.headers["Location"][:12]) == (303, "/app/sign-in")
+
+
+BROWSERS = (
+    "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,"
+    "application/signed-exchange;v=b3;q=0.7",  # Chrome
+    "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",  # Firefox and Safari
+    "text/html",
+)
+PROGRAMS = ("*/*", "application/json, text/plain, */*", "application/json", "text/html, application/json", "text/plain")
+
+
+def test_the_root_leads_browsers_to_the_pages_and_answers_programs_as_before(client: Caller) -> None:
+    for accept in BROWSERS:
+        answer = client.get("/", headers={"Accept": accept})
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/app"), accept
+    for headers in [{"Accept": accept} for accept in PROGRAMS] + [{}]:
+        answer = client.get("/", headers=headers)
+        assert (answer.status_code, answer.json["name"]) == (200, "PromptCrafter"), headers
