@@ -47,6 +47,10 @@ def test_what_changes_something_must_come_from_a_page_of_this_server(app: Flask,
         {},
         {"Origin": "null"},
         {"Origin": "http://evil.example"},
+        *(
+            {"Origin": origin}
+            for origin in ("http://[", "http://[::1", "//localhost", "localhost", "http://localhost:80x")
+        ),
         {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"},
         {"Sec-Fetch-Site": "same-site"},
     ]
@@ -132,6 +136,7 @@ def test_a_sign_in_leads_back_to_pages_of_this_server_only(app: Flask, client: C
         ("/apparently", "/app"),
         ("/logs", "/app"),
         ("javascript:alert(1)//app/", "/app"),
+        *((malformed, "/app") for malformed in ("http://[", "//[", "/app/\r\nSet-Cookie: session=x", "/app/\u2028")),
     ):
         answer = Visitor(app).submit("/app/sign-in", {"email": ada.email, "password": ada.password, "next": target})
         assert (answer.status_code, answer.headers["Location"]) == (303, expected), target
