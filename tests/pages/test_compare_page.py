@@ -1,4 +1,4 @@
-"""The page that compares outputs, and the first page of a workspace."""
+"""The page that compares outputs."""
 
 from flask import Flask
 
@@ -58,16 +58,3 @@ def test_the_outputs_of_one_input_are_compared_over_versions(app: Flask, ada: Pe
     single = ada.log(ada.prompt(), input="The same")
     assert "/compare?input" not in visitor.get(f"/outputs/{single['_id']}").text
     assert "No other version" in text_of(visitor.get(f"/compare?input={alone['_id']}"))
-
-
-def test_the_first_page_says_what_happened_and_what_waits(app: Flask, ada: Person) -> None:
-    visitor = Visitor(app, ada)
-    assert "First steps" in text_of(visitor.get(""))
-    prompt = ada.prompt(title="Explain")
-    for number in range(3):
-        ada.log(prompt, **({"score": 5} if number == 0 else {}))
-    ada.log(prompt, output=None, status="error", error="timed out")
-    shown = text_of(visitor.get(""))
-    assert "Waiting for a score 2" in shown
-    assert "Explain version 1 by ada" in shown
-    assert "First steps" not in shown
