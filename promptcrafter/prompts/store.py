@@ -223,7 +223,7 @@ def get_workspace_id(principal: Principal, prompt_id: str) -> str:
     workspace_id, _ = get_latest_numbers([prompt_id]).get(prompt_id, (None, 0))
     if workspace_id is None:
         raise not_found("prompt")
-    refuse_inaccessible(principal, "prompt", workspace_id)
+    refuse_inaccessible(principal, "prompt", workspace_id, prompt_id)
     return workspace_id
 
 

@@ -149,6 +149,7 @@ def _principal_of_token(rows: Sequence[Sequence[Any]], permission: Permission) -
         memberships=memberships,
         current_id=_choose_workspace(memberships, default, is_bound=False),
         needs=permission,
+        is_confined=g.get("workspace_of_page") is not None,
         request_id=g.get("request_id"),
     )
 
