@@ -84,6 +84,11 @@ def new_principal(user_id: str) -> Principal:
     return replace(at_home(user_id), is_command=False, request_id=g.get("request_id"))
 
 
+def is_signed_in() -> bool:
+    """Return whether the credential of the request is that of an account, on a route that requires none."""
+    return _identify(read_credential(), Permission.READ) is not None
+
+
 def _authenticate() -> None:
     route = requested_route()
     if route is None or route.is_public:
