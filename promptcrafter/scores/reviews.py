@@ -25,6 +25,7 @@ from promptcrafter.workspaces.access import in_current_workspace
 from promptcrafter.workspaces.principal import Principal
 
 LOGS_MAX = 50_000
+TOO_MANY = "too_many_to_review"  # code of the error
 SCORES_MAX = 100_000
 RATERS_MAX = 100  # that the progress lists
 _OLDEST_FIRST = (Log.created_at, Log.seq)  # the order of logs in every index that is used here
@@ -267,4 +268,4 @@ def _count(rows: Select[Any], most: int) -> int:
 
 
 def _too_many(what: str, parameters: str) -> Problem:
-    return Problem(400, f"{what}. Narrow it by {parameters}, since or until.", "too_many_to_review")
+    return Problem(400, f"{what}. Narrow it by {parameters}, since or until.", TOO_MANY)
