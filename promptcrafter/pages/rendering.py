@@ -9,6 +9,7 @@ from flask import Flask, Response, g, render_template, request, url_for
 
 from promptcrafter.auth import store as accounts
 from promptcrafter.pages import charts, formatting, lists, notices
+from promptcrafter.pages.scales import write_value
 from promptcrafter.workspaces import store as workspaces
 from promptcrafter.workspaces.principal import Principal, is_owner
 
@@ -22,7 +23,7 @@ _POLICY = (
 def init_app(app: Flask) -> None:
     """Add the filters and functions of the templates."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(formatting.FILTERS)
+    app.jinja_env.filters.update(formatting.FILTERS, score_value=lambda score: write_value(score.value))
     app.jinja_env.globals.update(
         asset=asset, link=lists.link, write_curl=lists.write_curl, waterfall_bar=charts.waterfall_bar
     )

@@ -19,7 +19,7 @@ _MOST = {
     "/prompts": 13,
     "/prompts/{prompt}": 12,
     "/outputs": 6,
-    "/outputs/{log}": 11,
+    "/outputs/{log}": 12,
     "/review?raters=2": 16,
     "/statistics": 11,
     "/statistics?promptId={prompt}": 14,
