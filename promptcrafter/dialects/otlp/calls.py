@@ -67,12 +67,12 @@ class Node:
         parent_id = self.columns.get("parent_span_id" if self.is_call else "parent_id")
         return None if parent_id in (None, self.key[1]) else (self.key[0], str(parent_id))
 
-    def absorb(self, later: "Node") -> None:
+    def merge_later(self, later: "Node") -> None:
         """Add a part of the same span that has arrived later. What it says counts; what it does not say stays."""
         if later.is_call and not self.is_call:
             self.is_call, self.columns = True, to_log(self.columns)
         columns = to_log(later.columns) if self.is_call and not later.is_call else later.columns
-        self.columns = merge(self.columns, columns)
+        self.columns = merge_columns(self.columns, columns)
         self.scores += later.scores
 
     def inherit(self, outer: "Node") -> None:
@@ -87,7 +87,7 @@ class Node:
             self.columns["meta"] = {**of_call, **self.columns.get("meta", {})}
 
 
-def merge(former: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+def merge_columns(former: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns of a span of which a later part has arrived."""
     merged = {**former, **later}
     for name in _OBJECTS:
@@ -107,7 +107,7 @@ def merge(former: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def settle(nodes: Mapping[Key, Node]) -> None:
+def choose_logs(nodes: Mapping[Key, Node]) -> None:
     """Decide which of the spans are logs, and let those inherit from the calls around them."""
     calls = {key: node for key, node in nodes.items() if node.is_call}
     around = {key: outer for key, node in calls.items() if (outer := _find_outer(node, calls)) is not None}

@@ -43,12 +43,12 @@ from promptcrafter.scores import reported
 from promptcrafter.traces import early_arrivals, growing_store, span_scores
 from promptcrafter.traces.early_arrivals import Arrival
 from promptcrafter.traces.growing_store import LockedTrace, SpanKey
-from promptcrafter.traces.growth import grow
+from promptcrafter.traces.growth import compute_changes
 from promptcrafter.traces.models import EarlyArrival
 from promptcrafter.workspaces.principal import Principal
 from promptcrafter.workspaces.quota import WorkspaceFull
 
-PIECE = 256  # spans of a transaction
+BATCH_SPANS = 256  # spans of a transaction
 _NO_SLUG = "otlp"  # of a trace whose program does not say what it is
 _STEP = ("span_id", "type", "parent_id", "name", "start_time", "end_time", "duration_ms", "status", "error")
 _JSON_OF_STEP = ("input", "output", "meta", "call")
@@ -60,9 +60,9 @@ _Resolve = Callable[[Principal, Iterable[Mapping[str, Any]]], dict[ReferenceKey,
 
 def ingest(principal: Principal, parts: Sequence[Part]) -> None:
     """Store spans. Raises what `recording.record` raises."""
-    for start in range(0, len(parts), PIECE):
+    for start in range(0, len(parts), BATCH_SPANS):
         with _saying_what_was_stored(start, f"{len(parts):,} spans"):
-            _store_piece(principal, parts[start : start + PIECE])
+            _store_batch(principal, parts[start : start + BATCH_SPANS])
 
 
 @contextmanager
@@ -76,22 +76,22 @@ def _saying_what_was_stored(number: int, of_items: str) -> Iterator[None]:
         raise WorkspaceFull(full.size, full.limit, f"{number:,} of {of_items} were stored.") from full
 
 
-def _store_piece(principal: Principal, parts: Sequence[Part]) -> None:
+def _store_batch(principal: Principal, parts: Sequence[Part]) -> None:
     recording.retry_if_parent_deleted(
-        lambda: write_until_done(lambda: _store(principal, parts, resolve_all)),
-        lambda: write_until_done(lambda: _store(principal, parts, resolve_as_missing)),
+        lambda: write_until_done(lambda: _write_batch(principal, parts, resolve_all)),
+        lambda: write_until_done(lambda: _write_batch(principal, parts, resolve_as_missing)),
     )
 
 
-def _store(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> None:
-    piece = _Piece(principal, _join(principal, parts, resolve), _collect_said(parts))
-    piece.prepare()
+def _write_batch(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> None:
+    batch = _Batch(principal, _merge_parts(principal, parts, resolve), _collect_trace_values(parts))
+    batch.prepare()
     with writing():
-        piece.lock()
-        if piece.known:
-            piece.join_stored(trusts_prompts=resolve is resolve_all)
-        piece.join_early()
-        piece.write()
+        batch.lock()
+        if batch.existing_trace_ids:
+            batch.merge_stored(trusts_prompts=resolve is resolve_all)
+        batch.apply_early_content()
+        batch.write()
 
 
 def ingest_records(principal: Principal, found: SortedRecords) -> Counter[str]:
@@ -101,34 +101,34 @@ def ingest_records(principal: Principal, found: SortedRecords) -> Counter[str]:
     """
     events, scores = len(found.events), len(found.scores)
     of_items = f"{events + scores:,} log records"
-    for start in range(0, events, PIECE):
+    for start in range(0, events, BATCH_SPANS):
         with _saying_what_was_stored(start, of_items):
-            write_until_done(partial(_join_events, principal, found.events[start : start + PIECE]))
+            write_until_done(partial(_store_events, principal, found.events[start : start + BATCH_SPANS]))
     rejections: Counter[str] = Counter()
-    for start in range(0, scores, PIECE):
+    for start in range(0, scores, BATCH_SPANS):
         with _saying_what_was_stored(events + start, of_items):
-            write_until_done(partial(_put_scores, principal, found.scores[start : start + PIECE], rejections))
+            write_until_done(partial(_put_scores, principal, found.scores[start : start + BATCH_SPANS], rejections))
     return rejections
 
 
-def _join_events(principal: Principal, events: Sequence[EventOfSpan]) -> None:
+def _store_events(principal: Principal, events: Sequence[EventOfSpan]) -> None:
     with writing():
         keys = {(trace_id, span_id) for trace_id, span_id, _ in events}
         trace_ids = {trace_id for trace_id, _ in keys}
         if not growing_store.have_arrived(principal, SOURCE, trace_ids):
             early_arrivals.exclude_spans(principal.workspace_id)
-        piece = _Piece(
+        batch = _Batch(
             principal,
             nodes={key: Node(key, is_call=False, columns={"span_id": key[1]}) for key in keys},
-            said={trace_id: [] for trace_id in trace_ids},
+            trace_values={trace_id: [] for trace_id in trace_ids},
             traces=growing_store.lock_known_traces(principal, SOURCE, trace_ids),
         )
         early_arrivals.keep(principal, [_to_arrival(*event) for event in events])
-        if piece.known:
-            piece.join_stored(trusts_prompts=True)
-        piece.forget_unknown()
-        piece.join_early()
-        piece.write()
+        if batch.existing_trace_ids:
+            batch.merge_stored(trusts_prompts=True)
+        batch.drop_unknown_spans()
+        batch.apply_early_content()
+        batch.write()
 
 
 def _put_scores(principal: Principal, scores: Sequence[Mapping[str, Any]], rejections: Counter[str]) -> None:
@@ -142,7 +142,7 @@ def _to_arrival(trace_id: str, span_id: str, event: Event) -> Arrival:
     return Arrival(trace_id, span_id, "event", (span_id, *content.values()), content)
 
 
-def _join(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> dict[Key, Node]:
+def _merge_parts(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> dict[Key, Node]:
     """Return what the parts say, by span; calls have the prompts and versions that they name, if there are such."""
     references = [part.reference for part in parts if part.reference]
     resolved = resolve(principal, references) if references else {}
@@ -157,27 +157,27 @@ def _join(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> dic
             columns |= {"prompt_version": found.version.number} if found.version else {}
         node = Node(key, part.is_call, columns, list(part.scores))
         if key in nodes:
-            nodes[key].absorb(node)
+            nodes[key].merge_later(node)
         else:
             nodes[key] = node
     return nodes
 
 
-def _collect_said(parts: Iterable[Part]) -> dict[str, list[tuple[str, Mapping[str, Any]]]]:
-    """Return what the spans of each trace say about it, as `grow` takes it."""
-    said: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+def _collect_trace_values(parts: Iterable[Part]) -> dict[str, list[tuple[str, Mapping[str, Any]]]]:
+    """Return what the spans of each trace say about it, as `compute_changes` takes it."""
+    trace_values: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
     for part in parts:
-        said.setdefault(part.trace_id, []).append((part.span_id, part.of_trace))
-    return said
+        trace_values.setdefault(part.trace_id, []).append((part.span_id, part.of_trace))
+    return trace_values
 
 
 @dataclass
-class _Piece:
+class _Batch:
     """What is written in one transaction. The methods are called in their order."""
 
     principal: Principal
     nodes: dict[Key, Node]
-    said: Mapping[str, list[tuple[str, Mapping[str, Any]]]]
+    trace_values: Mapping[str, list[tuple[str, Mapping[str, Any]]]]
     traces: dict[str, LockedTrace] = field(default_factory=dict)
     # The columns of new logs as they are inserted, and from which columns of the node they were prepared
     prepared: dict[Key, tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
@@ -185,7 +185,7 @@ class _Piece:
 
     def prepare(self) -> None:
         """Do everything slow that can be done before the lock."""
-        calls.settle(self.nodes)
+        calls.choose_logs(self.nodes)
         new = [node for node in self.nodes.values() if node.is_log]
         scored = [node for node in self.nodes.values() if node.scores]
         if scored:
@@ -198,33 +198,36 @@ class _Piece:
         """Lock the traces, and make those that do not exist."""
         early_arrivals.admit_spans(self.principal.workspace_id)
         costs = _sum_costs((trace_id, log) for (trace_id, _), (log, _) in self.prepared.items())
-        new = {each: {"slug": _NO_SLUG, **grow({}, said), "cost": costs.get(each)} for each, said in self.said.items()}
+        new = {
+            external_id: {"slug": _NO_SLUG, **compute_changes({}, values), "cost": costs.get(external_id)}
+            for external_id, values in self.trace_values.items()
+        }
         self.traces = growing_store.lock_traces(self.principal, SOURCE, new)
 
     @property
-    def known(self) -> list[str]:
+    def existing_trace_ids(self) -> list[str]:
         """The ids from outside of the traces that existed before."""
         return [each for each, trace in self.traces.items() if not trace.is_new]
 
-    def join_stored(self, *, trusts_prompts: bool) -> None:
+    def merge_stored(self, *, trusts_prompts: bool) -> None:
         """Join what is stored with what has arrived, and settle again.
 
         A stored step may name a prompt that was deleted since. Without `trusts_prompts`, all prompts that stored steps
         name are treated as deleted.
         """
         external = {trace.id: external_id for external_id, trace in self.traces.items() if not trace.is_new}
-        own = [node.key for node in self.nodes.values() if node.key[0] in self.known]
-        outer = [node.parent for node in self.nodes.values() if node.is_call and node.key[0] in self.known]
+        own = [node.key for node in self.nodes.values() if node.key[0] in self.existing_trace_ids]
+        outer = [node.parent for node in self.nodes.values() if node.is_call and node.key[0] in self.existing_trace_ids]
         keys = self._to_stored_keys([*own, *filter(None, outer)])
-        stored = _load(external, growing_store.find_logs(keys), growing_store.find_spans(keys))
-        self._absorb(stored)
+        stored = _to_nodes(external, growing_store.find_logs(keys), growing_store.find_spans(keys))
+        self._merge_nodes(stored)
         inside = [key for key in own if self.nodes[key].is_call]
         read: set[Key] = set()  # calls whose own calls inside have been read
         for _ in range(calls.LEVELS):
             read.update(inside)
             here = self._to_stored_keys(inside)
-            found = _load(external, growing_store.find_logs_inside(here), growing_store.find_calls_inside(here))
-            self._absorb({key: node for key, node in found.items() if key not in self.nodes})
+            found = _to_nodes(external, growing_store.find_logs_inside(here), growing_store.find_calls_inside(here))
+            self._merge_nodes({key: node for key, node in found.items() if key not in self.nodes})
             inside = [key for key, node in found.items() if node.stored_step is not None and key not in read]
             if not inside:
                 break
@@ -232,15 +235,15 @@ class _Piece:
             self.nodes[key].may_contain_calls = True
         self._mark_reviewed()
         self._drop_deleted_prompts(trusts_prompts=trusts_prompts)
-        calls.settle(self.nodes)
+        calls.choose_logs(self.nodes)
 
-    def forget_unknown(self) -> None:
+    def drop_unknown_spans(self) -> None:
         """Leave out spans that have not arrived."""
         for key, node in list(self.nodes.items()):
             if node.stored_log is None and node.stored_step is None:
                 del self.nodes[key]
 
-    def join_early(self) -> None:
+    def apply_early_content(self) -> None:
         """Complete the spans by the content that arrived before them, or that arrives now."""
         response_keys = {node.columns["response_key"] for node in self.nodes.values() if "response_key" in node.columns}
         awaited = [*self.traces, *map(early_arrivals.await_response, response_keys)]
@@ -297,7 +300,7 @@ class _Piece:
         trace_ids, span_ids = [trace.id for trace in self.traces.values()], {span_id for _, span_id in self.nodes}
         span_scores.move_to_last_outputs(trace_ids, span_ids, replaced_logs)
         logs.replace_logs(replaced_logs)
-        self._grow(new_logs)
+        self._update_traces(new_logs)
         span_scores.put_early_scores(self.principal, [each for each in self.early if each.kind == "score"])
         span_scores.put_scores_of_spans(self.principal, list(self._each_later_score()))
 
@@ -308,13 +311,13 @@ class _Piece:
                 trace_id, span_id = node.key
                 yield from ({**score, "trace_id": trace_id, "span_id": span_id} for score in node.scores)
 
-    def _grow(self, new_logs: Sequence[Mapping[str, Any]]) -> None:
+    def _update_traces(self, new_logs: Sequence[Mapping[str, Any]]) -> None:
         """Add to the traces that existed before what their spans say, and the costs of the new logs."""
         costs = _sum_costs((log["trace_id"], log) for log in new_logs)
         changes = {}
-        for external_id in self.known:
+        for external_id in self.existing_trace_ids:
             trace = self.traces[external_id]
-            changes[trace.seq] = grow(trace.values, self.said[external_id])
+            changes[trace.seq] = compute_changes(trace.values, self.trace_values[external_id])
             if trace.id in costs:
                 changes[trace.seq]["cost"] = (trace.values["cost"] or 0) + costs[trace.id]
         growing_store.change_traces(changes)
@@ -323,11 +326,11 @@ class _Piece:
         """Return keys with the ids of traces here instead of those from outside."""
         return {(self.traces[trace_id].id, span_id) for trace_id, span_id in keys}
 
-    def _absorb(self, stored: Mapping[Key, Node]) -> None:
+    def _merge_nodes(self, stored: Mapping[Key, Node]) -> None:
         """Add stored spans to those that have arrived, which say something later."""
         for key, node in stored.items():
             if key in self.nodes:
-                node.absorb(self.nodes[key])
+                node.merge_later(self.nodes[key])
             self.nodes[key] = node
 
     def _mark_reviewed(self) -> None:
@@ -367,7 +370,7 @@ def _sum_costs(logs_of_traces: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[
     return costs
 
 
-def _load(
+def _to_nodes(
     external: Mapping[str, str], stored_logs: Iterable[Mapping[str, Any]], stored_steps: Iterable[Mapping[str, Any]]
 ) -> dict[Key, Node]:
     """Return the nodes of what is stored. `external` has the ids of traces from outside by those here."""
