@@ -42,7 +42,7 @@ _KEPT = (
 
 @dataclass(slots=True)
 class Node:
-    """What is known of a span: what has arrived, and what is stored.
+    """All that is known of a span: what has arrived, merged with what is stored.
 
     `columns` are those of a log for a call, else those of a step; a column without a value is absent, and nothing in
     them is computed. `scores` were reported by the span itself. `stored_log` and `stored_step` are the sequence numbers
@@ -68,7 +68,7 @@ class Node:
         return None if parent_id in (None, self.key[1]) else (self.key[0], str(parent_id))
 
     def merge_later(self, later: "Node") -> None:
-        """Add a part of the same span that has arrived later. What it says counts; what it does not say stays."""
+        """Merge a node of the same span that has arrived later: its values replace those here, and others stay."""
         if later.is_call and not self.is_call:
             self.is_call, self.columns = True, to_log(self.columns)
         columns = to_log(later.columns) if self.is_call and not later.is_call else later.columns
@@ -76,7 +76,7 @@ class Node:
         self.scores += later.scores
 
     def inherit(self, outer: "Node") -> None:
-        """Take from the call around this one what this one lacks."""
+        """Copy from the call around this one the columns that this one lacks."""
         if "prompt_reference" not in self.columns:
             self.columns |= {name: outer.columns[name] for name in _PROMPT if name in outer.columns}
         for name in _INHERITED:
@@ -88,7 +88,7 @@ class Node:
 
 
 def merge_columns(former: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of a span of which a later part has arrived."""
+    """Return the columns of a span after a later part: its values replace the former ones, objects are merged."""
     merged = {**former, **later}
     for name in _OBJECTS:
         if name in former and name in later:
@@ -108,7 +108,7 @@ def merge_columns(former: Mapping[str, Any], later: Mapping[str, Any]) -> dict[s
 
 
 def choose_logs(nodes: Mapping[Key, Node]) -> None:
-    """Decide which of the spans are logs, and let those inherit from the calls around them."""
+    """Set `is_log` of the calls, and let each inherit from the call around it."""
     calls = {key: node for key, node in nodes.items() if node.is_call}
     around = {key: outer for key, node in calls.items() if (outer := _find_outer(node, calls)) is not None}
     has_call_inside = {outer.key for outer in around.values()}

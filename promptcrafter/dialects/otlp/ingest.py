@@ -1,14 +1,26 @@
 """Storing translated spans: each becomes one log or one step of its trace, however often and in what order it arrives.
 
-Spans are stored in pieces, each in one transaction, so that others write in between:
+Four words are used throughout:
 
-1. Join: make one node of all parts of a span. Resolve the prompts that they name.
-2. Settle: decide which calls are logs (`calls`), as if nothing were stored yet.
-3. Prepare: count tokens, compute costs and extract the words of the search index, before any lock is held.
-4. Lock the traces, and make those that are new.
-5. For traces that exist, read what is stored of the spans of the piece and of the calls around and inside them, join
-   that with what has arrived, and settle again.
-6. Complete them by what arrived before them: content that log records have (`records`).
+- a *part* (`translate.Part`) is what one request says about one span; a span may arrive in several parts,
+- a *node* (`calls.Node`) is all that is known of a span: its parts merged, and the row that it has in the database,
+- *trace values* are what a span says about its whole trace, such as the user,
+- a *batch* is up to `BATCH_SPANS` spans, which are stored in one transaction, so that others write in between.
+
+For example, a framework's span `a`, a call of a model, arrives first: its node becomes a log. Later the span `b` of the
+provider's client arrives, the same call, inside of `a`. The batch of `b` reads `a` from the database. Since `b` is the
+inner call, `b` becomes the log and inherits the user from `a`, and the log of `a` is replaced by a step. Had both
+arrived together, or `b` first, the same rows would result.
+
+The steps of a batch:
+
+1. Merge the parts into nodes. Resolve the prompts that they name.
+2. Choose which calls become logs (`calls.choose_logs`), as if nothing were stored yet.
+3. Prepare the logs: count tokens, compute costs and extract the words of the search index, before any lock is held.
+4. Lock the traces, and create those that are new.
+5. For traces that existed, read the stored rows of these spans and of the calls around and inside them, merge them with
+   what has arrived, and choose again.
+6. Add content that log records have sent before the spans (`records`).
 7. Write the differences, with one statement for each kind of change, and the scores that have waited for the spans.
 """
 
@@ -67,7 +79,7 @@ def ingest(principal: Principal, parts: Sequence[Part]) -> None:
 
 @contextmanager
 def _saying_what_was_stored(number: int, of_items: str) -> Iterator[None]:
-    """Correct the error of a full workspace after earlier pieces of the request were stored."""
+    """Correct the error of a full workspace after earlier batches of the request were stored."""
     try:
         yield
     except WorkspaceFull as full:
@@ -95,9 +107,9 @@ def _write_batch(principal: Principal, parts: Sequence[Part], resolve: _Resolve)
 
 
 def ingest_records(principal: Principal, found: SortedRecords) -> Counter[str]:
-    """Store what log records have become: join content to its spans, and put scores; what is early waits.
+    """Store the content and the scores that log records have: content is added to its span, or waits for it.
 
-    Return the rules that scores break, and how many break each.
+    Return the rules that scores break, and how many break each. Raises WorkspaceFull.
     """
     events, scores = len(found.events), len(found.scores)
     of_items = f"{events + scores:,} log records"
@@ -143,7 +155,7 @@ def _to_arrival(trace_id: str, span_id: str, event: Event) -> Arrival:
 
 
 def _merge_parts(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> dict[Key, Node]:
-    """Return what the parts say, by span; calls have the prompts and versions that they name, if there are such."""
+    """Return one node for each span. Calls have the prompts and versions that they name, where these exist."""
     references = [part.reference for part in parts if part.reference]
     resolved = resolve(principal, references) if references else {}
     nodes: dict[Key, Node] = {}
@@ -164,7 +176,7 @@ def _merge_parts(principal: Principal, parts: Sequence[Part], resolve: _Resolve)
 
 
 def _collect_trace_values(parts: Iterable[Part]) -> dict[str, list[tuple[str, Mapping[str, Any]]]]:
-    """Return what the spans of each trace say about it, as `compute_changes` takes it."""
+    """Return the trace values by the ids of traces, as pairs of a span's id and its values."""
     trace_values: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
     for part in parts:
         trace_values.setdefault(part.trace_id, []).append((part.span_id, part.of_trace))
@@ -173,7 +185,11 @@ def _collect_trace_values(parts: Iterable[Part]) -> dict[str, list[tuple[str, Ma
 
 @dataclass
 class _Batch:
-    """What is written in one transaction. The methods are called in their order."""
+    """The spans of one transaction. The methods are called in the order in which they stand here.
+
+    `nodes` has the spans by their keys. `trace_values` has the pairs that `growth.compute_changes` takes, and `traces`
+    the locked rows, both by the ids of traces that the clients sent.
+    """
 
     principal: Principal
     nodes: dict[Key, Node]
@@ -184,7 +200,7 @@ class _Batch:
     early: list[EarlyArrival] = field(default_factory=list)
 
     def prepare(self) -> None:
-        """Do everything slow that can be done before the lock."""
+        """Do everything slow that can be done before the lock is taken."""
         calls.choose_logs(self.nodes)
         new = [node for node in self.nodes.values() if node.is_log]
         scored = [node for node in self.nodes.values() if node.scores]
@@ -195,7 +211,7 @@ class _Batch:
         self.prepared = {node.key: (_prepare(node), dict(node.columns)) for node in new}
 
     def lock(self) -> None:
-        """Lock the traces, and make those that do not exist."""
+        """Lock the traces, and create those that do not exist."""
         early_arrivals.admit_spans(self.principal.workspace_id)
         costs = _sum_costs((trace_id, log) for (trace_id, _), (log, _) in self.prepared.items())
         new = {
@@ -206,18 +222,20 @@ class _Batch:
 
     @property
     def existing_trace_ids(self) -> list[str]:
-        """The ids from outside of the traces that existed before."""
+        """The ids, as clients sent them, of the traces that existed before."""
         return [each for each, trace in self.traces.items() if not trace.is_new]
 
     def merge_stored(self, *, trusts_prompts: bool) -> None:
-        """Join what is stored with what has arrived, and settle again.
+        """Merge what is stored with what has arrived, and choose again which calls are logs.
 
         A stored step may name a prompt that was deleted since. Without `trusts_prompts`, all prompts that stored steps
         name are treated as deleted.
         """
-        external = {trace.id: external_id for external_id, trace in self.traces.items() if not trace.is_new}
-        own = [node.key for node in self.nodes.values() if node.key[0] in self.existing_trace_ids]
-        outer = [node.parent for node in self.nodes.values() if node.is_call and node.key[0] in self.existing_trace_ids]
+        existing = set(self.existing_trace_ids)
+        external = {self.traces[external_id].id: external_id for external_id in existing}
+        of_existing = [node for node in self.nodes.values() if node.key[0] in existing]
+        own = [node.key for node in of_existing]
+        outer = [node.parent for node in of_existing if node.is_call]
         keys = self._to_stored_keys([*own, *filter(None, outer)])
         stored = _to_nodes(external, growing_store.find_logs(keys), growing_store.find_spans(keys))
         self._merge_nodes(stored)
@@ -238,13 +256,13 @@ class _Batch:
         calls.choose_logs(self.nodes)
 
     def drop_unknown_spans(self) -> None:
-        """Leave out spans that have not arrived."""
+        """Remove the nodes of spans that have not arrived: what log records say of them waits."""
         for key, node in list(self.nodes.items()):
             if node.stored_log is None and node.stored_step is None:
                 del self.nodes[key]
 
     def apply_early_content(self) -> None:
-        """Complete the spans by the content that arrived before them, or that arrives now."""
+        """Add to the spans the input and output of log records that arrived before them, or that arrive now."""
         response_keys = {node.columns["response_key"] for node in self.nodes.values() if "response_key" in node.columns}
         awaited = [*self.traces, *map(early_arrivals.await_response, response_keys)]
         span_ids = {span_id for _, span_id in self.nodes}
@@ -312,7 +330,7 @@ class _Batch:
                 yield from ({**score, "trace_id": trace_id, "span_id": span_id} for score in node.scores)
 
     def _update_traces(self, new_logs: Sequence[Mapping[str, Any]]) -> None:
-        """Add to the traces that existed before what their spans say, and the costs of the new logs."""
+        """Update the traces that existed before by the values of their spans and the costs of the new logs."""
         costs = _sum_costs((log["trace_id"], log) for log in new_logs)
         changes = {}
         for external_id in self.existing_trace_ids:
@@ -323,18 +341,18 @@ class _Batch:
         growing_store.change_traces(changes)
 
     def _to_stored_keys(self, keys: Iterable[Key]) -> set[SpanKey]:
-        """Return keys with the ids of traces here instead of those from outside."""
+        """Return keys with our ids of traces instead of those that clients sent."""
         return {(self.traces[trace_id].id, span_id) for trace_id, span_id in keys}
 
     def _merge_nodes(self, stored: Mapping[Key, Node]) -> None:
-        """Add stored spans to those that have arrived, which say something later."""
+        """Merge stored spans into those that have arrived; where both have a value, the one that has arrived counts."""
         for key, node in stored.items():
             if key in self.nodes:
                 node.merge_later(self.nodes[key])
             self.nodes[key] = node
 
     def _mark_reviewed(self) -> None:
-        """Find out which logs that would have to become steps must not, because somebody has scored or noted them."""
+        """Mark the logs with calls inside that must stay logs, because they have notes or a score."""
         outer = {node.parent for node in self.nodes.values() if node.is_call}
         candidates = [node for key, node in self.nodes.items() if node.stored_log is not None and key in outer]
         scored = logs.find_scored([node.stored_log for node in candidates if node.stored_log is not None])
@@ -373,7 +391,7 @@ def _sum_costs(logs_of_traces: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[
 def _to_nodes(
     external: Mapping[str, str], stored_logs: Iterable[Mapping[str, Any]], stored_steps: Iterable[Mapping[str, Any]]
 ) -> dict[Key, Node]:
-    """Return the nodes of what is stored. `external` has the ids of traces from outside by those here."""
+    """Return the nodes of stored rows. `external` has the ids of traces that clients sent, by ours."""
     nodes = {}
     for row in stored_logs:
         key = (external[row["trace_id"]], row["span_id"])
