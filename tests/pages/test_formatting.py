@@ -1,12 +1,12 @@
 """How pages write numbers, times and texts."""
 
-import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from promptcrafter import clock
 from promptcrafter.pages import formatting
+from promptcrafter.prompts.search import make_pattern
 
 
 @pytest.mark.parametrize(
@@ -69,18 +69,30 @@ def test_an_excerpt_is_one_line_and_variables_are_marked_in_escaped_text() -> No
 
 
 def test_hits_are_marked_and_everything_is_escaped() -> None:
-    assert formatting.hits("The <Tide> and tides", ["tide"]) == ("The &lt;<mark>Tide</mark>&gt; and <mark>tide</mark>s")
-    assert formatting.hits("a.c abc", ["a.c"]) == "<mark>a.c</mark> abc"
-    assert formatting.hits("<b>", []) == "&lt;b&gt;"
-    assert formatting.hits("nothing", ["word"], 20) == ""
-    around = formatting.hits("x " * 100 + "word\n here " + "y " * 100, ["word"], 30)
-    assert around == "…x x x x x <mark>word</mark> here y y y y y…"
+    pattern = make_pattern(["tide", "a.c"])
+    assert formatting.mark_hits("The <Tide> and tides", pattern) == (
+        "The &lt;<mark>Tide</mark>&gt; and <mark>tide</mark>s"
+    )
+    assert formatting.mark_hits("a.c abc", pattern) == "<mark>a.c</mark> abc"
+    assert formatting.mark_hits("<b>", None) == "&lt;b&gt;"
+    assert formatting.mark_hits(None, pattern) == ""
+
+
+def test_an_excerpt_around_a_hit_is_one_line_and_empty_without_a_hit() -> None:
+    pattern = make_pattern(["word"])
+    assert formatting.excerpt_around_hit("nothing", pattern, 20) == ""
+    assert formatting.excerpt_around_hit(None, pattern) == ""
+    around = formatting.excerpt_around_hit("x " * 100 + "word\n here " + "y " * 100, pattern, 30)
+    assert around == "…x x x x <mark>word</mark> here y y y y y y…"
+    assert formatting.excerpt_around_hit("a word", pattern, 3) == "…<mark>word</mark>"
 
 
 def test_the_excerpt_around_a_hit_ends_with_a_word_and_has_the_whole_hit() -> None:
-    tide = re.compile("tide")
-    assert formatting.marked("The tide comes twice a day", tide, 12) == "The <mark>tide</mark>…"
-    assert formatting.marked("x" * 9 + "tide" * 2, re.compile("tidetide"), 12).endswith("<mark>tidetide</mark>")
+    tide = make_pattern(["tide"])
+    assert formatting.excerpt_around_hit("The tide comes twice a day", tide, 12) == "The <mark>tide</mark>…"
+    assert formatting.excerpt_around_hit("x" * 9 + "tide" * 2, make_pattern(["tidetide"]), 12).endswith(
+        "<mark>tidetide</mark>"
+    )
 
 
 def test_an_id_is_shown_short_and_copied_whole() -> None:
