@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Self
 
-from sqlalchemy import ColumnElement, delete, func, insert, select, text, update
+from sqlalchemy import ColumnElement, delete, func, insert, literal, select, text, update
 
 from promptcrafter import clock
 from promptcrafter.database.base import Base
@@ -124,17 +124,21 @@ def each_cell(
     """Yield the stored cells of the days of a plan, of a workspace's details with `prompt_id` those of a prompt."""
     if plan.days is None:
         return
-    first, last = plan.days
     columns = (DayAggregate.day, DayAggregate.prompt_version, DayAggregate.model_used, DayAggregate.cell)
-    stored = select(*columns).where(DayAggregate.scope_id == scope_id, DayAggregate.day.between(first, last))
-    if prompt_id is not None:
-        beginning = join_details(prompt_id, None, None)[: len(prompt_id) + 1]
-        stored = stored.where(func.substr(DayAggregate.model_used, 1, len(beginning)) == beginning)
+    stored = select(*columns).where(_is_of_days(scope_id, plan.days, prompt_id))
     result = reader.connection().execute(stored.execution_options(yield_per=_CELLS_AT_ONCE))
     while rows := result.fetchmany(_CELLS_AT_ONCE):
         for day, version, model, cell in rows:
             if day not in plan.without:
                 yield (day, version, model), Cell.load(cell)
+
+
+def count_cells(reader: ReadSession, scope_id: str, plan: Plan, prompt_id: str | None, most: int) -> int:
+    """Return how many cells the days of a plan have at least, counted up to `most`. See `each_cell`."""
+    if plan.days is None:
+        return 0
+    some = select(literal(1).label("one")).where(_is_of_days(scope_id, plan.days, prompt_id)).limit(most)
+    return reader.scalar(select(func.count()).select_from(some.subquery("some"))) or 0
 
 
 def extend(scope: Scope, transaction: _Transaction, stop: Event) -> bool:
@@ -272,6 +276,14 @@ def to_day(moment: datetime) -> int:
 def start_of(day: int) -> datetime:
     """Return the time at which a day begins."""
     return clock.from_any_number(day * 86_400_000)
+
+
+def _is_of_days(scope_id: str, days: tuple[int, int], prompt_id: str | None) -> ColumnElement[bool]:
+    condition = (DayAggregate.scope_id == scope_id) & DayAggregate.day.between(*days)
+    if prompt_id is None:
+        return condition
+    beginning = join_details(prompt_id, None, None)[: len(prompt_id) + 1]
+    return condition & (func.substr(DayAggregate.model_used, 1, len(beginning)) == beginning)
 
 
 def _find_end(scope: Scope) -> datetime | None:

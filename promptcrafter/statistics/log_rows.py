@@ -127,7 +127,8 @@ def _count_raters(
 
 def _make_key(grain: Grain, day: int, version: int | None, model: str | None, further: Sequence[Any]) -> CellKey:
     if grain == "details":
-        return day, version or 0, join_details(*further, model)
+        prompt_id, author_id = further
+        return day, version or 0, join_details(prompt_id, author_id, model)
     return day, (version or 0) if grain == "prompt" else 0, model or ""
 
 

@@ -45,6 +45,7 @@ from promptcrafter.workspaces.principal import Principal
 
 KINDS = ("number", "boolean", "category")  # of scores; of several in the same answer, the most frequent has the figures
 LOGS_MAX = SCORES_MAX = 100_000  # that are read for an answer
+CELLS_MAX = 20_000  # stored ones by prompt, version, author and model, which take about as long as so many logs
 PERIODS_MAX = 1000
 GROUPS_MAX = 2000
 _ROWS_AT_ONCE = 20_000
@@ -154,8 +155,10 @@ def _each_stored(
     if scope is None or plan is None:
         return
     is_detailed = scope.grain == "details"
-    stored = day_aggregates.each_cell(snapshot, scope.id, plan, prompt_id if is_detailed else None)
-    for (day, version, text), cell in stored:
+    of_prompt = prompt_id if is_detailed else None
+    if is_detailed and day_aggregates.count_cells(snapshot, scope.id, plan, of_prompt, CELLS_MAX + 1) > CELLS_MAX:
+        raise Invalid({"since": [f"selects more than {CELLS_MAX:,} groups of logs of a day; {_NARROW}"]})
+    for (day, version, text), cell in day_aggregates.each_cell(snapshot, scope.id, plan, of_prompt):
         prompt, author, model = split_details(text) if is_detailed else (prompt_id, None, text or None)
         others = tuple(author for _ in question.others)  # what is stored has no other key
         yield (

@@ -268,3 +268,22 @@ def test_questions_have_the_same_answers_from_what_is_stored_as_from_the_logs(
     for path, expected in zip(paths, from_logs, strict=True):
         assert len(expected["groups"]) > 1, path
         assert ada.get(path).json == expected, path
+
+
+def test_more_aggregates_than_are_read_for_an_answer_are_refused(
+    app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = [ada.prompt(title=f"Prompt {number}") for number in range(3)]
+    for prompt in prompts:
+        ada.log(prompt, score=1)
+    with app.app_context():
+        Aggregation(Event()).run()
+    monkeypatch.setattr(store, "CELLS_MAX", 2)
+    answer = ada.get("/stats?groupBy=prompt")
+    assert answer.status_code == 400
+    assert answer.json["details"] == {
+        "since": ["selects more than 2 groups of logs of a day; narrow it, for example by since or promptId"]
+    }
+    assert len(ada.get("/stats?groupBy=prompt&since=1d&model=gpt-4o").json["groups"]) == 3
+    assert len(ada.get(f"/stats?groupBy=author&promptId={prompts[0]['_id']}").json["groups"]) == 1
+    assert len(ada.get("/stats?groupBy=model").json["groups"]) == 1
