@@ -258,9 +258,8 @@ class AggregateScope(Base):
     __tablename__ = "aggregate_scopes"
     __table_args__ = (Index(None, "workspace_id"), DERIVED)
 
-    scope_id: Mapped[str] = mapped_column(
-        String(64), primary_key=True
-    )  # of the prompt or of the workspace, or `DETAILS` and the latter
+    # The id of the prompt or of the workspace, or `DETAILS` followed by the latter
+    scope_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"))
     # Who changes a log that was created before this time marks its day
     announced_until: Mapped[datetime] = mapped_column(UtcTime)

@@ -45,7 +45,7 @@ from promptcrafter.workspaces.principal import Principal
 
 KINDS = ("number", "boolean", "category")  # of scores; of several in the same answer, the most frequent has the figures
 LOGS_MAX = SCORES_MAX = 100_000  # that are read for an answer
-CELLS_MAX = 20_000  # stored ones by prompt, version, author and model, which take about as long as so many logs
+CELLS_MAX = 20_000  # of a workspace's details: so many take a second; of more, logs are read, or refused
 PERIODS_MAX = 1000
 GROUPS_MAX = 2000
 _ROWS_AT_ONCE = 20_000
@@ -143,10 +143,14 @@ def _find_scope(
 def _plan(snapshot: ReadSession, scope: Scope | None, filters: Mapping[str, Any]) -> Plan | None:
     """Return which part of the logs is read from stored aggregates; None for no part."""
     coverage = None if scope is None else day_aggregates.read_coverage(snapshot, scope.id)
-    if coverage is None:
+    if scope is None or coverage is None:
         return None
     begin, end = filters.get("since", EARLIEST), filters.get("until", LATEST)
-    return day_aggregates.plan(coverage, max(begin, EARLIEST), min(end, LATEST))
+    plan = day_aggregates.plan(coverage, max(begin, EARLIEST), min(end, LATEST))
+    if scope.grain != "details":
+        return plan
+    count = day_aggregates.count_cells(snapshot, scope.id, plan, filters.get("promptId"), CELLS_MAX + 1)
+    return plan if count <= CELLS_MAX else None  # there may be fewer logs than are refused
 
 
 def _each_stored(
@@ -156,8 +160,6 @@ def _each_stored(
         return
     is_detailed = scope.grain == "details"
     of_prompt = prompt_id if is_detailed else None
-    if is_detailed and day_aggregates.count_cells(snapshot, scope.id, plan, of_prompt, CELLS_MAX + 1) > CELLS_MAX:
-        raise Invalid({"since": [f"selects more than {CELLS_MAX:,} groups of logs of a day; {_NARROW}"]})
     for (day, version, text), cell in day_aggregates.each_cell(snapshot, scope.id, plan, of_prompt):
         prompt, author, model = split_details(text) if is_detailed else (prompt_id, None, text or None)
         others = tuple(author for _ in question.others)  # what is stored has no other key

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from promptcrafter import clock
 from promptcrafter.database.session import read_snapshot, session
 from promptcrafter.database.transactions import writing
-from promptcrafter.logs.models import AggregateScope, ChangedDay, Log
+from promptcrafter.logs.models import DETAILS, AggregateScope, ChangedDay, Log
 from promptcrafter.maintenance.aggregation import Aggregation, mark_wrong
 from promptcrafter.statistics import day_aggregates, store
 from promptcrafter.statistics.cells import Cell
@@ -270,20 +270,72 @@ def test_questions_have_the_same_answers_from_what_is_stored_as_from_the_logs(
         assert ada.get(path).json == expected, path
 
 
-def test_more_aggregates_than_are_read_for_an_answer_are_refused(
+def test_logs_are_read_where_there_are_more_aggregates_than_are_read_for_an_answer(
     app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompts = [ada.prompt(title=f"Prompt {number}") for number in range(3)]
     for prompt in prompts:
         ada.log(prompt, score=1)
+    paths = ["/stats?groupBy=prompt", "/stats?groupBy=prompt&since=1d", "/stats?groupBy=author"]
+    of_one = f"/stats?groupBy=author&promptId={prompts[0]['_id']}"
+    expected = [ada.get(path).json for path in [*paths, of_one, "/stats?groupBy=model"]]
     with app.app_context():
         Aggregation(Event()).run()
     monkeypatch.setattr(store, "CELLS_MAX", 2)
-    answer = ada.get("/stats?groupBy=prompt")
-    assert answer.status_code == 400
-    assert answer.json["details"] == {
-        "since": ["selects more than 2 groups of logs of a day; narrow it, for example by since or promptId"]
-    }
-    assert len(ada.get("/stats?groupBy=prompt&since=1d&model=gpt-4o").json["groups"]) == 3
-    assert len(ada.get(f"/stats?groupBy=author&promptId={prompts[0]['_id']}").json["groups"]) == 1
-    assert len(ada.get("/stats?groupBy=model").json["groups"]) == 1
+    assert [ada.get(path).json for path in [*paths, of_one, "/stats?groupBy=model"]] == expected
+    monkeypatch.setattr(store, "LOGS_MAX", 2)
+    for path in paths:
+        answer = ada.get(path)
+        assert answer.status_code == 400
+        assert answer.json["details"] == {
+            "since": ["selects more than 2 logs; narrow it, for example by since or promptId"]
+        }
+    assert [ada.get(path).json for path in (of_one, "/stats?groupBy=model")] == expected[3:]
+
+
+def test_where_an_older_version_stored_aggregates_those_by_prompt_and_author_are_added(
+    app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = [ada.prompt(title=f"Prompt {number}") for number in range(2)]
+    for number in range(12):
+        ada.log(prompts[number % 2], score=number % 4)
+    paths = [f"/stats?groupBy={keys}" for keys in ("prompt", "author", "prompt,version", "model", "day")]
+    expected = [ada.get(path).json for path in paths]
+    with app.app_context():
+        Aggregation(Event()).run()
+        with writing():
+            session.execute(delete(AggregateScope).where(AggregateScope.scope_id.startswith(DETAILS)))
+        assert [ada.get(path).json for path in paths] == expected
+        assert mark_wrong(lambda done, total: None) == 0
+        Aggregation(Event()).run()  # of a service that starts
+        assert mark_wrong(lambda done, total: None) == 0
+        expect_same(scopes_of(ada, prompts), (day_aggregates.EARLIEST, clock.now() + DAY))
+    monkeypatch.setattr(store, "LOGS_MAX", 0)  # no log may be read
+    assert [ada.get(path).json for path in paths] == expected
+
+
+def test_a_change_while_logs_are_read_leaves_the_mark_of_its_day_in_each_scope(
+    app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = ada.prompt()
+    logs = [ada.log(prompt, score=number) for number in range(5)]
+    changed: set[Any] = set()
+
+    def read_and_change(reader: Any, condition: Any, begin: datetime, end: datetime, grain: Any) -> Any:
+        cells = read_cells(reader, condition, begin, end, grain)
+        if grain not in changed:
+            changed.add(grain)
+            assert ada.patch(f"/logs/{logs[len(changed)]['_id']}", {"score": 9}).status_code == 200
+        return cells
+
+    everything = day_aggregates.EARLIEST, clock.now() + DAY
+    with app.app_context():
+        with monkeypatch.context() as patched:
+            patched.setattr(day_aggregates, "read_cells", read_and_change)
+            Aggregation(Event()).run()
+        assert changed == {"prompt", "workspace", "details"}
+        expect_same(scopes_of(ada, [prompt]), everything)
+        assert count(ChangedDay) > 0
+        Aggregation(Event()).run()
+        assert count(ChangedDay) == 0
+        expect_same(scopes_of(ada, [prompt]), everything)
