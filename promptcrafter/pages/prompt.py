@@ -251,7 +251,7 @@ def _show(prompt: Prompt, name: str, query: Mapping[str, Any], filled: _Filled) 
     outputs = logs.find_logs(principal, {"promptId": prompt.id})
     entries: Sequence[Any] = ()
     if is_owner(principal, prompt.workspace_id):
-        trail = audit.find_entries(workspaces.get_workspace(principal, prompt.workspace_id), {"object": prompt.id})
+        trail = audit.find_entries(workspaces.get_workspace(principal, prompt.workspace_id).id, {"object": prompt.id})
         entries = lists.read_page(trail, _AUDIT_ORDER, {"per_page": _ENTRIES_SHOWN}).rows
     return render(
         "prompt.html",
@@ -273,7 +273,7 @@ def _show(prompt: Prompt, name: str, query: Mapping[str, Any], filled: _Filled) 
 
 
 def _read_versions(prompt: Prompt, query: Mapping[str, Any]) -> lists.PageOfRows:
-    versions = store.find_versions(prompt).options(defer(Version.content), defer(Version.messages))
+    versions = store.find_versions(prompt.id).options(defer(Version.content), defer(Version.messages))
     return lists.read_page(versions, (Version.number,), query)
 
 

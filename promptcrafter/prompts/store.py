@@ -398,9 +398,9 @@ def remove_prompt(principal: Principal, prompt: Prompt) -> None:
         session.execute(update(Prompt).where(Prompt.id == prompt.id).values(slug=Prompt.id))  # which is no slug
 
 
-def find_versions(prompt: Prompt) -> Select[Version]:
+def find_versions(prompt_id: str) -> Select[Version]:
     """Return a select of a prompt's versions, with the names of their authors."""
-    return select(Version).options(undefer(Version.author_name)).where(Version.prompt_id == prompt.id)
+    return select(Version).options(undefer(Version.author_name)).where(Version.prompt_id == prompt_id)
 
 
 def get_version(prompt: Prompt, name: str) -> Version:
@@ -408,12 +408,12 @@ def get_version(prompt: Prompt, name: str) -> Version:
     if name == LATEST:
         name = str(prompt.version)
     if re.fullmatch("[1-9][0-9]{0,8}", name):
-        statement = find_versions(prompt).where(Version.number == int(name))
+        statement = find_versions(prompt.id).where(Version.number == int(name))
     elif not re.fullmatch(LABEL_PATTERN, name):
         raise version_not_found(name)
     else:
         on_label = (Label.prompt_id == Version.prompt_id) & (Label.version == Version.number)
-        statement = find_versions(prompt).join(Label, on_label).where(Label.name == name)
+        statement = find_versions(prompt.id).join(Label, on_label).where(Label.name == name)
     version = session.scalar(statement)
     if version is None:
         raise version_not_found(name)
