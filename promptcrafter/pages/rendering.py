@@ -83,7 +83,7 @@ def _shared() -> dict[str, Any]:
     membership = principal.memberships[principal.current_id]
     listed = workspaces.list_workspaces(principal)
     return {
-        "account": accounts.get_user(principal.user_id),
+        "account": accounts.get_names(principal.user_id),
         "workspace": next((each for each in listed if each["id"] == principal.current_id), None),
         "workspaces": listed,
         "may_edit": membership.role != "viewer",
