@@ -23,7 +23,7 @@ _STATS_MS = 1000  # with stored aggregates
 _PAGES = {
     "": "/stats?groupBy=day&since=14d",
     "/prompts": "/prompts?per_page=50",
-    "/prompts?q=prompt": "/search?q=prompt",
+    "/prompts?q=prompt": "/search?q=prompt&per_page=50",
     "/prompts/{prompt}": "/prompts/{prompt}",
     "/outputs": "/logs?per_page=50",
     "/outputs?promptId={prompt}&minScore=8&sort=best": "/logs?promptId={prompt}&minScore=8&sort=best&per_page=50",

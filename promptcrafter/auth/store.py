@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, delete, or_, select, update
+from sqlalchemy import ColumnElement, Select, delete, or_, select, update
 
 from promptcrafter import clock, emails
 from promptcrafter.auth.models import ApiKey, PasswordReset, User
@@ -44,11 +44,6 @@ def add_user(name: str, email: str, password_hash: str) -> User:
     with translating({"uq_users_email_key": _email_taken, "ix_users_email_identity": _email_taken}):
         session.flush()
     return user
-
-
-def get_names(user_id: str) -> Row[str, str, str]:
-    """Return id, name and e-mail address of an account: less work than `get_user`. Raises NoResultFound."""
-    return session.execute(select(User.id, User.name, User.email).where(User.id == user_id)).one()
 
 
 def get_by_email_or_none(email: str) -> User | None:

@@ -13,21 +13,21 @@ from tests.support.visitors import Visitor, home_of
 
 pytestmark = only_sqlite
 _WEIGHT_MAX = 60 * 1024  # compressed, with scripts and styles
-# Of each page, one authenticates, and two are for its frame: the account and its workspaces
+# Of each page, one authenticates, and one is for its frame: the account and its workspaces
 _MOST = {
-    "": 12,
-    "/prompts": 14,
-    "/prompts/{prompt}": 10,
-    "/outputs": 6,
-    "/outputs/{log}": 10,
-    "/review?raters=2": 18,
-    "/statistics": 11,
-    "/statistics?promptId={prompt}": 16,
-    "/experiments": 5,
-    "/runs": 4,
-    "/settings/team": 7,
-    "/settings/keys": 5,
-    "/settings/audit": 6,
+    "": 11,
+    "/prompts": 13,
+    "/prompts/{prompt}": 9,
+    "/outputs": 5,
+    "/outputs/{log}": 9,
+    "/review?raters=2": 17,
+    "/statistics": 10,
+    "/statistics?promptId={prompt}": 15,
+    "/experiments": 4,
+    "/runs": 3,
+    "/settings/team": 6,
+    "/settings/keys": 4,
+    "/settings/audit": 5,
 }
 
 
