@@ -108,7 +108,7 @@ def get_groups(principal: Principal, filters: Mapping[str, Any], question: Quest
         plan = _plan(snapshot, scope, filters)
         cells = list(_each_stored(snapshot, scope, plan, question, filters.get("promptId")))
         kinds: dict[str, int] = {"number": 1}
-        for part in _split(logs, plan):
+        for part in [logs] if plan is None else _find_unstored(principal, filters, plan):
             if question.is_bounded:
                 _refuse_many(snapshot, part)
             scores = _read_scores(snapshot, part, question)
@@ -175,10 +175,12 @@ def _each_stored(
         )
 
 
-def _split(logs: Select[Log], plan: Plan | None) -> Sequence[Select[Log]]:
+def _find_unstored(principal: Principal, filters: Mapping[str, Any], plan: Plan) -> Sequence[Select[Log]]:
     """Return selects of the logs that are not read from stored aggregates."""
-    if plan is None:
-        return [logs]
+    # without the times of the filters, within which the periods are: of two lower bounds, SQLite looks up the first one
+    # in the index, and reads all entries from there on
+    others = {name: value for name, value in filters.items() if name not in ("since", "until")}
+    logs = find_stored_logs(principal, others)
     return [logs.where(Log.created_at >= begin, Log.created_at < end) for begin, end in plan.periods]
 
 

@@ -25,6 +25,7 @@ from promptcrafter.statistics.models import DayAggregate
 from promptcrafter.workspaces.principal import personal_workspace_id
 from tests.support.members import share
 from tests.support.people import Person
+from tests.support.statements import statements
 
 DAY = timedelta(days=1)
 
@@ -339,3 +340,17 @@ def test_a_change_while_logs_are_read_leaves_the_mark_of_its_day_in_each_scope(
         Aggregation(Event()).run()
         assert count(ChangedDay) == 0
         expect_same(scopes_of(ada, [prompt]), everything)
+
+
+def test_logs_beside_what_is_stored_are_read_from_where_they_begin(app: Flask, ada: Person) -> None:
+    for number in range(3):
+        ada.log(ada.prompt(title=f"Prompt {number}"), score=1)
+    with app.app_context():
+        Aggregation(Event()).run()
+    for path in ("/stats?groupBy=day&since=9d&until=2999-01-01", "/stats?groupBy=prompt&since=9d"):
+        with statements(app) as seen:
+            assert ada.get(path).json["groups"], path
+        read = [statement for statement, _ in seen if "FROM logs" in statement and "created_at" in statement]
+        assert read, path
+        # with two lower bounds SQLite reads all logs from the earlier one on
+        assert {statement.count("logs.created_at >=") for statement in read} == {1}, path
