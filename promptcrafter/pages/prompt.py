@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response
 
 from promptcrafter import clock, jsonio
 from promptcrafter.database.transactions import writing
+from promptcrafter.dialects.version_choice import PRODUCTION
 from promptcrafter.http.fields import Text
 from promptcrafter.http.yaml_form import yaml_response
 from promptcrafter.logs import store as logs
@@ -43,6 +44,7 @@ _OUTPUTS_SHOWN = 5
 _ENTRIES_SHOWN = 10
 _VARIABLES_MAX = 100  # for which the page has a form
 _AUDIT_ORDER = (AuditEntry.created_at, AuditEntry.seq)
+_FIRST_MESSAGES = ({"role": "system", "content": ""}, {"role": "user", "content": ""})  # of a new prompt
 _CHANGED_MEANWHILE = "changed_meanwhile"
 PLACEHOLDER = "placeholder"  # chosen in the form instead of a role
 
@@ -80,7 +82,7 @@ class _DiffQuery(Schema):
 @blueprint.page("/prompts/new")
 def show_new() -> Response:
     """Show the form for a new prompt, of one text or of messages."""
-    return _show_form({"type": "text", "messages": [{"role": "system", "content": ""}]}, {})
+    return _show_form({"type": "text", "messages": _FIRST_MESSAGES}, {})
 
 
 @blueprint.page("/prompts", methods=["POST"], permission=Permission.WRITE)
@@ -132,7 +134,7 @@ def show_edit(prompt_id: str) -> Response:
         "seen": _state_of(prompt),
         **{name: getattr(prompt, name) for name in ("title", "slug", "model", "description", "type")},
         "content": prompt.content if prompt.messages is None else "",
-        "messages": [_to_row(message) for message in prompt.messages or []],
+        "messages": [_to_row(message) for message in prompt.messages or []] or _FIRST_MESSAGES,
         "tags": ", ".join(prompt.tags),
         "config": _to_json(prompt.config),
     }
@@ -239,6 +241,7 @@ def show_diff(query: dict[str, Any], prompt_id: str) -> Response:
         rows=align(before, after),
         config=list(compare_configs(before.config, after.config)),
         numbers=sorted(numbers, reverse=True),
+        may_move_production=PRODUCTION not in [*after.labels, *_find_protected(prompt)],
         tab="diff",
     )
 

@@ -32,6 +32,7 @@ class Scoring:
     is_number: bool
     minimum: float | None
     maximum: float | None
+    description: str = ""
 
 
 def get_scoring(principal: Principal, name: str) -> Scoring:
@@ -42,7 +43,8 @@ def get_scoring(principal: Principal, name: str) -> Scoring:
     if config is None:
         return Scoring(name, names, make_scale(None), is_number=True, minimum=0, maximum=SCORE_MAX)
     limits = {"minimum": config.minimum, "maximum": config.maximum}
-    return Scoring(name, names, make_scale(config), is_number=config.kind == "number", **limits)
+    kind, text = config.kind, config.description
+    return Scoring(name, names, make_scale(config), is_number=kind == "number", description=text, **limits)
 
 
 def give_score(principal: Principal, log_id: str, name: str, sent: str, comment: str | None = None) -> Any:

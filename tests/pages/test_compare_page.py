@@ -63,12 +63,13 @@ def test_the_outputs_of_one_input_are_compared_over_versions(app: Flask, ada: Pe
 def test_outputs_are_scored_under_any_name_that_the_workspace_configures(app: Flask, ada: Person) -> None:
     prompt = ada.prompt()
     logs = [ada.log(prompt, output=f"Answer {n}")["_id"] for n in range(2)]
-    ada.put("/score-configs/tone", {"kind": "category", "categories": ["kind", "curt"]})
+    ada.put("/score-configs/tone", {"kind": "category", "categories": ["kind", "curt"], "description": "How it sounds"})
     ada.put("/score-configs/length", {"kind": "number", "min": 1, "max": 5})
     visitor = Visitor(app, ada)
     address = f"/compare?log={logs[0]}&log={logs[1]}&name=tone"
     assert "name=tone" in visitor.get(f"/compare?log={logs[0]}&log={logs[1]}").text
     assert 'value="curt">curt</button>' in visitor.get(address).text
+    assert all("How it sounds" in visitor.get(page).text for page in (address, f"/outputs/{logs[0]}?name=tone"))
     page = visitor.follow(visitor.submit(address, {"output": logs[1], "value": "curt"}))
     assert 'value="curt" aria-pressed="true">curt</button>' in page.text
     one = f"/outputs/{logs[1]}"
