@@ -241,7 +241,7 @@ def show_diff(query: dict[str, Any], prompt_id: str) -> Response:
         rows=align(before, after),
         config=list(compare_configs(before.config, after.config)),
         numbers=sorted(numbers, reverse=True),
-        may_move_production=PRODUCTION not in [*after.labels, *_find_protected(prompt)],
+        may_move_production=PRODUCTION not in [*after.labels, *_find_protected(prompt.workspace_id)],
         tab="diff",
     )
 
