@@ -162,7 +162,8 @@ def find_stored_logs(principal: Principal, filters: Mapping[str, Any]) -> Select
     statement = select(Log).where(*conditions(filters))
     if "q" in filters:
         return search.find_matching(statement.where(unindexed(column) == value), filters["q"], filters)
-    return statement.where(column == value)
+    # a trace has few logs: they are read by its index and sorted, instead of looked for in the order of the list
+    return statement.where((unindexed(column) if "traceId" in filters else column) == value)
 
 
 def order_logs(filters: Mapping[str, Any]) -> Order:

@@ -36,7 +36,7 @@ def show_docs() -> Response:
 @blueprint.route("/favicon.ico", permission=Permission.PUBLIC)
 def get_favicon() -> Response:
     """Return the icon, which browsers ask for at this path whatever a page or an answer says."""
-    return send_from_directory(_STATIC, "favicon.svg", max_age=_HOUR_S)
+    return send_from_directory(_STATIC, "favicon.svg", max_age=_HOUR_S, conditional=False)
 
 
 @blueprint.route("/static/<path:name>", permission=Permission.PUBLIC)

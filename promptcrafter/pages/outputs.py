@@ -22,6 +22,7 @@ from promptcrafter.pages.rendering import render
 from promptcrafter.pages.scoring import get_scoring, give_score, remove_own_score
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem
+from promptcrafter.prompts import fetching
 from promptcrafter.prompts import store as prompts
 from promptcrafter.scores.schemas import name_field
 from promptcrafter.statistics.word_diff import compare
@@ -240,7 +241,7 @@ def _show(
 ) -> Response:
     principal = current_principal()
     log = store.get_log(principal, log_id)
-    prompt = prompts.get_prompt(principal, log.prompt_id) if log.prompt_id else None
+    prompt = fetching.get_prompt(principal, log.prompt_id).load() if log.prompt_id else None
     version = prompts.find_version(prompt.id, log.prompt_version) if prompt and log.prompt_version else None
     changes = compare(log.ideal_output, [log.output])[0] if log.ideal_output and log.output else None
     shown_scores = scores.get_newest_scores(log, _SCORES_SHOWN)
