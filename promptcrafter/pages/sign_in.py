@@ -1,7 +1,6 @@
 """The pages to sign in, sign up and sign out."""
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import current_app, redirect, request, url_for
 from marshmallow import Schema
@@ -151,10 +150,9 @@ def _begin(user: User, target: str = "") -> Response:
 
 def _own_path(target: str) -> str | None:
     """Return a path of the pages, with its query; None for anything else, which could lead to another server."""
-    parts = urlsplit(target)
     prefix = request.script_root + ROOT
-    is_own = not parts.scheme and not parts.netloc and (parts.path == prefix or parts.path.startswith(f"{prefix}/"))
-    return target if is_own and "\\" not in target else None
+    is_own = target == prefix or target.startswith((f"{prefix}/", f"{prefix}?"))
+    return target if is_own and target.isprintable() and "\\" not in target else None
 
 
 def _show_sign_in(sent: dict[str, str], errors: dict[str, list[str]], status: int = 200) -> Response:
