@@ -43,12 +43,13 @@ def _ago(moment: datetime) -> str:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """Return a number with so many decimals at most."""
+    """Return a number with so many decimals at most, and with a minus that is as wide as a plus."""
     if value is None:
         return _NONE
     if value == int(value):
-        return f"{int(value):,}"
-    return f"{value:,.{digits}f}".rstrip("0").rstrip(".")
+        return f"{int(value):,}".replace("-", "−")
+    text = f"{value:,.{digits}f}".rstrip("0").rstrip(".") if digits else f"{value:,.0f}"
+    return "0" if text == "-0" else text.replace("-", "−")
 
 
 def file_size(count: int) -> str:
