@@ -24,7 +24,11 @@ def init_app(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(formatting.FILTERS)
     app.jinja_env.globals.update(
-        asset=asset, link=lists.link, write_curl=lists.write_curl, waterfall_bar=charts.waterfall_bar
+        asset=asset,
+        link=lists.link,
+        write_curl=lists.write_curl,
+        waterfall_bar=charts.waterfall_bar,
+        chart_legend=charts.legend,
     )
 
 
