@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
+from promptcrafter.pages import formatting
 from promptcrafter.pages.chart_labels import Box, Label, place_labels
 
 _TICKS = 5  # about as many on each axis
@@ -294,8 +295,10 @@ def band_chart(points: Sequence[BandPoint], *, caption: str, x_name: str, width:
         line = " ".join(f"{x.place(point.x)},{y.place(point.mean)}" for point in points)
         parts.append(f'<polyline class="chart-line chart-line-0" points="{line}"/>')
     for point in points:
-        within = "" if point.low is None else f", between {_plain(point.low)} and {_plain(point.high or 0)}"
-        title = _title(f"after {point.x:,g}: {_plain(point.mean)}{within}")
+        within = (
+            "" if point.low is None else f", between {formatting.number(point.low)} and {formatting.number(point.high)}"
+        )
+        title = _title(f"after {point.x:,g}: {formatting.number(point.mean)}{within}")
         parts.append(f'<circle class="chart-dot" cx="{x.place(point.x)}" cy="{y.place(point.mean)}" r="3">{title}')
         parts.append("</circle>")
     return _frame(height, caption, parts, width)
@@ -444,10 +447,6 @@ def _count_ticks(width: int) -> int:
 
 def _width_of(text: str) -> float:
     return len(text) * _CHARACTER
-
-
-def _plain(value: float) -> str:
-    return f"{value:,.2f}".replace("-", "−")
 
 
 def _shape(number: int, x: float, y: float, size: float, title: str) -> str:
