@@ -16,7 +16,6 @@ from promptcrafter.pages import lists, text_views
 from promptcrafter.pages.blueprint import PageBlueprint
 from promptcrafter.pages.forms import read_fields
 from promptcrafter.pages.notices import redirect_with
-from promptcrafter.pages.outputs import pretty
 from promptcrafter.pages.rendering import render
 from promptcrafter.pages.scoring import give_score, remove_own_score
 from promptcrafter.permissions import Permission
@@ -74,7 +73,7 @@ def _show(
 ) -> Response:
     principal = current_principal()
     logs = _get_logs(query)
-    texts = [pretty(log.output, log.output_format) or "" for log in logs]
+    texts = [text_views.indent_json(log.output) for log in logs]
     changes = [None, *compare(texts[0], texts[1:])] if len(texts) > 1 else [None]
     titles = prompts.get_titles({log.prompt_id for log in logs if log.prompt_id})
     own = [scores.get_own_score(principal, log, DEFAULT_NAME) for log in logs]

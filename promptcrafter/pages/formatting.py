@@ -2,14 +2,14 @@
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
 from markupsafe import Markup, escape
 
 from promptcrafter import clock
-from promptcrafter.logs.hits import find_hits
+from promptcrafter.logs.hits import Span, find_hits
 from promptcrafter.prompts.render import VARIABLE
 
 _NONE = "–"
@@ -110,21 +110,19 @@ def excerpt(text: str | None, maximum: int = 200) -> str:
     return line if len(line) <= maximum and len(text) <= maximum * 2 else f"{line[:maximum]}…"
 
 
-def marked(text: str | None, pattern: re.Pattern[str] | None, maximum: int = 160) -> Markup:
-    """Return an excerpt of a text on one line, around the first hit of a search, with the hits marked."""
+def excerpt_around_hit(text: str | None, pattern: re.Pattern[str] | None, maximum: int = 160) -> Markup:
+    """Return about `maximum` characters around the first hit of a search, on one line, with the hits marked.
+
+    Without a hit it is empty.
+    """
     spans = find_hits(pattern, text) if text else []
     if not text or not spans:
-        return escape(excerpt(text, maximum))
+        return Markup("")
     begin = _find_begin(text, spans[0][0], maximum)
-    end = begin + maximum
-    pieces, last = [escape("…" if begin else "")], begin
-    for start, stop in spans:
-        if stop > end:
-            break
-        pieces += [_on_one_line(text[last:start]), Markup("<mark>{}</mark>").format(text[start:stop])]
-        last = stop
-    pieces.append(_on_one_line(text[last:end].rstrip()))
-    return Markup("").join([*pieces, "…" if end < len(text) else ""])
+    end = max(begin + maximum, spans[0][1])
+    shown = [(start - begin, stop - begin) for start, stop in spans if stop <= end]
+    marked = _mark(text[begin:end].rstrip(), shown, _to_one_line)
+    return Markup("{}{}{}").format("…" * (begin > 0), marked, "…" * (end < len(text)))
 
 
 def _find_begin(text: str, hit: int, maximum: int) -> int:
@@ -136,17 +134,22 @@ def _find_begin(text: str, hit: int, maximum: int) -> int:
     return begin if blank < 0 else blank + 1
 
 
-def _on_one_line(text: str) -> Markup:
-    return escape(_WHITE.sub(" ", text))
+def _to_one_line(text: str) -> str:
+    return _WHITE.sub(" ", text)
 
 
 def mark_hits(text: str | None, pattern: re.Pattern[str] | None) -> Markup:
     """Return a whole text with the hits of a search marked."""
+    return _mark(text or "", find_hits(pattern, text or ""))
+
+
+def _mark(text: str, spans: Iterable[Span], write: Callable[[str], str] = str) -> Markup:
+    """Return a text, escaped, with the characters of each span in a `mark`. `write` converts what is between them."""
     pieces, last = [], 0
-    for start, stop in find_hits(pattern, text) if text else ():
-        pieces += [escape(text[last:start]), Markup("<mark>{}</mark>").format(text[start:stop])] if text else []
+    for start, stop in spans:
+        pieces += [escape(write(text[last:start])), Markup("<mark>{}</mark>").format(text[start:stop])]
         last = stop
-    return Markup("").join([*pieces, escape((text or "")[last:])])
+    return Markup("").join([*pieces, escape(write(text[last:]))])
 
 
 def sentence(text: str) -> str:
@@ -164,28 +167,6 @@ def variables(content: str) -> Markup:
     return Markup("").join([*pieces, escape(content[last:])])
 
 
-def hits(text: str, words: Sequence[str], maximum: int | None = None) -> Markup:
-    """Return a text with the words of a search marked, upper and lower case alike.
-
-    With `maximum`, it is about so many characters around the first hit, on one line; nothing without a hit.
-    """
-    if not words:
-        return escape(text)
-    pattern = re.compile("|".join(re.escape(word) for word in sorted(words, key=len, reverse=True)), re.IGNORECASE)
-    if maximum is not None:
-        first = pattern.search(text)
-        if first is None:
-            return Markup("")
-        start = max(0, first.start() - maximum // 3)
-        piece = " ".join(text[start : start + maximum].split())
-        text = f"{'…' * (start > 0)}{piece}{'…' * (start + maximum < len(text))}"
-    pieces, last = [], 0
-    for match in pattern.finditer(text):
-        pieces += [escape(text[last : match.start()]), Markup("<mark>{}</mark>").format(match[0])]
-        last = match.end()
-    return Markup("").join([*pieces, escape(text[last:])])
-
-
 FILTERS: dict[str, Callable[..., Any]] = {
     each.__name__: each
     for each in (
@@ -199,8 +180,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
         excerpt,
         sentence,
         variables,
-        hits,
-        marked,
+        excerpt_around_hit,
         mark_hits,
     )
 }

@@ -1,6 +1,5 @@
 """The list of outputs with its filters, and one output."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +7,6 @@ from flask import current_app, g, request, url_for
 from marshmallow import Schema
 from werkzeug.wrappers import Response
 
-from promptcrafter import jsonio
 from promptcrafter.database.transactions import writing
 from promptcrafter.http.fields import QueryFlag, RepeatedText, Text
 from promptcrafter.http.row_serializer import RowSerializer
@@ -280,10 +278,3 @@ def _list_arguments() -> dict[str, Any]:
 def _link(log_id: str) -> str:
     """Return the URL of an output in the same list and view."""
     return url_for("outputs.show_output", log_id=log_id, **_list_arguments())
-
-
-def pretty(text: str | None, text_format: str | None) -> str | None:
-    """Return JSON with indents, other texts as they are."""
-    if text is None or text_format != "json":
-        return text
-    return json.dumps(jsonio.loads(text.encode()), indent=2, ensure_ascii=False)

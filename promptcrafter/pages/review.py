@@ -19,10 +19,10 @@ from promptcrafter.pages import lists
 from promptcrafter.pages.agreement_words import describe
 from promptcrafter.pages.blueprint import PageBlueprint
 from promptcrafter.pages.forms import read_fields
-from promptcrafter.pages.outputs import pretty
 from promptcrafter.pages.rendering import no_content, render, render_part
 from promptcrafter.pages.scales import make_scale, write_value
 from promptcrafter.pages.scoring import give_score
+from promptcrafter.pages.text_views import indent_json
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem
 from promptcrafter.prompts import store as prompts
@@ -155,8 +155,8 @@ def _describe(query: dict[str, Any], log: Log | None, *, is_chosen: bool = False
     return {
         "log": log,
         "prompt": prompts.get_prompt(principal, log.prompt_id) if log is not None and log.prompt_id else None,
-        "input": log and pretty(log.input, log.input_format),
-        "output": log and pretty(log.output, log.output_format),
+        "input": log and indent_json(log.input),
+        "output": log and indent_json(log.output),
         "is_blind": query["blind"] == "true",
         "query": query,
         "config": config,

@@ -6,6 +6,7 @@ import pytest
 
 from promptcrafter import clock
 from promptcrafter.pages import formatting
+from promptcrafter.prompts.search import make_pattern
 
 
 @pytest.mark.parametrize(
@@ -68,9 +69,19 @@ def test_an_excerpt_is_one_line_and_variables_are_marked_in_escaped_text() -> No
 
 
 def test_hits_are_marked_and_everything_is_escaped() -> None:
-    assert formatting.hits("The <Tide> and tides", ["tide"]) == ("The &lt;<mark>Tide</mark>&gt; and <mark>tide</mark>s")
-    assert formatting.hits("a.c abc", ["a.c"]) == "<mark>a.c</mark> abc"
-    assert formatting.hits("<b>", []) == "&lt;b&gt;"
-    assert formatting.hits("nothing", ["word"], 20) == ""
-    around = formatting.hits("x " * 100 + "word\n here " + "y " * 100, ["word"], 30)
-    assert around == "…x x x x x <mark>word</mark> here y y y y y…"
+    pattern = make_pattern(["tide", "a.c"])
+    assert formatting.mark_hits("The <Tide> and tides", pattern) == (
+        "The &lt;<mark>Tide</mark>&gt; and <mark>tide</mark>s"
+    )
+    assert formatting.mark_hits("a.c abc", pattern) == "<mark>a.c</mark> abc"
+    assert formatting.mark_hits("<b>", None) == "&lt;b&gt;"
+    assert formatting.mark_hits(None, pattern) == ""
+
+
+def test_an_excerpt_around_a_hit_is_one_line_and_empty_without_a_hit() -> None:
+    pattern = make_pattern(["word"])
+    assert formatting.excerpt_around_hit("nothing", pattern, 20) == ""
+    assert formatting.excerpt_around_hit(None, pattern) == ""
+    around = formatting.excerpt_around_hit("x " * 100 + "word\n here " + "y " * 100, pattern, 30)
+    assert around == "…x x x x <mark>word</mark> here y y y y y y…"
+    assert formatting.excerpt_around_hit("a word", pattern, 3) == "…<mark>word</mark>"

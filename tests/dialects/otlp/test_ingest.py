@@ -328,7 +328,7 @@ def test_the_error_of_a_workspace_that_is_full_says_what_was_stored_before(
         if next(commits) == 3:
             raise quota.WorkspaceFull(2, 1)
 
-    monkeypatch.setattr(ingest, "PIECE", 2)
+    monkeypatch.setattr(ingest, "BATCH_SPANS", 2)
     monkeypatch.setattr(quota, "check_growth", lambda workspace_id: before_commit("full", refuse_third))
     spans = [make_span(CHAT, trace_id=new_trace()) for _ in range(5)]
     answer = ada.open("/v1/traces", method="POST", json=to_json(spans))
