@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from promptcrafter.pages import charts
-from promptcrafter.pages.formatting import duration, money, number
+from promptcrafter.pages.formatting import duration, money, number, sentence
 from promptcrafter.statistics.aggregates import Course
 from promptcrafter.statistics.periods import find_place
 
@@ -28,13 +28,21 @@ class Named(NamedTuple):
     group: Mapping[str, Any]
 
 
+class Table(NamedTuple):
+    """The figures of a chart that the table of the groups does not have."""
+
+    columns: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[float | None]]]
+
+
 class Drawn(NamedTuple):
-    """A chart with its heading, an explanation, and what its colours stand for."""
+    """A chart with its heading, an explanation, what its colours stand for, and its own table if it needs one."""
 
     heading: str
     text: str
     chart: Markup
     legend: Sequence[str] = ()
+    table: Table | None = None
 
 
 class Bin(NamedTuple):
@@ -156,7 +164,10 @@ def _draw_scores(named: Sequence[Named], low: float, high: float) -> Drawn | Non
     ends = charts.zoom([end for row in rows for end in row[1:4] if end is not None], low, high)
     axis = "" if ends == (low, high) else f"{_write_ends(*ends)} of {_write_ends(low, high)}"
     draw = partial(charts.interval_chart, rows, *ends, caption="Mean scores with their 95% intervals", axis=axis)
-    text = f"The mean score and its 95% interval, valid for a single look.{_about_zoom(ends, low, high)}"
+    text = (
+        "The mean score and its 95% interval for a single look at a single group. What is said of pairs holds at every "
+        f"look and for all pairs together, so it needs more scores.{_about_zoom(ends, low, high)}"
+    )
     return Drawn("Scores", text, _draw(draw))
 
 
@@ -212,7 +223,9 @@ def _draw_course(
     marks = f" The upright lines are where {label} moved to another version." if events else ""
     left_out = f" The {_LINES_MAX} with the most scores." if len(named) > _LINES_MAX else ""
     text = f"The mean score of each {course.unit}.{marks}{_about_zoom(ends, low, high)}{left_out}"
-    return Drawn("Scores over time", text, _draw(draw), [line.name for line in lines])
+    return Drawn(
+        "Scores over time", text, _draw(draw), [line.name for line in lines], _tabulate(course.unit, positions, lines)
+    )
 
 
 def _place_moves(course: Course, label: str, moves: Iterable[tuple[datetime, int]]) -> list[charts.Event]:
@@ -244,9 +257,18 @@ def _draw_histogram(named: Sequence[Named], low: float, high: float) -> Drawn | 
         for each in rest:
             others.update(each.group["values"])
         stacks.append(charts.Series("others", fill_bins(bins, others)))
-    draw = partial(charts.bar_chart, [each.label for each in bins], stacks, caption="How often each score was given")
+    labels = [each.label for each in bins]
+    draw = partial(charts.bar_chart, labels, stacks, caption="How often each score was given")
     legend = [stack.name for stack in stacks] if len(stacks) > 1 else ()
-    return Drawn("How the scores spread", "How many outputs have each score.", _draw(draw), legend)
+    text = "How many outputs have each score."
+    if any(each.low != each.high for each in bins):
+        text += " A score at the border of two bars is in the right one."
+    return Drawn("How the scores spread", text, _draw(draw), legend, _tabulate("score", labels, stacks))
+
+
+def _tabulate(axis: str, positions: Sequence[str], series: Sequence[charts.Series]) -> Table:
+    rows = [(name, [each.values[at] for each in series]) for at, name in enumerate(positions)]
+    return Table([sentence(axis), *(each.name for each in series)], rows)
 
 
 def _draw_latencies(named: Sequence[Named]) -> Drawn | None:
@@ -259,7 +281,7 @@ def _draw_latencies(named: Sequence[Named]) -> Drawn | None:
             rows.append(charts.RangeRow(each.name, latency["p50"], latency["p95"], note, f"{half} – {most}"))
     if not rows:
         return None
-    draw = partial(charts.range_chart, rows, caption="Latencies", format_x=duration)
+    draw = partial(charts.range_chart, rows, caption="Latencies", format_x=_write_duration)
     text = "Half of the outputs took no longer than the dot (p50), and 95 of 100 no longer than the ring (p95)."
     return Drawn("Latency", text, _draw(draw))
 
@@ -299,6 +321,10 @@ def _describe_score(score: Mapping[str, Any]) -> str:
 def _write_cost(value: float) -> str:
     text = money(value)
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _write_duration(value: float) -> str:
+    return duration(value) if value else "0"
 
 
 def _write_ends(low: float, high: float) -> str:

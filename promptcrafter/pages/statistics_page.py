@@ -61,16 +61,18 @@ def show_statistics(query: dict[str, Any]) -> Response:
     groups = found["groups"]
     titles = prompts.get_titles({group["prompt"] for group in groups if group.get("prompt")})
     named = [Named(_name(group, keys, titles), tuple(_key_values(group, keys)), group) for group in groups]
+    # Groups that only fill the gaps between periods are for charts; a line of one key has them in the table, too.
+    shown = [each for each in named if each.group["count"]] if len(keys) > 1 else named
     said = [] if is_by_period else _describe_all(found["comparisons"], keys, titles)
     return render(
         "statistics.html",
         prompt=prompt,
         tab="statistics",
         query=query,
-        keys=",".join(keys),
+        keys=next((each for each in choices if set(each.split(",")) == set(keys)), ",".join(keys)),
         choices=choices,
-        groups=named[:_GROUPS_SHOWN],
-        more=max(0, len(groups) - _GROUPS_SHOWN),
+        groups=shown[:_GROUPS_SHOWN],
+        more=max(0, len(shown) - _GROUPS_SHOWN),
         charts=_draw(named, found, keys, prompt, titles),
         verdicts=verdicts.group(said[:_VERDICTS_MAX]),
         unsaid=max(0, len(said) - _VERDICTS_MAX),

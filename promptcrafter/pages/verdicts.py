@@ -37,11 +37,14 @@ class Verdict(NamedTuple):
     certainty: str
 
     @property
-    def about_warnings(self) -> str:
-        """What the warnings mean: beside a settled comparison they take nothing back."""
-        if self.certainty in ("observed", "open"):
-            return "What else may explain a difference"
-        return "What else differs between the two"
+    def caveat(self) -> str:
+        """What else differs between the two, in a sentence; beside a settled comparison it takes nothing back."""
+        if not self.warnings:
+            return ""
+        names = [text.removeprefix("The ").removesuffix(" differ") for text in self.warnings]
+        first = "A difference may also come from" if self.certainty in ("observed", "open") else "They also differ in"
+        listed = " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
+        return f"{first} {listed}."
 
 
 class VerdictGroup(NamedTuple):

@@ -262,8 +262,8 @@ def test_labels_of_close_points_cover_neither_each_other_nor_the_line_nor_a_poin
 def test_a_chart_for_all_widths_is_drawn_twice() -> None:
     both = charts.for_all_widths(lambda width: charts.bar_chart(["a"], [Series("s", [3])], caption="c", width=width))
     assert both.count("<svg") == 2
-    assert 'viewBox="0 0 720' in both
-    assert 'viewBox="0 0 320' in both
+    assert f'viewBox="0 0 {charts.WIDE}' in both
+    assert f'viewBox="0 0 {charts.NARROW}' in both
 
 
 @given(st.floats(min_value=1e-9, max_value=1e12))

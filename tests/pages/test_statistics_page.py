@@ -118,3 +118,28 @@ def test_what_the_api_refuses_the_page_refuses(app: Flask, ada: Person) -> None:
     answer = Visitor(app, ada).get("/statistics?groupBy=nonsense")
     assert answer.status_code == 400
     assert "groupBy" in text_of(answer)
+
+
+def test_two_keys_are_chosen_in_any_order_and_empty_groups_of_them_have_no_row(
+    app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt, begin = ada.prompt(), clock.now()
+    for weeks, model in ((0, "a"), (2, "b")):
+        monkeypatch.setattr(clock, "now", lambda weeks=weeks: begin + timedelta(weeks=weeks))
+        ada.log(prompt, modelUsed=model, score=5)
+        ada.log(prompt, modelUsed=model, promptVersion=1, score=5)
+    visitor = Visitor(app, ada)
+    page = visitor.get(f"/statistics?promptId={prompt['_id']}&groupBy=week,version")
+    assert '<option value="week,version" selected>' in page.text
+    assert page.text.count('<th scope="row">version 1 ·') == 2, "the week between has no output"
+    assert visitor.get("/statistics?groupBy=week").text.count('<th scope="row">20') == 3
+
+
+def test_scores_over_time_and_their_spread_have_tables(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    for model, scores in (("a", (3, 4, 4)), ("b", (4,))):
+        for score in scores:
+            ada.log(prompt, modelUsed=model, score=score)
+    shown = text_of(Visitor(app, ada).get("/statistics?groupBy=model"))
+    assert "As a table Score b a" in shown or "As a table Score a b" in shown
+    assert "3 0 1 4 1 2 5 0 0" in shown or "3 1 0 4 2 1 5 0 0" in shown

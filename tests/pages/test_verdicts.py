@@ -68,12 +68,14 @@ def test_the_name_of_a_model_is_written_as_it_is() -> None:
 
 
 def test_warnings_take_nothing_back_from_what_is_settled() -> None:
-    settled = describe({**COMPARISON, "settled": "b", "warnings": ["The raters differ"]}, NAMES)
-    observed = describe({**COMPARISON, "basis": "observational", "higher": None}, NAMES)
+    warnings = ["The raters differ", "The weeks differ", "The shares of scored logs differ"]
+    settled = describe({**COMPARISON, "settled": "b", "warnings": warnings}, NAMES)
+    observed = describe({**COMPARISON, "basis": "observational", "higher": None, "warnings": warnings[:1]}, NAMES)
     assert settled is not None
     assert observed is not None
-    assert "explain" not in settled.about_warnings
-    assert "explain" in observed.about_warnings
+    assert settled.caveat == "They also differ in raters, weeks and shares of scored logs."
+    assert observed.caveat == "A difference may also come from raters."
+    assert describe(COMPARISON, NAMES)._replace(warnings=()).caveat == ""  # type: ignore[union-attr]
     assert "at random" in settled.basis
     assert "Only observed" in observed.basis
 
