@@ -26,7 +26,6 @@ blueprint = PageBlueprint("statistics_page", __name__)
 _all_stats_out = AllStatsOut()
 _CHOICES = ("version", "model", "version,model", "label", "week,version", "day", "week", "author")
 _CHOICES_OF_ALL = ("prompt", "model", "prompt,version", "week", "day", "month", "author")
-_VERDICTS_MAX = 60
 _GROUPS_SHOWN = 60
 _LABEL = "production"  # whose moves are marked
 _MOVES_SHOWN = 30
@@ -74,8 +73,7 @@ def show_statistics(query: dict[str, Any]) -> Response:
         groups=shown[:_GROUPS_SHOWN],
         more=max(0, len(shown) - _GROUPS_SHOWN),
         charts=_draw(named, found, keys, prompt, titles),
-        verdicts=verdicts.group(said[:_VERDICTS_MAX]),
-        unsaid=max(0, len(said) - _VERDICTS_MAX),
+        verdicts=verdicts.group(said),
         scored=sum(group["score"]["count"] for group in groups),
         has_one_group=len(groups) == 1,
         page=lists.PageOfRows(groups, None),

@@ -22,6 +22,7 @@ _GROUPS = {  # by certainty, in their order: heading, and how many are shown at 
     "higher": ("Higher", 3),
     "open": ("Cannot be told apart yet", 0),
 }
+_OTHERS_MAX = 60  # of each certainty
 UNGROUPED_MAX = 3  # verdicts; more are grouped by their certainty
 
 
@@ -48,11 +49,17 @@ class Verdict(NamedTuple):
 
 
 class VerdictGroup(NamedTuple):
-    """Verdicts of the same certainty: those that are shown at once, and the others."""
+    """Verdicts of the same certainty: their number, those that are shown at once, and some of the others."""
 
     heading: str
+    count: int
     first: Sequence[Verdict]
     others: Sequence[Verdict]
+
+    @property
+    def left_out(self) -> int:
+        """How many of them are not shown."""
+        return self.count - len(self.first) - len(self.others)
 
 
 def describe(comparison: Mapping[str, Any], name_of: Mapping[str, str], *, keeps_case: bool = False) -> Verdict | None:
@@ -91,12 +98,12 @@ def sort(verdicts: Iterable[Verdict]) -> list[Verdict]:
 def group(verdicts: Sequence[Verdict]) -> list[VerdictGroup]:
     """Return sorted verdicts by their certainty. A few are in one group without a heading."""
     if len(verdicts) <= UNGROUPED_MAX:
-        return [VerdictGroup("", verdicts, ())] if verdicts else []
+        return [VerdictGroup("", len(verdicts), verdicts, ())] if verdicts else []
     groups = []
     for certainty, (heading, shown) in _GROUPS.items():
         some = [verdict for verdict in verdicts if verdict.certainty == certainty]
         if some:
-            groups.append(VerdictGroup(heading, some[:shown], some[shown:]))
+            groups.append(VerdictGroup(heading, len(some), some[:shown], some[shown : shown + _OTHERS_MAX]))
     return groups
 
 

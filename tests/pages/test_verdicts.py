@@ -90,6 +90,8 @@ def test_many_verdicts_are_grouped_with_the_surest_first() -> None:
     (few,) = verdicts.group(verdicts.sort(said[:3]))
     assert (few.heading, [verdict.certainty for verdict in few.first]) == ("", ["settled", "open", "open"])
     assert verdicts.group([]) == []
+    (many,) = verdicts.group(said[1:2] * 100)
+    assert (many.count, len(many.first), len(many.others), many.left_out) == (100, 6, 60, 34)
 
 
 @pytest.mark.parametrize(
