@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Any
 
 from sqlalchemy import ColumnElement, Result, Select, Text, func, insert, null, select, type_coerce, update
+from sqlalchemy.orm import lazyload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from promptcrafter import clock
@@ -71,10 +72,11 @@ def find_experiments(principal: Principal) -> Select[Experiment]:
     return find_resources(principal, Experiment)
 
 
-def get_active(principal: Principal, count: int) -> Sequence[Experiment]:
-    """Return the newest active experiments."""
-    active = find_experiments(principal).where(Experiment.status == "ACTIVE")
-    return session.scalars(active.order_by(Experiment.created_at.desc(), Experiment.seq.desc()).limit(count)).all()
+def get_active_and_completed(principal: Principal, count: int) -> Sequence[Experiment]:
+    """Return the newest active experiments, and behind them the newest completed ones; `count` in all."""
+    found = find_experiments(principal).where(Experiment.status.in_(("ACTIVE", "COMPLETED")))
+    found = found.order_by(Experiment.status, Experiment.created_at.desc(), Experiment.seq.desc())
+    return session.scalars(found.options(lazyload(Experiment.variants)).limit(count)).all()
 
 
 def get_experiment(principal: Principal, slug: str) -> Experiment:

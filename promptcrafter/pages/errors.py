@@ -11,9 +11,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as AnyResponse
 
+from promptcrafter import ids
 from promptcrafter.http import error_handlers
 from promptcrafter.pages.rendering import render
-from promptcrafter.problems import Problem
+from promptcrafter.problems import InOtherWorkspace, Problem
 
 _TITLES = {
     400: "That does not work",
@@ -47,6 +48,10 @@ def show(error: Any) -> AnyResponse:
     is_for_script = request.accept_mimetypes.best == "application/json"
     if isinstance(error, Problem) and error.status == 401 and not is_for_script:
         return _lead_to_sign_in()
+    if isinstance(error, InOtherWorkspace) and request.method in ("GET", "HEAD") and not is_for_script:
+        target = _find_page_there(error)
+        if target is not None:
+            return redirect(target, 303)
     response = error_handlers.to_response(error)
     if is_for_script:
         return response
@@ -65,6 +70,21 @@ def show(error: Any) -> AnyResponse:
         if name in response.headers:
             page.headers[name] = response.headers[name]
     return page
+
+
+def _find_page_there(error: InOtherWorkspace) -> str | None:
+    """Return the URL of this page in the workspace that has what the page is about; None if only a part is there."""
+    parameters = request.args.to_dict(flat=False)
+    of_path = request.view_args or {}
+    of_query = (each for values in parameters.values() for value in values for each in value.split(","))
+    named = set(of_path.values()) or {each for each in of_query if _is_id(each)}
+    if not named or not named <= error.resource_ids:
+        return None
+    return url_for(str(request.endpoint), **{**parameters, **of_path, "workspace": error.workspace})
+
+
+def _is_id(text: str) -> bool:
+    return any(ids.is_well_formed(kind, text) for kind in ids.KINDS)
 
 
 def _lead_to_sign_in() -> AnyResponse:

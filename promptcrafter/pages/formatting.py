@@ -17,6 +17,8 @@ _STEPS = ((60, "second"), (60, "minute"), (24, "hour"), (7, "day"), (5, "week"))
 _WHITE = re.compile(r"\s+")
 _DECIMALS_MAX = 8
 _ID_SHOWN = 6  # characters of the end of an id
+_WHOLE_CENTS, _SMALLEST_COST = 1, 0.00005  # dollars: from here on two decimals, and below four decimals round to zero
+_LOOSE = " \n\t,;:–-("  # what an excerpt does not end with
 
 
 def when(moment: datetime | None) -> Markup | str:
@@ -24,9 +26,8 @@ def when(moment: datetime | None) -> Markup | str:
     if moment is None:
         return _NONE
     text = clock.to_text(moment)
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        text, f"{moment:%Y-%m-%d %H:%M:%S} UTC", _ago(moment)
-    )
+    html = f'<time datetime="{text}" title="{text[:10]} {text[11:19]} UTC">{_ago(moment)}</time>'
+    return Markup(html)  # noqa: S704 - there are only digits and our own words in it
 
 
 def _ago(moment: datetime) -> str:
@@ -84,6 +85,20 @@ def money(value: float | None) -> str:
     return f"${value:,.{min(decimals, 8)}f}"
 
 
+def cost(value: float | None) -> Markup | str:
+    """Return US dollars for a column of them, with the same decimals in each row and the exact value in a title.
+
+    What would be `$0.0000` is `<$0.0001`.
+    """
+    if not value:
+        return money(value)
+    text = f"${value:,.4f}" if abs(value) < _WHOLE_CENTS else f"${value:,.2f}"
+    if 0 < value < _SMALLEST_COST:
+        text = "<$0.0001"
+    exact = f"${value:,.12f}".rstrip("0").rstrip(".")
+    return Markup('<span title="{}">{}</span>').format(exact, text)
+
+
 def duration(milliseconds: float | None) -> str:
     """Return a duration in the unit that reads best."""
     if milliseconds is None:
@@ -98,16 +113,29 @@ def duration(milliseconds: float | None) -> str:
 
 
 def short_id(public_id: str) -> Markup:
-    """Return the end of an id, with the whole one in a title."""
-    return Markup('<code class="id" title="{}">…{}</code>').format(public_id, public_id[-_ID_SHOWN:])
+    """Return the end of an id with the whole one in a title, and the button with which a script copies that."""
+    return Markup(
+        '<span class="id"><code title="{0}">…{1}</code>'
+        '<button type="button" class="link copy" data-copy-text="{0}" aria-label="Copy the id" hidden>Copy</button>'
+        "</span>"
+    ).format(public_id, public_id[-_ID_SHOWN:])
 
 
 def excerpt(text: str | None, maximum: int = 200) -> str:
-    """Return the beginning of a text on one line."""
+    """Return the beginning of a text on one line, which ends with a word."""
     if not text:
         return ""
     line = " ".join(text[: maximum * 2].split())
-    return line if len(line) <= maximum and len(text) <= maximum * 2 else f"{line[:maximum]}…"
+    return line if len(line) <= maximum and len(text) <= maximum * 2 else f"{line[: find_cut(line, maximum)]}…"
+
+
+def find_cut(text: str, maximum: int) -> int:
+    """Return where a text of at most so many characters ends: behind a word, unless that is a very long one."""
+    if len(text) <= maximum:
+        return len(text)
+    blank = max(text.rfind(white, 0, maximum + 1) for white in " \n\t")
+    end = blank if blank >= maximum * 2 // 3 else maximum
+    return len(text[:end].rstrip(_LOOSE))
 
 
 def excerpt_around_hit(text: str | None, pattern: re.Pattern[str] | None, maximum: int = 160) -> Markup:
@@ -119,7 +147,7 @@ def excerpt_around_hit(text: str | None, pattern: re.Pattern[str] | None, maximu
     if not text or not spans:
         return Markup("")
     begin = _find_begin(text, spans[0][0], maximum)
-    end = max(begin + maximum, spans[0][1])
+    end = max(begin + find_cut(text[begin:], maximum), spans[0][1])
     shown = [(start - begin, stop - begin) for start, stop in spans if stop <= end]
     marked = _mark(text[begin:end].rstrip(), shown, _to_one_line)
     return Markup("{}{}{}").format("…" * (begin > 0), marked, "…" * (end < len(text)))
@@ -175,6 +203,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
         signed,
         file_size,
         money,
+        cost,
         duration,
         short_id,
         excerpt,

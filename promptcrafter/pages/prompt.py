@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 from flask import current_app, jsonify, request, url_for
@@ -12,6 +13,7 @@ from werkzeug.wrappers import Response
 
 from promptcrafter import clock, jsonio
 from promptcrafter.database.transactions import writing
+from promptcrafter.dialects.version_choice import PRODUCTION
 from promptcrafter.http.fields import Text
 from promptcrafter.http.yaml_form import yaml_response
 from promptcrafter.logs import store as logs
@@ -32,7 +34,6 @@ from promptcrafter.prompts.render import find_variables, find_variables_of_messa
 from promptcrafter.prompts.schemas import LabelIn, PromptIn, PromptOut, PromptPatch, RestoreIn, VersionOut, VersionQuery
 from promptcrafter.statistics import newest
 from promptcrafter.workspaces import audit
-from promptcrafter.workspaces import store as workspaces
 from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.models import AuditEntry
 from promptcrafter.workspaces.principal import is_owner
@@ -43,6 +44,7 @@ _OUTPUTS_SHOWN = 5
 _ENTRIES_SHOWN = 10
 _VARIABLES_MAX = 100  # for which the page has a form
 _AUDIT_ORDER = (AuditEntry.created_at, AuditEntry.seq)
+_FIRST_MESSAGES = ({"role": "system", "content": ""}, {"role": "user", "content": ""})  # of a new prompt
 _CHANGED_MEANWHILE = "changed_meanwhile"
 PLACEHOLDER = "placeholder"  # chosen in the form instead of a role
 
@@ -80,7 +82,7 @@ class _DiffQuery(Schema):
 @blueprint.page("/prompts/new")
 def show_new() -> Response:
     """Show the form for a new prompt, of one text or of messages."""
-    return _show_form({"type": "text", "messages": [{"role": "system", "content": ""}]}, {})
+    return _show_form({"type": "text", "messages": _FIRST_MESSAGES}, {})
 
 
 @blueprint.page("/prompts", methods=["POST"], permission=Permission.WRITE)
@@ -109,18 +111,16 @@ def show_prompt(query: dict[str, Any], prompt_id: str) -> Response:
     """Show a version of a prompt, with the other versions beside it, its newest outputs and its audit trail below."""
     if "format" in query:
         return _download(query["format"], prompt_id, query.get("version"))
-    prompt = store.get_prompt(current_principal(), prompt_id)
-    return _show(prompt, query.get("version", store.LATEST), query, _Filled())
+    return _show(*_fetch(prompt_id, query.get("version", store.LATEST)), query, _Filled())
 
 
 @blueprint.page("/prompts/<prompt_id>/render", methods=["POST"])
 def render_prompt(prompt_id: str) -> Response:
     """Show a version with its variables filled in; nothing is stored."""
     fields = read_fields()
-    prompt = store.get_prompt(current_principal(), prompt_id)
-    name = fields.get("version", "") or store.LATEST
-    filled = _fill_in(store.get_version(prompt, name), fields)
-    page = _show(prompt, name, {}, filled)
+    prompt, version = _fetch(prompt_id, fields.get("version", "") or store.LATEST)
+    filled = _fill_in(version, fields)
+    page = _show(prompt, version, {}, filled)
     # browsers write a failed request of a script to their console
     page.status_code = 400 if filled.errors and not request.headers.get("HX-Request") else 200
     return page
@@ -134,7 +134,7 @@ def show_edit(prompt_id: str) -> Response:
         "seen": _state_of(prompt),
         **{name: getattr(prompt, name) for name in ("title", "slug", "model", "description", "type")},
         "content": prompt.content if prompt.messages is None else "",
-        "messages": [_to_row(message) for message in prompt.messages or []],
+        "messages": [_to_row(message) for message in prompt.messages or []] or _FIRST_MESSAGES,
         "tags": ", ".join(prompt.tags),
         "config": _to_json(prompt.config),
     }
@@ -232,7 +232,7 @@ def show_diff(query: dict[str, Any], prompt_id: str) -> Response:
     """Show the difference between two versions, word by word, side by side."""
     prompt = store.get_prompt(current_principal(), prompt_id)
     before, after = (store.get_version(prompt, query[name]) for name in ("before", "after"))
-    numbers = {each.number for each in _read_versions(prompt, {}).rows} | {before.number, after.number}
+    numbers = {each.number for each in _read_versions(prompt.id, {}).rows} | {before.number, after.number}
     return render(
         "prompt_diff.html",
         prompt=prompt,
@@ -241,23 +241,30 @@ def show_diff(query: dict[str, Any], prompt_id: str) -> Response:
         rows=align(before, after),
         config=list(compare_configs(before.config, after.config)),
         numbers=sorted(numbers, reverse=True),
+        may_move_production=PRODUCTION not in [*after.labels, *_find_protected(prompt.workspace_id)],
         tab="diff",
     )
 
 
-def _show(prompt: Prompt, name: str, query: Mapping[str, Any], filled: _Filled) -> Response:
+def _fetch(prompt_id: str, name: str) -> tuple[SimpleNamespace, SimpleNamespace]:
+    """Return a prompt, and its version with this name, with a statement for each. They cannot be changed."""
     principal = current_principal()
-    version = store.get_version(prompt, name)
+    prompt = fetching.get_prompt(principal, prompt_id)
+    return prompt.load(), fetching.get_version(principal, prompt_id, name).load()
+
+
+def _show(prompt: SimpleNamespace, version: SimpleNamespace, query: Mapping[str, Any], filled: _Filled) -> Response:
+    principal = current_principal()
     outputs = logs.find_logs(principal, {"promptId": prompt.id})
     entries: Sequence[Any] = ()
     if is_owner(principal, prompt.workspace_id):
-        trail = audit.find_entries(workspaces.get_workspace(principal, prompt.workspace_id), {"object": prompt.id})
+        trail = audit.find_entries(prompt.workspace_id, {"object": prompt.id})
         entries = lists.read_page(trail, _AUDIT_ORDER, {"per_page": _ENTRIES_SHOWN}).rows
     return render(
         "prompt.html",
         prompt=prompt,
         version=version,
-        versions=_read_versions(prompt, {**query, "per_page": _VERSIONS_SHOWN}),
+        versions=_read_versions(prompt.id, {**query, "per_page": _VERSIONS_SHOWN}),
         summaries=newest.summarize_versions(prompt.id),
         scores_max=newest.SCORES_OF_VERSIONS,
         variables=_find_names(version),
@@ -267,22 +274,20 @@ def _show(prompt: Prompt, name: str, query: Mapping[str, Any], filled: _Filled) 
         config=_to_json(version.config),
         outputs=lists.read_page(outputs, logs.order_logs({}), {"per_page": _OUTPUTS_SHOWN}).rows,
         entries=entries,
-        protected=_find_protected(prompt),
+        protected=_find_protected(prompt.workspace_id),
         tab="content",
     )
 
 
-def _read_versions(prompt: Prompt, query: Mapping[str, Any]) -> lists.PageOfRows:
-    versions = store.find_versions(prompt).options(defer(Version.content), defer(Version.messages))
+def _read_versions(prompt_id: str, query: Mapping[str, Any]) -> lists.PageOfRows:
+    versions = store.find_versions(prompt_id).options(defer(Version.content), defer(Version.messages))
     return lists.read_page(versions, (Version.number,), query)
 
 
-def _find_protected(prompt: Prompt) -> list[str]:
+def _find_protected(workspace_id: str) -> list[str]:
     """Return the labels that the account may not move because they are protected."""
     principal = current_principal()
-    if is_owner(principal, prompt.workspace_id):
-        return []
-    return store.get_protected_labels(prompt.workspace_id)
+    return [] if is_owner(principal, workspace_id) else store.get_protected_labels(workspace_id)
 
 
 def _download(kind: str, prompt_id: str, name: str | None) -> Response:
@@ -300,13 +305,13 @@ def _download(kind: str, prompt_id: str, name: str | None) -> Response:
     return response
 
 
-def _find_names(version: Version) -> list[str]:
+def _find_names(version: SimpleNamespace) -> list[str]:
     if version.messages is None:
         return find_variables(version.content)
     return find_variables_of_messages(version.messages)
 
 
-def _fill_in(version: Version, fields: Mapping[str, str]) -> _Filled:
+def _fill_in(version: SimpleNamespace, fields: Mapping[str, str]) -> _Filled:
     """Return a version with the values of the form: those of placeholders are JSON, and no messages if empty."""
     sent = {name: fields.get(f"value.{name}", "") for name in _find_names(version)}
     values: dict[str, Any] = dict(sent)
@@ -429,7 +434,7 @@ def _show_form(
         roles=(*ROLES, PLACEHOLDER),
         conflict=conflict,
         # programs that fetch a protected label find the prompt by its slug
-        is_slug_kept=prompt is not None and not set(prompt.labels).isdisjoint(_find_protected(prompt)),
+        is_slug_kept=prompt is not None and not set(prompt.labels).isdisjoint(_find_protected(prompt.workspace_id)),
     )
     page.status_code = status
     return page

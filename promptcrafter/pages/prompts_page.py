@@ -64,7 +64,7 @@ def list_prompts(query: dict[str, Any]) -> Response:
         words=words,
         pattern=make_pattern(words),
         is_filtered=not query.keys().isdisjoint(("tags", "model", "label", "author", "folder", "slug")),
-        versions=store.get_latest_versions(ids),
+        changes=store.get_last_changes(ids),
         summaries=newest.summarize_prompts(ids, clock.now() - _RECENT),
         newest=newest,
         folder=folder,

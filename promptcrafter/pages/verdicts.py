@@ -52,14 +52,14 @@ class VerdictGroup(NamedTuple):
     """Verdicts of the same certainty: their number, those that are shown at once, and some of the others."""
 
     heading: str
-    count: int
+    size: int
     first: Sequence[Verdict]
     others: Sequence[Verdict]
 
     @property
     def left_out(self) -> int:
         """How many of them are not shown."""
-        return self.count - len(self.first) - len(self.others)
+        return self.size - len(self.first) - len(self.others)
 
 
 def describe(comparison: Mapping[str, Any], name_of: Mapping[str, str], *, keeps_case: bool = False) -> Verdict | None:

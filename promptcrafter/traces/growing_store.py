@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from promptcrafter import clock
+from promptcrafter.database import young_tables
 from promptcrafter.database.base import Base
 from promptcrafter.database.compiled import CompiledWrite, change_rows, from_arrays
 from promptcrafter.database.deletions import is_present
@@ -39,6 +40,7 @@ from promptcrafter.workspaces.principal import Principal
 
 _TRACES, _SPANS = Base.metadata.tables["traces"], Base.metadata.tables["spans"]
 _LARGE = ("input", "output", "meta", "organization", "user")  # columns of traces that need not be read to grow them
+_SOUGHT = ("workspace_id", "id", "source", "external_id")  # by the foreign keys of logs and spans, and by `_lock`
 _READ = tuple(name for name in ("cost", *COLUMNS_FROM_SPANS) if name not in _LARGE)
 SpanKey = tuple[str, str]  # the id of a trace here, and the client's id of a span
 
@@ -107,7 +109,9 @@ def lock_traces(principal: Principal, source: str, new: Mapping[str, Mapping[str
     rows = [{**common, **new[each], "external_id": each, "id": new_id("trace")} for each in sorted(new)]
     _INSERT_UNKNOWN.execute(rows)
     quota.check_growth(principal.workspace_id)
-    return _lock(principal, source, new.keys(), {row["id"] for row in rows})
+    locked = _lock(principal, source, new.keys(), {row["id"] for row in rows})
+    young_tables.note_growth(_TRACES, _SOUGHT, (trace.seq for trace in locked.values() if trace.is_new))
+    return locked
 
 
 def lock_known_traces(principal: Principal, source: str, external_ids: Collection[str]) -> dict[str, LockedTrace]:

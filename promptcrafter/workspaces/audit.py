@@ -17,7 +17,7 @@ from promptcrafter.database.session import session
 from promptcrafter.ids import new_id
 from promptcrafter.jsonio import dumps
 from promptcrafter.text import shorten
-from promptcrafter.workspaces.models import AuditEntry, Workspace
+from promptcrafter.workspaces.models import AuditEntry
 from promptcrafter.workspaces.principal import Principal
 
 _TEXT_MAX = 1000  # characters of a text, except where all of it is wanted
@@ -113,10 +113,10 @@ def anonymise(user_id: str, key_ids: Iterable[str]) -> None:
         session.execute(cleared.execution_options(synchronize_session=False))
 
 
-def find_entries(workspace: Workspace, filters: Mapping[str, Any]) -> Select[AuditEntry]:
+def find_entries(workspace_id: str, filters: Mapping[str, Any]) -> Select[AuditEntry]:
     """Return a select of the entries of a workspace that match the filters of an AuditQuery."""
     conditions = (_FILTERS[name](value) for name, value in filters.items() if name in _FILTERS)
-    return select(AuditEntry).where(AuditEntry.workspace_id == workspace.id, *conditions)
+    return select(AuditEntry).where(AuditEntry.workspace_id == workspace_id, *conditions)
 
 
 def get_label_moves(workspace_id: str, prompt_id: str, label: str, count: int) -> list[tuple[datetime, int]]:

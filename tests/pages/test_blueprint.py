@@ -170,3 +170,8 @@ def test_the_root_leads_browsers_to_the_pages_and_answers_programs_as_before(cli
     for headers in [{"Accept": accept} for accept in PROGRAMS] + [{}]:
         answer = client.get("/", headers=headers)
         assert (answer.status_code, answer.json["name"]) == (200, "PromptCrafter"), headers
+
+
+def test_the_icon_is_where_browsers_ask_for_it(client: Caller) -> None:
+    answer = client.get("/favicon.ico")
+    assert (answer.status_code, answer.mimetype) == (200, "image/svg+xml")

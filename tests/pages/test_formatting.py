@@ -39,6 +39,16 @@ def test_money_has_three_digits_that_say_something(value: float | None, text: st
 
 @pytest.mark.parametrize(
     ("value", "text"),
+    [(0.0000422, "&lt;$0.0001"), (0.00307, "$0.0031"), (0.00005, "$0.0001"), (0.5, "$0.5000"), (1234.5, "$1,234.50")],
+)
+def test_costs_in_a_column_have_the_same_decimals_and_the_exact_value_in_a_title(value: float, text: str) -> None:
+    assert formatting.cost(value).endswith(f">{text}</span>")
+    assert 'title="$0.0000422"' in formatting.cost(0.0000422)
+    assert (formatting.cost(None), formatting.cost(0)) == ("–", "$0")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
     [(None, "–"), (3.25, "3.2 ms"), (640, "640 ms"), (1500, "1.5 s"), (61_000, "1 min 1 s"), (59_990, "60 s")],
 )
 def test_durations_have_the_unit_that_reads_best(value: float | None, text: str) -> None:
@@ -63,6 +73,8 @@ def test_times_say_how_long_ago_they_were_and_hold_the_time_itself(
 def test_an_excerpt_is_one_line_and_variables_are_marked_in_escaped_text() -> None:
     assert formatting.excerpt("a\n b  c") == "a b c"
     assert formatting.excerpt("x" * 300, 10) == "x" * 10 + "…"
+    assert formatting.excerpt("What we send, then", 11) == "What we…"
+    assert formatting.excerpt("What we send, then", 13) == "What we send…"
     assert formatting.excerpt(None) == ""
     shown = formatting.variables("<b>{{ name }}</b>")
     assert shown == '&lt;b&gt;<mark class="variable">{{ name }}</mark>&lt;/b&gt;'
@@ -85,3 +97,17 @@ def test_an_excerpt_around_a_hit_is_one_line_and_empty_without_a_hit() -> None:
     around = formatting.excerpt_around_hit("x " * 100 + "word\n here " + "y " * 100, pattern, 30)
     assert around == "…x x x x <mark>word</mark> here y y y y y y…"
     assert formatting.excerpt_around_hit("a word", pattern, 3) == "…<mark>word</mark>"
+
+
+def test_the_excerpt_around_a_hit_ends_with_a_word_and_has_the_whole_hit() -> None:
+    tide = make_pattern(["tide"])
+    assert formatting.excerpt_around_hit("The tide comes twice a day", tide, 12) == "The <mark>tide</mark>…"
+    assert formatting.excerpt_around_hit("x" * 9 + "tide" * 2, make_pattern(["tidetide"]), 12).endswith(
+        "<mark>tidetide</mark>"
+    )
+
+
+def test_an_id_is_shown_short_and_copied_whole() -> None:
+    shown = formatting.short_id("log_01jz8x4m5n6p7q8r9s0t1v2w3x")
+    assert ">…1v2w3x</code>" in shown
+    assert 'data-copy-text="log_01jz8x4m5n6p7q8r9s0t1v2w3x"' in shown

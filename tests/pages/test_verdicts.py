@@ -91,7 +91,7 @@ def test_many_verdicts_are_grouped_with_the_surest_first() -> None:
     assert (few.heading, [verdict.certainty for verdict in few.first]) == ("", ["settled", "open", "open"])
     assert verdicts.group([]) == []
     (many,) = verdicts.group(said[1:2] * 100)
-    assert (many.count, len(many.first), len(many.others), many.left_out) == (100, 6, 60, 34)
+    assert (many.size, len(many.first), len(many.others), many.left_out) == (100, 6, 60, 34)
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,11 @@ def choose_logs(nodes: Mapping[Key, Node]) -> None:
 
 
 def _find_outer(node: Node, calls: Mapping[Key, Node]) -> Node | None:
-    """Return the call directly around this one, if any; None for calls that claim to be inside each other."""
+    """Return the call directly around this one, if any.
+
+    None for a call in a circle of up to LEVELS + 1 that claim to be inside each other: each of them is a log. In a
+    longer circle none is.
+    """
     outer = found = None if node.parent is None else calls.get(node.parent)
     for _ in range(LEVELS):
         if found is None or found.parent is None:

@@ -33,7 +33,8 @@ from typing import Any
 
 from flask import current_app
 
-from promptcrafter.database.transactions import write_until_done, writing
+from promptcrafter.database.session import is_sqlite
+from promptcrafter.database.transactions import write_until_done, writing_in_bulk
 from promptcrafter.dialects.otlp import calls
 from promptcrafter.dialects.otlp.calls import Key, Node
 from promptcrafter.dialects.otlp.records import EventOfSpan, SortedRecords, complete, read_contents
@@ -60,7 +61,8 @@ from promptcrafter.traces.models import EarlyArrival
 from promptcrafter.workspaces.principal import Principal
 from promptcrafter.workspaces.quota import WorkspaceFull
 
-BATCH_SPANS = 256  # spans of a transaction
+# Spans of a transaction; on SQLite all other writers wait for its end
+BATCH_SPANS, BATCH_SPANS_ON_SQLITE = 256, 128
 _NO_SLUG = "otlp"  # of a trace whose program does not say what it is
 _STEP = ("span_id", "type", "parent_id", "name", "start_time", "end_time", "duration_ms", "status", "error")
 _JSON_OF_STEP = ("input", "output", "meta", "call")
@@ -72,9 +74,14 @@ _Resolve = Callable[[Principal, Iterable[Mapping[str, Any]]], dict[ReferenceKey,
 
 def ingest(principal: Principal, parts: Sequence[Part]) -> None:
     """Store spans. Raises what `recording.record` raises."""
-    for start in range(0, len(parts), BATCH_SPANS):
+    size = _batch_size()
+    for start in range(0, len(parts), size):
         with _saying_what_was_stored(start, f"{len(parts):,} spans"):
-            _store_batch(principal, parts[start : start + BATCH_SPANS])
+            _store_batch(principal, parts[start : start + size])
+
+
+def _batch_size() -> int:
+    return BATCH_SPANS_ON_SQLITE if is_sqlite() else BATCH_SPANS
 
 
 @contextmanager
@@ -98,7 +105,7 @@ def _store_batch(principal: Principal, parts: Sequence[Part]) -> None:
 def _write_batch(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> None:
     batch = _Batch(principal, _merge_parts(principal, parts, resolve), _collect_trace_values(parts))
     batch.prepare()
-    with writing():
+    with writing_in_bulk():
         batch.lock()
         if batch.existing_trace_ids:
             batch.merge_stored(trusts_prompts=resolve is resolve_all)
@@ -111,20 +118,20 @@ def ingest_records(principal: Principal, found: SortedRecords) -> Counter[str]:
 
     Return the rules that scores break, and how many break each. Raises WorkspaceFull.
     """
-    events, scores = len(found.events), len(found.scores)
+    events, scores, size = len(found.events), len(found.scores), _batch_size()
     of_items = f"{events + scores:,} log records"
-    for start in range(0, events, BATCH_SPANS):
+    for start in range(0, events, size):
         with _saying_what_was_stored(start, of_items):
-            write_until_done(partial(_store_events, principal, found.events[start : start + BATCH_SPANS]))
+            write_until_done(partial(_store_events, principal, found.events[start : start + size]))
     rejections: Counter[str] = Counter()
-    for start in range(0, scores, BATCH_SPANS):
+    for start in range(0, scores, size):
         with _saying_what_was_stored(events + start, of_items):
-            write_until_done(partial(_put_scores, principal, found.scores[start : start + BATCH_SPANS], rejections))
+            write_until_done(partial(_put_scores, principal, found.scores[start : start + size], rejections))
     return rejections
 
 
 def _store_events(principal: Principal, events: Sequence[EventOfSpan]) -> None:
-    with writing():
+    with writing_in_bulk():
         keys = {(trace_id, span_id) for trace_id, span_id, _ in events}
         trace_ids = {trace_id for trace_id, _ in keys}
         if not growing_store.have_arrived(principal, SOURCE, trace_ids):
@@ -144,7 +151,7 @@ def _store_events(principal: Principal, events: Sequence[EventOfSpan]) -> None:
 
 
 def _put_scores(principal: Principal, scores: Sequence[Mapping[str, Any]], rejections: Counter[str]) -> None:
-    with writing():
+    with writing_in_bulk():
         results = span_scores.put_scores_of_spans(principal, scores)
     rejections.update(str(result.message) for result in results if isinstance(result, Problem))
 
