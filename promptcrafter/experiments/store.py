@@ -161,10 +161,10 @@ def each_scored(experiment: Experiment, name: str, annotator: str) -> Iterator[t
 
 
 def _each_result(experiment: Experiment, value: ColumnElement[Any]) -> Iterator[tuple[str, Any, float | None]]:
-    """Yield the variant's key, the metrics and a value of each result that has a variant."""
+    """Yield the variant's key, the metrics and a value of each result that has a variant, the oldest first."""
     # as text, whose size is known before it is parsed
     columns: list[Any] = [Log.variant_key, type_coerce(Log.metrics, Text), value]
-    results = select(*columns).where(*_of_variants(experiment))
+    results = select(*columns).where(*_of_variants(experiment)).order_by(Log.created_at, Log.seq)
     rows: Result[Any] = session.execute(results.execution_options(yield_per=_ROWS_PER_FETCH))
     for key, metrics, number in map(tuple, chain.from_iterable(request_session().each_batch(rows, _ROWS_PER_FETCH))):
         yield key, None if metrics is None else json.loads(metrics), number

@@ -15,6 +15,7 @@ from promptcrafter.prompts.render import VARIABLE
 _NONE = "–"
 _STEPS = ((60, "second"), (60, "minute"), (24, "hour"), (7, "day"), (5, "week"))
 _WHITE = re.compile(r"\s+")
+_DECIMALS_MAX = 8
 _ID_SHOWN = 6  # characters of the end of an id
 _WHOLE_CENTS, _SMALLEST_COST = 1, 0.00005  # dollars: from here on two decimals, and below four decimals round to zero
 _LOOSE = " \n\t,;:–-("  # what an excerpt does not end with
@@ -44,12 +45,24 @@ def _ago(moment: datetime) -> str:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """Return a number with so many decimals at most."""
+    """Return a number with so many decimals at most, and with a minus that is as wide as a plus.
+
+    A small one has two significant digits, unless it is to be whole: 0.003 is not 0.
+    """
     if value is None:
         return _NONE
+    if digits and 0 < abs(value) < 0.1:
+        digits = min(_DECIMALS_MAX, max(digits, 1 - math.floor(math.log10(abs(value)))))
     if value == int(value):
-        return f"{int(value):,}"
-    return f"{value:,.{digits}f}".rstrip("0").rstrip(".")
+        return f"{int(value):,}".replace("-", "−")
+    text = f"{value:,.{digits}f}".rstrip("0").rstrip(".") if digits else f"{value:,.0f}"
+    return "0" if text == "-0" else text.replace("-", "−")
+
+
+def signed(value: float) -> str:
+    """Return a difference, with a plus if it is above zero."""
+    text = number(value)
+    return f"+{text}" if value > 0 and text != "0" else text
 
 
 def file_size(count: int) -> str:
@@ -187,6 +200,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     for each in (
         when,
         number,
+        signed,
         file_size,
         money,
         cost,

@@ -1,10 +1,12 @@
 """The way from `/app` to a workspace, and its first page: what has happened, and what waits."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, timedelta
+from functools import partial
 from typing import Any
 
 from flask import redirect, url_for
+from markupsafe import Markup
 from werkzeug.wrappers import Response
 
 from promptcrafter import clock
@@ -53,7 +55,8 @@ def show_home() -> Response:
     versions = prompts.get_changed_last(principal, _SHOWN)
     return render(
         "home.html",
-        chart=charts.bar_chart([day[5:] for day in days], [answered, failed], caption="Outputs of the last days"),
+        chart=charts.for_all_widths(partial(_draw, days, [answered, failed])),
+        legend=charts.legend(["answered", "failed"]) if any(failed.values) else "",
         since=clock.to_text(since),
         has_outputs=any(answered.values) or any(failed.values),
         days=[(day, by_day.get(day)) for day in reversed(days)],
@@ -62,6 +65,10 @@ def show_home() -> Response:
         titles=prompts.get_titles({version.prompt_id for version in versions}),
         experiments=experiments.get_active_and_completed(principal, _SHOWN),
     )
+
+
+def _draw(days: Sequence[str], stacks: Sequence[charts.Series], width: int) -> Markup:
+    return charts.bar_chart([day[5:] for day in days], stacks, caption="Outputs of the last days", width=width)
 
 
 def _sum_up(groups: Collection[Mapping[str, Any]]) -> dict[str, Any]:

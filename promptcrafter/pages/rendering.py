@@ -33,6 +33,7 @@ def init_app(app: Flask) -> None:
         link=lists.link,
         write_curl=lists.write_curl,
         waterfall_bar=charts.waterfall_bar,
+        chart_legend=charts.legend,
     )
 
 

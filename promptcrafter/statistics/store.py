@@ -35,7 +35,7 @@ from promptcrafter.logs.store import find_stored_logs
 from promptcrafter.problems import Invalid
 from promptcrafter.prompts.models import Label, Prompt
 from promptcrafter.statistics import day_aggregates
-from promptcrafter.statistics.aggregates import Group, Slot, fill_periods, gather
+from promptcrafter.statistics.aggregates import Course, Group, Slot, fill_periods, follow, gather
 from promptcrafter.statistics.cells import LARGEST, Cell
 from promptcrafter.statistics.day_aggregates import EARLIEST, LATEST, Plan, Scope
 from promptcrafter.statistics.keys import METADATA, UNITS
@@ -68,6 +68,7 @@ class Question:
     zone: tzinfo = UTC  # in which a day begins and ends
     with_raters: bool = False
     is_bounded: bool = True  # whether more than LOGS_MAX logs are refused
+    with_course: bool = False  # over time
 
     @property
     def others(self) -> list[str]:
@@ -92,6 +93,7 @@ class Found:
     groups: list[Group]
     kinds: Mapping[str, int]
     log_ids: Mapping[int, str]
+    course: Course | None = None  # if the question asks for it, and there are any logs
 
 
 def get_groups(principal: Principal, filters: Mapping[str, Any], question: Question) -> Found:
@@ -119,9 +121,10 @@ def get_groups(principal: Principal, filters: Mapping[str, Any], question: Quest
             cells = [(slot._replace(version=None), cell) for slot, cell in cells]
         labels = _get_labels(snapshot, principal, filters) if "label" in question.keys else {}
         groups = gather(cells, question.keys, question.others, labels)
+        course = follow(cells, question.keys, question.others, labels) if question.with_course and cells else None
         groups = _fill(groups, question, {slot.day for slot, _ in cells})
         extremes = [each[1] for group in groups for each in (group.cell.best, group.cell.worst) if each]
-        return Found(groups, kinds, _get_ids(snapshot, extremes))
+        return Found(groups, kinds, _get_ids(snapshot, extremes), course)
 
 
 def _find_scope(

@@ -119,6 +119,19 @@ def find_entries(workspace_id: str, filters: Mapping[str, Any]) -> Select[AuditE
     return select(AuditEntry).where(AuditEntry.workspace_id == workspace_id, *conditions)
 
 
+def get_label_moves(workspace_id: str, prompt_id: str, label: str, count: int) -> list[tuple[datetime, int]]:
+    """Return when a label of a prompt was last put on a version, and on which one, at most `count`, newest first.
+
+    The caller must have checked that the prompt may be read: the entries themselves are for owners, but at each of
+    these times everybody could read where the label was.
+    """
+    is_move = (AuditEntry.workspace_id == workspace_id) & (AuditEntry.action == "label.set")
+    is_of_label = (AuditEntry.object_id == prompt_id) & (AuditEntry.object_name == label)
+    moves = select(AuditEntry.created_at, AuditEntry.after).where(is_move, is_of_label)
+    rows = session.execute(moves.order_by(AuditEntry.created_at.desc(), AuditEntry.seq.desc()).limit(count))
+    return [(moment, after["version"]) for moment, after in rows if after and "version" in after]
+
+
 def count_before(moment: datetime, workspace_ids: Sequence[str]) -> int:
     """Return how many entries of workspaces are older than a moment."""
     return session.scalars(select(func.count()).where(_is_before(moment, workspace_ids))).one()

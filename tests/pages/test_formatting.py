@@ -11,7 +11,19 @@ from promptcrafter.prompts.search import make_pattern
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "–"), (0, "0"), (3.0, "3"), (3.14159, "3.14"), (2.5, "2.5"), (1234567, "1,234,567"), (-0.5, "-0.5")],
+    [
+        (None, "–"),
+        (0, "0"),
+        (3.0, "3"),
+        (3.14159, "3.14"),
+        (2.5, "2.5"),
+        (1234567, "1,234,567"),
+        (-0.5, "−0.5"),
+        (0.0031, "0.0031"),
+        (-0.00005, "−0.00005"),
+        (1e-12, "0"),
+        (0.098, "0.098"),
+    ],
 )
 def test_numbers_have_few_decimals(value: float | None, text: str) -> None:
     assert formatting.number(value) == text

@@ -22,7 +22,7 @@ _MOST = {
     "/outputs/{log}": 10,
     "/review?raters=2": 17,
     "/statistics": 10,
-    "/statistics?promptId={prompt}": 15,
+    "/statistics?promptId={prompt}": 16,
     "/experiments": 4,
     "/runs": 3,
     "/settings/team": 6,
