@@ -15,6 +15,14 @@ _BASES = {
     "observational": "Only observed: nothing assigned them at random, and the inputs were not the same.",
 }
 _ONE_LOOK = "For one look only: these groups and filters may have been chosen after a look at the scores."
+_CAUSES = {  # what a warning means for the outputs of two groups
+    "The raters differ": "who scored them",
+    "The weeks differ": "the weeks they are from",
+    "The models differ": "their models",
+    "The versions differ": "their versions",
+    "The inputs differ": "their inputs",
+    "The shares of scored logs differ": "how many of them are scored",
+}
 _GROUPS = {  # by certainty, in their order: heading, and how many are shown at once
     "settled": ("Settled", 6),
     "equal": ("Equally good", 6),
@@ -42,7 +50,7 @@ class Verdict(NamedTuple):
         """What else differs between the two, in a sentence; beside a settled comparison it takes nothing back."""
         if not self.warnings:
             return ""
-        names = [text.removeprefix("The ").removesuffix(" differ") for text in self.warnings]
+        names = [_CAUSES.get(text, text) for text in self.warnings]
         first = "A difference may also come from" if self.certainty in ("observed", "open") else "They also differ in"
         listed = " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
         return f"{first} {listed}."

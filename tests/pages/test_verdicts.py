@@ -73,8 +73,8 @@ def test_warnings_take_nothing_back_from_what_is_settled() -> None:
     observed = describe({**COMPARISON, "basis": "observational", "higher": None, "warnings": warnings[:1]}, NAMES)
     assert settled is not None
     assert observed is not None
-    assert settled.caveat == "They also differ in raters, weeks and shares of scored logs."
-    assert observed.caveat == "A difference may also come from raters."
+    assert settled.caveat == "They also differ in who scored them, the weeks they are from and how many of them are scored."
+    assert observed.caveat == "A difference may also come from who scored them."
     assert describe(COMPARISON, NAMES)._replace(warnings=()).caveat == ""  # type: ignore[union-attr]
     assert "at random" in settled.basis
     assert "Only observed" in observed.basis
