@@ -3,6 +3,7 @@
 A script of a page asks for JSON, and gets the error as the API returns it.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Flask, Response, redirect, request, url_for
@@ -26,6 +27,7 @@ _TITLES = {
     429: "Too many attempts",
     503: "Not available at the moment",
 }
+_NOUNS = {"prompt_not_found": "prompt", "log_not_found": "output", "trace_not_found": "run"}
 
 
 def init_app(app: Flask, root: str) -> None:
@@ -60,7 +62,7 @@ def show(error: Any) -> AnyResponse:
     page = render(
         "error.html",
         title=_TITLES.get(status, "Something went wrong"),
-        message=body["message"],
+        message=body["message"] if isinstance(error, InOtherWorkspace) else _describe(body),
         details=body.get("details", {}),
         request_id=body.get("requestId", ""),
         status=status,
@@ -70,6 +72,14 @@ def show(error: Any) -> AnyResponse:
         if name in response.headers:
             page.headers[name] = response.headers[name]
     return page
+
+
+def _describe(body: Mapping[str, Any]) -> str:
+    """Return the message of an error in the words of the pages."""
+    noun = _NOUNS.get(body["code"])
+    if noun is None:
+        return str(body["message"])
+    return f"There is no such {noun}, or it is in a workspace that you are no member of."
 
 
 def _find_page_there(error: InOtherWorkspace) -> str | None:

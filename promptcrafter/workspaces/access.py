@@ -100,10 +100,11 @@ def refuse_malformed(kind: Kind, resource_id: str) -> None:
 def find_obstacle(principal: Principal, kind: Kind, workspace_id: str, *resource_ids: str) -> Problem | None:
     """Return the error 403 if the principal may not do with a resource there what the route requires, else None.
 
-    For a principal that is confined to another workspace, it is InOtherWorkspace with the ids of the resources.
+    For a principal that is confined to another workspace, it is InOtherWorkspace with the ids of the resources if it is
+    a member of theirs, and the 404 of what does not exist if not.
     """
     if workspace_id not in principal.memberships:
-        return not_owned(kind)
+        return not_found(kind) if principal.is_confined else not_owned(kind)
     if principal.is_confined and workspace_id != principal.current_id:
         return InOtherWorkspace(kind, principal.memberships[workspace_id].slug, resource_ids)
     return find_role_obstacle(principal, workspace_id)

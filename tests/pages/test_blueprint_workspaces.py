@@ -99,3 +99,17 @@ def test_pages_that_take_ids_as_parameters_lead_to_their_workspace_unless_they_a
     asked_by_script = {"Accept": "application/json"}
     answer = visitor.get(f"{home_of(ben)}/outputs/{first['_id']}", headers=asked_by_script)
     assert (answer.status_code, answer.json["code"]) == (404, "log_not_found")
+
+
+def test_what_is_in_a_workspace_of_others_is_not_found_whether_it_exists_or_not(
+    app: Flask, ada: Person, ben: Person
+) -> None:
+    log = ada.log(ada.prompt())
+    visitor = Visitor(app, ben)
+    for path in (f"/outputs/{log['_id']}", "/outputs/log_01jz8x4m5n6p7q8r9s0t1v2w3x"):
+        answer = visitor.get(path)
+        assert answer.status_code == 404
+        assert "There is no such output, or it is in a workspace that you are no member of" in text_of(answer)
+    for path in (f"/prompts/{log['promptId']}", f"/outputs?promptId={log['promptId']}"):
+        assert visitor.get(path).status_code == 404
+    assert ben.get(f"/logs/{log['_id']}").status_code == 403, "the API says more"

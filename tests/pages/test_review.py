@@ -146,7 +146,7 @@ def test_the_script_is_told_in_json_why_a_score_is_refused(app: Flask, ada: Pers
     visitor = Visitor(app, ben)
     other = visitor.submit("/review/scores", sent, headers=_SCRIPT)
     assert (other.status_code, other.json["code"]) == (409, "other_account")
-    assert visitor.submit("/review/scores", sent | {"account": ben.id}, headers=_SCRIPT).status_code == 403
+    assert visitor.submit("/review/scores", sent | {"account": ben.id}, headers=_SCRIPT).status_code == 404
     gone = Visitor(app, ada).submit("/review/scores", sent | {"output": "log_0"}, headers=_SCRIPT)
     assert (gone.status_code, gone.json["message"]) == (404, "Log not found")
     assert visitor.submit("/review/scores", sent, headers={"Accept": "application/json"}).status_code == 403
