@@ -73,7 +73,8 @@ def test_warnings_take_nothing_back_from_what_is_settled() -> None:
     observed = describe({**COMPARISON, "basis": "observational", "higher": None, "warnings": warnings[:1]}, NAMES)
     assert settled is not None
     assert observed is not None
-    assert settled.caveat == "They also differ in who scored them, the weeks they are from and how many of them are scored."
+    said = "They also differ in who scored them, the weeks they are from and how many of them are scored."
+    assert settled.caveat == said
     assert observed.caveat == "A difference may also come from who scored them."
     assert describe(COMPARISON, NAMES)._replace(warnings=()).caveat == ""  # type: ignore[union-attr]
     assert "at random" in settled.basis
