@@ -303,3 +303,33 @@ def test_a_step_of_a_waterfall_stays_within_its_cell_and_can_be_seen() -> None:
         assert 0 <= x <= x + min(width, 100 - x) <= 100
     assert "failed" in charts.waterfall_bar(Bar(0, 1, ""), has_failed=True)
     assert not re.search("style=", charts.waterfall_bar(Bar(0, 1, ""), has_failed=True))
+
+
+@WIDTHS
+@pytest.mark.parametrize("values", [[], [5.0], [5.0] * 3, [number % 11 for number in range(10_000)]])
+def test_charts_of_none_one_equal_and_very_many_values_stay_in_their_frames(width: int, values: list[float]) -> None:
+    names = [str(number) for number in range(len(values))]
+    low, high = charts.zoom(values, 0, 10)
+    line = charts.line_chart(names, [Series("a", values)], low, high, caption="c", width=width)
+    marks = positions_of(line, "circle", "chart-mark", "cx", "cy")
+    assert len(marks) == len(values)
+    assert [x for x, _ in marks] == sorted(x for x, _ in marks), "later values are farther right"
+    bars = charts.bar_chart(names, [Series("a", values)], caption="c", width=width)
+    heights = [height for (height,) in positions_of(bars, "rect", "chart-bar", "height")]
+    assert len(heights) == sum(value > 0 for value in values)
+    rows = [IntervalRow(name, value, value - 1, value + 1) for name, value in zip(names, values, strict=True)]
+    intervals = charts.interval_chart(rows, 0, 10, caption="c", width=width)
+    ranges = charts.range_chart(
+        [charts.RangeRow(row.label, row.mean or 0, row.high or 0) for row in rows],
+        caption="c",
+        format_x=str,
+        width=width,
+    )
+    band = charts.band_chart(
+        [charts.BandPoint(number, value, value - 1, value + 1) for number, value in enumerate(values)],
+        caption="c",
+        x_name="results",
+        width=width,
+    )
+    for chart in (line, bars, intervals, ranges, band):
+        assert_within(chart, width)
