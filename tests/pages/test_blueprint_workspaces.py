@@ -25,7 +25,7 @@ def test_every_page_with_an_id_leads_to_the_workspace_of_what_it_names_and_chang
     assert export(ada, make_span({"gen_ai.operation.name": "invoke_agent"}, name="run")).status_code == 200
     (trace,) = ada.get("/traces").json
     ids = {"prompt_id": prompt["_id"], "log_id": log["_id"], "trace_id": trace["_id"]}
-    queries = {"prompt.show_diff": "?before=1&after=2", "prompt.ask_to_restore": "?version=1"}
+    queries = {"prompt.show_diff": "?before=1&after=2", "prompt_form.ask_to_restore": "?version=1"}
     visitor, seen = Visitor(app, ada), 0
     for rule in page_rules(app):
         named = set(rule.arguments) - {"workspace"}
