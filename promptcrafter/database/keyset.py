@@ -38,7 +38,12 @@ class Order:
     def start_after(self, select: Select[Any], cursor: str) -> Select[Any]:
         """Return the select restricted to the rows after the cursor."""
         row, last = tuple_(*self.columns), tuple_(*_read_cursor(cursor, self.columns))
-        return select.where(row > last if self.is_ascending else row < last)
+        restricted = select.where(row > last if self.is_ascending else row < last)
+        # The cursor first: of two bounds on one side, such as it and `until`, SQLite seeks in the index by the first
+        # one, and reads everything from there on. SQLAlchemy has no public way to put a condition before others
+        *others, condition = restricted._where_criteria
+        restricted._where_criteria = (condition, *others)
+        return restricted
 
     def page(self, select: Select[Any], cursor: str | None, count: int) -> tuple[Select[Any], Columns]:
         """Return the sorted select limited to `count` rows after the cursor, and the columns of a row's cursor."""
