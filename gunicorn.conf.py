@@ -85,7 +85,7 @@ def when_ready(server: Any) -> None:
     for name, setting in find_misspelt():
         server.log.warning("The environment has %s, which is no setting. Is %s meant?", name, setting)
     url = startup.format_url(_config.host, _config.port) + _config.script_name
-    server.log.info("PromptCrafter is at %s - try %s/docs, or the five requests of README.md", url, url)
+    server.log.info("PromptCrafter is at %s - open it in a browser, or try the five requests of README.md", url)
 
 
 def pre_fork(server: Any, worker: Any) -> None:

@@ -17,7 +17,7 @@ class Client:
         self._port = port
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """Return the parsed JSON of the response. Raises RuntimeError unless the status is 2xx."""
+        """Return the parsed JSON of the response, None for an empty one. Raises RuntimeError unless it is 2xx."""
         connection = HTTPConnection("127.0.0.1", self._port, timeout=_TIMEOUT_S)
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"}
         connection.request(method, path, json.dumps(body) if body is not None else None, headers)
@@ -26,7 +26,7 @@ class Client:
         connection.close()
         if not 200 <= answer.status < 300:
             raise RuntimeError(f"{method} {path}: {answer.status} {text.decode()}")
-        return json.loads(text)
+        return json.loads(text) if text else None
 
     def create_prompt(self, title: str) -> str:
         """Create a prompt and return its id."""

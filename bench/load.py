@@ -23,6 +23,7 @@ class Load:
 
     seconds: float
     latencies_ms: Sequence[float]
+    first_bytes_ms: Sequence[float]  # when the first bytes of these responses came, in ascending order
     errors: int
     sent: int  # all requests, including those before and after the counted seconds
     cpu_share: float  # of one core, used by the generator itself
@@ -34,7 +35,12 @@ class Load:
 
     def percentile(self, percent: int) -> float:
         """Return a percentile of the latencies in milliseconds, by the nearest-rank method."""
-        return self.latencies_ms[max(0, -(-len(self.latencies_ms) * percent // 100) - 1)]
+        return find_percentile(self.latencies_ms, percent)
+
+
+def find_percentile(ascending: Sequence[float], percent: int) -> float:
+    """Return a percentile of values, by the nearest-rank method."""
+    return ascending[max(0, -(-len(ascending) * percent // 100) - 1)]
 
 
 def request(
@@ -78,7 +84,8 @@ def put_under_load(port: int, requests: Iterable[bytes], connections: int, secon
             run.advance(key.data, counting_from, end)
     cpu_share = (time.process_time() - cpu_started) / (time.monotonic() - started)
     run.selector.close()
-    return Load(end - counting_from, sorted(run.latencies_ms), run.errors, run.sent, cpu_share)
+    latencies = sorted(run.latencies_ms), sorted(run.first_bytes_ms)
+    return Load(end - counting_from, *latencies, run.errors, run.sent, cpu_share)
 
 
 @dataclass
@@ -87,6 +94,7 @@ class _Exchange:
 
     connection: socket.socket | None = None
     started: float = 0
+    answered: float = 0  # when the first bytes of the response came
     unsent: memoryview = field(default_factory=lambda: memoryview(b""))
     answer: bytearray = field(default_factory=bytearray)
     size: int = 0  # of the whole response, as returned by _read_size
@@ -105,6 +113,7 @@ class _Run:
     def __init__(self, port: int, requests: Iterator[bytes]) -> None:
         self.selector = selectors.DefaultSelector()
         self.latencies_ms: list[float] = []
+        self.first_bytes_ms: list[float] = []
         self.errors = 0
         self.sent = 0
         self._address = ("127.0.0.1", port)
@@ -134,6 +143,8 @@ class _Run:
             piece = exchange.connection.recv(_PIECE)
         except ConnectionError:
             piece = b""
+        if not exchange.answer:
+            exchange.answered = time.monotonic()
         exchange.answer += piece
         exchange.size = exchange.size or _read_size(exchange.answer)
         if piece and not exchange.is_whole:
@@ -162,6 +173,7 @@ class _Run:
     def _count(self, exchange: _Exchange, now: float) -> None:
         if exchange.is_whole and (exchange.answer[9:10] == b"2" or _is_not_modified(exchange.answer)):
             self.latencies_ms.append((now - exchange.started) * 1000)
+            self.first_bytes_ms.append((exchange.answered - exchange.started) * 1000)
         else:
             self.errors += 1
 

@@ -28,13 +28,13 @@ def measure(engine: str, databases: Databases, folder: Path, rounds: int) -> lis
         }
         for name, (path, most) in cases.items():
             requests = [request("GET", path, client.token)]
-            _wait_for_aggregates(server.port, requests, most)
+            wait_for_aggregates(server.port, requests, most)
             ours = [put_under_load(server.port, requests, 1, _SECONDS).percentile(50) for _ in range(rounds)]
             figures.append(Figure(f"{name}: p50", engine, "ms", ours, goal=Goal("≤", most)))
     return figures
 
 
-def _wait_for_aggregates(port: int, requests: list[bytes], most: float) -> None:
+def wait_for_aggregates(port: int, requests: list[bytes], most: float) -> None:
     """Wait until a request is answered, and quickly; give up after a while, and let the figure say so."""
     end = time.monotonic() + _STORED_WITHIN_S
     while time.monotonic() < end:

@@ -33,6 +33,7 @@ from promptcrafter.pages import (
     home,
     outputs,
     prompt,
+    prompt_form,
     prompts_page,
     rendering,
     review,
@@ -60,7 +61,7 @@ from promptcrafter.workspaces import authentication, quota, views_accounts
 from promptcrafter.workspaces import views as workspaces
 
 PAGES = (
-    *(docs, sign_in, home, prompts_page, prompt, outputs, compare_page, review, statistics_page),
+    *(docs, sign_in, home, prompts_page, prompt, prompt_form, outputs, compare_page, review, statistics_page),
     *(experiments_page, runs, settings_team, settings_workspace, settings_scores, settings_keys),
     *(settings_transfer, settings_account, settings_audit),
 )

@@ -83,6 +83,19 @@ class Unauthorized(Problem):
         super().__init__(401, message or "Invalid or missing bearer token", "unauthorized", details=details)
 
 
+class InOtherWorkspace(Problem):
+    """404: the resource is in another workspace of the caller than the one that the request is confined to.
+
+    `workspace` is the slug of the workspace that it is in, `resource_ids` are the ids in question there, as far as they
+    are known.
+    """
+
+    def __init__(self, kind: str, workspace: str, resource_ids: Iterable[str]) -> None:
+        super().__init__(404, f"{kind.capitalize()} not found in this workspace", f"{kind}_not_found")
+        self.workspace = workspace
+        self.resource_ids = frozenset(resource_ids)
+
+
 class WorkspaceNotFound(Problem):
     """404: the workspace does not exist, or the caller is no member of it, possibly since a moment ago."""
 

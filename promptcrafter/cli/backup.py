@@ -18,7 +18,7 @@ from promptcrafter.maintenance.backup import Contents, InvalidBackup, copy_datab
 
 _LOCKS = (
     *(sqlite.WRITE_QUEUE_SUFFIX, sqlite.OPEN_LOCK_SUFFIX, sqlite.BACKUP_LOCK_SUFFIX, sqlite.PURGE_LOCK_SUFFIX),
-    sqlite.AGGREGATION_LOCK_SUFFIX,
+    *(sqlite.AGGREGATION_LOCK_SUFFIX, sqlite.BULK_QUEUE_SUFFIX),
 )
 _SUFFIXES = ("", "-wal", "-shm", *_LOCKS)
 _PARTIAL_SUFFIX, _PARTIAL_LOCK_SUFFIX = ".partial", "-lock"

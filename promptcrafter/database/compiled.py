@@ -11,10 +11,10 @@ from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import BindParameter, Dialect, Executable, Table, bindparam, column, func, update
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.selectable import TableValuedAlias
 from sqlalchemy.types import TypeEngine
 
+from promptcrafter.database.array_literals import ArrayLiteral
 from promptcrafter.database.base import UtcTime
 from promptcrafter.database.errors import translating_driver_errors
 from promptcrafter.database.session import driver_of, get_engine, is_sqlite, request_connection, sqlite_connection
@@ -26,7 +26,7 @@ _TIMES = 16  # whose conversion is remembered
 
 def from_arrays(types: Mapping[str, TypeEngine[Any]]) -> TableValuedAlias:
     """Return `unnest(:a, :b …)`, PostgreSQL's table of rows from one array parameter for each name and type."""
-    arrays = (bindparam(name, type_=ARRAY(type_, dimensions=1)) for name, type_ in types.items())
+    arrays = (bindparam(name, type_=ArrayLiteral(type_)) for name, type_ in types.items())
     columns = (column(name, type_) for name, type_ in types.items())
     return func.unnest(*arrays).table_valued(*columns, name="new").render_derived()
 

@@ -13,6 +13,8 @@ write                      `transactions.writing()`             a new one, on SQ
                                                                 after the write queue     block's end, or rolls back
 write for long, step by    `transactions.                       as `writing()`            as `writing()`, without a
 step                       writing_in_background()`                                       checkpoint
+write in several steps,    `transactions.writing_in_bulk()`     as `writing()`, after a   as `writing()`
+each of them long                                               queue of such writers
 add to an idempotent       `transactions.joined_transaction()`  the `writing()` inside    commits and closes at the
 request's transaction      around `writing()`                   begins it                 outer block's end
 read one snapshot          `read_snapshot()`                    its own, at the first     commits nothing; the caller

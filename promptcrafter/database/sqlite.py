@@ -29,6 +29,7 @@ BEGIN, BEGIN_AS_WRITER = "BEGIN", "BEGIN IMMEDIATE"
 OPEN_LOCK_SUFFIX = "-open"
 BACKUP_LOCK_SUFFIX = "-backup"  # held exclusively by a backup
 WRITE_QUEUE_SUFFIX = "-queue"
+BULK_QUEUE_SUFFIX = "-bulk"  # of those who hold the write lock for long: one of them at a time is in the write queue
 PURGE_LOCK_SUFFIX = "-purge"  # held exclusively by the one process that purges
 AGGREGATION_LOCK_SUFFIX = "-aggregation"  # held exclusively by the one process that computes aggregates
 _CHECKPOINT_PAGES = 1000  # SQLite's own default: a commit makes a checkpoint when the log has so many pages
@@ -279,9 +280,9 @@ def serve(database: Path) -> None:
     file_identity.keep(os.path.realpath(database))
 
 
-def open_write_queue(database: Path) -> int:
-    """Open the lock file of the write queue as `open_beside` does; the path has no symbolic link in it."""
-    return _open_beside(str(database), WRITE_QUEUE_SUFFIX)
+def open_queue(database: Path, suffix: str) -> int:
+    """Open the lock file of a queue as `open_beside` does; the path has no symbolic link in it."""
+    return _open_beside(str(database), suffix)
 
 
 def _open_beside(path: str, suffix: str) -> int:

@@ -7,6 +7,7 @@ with "database is locked" whatever the timeout. `database/session.py` lists all 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, func, select
@@ -23,11 +24,12 @@ from promptcrafter.database.session import (
     session,
     sqlite_path,
 )
-from promptcrafter.database.write_queue import write_queue_lock
+from promptcrafter.database.write_queue import bulk_write_queue_lock, write_queue_lock
 
 _BEFORE_COMMIT, _ON_COMMIT = "promptcrafter_before_commit", "promptcrafter_on_commit"
 _ATTEMPTS = 4  # of what ends in deadlocks; each of them takes a second
 _Written = TypeVar("_Written")
+_Queue = Callable[[Path, float], AbstractContextManager[float]]
 _SHORT_WAIT_S = 0.1  # in the queue; the pragma that shortens the wait after it takes some microseconds
 
 
@@ -76,6 +78,17 @@ def writing_in_background() -> Iterator[None]:
     A checkpoint is a part of a commit, and lets other writers wait. Call `checkpoints.write_back` after the block.
     """
     with _transaction(sqlite.without_checkpoints if is_sqlite() else nullcontext):
+        yield
+
+
+@contextmanager
+def writing_in_bulk() -> Iterator[None]:
+    """Run the block as `writing()` does, but not in a joined transaction, and let others write in between.
+
+    For one of several transactions that a request has because each of them holds SQLite's write lock for long: any
+    other writer waits for one of all of these at most.
+    """
+    with _transaction(queue=bulk_write_queue_lock):
         yield
 
 
@@ -164,7 +177,7 @@ def autocommit_connection() -> Iterator[Connection]:
     The session is closed first. Raises DBAPIError, and TimeoutError as `writing()` does.
     """
     session.close()
-    with _write_queue(), get_engine().connect() as connection:
+    with _wait_in(write_queue_lock), get_engine().connect() as connection:
         if is_sqlite():
             sqlite.begin_next(connection, "")
             yield connection
@@ -186,16 +199,18 @@ def writing_to(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def _transaction(around: Callable[[Connection], AbstractContextManager[object]] = nullcontext) -> Iterator[None]:
+def _transaction(
+    around: Callable[[Connection], AbstractContextManager[object]] = nullcontext, queue: _Queue = write_queue_lock
+) -> Iterator[None]:
     """Run the block in a write transaction of the request's session, then call what `on_commit` has registered.
 
-    `around` makes a context, from the connection, for the block and the commit.
+    `around` makes a context, from the connection, for the block and the commit. `queue` is where to wait on SQLite.
     """
     request = request_session()
     request.close()  # before the wait: its connection goes back to the pool
     for name in (_BEFORE_COMMIT, _ON_COMMIT):
         request.info.pop(name, None)  # of a transaction that was rolled back
-    with _write_queue() as seconds_left:
+    with _wait_in(queue) as seconds_left:
         try:
             with around(_begin(request, seconds_left)):
                 yield
@@ -209,7 +224,7 @@ def _transaction(around: Callable[[Connection], AbstractContextManager[object]] 
 
 
 @contextmanager
-def _write_queue() -> Iterator[float]:
+def _wait_in(queue: _Queue) -> Iterator[float]:
     """Wait for the other writers on SQLite, and yield how long the begin may wait; PostgreSQL has no queue."""
     path = sqlite_path()
     if path is None:
@@ -217,7 +232,7 @@ def _write_queue() -> Iterator[float]:
         return
     with ExitStack() as turn:
         try:
-            seconds_left = turn.enter_context(write_queue_lock(path, lock_timeout_s()))
+            seconds_left = turn.enter_context(queue(path, lock_timeout_s()))
         except OSError as error:
             with translating_driver_errors():
                 raise sqlite.lock_file_error(error) from error

@@ -34,10 +34,11 @@ class _Ticket:
 
 
 class _Line:
-    """The threads of this process that wait for the lock file of one database."""
+    """The threads of this process that wait for one lock file of one database."""
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, suffix: str) -> None:
         self._database = database
+        self._suffix = suffix
         self._changed = Condition(Lock())
         self._tickets: deque[_Ticket] = deque()
         self._helper: Thread | None = None
@@ -46,7 +47,7 @@ class _Line:
         """Return the descriptor of the locked file; closing it releases the lock. Raises TimeoutError and OSError."""
         with self._changed:
             if not self._tickets:
-                file = sqlite.open_write_queue(self._database)
+                file = sqlite.open_queue(self._database, self._suffix)
                 if sqlite.try_lock(file, fcntl.LOCK_EX):
                     return file
             ticket = _Ticket()
@@ -73,7 +74,7 @@ class _Line:
                     self._changed.wait()
             file, error = None, None
             try:
-                file = sqlite.open_write_queue(self._database)
+                file = sqlite.open_queue(self._database, self._suffix)
                 fcntl.flock(file, fcntl.LOCK_EX)
             except OSError as failure:
                 error = failure
@@ -93,8 +94,28 @@ def write_queue_lock(database: Path, seconds: float) -> Iterator[float]:
     The path `database` must have no symbolic link in it. Raises SQLAlchemy's TimeoutError after `seconds`, and OSError
     if the lock file cannot be opened.
     """
+    with _hold(database, sqlite.WRITE_QUEUE_SUFFIX, seconds) as seconds_left:
+        yield seconds_left
+
+
+@contextmanager
+def bulk_write_queue_lock(database: Path, seconds: float) -> Iterator[float]:
+    """Do the same for a writer that holds the place for long.
+
+    Of these, only one at a time is in the queue, the others wait in one before it: so any other writer waits for one of
+    them at most.
+    """
+    with (
+        _hold(database, sqlite.BULK_QUEUE_SUFFIX, seconds) as seconds_left,
+        write_queue_lock(database, seconds_left) as seconds_left,
+    ):
+        yield seconds_left
+
+
+@contextmanager
+def _hold(database: Path, suffix: str, seconds: float) -> Iterator[float]:
     started = time.monotonic()
-    file = _line_of(database).acquire(seconds)
+    file = _line_of(database, suffix).acquire(seconds)
     try:
         yield max(0.0, seconds - (time.monotonic() - started))
     finally:
@@ -102,8 +123,8 @@ def write_queue_lock(database: Path, seconds: float) -> Iterator[float]:
 
 
 @cache
-def _line_of(database: Path) -> _Line:
-    return _Line(database)
+def _line_of(database: Path, suffix: str) -> _Line:
+    return _Line(database, suffix)
 
 
 os.register_at_fork(after_in_child=_line_of.cache_clear)  # the helper thread does not exist in the child

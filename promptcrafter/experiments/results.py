@@ -11,8 +11,8 @@ approximation (docs/decisions/0010).
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, partial
 from statistics import fmean
 from typing import Any
 
@@ -24,6 +24,7 @@ from promptcrafter.statistics.intervals import (
 )
 
 ALPHA = 0.05
+_POINTS_MAX = 24  # at which the growth of results is traced
 _LARGEST = 1e150  # the square of a larger number may not be finite
 NOT_ENOUGH = "not enough data yet"
 METHOD = {
@@ -69,28 +70,119 @@ class Sample:
         return self.variance > 0 and self.count - max(Counter(self.values).values()) >= MIN_NON_MODAL_VALUES
 
 
-def collect(measurements: Measurements) -> tuple[dict[str, int], dict[str, dict[str, Sample]]]:
+def collect(
+    measurements: Measurements, growth: "Growth | None" = None
+) -> tuple[dict[str, int], dict[str, dict[str, Sample]]]:
     """Return the number of measurements by variant, and the samples by variant and metric.
 
-    Booleans, values that are not numbers, and numbers beyond ±1e150 are left out of the samples.
+    Booleans, values that are not numbers, and numbers beyond ±1e150 are left out of the samples. `growth` notes their
+    sizes after some of the measurements.
     """
     counts: dict[str, int] = {}
     samples: dict[str, dict[str, Sample]] = {}
-    for key, metrics in measurements:
+    for number, (key, metrics) in enumerate(measurements, 1):
         counts[key] = counts.get(key, 0) + 1
         variant_samples = samples.setdefault(key, {})
         for name, value in (metrics or {}).items():
             if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST:
                 variant_samples.setdefault(name, Sample()).values.append(value)
+        if growth is not None:
+            growth.note(number, samples)
+    if growth is not None:
+        growth.close(samples)
     return counts, samples
 
 
-def evaluate(shares: Sequence[tuple[str, int]], measurements: Measurements) -> dict[str, Any]:
+class _Running:
+    """The first values of a sample, as many as it has grown to: mean and variance are merged (Chan et al., 1979)."""
+
+    def __init__(self, values: "array[float]") -> None:
+        self._values = values
+        self._squares = 0.0  # the sum of squared deviations from the mean
+        self._modes: Counter[float] = Counter()
+        self.count, self.mean = 0, 0.0
+
+    def grow(self, size: int) -> None:
+        """Take the values up to this size, which is not less than that before."""
+        some = self._values[self.count : size]
+        if not some:
+            return
+        mean = fmean(some)
+        total, change = self.count + len(some), mean - self.mean
+        self._squares += math.fsum((value - mean) ** 2 for value in some) + change**2 * self.count * len(some) / total
+        self.mean += change * len(some) / total
+        self.count = total
+        self._modes.update(some)
+
+    @property
+    def variance(self) -> float:
+        """The sample variance; 0 for a single value."""
+        return self._squares / max(1, self.count - 1)
+
+    @property
+    def has_reliable_variance(self) -> bool:
+        """Whether the variance is above 0 and enough values differ from the mode to rely on it."""
+        return self.variance > 0 and self.count - max(self._modes.values()) >= MIN_NON_MODAL_VALUES
+
+
+class Growth:
+    """How many values each sample had after some of the measurements, of which there are never many.
+
+    Each second one is dropped, and only each second further one noted, when there are too many.
+    """
+
+    def __init__(self) -> None:
+        self.points: list[tuple[int, dict[tuple[str, str], int]]] = []  # (measurements, sizes by variant and metric)
+        self._step, self._last = 1, 0
+
+    def note(self, number: int, samples: Mapping[str, Mapping[str, Sample]]) -> None:
+        """Note the sizes of the samples after `number` measurements, if this is one of the steps."""
+        self._last = number
+        if number % self._step == 0:
+            self._add(number, samples)
+            if len(self.points) >= _POINTS_MAX:
+                self._step *= 2
+                self.points = [point for point in self.points if point[0] % self._step == 0]
+
+    def close(self, samples: Mapping[str, Mapping[str, Sample]]) -> None:
+        """Note the sizes after the last measurement."""
+        if self._last and (not self.points or self.points[-1][0] != self._last):
+            self._add(self._last, samples)
+
+    def trace(
+        self, samples: Mapping[str, Mapping[str, Sample]], baseline: str, comparisons: int, key: str, name: str
+    ) -> list[tuple[int, dict[str, Any]]]:
+        """Return what the comparison of a variant with the baseline in a metric was, and after how many measurements.
+
+        It is left out where one of the two had no value yet.
+        """
+        running = {each: _Running(samples[each][name].values) for each in (baseline, key)}
+        traced = []
+        for number, sizes in self.points:
+            for each, sample in running.items():
+                sample.grow(sizes.get((each, name), 0))
+            if running[key].count and running[baseline].count:
+                traced.append((number, compare(key, running[key], baseline, running[baseline], comparisons)))
+        return traced
+
+    def _add(self, number: int, samples: Mapping[str, Mapping[str, Sample]]) -> None:
+        sizes = {
+            (key, name): len(sample.values) for key, by_name in samples.items() for name, sample in by_name.items()
+        }
+        self.points.append((number, sizes))
+
+
+def evaluate(
+    shares: Sequence[tuple[str, int]], measurements: Measurements, *, with_growth: bool = False
+) -> dict[str, Any]:
     """Return the results of an experiment: `method`, `variants` and `comparisons`, in the shape of ResultsOut.
 
     `shares` has a pair of key and share for each variant, in order. Every other variant is compared with the first.
+    With `with_growth` there is also `trace`, a function of the key of a variant and the name of a metric that returns
+    what their comparison was after some of the measurements; see `Growth.trace`.
     """
-    counts, samples = collect(measurements)
+    growth = Growth() if with_growth else None
+    counts, samples = collect(measurements, growth)
     total = sum(share for _, share in shares)
     variants = [
         {
@@ -114,7 +206,10 @@ def evaluate(shares: Sequence[tuple[str, int]], measurements: Measurements) -> d
         }
         for key in keys[1:]
     ]
-    return {"method": METHOD, "variants": variants, "comparisons": comparisons}
+    found = {"method": METHOD, "variants": variants, "comparisons": comparisons}
+    if growth is None:
+        return found
+    return {**found, "trace": partial(growth.trace, samples, keys[0], len(keys) - 1)}
 
 
 def summarize(sample: Sample) -> dict[str, Any]:
@@ -138,7 +233,9 @@ def summarize(sample: Sample) -> dict[str, Any]:
     }
 
 
-def compare(key: str, sample: Sample, baseline_key: str, baseline: Sample, comparisons: int) -> dict[str, Any]:
+def compare(
+    key: str, sample: "Sample | _Running", baseline_key: str, baseline: "Sample | _Running", comparisons: int
+) -> dict[str, Any]:
     """Return the difference of a variant's mean from the baseline's, its interval, and whether it is settled.
 
     It is settled if the interval excludes 0. `comparisons` is the number of comparisons that share the error

@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Any
 
 from sqlalchemy import ColumnElement, Result, Select, Text, func, insert, null, select, type_coerce, update
+from sqlalchemy.orm import lazyload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from promptcrafter import clock
@@ -71,10 +72,11 @@ def find_experiments(principal: Principal) -> Select[Experiment]:
     return find_resources(principal, Experiment)
 
 
-def get_active(principal: Principal, count: int) -> Sequence[Experiment]:
-    """Return the newest active experiments."""
-    active = find_experiments(principal).where(Experiment.status == "ACTIVE")
-    return session.scalars(active.order_by(Experiment.created_at.desc(), Experiment.seq.desc()).limit(count)).all()
+def get_active_and_completed(principal: Principal, count: int) -> Sequence[Experiment]:
+    """Return the newest active experiments, and behind them the newest completed ones; `count` in all."""
+    found = find_experiments(principal).where(Experiment.status.in_(("ACTIVE", "COMPLETED")))
+    found = found.order_by(Experiment.status, Experiment.created_at.desc(), Experiment.seq.desc())
+    return session.scalars(found.options(lazyload(Experiment.variants)).limit(count)).all()
 
 
 def get_experiment(principal: Principal, slug: str) -> Experiment:
@@ -159,10 +161,10 @@ def each_scored(experiment: Experiment, name: str, annotator: str) -> Iterator[t
 
 
 def _each_result(experiment: Experiment, value: ColumnElement[Any]) -> Iterator[tuple[str, Any, float | None]]:
-    """Yield the variant's key, the metrics and a value of each result that has a variant."""
+    """Yield the variant's key, the metrics and a value of each result that has a variant, the oldest first."""
     # as text, whose size is known before it is parsed
     columns: list[Any] = [Log.variant_key, type_coerce(Log.metrics, Text), value]
-    results = select(*columns).where(*_of_variants(experiment))
+    results = select(*columns).where(*_of_variants(experiment)).order_by(Log.created_at, Log.seq)
     rows: Result[Any] = session.execute(results.execution_options(yield_per=_ROWS_PER_FETCH))
     for key, metrics, number in map(tuple, chain.from_iterable(request_session().each_batch(rows, _ROWS_PER_FETCH))):
         yield key, None if metrics is None else json.loads(metrics), number

@@ -1,6 +1,5 @@
 """The routes under /experiments. Clients request variants and report results through `dialects.agenttest`."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import Response, url_for
@@ -9,6 +8,7 @@ from promptcrafter.database.transactions import writing
 from promptcrafter.experiments import store
 from promptcrafter.experiments.evaluation import evaluate_experiment
 from promptcrafter.experiments.models import Experiment
+from promptcrafter.experiments.pinning import pin_prompts
 from promptcrafter.experiments.schemas import (
     SLUG_EXAMPLE,
     ExperimentIn,
@@ -23,11 +23,8 @@ from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.page_query import PageQuery
 from promptcrafter.idempotency.decorator import idempotent
-from promptcrafter.ids import is_well_formed
 from promptcrafter.logs.models import Log
 from promptcrafter.permissions import Permission
-from promptcrafter.problems import Invalid
-from promptcrafter.prompts import store as prompts
 from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = Blueprint(
@@ -47,7 +44,7 @@ _result_out = ResultOut()
 def create_experiment(body: dict[str, Any]) -> tuple[Experiment, int, dict[str, str]]:
     """Create an experiment; its status is `DRAFT` unless another one is sent."""
     with writing():
-        variants = _pin_prompts(body["variants"])
+        variants = pin_prompts(current_principal(), body["variants"])
         experiment = store.add_experiment(current_principal(), {"status": "DRAFT", **body, "variants": variants})
     return experiment, 201, {"Location": url_for("experiments.get_experiment", slug=experiment.slug)}
 
@@ -77,7 +74,7 @@ def change_experiment(body: dict[str, Any], slug: str) -> Experiment:
     with writing():
         experiment = store.lock_experiment(current_principal(), slug)
         if "variants" in changes:
-            changes["variants"] = _pin_prompts(changes["variants"])
+            changes["variants"] = pin_prompts(current_principal(), changes["variants"])
         if changes:
             store.change_experiment(current_principal(), experiment, changes)
     return experiment
@@ -107,48 +104,3 @@ def list_results(query: dict[str, Any], slug: str) -> Response:
 def get_results(query: dict[str, Any], slug: str) -> dict[str, Any]:
     """Return each variant's results and the settled differences; intervals stay valid however often you look."""
     return evaluate_experiment(store.get_experiment(current_principal(), slug), query)
-
-
-def _pin_prompts(variants: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the variants with the numbers of the versions that they name.
-
-    Raises 404 or 403 unless every prompt that a variant names is in the workspace of the experiment; a prompt in
-    another workspace of the caller is answered as an unknown one. Raises 400 for a version that a prompt does not have.
-    """
-    principal = current_principal()
-    prompt_ids = {variant["prompt_id"] for variant in variants if "prompt_id" in variant}
-    for prompt_id in prompt_ids:
-        if not is_well_formed("prompt", prompt_id):
-            raise prompts.prompt_not_found(prompt_id)
-        if prompts.get_workspace_id(principal, prompt_id) != principal.workspace_id:
-            raise prompts.prompt_not_found(prompt_id)
-    names = {
-        (variant["prompt_id"], variant["prompt_version"])
-        for variant in variants
-        if isinstance(variant.get("prompt_version"), str)
-    }
-    pinned_ids = {variant["prompt_id"] for variant in variants if "prompt_version" in variant}
-    latest = prompts.get_latest_numbers(pinned_ids) if pinned_ids else {}
-    labelled = prompts.get_labelled_numbers(names)
-    pinned = [_pin(variant, latest, labelled) for variant in variants]
-    faults = {
-        f"variants.{position}.promptVersion": [found] for position, found in enumerate(pinned) if isinstance(found, str)
-    }
-    if faults:
-        raise Invalid(faults)
-    return [variant for variant in pinned if isinstance(variant, dict)]
-
-
-def _pin(
-    variant: dict[str, Any], latest: Mapping[str, tuple[str, int]], labelled: Mapping[tuple[str, str], int]
-) -> dict[str, Any] | str:
-    """Return a variant with the number of the version that it names, or the reason why there is no such version."""
-    if "prompt_version" not in variant:
-        return variant
-    version, (_, newest) = variant["prompt_version"], latest.get(variant["prompt_id"], ("", 0))
-    number = labelled.get((variant["prompt_id"], version)) if isinstance(version, str) else version
-    if version == prompts.LATEST:
-        number = newest
-    if number is None or not 0 < number <= newest:
-        return prompts.not_a_version(version, newest)
-    return {**variant, "prompt_version": number}

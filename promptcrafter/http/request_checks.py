@@ -47,7 +47,7 @@ def check_against_route() -> None:
         return
     if route.takes_body:
         refuse_unsupported_media_type(route)
-    if request.query_string:
+    if request.query_string and not route.ignores_parameters:
         refuse_unknown_parameters(route)
     if route.takes_strict and not (route.takes_body or route.may_take_json):
         ignore_unread_body()

@@ -25,6 +25,7 @@ class Route:
     array: Batch | None = None  # the array that the body may be instead of an object
     yaml_schema: BodySchema | None = None  # of a body that is YAML instead of JSON, which names fields differently
     takes_file: bool = False  # NDJSON of any length, which the view reads from the body itself
+    ignores_parameters: bool = False  # any query string is accepted, and not read
     raw_types: tuple[str, ...] = ()  # the media types of a body that the view reads and decodes itself
     takes_basic: bool = False  # accepts an API key as the password of Basic authentication, too
     is_page: bool = False  # a page for a browser: it authenticates by the cookie of its session, and by nothing else

@@ -8,13 +8,13 @@ ever waits for the mark of another.
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import ColumnElement, Integer, Table, cast, delete, extract, func, insert, or_, select
+from sqlalchemy import ColumnElement, Integer, Table, cast, delete, extract, func, insert, literal, or_, select
 
 from promptcrafter.database import cascade
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import is_sqlite, request_connection
 from promptcrafter.ids import is_well_formed
-from promptcrafter.logs.models import AggregateScope, ChangedDay, Log
+from promptcrafter.logs.models import DETAILS, AggregateScope, ChangedDay, Log
 
 _SCOPES = Base.metadata.tables[AggregateScope.__tablename__]
 _MARKS = Base.metadata.tables[ChangedDay.__tablename__]
@@ -60,7 +60,9 @@ def day_of(moment: ColumnElement[object]) -> ColumnElement[int]:
 
 def _mark(condition: ColumnElement[bool]) -> None:
     changed = select(_LOGS.c.prompt_id, _LOGS.c.workspace_id, _LOGS.c.created_at).where(condition).cte("changed")
-    of_scope = or_(_SCOPES.c.scope_id == changed.c.prompt_id, _SCOPES.c.scope_id == changed.c.workspace_id)
+    workspace_id = changed.c.workspace_id
+    ids = (changed.c.prompt_id, workspace_id, literal(DETAILS) + workspace_id)
+    of_scope = or_(*(_SCOPES.c.scope_id == each for each in ids))
     is_covered = changed.c.created_at < _SCOPES.c.announced_until
     days = select(_SCOPES.c.scope_id, day_of(changed.c.created_at)).join_from(changed, _SCOPES, of_scope & is_covered)
     request_connection().execute(insert(_MARKS).from_select(["scope_id", "day"], days.distinct()))

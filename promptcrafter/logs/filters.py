@@ -88,6 +88,7 @@ _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "userId": lambda name: Log.user_id == name,
     "sessionId": lambda name: Log.session_id == name,
     "environment": lambda name: Log.environment == name,
+    "traceId": lambda trace_id: Log.trace_id == trace_id,
     "metadata": _has_metadata,
     "is_reviewed": lambda is_reviewed: _IS_REVIEWED if is_reviewed else ~_IS_REVIEWED,
 }

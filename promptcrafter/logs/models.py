@@ -249,13 +249,17 @@ class Score(Resource):
         return {"user_id": self.rater_id, "name": self.imported_name or ""} if self.rater_id else None
 
 
+DETAILS = "details:"  # begins the id of the scope that has a workspace's logs by prompt and author, too
+
+
 class AggregateScope(Base):
     """A prompt or a workspace with so many logs that the aggregates of their days are stored (decision 56)."""
 
     __tablename__ = "aggregate_scopes"
     __table_args__ = (Index(None, "workspace_id"), DERIVED)
 
-    scope_id: Mapped[str] = mapped_column(String(64), primary_key=True)  # of the prompt or of the workspace
+    # The id of the prompt or of the workspace, or `DETAILS` followed by the latter
+    scope_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"))
     # Who changes a log that was created before this time marks its day
     announced_until: Mapped[datetime] = mapped_column(UtcTime)

@@ -436,6 +436,9 @@ class LogFilters(Schema):
     userId = Text(minimum=1, maximum=ORIGIN_MAX, metadata={"description": "Logs with exactly this userId"})
     sessionId = Text(minimum=1, maximum=ORIGIN_MAX, metadata={"description": "Logs with exactly this sessionId"})
     environment = Text(minimum=1, maximum=ORIGIN_MAX, metadata={"description": "Logs with exactly this environment"})
+    traceId = ForeignId(
+        minimum=1, metadata={"description": "Logs of the calls in this trace only", "pattern": pattern("trace")}
+    )
 
     @validates_schema
     def refuse_contradictory_filters(self, data: dict[str, Any], **kwargs: Any) -> None:

@@ -103,7 +103,7 @@ def put_scores(
         if problem is None and find_fault is not None:
             problem = find_fault(log.workspace_id, values)
         if problem is None and key not in stored and former is None and tally.count >= SCORES_MAX:
-            problem = Problem(409, f"A log may have at most {SCORES_MAX:,} scores.", "too_many_scores")
+            problem = _too_many(log, key)
         if problem is not None:
             results.append(problem)
             continue
@@ -310,6 +310,13 @@ def has_key(keys: Collection[ScoreKey]) -> ColumnElement[bool]:
     of_logs = Score.log_seq.in_({key.log_seq for key in keys}) & Score.name.in_({key.name for key in keys})
     columns = tuple_(Score.log_seq, Score.name, Score.annotator, Score.rater, Score.identifier)
     return of_logs & columns.in_(keys)
+
+
+def _too_many(log: Log, key: ScoreKey) -> Problem:
+    rule = f"A log may have at most {SCORES_MAX:,} scores."
+    if find_trace_id(log, key.identifier) is not None:
+        rule = f"A trace may have at most {SCORES_MAX:,} scores, with those of its last output."
+    return Problem(409, rule, "too_many_scores")
 
 
 def find_trace_id(log: Log, identifier: str) -> str | None:

@@ -22,7 +22,7 @@ from promptcrafter.logs.filters import find_scored_part
 from promptcrafter.logs.input_keys import find_input_key
 from promptcrafter.logs.models import Log, Score
 from promptcrafter.logs.orders import UnscoredLast
-from promptcrafter.problems import Problem
+from promptcrafter.problems import InOtherWorkspace, Problem
 from promptcrafter.workspaces import audit, quota
 from promptcrafter.workspaces.access import find_obstacle, find_resources, get_resource, in_current_workspace
 from promptcrafter.workspaces.principal import Principal
@@ -162,7 +162,8 @@ def find_stored_logs(principal: Principal, filters: Mapping[str, Any]) -> Select
     statement = select(Log).where(*conditions(filters))
     if "q" in filters:
         return search.find_matching(statement.where(unindexed(column) == value), filters["q"], filters)
-    return statement.where(column == value)
+    # a trace has few logs: they are read by its index and sorted, instead of looked for in the order of the list
+    return statement.where((unindexed(column) if "traceId" in filters else column) == value)
 
 
 def order_logs(filters: Mapping[str, Any]) -> Order:
@@ -208,7 +209,11 @@ def get_logs(principal: Principal, log_ids: Sequence[str]) -> list[Log]:
     for log_id in log_ids:
         if log_id not in by_id:
             raise Problem(404, f"Log not found: {log_id}", "log_not_found")
-        obstacle = find_obstacle(principal, "log", by_id[log_id].workspace_id)
+        workspace_id = by_id[log_id].workspace_id
+        others = [each.id for each in by_id.values() if each.workspace_id == workspace_id]
+        obstacle = find_obstacle(principal, "log", workspace_id, *others)
+        if isinstance(obstacle, InOtherWorkspace):
+            raise obstacle
         if obstacle is not None:
             raise Problem(obstacle.status, f"{obstacle.message.removesuffix('.')}: {log_id}", obstacle.code)
     return [by_id[log_id] for log_id in log_ids]

@@ -2,17 +2,27 @@
 
 They set no style, only classes and positions, so that the policy of the pages holds and colours follow the scheme. Each
 mark has a title that says its values, and each chart stands above a table of what it shows.
+
+A chart is drawn for a width in the units of its view box. `for_all_widths` draws it twice, for wide and for narrow
+screens, and the style sheet shows the one that fits: a wide chart that is scaled down to a phone cannot be read.
 """
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
+from promptcrafter.pages import formatting
+from promptcrafter.pages.chart_labels import Box, Label, place_labels
+
 _TICKS = 5  # about as many on each axis
-_LABEL_CHARACTERS = 24
-_WIDTH = 720  # of a chart, in the units of its view box
+_LABEL_CHARACTERS = 40
+WIDE, NARROW = 720, 300  # widths of charts, in the units of their view boxes
+_CHARACTER = 6.7  # about the width of one, in the same units
+_SERIES = 6  # that differ in colour and shape
+_MARGIN = 16  # at the right end
 
 
 class Scale(NamedTuple):
@@ -32,13 +42,28 @@ class Scale(NamedTuple):
 
 
 class IntervalRow(NamedTuple):
-    """A mean with its interval, None where there are too few values for one."""
+    """A mean with its interval, None where there are too few values for one; `value` is written beside them.
+
+    `is_open` draws the mean as a ring: nothing is settled about it.
+    """
 
     label: str
     mean: float | None
     low: float | None
     high: float | None
     note: str = ""
+    value: str = ""
+    is_open: bool = False
+
+
+class RangeRow(NamedTuple):
+    """Two values of something, such as percentiles; `value` is written beside them."""
+
+    label: str
+    low: float
+    high: float
+    note: str = ""
+    value: str = ""
 
 
 class Point(NamedTuple):
@@ -66,47 +91,144 @@ class Series(NamedTuple):
     values: Sequence[float | None]
 
 
-def ticks(low: float, high: float, count: int = _TICKS) -> list[float]:
+class Event(NamedTuple):
+    """Something that happened at a place of the axis of positions, where 0 is the middle of the first position."""
+
+    at: float
+    label: str
+    note: str
+
+
+class BandPoint(NamedTuple):
+    """A mean and its interval, None where there are too few values for one, at a place of an axis."""
+
+    x: float
+    mean: float
+    low: float | None
+    high: float | None
+
+
+def for_all_widths(draw: Callable[[int], Markup]) -> Markup:
+    """Return a chart drawn for a wide and for a narrow screen, of which the style sheet shows one."""
+    return Markup('<div class="charts">{}{}</div>').format(draw(WIDE), draw(NARROW))
+
+
+def legend(names: Sequence[str]) -> Markup:
+    """Return what the colours and shapes of lines or bars stand for."""
+    items = (
+        Markup('<li><svg class="chart-swatch" viewBox="0 0 12 12" aria-hidden="true">{}</svg>{}</li>').format(
+            Markup(_shape(number, 6, 6, 4.5, "")),  # noqa: S704 - numbers only
+            name,
+        )
+        for number, name in enumerate(names[:_SERIES])
+    )
+    return Markup('<ul class="chart-legend">{}</ul>').format(Markup("").join(items))
+
+
+def ticks(low: float, high: float, count: int = _TICKS, *, least_step: float = 0) -> list[float]:
     """Return round values from `low` to `high`, about `count` of them; the ends need not be among them."""
     if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
         return [low]
-    raw = (high - low) / max(1, count)
-    magnitude = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= raw * 0.999)
+    step = _find_step(low, high, count, least_step)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     decimals = max(0, 2 - math.floor(math.log10(step)))
     # Ends that differ by less than a float can tell apart may have no round value between them.
     return [round(number * step, decimals) for number in range(first, last + 1)][: 2 * count + 2] or [low]
 
 
-def interval_chart(rows: Sequence[IntervalRow], low: float, high: float, *, caption: str) -> Markup:
-    """Return means as dots on lines that are their intervals, one row each, from `low` to `high`."""
-    left, row_height, top = 190, 34, 8
-    height = top + row_height * len(rows) + 28
-    scale = Scale(low, high, left, _WIDTH - 16)
-    parts = [_vertical_grid(scale, ticks(low, high), top, height - 24)]
+def zoom(values: Iterable[float], low: float, high: float) -> tuple[float, float]:
+    """Return round ends of an axis that shows the values: the whole scale, or the part of it that has them all.
+
+    The part is taken if the values fill less than half of the scale. Bars, whose lengths are compared, need the whole.
+    """
+    inside = [min(high, max(low, value)) for value in values]
+    if not inside or high <= low:
+        return low, high
+    least, most = min(inside), max(inside)
+    margin = max((most - least) * 0.15, (high - low) * 0.04)
+    if most - least + 2 * margin > (high - low) / 2:
+        return low, high
+    step = _find_step(least - margin, most + margin, _TICKS, 0)
+    decimals = max(0, 2 - math.floor(math.log10(step)))
+    start = round(math.floor((least - margin) / step) * step, decimals)
+    end = round(math.ceil((most + margin) / step) * step, decimals)
+    return max(low, start), min(high, end)
+
+
+def interval_chart(
+    rows: Sequence[IntervalRow], low: float, high: float, *, caption: str, axis: str = "", width: int = WIDE
+) -> Markup:
+    """Return means as dots on lines that are their intervals, one row each, from `low` to `high`.
+
+    A scale with values on both sides of zero has a line there.
+    """
+    plot = _Rows.of([row.label for row in rows], [row.value for row in rows], width, axis)
+    scale = Scale(low, high, plot.left, plot.right)
+    parts = [_vertical_grid(scale, ticks(low, high, _count_ticks(width)), plot.top, plot.bottom)]
+    if low < 0 < high:
+        at = scale.place(0)
+        parts.append(f'<line class="chart-zero" x1="{at}" y1="{plot.top}" x2="{at}" y2="{plot.bottom}"/>')
     for number, row in enumerate(rows):
-        y = top + row_height * number + row_height / 2
-        parts.append(_text(left - 12, y + 4, shorten(row.label), "chart-label", anchor="end"))
+        y = plot.y_of(number)
+        title = _title(f"{row.label}: {row.note}")
+        parts.append(plot.write(number))
         if row.low is not None and row.high is not None:
             start, end = scale.place(row.low), scale.place(row.high)
-            parts.append(f'<line class="chart-interval" x1="{start}" y1="{y}" x2="{end}" y2="{y}"/>')
+            parts.append(f'<line class="chart-interval" x1="{start}" y1="{y}" x2="{end}" y2="{y}">{title}</line>')
         if row.mean is not None:
-            x = scale.place(row.mean)
-            parts.append(
-                f'<circle class="chart-dot" cx="{x}" cy="{y}" r="5.5">{_title(f"{row.label}: {row.note}")}</circle>'
-            )
-    return _frame(height, caption, parts)
+            css = "chart-dot open" if row.is_open else "chart-dot"
+            parts.append(f'<circle class="{css}" cx="{scale.place(row.mean)}" cy="{y}" r="5.5">{title}</circle>')
+    return _frame(plot.height, caption, [*parts, plot.write_axis(axis)], width)
 
 
-def line_chart(positions: Sequence[str], lines: Sequence[Series], low: float, high: float, *, caption: str) -> Markup:
-    """Return a line for each series over the same positions; a gap where a value is None."""
-    left, bottom, top, height = 44, 26, 12, 240
-    x = Scale(0, max(1, len(positions) - 1), left, _WIDTH - 16)
+def range_chart(
+    rows: Sequence[RangeRow], *, caption: str, format_x: Callable[[float], str], axis: str = "", width: int = WIDE
+) -> Markup:
+    """Return two values of each row, a dot and a ring, with a line between them, on an axis that begins at zero."""
+    plot = _Rows.of([row.label for row in rows], [row.value for row in rows], width, axis)
+    most = max((row.high for row in rows), default=0) or 1
+    scale = Scale(0, round_up(most), plot.left, plot.right)
+    values = ticks(0, scale.high, _count_ticks(width) - 1)
+    parts = [_vertical_grid(scale, values, plot.top, plot.bottom, format_x)]
+    for number, row in enumerate(rows):
+        y, start, end = plot.y_of(number), scale.place(row.low), scale.place(row.high)
+        title = _title(f"{row.label}: {row.note}")
+        parts.append(plot.write(number))
+        parts.append(f'<line class="chart-interval" x1="{start}" y1="{y}" x2="{end}" y2="{y}">{title}</line>')
+        parts.append(f'<circle class="chart-dot open" cx="{end}" cy="{y}" r="5">{title}</circle>')
+        parts.append(f'<circle class="chart-dot" cx="{start}" cy="{y}" r="5">{title}</circle>')
+    return _frame(plot.height, caption, [*parts, plot.write_axis(axis)], width)
+
+
+def line_chart(
+    positions: Sequence[str],
+    lines: Sequence[Series],
+    low: float,
+    high: float,
+    *,
+    caption: str,
+    events: Sequence[Event] = (),
+    width: int = WIDE,
+) -> Markup:
+    """Return a line for each series over the same positions; a gap where a value is None.
+
+    Events are upright lines, whose labels are in several rows where they are close to each other.
+    """
+    left, bottom, height = 40, 26, 240
+    rows = _stack([(event.at, event.label) for event in events], len(positions), width - left - _MARGIN)
+    top = 12 + 15 * (max(rows, default=-1) + 1)
+    x = Scale(-0.5, max(1, len(positions)) - 0.5, left, width - _MARGIN)
     y = Scale(low, high, height - bottom, top)
-    parts = [_horizontal_grid(y, ticks(low, high), left), _position_labels(positions, x, height)]
+    parts = [_horizontal_grid(y, ticks(low, high), left, width), _position_labels(positions, x, height, width)]
+    for event, row in zip(events, rows, strict=True):
+        at, base = x.place(event.at), 12 + 15 * row
+        is_right = at > width - _MARGIN - _width_of(event.label) - 6
+        parts.append(f'<line class="chart-event" x1="{at}" y1="{base - 8}" x2="{at}" y2="{height - bottom}">')
+        parts.append(f"{_title(event.note)}</line>")
+        anchor = "end" if is_right else "start"
+        parts.append(_text(at - 4 if is_right else at + 4, base, event.label, "chart-tick", anchor=anchor))
     for number, line in enumerate(lines):
-        css = f"chart-line-{number % 6}"
+        css = f"chart-line-{number % _SERIES}"
         for run in _runs(line.values):
             points = " ".join(f"{x.place(at)},{y.place(value)}" for at, value in run)
             if len(run) > 1:
@@ -114,71 +236,116 @@ def line_chart(positions: Sequence[str], lines: Sequence[Series], low: float, hi
         for at, value in enumerate(line.values):
             if value is not None:
                 title = _title(f"{line.name}, {positions[at]}: {value:.2f}")
-                place = f'cx="{x.place(at)}" cy="{y.place(value)}"'
-                parts.append(f'<circle class="chart-mark {css}" {place} r="3">{title}</circle>')
-    return _frame(height, caption, parts)
+                parts.append(_shape(number, x.place(at), y.place(value), 4, title))
+    return _frame(height, caption, parts, width)
 
 
-def bar_chart(positions: Sequence[str], stacks: Sequence[Series], *, caption: str) -> Markup:
-    """Return a bar for each position, with the values of the series on top of each other."""
-    left, bottom, top, height = 44, 26, 12, 200
+def bar_chart(positions: Sequence[str], stacks: Sequence[Series], *, caption: str, width: int = WIDE) -> Markup:
+    """Return a bar for each position, with the values of the series on top of each other.
+
+    The values are numbers of things. The axis ends at a round value that no bar exceeds.
+    """
     totals = [sum(stack.values[at] or 0 for stack in stacks) for at in range(len(positions))]
-    most = max(totals, default=0) or 1
+    most = round_up(max(totals, default=0) or 1, least_step=1)
+    left, bottom, top, height = max(32.0, 16 + _width_of(f"{most:,g}")), 26, 12, 200
     y = Scale(0, most, height - bottom, top)
-    step = (_WIDTH - 16 - left) / max(1, len(positions))
-    width = max(1.0, min(36.0, step * 0.72))
-    x = Scale(0, max(1, len(positions) - 1), left + step / 2, _WIDTH - 16 - step / 2)
-    parts = [_horizontal_grid(y, ticks(0, most), left), _position_labels(positions, x, height)]
+    step = (width - _MARGIN - left) / max(1, len(positions))
+    thickness = max(1.0, min(36.0, step * 0.72))
+    x = Scale(-0.5, max(1, len(positions)) - 0.5, left, width - _MARGIN)
+    values = ticks(0, most, least_step=1)
+    parts = [_horizontal_grid(y, values, left, width), _position_labels(positions, x, height, width)]
     for at, position in enumerate(positions):
         below = 0.0
         for number, stack in enumerate(stacks):
             value = stack.values[at] or 0
             if value:
                 end, start = y.place(below + value), y.place(below)
-                text = f"{position}, {stack.name}: {value:g}"
-                parts.append(
-                    f'<rect class="chart-bar chart-bar-{number % 6}" x="{round(x.place(at) - width / 2, 2)}" y="{end}" '
-                    f'width="{round(width, 2)}" height="{round(start - end, 2)}">{_title(text)}</rect>'
-                )
+                text = f"{position}, {stack.name}: {value:,g}"
+                place = f'x="{round(x.place(at) - thickness / 2, 2)}" y="{end}"'
+                size = f'width="{round(thickness, 2)}" height="{round(start - end, 2)}"'
+                parts.append(f'<rect class="chart-bar chart-fill-{number % _SERIES}" {place} {size}>')
+                parts.append(f"{_title(text)}</rect>")
             below += value
-    return _frame(height, caption, parts)
+    return _frame(height, caption, parts, width)
+
+
+def band_chart(points: Sequence[BandPoint], *, caption: str, x_name: str, width: int = WIDE) -> Markup:
+    """Return means as a line within the band of their intervals, on an axis that shows zero.
+
+    The axis has room for all but the first third of the intervals, which may be many times as wide: these end at it.
+    """
+    left, bottom, top, height = 48, 42, 12, 200
+    later = points[len(points) // 3 :]
+    ends = [end for point in later for end in (point.low, point.mean, point.high) if end is not None]
+    low, high = min([0.0, *ends]), max([0.0, *ends])
+    low, high = (low - (high - low) * 0.05, high + (high - low) * 0.05) if high > low else (-1.0, 1.0)
+    x = Scale(0, max((point.x for point in points), default=1), left, width - _MARGIN)
+    y = Scale(low, high, height - bottom, top)
+    parts = [_horizontal_grid(y, ticks(low, high, 4), left, width)]
+    parts.append(f'<line class="chart-zero" x1="{left}" y1="{y.place(0)}" x2="{width - _MARGIN}" y2="{y.place(0)}"/>')
+    for value in ticks(0, x.high, _count_ticks(width), least_step=1):
+        parts.append(_text(x.place(value), height - 24, f"{value:,g}", "chart-tick", anchor="middle"))
+    parts.append(_text((left + width - _MARGIN) / 2, height - 6, x_name, "chart-tick", anchor="middle"))
+    known = [(point.x, point.low, point.high) for point in points if point.low is not None and point.high is not None]
+    if len(known) > 1:
+        upper = [f"{x.place(at)},{y.place(end)}" for at, _, end in known]
+        lower = [f"{x.place(at)},{y.place(end)}" for at, end, _ in reversed(known)]
+        parts.append(f'<polygon class="chart-band" points="{" ".join([*upper, *lower])}"/>')
+    if len(points) > 1:
+        line = " ".join(f"{x.place(point.x)},{y.place(point.mean)}" for point in points)
+        parts.append(f'<polyline class="chart-line chart-line-0" points="{line}"/>')
+    for point in points:
+        within = (
+            "" if point.low is None else f", between {formatting.number(point.low)} and {formatting.number(point.high)}"
+        )
+        title = _title(f"after {point.x:,g}: {formatting.number(point.mean)}{within}")
+        parts.append(f'<circle class="chart-dot" cx="{x.place(point.x)}" cy="{y.place(point.mean)}" r="3">{title}')
+        parts.append("</circle>")
+    return _frame(height, caption, parts, width)
 
 
 def scatter_chart(
-    points: Sequence[Point], low: float, high: float, *, caption: str, x_name: str, format_x: Callable[[float], str]
+    points: Sequence[Point],
+    low: float,
+    high: float,
+    *,
+    caption: str,
+    x_name: str,
+    format_x: Callable[[float], str],
+    width: int = WIDE,
 ) -> Markup:
     """Return points over a logarithmic axis, with a line through those that no other one beats in both directions.
 
     A point beats another one if its `x` is not greater and its `y` not less. Points with an `x` of 0 or less, which has
-    no logarithm, are left out.
+    no logarithm, are left out. A label stands where it covers neither the line nor a point nor another label; where
+    there is no such place, only the title of the point has it.
     """
     shown = [point for point in points if point.x > 0]
-    left, bottom, top, height = 44, 42, 14, 300
+    left, bottom, top, height = 40, 42, 14, 300
     least, most = min((point.x for point in shown), default=1), max((point.x for point in shown), default=1)
-    x = Scale(least / 1.6, most * 1.6, left, _WIDTH - 16, is_log=True)
+    x = Scale(least / 1.6, most * 1.6, left, width - _MARGIN, is_log=True)
     y = Scale(low, high, height - bottom, top)
-    parts = [_horizontal_grid(y, ticks(low, high), left)]
-    for value in _log_ticks(x.low, x.high):
+    parts = [_horizontal_grid(y, ticks(low, high), left, width)]
+    for value in _log_ticks(x.low, x.high, 3 if width < WIDE else 6):
         parts.append(_text(x.place(value), height - 24, format_x(value), "chart-tick", anchor="middle"))
-    parts.append(_text((left + _WIDTH) / 2, height - 6, x_name, "chart-tick", anchor="middle"))
-    best = find_unbeaten(shown)
+    parts.append(_text((left + width - _MARGIN) / 2, height - 6, x_name, "chart-tick", anchor="middle"))
+    best = [(x.place(point.x), y.place(point.y)) for point in find_unbeaten(shown)]
     if len(best) > 1:
-        line = " ".join(f"{x.place(point.x)},{y.place(point.y)}" for point in best)
+        line = " ".join(f"{at},{up}" for at, up in best)
         parts.append(f'<polyline class="chart-frontier" points="{line}"/>')
+    largest = 12 if width == WIDE else 9
+    labels = []
     for point in shown:
-        at, up, radius = (
-            x.place(point.x),
-            y.place(point.y),
-            round(4 + 12 * math.sqrt(min(1.0, max(0.0, point.size))), 2),
-        )
+        at, up = x.place(point.x), y.place(point.y)
+        radius = round(4 + largest * math.sqrt(min(1.0, max(0.0, point.size))), 2)
         text = _title(f"{point.label}: {point.note}")
         parts.append(f'<circle class="chart-bubble" cx="{at}" cy="{up}" r="{radius}">{text}</circle>')
-        is_far_right = at > _WIDTH - 150
-        offset = -radius - 5 if is_far_right else radius + 5
-        parts.append(
-            _text(at + offset, up + 4, shorten(point.label), "chart-label", anchor="end" if is_far_right else "start")
-        )
-    return _frame(height, caption, parts)
+        name = shorten(point.label, 26 if width == WIDE else 18)
+        labels.append(Label(name, at, up, radius, _width_of(name)))
+    plot = Box(left, 0, width, height - bottom)
+    for label, place in place_labels(labels, list(pairwise(best)), plot):
+        parts.append(_text(place.left, place.bottom - 4, label.text, "chart-label", anchor="start"))
+    return _frame(height, caption, parts, width)
 
 
 def waterfall_bar(bar: Bar, *, has_failed: bool) -> Markup:
@@ -200,9 +367,117 @@ def find_unbeaten(points: Iterable[Point]) -> list[Point]:
     return best
 
 
-def shorten(label: str) -> str:
-    """Return the beginning of a long label."""
-    return label if len(label) <= _LABEL_CHARACTERS else f"{label[: _LABEL_CHARACTERS - 1]}…"
+def shorten(label: str, maximum: int = _LABEL_CHARACTERS) -> str:
+    """Return the beginning of a label that is longer than `maximum` characters."""
+    return label if len(label) <= maximum else f"{label[: maximum - 1]}…"
+
+
+def round_up(value: float, *, least_step: float = 0) -> float:
+    """Return the least round value that a positive one does not exceed, at which an axis from zero has a tick."""
+    end, step = value, 0.0
+    while (next_step := _find_step(0, end, _TICKS, least_step)) > step:  # an axis up to `end` may have wider steps
+        step = next_step
+        end = round(math.ceil(value / step - 1e-9) * step, max(0, 2 - math.floor(math.log10(step))))
+    return end
+
+
+class _Rows(NamedTuple):
+    """Where the rows of a chart are: labels beside the rows or, on narrow screens, above them."""
+
+    labels: Sequence[str]
+    values: Sequence[str]
+    left: float  # of the plot
+    right: float
+    row_height: int
+    is_narrow: bool
+    has_axis: bool
+    width: int
+    top: int = 8
+
+    @classmethod
+    def of(cls, labels: Sequence[str], values: Sequence[str], width: int, axis: str) -> "_Rows":
+        """Return the places of rows with these labels and written values."""
+        if width < WIDE:
+            return cls(labels, values, 10, width - 12, 42, True, bool(axis), width)
+        beside = max((_width_of(value) for value in values), default=0)
+        left = min(280.0, max((_width_of(shorten(label)) for label in labels), default=0) + 16)
+        return cls(labels, values, max(60.0, left), width - _MARGIN - beside, 32, False, bool(axis), width)
+
+    @property
+    def bottom(self) -> int:
+        """Where the plot ends."""
+        return self.top + self.row_height * len(self.labels) + 2
+
+    @property
+    def height(self) -> int:
+        """That of the chart."""
+        return self.bottom + 22 + 16 * self.has_axis
+
+    def y_of(self, number: int) -> float:
+        """Return the middle of the mark of a row."""
+        return self.top + self.row_height * number + (30 if self.is_narrow else self.row_height / 2)
+
+    def write(self, number: int) -> str:
+        """Return label and value of a row."""
+        label, value, y = self.labels[number], self.values[number], self.y_of(number)
+        if self.is_narrow:
+            room = int((self.width - 24 - _width_of(value)) / _CHARACTER)
+            written = _text(self.width - 4, y - 13, value, "chart-value", anchor="end") if value else ""
+            return _text(4, y - 13, shorten(label, room), "chart-label", anchor="start") + written
+        written = _text(self.width - 4, y + 4, value, "chart-value", anchor="end") if value else ""
+        return _text(self.left - 12, y + 4, shorten(label), "chart-label", anchor="end") + written
+
+    def write_axis(self, axis: str) -> str:
+        """Return what the axis shows, below it."""
+        if not axis:
+            return ""
+        return _text((self.left + self.right) / 2, self.height - 5, axis, "chart-tick", anchor="middle")
+
+
+def _find_step(low: float, high: float, count: int, least_step: float) -> float:
+    raw = (high - low) / max(1, count)
+    magnitude = 10.0 ** math.floor(math.log10(raw))
+    step = next(factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= raw * 0.999)
+    return max(step, least_step)
+
+
+def _count_ticks(width: int) -> int:
+    return _TICKS if width == WIDE else 4
+
+
+def _width_of(text: str) -> float:
+    return len(text) * _CHARACTER
+
+
+def _shape(number: int, x: float, y: float, size: float, title: str) -> str:
+    """Return the mark of a series: those of six differ in their shapes as in their colours."""
+    number %= _SERIES
+    css = f'class="chart-mark chart-fill-{number}"'
+    if number == 0:
+        return f'<circle {css} cx="{x}" cy="{y}" r="{size}">{title}</circle>'
+    left, right, top, bottom = x - size, x + size, y - size, y + size
+    path = (
+        "",
+        f"M{left:g} {top:g}H{right:g}V{bottom:g}H{left:g}Z",
+        f"M{x:g} {top:g}L{right:g} {bottom:g}H{left:g}Z",
+        f"M{x:g} {top:g}L{right:g} {y:g}L{x:g} {bottom:g}L{left:g} {y:g}Z",
+        f"M{left:g} {top:g}H{right:g}L{x:g} {bottom:g}Z",
+        f"M{left:g} {y - size / 2.5:g}H{right:g}V{y + size / 2.5:g}H{left:g}Z",
+    )[number]
+    return f'<path {css} d="{path}">{title}</path>'
+
+
+def _stack(labels: Sequence[tuple[float, str]], positions: int, room: float) -> list[int]:
+    """Return the row of each label, so that no two in a row overlap; all from the fourth row on are in the third."""
+    scale = room / max(1, positions)
+    ends = [-math.inf] * 3
+    rows = []
+    for at, label in labels:
+        start = at * scale
+        row = next((number for number, end in enumerate(ends) if end <= start), 2)
+        ends[row] = start + _width_of(label) + 10
+        rows.append(row)
+    return rows
 
 
 def _runs(values: Sequence[float | None]) -> list[list[tuple[int, float]]]:
@@ -215,33 +490,44 @@ def _runs(values: Sequence[float | None]) -> list[list[tuple[int, float]]]:
     return [run for run in runs if run]
 
 
-def _log_ticks(low: float, high: float) -> list[float]:
-    """Return 1, 2 and 5 of each power of ten between two numbers; only the powers themselves of many."""
+def _log_ticks(low: float, high: float, most: int) -> list[float]:
+    """Return 1, 2 and 5 of each power of ten between two numbers; of too many the powers, and of these every n-th."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    factors = (1, 2, 5) if len(powers) <= 4 else (1,)
-    values = (factor * 10.0**power for power in powers for factor in factors)
-    return [value for value in values if low <= value <= high]
+    values = [value for power in powers for factor in (1, 2, 5) if low <= (value := factor * 10.0**power) <= high]
+    if len(values) <= most:
+        return values
+    values = [value for power in powers if low <= (value := 10.0**power) <= high]
+    return values[:: math.ceil(len(values) / most)] if values else []
 
 
-def _vertical_grid(scale: Scale, values: Iterable[float], top: float, bottom: float) -> str:
+def _vertical_grid(
+    scale: Scale, values: Iterable[float], top: float, bottom: float, format_x: Callable[[float], str] | None = None
+) -> str:
+    write = format_x or _write_tick
     return "".join(
         f'<line class="chart-grid" x1="{scale.place(value)}" y1="{top}" x2="{scale.place(value)}" y2="{bottom}"/>'
-        + _text(scale.place(value), bottom + 16, f"{value:g}", "chart-tick", anchor="middle")
+        + _text(scale.place(value), bottom + 15, write(value), "chart-tick", anchor="middle")
         for value in values
     )
 
 
-def _horizontal_grid(scale: Scale, values: Iterable[float], left: float) -> str:
+def _horizontal_grid(scale: Scale, values: Iterable[float], left: float, width: float) -> str:
+    end = width - _MARGIN
     return "".join(
-        f'<line class="chart-grid" x1="{left}" y1="{scale.place(value)}" x2="{_WIDTH - 16}" y2="{scale.place(value)}"/>'
-        + _text(left - 8, scale.place(value) + 4, f"{value:g}", "chart-tick", anchor="end")
+        f'<line class="chart-grid" x1="{left}" y1="{scale.place(value)}" x2="{end}" y2="{scale.place(value)}"/>'
+        + _text(left - 8, scale.place(value) + 4, _write_tick(value), "chart-tick", anchor="end")
         for value in values
     )
 
 
-def _position_labels(positions: Sequence[str], scale: Scale, height: float) -> str:
+def _write_tick(value: float) -> str:
+    return f"{value:,g}".replace("-", "−")
+
+
+def _position_labels(positions: Sequence[str], scale: Scale, height: float, width: int) -> str:
     """Return the labels of some positions, as many as there is room for."""
-    every = max(1, math.ceil(len(positions) / 8))
+    longest = max(map(len, positions), default=0) * _CHARACTER + 12
+    every = max(1, math.ceil(len(positions) * longest / (scale.end - scale.start)))
     return "".join(
         _text(scale.place(at), height - 8, positions[at], "chart-tick", anchor="middle")
         for at in range(0, len(positions), every)
@@ -256,6 +542,7 @@ def _title(text: str) -> str:
     return f"<title>{escape(text)}</title>"
 
 
-def _frame(height: float, caption: str, parts: Iterable[str]) -> Markup:
-    head = f'class="chart" viewBox="0 0 {_WIDTH} {round(height)}" role="img" aria-label="{escape(caption)}"'
+def _frame(height: float, caption: str, parts: Iterable[str], width: int) -> Markup:
+    css = "chart" if width == WIDE else "chart narrow"
+    head = f'class="{css}" viewBox="0 0 {width} {round(height)}" role="img" aria-label="{escape(caption)}"'
     return Markup(f"<svg {head}>{''.join(parts)}</svg>")  # noqa: S704 - all texts in it are escaped

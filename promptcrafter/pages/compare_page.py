@@ -16,12 +16,12 @@ from promptcrafter.pages import lists, text_views
 from promptcrafter.pages.blueprint import PageBlueprint
 from promptcrafter.pages.forms import read_fields
 from promptcrafter.pages.notices import redirect_with
-from promptcrafter.pages.outputs import pretty
 from promptcrafter.pages.rendering import render
-from promptcrafter.pages.scoring import give_score, remove_own_score
+from promptcrafter.pages.scoring import get_scoring, give_score, remove_own_score
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid
 from promptcrafter.prompts import store as prompts
+from promptcrafter.scores.schemas import name_field
 from promptcrafter.statistics.schemas import LOGS_MAX, LOGS_MIN, LogIds
 from promptcrafter.statistics.word_diff import compare
 from promptcrafter.workspaces.authentication import current_principal
@@ -38,6 +38,7 @@ class _CompareQuery(Schema):
     logs = LogIds(LOGS_MIN, LOGS_MAX)
     log = RepeatedText(Text(maximum=100), maximum=LOGS_MAX)
     input = ForeignId()
+    name = name_field(load_default=DEFAULT_NAME)  # of the scores that the account gives
 
     @validates_schema
     def refuse_other_numbers(self, data: dict[str, Any], **kwargs: Any) -> None:
@@ -61,9 +62,9 @@ def score_in_place(query: dict[str, Any]) -> Response:
     log_id, value = fields.get("output", ""), fields.get("value", "").strip()
     try:
         if value:
-            give_score(principal, log_id, DEFAULT_NAME, value)
+            give_score(principal, log_id, query["name"], value)
         else:
-            remove_own_score(principal, log_id, DEFAULT_NAME)
+            remove_own_score(principal, log_id, query["name"])
     except Invalid as problem:
         return _show(query, sent=fields, refused=problem)
     return redirect_with(f"{lists.link()}#{log_id}", "output_saved")
@@ -74,13 +75,14 @@ def _show(
 ) -> Response:
     principal = current_principal()
     logs = _get_logs(query)
-    texts = [pretty(log.output, log.output_format) or "" for log in logs]
+    texts = [text_views.indent_json(log.output) for log in logs]
     changes = [None, *compare(texts[0], texts[1:])] if len(texts) > 1 else [None]
     titles = prompts.get_titles({log.prompt_id for log in logs if log.prompt_id})
-    own = [scores.get_own_score(principal, log, DEFAULT_NAME) for log in logs]
+    own = [scores.get_own_score(principal, log, query["name"]) for log in logs]
     response = render(
         "compare.html",
         compared=list(zip(logs, texts, changes, own, strict=True)),
+        scoring=get_scoring(principal, query["name"]),
         titles=titles,
         input=text_views.show(logs[0].input) if len({log.input for log in logs}) == 1 else None,
         sent=sent or {},

@@ -33,6 +33,12 @@ def show_docs() -> Response:
     return response
 
 
+@blueprint.route("/favicon.ico", permission=Permission.PUBLIC)
+def get_favicon() -> Response:
+    """Return the icon, which browsers ask for at this path whatever a page or an answer says."""
+    return send_from_directory(_STATIC, "favicon.svg", max_age=_HOUR_S, conditional=False)
+
+
 @blueprint.route("/static/<path:name>", permission=Permission.PUBLIC)
 def get_static(name: str) -> Response:
     """Return a static file of a page. A name with the digest of the content is kept by browsers for good."""

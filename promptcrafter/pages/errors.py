@@ -3,6 +3,7 @@
 A script of a page asks for JSON, and gets the error as the API returns it.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Flask, Response, redirect, request, url_for
@@ -11,9 +12,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as AnyResponse
 
+from promptcrafter import ids
 from promptcrafter.http import error_handlers
 from promptcrafter.pages.rendering import render
-from promptcrafter.problems import Problem
+from promptcrafter.problems import InOtherWorkspace, Problem
 
 _TITLES = {
     400: "That does not work",
@@ -25,6 +27,7 @@ _TITLES = {
     429: "Too many attempts",
     503: "Not available at the moment",
 }
+_NOUNS = {"prompt_not_found": "prompt", "log_not_found": "output", "trace_not_found": "run"}
 
 
 def init_app(app: Flask, root: str) -> None:
@@ -47,6 +50,10 @@ def show(error: Any) -> AnyResponse:
     is_for_script = request.accept_mimetypes.best == "application/json"
     if isinstance(error, Problem) and error.status == 401 and not is_for_script:
         return _lead_to_sign_in()
+    if isinstance(error, InOtherWorkspace) and request.method in ("GET", "HEAD") and not is_for_script:
+        target = _find_page_there(error)
+        if target is not None:
+            return redirect(target, 303)
     response = error_handlers.to_response(error)
     if is_for_script:
         return response
@@ -55,7 +62,7 @@ def show(error: Any) -> AnyResponse:
     page = render(
         "error.html",
         title=_TITLES.get(status, "Something went wrong"),
-        message=body["message"],
+        message=body["message"] if isinstance(error, InOtherWorkspace) else _describe(body),
         details=body.get("details", {}),
         request_id=body.get("requestId", ""),
         status=status,
@@ -65,6 +72,29 @@ def show(error: Any) -> AnyResponse:
         if name in response.headers:
             page.headers[name] = response.headers[name]
     return page
+
+
+def _describe(body: Mapping[str, Any]) -> str:
+    """Return the message of an error in the words of the pages."""
+    noun = _NOUNS.get(body["code"])
+    if noun is None:
+        return str(body["message"])
+    return f"There is no such {noun}, or it is in a workspace that you are no member of."
+
+
+def _find_page_there(error: InOtherWorkspace) -> str | None:
+    """Return the URL of this page in the workspace that has what the page is about; None if only a part is there."""
+    parameters = request.args.to_dict(flat=False)
+    of_path = request.view_args or {}
+    of_query = (each for values in parameters.values() for value in values for each in value.split(","))
+    named = set(of_path.values()) or {each for each in of_query if _is_id(each)}
+    if not named or not named <= error.resource_ids:
+        return None
+    return url_for(str(request.endpoint), **{**parameters, **of_path, "workspace": error.workspace})
+
+
+def _is_id(text: str) -> bool:
+    return any(ids.is_well_formed(kind, text) for kind in ids.KINDS)
 
 
 def _lead_to_sign_in() -> AnyResponse:

@@ -5,8 +5,6 @@ that says neither is refused, too. Pages are sent with `Referrer-Policy: same-or
 send `Origin: null` with forms.
 """
 
-from urllib.parse import urlsplit
-
 from flask import request
 
 from promptcrafter.problems import Problem
@@ -29,6 +27,5 @@ def _has_own_origin() -> bool:
 
     A proxy may have ended TLS without saying so: a request that seems to have come without may come from any of both.
     """
-    origin = urlsplit(request.headers.get("Origin", ""))
     schemes = ("https",) if request.is_secure else ("http", "https")
-    return origin.netloc == request.host and origin.scheme in schemes
+    return request.headers.get("Origin") in [f"{scheme}://{request.host}" for scheme in schemes]

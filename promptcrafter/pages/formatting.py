@@ -2,20 +2,23 @@
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
 from markupsafe import Markup, escape
 
 from promptcrafter import clock
-from promptcrafter.logs.hits import find_hits
+from promptcrafter.logs.hits import Span, find_hits
 from promptcrafter.prompts.render import VARIABLE
 
 _NONE = "–"
 _STEPS = ((60, "second"), (60, "minute"), (24, "hour"), (7, "day"), (5, "week"))
 _WHITE = re.compile(r"\s+")
+_DECIMALS_MAX = 8
 _ID_SHOWN = 6  # characters of the end of an id
+_WHOLE_CENTS, _SMALLEST_COST = 1, 0.00005  # dollars: from here on two decimals, and below four decimals round to zero
+_LOOSE = " \n\t,;:–-("  # what an excerpt does not end with
 
 
 def when(moment: datetime | None) -> Markup | str:
@@ -23,9 +26,8 @@ def when(moment: datetime | None) -> Markup | str:
     if moment is None:
         return _NONE
     text = clock.to_text(moment)
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        text, f"{moment:%Y-%m-%d %H:%M:%S} UTC", _ago(moment)
-    )
+    html = f'<time datetime="{text}" title="{text[:10]} {text[11:19]} UTC">{_ago(moment)}</time>'
+    return Markup(html)  # noqa: S704 - there are only digits and our own words in it
 
 
 def _ago(moment: datetime) -> str:
@@ -43,12 +45,24 @@ def _ago(moment: datetime) -> str:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """Return a number with so many decimals at most."""
+    """Return a number with so many decimals at most, and with a minus that is as wide as a plus.
+
+    A small one has two significant digits, unless it is to be whole: 0.003 is not 0.
+    """
     if value is None:
         return _NONE
+    if digits and 0 < abs(value) < 0.1:
+        digits = min(_DECIMALS_MAX, max(digits, 1 - math.floor(math.log10(abs(value)))))
     if value == int(value):
-        return f"{int(value):,}"
-    return f"{value:,.{digits}f}".rstrip("0").rstrip(".")
+        return f"{int(value):,}".replace("-", "−")
+    text = f"{value:,.{digits}f}".rstrip("0").rstrip(".") if digits else f"{value:,.0f}"
+    return "0" if text == "-0" else text.replace("-", "−")
+
+
+def signed(value: float) -> str:
+    """Return a difference, with a plus if it is above zero."""
+    text = number(value)
+    return f"+{text}" if value > 0 and text != "0" else text
 
 
 def file_size(count: int) -> str:
@@ -71,6 +85,20 @@ def money(value: float | None) -> str:
     return f"${value:,.{min(decimals, 8)}f}"
 
 
+def cost(value: float | None) -> Markup | str:
+    """Return US dollars for a column of them, with the same decimals in each row and the exact value in a title.
+
+    What would be `$0.0000` is `<$0.0001`.
+    """
+    if not value:
+        return money(value)
+    text = f"${value:,.4f}" if abs(value) < _WHOLE_CENTS else f"${value:,.2f}"
+    if 0 < value < _SMALLEST_COST:
+        text = "<$0.0001"
+    exact = f"${value:,.12f}".rstrip("0").rstrip(".")
+    return Markup('<span title="{}">{}</span>').format(exact, text)
+
+
 def duration(milliseconds: float | None) -> str:
     """Return a duration in the unit that reads best."""
     if milliseconds is None:
@@ -85,33 +113,44 @@ def duration(milliseconds: float | None) -> str:
 
 
 def short_id(public_id: str) -> Markup:
-    """Return the end of an id, with the whole one in a title."""
-    return Markup('<code class="id" title="{}">…{}</code>').format(public_id, public_id[-_ID_SHOWN:])
+    """Return the end of an id with the whole one in a title, and the button with which a script copies that."""
+    return Markup(
+        '<span class="id"><code title="{0}">…{1}</code>'
+        '<button type="button" class="link copy" data-copy-text="{0}" aria-label="Copy the id" hidden>Copy</button>'
+        "</span>"
+    ).format(public_id, public_id[-_ID_SHOWN:])
 
 
 def excerpt(text: str | None, maximum: int = 200) -> str:
-    """Return the beginning of a text on one line."""
+    """Return the beginning of a text on one line, which ends with a word."""
     if not text:
         return ""
     line = " ".join(text[: maximum * 2].split())
-    return line if len(line) <= maximum and len(text) <= maximum * 2 else f"{line[:maximum]}…"
+    return line if len(line) <= maximum and len(text) <= maximum * 2 else f"{line[: find_cut(line, maximum)]}…"
 
 
-def marked(text: str | None, pattern: re.Pattern[str] | None, maximum: int = 160) -> Markup:
-    """Return an excerpt of a text on one line, around the first hit of a search, with the hits marked."""
+def find_cut(text: str, maximum: int) -> int:
+    """Return where a text of at most so many characters ends: behind a word, unless that is a very long one."""
+    if len(text) <= maximum:
+        return len(text)
+    blank = max(text.rfind(white, 0, maximum + 1) for white in " \n\t")
+    end = blank if blank >= maximum * 2 // 3 else maximum
+    return len(text[:end].rstrip(_LOOSE))
+
+
+def excerpt_around_hit(text: str | None, pattern: re.Pattern[str] | None, maximum: int = 160) -> Markup:
+    """Return about `maximum` characters around the first hit of a search, on one line, with the hits marked.
+
+    Without a hit it is empty.
+    """
     spans = find_hits(pattern, text) if text else []
     if not text or not spans:
-        return escape(excerpt(text, maximum))
+        return Markup("")
     begin = _find_begin(text, spans[0][0], maximum)
-    end = begin + maximum
-    pieces, last = [escape("…" if begin else "")], begin
-    for start, stop in spans:
-        if stop > end:
-            break
-        pieces += [_on_one_line(text[last:start]), Markup("<mark>{}</mark>").format(text[start:stop])]
-        last = stop
-    pieces.append(_on_one_line(text[last:end].rstrip()))
-    return Markup("").join([*pieces, "…" if end < len(text) else ""])
+    end = max(begin + find_cut(text[begin:], maximum), spans[0][1])
+    shown = [(start - begin, stop - begin) for start, stop in spans if stop <= end]
+    marked = _mark(text[begin:end].rstrip(), shown, _to_one_line)
+    return Markup("{}{}{}").format("…" * (begin > 0), marked, "…" * (end < len(text)))
 
 
 def _find_begin(text: str, hit: int, maximum: int) -> int:
@@ -123,17 +162,22 @@ def _find_begin(text: str, hit: int, maximum: int) -> int:
     return begin if blank < 0 else blank + 1
 
 
-def _on_one_line(text: str) -> Markup:
-    return escape(_WHITE.sub(" ", text))
+def _to_one_line(text: str) -> str:
+    return _WHITE.sub(" ", text)
 
 
 def mark_hits(text: str | None, pattern: re.Pattern[str] | None) -> Markup:
     """Return a whole text with the hits of a search marked."""
+    return _mark(text or "", find_hits(pattern, text or ""))
+
+
+def _mark(text: str, spans: Iterable[Span], write: Callable[[str], str] = str) -> Markup:
+    """Return a text, escaped, with the characters of each span in a `mark`. `write` converts what is between them."""
     pieces, last = [], 0
-    for start, stop in find_hits(pattern, text) if text else ():
-        pieces += [escape(text[last:start]), Markup("<mark>{}</mark>").format(text[start:stop])] if text else []
+    for start, stop in spans:
+        pieces += [escape(write(text[last:start])), Markup("<mark>{}</mark>").format(text[start:stop])]
         last = stop
-    return Markup("").join([*pieces, escape((text or "")[last:])])
+    return Markup("").join([*pieces, escape(write(text[last:]))])
 
 
 def sentence(text: str) -> str:
@@ -151,42 +195,21 @@ def variables(content: str) -> Markup:
     return Markup("").join([*pieces, escape(content[last:])])
 
 
-def hits(text: str, words: Sequence[str], maximum: int | None = None) -> Markup:
-    """Return a text with the words of a search marked, upper and lower case alike.
-
-    With `maximum`, it is about so many characters around the first hit, on one line; nothing without a hit.
-    """
-    if not words:
-        return escape(text)
-    pattern = re.compile("|".join(re.escape(word) for word in sorted(words, key=len, reverse=True)), re.IGNORECASE)
-    if maximum is not None:
-        first = pattern.search(text)
-        if first is None:
-            return Markup("")
-        start = max(0, first.start() - maximum // 3)
-        piece = " ".join(text[start : start + maximum].split())
-        text = f"{'…' * (start > 0)}{piece}{'…' * (start + maximum < len(text))}"
-    pieces, last = [], 0
-    for match in pattern.finditer(text):
-        pieces += [escape(text[last : match.start()]), Markup("<mark>{}</mark>").format(match[0])]
-        last = match.end()
-    return Markup("").join([*pieces, escape(text[last:])])
-
-
 FILTERS: dict[str, Callable[..., Any]] = {
     each.__name__: each
     for each in (
         when,
         number,
+        signed,
         file_size,
         money,
+        cost,
         duration,
         short_id,
         excerpt,
         sentence,
         variables,
-        hits,
-        marked,
+        excerpt_around_hit,
         mark_hits,
     )
 }

@@ -1,10 +1,12 @@
 """The way from `/app` to a workspace, and its first page: what has happened, and what waits."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, timedelta
+from functools import partial
 from typing import Any
 
 from flask import redirect, url_for
+from markupsafe import Markup
 from werkzeug.wrappers import Response
 
 from promptcrafter import clock
@@ -37,29 +39,53 @@ def show_home() -> Response:
     principal = current_principal()
     today = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
     days = [f"{today - timedelta(days=ago):%Y-%m-%d}" for ago in reversed(range(_DAYS))]
+    since = today - timedelta(days=_DAYS - 1)
     question = {"groupBy": ["day"], "score": DEFAULT_NAME, "annotator": HUMAN, "tz": UTC}
     found = ask(
         principal,
-        {**question, "since": today - timedelta(days=_DAYS - 1)},
+        {**question, "since": since},
         workspace_id=principal.current_id,
         is_bounded=True,
         is_since_fixed=True,
         with_comparisons=False,
     )
     by_day = {group["day"]: group for group in found["groups"]}
-    answered = charts.Series("outputs", [float(by_day[day]["count"]) if day in by_day else None for day in days])
+    answered = charts.Series("answered", [float(by_day[day]["count"]) if day in by_day else None for day in days])
     failed = charts.Series("failed", [float(by_day[day]["failed"]) if day in by_day else None for day in days])
     versions = prompts.get_changed_last(principal, _SHOWN)
     return render(
         "home.html",
-        chart=charts.bar_chart([day[5:] for day in days], [answered, failed], caption="Outputs of the last days"),
+        chart=charts.for_all_widths(partial(_draw, days, [answered, failed])),
+        legend=charts.legend(["answered", "failed"]) if any(failed.values) else "",
+        since=clock.to_text(since),
         has_outputs=any(answered.values) or any(failed.values),
         days=[(day, by_day.get(day)) for day in reversed(days)],
-        waiting=sum(map(_count_waiting, by_day.values())),
+        totals=_sum_up(by_day.values()),
         versions=versions,
         titles=prompts.get_titles({version.prompt_id for version in versions}),
-        experiments=experiments.get_active(principal, _SHOWN),
+        experiments=experiments.get_active_and_completed(principal, _SHOWN),
     )
+
+
+def _draw(days: Sequence[str], stacks: Sequence[charts.Series], width: int) -> Markup:
+    return charts.bar_chart([day[5:] for day in days], stacks, caption="Outputs of the last days", width=width)
+
+
+def _sum_up(groups: Collection[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what the groups of all days say together: `mean` is that of the scores, None without any.
+
+    `outputs` counts those of calls that failed, too, as the list of outputs does.
+    """
+    scored = sum(group["score"]["count"] for group in groups)
+    points = sum(group["score"]["mean"] * group["score"]["count"] for group in groups if group["score"]["count"])
+    return {
+        "outputs": sum(group["count"] + group["failed"] for group in groups),
+        "failed": sum(group["failed"] for group in groups),
+        "cost": sum(group["cost"]["total"] for group in groups if group["cost"]["count"]),
+        "waiting": sum(map(_count_waiting, groups)),
+        "scored": scored,
+        "mean": points / scored if scored else None,
+    }
 
 
 def _count_waiting(group: Mapping[str, Any]) -> int:

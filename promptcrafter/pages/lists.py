@@ -3,7 +3,7 @@
 They are the lists of the API: the same selects, orders and filters.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -61,8 +61,10 @@ def link(**changes: Any) -> str:
     return url_for(str(request.endpoint), **{**(request.view_args or {}), **parameters})
 
 
-def write_curl(endpoint: str) -> str:
+def write_curl(endpoint: str, **defaults: str) -> str:
     """Return the command that asks the API for the list of this page; `endpoint` is that of its route.
+
+    `defaults` are parameters that the page has by itself, where the API has others.
 
     It has the parameters of the page that the route takes, and no page: it answers with the whole list, as the
     downloads do. Everything but letters and digits is percent-encoded, so that no shell expands anything.
@@ -74,11 +76,14 @@ def write_curl(endpoint: str) -> str:
         if route.takes_parameter(name) and name not in _PAGING
         for value in values
     ]
+    parameters += [(name, value) for name, value in defaults.items() if name not in request.args]
     query = f"?{urlencode(parameters)}" if parameters else ""
     workspace = g.principal.current_id
     # a key that is bound to no workspace asks the personal one where no header says otherwise
     header = "" if workspace == personal_workspace_id(g.principal.user_id) else f' -H "{WORKSPACE}: {workspace}"'
-    return f'curl -H "x-api-key: $KEY"{header} "{url_for(endpoint, _external=True)}{query}"'
+    is_expecting = current_app.url_map.is_endpoint_expecting
+    names = {name: value for name, value in (request.view_args or {}).items() if is_expecting(endpoint, name)}
+    return f'curl -H "x-api-key: $KEY"{header} "{url_for(endpoint, _external=True, **names)}{query}"'
 
 
 def download(
@@ -89,9 +94,14 @@ def download(
     query: dict[str, Any],
 ) -> Response:
     """Return the whole list as the API returns it, as a file of this kind: `json`, `csv` or `ndjson`."""
-    request.environ["HTTP_ACCEPT"] = _MEDIA_TYPES[kind]
     whole = {name: value for name, value in query.items() if name not in _PAGING}
-    response = lists.list_response(select, order, serializer, whole)
+    return name_file(kind, lambda: lists.list_response(select, order, serializer, whole))
+
+
+def name_file(kind: str, respond: Callable[[], Response]) -> Response:
+    """Return a response of the API in the media type of this kind, as a file that has the name of the page."""
+    request.environ["HTTP_ACCEPT"] = _MEDIA_TYPES[kind]
+    response = respond()
     name = request.path.rstrip("/").rpartition("/")[2]
     response.headers["Content-Disposition"] = f'attachment; filename="{name}.{kind}"'
     return response

@@ -1,6 +1,5 @@
 """The list of outputs with its filters, and one output."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +7,6 @@ from flask import current_app, g, request, url_for
 from marshmallow import Schema
 from werkzeug.wrappers import Response
 
-from promptcrafter import jsonio
 from promptcrafter.database.transactions import writing
 from promptcrafter.http.fields import QueryFlag, RepeatedText, Text
 from promptcrafter.http.row_serializer import RowSerializer
@@ -21,10 +19,12 @@ from promptcrafter.pages.forms import read_fields, read_form
 from promptcrafter.pages.notices import redirect_with
 from promptcrafter.pages.output_details import describe_cost, describe_tokens, find_neighbours
 from promptcrafter.pages.rendering import render
-from promptcrafter.pages.scoring import give_score, remove_own_score
+from promptcrafter.pages.scoring import get_scoring, give_score, remove_own_score
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem
+from promptcrafter.prompts import fetching
 from promptcrafter.prompts import store as prompts
+from promptcrafter.scores.schemas import name_field
 from promptcrafter.statistics.word_diff import compare
 from promptcrafter.workspaces.authentication import current_principal
 
@@ -62,9 +62,10 @@ class _OutputsQuery(LogQuery):
 
 
 class _OutputQuery(_OutputsQuery):
-    """The list in which an output is shown, and how its text is."""
+    """The list in which an output is shown, how its text is, and what is scored."""
 
     view = Text(choices=text_views.VIEWS, load_default="text")
+    name = name_field(load_default=DEFAULT_NAME)  # of the scores that the account gives
 
 
 class _ChosenQuery(Schema):
@@ -214,9 +215,9 @@ def score_output(query: dict[str, Any], log_id: str) -> Response:
     value, comment = (fields.get(name, "").strip() for name in ("value", "comment"))
     try:
         if value:
-            give_score(principal, log_id, DEFAULT_NAME, value, comment or None)
+            give_score(principal, log_id, query["name"], value, comment or None)
         else:
-            remove_own_score(principal, log_id, DEFAULT_NAME)
+            remove_own_score(principal, log_id, query["name"])
     except Invalid as problem:
         return _show(query, log_id, sent=fields, refused=problem)
     return redirect_with(_link(log_id), "output_saved")
@@ -240,11 +241,11 @@ def _show(
 ) -> Response:
     principal = current_principal()
     log = store.get_log(principal, log_id)
-    prompt = prompts.get_prompt(principal, log.prompt_id) if log.prompt_id else None
+    prompt = fetching.get_prompt(principal, log.prompt_id).load() if log.prompt_id else None
     version = prompts.find_version(prompt.id, log.prompt_version) if prompt and log.prompt_version else None
     changes = compare(log.ideal_output, [log.output])[0] if log.ideal_output and log.output else None
     shown_scores = scores.get_newest_scores(log, _SCORES_SHOWN)
-    own = scores.get_own_score(principal, log, DEFAULT_NAME)
+    own = scores.get_own_score(principal, log, query["name"])
     neighbours = find_neighbours(principal, query, log)
     response = render(
         "output.html",
@@ -254,6 +255,7 @@ def _show(
         changes=changes,
         scores=shown_scores,
         own=own,
+        scoring=get_scoring(principal, query["name"]),
         input=text_views.show(log.input, query["view"]),
         output=text_views.show(log.output, query["view"]),
         pattern=hits.make_pattern(query["q"]) if "q" in query else None,
@@ -280,10 +282,3 @@ def _list_arguments() -> dict[str, Any]:
 def _link(log_id: str) -> str:
     """Return the URL of an output in the same list and view."""
     return url_for("outputs.show_output", log_id=log_id, **_list_arguments())
-
-
-def pretty(text: str | None, text_format: str | None) -> str | None:
-    """Return JSON with indents, other texts as they are."""
-    if text is None or text_format != "json":
-        return text
-    return json.dumps(jsonio.loads(text.encode()), indent=2, ensure_ascii=False)

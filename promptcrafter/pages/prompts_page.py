@@ -19,7 +19,7 @@ from promptcrafter.prompts import store
 from promptcrafter.prompts.models import LARGE_COLUMNS, Prompt
 from promptcrafter.prompts.ranking import find_best
 from promptcrafter.prompts.schemas import QUERY_MAX, PromptOut, PromptQuery
-from promptcrafter.prompts.search import parse_words
+from promptcrafter.prompts.search import make_pattern, parse_words
 from promptcrafter.statistics import newest
 from promptcrafter.workspaces.authentication import current_principal
 
@@ -62,8 +62,9 @@ def list_prompts(query: dict[str, Any]) -> Response:
         page=page,
         query=query,
         words=words,
+        pattern=make_pattern(words),
         is_filtered=not query.keys().isdisjoint(("tags", "model", "label", "author", "folder", "slug")),
-        versions=store.get_latest_versions(ids),
+        changes=store.get_last_changes(ids),
         summaries=newest.summarize_prompts(ids, clock.now() - _RECENT),
         newest=newest,
         folder=folder,

@@ -1,17 +1,20 @@
 """Rendering of templates, with what all pages show, and with their headers."""
 
 import hashlib
-from functools import cache
+from collections.abc import Callable
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, g, render_template, request, url_for
 
-from promptcrafter.auth import store as accounts
 from promptcrafter.pages import charts, formatting, lists, notices
+from promptcrafter.pages.scales import write_value
 from promptcrafter.workspaces import store as workspaces
 from promptcrafter.workspaces.principal import Principal, is_owner
 
+_URLS = 2000  # that are remembered
+_AN_ID = "ID"
 STATIC = Path(__file__).parent / "static"
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -22,9 +25,15 @@ _POLICY = (
 def init_app(app: Flask) -> None:
     """Add the filters and functions of the templates."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(formatting.FILTERS)
+    app.jinja_env.filters.update(formatting.FILTERS, score_value=lambda score: write_value(score.value))
     app.jinja_env.globals.update(
-        asset=asset, link=lists.link, write_curl=lists.write_curl, waterfall_bar=charts.waterfall_bar
+        asset=asset,
+        place=place,
+        row_links=row_links,
+        link=lists.link,
+        write_curl=lists.write_curl,
+        waterfall_bar=charts.waterfall_bar,
+        chart_legend=charts.legend,
     )
 
 
@@ -61,8 +70,39 @@ def protect(response: Response) -> Response:
 
 def asset(name: str) -> str:
     """Return the URL of a static file, which changes with its content, so that browsers keep it for good."""
+    return _make_asset_url(request.script_root, name)
+
+
+def place(endpoint: str) -> str:
+    """Return the URL of a page that takes no parameter but the workspace: `url_for`, for the dozen in every frame."""
+    return _make_url(request.script_root, g.get("workspace_of_page") or _current_slug(), endpoint)
+
+
+def row_links(endpoint: str, name: str, /, **values: Any) -> Callable[[str], str]:
+    """Return a function from an id to the URL of its page, which ends with the id: `url_for`, for many rows.
+
+    `name` is the parameter of the id, and `values` are parameters that all URLs have.
+    """
+    path, mark, query = url_for(endpoint, **values | {name: _AN_ID}).partition("?")
+    beginning = path.removesuffix(_AN_ID)
+    return lambda public_id: f"{beginning}{public_id}{mark}{query}"
+
+
+# Both have what the URLs depend on as arguments: making one takes as long as executing a statement
+@lru_cache(maxsize=_URLS)
+def _make_asset_url(root: str, name: str) -> str:
     stem, dot, ending = name.rpartition(".")
     return url_for("docs.get_static", name=f"{stem}-{_digest(name)}{dot}{ending}")
+
+
+@lru_cache(maxsize=_URLS)
+def _make_url(root: str, workspace: str | None, endpoint: str) -> str:
+    return url_for(endpoint)
+
+
+def _current_slug() -> str | None:
+    principal = _principal()
+    return None if principal is None else principal.memberships[principal.current_id].slug
 
 
 @cache
@@ -81,10 +121,10 @@ def _shared() -> dict[str, Any]:
     if principal is None:
         return {"account": None, "notice": notices.read_notice()}
     membership = principal.memberships[principal.current_id]
-    listed = workspaces.list_workspaces(principal)
+    account, listed = workspaces.get_frame(principal)
     return {
-        "account": accounts.get_user(principal.user_id),
-        "workspace": next((each for each in listed if each["id"] == principal.current_id), None),
+        "account": account,
+        "workspace": next((each for each in listed if each.id == principal.current_id), None),
         "workspaces": listed,
         "may_edit": membership.role != "viewer",
         "is_owner": is_owner(principal, principal.current_id),

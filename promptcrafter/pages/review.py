@@ -19,10 +19,10 @@ from promptcrafter.pages import lists
 from promptcrafter.pages.agreement_words import describe
 from promptcrafter.pages.blueprint import PageBlueprint
 from promptcrafter.pages.forms import read_fields
-from promptcrafter.pages.outputs import pretty
 from promptcrafter.pages.rendering import no_content, render, render_part
 from promptcrafter.pages.scales import make_scale, write_value
 from promptcrafter.pages.scoring import give_score
+from promptcrafter.pages.text_views import indent_json
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem
 from promptcrafter.prompts import store as prompts
@@ -66,11 +66,14 @@ def show_review(query: dict[str, Any]) -> Response:
     principal = current_principal()
     resolved = reviews.resolve(principal, query)
     shown = query.get("log_id")
-    log = _find_next(resolved) if shown is None else logs.get_log(principal, shown)
-    progress, agreement, trouble = None, None, ""
+    progress, agreement, trouble, is_too_much = None, None, "", False
+    if shown is None:
+        log, is_too_much = _find_next(resolved)
+    else:
+        log = logs.get_log(principal, shown)
     try:
         progress = reviews.get_progress(principal, resolved)
-        if log is None:
+        if log is None and not is_too_much:
             asked = {name: query[name] for name in _OF_AGREEMENT if name in query}
             agreement = describe(reviews.get_agreement(principal, {**asked, "annotator": HUMAN}))
     except Problem as problem:
@@ -84,7 +87,8 @@ def show_review(query: dict[str, Any]) -> Response:
         last=query.get("last", ""),
         progress=progress,
         agreement=agreement,
-        trouble=trouble,
+        trouble="" if is_too_much else trouble,
+        looked_at=reviews.LOGS_MAX if is_too_much else None,
         chosen_prompt=prompts.get_prompt(principal, query["promptId"]) if "promptId" in query else None,
         names=sorted(names),
         prompts=prompts.get_newest_titles(principal, _CHOICES_MAX),
@@ -108,7 +112,7 @@ def score_output(query: dict[str, Any]) -> Response:
 @blueprint.arguments(_NextQuery(), location="query")
 def get_next(query: dict[str, Any]) -> Response:
     """Return the part of the page that shows the next output, for the script; 204 without one."""
-    log = _find_next(reviews.resolve(current_principal(), query))
+    log, _ = _find_next(reviews.resolve(current_principal(), query))
     if log is None:
         return no_content()
     action = url_for("review.show_review", **_filters())
@@ -137,11 +141,23 @@ def _filters() -> dict[str, Any]:
     return {name: values for name, values in request.args.to_dict(flat=False).items() if name not in _OF_PAGE}
 
 
-def _find_next(query: dict[str, Any]) -> Log | None:
-    """Return the next output; one of those that were skipped if there is no other."""
+def _find_next(query: dict[str, Any]) -> tuple[Log | None, bool]:
+    """Return the next output, which is one of those that were skipped if there is no other.
+
+    Without one, say also whether more outputs match than were looked at.
+    """
     excluded, skipped = query.get("excluded", []), query.get("skipped", [])
-    log = reviews.find_next(current_principal(), query, [*excluded, *skipped])
-    return reviews.find_next(current_principal(), query, excluded) if log is None and skipped else log
+    is_too_much = False
+    for left_out in ([*excluded, *skipped], excluded) if skipped else (excluded,):
+        try:
+            log = reviews.find_next(current_principal(), query, left_out)
+        except Problem as problem:
+            if problem.code != reviews.TOO_MANY:
+                raise
+            log, is_too_much = None, True
+        if log is not None:
+            return log, False
+    return None, is_too_much
 
 
 def _describe(query: dict[str, Any], log: Log | None, *, is_chosen: bool = False) -> dict[str, Any]:
@@ -155,8 +171,8 @@ def _describe(query: dict[str, Any], log: Log | None, *, is_chosen: bool = False
     return {
         "log": log,
         "prompt": prompts.get_prompt(principal, log.prompt_id) if log is not None and log.prompt_id else None,
-        "input": log and pretty(log.input, log.input_format),
-        "output": log and pretty(log.output, log.output_format),
+        "input": log and indent_json(log.input),
+        "output": log and indent_json(log.output),
         "is_blind": query["blind"] == "true",
         "query": query,
         "config": config,

@@ -1,5 +1,6 @@
 """Runs of a program: the list of traces, and one of them as a waterfall of its steps."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,15 +11,18 @@ from werkzeug.wrappers import Response
 from promptcrafter.database.transactions import writing
 from promptcrafter.http.fields import Text
 from promptcrafter.http.row_serializer import RowSerializer
-from promptcrafter.pages import lists
+from promptcrafter.logs import store as logs
+from promptcrafter.logs.models import Log
+from promptcrafter.pages import lists, text_views
 from promptcrafter.pages.blueprint import PageBlueprint
 from promptcrafter.pages.charts import Bar
 from promptcrafter.pages.formatting import duration
 from promptcrafter.pages.notices import redirect_with
 from promptcrafter.pages.rendering import render
+from promptcrafter.pages.text_views import Shown
 from promptcrafter.permissions import Permission
 from promptcrafter.traces import store, tree
-from promptcrafter.traces.models import Trace
+from promptcrafter.traces.models import Span, Trace
 from promptcrafter.traces.schemas import TraceOut, TraceQuery
 from promptcrafter.workspaces.authentication import current_principal
 
@@ -57,7 +61,7 @@ def show_run(query: dict[str, Any], trace_id: str) -> Response:
     places = tree.arrange(store.get_links(trace, tree.READ_MAX))[:_STEPS_SHOWN]
     nodes = store.get_nodes(trace, places)
     chosen = next((node for node in nodes if node["span_id"] == query.get("step")), None) if "step" in query else None
-    step = store.get_span(trace, chosen["span_id"]) if chosen is not None and not chosen.get("log_id") else None
+    step = _get_step(trace, chosen) if chosen is not None else None
     return render(
         "run.html",
         trace=trace,
@@ -65,6 +69,7 @@ def show_run(query: dict[str, Any], trace_id: str) -> Response:
         more=store.count_nodes(trace) - len(nodes),
         chosen=chosen,
         step=step,
+        texts=_show_texts(step) if step is not None else (),
     )
 
 
@@ -75,6 +80,24 @@ def delete_run(trace_id: str) -> Response:
     with writing():
         store.remove_trace(principal, store.lock_trace(principal, trace_id))
     return redirect_with(url_for("runs.list_runs"), "run_deleted")
+
+
+def _get_step(trace: Trace, node: Mapping[str, Any]) -> Span | Log | None:
+    """Return the step, or the output of a call, that a node of the tree stands for."""
+    if node["log_id"]:
+        return logs.get_log(current_principal(), node["log_id"])
+    return store.get_span(trace, node["span_id"])
+
+
+def _show_texts(step: Span | Log) -> list[tuple[str, Shown]]:
+    """Return what a step took, gave and says of itself, as the page of an output shows texts."""
+    found = [("Input", step.input), ("Output", step.output), ("Metadata", step.meta)]
+    texts = ((title, value if isinstance(value, str) else _to_json(value)) for title, value in found)
+    return [(title, shown) for title, text in texts if (shown := text_views.show(text)) is not None]
+
+
+def _to_json(value: Any) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _to_bars(nodes: Sequence[Mapping[str, Any]]) -> list[Bar]:

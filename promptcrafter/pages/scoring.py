@@ -1,18 +1,50 @@
 """Scoring on pages: a person's score of an output, as `POST /logs/:id/scores` takes it."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from promptcrafter.database.transactions import writing
 from promptcrafter.http.schemas import load
 from promptcrafter.logs import scores, store
-from promptcrafter.logs.models import HUMAN
+from promptcrafter.logs.models import DEFAULT_NAME, HUMAN
+from promptcrafter.logs.schemas import SCORE_MAX
 from promptcrafter.pages.forms import to_number
-from promptcrafter.scores.configs import get_configs, make_check
+from promptcrafter.pages.scales import Scale, make_scale
+from promptcrafter.scores.configs import get_configs, list_configs, make_check
 from promptcrafter.scores.models import ScoreConfig
 from promptcrafter.scores.schemas import ScoreIn
 from promptcrafter.workspaces.principal import Principal
 
 _score_in = ScoreIn()
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How the account scores on a page: the name of its scores, those to choose from, and the scale.
+
+    A number is written into a field with these limits; anything else is one of the choices of the scale.
+    """
+
+    name: str
+    names: Sequence[str]
+    scale: Scale
+    is_number: bool
+    minimum: float | None
+    maximum: float | None
+    description: str = ""
+
+
+def get_scoring(principal: Principal, name: str) -> Scoring:
+    """Return how the account scores under a name, whether the workspace configures it or not."""
+    found = {config.name: config for config in list_configs(principal)}
+    config = found.get(name)
+    names = sorted({DEFAULT_NAME, name, *found}, key=lambda each: (each != DEFAULT_NAME, each))
+    if config is None:
+        return Scoring(name, names, make_scale(None), is_number=True, minimum=0, maximum=SCORE_MAX)
+    limits = {"minimum": config.minimum, "maximum": config.maximum}
+    kind, text = config.kind, config.description
+    return Scoring(name, names, make_scale(config), is_number=kind == "number", description=text, **limits)
 
 
 def give_score(principal: Principal, log_id: str, name: str, sent: str, comment: str | None = None) -> Any:

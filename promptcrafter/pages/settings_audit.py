@@ -32,7 +32,7 @@ def show_audit(query: dict[str, Any]) -> Response:
     """Show who changed what in the workspace."""
     principal = current_principal()
     workspace = store.get_workspace(principal, principal.current_id)
-    entries = audit.find_entries(workspace, query)
+    entries = audit.find_entries(workspace.id, query)
     if "format" in query:
         return lists.download(query["format"], entries, _ORDER, _audit_entry_out, query)
     page = lists.read_page(entries, _ORDER, query)

@@ -111,6 +111,7 @@ def _show_workspace(form: Form, status: int = 200) -> Response:
         errors=join_errors(form.errors, "protectedLabels"),
         use=use,
         role=principal.memberships[workspace.id].role,
+        protected=workspace.protected_labels,
     )
     page.status_code = 400 if form.errors and status == 200 else status
     return page

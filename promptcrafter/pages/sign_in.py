@@ -1,7 +1,6 @@
 """The pages to sign in, sign up and sign out."""
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import current_app, redirect, request, url_for
 from marshmallow import Schema
@@ -23,7 +22,7 @@ from promptcrafter.pages.rendering import render
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem
 from promptcrafter.workspaces import store as workspaces
-from promptcrafter.workspaces.authentication import new_principal
+from promptcrafter.workspaces.authentication import is_signed_in, new_principal
 from promptcrafter.workspaces.sign_up import create_account
 
 blueprint = PageBlueprint("sign_in", __name__)
@@ -38,8 +37,11 @@ class _SignInQuery(Schema):
 @blueprint.page_of_account("/sign-in", permission=Permission.PUBLIC)
 @blueprint.arguments(_SignInQuery(), location="query")
 def show_sign_in(query: dict[str, str]) -> Response:
-    """Show the form to sign in."""
-    return _show_sign_in({"next": query.get("next", "")}, {})
+    """Show the form to sign in; lead an account that is signed in already to where that leads."""
+    target = query.get("next", "")
+    if is_signed_in():
+        return redirect(_find_target(target), 303)
+    return _show_sign_in({"next": target}, {})
 
 
 @blueprint.page_of_account("/sign-in", methods=["POST"], permission=Permission.PUBLIC)
@@ -144,17 +146,20 @@ def _accept(user: User, token: str) -> str:
 
 
 def _begin(user: User, target: str = "") -> Response:
-    response = redirect(_own_path(target) or url_for("home.find_home"), 303)
+    response = redirect(_find_target(target), 303)
     sessions.start(response, user)
     return response
 
 
+def _find_target(target: str) -> str:
+    return _own_path(target) or url_for("home.find_home")
+
+
 def _own_path(target: str) -> str | None:
     """Return a path of the pages, with its query; None for anything else, which could lead to another server."""
-    parts = urlsplit(target)
     prefix = request.script_root + ROOT
-    is_own = not parts.scheme and not parts.netloc and (parts.path == prefix or parts.path.startswith(f"{prefix}/"))
-    return target if is_own and "\\" not in target else None
+    is_own = target == prefix or target.startswith((f"{prefix}/", f"{prefix}?"))
+    return target if is_own and target.isprintable() and "\\" not in target else None
 
 
 def _show_sign_in(sent: dict[str, str], errors: dict[str, list[str]], status: int = 200) -> Response:

@@ -70,7 +70,7 @@ def show(text: str | None, view: str = "text") -> Shown | None:
     value = read_json(text)
     if view == "json":
         return Shown("text", text, "This is not JSON.") if value is None else Shown("json", to_folded(value))
-    return Shown("text", text if value is None else _write_arguments(value))
+    return Shown("text", text if value is None else indent_json(value))
 
 
 def to_markdown(text: str) -> Markup:
@@ -194,7 +194,7 @@ def _read_message(message: Mapping[str, Any]) -> ShownMessage:
     for call in sent if isinstance(sent, list) else [message["function_call"]] if "function_call" in message else []:
         function = call.get("function", call) if isinstance(call, dict) else {"name": call}
         function = function if isinstance(function, dict) else {"name": function}
-        calls.append((str(function.get("name", "")), _write_arguments(function.get("arguments"))))
+        calls.append((str(function.get("name", "")), indent_json(function.get("arguments"))))
     name = message.get("name") or message.get("tool_call_id") or ""
     return ShownMessage(message["role"], str(name), "\n".join(texts), calls)
 
@@ -204,26 +204,29 @@ def _read_part(part: Any, texts: list[str], calls: list[tuple[str, str]]) -> Non
     if part is None:
         return
     if not isinstance(part, dict):
-        texts.append(_write_arguments(part))
+        texts.append(indent_json(part))
         return
     text = part.get("text", part.get("content"))
     call = part.get("functionCall", part if part.get("type") in ("tool_use", "tool_call") else None)
     if isinstance(call, dict):
         calls.append(
-            (str(call.get("name", "")), _write_arguments(call.get("input", call.get("arguments", call.get("args")))))
+            (str(call.get("name", "")), indent_json(call.get("input", call.get("arguments", call.get("args")))))
         )
     elif isinstance(text, str):
         texts.append(text)
     elif text is not None:
-        texts.append(_write_arguments(text))
+        texts.append(indent_json(text))
     elif "image" in str(part.get("type", "")):
         texts.append("[image]")
     else:
-        texts.append(_write_arguments(part))
+        texts.append(indent_json(part))
 
 
-def _write_arguments(value: Any) -> str:
-    """Return JSON, or a text that is JSON, with indents; other texts as they are."""
+def indent_json(value: Any) -> str:
+    """Return an object or array, or a text that is the JSON of one, with indents; other texts as they are.
+
+    None is the empty text.
+    """
     if isinstance(value, str):
         parsed = read_json(value)
         if parsed is None:

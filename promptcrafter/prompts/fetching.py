@@ -84,7 +84,7 @@ def get_prompt(principal: Principal, prompt_id: str) -> FetchedPrompt:
     """Return the principal's prompt. Raises as `store.get_prompt` does."""
     refuse_malformed_id(prompt_id)
     row = _prompt_query("id").first(id=prompt_id)
-    return FetchedPrompt(_require_access(principal, row), _PROMPT_COLUMNS)
+    return FetchedPrompt(_require_access(principal, row, prompt_id), _PROMPT_COLUMNS)
 
 
 def get_prompt_by_slug(principal: Principal, slug: str) -> FetchedPrompt:
@@ -124,18 +124,18 @@ def _get_version(principal: Principal, name: str, key: _Key, **parameters: str) 
         value = {"number": int(name)}
     elif re.fullmatch(LABEL_PATTERN, name):
         named, value = "label", {"label": name}
-    row = _require_access(principal, _version_query(key, named).first(**parameters, **value))
+    row = _require_access(principal, _version_query(key, named).first(**parameters, **value), parameters.get("id", ""))
     version = FetchedVersion(row, _VERSION_COLUMNS)
     if row[_VERSION_COLUMNS.index("number")] is None:
         raise version_not_found(name)
     return version
 
 
-def _require_access(principal: Principal, row: _Row | None) -> _Row:
+def _require_access(principal: Principal, row: _Row | None, prompt_id: str = "") -> _Row:
     """Return a row that begins with the id of the workspace. Raises 404 if it is None, and 403."""
     if row is None:
         raise not_found("prompt")
-    refuse_inaccessible(principal, "prompt", row[0])
+    refuse_inaccessible(principal, "prompt", row[0], prompt_id)
     return row
 
 

@@ -13,6 +13,7 @@ long word; therefore a further index has the trigrams of contents. It is used on
 searched.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from operator import add
@@ -55,6 +56,12 @@ Operator = Literal["AND", "OR"]
 def parse_words(query: str) -> list[str]:
     """Split a query at white space into its distinct folded words."""
     return list(dict.fromkeys(fold(query).split()))
+
+
+def make_pattern(words: Sequence[str]) -> re.Pattern[str] | None:
+    """Return the pattern that finds these words and parts of words in a folded text; None without words."""
+    longest_first = sorted(words, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first))) if words else None
 
 
 def search_columns(title: str, tags: Iterable[str], content: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, collate, delete, func, or_, select, update
 from sqlalchemy.orm import defer, undefer
@@ -171,14 +171,22 @@ def get_filter_values(principal: Principal, count: int) -> dict[str, list[tuple[
     }
 
 
-def get_latest_versions(prompt_ids: Collection[str]) -> dict[str, Version]:
-    """Return the latest version of each prompt without its texts, by the prompt's id, with the author's name.
+class Change(NamedTuple):
+    """Who wrote a version, and the comment on it."""
+
+    author: str
+    comment: str | None
+
+
+def get_last_changes(prompt_ids: Collection[str]) -> dict[str, Change]:
+    """Return the change that made the latest version of each prompt, by the prompt's id.
 
     The caller must have checked that the prompts may be read.
     """
-    latest = select(Version).join(Prompt, (Prompt.id == Version.prompt_id) & (Prompt.version == Version.number))
-    latest = latest.options(undefer(Version.author_name), *map(defer, (Version.content, Version.messages)))
-    return {version.prompt_id: version for version in session.scalars(latest.where(Prompt.id.in_(prompt_ids)))}
+    is_latest = (Prompt.id == Version.prompt_id) & (Prompt.version == Version.number)
+    latest = select(Version.prompt_id, Version.author_name, Version.comment).join(Prompt, is_latest)
+    rows = session.execute(latest.where(Prompt.id.in_(prompt_ids)))
+    return {prompt_id: Change(name or DELETED_ACCOUNT, comment) for prompt_id, name, comment in rows}
 
 
 def get_prompts(principal: Principal, filters: Mapping[str, Any]) -> Sequence[Prompt]:
@@ -223,7 +231,7 @@ def get_workspace_id(principal: Principal, prompt_id: str) -> str:
     workspace_id, _ = get_latest_numbers([prompt_id]).get(prompt_id, (None, 0))
     if workspace_id is None:
         raise not_found("prompt")
-    refuse_inaccessible(principal, "prompt", workspace_id)
+    refuse_inaccessible(principal, "prompt", workspace_id, prompt_id)
     return workspace_id
 
 
@@ -398,9 +406,9 @@ def remove_prompt(principal: Principal, prompt: Prompt) -> None:
         session.execute(update(Prompt).where(Prompt.id == prompt.id).values(slug=Prompt.id))  # which is no slug
 
 
-def find_versions(prompt: Prompt) -> Select[Version]:
+def find_versions(prompt_id: str) -> Select[Version]:
     """Return a select of a prompt's versions, with the names of their authors."""
-    return select(Version).options(undefer(Version.author_name)).where(Version.prompt_id == prompt.id)
+    return select(Version).options(undefer(Version.author_name)).where(Version.prompt_id == prompt_id)
 
 
 def get_version(prompt: Prompt, name: str) -> Version:
@@ -408,12 +416,12 @@ def get_version(prompt: Prompt, name: str) -> Version:
     if name == LATEST:
         name = str(prompt.version)
     if re.fullmatch("[1-9][0-9]{0,8}", name):
-        statement = find_versions(prompt).where(Version.number == int(name))
+        statement = find_versions(prompt.id).where(Version.number == int(name))
     elif not re.fullmatch(LABEL_PATTERN, name):
         raise version_not_found(name)
     else:
         on_label = (Label.prompt_id == Version.prompt_id) & (Label.version == Version.number)
-        statement = find_versions(prompt).join(Label, on_label).where(Label.name == name)
+        statement = find_versions(prompt.id).join(Label, on_label).where(Label.name == name)
     version = session.scalar(statement)
     if version is None:
         raise version_not_found(name)

@@ -143,7 +143,7 @@ def delete_prompt(prompt_id: str) -> None:
 def list_versions(query: dict[str, Any], prompt_id: str) -> Response:
     """List a prompt's versions, newest first."""
     prompt = store.get_prompt(current_principal(), prompt_id)
-    return lists.list_response(store.find_versions(prompt), (Version.number,), _version_out, query)
+    return lists.list_response(store.find_versions(prompt.id), (Version.number,), _version_out, query)
 
 
 @blueprint.route("/prompts/<prompt_id>/versions/<name>", permission=Permission.READ, refuses=(403, 404))

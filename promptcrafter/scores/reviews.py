@@ -25,7 +25,9 @@ from promptcrafter.workspaces.access import in_current_workspace
 from promptcrafter.workspaces.principal import Principal
 
 LOGS_MAX = 50_000
+TOO_MANY = "too_many_to_review"  # code of the error
 SCORES_MAX = 100_000
+_FIRST_LOOK = 1000  # newest logs, among which the next one to review mostly is
 RATERS_MAX = 100  # that the progress lists
 _OLDEST_FIRST = (Log.created_at, Log.seq)  # the order of logs in every index that is used here
 _NEWEST_FIRST = (Log.created_at.desc(), Log.seq.desc())
@@ -56,23 +58,26 @@ def find_next(principal: Principal, query: Mapping[str, Any], excluded: Collecti
     logs it looks at those from a random time on.
     """
     logs = _find_indexed(principal, query)
+    wanted: list[ColumnElement[bool]] = [*_other_conditions(query), _IS_REVIEWABLE, _lacks_review(principal, query)]
+    if excluded:
+        wanted.append(Log.id.not_in(excluded))
+    is_random = query["order"] == "random"
+    few = None if is_random else _choose_newest(logs, min(_FIRST_LOOK, LOGS_MAX))  # counting takes longer
+    if few is not None and (log := _get_first(few.where(*wanted, is_present(Log)).order_by(*_NEWEST_FIRST))):
+        return log
     count = _count_logs(logs)
     is_whole = count <= LOGS_MAX
-    is_random = query["order"] == "random"
     if not is_whole:
-        logs, count = (_choose_at_random_time if is_random else _choose_newest)(logs), LOGS_MAX
-    matching = logs.where(*_other_conditions(query), _IS_REVIEWABLE, _lacks_review(principal, query), is_present(Log))
-    if excluded:
-        matching = matching.where(Log.id.not_in(excluded))
+        logs = _choose_at_random_time(logs) if is_random else _choose_newest(logs, LOGS_MAX)
+        count = LOGS_MAX
+    matching = logs.where(*wanted, is_present(Log))
     start = _get_key(logs.order_by(*_OLDEST_FIRST), secrets.randbelow(count)) if is_random and count else None
     if start is None:
         attempts = [matching.order_by(*_NEWEST_FIRST)]
     else:
         attempts = [matching.where(side).order_by(*_OLDEST_FIRST) for side in (start <= _KEY, start > _KEY)]
     for attempt in attempts:
-        found = attempt.with_only_columns(Log.seq).limit(1).correlate(None).scalar_subquery()
-        log = session.scalar(select(Log).where(Log.seq == found))
-        if log is not None:
+        if log := _get_first(attempt):
             return log
     if not is_whole:
         raise _too_many(f"None of the {LOGS_MAX:,} logs that were looked at is to be reviewed", "promptId, model")
@@ -174,9 +179,9 @@ def _count_logs(logs: Select[Log]) -> int:
     return _count(logs.with_only_columns(Log.seq).order_by(*_OLDEST_FIRST), LOGS_MAX)
 
 
-def _choose_newest(logs: Select[Log]) -> Select[Log]:
-    """Return the LOGS_MAX newest logs."""
-    oldest = _get_key(logs.order_by(*_NEWEST_FIRST), LOGS_MAX - 1)
+def _choose_newest(logs: Select[Log], most: int) -> Select[Log]:
+    """Return the newest logs, so many at most."""
+    oldest = _get_key(logs.order_by(*_NEWEST_FIRST), most - 1)
     return logs if oldest is None else logs.where(oldest <= _KEY)
 
 
@@ -188,7 +193,12 @@ def _choose_at_random_time(logs: Select[Log]) -> Select[Log]:
     moment = clock.from_number(first + secrets.randbelow(last - first + 1))
     later = logs.where(Log.created_at >= moment)
     end = _get_key(later.order_by(*_OLDEST_FIRST), LOGS_MAX)
-    return _choose_newest(logs) if end is None else later.where(end > _KEY)
+    return _choose_newest(logs, LOGS_MAX) if end is None else later.where(end > _KEY)
+
+
+def _get_first(logs: Select[Log]) -> Log | None:
+    found = logs.with_only_columns(Log.seq).limit(1).correlate(None).scalar_subquery()
+    return session.scalar(select(Log).where(Log.seq == found))
 
 
 def _get_key(logs: Select[Log], position: int) -> Any:
@@ -267,4 +277,4 @@ def _count(rows: Select[Any], most: int) -> int:
 
 
 def _too_many(what: str, parameters: str) -> Problem:
-    return Problem(400, f"{what}. Narrow it by {parameters}, since or until.", "too_many_to_review")
+    return Problem(400, f"{what}. Narrow it by {parameters}, since or until.", TOO_MANY)

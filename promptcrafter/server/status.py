@@ -63,7 +63,8 @@ class LimitsOut(Schema):
 @blueprint.alt_response(303, description="The pages, for a browser: a request that accepts `text/html` above all")
 def get_index() -> dict[str, str] | BaseResponse:
     """Return the name and version of the service, and where its documentation is; lead browsers to the pages."""
-    if request.accept_mimetypes.best == "text/html":
+    # JSON first, for clients that take both alike. Not `best`, which prefers what is most specific: `…;v=b3` of Chrome
+    if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
         return redirect(url_for("home.find_home"), 303)
     links = {"docs": url_for("docs.show_docs"), "openapi": url_for("docs.get_openapi")}
     return {"name": "PromptCrafter", "version": VERSION, **links}

@@ -18,6 +18,7 @@ from promptcrafter.statistics.samples import GroupSample
 # Inputs of a group that are compared: of two groups, of many, and pairs of inputs of all groups together in between
 _INPUTS_MAX, _INPUTS_MIN, _PAIRS_MAX = 5000, 500, 5000
 _PERCENTS = (0.5, 0.95)
+_COURSE_PERIODS = 40  # of a course over time; of months there may be more
 
 
 class Slot(NamedTuple):
@@ -39,6 +40,21 @@ class Group:
     weeks: Counter[str] = field(default_factory=Counter)  # -> logs with a value, as are these
     models: Counter[str] = field(default_factory=Counter)
     versions: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Course:
+    """How the values of groups went over time: for each group, the number of values and their sum in each period."""
+
+    unit: str  # see `periods`
+    first: date
+    last: date
+    groups: Mapping[tuple[Any, ...], Mapping[str, tuple[int, float]]]
+
+    @property
+    def periods(self) -> list[str]:
+        """The names of all periods, in order."""
+        return list(periods.each_name(self.unit, self.first, self.last))
 
 
 def gather(
@@ -67,6 +83,27 @@ def gather(
     return list(groups.values())
 
 
+def follow(
+    cells: Sequence[tuple[Slot, Cell]],
+    keys: Sequence[str],
+    others: Sequence[str] = (),
+    labels: Mapping[tuple[str | None, int | None], Sequence[str]] | None = None,
+) -> Course:
+    """Return how the groups that `gather` returns went, in the shortest periods of which there are not too many."""
+    scored = [(slot, cell) for slot, cell in cells if cell.values]
+    first, last = (end((slot.day for slot, _ in scored), default=date.min) for end in (min, max))
+    unit = next((each for each in UNITS if periods.count_periods(each, first, last) <= _COURSE_PERIODS), UNITS[-1])
+    groups: dict[tuple[Any, ...], dict[str, tuple[int, float]]] = {}
+    for slot, cell in scored:
+        count, total = cell.scored, math.fsum(_repeated(cell.values))
+        name = periods.name_of(unit, slot.day)
+        for values in product(*(_values_of(slot, key, others, labels or {}) for key in keys)):
+            of_group = groups.setdefault(values, {})
+            known = of_group.get(name, (0, 0.0))
+            of_group[name] = known[0] + count, known[1] + total
+    return Course(unit, first, last, groups)
+
+
 def fill_periods(groups: Sequence[Group], keys: Sequence[str], days: Collection[date]) -> Iterator[Group]:
     """Yield the groups and empty ones for each period without logs between the first and the last of the days.
 
@@ -84,7 +121,7 @@ def fill_periods(groups: Sequence[Group], keys: Sequence[str], days: Collection[
 def describe(
     groups: Iterable[Group], keys: Sequence[str], log_ids: Mapping[int, str], bounds: Interval | None
 ) -> list[dict[str, Any]]:
-    """Return a dict in the shape of GroupOut for each group.
+    """Return a dict in the shape of GroupOut for each group, and with the number of logs that have each value.
 
     They are in descending order of mean score. Unknown values are None. Groups without a score come last. Groups with
     equal means are sorted by descending number of logs, then by their keys. Periods come before all of that, in order.
@@ -154,6 +191,7 @@ def _describe(group: Group, keys: Sequence[str], log_ids: Mapping[int, str], bou
         "worstLogId": log_ids.get(cell.worst[1]) if cell.worst else None,
         "failed": cell.failed,
         "ratings": cell.ratings,
+        "values": cell.values,
         **({"categories": dict(sorted(cell.categories.items()))} if cell.categories else {}),
     }
 

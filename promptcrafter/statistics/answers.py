@@ -30,6 +30,9 @@ def answer(
 ) -> dict[str, Any]:
     """Return a dict in the shape of StatsOut about the logs that match the filters, without `promptId`.
 
+    Beside that, it has the `scale` of the scores if it is known, the `values` of each group, and the `course` over time
+    if the question asks for it.
+
     `is_since_fixed` says that `since` is a time, not how long ago one was. What is grouped by what may change later, or
     filtered by anything else, may have been chosen to have a difference: nothing is settled then.
     """
@@ -55,6 +58,8 @@ def answer(
         "annotator": question.annotator,
         **({} if question.is_default else {"kinds": found.kinds}),
         "comparisons": comparisons,
+        "scale": bounds,
+        **({} if found.course is None else {"course": found.course}),
     }
 
 

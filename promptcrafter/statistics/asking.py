@@ -20,6 +20,7 @@ def ask(
     is_bounded: bool,
     is_since_fixed: bool,
     with_comparisons: bool,
+    with_course: bool = False,
 ) -> dict[str, Any]:
     """Return a dict in the shape of StatsOut for a loaded StatsQuery or AllStatsQuery.
 
@@ -35,6 +36,7 @@ def ask(
         zone=query["tz"],
         with_raters=with_comparisons,
         is_bounded=is_bounded,
+        with_course=with_course,
     )
     return answer(
         principal,

@@ -1,9 +1,10 @@
 """Stored aggregates of the logs of days, so that statistics of many logs read few rows (decision 56).
 
-A scope is a prompt or a workspace. Its aggregates have all logs that were created before its `covered_until`, except on
-days that are marked as changed (see `logs.changed_days`): the logs of these days are read. They are computed outside of
-requests: `extend` adds the logs of a period to them, and `recompute` replaces those of a marked day. One process at a
-time does that.
+A scope is a prompt, a workspace, or the details of a workspace, which have its logs by prompt and author, too: few
+questions need these, and reading them takes longer, because there are more. Its aggregates have all logs that were
+created before its `covered_until`, except on days that are marked as changed (see `logs.changed_days`): the logs of
+these days are read. They are computed outside of requests: `extend` adds the logs of a period to them, and `recompute`
+replaces those of a marked day. One process at a time does that.
 
 What makes them right: a period is first announced, in a transaction of its own. From then on, whatever changes a log of
 it marks its day. Transactions that began before have ended when the logs are read. So a change is either in what is
@@ -16,17 +17,18 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Event
+from typing import Self
 
-from sqlalchemy import ColumnElement, delete, func, insert, select, text, update
+from sqlalchemy import ColumnElement, delete, func, insert, literal, select, text, update
 
 from promptcrafter import clock
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import ReadSession, is_sqlite, read_snapshot, request_connection, session
 from promptcrafter.logs import changed_days
-from promptcrafter.logs.models import AggregateScope, ChangedDay, Log
+from promptcrafter.logs.models import DETAILS, AggregateScope, ChangedDay, Log
 from promptcrafter.prompts.models import Prompt
 from promptcrafter.statistics.cells import Cell
-from promptcrafter.statistics.log_rows import CellKey, read_cells
+from promptcrafter.statistics.log_rows import CellKey, Grain, join_details, read_cells
 from promptcrafter.statistics.models import DayAggregate
 from promptcrafter.workspaces.models import Workspace
 
@@ -56,15 +58,22 @@ class Scope:
     id: str
     workspace_id: str
 
+    @classmethod
+    def of_details(cls, workspace_id: str) -> Self:
+        """Return the scope of a workspace's logs by prompt and author."""
+        return cls(DETAILS + workspace_id, workspace_id)
+
     @property
-    def is_workspace(self) -> bool:
-        """Whether it has all logs of a workspace; otherwise those of a prompt."""
-        return self.id == self.workspace_id
+    def grain(self) -> Grain:
+        """What the logs of a cell have in common."""
+        if self.id == self.workspace_id:
+            return "workspace"
+        return "details" if self.id.startswith(DETAILS) else "prompt"
 
     @property
     def condition(self) -> ColumnElement[bool]:
         """The condition that logs belong to it."""
-        return (Log.workspace_id if self.is_workspace else Log.prompt_id) == self.id
+        return Log.prompt_id == self.id if self.grain == "prompt" else Log.workspace_id == self.workspace_id
 
 
 @dataclass(frozen=True)
@@ -109,18 +118,27 @@ def plan(coverage: Coverage, begin: datetime, end: datetime) -> Plan:
     return Plan((first, last), without, periods)
 
 
-def each_cell(reader: ReadSession, scope_id: str, plan: Plan) -> Iterator[tuple[CellKey, Cell]]:
-    """Yield the stored cells of the days of a plan."""
+def each_cell(
+    reader: ReadSession, scope_id: str, plan: Plan, prompt_id: str | None = None
+) -> Iterator[tuple[CellKey, Cell]]:
+    """Yield the stored cells of the days of a plan, of a workspace's details with `prompt_id` those of a prompt."""
     if plan.days is None:
         return
-    first, last = plan.days
     columns = (DayAggregate.day, DayAggregate.prompt_version, DayAggregate.model_used, DayAggregate.cell)
-    stored = select(*columns).where(DayAggregate.scope_id == scope_id, DayAggregate.day.between(first, last))
+    stored = select(*columns).where(_is_of_days(scope_id, plan.days, prompt_id))
     result = reader.connection().execute(stored.execution_options(yield_per=_CELLS_AT_ONCE))
     while rows := result.fetchmany(_CELLS_AT_ONCE):
         for day, version, model, cell in rows:
             if day not in plan.without:
                 yield (day, version, model), Cell.load(cell)
+
+
+def count_cells(reader: ReadSession, scope_id: str, plan: Plan, prompt_id: str | None, most: int) -> int:
+    """Return how many cells the days of a plan have at least, counted up to `most`. See `each_cell`."""
+    if plan.days is None:
+        return 0
+    some = select(literal(1).label("one")).where(_is_of_days(scope_id, plan.days, prompt_id)).limit(most)
+    return reader.scalar(select(func.count()).select_from(some.subquery("some"))) or 0
 
 
 def extend(scope: Scope, transaction: _Transaction, stop: Event) -> bool:
@@ -142,7 +160,7 @@ def extend(scope: Scope, transaction: _Transaction, stop: Event) -> bool:
         coverage = read_coverage(reader, scope.id)
         if coverage is None or coverage.until != covered:
             return False
-        cells = read_cells(reader, scope.condition, covered, until, by_version=not scope.is_workspace)
+        cells = read_cells(reader, scope.condition, covered, until, scope.grain)
         days = {day for day, _, _ in cells} - coverage.changed
         stored = _load_cells(reader, scope.id, days)
     added = {key: cell for key, cell in cells.items() if key[0] in days}
@@ -167,11 +185,7 @@ def recompute(scope: Scope, day: int, transaction: _Transaction) -> None:
         is_of_day = (ChangedDay.scope_id == scope.id) & (ChangedDay.day == day)
         marks = list(reader.scalars(select(ChangedDay.seq).where(is_of_day).limit(_MOST_MARKS)))
         end = start_of(day + 1) if coverage is None else min(start_of(day + 1), coverage.until)
-        cells = (
-            {}
-            if coverage is None
-            else read_cells(reader, scope.condition, start_of(day), end, by_version=not scope.is_workspace)
-        )
+        cells = {} if coverage is None else read_cells(reader, scope.condition, start_of(day), end, scope.grain)
     with transaction():
         if coverage is not None:
             same = (AggregateScope.scope_id == scope.id) & (AggregateScope.covered_until == coverage.until)
@@ -189,7 +203,7 @@ def find_wrong_days(reader: ReadSession, scope: Scope) -> set[int]:
     if coverage is None:
         return set()
     stored = _load_cells(reader, scope.id, {to_day(EARLIEST), to_day(coverage.until)})
-    read = read_cells(reader, scope.condition, EARLIEST, coverage.until, by_version=not scope.is_workspace)
+    read = read_cells(reader, scope.condition, EARLIEST, coverage.until, scope.grain)
     differing = {
         key[0]
         for key in stored.keys() | read.keys()
@@ -237,11 +251,15 @@ def list_scopes(after: int | None = None) -> set[Scope]:
     """Return the prompts and workspaces that have logs; those with logs after a sequence number if it is given."""
     if after is None:
         prompts = [Scope(*row) for row in session.execute(select(Prompt.id, Prompt.workspace_id))]
-        return {*prompts, *(Scope(each, each) for each in session.scalars(select(Workspace.id)))}
+        return {*prompts, *_scopes_of(session.scalars(select(Workspace.id)))}
     added = select(Log.prompt_id, Log.workspace_id).where(Log.seq > after).distinct()
     found = session.execute(added).all()
     of_prompts = {Scope(prompt_id, workspace_id) for prompt_id, workspace_id in found if prompt_id is not None}
-    return of_prompts | {Scope(workspace_id, workspace_id) for _, workspace_id in found}
+    return of_prompts | _scopes_of(workspace_id for _, workspace_id in found)
+
+
+def _scopes_of(workspace_ids: Iterable[str]) -> set[Scope]:
+    return {scope for each in workspace_ids for scope in (Scope(each, each), Scope.of_details(each))}
 
 
 def get_scope(scope_id: str) -> Scope | None:
@@ -260,6 +278,14 @@ def start_of(day: int) -> datetime:
     return clock.from_any_number(day * 86_400_000)
 
 
+def _is_of_days(scope_id: str, days: tuple[int, int], prompt_id: str | None) -> ColumnElement[bool]:
+    condition = (DayAggregate.scope_id == scope_id) & DayAggregate.day.between(*days)
+    if prompt_id is None:
+        return condition
+    beginning = join_details(prompt_id, None, None)[: len(prompt_id) + 1]
+    return condition & (func.substr(DayAggregate.model_used, 1, len(beginning)) == beginning)
+
+
 def _find_end(scope: Scope) -> datetime | None:
     """Return up to which time the next step adds logs; None if there are too few."""
     covered = session.scalar(select(AggregateScope.covered_until).where(AggregateScope.scope_id == scope.id))
@@ -275,8 +301,10 @@ def _find_end(scope: Scope) -> datetime | None:
 
 def _announce(scope: Scope, until: datetime) -> datetime | None:
     """Let changes of logs before a time mark their day; return up to which the aggregates are. None: it is deleted."""
-    model = Workspace if scope.is_workspace else Prompt
-    if session.scalar(select(model.id).where(model.id == scope.id)) is None:
+    exists = select(Prompt.id).where(Prompt.id == scope.id)
+    if scope.grain != "prompt":
+        exists = select(Workspace.id).where(Workspace.id == scope.workspace_id)
+    if session.scalar(exists) is None:
         return None
     existing = session.get(AggregateScope, scope.id)
     if existing is None:

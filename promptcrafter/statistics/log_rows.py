@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import (
     ColumnElement,
@@ -31,7 +31,13 @@ from promptcrafter.logs.models import Log, Score
 from promptcrafter.logs.score_columns import is_counted
 from promptcrafter.statistics.cells import Cell
 
-CellKey = tuple[int, int, str]  # day in UTC counted from 1970, version of the prompt (0: unknown), model ("": unknown)
+# Day in UTC counted from 1970, version of the prompt (0: unknown), model ("": unknown)
+CellKey = tuple[int, int, str]
+# What the logs of a cell have in common beside their day. Of a prompt: version and model. Of a workspace: the
+# model; the version is 0. In detail: prompt, version, author and model; `join_details` makes one text of all but
+# the version, which stands for the model in the key
+Grain = Literal["prompt", "workspace", "details"]
+_SEPARATOR = "\x1f"  # that no id has
 _ROWS_AT_ONCE = 20_000
 _FIRST_ORDINAL = datetime(1970, 1, 1, tzinfo=UTC).toordinal()
 
@@ -70,23 +76,33 @@ def to_milliseconds(moment: Any) -> int:
     return clock.to_number(datetime.fromisoformat(moment) if isinstance(moment, str) else moment)
 
 
-def read_cells(
-    reader: ReadSession, scope: ColumnElement[bool], begin: datetime, end: datetime, *, by_version: bool
-) -> dict[CellKey, Cell]:
-    """Return the cells of the logs of a scope that were created from `begin` on and before `end`.
+def join_details(prompt_id: str | None, author_id: str | None, model: str | None) -> str:
+    """Return one text for what a cell of a workspace's details has in common."""
+    return _SEPARATOR.join((prompt_id or "", author_id or "", model or ""))
 
-    Without `by_version`, as for a workspace, the version in the keys is 0.
-    """
+
+def split_details(text: str) -> tuple[str | None, str | None, str | None]:
+    """Return the prompt, the author and the model of which `join_details` made a text; None for an unknown one."""
+    prompt_id, author_id, model = text.split(_SEPARATOR, 2)
+    return prompt_id or None, author_id or None, model or None
+
+
+def read_cells(
+    reader: ReadSession, scope: ColumnElement[bool], begin: datetime, end: datetime, grain: Grain
+) -> dict[CellKey, Cell]:
+    """Return the cells of the logs of a scope that were created from `begin` on and before `end`."""
     condition = scope & (Log.created_at >= begin) & (Log.created_at < end)
     cells: dict[CellKey, Cell] = defaultdict(Cell)
     to_day = _make_to_day()
-    for batch in each_batch(reader, select(*row_columns()).where(condition)):
-        groups: dict[CellKey, list[Any]] = defaultdict(list)
+    columns = row_columns()
+    further = [Log.prompt_id, Log.author_id] if grain == "details" else []
+    for batch in each_batch(reader, select(*columns, *further).where(condition)):
+        groups: dict[Any, list[Any]] = defaultdict(list)
         for row in batch:
-            groups[to_day(row[0]), (row[2] or 0) if by_version else 0, row[3] or ""].append(row)
-        for key, rows in groups.items():
-            cells[key].add(rows, to_milliseconds)
-    _count_raters(reader, condition, cells, to_day, by_version)
+            groups[to_day(row[0]), row[2], row[3], row[len(columns) :]].append(row)
+        for (day, *rest), rows in groups.items():
+            cells[_make_key(grain, day, *rest)].add(rows, to_milliseconds)
+    _count_raters(reader, condition, cells, to_day, grain)
     return dict(cells)
 
 
@@ -95,17 +111,25 @@ def _count_raters(
     condition: ColumnElement[bool],
     cells: dict[CellKey, Cell],
     to_day: Callable[[Any], int],
-    by_version: bool,
+    grain: Grain,
 ) -> None:
     """Count the scores of the logs by who gave them."""
     day = func.substr(Log.created_at, 1, 10) if is_sqlite() else func.date(func.timezone("UTC", Log.created_at))
-    group = (day, Log.prompt_version, Log.model_used, Score.rater)
+    further = (Log.prompt_id, Log.author_id) if grain == "details" else ()
+    group = (day, Log.prompt_version, Log.model_used, Score.rater, *further)
     scores = select(*(type_coerce(each, NullType()) for each in group), func.count())
     scores = scores.select_from(Log).join(Score, (Score.log_seq == Log.seq) & is_counted(Score))
     scores = scores.where(condition, Log.mean_score.is_not(None), func.coalesce(Log.status, "") != "error")
     for row in reader.connection().execute(scores.group_by(*group)):
-        moment, version, model, rater, count = tuple(row)
-        cells[to_day(moment), (version or 0) if by_version else 0, model or ""].raters[rater] += count
+        moment, version, model, rater, *rest, count = tuple(row)
+        cells[_make_key(grain, to_day(moment), version, model, rest)].raters[rater] += count
+
+
+def _make_key(grain: Grain, day: int, version: int | None, model: str | None, further: Sequence[Any]) -> CellKey:
+    if grain == "details":
+        prompt_id, author_id = further
+        return day, version or 0, join_details(prompt_id, author_id, model)
+    return day, (version or 0) if grain == "prompt" else 0, model or ""
 
 
 def _milliseconds_between(start: SQLColumnExpression[Any], end: SQLColumnExpression[Any]) -> ColumnElement[Any]:

@@ -17,7 +17,7 @@ from promptcrafter.prompts.models import Prompt
 
 COUNTED_MAX = 1000  # outputs of a prompt
 SCORES_OF_PROMPT = 500  # outputs whose scores make the mean of a prompt
-SCORES_OF_VERSIONS = 5000  # of a prompt, whose scores make the means of its versions
+SCORES_OF_VERSIONS = 2000  # of a prompt, whose scores make the means of its versions
 
 
 class PromptSummary(NamedTuple):

@@ -1,7 +1,7 @@
 """Days, ISO weeks and months, as texts that sort by time. Pure functions."""
 
 from collections.abc import Callable, Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 
 
@@ -29,6 +29,16 @@ def count_periods(unit: str, first: date, last: date) -> int:
     if unit == "month":
         return 12 * (last.year - first.year) + last.month - first.month + 1
     return (_STARTS[unit](last) - _STARTS[unit](first)) // _LENGTHS[unit] + 1
+
+
+def find_place(unit: str, first: date, moment: datetime) -> float:
+    """Return where a time is on an axis of periods, in UTC: 0 is the middle of that of the first day, 1 of the next."""
+    day = moment.astimezone(UTC).date()
+    start = _STARTS[unit](day)
+    before = -count_periods(unit, day, first) + 1 if day < first else count_periods(unit, first, day) - 1
+    end = _STARTS[unit](start + _LENGTHS[unit])
+    passed = (moment - datetime.combine(start, time.min, UTC)) / (end - start)
+    return before + passed - 0.5
 
 
 def _name_week(day: date) -> str:

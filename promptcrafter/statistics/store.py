@@ -2,7 +2,8 @@
 
 All statements of an answer see one snapshot. Of a prompt whose logs are selected by nothing but their time, the
 covering index `ix_logs_aggregates` alone is read (decision 17), and with raters the unique index of scores beside it:
-never the rows, whose outputs may be long. Other filters, and a whole workspace, read the rows that match.
+never the rows, whose outputs may be long. Other filters, and a whole workspace, read the rows that match. Where
+aggregates of days are stored (decision 56), they are read instead.
 """
 
 from collections import Counter, defaultdict
@@ -34,22 +35,24 @@ from promptcrafter.logs.store import find_stored_logs
 from promptcrafter.problems import Invalid
 from promptcrafter.prompts.models import Label, Prompt
 from promptcrafter.statistics import day_aggregates
-from promptcrafter.statistics.aggregates import Group, Slot, fill_periods, gather
+from promptcrafter.statistics.aggregates import Course, Group, Slot, fill_periods, follow, gather
 from promptcrafter.statistics.cells import LARGEST, Cell
 from promptcrafter.statistics.day_aggregates import EARLIEST, LATEST, Plan, Scope
 from promptcrafter.statistics.keys import METADATA, UNITS
-from promptcrafter.statistics.log_rows import each_batch, plain_time, row_columns, to_milliseconds
+from promptcrafter.statistics.log_rows import each_batch, plain_time, row_columns, split_details, to_milliseconds
 from promptcrafter.statistics.periods import count_periods
 from promptcrafter.workspaces.principal import Principal
 
 KINDS = ("number", "boolean", "category")  # of scores; of several in the same answer, the most frequent has the figures
 LOGS_MAX = SCORES_MAX = 100_000  # that are read for an answer
+CELLS_MAX = 20_000  # of a workspace's details: so many take a second; of more, logs are read, or refused
 PERIODS_MAX = 1000
 GROUPS_MAX = 2000
 _ROWS_AT_ONCE = 20_000
 _IDS_AT_ONCE = 10_000
 _FIGURES = 15  # columns of a `cells.Row`
 _STORED_KEYS = {"model", "day", "week", "month"}
+_STORED_DETAILS = {"prompt", "version", "label", "author"}
 _STORED_FILTERS = {"promptId", "since", "until"}
 _METADATA = Base.metadata.tables["logs"].c.metadata
 _NARROW = "narrow it, for example by since or promptId"
@@ -65,11 +68,17 @@ class Question:
     zone: tzinfo = UTC  # in which a day begins and ends
     with_raters: bool = False
     is_bounded: bool = True  # whether more than LOGS_MAX logs are refused
+    with_course: bool = False  # over time
 
     @property
     def others(self) -> list[str]:
         """The keys that only the rows of logs have."""
         return [key for key in self.keys if key == "author" or key.startswith(METADATA)]
+
+    @property
+    def is_of_prompts(self) -> bool:
+        """Whether it matters to which prompt a log belongs."""
+        return any(key in ("prompt", "label") for key in self.keys)
 
     @property
     def is_default(self) -> bool:
@@ -84,6 +93,7 @@ class Found:
     groups: list[Group]
     kinds: Mapping[str, int]
     log_ids: Mapping[int, str]
+    course: Course | None = None  # if the question asks for it, and there are any logs
 
 
 def get_groups(principal: Principal, filters: Mapping[str, Any], question: Question) -> Found:
@@ -96,11 +106,11 @@ def get_groups(principal: Principal, filters: Mapping[str, Any], question: Quest
         is_pending = has_pending(snapshot)  # in the snapshot: a deletion may be committed at any time
         logs = find_stored_logs(principal, filters)
         logs = logs.where(is_present(Log)) if is_pending else logs
-        scope = None if is_pending else _find_scope(principal, filters, question)
+        scope = None if is_pending else _find_scope(snapshot, principal, filters, question)
         plan = _plan(snapshot, scope, filters)
-        cells = list(_each_stored(snapshot, scope, plan, question))
+        cells = list(_each_stored(snapshot, scope, plan, question, filters.get("promptId")))
         kinds: dict[str, int] = {"number": 1}
-        for part in _split(logs, plan):
+        for part in [logs] if plan is None else _find_unstored(principal, filters, plan):
             if question.is_bounded:
                 _refuse_many(snapshot, part)
             scores = _read_scores(snapshot, part, question)
@@ -111,45 +121,69 @@ def get_groups(principal: Principal, filters: Mapping[str, Any], question: Quest
             cells = [(slot._replace(version=None), cell) for slot, cell in cells]
         labels = _get_labels(snapshot, principal, filters) if "label" in question.keys else {}
         groups = gather(cells, question.keys, question.others, labels)
+        course = follow(cells, question.keys, question.others, labels) if question.with_course and cells else None
         groups = _fill(groups, question, {slot.day for slot, _ in cells})
         extremes = [each[1] for group in groups for each in (group.cell.best, group.cell.worst) if each]
-        return Found(groups, kinds, _get_ids(snapshot, extremes))
+        return Found(groups, kinds, _get_ids(snapshot, extremes), course)
 
 
-def _find_scope(principal: Principal, filters: Mapping[str, Any], question: Question) -> Scope | None:
+def _find_scope(
+    snapshot: ReadSession, principal: Principal, filters: Mapping[str, Any], question: Question
+) -> Scope | None:
     """Return the scope whose stored aggregates answer the question, or None if only the logs do."""
     if not question.is_default or question.zone is not UTC or not _STORED_FILTERS.issuperset(filters):
         return None
-    if "promptId" in filters:
-        keys, scope = _STORED_KEYS | {"version", "prompt", "label"}, Scope(filters["promptId"], "")
-    else:
-        keys, scope = _STORED_KEYS, Scope(principal.workspace_id, principal.workspace_id)
-    return scope if keys.issuperset(question.keys) else None
+    details = set(question.keys) - _STORED_KEYS
+    if not details <= _STORED_DETAILS:
+        return None
+    if "promptId" not in filters:
+        workspace_id = principal.workspace_id
+        return Scope.of_details(workspace_id) if details else Scope(workspace_id, workspace_id)
+    found = snapshot.scalar(select(Prompt.workspace_id).where(Prompt.id == filters["promptId"])) or ""
+    return Scope.of_details(found) if "author" in details else Scope(filters["promptId"], found)
 
 
 def _plan(snapshot: ReadSession, scope: Scope | None, filters: Mapping[str, Any]) -> Plan | None:
     """Return which part of the logs is read from stored aggregates; None for no part."""
     coverage = None if scope is None else day_aggregates.read_coverage(snapshot, scope.id)
-    if coverage is None:
+    if scope is None or coverage is None:
         return None
     begin, end = filters.get("since", EARLIEST), filters.get("until", LATEST)
-    return day_aggregates.plan(coverage, max(begin, EARLIEST), min(end, LATEST))
+    plan = day_aggregates.plan(coverage, max(begin, EARLIEST), min(end, LATEST))
+    if scope.grain != "details":
+        return plan
+    count = day_aggregates.count_cells(snapshot, scope.id, plan, filters.get("promptId"), CELLS_MAX + 1)
+    return plan if count <= CELLS_MAX else None  # there may be fewer logs than are refused
 
 
 def _each_stored(
-    snapshot: ReadSession, scope: Scope | None, plan: Plan | None, question: Question
+    snapshot: ReadSession, scope: Scope | None, plan: Plan | None, question: Question, prompt_id: str | None
 ) -> Iterator[tuple[Slot, Cell]]:
     if scope is None or plan is None:
         return
-    prompt = scope.id if any(key in ("prompt", "label") for key in question.keys) else None
-    for (day, version, model), cell in day_aggregates.each_cell(snapshot, scope.id, plan):
-        yield Slot(day_aggregates.start_of(day).date(), version or None, model or None, prompt), cell
+    is_detailed = scope.grain == "details"
+    of_prompt = prompt_id if is_detailed else None
+    for (day, version, text), cell in day_aggregates.each_cell(snapshot, scope.id, plan, of_prompt):
+        prompt, author, model = split_details(text) if is_detailed else (prompt_id, None, text or None)
+        others = tuple(author for _ in question.others)  # what is stored has no other key
+        yield (
+            Slot(
+                day_aggregates.start_of(day).date(),
+                version or None,
+                model,
+                prompt if question.is_of_prompts else None,
+                others,
+            ),
+            cell,
+        )
 
 
-def _split(logs: Select[Log], plan: Plan | None) -> Sequence[Select[Log]]:
+def _find_unstored(principal: Principal, filters: Mapping[str, Any], plan: Plan) -> Sequence[Select[Log]]:
     """Return selects of the logs that are not read from stored aggregates."""
-    if plan is None:
-        return [logs]
+    # without the times of the filters, within which the periods are: of two lower bounds, SQLite looks up the first one
+    # in the index, and reads all entries from there on
+    others = {name: value for name, value in filters.items() if name not in ("since", "until")}
+    logs = find_stored_logs(principal, others)
     return [logs.where(Log.created_at >= begin, Log.created_at < end) for begin, end in plan.periods]
 
 
@@ -170,7 +204,7 @@ def get_cells(
 
     `logs` is a select of logs. The slots have the prompt only if it is needed, else None.
     """
-    of_prompts = any(key in ("prompt", "label") for key in question.keys)
+    of_prompts = question.is_of_prompts
     columns = [*row_columns(), *([Log.prompt_id] if of_prompts else []), *map(_other_column, question.others)]
     read_day = _make_day_reader(question.zone)
     readers = [_read_scalar if key.startswith(METADATA) else str for key in question.others]

@@ -4,29 +4,24 @@ from datetime import UTC
 from typing import Any
 
 from flask import Response, request
-from marshmallow import Schema
 
 from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.fields import is_relative_time
-from promptcrafter.http.formats import write_csv, write_markdown
 from promptcrafter.jsonio import dumps
-from promptcrafter.logs.models import DEFAULT_NAME
 from promptcrafter.logs.store import get_logs
 from promptcrafter.permissions import Permission
 from promptcrafter.prompts import store as prompts
-from promptcrafter.statistics.asking import ask
 from promptcrafter.statistics.comparison_markdown import write_comparison
 from promptcrafter.statistics.keys import DOCUMENTED
+from promptcrafter.statistics.responding import respond
 from promptcrafter.statistics.schemas import (
     AllStatsOut,
     AllStatsQuery,
     CompareOut,
     CompareQuery,
-    GroupOut,
     StatsOut,
     StatsQuery,
-    key_fields,
 )
 from promptcrafter.statistics.word_diff import compare
 from promptcrafter.workspaces.authentication import current_principal
@@ -34,7 +29,6 @@ from promptcrafter.workspaces.authentication import current_principal
 blueprint = Blueprint("stats", __name__, description="Statistics of logs, and comparisons between logs")
 _stats_out, _all_stats_out = StatsOut(), AllStatsOut()
 _compare_out = CompareOut()
-_COLUMNS = [name for name in lists.columns_of(GroupOut()) if name not in key_fields()]
 
 
 @blueprint.route("/prompts/<prompt_id>/stats", permission=Permission.READ, refuses=(403, 404))
@@ -44,7 +38,13 @@ def get_stats(query: dict[str, Any], prompt_id: str) -> Response:
     """Return statistics of a prompt's logs in groups, and what the groups differ by."""
     workspace_id = prompts.get_workspace_id(current_principal(), prompt_id)
     is_documented = set(query["groupBy"]) <= set(DOCUMENTED) and query["tz"] is UTC
-    return _respond({**query, "promptId": prompt_id}, workspace_id, _stats_out, is_bounded=not is_documented)
+    return respond(
+        {**query, "promptId": prompt_id},
+        _stats_out,
+        workspace_id=workspace_id,
+        is_bounded=not is_documented,
+        is_since_fixed=_is_since_fixed(),
+    )
 
 
 @blueprint.route("/stats", permission=Permission.READ, refuses=(403, 404))
@@ -55,7 +55,7 @@ def get_all_stats(query: dict[str, Any]) -> Response:
     workspace_id = current_principal().workspace_id
     if "promptId" in query:
         workspace_id = prompts.get_workspace_id(current_principal(), query["promptId"])
-    return _respond(query, workspace_id, _all_stats_out, is_bounded=True)
+    return respond(query, _all_stats_out, workspace_id=workspace_id, is_bounded=True, is_since_fixed=_is_since_fixed())
 
 
 @blueprint.route("/compare", permission=Permission.READ, refuses=(403, 404))
@@ -75,38 +75,5 @@ def compare_logs(query: dict[str, Any]) -> Response:
     )
 
 
-def _nest(group: dict[str, Any]) -> dict[str, Any]:
-    """Return a group for a table, in which a full stop in the name of a column means an object in an object."""
-    nested: dict[str, Any] = {}
-    for key, value in group.get("metadata", {}).items():
-        inner, (*outside, last) = nested, key.split(".")
-        for name in outside:
-            inner = inner.setdefault(name, {})
-        inner[last] = value
-    return {**group, "metadata": nested}
-
-
-def _respond(query: dict[str, Any], workspace_id: str, schema: Schema, *, is_bounded: bool) -> Response:
-    keys = query["groupBy"]
-    columns = [*keys, *(name for name in _COLUMNS if name != "categories" or query["score"] != DEFAULT_NAME)]
-    is_since_fixed = not is_relative_time(request.args.get("since", ""))
-
-    def find(*, with_comparisons: bool) -> dict[str, Any]:
-        found = ask(
-            current_principal(),
-            query,
-            workspace_id=workspace_id,
-            is_bounded=is_bounded,
-            is_since_fixed=is_since_fixed,
-            with_comparisons=with_comparisons,
-        )
-        dumped: dict[str, Any] = schema.dump({**query, **found})
-        return dumped
-
-    return lists.negotiated_response(
-        {
-            "application/json": lambda: [dumps(find(with_comparisons=True))],
-            "text/csv": lambda: write_csv(map(_nest, find(with_comparisons=False)["groups"]), columns),
-            "text/markdown": lambda: write_markdown(map(_nest, find(with_comparisons=False)["groups"]), columns),
-        }
-    )
+def _is_since_fixed() -> bool:
+    return not is_relative_time(request.args.get("since", ""))

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from promptcrafter import clock
+from promptcrafter.database import young_tables
 from promptcrafter.database.base import Base
 from promptcrafter.database.compiled import CompiledWrite, change_rows, from_arrays
 from promptcrafter.database.deletions import is_present
@@ -31,7 +32,7 @@ from promptcrafter.database.session import is_sqlite, request_connection
 from promptcrafter.ids import new_id
 from promptcrafter.jsonio import dumps
 from promptcrafter.logs.models import Log
-from promptcrafter.traces.growth import GROWN
+from promptcrafter.traces.growth import COLUMNS_FROM_SPANS
 from promptcrafter.traces.models import Span, Trace
 from promptcrafter.traces.store import EMPTY_SPAN
 from promptcrafter.workspaces import quota
@@ -39,12 +40,16 @@ from promptcrafter.workspaces.principal import Principal
 
 _TRACES, _SPANS = Base.metadata.tables["traces"], Base.metadata.tables["spans"]
 _LARGE = ("input", "output", "meta", "organization", "user")  # columns of traces that need not be read to grow them
-_READ = tuple(name for name in ("cost", *GROWN) if name not in _LARGE)
+_SOUGHT = ("workspace_id", "id", "source", "external_id")  # by the foreign keys of logs and spans, and by `_lock`
+_READ = tuple(name for name in ("cost", *COLUMNS_FROM_SPANS) if name not in _LARGE)
 SpanKey = tuple[str, str]  # the id of a trace here, and the client's id of a span
 
 
 class LockedTrace(NamedTuple):
-    """A trace from outside, locked until the commit; `values` are the columns that `growth.grow` reads, and `cost`."""
+    """A trace from outside, locked until the commit.
+
+    `values` are the columns that `growth.compute_changes` reads, and `cost`.
+    """
 
     id: str
     seq: int
@@ -54,7 +59,7 @@ class LockedTrace(NamedTuple):
 
 def _insert_unknown() -> CompiledWrite:
     """Return the statement that inserts traces from outside unless there are such."""
-    names = ("id", "workspace_id", "author_id", "source", "external_id", "created_at", "cost", *GROWN)
+    names = ("id", "workspace_id", "author_id", "source", "external_id", "created_at", "cost", *COLUMNS_FROM_SPANS)
     columns = {name: _column(Trace, name) for name in names}
     arrays = from_arrays({name: column.type for name, column in columns.items()})
     conflict: dict[str, Any] = {
@@ -92,18 +97,21 @@ _INSERT_UNKNOWN, _INSERT_SPANS = _insert_unknown(), _insert_spans()
 def lock_traces(principal: Principal, source: str, new: Mapping[str, Mapping[str, Any]]) -> dict[str, LockedTrace]:
     """Return the traces with these ids from outside, by that id, locked until the commit.
 
-    `new` has the columns of each as it is to be made if there is none: `slug` and others of `GROWN`, and `cost`. They
-    are made and locked in one order, so that requests with several traces never wait for each other in a circle.
+    `new` has the columns of each as it is to be made if there is none: `slug` and others of `COLUMNS_FROM_SPANS`, and
+    `cost`. They are made and locked in one order, so that requests with several traces never wait for each other in a
+    circle.
     """
     common = {
-        **dict.fromkeys(("cost", *GROWN)),
+        **dict.fromkeys(("cost", *COLUMNS_FROM_SPANS)),
         **{"workspace_id": principal.workspace_id, "author_id": principal.user_id},
         **{"source": source, "created_at": clock.now()},
     }
     rows = [{**common, **new[each], "external_id": each, "id": new_id("trace")} for each in sorted(new)]
     _INSERT_UNKNOWN.execute(rows)
     quota.check_growth(principal.workspace_id)
-    return _lock(principal, source, new.keys(), {row["id"] for row in rows})
+    locked = _lock(principal, source, new.keys(), {row["id"] for row in rows})
+    young_tables.note_growth(_TRACES, _SOUGHT, (trace.seq for trace in locked.values() if trace.is_new))
+    return locked
 
 
 def lock_known_traces(principal: Principal, source: str, external_ids: Collection[str]) -> dict[str, LockedTrace]:

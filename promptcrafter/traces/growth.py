@@ -1,9 +1,13 @@
-"""What a trace from outside is, as far as its spans say it. Pure functions.
+"""The columns of a trace of OpenTelemetry, computed from the values that its spans give. Pure functions.
 
 Spans arrive in any order, several times and in pieces, and the trace must not depend on that. So each of its columns
 has a rule that chooses among the values in its spans, independent of their order of arrival: the run began with its
 first span and ended with its last one; for every other column the value of the root counts, or else that of the span
 that began first.
+
+For example, the span `b` (began at 10:00:02, user "ada") arrives first: the trace has the user "ada", of the rank
+"1<10:00:02>b". Then the root `a` (began at 10:00:00, user "grace") arrives with the rank "0<10:00:00>a", which is lower
+and so counts: the user becomes "grace". If `b` is sent again, its rank is not lower, and nothing changes.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,14 +21,17 @@ _GIVEN = ("slug", "name", "user_id", "session_id", "input", "output", "meta", "o
 _BY_ROOT, _BY_OTHER, _DERIVED = "0", "1", "2"  # ranks of values, the first counts; `_DERIVED`: the root span's own name
 _ROOT = "root"  # the key of the root in `said_by`, beside the names of columns
 _UNKNOWN_START = "9" * 15
-GROWN = (*_GIVEN, "start_time", "end_time", "duration_ms", "status", "root_span_id", "said_by")
+COLUMNS_FROM_SPANS = (*_GIVEN, "start_time", "end_time", "duration_ms", "status", "root_span_id", "said_by")
 
 
-def grow(trace: Mapping[str, Any], said: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """Return the columns of `trace` that what spans say changes: pairs of a span's id and what it says.
+def compute_changes(
+    trace: Mapping[str, Any], values_of_spans: Iterable[tuple[str, Mapping[str, Any]]]
+) -> dict[str, Any]:
+    """Return the columns of `trace` that change by spans, with their new values.
 
-    A span may say all of `GROWN` but the duration, and `root_name`, the name of the trace if no span gives one. It
-    says `root_span_id`, its own id, if it is the root. `said_by` has, for each column, which span gave it.
+    `values_of_spans` are pairs of a span's id and the values that it gives to its trace: any of `COLUMNS_FROM_SPANS`
+    but the duration and `said_by`; `root_name`, the name of the trace if no span gives one; and, only in the root span,
+    `root_span_id`, its own id. The column `said_by` has, for each column, the rank of the value that it has now.
     """
     changes: dict[str, Any] = {}
     said_by = dict(trace.get("said_by") or {})
@@ -36,7 +43,7 @@ def grow(trace: Mapping[str, Any], said: Iterable[tuple[str, Mapping[str, Any]]]
         if value is not None and rank <= said_by.get(name, rank):
             changes[name], said_by[name] = value, rank
 
-    for span_id, values in said:
+    for span_id, values in values_of_spans:
         start = values.get("start_time")
         place = f"{_UNKNOWN_START if start is None else f'{clock.to_number(start):015d}'}{span_id}"
         is_root = values.get("root_span_id") is not None

@@ -11,7 +11,7 @@ from promptcrafter.database.base import Resource
 from promptcrafter.database.deletions import is_pending, is_present
 from promptcrafter.database.session import session
 from promptcrafter.ids import Kind, is_well_formed
-from promptcrafter.problems import Problem, Unauthorized
+from promptcrafter.problems import InOtherWorkspace, Problem, Unauthorized
 from promptcrafter.workspaces.models import Member, Workspace
 from promptcrafter.workspaces.principal import (
     Membership,
@@ -44,6 +44,8 @@ def find_resources(principal: Principal, model: type[_Resource]) -> Select[_Reso
 def get_resource(principal: Principal, model: type[_Resource], resource_id: str, *, lock: bool = False) -> _Resource:
     """Return the resource of that id, in any workspace of the principal; locked until the commit if `lock` is set.
 
+    For a principal that is confined it must be in the current one, else InOtherWorkspace is raised.
+
     Raises 400 for a malformed id, 404 for an unknown one, and 403 for a resource of a workspace that the principal is
     no member of, or where the role does not grant what the route requires.
     """
@@ -53,7 +55,7 @@ def get_resource(principal: Principal, model: type[_Resource], resource_id: str,
     # the wait for the lock may have been for a deletion, which PostgreSQL shows to the next statement only
     if resource is None or (lock and is_pending(resource_id)):
         raise not_found(model.kind)
-    refuse_inaccessible(principal, model.kind, resource.workspace_id)
+    refuse_inaccessible(principal, model.kind, resource.workspace_id, resource_id)
     return resource
 
 
@@ -95,16 +97,22 @@ def refuse_malformed(kind: Kind, resource_id: str) -> None:
         raise Problem(400, f"The {kind} ID format is invalid.", f"invalid_{kind}_id")
 
 
-def find_obstacle(principal: Principal, kind: Kind, workspace_id: str) -> Problem | None:
-    """Return the error 403 if the principal may not do with a resource there what the route requires, else None."""
+def find_obstacle(principal: Principal, kind: Kind, workspace_id: str, *resource_ids: str) -> Problem | None:
+    """Return the error 403 if the principal may not do with a resource there what the route requires, else None.
+
+    For a principal that is confined to another workspace, it is InOtherWorkspace with the ids of the resources if it is
+    a member of theirs, and the 404 of what does not exist if not.
+    """
     if workspace_id not in principal.memberships:
-        return not_owned(kind)
+        return not_found(kind) if principal.is_confined else not_owned(kind)
+    if principal.is_confined and workspace_id != principal.current_id:
+        return InOtherWorkspace(kind, principal.memberships[workspace_id].slug, resource_ids)
     return find_role_obstacle(principal, workspace_id)
 
 
-def refuse_inaccessible(principal: Principal, kind: Kind, workspace_id: str) -> None:
-    """Raise 403 if the principal may not do with a resource there what the route requires."""
-    obstacle = find_obstacle(principal, kind, workspace_id)
+def refuse_inaccessible(principal: Principal, kind: Kind, workspace_id: str, *resource_ids: str) -> None:
+    """Raise the error that `find_obstacle` returns, if there is one."""
+    obstacle = find_obstacle(principal, kind, workspace_id, *resource_ids)
     if obstacle is not None:
         raise obstacle
 

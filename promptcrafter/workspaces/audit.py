@@ -17,7 +17,7 @@ from promptcrafter.database.session import session
 from promptcrafter.ids import new_id
 from promptcrafter.jsonio import dumps
 from promptcrafter.text import shorten
-from promptcrafter.workspaces.models import AuditEntry, Workspace
+from promptcrafter.workspaces.models import AuditEntry
 from promptcrafter.workspaces.principal import Principal
 
 _TEXT_MAX = 1000  # characters of a text, except where all of it is wanted
@@ -113,10 +113,23 @@ def anonymise(user_id: str, key_ids: Iterable[str]) -> None:
         session.execute(cleared.execution_options(synchronize_session=False))
 
 
-def find_entries(workspace: Workspace, filters: Mapping[str, Any]) -> Select[AuditEntry]:
+def find_entries(workspace_id: str, filters: Mapping[str, Any]) -> Select[AuditEntry]:
     """Return a select of the entries of a workspace that match the filters of an AuditQuery."""
     conditions = (_FILTERS[name](value) for name, value in filters.items() if name in _FILTERS)
-    return select(AuditEntry).where(AuditEntry.workspace_id == workspace.id, *conditions)
+    return select(AuditEntry).where(AuditEntry.workspace_id == workspace_id, *conditions)
+
+
+def get_label_moves(workspace_id: str, prompt_id: str, label: str, count: int) -> list[tuple[datetime, int]]:
+    """Return when a label of a prompt was last put on a version, and on which one, at most `count`, newest first.
+
+    The caller must have checked that the prompt may be read: the entries themselves are for owners, but at each of
+    these times everybody could read where the label was.
+    """
+    is_move = (AuditEntry.workspace_id == workspace_id) & (AuditEntry.action == "label.set")
+    is_of_label = (AuditEntry.object_id == prompt_id) & (AuditEntry.object_name == label)
+    moves = select(AuditEntry.created_at, AuditEntry.after).where(is_move, is_of_label)
+    rows = session.execute(moves.order_by(AuditEntry.created_at.desc(), AuditEntry.seq.desc()).limit(count))
+    return [(moment, after["version"]) for moment, after in rows if after and "version" in after]
 
 
 def count_before(moment: datetime, workspace_ids: Sequence[str]) -> int:

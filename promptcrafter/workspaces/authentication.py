@@ -84,6 +84,11 @@ def new_principal(user_id: str) -> Principal:
     return replace(at_home(user_id), is_command=False, request_id=g.get("request_id"))
 
 
+def is_signed_in() -> bool:
+    """Return whether the credential of the request is that of an account, on a route that requires none."""
+    return _identify(read_credential(), Permission.READ) is not None
+
+
 def _authenticate() -> None:
     route = requested_route()
     if route is None or route.is_public:
@@ -149,6 +154,7 @@ def _principal_of_token(rows: Sequence[Sequence[Any]], permission: Permission) -
         memberships=memberships,
         current_id=_choose_workspace(memberships, default, is_bound=False),
         needs=permission,
+        is_confined=g.get("workspace_of_page") is not None,
         request_id=g.get("request_id"),
     )
 

@@ -8,14 +8,16 @@ import secrets
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Row, Select, delete, func, or_, select, update
+from sqlalchemy import Row, Select, bindparam, delete, func, or_, select, update
 
 from promptcrafter import clock
 from promptcrafter.auth import store as accounts
 from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.auth.store import digest
+from promptcrafter.database.base import Base
+from promptcrafter.database.compiled import CompiledQuery
 from promptcrafter.database.deletions import defer, is_pending, is_present
 from promptcrafter.database.errors import translating
 from promptcrafter.database.session import session
@@ -42,8 +44,36 @@ _MEMBERS_MAX = 1000  # of a workspace
 _INVITATIONS_MAX = 100  # open ones of a workspace
 _KEYS_NOTED = 20  # by an entry for each when they end together; of more there is one entry
 _KEY_IDS_NOTED = 1000  # in that entry
+_SHOWN = ("id", "slug", "name", "created_at", "updated_at")  # in every answer
+_USERS, _MEMBERS, _WORKSPACES = (Base.metadata.tables[model.__tablename__] for model in (User, Member, Workspace))
+# Every page executes this query
+_FRAME = CompiledQuery(
+    select(_USERS.c.id, _USERS.c.name, _USERS.c.email)
+    .add_columns(_WORKSPACES.c.id, _WORKSPACES.c.slug, _WORKSPACES.c.name, _WORKSPACES.c.personal_user_id)
+    .join(_MEMBERS, _MEMBERS.c.user_id == _USERS.c.id)
+    .join(_WORKSPACES, _WORKSPACES.c.id == _MEMBERS.c.workspace_id)
+    .where(_USERS.c.id == bindparam("user_id"))
+    .order_by(_WORKSPACES.c.seq)
+)
 _SHOWN_AS = {"protected_labels": "protectedLabels"}  # in the audit trail, as in the API
 _DERIVED_SLUG_MAX = 50  # characters; leaves room for a number at the end
+
+
+class ShownAccount(NamedTuple):
+    """What every page shows of the account that is signed in."""
+
+    id: str
+    name: str
+    email: str
+
+
+class ShownWorkspace(NamedTuple):
+    """What every page shows of a workspace of the account."""
+
+    id: str
+    slug: str
+    name: str
+    personal: bool
 
 
 def add_account(name: str, email: str, password_hash: str) -> User:
@@ -155,17 +185,32 @@ def list_lone_workspaces(user_id: str) -> Sequence[Workspace]:
 # Workspaces
 
 
+def get_frame(principal: Principal) -> tuple[ShownAccount, list[ShownWorkspace]]:
+    """Return what every page shows: the account, and the workspaces that it may access, the personal one first.
+
+    Raises 401 if the account was deleted meanwhile.
+    """
+    rows = _FRAME.all(user_id=principal.user_id)
+    if not rows:
+        raise Unauthorized("This account was deleted.")
+    workspaces = [ShownWorkspace(row[3], row[4], row[5], row[6] is not None) for row in rows]
+    shown = [each for each in workspaces if each.id in principal.memberships]
+    return ShownAccount(*rows[0][:3]), sorted(shown, key=lambda each: not each.personal)
+
+
 def list_workspaces(principal: Principal) -> list[dict[str, Any]]:
     """Return the workspaces that the principal may access, the personal one first, as `show` returns each."""
-    found = select(Workspace).where(Workspace.id.in_(principal.memberships)).order_by(Workspace.seq)
-    workspaces = session.scalars(found).all()
+    # columns, because each page reads them, and an object takes longer
+    columns = (getattr(Workspace, name) for name in (*_SHOWN, "personal_user_id", "protected_labels"))
+    found = select(*columns).where(Workspace.id.in_(principal.memberships)).order_by(Workspace.seq)
+    workspaces = session.execute(found).all()
     personal_first = sorted(workspaces, key=lambda each: not each.personal_user_id)
     return [show(workspace, principal.memberships[workspace.id].role) for workspace in personal_first]
 
 
-def show(workspace: Workspace, role: str) -> dict[str, Any]:
+def show(workspace: Workspace | Row[Any], role: str) -> dict[str, Any]:
     """Return the attributes of a workspace, and the caller's role in it."""
-    columns = {name: getattr(workspace, name) for name in ("id", "slug", "name", "created_at", "updated_at")}
+    columns = {name: getattr(workspace, name) for name in _SHOWN}
     return {
         **columns,
         "personal": workspace.personal_user_id is not None,

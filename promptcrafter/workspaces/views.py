@@ -212,7 +212,7 @@ def delete_invitation(workspace: str, invitation_id: str) -> None:
 @blueprint.list_response(AuditEntryOut(many=True))
 def list_audit_entries(query: dict[str, Any], workspace: str) -> Response:
     """List who changed what in the workspace, newest first."""
-    entries = audit.find_entries(store.get_workspace(current_principal(), workspace), query)
+    entries = audit.find_entries(store.get_workspace(current_principal(), workspace).id, query)
     return lists.list_response(entries, (AuditEntry.created_at, AuditEntry.seq), _audit_entry_out, query)
 
 

@@ -11,7 +11,7 @@ from tests.support.environment import ROOT
 from tests.support.routes import api_rules
 
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
-UNLISTED = {"GET /static/:"}  # the files of /docs
+UNLISTED = {"GET /static/:", "GET /favicon.ico"}  # the files of pages
 OPTIONAL = {"GET /metrics"}  # off by default
 
 

@@ -27,6 +27,7 @@ PUBLIC = {
     "/api/public/health",
     "/openapi.json",
     "/static/<path:name>",
+    "/favicon.ico",
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import TimeoutError
 
-from promptcrafter.database.write_queue import write_queue_lock
+from promptcrafter.database.write_queue import bulk_write_queue_lock, write_queue_lock
 
 
 @pytest.fixture
@@ -43,6 +43,26 @@ def test_a_wait_ends_in_time_while_another_process_keeps_the_lock(database: Path
     assert time.monotonic() - started < 2
     os.close(holder)
     assert wait(database, 5) is not None
+
+
+def test_long_writers_wait_for_each_other_outside_of_the_queue(database: Path) -> None:
+    def wait_in_bulk(seconds: float) -> float | None:
+        try:
+            with bulk_write_queue_lock(database, seconds) as left:
+                return left
+        except TimeoutError:
+            return None
+
+    other = os.open(f"{database}-bulk", os.O_RDWR | os.O_CREAT)  # of another process whose turn it is
+    fcntl.flock(other, fcntl.LOCK_EX)
+    assert wait_in_bulk(0.1) is None
+    assert wait(database, 0) is not None, "the queue itself is free"
+    os.close(other)
+    with bulk_write_queue_lock(database, 10):
+        assert (wait(database, 0.1), wait_in_bulk(0.1)) == (None, None)
+    left = wait_in_bulk(30)
+    assert left is not None
+    assert left > 20
 
 
 def test_those_who_have_left_the_line_do_not_get_the_lock_later(database: Path, holder: int) -> None:

@@ -18,6 +18,8 @@ from tests.support.servers import LiveServer
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 HOST = "team.example"  # see conftest.py
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+_HAS_WIDE_LIST = """[...document.querySelectorAll("main table.rows")].some(
+    list => list.parentElement.scrollWidth > list.parentElement.clientWidth)"""
 
 
 class Window:
@@ -138,7 +140,7 @@ def test_a_person_writes_a_prompt_sees_outputs_come_in_reviews_them_and_moves_pr
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 320])
-def test_axe_finds_nothing_on_any_page_and_no_page_is_wider_than_the_window(
+def test_axe_finds_nothing_on_any_page_and_no_page_or_list_is_wider_than_the_window(
     browser: Browser, live_server: LiveServer, scheme: Any, width: int
 ) -> None:
     account = {"name": "Grace", "email": "grace@example.com", "password": "correct horse battery"}
@@ -170,7 +172,9 @@ def test_axe_finds_nothing_on_any_page_and_no_page_is_wider_than_the_window(
         pages += [home + path for path in ("/settings/account/delete", "/workspaces/new", "/settings/audit?since=7d")]
         pages += [f"{opened.origin}/app/w/team{path}" for path in ("/settings/workspace/delete", "/settings/team")]
         pages += [f"{opened.origin}/app/password-reset"]
-        pages += [home + path for path in ("/settings/audit", f"/compare?logs={log['_id']},{other['_id']}", "/nothing")]
+        compared = f"/compare?logs={log['_id']},{other['_id']}"
+        pages += [home + path for path in ("/settings/audit", compared, f"{compared}&name=tone", "/nothing")]
+        pages += [f"{home}/outputs/{log['_id']}?name=tone"]
         faults: dict[str, list[Any]] = {}
         for url in pages:
             opened.page.goto(url)
@@ -182,4 +186,6 @@ def test_axe_finds_nothing_on_any_page_and_no_page_is_wider_than_the_window(
             wide = opened.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             if wide > 0:
                 faults.setdefault(url.rpartition("/app")[2], []).append(("wider than the window", [wide]))
+            if opened.page.evaluate(_HAS_WIDE_LIST):
+                faults.setdefault(url.rpartition("/app")[2], []).append(("a list that is cut off", []))
         assert faults == {}

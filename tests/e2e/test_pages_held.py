@@ -157,6 +157,13 @@ def _fill(server: LiveServer, token: str) -> list[str]:
     ]
     paths += ["/outputs", f"/outputs?q={query}", f"/outputs?model={query}", *(f"/outputs/{each}" for each in logs)]
     paths += ["/review?raters=3", f"/compare?logs={','.join(logs)}", "/statistics", f"/statistics?promptId={prompt}"]
-    paths += ["/statistics?groupBy=model", "/experiments", "/experiments/trial", "/runs", f"/nothing{query}"]
+    paths += [
+        "/statistics?groupBy=model",
+        "/experiments",
+        "/experiments/trial",
+        "/experiments/trial/edit",
+        "/runs",
+        f"/nothing{query}",
+    ]
     paths += [f"/runs/{each['_id']}" for each in runs[:3]]
     return [*paths, "/settings/account", "/settings/keys", "/settings/team", "/settings/audit"]

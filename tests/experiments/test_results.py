@@ -242,6 +242,31 @@ def test_values_that_are_not_finite_numbers_are_left_out_and_large_ones_do_not_f
     assert all(map(math.isfinite, _numbers(results.evaluate([("A", 1)], [("A", metrics), ("A", {"i": -1e149})]))))
 
 
+@pytest.mark.parametrize("size", [1, 5, 23, 24, 25, 1000])
+def test_the_growth_of_a_comparison_is_what_it_was_after_the_first_measurements(size: int) -> None:
+    source = random.Random(7)
+    measurements = [
+        ("AB"[number % 2], {"m": source.gauss(5 + number % 2, 1), **({"late": 1} if number > 20 else {})})
+        for number in range(size)
+    ]
+    shown = results.evaluate([("A", 1), ("B", 1)], measurements, with_growth=True)
+    assert shown["comparisons"] == results.evaluate([("A", 1), ("B", 1)], measurements)["comparisons"]
+    if size == 1:
+        return
+    traced = shown["trace"]("B", "m")
+    counts = [count for count, _ in traced]
+    assert counts == sorted(set(counts))
+    assert counts[-1] == size
+    assert len(traced) <= 25
+    for count, found in traced:
+        (then,) = results.evaluate([("A", 1), ("B", 1)], measurements[:count])["comparisons"]
+        expected = then["metrics"]["m"]
+        assert found["difference"] == pytest.approx(expected["difference"])
+        assert (found["interval95"] is None) is (expected["interval95"] is None)
+        assert found["interval95"] is None or found["interval95"] == pytest.approx(expected["interval95"])
+    assert size <= 23 or shown["trace"]("B", "late")[0][0] > 20, "nothing is shown of the time before the first value"
+
+
 def _numbers(value: Any) -> Iterator[float]:
     if isinstance(value, dict | list | tuple):
         for item in value.values() if isinstance(value, dict) else value:

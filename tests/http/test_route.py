@@ -32,7 +32,8 @@ def test_only_the_listed_routes_are_public(app: Flask, client: Caller) -> None:
         *("auth.sign_up", "auth.log_in", "auth.reset_password"),
         *("status.get_index", "status.check_health", "status.check_readiness"),
         "langfuse-service.check_langfuse_health",
-        *("docs.get_openapi", "docs.show_docs", "docs.get_static", "home.find_nothing"),
+        *("docs.get_openapi", "docs.show_docs", "docs.get_static", "docs.get_favicon"),
+        "home.find_nothing",
         *("sign_in.show_sign_in", "sign_in.sign_in", "sign_in.show_sign_up", "sign_in.sign_up"),
         *("sign_in.show_invitation", "sign_in.take_invitation", "sign_in.show_reset", "sign_in.take_reset"),
     }

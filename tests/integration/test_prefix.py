@@ -54,7 +54,7 @@ def test_every_link_leads_back_through_the_proxy(start_server: Launch, removes: 
         assert outside.call("GET", "/prompts").status == 404  # outside of the path is the proxy's own
         outside.close()
     assert '"status": 500' not in server.log
-    assert f"{server.url}{static.get('SCRIPT_NAME', '')}/docs" in server.log
+    assert f"PromptCrafter is at {server.url}{static.get('SCRIPT_NAME', '')} - " in server.log
     assert connection.call("GET", "/readyz").status == 200  # checks need no proxy
 
 

@@ -19,6 +19,7 @@ from promptcrafter.jsonio import dumps
 from promptcrafter.logs import queries
 from tests.logs.test_views_list import pages
 from tests.support.databases import only_sqlite
+from tests.support.otlp import export, make_span
 from tests.support.people import Person
 from tests.support.statements import statements
 
@@ -260,6 +261,40 @@ def test_numbers_are_equal_however_they_are_written(ada: Person) -> None:
     assert found("0.3333333333333333") == {"third"}
     for text in ("NaN", "Infinity", "1e999", "9" * 400, "[" * 400, "-", "01", "{}", ""):
         assert found(text) == set()
+
+
+def test_the_logs_of_a_trace_are_found_by_its_id(ada: Person, ben: Person, history: list[Log]) -> None:
+    for person in (ada, ben):
+        for trace_id in ("a" * 32, "b" * 32):
+            spans = [
+                make_span({"gen_ai.operation.name": "chat"}, trace_id=trace_id, status=status)
+                for status in (0, 0, 0, 2)
+            ]
+            assert export(person, *spans).status_code == 200
+    trace, other = (each["_id"] for each in ada.get("/traces").json)
+    found = ada.get(f"/logs?traceId={trace}").json
+    assert [log["traceId"] for log in found] == [trace] * 4
+    assert ada.get(f"/logs?traceId={trace}&status=error").json == [log for log in found if "status" in log]
+    assert pages(ada, f"/logs?traceId={trace}&per_page=3") == found
+    assert [log["_id"] for log in ada.get(f"/logs?traceId={other}&sort=createdAt").json][::-1] == [
+        log["_id"] for log in ada.get(f"/logs?traceId={other}").json
+    ]
+    (of_ben, _) = (each["_id"] for each in ben.get("/traces").json)
+    for none in (of_ben, "trace_x"):
+        assert ada.get(f"/logs?traceId={none}").json == []
+    assert ada.get(f"/logs?traceId={trace}&promptId={history[0]['promptId']}").json == []
+    for refused in ("", "x%00"):
+        answer = ada.get(f"/logs?traceId={refused}")
+        assert (answer.status_code, list(answer.json["details"])) == (400, ["traceId"])
+    groups = ada.get(f"/stats?groupBy=model&traceId={trace}").json["groups"]
+    assert sum(group["count"] for group in groups) == 3, "failed calls are counted apart"
+
+
+@only_sqlite
+def test_the_logs_of_a_trace_are_read_by_its_index(app: Flask, ada: Person, history: list[Log]) -> None:
+    for query in ("", f"promptId={history[0]['promptId']}&", "userId=u&", "since=7d&"):
+        (plan,) = plans(app, ada, f"/logs?{query}traceId=trace_x&per_page=2&cursor=99999999999999-9")
+        assert "USING INDEX ix_logs_trace_id_seq (trace_id=?)" in plan[0], plan
 
 
 @only_sqlite

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from promptcrafter.database.session import get_engine
 from tests.support.databases import vacuum
 from tests.support.many_logs import add_logs, engine_of
+from tests.support.otlp import export, make_span
 from tests.support.people import Person
 from tests.support.statements import statements
 
@@ -112,6 +113,19 @@ def test_postgresql_reads_a_range_of_an_index_for_every_order(
             for query in ("", "minScore=2&", "minScore=2&maxScore=8&", "scored=true&"):
                 with subtests.test(scope=scope, sort=sort, query=query):
                     assert_is_range(explain(app, ada, f"{scope}{query}sort={sort}&cursor=3-{CURSOR}"), index)
+
+
+def test_postgresql_reads_the_logs_of_a_trace_by_its_index(
+    app: Flask, ada: Person, prompt_id: str, database_url: str
+) -> None:
+    assert export(ada, make_span({"gen_ai.operation.name": "chat"})).status_code == 200
+    (trace,) = ada.get("/traces").json
+    engine = engine_of(database_url)
+    add_logs(engine, ada.id, FEW, "t", prompt_id=prompt_id, trace_id=trace["_id"])
+    engine.dispose()
+    for query in ("", f"promptId={prompt_id}&", "sort=worst&", "model=m&"):
+        shown = "\n".join(explain(app, ada, f"{query}traceId={trace['_id']}"))
+        assert "ix_logs_trace_id_seq" in shown, shown
 
 
 def test_postgresql_looks_for_all_others_in_the_order_of_the_list(

@@ -47,6 +47,10 @@ def test_what_changes_something_must_come_from_a_page_of_this_server(app: Flask,
         {},
         {"Origin": "null"},
         {"Origin": "http://evil.example"},
+        *(
+            {"Origin": origin}
+            for origin in ("http://[", "http://[::1", "//localhost", "localhost", "http://localhost:80x")
+        ),
         {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"},
         {"Sec-Fetch-Site": "same-site"},
     ]
@@ -132,6 +136,7 @@ def test_a_sign_in_leads_back_to_pages_of_this_server_only(app: Flask, client: C
         ("/apparently", "/app"),
         ("/logs", "/app"),
         ("javascript:alert(1)//app/", "/app"),
+        *((malformed, "/app") for malformed in ("http://[", "//[", "/app/\r\nSet-Cookie: session=x", "/app/\u2028")),
     ):
         answer = Visitor(app).submit("/app/sign-in", {"email": ada.email, "password": ada.password, "next": target})
         assert (answer.status_code, answer.headers["Location"]) == (303, expected), target
@@ -147,3 +152,26 @@ def test_a_sign_out_and_a_change_of_the_password_end_the_session(app: Flask, ada
     for visitor in (first, second):
         answer = visitor.get(f"{home_of(ada)}/prompts")
         assert (answer.status_code, answer.headers["Location"][:12]) == (303, "/app/sign-in")
+
+
+BROWSERS = (
+    "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,"
+    "application/signed-exchange;v=b3;q=0.7",  # Chrome
+    "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",  # Firefox and Safari
+    "text/html",
+)
+PROGRAMS = ("*/*", "application/json, text/plain, */*", "application/json", "text/html, application/json", "text/plain")
+
+
+def test_the_root_leads_browsers_to_the_pages_and_answers_programs_as_before(client: Caller) -> None:
+    for accept in BROWSERS:
+        answer = client.get("/", headers={"Accept": accept})
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/app"), accept
+    for headers in [{"Accept": accept} for accept in PROGRAMS] + [{}]:
+        answer = client.get("/", headers=headers)
+        assert (answer.status_code, answer.json["name"]) == (200, "PromptCrafter"), headers
+
+
+def test_the_icon_is_where_browsers_ask_for_it(client: Caller) -> None:
+    answer = client.get("/favicon.ico")
+    assert (answer.status_code, answer.mimetype) == (200, "image/svg+xml")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from promptcrafter.pages import charts
 from promptcrafter.pages.charts import Bar, IntervalRow, Point, Scale, Series
 
-WIDTH = 720
+WIDTH = charts.WIDE
+WIDTHS = pytest.mark.parametrize("width", [charts.WIDE, charts.NARROW])
 NUMBERS = st.floats(min_value=-1e6, max_value=1e6)
 
 
@@ -45,23 +46,127 @@ def test_ticks_of_any_ends_are_few_and_within(one: float, other: float) -> None:
     assert all(low - rounding <= tick <= high + rounding for tick in found)
 
 
-def test_a_mean_and_its_interval_are_where_the_scale_says() -> None:
-    chart = charts.interval_chart([IntervalRow("v1", 5, 4, 7, "mean 5")], 0, 10, caption="Scores")
-    scale = Scale(0, 10, 190, WIDTH - 16)
-    ((x,),) = [(float(each.get("cx") or 0),) for each in parse(chart).iter("circle")]
-    assert x == scale.place(5)
-    interval = next(each for each in parse(chart).iter("line") if each.get("class") == "chart-interval")
-    assert (float(interval.get("x1") or 0), float(interval.get("x2") or 0)) == (scale.place(4), scale.place(7))
+def positions_of(chart: str, tag: str, css: str, *names: str) -> list[tuple[float, ...]]:
+    """Return the attributes of these names, as numbers, of all marks with a class."""
+    marks = [each for each in parse(chart).iter(tag) if css in (each.get("class") or "").split()]
+    return [tuple(float(each.get(name) or 0) for name in names) for each in marks]
+
+
+def assert_within(chart: str, width: float) -> None:
+    """Assert that nothing of a chart is beyond its view box."""
+    root = parse(chart)
+    _, _, right, bottom = map(float, (root.get("viewBox") or "").split())
+    assert right == width
+    for each in root.iter():
+        for name in ("x", "x1", "x2", "cx"):
+            assert 0 <= float(each.get(name) or 0) <= right, (each.attrib, name)
+        for name in ("y", "y1", "y2", "cy"):
+            assert 0 <= float(each.get(name) or 0) <= bottom, (each.attrib, name)
+        for pair in (each.get("points") or "").split():
+            x, y = map(float, pair.split(","))
+            assert 0 <= x <= right
+            assert 0 <= y <= bottom
+
+
+@WIDTHS
+def test_a_mean_and_its_interval_are_where_the_scale_says(width: int) -> None:
+    rows = [IntervalRow("v1", 5, 4, 7, "mean 5", "5"), IntervalRow("v2", 10, None, None)]
+    chart = charts.interval_chart(rows, 0, 10, caption="Scores", width=width)
+    grid = [x for (x,) in positions_of(chart, "line", "chart-grid", "x1")]
+    scale = Scale(0, 10, grid[0], grid[-1])  # the ticks of the ends are at the ends of the plot
+    assert positions_of(chart, "circle", "chart-dot", "cx") == [(scale.place(5),), (scale.place(10),)]
+    assert positions_of(chart, "line", "chart-interval", "x1", "x2") == [(scale.place(4), scale.place(7))]
     assert "v1: mean 5" in chart
+    assert_within(chart, width)
+
+
+@WIDTHS
+def test_differences_have_a_line_at_zero_and_what_is_not_settled_is_a_ring(width: int) -> None:
+    rows = [IntervalRow("B − A", 3, 1, 5, is_open=False), IntervalRow("C − A", 0, -4, 4, is_open=True)]
+    chart = charts.interval_chart(rows, -5, 5, caption="Differences", width=width)
+    ((zero,),) = positions_of(chart, "line", "chart-zero", "x1")
+    assert positions_of(chart, "circle", "open", "cx") == [(zero,)]
+    assert "chart-zero" not in charts.interval_chart(rows, 0, 5, caption="Scores", width=width)
+
+
+@WIDTHS
+def test_a_label_is_whole_where_there_is_room_and_no_label_reaches_into_the_plot(width: int) -> None:
+    label = "answer first against polite, in short"
+    chart = charts.interval_chart([IntervalRow(label, 1, 0, 2)], 0, 10, caption="c", width=width)
+    assert label in [each.text for each in parse(chart).iter("text")]
+    longer = charts.interval_chart([IntervalRow("x" * 300, 1, 0, 2, value="1.25")], 0, 10, caption="c", width=width)
+    (shown,) = [each.text or "" for each in parse(longer).iter("text") if each.get("class") == "chart-label"]
+    assert shown.endswith("x…")
+    assert len(shown) * 6.7 <= width
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([5.9, 7.2], (5.5, 7.6)),
+        ([1, 9], (0, 10)),
+        ([], (0, 10)),
+        ([5], (4.4, 5.6)),
+        ([0, 0.2], (0, 0.8)),
+        ([10, 10], (9.4, 10)),
+        ([-3, 99], (0, 10)),
+    ],
+)
+def test_an_axis_shows_the_part_of_the_scale_that_has_the_values(
+    values: list[float], expected: tuple[float, float]
+) -> None:
+    low, high = charts.zoom(values, 0, 10)
+    assert 0 <= low < high <= 10
+    assert all(low <= min(10, max(0, value)) <= high for value in values)
+    assert (high - low < 10) is (expected != (0, 10))
+
+
+@given(st.lists(st.floats(min_value=0, max_value=10), max_size=20))
+def test_what_is_zoomed_to_has_all_values_and_stays_on_the_scale(values: list[float]) -> None:
+    low, high = charts.zoom(values, 0, 10)
+    assert 0 <= low < high <= 10
+    assert all(low <= value <= high for value in values)
+
+
+@WIDTHS
+def test_two_percentiles_are_where_the_scale_says_from_zero(width: int) -> None:
+    rows = [charts.RangeRow("v1", 100, 400, "n", "100 – 400 ms"), charts.RangeRow("v2", 250, 250)]
+    chart = charts.range_chart(rows, caption="Latencies", format_x=lambda value: f"{value:g} ms", width=width)
+    grid = [x for (x,) in positions_of(chart, "line", "chart-grid", "x1")]
+    scale = Scale(0, 400, grid[0], grid[-1])
+    marks = positions_of(chart, "circle", "chart-dot", "cx")
+    assert marks == [(scale.place(value),) for value in (400, 100, 250, 250)]
+    assert_within(chart, width)
+    assert_within(charts.range_chart([], caption="c", format_x=str, width=width), width)
+    assert_within(charts.range_chart([charts.RangeRow("a", 0, 0)], caption="c", format_x=str, width=width), width)
+
+
+@WIDTHS
+def test_a_band_narrows_around_its_line_and_stays_in_the_plot(width: int) -> None:
+    points = [
+        charts.BandPoint(10, 9, None, None),
+        charts.BandPoint(20, 4, -500, 600),
+        charts.BandPoint(40, 3, -1, 7),
+        charts.BandPoint(80, 3, 1, 5),
+    ]
+    chart = charts.band_chart(points, caption="Growth", x_name="results", width=width)
+    assert_within(chart, width)
+    (band,) = [(each.get("points") or "").split() for each in parse(chart).iter("polygon")]
+    assert len(band) == 6, "both ends of the three that have an interval"
+    heights = [float(band[5 - n].split(",")[1]) - float(band[n].split(",")[1]) for n in range(3)]
+    assert heights == sorted(heights, reverse=True)
+    ((zero,),) = positions_of(chart, "line", "chart-zero", "y1")
+    assert float(band[-4].split(",")[1]) < zero, "the last interval is above zero"
+    assert positions_of(chart, "circle", "chart-dot", "cx")[-1] == (width - 16,)
+    for few in ([], points[:1], [charts.BandPoint(5, 0, 0, 0)] * 2):
+        assert_within(charts.band_chart(few, caption="c", x_name="x", width=width), width)
 
 
 @given(st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS), max_size=30))
 def test_no_interval_leaves_the_plot_whatever_it_is(rows: list[tuple[float, float, float]]) -> None:
-    chart = charts.interval_chart([IntervalRow("x", *sorted_row(row)) for row in rows], 0, 10, caption="c")
-    for each in parse(chart).iter():
-        for name in ("x1", "x2", "cx"):
-            if each.get(name) is not None:
-                assert 0 <= float(each.get(name) or 0) <= WIDTH
+    for width in (charts.WIDE, charts.NARROW):
+        shown = [IntervalRow("x", *sorted_row(row)) for row in rows]
+        assert_within(charts.interval_chart(shown, 0, 10, caption="c", width=width), width)
 
 
 def sorted_row(row: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -78,13 +183,43 @@ def test_a_line_has_a_gap_where_there_is_no_value_and_no_point_makes_no_line() -
     assert list(parse(empty).iter("polyline")) == []
 
 
+@WIDTHS
+def test_events_are_lines_at_their_times_whose_labels_do_not_overlap(width: int) -> None:
+    events = [
+        charts.Event(at, f"v{number}", f"moved to {number}") for number, at in enumerate((-0.5, 0.5, 0.52, 0.54, 1.5))
+    ]
+    chart = charts.line_chart(["w1", "w2"], [Series("a", [1, 9])], 0, 10, caption="c", events=events, width=width)
+    assert_within(chart, width)
+    xs = [x for (x,) in positions_of(chart, "line", "chart-event", "x1")]
+    (first, _), (last, _) = positions_of(chart, "circle", "chart-mark", "cx", "cy")
+    assert xs[0] < first < xs[1] < last < xs[-1]
+    assert xs[1] == pytest.approx((first + last) / 2), "between the two periods"
+    tops = [y for (y,) in positions_of(chart, "line", "chart-event", "y1")]
+    assert len(set(tops[1:4])) == 3, "close ones have rows of their own"
+    assert "moved to 3" in chart
+
+
+def test_series_differ_in_shape_as_in_colour() -> None:
+    lines = [Series(str(number), [number]) for number in range(6)]
+    chart = charts.line_chart(["w"], lines, 0, 10, caption="c")
+    shapes = [each.get("d") or each.tag for each in parse(chart).iter() if "chart-mark" in (each.get("class") or "")]
+    moved = [re.sub("[0-9.]+", "", shape) for shape in shapes]
+    assert len(shapes) == 6
+    assert len(set(moved)) >= 4
+    key = charts.legend(["one", "<b>"])
+    assert key.count("<li>") == 2
+    assert "<b>" not in key
+
+
 def test_bars_stand_on_each_other_and_end_at_the_total() -> None:
     chart = charts.bar_chart(["mon", "tue"], [Series("ok", [3, None]), Series("failed", [1, 0])], caption="c")
     bars = [(float(each.get("y") or 0), float(each.get("height") or 0)) for each in parse(chart).iter("rect")]
     (low_y, low_height), (high_y, high_height) = bars
     assert high_y + high_height == pytest.approx(low_y)
     assert low_height == pytest.approx(3 * high_height)
-    assert high_y == 12, "the highest bar reaches the top"
+    assert high_y >= 12, "the highest bar ends at the highest tick, or below"
+    ticks = [each.text for each in parse(chart).iter("text") if each.get("text-anchor") == "end"]
+    assert ticks == ["0", "1", "2", "3", "4"], "numbers of things are whole"
     assert list(parse(charts.bar_chart([], [], caption="c")).iter("rect")) == []
 
 
@@ -102,9 +237,48 @@ def test_a_scatter_plot_leaves_out_what_has_no_logarithm_and_takes_ten_thousand_
 
     assert len(list(draw([Point("free", 0, 5), Point("paid", 0.01, 5)]).iter("circle"))) == 1
     assert list(draw([]).iter("circle")) == []
+    assert len(list(draw([Point("same", 0.01, 5)] * 3).iter("circle"))) == 3
     many = draw([Point("p", 0.001 + number, number % 11) for number in range(10_000)])
     assert len(list(many.iter("circle"))) == 10_000
     assert all(0 <= float(each.get("cx") or 0) <= WIDTH for each in many.iter("circle"))
+
+
+@WIDTHS
+def test_labels_of_close_points_cover_neither_each_other_nor_the_line_nor_a_point(width: int) -> None:
+    points = [Point(f"model number {n}", 0.001 * 1.07**n, 5 + n % 3 * 0.1, 0.4) for n in range(12)]
+    chart = charts.scatter_chart(points, 4, 7, caption="c", x_name="cost", format_x=str, width=width)
+    assert_within(chart, width)
+    labels = [each for each in parse(chart).iter("text") if each.get("class") == "chart-label"]
+    assert labels
+    boxes = [(float(each.get("x") or 0), float(each.get("y") or 0), len(each.text or "") * 6.5) for each in labels]
+    for number, (x, y, length) in enumerate(boxes):
+        assert x + length <= width
+        for other_x, other_y, other_length in boxes[:number]:
+            assert x + length <= other_x or other_x + other_length <= x or abs(y - other_y) >= 14
+        for at, up, radius in positions_of(chart, "circle", "chart-bubble", "cx", "cy", "r"):
+            assert not (x < at + radius and at - radius < x + length and y - 11 < up + radius and up - radius < y)
+
+
+def test_a_chart_for_all_widths_is_drawn_twice() -> None:
+    both = charts.for_all_widths(lambda width: charts.bar_chart(["a"], [Series("s", [3])], caption="c", width=width))
+    assert both.count("<svg") == 2
+    assert f'viewBox="0 0 {charts.WIDE}' in both
+    assert f'viewBox="0 0 {charts.NARROW}' in both
+
+
+@given(st.floats(min_value=1e-9, max_value=1e12))
+def test_an_axis_ends_at_a_round_value_that_nothing_exceeds(value: float) -> None:
+    end = charts.round_up(value)
+    assert value <= end * (1 + 1e-8)
+    assert end <= value * 2.01
+    assert charts.ticks(0, end)[-1] == pytest.approx(end)
+
+
+@WIDTHS
+@given(values=st.lists(st.integers(min_value=0, max_value=10**6), max_size=40))
+def test_no_bar_leaves_the_plot(width: int, values: list[int]) -> None:
+    names = [f"2026-W{number}" for number in range(len(values))]
+    assert_within(charts.bar_chart(names, [Series("n", values)], caption="c", width=width), width)
 
 
 def test_texts_are_escaped_and_long_labels_cut() -> None:
@@ -116,7 +290,7 @@ def test_texts_are_escaped_and_long_labels_cut() -> None:
     ):
         assert "<script" not in chart
         parse(chart)
-    assert charts.shorten("x" * 50) == "x" * 23 + "…"
+    assert charts.shorten("x" * 50) == "x" * 39 + "…"
 
 
 def test_a_step_of_a_waterfall_stays_within_its_cell_and_can_be_seen() -> None:
@@ -129,3 +303,33 @@ def test_a_step_of_a_waterfall_stays_within_its_cell_and_can_be_seen() -> None:
         assert 0 <= x <= x + min(width, 100 - x) <= 100
     assert "failed" in charts.waterfall_bar(Bar(0, 1, ""), has_failed=True)
     assert not re.search("style=", charts.waterfall_bar(Bar(0, 1, ""), has_failed=True))
+
+
+@WIDTHS
+@pytest.mark.parametrize("values", [[], [5.0], [5.0] * 3, [number % 11 for number in range(10_000)]])
+def test_charts_of_none_one_equal_and_very_many_values_stay_in_their_frames(width: int, values: list[float]) -> None:
+    names = [str(number) for number in range(len(values))]
+    low, high = charts.zoom(values, 0, 10)
+    line = charts.line_chart(names, [Series("a", values)], low, high, caption="c", width=width)
+    marks = positions_of(line, "circle", "chart-mark", "cx", "cy")
+    assert len(marks) == len(values)
+    assert [x for x, _ in marks] == sorted(x for x, _ in marks), "later values are farther right"
+    bars = charts.bar_chart(names, [Series("a", values)], caption="c", width=width)
+    heights = [height for (height,) in positions_of(bars, "rect", "chart-bar", "height")]
+    assert len(heights) == sum(value > 0 for value in values)
+    rows = [IntervalRow(name, value, value - 1, value + 1) for name, value in zip(names, values, strict=True)]
+    intervals = charts.interval_chart(rows, 0, 10, caption="c", width=width)
+    ranges = charts.range_chart(
+        [charts.RangeRow(row.label, row.mean or 0, row.high or 0) for row in rows],
+        caption="c",
+        format_x=str,
+        width=width,
+    )
+    band = charts.band_chart(
+        [charts.BandPoint(number, value, value - 1, value + 1) for number, value in enumerate(values)],
+        caption="c",
+        x_name="results",
+        width=width,
+    )
+    for chart in (line, bars, intervals, ranges, band):
+        assert_within(chart, width)

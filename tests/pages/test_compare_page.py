@@ -1,4 +1,4 @@
-"""The page that compares outputs, and the first page of a workspace."""
+"""The page that compares outputs."""
 
 from flask import Flask
 
@@ -60,14 +60,28 @@ def test_the_outputs_of_one_input_are_compared_over_versions(app: Flask, ada: Pe
     assert "No other version" in text_of(visitor.get(f"/compare?input={alone['_id']}"))
 
 
-def test_the_first_page_says_what_happened_and_what_waits(app: Flask, ada: Person) -> None:
+def test_outputs_are_scored_under_any_name_that_the_workspace_configures(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    logs = [ada.log(prompt, output=f"Answer {n}")["_id"] for n in range(2)]
+    ada.put("/score-configs/tone", {"kind": "category", "categories": ["kind", "curt"], "description": "How it sounds"})
+    ada.put("/score-configs/length", {"kind": "number", "min": 1, "max": 5})
     visitor = Visitor(app, ada)
-    assert "First steps" in text_of(visitor.get(""))
-    prompt = ada.prompt(title="Explain")
-    for number in range(3):
-        ada.log(prompt, **({"score": 5} if number == 0 else {}))
-    ada.log(prompt, output=None, status="error", error="timed out")
-    shown = text_of(visitor.get(""))
-    assert "Waiting for a score 2" in shown
-    assert "Explain version 1 by ada" in shown
-    assert "First steps" not in shown
+    address = f"/compare?log={logs[0]}&log={logs[1]}&name=tone"
+    assert "name=tone" in visitor.get(f"/compare?log={logs[0]}&log={logs[1]}").text
+    assert 'value="curt">curt</button>' in visitor.get(address).text
+    assert all("How it sounds" in visitor.get(page).text for page in (address, f"/outputs/{logs[0]}?name=tone"))
+    page = visitor.follow(visitor.submit(address, {"output": logs[1], "value": "curt"}))
+    assert 'value="curt" aria-pressed="true">curt</button>' in page.text
+    one = f"/outputs/{logs[1]}"
+    assert 'value="curt" aria-pressed="true"' in visitor.get(f"{one}?name=tone").text
+    visitor.submit(f"{one}/score?name=tone", {"value": "kind", "comment": "Warm"})
+    stored = ada.get(f"/logs/{logs[1]}/scores").json
+    assert [(score["name"], score["value"], score["comment"]) for score in stored] == [("tone", "kind", "Warm")]
+    field = visitor.get(f"{one}?name=length").text
+    assert 'min="1" max="5"' in field
+    refused = visitor.submit(f"{one}/score?name=length", {"value": "9"})
+    assert (refused.status_code, 'id="value-error"' in refused.text) == (400, True)
+    visitor.submit(f"{one}/score?name=tone", {"value": ""})
+    assert ada.get(f"/logs/{logs[1]}/scores").json == []
+    assert ada.get(f"/logs/{logs[1]}").json["score"] is None
+    assert visitor.get(f"{one}?name={'x' * 101}").status_code == 400

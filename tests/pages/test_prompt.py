@@ -245,3 +245,33 @@ def test_a_prompt_is_downloaded_as_the_api_answers_it_and_the_line_for_curl_fetc
         assert line is not None
         answer = app.test_client().get(line[1], headers={"x-api-key": key})
         assert answer.get_json()["content"] == expected
+
+
+def test_the_form_of_a_new_prompt_has_a_message_of_the_system_and_one_of_the_user(app: Flask, ada: Person) -> None:
+    visitor = Visitor(app, ada)
+    roles = [r'Role of message 1".*?value="system" selected', r'Role of message 2".*?value="user" selected']
+    for page in (visitor.get("/prompts/new"), visitor.get(f"/prompts/{ada.prompt()['_id']}/edit")):
+        assert all(re.search(role, page.text, re.DOTALL) for role in roles)
+        assert page.text.count("Role of message") == 2
+
+
+def test_production_is_moved_where_two_versions_are_compared(app: Flask, ada: Person, ben: Person) -> None:
+    prompt = ada.prompt()
+    one = f"/prompts/{prompt['_id']}"
+    ada.patch(one, {"content": "Shorter"})
+    visitor = Visitor(app, ada)
+    page = f"{home_of(ada)}{one}/diff?before=1&after=2"
+    assert "Put production on version 2" in text_of(visitor.get(page))
+    ada.put(f"{one}/labels/production", {"version": 1})
+    shown = visitor.get(page)
+    assert "Move production to version 2" in text_of(shown)
+    fields = dict(re.findall(r'<input type="hidden" name="(label|version)" value="([^"]+)"', shown.text))
+    visitor.submit(f"{home_of(ada)}{one}/labels", fields)
+    assert ada.get(f"{one}/versions/production").json["version"] == 2
+    assert "Move production" not in visitor.get(page).text
+    assert "Move production to version 1" in text_of(visitor.get(f"{home_of(ada)}{one}/diff?before=2&after=1"))
+    trail = text_of(visitor.get(f"{home_of(ada)}{one}"))
+    assert "label.set production version 1 2" in trail
+    share(ada, ben, "viewer")
+    of_viewer = Visitor(app, ben).get(f"{home_of(ada)}{one}/diff?before=2&after=1")
+    assert (of_viewer.status_code, "production to version" in text_of(of_viewer)) == (200, False)

@@ -96,8 +96,8 @@ def test_rows_say_how_many_outputs_came_how_good_they_are_and_who_changed_what(
         long_ago = clock.from_text("2020-01-01T00:00:00Z")
         session.execute(update(Log).where(Log.id == old["_id"]).values(created_at=long_ago))
     rows = Visitor(app, ada).get(f"{home_of(ada)}/prompts").text.partition("<tbody>")[2].split("</tr>")
-    used = re.findall('class="number">(.*?)</td>', next(row for row in rows if "Used" in row))
-    unused = re.findall('class="number">(.*?)</td>', next(row for row in rows if "Unused" in row))
+    used = re.findall('class="number[^>]+>(.*?)</td>', next(row for row in rows if "Used" in row))
+    unused = re.findall('class="number[^>]+>(.*?)</td>', next(row for row in rows if "Unused" in row))
     assert used == ["2", "2", '<span class="score">6.5</span>']
     assert unused == ["1", '<span class="muted">–</span>', '<span class="muted">–</span>']
     changed = next(row for row in rows if "Used" in row)

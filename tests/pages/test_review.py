@@ -2,8 +2,10 @@
 
 import re
 
+import pytest
 from flask import Flask
 
+from promptcrafter.scores import reviews
 from tests.support.people import Person
 from tests.support.visitors import Visitor, text_of
 
@@ -144,10 +146,28 @@ def test_the_script_is_told_in_json_why_a_score_is_refused(app: Flask, ada: Pers
     visitor = Visitor(app, ben)
     other = visitor.submit("/review/scores", sent, headers=_SCRIPT)
     assert (other.status_code, other.json["code"]) == (409, "other_account")
-    assert visitor.submit("/review/scores", sent | {"account": ben.id}, headers=_SCRIPT).status_code == 403
+    assert visitor.submit("/review/scores", sent | {"account": ben.id}, headers=_SCRIPT).status_code == 404
     gone = Visitor(app, ada).submit("/review/scores", sent | {"output": "log_0"}, headers=_SCRIPT)
     assert (gone.status_code, gone.json["message"]) == (404, "Log not found")
     assert visitor.submit("/review/scores", sent, headers={"Accept": "application/json"}).status_code == 403
     visitor.client = app.test_client()
     assert visitor.submit("/review/scores", sent, headers=_SCRIPT).status_code == 401
     assert ada.get(f"/logs/{log['_id']}/scores").json == []
+
+
+def test_filters_are_shown_if_none_of_the_outputs_that_are_looked_at_is_left(
+    app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = ada.prompt(title="Explain")
+    logs = [ada.log(prompt) for _ in range(4)]
+    for log in logs[1:]:
+        ada.post(f"/logs/{log['_id']}/scores", {"name": "score", "value": 5})
+    monkeypatch.setattr(reviews, "LOGS_MAX", 3)
+    visitor = Visitor(app, ada)
+    page = visitor.get("/review?raters=1&order=newest")
+    assert page.status_code == 200
+    assert "Too many outputs match Of the 3 that were looked at, none is left to review" in text_of(page)
+    for field in ("promptId", "model", "since", "until"):
+        assert f'name="{field}"' in page.text
+    assert '<details class="asked" open>' in page.text
+    assert visitor.get("/review/next?raters=1&order=newest").status_code == 204, "the script opens this page then"

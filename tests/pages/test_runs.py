@@ -46,3 +46,29 @@ def test_a_run_without_times_and_an_unknown_one(app: Flask, ada: Person) -> None
     visitor = Visitor(app, ada)
     assert visitor.get(f"/runs/{trace['_id']}").status_code == 200
     assert visitor.get("/runs/trace_01jz8x4m5n6p7q8r9s0t1v2w3x").status_code == 404
+
+
+def test_each_step_has_its_kind_time_and_cost_and_shows_its_texts_as_an_output_does(app: Flask, ada: Person) -> None:
+    begin = 1_790_000_000_000_000_000
+    agent = make_span({"gen_ai.operation.name": "invoke_agent"}, name="agent", start_ns=begin, end_ns=begin + 4 * 10**9)
+    inside = {"parent_id": agent["span_id"], "start_ns": begin, "end_ns": begin + 10**9}
+    messages = json.dumps([{"role": "user", "content": "Where is A-12?"}])
+    kinds = {"openinference.span.kind": "RETRIEVER", "input.value": '{"query": ["a", 1]}', "output.value": messages}
+    found = make_span(kinds, name="look up", **inside)
+    cost = {"gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 1000}
+    call = make_span(CALL | cost, name="chat", **inside)
+    assert export(ada, agent, found, call).status_code == 200
+    (trace,) = ada.get("/traces").json
+    visitor = Visitor(app, ada)
+    one = f"/runs/{trace['_id']}"
+    shown = text_of(visitor.get(one))
+    for row in ("agent agent 4 s", "look up retriever 1 s", "chat gpt-4o output 1 s $0."):
+        assert row in shown
+    step = visitor.get(f"{one}?step={found['span_id']}")
+    assert 'aria-current="true"' in step.text
+    assert "Input { &#34;query&#34;: [ &#34;a&#34;, 1 ] }".replace("&#34;", '"') in text_of(step)
+    assert '<ol class="messages">' in step.text
+    of_call = visitor.get(f"{one}?step={call['span_id']}")
+    (log,) = ada.get("/logs").json
+    assert f'<a class="button" href="{visitor.home}/outputs/{log["_id"]}">Open the output</a>' in of_call.text
+    assert "Hi." in text_of(of_call)

@@ -243,6 +243,18 @@ def test_the_progress_lists_who_has_scored_how_much(
     )
 
 
+@pytest.mark.parametrize("first_look", [1, 2, 100])
+def test_the_newest_log_to_review_is_found_wherever_it_is(
+    ada: Person, prompt: dict[str, Any], monkeypatch: pytest.MonkeyPatch, first_look: int
+) -> None:
+    monkeypatch.setattr(reviews, "_FIRST_LOOK", first_look)
+    logs = log_many(ada, prompt, 5)
+    for log_id in reversed(logs):
+        assert find_next(ada, "order=newest") == log_id
+        score(ada, log_id)
+    assert find_next(ada, "order=newest") is None
+
+
 def test_of_too_many_logs_some_are_looked_at_and_204_is_only_for_all(
     ada: Person, prompt: dict[str, Any], monkeypatch: pytest.MonkeyPatch, change: Change
 ) -> None:

@@ -252,7 +252,7 @@ def test_an_ipv6_host_in_brackets_is_honoured_and_shown_as_a_url(tmp_path: Path)
             [bin_path("gunicorn"), *COMMANDS["server"][1:]], cwd=ROOT, env=environment, stderr=file
         )
     try:
-        expected = f"PromptCrafter is at http://[::1]:{port} - try http://[::1]:{port}/docs"
+        expected = f"PromptCrafter is at http://[::1]:{port} - open it in a browser"
         for _ in range(400):
             if expected in log.read_text():
                 break

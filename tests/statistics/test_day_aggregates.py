@@ -10,20 +10,22 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from promptcrafter import clock
 from promptcrafter.database.session import read_snapshot, session
 from promptcrafter.database.transactions import writing
-from promptcrafter.logs.models import AggregateScope, ChangedDay, Log
+from promptcrafter.logs.models import DETAILS, AggregateScope, ChangedDay, Log
 from promptcrafter.maintenance.aggregation import Aggregation, mark_wrong
-from promptcrafter.statistics import day_aggregates
+from promptcrafter.statistics import day_aggregates, store
 from promptcrafter.statistics.cells import Cell
 from promptcrafter.statistics.day_aggregates import Coverage, Plan, Scope, plan, start_of
 from promptcrafter.statistics.log_rows import CellKey, read_cells
 from promptcrafter.statistics.models import DayAggregate
 from promptcrafter.workspaces.principal import personal_workspace_id
+from tests.support.members import share
 from tests.support.people import Person
+from tests.support.statements import statements
 
 DAY = timedelta(days=1)
 
@@ -38,7 +40,8 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def scopes_of(person: Person, prompts: list[dict[str, Any]]) -> list[Scope]:
     workspace_id = personal_workspace_id(person.id)
-    return [Scope(workspace_id, workspace_id), *(Scope(prompt["_id"], workspace_id) for prompt in prompts)]
+    of_workspace = [Scope(workspace_id, workspace_id), Scope.of_details(workspace_id)]
+    return [*of_workspace, *(Scope(prompt["_id"], workspace_id) for prompt in prompts)]
 
 
 def read_by_key(scope: Scope, begin: datetime, end: datetime, *, stored: bool) -> dict[CellKey, bytes]:
@@ -49,7 +52,7 @@ def read_by_key(scope: Scope, begin: datetime, end: datetime, *, stored: bool) -
         planned = Plan(None, frozenset(), [(begin, end)]) if coverage is None else plan(coverage, begin, end)
         found = list(day_aggregates.each_cell(reader, scope.id, planned))
         for period in planned.periods:
-            found += read_cells(reader, scope.condition, *period, by_version=not scope.is_workspace).items()
+            found += read_cells(reader, scope.condition, *period, scope.grain).items()
     for key, cell in found:
         if key in cells:
             cell.merge(cells[key])
@@ -184,7 +187,7 @@ def test_a_new_log_marks_nothing_and_a_scope_with_few_logs_is_not_stored(
         assert count(AggregateScope) == 0
         ada.log(prompt)
         aggregation.run()
-        assert count(AggregateScope) == 2
+        assert count(AggregateScope) == 3
         ada.log(prompt, score=3)
         assert count(ChangedDay) == 0
 
@@ -222,8 +225,132 @@ def test_check_finds_days_that_differ_from_the_logs_and_has_them_computed_again(
         assert mark_wrong(lambda done, total: None) == 0
         with writing():
             session.execute(update(DayAggregate).values(cell=Cell().dump()))
-        assert mark_wrong(lambda done, total: None) == 2
+        assert mark_wrong(lambda done, total: None) == 3
         expect_same(scopes_of(ada, [prompt]), (day_aggregates.EARLIEST, clock.now() + DAY))
         Aggregation(Event()).run()
         assert count(ChangedDay) == 0
         expect_same(scopes_of(ada, [prompt]), (day_aggregates.EARLIEST, clock.now() + DAY))
+
+
+_QUESTIONS = (
+    *("prompt", "author", "label", "model", "prompt,version", "prompt,author", "prompt,label", "label,author"),
+    *("model,author", "day,author", "week,prompt", "prompt,model&since={since}"),
+    *("author&promptId={prompt}", "version,author&promptId={prompt}", "version&promptId={prompt}"),
+)
+
+
+def test_questions_have_the_same_answers_from_what_is_stored_as_from_the_logs(
+    app: Flask, ada: Person, ben: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance, there = random.Random(18), share(ada, ben, "editor")
+    prompts = [ada.prompt(title=f"Prompt {number}") for number in range(2)]
+    ada.patch(f"/prompts/{prompts[0]['_id']}", {"content": "Another content"})
+    assert ada.put(f"/prompts/{prompts[0]['_id']}/labels/live", {"version": 1}).status_code == 200
+    start = clock.now() - 3 * DAY
+    for number in range(40):
+        body = {"output": "o", "input": chance.choice("xyz"), "latencyMs": number, "cost": 0.1, "modelUsed": "m"}
+        version = 1 if number % 2 else chance.choice([1, 2])
+        body |= {"promptId": prompts[number % 2]["_id"], "promptVersion": version}
+        body |= {"score": chance.randint(0, 10)} if chance.random() < 0.7 else {}
+        body |= {"modelUsed": "n"} if chance.random() < 0.3 else {}
+        answer = chance.choice([ada, ben]).post("/logs", body, headers=there)
+        assert answer.status_code == 201, answer.text
+        with app.app_context(), writing():
+            moved = update(Log).where(Log.id == answer.json["_id"])
+            session.execute(moved.values(created_at=start + timedelta(hours=number)))
+            if number % 5 == 0:  # as calls that come by OpenTelemetry
+                session.execute(moved.values(prompt_id=None, prompt_version=None))
+    values = {"prompt": prompts[0]["_id"], "since": clock.to_text(start_of(day_aggregates.to_day(start) + 1))}
+    paths = [f"/stats?groupBy={question.format(**values)}" for question in _QUESTIONS]
+    from_logs = [ada.get(path).json for path in paths]
+    with app.app_context():
+        Aggregation(Event()).run()
+    monkeypatch.setattr(store, "LOGS_MAX", 0)  # no log may be read
+    for path, expected in zip(paths, from_logs, strict=True):
+        assert len(expected["groups"]) > 1, path
+        assert ada.get(path).json == expected, path
+
+
+def test_logs_are_read_where_there_are_more_aggregates_than_are_read_for_an_answer(
+    app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = [ada.prompt(title=f"Prompt {number}") for number in range(3)]
+    for prompt in prompts:
+        ada.log(prompt, score=1)
+    paths = ["/stats?groupBy=prompt", "/stats?groupBy=prompt&since=1d", "/stats?groupBy=author"]
+    of_one = f"/stats?groupBy=author&promptId={prompts[0]['_id']}"
+    expected = [ada.get(path).json for path in [*paths, of_one, "/stats?groupBy=model"]]
+    with app.app_context():
+        Aggregation(Event()).run()
+    monkeypatch.setattr(store, "CELLS_MAX", 2)
+    assert [ada.get(path).json for path in [*paths, of_one, "/stats?groupBy=model"]] == expected
+    monkeypatch.setattr(store, "LOGS_MAX", 2)
+    for path in paths:
+        answer = ada.get(path)
+        assert answer.status_code == 400
+        assert answer.json["details"] == {
+            "since": ["selects more than 2 logs; narrow it, for example by since or promptId"]
+        }
+    assert [ada.get(path).json for path in (of_one, "/stats?groupBy=model")] == expected[3:]
+
+
+def test_where_an_older_version_stored_aggregates_those_by_prompt_and_author_are_added(
+    app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = [ada.prompt(title=f"Prompt {number}") for number in range(2)]
+    for number in range(12):
+        ada.log(prompts[number % 2], score=number % 4)
+    paths = [f"/stats?groupBy={keys}" for keys in ("prompt", "author", "prompt,version", "model", "day")]
+    expected = [ada.get(path).json for path in paths]
+    with app.app_context():
+        Aggregation(Event()).run()
+        with writing():
+            session.execute(delete(AggregateScope).where(AggregateScope.scope_id.startswith(DETAILS)))
+        assert [ada.get(path).json for path in paths] == expected
+        assert mark_wrong(lambda done, total: None) == 0
+        Aggregation(Event()).run()  # of a service that starts
+        assert mark_wrong(lambda done, total: None) == 0
+        expect_same(scopes_of(ada, prompts), (day_aggregates.EARLIEST, clock.now() + DAY))
+    monkeypatch.setattr(store, "LOGS_MAX", 0)  # no log may be read
+    assert [ada.get(path).json for path in paths] == expected
+
+
+def test_a_change_while_logs_are_read_leaves_the_mark_of_its_day_in_each_scope(
+    app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = ada.prompt()
+    logs = [ada.log(prompt, score=number) for number in range(5)]
+    changed: set[Any] = set()
+
+    def read_and_change(reader: Any, condition: Any, begin: datetime, end: datetime, grain: Any) -> Any:
+        cells = read_cells(reader, condition, begin, end, grain)
+        if grain not in changed:
+            changed.add(grain)
+            assert ada.patch(f"/logs/{logs[len(changed)]['_id']}", {"score": 9}).status_code == 200
+        return cells
+
+    everything = day_aggregates.EARLIEST, clock.now() + DAY
+    with app.app_context():
+        with monkeypatch.context() as patched:
+            patched.setattr(day_aggregates, "read_cells", read_and_change)
+            Aggregation(Event()).run()
+        assert changed == {"prompt", "workspace", "details"}
+        expect_same(scopes_of(ada, [prompt]), everything)
+        assert count(ChangedDay) > 0
+        Aggregation(Event()).run()
+        assert count(ChangedDay) == 0
+        expect_same(scopes_of(ada, [prompt]), everything)
+
+
+def test_logs_beside_what_is_stored_are_read_from_where_they_begin(app: Flask, ada: Person) -> None:
+    for number in range(3):
+        ada.log(ada.prompt(title=f"Prompt {number}"), score=1)
+    with app.app_context():
+        Aggregation(Event()).run()
+    for path in ("/stats?groupBy=day&since=9d&until=2999-01-01", "/stats?groupBy=prompt&since=9d"):
+        with statements(app) as seen:
+            assert ada.get(path).json["groups"], path
+        read = [statement for statement, _ in seen if "FROM logs" in statement and "created_at" in statement]
+        assert read, path
+        # with two lower bounds SQLite reads all logs from the earlier one on
+        assert {statement.count("logs.created_at >=") for statement in read} == {1}, path

@@ -18,7 +18,8 @@ _ID_MAX = 1000  # characters
 _KINDS = {"NUMERIC": "number", "BOOLEAN": "boolean", "CATEGORICAL": "category", "TEXT": "category", "CORRECTION": None}
 _RULES = {"number": "a number", "boolean": "1, 0, true or false", "category": "a text"}
 _TARGET = {"traceId": "0af7651916cd43dd8448eb211c80319c", "observationId": "b7ad6b7169203331"}
-_TRACE_ID, _SPAN_ID = "^[0-9a-f]{32}$", "^[0-9a-f]{16}$"
+# OpenTelemetry's ids of no trace and of no span are all 0
+_TRACE_ID, _SPAN_ID = "^(?!0{32}$)[0-9a-f]{32}$", "^(?!0{16}$)[0-9a-f]{16}$"
 
 
 class LangfuseScoreIn(ScoreIn):
@@ -35,7 +36,7 @@ class LangfuseScoreIn(ScoreIn):
     )
     trace_id = PatternText(
         _TRACE_ID,
-        "must be the id of a trace of OpenTelemetry: 32 hexadecimal digits in lower case",
+        "must be the id of a trace of OpenTelemetry: 32 hexadecimal digits in lower case, not all 0",
         data_key="traceId",
         required=True,
         error_messages={"required": f"{REQUIRED}: scores of sessions and of dataset runs are not kept"},
@@ -43,7 +44,7 @@ class LangfuseScoreIn(ScoreIn):
     )
     span_id = PatternText(
         _SPAN_ID,
-        "must be the id of a span of OpenTelemetry: 16 hexadecimal digits in lower case",
+        "must be the id of a span of OpenTelemetry: 16 hexadecimal digits in lower case, not all 0",
         data_key="observationId",
         metadata={
             "example": _TARGET["observationId"],

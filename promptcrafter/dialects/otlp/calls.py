@@ -42,7 +42,7 @@ _KEPT = (
 
 @dataclass(slots=True)
 class Node:
-    """What is known of a span: what has arrived, and what is stored.
+    """All that is known of a span: what has arrived, merged with what is stored.
 
     `columns` are those of a log for a call, else those of a step; a column without a value is absent, and nothing in
     them is computed. `scores` were reported by the span itself. `stored_log` and `stored_step` are the sequence numbers
@@ -67,16 +67,16 @@ class Node:
         parent_id = self.columns.get("parent_span_id" if self.is_call else "parent_id")
         return None if parent_id in (None, self.key[1]) else (self.key[0], str(parent_id))
 
-    def absorb(self, later: "Node") -> None:
-        """Add a part of the same span that has arrived later. What it says counts; what it does not say stays."""
+    def merge_later(self, later: "Node") -> None:
+        """Merge a node of the same span that has arrived later: its values replace those here, and others stay."""
         if later.is_call and not self.is_call:
             self.is_call, self.columns = True, to_log(self.columns)
         columns = to_log(later.columns) if self.is_call and not later.is_call else later.columns
-        self.columns = merge(self.columns, columns)
+        self.columns = merge_columns(self.columns, columns)
         self.scores += later.scores
 
     def inherit(self, outer: "Node") -> None:
-        """Take from the call around this one what this one lacks."""
+        """Copy from the call around this one the columns that this one lacks."""
         if "prompt_reference" not in self.columns:
             self.columns |= {name: outer.columns[name] for name in _PROMPT if name in outer.columns}
         for name in _INHERITED:
@@ -87,8 +87,8 @@ class Node:
             self.columns["meta"] = {**of_call, **self.columns.get("meta", {})}
 
 
-def merge(former: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of a span of which a later part has arrived."""
+def merge_columns(former: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a span after a later part: its values replace the former ones, objects are merged."""
     merged = {**former, **later}
     for name in _OBJECTS:
         if name in former and name in later:
@@ -107,8 +107,8 @@ def merge(former: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def settle(nodes: Mapping[Key, Node]) -> None:
-    """Decide which of the spans are logs, and let those inherit from the calls around them."""
+def choose_logs(nodes: Mapping[Key, Node]) -> None:
+    """Set `is_log` of the calls, and let each inherit from the call around it."""
     calls = {key: node for key, node in nodes.items() if node.is_call}
     around = {key: outer for key, node in calls.items() if (outer := _find_outer(node, calls)) is not None}
     has_call_inside = {outer.key for outer in around.values()}
@@ -122,7 +122,11 @@ def settle(nodes: Mapping[Key, Node]) -> None:
 
 
 def _find_outer(node: Node, calls: Mapping[Key, Node]) -> Node | None:
-    """Return the call directly around this one, if any; None for calls that claim to be inside each other."""
+    """Return the call directly around this one, if any.
+
+    None for a call in a circle of up to LEVELS + 1 that claim to be inside each other: each of them is a log. In a
+    longer circle none is.
+    """
     outer = found = None if node.parent is None else calls.get(node.parent)
     for _ in range(LEVELS):
         if found is None or found.parent is None:

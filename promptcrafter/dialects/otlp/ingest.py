@@ -1,14 +1,26 @@
 """Storing translated spans: each becomes one log or one step of its trace, however often and in what order it arrives.
 
-Spans are stored in pieces, each in one transaction, so that others write in between:
+Four words are used throughout:
 
-1. Join: make one node of all parts of a span. Resolve the prompts that they name.
-2. Settle: decide which calls are logs (`calls`), as if nothing were stored yet.
-3. Prepare: count tokens, compute costs and extract the words of the search index, before any lock is held.
-4. Lock the traces, and make those that are new.
-5. For traces that exist, read what is stored of the spans of the piece and of the calls around and inside them, join
-   that with what has arrived, and settle again.
-6. Complete them by what arrived before them: content that log records have (`records`).
+- a *part* (`translate.Part`) is what one request says about one span; a span may arrive in several parts,
+- a *node* (`calls.Node`) is all that is known of a span: its parts merged, and the row that it has in the database,
+- *trace values* are what a span says about its whole trace, such as the user,
+- a *batch* is up to `BATCH_SPANS` spans, which are stored in one transaction, so that others write in between.
+
+For example, a framework's span `a`, a call of a model, arrives first: its node becomes a log. Later the span `b` of the
+provider's client arrives, the same call, inside of `a`. The batch of `b` reads `a` from the database. Since `b` is the
+inner call, `b` becomes the log and inherits the user from `a`, and the log of `a` is replaced by a step. Had both
+arrived together, or `b` first, the same rows would result.
+
+The steps of a batch:
+
+1. Merge the parts into nodes. Resolve the prompts that they name.
+2. Choose which calls become logs (`calls.choose_logs`), as if nothing were stored yet.
+3. Prepare the logs: count tokens, compute costs and extract the words of the search index, before any lock is held.
+4. Lock the traces, and create those that are new.
+5. For traces that existed, read the stored rows of these spans and of the calls around and inside them, merge them with
+   what has arrived, and choose again.
+6. Add content that log records have sent before the spans (`records`).
 7. Write the differences, with one statement for each kind of change, and the scores that have waited for the spans.
 """
 
@@ -21,7 +33,8 @@ from typing import Any
 
 from flask import current_app
 
-from promptcrafter.database.transactions import write_until_done, writing
+from promptcrafter.database.session import is_sqlite
+from promptcrafter.database.transactions import write_until_done, writing_in_bulk
 from promptcrafter.dialects.otlp import calls
 from promptcrafter.dialects.otlp.calls import Key, Node
 from promptcrafter.dialects.otlp.records import EventOfSpan, SortedRecords, complete, read_contents
@@ -43,12 +56,13 @@ from promptcrafter.scores import reported
 from promptcrafter.traces import early_arrivals, growing_store, span_scores
 from promptcrafter.traces.early_arrivals import Arrival
 from promptcrafter.traces.growing_store import LockedTrace, SpanKey
-from promptcrafter.traces.growth import grow
+from promptcrafter.traces.growth import compute_changes
 from promptcrafter.traces.models import EarlyArrival
 from promptcrafter.workspaces.principal import Principal
 from promptcrafter.workspaces.quota import WorkspaceFull
 
-PIECE = 256  # spans of a transaction
+# Spans of a transaction; on SQLite all other writers wait for its end
+BATCH_SPANS, BATCH_SPANS_ON_SQLITE = 256, 128
 _NO_SLUG = "otlp"  # of a trace whose program does not say what it is
 _STEP = ("span_id", "type", "parent_id", "name", "start_time", "end_time", "duration_ms", "status", "error")
 _JSON_OF_STEP = ("input", "output", "meta", "call")
@@ -60,14 +74,19 @@ _Resolve = Callable[[Principal, Iterable[Mapping[str, Any]]], dict[ReferenceKey,
 
 def ingest(principal: Principal, parts: Sequence[Part]) -> None:
     """Store spans. Raises what `recording.record` raises."""
-    for start in range(0, len(parts), PIECE):
+    size = _batch_size()
+    for start in range(0, len(parts), size):
         with _saying_what_was_stored(start, f"{len(parts):,} spans"):
-            _store_piece(principal, parts[start : start + PIECE])
+            _store_batch(principal, parts[start : start + size])
+
+
+def _batch_size() -> int:
+    return BATCH_SPANS_ON_SQLITE if is_sqlite() else BATCH_SPANS
 
 
 @contextmanager
 def _saying_what_was_stored(number: int, of_items: str) -> Iterator[None]:
-    """Correct the error of a full workspace after earlier pieces of the request were stored."""
+    """Correct the error of a full workspace after earlier batches of the request were stored."""
     try:
         yield
     except WorkspaceFull as full:
@@ -76,63 +95,63 @@ def _saying_what_was_stored(number: int, of_items: str) -> Iterator[None]:
         raise WorkspaceFull(full.size, full.limit, f"{number:,} of {of_items} were stored.") from full
 
 
-def _store_piece(principal: Principal, parts: Sequence[Part]) -> None:
+def _store_batch(principal: Principal, parts: Sequence[Part]) -> None:
     recording.retry_if_parent_deleted(
-        lambda: write_until_done(lambda: _store(principal, parts, resolve_all)),
-        lambda: write_until_done(lambda: _store(principal, parts, resolve_as_missing)),
+        lambda: write_until_done(lambda: _write_batch(principal, parts, resolve_all)),
+        lambda: write_until_done(lambda: _write_batch(principal, parts, resolve_as_missing)),
     )
 
 
-def _store(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> None:
-    piece = _Piece(principal, _join(principal, parts, resolve), _collect_said(parts))
-    piece.prepare()
-    with writing():
-        piece.lock()
-        if piece.known:
-            piece.join_stored(trusts_prompts=resolve is resolve_all)
-        piece.join_early()
-        piece.write()
+def _write_batch(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> None:
+    batch = _Batch(principal, _merge_parts(principal, parts, resolve), _collect_trace_values(parts))
+    batch.prepare()
+    with writing_in_bulk():
+        batch.lock()
+        if batch.existing_trace_ids:
+            batch.merge_stored(trusts_prompts=resolve is resolve_all)
+        batch.apply_early_content()
+        batch.write()
 
 
 def ingest_records(principal: Principal, found: SortedRecords) -> Counter[str]:
-    """Store what log records have become: join content to its spans, and put scores; what is early waits.
+    """Store the content and the scores that log records have: content is added to its span, or waits for it.
 
-    Return the rules that scores break, and how many break each.
+    Return the rules that scores break, and how many break each. Raises WorkspaceFull.
     """
-    events, scores = len(found.events), len(found.scores)
+    events, scores, size = len(found.events), len(found.scores), _batch_size()
     of_items = f"{events + scores:,} log records"
-    for start in range(0, events, PIECE):
+    for start in range(0, events, size):
         with _saying_what_was_stored(start, of_items):
-            write_until_done(partial(_join_events, principal, found.events[start : start + PIECE]))
+            write_until_done(partial(_store_events, principal, found.events[start : start + size]))
     rejections: Counter[str] = Counter()
-    for start in range(0, scores, PIECE):
+    for start in range(0, scores, size):
         with _saying_what_was_stored(events + start, of_items):
-            write_until_done(partial(_put_scores, principal, found.scores[start : start + PIECE], rejections))
+            write_until_done(partial(_put_scores, principal, found.scores[start : start + size], rejections))
     return rejections
 
 
-def _join_events(principal: Principal, events: Sequence[EventOfSpan]) -> None:
-    with writing():
+def _store_events(principal: Principal, events: Sequence[EventOfSpan]) -> None:
+    with writing_in_bulk():
         keys = {(trace_id, span_id) for trace_id, span_id, _ in events}
         trace_ids = {trace_id for trace_id, _ in keys}
         if not growing_store.have_arrived(principal, SOURCE, trace_ids):
             early_arrivals.exclude_spans(principal.workspace_id)
-        piece = _Piece(
+        batch = _Batch(
             principal,
             nodes={key: Node(key, is_call=False, columns={"span_id": key[1]}) for key in keys},
-            said={trace_id: [] for trace_id in trace_ids},
+            trace_values={trace_id: [] for trace_id in trace_ids},
             traces=growing_store.lock_known_traces(principal, SOURCE, trace_ids),
         )
         early_arrivals.keep(principal, [_to_arrival(*event) for event in events])
-        if piece.known:
-            piece.join_stored(trusts_prompts=True)
-        piece.forget_unknown()
-        piece.join_early()
-        piece.write()
+        if batch.existing_trace_ids:
+            batch.merge_stored(trusts_prompts=True)
+        batch.drop_unknown_spans()
+        batch.apply_early_content()
+        batch.write()
 
 
 def _put_scores(principal: Principal, scores: Sequence[Mapping[str, Any]], rejections: Counter[str]) -> None:
-    with writing():
+    with writing_in_bulk():
         results = span_scores.put_scores_of_spans(principal, scores)
     rejections.update(str(result.message) for result in results if isinstance(result, Problem))
 
@@ -142,8 +161,8 @@ def _to_arrival(trace_id: str, span_id: str, event: Event) -> Arrival:
     return Arrival(trace_id, span_id, "event", (span_id, *content.values()), content)
 
 
-def _join(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> dict[Key, Node]:
-    """Return what the parts say, by span; calls have the prompts and versions that they name, if there are such."""
+def _merge_parts(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> dict[Key, Node]:
+    """Return one node for each span. Calls have the prompts and versions that they name, where these exist."""
     references = [part.reference for part in parts if part.reference]
     resolved = resolve(principal, references) if references else {}
     nodes: dict[Key, Node] = {}
@@ -157,35 +176,39 @@ def _join(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> dic
             columns |= {"prompt_version": found.version.number} if found.version else {}
         node = Node(key, part.is_call, columns, list(part.scores))
         if key in nodes:
-            nodes[key].absorb(node)
+            nodes[key].merge_later(node)
         else:
             nodes[key] = node
     return nodes
 
 
-def _collect_said(parts: Iterable[Part]) -> dict[str, list[tuple[str, Mapping[str, Any]]]]:
-    """Return what the spans of each trace say about it, as `grow` takes it."""
-    said: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+def _collect_trace_values(parts: Iterable[Part]) -> dict[str, list[tuple[str, Mapping[str, Any]]]]:
+    """Return the trace values by the ids of traces, as pairs of a span's id and its values."""
+    trace_values: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
     for part in parts:
-        said.setdefault(part.trace_id, []).append((part.span_id, part.of_trace))
-    return said
+        trace_values.setdefault(part.trace_id, []).append((part.span_id, part.of_trace))
+    return trace_values
 
 
 @dataclass
-class _Piece:
-    """What is written in one transaction. The methods are called in their order."""
+class _Batch:
+    """The spans of one transaction. The methods are called in the order in which they stand here.
+
+    `nodes` has the spans by their keys. `trace_values` has the pairs that `growth.compute_changes` takes, and `traces`
+    the locked rows, both by the ids of traces that the clients sent.
+    """
 
     principal: Principal
     nodes: dict[Key, Node]
-    said: Mapping[str, list[tuple[str, Mapping[str, Any]]]]
+    trace_values: Mapping[str, list[tuple[str, Mapping[str, Any]]]]
     traces: dict[str, LockedTrace] = field(default_factory=dict)
     # The columns of new logs as they are inserted, and from which columns of the node they were prepared
     prepared: dict[Key, tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
     early: list[EarlyArrival] = field(default_factory=list)
 
     def prepare(self) -> None:
-        """Do everything slow that can be done before the lock."""
-        calls.settle(self.nodes)
+        """Do everything slow that can be done before the lock is taken."""
+        calls.choose_logs(self.nodes)
         new = [node for node in self.nodes.values() if node.is_log]
         scored = [node for node in self.nodes.values() if node.scores]
         if scored:
@@ -195,36 +218,41 @@ class _Piece:
         self.prepared = {node.key: (_prepare(node), dict(node.columns)) for node in new}
 
     def lock(self) -> None:
-        """Lock the traces, and make those that do not exist."""
+        """Lock the traces, and create those that do not exist."""
         early_arrivals.admit_spans(self.principal.workspace_id)
         costs = _sum_costs((trace_id, log) for (trace_id, _), (log, _) in self.prepared.items())
-        new = {each: {"slug": _NO_SLUG, **grow({}, said), "cost": costs.get(each)} for each, said in self.said.items()}
+        new = {
+            external_id: {"slug": _NO_SLUG, **compute_changes({}, values), "cost": costs.get(external_id)}
+            for external_id, values in self.trace_values.items()
+        }
         self.traces = growing_store.lock_traces(self.principal, SOURCE, new)
 
     @property
-    def known(self) -> list[str]:
-        """The ids from outside of the traces that existed before."""
+    def existing_trace_ids(self) -> list[str]:
+        """The ids, as clients sent them, of the traces that existed before."""
         return [each for each, trace in self.traces.items() if not trace.is_new]
 
-    def join_stored(self, *, trusts_prompts: bool) -> None:
-        """Join what is stored with what has arrived, and settle again.
+    def merge_stored(self, *, trusts_prompts: bool) -> None:
+        """Merge what is stored with what has arrived, and choose again which calls are logs.
 
         A stored step may name a prompt that was deleted since. Without `trusts_prompts`, all prompts that stored steps
         name are treated as deleted.
         """
-        external = {trace.id: external_id for external_id, trace in self.traces.items() if not trace.is_new}
-        own = [node.key for node in self.nodes.values() if node.key[0] in self.known]
-        outer = [node.parent for node in self.nodes.values() if node.is_call and node.key[0] in self.known]
+        existing = set(self.existing_trace_ids)
+        external = {self.traces[external_id].id: external_id for external_id in existing}
+        of_existing = [node for node in self.nodes.values() if node.key[0] in existing]
+        own = [node.key for node in of_existing]
+        outer = [node.parent for node in of_existing if node.is_call]
         keys = self._to_stored_keys([*own, *filter(None, outer)])
-        stored = _load(external, growing_store.find_logs(keys), growing_store.find_spans(keys))
-        self._absorb(stored)
+        stored = _to_nodes(external, growing_store.find_logs(keys), growing_store.find_spans(keys))
+        self._merge_nodes(stored)
         inside = [key for key in own if self.nodes[key].is_call]
         read: set[Key] = set()  # calls whose own calls inside have been read
         for _ in range(calls.LEVELS):
             read.update(inside)
             here = self._to_stored_keys(inside)
-            found = _load(external, growing_store.find_logs_inside(here), growing_store.find_calls_inside(here))
-            self._absorb({key: node for key, node in found.items() if key not in self.nodes})
+            found = _to_nodes(external, growing_store.find_logs_inside(here), growing_store.find_calls_inside(here))
+            self._merge_nodes({key: node for key, node in found.items() if key not in self.nodes})
             inside = [key for key, node in found.items() if node.stored_step is not None and key not in read]
             if not inside:
                 break
@@ -232,16 +260,16 @@ class _Piece:
             self.nodes[key].may_contain_calls = True
         self._mark_reviewed()
         self._drop_deleted_prompts(trusts_prompts=trusts_prompts)
-        calls.settle(self.nodes)
+        calls.choose_logs(self.nodes)
 
-    def forget_unknown(self) -> None:
-        """Leave out spans that have not arrived."""
+    def drop_unknown_spans(self) -> None:
+        """Remove the nodes of spans that have not arrived: what log records say of them waits."""
         for key, node in list(self.nodes.items()):
             if node.stored_log is None and node.stored_step is None:
                 del self.nodes[key]
 
-    def join_early(self) -> None:
-        """Complete the spans by the content that arrived before them, or that arrives now."""
+    def apply_early_content(self) -> None:
+        """Add to the spans the input and output of log records that arrived before them, or that arrive now."""
         response_keys = {node.columns["response_key"] for node in self.nodes.values() if "response_key" in node.columns}
         awaited = [*self.traces, *map(early_arrivals.await_response, response_keys)]
         span_ids = {span_id for _, span_id in self.nodes}
@@ -297,7 +325,7 @@ class _Piece:
         trace_ids, span_ids = [trace.id for trace in self.traces.values()], {span_id for _, span_id in self.nodes}
         span_scores.move_to_last_outputs(trace_ids, span_ids, replaced_logs)
         logs.replace_logs(replaced_logs)
-        self._grow(new_logs)
+        self._update_traces(new_logs)
         span_scores.put_early_scores(self.principal, [each for each in self.early if each.kind == "score"])
         span_scores.put_scores_of_spans(self.principal, list(self._each_later_score()))
 
@@ -308,30 +336,30 @@ class _Piece:
                 trace_id, span_id = node.key
                 yield from ({**score, "trace_id": trace_id, "span_id": span_id} for score in node.scores)
 
-    def _grow(self, new_logs: Sequence[Mapping[str, Any]]) -> None:
-        """Add to the traces that existed before what their spans say, and the costs of the new logs."""
+    def _update_traces(self, new_logs: Sequence[Mapping[str, Any]]) -> None:
+        """Update the traces that existed before by the values of their spans and the costs of the new logs."""
         costs = _sum_costs((log["trace_id"], log) for log in new_logs)
         changes = {}
-        for external_id in self.known:
+        for external_id in self.existing_trace_ids:
             trace = self.traces[external_id]
-            changes[trace.seq] = grow(trace.values, self.said[external_id])
+            changes[trace.seq] = compute_changes(trace.values, self.trace_values[external_id])
             if trace.id in costs:
                 changes[trace.seq]["cost"] = (trace.values["cost"] or 0) + costs[trace.id]
         growing_store.change_traces(changes)
 
     def _to_stored_keys(self, keys: Iterable[Key]) -> set[SpanKey]:
-        """Return keys with the ids of traces here instead of those from outside."""
+        """Return keys with our ids of traces instead of those that clients sent."""
         return {(self.traces[trace_id].id, span_id) for trace_id, span_id in keys}
 
-    def _absorb(self, stored: Mapping[Key, Node]) -> None:
-        """Add stored spans to those that have arrived, which say something later."""
+    def _merge_nodes(self, stored: Mapping[Key, Node]) -> None:
+        """Merge stored spans into those that have arrived; where both have a value, the one that has arrived counts."""
         for key, node in stored.items():
             if key in self.nodes:
-                node.absorb(self.nodes[key])
+                node.merge_later(self.nodes[key])
             self.nodes[key] = node
 
     def _mark_reviewed(self) -> None:
-        """Find out which logs that would have to become steps must not, because somebody has scored or noted them."""
+        """Mark the logs with calls inside that must stay logs, because they have notes or a score."""
         outer = {node.parent for node in self.nodes.values() if node.is_call}
         candidates = [node for key, node in self.nodes.items() if node.stored_log is not None and key in outer]
         scored = logs.find_scored([node.stored_log for node in candidates if node.stored_log is not None])
@@ -367,10 +395,10 @@ def _sum_costs(logs_of_traces: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[
     return costs
 
 
-def _load(
+def _to_nodes(
     external: Mapping[str, str], stored_logs: Iterable[Mapping[str, Any]], stored_steps: Iterable[Mapping[str, Any]]
 ) -> dict[Key, Node]:
-    """Return the nodes of what is stored. `external` has the ids of traces from outside by those here."""
+    """Return the nodes of stored rows. `external` has the ids of traces that clients sent, by ours."""
     nodes = {}
     for row in stored_logs:
         key = (external[row["trace_id"]], row["span_id"])

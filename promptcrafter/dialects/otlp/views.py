@@ -22,7 +22,13 @@ from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.principal import refuse_role
 
 blueprint = Blueprint("otlp", __name__, description="For programs that are instrumented with OpenTelemetry")
-_ROUTE: dict[str, Any] = {"methods": ["POST"], "permission": Permission.INGEST, "takes_basic": True}
+# Exporters append parameters to the address that are meant for other servers
+_ROUTE: dict[str, Any] = {
+    "methods": ["POST"],
+    "permission": Permission.INGEST,
+    "ignores_parameters": True,
+    "takes_basic": True,
+}
 _TRACES, _LOGS, _METRICS = map(describe_bodies, (TRACES, LOGS, METRICS))
 
 

@@ -19,13 +19,13 @@ document.addEventListener("keydown", (event) => {
 });
 
 // Copying the text of another element, also of one that came later
-const showCopying = () => document.querySelectorAll("[data-copy]").forEach((button) => { button.hidden = !navigator.clipboard; });
+const showCopying = () => document.querySelectorAll("[data-copy], [data-copy-text]").forEach((button) => { button.hidden = !navigator.clipboard; });
 showCopying();
 document.addEventListener("htmx:after:swap", showCopying);
 document.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-copy]");
+  const button = event.target.closest("[data-copy], [data-copy-text]");
   if (!button) return;
-  await navigator.clipboard.writeText(document.querySelector(button.dataset.copy).innerText);
+  await navigator.clipboard.writeText(button.dataset.copyText ?? document.querySelector(button.dataset.copy).innerText);
   const before = button.textContent;
   button.textContent = "Copied";
   setTimeout(() => { button.textContent = before; }, 1500);

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from promptcrafter.logs import scores
 from tests.support.otlp import export, make_span
 from tests.support.people import Answer, Person
 
@@ -112,7 +113,15 @@ def test_types_become_kinds(ada: Person, values: dict[str, Any], kept: tuple[str
         ),
         (
             {"traceId": "my-trace"},
-            "traceId must be the id of a trace of OpenTelemetry: 32 hexadecimal digits in lower case.",
+            "traceId must be the id of a trace of OpenTelemetry: 32 hexadecimal digits in lower case, not all 0.",
+        ),
+        (
+            {"traceId": "0" * 32},
+            "traceId must be the id of a trace of OpenTelemetry: 32 hexadecimal digits in lower case, not all 0.",
+        ),
+        (
+            {"observationId": "0" * 16},
+            "observationId must be the id of a span of OpenTelemetry: 16 hexadecimal digits in lower case, not all 0.",
         ),
         ({"name": "score", "value": 11}, "value must be a number from 0 to 10 for the name score."),
     ],
@@ -174,6 +183,26 @@ def test_a_body_that_holds_no_scores_is_refused(ada: Person, body: Any) -> None:
 def test_more_than_1000_scores_are_refused(ada: Person) -> None:
     answer = ada.post(SCORES, [{}] * 1001)
     assert (answer.status_code, answer.json["error"]) == (400, "body must have 0 to 1000 entries.")
+
+
+def test_a_single_score_of_no_trace_or_span_is_400(ada: Person) -> None:
+    for field, digits in (("traceId", 32), ("observationId", 16)):
+        answer = ada.post(SCORES, {**SCORE, field: "0" * digits})
+        assert (answer.status_code, list(answer.json["details"])) == (400, [field])
+
+
+def test_a_trace_takes_at_most_a_thousand_scores_with_those_of_its_last_output(
+    ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scores, "SCORES_MAX", 2)
+    send_generation(ada)
+    of_trace = {name: value for name, value in SCORE.items() if name != "observationId"}
+    for name, target in (("a", SCORE), ("b", of_trace)):
+        assert ada.post(SCORES, {**target, "name": name}).status_code == 200
+    for target, what in ((SCORE, "A log may have at most 2 scores."), (of_trace, "A trace may have at most 2 scores,")):
+        answer = ada.post(SCORES, {**target, "name": "c"})
+        assert (answer.status_code, answer.json["code"]) == (409, "too_many_scores")
+        assert answer.json["message"].startswith(what)
 
 
 def test_a_viewer_may_score(ada: Person, ben: Person) -> None:

@@ -328,7 +328,8 @@ def test_the_error_of_a_workspace_that_is_full_says_what_was_stored_before(
         if next(commits) == 3:
             raise quota.WorkspaceFull(2, 1)
 
-    monkeypatch.setattr(ingest, "PIECE", 2)
+    for name in ("BATCH_SPANS", "BATCH_SPANS_ON_SQLITE"):
+        monkeypatch.setattr(ingest, name, 2)
     monkeypatch.setattr(quota, "check_growth", lambda workspace_id: before_commit("full", refuse_third))
     spans = [make_span(CHAT, trace_id=new_trace()) for _ in range(5)]
     answer = ada.open("/v1/traces", method="POST", json=to_json(spans))
@@ -338,6 +339,22 @@ def test_the_error_of_a_workspace_that_is_full_says_what_was_stored_before(
     assert len(ada.get("/logs").json) == 4
     assert export(ada, *spans).status_code == 200
     assert len(ada.get("/logs").json) == 5
+
+
+@pytest.mark.parametrize(("number", "logs"), [(2, 2), (3, 3), (5, 5), (6, 0), (8, 0)])
+def test_of_calls_inside_each_other_all_are_logs_or_in_a_long_circle_none_in_any_order(
+    ada: Person, number: int, logs: int
+) -> None:
+    spans = [
+        make_span(CHAT, span_id=f"{place + 1:016x}", parent_id=f"{(place + 1) % number + 1:016x}")
+        for place in range(number)
+    ]
+    for order in (*orders(spans), *([[span] for span in random.Random(seed).sample(spans, number)] for seed in (1, 2))):
+        trace_id = new_trace()
+        for together in order:
+            send(ada, together, trace_id)
+        found = read(ada, trace_id)
+        assert (len(found["logs"]), len(found["spans"])) == (logs, number - logs)
 
 
 _ids = st.integers(1, 6).map(lambda number: f"{number:016x}")

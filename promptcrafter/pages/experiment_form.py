@@ -1,0 +1,121 @@
+"""The form of an experiment: its name, and its variants with their shares and the versions that they are about."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from flask import request
+
+from promptcrafter import clock, jsonio
+from promptcrafter.experiments.models import Experiment
+from promptcrafter.http.schemas import BodySchema
+from promptcrafter.pages.forms import Form, read_fields, read_form
+from promptcrafter.problems import Details
+from promptcrafter.prompts.store import derive_slug
+
+_COLUMNS = {
+    "key": "key",
+    "share": "trafficPercent",
+    "prompt": "promptId",
+    "version": "promptVersion",
+    "payload": "payload",
+}
+_SLUG_MAX = 120
+_NEW_ROW = dict.fromkeys(_COLUMNS, "")
+BLANK = {"variants": [{**_NEW_ROW, "key": key, "share": "50"} for key in ("A", "B")]}
+
+
+class ExperimentForm(NamedTuple):
+    """What was sent, to be shown again; what it loads to; and the reasons against it by field."""
+
+    sent: dict[str, Any]
+    values: dict[str, Any]
+    errors: Details
+    is_unfinished: bool  # a row was asked for, or one less: nothing is to be stored
+
+
+def read(schema: BodySchema, *, with_variants: bool, makes_slug: bool = False) -> ExperimentForm:
+    """Return the form of the request. Rows of variants in which nothing but a share is filled in are left out.
+
+    With `makes_slug`, a slug that is left empty is made from the name.
+    """
+    fields = read_fields()
+    rows = [row for row in _read_rows() if any(value for name, value in row.items() if name != "share")]
+    if "remove-variant" in fields:
+        rows = [row for number, row in enumerate(_read_rows()) if str(number) != fields["remove-variant"]]
+    sent: dict[str, Any] = {**fields, "variants": rows}
+    if "add-variant" in fields or "remove-variant" in fields:
+        more = [dict(_NEW_ROW)] if "add-variant" in fields else []
+        return ExperimentForm({**sent, "variants": [*rows, *more]}, {}, {}, True)
+    faults: dict[str, list[str]] = {}
+    converted: dict[str, Any] = {}
+    if makes_slug and not fields.get("slug") and fields.get("name"):
+        converted["slug"] = derive_slug(fields["name"])[:_SLUG_MAX]
+    if with_variants:
+        converted["variants"] = [_to_variant(number, row, faults) for number, row in enumerate(rows)]
+    form: Form = read_form(schema, **converted)
+    errors = {**form.errors, **faults}
+    if "name" in errors and not fields.get("slug"):
+        errors.pop("slug", None)  # it would have been made from the name
+    return ExperimentForm(sent, form.values, to_fields(errors), False)
+
+
+def to_fields(errors: Mapping[str, Sequence[str]]) -> Details:
+    """Return errors by the fields of the form: those of a variant at `key-0`, `share-0` and so on."""
+    names = {column: name for name, column in _COLUMNS.items()}
+    by_field: Details = {}
+    for name, reasons in errors.items():
+        first, _, rest = name.partition(".")
+        number, _, column = rest.partition(".")
+        column = column.partition(".")[0]
+        field = f"{names[column]}-{number}" if first == "variants" and column in names else first
+        by_field.setdefault(field, []).extend(reasons)
+    return by_field
+
+
+def name_fields(sent: Mapping[str, Any]) -> list[str]:
+    """Return the names of the fields that the form shows, which have their errors beside them."""
+    of_variants = [f"{name}-{number}" for number in range(len(sent["variants"])) for name in _COLUMNS]
+    return ["name", "slug", "variants", *of_variants]
+
+
+def write(experiment: Experiment) -> dict[str, Any]:
+    """Return an experiment as the fields of the form."""
+    return {
+        "name": experiment.name,
+        "slug": experiment.slug,
+        "seen": clock.to_text(experiment.updated_at),
+        "variants": [
+            {
+                "key": variant.key,
+                "share": str(variant.traffic_percent),
+                "prompt": variant.prompt_id or "",
+                "version": "" if variant.prompt_version is None else str(variant.prompt_version),
+                "payload": jsonio.dumps(variant.payload) if variant.payload else "",
+            }
+            for variant in experiment.variants
+        ],
+    }
+
+
+def _read_rows() -> list[dict[str, str]]:
+    columns = {name: request.form.getlist(name) for name in _COLUMNS}
+    return [
+        {name: values[number].strip() if number < len(values) else "" for name, values in columns.items()}
+        for number in range(len(columns["key"]))
+    ]
+
+
+def _to_variant(number: int, row: Mapping[str, str], faults: dict[str, list[str]]) -> dict[str, Any]:
+    """Return the JSON of a variant; what cannot be read as JSON is added to the faults."""
+    variant: dict[str, Any] = {"key": row["key"]}
+    for name in ("share", "version"):
+        if row[name]:
+            variant[_COLUMNS[name]] = int(row[name]) if row[name].isdecimal() and len(row[name]) < 10 else row[name]
+    if row["prompt"]:
+        variant["promptId"] = row["prompt"]
+    if row["payload"]:
+        try:
+            variant["payload"] = jsonio.loads(row["payload"].encode())
+        except jsonio.JsonError as error:
+            faults[f"variants.{number}.payload"] = [str(error)]
+    return variant

@@ -1,0 +1,43 @@
+"""The first page of a workspace."""
+
+import re
+
+from flask import Flask
+
+from tests.support.people import Person
+from tests.support.visitors import Visitor, text_of
+
+
+def test_the_first_page_says_what_happened_and_what_waits(app: Flask, ada: Person) -> None:
+    visitor = Visitor(app, ada)
+    assert "First steps" in text_of(visitor.get(""))
+    prompt = ada.prompt(title="Explain")
+    for number in range(3):
+        ada.log(prompt, **({"score": 5} if number == 0 else {}))
+    ada.log(prompt, output=None, status="error", error="timed out")
+    shown = text_of(visitor.get(""))
+    assert "Waiting for a score 2" in shown
+    assert "Outputs 4 " in shown
+    assert "Failed 1 show them" in shown
+    assert "Mean score 5 of 1 scored by people" in shown
+    assert re.search("Explain .* version 1 by ada", shown)
+    assert "First steps" not in shown
+
+
+def test_the_first_steps_have_a_call_to_copy_with_the_address_of_the_server(app: Flask, ada: Person) -> None:
+    visitor = Visitor(app, ada)
+    assert "curl http://localhost/logs -H" in text_of(visitor.get(""))
+    prompt = ada.prompt()
+    shown = text_of(visitor.get(""))
+    assert "First steps" not in shown
+    assert f'"promptId": "{prompt["_id"]}"' in shown
+
+
+def test_the_first_page_lists_running_and_completed_experiments(app: Flask, ada: Person) -> None:
+    for slug, status in (("old", "COMPLETED"), ("now", "ACTIVE"), ("later", "DRAFT")):
+        ada.post("/experiments", {"slug": slug, "name": f"Of {slug}", "variants": [{"key": "A", "trafficPercent": 1}]})
+        ada.patch(f"/experiments/{slug}", {"status": "ACTIVE"} if status != "DRAFT" else {})
+        ada.patch(f"/experiments/{slug}", {"status": status})
+    shown = text_of(Visitor(app, ada).get(""))
+    assert "Experiments Of now running Of old completed" in shown
+    assert "Of later" not in shown
