@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Dialect, Table, insert, make_url, select
@@ -85,6 +86,9 @@ def _created(answer: Answer) -> dict[str, Any]:
 
 
 _hash_once = cache(passwords.hash_password)  # hashing a password takes as long as ten requests
+# So does a comparison with a hash, which depends on nothing else: people sign in to the pages in most tests of these.
+# Only right passwords are remembered, because a wrong one raises
+PasswordHasher.verify = cache(PasswordHasher.verify)  # type: ignore[method-assign]
 
 
 def sign_up(client: Caller, name: str) -> Person:
