@@ -6,6 +6,7 @@ import sys
 from collections.abc import Generator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 gc.disable()  # until the tests are collected: what is loaded is no garbage, and looking for some takes half of the time
@@ -17,6 +18,10 @@ pytest_plugins = [
     "tests.support.servers",
     "tests.support.full_account",
 ]
+
+# No test fails because the machine is slow
+hypothesis.settings.register_profile("no deadline", parent=hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 GARBAGE_MAX = 50_000  # objects that have been made and not been freed since the last collection of garbage
 

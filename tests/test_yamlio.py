@@ -173,7 +173,7 @@ def test_the_parser_in_python_reads_less_because_it_takes_longer() -> None:
         yamlio.loads(b"[" * yamlio.PURE_BYTES_MAX, prefers_c=False)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.dictionaries(_TEXT, _JSON, max_size=4))
 @example({"k" * 2000: {"l" * 2000: [1]}, "a": " \n", "b": "\n\nb\n\n", "c": "a\n  ", "d": "\ta\n", "e": "😀\n'"})
 @example({"a": 1e-05, "b": 1e16, "c": -0.0, "d": 10**30, "e": [[], {}, [[{"f": []}]]]})
@@ -186,7 +186,7 @@ def test_what_is_written_is_read_back_by_every_parser(value: dict[str, Any]) -> 
     assert repr(yaml.safe_load(written)) == repr(value), "a reader of YAML 1.1"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from(_PIECES), max_size=12).map("".join))
 def test_both_parsers_agree(written: str) -> None:
     results = []

@@ -77,7 +77,7 @@ def row_of(**values: Any) -> dict[str, Any]:
     return {**dict.fromkeys(TYPES), **values}
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(rows=st.lists(values, max_size=5))
 @example(rows=[])
 @example(rows=[row_of(text=text, json=[text]) for text in NASTY])

@@ -78,7 +78,7 @@ def test_lists_from_rows_equal_what_their_schemas_dump(app: Flask, ada: Person) 
 
 
 @pytest.mark.slow
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(log=LOGS, result=RESULTS, trace=TRACES)
 def test_lists_from_rows_equal_what_their_schemas_dump_for_any_content(
     app: Flask, ada: Person, log: dict[str, Any], result: dict[str, Any], trace: dict[str, Any]

@@ -220,7 +220,7 @@ KEYS = st.sampled_from(["k", "a.b", '"', "\\", "é", "$", "0", "k.k", "[0]"])
 def test_both_databases_read_a_member_of_an_object_alike(app: Flask) -> None:
     with app.app_context(), get_engine().connect() as connection:
 
-        @settings(max_examples=150, deadline=None)
+        @settings(max_examples=150)
         @given(st.dictionaries(KEYS, SCALARS | st.just([1]) | st.just({"k": 1}), max_size=4), KEYS)
         def read(values: dict[str, Any], name: str) -> None:
             stored = dumps(values)

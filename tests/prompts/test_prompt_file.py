@@ -297,7 +297,7 @@ _CONTENT = st.fixed_dictionaries({"content": _TEXT.filter(str.strip)}) | st.fixe
 
 
 @only_sqlite
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_PROMPT, _CONTENT)
 @example({"title": "Abc", "model": "m", "description": "", "config": {}, "tags": []}, {"content": " a\n\n \n"})
 def test_any_prompt_comes_out_as_a_file_that_is_the_same_prompt(

@@ -162,7 +162,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=TEXT, q=TEXT)
 def test_any_query_is_answered_and_finds_prompts_that_contain_it(ada: Person, content: str, q: str) -> None:
     words = fold(q).split()

@@ -22,7 +22,7 @@ FOUR_OBSERVERS = ("123321412...", "1233224125.3", ".3332342251.", "12332441251."
 NUMBERS = st.sampled_from([0, 0.5, 1, 2.25, 7, 10])
 CATEGORIES = st.sampled_from(["good", "bad", "unsure"])
 KINDS = st.sampled_from(["human", "judge", "code", "enduser"])
-PROPERTIES = settings(deadline=None, max_examples=60)
+PROPERTIES = settings(max_examples=60)
 
 
 def rows(*observers: Sequence[Any], read: Callable[[Any], Value] = str) -> list[Rating]:

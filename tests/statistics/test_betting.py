@@ -29,7 +29,7 @@ def capital_above(values: Mapping[float, int], mean: float) -> Fraction:
     return capital
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SCORES, ALPHAS)
 def test_the_interval_of_a_mean_ends_where_a_capital_reaches_its_threshold(
     values: dict[float, int], alpha: float
@@ -48,7 +48,7 @@ def test_the_capital_is_divided_completely() -> None:
     assert capital_above({5.0: 3}, 5.0) == 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SCORES, ALPHAS)
 def test_a_mean_on_another_scale_or_mirrored_has_the_same_interval(values: dict[float, int], alpha: float) -> None:
     low, high = mean_interval(values, SCALE, alpha)
@@ -58,7 +58,7 @@ def test_a_mean_on_another_scale_or_mirrored_has_the_same_interval(values: dict[
     assert mean_interval(mirrored, (-10, 0), alpha) == pytest.approx((-high, -low), abs=1e-3)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SCORES, SCORES, ALPHAS)
 def test_a_difference_is_that_of_the_groups_exchanged_with_its_sign_changed(
     first: dict[float, int], second: dict[float, int], alpha: float
@@ -73,7 +73,7 @@ def test_a_difference_is_that_of_the_groups_exchanged_with_its_sign_changed(
     assert margin < 0.002 or not is_difference_within(first, second, SCALE, margin - 0.002, alpha)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SCORES, SCORES, ALPHAS)
 def test_a_difference_is_rejected_only_if_each_pair_of_means_is(
     first: dict[float, int], second: dict[float, int], alpha: float

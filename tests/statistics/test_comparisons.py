@@ -325,7 +325,7 @@ def test_few_logs_warn_if_all_of_them_differ_and_not_by_chance() -> None:
         assert (compare_two(*groups)["warnings"] == ["The raters differ"]) is differs, (first, second)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=30),
     st.lists(st.floats(-10, 10), max_size=30),
@@ -354,7 +354,7 @@ def test_huge_negative_and_equal_values_need_no_scale() -> None:
 SCORES = st.lists(st.integers(0, 10).map(float), min_size=1, max_size=60)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SCORES, SCORES, st.booleans(), st.sampled_from([(0, 10), None]))
 def test_exchanging_two_groups_changes_signs_only(
     first: list[float], second: list[float], is_paired: bool, scale: tuple[int, int] | None

@@ -64,7 +64,7 @@ def test_an_export_is_imported_into_another_account_of_the_same_server(full_acco
 
 
 @only_sqlite
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(messages=MESSAGES, config=st.dictionaries(ANY_TEXT, JSON_VALUES), description=ANY_TEXT)
 def test_any_messages_parameters_and_description_are_kept_and_copied_as_they_were_sent(
     ada: Person, messages: list[dict[str, Any]], config: dict[str, Any], description: str

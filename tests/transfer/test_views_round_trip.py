@@ -235,7 +235,7 @@ def test_an_import_looks_rows_up_by_indices(app: Flask, full_account: Person) ->
 
 
 @only_sqlite  # and so to PostgreSQL
-@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.tuples(*[ANY_TEXT] * 6), value=st.dictionaries(ANY_TEXT, JSON_VALUES))
 def test_any_text_and_any_json_survive_export_and_import(
     ada: Person, other_account: Person, texts: tuple[str, ...], value: dict[str, Any]

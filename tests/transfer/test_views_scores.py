@@ -66,7 +66,7 @@ def aggregates(app: Flask, log_id: str) -> tuple[Any, ...]:
 
 
 @only_sqlite  # and so to PostgreSQL
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(VALUES, ANY_TEXT, ANY_TEXT.map(lambda text: text[:64]), TIME, TIME, TIME, st.integers(0, 3)),

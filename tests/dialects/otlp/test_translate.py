@@ -360,7 +360,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=75, suppress_health_check=[HealthCheck.too_slow])
 @given(ATTRIBUTES, KIND, EVENTS, st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
 def test_any_attributes_become_something_that_can_be_stored_or_nothing(
     attributes: dict[str, Any], kind: dict[str, Any], events: list[Any], start_ns: int, end_ns: int
@@ -371,7 +371,7 @@ def test_any_attributes_become_something_that_can_be_stored_or_nothing(
     assert part is not None or not kind or "basalt.internal.api" in str(attributes) or "pending" in str(attributes)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(PLACES), MESSAGES, st.sampled_from(["gen_ai.choice", "gen_ai.tool.message", names.DETAILS_EVENT])
 )
