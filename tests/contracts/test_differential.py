@@ -117,7 +117,6 @@ def servers(
     max_examples=int(EXAMPLES or 7),
     derandomize=not EXAMPLES,
     database=None,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(calls=CALLS)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from promptcrafter.prompts.line_diff import Diff, unified_diff
@@ -43,7 +43,6 @@ def patch(before: str, text: str) -> str:
     return "\n".join(new + old[shown:])
 
 
-@settings(deadline=None)
 @given(before=ALIKE | st.text(), after=ALIKE | st.text())
 def test_a_diff_makes_one_text_of_the_other(before: str, after: str) -> None:
     assert patch(before, diff(before, after).text) == after

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -66,7 +66,6 @@ def read(rendered: str) -> str:
     return "".join(html.unescape(OWN_TAGS.sub("", rendered)).translate(SYMBOLS).split())
 
 
-@settings(deadline=None)
 @given(first=TEXTS, second=TEXTS, start=TEXTS, notes=TEXTS)
 def test_only_our_own_markup_is_rendered_and_the_texts_are_unchanged(
     first: str, second: str, start: str, notes: str

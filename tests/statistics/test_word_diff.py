@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from promptcrafter.statistics.word_diff import Change, compare
@@ -34,7 +34,6 @@ def before_and_after(changes: list[Change]) -> tuple[str, str]:
     return before, "".join(change.text for change in changes if change.op != "delete")
 
 
-@settings(deadline=None)
 @given(before=TEXTS, others=st.lists(TEXTS, min_size=1, max_size=4))
 def test_changes_make_up_both_texts(before: str, others: list[str]) -> None:
     compared = compare(before, others)

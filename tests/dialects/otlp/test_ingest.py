@@ -418,7 +418,6 @@ def check_any_arrival(person: Person, spans: list[dict[str, Any]], seed: int, pa
 
 _PROPERTY = settings(
     max_examples=15,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
