@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from flask import request
-
 from promptcrafter import clock, jsonio
 from promptcrafter.experiments.models import Experiment
+from promptcrafter.experiments.schemas import VARIANTS_MAX
 from promptcrafter.http.schemas import BodySchema
-from promptcrafter.pages.forms import Form, read_fields, read_form
+from promptcrafter.pages.forms import Form, read_fields, read_form, read_rows
 from promptcrafter.problems import Details
 from promptcrafter.prompts.store import derive_slug
 
@@ -36,7 +35,7 @@ class ExperimentForm(NamedTuple):
 def read(schema: BodySchema, *, with_variants: bool, makes_slug: bool = False) -> ExperimentForm:
     """Return the form of the request. Rows of variants in which nothing but a share is filled in are left out.
 
-    With `makes_slug`, a slug that is left empty is made from the name.
+    With `makes_slug`, a slug that is left empty is made from the name. Raises 400 for more than VARIANTS_MAX rows.
     """
     fields = read_fields()
     rows = [row for row in _read_rows() if any(value for name, value in row.items() if name != "share")]
@@ -45,7 +44,7 @@ def read(schema: BodySchema, *, with_variants: bool, makes_slug: bool = False) -
     sent: dict[str, Any] = {**fields, "variants": rows}
     if "add-variant" in fields or "remove-variant" in fields:
         more = [dict(_NEW_ROW)] if "add-variant" in fields else []
-        return ExperimentForm({**sent, "variants": [*rows, *more]}, {}, {}, True)
+        return ExperimentForm({**sent, "variants": [*rows, *more][:VARIANTS_MAX]}, {}, {}, True)
     faults: dict[str, list[str]] = {}
     converted: dict[str, Any] = {}
     if makes_slug and not fields.get("slug") and fields.get("name"):
@@ -98,11 +97,8 @@ def write(experiment: Experiment) -> dict[str, Any]:
 
 
 def _read_rows() -> list[dict[str, str]]:
-    columns = {name: request.form.getlist(name) for name in _COLUMNS}
-    return [
-        {name: values[number].strip() if number < len(values) else "" for name, values in columns.items()}
-        for number in range(len(columns["key"]))
-    ]
+    rows = read_rows(list(_COLUMNS), "variants", VARIANTS_MAX)
+    return [{name: text.strip() for name, text in row.items()} for row in rows]
 
 
 def _to_variant(number: int, row: Mapping[str, str], faults: dict[str, list[str]]) -> dict[str, Any]:

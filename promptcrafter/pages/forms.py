@@ -1,7 +1,8 @@
 """Forms: read with the same schemas as the API's bodies, and shown again with what is wrong beside each field."""
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,8 @@ from marshmallow import EXCLUDE, Schema
 
 from promptcrafter.http.schemas import load
 from promptcrafter.problems import Details, Invalid
+
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,22 @@ def read_lines(name: str) -> list[str]:
     return [line for line in lines if line]
 
 
+def read_rows(columns: Sequence[str], field: str, maximum: int) -> list[dict[str, str]]:
+    """Return rows of a form, in which each column's field is repeated. The first column has a field for every row.
+
+    Raises 400 that names `field` for more rows than `maximum`, which would take long to show again.
+    """
+    read_fields()  # which sets how large a form may be
+    values = {name: request.form.getlist(name) for name in columns}
+    count = len(values[columns[0]])
+    if count > maximum:
+        raise Invalid({field: [f"must have at most {maximum} entries"]})
+    return [
+        {name: texts[row].replace("\r\n", "\n") if row < len(texts) else "" for name, texts in values.items()}
+        for row in range(count)
+    ]
+
+
 def read_number(name: str) -> float | str | None:
     """Return the number in a field; what is none as it is, for the schema to refuse; None without any."""
     text = read_fields().get(name, "").strip()
@@ -59,11 +78,13 @@ def read_number(name: str) -> float | str | None:
 
 
 def to_number(text: str) -> float | str:
-    """Return the number that a text is, and any other text itself, `nan` and `inf` included, for a schema to judge."""
-    try:
-        number = float(text)
-    except ValueError:
+    """Return the number that a text is, written as JSON writes numbers or with a plus or bare point before or after it.
+
+    Any other text is returned itself, for a schema to judge: Python would take `1_0`, `nan` and other scripts' digits.
+    """
+    if not _NUMBER.fullmatch(text):
         return text
+    number = float(text)
     return number if math.isfinite(number) else text
 
 

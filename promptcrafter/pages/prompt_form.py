@@ -11,7 +11,7 @@ from promptcrafter import clock, jsonio
 from promptcrafter.database.transactions import writing
 from promptcrafter.http.fields import Text
 from promptcrafter.pages.blueprint import PageBlueprint
-from promptcrafter.pages.forms import read_fields, read_form
+from promptcrafter.pages.forms import read_fields, read_form, read_rows
 from promptcrafter.pages.notices import redirect_with
 from promptcrafter.pages.prompt import find_protected, to_json
 from promptcrafter.pages.rendering import render
@@ -19,10 +19,12 @@ from promptcrafter.pages.version_diff import align
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem
 from promptcrafter.prompts import search, store
+from promptcrafter.prompts.fields import MESSAGES_MAX
 from promptcrafter.prompts.messages import ROLES, Message
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.prompts.schemas import PromptIn, PromptPatch, RestoreIn
 from promptcrafter.workspaces.authentication import current_principal
+from promptcrafter.workspaces.principal import refuse_role
 
 blueprint = PageBlueprint("prompt_form", __name__)
 _FIRST_MESSAGES = ({"role": "system", "content": ""}, {"role": "user", "content": ""})  # of a new prompt
@@ -36,9 +38,10 @@ class _RestoreQuery(Schema):
     version = Text(required=True, maximum=64)
 
 
-@blueprint.page("/prompts/new")
+@blueprint.page("/prompts/new", permission=Permission.WRITE)
 def show_new() -> Response:
     """Show the form for a new prompt, of one text or of messages."""
+    refuse_role(current_principal())
     return _show_form({"type": "text", "messages": _FIRST_MESSAGES}, {})
 
 
@@ -47,7 +50,7 @@ def create_prompt() -> Response:
     """Make a prompt."""
     sent, body, faults = _read_prompt()
     if "add-message" in request.form:
-        return _show_form({**sent, "messages": [*sent["messages"], {"role": "user", "content": ""}]}, {})
+        return _show_form(sent, {})
     form = read_form(PromptIn(), **body)
     if form.errors or faults:
         return _show_form(sent, {**form.errors, **faults}, status=400)
@@ -62,10 +65,12 @@ def create_prompt() -> Response:
     return redirect_with(url_for("prompt.show_prompt", prompt_id=prompt_id), "prompt_created")
 
 
-@blueprint.page("/prompts/<prompt_id>/edit")
+@blueprint.page("/prompts/<prompt_id>/edit", permission=Permission.WRITE)
 def show_edit(prompt_id: str) -> Response:
     """Show the form that changes a prompt."""
-    prompt = store.get_prompt(current_principal(), prompt_id)
+    principal = current_principal()
+    prompt = store.get_prompt(principal, prompt_id)
+    refuse_role(principal)
     sent = {
         "seen": _state_of(prompt),
         **{name: getattr(prompt, name) for name in ("title", "slug", "model", "description", "type")},
@@ -83,8 +88,7 @@ def change_prompt(prompt_id: str) -> Response:
     principal = current_principal()
     sent, body, faults = _read_prompt()
     if "add-message" in request.form:
-        more = {**sent, "messages": [*sent["messages"], {"role": "user", "content": ""}]}
-        return _show_form(more, {}, store.get_prompt(principal, prompt_id))
+        return _show_form(sent, {}, store.get_prompt(principal, prompt_id))
     form = read_form(PromptPatch(), **body)
     if form.errors or faults:
         return _show_form(sent, {**form.errors, **faults}, store.get_prompt(principal, prompt_id), 400)
@@ -125,10 +129,13 @@ def restore_version(prompt_id: str) -> Response:
     return redirect_with(url_for("prompt.show_prompt", prompt_id=prompt_id), "version_restored")
 
 
-@blueprint.page("/prompts/<prompt_id>/delete")
+@blueprint.page("/prompts/<prompt_id>/delete", permission=Permission.WRITE)
 def ask_to_delete(prompt_id: str) -> Response:
     """Ask before a prompt is deleted."""
-    return render("prompt_delete.html", prompt=store.get_prompt(current_principal(), prompt_id))
+    principal = current_principal()
+    prompt = store.get_prompt(principal, prompt_id)
+    refuse_role(principal)
+    return render("prompt_delete.html", prompt=prompt)
 
 
 @blueprint.page("/prompts/<prompt_id>/delete", methods=["POST"], permission=Permission.WRITE)
@@ -156,11 +163,10 @@ def _to_message(row: Mapping[str, str]) -> dict[str, str]:
 def _read_prompt() -> tuple[dict[str, Any], dict[str, Any], dict[str, list[str]]]:
     """Return the form as it is to be shown again, its values that are no texts in JSON, and what is wrong with them."""
     sent: dict[str, Any] = dict(read_fields())
-    roles, contents, names = (request.form.getlist(name) for name in ("role", "message", "message-name"))
-    messages = [
-        {"role": role, "content": content.replace("\r\n", "\n"), "name": name}
-        for role, content, name in zip(roles, contents, [*names, *[""] * (len(roles) - len(names))], strict=False)
-    ]
+    rows = read_rows(("role", "message", "message-name"), "messages", MESSAGES_MAX)
+    messages = [{"role": row["role"], "content": row["message"], "name": row["message-name"]} for row in rows]
+    if "add-message" in request.form:
+        messages = [*messages, {"role": "user", "content": "", "name": ""}][:MESSAGES_MAX]
     sent["messages"] = messages
     body: dict[str, Any] = {"tags": [tag.strip() for tag in sent.get("tags", "").split(",") if tag.strip()]}
     faults: dict[str, list[str]] = {}

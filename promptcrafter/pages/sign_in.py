@@ -26,12 +26,13 @@ from promptcrafter.workspaces.authentication import is_signed_in, new_principal
 from promptcrafter.workspaces.sign_up import create_account
 
 blueprint = PageBlueprint("sign_in", __name__)
+_TARGET_MAX = 2000  # characters of the path that a sign-in leads to
 
 
 class _SignInQuery(Schema):
     """Where the sign-in leads to."""
 
-    next = Text(maximum=2000)
+    next = Text(maximum=_TARGET_MAX)
 
 
 @blueprint.page_of_account("/sign-in", permission=Permission.PUBLIC)
@@ -54,7 +55,7 @@ def sign_in() -> Response:
         user = _log_in(form.values)
         joined = _accept(user, form.sent["invitation"]) if form.sent.get("invitation") else None
     except Problem as problem:
-        return _show_sign_in(form.sent, {"": [problem.message]}, problem.status)
+        return _add_headers(_show_sign_in(form.sent, {"": [problem.message]}, problem.status), problem)
     return _begin(user, url_for("prompts_page.list_prompts", workspace=joined) if joined else form.sent.get("next", ""))
 
 
@@ -74,7 +75,7 @@ def sign_up() -> Response:
         user = _sign_up(form.values)
     except Problem as problem:
         field = {"email_taken": "email", "invitation_required": "invitation"}.get(problem.code, "")
-        return _show_sign_up(form.sent, {field: [problem.message]}, problem.status)
+        return _add_headers(_show_sign_up(form.sent, {field: [problem.message]}, problem.status), problem)
     return _begin(user)
 
 
@@ -159,7 +160,14 @@ def _own_path(target: str) -> str | None:
     """Return a path of the pages, with its query; None for anything else, which could lead to another server."""
     prefix = request.script_root + ROOT
     is_own = target == prefix or target.startswith((f"{prefix}/", f"{prefix}?"))
-    return target if is_own and target.isprintable() and "\\" not in target else None
+    is_safe = len(target) <= _TARGET_MAX and target.isprintable() and "\\" not in target
+    return target if is_own and is_safe else None
+
+
+def _add_headers(page: Response, problem: Problem) -> Response:
+    """Return a page with the headers of the error that it shows, such as `Retry-After`."""
+    page.headers.extend(problem.headers)
+    return page
 
 
 def _show_sign_in(sent: dict[str, str], errors: dict[str, list[str]], status: int = 200) -> Response:

@@ -95,6 +95,8 @@ def test_a_viewer_is_shown_no_form_that_would_be_refused_and_is_refused_by_hand(
     for path in (f"{one}/edit", f"{one}/restore", f"{one}/labels", f"{one}/delete", "outputs/delete"):
         sent = {"title": "Mine", "model": "m", "content": "c", "version": "1", "label": "production", "log": log["_id"]}
         assert visitor.submit(f"{home}/{path}", sent).status_code == 403, path
+    for path in ("prompts/new", f"{one}/edit", f"{one}/delete"):
+        assert visitor.get(f"{home}/{path}").status_code == 403, path
     assert ada.get(f"/prompts/{prompt['_id']}").json["title"] == "Shared"
     answer = visitor.submit(f"{home}/review?raters=1", {"output": log["_id"], "value": "7"})
     assert answer.status_code == 303, "a viewer may score"

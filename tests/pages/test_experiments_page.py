@@ -185,6 +185,21 @@ def test_variants_are_added_and_removed_without_a_script(app: Flask, ada: Person
     assert ada.get("/experiments").json == [], "nothing is stored yet"
 
 
+def test_a_form_with_more_variants_than_an_experiment_has_is_not_shown_again(app: Flask, ada: Person) -> None:
+    visitor = Visitor(app, ada)
+    for path in ("/experiment/new", "/experiments/shorter/edit"):
+        if "shorter" in path:
+            start(ada, status="DRAFT")
+        sent = {"name": "Shorter", "slug": "shorter", "key": ["k"] * 101}
+        for button in ({}, {"add-variant": "1"}, {"remove-variant": "0"}):
+            answer = visitor.submit(path, {**sent, **button})
+            assert answer.status_code == 400, (path, button)
+            assert "variants must have at most 100 entries" in text_of(answer)
+            assert len(answer.data) < 20_000
+        full = visitor.submit(path, {**sent, "key": ["k"] * 100, "add-variant": "1"})
+        assert full.text.count('name="key"') == 100
+
+
 def test_a_taken_slug_is_said_beside_it(app: Flask, ada: Person) -> None:
     start(ada)
     page = Visitor(app, ada).submit("/experiment/new", {**FORM, "slug": "shorter"})

@@ -130,6 +130,16 @@ def test_outputs_are_reviewed_one_after_the_other_and_the_last_one_can_be_change
     assert visitor.submit(address, {"output": seen[0], "value": "12"}).status_code == 400
 
 
+def test_only_numbers_as_people_write_them_are_scores(app: Flask, ada: Person) -> None:
+    log, visitor = ada.log(ada.prompt()), Visitor(app, ada)
+    for value in ("1_0", "\u0661", "nan", "1e999", "0x1", "1,5", "--1", ".", "1e", "\u00bd"):
+        answer = visitor.submit(f"/outputs/{log['_id']}/score", {"value": value})
+        assert answer.status_code == 400, value
+    for value, number in (("7", 7), ("7.5", 7.5), ("+3", 3), (".5", 0.5), ("2.", 2), ("1e0", 1)):
+        assert visitor.submit(f"/outputs/{log['_id']}/score", {"value": value}).status_code == 303, value
+        assert ada.get(f"/logs/{log['_id']}").json["score"] == number
+
+
 def test_a_blind_review_shows_neither_model_nor_version_nor_other_scores(app: Flask, ada: Person) -> None:
     log = ada.log(ada.prompt(model="secret-model"), modelUsed="secret-model", notes="A secret note", output="Hello")
     ada.post(f"/logs/{log['_id']}/scores", {"name": "tone", "value": 3, "annotator": "judge"})

@@ -78,6 +78,18 @@ def test_a_refused_form_keeps_what_was_written_and_says_what_is_wrong_beside_the
     assert "Explain {{topic}}." in answer.text
 
 
+def test_a_form_with_more_messages_than_a_prompt_has_is_not_shown_again(app: Flask, ada: Person) -> None:
+    visitor, prompt = Visitor(app, ada), ada.prompt()
+    for path in ("/prompts", f"/prompts/{prompt['_id']}/edit"):
+        sent = {"title": "Long", "model": "m", "type": "chat", "role": ["user"] * 201, "message": ["x"] * 201}
+        for button in ({}, {"add-message": "1"}):
+            answer = visitor.submit(path, {**sent, **button})
+            assert answer.status_code == 400, (path, button)
+            assert "messages must have at most 200 entries" in text_of(answer)
+        full = visitor.submit(path, {**sent, "role": ["user"] * 200, "add-message": "1"})
+        assert full.text.count('name="role"') == 200
+
+
 def test_a_change_by_two_people_loses_nothing_of_either(app: Flask, ada: Person, ben: Person) -> None:
     prompt = ada.prompt(title="Shared", content="Explain {{topic}}.")
     one, home = f"/prompts/{prompt['_id']}", home_of(ada)

@@ -1,9 +1,13 @@
 """The page to sign in."""
 
+from collections.abc import Callable
+
 from flask import Flask
 
 from tests.support.people import Caller, Person, sign_up
 from tests.support.visitors import Visitor
+
+MakeClient = Callable[..., Caller]
 
 
 def test_the_page_to_sign_in_leads_those_who_are_signed_in_to_where_it_would(app: Flask, ada: Person) -> None:
@@ -27,3 +31,22 @@ def test_any_address_that_the_api_takes_can_be_typed_into_the_form(app: Flask, c
     assert 'name="email" type="text"' in page
     assert 'inputmode="email"' in page
     assert Visitor(app, strange).get("/prompts").status_code == 200
+
+
+def test_a_page_that_is_throttled_says_after_how_long_to_try_again(with_settings: MakeClient) -> None:
+    client = with_settings(ratelimit_enabled=True, login_rate="1 per minute", signup_rate="1 per hour")
+    own, wrong = {"Origin": "http://localhost"}, {"email": "a@example.com", "password": "wrong password"}
+    signed_up = {**wrong, "name": "Ada"}
+    for path, fields, longest in (("/app/sign-in", wrong, 60), ("/app/sign-up", signed_up, 3600)):
+        client.post(path, data=fields, headers=own)
+        answer = client.post(path, data=fields, headers=own)
+        assert answer.status_code == 429, path
+        assert 0 < int(answer.headers["Retry-After"]) <= longest
+
+
+def test_a_sign_in_leads_to_no_path_that_is_longer_than_those_of_links(app: Flask, ada: Person) -> None:
+    sent = {"email": ada.email, "password": ada.password}
+    for length, leads in ((2000, True), (2001, False), (900_000, False)):
+        path = "/app/".ljust(length, "x")
+        answer = Visitor(app).submit("/app/sign-in", {**sent, "next": path})
+        assert (answer.headers["Location"] == path) == leads, length
