@@ -11,6 +11,7 @@ from promptcrafter.http.fields import (
     ForeignId,
     NamedTexts,
     Number,
+    PatternText,
     QueryFlag,
     QueryNumber,
     RepeatedText,
@@ -436,8 +437,10 @@ class LogFilters(Schema):
     userId = Text(minimum=1, maximum=ORIGIN_MAX, metadata={"description": "Logs with exactly this userId"})
     sessionId = Text(minimum=1, maximum=ORIGIN_MAX, metadata={"description": "Logs with exactly this sessionId"})
     environment = Text(minimum=1, maximum=ORIGIN_MAX, metadata={"description": "Logs with exactly this environment"})
-    traceId = ForeignId(
-        minimum=1, metadata={"description": "Logs of the calls in this trace only", "pattern": pattern("trace")}
+    traceId = PatternText(
+        pattern("trace"),
+        "must be the id of a trace",
+        metadata={"description": "Logs of the calls in this trace only"},
     )
 
     @validates_schema

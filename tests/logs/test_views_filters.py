@@ -283,7 +283,7 @@ def test_the_logs_of_a_trace_are_found_by_its_id(ada: Person, ben: Person, histo
     for none in (of_ben, "trace_x"):
         assert ada.get(f"/logs?traceId={none}").json == []
     assert ada.get(f"/logs?traceId={trace}&promptId={history[0]['promptId']}").json == []
-    for refused in ("", "x%00"):
+    for refused in ("", "x%00", "null", "a" * 32, history[0]["_id"]):
         answer = ada.get(f"/logs?traceId={refused}")
         assert (answer.status_code, list(answer.json["details"])) == (400, ["traceId"])
     groups = ada.get(f"/stats?groupBy=model&traceId={trace}").json["groups"]
