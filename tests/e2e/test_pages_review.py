@@ -61,6 +61,7 @@ def test_forty_outputs_are_scored_by_keyboard_with_ten_network_cuts_and_nothing_
     page, given = opened.page, {}
     for number in range(40):
         if number % 4 == 2:
+            page.locator(".output-text").wait_for()  # fetched while there is a network
             opened.context.set_offline(True)
         elif number % 4 == 0:
             opened.context.set_offline(False)
