@@ -61,7 +61,10 @@ def refuse_unusable_address(host: str, port: int) -> None:
         variable = "PORT" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "HOST"
         value = port if variable == "PORT" else repr(host)
         address = format_address(host, port)
-        raise ConfigError(f"{variable} is {value}, but {address} cannot be listened on: {error.strerror}.") from error
+        advice = " Choose another port, for example PORT=9000." if variable == "PORT" else ""
+        raise ConfigError(
+            f"{variable} is {value}, but {address} cannot be listened on: {error.strerror}.{advice}"
+        ) from error
 
 
 def format_address(host: str, port: int) -> str:

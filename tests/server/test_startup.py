@@ -167,7 +167,8 @@ def test_an_address_that_cannot_be_listened_on_names_host_or_port() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
-            ConfigError, match=rf"^PORT is {port}, but 127\.0\.0\.1:{port} cannot be .*: Address already"
+            ConfigError,
+            match=rf"^PORT is {port}, but 127\.0\.0\.1:{port} cannot be .*: Address already .* PORT=9000\.$",
         ):
             startup.refuse_unusable_address("127.0.0.1", port)
     for host in ("192.0.2.1", "nothing.invalid", "2001:db8::1"):
