@@ -16,7 +16,7 @@ def test_the_first_page_says_what_happened_and_what_waits(app: Flask, ada: Perso
         ada.log(prompt, **({"score": 5} if number == 0 else {}))
     ada.log(prompt, output=None, status="error", error="timed out")
     shown = text_of(visitor.get(""))
-    assert "Waiting for a score 2" in shown
+    assert "Not scored by anybody yet 2" in shown
     assert "Outputs 4 " in shown
     assert "Failed 1 show them" in shown
     assert "Mean score 5 of 1 scored by people" in shown

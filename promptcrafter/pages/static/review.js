@@ -109,6 +109,7 @@ const saving = new Repeater(async () => {
     if (answer.status >= 200 && answer.status < 300) {
       if (unsaved.get(key) === score) release(key);
       trouble = "";
+      if (score.url === root.dataset.save) showProgress(score.output);
     } else if (answer.status === 401 || answer.code === "other_account") {
       trouble = answer.status === 401 ? "signed-out" : "other-account";
       break;
@@ -254,6 +255,20 @@ function showSteps() {
   if (!undo.href) undo.hidden = findScored() < 0;
 }
 
+// How far everybody was when the page was opened, and what has been saved since then
+const bar = document.querySelector("#review-bar");
+const givenBefore = bar?.value;
+const fresh = new Set(); // outputs whose scores the page did not count
+let isScoredBefore = ""; // the output that came with the page and has a score of this account
+
+function showProgress(output) {
+  if (!bar || output === isScoredBefore) return;
+  fresh.add(output);
+  bar.value = givenBefore + fresh.size; // no more than its maximum
+  const given = document.querySelector("#review-given");
+  if (given) given.textContent = bar.value.toLocaleString("en-US");
+}
+
 function showStatus() {
   const count = unsaved.size === 1 ? "1 score" : `${unsaved.size} scores`;
   const kept = isStored ? "It is kept in this browser." : "Leave this page open.";
@@ -332,6 +347,7 @@ document.addEventListener("visibilitychange", () => {
 // The output that came with the page
 const first = slot.querySelector("article");
 if (first) {
+  if ("scored" in first.dataset) isScoredBefore = first.dataset.output;
   const pressed = first.querySelector("[aria-pressed]");
   steps.push({ output: first.dataset.output, article: first, value: pressed ? pressed.value : null, comment: "" });
   position = 0;
