@@ -13,6 +13,8 @@ TEXTS = {
     "prompt_deleted": "The prompt is deleted, with its outputs.",
     "output_saved": "Saved.",
     "output_deleted": "The output is deleted.",
+    "choose_to_compare": "Tick 2 to 5 outputs in the list; then compare them.",
+    "choose_some": "Tick one output or more in the list first.",
     "outputs_deleted": "The chosen outputs are deleted.",
     "run_deleted": "The run is deleted, with its outputs.",
     "experiment_created": "The experiment is there, as a draft. Start it when your program asks for its variants.",

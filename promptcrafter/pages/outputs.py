@@ -166,6 +166,8 @@ blueprint.register_error_handler(Problem, _show_refused)
 def export_chosen(query: dict[str, Any]) -> Response:
     """Return chosen outputs of a list as a file."""
     principal = current_principal()
+    if "log_ids" not in query:
+        return redirect_with(lists.find_outputs_list(), "choose_some")
     chosen = [log.id for log in _get_chosen(query)]
     found = store.find_logs(principal, {}).where(Log.id.in_(chosen))
     return lists.download(query.get("format", "json"), found, store.order_logs({}), _log_rows, {})
@@ -175,6 +177,8 @@ def export_chosen(query: dict[str, Any]) -> Response:
 @blueprint.arguments(_ChosenQuery(), location="query")
 def ask_to_delete(query: dict[str, Any]) -> Response:
     """Ask before chosen outputs are deleted."""
+    if "log_ids" not in query:
+        return redirect_with(lists.find_outputs_list(), "choose_some")
     return render("outputs_delete.html", logs=_get_chosen(query))
 
 

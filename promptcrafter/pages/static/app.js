@@ -46,6 +46,16 @@ document.addEventListener("submit", (event) => {
   if (question && !window.confirm(question)) event.preventDefault();
 });
 
+// A button that needs some of the outputs of a list: without JavaScript the server leads back, and the ticks are lost
+document.addEventListener("submit", (event) => {
+  const { least, most, refusal } = event.submitter?.dataset ?? {};
+  if (!refusal) return;
+  const count = event.target.querySelectorAll("[name=log]:checked").length;
+  const isRefused = count < Number(least) || count > Number(most ?? Infinity);
+  event.target.querySelector("[data-refused]").textContent = isRefused ? refusal : "";
+  if (isRefused) event.preventDefault();
+});
+
 // The token of an invitation stands behind the `#` of its link, which no server sees
 const tokenField = document.querySelector("[data-from-fragment]");
 if (tokenField && location.hash.length > 1) tokenField.value = location.hash.slice(1);
