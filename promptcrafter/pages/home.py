@@ -53,12 +53,14 @@ def show_home() -> Response:
     answered = charts.Series("answered", [float(by_day[day]["count"]) if day in by_day else None for day in days])
     failed = charts.Series("failed", [float(by_day[day]["failed"]) if day in by_day else None for day in days])
     versions = prompts.get_changed_last(principal, _SHOWN)
+    has_outputs = any(answered.values) or any(failed.values)
     return render(
         "home.html",
+        example=prompts.get_changed_last_version(principal) if not has_outputs else None,
         chart=charts.for_all_widths(partial(_draw, days, [answered, failed])),
         legend=charts.legend(["answered", "failed"]) if any(failed.values) else "",
         since=clock.to_text(since),
-        has_outputs=any(answered.values) or any(failed.values),
+        has_outputs=has_outputs,
         days=[(day, by_day.get(day)) for day in reversed(days)],
         totals=_sum_up(by_day.values()),
         versions=versions,

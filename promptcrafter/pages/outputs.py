@@ -130,12 +130,15 @@ def _render_list(
     """Return the page of the list; without rows if the filters were refused."""
     rows = page.rows if page else ()
     sent = request.args
+    example = prompts.get_changed_last_version(current_principal()) if page and not rows and not sent else None
+    shown = {log.prompt_id for log in rows if log.prompt_id} | ({example.prompt_id} if example else set())
     return render(
         "outputs.html",
+        example=example,
         page=page,
         query=sent,
         total=total,
-        titles=prompts.get_titles({log.prompt_id for log in rows if log.prompt_id}),
+        titles=prompts.get_titles(shown),
         prompts=prompts.get_newest_titles(current_principal(), _CHOICES_MAX),
         pattern=hits.make_pattern(query["q"]) if "q" in query else None,
         texts=query.get("texts", ()),

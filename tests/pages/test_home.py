@@ -26,11 +26,12 @@ def test_the_first_page_says_what_happened_and_what_waits(app: Flask, ada: Perso
 
 def test_the_first_steps_have_a_call_to_copy_with_the_address_of_the_server(app: Flask, ada: Person) -> None:
     visitor = Visitor(app, ada)
-    assert "curl http://localhost/logs -H" in text_of(visitor.get(""))
+    assert "curl http://localhost/logs \\" in text_of(visitor.get(""))
     prompt = ada.prompt()
     shown = text_of(visitor.get(""))
     assert "First steps" not in shown
     assert f'"promptId": "{prompt["_id"]}"' in shown
+    assert "API key : make one in the settings" in shown
 
 
 def test_the_first_page_lists_running_and_completed_experiments(app: Flask, ada: Person) -> None:

@@ -85,7 +85,7 @@ def test_a_form_with_more_messages_than_a_prompt_has_is_not_shown_again(app: Fla
         for button in ({}, {"add-message": "1"}):
             answer = visitor.submit(path, {**sent, **button})
             assert answer.status_code == 400, (path, button)
-            assert "messages must have at most 200 entries" in text_of(answer)
+            assert "Messages must have at most 200 entries" in text_of(answer)
         full = visitor.submit(path, {**sent, "role": ["user"] * 200, "add-message": "1"})
         assert full.text.count('name="role"') == 200
 
