@@ -104,13 +104,15 @@ def set_label(prompt_id: str) -> Response:
         raise Problem(400, "A label needs the number of a version.", "invalid_label")
     with writing():
         prompt = store.lock_prompt(principal, prompt_id)
+        notice = "label_removed" if is_removed else "label_moved" if label in prompt.labels else "label_put"
         if is_removed:
             store.remove_label(principal, prompt, label)
         else:
             store.set_label(principal, prompt, label, form.values["version"])
-    return redirect_with(
-        url_for("prompt.show_prompt", prompt_id=prompt_id), "label_removed" if is_removed else "label_set"
-    )
+        latest = prompt.version
+    seen = number if number.isdecimal() and number != str(latest) else None  # the version that the page showed
+    target = url_for("prompt.show_prompt", prompt_id=prompt_id, version=seen)
+    return redirect_with(target, notice, label=label, version=form.values.get("version", ""))
 
 
 @blueprint.page("/prompts/<prompt_id>/diff")

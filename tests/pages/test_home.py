@@ -24,6 +24,15 @@ def test_the_first_page_says_what_happened_and_what_waits(app: Flask, ada: Perso
     assert "First steps" not in shown
 
 
+def test_a_cost_that_nobody_knows_is_not_zero(app: Flask, ada: Person) -> None:
+    log = {"output": "Hello", "modelUsed": "a-model-without-a-price"}
+    prompt = ada.prompt()
+    ada.log(prompt, **log)
+    assert "Outputs 1 cost unknown" in text_of(Visitor(app, ada).get(""))
+    ada.log(prompt, **log, cost=0.5)
+    assert "Outputs 2 $0.500 in all" in text_of(Visitor(app, ada).get(""))
+
+
 def test_the_first_steps_have_a_call_to_copy_with_the_address_of_the_server(app: Flask, ada: Person) -> None:
     visitor = Visitor(app, ada)
     assert "curl http://localhost/logs \\" in text_of(visitor.get(""))
