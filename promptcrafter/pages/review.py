@@ -15,7 +15,7 @@ from promptcrafter.http.fields import ForeignId, QueryInteger, RepeatedText, Tex
 from promptcrafter.logs import scores
 from promptcrafter.logs import store as logs
 from promptcrafter.logs.models import DEFAULT_NAME, HUMAN, Log
-from promptcrafter.pages import lists
+from promptcrafter.pages import lists, text_views
 from promptcrafter.pages.agreement_words import describe
 from promptcrafter.pages.blueprint import PageBlueprint
 from promptcrafter.pages.forms import read_fields
@@ -43,10 +43,11 @@ _OF_AGREEMENT = ("name", "promptId", "since", "until")
 class _NextQuery(NextReviewQuery):
     """Which outputs are reviewed, and which of them not now: some never, the skipped ones after all others.
 
-    Without `raters` the workspace decides how many people are to score each output.
+    Without `raters` the workspace decides how many people are to score each output. `view` is how texts are shown.
     """
 
     raters = QueryInteger(minimum=1, maximum=RATERS_MAX)
+    view = Text(choices=("text", "markdown"), load_default="text")
     excluded = RepeatedText(Text(maximum=100), maximum=_IDS_MAX, data_key="exclude")
     skipped = RepeatedText(Text(maximum=100), maximum=_IDS_MAX)
 
@@ -180,13 +181,15 @@ def _describe(query: dict[str, Any], log: Log | None, *, is_chosen: bool = False
     The score that the account gave already is shown for the output that the account chose; the others have none.
     """
     principal, name = current_principal(), query["name"]
+    is_markdown = query["view"] == "markdown"
     config = configs.get_configs([principal.workspace_id], [name]).get((principal.workspace_id, name))
     own = scores.get_own_score(principal, log, name) if log is not None and is_chosen else None
     return {
         "log": log,
         "prompt": prompts.get_prompt(principal, log.prompt_id) if log is not None and log.prompt_id else None,
         "input": log and indent_json(log.input),
-        "output": log and indent_json(log.output),
+        "output": log and (text_views.show(log.output, "markdown") if is_markdown else indent_json(log.output)),
+        "is_markdown": is_markdown,
         "is_blind": query["blind"] == "true",
         "is_scored": own is not None,
         "query": query,

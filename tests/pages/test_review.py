@@ -214,3 +214,20 @@ def test_model_and_version_are_hidden_with_one_click(app: Flask, ada: Person) ->
     assert "secret-model" not in blind.text
     assert "Show model and version" in blind.text
     assert '<input type="hidden" name="blind" value="true">' in blind.text, "changing other choices keeps it"
+
+
+def test_markdown_is_rendered_if_the_reader_wants_it_and_stays_chosen(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    logs = [ada.log(prompt, output=f"**Bold** <b>{n}</b>")["_id"] for n in range(2)]
+    visitor = Visitor(app, ada)
+    page = visitor.get("/review")
+    assert "**Bold** &lt;b&gt;" in page.text
+    link = re.search('href="([^"]+view=markdown[^"]*)"[^>]*>Markdown', page.text)
+    assert link is not None
+    assert f"output={_shown(page.text)}" in link[1], "the same output"
+    chosen = visitor.get(link[1].replace("&amp;", "&"))
+    assert "<strong>Bold</strong> &lt;b&gt;" in chosen.text
+    assert "<strong>Bold" in visitor.get(f"/review/next?view=markdown&exclude={logs[0]}").text
+    sent = visitor.submit("/review?view=markdown", {"output": logs[0], "value": "5"})
+    assert "<strong>Bold" in visitor.follow(sent).text
+    assert visitor.get("/review?view=json").status_code == 400

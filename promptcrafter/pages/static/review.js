@@ -186,6 +186,11 @@ function show(index) {
   step.article.focus({ preventScroll: true });
   if (root.getBoundingClientRect().top < 0) root.scrollIntoView();
   showSteps();
+  for (const link of document.querySelectorAll("[data-keeps-output]")) { // the same output, shown otherwise
+    const url = new URL(link.href);
+    url.searchParams.set("output", step.output);
+    link.href = url;
+  }
 }
 
 function showNext() {
