@@ -220,11 +220,11 @@ def test_a_label_is_set_where_the_reader_is_and_the_notice_says_which_and_where(
     ada.patch(one, {"content": "Shorter"})
     visitor = Visitor(app, ada)
     put = visitor.follow(visitor.submit(f"{one}/labels", {"label": "production", "version": "1"}))
-    assert "The label is put: production is now on version 1." in text_of(put)
+    assert "The label is put: production is now on version 1," in text_of(put)
     assert "Version 1 production" in text_of(put), "the version that the label was put on"
     moved = visitor.submit(f"{one}/labels", {"label": "production", "version": "2"})
     assert moved.headers["Location"].endswith(one), "the latest version"
-    assert "The label is moved: production is now on version 2." in text_of(visitor.follow(moved))
+    assert "The label is moved: production is now on version 2," in text_of(visitor.follow(moved))
     visitor.submit(f"{one}/labels", {"label": "old", "version": "1"})
     removed = visitor.follow(visitor.submit(f"{one}/labels", {"label": "old", "version": "1", "remove": "1"}))
     assert "The label old is removed." in text_of(removed)
