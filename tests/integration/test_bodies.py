@@ -218,6 +218,40 @@ def test_nothing_is_stored_of_an_incomplete_body_and_it_may_be_sent_again(
     assert len(connection.call("GET", "/logs").json) == body.count(b"\n")
 
 
+@pytest.mark.parametrize("path", ["/app/w/ada/prompts", "/import"])
+def test_nothing_is_stored_of_a_form_or_a_file_that_is_cut_off_where_it_seems_whole(
+    live_server: LiveServer, connection: Connection, path: str
+) -> None:
+    slug = connection.call("GET", "/workspaces").json[0]["slug"]
+    host = urlsplit(live_server.url).netloc
+    login = b"email=ada%40example.com&password=the+password+of+ada"
+    form = "application/x-www-form-urlencoded"
+    signed_in = connection.call("POST", "/app/sign-in", login, Content_Type=form, Origin=f"http://{host}")
+    headers = {**connection.headers, "Host": host, "Origin": f"http://{host}"}
+    headers["Cookie"] = signed_in.headers["Set-Cookie"].partition(";")[0]
+    file = b'{"type": "export", "format": "promptcrafter", "version": 2}\n'
+    file += b'{"type": "scoreConfig", "name": "tone", "kind": "boolean", "direction": "up", '
+    file += b'"createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z"}\n{"type": "end"}\n'
+    if path == "/import":
+        media, body = "application/x-ndjson", file
+    else:
+        media, body = form, b"title=A+title&model=m&content=Half+of"
+    lines = "".join(f"{name}: {value}\r\n" for name, value in {**headers, "Content-Type": media}.items())
+    head = f"POST {path.replace('/ada/', f'/{slug}/')} HTTP/1.1\r\n{lines}"
+    with socket.create_connection(host.split(":"), timeout=10) as cut:
+        cut.sendall(f"{head}Content-Length: {len(body) + 50}\r\n\r\n".encode() + body)
+        cut.shutdown(socket.SHUT_WR)
+        answer = b""
+        while piece := cut.recv(65536):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 400 "), answer
+    assert b"The body ended before its Content-Length." in answer
+    assert connection.call("GET", "/prompts").json == connection.call("GET", "/score-configs").json == []
+    whole = send_raw(live_server, f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
+    assert whole.split()[1] in (b"200", b"303"), whole
+    assert connection.call("GET", "/prompts").json or connection.call("GET", "/score-configs").json
+
+
 @pytest.mark.parametrize(
     ("origins", "allowed"),
     [("https://app.example.com", "https://app.example.com"), ("*", "*"), ("https://a.example,https://b.example", None)],
