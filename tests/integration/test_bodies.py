@@ -136,6 +136,21 @@ def test_broken_chunks_are_400(live_server: LiveServer, path: str, media: str) -
     assert "unexpected" not in live_server.log
 
 
+@pytest.mark.parametrize("sent", [b"fff\r\n[1, 2", b"ffffffffffffffff\r\n", b"5\n[1]  \n0\n\n", b"5\r\n[1]  \r\n"])
+def test_a_body_whose_chunks_are_cut_off_has_the_error_of_broken_chunks(live_server: LiveServer, sent: bytes) -> None:
+    head = f"POST /prompts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {sign_up(live_server)}\r\n"
+    head += "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    parts = urlsplit(live_server.url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=10) as cut:
+        cut.sendall(head.encode() + sent)
+        cut.shutdown(socket.SHUT_WR)
+        answer = b""
+        while piece := cut.recv(65536):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'"code":"invalid_chunks"' in answer
+
+
 def test_a_request_refused_for_another_reason_keeps_its_answer_when_its_chunks_are_broken(
     live_server: LiveServer,
 ) -> None:
