@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Dialog
 
 from tests.e2e.test_pages import call, window
 from tests.support.connection import Connection
@@ -51,7 +51,12 @@ def test_no_text_of_a_client_runs_as_a_program_or_widens_a_page(
     paths += ["/review", "/settings/team", "/settings/account", "/settings/audit"]
     with window(browser, live_server, viewport={"width": width, "height": 800}) as opened:
         asked: list[str] = []
-        opened.page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+
+        def dismiss(dialog: Dialog) -> None:
+            asked.append(dialog.message)
+            dialog.dismiss()
+
+        opened.page.on("dialog", dismiss)
         opened.sign_in(person["email"], person["password"])
         home, wide = opened.page.url, {}
         for path in paths:

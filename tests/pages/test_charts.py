@@ -346,14 +346,13 @@ EXTREMES = (0.0, 5e-324, 1e-310, 1e-300, 1.0, 1e17, 1e300, sys.float_info.max)
 def test_charts_of_the_smallest_and_largest_numbers_stay_in_their_frames(width: int, one: float, other: float) -> None:
     low, high = sorted((one, other))
     ends = charts.zoom([low, high], low, high)
-    point = {"label": "a", "y": low, "note": ""}
     drawn = (
         charts.line_chart(["a", "b"], [Series("a", [low, high])], *ends, caption="c", width=width),
         charts.line_chart(["a"], [Series("a", [one])], 0, charts.round_up(one), caption="c", width=width),
         charts.interval_chart([IntervalRow("a", one, low, high)], low, high, caption="c", width=width),
         charts.range_chart([charts.RangeRow("a", 0, one)], caption="c", format_x=duration, width=width),
         charts.scatter_chart(
-            [Point(x=one, **point), Point(x=abs(other), **point)],
+            [Point("a", one, low), Point("a", abs(other), low)],
             *ends,
             caption="c",
             x_name="x",
