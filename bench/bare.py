@@ -33,7 +33,8 @@ _COLUMNS = (
 )
 _NAMES = _COLUMNS.split(", ")
 _PAGE = f"SELECT {_COLUMNS} FROM logs WHERE prompt_id = ? ORDER BY created_at DESC, seq DESC LIMIT ?"
-_ALL = f"SELECT {_COLUMNS} FROM logs WHERE owner_id = ? ORDER BY created_at DESC, seq DESC"
+_WORKSPACE = "SELECT workspace_id FROM members WHERE user_id = ?"  # of the measurements: there is one
+_ALL = f"SELECT {_COLUMNS} FROM logs WHERE workspace_id = ({_WORKSPACE}) ORDER BY created_at DESC, seq DESC"
 _PROMPT_COLUMNS = (
     "id, author_id, slug, title, content, model, version, created_at, updated_at, workspace_id, description, messages, "
     "config"

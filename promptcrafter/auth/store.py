@@ -17,7 +17,7 @@ from promptcrafter.auth.models import ApiKey, PasswordReset, User
 from promptcrafter.database.errors import translating
 from promptcrafter.database.session import session
 from promptcrafter.ids import is_well_formed, new_id
-from promptcrafter.problems import Invalid, Problem
+from promptcrafter.problems import Invalid, Problem, Unauthorized
 
 KEY_USE_PRECISION = timedelta(hours=1)
 KEY_PREFIX = "pc_"  # distinguishes an API key from a token
@@ -105,6 +105,18 @@ def get_user(user_id: str) -> User:
 def lock_user(user_id: str) -> User:
     """Return the account of this id, locked until the commit. Raises NoResultFound if there is none."""
     return session.scalars(select(User).where(User.id == user_id).with_for_update(key_share=True)).one()
+
+
+def lock_account(user_id: str) -> User:
+    """Return the account of a request, locked until the commit.
+
+    Raises 401 if it was deleted since the request was authenticated. Lock it before a workspace of which it is a
+    member, as the deletion of an account does.
+    """
+    user = lock_user(user_id)
+    if user.deleted_at is not None:
+        raise Unauthorized
+    return user
 
 
 def change_user(user: User, changes: Mapping[str, str]) -> None:

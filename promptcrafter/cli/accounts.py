@@ -14,6 +14,7 @@ from promptcrafter.cli.workspaces import describe_contents
 from promptcrafter.database.transactions import write_until_done, writing
 from promptcrafter.http.schemas import load
 from promptcrafter.permissions import SCOPES, Permission
+from promptcrafter.workspaces import account_store, key_store, member_store
 from promptcrafter.workspaces import store as workspaces
 from promptcrafter.workspaces.principal import at_home
 from promptcrafter.workspaces.schemas import KeyIn
@@ -44,7 +45,7 @@ def add_user(email: str, name: str, password_stdin: bool) -> None:
     values = load(SignupIn(), {"email": email, "name": name, "password": _read_password(password_stdin)})
     password_hash = passwords.hash_password(values["password"])
     with writing():
-        added = workspaces.add_account(values["name"], values["email"], password_hash)
+        added = account_store.add_account(values["name"], values["email"], password_hash)
     say(f"Added the account of {email}.")
     click.echo(added.id)
 
@@ -118,7 +119,7 @@ def delete_user(email: str, anonymise: bool, yes: bool) -> None:
     What it made in other workspaces stays.
     """
     account = store.get_by_email(email)
-    if owned := workspaces.get_sole_ownerships(account.id):
+    if owned := account_store.get_sole_ownerships(account.id):
         names = ", ".join(workspace.slug for workspace in owned)
         raise Refusal(f"{account.email} is the only owner of {names}: make another member one by workspace set-role.")
     address = account.email
@@ -130,7 +131,7 @@ def delete_user(email: str, anonymise: bool, yes: bool) -> None:
 
     def remove() -> None:
         with writing():
-            workspaces.remove_account(at_home(store.lock_by_email(address).id), anonymise=anonymise)
+            account_store.remove_account(at_home(store.lock_by_email(address).id), anonymise=anonymise)
 
     write_until_done(remove)
     say(f"Deleted the account of {address} and all that was in {contents}.")
@@ -144,7 +145,7 @@ def disable_user(email: str) -> None:
         account = store.lock_by_email(email)
         changed = store.disable(account.id)
     say(f"{account.email} is disabled." if changed else f"{account.email} was disabled already.")
-    if owned := workspaces.get_sole_ownerships(account.id):
+    if owned := account_store.get_sole_ownerships(account.id):
         names = ", ".join(workspace.slug for workspace in owned)
         say(f"It is the only owner of {names}: to make another member one, see workspace set-role.")
 
@@ -180,8 +181,8 @@ def add_key(email: str, name: str, expires: str | None, workspace: str | None, s
         account = store.lock_by_email(email)
         if "workspace" in values:
             bound_to = workspaces.lock_any_workspace(values.pop("workspace"))
-            values["workspace_id"] = workspaces.act_as_member(bound_to, account, Permission.READ).workspace_id
-        added, text = workspaces.add_key(at_home(account.id), values)
+            values["workspace_id"] = member_store.act_as_member(bound_to, account, Permission.READ).workspace_id
+        added, text = key_store.add_key(at_home(account.id), values)
     until = f"until {clock.to_text(added.expires_at)}" if added.expires_at else "until it is revoked"
     say(f"Made the key {added.id} for {account.email}, good {until}. Nobody will see it again:")
     click.echo(text)
@@ -204,7 +205,7 @@ def revoke_key(key_id: str) -> None:
     """Revoke an API key; it is dead at once."""
     with writing():
         key = store.remove_key_of_any_user(key_id)
-        workspaces.note_key(at_home(""), "key.revoke", key)
+        key_store.note_key(at_home(""), "key.revoke", key)
     say(f"Revoked {key_id}.")
 
 
@@ -225,7 +226,7 @@ def _join(scopes: list[str] | None) -> str:
 
 def _describe_own(account: User) -> str:
     """Return the workspaces of which an account is the only member, and what is in them, as text."""
-    own = workspaces.list_lone_workspaces(account.id)
+    own = account_store.list_lone_workspaces(account.id)
     names = ", ".join(workspace.slug for workspace in own)
     return f"{names}: {describe_contents(own)}"
 

@@ -29,6 +29,7 @@ from promptcrafter.transfer.importers import Unreadable, enumerate_counts, json_
 from promptcrafter.transfer.importers.foreign_ids import ForeignIds
 from promptcrafter.transfer.importers.stored_versions import FindVersions, find_none
 from promptcrafter.transfer.records import FORM, FORMS, Record, plural
+from promptcrafter.workspaces import member_store
 from promptcrafter.workspaces import store as workspaces
 from promptcrafter.workspaces.principal import Principal, at_home
 
@@ -69,7 +70,7 @@ def import_file(
     principal, account, target = at_home(user.id), user.email_key, user.email
     if workspace is not None:
         found = workspaces.get_any_workspace(workspace)
-        principal = workspaces.act_as_member(found, user, Permission.WRITE)
+        principal = member_store.act_as_member(found, user, Permission.WRITE)
         target = f"{user.email} into {found.slug}"
         if found.personal_user_id is None:
             account = found.id  # so that a file has the same ids there, whichever member imports it

@@ -14,7 +14,7 @@ from promptcrafter.database.transactions import write_until_done, writing
 from promptcrafter.http.schemas import load
 from promptcrafter.permissions import ROLES, Role
 from promptcrafter.transfer.store import count_rows
-from promptcrafter.workspaces import quota, store
+from promptcrafter.workspaces import account_store, member_store, quota, store
 from promptcrafter.workspaces.models import Workspace
 from promptcrafter.workspaces.principal import Principal, at_home, in_workspace
 from promptcrafter.workspaces.schemas import MemberOut, WorkspaceIn
@@ -74,7 +74,7 @@ def list_workspaces(as_json: bool) -> None:
 @_json
 def list_members(reference: str, as_json: bool) -> None:
     """List the members of a workspace, given by its id or slug."""
-    rows = [_member_schema.dump(member) for member in store.list_members(store.get_any_workspace(reference))]
+    rows = [_member_schema.dump(member) for member in member_store.list_members(store.get_any_workspace(reference))]
     if as_json:
         click.echo(jsonio.dumps(rows))
     else:
@@ -90,7 +90,7 @@ def set_role(reference: str, email: str, role: str) -> None:
     with writing():
         account = lock_by_email(email)
         found = store.lock_any_workspace(reference)
-        store.put_member(in_workspace("", found.id), found, account.id, cast(Role, role))
+        member_store.put_member(in_workspace("", found.id), found, account.id, cast(Role, role))
     say(f"The role of {account.email} in {found.slug} is {role}.")
 
 
@@ -123,7 +123,7 @@ def list_principals(email: str | None, reference: str | None) -> list[Principal]
     Without either there is one for each workspace. Raises Refusal for both.
     """
     if reference is None:
-        return store.list_principals(email)
+        return account_store.list_principals(email)
     if email is not None:
         raise Refusal("--user means the personal workspace of an account: use it or --workspace, not both.")
     return [in_workspace("", store.get_any_workspace(reference).id)]

@@ -13,7 +13,7 @@ from promptcrafter.pages.notices import redirect_with
 from promptcrafter.pages.rendering import render
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem
-from promptcrafter.workspaces import store
+from promptcrafter.workspaces import account_store, member_store
 from promptcrafter.workspaces.account_changes import change_account, delete_account
 from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.schemas import AccountPatch, DeletionIn
@@ -119,7 +119,7 @@ def _show_account(form: Form, status: int = 200, part: str = "account") -> Respo
         sent=form.sent,
         errors=form.errors,
         part=part,
-        default_id=store.get_default(current_principal().user_id),
+        default_id=member_store.get_default(current_principal().user_id),
     )
     page.status_code = 400 if form.errors and status == 200 else status
     return page
@@ -131,8 +131,8 @@ def _show_deletion(form: Form, status: int = 200) -> Response:
         "account_delete.html",
         sent=form.sent,
         errors=form.errors,
-        lone=store.list_lone_workspaces(user_id),
-        owned=store.get_sole_ownerships(user_id),
+        lone=account_store.list_lone_workspaces(user_id),
+        owned=account_store.get_sole_ownerships(user_id),
     )
     page.status_code = 400 if form.errors and status == 200 else status
     return page

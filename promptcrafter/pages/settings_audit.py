@@ -10,7 +10,7 @@ from promptcrafter.pages import lists
 from promptcrafter.pages.blueprint import PageBlueprint
 from promptcrafter.pages.rendering import render
 from promptcrafter.permissions import Permission
-from promptcrafter.workspaces import audit, store
+from promptcrafter.workspaces import audit, member_store, store
 from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.models import AuditEntry
 from promptcrafter.workspaces.schemas import ACTIONS, AuditEntryOut, AuditQuery
@@ -36,7 +36,7 @@ def show_audit(query: dict[str, Any]) -> Response:
     if "format" in query:
         return lists.download(query["format"], entries, _ORDER, _audit_entry_out, query)
     page = lists.read_page(entries, _ORDER, query)
-    members = store.list_members(workspace)
+    members = member_store.list_members(workspace)
     return render(
         "settings_audit.html", tab="audit", page=page, query=request.args, members=members, actions=sorted(ACTIONS)
     )

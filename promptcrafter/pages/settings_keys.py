@@ -16,7 +16,7 @@ from promptcrafter.pages.rendering import render
 from promptcrafter.permissions import SCOPES, Permission
 from promptcrafter.problems import Invalid
 from promptcrafter.prompts import store as prompts
-from promptcrafter.workspaces import store
+from promptcrafter.workspaces import key_store, store
 from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.schemas import KeyIn
 
@@ -43,10 +43,10 @@ def create_key() -> Response:
     values = {name: value for name, value in form.values.items() if name != "workspace"}
     try:
         with writing():
-            store.lock_account(principal.user_id)
+            accounts.lock_account(principal.user_id)
             if "workspace" in form.values:
                 values["workspace_id"] = store.lock_workspace(principal, form.values["workspace"]).id
-            _, secret = store.add_key(principal, values)
+            _, secret = key_store.add_key(principal, values)
     except Invalid as problem:  # a time that has passed
         return _show_keys(Form(form.sent, errors=problem.details or {}))
     return _show_keys(Form({}), secret=secret, can_log=not scopes or not _CAN_LOG.isdisjoint(scopes))
@@ -57,7 +57,7 @@ def revoke_key(key_id: str) -> Response:
     """Revoke an API key of the account."""
     principal = current_principal()
     with writing():
-        store.note_key(principal, "key.revoke", accounts.remove_key(principal.user_id, key_id))
+        key_store.note_key(principal, "key.revoke", accounts.remove_key(principal.user_id, key_id))
     return redirect_with(url_for("settings_keys.list_keys"), "key_revoked")
 
 

@@ -10,7 +10,7 @@ from promptcrafter.pages.forms import Form, read_form
 from promptcrafter.pages.notices import redirect_with
 from promptcrafter.pages.rendering import render
 from promptcrafter.permissions import ROLES, Permission
-from promptcrafter.workspaces import store
+from promptcrafter.workspaces import invitation_store, key_store, member_store, store
 from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.principal import is_owner, refuse_non_owner
 from promptcrafter.workspaces.schemas import InvitationIn, MemberPatch
@@ -33,7 +33,9 @@ def create_invitation() -> Response:
         return _show_team(form)
     with writing():
         locked = store.lock_workspace(principal, principal.current_id)
-        _, token = store.add_invitation(principal, locked, form.values["role"], form.values["expires_in_days"])
+        _, token = invitation_store.add_invitation(
+            principal, locked, form.values["role"], form.values["expires_in_days"]
+        )
     return _show_team(Form({}), link=f"{url_for('sign_in.show_invitation', _external=True)}#{token}")
 
 
@@ -42,7 +44,9 @@ def revoke_invitation(invitation_id: str) -> Response:
     """Revoke an invitation."""
     principal = current_principal()
     with writing():
-        store.remove_invitation(principal, store.lock_workspace(principal, principal.current_id), invitation_id)
+        invitation_store.remove_invitation(
+            principal, store.lock_workspace(principal, principal.current_id), invitation_id
+        )
     return redirect_with(url_for("settings_team.show_team"), "invitation_revoked")
 
 
@@ -51,7 +55,7 @@ def revoke_member_key(key_id: str) -> Response:
     """Revoke an API key of any member that is bound to the workspace."""
     principal = current_principal()
     with writing():
-        store.remove_key(principal, store.lock_workspace(principal, principal.current_id), key_id)
+        key_store.remove_key(principal, store.lock_workspace(principal, principal.current_id), key_id)
     return redirect_with(url_for("settings_team.show_team"), "key_revoked")
 
 
@@ -63,7 +67,9 @@ def change_member(user_id: str) -> Response:
     if form.errors:
         return _show_team(form)
     with writing():
-        store.set_role(principal, store.lock_workspace(principal, principal.current_id), user_id, form.values["role"])
+        member_store.set_role(
+            principal, store.lock_workspace(principal, principal.current_id), user_id, form.values["role"]
+        )
     return redirect_with(url_for("settings_team.show_team"), "role_changed")
 
 
@@ -77,7 +83,7 @@ def remove_member(user_id: str) -> Response:
             locked = store.lock_workspace(principal, principal.current_id)
             if user_id != principal.user_id:
                 refuse_non_owner(principal, locked.id)
-            store.remove_member(principal, locked, user_id)
+            member_store.remove_member(principal, locked, user_id)
 
     write_until_done(remove)
     if user_id == principal.user_id:
@@ -94,9 +100,9 @@ def _show_team(form: Form, link: str | None = None) -> Response:
         tab="team",
         sent=form.sent,
         errors=form.errors,
-        members=store.list_members(workspace),
-        invitations=store.list_invitations(workspace) if may_manage else (),
-        keys=store.list_keys(workspace) if may_manage else (),
+        members=member_store.list_members(workspace),
+        invitations=invitation_store.list_invitations(workspace) if may_manage else (),
+        keys=key_store.list_keys(workspace) if may_manage else (),
         now=clock.now(),
         invitation_link=link,
         roles=ROLES,

@@ -21,7 +21,7 @@ from promptcrafter.pages.notices import redirect_with
 from promptcrafter.pages.rendering import render
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem
-from promptcrafter.workspaces import store as workspaces
+from promptcrafter.workspaces import invitation_store
 from promptcrafter.workspaces.authentication import is_signed_in, new_principal
 from promptcrafter.workspaces.sign_up import create_account
 
@@ -143,7 +143,7 @@ def _sign_up(values: dict[str, Any]) -> User:
 def _accept(user: User, token: str) -> str:
     """Accept an invitation; return the slug of its workspace. Raises 404, and 409 for a member."""
     with writing():
-        return workspaces.accept_invitation(new_principal(user.id), token[:TOKEN_MAX]).slug
+        return invitation_store.accept_invitation(new_principal(user.id), token[:TOKEN_MAX]).slug
 
 
 def _begin(user: User, target: str = "") -> Response:

@@ -24,7 +24,7 @@ from promptcrafter.traces.store import restore_spans, restore_traces
 from promptcrafter.transfer import demo_data
 from promptcrafter.transfer.demo_data import PROGRAM, Demonstration
 from promptcrafter.transfer.records import Record, load_values
-from promptcrafter.workspaces import audit, store
+from promptcrafter.workspaces import account_store, audit, member_store, store
 from promptcrafter.workspaces.models import Workspace
 from promptcrafter.workspaces.principal import Membership, Principal, at_home
 
@@ -96,7 +96,7 @@ def _make_passwords(count: int) -> list[str]:
 
 def _remove_account(email: str) -> None:
     with writing():
-        store.remove_account(at_home(accounts.lock_by_email(email).id), anonymise=False)
+        account_store.remove_account(at_home(accounts.lock_by_email(email).id), anonymise=False)
 
 
 def _find_workspace() -> Workspace | None:
@@ -119,12 +119,12 @@ def _add_workspace(hashes: Sequence[str]) -> list[Principal]:
     for (name, email, _), password_hash in zip(PEOPLE, hashes, strict=True):
         if accounts.get_by_email_or_none(email) is not None:
             raise Problem(409, f"There is an account {email} already.", "email_taken")
-        people.append(store.add_account(name, email, password_hash))
+        people.append(account_store.add_account(name, email, password_hash))
     workspace = store.add_workspace(at_home(people[0].id), NAME, SLUG)
     for person, (_, _, role) in zip(people[1:], PEOPLE[1:], strict=True):
-        store.put_member(_act_as(people[0], workspace), workspace, person.id, role)
+        member_store.put_member(_act_as(people[0], workspace), workspace, person.id, role)
     for person in people:
-        store.set_default(person.id, workspace.id)
+        member_store.set_default(person.id, workspace.id)
     return [_act_as(person, workspace) for person in people]
 
 

@@ -9,7 +9,7 @@ from promptcrafter.auth.models import User
 from promptcrafter.auth.password_changes import check_password
 from promptcrafter.database.transactions import write_until_done, writing
 from promptcrafter.problems import Invalid, Problem
-from promptcrafter.workspaces import store
+from promptcrafter.workspaces import account_store, member_store
 from promptcrafter.workspaces.principal import Principal, find_workspace_id
 
 
@@ -29,10 +29,10 @@ def change_account(principal: Principal, body: Mapping[str, Any]) -> User:
         if default is None:
             raise Invalid({"defaultWorkspaceId": ["must be the id or the slug of one of your workspaces"]})
     with writing():
-        user = store.lock_account(principal.user_id)
+        user = accounts.lock_account(principal.user_id)
         accounts.change_user(user, {name: body[name] for name in ("name", "email") if name in body})
         if "defaultWorkspaceId" in body:
-            store.set_default(user.id, default)
+            member_store.set_default(user.id, default)
     return user
 
 
@@ -46,6 +46,6 @@ def delete_account(principal: Principal, password: str, *, anonymise: bool) -> N
 
     def remove() -> None:
         with writing():
-            store.remove_account(principal, anonymise=anonymise)
+            account_store.remove_account(principal, anonymise=anonymise)
 
     write_until_done(remove)

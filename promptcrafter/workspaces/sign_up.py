@@ -12,7 +12,7 @@ from promptcrafter.auth.schemas import SignupIn
 from promptcrafter.database.transactions import writing
 from promptcrafter.http.ignored_fields import describe_ignored
 from promptcrafter.problems import REQUIRED, Problem
-from promptcrafter.workspaces import store
+from promptcrafter.workspaces import account_store, invitation_store
 from promptcrafter.workspaces.authentication import new_principal
 
 
@@ -29,9 +29,9 @@ def create_account(body: Mapping[str, Any]) -> User:
         password_hash = hashing.run(passwords.hash_password, body["password"])
     with writing():
         with _explaining_taken_address() if "invitation" in body else nullcontext():
-            user = store.add_account(body["name"], body["email"], password_hash)
+            user = account_store.add_account(body["name"], body["email"], password_hash)
         if "invitation" in body:
-            store.accept_invitation(new_principal(user.id), body["invitation"])
+            invitation_store.accept_invitation(new_principal(user.id), body["invitation"])
     return user
 
 

@@ -8,7 +8,7 @@ from promptcrafter.database.transactions import write_until_done, writing
 from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.permissions import Permission
-from promptcrafter.workspaces import audit, quota, store
+from promptcrafter.workspaces import audit, invitation_store, key_store, member_store, quota, store
 from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.models import AuditEntry
 from promptcrafter.workspaces.principal import is_owner, refuse_non_owner
@@ -104,7 +104,7 @@ def delete_workspace(query: dict[str, Any], workspace: str) -> None:
 @blueprint.response(200, MemberOut(many=True))
 def list_members(workspace: str) -> Any:
     """List the members, those who joined first before the others."""
-    return store.list_members(store.get_workspace(current_principal(), workspace))
+    return member_store.list_members(store.get_workspace(current_principal(), workspace))
 
 
 @blueprint.route(
@@ -121,8 +121,8 @@ def change_member(body: dict[str, Any], workspace: str, user_id: str) -> Any:
     user_id = _read_user_id(user_id)
     with writing():
         locked = store.lock_workspace(principal, workspace)
-        store.set_role(principal, locked, user_id, body["role"])
-        member = store.get_member(locked, user_id)
+        member_store.set_role(principal, locked, user_id, body["role"])
+        member = member_store.get_member(locked, user_id)
     return member
 
 
@@ -143,7 +143,7 @@ def remove_member(workspace: str, user_id: str) -> None:
             locked = store.lock_workspace(principal, workspace)
             if user_id != principal.user_id:
                 refuse_non_owner(principal, locked.id)
-            store.remove_member(principal, locked, user_id)
+            member_store.remove_member(principal, locked, user_id)
 
     write_until_done(remove)
 
@@ -152,7 +152,7 @@ def remove_member(workspace: str, user_id: str) -> None:
 @blueprint.response(200, WorkspaceKeyOut(many=True))
 def list_workspace_keys(workspace: str) -> list[dict[str, Any]]:
     """List the API keys that are bound to the workspace, newest first."""
-    return store.list_keys(store.get_workspace(current_principal(), workspace))
+    return key_store.list_keys(store.get_workspace(current_principal(), workspace))
 
 
 @blueprint.route(
@@ -163,7 +163,7 @@ def delete_workspace_key(workspace: str, key_id: str) -> None:
     """Revoke an API key of any member that is bound to the workspace."""
     principal = current_principal()
     with writing():
-        store.remove_key(principal, store.lock_workspace(principal, workspace), key_id)
+        key_store.remove_key(principal, store.lock_workspace(principal, workspace), key_id)
 
 
 @blueprint.route(
@@ -180,7 +180,7 @@ def create_invitation(body: dict[str, Any], workspace: str) -> dict[str, Any]:
     principal = current_principal()
     with writing():
         locked = store.lock_workspace(principal, workspace)
-        invitation, token = store.add_invitation(principal, locked, body["role"], body["expires_in_days"])
+        invitation, token = invitation_store.add_invitation(principal, locked, body["role"], body["expires_in_days"])
     columns = ("id", "role", "author_id", "created_at", "expires_at")
     url = f"{url_for('sign_in.show_invitation', _external=True)}#{token}"
     return {**{column: getattr(invitation, column) for column in columns}, "token": token, "url": url}
@@ -190,7 +190,7 @@ def create_invitation(body: dict[str, Any], workspace: str) -> dict[str, Any]:
 @blueprint.response(200, InvitationOut(many=True))
 def list_invitations(workspace: str) -> Any:
     """List the open invitations, newest first."""
-    return store.list_invitations(store.get_workspace(current_principal(), workspace))
+    return invitation_store.list_invitations(store.get_workspace(current_principal(), workspace))
 
 
 @blueprint.route(
@@ -204,7 +204,7 @@ def delete_invitation(workspace: str, invitation_id: str) -> None:
     """Revoke an invitation, with immediate effect."""
     principal = current_principal()
     with writing():
-        store.remove_invitation(principal, store.lock_workspace(principal, workspace), invitation_id)
+        invitation_store.remove_invitation(principal, store.lock_workspace(principal, workspace), invitation_id)
 
 
 @blueprint.route("/workspaces/<workspace>/audit", permission=Permission.MANAGE, refuses=(403, 404))
@@ -223,8 +223,8 @@ def accept_invitation(body: dict[str, Any]) -> dict[str, Any]:
     """Become a member of the workspace that an invitation is for."""
     principal = current_principal()
     with writing():
-        workspace = store.accept_invitation(principal, body["token"])
-        role = store.get_member(workspace, principal.user_id).role
+        workspace = invitation_store.accept_invitation(principal, body["token"])
+        role = member_store.get_member(workspace, principal.user_id).role
     return store.show(workspace, role)
 
 

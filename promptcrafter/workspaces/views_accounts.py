@@ -14,7 +14,7 @@ from promptcrafter.auth.views import blueprint
 from promptcrafter.database.transactions import writing
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid
-from promptcrafter.workspaces import store
+from promptcrafter.workspaces import key_store, member_store, store
 from promptcrafter.workspaces.account_changes import change_account, delete_account
 from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.principal import find_workspace_id
@@ -73,10 +73,10 @@ def create_key(body: dict[str, Any]) -> dict[str, Any]:
     if "workspace" in body and find_workspace_id(principal.memberships, body["workspace"]) is None:
         raise Invalid({"workspace": ["must be the id or slug of one of your workspaces"]})
     with writing():
-        store.lock_account(principal.user_id)
+        accounts.lock_account(principal.user_id)
         if "workspace" in body:
             values["workspace_id"] = store.lock_workspace(principal, body["workspace"]).id
-        key, secret = store.add_key(principal, values)
+        key, secret = key_store.add_key(principal, values)
     return {**{name: getattr(key, name) for name in NewKeyOut().fields if name != "key"}, "key": secret}
 
 
@@ -86,9 +86,9 @@ def delete_key(key_id: str) -> None:
     """Revoke an API key, with immediate effect."""
     principal = current_principal()
     with writing():
-        store.note_key(principal, "key.revoke", accounts.remove_key(principal.user_id, key_id))
+        key_store.note_key(principal, "key.revoke", accounts.remove_key(principal.user_id, key_id))
 
 
 def _show(user: User) -> dict[str, Any]:
     columns = {name: getattr(user, name) for name in ("id", "name", "email", "created_at")}
-    return {**columns, "default_workspace_id": store.get_default(user.id)}
+    return {**columns, "default_workspace_id": member_store.get_default(user.id)}

@@ -32,6 +32,10 @@ QUERIES = {
     *(
         "store",
         "growing_store",
+        "account_store",
+        "invitation_store",
+        "key_store",
+        "member_store",
         "early_arrivals",
         "span_scores",
         "scores",
@@ -151,6 +155,7 @@ def test_inside_a_feature_schemas_import_neither_models_nor_store_and_stores_no_
             "filters",
             "orders",
             "audit",
+            "member_store",
         },
     }
     for name, tree in modules():

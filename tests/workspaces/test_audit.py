@@ -14,7 +14,7 @@ from promptcrafter.database.session import session
 from promptcrafter.database.transactions import writing
 from promptcrafter.logs.models import Log
 from promptcrafter.maintenance import purge
-from promptcrafter.workspaces import store
+from promptcrafter.workspaces import key_store
 from promptcrafter.workspaces.schemas import ACTIONS
 from tests.support.commands import done, run
 from tests.support.environment import ROOT
@@ -179,8 +179,8 @@ def test_an_entry_by_a_key_names_its_account_by_which_it_is_found(client: Caller
 def test_keys_that_end_with_a_membership_are_told_one_by_one_or_many_together(
     app: Flask, ada: Person, ben: Person, end: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "_KEYS_NOTED", 2)
-    monkeypatch.setattr(store, "_KEY_IDS_NOTED", 3)
+    monkeypatch.setattr(key_store, "_NOTED", 2)
+    monkeypatch.setattr(key_store, "_IDS_NOTED", 3)
     few, many = create(ada), create(ada)
     keys: dict[str, list[dict[str, Any]]] = {}
     for team, number in ((few, 2), (many, 4)):

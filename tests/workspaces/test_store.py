@@ -21,7 +21,7 @@ from promptcrafter.problems import Unauthorized
 from promptcrafter.prompts import views as prompts_views
 from promptcrafter.transfer import importer
 from promptcrafter.transfer import store as transfer
-from promptcrafter.workspaces import account_changes, store, views_accounts
+from promptcrafter.workspaces import account_changes, account_store, invitation_store, store, views_accounts
 from promptcrafter.workspaces.models import Member
 from promptcrafter.workspaces.principal import at_home
 from tests.support.commands import refused, run
@@ -36,7 +36,7 @@ def test_a_deleted_account_becomes_a_member_of_nothing(app: Flask, ada: Person, 
     assert ben.delete("/auth/me", json={"currentPassword": ben.password}).status_code == 204
     act: dict[str, Callable[[], object]] = {
         "create": lambda: store.add_workspace(at_home(ben.id), "Another", None),
-        "accept": lambda: store.accept_invitation(at_home(ben.id), token),
+        "accept": lambda: invitation_store.accept_invitation(at_home(ben.id), token),
     }
     with app.app_context():
         with pytest.raises(Unauthorized), writing():
@@ -66,7 +66,7 @@ def writing_after_the_deletion(app: Flask, person: Person) -> Callable[[], Abstr
 
     def delete_account() -> None:
         with app.app_context(), writing():
-            store.remove_account(at_home(person.id), anonymise=False)
+            account_store.remove_account(at_home(person.id), anonymise=False)
 
     return writing_after(delete_account)
 
