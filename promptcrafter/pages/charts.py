@@ -138,11 +138,11 @@ def legend(names: Sequence[str]) -> Markup:
 
 def ticks(low: float, high: float, count: int = _TICKS, *, least_step: float = 0) -> list[float]:
     """Return round values from `low` to `high`, about `count` of them; the ends need not be among them."""
-    low, high = bound(low), bound(high)
-    if high <= low:
+    start, end = bound(low), bound(high)
+    if end <= start:
         return [low]
-    step = _find_step(low, high, count, least_step)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    step = _find_step(start, end, count, least_step)
+    first, last = math.ceil(start / step - 1e-9), math.floor(end / step + 1e-9)
     decimals = max(0, 2 - math.floor(math.log10(step)))
     # Ends that differ by less than a float can tell apart may have no round value between them.
     return [round(number * step, decimals) for number in range(first, last + 1)][: 2 * count + 2] or [low]
@@ -453,7 +453,8 @@ def _log(value: float) -> float:
 
 
 def _find_step(low: float, high: float, count: int, least_step: float) -> float:
-    raw = (high - low) / max(1, count)
+    resolution = max(abs(low), abs(high)) * sys.float_info.epsilon  # no step is less than floats can tell apart
+    raw = max((high - low) / max(1, count), resolution, _SMALLEST)
     magnitude = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= raw * 0.999)
     return max(step, least_step)

@@ -1,7 +1,9 @@
 """The geometry of charts: a mark is where the scale says, and nothing leaves the plot."""
 
+import math
 import re
 import sys
+from itertools import product
 from xml.etree import ElementTree
 
 import pytest
@@ -338,11 +340,13 @@ def test_charts_of_none_one_equal_and_very_many_values_stay_in_their_frames(widt
 
 
 EXTREMES = (0.0, 5e-324, 1e-310, 1e-300, 1.0, 1e17, 1e300, sys.float_info.max)
+NEXT = [(low, low + more * math.ulp(low)) for low in (1.0, -1e17, 1e17, 1e300) for more in (1, 2, 5)]
 
 
 @WIDTHS
-@pytest.mark.parametrize("one", EXTREMES)
-@pytest.mark.parametrize("other", [*EXTREMES, *(-value for value in EXTREMES)])
+@pytest.mark.parametrize(
+    ("one", "other"), [*product(EXTREMES, [*EXTREMES, *(-value for value in EXTREMES)]), *NEXT], ids=repr
+)
 def test_charts_of_the_smallest_and_largest_numbers_stay_in_their_frames(width: int, one: float, other: float) -> None:
     low, high = sorted((one, other))
     ends = charts.zoom([low, high], low, high)

@@ -162,3 +162,14 @@ def test_the_smallest_and_the_largest_numbers_that_clients_send_can_be_shown(
         page = visitor.get(path)
         assert page.status_code == 200, path
         assert "0" * 30 not in text_of(page).replace(",", ""), "no number has hundreds of digits"
+
+
+def test_a_scale_whose_ends_floats_can_hardly_tell_apart_can_be_shown(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    assert ada.put("/score-configs/near", {"kind": "number", "min": 1e17, "max": 1e17 + 16}).status_code == 200
+    for value in (1e17, 1e17 + 16):
+        log = ada.log(prompt)
+        assert ada.post(f"/logs/{log['_id']}/scores", {"name": "near", "value": value}).status_code == 201
+    visitor = Visitor(app, ada)
+    for grouped in ("model", "day"):
+        assert visitor.get(f"/statistics?score=near&groupBy={grouped}").status_code == 200
