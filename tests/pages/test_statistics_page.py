@@ -143,3 +143,68 @@ def test_scores_over_time_and_their_spread_have_tables(app: Flask, ada: Person) 
     shown = text_of(Visitor(app, ada).get("/statistics?groupBy=model"))
     assert "As a table Score b a" in shown or "As a table Score a b" in shown
     assert "3 0 1 4 1 2 5 0 0" in shown or "3 1 0 4 2 1 5 0 0" in shown
+
+
+def test_the_only_prompt_with_outputs_is_compared_by_its_versions(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt(title="Explain")
+    ada.prompt(title="Not used yet")
+    ada.patch(f"/prompts/{prompt['_id']}", {"content": "Another text"})
+    for version, score in ((1, 3), (1, 4), (2, 8), (2, 9)):
+        ada.log(prompt, promptVersion=version, score=score, modelUsed="gpt-4o")
+    visitor = Visitor(app, ada)
+    page = visitor.get("/statistics")
+    assert '<option value="prompt,version" selected>' in page.text
+    assert "All outputs here are of one prompt, Explain" in text_of(page)
+    assert "What is better" in text_of(page)
+    assert re.search("Version [12] (and|is|scored).* version [12]", text_of(page)), "without the title of the prompt"
+    assert visitor.get("/statistics?as=json").json == ada.get("/stats?groupBy=prompt,version").json
+    ada.log(ada.prompt(title="Another one"), score=5)
+    both = visitor.get("/statistics")
+    assert '<option value="prompt" selected>' in both.text
+    assert "All outputs here are of one prompt" not in text_of(both)
+
+
+def test_models_are_compared_where_only_they_differ(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    for model, score in (("a", 3), ("a", 4), ("b", 8), ("b", 9)):
+        ada.log(prompt, modelUsed=model, score=score)
+    for query in ("", f"?promptId={prompt['_id']}"):
+        page = Visitor(app, ada).get(f"/statistics{query}")
+        assert '<option value="model" selected>' in page.text
+        assert "What is better" in text_of(page)
+
+
+@pytest.mark.parametrize("key", ["prompt", "week", "author"])
+def test_a_single_group_leads_to_what_can_be_compared(app: Flask, ada: Person, key: str) -> None:
+    prompt = ada.prompt()
+    ada.patch(f"/prompts/{prompt['_id']}", {"content": "Another text"})
+    for version, model, score in ((1, "a", 3), (1, "a", 4), (2, "b", 8), (2, "b", 9)):
+        ada.log(prompt, promptVersion=version, modelUsed=model, score=score)
+    visitor = Visitor(app, ada)
+    page = visitor.get(f"/statistics?groupBy={key}")
+    assert f"All outputs here are of one {key}. Compare them by version or by model" in text_of(page)
+    for choice in ("prompt,version", "model"):
+        href = next(
+            found
+            for found in re.findall(r'<a href="[^"]*/statistics(\?[^"]*)">by ', page.text)
+            if found.endswith(f"groupBy={choice.replace(',', '%2C')}") or found.endswith(f"groupBy={choice}")
+        )
+        assert "What is better" in text_of(visitor.get(f"/statistics{href}"))
+
+
+def test_a_single_group_that_nothing_divides_says_what_to_do(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    ada.log(prompt, modelUsed="a", score=5)
+    page = Visitor(app, ada).get("/statistics")
+    assert "once a second version or another model has outputs: write another version" in text_of(page)
+    assert f"/prompts/{prompt['_id']}/edit" in page.text
+
+
+def test_a_group_that_alone_has_scores_is_named(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    ada.patch(f"/prompts/{prompt['_id']}", {"content": "Another text"})
+    ada.log(prompt, promptVersion=1, score=5)
+    ada.log(prompt, promptVersion=2)
+    assert "Only version 1 has scores so far. Review outputs of the others" in text_of(
+        Visitor(app, ada).get("/statistics")
+    )
