@@ -76,9 +76,9 @@ def get_differing_keys(prompt_id: str) -> set[str]:
     """Return which of "version" and "model" differ among the `COUNTED_MAX` newest outputs of a prompt."""
     newest = select(Log.prompt_version, Log.model_used).where(Log.prompt_id == prompt_id)
     read = newest.order_by(Log.created_at.desc(), Log.seq.desc()).limit(COUNTED_MAX).subquery("newest")
-    ends = ((func.min(column), func.max(column)) for column in (read.c.prompt_version, read.c.model_used))
-    row = session.execute(select(*(end for pair in ends for end in pair))).one()
-    return {key for key, low, high in (("version", *row[:2]), ("model", *row[2:])) if low != high}
+    columns = {"version": read.c.prompt_version, "model": read.c.model_used}
+    row = session.execute(select(*(func.max(each) != func.min(each) for each in columns.values()))).one()
+    return {key for key, differs in zip(columns, row, strict=True) if differs}
 
 
 def _find_present() -> Select[Log]:
