@@ -1,11 +1,15 @@
 """The pages of experiments: their results in words and on a line that shows zero, started, paused and completed."""
 
 import re
+import shlex
+from html import unescape
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from flask import Flask
 
+from promptcrafter.jsonio import dumps
 from tests.support.members import share
 from tests.support.people import Person
 from tests.support.visitors import Visitor, text_of
@@ -29,7 +33,7 @@ def test_an_experiment_is_listed_shown_and_paused(app: Flask, ada: Person) -> No
     visitor = Visitor(app, ada)
     assert "No experiments yet" in text_of(visitor.get("/experiments"))
     start(ada)
-    assert "Nothing to compare yet" in text_of(visitor.get("/experiments/shorter"))
+    assert "No results yet" in text_of(visitor.get("/experiments/shorter"))
     for number in range(40):
         for key, base in (("control", 3), ("short", 9)):
             report(ada, key, rating=base + number % 2)
@@ -94,6 +98,86 @@ def test_a_long_name_of_a_variant_is_cut_in_the_chart_and_whole_in_title_and_tab
     assert all(len(label) <= 45 and label.endswith("…") for label in labels)
     assert f"<title>{long} − control:" in page.text
     assert f'<th scope="row">{long} − control</th>' in page.text
+
+
+def call(app: Flask, ada: Person, page: str, name: str) -> Any:
+    """Run a command that a page shows, with Ada's key, and return the JSON of the answer."""
+    (shown,) = re.findall(f'<pre class="code" id="{name}" tabindex="0">(.*?)</pre>', page, re.DOTALL)
+    command = unescape(shown).replace("$KEY", ada.post("/auth/keys", {"name": "k", "scopes": ["ingest"]}).json["key"])
+    curl, url, *options = shlex.split(command)
+    assert (curl, options[-2]) == ("curl", "-d")
+    headers = [option.split(": ") for flag, option in pairwise(options) if flag == "-H"]
+    answer = app.test_client().post(url, headers=headers, data=options[-1])
+    assert answer.status_code == 200, answer.text
+    return answer.json
+
+
+@pytest.mark.parametrize("key", ["short", 'it\'s "short" & <b>\n$HOME'])
+def test_the_calls_of_a_running_experiment_work_as_they_are_shown(app: Flask, ada: Person, key: str) -> None:
+    variants = [
+        {"key": "control", "trafficPercent": 0},
+        {"key": key, "trafficPercent": 10, "payload": {"tone": "dry"}},
+    ]
+    start(ada, variants=variants)
+    visitor = Visitor(app, ada)
+    page = visitor.get("/experiments/shorter")
+    assert "/settings/keys" in page.text
+    assert call(app, ada, page.text, "assign-call") == {"variant": key, "payload": {"tone": "dry"}}
+    assert dumps({"variant": key, "payload": {"tone": "dry"}}) in unescape(page.text), "the answer that is shown"
+    call(app, ada, page.text, "report-call")
+    (result,) = ada.get("/experiments/shorter/logs").json
+    assert (result["variantKey"], result["metrics"]) == (key, {"rating": 5})
+    assert "1 result so far" in text_of(visitor.get("/experiments/shorter"))
+
+
+def test_an_experiment_says_in_each_state_what_to_do_next(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt(title="Greeting")
+    variants = [
+        {"key": "control", "trafficPercent": 1, "promptId": prompt["_id"], "promptVersion": 1},
+        {"key": "short", "trafficPercent": 1},
+    ]
+    start(ada, variants=variants, status="DRAFT")
+    visitor = Visitor(app, ada)
+
+    def read() -> str:
+        return text_of(visitor.get("/experiments/shorter"))
+
+    draft = read()
+    assert "Next: start it" in draft
+    assert "/assign" in draft
+    assert "Scores as a metric" not in draft, "there is nothing that it would change"
+    ada.patch("/experiments/shorter", {"status": "ACTIVE"})
+    assert "No results yet" in read()
+    report(ada, "control")
+    assert "None has a metric" in read()
+    report(ada, "control", rating=1)
+    assert "Differences appear when two variants have results with the same metric" in read()
+    report(ada, "short", rating=9)
+    assert "3 results so far. A variant needs about 15 results" in read()
+    for number in range(30):
+        for key, base in (("control", 1), ("short", 8)):
+            report(ada, key, rating=base + number % 3)
+    settled = read()
+    assert "There is a real difference in rating" in settled
+    assert "put the label on it that your program asks for" in settled
+    ada.patch("/experiments/shorter", {"status": "PAUSED"})
+    assert "Paused: resume or complete it" in read()
+    ada.patch("/experiments/shorter", {"status": "COMPLETED"})
+    assert "give everybody the variant that you have chosen" in read()
+
+
+def test_the_links_to_the_calls_lead_to_operations_of_the_api(app: Flask, ada: Person) -> None:
+    visitor = Visitor(app, ada)
+    empty = visitor.get("/experiments")
+    start(ada)
+    page = visitor.get("/experiments/shorter")
+    paths = app.test_client().get("/openapi.json").json["paths"]
+    operations = [each for path in paths.values() for each in path.values() if "operationId" in each]
+    known = {f"/{each['tags'][0]}/{each['operationId']}" for each in operations}
+    for shown in (empty, page):
+        anchors = set(re.findall('href="/docs#(.*?)"', shown.text))
+        assert anchors == {"/agenttest/assign_variant", "/agenttest/log_result"}
+        assert anchors <= known
 
 
 FORM: dict[str, Any] = {
