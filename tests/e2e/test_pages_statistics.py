@@ -118,7 +118,7 @@ def test_an_experiment_is_made_started_renamed_completed_and_deleted(
         page.get_by_label("Key").last.fill("curt")
         page.get_by_label("Key").last.press("Enter")
         expect(page.get_by_role("status")).to_contain_text("as a draft")
-        expect(page.get_by_role("heading", name="Nothing to compare yet")).to_be_visible()
+        expect(page.get_by_role("heading", name="Next: start it")).to_be_visible()
         for button, shown in (
             ("Start", "running"),
             ("Pause", "paused"),

@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 
 from promptcrafter import clock
+from tests.support.members import share
 from tests.support.people import Person
 from tests.support.visitors import Visitor, text_of
 
@@ -111,7 +112,7 @@ def test_every_grouping_is_shown_with_and_without_outputs(app: Flask, ada: Perso
     ada.log(ada.prompt(), score=5)
     page = visitor.get(f"/statistics?{query}")
     assert page.status_code == 200
-    assert re.search("<table>", page.text)
+    assert "The figures of each group" in text_of(page)
 
 
 def test_what_the_api_refuses_the_page_refuses(app: Flask, ada: Person) -> None:
@@ -208,3 +209,30 @@ def test_a_group_that_alone_has_scores_is_named(app: Flask, ada: Person) -> None
     assert "Only version 1 has scores so far. Review outputs of the others" in text_of(
         Visitor(app, ada).get("/statistics")
     )
+
+
+def test_the_mean_of_two_people_changes_no_bar_but_its_own(app: Flask, ada: Person, ben: Person) -> None:
+    prompt = ada.prompt()
+    for score in (7, 8, 8):
+        log = ada.log(prompt, score=score)
+    visitor = Visitor(app, ada)
+    path = f"/statistics?promptId={prompt['_id']}"
+
+    def read() -> list[str]:
+        found = re.findall("<title>(.*?), version 1: (.*?)</title>", visitor.get(path).text)
+        return [f"{score}: {count}" for score, count in found]
+
+    assert read() == ["7: 1", "8: 2"] * 2, "wide and narrow"
+    assert "How many outputs have each score." in text_of(visitor.get(path))
+    share(ada, ben, "editor")
+    assert ben.patch(f"/logs/{log['_id']}", {"score": 7}).status_code == 200
+    assert ada.get(f"/stats?promptId={prompt['_id']}&groupBy=version").json["groups"][0]["score"]["max"] == 8
+    assert read() == ["7: 1", "8: 2"] * 2
+    assert "each mean score, to the nearest whole number" in text_of(visitor.get(path))
+
+
+def test_a_mean_says_how_sure_it_is(app: Flask, ada: Person) -> None:
+    ada.log(ada.prompt(), score=5)
+    page = Visitor(app, ada).get("/statistics")
+    assert "<summary>How sure is this?</summary>" in page.text
+    assert "for one look" in text_of(page)
