@@ -43,6 +43,7 @@ _ORDER = (Experiment.created_at, Experiment.seq)
 _METRICS_SHOWN = 12
 _GROWTH_SHOWN = 3  # comparisons of a metric
 _PROMPTS_OFFERED = 200
+_VERSIONS_OFFERED = 50  # of a prompt
 _CHANGED_MEANWHILE = "The experiment was changed after you had opened the form. What you wrote is still below."
 _NOT_A_DRAFT = "can only be changed while the experiment is a draft: results under other shares cannot be compared"
 
@@ -231,8 +232,13 @@ def _show_form(
     if missing and experiment is not None:
         own = {each.prompt_id for each in experiment.variants if each.prompt_id}
         offered |= prompts.get_titles(missing & own)
+    versions: dict[str, list[Any]] = {}
+    chosen = {row["prompt"] for row in sent["variants"]} & offered.keys()
+    for prompt_id, *version in prompts.get_newest_versions(chosen, _VERSIONS_OFFERED):
+        versions.setdefault(prompt_id, []).append(version)
     page = render(
         "experiment_form.html",
+        versions=versions,
         sent=sent,
         errors=errors,
         shown=experiment_form.name_fields(sent),

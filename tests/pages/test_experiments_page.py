@@ -1,5 +1,6 @@
 """The pages of experiments: their results in words and on a line that shows zero, started, paused and completed."""
 
+import json
 import re
 import shlex
 from html import unescape
@@ -171,8 +172,8 @@ def test_the_links_to_the_calls_lead_to_operations_of_the_api(app: Flask, ada: P
     empty = visitor.get("/experiments")
     start(ada)
     page = visitor.get("/experiments/shorter")
-    paths = app.test_client().get("/openapi.json").json["paths"]
-    operations = [each for path in paths.values() for each in path.values() if "operationId" in each]
+    description = json.loads(app.test_client().get("/openapi.json").text)
+    operations = [each for path in description["paths"].values() for each in path.values() if "operationId" in each]
     known = {f"/{each['tags'][0]}/{each['operationId']}" for each in operations}
     for shown in (empty, page):
         anchors = set(re.findall('href="/docs#(.*?)"', shown.text))
@@ -255,6 +256,50 @@ def test_a_form_that_is_refused_shows_what_was_written_with_the_reason_beside_it
     assert "short" in page.text
     assert "tone" in page.text or "payload" in changes
     assert ada.get("/experiments").json == []
+
+
+def versions_of(page: str) -> list[list[str]]:
+    """Return the values of the options of each choice of a version."""
+    choices = re.findall('<select id="version-[0-9]+".*?</select>', page, re.DOTALL)
+    return [re.findall('<option value="(.*?)"', choice) for choice in choices]
+
+
+def test_the_version_of_a_variant_is_chosen_from_those_of_its_prompt(app: Flask, ada: Person) -> None:
+    first, second = ada.prompt(title="Greeting"), ada.prompt(title="Farewell")
+    for number in (2, 3):
+        ada.patch(f"/prompts/{first['_id']}", {"content": f"Text {number}", "comment": f"Change {number}"})
+    ada.put(f"/prompts/{first['_id']}/labels/production", {"version": 2})
+    visitor = Visitor(app, ada)
+    assert versions_of(visitor.get("/experiment/new").text) == [], "there are none without a prompt"
+    sent = {**FORM, "prompt": [first["_id"], ""], "of": ["", ""]}
+    shown = visitor.submit("/experiment/new", {**sent, "show-versions": "1"})
+    assert shown.status_code == 200
+    assert versions_of(shown.text) == [["", "3", "2", "1"]]
+    assert "2 (production) – Change 2" in text_of(shown)
+    assert ada.get("/experiments").json == [], "nothing is stored yet"
+
+    chosen = {**sent, "of": [first["_id"], ""], "version": ["3", ""]}
+    other = visitor.submit("/experiment/new", {**chosen, "prompt": [second["_id"], ""]})
+    assert other.status_code == 400, "the number is that of a version of the other prompt"
+    assert "Choose a version of this prompt" in text_of(other)
+    assert versions_of(other.text) == [["", "1"]]
+
+    assert visitor.submit("/experiment/new", chosen).status_code == 303
+    assert ada.get("/experiments/polite-or-short").json["variants"][0]["promptVersion"] == 3
+    edit = visitor.get("/experiments/polite-or-short/edit")
+    assert '<option value="3" selected>' in edit.text
+
+
+def test_a_version_of_very_many_is_typed_with_the_newest_suggested(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    for number in range(51):
+        ada.patch(f"/prompts/{prompt['_id']}", {"content": f"Text {number}"})
+    sent = {**FORM, "prompt": [prompt["_id"], ""], "of": ["", ""], "version": ["1", ""]}
+    page = Visitor(app, ada).submit("/experiment/new", {**sent, "show-versions": "1"})
+    assert versions_of(page.text) == []
+    (suggested,) = re.findall('<datalist id="versions-0">(.*?)</datalist>', page.text, re.DOTALL)
+    assert re.findall('value="([0-9]+)"', suggested) == [str(number) for number in range(52, 2, -1)]
+    assert re.search('<input id="version-0"[^>]*value="1"', page.text)
 
 
 def test_variants_are_added_and_removed_without_a_script(app: Flask, ada: Person) -> None:
