@@ -21,7 +21,7 @@ from promptcrafter.pages.chart_labels import Box, Label, place_labels
 _TICKS = 5  # about as many on each axis
 _LABEL_CHARACTERS = 40
 _SHORT_TICK = 4  # characters, of which a narrow axis has room for all ticks
-WIDE, NARROW = 720, 300  # widths of charts, in the units of their view boxes
+WIDE, NARROW = 800, 300  # widths of charts, in the units of their view boxes
 _CHARACTER = 6.7  # about the width of one, in the same units
 _SERIES = 6  # that differ in colour and shape
 _MARGIN = 16  # at the right end

@@ -202,9 +202,12 @@ def _draw_costs(named: Sequence[Named], low: float, high: float) -> Drawn | None
         x_name="cost of an output, on a logarithmic axis",
         format_x=_write_cost,
     )
+    best = charts.find_unbeaten(points)
+    unbeaten = "Nothing beats the points on the line in cost and score at once."
+    if len(best) == 1:
+        unbeaten = f"The highest mean score, and the lowest cost, is that of {best[0].label}."
     text = (
-        "Up is better, left is cheaper; the larger a point, the slower (p95). Nothing beats the points on the line in "
-        f"cost and score at once.{_about_zoom(ends, low, high)}"
+        f"Up is better, left is cheaper; the larger a point, the slower (p95). {unbeaten}{_about_zoom(ends, low, high)}"
     )
     return Drawn("Cost against score", text, _draw(draw))
 

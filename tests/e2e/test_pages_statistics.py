@@ -105,6 +105,7 @@ def test_an_experiment_is_made_started_renamed_completed_and_deleted(
         page.get_by_label("Prompt").first.select_option("Explain")
         if not has_javascript:  # with it, the versions of a prompt are offered as soon as it is chosen
             page.get_by_role("button", name="Show the versions of these prompts").click()
+        expect(page.locator("select#version-0")).to_be_visible()
         page.get_by_label("Version").first.select_option("4")
         page.get_by_role("button", name="Add a variant").click()
         expect(page.get_by_label("Key")).to_have_count(3)
