@@ -20,7 +20,8 @@ from promptcrafter.pages.chart_labels import Box, Label, place_labels
 
 _TICKS = 5  # about as many on each axis
 _LABEL_CHARACTERS = 40
-WIDE, NARROW = 720, 300  # widths of charts, in the units of their view boxes
+_SHORT_TICK = 4  # characters, of which a narrow axis has room for all ticks
+WIDE, NARROW = 800, 300  # widths of charts, in the units of their view boxes
 _CHARACTER = 6.7  # about the width of one, in the same units
 _SERIES = 6  # that differ in colour and shape
 _MARGIN = 16  # at the right end
@@ -177,7 +178,7 @@ def interval_chart(
     """
     plot = _Rows.of([row.label for row in rows], [row.value for row in rows], width, axis)
     scale = Scale(low, high, plot.left, plot.right)
-    parts = [_vertical_grid(scale, ticks(low, high, _count_ticks(width)), plot.top, plot.bottom)]
+    parts = [_vertical_grid(scale, _score_ticks(low, high, width), plot.top, plot.bottom)]
     if low < 0 < high:
         at = scale.place(0)
         parts.append(f'<line class="chart-zero" x1="{at}" y1="{plot.top}" x2="{at}" y2="{plot.bottom}"/>')
@@ -456,8 +457,17 @@ def _find_step(low: float, high: float, count: int, least_step: float) -> float:
     resolution = max(abs(low), abs(high)) * sys.float_info.epsilon  # no step is less than floats can tell apart
     raw = max((high - low) / max(1, count), resolution, _SMALLEST)
     magnitude = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= raw * 0.999)
+    # of numbers of things, whose least step is 1, 2.5 are none
+    factors = (1, 2, 5, 10) if magnitude == least_step else (1, 2, 2.5, 5, 10)
+    step = next(factor * magnitude for factor in factors if factor * magnitude >= raw * 0.999)
     return max(step, least_step)
+
+
+def _score_ticks(low: float, high: float, width: int) -> list[float]:
+    """Return the ticks of an axis; where it is narrow, fewer of them only if their labels are long."""
+    many = ticks(low, high)
+    is_roomy = width == WIDE or max(len(_write_tick(value)) for value in many) <= _SHORT_TICK
+    return many if is_roomy else ticks(low, high, _count_ticks(width))
 
 
 def _count_ticks(width: int) -> int:

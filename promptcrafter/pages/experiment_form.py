@@ -18,8 +18,10 @@ _COLUMNS = {
     "version": "promptVersion",
     "payload": "payload",
 }
+# Beside them, of which prompt the versions are that a row offers
+_FIELDS = (*_COLUMNS, "of")
 _SLUG_MAX = 120
-_NEW_ROW = dict.fromkeys(_COLUMNS, "")
+_NEW_ROW = dict.fromkeys(_FIELDS, "")
 BLANK = {"variants": [{**_NEW_ROW, "key": key, "share": "50"} for key in ("A", "B")]}
 
 
@@ -29,7 +31,7 @@ class ExperimentForm(NamedTuple):
     sent: dict[str, Any]
     values: dict[str, Any]
     errors: Details
-    is_unfinished: bool  # a row was asked for, or one less: nothing is to be stored
+    is_unfinished: bool  # a row, one less, or the versions of prompts were asked for: nothing is to be stored
 
 
 def read(schema: BodySchema, *, with_variants: bool, makes_slug: bool = False) -> ExperimentForm:
@@ -38,11 +40,13 @@ def read(schema: BodySchema, *, with_variants: bool, makes_slug: bool = False) -
     With `makes_slug`, a slug that is left empty is made from the name. Raises 400 for more than VARIANTS_MAX rows.
     """
     fields = read_fields()
-    rows = [row for row in _read_rows() if any(value for name, value in row.items() if name != "share")]
+    rows = [row for row in _read_rows() if any(row[name] for name in _COLUMNS if name != "share")]
+    if "show-versions" in fields:
+        rows = [{**row, "version": ""} if _is_of_other_prompt(row) else row for row in _read_rows()]
     if "remove-variant" in fields:
         rows = [row for number, row in enumerate(_read_rows()) if str(number) != fields["remove-variant"]]
     sent: dict[str, Any] = {**fields, "variants": rows}
-    if "add-variant" in fields or "remove-variant" in fields:
+    if not {"add-variant", "remove-variant", "show-versions"}.isdisjoint(fields):
         more = [dict(_NEW_ROW)] if "add-variant" in fields else []
         return ExperimentForm({**sent, "variants": [*rows, *more][:VARIANTS_MAX]}, {}, {}, True)
     faults: dict[str, list[str]] = {}
@@ -88,6 +92,7 @@ def write(experiment: Experiment) -> dict[str, Any]:
                 "key": variant.key,
                 "share": str(variant.traffic_percent),
                 "prompt": variant.prompt_id or "",
+                "of": variant.prompt_id or "",
                 "version": "" if variant.prompt_version is None else str(variant.prompt_version),
                 "payload": jsonio.dumps(variant.payload) if variant.payload else "",
             }
@@ -97,8 +102,13 @@ def write(experiment: Experiment) -> dict[str, Any]:
 
 
 def _read_rows() -> list[dict[str, str]]:
-    rows = read_rows(list(_COLUMNS), "variants", VARIANTS_MAX)
+    rows = read_rows(_FIELDS, "variants", VARIANTS_MAX)
     return [{name: text.strip() for name, text in row.items()} for row in rows]
+
+
+def _is_of_other_prompt(row: Mapping[str, str]) -> bool:
+    """Return whether a version was chosen from those of another prompt, which was chosen before."""
+    return bool(row["version"] and row["of"]) and row["of"] != row["prompt"]
 
 
 def _to_variant(number: int, row: Mapping[str, str], faults: dict[str, list[str]]) -> dict[str, Any]:
@@ -109,6 +119,8 @@ def _to_variant(number: int, row: Mapping[str, str], faults: dict[str, list[str]
             variant[_COLUMNS[name]] = int(row[name]) if row[name].isdecimal() and len(row[name]) < 10 else row[name]
     if row["prompt"]:
         variant["promptId"] = row["prompt"]
+    if _is_of_other_prompt(row):
+        faults[f"variants.{number}.promptVersion"] = ["choose a version of this prompt"]
     if row["payload"]:
         try:
             variant["payload"] = jsonio.loads(row["payload"].encode())

@@ -43,6 +43,7 @@ _ORDER = (Experiment.created_at, Experiment.seq)
 _METRICS_SHOWN = 12
 _GROWTH_SHOWN = 3  # comparisons of a metric
 _PROMPTS_OFFERED = 200
+_VERSIONS_OFFERED = 50  # of a prompt
 _CHANGED_MEANWHILE = "The experiment was changed after you had opened the form. What you wrote is still below."
 _NOT_A_DRAFT = "can only be changed while the experiment is a draft: results under other shares cannot be compared"
 
@@ -58,6 +59,14 @@ class _ResultsPageQuery(ResultsQuery):
 
     growth = Text()
     format = Text(data_key="as", choices=("json",))
+
+
+class _Calls(NamedTuple):
+    """The commands by which a program asks for a variant and reports a result, and an answer to the first one."""
+
+    assign: str
+    assigned: str
+    report: str
 
 
 class _Growth(NamedTuple):
@@ -134,6 +143,11 @@ def show_experiment(query: dict[str, Any], slug: str) -> Response:
         "experiment.html",
         experiment=experiment,
         results=results,
+        state=_find_state(experiment, results),
+        calls=_write_calls(experiment),
+        count=sum(each["count"] for each in results["variants"]),
+        settled=_list_settled(results),
+        pinned=[each for each in experiment.variants if each.prompt_id and each.prompt_version],
         variants=list(zip(experiment.variants, results["variants"], strict=True)),
         metric_names=list(dict.fromkeys(name for each in results["variants"] for name in each["metrics"])),
         titles=titles,
@@ -218,8 +232,13 @@ def _show_form(
     if missing and experiment is not None:
         own = {each.prompt_id for each in experiment.variants if each.prompt_id}
         offered |= prompts.get_titles(missing & own)
+    versions: dict[str, list[Any]] = {}
+    chosen = {row["prompt"] for row in sent["variants"]} & offered.keys()
+    for prompt_id, *version in prompts.get_newest_versions(chosen, _VERSIONS_OFFERED):
+        versions.setdefault(prompt_id, []).append(version)
     page = render(
         "experiment_form.html",
+        versions=versions,
         sent=sent,
         errors=errors,
         shown=experiment_form.name_fields(sent),
@@ -235,6 +254,35 @@ def _explain(problem: Problem) -> dict[str, list[str]]:
     if problem.code == "slug_taken":
         return {"slug": ["is that of another experiment"]}
     return dict(experiment_form.to_fields(problem.details)) if problem.details else {"": [problem.message]}
+
+
+def _find_state(experiment: Experiment, results: Mapping[str, Any]) -> str:
+    """Return the state that decides what is to be done next: a status, or of a running experiment how far it is."""
+    if experiment.status != "ACTIVE":
+        return experiment.status.lower()
+    if not any(each["count"] for each in results["variants"]):
+        return "empty"
+    return "settled" if _list_settled(results) else "running"
+
+
+def _list_settled(results: Mapping[str, Any]) -> list[str]:
+    """Return the metrics in which variants were found to differ."""
+    settled = (name for each in results["comparisons"] for name, found in each["metrics"].items() if found["settled"])
+    return list(dict.fromkeys(settled))
+
+
+def _write_calls(experiment: Experiment) -> _Calls | None:
+    """Return the calls of a program that takes part; None without a variant."""
+    if not experiment.variants:
+        return None
+    # one that is assigned, so that the answer can be this one
+    variant = next((each for each in experiment.variants if each.traffic_percent), experiment.variants[0])
+    result = {"variantKey": variant.key, "output": {"text": "Hello!"}, "metrics": {"rating": 5}}
+    return _Calls(
+        lists.write_post("agenttest.assign_variant", {"userId": "user-42"}, slug=experiment.slug),
+        dumps({"variant": variant.key, "payload": variant.payload}),
+        lists.write_post("agenttest.log_result", result, slug=experiment.slug),
+    )
 
 
 def _draw(results: Mapping[str, Any], name: str, *, with_growth: bool) -> _Metric:

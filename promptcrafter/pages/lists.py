@@ -3,6 +3,7 @@
 They are the lists of the API: the same selects, orders and filters.
 """
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from flask import Response, current_app, g, request, url_for
 from marshmallow import Schema
 from sqlalchemy import Select, SQLColumnExpression
 
+from promptcrafter import jsonio
 from promptcrafter.database.keyset import Order, write_cursor
 from promptcrafter.database.session import session
 from promptcrafter.http import lists
@@ -98,12 +100,23 @@ def write_curl(endpoint: str, **defaults: str) -> str:
     ]
     parameters += [(name, value) for name, value in defaults.items() if name not in request.args]
     query = f"?{urlencode(parameters)}" if parameters else ""
+    is_expecting = current_app.url_map.is_endpoint_expecting
+    names = {name: value for name, value in (request.view_args or {}).items() if is_expecting(endpoint, name)}
+    return f'curl {_write_headers()} "{url_for(endpoint, _external=True, **names)}{query}"'
+
+
+def write_post(endpoint: str, body: Mapping[str, Any], **names: str) -> str:
+    """Return the command that sends a body to the API; `names` are those in the path of the route `endpoint`."""
+    url, sent = url_for(endpoint, _external=True, **names), shlex.quote(jsonio.dumps(body))
+    return f'curl "{url}" {_write_headers()} \\\n  -H "content-type: application/json" \\\n  -d {sent}'
+
+
+def _write_headers() -> str:
+    """Return the options of a command that authenticate it, for the workspace of the page."""
     workspace = g.principal.current_id
     # a key that is bound to no workspace asks the personal one where no header says otherwise
     header = "" if workspace == personal_workspace_id(g.principal.user_id) else f' -H "{WORKSPACE}: {workspace}"'
-    is_expecting = current_app.url_map.is_endpoint_expecting
-    names = {name: value for name, value in (request.view_args or {}).items() if is_expecting(endpoint, name)}
-    return f'curl -H "x-api-key: $KEY"{header} "{url_for(endpoint, _external=True, **names)}{query}"'
+    return f'-H "x-api-key: $KEY"{header}'
 
 
 def download(

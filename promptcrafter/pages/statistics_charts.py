@@ -20,6 +20,15 @@ _BARS_MAX = 20  # of a histogram
 _SCALE = (0.0, 10.0)  # if nothing is known of the scores
 
 
+_WHOLE_SPAN = 4  # a scale of whole numbers that is as long has a bar for each of them, whatever the scores are
+_CERTAINTY = (
+    "The line around a mean is its 95% interval: the more scores there are, and the more alike, the shorter it is. It "
+    "is for that row alone, and for one look. The sentences under “What is better” compare two rows, and stay valid "
+    "however often you look and however many rows there are. That needs more scores, so two lines may lie apart before "
+    "a sentence says that one is better."
+)
+
+
 class Named(NamedTuple):
     """A group of an answer with its name and the values of its keys."""
 
@@ -36,17 +45,18 @@ class Table(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """A chart with its heading, an explanation, what its colours stand for, and its own table if it needs one."""
+    """A chart with its heading, explanations, what its colours stand for, and its own table if it needs one."""
 
     heading: str
     text: str
     chart: Markup
     legend: Sequence[str] = ()
     table: Table | None = None
+    certainty: str = ""  # how sure what it shows is
 
 
 class Bin(NamedTuple):
-    """A bar of a histogram: values from `low` to below `high`; equal ends if each value has its own bar."""
+    """A bar of a histogram: values from `low` to below `high`; with equal ends, those that round to the number."""
 
     low: float
     high: float
@@ -127,11 +137,16 @@ def _draw_latencies_by(period: str, positions: Sequence[str], by_time: Mapping[s
 
 
 def find_bins(counts: Mapping[float, int], low: float, high: float) -> list[Bin]:
-    """Return the bars of a histogram of values: one for each of a few whole numbers, else equal parts of the scale."""
+    """Return the bars of a histogram of values: one for each of a few whole numbers, else equal parts of the scale.
+
+    The mean of two people's scores may be no whole number, but must not change the bars of all others: it does so only
+    on a short scale, such as from 0 to 1.
+    """
     ends = [low, high, *counts]
     low, high = min(ends), max(ends)
     is_whole = all(float(value).is_integer() for value in counts)
-    if is_whole and float(low).is_integer() and high - low < _BARS_MAX:
+    has_whole_ends = float(low).is_integer() and float(high).is_integer()
+    if has_whole_ends and (is_whole or high - low >= _WHOLE_SPAN) and high - low < _BARS_MAX:
         return [Bin(value, value) for value in map(float, range(int(low), int(high) + 1))]
     edges = charts.ticks(low, high, _BARS_MAX // 2)
     step = edges[1] - edges[0] if len(edges) > 1 else 1.0
@@ -144,7 +159,7 @@ def find_bins(counts: Mapping[float, int], low: float, high: float) -> list[Bin]
 
 def fill_bins(bins: Sequence[Bin], counts: Mapping[float, int]) -> list[float]:
     """Return how many values are in each bar; one at the end of the scale is in the last one."""
-    starts = [each.low for each in bins]
+    starts = [each.low - 0.5 if each.low == each.high else each.low for each in bins]
     filled: Counter[int] = Counter()
     for value, count in counts.items():
         filled[max(0, bisect_right(starts, value) - 1)] += count
@@ -164,11 +179,8 @@ def _draw_scores(named: Sequence[Named], low: float, high: float) -> Drawn | Non
     ends = charts.zoom([end for row in rows for end in row[1:4] if end is not None], low, high)
     axis = "" if ends == (low, high) else f"{_write_ends(*ends)} of {_write_ends(low, high)}"
     draw = partial(charts.interval_chart, rows, *ends, caption="Mean scores with their 95% intervals", axis=axis)
-    text = (
-        "The mean score and its 95% interval for a single look at a single group. What is said of pairs holds at every "
-        f"look and for all pairs together, so it needs more scores.{_about_zoom(ends, low, high)}"
-    )
-    return Drawn("Scores", text, _draw(draw))
+    text = f"The mean score of each, within its 95% interval.{_about_zoom(ends, low, high)}"
+    return Drawn("Scores", text, _draw(draw), certainty=_CERTAINTY)
 
 
 def _draw_costs(named: Sequence[Named], low: float, high: float) -> Drawn | None:
@@ -190,9 +202,12 @@ def _draw_costs(named: Sequence[Named], low: float, high: float) -> Drawn | None
         x_name="cost of an output, on a logarithmic axis",
         format_x=_write_cost,
     )
+    best = charts.find_unbeaten(points)
+    unbeaten = "Nothing beats the points on the line in cost and score at once."
+    if len(best) == 1:
+        unbeaten = f"The highest mean score, and the lowest cost, is that of {best[0].label}."
     text = (
-        "Up is better, left is cheaper; the larger a point, the slower (p95). Nothing beats the points on the line in "
-        f"cost and score at once.{_about_zoom(ends, low, high)}"
+        f"Up is better, left is cheaper; the larger a point, the slower (p95). {unbeaten}{_about_zoom(ends, low, high)}"
     )
     return Drawn("Cost against score", text, _draw(draw))
 
@@ -260,9 +275,12 @@ def _draw_histogram(named: Sequence[Named], low: float, high: float) -> Drawn | 
     labels = [each.label for each in bins]
     draw = partial(charts.bar_chart, labels, stacks, caption="How often each score was given")
     legend = [stack.name for stack in stacks] if len(stacks) > 1 else ()
-    text = "How many outputs have each score."
     if any(each.low != each.high for each in bins):
-        text += " A score at the border of two bars is in the right one."
+        text = "How many outputs have a mean score from each number to the next."
+    elif all(float(value).is_integer() for value in total):
+        text = "How many outputs have each score."
+    else:
+        text = "How many outputs have each mean score, to the nearest whole number: several people may have scored one."
     return Drawn("How the scores spread", text, _draw(draw), legend, _tabulate("score", labels, stacks))
 
 

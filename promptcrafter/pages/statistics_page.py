@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import request
 from werkzeug.wrappers import Response
@@ -15,6 +15,7 @@ from promptcrafter.pages.statistics_charts import Drawn, Named, draw_groups, dra
 from promptcrafter.permissions import Permission
 from promptcrafter.prompts import store as prompts
 from promptcrafter.prompts.models import Prompt
+from promptcrafter.statistics import newest
 from promptcrafter.statistics.asking import ask
 from promptcrafter.statistics.keys import UNITS
 from promptcrafter.statistics.responding import respond
@@ -44,11 +45,14 @@ def show_statistics(query: dict[str, Any]) -> Response:
     principal = current_principal()
     prompt = prompts.get_prompt(principal, query["promptId"]) if "promptId" in query else None
     choices = _CHOICES_OF_ALL if prompt is None else _CHOICES
+    workspace_id = principal.current_id if prompt is None else prompt.workspace_id
+    comparable = None
     if "groupBy" not in request.args:
-        query["groupBy"] = choices[0].split(",")
+        comparable = _find_comparable(workspace_id, prompt)
+        query["groupBy"] = (comparable.first or choices[0]).split(",")
     kind = query.pop("format", None)
     of_logs: dict[str, Any] = {
-        "workspace_id": principal.current_id if prompt is None else prompt.workspace_id,
+        "workspace_id": workspace_id,
         "is_bounded": True,
         "is_since_fixed": not is_relative_time(request.args.get("since", "")),
     }
@@ -58,11 +62,16 @@ def show_statistics(query: dict[str, Any]) -> Response:
     is_by_period = not set(UNITS).isdisjoint(keys)
     found = ask(principal, query, **of_logs, with_comparisons=True, with_course=not is_by_period)
     groups = found["groups"]
+    leads = None
+    if len(groups) == 1:
+        leads = (comparable or _find_comparable(workspace_id, prompt)).beside(keys)
     titles = prompts.get_titles({group["prompt"] for group in groups if group.get("prompt")})
-    named = [Named(_name(group, keys, titles), tuple(_key_values(group, keys)), group) for group in groups]
+    only_prompt = next(iter(titles.items())) if prompt is None and _are_of_one_prompt(groups) else None
+    named_by = [key for key in keys if key != "prompt"] if only_prompt and len(keys) > 1 else keys
+    named = [Named(_name(group, named_by, titles), tuple(_key_values(group, keys)), group) for group in groups]
     # Groups that only fill the gaps between periods are for charts; a line of one key has them in the table, too.
     shown = [each for each in named if each.group["count"]] if len(keys) > 1 else named
-    said = [] if is_by_period else _describe_all(found["comparisons"], keys, titles)
+    said = [] if is_by_period else _describe_all(found["comparisons"], named_by, titles)
     return render(
         "statistics.html",
         prompt=prompt,
@@ -72,12 +81,44 @@ def show_statistics(query: dict[str, Any]) -> Response:
         choices=choices,
         groups=shown[:_GROUPS_SHOWN],
         more=max(0, len(shown) - _GROUPS_SHOWN),
-        charts=_draw(named, found, keys, prompt, titles),
+        charts=_draw(named, found, named_by, prompt, titles),
         verdicts=verdicts.group(said),
         scored=sum(group["score"]["count"] for group in groups),
-        has_one_group=len(groups) == 1,
+        scored_groups=[each.name for each in named if each.group["score"]["count"]],
+        only_prompt=only_prompt,
+        leads=leads,
         page=lists.PageOfRows(groups, None),
     )
+
+
+class _Comparable(NamedTuple):
+    """By what the outputs of a workspace or prompt can be compared, to their values of groupBy."""
+
+    choices: Mapping[str, str]
+
+    @property
+    def first(self) -> str | None:
+        """What is compared if nothing is chosen."""
+        return next(iter(self.choices.values()), None)
+
+    def beside(self, keys: Sequence[str]) -> list[tuple[str, str]]:
+        """Return the choices, and their values of groupBy, that are not among these keys."""
+        return [each for each in self.choices.items() if not set(each[1].split(",")) <= set(keys)]
+
+
+def _find_comparable(workspace_id: str, prompt: Prompt | None) -> _Comparable:
+    """Return by what the outputs can be compared: prompts, or what differs between the outputs of the only one."""
+    found = [prompt.id] if prompt is not None else newest.get_prompts_with_outputs(workspace_id, 2)
+    if len(found) != 1:
+        return _Comparable({"prompt": _CHOICES_OF_ALL[0]} if found else {})
+    differing = newest.get_differing_keys(found[0])
+    by_version = "prompt,version" if prompt is None else "version"
+    return _Comparable({key: by for key, by in (("version", by_version), ("model", "model")) if key in differing})
+
+
+def _are_of_one_prompt(groups: Sequence[Mapping[str, Any]]) -> bool:
+    of_prompts = {group["prompt"] for group in groups if "prompt" in group and group["count"] + group["failed"]}
+    return len(of_prompts) == 1 and None not in of_prompts
 
 
 def _draw(

@@ -49,6 +49,7 @@ from promptcrafter.workspaces.principal import Principal, is_owner, owner_needed
 
 _CHANGEABLE = ("title", "description", *VERSIONED, "slug")
 _AUDITED = (*_CHANGEABLE, "tags")
+_COMMENT_SHOWN = 80  # characters, in a choice of versions
 LATEST = "latest"  # selects the newest version of a prompt, as a label would
 _SLUGS_PER_QUERY = 1000  # SQLite allows 32,766 parameters in a statement
 _DERIVED_SLUG_MAX = 100  # characters; leaves room for a number at the end
@@ -415,6 +416,18 @@ def remove_prompt(principal: Principal, prompt: Prompt) -> None:
 def find_versions(prompt_id: str) -> Select[Version]:
     """Return a select of a prompt's versions, with the names of their authors."""
     return select(Version).options(undefer(Version.author_name)).where(Version.prompt_id == prompt_id)
+
+
+def get_newest_versions(prompt_ids: Collection[str], count: int) -> Sequence[Row[str, int, str | None, str | None]]:
+    """Return prompt id, number, label names and the beginning of the comment of the `count` newest versions of each.
+
+    The newest versions come first. The caller must have checked that the prompts may be read.
+    """
+    comment = func.substr(Version.comment, 1, _COMMENT_SHOWN)
+    newest = select(Version.prompt_id, Version.number, Version.label_names, comment)
+    newest = newest.join(Prompt, Prompt.id == Version.prompt_id)
+    newest = newest.where(Prompt.id.in_(prompt_ids), Version.number > Prompt.version - count)
+    return session.execute(newest.order_by(Version.number.desc())).all() if prompt_ids else []
 
 
 def get_version(prompt: Prompt, name: str) -> Version:

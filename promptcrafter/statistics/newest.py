@@ -16,6 +16,7 @@ from promptcrafter.logs.models import Log
 from promptcrafter.prompts.models import Prompt
 
 COUNTED_MAX = 1000  # outputs of a prompt
+PROMPTS_MAX = 200  # the newest of a workspace, that are looked through for outputs
 SCORES_OF_PROMPT = 500  # outputs whose scores make the mean of a prompt
 SCORES_OF_VERSIONS = 2000  # of a prompt, whose scores make the means of its versions
 
@@ -57,6 +58,27 @@ def summarize_versions(prompt_id: str) -> dict[int, VersionSummary]:
     grouped = select(read.c.prompt_version, func.count(), func.count(scores), func.avg(scores))
     rows = session.execute(grouped.group_by(read.c.prompt_version))
     return {number: VersionSummary(*rest) for number, *rest in rows if number is not None}
+
+
+def get_prompts_with_outputs(workspace_id: str, most: int) -> list[str]:
+    """Return the ids of up to `most` prompts of a workspace that have outputs, among its `PROMPTS_MAX` newest ones.
+
+    Outputs whose deletion is pending count, too, as in `get_differing_keys`: both are for suggestions.
+    """
+    newest = select(Prompt.id).where(Prompt.workspace_id == workspace_id)
+    newest = newest.order_by(Prompt.created_at.desc(), Prompt.seq.desc()).limit(PROMPTS_MAX)
+    read = newest.subquery("newest")
+    has_outputs = select(Log.seq).where(Log.prompt_id == read.c.id).exists()
+    return list(session.scalars(select(read.c.id).where(has_outputs).limit(most)))
+
+
+def get_differing_keys(prompt_id: str) -> set[str]:
+    """Return which of "version" and "model" differ among the `COUNTED_MAX` newest outputs of a prompt."""
+    newest = select(Log.prompt_version, Log.model_used).where(Log.prompt_id == prompt_id)
+    read = newest.order_by(Log.created_at.desc(), Log.seq.desc()).limit(COUNTED_MAX).subquery("newest")
+    columns = {"version": read.c.prompt_version, "model": read.c.model_used}
+    row = session.execute(select(*(func.max(each) != func.min(each) for each in columns.values()))).one()
+    return {key for key, differs in zip(columns, row, strict=True) if differs}
 
 
 def _find_present() -> Select[Log]:

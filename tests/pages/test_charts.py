@@ -278,6 +278,14 @@ def test_an_axis_ends_at_a_round_value_that_nothing_exceeds(value: float) -> Non
     assert charts.ticks(0, end)[-1] == pytest.approx(end)
 
 
+@given(st.integers(min_value=1, max_value=10**9))
+def test_an_axis_of_counts_has_whole_numbers_only(most: int) -> None:
+    chart = charts.bar_chart(["a"], [Series("n", [most])], caption="c")
+    ticks = re.findall('text-anchor="end">(.*?)</text>', chart)
+    assert len(ticks) >= 2
+    assert all(float(tick.replace(",", "")).is_integer() for tick in ticks), ticks
+
+
 @WIDTHS
 @given(values=st.lists(st.integers(min_value=0, max_value=10**6), max_size=40))
 def test_no_bar_leaves_the_plot(width: int, values: list[int]) -> None:

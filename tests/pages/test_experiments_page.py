@@ -1,11 +1,16 @@
 """The pages of experiments: their results in words and on a line that shows zero, started, paused and completed."""
 
+import json
 import re
+import shlex
+from html import unescape
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from flask import Flask
 
+from promptcrafter.jsonio import dumps
 from tests.support.members import share
 from tests.support.people import Person
 from tests.support.visitors import Visitor, text_of
@@ -29,7 +34,7 @@ def test_an_experiment_is_listed_shown_and_paused(app: Flask, ada: Person) -> No
     visitor = Visitor(app, ada)
     assert "No experiments yet" in text_of(visitor.get("/experiments"))
     start(ada)
-    assert "Nothing to compare yet" in text_of(visitor.get("/experiments/shorter"))
+    assert "No results yet" in text_of(visitor.get("/experiments/shorter"))
     for number in range(40):
         for key, base in (("control", 3), ("short", 9)):
             report(ada, key, rating=base + number % 2)
@@ -94,6 +99,86 @@ def test_a_long_name_of_a_variant_is_cut_in_the_chart_and_whole_in_title_and_tab
     assert all(len(label) <= 45 and label.endswith("…") for label in labels)
     assert f"<title>{long} − control:" in page.text
     assert f'<th scope="row">{long} − control</th>' in page.text
+
+
+def call(app: Flask, ada: Person, page: str, name: str) -> Any:
+    """Run a command that a page shows, with Ada's key, and return the JSON of the answer."""
+    (shown,) = re.findall(f'<pre class="code" id="{name}" tabindex="0">(.*?)</pre>', page, re.DOTALL)
+    command = unescape(shown).replace("$KEY", ada.post("/auth/keys", {"name": "k", "scopes": ["ingest"]}).json["key"])
+    curl, url, *options = shlex.split(command)
+    assert (curl, options[-2]) == ("curl", "-d")
+    headers = [option.split(": ") for flag, option in pairwise(options) if flag == "-H"]
+    answer = app.test_client().post(url, headers=headers, data=options[-1])
+    assert answer.status_code == 200, answer.text
+    return answer.json
+
+
+@pytest.mark.parametrize("key", ["short", 'it\'s "short" & <b>\n$HOME'])
+def test_the_calls_of_a_running_experiment_work_as_they_are_shown(app: Flask, ada: Person, key: str) -> None:
+    variants = [
+        {"key": "control", "trafficPercent": 0},
+        {"key": key, "trafficPercent": 10, "payload": {"tone": "dry"}},
+    ]
+    start(ada, variants=variants)
+    visitor = Visitor(app, ada)
+    page = visitor.get("/experiments/shorter")
+    assert "/settings/keys" in page.text
+    assert call(app, ada, page.text, "assign-call") == {"variant": key, "payload": {"tone": "dry"}}
+    assert dumps({"variant": key, "payload": {"tone": "dry"}}) in unescape(page.text), "the answer that is shown"
+    call(app, ada, page.text, "report-call")
+    (result,) = ada.get("/experiments/shorter/logs").json
+    assert (result["variantKey"], result["metrics"]) == (key, {"rating": 5})
+    assert "1 result so far" in text_of(visitor.get("/experiments/shorter"))
+
+
+def test_an_experiment_says_in_each_state_what_to_do_next(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt(title="Greeting")
+    variants = [
+        {"key": "control", "trafficPercent": 1, "promptId": prompt["_id"], "promptVersion": 1},
+        {"key": "short", "trafficPercent": 1},
+    ]
+    start(ada, variants=variants, status="DRAFT")
+    visitor = Visitor(app, ada)
+
+    def read() -> str:
+        return text_of(visitor.get("/experiments/shorter"))
+
+    draft = read()
+    assert "Next: start it" in draft
+    assert "/assign" in draft
+    assert "Scores as a metric" not in draft, "there is nothing that it would change"
+    ada.patch("/experiments/shorter", {"status": "ACTIVE"})
+    assert "No results yet" in read()
+    report(ada, "control")
+    assert "None has a metric" in read()
+    report(ada, "control", rating=1)
+    assert "Differences appear when two variants have results with the same metric" in read()
+    report(ada, "short", rating=9)
+    assert "3 results so far. A variant needs about 15 results" in read()
+    for number in range(30):
+        for key, base in (("control", 1), ("short", 8)):
+            report(ada, key, rating=base + number % 3)
+    settled = read()
+    assert "There is a real difference in rating" in settled
+    assert "put the label on it that your program asks for" in settled
+    ada.patch("/experiments/shorter", {"status": "PAUSED"})
+    assert "Paused: resume or complete it" in read()
+    ada.patch("/experiments/shorter", {"status": "COMPLETED"})
+    assert "give everybody the variant that you have chosen" in read()
+
+
+def test_the_links_to_the_calls_lead_to_operations_of_the_api(app: Flask, ada: Person) -> None:
+    visitor = Visitor(app, ada)
+    empty = visitor.get("/experiments")
+    start(ada)
+    page = visitor.get("/experiments/shorter")
+    description = json.loads(app.test_client().get("/openapi.json").text)
+    operations = [each for path in description["paths"].values() for each in path.values() if "operationId" in each]
+    known = {f"/{each['tags'][0]}/{each['operationId']}" for each in operations}
+    for shown in (empty, page):
+        anchors = set(re.findall('href="/docs#(.*?)"', shown.text))
+        assert anchors == {"/agenttest/assign_variant", "/agenttest/log_result"}
+        assert anchors <= known
 
 
 FORM: dict[str, Any] = {
@@ -171,6 +256,50 @@ def test_a_form_that_is_refused_shows_what_was_written_with_the_reason_beside_it
     assert "short" in page.text
     assert "tone" in page.text or "payload" in changes
     assert ada.get("/experiments").json == []
+
+
+def versions_of(page: str) -> list[list[str]]:
+    """Return the values of the options of each choice of a version."""
+    choices = re.findall('<select id="version-[0-9]+".*?</select>', page, re.DOTALL)
+    return [re.findall('<option value="(.*?)"', choice) for choice in choices]
+
+
+def test_the_version_of_a_variant_is_chosen_from_those_of_its_prompt(app: Flask, ada: Person) -> None:
+    first, second = ada.prompt(title="Greeting"), ada.prompt(title="Farewell")
+    for number in (2, 3):
+        ada.patch(f"/prompts/{first['_id']}", {"content": f"Text {number}", "comment": f"Change {number}"})
+    ada.put(f"/prompts/{first['_id']}/labels/production", {"version": 2})
+    visitor = Visitor(app, ada)
+    assert versions_of(visitor.get("/experiment/new").text) == [], "there are none without a prompt"
+    sent = {**FORM, "prompt": [first["_id"], ""], "of": ["", ""]}
+    shown = visitor.submit("/experiment/new", {**sent, "show-versions": "1"})
+    assert shown.status_code == 200
+    assert versions_of(shown.text) == [["", "3", "2", "1"]]
+    assert "2 (production) – Change 2" in text_of(shown)
+    assert ada.get("/experiments").json == [], "nothing is stored yet"
+
+    chosen = {**sent, "of": [first["_id"], ""], "version": ["3", ""]}
+    other = visitor.submit("/experiment/new", {**chosen, "prompt": [second["_id"], ""]})
+    assert other.status_code == 400, "the number is that of a version of the other prompt"
+    assert "Choose a version of this prompt" in text_of(other)
+    assert versions_of(other.text) == [["", "1"]]
+
+    assert visitor.submit("/experiment/new", chosen).status_code == 303
+    assert ada.get("/experiments/polite-or-short").json["variants"][0]["promptVersion"] == 3
+    edit = visitor.get("/experiments/polite-or-short/edit")
+    assert '<option value="3" selected>' in edit.text
+
+
+def test_a_version_of_very_many_is_typed_with_the_newest_suggested(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    for number in range(51):
+        ada.patch(f"/prompts/{prompt['_id']}", {"content": f"Text {number}"})
+    sent = {**FORM, "prompt": [prompt["_id"], ""], "of": ["", ""], "version": ["1", ""]}
+    page = Visitor(app, ada).submit("/experiment/new", {**sent, "show-versions": "1"})
+    assert versions_of(page.text) == []
+    (suggested,) = re.findall('<datalist id="versions-0">(.*?)</datalist>', page.text, re.DOTALL)
+    assert re.findall('value="([0-9]+)"', suggested) == [str(number) for number in range(52, 2, -1)]
+    assert re.search('<input id="version-0"[^>]*value="1"', page.text)
 
 
 def test_variants_are_added_and_removed_without_a_script(app: Flask, ada: Person) -> None:

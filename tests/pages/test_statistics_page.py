@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 
 from promptcrafter import clock
+from tests.support.members import share
 from tests.support.people import Person
 from tests.support.visitors import Visitor, text_of
 
@@ -111,7 +112,7 @@ def test_every_grouping_is_shown_with_and_without_outputs(app: Flask, ada: Perso
     ada.log(ada.prompt(), score=5)
     page = visitor.get(f"/statistics?{query}")
     assert page.status_code == 200
-    assert re.search("<table>", page.text)
+    assert "The figures of each group" in text_of(page)
 
 
 def test_what_the_api_refuses_the_page_refuses(app: Flask, ada: Person) -> None:
@@ -143,6 +144,98 @@ def test_scores_over_time_and_their_spread_have_tables(app: Flask, ada: Person) 
     shown = text_of(Visitor(app, ada).get("/statistics?groupBy=model"))
     assert "As a table Score b a" in shown or "As a table Score a b" in shown
     assert "3 0 1 4 1 2 5 0 0" in shown or "3 1 0 4 2 1 5 0 0" in shown
+
+
+def test_the_only_prompt_with_outputs_is_compared_by_its_versions(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt(title="Explain")
+    ada.prompt(title="Not used yet")
+    ada.patch(f"/prompts/{prompt['_id']}", {"content": "Another text"})
+    for version, score in ((1, 3), (1, 4), (2, 8), (2, 9)):
+        ada.log(prompt, promptVersion=version, score=score, modelUsed="gpt-4o")
+    visitor = Visitor(app, ada)
+    page = visitor.get("/statistics")
+    assert '<option value="prompt,version" selected>' in page.text
+    assert "All outputs here are of one prompt, Explain" in text_of(page)
+    assert "What is better" in text_of(page)
+    assert re.search("Version [12] (and|is|scored).* version [12]", text_of(page)), "without the title of the prompt"
+    assert visitor.get("/statistics?as=json").json == ada.get("/stats?groupBy=prompt,version").json
+    ada.log(ada.prompt(title="Another one"), score=5)
+    both = visitor.get("/statistics")
+    assert '<option value="prompt" selected>' in both.text
+    assert "All outputs here are of one prompt" not in text_of(both)
+
+
+def test_models_are_compared_where_only_they_differ(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    for model, score in (("a", 3), ("a", 4), ("b", 8), ("b", 9)):
+        ada.log(prompt, modelUsed=model, score=score)
+    for query in ("", f"?promptId={prompt['_id']}"):
+        page = Visitor(app, ada).get(f"/statistics{query}")
+        assert '<option value="model" selected>' in page.text
+        assert "What is better" in text_of(page)
+
+
+@pytest.mark.parametrize("key", ["prompt", "week", "author"])
+def test_a_single_group_leads_to_what_can_be_compared(app: Flask, ada: Person, key: str) -> None:
+    prompt = ada.prompt()
+    ada.patch(f"/prompts/{prompt['_id']}", {"content": "Another text"})
+    for version, model, score in ((1, "a", 3), (1, "a", 4), (2, "b", 8), (2, "b", 9)):
+        ada.log(prompt, promptVersion=version, modelUsed=model, score=score)
+    visitor = Visitor(app, ada)
+    page = visitor.get(f"/statistics?groupBy={key}")
+    assert f"All outputs here are of one {key}. Compare them by version or by model" in text_of(page)
+    for choice in ("prompt,version", "model"):
+        href = next(
+            found
+            for found in re.findall(r'<a href="[^"]*/statistics(\?[^"]*)">by ', page.text)
+            if found.endswith(f"groupBy={choice.replace(',', '%2C')}") or found.endswith(f"groupBy={choice}")
+        )
+        assert "What is better" in text_of(visitor.get(f"/statistics{href}"))
+
+
+def test_a_single_group_that_nothing_divides_says_what_to_do(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    ada.log(prompt, modelUsed="a", score=5)
+    page = Visitor(app, ada).get("/statistics")
+    assert "once a second version or another model has outputs: write another version" in text_of(page)
+    assert f"/prompts/{prompt['_id']}/edit" in page.text
+
+
+def test_a_group_that_alone_has_scores_is_named(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    ada.patch(f"/prompts/{prompt['_id']}", {"content": "Another text"})
+    ada.log(prompt, promptVersion=1, score=5)
+    ada.log(prompt, promptVersion=2)
+    assert "Only version 1 has scores so far. Review outputs of the others" in text_of(
+        Visitor(app, ada).get("/statistics")
+    )
+
+
+def test_the_mean_of_two_people_changes_no_bar_but_its_own(app: Flask, ada: Person, ben: Person) -> None:
+    prompt = ada.prompt()
+    for score in (7, 8, 8):
+        log = ada.log(prompt, score=score)
+    visitor = Visitor(app, ada)
+    path = f"/statistics?promptId={prompt['_id']}"
+
+    def read() -> list[str]:
+        found = re.findall("<title>(.*?), version 1: (.*?)</title>", visitor.get(path).text)
+        return [f"{score}: {count}" for score, count in found]
+
+    assert read() == ["7: 1", "8: 2"] * 2, "wide and narrow"
+    assert "How many outputs have each score." in text_of(visitor.get(path))
+    share(ada, ben, "editor")
+    assert ben.patch(f"/logs/{log['_id']}", {"score": 7}).status_code == 200
+    assert ada.get(f"/stats?promptId={prompt['_id']}&groupBy=version").json["groups"][0]["score"]["max"] == 8
+    assert read() == ["7: 1", "8: 2"] * 2
+    assert "each mean score, to the nearest whole number" in text_of(visitor.get(path))
+
+
+def test_a_mean_says_how_sure_it_is(app: Flask, ada: Person) -> None:
+    ada.log(ada.prompt(), score=5)
+    page = Visitor(app, ada).get("/statistics")
+    assert "<summary>How sure is this?</summary>" in page.text
+    assert "for one look" in text_of(page)
 
 
 @pytest.mark.parametrize("value", [5e-324, 1e-310, 1.7e308])
