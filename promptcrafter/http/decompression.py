@@ -16,6 +16,7 @@ import flask
 from flask import Flask
 from werkzeug.utils import cached_property
 
+from promptcrafter.http.form_parser import FormParser
 from promptcrafter.problems import Problem, TooLarge
 
 GZIP, DEFLATE, IDENTITY = "gzip", "deflate", "identity"
@@ -30,6 +31,8 @@ class _Request(flask.Request):
     Of a body that is larger than `max_content_length`, that many bytes are returned, as of a chunked body. Reading
     raises 413 if the compressed body itself is as large, and 400 if it is damaged or incomplete.
     """
+
+    form_data_parser_class = FormParser
 
     @cached_property
     def stream(self) -> IO[bytes]:
