@@ -28,6 +28,7 @@ TEXTS = {
     "invitation_revoked": "The invitation is revoked.",
     "role_changed": "The role is changed.",
     "member_removed": "The member is removed. What they made stays.",
+    "joined": "You are now a member of {workspace} as {role}.",
     "left": "You have left the workspace.",
     "email_changed": "The e-mail is changed. You sign in with it from now on.",
     "account_deleted": "The account is deleted.",
@@ -55,6 +56,7 @@ def take_notice(response: Response) -> None:
         response.delete_cookie(COOKIE)
 
 
-def read_notice() -> str | None:
-    """Return the text of the notice; None without one."""
-    return TEXTS.get(request.cookies.get(COOKIE, ""))
+def read_notice(workspace: str, role: str) -> str | None:
+    """Return the text of the notice, which may name the workspace of the page and the role there; None without one."""
+    text = TEXTS.get(request.cookies.get(COOKIE, ""))
+    return None if text is None else text.format(workspace=workspace, role=role)

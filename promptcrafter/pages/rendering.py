@@ -119,15 +119,16 @@ def _shared() -> dict[str, Any]:
     """Return what the layout shows: the account, its workspaces, and whether it may change things here."""
     principal = _principal()
     if principal is None:
-        return {"account": None, "notice": notices.read_notice()}
+        return {"account": None, "notice": notices.read_notice("a workspace", "a member")}
     membership = principal.memberships[principal.current_id]
     account, listed = workspaces.get_frame(principal)
+    workspace = next((each for each in listed if each.id == principal.current_id), None)
     return {
         "account": account,
-        "workspace": next((each for each in listed if each.id == principal.current_id), None),
+        "workspace": workspace,
         "workspaces": listed,
         "may_edit": membership.role != "viewer",
         "is_owner": is_owner(principal, principal.current_id),
         "path": request.script_root + request.path,
-        "notice": notices.read_notice(),
+        "notice": notices.read_notice(workspace.name if workspace else "", membership.role),
     }

@@ -48,7 +48,10 @@ document.addEventListener("submit", (event) => {
 
 // The token of an invitation stands behind the `#` of its link, which no server sees
 const tokenField = document.querySelector("[data-from-fragment]");
-if (tokenField && location.hash.length > 1) tokenField.value = location.hash.slice(1);
+if (tokenField && location.hash.length > 1) {
+  tokenField.value = location.hash.slice(1);
+  if (tokenField.form.hasAttribute("data-send")) tokenField.form.requestSubmit();
+}
 
 // A button that opens a dialog
 document.querySelectorAll("[data-opens]").forEach((button) => {
