@@ -34,6 +34,7 @@ TEXTS = {
     "account_deleted": "The account is deleted.",
     "password_reset": "The password is set. Sign in with it.",
     "workspace_saved": "Saved.",
+    "opens_first": "Saved. This workspace opens first from now on.",
     "workspace_deleted": "The workspace is deleted, with all that it had.",
     "score_saved": "Saved. It holds for scores from now on; stored ones stay as they are.",
     "score_archived": "Archived. Its scores stay, and new ones may be anything.",
