@@ -142,6 +142,7 @@ def _principal_of_key(rows: Sequence[Sequence[Any]], permission: Permission) -> 
         needs=permission,
         granted=granted,
         api_key_id=key_id,
+        is_bound=bound_to is not None,
         request_id=g.get("request_id"),
     )
 
