@@ -43,7 +43,7 @@ def test_a_second_person_joins_by_a_link_and_scores_and_the_first_one_sees_both_
         page = first.page
         page.get_by_role("link", name="Settings").click()
         page.get_by_role("link", name="Team").click()
-        page.get_by_role("link", name="Make a workspace").click()
+        page.get_by_role("link", name="New workspace for a team").click()
         page.get_by_label("Name", exact=True).fill("Support")
         page.get_by_role("button", name="Make the workspace").click()
         expect(page.get_by_role("status")).to_contain_text("The workspace is there")

@@ -139,3 +139,17 @@ def test_owners_see_and_revoke_the_keys_of_members_that_are_bound_to_the_workspa
     assert "The key is revoked" in text_of(owner.follow(owner.submit(target, {})))
     assert app.test_client().get("/prompts", headers={"X-Api-Key": bound["key"]}).status_code == 401
     assert owner.submit(target, {}).status_code == 404
+
+
+def test_a_personal_workspace_says_that_it_is_alone_and_how_what_it_has_comes_along(app: Flask, ada: Person) -> None:
+    visitor = Visitor(app, ada)
+    assert "Working with others? Make a workspace for the team first." in text_of(visitor.get(visitor.home))
+    page = visitor.get("/settings/team")
+    assert "This workspace is yours alone" in text_of(page)
+    assert ("Make an invitation" in page.text, f"{visitor.home}/settings/transfer" in page.text) == (False, True)
+    visitor.submit("/workspaces", {"name": "Shop team"})
+    page = visitor.get("/settings/team")
+    assert "import into Shop team" in text_of(page)
+    assert "/app/w/shop-team/settings/transfer" in page.text
+    home = text_of(visitor.get("/app/w/shop-team"))
+    assert ("Working with others?" in home, "import a copy here" in home) == (False, True)

@@ -48,8 +48,31 @@ def test_an_import_says_what_is_new_and_what_was_there(app: Flask, ada: Person, 
     copied = text_of(send(visitor, data, ids="new"))
     assert "Imported: 1 prompt, 1 version, 2 outputs" in copied
     assert len(ada.get("/prompts").json) == 2
-    conflict = send(Visitor(app, ben), data)
-    assert (conflict.status_code, "Nothing was imported" in text_of(conflict)) == (409, True)
+
+
+@pytest.mark.parametrize("kind", ["id", "slug"])
+def test_an_import_that_meets_what_is_elsewhere_leads_to_a_copy_in_the_words_of_the_page(
+    app: Flask, ada: Person, ben: Person, kind: str
+) -> None:
+    prompt = ada.prompt(title="One", slug="one")
+    data = export(ada)
+    person = ada
+    if kind == "id":
+        person = ben
+        reason = "What is in line 2 of the file is in another workspace of this server already."
+    else:
+        ada.delete(f"/prompts/{prompt['_id']}")
+        other = ada.prompt(title="Two", slug="one")["_id"]
+        reason = f"line 2.slug is that of {other} in the account: one"
+    visitor = Visitor(app, person)
+    keep, copy = (f'name="ids" value="{each}" checked' for each in ("keep", "new"))
+    assert keep in visitor.get("/settings/transfer").text
+    conflict = send(visitor, data, ids="keep")
+    text = text_of(conflict)
+    assert (conflict.status_code, "Nothing was imported" in text, reason in text) == (409, True, True), text
+    assert ("make a copy, which is chosen below" in text, "ids=new" in text) == (True, False)
+    assert (keep in conflict.text, copy in conflict.text) == (False, True)
+    assert "Imported: 1 prompt, 1 version" in text_of(send(visitor, data, ids="new"))
 
 
 def test_a_faulty_line_is_named_and_nothing_is_imported(app: Flask, ada: Person, ben: Person) -> None:
