@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Flask, Response, g, render_template, request, url_for
 
-from promptcrafter.pages import charts, formatting, lists, notices
+from promptcrafter.pages import audit_words, charts, formatting, lists, notices
 from promptcrafter.pages.scales import write_value
 from promptcrafter.workspaces import store as workspaces
 from promptcrafter.workspaces.principal import Principal, is_owner
@@ -26,6 +26,7 @@ def init_app(app: Flask) -> None:
     """Add the filters and functions of the templates."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(formatting.FILTERS, score_value=lambda score: write_value(score.value))
+    app.jinja_env.filters.update(audit_words.FILTERS)
     app.jinja_env.globals.update(
         asset=asset,
         place=place,

@@ -23,7 +23,7 @@ blueprint = PageBlueprint("settings_keys", __name__)
 _SCOPES = {
     "ingest": "log outputs, runs and scores; see nothing",
     "read": "see everything and fetch prompts; change nothing",
-    "write": "both, and whatever else an editor may do",
+    "write": "read and ingest, and whatever else an editor may do",
     "admin": "everything that your role allows",
 }
 _CAN_LOG = frozenset(("ingest", "write", "admin"))  # the scopes that allow `POST /logs`

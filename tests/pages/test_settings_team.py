@@ -37,7 +37,7 @@ def test_a_team_is_made_and_a_colleague_invited_who_joins_and_leaves(app: Flask,
     owner.follow(owner.submit(f"{home}/settings/team/{ben.id}", {"role": "editor"}))
     members = ada.get("/workspaces/support-team/members").json
     assert [(member["name"], member["role"]) for member in members] == [("ada", "owner"), ("ben", "editor")]
-    assert "member.join" in text_of(owner.get(f"{home}/settings/audit"))
+    assert "ben joined ben role viewer" in text_of(owner.get(f"{home}/settings/audit"))
     assert guest.get(f"{home}/settings/audit").status_code == 403
     assert guest.submit(f"{home}/settings/team/{ben.id}/remove", {}).status_code == 303
     assert guest.get(f"{home}/prompts").status_code == 404
