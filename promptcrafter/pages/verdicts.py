@@ -4,6 +4,7 @@ Only a settled comparison says "better": what was merely observed "scored higher
 are named (decision 54). The metrics of experiments have no direction, so that they are higher or lower, never better.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +13,8 @@ from promptcrafter.pages.formatting import number, sentence
 _BASES = {
     "randomised": "An experiment assigned them at random.",
     "paired": "Compared on the same inputs, pair by pair.",
-    "observational": "Only observed: nothing assigned them at random, and the inputs were not the same.",
+    "observational": "Only observed: nothing assigned them at random, and the inputs were not the same. "
+    "An experiment, or scores of both for the same inputs, would settle it.",
 }
 _ONE_LOOK = "For one look only: these groups and filters may have been chosen after a look at the scores."
 _CAUSES = {  # what a warning means for the outputs of two groups
@@ -21,7 +23,7 @@ _CAUSES = {  # what a warning means for the outputs of two groups
     "The models differ": "their models",
     "The versions differ": "their versions",
     "The inputs differ": "their inputs",
-    "The shares of scored logs differ": "how many of them are scored",
+    "The shares of scored logs differ": "which of them were chosen to be scored",
 }
 _GROUPS = {  # by certainty, in their order: heading, and how many are shown at once
     "settled": ("Settled", 6),
@@ -93,7 +95,8 @@ def describe(comparison: Mapping[str, Any], name_of: Mapping[str, str], *, keeps
         certainty = "higher" if comparison["higher"] else "observed"
         text = f"{first} scored higher than {second} {by}."
     else:
-        text, certainty = f"{first} and {second} cannot be told apart yet{_why_open(difference, interval)}.", "open"
+        why = _why_open(difference, interval) + _what_is_missing(comparison)
+        text, certainty = f"{first} and {second} cannot be told apart yet{why}.", "open"
     basis = _ONE_LOOK if comparison["oneLook"] else _BASES[comparison["basis"]]
     return Verdict(text if keeps_case else sentence(text), basis, comparison["warnings"], certainty)
 
@@ -144,6 +147,17 @@ def _why_open(difference: float, interval: Sequence[float] | None) -> str:
     if difference == 0:
         return f": their means are equal, and the difference may be anything between {_ends(interval)}"
     return f": the difference of {number(abs(difference))} may be chance, and be anything between {_ends(interval)}"
+
+
+def _what_is_missing(comparison: Mapping[str, Any]) -> str:
+    """Say how many more scores will tell, with two digits: the number is an estimate."""
+    if comparison["needed"] is None:
+        return ""
+    missing = max(1, comparison["needed"] - comparison["n"])
+    unit = 10 ** max(0, len(str(missing)) - 2)
+    more = number(math.ceil(missing / unit) * unit)
+    what = "inputs that both answer" if comparison["basis"] == "paired" else "scores"
+    return f". If the difference stays as it is, about {more} more {what} will tell"
 
 
 def _ends(interval: Sequence[float]) -> str:

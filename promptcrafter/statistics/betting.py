@@ -14,7 +14,7 @@ only on how often each value occurs, which is what a sample of a group has.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from promptcrafter.statistics.intervals import Interval
 
@@ -70,6 +70,20 @@ def is_difference_within(
     return _is_higher(one, other, -scaled, threshold) and _is_higher(other, one, -scaled, threshold)
 
 
+def grow_capital(values: Mapping[float, int], bounds: Interval, mean: float) -> Callable[[float], float]:
+    """Return how capital grows that is bet on the side of `mean` on which the mean of the values is.
+
+    The function that is returned takes how many times as many values there are, with the same shares, and returns the
+    logarithm of the capital. `mean` is inside of `bounds`.
+    """
+    scaled, null = _scale(values, bounds), (mean - bounds[0]) / (bounds[1] - bounds[0])
+    total = math.fsum(count for _, count in scaled)
+    if math.fsum(value * count for value, count in scaled) < null * total:
+        scaled, null = _mirror(scaled), 1 - null
+    bets = _bet(scaled, null)
+    return lambda factor: _log_sum([share + factor * growth for share, growth in bets])
+
+
 def _scale(values: Mapping[float, int], bounds: Interval) -> _Values:
     """Return the values on a scale from 0 to 1.
 
@@ -98,18 +112,30 @@ def _log_capital(values: _Values, mean: float) -> float:
 
     It decreases with `mean`, and is a convex function of it.
     """
-    capitals = []
-    for fraction, capital in _BETS:
-        rest, gain = 1 - fraction, fraction / mean
+    return _log_sum([share + growth for share, growth in _bet(values, mean)])
+
+
+def _bet(values: _Values, mean: float) -> list[tuple[float, float]]:
+    """Return the logarithms of the share of each bet, and of what the values multiply it by.
+
+    A bet that loses everything is left out; the smaller ones never do.
+    """
+    bets = []
+    for fraction, share in _BETS:
+        rest, gain, growth = 1 - fraction, fraction / mean, 0.0
         for value, count in values:
             factor = rest + gain * value
             if factor <= 0:
                 break  # the largest bet loses everything on a value of 0
-            capital += count * math.log(factor)
+            growth += count * math.log(factor)
         else:
-            capitals.append(capital)
-    largest = max(capitals)
-    return largest + math.log(math.fsum(math.exp(capital - largest) for capital in capitals))
+            bets.append((share, growth))
+    return bets
+
+
+def _log_sum(logarithms: Sequence[float]) -> float:
+    largest = max(logarithms)
+    return largest + math.log(math.fsum(math.exp(each - largest) for each in logarithms))
 
 
 def _lower_end(values: _Values, threshold: float) -> float:

@@ -39,6 +39,7 @@ from promptcrafter.statistics.intervals import (
     student_t_interval,
     welch_interval,
 )
+from promptcrafter.statistics.sample_sizes import estimate_for_bets, estimate_for_difference, estimate_for_mean
 from promptcrafter.statistics.samples import Arm, GroupSample, InputScore
 
 ALPHA = 0.05
@@ -89,6 +90,12 @@ class _Values:
     def has_reliable_variance(self) -> bool:
         return self.variance > 0 and self.count - max(self.counts.values()) >= MIN_NON_MODAL_VALUES
 
+    @cached_property
+    def factor_to_reliable_variance(self) -> float:
+        """How many times as many values of the same shares have a reliable variance; infinite if none ever do."""
+        others = self.count - max(self.counts.values())
+        return max(1.0, MIN_NON_MODAL_VALUES / others) if others else math.inf
+
     def is_within(self, bounds: Interval) -> bool:
         return all(bounds[0] <= value <= bounds[1] for value in self.counts)
 
@@ -136,6 +143,7 @@ class _Estimate:
     interval: Interval | None
     count: int
     basis: Basis
+    needed: int | None = None  # how large `count` must be until the interval leaves out zero, if all else stays
 
     def higher(self, is_one_look: bool) -> str | None:
         """Return which group is higher, `a` or `b`, if that is settled."""
@@ -166,6 +174,8 @@ def compare_groups(
       fixed-sample interval of Welch's or the paired t-test, which holds for one look at one difference. None if the
       data does not determine it yet
     - `n`: the number of pairs, or of scored logs in both groups
+    - `needed`: about how many there must be until the interval leaves out 0, if the difference stays as it is; None if
+      it does, with `one_look`, or if there are too few for an estimate or more than 100,000 are needed
     - `basis`: what the difference rests on (see the docstring of this module)
     - `higher`: `a` or `b` if it is settled which of them has the higher mean, else None
     - `settled`: `a` or `b` if it is settled which of them is better: the higher one, or the lower one if `direction` is
@@ -211,6 +221,7 @@ def _compare(
         "difference": score.difference,
         "interval95": None if score.interval is None else list(score.interval),
         "n": score.count,
+        "needed": score.needed,
         "basis": score.basis,
         "higher": higher,
         "settled": _better(higher, direction),
@@ -291,7 +302,12 @@ def _compare_scores(
         interval = _two_sample_interval(first, second, alpha, is_one_look)
     else:
         interval = difference_interval(first.counts, second.counts, bounds, alpha)
-    return _Estimate(second.mean - first.mean, _clamp(interval, bounds), first.count + second.count, basis)
+    difference, needed = second.mean - first.mean, None
+    if not is_one_look and _has_zero(interval):
+        least = max(first.factor_to_reliable_variance, second.factor_to_reliable_variance)
+        variances, counts = (first.variance, second.variance), (first.count, second.count)
+        needed = estimate_for_difference(difference, variances, counts, alpha, least)
+    return _Estimate(difference, _clamp(interval, bounds), first.count + second.count, basis, needed)
 
 
 def _compare_logarithms(
@@ -342,15 +358,19 @@ def _are_enough(pairs: Sequence[float], a: GroupSample, b: GroupSample) -> bool:
 def _compare_pairs(differences: Sequence[float], bounds: Interval | None, alpha: float, is_one_look: bool) -> _Estimate:
     sample = _Values(Counter(differences))
     count, mean, variance = sample.count, sample.mean, sample.variance
-    interval = None
+    interval = needed = None
     if is_one_look:
         interval = student_t_interval(mean, math.sqrt(variance), count)
     elif bounds is not None:
         width = bounds[1] - bounds[0]
         interval = mean_interval(sample.counts, (-width, width), alpha)
-    elif sample.has_reliable_variance:
-        interval = sequential_interval(mean, variance / count, count - 1, count, alpha)
-    return _Estimate(mean, _clamp(interval, bounds), count, "paired")
+        needed = estimate_for_bets(sample.counts, (-width, width), alpha) if _has_zero(interval) else None
+    else:
+        if sample.has_reliable_variance:
+            interval = sequential_interval(mean, variance / count, count - 1, count, alpha)
+        if _has_zero(interval):
+            needed = estimate_for_mean(mean, variance, count, alpha, sample.factor_to_reliable_variance)
+    return _Estimate(mean, _clamp(interval, bounds), count, "paired", needed)
 
 
 def _two_sample_interval(first: _Sample, second: _Sample, alpha: float, is_one_look: bool) -> Interval | None:
@@ -361,6 +381,11 @@ def _two_sample_interval(first: _Sample, second: _Sample, alpha: float, is_one_l
     if not (first.has_reliable_variance and second.has_reliable_variance):
         return None
     return sequential_difference_interval(difference, variances, counts, alpha)
+
+
+def _has_zero(interval: Interval | None) -> bool:
+    """Return whether a difference may be zero, as one without an interval may."""
+    return interval is None or interval[0] <= 0 <= interval[1]
 
 
 def _clamp(interval: Interval | None, bounds: Interval | None) -> Interval | None:

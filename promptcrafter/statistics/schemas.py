@@ -169,6 +169,11 @@ class GroupComparisonOut(Schema):
     difference = Number(required=True, allow_none=True, metadata={"description": "Of the mean values, b minus a"})
     interval95 = fields.List(Number(), required=True, allow_none=True)
     n = fields.Integer(required=True, metadata={"description": "Pairs, or logs with a value in both groups"})
+    needed = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "About how large n must be until the interval leaves out 0, if the difference stays"},
+    )
     basis = fields.String(required=True, metadata={"enum": BASES})
     higher = fields.String(required=True, allow_none=True, metadata={"enum": ["a", "b", None]})
     settled = fields.String(required=True, allow_none=True, metadata={"enum": ["a", "b", None]})

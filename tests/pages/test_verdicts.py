@@ -10,7 +10,7 @@ from promptcrafter.pages.verdicts import describe, describe_difference
 NAMES = {"a": "version 1", "b": "version 2"}
 COMPARISON: dict[str, Any] = {
     **{"difference": 0.7, "interval95": [0.2, 1.2], "basis": "randomised", "higher": "b", "settled": None},
-    **{"equivalent": False, "warnings": [], "oneLook": False},
+    **{"equivalent": False, "warnings": [], "oneLook": False, "n": 40, "needed": None},
 }
 OPEN = {"interval95": [-0.3, 1.7], "higher": None}
 
@@ -46,6 +46,18 @@ OPEN = {"interval95": [-0.3, 1.7], "higher": None}
             *("cannot be told apart yet: their means are equal", "open"),
         ),
         ({**OPEN, "basis": "observational"}, "cannot be told apart yet", "open"),
+        (
+            {**OPEN, "needed": 51},
+            *("between −0.3 and 1.7. If the difference stays as it is, about 11 more scores will tell.", "open"),
+        ),
+        (
+            {**OPEN, "needed": 1275, "basis": "paired"},
+            *("If the difference stays as it is, about 1,300 more inputs that both answer will tell.", "open"),
+        ),
+        (
+            {**OPEN, "interval95": None, "needed": 49},
+            *("there are too few scores. If the difference stays as it is, about 9 more scores will tell.", "open"),
+        ),
     ],
 )
 def test_a_comparison_is_said_in_words(changes: dict[str, Any], sentence: str, certainty: str) -> None:
@@ -73,7 +85,7 @@ def test_warnings_take_nothing_back_from_what_is_settled() -> None:
     observed = describe({**COMPARISON, "basis": "observational", "higher": None, "warnings": warnings[:1]}, NAMES)
     assert settled is not None
     assert observed is not None
-    said = "They also differ in who scored them, the weeks they are from and how many of them are scored."
+    said = "They also differ in who scored them, the weeks they are from and which of them were chosen to be scored."
     assert settled.caveat == said
     assert observed.caveat == "A difference may also come from who scored them."
     assert describe(COMPARISON, NAMES)._replace(warnings=()).caveat == ""  # type: ignore[union-attr]

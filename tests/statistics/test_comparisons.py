@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -61,6 +61,47 @@ def scored(values: Iterable[float], **fields: Any) -> list[InputScore]:
 
 SPREAD = [5.0, 6.0, 7.0, 8.0, 9.0] * 40
 LOWER = [value - 2 for value in SPREAD]
+
+
+def observed(*samples: Sequence[float]) -> list[GroupSample]:
+    return [group(number, values) for number, values in enumerate(samples)]
+
+
+def paired(*samples: Sequence[float]) -> list[GroupSample]:
+    return [group(number, values, inputs=scored(values)) for number, values in enumerate(samples)]
+
+
+@pytest.mark.parametrize("make", [observed, variants, paired])
+@pytest.mark.parametrize("scale", [(0, 10), None])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_is_needed_is_where_the_same_values_again_and_again_leave_out_zero(
+    make: Callable[..., list[GroupSample]], scale: tuple[float, float] | None, sign: int
+) -> None:
+    lower, higher = [5.0, 6.0, 7.0, 8.0, 4.0, 5.0] * 2, [8.0, 7.0, 9.0, 7.0, 6.0, 9.0] * 2
+    first, second = (lower, higher)[::sign]
+
+    def look(times: int) -> dict[str, Any]:
+        return compare_two(*make(first * times, second * times), scale=scale)
+
+    looks = {times: look(times) for times in range(1, 12)}
+    once, enough = looks[1], min(times for times, each in looks.items() if each["needed"] is None)
+    assert enough > 1
+    assert (enough - 1) * once["n"] < once["needed"] <= enough * once["n"] * 1.02
+    assert not looks[enough]["interval95"][0] <= 0 <= looks[enough]["interval95"][1]
+    assert all(each["needed"] > each["n"] for times, each in looks.items() if times < enough)
+
+
+def test_nothing_is_needed_where_no_number_of_values_tells_or_too_few_are_known() -> None:
+    for lower, higher in (
+        ([5.0, 7.0] * 3, [6.0] * 6),  # equal means
+        ([5.0, 7.0], [8.0, 9.0]),
+        ([5.0] * 6, [6.0] * 6),  # no spread
+        ([5.0, 9.0] * 300, [5.0, 9.01] * 300),  # more than 100,000
+    ):
+        comparison = compare_two(*observed(lower, higher))
+        assert comparison["interval95"] is None or comparison["interval95"][0] < 0 < comparison["interval95"][1]
+        assert comparison["needed"] is None
+    assert compare_two(*observed(LOWER[:15], SPREAD[:15]), one_look=True)["needed"] is None
 
 
 def test_randomised_groups_have_the_interval_of_the_sequential_test_and_name_the_better_one() -> None:
