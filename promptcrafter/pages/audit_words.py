@@ -91,6 +91,8 @@ def write_value(value: Any, name: str = "") -> str:
         return ", ".join(write_value(each) for each in value) or "none"
     if isinstance(value, Mapping):
         return _write_mapping(value)
+    if isinstance(value, str) and name == "invitationId":
+        return f"…{value[-_IDS_SHOWN:]}"  # as the entry about the invitation itself
     if isinstance(value, str):
         return {"status": _STATUSES, "direction": _DIRECTIONS}.get(name, {}).get(value, value)
     return json.dumps(value)

@@ -24,6 +24,7 @@ def test_every_action_has_words() -> None:
         ("ACTIVE", "status", "running"),
         ("ACTIVE", "title", "ACTIVE"),
         ("up", "direction", "higher"),
+        ("invitation_01m8nqvk9wg10jy8r0v3dy1wk9", "invitationId", "…dy1wk9"),
         ([{"key": "a", "trafficPercent": 60}, {"key": "b", "trafficPercent": 40}], "variants", "a 60 %, b 40 %"),
         ([{"role": "user", "content": "Hello"}], "messages", "user: Hello"),
         ({"temperature": 0.2, "stop": ["a", "b"]}, "config", "temperature: 0.2, stop: a, b"),

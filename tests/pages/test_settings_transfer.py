@@ -133,3 +133,32 @@ def test_a_viewer_exports_and_only_editors_import(app: Flask, ada: Person, ben: 
     for file in (data, None):
         expected = (200 if file else 400) if may_import else 403
         assert send(visitor, file, f"{home}/settings/import").status_code == expected
+
+
+def test_the_own_score_that_came_with_an_import_is_shown_as_imported_and_replaced_by_the_next(
+    app: Flask, ada: Person, ben: Person
+) -> None:
+    share(ada, ben, "editor")
+    log = ada.log(ada.prompt())
+    for person, value in ((ada, 7), (ben, 5)):
+        assert person.post(f"/logs/{log['_id']}/scores", {"name": "score", "value": value}).status_code == 201
+    data = export(ada)
+    visitor = Visitor(app, ada)
+    visitor.submit("/workspaces", {"name": "Team"})
+    send(visitor, data, "/app/w/team/settings/import", ids="new")
+    (copy,) = ada.get("/logs", headers={"X-Workspace": "team"}).json
+    page = text_of(visitor.get(f"/app/w/team/outputs/{copy['_id']}"))
+    assert "A score of 7 by you came with an import." in page
+    assert page.count("imported just now") == 2
+    review = "/app/w/team/review?raters=2"
+    raters = text_of(visitor.get(review))
+    assert ("ada (imported) 1" in raters, "ben (imported) 1" in raters) == (True, True), raters
+    visitor.submit(f"/app/w/team/outputs/{copy['_id']}/score", {"value": "8"})
+    page = text_of(visitor.get(f"/app/w/team/outputs/{copy['_id']}"))
+    assert ("came with an import" in page, page.count("imported just now")) == (False, 1), (
+        "it replaces the imported one"
+    )
+    raters = text_of(visitor.get(review))
+    assert ("ada (imported)" in raters, "ben (imported) 1" in raters, "differ by 3" in raters) == (False, True, True), (
+        raters
+    )
