@@ -1,4 +1,6 @@
-"""Request bodies that are compressed with gzip or deflate, which all code reads as if they were not.
+"""Request bodies: whole ones, and compressed ones, which all code reads as if they were not.
+
+A body that ends before its Content-Length is 400 for whatever reads it. Half of a form or of lines could be valid.
 
 Every route accepts gzip; `request_checks` refuses deflate where the route does not say that it accepts it.
 
@@ -31,8 +33,35 @@ class _Request(flask.Request):
 
     @cached_property
     def stream(self) -> IO[bytes]:
-        stream = super().stream
+        stream: Any = super().stream
+        if self.content_length:  # the end of one in chunks is marked
+            stream = _Whole(stream, self.content_length)
         return _Decompressed(stream, self) if is_compressed(self) else stream  # type: ignore[return-value]
+
+
+class _Whole(io.RawIOBase):
+    """A body of a declared length. Reading raises 400 where the client has sent less."""
+
+    def __init__(self, stream: IO[bytes], length: int) -> None:
+        self._stream = stream
+        self._left = length
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        piece = self._take(self._stream.read(len(buffer)), is_last=False)
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def readall(self) -> bytes:
+        return self._take(self._stream.read(), is_last=True)
+
+    def _take(self, piece: bytes, *, is_last: bool) -> bytes:
+        self._left -= len(piece)
+        if self._left > 0 and (is_last or not piece):
+            raise Problem(400, "The body ended before its Content-Length.", "incomplete_body")
+        return piece
 
 
 class _Decompressed(io.RawIOBase):
@@ -84,15 +113,13 @@ class _Decompressed(io.RawIOBase):
         return b""
 
     def _fill(self) -> bool:
-        """Read more compressed data; return False at its end. Raises 413 if it is too large, 400 if it is cut off."""
+        """Read more compressed data; return False at its end. Raises 413 if it is too large."""
         if self._declared > self._limit:
             raise TooLarge("The compressed request body", self._limit, self._declared)
         self._data = self._compressed.read(_PIECE_BYTES)
         self._size += len(self._data)
         if self._size > self._limit:
             raise TooLarge("The compressed request body", self._limit, self._declared or None)
-        if not self._data and self._size < self._declared:
-            raise incomplete_body()
         return bool(self._data)
 
     def _invalid(self, reason: str) -> Problem:
@@ -114,8 +141,3 @@ def codings_of(request: flask.Request) -> list[str]:
 def is_compressed(request: flask.Request) -> bool:
     """Return whether the body is compressed in a way that is decompressed."""
     return codings_of(request) in ([GZIP], [DEFLATE])
-
-
-def incomplete_body() -> Problem:
-    """Return the 400 for a body that is shorter than its Content-Length: the client must send all of it again."""
-    return Problem(400, "The body ended before its Content-Length.", "incomplete_body")

@@ -13,7 +13,7 @@ from werkzeug.exceptions import NotFound
 
 from promptcrafter import jsonio, yamlio
 from promptcrafter.http import ignored_fields
-from promptcrafter.http.decompression import DEFLATE, GZIP, IDENTITY, codings_of, incomplete_body, is_compressed
+from promptcrafter.http.decompression import DEFLATE, GZIP, IDENTITY, codings_of, is_compressed
 from promptcrafter.http.fields import BoundedList
 from promptcrafter.http.formats import NDJSON_TYPES
 from promptcrafter.http.ignored_fields import describe_known
@@ -191,7 +191,7 @@ def read_raw_body(req: Request, limit: int) -> bytes:
 
 
 def _read_body(req: Request) -> bytes:
-    """Return the body. Raises 413 when it is too large and 400 when it is incomplete."""
+    """Return the body. Raises 413 when it is too large."""
     return _check_body(req, req.get_data(), current_app.config["MAX_BODY_BYTES"])
 
 
@@ -202,6 +202,4 @@ def _check_body(req: Request, body: bytes, limit: int) -> bytes:
         return body
     if len(body) > limit:
         raise TooLarge("The request body", limit, req.content_length)
-    if len(body) < (req.content_length or 0):
-        raise incomplete_body()
     return body

@@ -2,9 +2,11 @@
 
 Whatever changes or removes logs of a trace notes that trace, in the same transaction. Before the commit, the costs of
 all traces noted are computed at once. What only adds logs may add their costs itself instead, as it knows them.
+
+Larger costs than `LARGEST` are left out, as statistics leave them out: a sum of much larger ones may not be finite.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from sqlalchemy import ColumnElement, Float, String, Table, column, func, select, table
 
@@ -19,7 +21,14 @@ _LOGS = Base.metadata.tables[Log.__tablename__]
 _PENDING = Base.metadata.tables[PendingDeletion.__tablename__]
 _TRACES = table("traces", column("id", String), column("external_id", String), column("cost", Float))
 _KEY = "promptcrafter_trace_costs"  # of the ids of the traces noted in a transaction
+LARGEST = 1e100  # dollars
 _IDS_PER_STATEMENT = 1000  # SQLite allows 32,766 parameters in a statement
+
+
+def add_up(costs: Iterable[float | None]) -> float | None:
+    """Return the sum of the costs of logs; None if none is known."""
+    counted = [cost for cost in costs if cost is not None and cost <= LARGEST]
+    return sum(counted) if counted else None
 
 
 def note_logs(condition: ColumnElement[bool]) -> None:
@@ -42,7 +51,8 @@ def _note_removed(_sender: object, *, table: Table, condition: ColumnElement[boo
 
 def _compute(trace_ids: Collection[str]) -> None:
     """Store the costs of traces, without those that are being deleted: each step of that would add up all the rest."""
-    total = select(func.sum(_LOGS.c.cost)).where(_LOGS.c.trace_id == _TRACES.c.id).scalar_subquery()
+    of_trace = (_LOGS.c.trace_id == _TRACES.c.id) & (_LOGS.c.cost <= LARGEST)
+    total = select(func.sum(_LOGS.c.cost)).where(of_trace).scalar_subquery()
     ids = sorted(trace_ids)
     for start in range(0, len(ids), _IDS_PER_STATEMENT):
         is_one = _TRACES.c.id.in_(ids[start : start + _IDS_PER_STATEMENT])

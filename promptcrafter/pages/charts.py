@@ -8,6 +8,7 @@ screens, and the style sheet shows the one that fits: a wide chart that is scale
 """
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -23,6 +24,7 @@ WIDE, NARROW = 720, 300  # widths of charts, in the units of their view boxes
 _CHARACTER = 6.7  # about the width of one, in the same units
 _SERIES = 6  # that differ in colour and shape
 _MARGIN = 16  # at the right end
+_LARGEST, _SMALLEST = 1e300, 1e-300  # beyond, a difference may be infinite and a step zero
 
 
 class Scale(NamedTuple):
@@ -36,7 +38,8 @@ class Scale(NamedTuple):
 
     def place(self, value: float) -> float:
         """Return the position of a value; one beyond the ends is at the end."""
-        low, high, at = (math.log10(each) if self.is_log else each for each in (self.low, self.high, value))
+        convert = _log if self.is_log else bound
+        low, high, at = map(convert, (self.low, self.high, value))
         share = 0.5 if high == low else (at - low) / (high - low)
         return round(self.start + min(1.0, max(0.0, share)) * (self.end - self.start), 2)
 
@@ -108,6 +111,14 @@ class BandPoint(NamedTuple):
     high: float | None
 
 
+def bound(value: float) -> float:
+    """Return the value as a chart can draw it: limited where sums of floats overflow, zero where steps underflow.
+
+    Clients send any number that a float can hold.
+    """
+    return 0.0 if abs(value) < _SMALLEST else min(_LARGEST, max(-_LARGEST, value))
+
+
 def for_all_widths(draw: Callable[[int], Markup]) -> Markup:
     """Return a chart drawn for a wide and for a narrow screen, of which the style sheet shows one."""
     return Markup('<div class="charts">{}{}</div>').format(draw(WIDE), draw(NARROW))
@@ -127,10 +138,11 @@ def legend(names: Sequence[str]) -> Markup:
 
 def ticks(low: float, high: float, count: int = _TICKS, *, least_step: float = 0) -> list[float]:
     """Return round values from `low` to `high`, about `count` of them; the ends need not be among them."""
-    if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
+    start, end = bound(low), bound(high)
+    if end <= start:
         return [low]
-    step = _find_step(low, high, count, least_step)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    step = _find_step(start, end, count, least_step)
+    first, last = math.ceil(start / step - 1e-9), math.floor(end / step + 1e-9)
     decimals = max(0, 2 - math.floor(math.log10(step)))
     # Ends that differ by less than a float can tell apart may have no round value between them.
     return [round(number * step, decimals) for number in range(first, last + 1)][: 2 * count + 2] or [low]
@@ -141,7 +153,8 @@ def zoom(values: Iterable[float], low: float, high: float) -> tuple[float, float
 
     The part is taken if the values fill less than half of the scale. Bars, whose lengths are compared, need the whole.
     """
-    inside = [min(high, max(low, value)) for value in values]
+    low, high = bound(low), bound(high)
+    inside = [min(high, max(low, bound(value))) for value in values]
     if not inside or high <= low:
         return low, high
     least, most = min(inside), max(inside)
@@ -186,7 +199,7 @@ def range_chart(
 ) -> Markup:
     """Return two values of each row, a dot and a ring, with a line between them, on an axis that begins at zero."""
     plot = _Rows.of([row.label for row in rows], [row.value for row in rows], width, axis)
-    most = max((row.high for row in rows), default=0) or 1
+    most = max((bound(row.high) for row in rows), default=0) or 1
     scale = Scale(0, round_up(most), plot.left, plot.right)
     values = ticks(0, scale.high, _count_ticks(width) - 1)
     parts = [_vertical_grid(scale, values, plot.top, plot.bottom, format_x)]
@@ -276,7 +289,7 @@ def band_chart(points: Sequence[BandPoint], *, caption: str, x_name: str, width:
     """
     left, bottom, top, height = 48, 42, 12, 200
     later = points[len(points) // 3 :]
-    ends = [end for point in later for end in (point.low, point.mean, point.high) if end is not None]
+    ends = [bound(end) for point in later for end in (point.low, point.mean, point.high) if end is not None]
     low, high = min([0.0, *ends]), max([0.0, *ends])
     low, high = (low - (high - low) * 0.05, high + (high - low) * 0.05) if high > low else (-1.0, 1.0)
     x = Scale(0, max((point.x for point in points), default=1), left, width - _MARGIN)
@@ -320,10 +333,10 @@ def scatter_chart(
     no logarithm, are left out. A label stands where it covers neither the line nor a point nor another label; where
     there is no such place, only the title of the point has it.
     """
-    shown = [point for point in points if point.x > 0]
+    shown = [point for point in points if bound(point.x) > 0]
     left, bottom, top, height = 40, 42, 14, 300
     least, most = min((point.x for point in shown), default=1), max((point.x for point in shown), default=1)
-    x = Scale(least / 1.6, most * 1.6, left, width - _MARGIN, is_log=True)
+    x = Scale(bound(least) / 1.6, bound(most) * 1.6, left, width - _MARGIN, is_log=True)
     y = Scale(low, high, height - bottom, top)
     parts = [_horizontal_grid(y, ticks(low, high), left, width)]
     for value in _log_ticks(x.low, x.high, 3 if width < WIDE else 6):
@@ -374,7 +387,8 @@ def shorten(label: str, maximum: int = _LABEL_CHARACTERS) -> str:
 
 def round_up(value: float, *, least_step: float = 0) -> float:
     """Return the least round value that a positive one does not exceed, at which an axis from zero has a tick."""
-    end, step = value, 0.0
+    end = value = bound(value) or _SMALLEST
+    step = 0.0
     while (next_step := _find_step(0, end, _TICKS, least_step)) > step:  # an axis up to `end` may have wider steps
         step = next_step
         end = round(math.ceil(value / step - 1e-9) * step, max(0, 2 - math.floor(math.log10(step))))
@@ -434,8 +448,13 @@ class _Rows(NamedTuple):
         return _text((self.left + self.right) / 2, self.height - 5, axis, "chart-tick", anchor="middle")
 
 
+def _log(value: float) -> float:
+    return math.log10(max(value, sys.float_info.min))
+
+
 def _find_step(low: float, high: float, count: int, least_step: float) -> float:
-    raw = (high - low) / max(1, count)
+    resolution = max(abs(low), abs(high)) * sys.float_info.epsilon  # no step is less than floats can tell apart
+    raw = max((high - low) / max(1, count), resolution, _SMALLEST)
     magnitude = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= raw * 0.999)
     return max(step, least_step)

@@ -256,7 +256,7 @@ def _draw(results: Mapping[str, Any], name: str, *, with_growth: bool) -> _Metri
         differences.append((label, found["difference"], interval))
         if with_growth and len(growth) < _GROWTH_SHOWN:
             growth.append(_draw_growth(label, name, results["trace"](variant, name)))
-    ends = [abs(end) for row in rows for end in row[1:4] if end is not None]
+    ends = [charts.bound(abs(end)) for row in rows for end in row[1:4] if end is not None]
     most = max(ends, default=0) * 1.1 or 1
     draw = partial(charts.interval_chart, rows, -most, most, caption=f"Differences in {name}")
     return _Metric(name, said, charts.for_all_widths(lambda width: draw(width=width)), differences, growth)

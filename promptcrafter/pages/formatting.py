@@ -18,6 +18,7 @@ _WHITE = re.compile(r"\s+")
 _DECIMALS_MAX = 8
 _ID_SHOWN = 6  # characters of the end of an id
 _WHOLE_CENTS, _SMALLEST_COST = 1, 0.00005  # dollars: from here on two decimals, and below four decimals round to zero
+_WRITTEN_OUT = 1e15  # from here on numbers have an exponent: a float can have 309 digits
 _LOOSE = " \n\t,;:–-("  # what an excerpt does not end with
 
 
@@ -47,16 +48,22 @@ def _ago(moment: datetime) -> str:
 def number(value: float | None, digits: int = 2) -> str:
     """Return a number with so many decimals at most, and with a minus that is as wide as a plus.
 
-    A small one has two significant digits, unless it is to be whole: 0.003 is not 0.
+    A small one has two significant digits, unless it is to be whole: 0.003 is not 0. A very large one has an exponent.
     """
     if value is None:
         return _NONE
+    if abs(value) >= _WRITTEN_OUT:
+        return _with_exponent(value)
     if digits and 0 < abs(value) < 0.1:
         digits = min(_DECIMALS_MAX, max(digits, 1 - math.floor(math.log10(abs(value)))))
     if value == int(value):
         return f"{int(value):,}".replace("-", "−")
     text = f"{value:,.{digits}f}".rstrip("0").rstrip(".") if digits else f"{value:,.0f}"
     return "0" if text == "-0" else text.replace("-", "−")
+
+
+def _with_exponent(value: float) -> str:
+    return f"{value:.3g}".replace("e+", "e").replace("-", "−")
 
 
 def signed(value: float) -> str:
@@ -81,6 +88,8 @@ def money(value: float | None) -> str:
         return _NONE
     if value == 0:
         return "$0"
+    if abs(value) >= _WRITTEN_OUT:
+        return f"${_with_exponent(value)}"
     decimals = max(2, 2 - math.floor(math.log10(abs(value))))
     return f"${value:,.{min(decimals, 8)}f}"
 
@@ -90,7 +99,7 @@ def cost(value: float | None) -> Markup | str:
 
     What would be `$0.0000` is `<$0.0001`.
     """
-    if not value:
+    if not value or abs(value) >= _WRITTEN_OUT:
         return money(value)
     text = f"${value:,.4f}" if abs(value) < _WHOLE_CENTS else f"${value:,.2f}"
     if 0 < value < _SMALLEST_COST:
@@ -108,6 +117,8 @@ def duration(milliseconds: float | None) -> str:
     seconds = milliseconds / 1000
     if seconds < 60:
         return f"{seconds:.3g} s"
+    if seconds >= _WRITTEN_OUT:
+        return f"{_with_exponent(seconds)} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s"
 

@@ -94,7 +94,7 @@ def _count_waiting(group: Mapping[str, Any]) -> int:
     return max(0, waiting)
 
 
-@blueprint.page_of_account("/<path:path>", permission=Permission.PUBLIC)
+@blueprint.page_of_account("/<path:path>", permission=Permission.PUBLIC, ignores_parameters=True)
 def find_nothing(path: str) -> Response:
     """Say that there is no such page."""
     raise Problem(404, "There is no such page.", "page_not_found")

@@ -120,7 +120,7 @@ def _draw_latencies_by(period: str, positions: Sequence[str], by_time: Mapping[s
     known = [value for line in lines for value in line.values if value is not None]
     if not known:
         return []
-    top = charts.round_up(max(known) or 1)
+    top = charts.round_up(charts.bound(max(known)) or 1)
     draw = partial(charts.line_chart, positions, lines, 0, top, caption=f"Latencies by {period}")
     text = "Half of the outputs took at most p50, and 95 of 100 at most p95, in seconds."
     return [Drawn(f"Latency by {period}", text, _draw(draw), ("p50", "p95"))]

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from flask import Flask
-from gunicorn.http.errors import ParseException
+from gunicorn.http.errors import NoMoreData, ParseException
 
 from promptcrafter.problems import InvalidChunks
 
@@ -13,7 +13,7 @@ _Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 class _Input:
-    """A `wsgi.input` whose reading methods, those of PEP 3333, raise InvalidChunks instead of ParseException."""
+    """A `wsgi.input` whose reading methods, those of PEP 3333, raise InvalidChunks instead of Gunicorn's errors."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -53,5 +53,5 @@ def _wrap_input(inner: _Wsgi) -> _Wsgi:
 def _translating() -> Iterator[None]:
     try:
         yield
-    except ParseException as error:
+    except (NoMoreData, ParseException) as error:  # the first one where the body ends within a chunk
         raise InvalidChunks from error

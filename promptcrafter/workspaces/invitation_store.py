@@ -71,7 +71,7 @@ def show_invitation(token: str) -> ShownInvitation:
     """Return what an open invitation is for. Raises 404 for an unknown, used, revoked or expired token."""
     found = select(Workspace.name, Invitation.role, User.name).select_from(Invitation)
     found = found.join(Workspace, Workspace.id == Invitation.workspace_id).join(User, User.id == Invitation.author_id)
-    row = session.execute(found.where(*_is_open(token), is_present(Workspace))).first()
+    row: Any = session.execute(found.where(*_is_open(token), is_present(Workspace))).first()
     if row is None:
         raise _invitation_not_found()
     return ShownInvitation(*row)

@@ -136,6 +136,21 @@ def test_broken_chunks_are_400(live_server: LiveServer, path: str, media: str) -
     assert "unexpected" not in live_server.log
 
 
+@pytest.mark.parametrize("sent", [b"fff\r\n[1, 2", b"ffffffffffffffff\r\n", b"5\n[1]  \n0\n\n", b"5\r\n[1]  \r\n"])
+def test_a_body_whose_chunks_are_cut_off_has_the_error_of_broken_chunks(live_server: LiveServer, sent: bytes) -> None:
+    head = f"POST /prompts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {sign_up(live_server)}\r\n"
+    head += "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    parts = urlsplit(live_server.url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=10) as cut:
+        cut.sendall(head.encode() + sent)
+        cut.shutdown(socket.SHUT_WR)
+        answer = b""
+        while piece := cut.recv(65536):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'"code":"invalid_chunks"' in answer
+
+
 def test_a_request_refused_for_another_reason_keeps_its_answer_when_its_chunks_are_broken(
     live_server: LiveServer,
 ) -> None:
@@ -216,6 +231,41 @@ def test_nothing_is_stored_of_an_incomplete_body_and_it_may_be_sent_again(
     again = connection.call("POST", path, body, Content_Type=media, Idempotency_Key="k")
     assert again.status in (200, 201)
     assert len(connection.call("GET", "/logs").json) == body.count(b"\n")
+
+
+@pytest.mark.parametrize("path", ["/app/w/ada/prompts", "/import"])
+def test_nothing_is_stored_of_a_form_or_a_file_that_is_cut_off_where_it_seems_whole(
+    live_server: LiveServer, connection: Connection, path: str
+) -> None:
+    slug = connection.call("GET", "/workspaces").json[0]["slug"]
+    host = urlsplit(live_server.url).netloc
+    login = b"email=ada%40example.com&password=the+password+of+ada"
+    form = "application/x-www-form-urlencoded"
+    signed_in = connection.call("POST", "/app/sign-in", login, Content_Type=form, Origin=f"http://{host}")
+    headers = {**connection.headers, "Host": host, "Origin": f"http://{host}"}
+    headers["Cookie"] = signed_in.headers["Set-Cookie"].partition(";")[0]
+    file = b'{"type": "export", "format": "promptcrafter", "version": 2}\n'
+    file += b'{"type": "scoreConfig", "name": "tone", "kind": "boolean", "direction": "up", '
+    file += b'"createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z"}\n{"type": "end"}\n'
+    if path == "/import":
+        media, body = "application/x-ndjson", file
+    else:
+        media, body = form, b"title=A+title&model=m&content=Half+of"
+    lines = "".join(f"{name}: {value}\r\n" for name, value in {**headers, "Content-Type": media}.items())
+    head = f"POST {path.replace('/ada/', f'/{slug}/')} HTTP/1.1\r\n{lines}"
+    parts = urlsplit(live_server.url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=10) as cut:
+        cut.sendall(f"{head}Content-Length: {len(body) + 50}\r\n\r\n".encode() + body)
+        cut.shutdown(socket.SHUT_WR)
+        answer = b""
+        while piece := cut.recv(65536):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 400 "), answer
+    assert b"The body ended before its Content-Length." in answer
+    assert connection.call("GET", "/prompts").json == connection.call("GET", "/score-configs").json == []
+    whole = send_raw(live_server, f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
+    assert whole.split()[1] in (b"200", b"303"), whole
+    assert connection.call("GET", "/prompts").json or connection.call("GET", "/score-configs").json
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,14 @@ def test_a_page_takes_a_strangers_way_to_the_sign_in_and_no_header_opens_it(app:
                     assert (answer.status_code, "/app/sign-in" in answer.headers["Location"]) == (303, True), path
 
 
+def test_what_is_no_page_is_not_found_whatever_its_query(app: Flask, ada: Person) -> None:
+    visitor = Visitor(app, ada)
+    for path in ("/app/nonsense", f"{home_of(ada)}/outputs/", f"{home_of(ada)}/nonsense"):
+        for query in ("", "?q=plants&per_page=1", "?q=1&q=2", "?%ff"):
+            answer = visitor.client.get(path + query)
+            assert (answer.status_code, "There is no such page." in answer.text) == (404, True), path + query
+
+
 def test_the_cookie_of_a_page_opens_no_call_of_the_api(app: Flask, ada: Person) -> None:
     visitor = Visitor(app, ada)
     assert visitor.get("/prompts").status_code == 200

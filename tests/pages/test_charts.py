@@ -1,6 +1,9 @@
 """The geometry of charts: a mark is where the scale says, and nothing leaves the plot."""
 
+import math
 import re
+import sys
+from itertools import product
 from xml.etree import ElementTree
 
 import pytest
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 
 from promptcrafter.pages import charts
 from promptcrafter.pages.charts import Bar, IntervalRow, Point, Scale, Series
+from promptcrafter.pages.formatting import duration, money
 
 WIDTH = charts.WIDE
 WIDTHS = pytest.mark.parametrize("width", [charts.WIDE, charts.NARROW])
@@ -333,3 +337,34 @@ def test_charts_of_none_one_equal_and_very_many_values_stay_in_their_frames(widt
     )
     for chart in (line, bars, intervals, ranges, band):
         assert_within(chart, width)
+
+
+EXTREMES = (0.0, 5e-324, 1e-310, 1e-300, 1.0, 1e17, 1e300, sys.float_info.max)
+NEXT = [(low, low + more * math.ulp(low)) for low in (1.0, -1e17, 1e17, 1e300) for more in (1, 2, 5)]
+
+
+@WIDTHS
+@pytest.mark.parametrize(
+    ("one", "other"), [*product(EXTREMES, [*EXTREMES, *(-value for value in EXTREMES)]), *NEXT], ids=repr
+)
+def test_charts_of_the_smallest_and_largest_numbers_stay_in_their_frames(width: int, one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    ends = charts.zoom([low, high], low, high)
+    drawn = (
+        charts.line_chart(["a", "b"], [Series("a", [low, high])], *ends, caption="c", width=width),
+        charts.line_chart(["a"], [Series("a", [one])], 0, charts.round_up(one), caption="c", width=width),
+        charts.interval_chart([IntervalRow("a", one, low, high)], low, high, caption="c", width=width),
+        charts.range_chart([charts.RangeRow("a", 0, one)], caption="c", format_x=duration, width=width),
+        charts.scatter_chart(
+            [Point("a", one, low), Point("a", abs(other), low)],
+            *ends,
+            caption="c",
+            x_name="x",
+            format_x=money,
+            width=width,
+        ),
+        charts.band_chart([charts.BandPoint(1, one, low, high)] * 2, caption="c", x_name="x", width=width),
+    )
+    for chart in drawn:
+        assert_within(chart, width)
+        assert not re.search(r"\b(nan|inf)\b", chart)

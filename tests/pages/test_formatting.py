@@ -23,6 +23,9 @@ from promptcrafter.prompts.search import make_pattern
         (-0.00005, "−0.00005"),
         (1e-12, "0"),
         (0.098, "0.098"),
+        (999_999_999_999_999, "999,999,999,999,999"),
+        (1e15, "1e15"),
+        (-1.7e308, "−1.7e308"),
     ],
 )
 def test_numbers_have_few_decimals(value: float | None, text: str) -> None:
@@ -31,7 +34,15 @@ def test_numbers_have_few_decimals(value: float | None, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "–"), (0, "$0"), (0.00307, "$0.00307"), (1.5, "$1.50"), (1234.5, "$1,234.50"), (1e-12, "$0.00000000")],
+    [
+        (None, "–"),
+        (0, "$0"),
+        (0.00307, "$0.00307"),
+        (1.5, "$1.50"),
+        (1234.5, "$1,234.50"),
+        (1e-12, "$0.00000000"),
+        (1.7e308, "$1.7e308"),
+    ],
 )
 def test_money_has_three_digits_that_say_something(value: float | None, text: str) -> None:
     assert formatting.money(value) == text
@@ -49,7 +60,15 @@ def test_costs_in_a_column_have_the_same_decimals_and_the_exact_value_in_a_title
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "–"), (3.25, "3.2 ms"), (640, "640 ms"), (1500, "1.5 s"), (61_000, "1 min 1 s"), (59_990, "60 s")],
+    [
+        (None, "–"),
+        (3.25, "3.2 ms"),
+        (640, "640 ms"),
+        (1500, "1.5 s"),
+        (61_000, "1 min 1 s"),
+        (59_990, "60 s"),
+        (1.7e308, "1.7e305 s"),
+    ],
 )
 def test_durations_have_the_unit_that_reads_best(value: float | None, text: str) -> None:
     assert formatting.duration(value) == text

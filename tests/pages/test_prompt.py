@@ -102,7 +102,7 @@ def test_a_change_by_two_people_loses_nothing_of_either(app: Flask, ada: Person,
     assert refused.status_code == 409
     page = text_of(refused)
     assert "saved version 2" in page
-    assert "after you had opened the form: “Shorter”" in page
+    assert "after you had opened the form: “<bdi>Shorter</bdi>”" in refused.text
     assert "briefly" in page
     assert "kindly</ins>" in refused.text
     again = fields_of(refused)

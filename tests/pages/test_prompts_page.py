@@ -101,7 +101,7 @@ def test_rows_say_how_many_outputs_came_how_good_they_are_and_who_changed_what(
     assert used == ["2", "2", '<span class="score">6.5</span>']
     assert unused == ["1", '<span class="muted">–</span>', '<span class="muted">–</span>']
     changed = next(row for row in rows if "Used" in row)
-    assert f"{ben.get('/auth/me').json['name']}," in changed
+    assert f"<bdi>{ben.get('/auth/me').json['name']}</bdi>," in changed
     assert "Shorter" in changed
 
 

@@ -131,3 +131,15 @@ def test_pages_of_an_empty_workspace_and_of_errors_are_valid(app: Flask, ada: Pe
     for answer in refused:
         assert 400 <= answer.status_code < 500, answer.request.path
         assert find_faults(answer) == [], answer.request.path
+
+
+def test_names_from_right_to_left_are_isolated_from_the_times_beside_them(app: Flask, ada: Person) -> None:
+    assert ada.patch("/auth/me", {"name": "שרה"}).status_code == 200
+    prompt = ada.prompt()
+    ada.patch(f"/prompts/{prompt['_id']}", {"content": "Another text"})
+    log = ada.log(prompt, score=5)
+    visitor = Visitor(app, ada)
+    one = f"/prompts/{prompt['_id']}"
+    for path in ("/prompts", one, f"{one}/diff?before=1&after=2", f"/outputs/{log['_id']}"):
+        main = visitor.get(path).text.partition("<main")[2]
+        assert "<bdi>שרה</bdi>" in main, path

@@ -143,3 +143,33 @@ def test_scores_over_time_and_their_spread_have_tables(app: Flask, ada: Person) 
     shown = text_of(Visitor(app, ada).get("/statistics?groupBy=model"))
     assert "As a table Score b a" in shown or "As a table Score a b" in shown
     assert "3 0 1 4 1 2 5 0 0" in shown or "3 1 0 4 2 1 5 0 0" in shown
+
+
+@pytest.mark.parametrize("value", [5e-324, 1e-310, 1.7e308])
+def test_the_smallest_and_the_largest_numbers_that_clients_send_can_be_shown(
+    app: Flask, ada: Person, value: float
+) -> None:
+    prompt = ada.prompt()
+    for model in ("one", "two"):
+        for sign in (1, -1):
+            log = ada.log(prompt, modelUsed=model, score=5, latencyMs=value, cost=value, inputTokens=value)
+            body = {"name": "wild", "value": sign * value}
+            assert ada.post(f"/logs/{log['_id']}/scores", body).status_code == 201
+    visitor = Visitor(app, ada)
+    for query in ("", "?groupBy=day", "?groupBy=model", "?score=wild&groupBy=model", "?score=wild&groupBy=day"):
+        assert visitor.get(f"/statistics{query}").status_code == 200, query
+    for path in ("", "/outputs", f"/outputs/{log['_id']}", "/prompts"):
+        page = visitor.get(path)
+        assert page.status_code == 200, path
+        assert "0" * 30 not in text_of(page).replace(",", ""), "no number has hundreds of digits"
+
+
+def test_a_scale_whose_ends_floats_can_hardly_tell_apart_can_be_shown(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    assert ada.put("/score-configs/near", {"kind": "number", "min": 1e17, "max": 1e17 + 16}).status_code == 200
+    for value in (1e17, 1e17 + 16):
+        log = ada.log(prompt)
+        assert ada.post(f"/logs/{log['_id']}/scores", {"name": "near", "value": value}).status_code == 201
+    visitor = Visitor(app, ada)
+    for grouped in ("model", "day"):
+        assert visitor.get(f"/statistics?score=near&groupBy={grouped}").status_code == 200

@@ -208,6 +208,25 @@ def test_basalts_traces_have_duration_and_cost(ada: Person) -> None:
     assert (trace["durationMs"], trace["cost"]) == (1500, 1)
 
 
+def test_costs_whose_sum_is_infinite_are_left_out_of_that_of_their_trace(ada: Person, ben: Person) -> None:
+    costs = (1.7e308, 1.6e308, 0.5)
+    spans = [{"id": str(cost), "type": "generation", "output": "x", "cost": cost} for cost in costs]
+    answer = ada.post("/basalt/monitor/trace", {"featureSlug": "f", "logs": spans})
+    assert answer.status_code == 200, answer.text
+    trace_id = answer.json["trace"]["id"]
+    file = ada.get("/export").text
+    assert ben.post("/import?ids=new", data=file, content_type="application/x-ndjson").status_code == 200
+    for person in (ada, ben):
+        (listed,) = person.get("/traces?sort=-cost").json
+        assert listed["cost"] == 0.5
+    logs = ada.get(f"/traces/{trace_id}").json["logs"]
+    assert sorted(log["cost"] for log in logs) == sorted(costs)
+    for log in logs:
+        if log["cost"] == 0.5:
+            assert ada.delete(f"/logs/{log['_id']}").status_code == 204
+    assert "cost" not in ada.get(f"/traces/{trace_id}").json
+
+
 def test_a_trace_with_many_steps_is_streamed(ada: Person) -> None:
     steps = [make_span({**TOOL, "input.value": json.dumps({"text": "x" * 20_000})}) for _ in range(100)]
     assert export(ada, *steps).status_code == 200

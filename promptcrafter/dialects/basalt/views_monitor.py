@@ -29,7 +29,7 @@ from promptcrafter.experiments import store as experiments
 from promptcrafter.experiments.models import Experiment
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.idempotency.decorator import idempotent
-from promptcrafter.logs import recording
+from promptcrafter.logs import recording, trace_costs
 from promptcrafter.logs import store as logs
 from promptcrafter.permissions import Permission
 from promptcrafter.scores import reported
@@ -57,7 +57,8 @@ def log_output(body: dict[str, Any]) -> dict[str, Any]:
         resolved = resolve(principal, [body])[reference_key(body)]
         values = recording.prepare(_to_log(body, body, resolved))
         with writing():
-            trace = traces.add_trace(principal, {**translate.to_trace_of_output(body), "cost": values["cost"]})
+            run = {**translate.to_trace_of_output(body), "cost": trace_costs.add_up([values["cost"]])}
+            trace = traces.add_trace(principal, run)
             log = logs.record(principal, {**values, "trace_id": trace.id})
         return {"trace": trace, "log": log, "warning": _warning(resolved)}
 
@@ -86,9 +87,9 @@ def log_trace(body: dict[str, Any]) -> dict[str, Any]:
             resolved = resolved_prompts[reference_key(reference)] if reference else Resolved()
             output = {**_to_log(span, reference, resolved), **translate.to_generation(span)}
             outputs.append(recording.prepare({**output, "scores": scores_of_span}))
-        costs = [output["cost"] for output in outputs if output["cost"] is not None]
+        cost = trace_costs.add_up(output["cost"] for output in outputs)
         with writing():
-            run = {**translate.to_trace(body, experiment_id), "cost": sum(costs) if costs else None}
+            run = {**translate.to_trace(body, experiment_id), "cost": cost}
             trace = traces.add_trace(principal, run)
             parents = {"trace_id": trace.id, "experiment_id": experiment_id}
             logs.record_all(principal, [{**output, **parents} for output in outputs])

@@ -47,7 +47,7 @@ from promptcrafter.dialects.prompt_references import (
     resolve_all,
     resolve_as_missing,
 )
-from promptcrafter.logs import recording, search, token_costs
+from promptcrafter.logs import recording, search, token_costs, trace_costs
 from promptcrafter.logs import store as logs
 from promptcrafter.logs.input_keys import find_input_key
 from promptcrafter.problems import Problem
@@ -390,8 +390,8 @@ def _sum_costs(logs_of_traces: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[
     """Return the sum of the costs of logs, by the ids of traces that they are paired with; without costs, none."""
     costs: dict[str, float] = {}
     for trace_id, log in logs_of_traces:
-        if log.get("cost") is not None:
-            costs[trace_id] = costs.get(trace_id, 0) + log["cost"]
+        if (cost := trace_costs.add_up([log.get("cost")])) is not None:
+            costs[trace_id] = costs.get(trace_id, 0) + cost
     return costs
 
 
