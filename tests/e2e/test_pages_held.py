@@ -42,7 +42,7 @@ def test_a_second_person_joins_by_a_link_and_scores_and_the_first_one_sees_both_
         first.sign_in("grace@example.com", _PASSWORD)
         page = first.page
         page.get_by_role("link", name="Settings").click()
-        page.get_by_role("link", name="Team").click()
+        page.get_by_role("link", name="Team", exact=True).click()
         page.get_by_role("link", name="New workspace for a team").click()
         page.get_by_label("Name", exact=True).fill("Support")
         page.get_by_role("button", name="Make the workspace").click()
