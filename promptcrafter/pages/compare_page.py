@@ -6,7 +6,8 @@ They are chosen in a list, or those of one input by several versions. Scores are
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, ValidationError, validates_schema
+from flask import url_for
+from marshmallow import Schema
 from werkzeug.wrappers import Response
 
 from promptcrafter.http.fields import ForeignId, RepeatedText, Text
@@ -23,34 +24,33 @@ from promptcrafter.problems import Invalid
 from promptcrafter.prompts import store as prompts
 from promptcrafter.scores.schemas import name_field
 from promptcrafter.statistics.schemas import LOGS_MAX, LOGS_MIN, LogIds
-from promptcrafter.statistics.word_diff import compare
+from promptcrafter.statistics.word_diff import compare, find_equal_share
 from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = PageBlueprint("compare_page", __name__)
+_SHARE_MIN = 0.5  # of the words, which must be equal for their differences to be readable
 
 
 class _CompareQuery(Schema):
     """The outputs to compare: as in `GET /compare`, or one parameter for each, as the list of outputs sends them.
 
-    `input` is an output: it is compared with those of the same input by other versions.
+    `input` is an output: it is compared with those of the same input by other versions. `view` is `words` for the
+    words that differ, and `texts` for the texts as they are; without it the texts decide.
     """
 
     logs = LogIds(LOGS_MIN, LOGS_MAX)
-    log = RepeatedText(Text(maximum=100), maximum=LOGS_MAX)
+    log = RepeatedText(Text(maximum=100), maximum=lists.PER_PAGE)
     input = ForeignId()
     name = name_field(load_default=DEFAULT_NAME)  # of the scores that the account gives
-
-    @validates_schema
-    def refuse_other_numbers(self, data: dict[str, Any], **kwargs: Any) -> None:
-        """Refuse too few and too many."""
-        if "logs" not in data and "input" not in data and not LOGS_MIN <= len(set(data.get("log", ()))) <= LOGS_MAX:
-            raise ValidationError(f"choose {LOGS_MIN} to {LOGS_MAX} outputs", "log")
+    view = Text(choices=("words", "texts"))
 
 
 @blueprint.page("/compare")
 @blueprint.arguments(_CompareQuery(), location="query")
 def show_comparison(query: dict[str, Any]) -> Response:
-    """Show outputs side by side."""
+    """Show outputs side by side. With too few or too many, lead back to the list, which says so."""
+    if not _is_comparable(query):
+        return redirect_with(lists.find_outputs_list(), "choose_to_compare")
     return _show(query)
 
 
@@ -59,6 +59,8 @@ def show_comparison(query: dict[str, Any]) -> Response:
 def score_in_place(query: dict[str, Any]) -> Response:
     """Store the account's own score of one of the outputs, or remove it if the field is empty."""
     principal, fields = current_principal(), read_fields()
+    if not _is_comparable(query):
+        raise Invalid({"log": [f"must be {LOGS_MIN} to {LOGS_MAX}"]})
     log_id, value = fields.get("output", ""), fields.get("value", "").strip()
     try:
         if value:
@@ -70,18 +72,27 @@ def score_in_place(query: dict[str, Any]) -> Response:
     return redirect_with(f"{lists.link()}#{log_id}", "output_saved")
 
 
+def _is_comparable(query: Mapping[str, Any]) -> bool:
+    return bool({"logs", "input"} & query.keys()) or LOGS_MIN <= len(set(query.get("log", ()))) <= LOGS_MAX
+
+
 def _show(
     query: Mapping[str, Any], *, sent: Mapping[str, str] | None = None, refused: Invalid | None = None
 ) -> Response:
     principal = current_principal()
     logs = _get_logs(query)
     texts = [text_views.indent_json(log.output) for log in logs]
-    changes = [None, *compare(texts[0], texts[1:])] if len(texts) > 1 else [None]
+    changes = compare(texts[0], texts[1:]) if query.get("view") != "texts" else []
+    shares = [find_equal_share(each) for each in changes]
+    is_by_words = query.get("view") == "words" or (bool(shares) and sum(shares) >= _SHARE_MIN * len(shares))
+    shown = [None, *(changes if is_by_words else [None] * (len(texts) - 1))]
     titles = prompts.get_titles({log.prompt_id for log in logs if log.prompt_id})
     own = [scores.get_own_score(principal, log, query["name"]) for log in logs]
     response = render(
         "compare.html",
-        compared=list(zip(logs, texts, changes, own, strict=True)),
+        compared=list(zip(logs, texts, shown, own, strict=True)),
+        is_by_words=is_by_words,
+        back=lists.find_way_back(url_for("outputs.list_outputs")),
         scoring=get_scoring(principal, query["name"]),
         titles=titles,
         input=text_views.show(logs[0].input) if len({log.input for log in logs}) == 1 else None,

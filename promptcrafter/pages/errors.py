@@ -14,6 +14,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from promptcrafter import ids
 from promptcrafter.http import error_handlers
+from promptcrafter.pages.field_names import list_sentences
+from promptcrafter.pages.lists import find_way_back
 from promptcrafter.pages.rendering import render
 from promptcrafter.problems import InOtherWorkspace, Problem
 
@@ -62,10 +64,9 @@ def show(error: Any) -> AnyResponse:
     page = render(
         "error.html",
         title=_TITLES.get(status, "Something went wrong"),
-        message=body["message"] if isinstance(error, InOtherWorkspace) else _describe(body),
-        details=body.get("details", {}),
-        request_id=body.get("requestId", ""),
-        status=status,
+        reasons=[body["message"]] if isinstance(error, InOtherWorkspace) else _describe(body),
+        back=find_way_back(),
+        request_id=body.get("requestId", "") if status >= 500 else "",  # which is of use to who reads the server's log
     )
     page.status_code = status
     for name in ("Allow", "Retry-After"):
@@ -74,12 +75,12 @@ def show(error: Any) -> AnyResponse:
     return page
 
 
-def _describe(body: Mapping[str, Any]) -> str:
-    """Return the message of an error in the words of the pages."""
+def _describe(body: Mapping[str, Any]) -> list[str]:
+    """Return the message of an error in the words of the pages, as a sentence for each field."""
     noun = _NOUNS.get(body["code"])
-    if noun is None:
-        return str(body["message"])
-    return f"There is no such {noun}, or it is in a workspace that you are no member of."
+    if noun is not None:
+        return [f"There is no such {noun}, or it is in a workspace that you are no member of."]
+    return list_sentences(body.get("details") or {}) or [str(body["message"])]
 
 
 def _find_page_there(error: InOtherWorkspace) -> str | None:

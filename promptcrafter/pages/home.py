@@ -53,12 +53,14 @@ def show_home() -> Response:
     answered = charts.Series("answered", [float(by_day[day]["count"]) if day in by_day else None for day in days])
     failed = charts.Series("failed", [float(by_day[day]["failed"]) if day in by_day else None for day in days])
     versions = prompts.get_changed_last(principal, _SHOWN)
+    has_outputs = any(answered.values) or any(failed.values)
     return render(
         "home.html",
+        example=prompts.get_changed_last_version(principal) if not has_outputs else None,
         chart=charts.for_all_widths(partial(_draw, days, [answered, failed])),
         legend=charts.legend(["answered", "failed"]) if any(failed.values) else "",
         since=clock.to_text(since),
-        has_outputs=any(answered.values) or any(failed.values),
+        has_outputs=has_outputs,
         days=[(day, by_day.get(day)) for day in reversed(days)],
         totals=_sum_up(by_day.values()),
         versions=versions,
@@ -72,16 +74,19 @@ def _draw(days: Sequence[str], stacks: Sequence[charts.Series], width: int) -> M
 
 
 def _sum_up(groups: Collection[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what the groups of all days say together: `mean` is that of the scores, None without any.
+    """Return what the groups of all days say together: `mean` is that of the scores, `cost` that of the known ones.
+
+    Both are None without any.
 
     `outputs` counts those of calls that failed, too, as the list of outputs does.
     """
+    costs = [group["cost"]["total"] for group in groups if group["cost"]["count"]]
     scored = sum(group["score"]["count"] for group in groups)
     points = sum(group["score"]["mean"] * group["score"]["count"] for group in groups if group["score"]["count"])
     return {
         "outputs": sum(group["count"] + group["failed"] for group in groups),
         "failed": sum(group["failed"] for group in groups),
-        "cost": sum(group["cost"]["total"] for group in groups if group["cost"]["count"]),
+        "cost": sum(costs) if costs else None,
         "waiting": sum(map(_count_waiting, groups)),
         "scored": scored,
         "mean": points / scored if scored else None,

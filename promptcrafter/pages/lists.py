@@ -6,7 +6,7 @@ They are the lists of the API: the same selects, orders and filters.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from flask import Response, current_app, g, request, url_for
 from marshmallow import Schema
@@ -59,6 +59,26 @@ def link(**changes: Any) -> str:
         if value is None:
             parameters.pop(name, None)
     return url_for(str(request.endpoint), **{**(request.view_args or {}), **parameters})
+
+
+def find_way_back(path: str | None = None) -> str | None:
+    """Return the URL of the page that led here, or None: only of another page, and with `path` only of that path."""
+    try:
+        page = urlsplit(request.referrer or "")
+    except ValueError:
+        return None
+    root = f"{request.script_root}/app"
+    if page.netloc != request.host or not f"{page.path}/".startswith(f"{root}/"):  # a proxy may change the scheme
+        return None
+    target = f"{page.path}?{page.query}".removesuffix("?")
+    is_other = target != request.script_root + request.full_path.removesuffix("?")
+    return target if is_other and path in (None, page.path) else None
+
+
+def find_outputs_list() -> str:
+    """Return the URL of the list of outputs with its filters, if that led here, else of the list of all."""
+    target = url_for("outputs.list_outputs")
+    return find_way_back(target) or target
 
 
 def write_curl(endpoint: str, **defaults: str) -> str:

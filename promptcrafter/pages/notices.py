@@ -1,4 +1,7 @@
-"""What a page says after a form was sent: one of these texts, whose name a cookie carries to the next page."""
+"""What a page says after a form was sent: one of these texts, whose name a cookie carries to the next page.
+
+With the name it carries the label and the version that some texts name.
+"""
 
 from flask import redirect, request
 from werkzeug.wrappers import Response
@@ -7,12 +10,15 @@ TEXTS = {
     "prompt_created": "The prompt is there. Log outputs of it, and they appear below.",
     "version_saved": "A new version is saved. Labels stay on the versions that have them.",
     "prompt_saved": "Saved. The content is as before, so there is no new version.",
-    "label_set": "The label is moved. Programs that fetch by it get that version from now on.",
-    "label_removed": "The label is removed.",
+    "label_put": "The label is put: {label} is now on version {version}, which programs can fetch by it.",
+    "label_moved": "The label is moved: {label} is now on version {version}, which programs that fetch by it get.",
+    "label_removed": "The label {label} is removed.",
     "version_restored": "The old version is restored as a new one.",
     "prompt_deleted": "The prompt is deleted, with its outputs.",
     "output_saved": "Saved.",
     "output_deleted": "The output is deleted.",
+    "choose_to_compare": "Tick 2 to 5 outputs in the list; then compare them.",
+    "choose_some": "Tick one output or more in the list first.",
     "outputs_deleted": "The chosen outputs are deleted.",
     "run_deleted": "The run is deleted, with its outputs.",
     "experiment_created": "The experiment is there, as a draft. Start it when your program asks for its variants.",
@@ -44,10 +50,11 @@ COOKIE = "notice"
 _SHOWN_FOR_S = 60
 
 
-def redirect_with(target: str, notice: str) -> Response:
-    """Return the redirect to a page that shows a notice."""
+def redirect_with(target: str, notice: str, *, label: str = "", version: int | str = "") -> Response:
+    """Return the redirect to a page that shows a notice, which may name a label and the number of a version."""
     response = redirect(target, 303)
-    response.set_cookie(COOKIE, notice, max_age=_SHOWN_FOR_S, httponly=True, samesite="Lax", secure=request.is_secure)
+    value = f"{notice}:{label}:{version}" if label else notice
+    response.set_cookie(COOKIE, value, max_age=_SHOWN_FOR_S, httponly=True, samesite="Lax", secure=request.is_secure)
     return response
 
 
@@ -59,5 +66,7 @@ def take_notice(response: Response) -> None:
 
 def read_notice(workspace: str, role: str) -> str | None:
     """Return the text of the notice, which may name the workspace of the page and the role there; None without one."""
-    text = TEXTS.get(request.cookies.get(COOKIE, ""))
-    return None if text is None else text.format(workspace=workspace, role=role)
+    name, _, values = request.cookies.get(COOKIE, "").partition(":")
+    label, _, version = values.partition(":")
+    text = TEXTS.get(name)
+    return None if text is None else text.format(label=label, version=version, workspace=workspace, role=role)

@@ -130,12 +130,15 @@ def _render_list(
     """Return the page of the list; without rows if the filters were refused."""
     rows = page.rows if page else ()
     sent = request.args
+    example = prompts.get_changed_last_version(current_principal()) if page and not rows and not sent else None
+    shown = {log.prompt_id for log in rows if log.prompt_id} | ({example.prompt_id} if example else set())
     return render(
         "outputs.html",
+        example=example,
         page=page,
         query=sent,
         total=total,
-        titles=prompts.get_titles({log.prompt_id for log in rows if log.prompt_id}),
+        titles=prompts.get_titles(shown),
         prompts=prompts.get_newest_titles(current_principal(), _CHOICES_MAX),
         pattern=hits.make_pattern(query["q"]) if "q" in query else None,
         texts=query.get("texts", ()),
@@ -166,6 +169,8 @@ blueprint.register_error_handler(Problem, _show_refused)
 def export_chosen(query: dict[str, Any]) -> Response:
     """Return chosen outputs of a list as a file."""
     principal = current_principal()
+    if "log_ids" not in query:
+        return redirect_with(lists.find_outputs_list(), "choose_some")
     chosen = [log.id for log in _get_chosen(query)]
     found = store.find_logs(principal, {}).where(Log.id.in_(chosen))
     return lists.download(query.get("format", "json"), found, store.order_logs({}), _log_rows, {})
@@ -175,6 +180,8 @@ def export_chosen(query: dict[str, Any]) -> Response:
 @blueprint.arguments(_ChosenQuery(), location="query")
 def ask_to_delete(query: dict[str, Any]) -> Response:
     """Ask before chosen outputs are deleted."""
+    if "log_ids" not in query:
+        return redirect_with(lists.find_outputs_list(), "choose_some")
     return render("outputs_delete.html", logs=_get_chosen(query))
 
 

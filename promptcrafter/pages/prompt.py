@@ -19,6 +19,7 @@ from promptcrafter.http.yaml_form import yaml_response
 from promptcrafter.logs import store as logs
 from promptcrafter.pages import lists
 from promptcrafter.pages.blueprint import PageBlueprint
+from promptcrafter.pages.example_calls import find_names
 from promptcrafter.pages.forms import Form, read_fields, read_form
 from promptcrafter.pages.notices import redirect_with
 from promptcrafter.pages.rendering import render
@@ -29,7 +30,7 @@ from promptcrafter.prompts import fetching, store
 from promptcrafter.prompts.message_diff import compare_configs
 from promptcrafter.prompts.models import Version
 from promptcrafter.prompts.prompt_file import write_prompt_file
-from promptcrafter.prompts.render import find_variables, find_variables_of_messages, render_messages, render_text
+from promptcrafter.prompts.render import render_messages, render_text
 from promptcrafter.prompts.schemas import LabelIn, PromptOut, VersionOut, VersionQuery
 from promptcrafter.statistics import newest
 from promptcrafter.workspaces import audit
@@ -103,13 +104,15 @@ def set_label(prompt_id: str) -> Response:
         raise Problem(400, "A label needs the number of a version.", "invalid_label")
     with writing():
         prompt = store.lock_prompt(principal, prompt_id)
+        notice = "label_removed" if is_removed else "label_moved" if label in prompt.labels else "label_put"
         if is_removed:
             store.remove_label(principal, prompt, label)
         else:
             store.set_label(principal, prompt, label, form.values["version"])
-    return redirect_with(
-        url_for("prompt.show_prompt", prompt_id=prompt_id), "label_removed" if is_removed else "label_set"
-    )
+        latest = prompt.version
+    seen = number if number.isdecimal() and number != str(latest) else None  # the version that the page showed
+    target = url_for("prompt.show_prompt", prompt_id=prompt_id, version=seen)
+    return redirect_with(target, notice, label=label, version=form.values.get("version", ""))
 
 
 @blueprint.page("/prompts/<prompt_id>/diff")
@@ -153,7 +156,7 @@ def _show(prompt: SimpleNamespace, version: SimpleNamespace, query: Mapping[str,
         versions=_read_versions(prompt.id, {**query, "per_page": _VERSIONS_SHOWN}),
         summaries=newest.summarize_versions(prompt.id),
         scores_max=newest.SCORES_OF_VERSIONS,
-        variables=_find_names(version),
+        variables=find_names(version),
         variables_max=_VARIABLES_MAX,
         placeholders=[message["placeholder"] for message in version.messages or [] if "placeholder" in message],
         filled=filled,
@@ -191,15 +194,9 @@ def _download(kind: str, prompt_id: str, name: str | None) -> Response:
     return response
 
 
-def _find_names(version: SimpleNamespace) -> list[str]:
-    if version.messages is None:
-        return find_variables(version.content)
-    return find_variables_of_messages(version.messages)
-
-
 def _fill_in(version: SimpleNamespace, fields: Mapping[str, str]) -> _Filled:
     """Return a version with the values of the form: those of placeholders are JSON, and no messages if empty."""
-    sent = {name: fields.get(f"value.{name}", "") for name in _find_names(version)}
+    sent = {name: fields.get(f"value.{name}", "") for name in find_names(version)}
     values: dict[str, Any] = dict(sent)
     errors: dict[str, list[str]] = {}
     for name in (message["placeholder"] for message in version.messages or [] if "placeholder" in message):

@@ -29,6 +29,7 @@ from promptcrafter.workspaces.principal import refuse_role
 blueprint = PageBlueprint("prompt_form", __name__)
 _FIRST_MESSAGES = ({"role": "system", "content": ""}, {"role": "user", "content": ""})  # of a new prompt
 _CHANGED_MEANWHILE = "changed_meanwhile"
+_REARRANGING = ("add-message", "remove-message", "raise-message")  # buttons; the latter two have the message's number
 PLACEHOLDER = "placeholder"  # chosen in the form instead of a role
 
 
@@ -49,7 +50,7 @@ def show_new() -> Response:
 def create_prompt() -> Response:
     """Make a prompt."""
     sent, body, faults = _read_prompt()
-    if "add-message" in request.form:
+    if _is_rearranged():
         return _show_form(sent, {})
     form = read_form(PromptIn(), **body)
     if form.errors or faults:
@@ -87,7 +88,7 @@ def change_prompt(prompt_id: str) -> Response:
     """Change a prompt; another content, model or config makes a version."""
     principal = current_principal()
     sent, body, faults = _read_prompt()
-    if "add-message" in request.form:
+    if _is_rearranged():
         return _show_form(sent, {}, store.get_prompt(principal, prompt_id))
     form = read_form(PromptPatch(), **body)
     if form.errors or faults:
@@ -165,9 +166,8 @@ def _read_prompt() -> tuple[dict[str, Any], dict[str, Any], dict[str, list[str]]
     sent: dict[str, Any] = dict(read_fields())
     rows = read_rows(("role", "message", "message-name"), "messages", MESSAGES_MAX)
     messages = [{"role": row["role"], "content": row["message"], "name": row["message-name"]} for row in rows]
-    if "add-message" in request.form:
-        messages = [*messages, {"role": "user", "content": "", "name": ""}][:MESSAGES_MAX]
-    sent["messages"] = messages
+    _keep_text(sent, messages)
+    sent["messages"] = _rearrange(messages)
     body: dict[str, Any] = {"tags": [tag.strip() for tag in sent.get("tags", "").split(",") if tag.strip()]}
     faults: dict[str, list[str]] = {}
     body["config"] = {}
@@ -179,7 +179,46 @@ def _read_prompt() -> tuple[dict[str, Any], dict[str, Any], dict[str, list[str]]
     if sent.get("type") == "chat":
         body["messages"] = [_to_message(row) for row in messages if row["content"].strip()]
         body["content"] = None
+    elif sent.get("content"):
+        body["content"] = sent["content"]
     return sent, body, faults
+
+
+def _keep_text(sent: dict[str, Any], messages: list[dict[str, str]]) -> None:
+    """Keep what was written before the type was changed: a text is the message of the user, and the other way round.
+
+    It changes `sent` and `messages`, unless something was written for the new type. Of several messages none is the
+    text.
+    """
+    written = [message for message in messages if message["content"].strip()]
+    content = sent.get("content", "")
+    if sent.get("type") == "chat" and not written and content.strip():
+        empty = next((message for message in messages if message["role"] == "user"), None)
+        if empty is None:
+            messages.append({"role": "user", "content": content, "name": ""})
+        else:
+            empty["content"] = content
+    elif sent.get("type") == "text" and not content.strip() and len(written) == 1:
+        sent["content"] = written[0]["content"] if written[0]["role"] != PLACEHOLDER else ""
+
+
+def _is_rearranged() -> bool:
+    """Return whether a button of the messages sent the form, which saves nothing."""
+    return not request.form.keys().isdisjoint(_REARRANGING)
+
+
+def _rearrange(messages: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Return the messages as the button that sent the form leaves them."""
+    if "add-message" in request.form:
+        return [*messages, {"role": "user", "content": "", "name": ""}][:MESSAGES_MAX]
+    for name in ("remove-message", "raise-message"):
+        number = request.form.get(name, "")
+        at = int(number) if number.isdecimal() and number.isascii() and len(number) < 5 else 0
+        if 0 < at <= len(messages):
+            moved = messages.pop(at - 1)
+            if name == "raise-message":
+                messages.insert(max(0, at - 2), moved)
+    return messages
 
 
 def _explain(problem: Problem) -> dict[str, list[str]]:

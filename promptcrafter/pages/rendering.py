@@ -9,6 +9,8 @@ from typing import Any
 from flask import Flask, Response, g, render_template, request, url_for
 
 from promptcrafter.pages import audit_words, charts, formatting, lists, notices
+from promptcrafter.pages.example_calls import write_log_call
+from promptcrafter.pages.field_names import to_words
 from promptcrafter.pages.scales import write_value
 from promptcrafter.workspaces import store as workspaces
 from promptcrafter.workspaces.principal import Principal, is_owner
@@ -25,14 +27,18 @@ _POLICY = (
 def init_app(app: Flask) -> None:
     """Add the filters and functions of the templates."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(formatting.FILTERS, score_value=lambda score: write_value(score.value))
+    app.jinja_env.filters.update(
+        formatting.FILTERS, to_words=to_words, score_value=lambda score: write_value(score.value)
+    )
     app.jinja_env.filters.update(audit_words.FILTERS)
     app.jinja_env.globals.update(
         asset=asset,
         place=place,
         row_links=row_links,
         link=lists.link,
+        notice_texts=notices.TEXTS,
         write_curl=lists.write_curl,
+        write_log_call=write_log_call,
         waterfall_bar=charts.waterfall_bar,
         chart_legend=charts.legend,
     )
@@ -132,4 +138,5 @@ def _shared() -> dict[str, Any]:
         "is_owner": is_owner(principal, principal.current_id),
         "path": request.script_root + request.path,
         "notice": notices.read_notice(workspace.name if workspace else "", membership.role),
+        "notice_name": request.cookies.get(notices.COOKIE),
     }

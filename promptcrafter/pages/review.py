@@ -11,11 +11,11 @@ from flask import redirect, request, url_for
 from marshmallow import Schema
 from werkzeug.wrappers import Response
 
-from promptcrafter.http.fields import ForeignId, RepeatedText, Text
+from promptcrafter.http.fields import ForeignId, QueryInteger, RepeatedText, Text
 from promptcrafter.logs import scores
 from promptcrafter.logs import store as logs
 from promptcrafter.logs.models import DEFAULT_NAME, HUMAN, Log
-from promptcrafter.pages import lists
+from promptcrafter.pages import lists, text_views
 from promptcrafter.pages.agreement_words import describe, name_raters
 from promptcrafter.pages.blueprint import PageBlueprint
 from promptcrafter.pages.forms import read_fields
@@ -28,7 +28,8 @@ from promptcrafter.problems import Problem
 from promptcrafter.prompts import store as prompts
 from promptcrafter.scores import configs, reviews
 from promptcrafter.scores.schemas import name_field
-from promptcrafter.scores.schemas_reviews import NextReviewQuery
+from promptcrafter.scores.schemas_reviews import RATERS, RATERS_MAX, NextReviewQuery
+from promptcrafter.workspaces import member_store
 from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = PageBlueprint("review", __name__)
@@ -40,8 +41,13 @@ _OF_AGREEMENT = ("name", "promptId", "since", "until")
 
 
 class _NextQuery(NextReviewQuery):
-    """Which outputs are reviewed, and which of them not now: some never, the skipped ones after all others."""
+    """Which outputs are reviewed, and which of them not now: some never, the skipped ones after all others.
 
+    Without `raters` the workspace decides how many people are to score each output. `view` is how texts are shown.
+    """
+
+    raters = QueryInteger(minimum=1, maximum=RATERS_MAX)
+    view = Text(choices=("text", "markdown"), load_default="text")
     excluded = RepeatedText(Text(maximum=100), maximum=_IDS_MAX, data_key="exclude")
     skipped = RepeatedText(Text(maximum=100), maximum=_IDS_MAX)
 
@@ -64,6 +70,7 @@ class _NameQuery(Schema):
 def show_review(query: dict[str, Any]) -> Response:
     """Show the next output to review, and how far everybody is; at the end, how far the raters agree."""
     principal = current_principal()
+    query = _with_raters(query)
     resolved = reviews.resolve(principal, query)
     shown = query.get("log_id")
     progress, agreement, trouble, is_too_much = None, None, "", False
@@ -83,7 +90,7 @@ def show_review(query: dict[str, Any]) -> Response:
         "review.html",
         **_describe(query, log, is_chosen=shown is not None),
         action=lists.link(output=None, last=None),
-        filters=_filters(),
+        filters=_filters() | {"raters": query["raters"]},  # for the script: nobody who joins meanwhile changes it
         last=query.get("last", ""),
         progress=progress,
         agreement=agreement,
@@ -112,6 +119,7 @@ def score_output(query: dict[str, Any]) -> Response:
 @blueprint.arguments(_NextQuery(), location="query")
 def get_next(query: dict[str, Any]) -> Response:
     """Return the part of the page that shows the next output, for the script; 204 without one."""
+    query = _with_raters(query)
     log, _ = _find_next(reviews.resolve(current_principal(), query))
     if log is None:
         return no_content()
@@ -134,6 +142,13 @@ def save_score(query: dict[str, Any]) -> Response:
 def _store_score(name: str, fields: dict[str, str]) -> None:
     comment = fields.get("comment", "").strip() or None
     give_score(current_principal(), fields.get("output", ""), name, fields.get("value", "").strip(), comment)
+
+
+def _with_raters(query: dict[str, Any]) -> dict[str, Any]:
+    """Return a query that says how many people are to score each output: by default one who is alone, else RATERS."""
+    if "raters" in query:
+        return query
+    return query | {"raters": RATERS if member_store.has_several_members(current_principal()) else 1}
 
 
 def _filters() -> dict[str, Any]:
@@ -166,14 +181,17 @@ def _describe(query: dict[str, Any], log: Log | None, *, is_chosen: bool = False
     The score that the account gave already is shown for the output that the account chose; the others have none.
     """
     principal, name = current_principal(), query["name"]
+    is_markdown = query["view"] == "markdown"
     config = configs.get_configs([principal.workspace_id], [name]).get((principal.workspace_id, name))
     own = scores.get_own_score(principal, log, name) if log is not None and is_chosen else None
     return {
         "log": log,
         "prompt": prompts.get_prompt(principal, log.prompt_id) if log is not None and log.prompt_id else None,
         "input": log and indent_json(log.input),
-        "output": log and indent_json(log.output),
+        "output": log and (text_views.show(log.output, "markdown") if is_markdown else indent_json(log.output)),
+        "is_markdown": is_markdown,
         "is_blind": query["blind"] == "true",
+        "is_scored": own is not None,
         "query": query,
         "config": config,
         "scale": make_scale(config),

@@ -71,8 +71,7 @@ def revoke_key(key_id: str) -> Response:
 def _show_keys(form: Form, secret: str | None = None, can_log: bool = False) -> Response:
     principal = current_principal()
     keys = accounts.list_keys(principal.user_id)
-    newest = prompts.get_changed_last(principal, 1) if secret else ()
-    titles = prompts.get_titles({version.prompt_id for version in newest})
+    example = prompts.get_changed_last_version(principal) if secret else None
     page = render(
         "settings_keys.html",
         tab="keys",
@@ -81,7 +80,8 @@ def _show_keys(form: Form, secret: str | None = None, can_log: bool = False) -> 
         keys=keys,
         secret=secret,
         can_log=can_log,
-        example=next(iter(titles.items()), None),
+        example=example,
+        title=prompts.get_titles([example.prompt_id]).get(example.prompt_id) if example else None,
         chosen=request.form.getlist("scopes") if form.errors else ("ingest",),
         scopes=_SCOPES,
         now=clock.now(),

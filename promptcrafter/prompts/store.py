@@ -209,6 +209,12 @@ def get_changed_last(principal: Principal, count: int) -> Sequence[Version]:
     return session.scalars(newest.order_by(Prompt.updated_at.desc(), Prompt.seq.desc()).limit(count)).all()
 
 
+def get_changed_last_version(principal: Principal) -> Version | None:
+    """Return the newest version of the principal's prompt that was changed last, with its content; None without any."""
+    newest = get_changed_last(principal, 1)
+    return find_version(newest[0].prompt_id, newest[0].number) if newest else None
+
+
 def get_titles(prompt_ids: Collection[str]) -> dict[str, str]:
     """Return the titles of prompts by their ids; the caller must have checked that they may be read."""
     return dict(session.execute(select(Prompt.id, Prompt.title).where(Prompt.id.in_(prompt_ids))).all())

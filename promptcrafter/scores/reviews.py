@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
-from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, case, func, literal, select, tuple_
 
 from promptcrafter import clock
 from promptcrafter.auth.models import DELETED_ACCOUNT, User
@@ -107,16 +107,22 @@ def get_progress(principal: Principal, query: Mapping[str, Any]) -> dict[str, An
     total = sum(rater.scores for rater in raters)
     if total > SCORES_MAX:
         raise _too_many(f"The logs that match have more than {SCORES_MAX:,} scores", "promptId, model")
-    done = select(scores.log_seq).group_by(scores.log_seq)
-    done = done.having(func.count(scores.rater.distinct()) >= query["raters"])
-    done_count, count = _count(done, LOGS_MAX), _count_logs(logs)
+    wanted = query["raters"]
+    people = select(func.count(scores.rater.distinct()).label("people")).group_by(scores.log_seq).subquery().c.people
+    is_done = people >= wanted
+    sums = select(func.count().filter(is_done), func.coalesce(func.sum(case((is_done, wanted), else_=people)), 0))
+    done_count, given = session.execute(sums.select_from(people.table)).one()
+    count = _count_logs(logs)
+    done_count, given = min(done_count, count), min(given, count * wanted)  # a log may have been deleted since
     shown = raters[:RATERS_MAX]
     names = _get_names(rater.rater for rater in shown)
     return {
         "name": query["name"],
         "logs": count,
         "done": done_count,
-        "open": max(0, count - done_count),  # a log may have been deleted since it was counted as done
+        "open": count - done_count,
+        "given": int(given),  # PostgreSQL adds whole numbers to a Decimal
+        "wanted": count * wanted,
         "scores": total,
         "raters": [_describe_progress(rater, names) for rater in shown],
         "otherRaters": len(raters) - len(shown),

@@ -95,6 +95,11 @@ class ReviewProgressOut(Schema):
     logs = fields.Integer(required=True, metadata={"description": "Logs to review: all that match but failed calls"})
     done = fields.Integer(required=True, metadata={"description": "Logs that `raters` people or more have scored"})
     open = fields.Integer(required=True, metadata={"description": "All other logs"})
+    given = fields.Integer(
+        required=True,
+        metadata={"description": "How many of the `wanted` scores there are: of each log `raters` at most"},
+    )
+    wanted = fields.Integer(required=True, metadata={"description": "`raters` scores of each log"})
     scores = fields.Integer(required=True, metadata={"description": "Scores that people have given to these logs"})
     raters = fields.List(
         fields.Nested(ReviewerOut()), required=True, metadata={"description": "Who has given most of them comes first"}

@@ -44,6 +44,15 @@ def compare(before: str, others: Sequence[str], *, share: int = 1) -> list[list[
     ]
 
 
+def find_equal_share(changes: Iterable[Change]) -> float:
+    """Return which share of the words of the longer text both texts have in common, from 0 to 1."""
+    counts = {"equal": 0, "delete": 0, "insert": 0}
+    for change in changes:
+        counts[change.op] += len(change.text.split())
+    longest = counts["equal"] + max(counts["delete"], counts["insert"])
+    return counts["equal"] / longest if longest else 1.0
+
+
 def _change(before: str, after: str, units: Sequence[re.Pattern[str]], budget: Budget) -> Iterator[Change]:
     """Yield changes, some with empty texts.
 

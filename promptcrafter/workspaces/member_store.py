@@ -35,6 +35,12 @@ def list_members(workspace: Workspace) -> Sequence[Row[Any]]:
     return session.execute(find_members(workspace).order_by(Member.created_at, Member.user_id)).all()
 
 
+def has_several_members(principal: Principal) -> bool:
+    """Return whether the current workspace has more than one member who can sign in."""
+    members = select(Member.user_id).join(User, User.id == Member.user_id).where(User.disabled_since.is_(None))
+    return len(session.scalars(members.where(Member.workspace_id == principal.workspace_id).limit(2)).all()) > 1
+
+
 def get_member(workspace: Workspace, user_id: str) -> Row[Any]:
     """Return a member of a workspace. Raises 404."""
     row = session.execute(find_members(workspace).where(Member.user_id == user_id)).first()

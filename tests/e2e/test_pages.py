@@ -131,7 +131,7 @@ def test_a_person_writes_a_prompt_sees_outputs_come_in_reviews_them_and_moves_pr
         page.goto(address)
         page.get_by_label("Put the label").fill("production")
         page.get_by_role("button", name="on version 2").click()
-        expect(page.get_by_role("status")).to_contain_text("The label is moved")
+        expect(page.get_by_role("status")).to_contain_text("production is now on version 2")
         labelled = call(live_server, key.json["token"], "GET", f"/prompts/{prompt_id}/versions/production")
         assert labelled["version"] == 2
         page.get_by_role("button", name="Sign out").click()

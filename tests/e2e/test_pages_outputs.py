@@ -66,6 +66,9 @@ def test_outputs_are_walked_by_keys_counted_chosen_and_deleted(
 
         page.goto(f"{home}/outputs")
         page.get_by_label("Choose output 1", exact=True).check()
+        page.get_by_role("button", name="Compare 2 to 5").click()
+        expect(page.get_by_role("status")).to_contain_text("Tick 2 to 5 outputs")
+        expect(page.get_by_label("Choose output 1", exact=True)).to_be_checked()  # no other page was opened
         page.get_by_label("Choose output 2", exact=True).check()
         page.get_by_role("button", name="Delete").click()
         page.get_by_role("button", name="Delete them").click()

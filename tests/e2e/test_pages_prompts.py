@@ -45,6 +45,29 @@ def test_prompts_are_searched_and_their_variables_filled_in(
         expect(page.get_by_text("Explain tides well.")).to_be_visible()
 
 
+def test_a_text_is_the_message_of_the_user_while_the_prompt_is_a_chat(
+    browser: Browser, live_server: LiveServer, prompt: Any
+) -> None:
+    with window(browser, live_server) as opened:
+        page = opened.page
+        opened.sign_in(ACCOUNT["email"], ACCOUNT["password"])
+        page.goto(f"{page.url}/prompts/new")
+        page.get_by_label("Text", exact=True).fill("Explain {{topic}}")
+        page.get_by_label("Messages with roles").check()
+        message = page.get_by_label("Text of message 2")
+        expect(message).to_have_value("Explain {{topic}}")
+        message.fill("Explain {{topic}} well")
+        page.get_by_label("One text").check()
+        expect(page.get_by_label("Text", exact=True)).to_have_value("Explain {{topic}} well")
+        page.get_by_label("Messages with roles").check()
+        page.get_by_role("button", name="Move message 2 up").click()
+        expect(page.get_by_label("Text of message 1")).to_have_value("Explain {{topic}} well")
+        page.get_by_label("Title").fill("Chat")
+        page.get_by_label("Model", exact=True).fill("gpt-4o")
+        page.get_by_label("Title").press("Enter")  # saves, as the button below does
+        expect(page.get_by_role("heading", name="Chat", exact=True)).to_be_visible()
+
+
 def test_of_two_windows_that_change_a_prompt_the_second_one_is_shown_both(
     browser: Browser, live_server: LiveServer, prompt: Any
 ) -> None:

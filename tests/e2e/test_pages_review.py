@@ -120,10 +120,15 @@ def test_the_last_score_is_shown_and_changed_and_skipped_outputs_come_after_all_
     second = _shown(page)
     page.keyboard.press("2")
     expect(page.locator(f".output-text:text-is('{second}')")).to_have_count(0)
+    progress = page.locator(".review-progress")
+    expect(progress).to_contain_text("1 of 5 outputs scored")
+    expect(progress.locator("progress")).to_have_js_property("value", 1)
     page.keyboard.press("u")
     assert _shown(page) == second
     expect(page.get_by_role("button", name="2", exact=True)).to_have_attribute("aria-pressed", "true")
     page.keyboard.press("7")
+    _wait_until_saved(page)
+    expect(progress).to_contain_text("1 of 5 outputs scored")  # the same output
     page.keyboard.press("k")
     page.keyboard.press("k")
     assert _shown(page) == skipped

@@ -15,8 +15,44 @@ def test_outputs_are_compared_word_by_word(app: Flask, ada: Person) -> None:
     assert "<ins>sofa</ins>" in page.text
     assert "<ins>roof</ins>" in page.text
     assert visitor.get(f"/compare?logs={logs[0]['_id']},{logs[1]['_id']}").status_code == 200
-    one = visitor.get(f"/compare?log={logs[0]['_id']}")
-    assert (one.status_code, "choose 2 to 5 outputs" in text_of(one)) == (400, True)
+
+
+def test_texts_with_little_in_common_stand_beside_each_other_as_they_are(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt(title="Explain")
+    texts = ("Water and light become sugar in leaves.", "Once upon a time there lived an old king.")
+    known = {"score": 8, "inputTokens": 40, "outputTokens": 2, "cost": 0.5, "latencyMs": 900}
+    first, second = (ada.log(prompt, output=texts[0], **known), ada.log(prompt, output=texts[1], modelUsed="gpt-4o"))
+    visitor = Visitor(app, ada)
+    address = f"/compare?log={first['_id']}&log={second['_id']}"
+    page = visitor.get(address)
+    assert all(f'<div class="text">{text}</div>' in page.text for text in texts)
+    assert 'aria-current="true">Side by side' in page.text
+    words = visitor.get(f"{address}&view=words")
+    assert "<ins>" in words.text
+    assert 'aria-current="true">Differences' in words.text
+    assert "score 8 42 tokens $0.5000 900 ms" in text_of(page)
+    assert "–" not in text_of(page).partition("gpt-4o")[2], "what is not known is left out"
+    alike = [ada.log(prompt, output=f"The cat sat on the {seat}.")["_id"] for seat in ("mat", "sofa")]
+    assert "<ins>" not in visitor.get(f"/compare?log={alike[0]}&log={alike[1]}&view=texts").text
+    assert visitor.get(f"{address}&view=other").status_code == 400
+
+
+def test_too_few_or_too_many_chosen_outputs_lead_back_to_the_list_which_says_so(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    logs = [ada.log(prompt)["_id"] for _ in range(6)]
+    visitor = Visitor(app, ada)
+    came_from = {"Referer": f"http://localhost{visitor.home}/outputs?model=gpt*"}
+    for chosen in ([], logs[:1], logs[:1] * 2, logs):
+        sent = visitor.get("/compare?" + "&".join(f"log={each}" for each in chosen), headers=came_from)
+        assert sent.headers["Location"] == f"{visitor.home}/outputs?model=gpt*"
+        page = visitor.follow(sent)
+        assert "data-refused>Tick 2 to 5 outputs in the list; then compare them.</p>" in page.text
+        assert 'role="status">Tick' not in page.text, "it is said once"
+    for action in ("/outputs/chosen?as=csv", "/outputs/delete"):
+        sent = visitor.get(action, headers={"Referer": "https://elsewhere.example/app/outputs"})
+        assert sent.headers["Location"] == f"{visitor.home}/outputs"
+        assert "Tick one output or more in the list first." in text_of(visitor.follow(sent))
+    assert visitor.submit(f"/compare?log={logs[0]}", {"output": logs[0], "value": "1"}).status_code == 400
 
 
 def test_scores_are_given_changed_and_removed_in_a_comparison(app: Flask, ada: Person) -> None:

@@ -16,7 +16,7 @@ def test_the_first_page_says_what_happened_and_what_waits(app: Flask, ada: Perso
         ada.log(prompt, **({"score": 5} if number == 0 else {}))
     ada.log(prompt, output=None, status="error", error="timed out")
     shown = text_of(visitor.get(""))
-    assert "Waiting for a score 2" in shown
+    assert "Not scored by anybody yet 2" in shown
     assert "Outputs 4 " in shown
     assert "Failed 1 show them" in shown
     assert "Mean score 5 of 1 scored by people" in shown
@@ -24,13 +24,23 @@ def test_the_first_page_says_what_happened_and_what_waits(app: Flask, ada: Perso
     assert "First steps" not in shown
 
 
+def test_a_cost_that_nobody_knows_is_not_zero(app: Flask, ada: Person) -> None:
+    log = {"output": "Hello", "modelUsed": "a-model-without-a-price"}
+    prompt = ada.prompt()
+    ada.log(prompt, **log)
+    assert "Outputs 1 cost unknown" in text_of(Visitor(app, ada).get(""))
+    ada.log(prompt, **log, cost=0.5)
+    assert "Outputs 2 $0.500 in all" in text_of(Visitor(app, ada).get(""))
+
+
 def test_the_first_steps_have_a_call_to_copy_with_the_address_of_the_server(app: Flask, ada: Person) -> None:
     visitor = Visitor(app, ada)
-    assert "curl http://localhost/logs -H" in text_of(visitor.get(""))
+    assert "curl http://localhost/logs \\" in text_of(visitor.get(""))
     prompt = ada.prompt()
     shown = text_of(visitor.get(""))
     assert "First steps" not in shown
     assert f'"promptId": "{prompt["_id"]}"' in shown
+    assert "API key : make one in the settings" in shown
 
 
 def test_the_first_page_lists_running_and_completed_experiments(app: Flask, ada: Person) -> None:

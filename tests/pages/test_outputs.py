@@ -122,7 +122,7 @@ def test_outputs_are_reviewed_one_after_the_other_and_the_last_one_can_be_change
         page = visitor.follow(visitor.submit(address, {"output": found[1], "value": str(value), "comment": "Why"}))
     assert set(seen) == logs
     assert "Nothing left to review" in text_of(page)
-    assert "3 of 3 outputs" in text_of(page)
+    assert "All 3 outputs are scored" in text_of(page)
     assert [ada.get(f"/logs/{each}").json["score"] for each in seen] == [0, 5, 10]
     visitor.submit(address, {"output": seen[-1], "value": "4"})
     (score,) = ada.get(f"/logs/{seen[-1]}/scores").json

@@ -86,7 +86,7 @@ def test_what_no_field_shows_is_refused_above_the_form(app: Flask, ada: Person) 
     ):
         page = visitor.get(f"/outputs?{query}")
         assert page.status_code == 400
-        assert reason in text_of(page)
+        assert reason in text_of(page).lower()
         assert 'role="alert"' in page.text
 
 
@@ -169,8 +169,6 @@ def test_chosen_outputs_are_exported_and_deleted_all_or_none(app: Flask, ada: Pe
     exported = visitor.get(f"/outputs/chosen?as=json&{query}")
     assert exported.json == [ada.get(f"/logs/{each}").json for each in reversed(chosen)]
     assert visitor.get(f"/outputs/chosen?as=csv&{query}").text.count("Answer") == 3
-    none = visitor.get("/outputs/chosen?as=csv")
-    assert (none.status_code, "choose one or more outputs" in text_of(none)) == (400, True)
     asked = visitor.get(f"/outputs/delete?{query}")
     assert "Delete 3 outputs?" in text_of(asked)
     assert len(ada.get("/logs").json) == 4

@@ -85,7 +85,7 @@ def test_a_form_with_more_messages_than_a_prompt_has_is_not_shown_again(app: Fla
         for button in ({}, {"add-message": "1"}):
             answer = visitor.submit(path, {**sent, **button})
             assert answer.status_code == 400, (path, button)
-            assert "messages must have at most 200 entries" in text_of(answer)
+            assert "Messages must have at most 200 entries" in text_of(answer)
         full = visitor.submit(path, {**sent, "role": ["user"] * 200, "add-message": "1"})
         assert full.text.count('name="role"') == 200
 
@@ -212,6 +212,23 @@ def test_the_versions_go_on_on_a_second_page(app: Flask, ada: Person) -> None:
     older = re.search('href="([^"]+)">Older versions', visitor.get(one).text)
     assert older is not None
     assert "Version 1 " in text_of(visitor.get(older[1].replace("&amp;", "&")))
+
+
+def test_a_label_is_set_where_the_reader_is_and_the_notice_says_which_and_where(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    one = f"/prompts/{prompt['_id']}"
+    ada.patch(one, {"content": "Shorter"})
+    visitor = Visitor(app, ada)
+    put = visitor.follow(visitor.submit(f"{one}/labels", {"label": "production", "version": "1"}))
+    assert "The label is put: production is now on version 1," in text_of(put)
+    assert "Version 1 production" in text_of(put), "the version that the label was put on"
+    moved = visitor.submit(f"{one}/labels", {"label": "production", "version": "2"})
+    assert moved.headers["Location"].endswith(one), "the latest version"
+    assert "The label is moved: production is now on version 2," in text_of(visitor.follow(moved))
+    visitor.submit(f"{one}/labels", {"label": "old", "version": "1"})
+    removed = visitor.follow(visitor.submit(f"{one}/labels", {"label": "old", "version": "1", "remove": "1"}))
+    assert "The label old is removed." in text_of(removed)
+    assert 'aria-label="Version 1"' in removed.text
 
 
 def test_a_protected_label_is_moved_by_owners_and_is_not_offered_to_others(

@@ -109,7 +109,7 @@ def test_a_blind_page_names_nobody_who_has_scored(app: Flask, ada: Person) -> No
     assert "<td>ada" in visitor.get("/review?raters=1").text
     blind = visitor.get("/review?raters=1&blind=true")
     assert "<td>ada" not in blind.text
-    assert "1 of 2 outputs" in text_of(blind)
+    assert "1 of 2 outputs scored" in text_of(blind)
 
 
 def test_the_script_gets_the_next_output_without_those_that_it_has_and_nothing_at_the_end(
@@ -171,3 +171,63 @@ def test_filters_are_shown_if_none_of_the_outputs_that_are_looked_at_is_left(
         assert f'name="{field}"' in page.text
     assert '<details class="asked" open>' in page.text
     assert visitor.get("/review/next?raters=1&order=newest").status_code == 204, "the script opens this page then"
+
+
+def test_one_person_reviews_alone_and_several_do_so_in_pairs(app: Flask, ada: Person, ben: Person) -> None:
+    logs = [ada.log(ada.prompt()) for _ in range(2)]
+    visitor = Visitor(app, ada)
+    page = visitor.get("/review")
+    assert "one person per output" in text_of(page)
+    assert "raters=1" in re.findall('data-next="([^"]+)"', page.text)[0], "the script asks for the same"
+    visitor.submit("/review", {"output": logs[0]["_id"], "value": "7"})
+    assert "1 of 2 outputs scored" in text_of(visitor.get("/review"))
+    visitor.submit("/review", {"output": logs[1]["_id"], "value": "7"})
+    page = visitor.get("/review")
+    assert "All 2 outputs are scored ." in text_of(page)
+    assert "Every output is scored." in text_of(page)
+    assert re.search('id="review-bar" max="2" value="2"', page.text)
+    team = ada.post("/workspaces", {"name": "Team"}).json
+    invitation = ada.post(f"/workspaces/{team['_id']}/invitations", {"role": "viewer"}).json
+    home, member = f"/app/w/{team['slug']}", {"X-Workspace": team["_id"]}
+    assert "one person per output" in text_of(visitor.get(f"{home}/review"))
+    ben.post("/invitations/accept", {"token": invitation["token"]})
+    prompt = ada.post("/prompts", {"title": "Explain", "content": "Explain it", "model": "m"}, headers=member).json
+    log = ada.post("/logs", {"promptId": prompt["_id"], "output": "o", "modelUsed": "m"}, headers=member).json
+    assert "0 of 2 scores given (2 people for each of 1 output)" in text_of(visitor.get(f"{home}/review"))
+    visitor.submit(f"{home}/review", {"output": log["_id"], "value": "7"})
+    page = visitor.get(f"{home}/review")
+    assert "1 of 2 scores given" in text_of(page)
+    assert "1 output still needs the score of somebody else." in text_of(page)
+    assert visitor.get(f"{home}/review/next").status_code == 204
+    Visitor(app, ben).submit(f"{home}/review", {"output": log["_id"], "value": "6"})
+    assert "The output is scored by 2 people" in text_of(visitor.get(f"{home}/review"))
+
+
+def test_model_and_version_are_hidden_with_one_click(app: Flask, ada: Person) -> None:
+    ada.log(ada.prompt(title="Explain"), modelUsed="secret-model")
+    visitor = Visitor(app, ada)
+    page = visitor.get("/review?promptId=")
+    assert "secret-model" in page.text
+    hide = re.search('href="([^"]+)">Hide model and version', page.text)
+    assert hide is not None
+    blind = visitor.get(hide[1].replace("&amp;", "&"))
+    assert "secret-model" not in blind.text
+    assert "Show model and version" in blind.text
+    assert '<input type="hidden" name="blind" value="true">' in blind.text, "changing other choices keeps it"
+
+
+def test_markdown_is_rendered_if_the_reader_wants_it_and_stays_chosen(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    logs = [ada.log(prompt, output=f"**Bold** <b>{n}</b>")["_id"] for n in range(2)]
+    visitor = Visitor(app, ada)
+    page = visitor.get("/review")
+    assert "**Bold** &lt;b&gt;" in page.text
+    link = re.search('href="([^"]+view=markdown[^"]*)"[^>]*>Markdown', page.text)
+    assert link is not None
+    assert f"output={_shown(page.text)}" in link[1], "the same output"
+    chosen = visitor.get(link[1].replace("&amp;", "&"))
+    assert "<strong>Bold</strong> &lt;b&gt;" in chosen.text
+    assert "<strong>Bold" in visitor.get(f"/review/next?view=markdown&exclude={logs[0]}").text
+    sent = visitor.submit("/review?view=markdown", {"output": logs[0], "value": "5"})
+    assert "<strong>Bold" in visitor.follow(sent).text
+    assert visitor.get("/review?view=json").status_code == 400

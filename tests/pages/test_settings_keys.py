@@ -30,7 +30,7 @@ def test_a_new_key_expires_if_wanted_and_its_line_logs_an_output(app: Flask, ada
     fields = {"name": "nightly", "scopes": ["ingest"], "workspace": "", "expiresAt": "2099-12-31"}
     page = visitor.submit("/settings/keys", fields)
     line = re.sub("&#34;|&#39;", lambda found: '"' if "34" in found[0] else "'", page.text)
-    found = re.search(r"curl (\S+) -H \"x-api-key: (\S+)\" .* -d '({.*})'", line)
+    found = re.search(r"curl (\S+) \\\n +-H \"x-api-key: (\S+)\" [^']* -d '({.*})'", line, re.DOTALL)
     assert found is not None
     assert (found[1], prompt["_id"] in found[3]) == ("http://localhost/logs", True)
     headers = {"X-Api-Key": found[2], "Content-Type": "application/json"}

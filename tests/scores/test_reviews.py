@@ -210,7 +210,8 @@ def test_the_progress_lists_who_has_scored_how_much(
     logs = log_many(ada, prompt, 4)
     there = Caller(ben.client, {**ben.headers, **share(ada, ben, "viewer")})
     assert ada.get("/reviews/progress?name=clarity").json == {
-        **{"name": "clarity", "logs": 4, "done": 0, "open": 4, "scores": 0, "raters": [], "otherRaters": 0}
+        **{"name": "clarity", "logs": 4, "done": 0, "open": 4, "given": 0, "wanted": 8, "scores": 0},
+        **{"raters": [], "otherRaters": 0},
     }
     score(ada, logs[0])
     for log_id in logs[:3]:
@@ -229,8 +230,8 @@ def test_the_progress_lists_who_has_scored_how_much(
     }
     assert answer["raters"] == list(raters.values())
     assert times[0] == max(each["updatedAt"] for each in ada.get(f"/scores?author={ben.id}&annotator=human").json)
-    assert {name: answer[name] for name in ("logs", "done", "open", "scores", "otherRaters")} == {
-        **{"logs": 4, "done": 2, "open": 2, "scores": 7, "otherRaters": 0}
+    assert {name: answer[name] for name in ("logs", "done", "open", "given", "wanted", "scores", "otherRaters")} == {
+        **{"logs": 4, "done": 2, "open": 2, "given": 6, "wanted": 8, "scores": 7, "otherRaters": 0}
     }
     monkeypatch.setattr(reviews, "RATERS_MAX", 1)
     short = ada.get("/reviews/progress").json

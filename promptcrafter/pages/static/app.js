@@ -41,9 +41,34 @@ if (guarded) {
   window.addEventListener("beforeunload", (event) => { if (!isSent && read() !== before) event.preventDefault(); });
 }
 
+// What was written for one text is the message of the user when the prompt becomes messages, and the other way round
+document.addEventListener("change", (event) => {
+  if (event.target.name !== "type" || !event.target.form?.elements.message) return;
+  const { content, message, role } = event.target.form.elements;
+  const rows = message instanceof RadioNodeList ? [...message] : [message];
+  const roles = role instanceof RadioNodeList ? [...role] : [role];
+  const written = rows.filter((each) => each.value.trim());
+  if (event.target.value === "chat" && !written.length) {
+    const ofUser = rows.find((each, at) => roles[at].value === "user");
+    if (ofUser) ofUser.value = content.value;
+  } else if (event.target.value === "text" && written.length === 1) {
+    if (roles[rows.indexOf(written[0])].value !== "placeholder") content.value = written[0].value;
+  }
+});
+
 document.addEventListener("submit", (event) => {
   const question = event.target.dataset.confirm;
   if (question && !window.confirm(question)) event.preventDefault();
+});
+
+// A button that needs some of the outputs of a list: without JavaScript the server leads back, and the ticks are lost
+document.addEventListener("submit", (event) => {
+  const { least, most, refusal } = event.submitter?.dataset ?? {};
+  if (!refusal) return;
+  const count = event.target.querySelectorAll("[name=log]:checked").length;
+  const isRefused = count < Number(least) || count > Number(most ?? Infinity);
+  event.target.querySelector("[data-refused]").textContent = isRefused ? refusal : "";
+  if (isRefused) event.preventDefault();
 });
 
 // The token of an invitation stands behind the `#` of its link, which no server sees. A link that is opened where another

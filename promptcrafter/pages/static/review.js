@@ -109,6 +109,7 @@ const saving = new Repeater(async () => {
     if (answer.status >= 200 && answer.status < 300) {
       if (unsaved.get(key) === score) release(key);
       trouble = "";
+      if (score.url === root.dataset.save) showProgress(score.output);
     } else if (answer.status === 401 || answer.code === "other_account") {
       trouble = answer.status === 401 ? "signed-out" : "other-account";
       break;
@@ -185,6 +186,11 @@ function show(index) {
   step.article.focus({ preventScroll: true });
   if (root.getBoundingClientRect().top < 0) root.scrollIntoView();
   showSteps();
+  for (const link of document.querySelectorAll("[data-keeps-output]")) { // the same output, shown otherwise
+    const url = new URL(link.href);
+    url.searchParams.set("output", step.output);
+    link.href = url;
+  }
 }
 
 function showNext() {
@@ -252,6 +258,20 @@ function showSteps() {
   document.querySelector("#review-count").textContent = count ? `${count} in this sitting` : "";
   try { sessionStorage.setItem(COUNT, count); } catch { /* it is forgotten with the page */ }
   if (!undo.href) undo.hidden = findScored() < 0;
+}
+
+// How far everybody was when the page was opened, and what has been saved since then
+const bar = document.querySelector("#review-bar");
+const givenBefore = bar?.value;
+const fresh = new Set(); // outputs whose scores the page did not count
+let isScoredBefore = ""; // the output that came with the page and has a score of this account
+
+function showProgress(output) {
+  if (!bar || output === isScoredBefore) return;
+  fresh.add(output);
+  bar.value = givenBefore + fresh.size; // no more than its maximum
+  const given = document.querySelector("#review-given");
+  if (given) given.textContent = bar.value.toLocaleString("en-US");
 }
 
 function showStatus() {
@@ -332,6 +352,7 @@ document.addEventListener("visibilitychange", () => {
 // The output that came with the page
 const first = slot.querySelector("article");
 if (first) {
+  if ("scored" in first.dataset) isScoredBefore = first.dataset.output;
   const pressed = first.querySelector("[aria-pressed]");
   steps.push({ output: first.dataset.output, article: first, value: pressed ? pressed.value : null, comment: "" });
   position = 0;
