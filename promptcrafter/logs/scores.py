@@ -176,6 +176,15 @@ def get_own_score(principal: Principal, log: Log, name: str) -> Score | None:
     return session.scalar(find_scores_of_log(log).where(own, Score.identifier == ""))
 
 
+def get_imported_score(principal: Principal, log: Log, name: str) -> Score | None:
+    """Return the score under this name that came with an import as one of the principal; None without one.
+
+    One that the principal gives replaces it.
+    """
+    own = (Score.name == name) & (Score.annotator == HUMAN) & (Score.rater == f"{IMPORTED}{principal.user_id}")
+    return session.scalar(find_scores_of_log(log).where(own, Score.identifier == ""))
+
+
 def get_score(principal: Principal, score_id: str) -> Score:
     """Return the score. Raises as `get_resource` does."""
     score = get_resource(principal, Score, score_id)

@@ -215,7 +215,8 @@ def get_logs(principal: Principal, log_ids: Sequence[str]) -> list[Log]:
         if isinstance(obstacle, InOtherWorkspace):
             raise obstacle
         if obstacle is not None:
-            raise Problem(obstacle.status, f"{obstacle.message.removesuffix('.')}: {log_id}", obstacle.code)
+            text, dot, more = obstacle.message.partition(". ")
+            raise Problem(obstacle.status, f"{text.removesuffix('.')}: {log_id}{dot}{more}", obstacle.code)
     return [by_id[log_id] for log_id in log_ids]
 
 

@@ -1,4 +1,4 @@
-"""How far raters agree, in words. Pure functions of what `reviews.get_agreement` returns."""
+"""Who has scored, and how far raters agree, in words. Pure functions of what `scores.reviews` returns."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +25,22 @@ def describe(agreement: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
+def name_raters(progress: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `reviews.get_progress` returns, with names that tell apart a rater and the imported one of that name.
+
+    What came with an import counts as scores of other people: a file can name anybody.
+    """
+    named = (
+        rater if rater["author"] is None else {**rater, "author": {**rater["author"], "name": _name(rater["author"])}}
+        for rater in progress["raters"]
+    )
+    return {**progress, "raters": list(named)}
+
+
+def _name(rater: Mapping[str, Any]) -> str:
+    return f"{rater['name']} (imported)" if rater["imported"] else str(rater["name"])
+
+
 def _judge(agreement: Mapping[str, Any]) -> str:
     alpha = agreement["alpha"]
     if alpha is None:
@@ -39,7 +55,7 @@ def _judge(agreement: Mapping[str, Any]) -> str:
 
 
 def _describe_pair(pair: Mapping[str, Any]) -> str:
-    who = f"{pair['a']['name']} and {pair['b']['name']}"
+    who = f"{_name(pair['a'])} and {_name(pair['b'])}"
     outputs = _count(pair["n"], "output")
     if pair.get("meanAbsoluteDifference") is not None:
         return f"{who} differ by {number(pair['meanAbsoluteDifference'])} on average, over {outputs}."

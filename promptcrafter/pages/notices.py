@@ -34,11 +34,13 @@ TEXTS = {
     "invitation_revoked": "The invitation is revoked.",
     "role_changed": "The role is changed.",
     "member_removed": "The member is removed. What they made stays.",
+    "joined": "You are now a member of {workspace} as {role}.",
     "left": "You have left the workspace.",
     "email_changed": "The e-mail is changed. You sign in with it from now on.",
     "account_deleted": "The account is deleted.",
     "password_reset": "The password is set. Sign in with it.",
     "workspace_saved": "Saved.",
+    "opens_first": "Saved. This workspace opens first from now on.",
     "workspace_deleted": "The workspace is deleted, with all that it had.",
     "score_saved": "Saved. It holds for scores from now on; stored ones stay as they are.",
     "score_archived": "Archived. Its scores stay, and new ones may be anything.",
@@ -62,9 +64,9 @@ def take_notice(response: Response) -> None:
         response.delete_cookie(COOKIE)
 
 
-def read_notice() -> str | None:
-    """Return the text of the notice; None without one."""
+def read_notice(workspace: str, role: str) -> str | None:
+    """Return the text of the notice, which may name the workspace of the page and the role there; None without one."""
     name, _, values = request.cookies.get(COOKIE, "").partition(":")
     label, _, version = values.partition(":")
     text = TEXTS.get(name)
-    return None if text is None else text.format(label=label, version=version)
+    return None if text is None else text.format(label=label, version=version, workspace=workspace, role=role)

@@ -262,6 +262,7 @@ def _show(
         changes=changes,
         scores=shown_scores,
         own=own,
+        imported=None if own else scores.get_imported_score(principal, log, query["name"]),
         scoring=get_scoring(principal, query["name"]),
         input=text_views.show(log.input, query["view"]),
         output=text_views.show(log.output, query["view"]),

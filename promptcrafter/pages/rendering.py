@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Flask, Response, g, render_template, request, url_for
 
-from promptcrafter.pages import charts, formatting, lists, notices
+from promptcrafter.pages import audit_words, charts, formatting, lists, notices
 from promptcrafter.pages.example_calls import write_log_call
 from promptcrafter.pages.field_names import to_words
 from promptcrafter.pages.scales import write_value
@@ -30,6 +30,7 @@ def init_app(app: Flask) -> None:
     app.jinja_env.filters.update(
         formatting.FILTERS, to_words=to_words, score_value=lambda score: write_value(score.value)
     )
+    app.jinja_env.filters.update(audit_words.FILTERS)
     app.jinja_env.globals.update(
         asset=asset,
         place=place,
@@ -125,16 +126,17 @@ def _shared() -> dict[str, Any]:
     """Return what the layout shows: the account, its workspaces, and whether it may change things here."""
     principal = _principal()
     if principal is None:
-        return {"account": None, "notice": notices.read_notice()}
+        return {"account": None, "notice": notices.read_notice("a workspace", "a member")}
     membership = principal.memberships[principal.current_id]
     account, listed = workspaces.get_frame(principal)
+    workspace = next((each for each in listed if each.id == principal.current_id), None)
     return {
         "account": account,
-        "workspace": next((each for each in listed if each.id == principal.current_id), None),
+        "workspace": workspace,
         "workspaces": listed,
         "may_edit": membership.role != "viewer",
         "is_owner": is_owner(principal, principal.current_id),
         "path": request.script_root + request.path,
-        "notice": notices.read_notice(),
+        "notice": notices.read_notice(workspace.name if workspace else "", membership.role),
         "notice_name": request.cookies.get(notices.COOKIE),
     }

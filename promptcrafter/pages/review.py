@@ -16,7 +16,7 @@ from promptcrafter.logs import scores
 from promptcrafter.logs import store as logs
 from promptcrafter.logs.models import DEFAULT_NAME, HUMAN, Log
 from promptcrafter.pages import lists, text_views
-from promptcrafter.pages.agreement_words import describe
+from promptcrafter.pages.agreement_words import describe, name_raters
 from promptcrafter.pages.blueprint import PageBlueprint
 from promptcrafter.pages.forms import read_fields
 from promptcrafter.pages.rendering import no_content, render, render_part
@@ -79,7 +79,7 @@ def show_review(query: dict[str, Any]) -> Response:
     else:
         log = logs.get_log(principal, shown)
     try:
-        progress = reviews.get_progress(principal, resolved)
+        progress = name_raters(reviews.get_progress(principal, resolved))
         if log is None and not is_too_much:
             asked = {name: query[name] for name in _OF_AGREEMENT if name in query}
             agreement = describe(reviews.get_agreement(principal, {**asked, "annotator": HUMAN}))

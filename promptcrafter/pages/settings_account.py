@@ -108,7 +108,8 @@ def _show_refused(form: Form, problem: Problem, part: str) -> Response:
     field = _FIELDS.get(problem.code)
     if field is None and not isinstance(problem, Invalid):
         raise problem
-    errors = _WRONG_PASSWORD if field == "currentPassword" else {field or "": [problem.message]}
+    text = "somebody has an account with this e-mail" if field == "email" else problem.message
+    errors = _WRONG_PASSWORD if field == "currentPassword" else {field or "": [text]}
     return _show_account(Form(form.sent, errors=errors), problem.status, part=part)
 
 

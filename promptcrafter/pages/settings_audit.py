@@ -38,5 +38,11 @@ def show_audit(query: dict[str, Any]) -> Response:
     page = lists.read_page(entries, _ORDER, query)
     members = member_store.list_members(workspace)
     return render(
-        "settings_audit.html", tab="audit", page=page, query=request.args, members=members, actions=sorted(ACTIONS)
+        "settings_audit.html",
+        tab="audit",
+        page=page,
+        query=request.args,
+        members=members,
+        names={each.user_id: each.name for each in members},
+        actions=ACTIONS,
     )

@@ -1,7 +1,5 @@
 """Settings: the API keys of a visitor."""
 
-from typing import Any
-
 from flask import request, url_for
 from werkzeug.wrappers import Response
 
@@ -13,7 +11,7 @@ from promptcrafter.pages.blueprint import PageBlueprint
 from promptcrafter.pages.forms import Form, read_form
 from promptcrafter.pages.notices import redirect_with
 from promptcrafter.pages.rendering import render
-from promptcrafter.permissions import SCOPES, Permission
+from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid
 from promptcrafter.prompts import store as prompts
 from promptcrafter.workspaces import key_store, store
@@ -21,6 +19,13 @@ from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.schemas import KeyIn
 
 blueprint = PageBlueprint("settings_keys", __name__)
+# What each scope allows, the one that most programs need first
+_SCOPES = {
+    "ingest": "log outputs, runs and scores; see nothing",
+    "read": "see everything and fetch prompts; change nothing",
+    "write": "read and ingest, and whatever else an editor may do",
+    "admin": "everything that your role allows",
+}
 _CAN_LOG = frozenset(("ingest", "write", "admin"))  # the scopes that allow `POST /logs`
 
 
@@ -36,8 +41,10 @@ def create_key() -> Response:
     """Make an API key, and show it this once."""
     principal = current_principal()
     scopes = request.form.getlist("scopes")
-    converted: dict[str, Any] = {"scopes": scopes} if scopes else {}
+    converted = {"scopes": scopes} if scopes else {}
     form = read_form(KeyIn(), **converted)
+    if not scopes:  # the API takes a key without scopes for one that may do everything: a form says that by `admin`
+        form = Form(form.sent, errors={**form.errors, "scopes": ["choose what the key may do"]})
     if form.errors:
         return _show_keys(form)
     values = {name: value for name, value in form.values.items() if name != "workspace"}
@@ -49,7 +56,7 @@ def create_key() -> Response:
             _, secret = key_store.add_key(principal, values)
     except Invalid as problem:  # a time that has passed
         return _show_keys(Form(form.sent, errors=problem.details or {}))
-    return _show_keys(Form({}), secret=secret, can_log=not scopes or not _CAN_LOG.isdisjoint(scopes))
+    return _show_keys(Form({}), secret=secret, can_log=not _CAN_LOG.isdisjoint(scopes))
 
 
 @blueprint.page("/settings/keys/<key_id>/revoke", methods=["POST"], permission=Permission.ACCOUNT)
@@ -76,7 +83,7 @@ def _show_keys(form: Form, secret: str | None = None, can_log: bool = False) -> 
         example=example,
         title=prompts.get_titles([example.prompt_id]).get(example.prompt_id) if example else None,
         chosen=request.form.getlist("scopes") if form.errors else ("ingest",),
-        scopes=SCOPES,
+        scopes=_SCOPES,
         now=clock.now(),
     )
     page.status_code = 400 if form.errors else 200

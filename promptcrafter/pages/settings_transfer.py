@@ -13,6 +13,7 @@ from promptcrafter.pages.upload import read_upload
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem
 from promptcrafter.transfer.export_response import export_response
+from promptcrafter.transfer.id_policy import ExistsElsewhere, ImportConflict
 from promptcrafter.transfer.import_file import LimitedFile, import_file
 from promptcrafter.transfer.importer import Counts
 from promptcrafter.workspaces.authentication import current_principal
@@ -61,20 +62,24 @@ def import_upload() -> Response:
     principal = current_principal()
     refuse_role(principal)  # before anything of the file is read
     limit = current_app.config["MAX_IMPORT_BYTES"]
+    fields: dict[str, str] = {}
     try:
         fields, file = read_upload(limit)
         counts = import_file(principal, LimitedFile(file, limit), has_new_ids=fields.get("ids") == "new")
     except Problem as problem:
         if problem.status in (401, 429, 503):
             raise
-        page = _show_transfer(problem=problem)
+        # a browser sends the file once more with the form; that it is to be a copy then is chosen already
+        makes_copy = fields.get("ids") == "new" or isinstance(problem, ImportConflict)
+        page = _show_transfer(problem=problem, makes_copy=makes_copy)
         page.status_code = problem.status
         return page
     return _show_transfer(counts=counts)
 
 
-def _show_transfer(counts: Counts | None = None, problem: Problem | None = None) -> Response:
-    values: dict[str, Any] = {"counts": counts, "problem": problem}
+def _show_transfer(counts: Counts | None = None, problem: Problem | None = None, makes_copy: bool = False) -> Response:
+    values: dict[str, Any] = {"counts": counts, "problem": problem, "makes_copy": makes_copy}
+    values["elsewhere"] = problem.location if isinstance(problem, ExistsElsewhere) else None
     if counts is not None:
         values |= {kind: _describe(counts, kind) for kind in ("created", "skipped")}
     return render("settings_transfer.html", tab="transfer", limit=current_app.config["MAX_IMPORT_BYTES"], **values)

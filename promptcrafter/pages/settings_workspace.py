@@ -10,7 +10,8 @@ from promptcrafter.pages.notices import redirect_with
 from promptcrafter.pages.rendering import render
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem
-from promptcrafter.workspaces import quota, store
+from promptcrafter.workspaces import member_store, quota, store
+from promptcrafter.workspaces.account_changes import change_account
 from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.principal import is_owner
 from promptcrafter.workspaces.schemas import WorkspaceIn, WorkspacePatch
@@ -41,6 +42,14 @@ def save_workspace() -> Response:
             raise
         return _show_workspace(Form(form.sent, errors={"slug": [problem.message]}), problem.status)
     return redirect_with(url_for("settings_workspace.show_workspace", workspace=slug), "workspace_saved")
+
+
+@blueprint.page("/settings/workspace/first", methods=["POST"], permission=Permission.ACCOUNT)
+def open_first() -> Response:
+    """Make the workspace the account's default one."""
+    principal = current_principal()
+    change_account(principal, {"defaultWorkspaceId": principal.current_id})
+    return redirect_with(url_for("settings_workspace.show_workspace"), "opens_first")
 
 
 @blueprint.page("/settings/workspace/delete", permission=Permission.MANAGE)
@@ -110,6 +119,7 @@ def _show_workspace(form: Form, status: int = 200) -> Response:
         sent=shown,
         errors=join_errors(form.errors, "protectedLabels"),
         use=use,
+        is_default=member_store.get_default(principal.user_id) == workspace.id,
         role=principal.memberships[workspace.id].role,
         protected=workspace.protected_labels,
     )

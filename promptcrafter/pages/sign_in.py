@@ -22,11 +22,23 @@ from promptcrafter.pages.rendering import render
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem
 from promptcrafter.workspaces import invitation_store
-from promptcrafter.workspaces.authentication import is_signed_in, new_principal
-from promptcrafter.workspaces.sign_up import create_account
+from promptcrafter.workspaces.authentication import current_principal, find_signed_in, new_principal
+from promptcrafter.workspaces.invitation_store import ShownInvitation
+from promptcrafter.workspaces.principal import Principal
+from promptcrafter.workspaces.sign_up import create_account_in_workspace
 
 blueprint = PageBlueprint("sign_in", __name__)
 _TARGET_MAX = 2000  # characters of the path that a sign-in leads to
+# What a form says of an error, in the words of the pages, and beside which field
+_WRONG_CREDENTIALS = "The e-mail or the password is wrong."
+_SIGN_UP_ERRORS = {
+    "email_taken": ("email", "Somebody has an account with this e-mail. If it is yours, sign in."),
+    "invitation_not_found": (
+        "invitation",
+        "This invitation is used, revoked, expired or unknown. Ask who sent it for another one.",
+    ),
+    "invitation_required": ("invitation", "This server takes sign-ups by invitation only: paste yours here."),
+}
 
 
 class _SignInQuery(Schema):
@@ -40,7 +52,7 @@ class _SignInQuery(Schema):
 def show_sign_in(query: dict[str, str]) -> Response:
     """Show the form to sign in; lead an account that is signed in already to where that leads."""
     target = query.get("next", "")
-    if is_signed_in():
+    if find_signed_in() is not None:
         return redirect(_find_target(target), 303)
     return _show_sign_in({"next": target}, {})
 
@@ -53,10 +65,17 @@ def sign_in() -> Response:
         return _show_sign_in(form.sent, form.errors, 400)
     try:
         user = _log_in(form.values)
-        joined = _accept(user, form.sent["invitation"]) if form.sent.get("invitation") else None
     except Problem as problem:
-        return _add_headers(_show_sign_in(form.sent, {"": [problem.message]}, problem.status), problem)
-    return _begin(user, url_for("prompts_page.list_prompts", workspace=joined) if joined else form.sent.get("next", ""))
+        text = _WRONG_CREDENTIALS if problem.code == "wrong_credentials" else problem.message
+        return _add_headers(_show_sign_in(form.sent, {"": [text]}, problem.status), problem)
+    token = form.sent.get("invitation")
+    if not token:
+        return _begin(user, redirect(_find_target(form.sent.get("next", "")), 303))
+    try:
+        return _begin(user, _lead_to_joined(_accept(new_principal(user.id), token)))
+    except Problem as problem:  # without the invitation, the form is that of a plain sign-in
+        text = f"{problem.message} You can sign in without it."
+        return _add_headers(_show_sign_in({"email": form.sent["email"]}, {"": [text]}, problem.status), problem)
 
 
 @blueprint.page_of_account("/sign-up", permission=Permission.PUBLIC)
@@ -72,25 +91,47 @@ def sign_up() -> Response:
     if form.errors:
         return _show_sign_up(form.sent, form.errors, 400)
     try:
-        user = _sign_up(form.values)
+        user, joined = _sign_up(form.values)
     except Problem as problem:
-        field = {"email_taken": "email", "invitation_required": "invitation"}.get(problem.code, "")
-        return _add_headers(_show_sign_up(form.sent, {field: [problem.message]}, problem.status), problem)
-    return _begin(user)
+        field, text = _SIGN_UP_ERRORS.get(problem.code, ("", problem.message))
+        if problem.code == "email_taken" and form.sent.get("invitation"):
+            text = "Somebody has an account with this e-mail. If it is yours, sign in to join."
+        return _add_headers(_show_sign_up(form.sent, {field: [text]}, problem.status), problem)
+    return _begin(user, redirect(url_for("home.find_home"), 303) if joined is None else _lead_to_joined(joined))
 
 
 @blueprint.page_of_account("/invitation", permission=Permission.PUBLIC)
 def show_invitation() -> Response:
     """Take the token of an invitation, which stands behind the `#` of its link: no server logs that part of a URL."""
-    return render("invitation.html")
+    return _show_invitation({}, {})
 
 
 @blueprint.page_of_account("/invitation", methods=["POST"], permission=Permission.PUBLIC)
 def take_invitation() -> Response:
-    """Go on with an invitation to the sign-in or the sign-up."""
+    """Show what an invitation is for, and go on to the sign-in or the sign-up."""
     fields = read_fields()
     sent = {"invitation": fields.get("invitation", "").strip()[:TOKEN_MAX]}
-    return _show_sign_in(sent, {}) if fields.get("account") == "mine" else _show_sign_up(sent, {})
+    try:
+        invitation = throttle.limit_logins(invitation_store.show_invitation)(sent["invitation"])
+    except Problem as problem:
+        if problem.status != 404:
+            raise
+        return _show_invitation(sent, {"invitation": [problem.message]}, status=problem.status)
+    if "account" in fields:
+        return _show_sign_in(sent, {}) if fields["account"] == "mine" else _show_sign_up(sent, {})
+    return _show_invitation(sent, {}, invitation)
+
+
+@blueprint.page_of_account("/invitation/accept", methods=["POST"], permission=Permission.ACCOUNT)
+def accept_invitation() -> Response:
+    """Accept an invitation with the account that is signed in."""
+    token = read_fields().get("invitation", "")
+    try:
+        return _lead_to_joined(_accept(current_principal(), token))
+    except Problem as problem:
+        if problem.status not in (404, 409):
+            raise
+        return _show_invitation({"invitation": token}, {"invitation": [problem.message]}, status=problem.status)
 
 
 @blueprint.page_of_account("/password-reset", permission=Permission.PUBLIC)
@@ -136,18 +177,23 @@ def _log_in(values: dict[str, Any]) -> User:
 
 
 @throttle.limit_signups
-def _sign_up(values: dict[str, Any]) -> User:
-    return create_account(values)
+def _sign_up(values: dict[str, Any]) -> tuple[User, str | None]:
+    return create_account_in_workspace(values)
 
 
-def _accept(user: User, token: str) -> str:
-    """Accept an invitation; return the slug of its workspace. Raises 404, and 409 for a member."""
+def _accept(principal: Principal, token: str) -> str:
+    """Accept an invitation; return the slug of its workspace. Raises 404, and 409 for too many members."""
     with writing():
-        return invitation_store.accept_invitation(new_principal(user.id), token[:TOKEN_MAX]).slug
+        return invitation_store.accept_invitation(principal, token[:TOKEN_MAX]).slug
 
 
-def _begin(user: User, target: str = "") -> Response:
-    response = redirect(_find_target(target), 303)
+def _lead_to_joined(slug: str) -> Response:
+    """Return the redirect to the home of a workspace that the account has just joined."""
+    return redirect_with(url_for("home.show_home", workspace=slug), "joined")
+
+
+def _begin(user: User, response: Response) -> Response:
+    """Return the first response of a session."""
     sessions.start(response, user)
     return response
 
@@ -171,12 +217,53 @@ def _add_headers(page: Response, problem: Problem) -> Response:
 
 
 def _show_sign_in(sent: dict[str, str], errors: dict[str, list[str]], status: int = 200) -> Response:
-    page = render("sign_in.html", sent=sent, errors=errors, takes_signups=current_app.config["SIGNUP"] != "closed")
+    page = render(
+        "sign_in.html",
+        sent=sent,
+        errors=errors,
+        invitation=_find_invitation(sent),
+        takes_signups=current_app.config["SIGNUP"] != "closed",
+    )
     page.status_code = status
     return page
 
 
 def _show_sign_up(sent: dict[str, str], errors: dict[str, list[str]], status: int = 200) -> Response:
-    page = render("sign_up.html", sent=sent, errors=errors, signup=current_app.config["SIGNUP"])
+    page = render(
+        "sign_up.html",
+        sent=sent,
+        errors=errors,
+        invitation=_find_invitation(sent),
+        signup=current_app.config["SIGNUP"],
+    )
     page.status_code = status
     return page
+
+
+def _show_invitation(
+    sent: dict[str, str],
+    errors: dict[str, list[str]],
+    invitation: ShownInvitation | None = None,
+    status: int = 200,
+) -> Response:
+    user_id = find_signed_in() if invitation else None
+    page = render(
+        "invitation.html",
+        sent=sent,
+        errors=errors,
+        invitation=invitation,
+        signed_in=accounts.get_user(user_id) if user_id else None,
+        takes_signups=current_app.config["SIGNUP"] != "closed",
+    )
+    page.status_code = status
+    return page
+
+
+def _find_invitation(sent: dict[str, str]) -> ShownInvitation | None:
+    """Return what the invitation of a form is for; None without one, or for one that is good no more."""
+    if not sent.get("invitation"):
+        return None
+    try:
+        return invitation_store.show_invitation(sent["invitation"][:TOKEN_MAX])
+    except Problem:
+        return None

@@ -31,6 +31,14 @@ class ImportConflict(Problem):
         super().__init__(409, f"{location}.{field} {told}.", "import_conflict", details=details)
 
 
+class ExistsElsewhere(ImportConflict):
+    """409: a record has the id of something in another workspace of this server. `location` is its line."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(location, "_id", "exists elsewhere on this server", "ids=new imports a copy")
+        self.location = location
+
+
 class IdPolicy(Protocol):
     """What an import does with the ids in the file."""
 

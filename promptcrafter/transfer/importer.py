@@ -28,7 +28,7 @@ from promptcrafter.scores.configs import CONFIGS_MAX, refuse_other_default, rest
 from promptcrafter.traces.store import restore_spans, restore_traces
 from promptcrafter.transfer import form_1, store
 from promptcrafter.transfer.batch_file import BatchFile
-from promptcrafter.transfer.id_policy import KEPT_IDS, IdPolicy, ImportConflict
+from promptcrafter.transfer.id_policy import KEPT_IDS, ExistsElsewhere, IdPolicy, ImportConflict
 from promptcrafter.transfer.importers.stored_versions import StoredVersion
 from promptcrafter.transfer.records import (
     CONFIG,
@@ -258,7 +258,7 @@ def _find_new(reader: ReadSession, batch: Sequence[LoadedRecord], principal: Pri
         )
     for record in batch:
         if places.get(record.id, principal.workspace_id) != principal.workspace_id:
-            raise ImportConflict(record.location, "_id", "exists elsewhere on this server", "ids=new imports a copy")
+            raise ExistsElsewhere(record.location)
     stored = {record for record in batch if record.kind != "version" and record.id in places}
     versions = {(record.id, record.values["number"]): record for record in batch if record.kind == "version"}
     stored |= _find_stored_versions(reader, {key: record for key, record in versions.items() if record.id in places})

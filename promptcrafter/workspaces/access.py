@@ -104,7 +104,7 @@ def find_obstacle(principal: Principal, kind: Kind, workspace_id: str, *resource
     a member of theirs, and the 404 of what does not exist if not.
     """
     if workspace_id not in principal.memberships:
-        return not_found(kind) if principal.is_confined else not_owned(kind)
+        return not_found(kind) if principal.is_confined else _not_owned(principal, kind)
     if principal.is_confined and workspace_id != principal.current_id:
         return InOtherWorkspace(kind, principal.memberships[workspace_id].slug, resource_ids)
     return find_role_obstacle(principal, workspace_id)
@@ -122,6 +122,11 @@ def not_found(kind: Kind) -> Problem:
     return Problem(404, f"{kind.capitalize()} not found", f"{kind}_not_found")
 
 
-def not_owned(kind: Kind) -> Problem:
-    """Return the error 403 for a kind of resource in a workspace that the caller is no member of."""
-    return Problem(403, f"You do not own this {kind}", f"{kind}_not_owned")
+def _not_owned(principal: Principal, kind: Kind) -> Problem:
+    """Return the error 403 for a kind of resource in a workspace that the caller is no member of.
+
+    For a bound key the text is the same whether or not the key's account is a member there: those who have the key are
+    not to learn what else is the account's.
+    """
+    more = ". This API key is bound to one workspace and reaches nothing outside of it." if principal.is_bound else ""
+    return Problem(403, f"You do not own this {kind}{more}", f"{kind}_not_owned")

@@ -84,9 +84,10 @@ def new_principal(user_id: str) -> Principal:
     return replace(at_home(user_id), is_command=False, request_id=g.get("request_id"))
 
 
-def is_signed_in() -> bool:
-    """Return whether the credential of the request is that of an account, on a route that requires none."""
-    return _identify(read_credential(), Permission.READ) is not None
+def find_signed_in() -> str | None:
+    """Return the id of the account whose credential the request has, on a route that requires none; None without."""
+    principal = _identify(read_credential(), Permission.READ)
+    return None if principal is None else principal.user_id
 
 
 def _authenticate() -> None:
@@ -141,6 +142,7 @@ def _principal_of_key(rows: Sequence[Sequence[Any]], permission: Permission) -> 
         needs=permission,
         granted=granted,
         api_key_id=key_id,
+        is_bound=bound_to is not None,
         request_id=g.get("request_id"),
     )
 

@@ -25,6 +25,7 @@ class Principal:
     needs: Permission = Permission.READ  # what the route requires
     granted: frozenset[Permission] = frozenset(Permission)  # by the API key, as far as the role does
     api_key_id: str = ""  # "" for a token or a command
+    is_bound: bool = False  # to the current workspace, by its API key, which sees no other
     is_command: bool = False
     is_confined: bool = False  # to the current workspace, as a page is whose path names it
     request_id: str | None = None  # None for a command

@@ -12,8 +12,9 @@ from promptcrafter.auth.schemas import SignupIn
 from promptcrafter.database.transactions import writing
 from promptcrafter.http.ignored_fields import describe_ignored
 from promptcrafter.problems import REQUIRED, Problem
-from promptcrafter.workspaces import account_store, invitation_store
+from promptcrafter.workspaces import account_store, invitation_store, member_store
 from promptcrafter.workspaces.authentication import new_principal
+from promptcrafter.workspaces.models import Workspace
 
 
 def create_account(body: Mapping[str, Any]) -> User:
@@ -21,18 +22,43 @@ def create_account(body: Mapping[str, Any]) -> User:
 
     Raises 403 if the server takes no sign-ups, 404 for an unknown invitation and 409 for an address in use.
     """
+    password_hash = _prepare(body)
+    with writing():
+        return _add_account(body, password_hash)[0]
+
+
+def create_account_in_workspace(body: Mapping[str, Any]) -> tuple[User, str | None]:
+    """Add an account as `create_account` does, whose default workspace is the one that it is invited to.
+
+    Also return the slug of that workspace, None without an invitation. The API leaves the default to its clients, which
+    create in the personal workspace unless they name another one.
+    """
+    password_hash = _prepare(body)
+    with writing():
+        user, workspace = _add_account(body, password_hash)
+        if workspace is None:
+            return user, None
+        member_store.set_default(user.id, workspace.id)
+        return user, workspace.slug
+
+
+def _prepare(body: Mapping[str, Any]) -> str:
+    """Return the hash of the password, if the server takes this sign-up. Raises 403."""
     if current_app.config["SIGNUP"] == "closed":
         raise Problem(403, "Sign-up is closed on this server.", "signup_closed")
     if current_app.config["SIGNUP"] == "invited" and "invitation" not in body:
         raise _invitation_required()
     with hashing.place():
-        password_hash = hashing.run(passwords.hash_password, body["password"])
-    with writing():
-        with _explaining_taken_address() if "invitation" in body else nullcontext():
-            user = account_store.add_account(body["name"], body["email"], password_hash)
-        if "invitation" in body:
-            invitation_store.accept_invitation(new_principal(user.id), body["invitation"])
-    return user
+        return hashing.run(passwords.hash_password, body["password"])
+
+
+def _add_account(body: Mapping[str, Any], password_hash: str) -> tuple[User, Workspace | None]:
+    """Insert an account, and return it with the workspace that it is invited to, if it is."""
+    with _explaining_taken_address() if "invitation" in body else nullcontext():
+        user = account_store.add_account(body["name"], body["email"], password_hash)
+    if "invitation" not in body:
+        return user, None
+    return user, invitation_store.accept_invitation(new_principal(user.id), body["invitation"])
 
 
 def _invitation_required() -> Problem:

@@ -30,7 +30,7 @@ def test_a_person_downloads_an_export_and_imports_it_as_a_copy(
         file = tmp_path / download.value.suggested_filename
         download.value.save_as(file)
         assert file.stat().st_size > 2_000_000
-        page.get_by_label("new ones").check()
+        page.get_by_label("Make a copy").check()
         page.get_by_label("The file of an export").set_input_files(file)
         page.get_by_role("button", name="Import the file").click()
         expect(page.get_by_role("status")).to_contain_text("Imported: 1 prompt, 1 version, 200 outputs")

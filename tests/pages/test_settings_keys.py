@@ -44,3 +44,14 @@ def test_a_new_key_expires_if_wanted_and_its_line_logs_an_output(app: Flask, ada
         refused = visitor.submit("/settings/keys", {**fields, "expiresAt": wrong, "scopes": ["read"]})
         assert (refused.status_code, 'id="expiresAt-error"' in refused.text) == (400, True), wrong
         assert 'value="read" checked' in refused.text, "nothing is lost"
+
+
+def test_a_key_may_do_what_is_ticked_and_nothing_ticked_is_refused(app: Flask, ada: Person) -> None:
+    visitor = Visitor(app, ada)
+    assert 'value="ingest" checked' in visitor.get("/settings/keys").text
+    refused = visitor.submit("/settings/keys", {"name": "nightly", "workspace": ""})
+    assert (refused.status_code, "Choose what the key may do" in text_of(refused)) == (400, True)
+    assert (" checked" in refused.text, '<option value="" selected' in refused.text) == (False, True), "nothing is lost"
+    assert ada.get("/auth/keys").json == []
+    visitor.submit("/settings/keys", {"name": "all", "workspace": "", "scopes": ["admin"]})
+    assert [key["scopes"] for key in ada.get("/auth/keys").json] == [["admin"]]

@@ -48,8 +48,31 @@ def test_an_import_says_what_is_new_and_what_was_there(app: Flask, ada: Person, 
     copied = text_of(send(visitor, data, ids="new"))
     assert "Imported: 1 prompt, 1 version, 2 outputs" in copied
     assert len(ada.get("/prompts").json) == 2
-    conflict = send(Visitor(app, ben), data)
-    assert (conflict.status_code, "Nothing was imported" in text_of(conflict)) == (409, True)
+
+
+@pytest.mark.parametrize("kind", ["id", "slug"])
+def test_an_import_that_meets_what_is_elsewhere_leads_to_a_copy_in_the_words_of_the_page(
+    app: Flask, ada: Person, ben: Person, kind: str
+) -> None:
+    prompt = ada.prompt(title="One", slug="one")
+    data = export(ada)
+    person = ada
+    if kind == "id":
+        person = ben
+        reason = "What is in line 2 of the file is in another workspace of this server already."
+    else:
+        ada.delete(f"/prompts/{prompt['_id']}")
+        other = ada.prompt(title="Two", slug="one")["_id"]
+        reason = f"line 2.slug is that of {other} in the account: one"
+    visitor = Visitor(app, person)
+    keep, copy = (f'name="ids" value="{each}" checked' for each in ("keep", "new"))
+    assert keep in visitor.get("/settings/transfer").text
+    conflict = send(visitor, data, ids="keep")
+    text = text_of(conflict)
+    assert (conflict.status_code, "Nothing was imported" in text, reason in text) == (409, True, True), text
+    assert ("make a copy, which is chosen below" in text, "ids=new" in text) == (True, False)
+    assert (keep in conflict.text, copy in conflict.text) == (False, True)
+    assert "Imported: 1 prompt, 1 version" in text_of(send(visitor, data, ids="new"))
 
 
 def test_a_faulty_line_is_named_and_nothing_is_imported(app: Flask, ada: Person, ben: Person) -> None:
@@ -110,3 +133,32 @@ def test_a_viewer_exports_and_only_editors_import(app: Flask, ada: Person, ben: 
     for file in (data, None):
         expected = (200 if file else 400) if may_import else 403
         assert send(visitor, file, f"{home}/settings/import").status_code == expected
+
+
+def test_the_own_score_that_came_with_an_import_is_shown_as_imported_and_replaced_by_the_next(
+    app: Flask, ada: Person, ben: Person
+) -> None:
+    share(ada, ben, "editor")
+    log = ada.log(ada.prompt())
+    for person, value in ((ada, 7), (ben, 5)):
+        assert person.post(f"/logs/{log['_id']}/scores", {"name": "score", "value": value}).status_code == 201
+    data = export(ada)
+    visitor = Visitor(app, ada)
+    visitor.submit("/workspaces", {"name": "Team"})
+    send(visitor, data, "/app/w/team/settings/import", ids="new")
+    (copy,) = ada.get("/logs", headers={"X-Workspace": "team"}).json
+    page = text_of(visitor.get(f"/app/w/team/outputs/{copy['_id']}"))
+    assert "A score of 7 by you came with an import." in page
+    assert page.count("imported just now") == 2
+    review = "/app/w/team/review?raters=2"
+    raters = text_of(visitor.get(review))
+    assert ("ada (imported) 1" in raters, "ben (imported) 1" in raters) == (True, True), raters
+    visitor.submit(f"/app/w/team/outputs/{copy['_id']}/score", {"value": "8"})
+    page = text_of(visitor.get(f"/app/w/team/outputs/{copy['_id']}"))
+    assert ("came with an import" in page, page.count("imported just now")) == (False, 1), (
+        "it replaces the imported one"
+    )
+    raters = text_of(visitor.get(review))
+    assert ("ada (imported)" in raters, "ben (imported) 1" in raters, "differ by 3" in raters) == (False, True, True), (
+        raters
+    )

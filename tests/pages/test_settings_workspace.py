@@ -94,3 +94,16 @@ def test_owners_see_what_is_stored_where_there_is_a_limit(
     assert '<progress max="2000000" value="1234567"' in page.text
     share(ada, ben, "editor")
     assert "Storage" not in text_of(Visitor(app, ben).get(f"{home_of(ada)}/settings/workspace"))
+
+
+def test_a_workspace_can_be_made_the_one_that_opens_first(app: Flask, ada: Person) -> None:
+    visitor = Visitor(app, ada)
+    assert "opens first" not in text_of(visitor.get("/settings/workspace")), "there is only one"
+    visitor.submit("/workspaces", {"name": "Team"})
+    assert "This workspace opens first." in text_of(visitor.get("/settings/workspace"))
+    page = visitor.get("/app/w/team/settings/workspace")
+    assert "Another workspace opens first." in text_of(page)
+    saved = visitor.follow(visitor.submit("/app/w/team/settings/workspace/first", {}))
+    assert "This workspace opens first from now on." in text_of(saved)
+    assert visitor.get("/app").headers["Location"] == "/app/w/team"
+    assert Visitor(app, ada).home == "/app/w/team"

@@ -1,11 +1,12 @@
 """The page to sign in."""
 
+import re
 from collections.abc import Callable
 
 from flask import Flask
 
 from tests.support.people import Caller, Person, sign_up
-from tests.support.visitors import Visitor
+from tests.support.visitors import Visitor, text_of
 
 MakeClient = Callable[..., Caller]
 
@@ -50,3 +51,20 @@ def test_a_sign_in_leads_to_no_path_that_is_longer_than_those_of_links(app: Flas
         path = "/app/".ljust(length, "x")
         answer = Visitor(app).submit("/app/sign-in", {**sent, "next": path})
         assert (answer.headers["Location"] == path) == leads, length
+
+
+def test_the_pages_say_what_to_do_about_a_forgotten_password_and_write_e_mail_in_one_way(
+    app: Flask, ada: Person, ben: Person
+) -> None:
+    page = Visitor(app).get("/app/sign-in")
+    assert "Forgotten password?" in text_of(page)
+    assert "/app/password-reset" in page.text
+    wrong = Visitor(app).submit("/app/sign-in", {"email": ada.email, "password": "wrong password"})
+    assert (wrong.status_code, "The e-mail or the password is wrong." in text_of(wrong)) == (401, True)
+    taken = Visitor(app).submit("/app/sign-up", {"name": "Ada", "email": ada.email, "password": "a long password"})
+    assert (taken.status_code, "Somebody has an account with this e-mail." in text_of(taken)) == (409, True)
+    fields = {"email": ben.email, "currentPassword": ada.password}
+    changed = Visitor(app, ada).submit("/settings/email", fields)
+    assert (changed.status_code, "Somebody has an account with this e-mail" in text_of(changed)) == (409, True)
+    for shown in (page, wrong, taken, changed):
+        assert not re.search(r"\bemails?\b", text_of(shown), re.IGNORECASE)

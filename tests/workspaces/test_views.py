@@ -311,9 +311,9 @@ def test_a_disabled_account_is_no_owner_that_remains(app: Flask, ada: Person, be
     assert ada.post("/auth/login", {"email": ada.email, "password": ada.password}).status_code == 200
 
 
-def test_a_bound_key_sees_its_workspace_alone(client: Caller, ada: Person) -> None:
+def test_a_bound_key_sees_its_workspace_alone(client: Caller, ada: Person, ben: Person) -> None:
     team = create(ada)
-    own = ada.prompt()
+    own, strange = ada.prompt(), ben.prompt()
     shared = ada.post("/prompts", PROMPT, headers={"X-Workspace": team["_id"]}).json
     key = ada.post("/auth/keys", {"name": "CI", "workspace": team["_id"]}).json["key"]
     by_key = Caller(client.client, {"x-api-key": key})
@@ -325,7 +325,15 @@ def test_a_bound_key_sees_its_workspace_alone(client: Caller, ada: Person) -> No
         assert code(refused) == (404, "workspace_not_found")
         text = "Workspace not found. This API key is bound to one workspace and sees no other."
         assert refused.json["message"] == text
-    assert code(by_key.get(f"/prompts/{own['_id']}")) == (403, "prompt_not_owned")
+    reason = ". This API key is bound to one workspace and reaches nothing outside of it."
+    for prompt in (own, strange):
+        refused = by_key.get(f"/prompts/{prompt['_id']}")
+        assert code(refused) == (403, "prompt_not_owned")
+        text = f"You do not own this prompt{reason}"
+        assert refused.json["message"] == text, "which does not tell what else is the account's"
+    log = ada.log(own)
+    refused = by_key.get(f"/compare?logs={log['_id']},{ada.log(own)['_id']}")
+    assert refused.json["message"] == f"You do not own this log: {log['_id']}{reason}"
     assert [each["_id"] for each in by_key.get("/workspaces").json] == [team["_id"]]
     for path in ("/auth/me", "/auth/keys"):
         assert code(by_key.get(path)) == (403, "scope_forbids")

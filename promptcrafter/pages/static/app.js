@@ -71,9 +71,18 @@ document.addEventListener("submit", (event) => {
   if (isRefused) event.preventDefault();
 });
 
-// The token of an invitation stands behind the `#` of its link, which no server sees
+// The token of an invitation stands behind the `#` of its link, which no server sees. A link that is opened where another
+// one is open changes the part behind the `#` alone
 const tokenField = document.querySelector("[data-from-fragment]");
-if (tokenField && location.hash.length > 1) tokenField.value = location.hash.slice(1);
+const takeToken = () => {
+  if (location.hash.length < 2) return;
+  tokenField.value = location.hash.slice(1);
+  if (tokenField.form.hasAttribute("data-send")) tokenField.form.requestSubmit();
+};
+if (tokenField) {
+  takeToken();
+  window.addEventListener("hashchange", takeToken);
+}
 
 // A button that opens a dialog
 document.querySelectorAll("[data-opens]").forEach((button) => {
