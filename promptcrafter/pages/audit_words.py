@@ -20,7 +20,7 @@ _ACTIONS = {
     "prompt.change": "changed a prompt",
     "prompt.restore": "restored a version",
     "prompt.delete": "deleted a prompt",
-    "label.set": "put a label on a version",
+    "label.set": "put a label",
     "label.remove": "removed a label",
     "experiment.create": "made an experiment",
     "experiment.change": "changed an experiment",

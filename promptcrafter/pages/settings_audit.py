@@ -10,6 +10,7 @@ from promptcrafter.pages import lists
 from promptcrafter.pages.blueprint import PageBlueprint
 from promptcrafter.pages.rendering import render
 from promptcrafter.permissions import Permission
+from promptcrafter.prompts import store as prompts
 from promptcrafter.workspaces import audit, member_store, store
 from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.models import AuditEntry
@@ -37,6 +38,7 @@ def show_audit(query: dict[str, Any]) -> Response:
         return lists.download(query["format"], entries, _ORDER, _audit_entry_out, query)
     page = lists.read_page(entries, _ORDER, query)
     members = member_store.list_members(workspace)
+    labelled = {entry.object_id for entry in page.rows if entry.object_type == "label"}  # the prompts of labels
     return render(
         "settings_audit.html",
         tab="audit",
@@ -44,5 +46,6 @@ def show_audit(query: dict[str, Any]) -> Response:
         query=request.args,
         members=members,
         names={each.user_id: each.name for each in members},
+        titles=prompts.get_titles(labelled),
         actions=ACTIONS,
     )

@@ -27,7 +27,7 @@ _MOST = {
     "/runs": 3,
     "/settings/team": 6,
     "/settings/keys": 4,
-    "/settings/audit": 5,
+    "/settings/audit": 6,
 }
 
 

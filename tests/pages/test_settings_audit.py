@@ -70,3 +70,11 @@ def test_actions_and_values_are_in_the_words_of_the_pages(app: Flask, ada: Perso
         assert expected in page, page
     assert ada.id not in page, "whose key it is goes without saying"
     assert ("log.delete" in page, "ACTIVE" in page, '["ingest"' in page) == (False, False, False)
+
+
+def test_a_label_is_that_of_a_prompt(app: Flask, ada: Person) -> None:
+    for title in ("Reply & close", "Classify"):
+        ada.put(f"/prompts/{ada.prompt(title=title)['_id']}/labels/production", {"version": 1})
+    page = text_of(Visitor(app, ada).get("/settings/audit"))
+    for title in ("Reply & close", "Classify"):
+        assert f"put a label production of {title} version 1" in page
