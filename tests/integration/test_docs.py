@@ -116,7 +116,7 @@ def test_the_commands_of_the_guide_do_what_it_says(live_server: LiveServer, tmp_
     assert "prompts/broken.prompt.yml messages.0.role must be one of system, developer" in output
     assert "prompts/misspelt.prompt.yml modelParameter is not a field of this call" in output
     assert "exit status 1\n" in output
-    assert '"name":"clarity","logs":6,"done":0,"open":6,"scores":1,' in output
+    assert '"name":"clarity","logs":6,"done":0,"open":6,"given":1,"wanted":12,"scores":1,' in output
     assert '"slug":"support/reply"' in output
     assert '"labels":["production"],' in output
     assert "prompts/support/answer.prompt.yml 2\n" in output
