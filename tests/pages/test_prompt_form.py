@@ -73,3 +73,20 @@ def test_a_variable_that_is_not_closed_is_saved_with_a_warning(app: Flask, ada: 
     assert "{{a and b}} are not closed: they are sent as they are." in text_of(page)
     page = visitor.follow(visitor.submit("/prompts", {**fields, "content": '{"a": {"b": 1}} {{complaint}}'}))
     assert "not closed" not in text_of(page)
+
+
+def test_the_form_says_which_version_results(app: Flask, ada: Person) -> None:
+    visitor, prompt = Visitor(app, ada), ada.prompt()
+    page = text_of(visitor.get(f"/prompts/{prompt['_id']}/edit"))
+    assert "Another text, model or parameters become version 2; version 1 stays as it is" in page
+    assert "Save as version 2" in page
+    assert "Save as" not in text_of(visitor.get("/prompts/new"))
+
+
+def test_the_call_that_logs_outputs_is_found_beside_them(app: Flask, ada: Person) -> None:
+    visitor, prompt = Visitor(app, ada), ada.prompt()
+    path = f"/prompts/{prompt['_id']}"
+    assert 'href="#log-call"' not in visitor.get(path).text
+    ada.log(prompt)
+    page = visitor.get(path).text
+    assert ('href="#log-call"' in page, 'id="log-call"' in page) == (True, True)
