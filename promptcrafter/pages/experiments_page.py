@@ -149,12 +149,16 @@ def show_experiment(query: dict[str, Any], slug: str) -> Response:
     results = evaluate_experiment(experiment, query, with_growth="growth" in query)
     titles = prompts.get_titles({each.prompt_id for each in experiment.variants if each.prompt_id})
     names = list(dict.fromkeys(name for each in results["comparisons"] for name in each["metrics"]))
+    names.sort(key=lambda name: name != query.get("metric"))  # what was asked for is never left out
     return render(
         "experiment.html",
         experiment=experiment,
         results=results,
         state=_find_state(experiment, results),
         calls=_write_calls(experiment),
+        shares=sum(each.traffic_percent for each in experiment.variants),
+        alike=_find_alike(experiment),
+        with_score=[each["key"] for each in results["variants"] if query.get("metric") in each["metrics"]],
         served=experiment.variants[:_SERVED_SHOWN],
         count=sum(each["count"] for each in results["variants"]),
         settled=_list_settled(results),
@@ -253,6 +257,7 @@ def _show_form(
         sent=sent,
         errors=errors,
         shown=experiment_form.name_fields(sent),
+        shares=experiment_form.sum_shares(sent),
         experiment=experiment,
         with_variants=experiment is None or experiment.status == "DRAFT",
         prompts=offered,
@@ -274,6 +279,16 @@ def _find_state(experiment: Experiment, results: Mapping[str, Any]) -> str:
     if not any(each["count"] for each in results["variants"]):
         return "empty"
     return "settled" if _list_settled(results) else "running"
+
+
+def _find_alike(experiment: Experiment) -> list[list[str]]:
+    """Return the keys of variants that have the same version and payload. Those that have neither may differ."""
+    keys: dict[tuple[str | None, int | None, str], list[str]] = {}
+    for each in experiment.variants:
+        if each.prompt_id or each.payload:
+            same = (each.prompt_id, each.prompt_version, dumps(dict(sorted(each.payload.items()))))
+            keys.setdefault(same, []).append(each.key)
+    return [some for some in keys.values() if len(some) > 1]
 
 
 def _list_settled(results: Mapping[str, Any]) -> list[str]:

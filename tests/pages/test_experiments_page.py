@@ -223,6 +223,59 @@ def test_an_experiment_says_in_each_state_what_to_do_next(app: Flask, ada: Perso
     assert "give everybody the variant that you have chosen" in read()
 
 
+def test_a_draft_says_which_variants_do_not_differ(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    same = {"trafficPercent": 25, "promptId": prompt["_id"], "promptVersion": 1}
+    variants = [
+        {"key": "a", **same},
+        {"key": "b", **same, "payload": {"tone": "dry"}},
+        {"key": "c", "trafficPercent": 25},
+        {"key": "d", "trafficPercent": 25},
+    ]
+    start(ada, variants=variants, status="DRAFT")
+    visitor = Visitor(app, ada)
+    assert "do not differ" not in text_of(visitor.get("/experiments/shorter")), "c and d differ in the program"
+    variants[0]["payload"] = {"tone": "dry"}
+    ada.patch("/experiments/shorter", {"variants": variants})
+    assert "a, b do not differ: they have the same version" in text_of(visitor.get("/experiments/shorter"))
+    ada.patch("/experiments/shorter", {"status": "ACTIVE"})
+    assert "do not differ" not in text_of(visitor.get("/experiments/shorter")), "it cannot be changed any more"
+
+
+def test_shares_that_do_not_add_up_to_100_are_shown_with_what_they_come_to(app: Flask, ada: Person) -> None:
+    visitor = Visitor(app, ada)
+    made = visitor.follow(visitor.submit("/experiment/new", {**FORM, "share": ["60", "50"]}))
+    assert "The shares add up to 110" in text_of(made)
+    assert "60 of 110 = 55%" in text_of(made)
+    assert "50 of 110 = 45%" in text_of(made)
+    edit = text_of(visitor.get("/experiments/polite-or-short/edit"))
+    assert "polite gets 60 of 110 = 55%, short gets 50 of 110 = 45%" in edit
+    visitor.submit("/experiments/polite-or-short/edit", FORM)
+    assert " of 100" not in text_of(visitor.get("/experiments/polite-or-short"))
+    assert "add up to" not in text_of(visitor.get("/experiments/polite-or-short"))
+    for shares in (["0", "0"], ["", "50"], ["much", "9999"]):
+        assert visitor.submit("/experiment/new", {**FORM, "share": shares, "add-variant": "1"}).status_code == 200
+
+
+def test_a_score_that_no_result_has_is_said_to_be_missing(app: Flask, ada: Person) -> None:
+    start(ada)
+    for key in ("control", "short"):
+        report(ada, key, rating=1)
+    visitor = Visitor(app, ada)
+    assert "have the score" not in text_of(visitor.get("/experiments/shorter"))
+    assert "No results have the score warmth by people yet" in text_of(
+        visitor.get("/experiments/shorter?metric=warmth")
+    )
+    judged = text_of(visitor.get("/experiments/shorter?metric=warmth&annotator=judge"))
+    assert "No results have the score warmth by judges yet" in judged
+    for key in ("control", "short"):
+        (log,) = ada.get(f"/experiments/shorter/logs?variantKey={key}").json
+        ada.post(f"/logs/{log['_id']}/scores", {"name": "warmth", "value": 3})
+        shown = text_of(visitor.get("/experiments/shorter?metric=warmth"))
+        assert ("Only results of control have the score warmth so far" in shown) == (key == "control")
+    assert "have the score" not in shown
+
+
 def test_the_links_to_the_calls_lead_to_operations_of_the_api(app: Flask, ada: Person) -> None:
     visitor = Visitor(app, ada)
     empty = visitor.get("/experiments")
