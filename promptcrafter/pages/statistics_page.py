@@ -1,5 +1,6 @@
 """Statistics of a prompt or the workspace: which version or model is better, what it costs, and if that is real."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -7,6 +8,8 @@ from typing import Any, NamedTuple
 from flask import request
 from werkzeug.wrappers import Response
 
+from promptcrafter.auth import store as accounts
+from promptcrafter.auth.models import DELETED_ACCOUNT
 from promptcrafter.http.fields import Text, is_relative_time
 from promptcrafter.pages import lists, verdicts
 from promptcrafter.pages.blueprint import PageBlueprint
@@ -28,6 +31,7 @@ _all_stats_out = AllStatsOut()
 _CHOICES = ("version", "model", "version,model", "label", "week,version", "day", "week", "author")
 _CHOICES_OF_ALL = ("prompt", "model", "prompt,version", "week", "day", "month", "author")
 _GROUPS_SHOWN = 60
+_ID_END = 6  # characters
 _LABEL = "production"  # whose moves are marked
 _MOVES_SHOWN = 30
 
@@ -68,10 +72,11 @@ def show_statistics(query: dict[str, Any]) -> Response:
     titles = prompts.get_titles({group["prompt"] for group in groups if group.get("prompt")})
     only_prompt = next(iter(titles.items())) if prompt is None and _are_of_one_prompt(groups) else None
     named_by = [key for key in keys if key != "prompt"] if only_prompt and len(keys) > 1 else keys
-    named = [Named(_name(group, named_by, titles), tuple(_key_values(group, keys)), group) for group in groups]
+    names = {**titles, **_name_authors(groups)}
+    named = [Named(_name(group, named_by, names), tuple(_key_values(group, keys)), group) for group in groups]
     # Groups that only fill the gaps between periods are for charts; a line of one key has them in the table, too.
     shown = [each for each in named if each.group["count"]] if len(keys) > 1 else named
-    said = [] if is_by_period else _describe_all(found["comparisons"], named_by, titles)
+    said = [] if is_by_period else _describe_all(found["comparisons"], named_by, names)
     return render(
         "statistics.html",
         prompt=prompt,
@@ -81,7 +86,7 @@ def show_statistics(query: dict[str, Any]) -> Response:
         choices=choices,
         groups=shown[:_GROUPS_SHOWN],
         more=max(0, len(shown) - _GROUPS_SHOWN),
-        charts=_draw(named, found, named_by, prompt, titles),
+        charts=_draw(named, found, named_by, prompt, names),
         verdicts=verdicts.group(said),
         scored=sum(group["score"]["count"] for group in groups),
         scored_groups=[each.name for each in named if each.group["score"]["count"]],
@@ -121,29 +126,36 @@ def _are_of_one_prompt(groups: Sequence[Mapping[str, Any]]) -> bool:
     return len(of_prompts) == 1 and None not in of_prompts
 
 
+def _name_authors(groups: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return what the authors of groups are called, by their ids; of those who share a name, the id is named, too."""
+    ids = {group["author"] for group in groups if group.get("author")}
+    found = accounts.get_names(ids) if ids else {}
+    names = {each: found.get(each, DELETED_ACCOUNT) for each in ids}
+    counts = Counter(names.values())
+    return {each: name if counts[name] == 1 else f"{name} (…{each[-_ID_END:]})" for each, name in names.items()}
+
+
 def _draw(
     named: Sequence[Named],
     found: Mapping[str, Any],
     keys: Sequence[str],
     prompt: Prompt | None,
-    titles: Mapping[str, str],
+    names: Mapping[str, str],
 ) -> list[Drawn]:
     """Return the charts of the groups: over time if one of the keys is a period, else of the groups as a whole."""
     period = next((key for key in keys if key in UNITS), None)
     if period is not None:
         others = [key for key in keys if key != period]
-        return draw_periods(named, period, lambda group: _name(group, others, titles) if others else "all", found)
+        return draw_periods(named, period, lambda group: _name(group, others, names) if others else "all", found)
     moves = []
     if prompt is not None and found.get("course") is not None:
         moves = audit.get_label_moves(prompt.workspace_id, prompt.id, _LABEL, _MOVES_SHOWN)
     return draw_groups(named[:_GROUPS_SHOWN], found, _LABEL, moves)
 
 
-def _name(group: Mapping[str, Any], keys: Sequence[str], titles: Mapping[str, str]) -> str:
+def _name(group: Mapping[str, Any], keys: Sequence[str], names: Mapping[str, str]) -> str:
     """Return what a group is called: the values of its keys."""
-    return " · ".join(
-        _name_value(key, value, titles) for key, value in zip(keys, _key_values(group, keys), strict=True)
-    )
+    return " · ".join(_name_value(key, value, names) for key, value in zip(keys, _key_values(group, keys), strict=True))
 
 
 def _key_values(group: Mapping[str, Any], keys: Sequence[str]) -> list[Any]:
@@ -153,21 +165,23 @@ def _key_values(group: Mapping[str, Any], keys: Sequence[str]) -> list[Any]:
     ]
 
 
-def _name_value(key: str, value: Any, titles: Mapping[str, str]) -> str:
+def _name_value(key: str, value: Any, names: Mapping[str, str]) -> str:
     if value is None:
         return f"no {key}"
     if key == "version":
         return f"version {value}"
-    return titles.get(value, str(value)) if key == "prompt" else str(value)
+    return names.get(value, str(value)) if key in ("prompt", "author") else str(value)
 
 
 def _describe_all(
-    comparisons: Sequence[Mapping[str, Any]], keys: Sequence[str], titles: Mapping[str, str]
+    comparisons: Sequence[Mapping[str, Any]], keys: Sequence[str], names: Mapping[str, str]
 ) -> list[verdicts.Verdict]:
     """Return what the comparisons say, the surest first."""
     described = (
         verdicts.describe(
-            each, {side: _name(each[side], keys, titles) for side in ("a", "b")}, keeps_case=keys[0] == "model"
+            each,
+            {side: _name(each[side], keys, names) for side in ("a", "b")},
+            keeps_case=keys[0] in ("model", "author"),
         )
         for each in comparisons
     )

@@ -115,6 +115,27 @@ def test_every_grouping_is_shown_with_and_without_outputs(app: Flask, ada: Perso
     assert "The figures of each group" in text_of(page)
 
 
+def test_authors_are_called_by_their_names(app: Flask, ada: Person, ben: Person) -> None:
+    prompt = ada.prompt()
+    share(ada, ben, "editor")
+    for _ in range(6):
+        ada.log(prompt, score=9)
+        ben.log(prompt, score=2)
+    visitor = Visitor(app, ada)
+    for query in ("groupBy=author", f"groupBy=author&promptId={prompt['_id']}", "groupBy=author,week"):
+        page = visitor.get(f"/statistics?{query}")
+        assert '<th scope="row">ada' in page.text
+        assert '<th scope="row">ben' in page.text
+        assert ada.id not in page.text
+        assert ben.id not in page.text
+    said = text_of(visitor.get("/statistics?groupBy=author"))
+    assert re.search("What is better .*(ada|ben) and (ada|ben) cannot be told apart yet", said)
+    ben.patch("/auth/me", {"name": "ada"})
+    both = text_of(visitor.get("/statistics?groupBy=author"))
+    assert f"ada (…{ben.id[-6:]})" in both
+    assert f"ada (…{ada.id[-6:]})" in both
+
+
 def test_what_the_api_refuses_the_page_refuses(app: Flask, ada: Person) -> None:
     answer = Visitor(app, ada).get("/statistics?groupBy=nonsense")
     assert answer.status_code == 400
