@@ -11,8 +11,10 @@ from werkzeug.wrappers import Response
 from promptcrafter.auth import store as accounts
 from promptcrafter.auth.models import DELETED_ACCOUNT
 from promptcrafter.http.fields import Text, is_relative_time
+from promptcrafter.logs.models import DEFAULT_NAME
 from promptcrafter.pages import lists, verdicts
 from promptcrafter.pages.blueprint import PageBlueprint
+from promptcrafter.pages.prompt import find_protected
 from promptcrafter.pages.rendering import render
 from promptcrafter.pages.statistics_charts import Drawn, Named, draw_groups, draw_periods
 from promptcrafter.permissions import Permission
@@ -71,6 +73,7 @@ def show_statistics(query: dict[str, Any]) -> Response:
         leads = (comparable or _find_comparable(workspace_id, prompt)).beside(keys)
     titles = prompts.get_titles({group["prompt"] for group in groups if group.get("prompt")})
     only_prompt = next(iter(titles.items())) if prompt is None and _are_of_one_prompt(groups) else None
+    about = prompt.id if prompt is not None else only_prompt[0] if only_prompt else None
     named_by = [key for key in keys if key != "prompt"] if only_prompt and len(keys) > 1 else keys
     names = {**titles, **_name_authors(groups)}
     named = [Named(_name(group, named_by, names), tuple(_key_values(group, keys)), group) for group in groups]
@@ -88,12 +91,23 @@ def show_statistics(query: dict[str, Any]) -> Response:
         more=max(0, len(shown) - _GROUPS_SHOWN),
         charts=_draw(named, found, named_by, prompt, names),
         verdicts=verdicts.group(said),
+        better=_lead_on(about, found["comparisons"], query["score"]) if about and named_by == ["version"] else None,
         scored=sum(group["score"]["count"] for group in groups),
         scored_groups=[each.name for each in named if each.group["score"]["count"]],
         only_prompt=only_prompt,
         leads=leads,
         page=lists.PageOfRows(groups, None),
     )
+
+
+class _Better(NamedTuple):
+    """The version of a prompt that is the best one as far as is known, one that it is better than, and what follows."""
+
+    prompt_id: str
+    version: int
+    other: int
+    is_settled: bool
+    may_get_label: bool
 
 
 class _Comparable(NamedTuple):
@@ -119,6 +133,37 @@ def _find_comparable(workspace_id: str, prompt: Prompt | None) -> _Comparable:
     differing = newest.get_differing_keys(found[0])
     by_version = "prompt,version" if prompt is None else "version"
     return _Comparable({key: by for key, by in (("version", by_version), ("model", "model")) if key in differing})
+
+
+def _lead_on(prompt_id: str, comparisons: Sequence[Mapping[str, Any]], score: str) -> _Better | None:
+    """Return what leads on from the comparisons of the versions of a prompt; None if they show no best one."""
+    settled = [_order(each, each["settled"]) for each in comparisons if each["settled"]]
+    # Of other scores it is unknown here whether higher ones are better.
+    seen = comparisons if score == DEFAULT_NAME and not settled else []
+    observed = [_order(each, "b" if each["difference"] > 0 else "a") for each in seen if _is_seen(each)]
+    pairs = [(better, worse) for better, worse in settled or observed if better and worse]  # not those of no version
+    wins = Counter(better for better, _ in pairs)
+    unbeaten = [version for version in wins if version not in {worse for _, worse in pairs}]
+    if not unbeaten:
+        return None
+    prompt = prompts.get_prompt(current_principal(), prompt_id)
+    labelled = next((row.version for row in prompt.label_rows if row.name == _LABEL), None)
+    best = max(unbeaten, key=lambda version: (wins[version], version))
+    worse = {other for version, other in pairs if version == best}
+    other = labelled if labelled in worse else max(worse)
+    is_free = labelled != best and _LABEL not in find_protected(prompt.workspace_id)
+    return _Better(prompt.id, best, other, bool(settled), is_free)
+
+
+def _order(comparison: Mapping[str, Any], better: str) -> tuple[int | None, int | None]:
+    """Return the versions of a comparison, the better one first."""
+    return comparison[better]["version"], comparison["a" if better == "b" else "b"]["version"]
+
+
+def _is_seen(comparison: Mapping[str, Any]) -> bool:
+    """Return whether a difference is seen, though not settled: its interval leaves out 0."""
+    interval = comparison["interval95"]
+    return bool(interval) and not comparison["equivalent"] and not interval[0] <= 0 <= interval[1]
 
 
 def _are_of_one_prompt(groups: Sequence[Mapping[str, Any]]) -> bool:
