@@ -263,16 +263,16 @@ def test_a_score_that_no_result_has_is_said_to_be_missing(app: Flask, ada: Perso
         report(ada, key, rating=1)
     visitor = Visitor(app, ada)
     assert "have the score" not in text_of(visitor.get("/experiments/shorter"))
-    assert "No results have the score warmth by people yet" in text_of(
+    assert "No results have the score “warmth” by people yet" in text_of(
         visitor.get("/experiments/shorter?metric=warmth")
     )
     judged = text_of(visitor.get("/experiments/shorter?metric=warmth&annotator=judge"))
-    assert "No results have the score warmth by judges yet" in judged
+    assert "No results have the score “warmth” by judges yet" in judged
     for key in ("control", "short"):
         (log,) = ada.get(f"/experiments/shorter/logs?variantKey={key}").json
         ada.post(f"/logs/{log['_id']}/scores", {"name": "warmth", "value": 3})
         shown = text_of(visitor.get("/experiments/shorter?metric=warmth"))
-        assert ("Only results of control have the score warmth so far" in shown) == (key == "control")
+        assert ("Only results of control have the score “warmth” so far" in shown) == (key == "control")
     assert "have the score" not in shown
 
 
