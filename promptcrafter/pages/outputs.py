@@ -134,6 +134,8 @@ def _render_list(
     shown = {log.prompt_id for log in rows if log.prompt_id} | ({example.prompt_id} if example else set())
     return render(
         "outputs.html",
+        prompt=prompts.get_prompt(current_principal(), query["promptId"]) if "promptId" in query else None,
+        tab="outputs",
         example=example,
         page=page,
         query=sent,
