@@ -254,3 +254,14 @@ def test_an_output_that_several_people_have_scored_shows_their_mean_as_statistic
     assert "score 3.5 (mean of 2)" in compared
     assert "score 5 " in compared
     assert ada.get(f"/logs/{logs[0]['_id']}").json["score"] == 2, "the API keeps the last one"
+
+
+def test_variables_are_a_column_and_a_search_leaves_the_choice_of_columns_closed(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt(content="Answer {{complaint}}")
+    ada.log(prompt, output="Sorry.", variables={"complaint": "Tea smells of soap", "tries": [1, 2]})
+    visitor = Visitor(app, ada)
+    page = visitor.get("/outputs?column=model&column=variables")
+    assert "complaint Tea smells of soap tries [1, 2]" in text_of(page)
+    searched = visitor.get("/outputs?q=sorry&column=model&column=score&column=cost&column=time&column=when")
+    assert "<details><summary>Columns</summary>" in searched.text
+    assert '<details><summary>Columns <span class="badge">2</span></summary>' in page.text
