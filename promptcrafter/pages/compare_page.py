@@ -95,6 +95,7 @@ def _show(
         back=lists.find_way_back(url_for("outputs.list_outputs")),
         scoring=get_scoring(principal, query["name"]),
         titles=titles,
+        variables=logs[0].variables if all(log.variables == logs[0].variables for log in logs) else None,
         input=text_views.show(logs[0].input) if len({log.input for log in logs}) == 1 else None,
         sent=sent or {},
         errors=refused.details or {} if refused else {},

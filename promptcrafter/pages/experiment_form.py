@@ -21,6 +21,7 @@ _COLUMNS = {
 # Beside them, of which prompt the versions are that a row offers
 _FIELDS = (*_COLUMNS, "of")
 _SLUG_MAX = 120
+_SHARE_DIGITS = 3
 _NEW_ROW = dict.fromkeys(_FIELDS, "")
 BLANK = {"variants": [{**_NEW_ROW, "key": key, "share": "50"} for key in ("A", "B")]}
 
@@ -79,6 +80,13 @@ def name_fields(sent: Mapping[str, Any]) -> list[str]:
     """Return the names of the fields that the form shows, which have their errors beside them."""
     of_variants = [f"{name}-{number}" for number in range(len(sent["variants"])) for name in _COLUMNS]
     return ["name", "slug", "variants", *of_variants]
+
+
+def sum_shares(sent: Mapping[str, Any]) -> int | None:
+    """Return the sum of the shares in the form; None if one of them is no number."""
+    shares = [row["share"] for row in sent["variants"]]
+    is_known = all(share.isascii() and share.isdecimal() and len(share) <= _SHARE_DIGITS for share in shares)
+    return sum(map(int, shares)) if is_known else None
 
 
 def write(experiment: Experiment) -> dict[str, Any]:

@@ -44,6 +44,13 @@ _METRICS_SHOWN = 12
 _GROWTH_SHOWN = 3  # comparisons of a metric
 _PROMPTS_OFFERED = 200
 _VERSIONS_OFFERED = 50  # of a prompt
+_SERVED_SHOWN = 12  # variants, of which it is said in words what a program serves
+# What the answer says is kept as JSON, quotes included, so that a key of any characters can be sent back.
+_KEEP_VARIANT = """python3 -c 'import json, sys; print(json.dumps(json.load(sys.stdin)["variant"]))'"""
+_RESULT = (
+    """'{"variantKey": '"$VARIANT"', "output": {"text": "What the model answered"},\n"""
+    """       "metrics": {"rating": 5}, "context": {"userId": "user-42"}}'"""
+)
 _CHANGED_MEANWHILE = "The experiment was changed after you had opened the form. What you wrote is still below."
 _NOT_A_DRAFT = "can only be changed while the experiment is a draft: results under other shares cannot be compared"
 
@@ -62,7 +69,10 @@ class _ResultsPageQuery(ResultsQuery):
 
 
 class _Calls(NamedTuple):
-    """The commands by which a program asks for a variant and reports a result, and an answer to the first one."""
+    """The commands by which a program asks for a variant and reports a result, and an answer to the first one.
+
+    The second command reports the variant that the first one has kept.
+    """
 
     assign: str
     assigned: str
@@ -139,12 +149,17 @@ def show_experiment(query: dict[str, Any], slug: str) -> Response:
     results = evaluate_experiment(experiment, query, with_growth="growth" in query)
     titles = prompts.get_titles({each.prompt_id for each in experiment.variants if each.prompt_id})
     names = list(dict.fromkeys(name for each in results["comparisons"] for name in each["metrics"]))
+    names.sort(key=lambda name: name != query.get("metric"))  # what was asked for is never left out
     return render(
         "experiment.html",
         experiment=experiment,
         results=results,
         state=_find_state(experiment, results),
         calls=_write_calls(experiment),
+        shares=sum(each.traffic_percent for each in experiment.variants),
+        alike=_find_alike(experiment),
+        with_score=[each["key"] for each in results["variants"] if query.get("metric") in each["metrics"]],
+        served=experiment.variants[:_SERVED_SHOWN],
         count=sum(each["count"] for each in results["variants"]),
         settled=_list_settled(results),
         pinned=[each for each in experiment.variants if each.prompt_id and each.prompt_version],
@@ -242,6 +257,7 @@ def _show_form(
         sent=sent,
         errors=errors,
         shown=experiment_form.name_fields(sent),
+        shares=experiment_form.sum_shares(sent),
         experiment=experiment,
         with_variants=experiment is None or experiment.status == "DRAFT",
         prompts=offered,
@@ -265,6 +281,16 @@ def _find_state(experiment: Experiment, results: Mapping[str, Any]) -> str:
     return "settled" if _list_settled(results) else "running"
 
 
+def _find_alike(experiment: Experiment) -> list[list[str]]:
+    """Return the keys of variants that have the same version and payload. Those that have neither may differ."""
+    keys: dict[tuple[str | None, int | None, str], list[str]] = {}
+    for each in experiment.variants:
+        if each.prompt_id or each.payload:
+            same = (each.prompt_id, each.prompt_version, dumps(dict(sorted(each.payload.items()))))
+            keys.setdefault(same, []).append(each.key)
+    return [some for some in keys.values() if len(some) > 1]
+
+
 def _list_settled(results: Mapping[str, Any]) -> list[str]:
     """Return the metrics in which variants were found to differ."""
     settled = (name for each in results["comparisons"] for name, found in each["metrics"].items() if found["settled"])
@@ -277,11 +303,11 @@ def _write_calls(experiment: Experiment) -> _Calls | None:
         return None
     # one that is assigned, so that the answer can be this one
     variant = next((each for each in experiment.variants if each.traffic_percent), experiment.variants[0])
-    result = {"variantKey": variant.key, "output": {"text": "Hello!"}, "metrics": {"rating": 5}}
+    ask = lists.write_post("agenttest.assign_variant", """'{"userId": "user-42"}'""", slug=experiment.slug)
     return _Calls(
-        lists.write_post("agenttest.assign_variant", {"userId": "user-42"}, slug=experiment.slug),
+        f'VARIANT=$({ask} \\\n  | {_KEEP_VARIANT})\necho "$VARIANT"',
         dumps({"variant": variant.key, "payload": variant.payload}),
-        lists.write_post("agenttest.log_result", result, slug=experiment.slug),
+        lists.write_post("agenttest.log_result", _RESULT, slug=experiment.slug),
     )
 
 

@@ -3,7 +3,6 @@
 They are the lists of the API: the same selects, orders and filters.
 """
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,6 @@ from flask import Response, current_app, g, request, url_for
 from marshmallow import Schema
 from sqlalchemy import Select, SQLColumnExpression
 
-from promptcrafter import jsonio
 from promptcrafter.database.keyset import Order, write_cursor
 from promptcrafter.database.session import session
 from promptcrafter.http import lists
@@ -25,6 +23,7 @@ from promptcrafter.workspaces.principal import personal_workspace_id
 
 PER_PAGE = 50
 _PAGING = ("cursor", "per_page")
+_NEW_LINE = " \\\n  "  # of a command that goes on there
 _MEDIA_TYPES = {"json": "application/json", "csv": "text/csv", "ndjson": "application/x-ndjson"}
 assert set(_MEDIA_TYPES.values()) <= set(WRITERS)
 
@@ -105,17 +104,23 @@ def write_curl(endpoint: str, **defaults: str) -> str:
     return f'curl {_write_headers()} "{url_for(endpoint, _external=True, **names)}{query}"'
 
 
-def write_post(endpoint: str, body: Mapping[str, Any], **names: str) -> str:
-    """Return the command that sends a body to the API; `names` are those in the path of the route `endpoint`."""
-    url, sent = url_for(endpoint, _external=True, **names), shlex.quote(jsonio.dumps(body))
-    return f'curl "{url}" {_write_headers()} \\\n  -H "content-type: application/json" \\\n  -d {sent}'
+def write_post(endpoint: str, body: str, **names: str) -> str:
+    """Return the command that sends a body to the API; `names` are those in the path of the route `endpoint`.
+
+    `body` is written as a word of a shell, so that it can have variables in it.
+    """
+    url = url_for(endpoint, _external=True, **names)
+    options = [_write_headers(_NEW_LINE), '-H "content-type: application/json"', f"-d {body}"]
+    return _NEW_LINE.join([f'curl -sS "{url}"', *options])
 
 
-def _write_headers() -> str:
+def _write_headers(between: str = " ") -> str:
     """Return the options of a command that authenticate it, for the workspace of the page."""
     workspace = g.principal.current_id
     # a key that is bound to no workspace asks the personal one where no header says otherwise
-    header = "" if workspace == personal_workspace_id(g.principal.user_id) else f' -H "{WORKSPACE}: {workspace}"'
+    header = (
+        "" if workspace == personal_workspace_id(g.principal.user_id) else f'{between}-H "{WORKSPACE}: {workspace}"'
+    )
     return f'-H "x-api-key: $KEY"{header}'
 
 

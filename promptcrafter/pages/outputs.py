@@ -40,6 +40,7 @@ COLUMNS = {
     "when": "When",
     "tokens": "Tokens",
     "input": "Input",
+    "variables": "Variables",
     "user": "User",
     "session": "Session",
     "environment": "Environment",
@@ -134,6 +135,8 @@ def _render_list(
     shown = {log.prompt_id for log in rows if log.prompt_id} | ({example.prompt_id} if example else set())
     return render(
         "outputs.html",
+        prompt=prompts.get_prompt(current_principal(), query["promptId"]) if "promptId" in query else None,
+        tab="outputs",
         example=example,
         page=page,
         query=sent,
@@ -144,6 +147,7 @@ def _render_list(
         texts=query.get("texts", ()),
         columns=query.get("columns") or _DEFAULT_COLUMNS,
         all_columns=COLUMNS,
+        has_own_columns=tuple(query.get("columns") or _DEFAULT_COLUMNS) != _DEFAULT_COLUMNS,  # a search sends them all
         metadata=[(name, value) for name, value in sent.items(multi=True) if name.startswith("metadata.")],
         errors={} if refused is None else refused.details or {"": [refused.message]},
         has_input=current_app.config["INDEX_INPUT"],

@@ -96,6 +96,7 @@ def show_review(query: dict[str, Any]) -> Response:
         agreement=agreement,
         trouble="" if is_too_much else trouble,
         looked_at=reviews.LOGS_MAX if is_too_much else None,
+        tab="review",
         chosen_prompt=prompts.get_prompt(principal, query["promptId"]) if "promptId" in query else None,
         names=sorted(names),
         prompts=prompts.get_newest_titles(principal, _CHOICES_MAX),

@@ -207,7 +207,8 @@ def _draw_costs(named: Sequence[Named], low: float, high: float) -> Drawn | None
     if len(best) == 1:
         unbeaten = f"The highest mean score, and the lowest cost, is that of {best[0].label}."
     text = (
-        f"Up is better, left is cheaper; the larger a point, the slower (p95). {unbeaten}{_about_zoom(ends, low, high)}"
+        "Up is better, left is cheaper; the larger a point, the slower (p95: 95 of 100 outputs took at most that). "
+        f"{unbeaten}{_about_zoom(ends, low, high)}"
     )
     return Drawn("Cost against score", text, _draw(draw))
 

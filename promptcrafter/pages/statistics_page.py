@@ -1,5 +1,6 @@
 """Statistics of a prompt or the workspace: which version or model is better, what it costs, and if that is real."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -7,9 +8,13 @@ from typing import Any, NamedTuple
 from flask import request
 from werkzeug.wrappers import Response
 
+from promptcrafter.auth import store as accounts
+from promptcrafter.auth.models import DELETED_ACCOUNT
 from promptcrafter.http.fields import Text, is_relative_time
+from promptcrafter.logs.models import DEFAULT_NAME
 from promptcrafter.pages import lists, verdicts
 from promptcrafter.pages.blueprint import PageBlueprint
+from promptcrafter.pages.prompt import find_protected
 from promptcrafter.pages.rendering import render
 from promptcrafter.pages.statistics_charts import Drawn, Named, draw_groups, draw_periods
 from promptcrafter.permissions import Permission
@@ -28,6 +33,7 @@ _all_stats_out = AllStatsOut()
 _CHOICES = ("version", "model", "version,model", "label", "week,version", "day", "week", "author")
 _CHOICES_OF_ALL = ("prompt", "model", "prompt,version", "week", "day", "month", "author")
 _GROUPS_SHOWN = 60
+_ID_END = 6  # characters
 _LABEL = "production"  # whose moves are marked
 _MOVES_SHOWN = 30
 
@@ -67,11 +73,13 @@ def show_statistics(query: dict[str, Any]) -> Response:
         leads = (comparable or _find_comparable(workspace_id, prompt)).beside(keys)
     titles = prompts.get_titles({group["prompt"] for group in groups if group.get("prompt")})
     only_prompt = next(iter(titles.items())) if prompt is None and _are_of_one_prompt(groups) else None
+    about = prompt.id if prompt is not None else only_prompt[0] if only_prompt else None
     named_by = [key for key in keys if key != "prompt"] if only_prompt and len(keys) > 1 else keys
-    named = [Named(_name(group, named_by, titles), tuple(_key_values(group, keys)), group) for group in groups]
+    names = {**titles, **_name_authors(groups)}
+    named = [Named(_name(group, named_by, names), tuple(_key_values(group, keys)), group) for group in groups]
     # Groups that only fill the gaps between periods are for charts; a line of one key has them in the table, too.
     shown = [each for each in named if each.group["count"]] if len(keys) > 1 else named
-    said = [] if is_by_period else _describe_all(found["comparisons"], named_by, titles)
+    said = [] if is_by_period else _describe_all(found["comparisons"], named_by, names)
     return render(
         "statistics.html",
         prompt=prompt,
@@ -81,14 +89,25 @@ def show_statistics(query: dict[str, Any]) -> Response:
         choices=choices,
         groups=shown[:_GROUPS_SHOWN],
         more=max(0, len(shown) - _GROUPS_SHOWN),
-        charts=_draw(named, found, named_by, prompt, titles),
+        charts=_draw(named, found, named_by, prompt, names),
         verdicts=verdicts.group(said),
+        better=_lead_on(about, found["comparisons"], query["score"]) if about and named_by == ["version"] else None,
         scored=sum(group["score"]["count"] for group in groups),
         scored_groups=[each.name for each in named if each.group["score"]["count"]],
         only_prompt=only_prompt,
         leads=leads,
         page=lists.PageOfRows(groups, None),
     )
+
+
+class _Better(NamedTuple):
+    """The version of a prompt that is the best one as far as is known, one that it is better than, and what follows."""
+
+    prompt_id: str
+    version: int
+    other: int
+    is_settled: bool
+    may_get_label: bool
 
 
 class _Comparable(NamedTuple):
@@ -116,9 +135,49 @@ def _find_comparable(workspace_id: str, prompt: Prompt | None) -> _Comparable:
     return _Comparable({key: by for key, by in (("version", by_version), ("model", "model")) if key in differing})
 
 
+def _lead_on(prompt_id: str, comparisons: Sequence[Mapping[str, Any]], score: str) -> _Better | None:
+    """Return what leads on from the comparisons of the versions of a prompt; None if they show no best one."""
+    settled = [_order(each, each["settled"]) for each in comparisons if each["settled"]]
+    # Of other scores it is unknown here whether higher ones are better.
+    seen = comparisons if score == DEFAULT_NAME and not settled else []
+    observed = [_order(each, "b" if each["difference"] > 0 else "a") for each in seen if _is_seen(each)]
+    pairs = [(better, worse) for better, worse in settled or observed if better and worse]  # not those of no version
+    wins = Counter(better for better, _ in pairs)
+    unbeaten = [version for version in wins if version not in {worse for _, worse in pairs}]
+    if not unbeaten:
+        return None
+    prompt = prompts.get_prompt(current_principal(), prompt_id)
+    labelled = next((row.version for row in prompt.label_rows if row.name == _LABEL), None)
+    best = max(unbeaten, key=lambda version: (wins[version], version))
+    worse = {other for version, other in pairs if version == best}
+    other = labelled if labelled in worse else max(worse)
+    is_free = labelled != best and _LABEL not in find_protected(prompt.workspace_id)
+    return _Better(prompt.id, best, other, bool(settled), is_free)
+
+
+def _order(comparison: Mapping[str, Any], better: str) -> tuple[int | None, int | None]:
+    """Return the versions of a comparison, the better one first."""
+    return comparison[better]["version"], comparison["a" if better == "b" else "b"]["version"]
+
+
+def _is_seen(comparison: Mapping[str, Any]) -> bool:
+    """Return whether a difference is seen, though not settled: its interval leaves out 0."""
+    interval = comparison["interval95"]
+    return bool(interval) and not comparison["equivalent"] and not interval[0] <= 0 <= interval[1]
+
+
 def _are_of_one_prompt(groups: Sequence[Mapping[str, Any]]) -> bool:
     of_prompts = {group["prompt"] for group in groups if "prompt" in group and group["count"] + group["failed"]}
     return len(of_prompts) == 1 and None not in of_prompts
+
+
+def _name_authors(groups: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return what the authors of groups are called, by their ids; of those who share a name, the id is named, too."""
+    ids = {group["author"] for group in groups if group.get("author")}
+    found = accounts.get_names(ids) if ids else {}
+    names = {each: found.get(each, DELETED_ACCOUNT) for each in ids}
+    counts = Counter(names.values())
+    return {each: name if counts[name] == 1 else f"{name} (…{each[-_ID_END:]})" for each, name in names.items()}
 
 
 def _draw(
@@ -126,24 +185,22 @@ def _draw(
     found: Mapping[str, Any],
     keys: Sequence[str],
     prompt: Prompt | None,
-    titles: Mapping[str, str],
+    names: Mapping[str, str],
 ) -> list[Drawn]:
     """Return the charts of the groups: over time if one of the keys is a period, else of the groups as a whole."""
     period = next((key for key in keys if key in UNITS), None)
     if period is not None:
         others = [key for key in keys if key != period]
-        return draw_periods(named, period, lambda group: _name(group, others, titles) if others else "all", found)
+        return draw_periods(named, period, lambda group: _name(group, others, names) if others else "all", found)
     moves = []
     if prompt is not None and found.get("course") is not None:
         moves = audit.get_label_moves(prompt.workspace_id, prompt.id, _LABEL, _MOVES_SHOWN)
     return draw_groups(named[:_GROUPS_SHOWN], found, _LABEL, moves)
 
 
-def _name(group: Mapping[str, Any], keys: Sequence[str], titles: Mapping[str, str]) -> str:
+def _name(group: Mapping[str, Any], keys: Sequence[str], names: Mapping[str, str]) -> str:
     """Return what a group is called: the values of its keys."""
-    return " · ".join(
-        _name_value(key, value, titles) for key, value in zip(keys, _key_values(group, keys), strict=True)
-    )
+    return " · ".join(_name_value(key, value, names) for key, value in zip(keys, _key_values(group, keys), strict=True))
 
 
 def _key_values(group: Mapping[str, Any], keys: Sequence[str]) -> list[Any]:
@@ -153,21 +210,23 @@ def _key_values(group: Mapping[str, Any], keys: Sequence[str]) -> list[Any]:
     ]
 
 
-def _name_value(key: str, value: Any, titles: Mapping[str, str]) -> str:
+def _name_value(key: str, value: Any, names: Mapping[str, str]) -> str:
     if value is None:
         return f"no {key}"
     if key == "version":
         return f"version {value}"
-    return titles.get(value, str(value)) if key == "prompt" else str(value)
+    return names.get(value, str(value)) if key in ("prompt", "author") else str(value)
 
 
 def _describe_all(
-    comparisons: Sequence[Mapping[str, Any]], keys: Sequence[str], titles: Mapping[str, str]
+    comparisons: Sequence[Mapping[str, Any]], keys: Sequence[str], names: Mapping[str, str]
 ) -> list[verdicts.Verdict]:
     """Return what the comparisons say, the surest first."""
     described = (
         verdicts.describe(
-            each, {side: _name(each[side], keys, titles) for side in ("a", "b")}, keeps_case=keys[0] == "model"
+            each,
+            {side: _name(each[side], keys, names) for side in ("a", "b")},
+            keeps_case=keys[0] in ("model", "author"),
         )
         for each in comparisons
     )

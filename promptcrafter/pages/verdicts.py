@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from promptcrafter.pages.formatting import number, sentence
 
-_BASES = {
-    "randomised": "An experiment assigned them at random.",
-    "paired": "Compared on the same inputs, pair by pair.",
-    "observational": "Only observed: nothing assigned them at random, and the inputs were not the same. "
-    "An experiment, or scores of both for the same inputs, would settle it.",
+_BASES = {  # with the number of scored outputs, or of inputs that both groups have
+    "randomised": "An experiment assigned them at random; {n} scored outputs.",
+    "paired": "Compared on the same {n} inputs, pair by pair.",
+    "observational": "Only observed, in {n} scored outputs: nothing assigned them at random, and the inputs were not "
+    "the same. An experiment, or scores of both for the same inputs, would settle it.",
 }
 _ONE_LOOK = "For one look only: these groups and filters may have been chosen after a look at the scores."
 _CAUSES = {  # what a warning means for the outputs of two groups
@@ -98,6 +98,7 @@ def describe(comparison: Mapping[str, Any], name_of: Mapping[str, str], *, keeps
         why = _why_open(difference, interval) + _what_is_missing(comparison)
         text, certainty = f"{first} and {second} cannot be told apart yet{why}.", "open"
     basis = _ONE_LOOK if comparison["oneLook"] else _BASES[comparison["basis"]]
+    basis = basis.format(n=number(comparison["n"]))
     return Verdict(text if keeps_case else sentence(text), basis, comparison["warnings"], certainty)
 
 
@@ -138,7 +139,7 @@ def describe_difference(variant: str, baseline: str, found: Mapping[str, Any]) -
 
 
 def _within(interval: Sequence[float] | None) -> str:
-    return f", between {number(interval[0])} and {number(interval[1])}" if interval else ""
+    return f" (95% interval: {number(interval[0])} to {number(interval[1])})" if interval else ""
 
 
 def _why_open(difference: float, interval: Sequence[float] | None) -> str:

@@ -121,3 +121,24 @@ def test_outputs_are_scored_under_any_name_that_the_workspace_configures(app: Fl
     assert ada.get(f"/logs/{logs[1]}/scores").json == []
     assert ada.get(f"/logs/{logs[1]}").json["score"] is None
     assert visitor.get(f"{one}?name={'x' * 101}").status_code == 400
+
+
+def test_the_variables_are_shown_once_if_all_outputs_have_the_same_and_else_with_each(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt(content="Answer {{complaint}}")
+    same, other = {"complaint": "Tea smells of soap", "tries": 2}, {"complaint": "The cup is broken"}
+    logs = [ada.log(prompt, output="Sorry.", variables=each)["_id"] for each in (same, same, other)]
+    visitor = Visitor(app, ada)
+    alike = text_of(visitor.get(f"/compare?log={logs[0]}&log={logs[1]}"))
+    assert "The variables of all of them complaint Tea smells of soap tries 2" in alike
+    assert alike.count("Tea smells of soap") == 1
+    differing = text_of(visitor.get(f"/compare?log={logs[0]}&log={logs[2]}"))
+    assert "of all of them" not in differing
+    assert differing.index("Tea smells of soap") < differing.index("The cup is broken")
+
+
+def test_an_output_leads_to_what_other_versions_answered_to_its_input(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    ada.patch(f"/prompts/{prompt['_id']}", {"content": "Another wording"})
+    log = ada.log(prompt, input="The same", promptVersion=1)
+    text = text_of(Visitor(app, ada).get(f"/outputs/{log['_id']}"))
+    assert "Compare with what other versions answered to this input" in text

@@ -1,10 +1,12 @@
 """The pages of experiments: their results in words and on a line that shows zero, started, paused and completed."""
 
 import json
+import os
 import re
-import shlex
+import subprocess
 from html import unescape
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,20 +103,37 @@ def test_a_long_name_of_a_variant_is_cut_in_the_chart_and_whole_in_title_and_tab
     assert f'<th scope="row">{long} − control</th>' in page.text
 
 
-def call(app: Flask, ada: Person, page: str, name: str) -> Any:
-    """Run a command that a page shows, with Ada's key, and return the JSON of the answer."""
-    (shown,) = re.findall(f'<pre class="code" id="{name}" tabindex="0">(.*?)</pre>', page, re.DOTALL)
-    command = unescape(shown).replace("$KEY", ada.post("/auth/keys", {"name": "k", "scopes": ["ingest"]}).json["key"])
-    curl, url, *options = shlex.split(command)
-    assert (curl, options[-2]) == ("curl", "-d")
-    headers = [option.split(": ") for flag, option in pairwise(options) if flag == "-H"]
-    answer = app.test_client().post(url, headers=headers, data=options[-1])
-    assert answer.status_code == 200, answer.text
-    return answer.json
+def run(app: Flask, ada: Person, page: str, directory: Path, *names: str) -> list[Any]:
+    """Run commands that a page shows, in one shell and with Ada's key; return the JSON that the API answered to each.
+
+    `curl` is a function that writes down what it is called with, and prints what the API has answered.
+    """
+    commands = []
+    for name in names:
+        (shown,) = re.findall(f'<pre class="code unwrapped" id="{name}" tabindex="0">(.*?)</pre>', page, re.DOTALL)
+        commands.append(unescape(shown))
+    key = ada.post("/auth/keys", {"name": "k", "scopes": ["ingest"]}).json["key"]
+    answers: list[Any] = []
+    for number in range(len(names)):
+        called, answered = directory / f"called-{number}", directory / f"answered-{number}"
+        commands[number] = f"""curl() {{ printf '%s\\0' "$@" > {called}; cat {answered}; }}\n{commands[number]}"""
+        answered.write_text('{"variant": ""}')
+        script = "\n".join(commands[: number + 1])
+        subprocess.run(["bash", "-c", script], check=True, env={**os.environ, "KEY": key}, capture_output=True)
+        silent, url, *options, empty = called.read_text().split("\0")
+        assert (silent, options[-2], empty) == ("-sS", "-d", "")
+        headers = [option.split(": ") for flag, option in pairwise(options) if flag == "-H"]
+        answer = app.test_client().post(url, headers=headers, data=options[-1])
+        assert answer.status_code == 200, answer.text
+        answered.write_text(answer.text)
+        answers.append(answer.json)
+    return answers
 
 
 @pytest.mark.parametrize("key", ["short", 'it\'s "short" & <b>\n$HOME'])
-def test_the_calls_of_a_running_experiment_work_as_they_are_shown(app: Flask, ada: Person, key: str) -> None:
+def test_the_calls_of_a_running_experiment_work_as_they_are_shown(
+    app: Flask, ada: Person, tmp_path: Path, key: str
+) -> None:
     variants = [
         {"key": "control", "trafficPercent": 0},
         {"key": key, "trafficPercent": 10, "payload": {"tone": "dry"}},
@@ -123,12 +142,49 @@ def test_the_calls_of_a_running_experiment_work_as_they_are_shown(app: Flask, ad
     visitor = Visitor(app, ada)
     page = visitor.get("/experiments/shorter")
     assert "/settings/keys" in page.text
-    assert call(app, ada, page.text, "assign-call") == {"variant": key, "payload": {"tone": "dry"}}
+    assigned, _ = run(app, ada, page.text, tmp_path, "assign-call", "report-call")
+    assert assigned == {"variant": key, "payload": {"tone": "dry"}}
     assert dumps({"variant": key, "payload": {"tone": "dry"}}) in unescape(page.text), "the answer that is shown"
-    call(app, ada, page.text, "report-call")
     (result,) = ada.get("/experiments/shorter/logs").json
     assert (result["variantKey"], result["metrics"]) == (key, {"rating": 5})
+    assert result["output"] == {"text": "What the model answered"}, "nothing that looks like a real answer"
+    assert result["context"] == {"userId": "user-42"}
     assert "1 result so far" in text_of(visitor.get("/experiments/shorter"))
+
+
+def test_the_result_that_is_reported_is_that_of_the_variant_which_the_user_got(
+    app: Flask, ada: Person, tmp_path: Path
+) -> None:
+    start(ada, ("first", "second", "third", "fourth"), slug="trial")
+    page = Visitor(app, ada).get("/experiments/trial")
+    # as another user gets another variant than the one of the sample
+    text = page.text.replace("user-42", "user-45")
+    assigned, _ = run(app, ada, text, tmp_path, "assign-call", "report-call")
+    assert assigned["variant"] != "first"
+    (result,) = ada.get("/experiments/trial/logs").json
+    assert result["variantKey"] == assigned["variant"]
+
+
+def test_an_experiment_says_in_words_which_version_each_variant_is(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt(title="Answer a complaint")
+    variants = [
+        {"key": "apology", "trafficPercent": 1, "promptId": prompt["_id"], "promptVersion": 1},
+        {"key": "new", "trafficPercent": 1, "promptId": prompt["_id"], "payload": {"tone": "dry"}},
+        {"key": "dry", "trafficPercent": 1, "payload": {"tone": "dry"}},
+        {"key": "none", "trafficPercent": 1},
+    ]
+    start(ada, variants=variants)
+    page = Visitor(app, ada).get("/experiments/shorter")
+    shown = text_of(page)
+    assert "apology is version 1 of Answer a complaint" in shown
+    assert "new is the newest version of Answer a complaint and the settings of its payload" in shown
+    assert "dry is what its payload says" in shown
+    assert "none is what your program does under this key" in shown
+    (path,) = re.findall("<code>(/prompts/.*?)</code>", page.text)
+    assert ada.get(path).json["version"] == 1
+    many = [{"key": f"v{number}", "trafficPercent": 1} for number in range(14)]
+    start(ada, variants=many, slug="many")
+    assert "And 2 more, which the table below has" in text_of(Visitor(app, ada).get("/experiments/many"))
 
 
 def test_an_experiment_says_in_each_state_what_to_do_next(app: Flask, ada: Person) -> None:
@@ -167,17 +223,72 @@ def test_an_experiment_says_in_each_state_what_to_do_next(app: Flask, ada: Perso
     assert "give everybody the variant that you have chosen" in read()
 
 
+def test_a_draft_says_which_variants_do_not_differ(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    same = {"trafficPercent": 25, "promptId": prompt["_id"], "promptVersion": 1}
+    variants = [
+        {"key": "a", **same},
+        {"key": "b", **same, "payload": {"tone": "dry"}},
+        {"key": "c", "trafficPercent": 25},
+        {"key": "d", "trafficPercent": 25},
+    ]
+    start(ada, variants=variants, status="DRAFT")
+    visitor = Visitor(app, ada)
+    assert "do not differ" not in text_of(visitor.get("/experiments/shorter")), "c and d differ in the program"
+    variants[0]["payload"] = {"tone": "dry"}
+    ada.patch("/experiments/shorter", {"variants": variants})
+    assert "a, b do not differ: they have the same version" in text_of(visitor.get("/experiments/shorter"))
+    ada.patch("/experiments/shorter", {"status": "ACTIVE"})
+    assert "do not differ" not in text_of(visitor.get("/experiments/shorter")), "it cannot be changed any more"
+
+
+def test_shares_that_do_not_add_up_to_100_are_shown_with_what_they_come_to(app: Flask, ada: Person) -> None:
+    visitor = Visitor(app, ada)
+    made = visitor.follow(visitor.submit("/experiment/new", {**FORM, "share": ["60", "50"]}))
+    assert "The shares add up to 110" in text_of(made)
+    assert "60 of 110 = 55%" in text_of(made)
+    assert "50 of 110 = 45%" in text_of(made)
+    edit = text_of(visitor.get("/experiments/polite-or-short/edit"))
+    assert "polite gets 60 of 110 = 55%, short gets 50 of 110 = 45%" in edit
+    visitor.submit("/experiments/polite-or-short/edit", FORM)
+    assert " of 100" not in text_of(visitor.get("/experiments/polite-or-short"))
+    assert "add up to" not in text_of(visitor.get("/experiments/polite-or-short"))
+    for shares in (["0", "0"], ["", "50"], ["much", "9999"]):
+        assert visitor.submit("/experiment/new", {**FORM, "share": shares, "add-variant": "1"}).status_code == 200
+
+
+def test_a_score_that_no_result_has_is_said_to_be_missing(app: Flask, ada: Person) -> None:
+    start(ada)
+    for key in ("control", "short"):
+        report(ada, key, rating=1)
+    visitor = Visitor(app, ada)
+    assert "have the score" not in text_of(visitor.get("/experiments/shorter"))
+    assert "No results have the score “warmth” by people yet" in text_of(
+        visitor.get("/experiments/shorter?metric=warmth")
+    )
+    judged = text_of(visitor.get("/experiments/shorter?metric=warmth&annotator=judge"))
+    assert "No results have the score “warmth” by judges yet" in judged
+    for key in ("control", "short"):
+        (log,) = ada.get(f"/experiments/shorter/logs?variantKey={key}").json
+        ada.post(f"/logs/{log['_id']}/scores", {"name": "warmth", "value": 3})
+        shown = text_of(visitor.get("/experiments/shorter?metric=warmth"))
+        assert ("Only results of control have the score “warmth” so far" in shown) == (key == "control")
+    assert "have the score" not in shown
+
+
 def test_the_links_to_the_calls_lead_to_operations_of_the_api(app: Flask, ada: Person) -> None:
     visitor = Visitor(app, ada)
     empty = visitor.get("/experiments")
-    start(ada)
+    variants = [{"key": "new", "trafficPercent": 1, "promptId": ada.prompt()["_id"]}]
+    start(ada, variants=variants)
     page = visitor.get("/experiments/shorter")
     description = json.loads(app.test_client().get("/openapi.json").text)
     operations = [each for path in description["paths"].values() for each in path.values() if "operationId" in each]
     known = {f"/{each['tags'][0]}/{each['operationId']}" for each in operations}
-    for shown in (empty, page):
+    calls = {"/agenttest/assign_variant", "/agenttest/log_result"}
+    for shown, expected in ((empty, calls), (page, {*calls, "/prompts/get_version"})):
         anchors = set(re.findall('href="/docs#(.*?)"', shown.text))
-        assert anchors == {"/agenttest/assign_variant", "/agenttest/log_result"}
+        assert anchors == expected
         assert anchors <= known
 
 

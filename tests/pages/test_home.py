@@ -62,3 +62,10 @@ def test_the_first_page_lists_running_and_completed_experiments(app: Flask, ada:
     shown = text_of(Visitor(app, ada).get(""))
     assert "Experiments Of now running Of old completed" in shown
     assert "Of later" not in shown
+
+
+def test_the_way_to_the_review_is_there_for_whoever_has_not_scored_what_another_has(app: Flask, ada: Person) -> None:
+    ada.log(ada.prompt(), score=8)
+    page = Visitor(app, ada).get("")
+    assert "Not scored by anybody yet 0 Review" in text_of(page)
+    assert "each has a score" not in page.text

@@ -236,3 +236,32 @@ def test_the_curl_line_answers_with_the_same_list_as_the_download(
     assert answer.status_code == download.status_code == 200
     assert answer.json == download.json
     assert len(download.json) == (1 if path == "prompts" else 3)
+
+
+def test_an_output_that_several_people_have_scored_shows_their_mean_as_statistics_do(
+    app: Flask, ada: Person, ben: Person
+) -> None:
+    prompt = ada.prompt(title="Soap")
+    logs = [ada.log(prompt, output=f"Answer {number}", score=5) for number in range(2)]
+    ben.headers |= share(ada, ben, "editor")
+    assert ben.patch(f"/logs/{logs[0]['_id']}", {"score": 2}).status_code == 200
+    visitor = Visitor(app, ada)
+    for page in (visitor.get("/outputs?promptId=" + prompt["_id"]), visitor.get(f"/prompts/{prompt['_id']}")):
+        text = text_of(page)
+        assert "3.5 of 2 scores" in text
+        assert text.count("of 2 scores") == 1, "a score alone is said without a number of people"
+    compared = text_of(visitor.get(f"/compare?log={logs[0]['_id']}&log={logs[1]['_id']}"))
+    assert "score 3.5 (mean of 2)" in compared
+    assert "score 5 " in compared
+    assert ada.get(f"/logs/{logs[0]['_id']}").json["score"] == 2, "the API keeps the last one"
+
+
+def test_variables_are_a_column_and_a_search_leaves_the_choice_of_columns_closed(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt(content="Answer {{complaint}}")
+    ada.log(prompt, output="Sorry.", variables={"complaint": "Tea smells of soap", "tries": [1, 2]})
+    visitor = Visitor(app, ada)
+    page = visitor.get("/outputs?column=model&column=variables")
+    assert "complaint Tea smells of soap tries [1, 2]" in text_of(page)
+    searched = visitor.get("/outputs?q=sorry&column=model&column=score&column=cost&column=time&column=when")
+    assert "<details><summary>Columns</summary>" in searched.text
+    assert '<details><summary>Columns <span class="badge">2</span></summary>' in page.text

@@ -231,3 +231,25 @@ def test_markdown_is_rendered_if_the_reader_wants_it_and_stays_chosen(app: Flask
     sent = visitor.submit("/review?view=markdown", {"output": logs[0], "value": "5"})
     assert "<strong>Bold" in visitor.follow(sent).text
     assert visitor.get("/review?view=json").status_code == 400
+
+
+def test_outputs_and_review_of_a_prompt_keep_its_title_and_tabs(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt(title="Answer a complaint")
+    ada.log(prompt)
+    visitor = Visitor(app, ada)
+    for path, tab in (("outputs", "Outputs"), ("review", "Review"), ("statistics", "Statistics")):
+        page = visitor.get(f"/{path}?promptId={prompt['_id']}")
+        assert "<h1>Answer a complaint</h1>" in page.text
+        assert f'aria-current="page">{tab}</a>' in page.text
+        assert f"<h1>{tab}</h1>" in visitor.get(f"/{path}").text
+
+
+def test_the_end_of_a_review_leads_to_the_statistics_of_what_was_reviewed(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    visitor = Visitor(app, ada)
+    assert "See the statistics" not in visitor.get(f"/review?promptId={prompt['_id']}").text, "there are none"
+    log = ada.log(prompt)
+    visitor.submit(f"/review?promptId={prompt['_id']}", {"output": log["_id"], "value": "8"})
+    for query in (f"?promptId={prompt['_id']}", ""):
+        page = visitor.get(f"/review{query}")
+        assert f'class="button primary" href="{visitor.home}/statistics{query}">See the statistics</a>' in page.text

@@ -115,6 +115,65 @@ def test_every_grouping_is_shown_with_and_without_outputs(app: Flask, ada: Perso
     assert "The figures of each group" in text_of(page)
 
 
+def test_the_best_version_leads_on_to_its_change_and_to_the_label(app: Flask, ada: Person, ben: Person) -> None:
+    prompt = ada.prompt(title="Explain")
+    for text in ("Another text", "A third text"):
+        ada.patch(f"/prompts/{prompt['_id']}", {"content": text})
+    visitor = Visitor(app, ada)
+    for version, scores in ((1, (1, 2, 3, 4) * 12), (3, (6, 7, 8, 9) * 12)):
+        for score in scores:
+            ada.log(prompt, promptVersion=version, score=score, input=f"{version}")
+    for query in ("groupBy=prompt,version", f"promptId={prompt['_id']}"):
+        page = visitor.get(f"/statistics?{query}")
+        assert "See what changed from version 1 to 3" in text_of(page)
+        assert "Put production on version 3, though it is not settled" in text_of(page)
+        links = re.findall('<p class="lead-on"><a href="(.*?)"', page.text)
+        assert [link.partition("/diff?")[2] for link in links] == ["before=1&amp;after=3"]
+        (target,) = re.findall('href="[^"]*(/prompts/[^"]*)#label"', page.text)
+        assert 'id="label"' in visitor.get(target).text
+        assert "on version 3" in text_of(visitor.get(target))
+    for query in ("groupBy=model", "groupBy=version", f"promptId={prompt['_id']}&groupBy=week,version"):
+        assert "See what changed" not in text_of(visitor.get(f"/statistics?{query}"))
+    share(ada, ben, "viewer")
+    reader = Visitor(app, ben)
+    reader.home = visitor.home
+    assert "See what changed" in text_of(reader.get(f"/statistics?promptId={prompt['_id']}"))
+    assert "Put production" not in text_of(reader.get(f"/statistics?promptId={prompt['_id']}"))
+    ada.put(f"/prompts/{prompt['_id']}/labels/production", {"version": 3})
+    assert "Put production" not in text_of(visitor.get(f"/statistics?promptId={prompt['_id']}")), "it is there"
+
+
+def test_versions_that_cannot_be_told_apart_lead_nowhere(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    ada.patch(f"/prompts/{prompt['_id']}", {"content": "Another text"})
+    for version, score in ((1, 3), (1, 4), (2, 4), (2, 5)):
+        ada.log(prompt, promptVersion=version, score=score)
+    shown = text_of(Visitor(app, ada).get(f"/statistics?promptId={prompt['_id']}"))
+    assert "cannot be told apart" in shown
+    assert "See what changed" not in shown
+
+
+def test_authors_are_called_by_their_names(app: Flask, ada: Person, ben: Person) -> None:
+    prompt = ada.prompt()
+    share(ada, ben, "editor")
+    for _ in range(6):
+        ada.log(prompt, score=9)
+        ben.log(prompt, score=2)
+    visitor = Visitor(app, ada)
+    for query in ("groupBy=author", f"groupBy=author&promptId={prompt['_id']}", "groupBy=author,week"):
+        page = visitor.get(f"/statistics?{query}")
+        assert '<th scope="row">ada' in page.text
+        assert '<th scope="row">ben' in page.text
+        assert ada.id not in page.text
+        assert ben.id not in page.text
+    said = text_of(visitor.get("/statistics?groupBy=author"))
+    assert re.search("What is better .*(ada|ben) and (ada|ben) cannot be told apart yet", said)
+    ben.patch("/auth/me", {"name": "ada"})
+    both = text_of(visitor.get("/statistics?groupBy=author"))
+    assert f"ada (…{ben.id[-6:]})" in both
+    assert f"ada (…{ada.id[-6:]})" in both
+
+
 def test_what_the_api_refuses_the_page_refuses(app: Flask, ada: Person) -> None:
     answer = Visitor(app, ada).get("/statistics?groupBy=nonsense")
     assert answer.status_code == 400

@@ -18,18 +18,18 @@ OPEN = {"interval95": [-0.3, 1.7], "higher": None}
 @pytest.mark.parametrize(
     ("changes", "sentence", "certainty"),
     [
-        ({"settled": "b"}, "Version 2 is better than version 1 by 0.7, between 0.2 and 1.2.", "settled"),
+        ({"settled": "b"}, "Version 2 is better than version 1 by 0.7 (95% interval: 0.2 to 1.2).", "settled"),
         (
             {"difference": -0.7, "interval95": [-1.2, -0.2], "higher": "a", "settled": "a"},
-            *("Version 1 is better than version 2 by 0.7, between 0.2 and 1.2.", "settled"),
+            *("Version 1 is better than version 2 by 0.7 (95% interval: 0.2 to 1.2).", "settled"),
         ),
-        ({"settled": "a"}, "Version 1 is better than version 2 by 0.7, between 0.2 and 1.2.", "settled"),
+        ({"settled": "a"}, "Version 1 is better than version 2 by 0.7 (95% interval: 0.2 to 1.2).", "settled"),
         (
             {"basis": "observational", "higher": None},
-            *("Version 2 scored higher than version 1 by 0.7, between 0.2 and 1.2.", "observed"),
+            *("Version 2 scored higher than version 1 by 0.7 (95% interval: 0.2 to 1.2).", "observed"),
         ),
         ({"oneLook": True, "higher": None}, "Version 2 scored higher than version 1 by 0.7", "observed"),
-        ({}, "Version 2 scored higher than version 1 by 0.7, between 0.2 and 1.2.", "higher"),
+        ({}, "Version 2 scored higher than version 1 by 0.7 (95% interval: 0.2 to 1.2).", "higher"),
         ({"equivalent": True}, "Version 2 and version 1 are equally good", "equal"),
         (
             OPEN,
@@ -90,7 +90,7 @@ def test_warnings_take_nothing_back_from_what_is_settled() -> None:
     assert observed.caveat == "A difference may also come from who scored them."
     assert describe(COMPARISON, NAMES)._replace(warnings=()).caveat == ""  # type: ignore[union-attr]
     assert "at random" in settled.basis
-    assert "Only observed" in observed.basis
+    assert "Only observed, in 40 scored outputs" in observed.basis
 
 
 def test_many_verdicts_are_grouped_with_the_surest_first() -> None:
@@ -110,8 +110,8 @@ def test_many_verdicts_are_grouped_with_the_surest_first() -> None:
 @pytest.mark.parametrize(
     ("found", "sentence"),
     [
-        ((17.7, [10.3, 25.0], True), "Polite is higher than answer first by 17.7, between 10.3 and 25."),
-        ((-17.7, [-25.0, -10.3], True), "Polite is lower than answer first by 17.7, between 10.3 and 25."),
+        ((17.7, [10.3, 25.0], True), "Polite is higher than answer first by 17.7 (95% interval: 10.3 to 25)."),
+        ((-17.7, [-25.0, -10.3], True), "Polite is lower than answer first by 17.7 (95% interval: 10.3 to 25)."),
         (
             (3.2, [-2.0, 8.0], False),
             "Not settled yet: polite is higher than answer first by 3.2 so far. The difference may be anything between "
