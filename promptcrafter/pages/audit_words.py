@@ -160,8 +160,12 @@ def _write_mapping(value: Mapping[str, Any]) -> str:
     return ", ".join(f"{write_name(name)}: {write_value(each, name)}" for name, each in value.items()) or "none"
 
 
+def _list_changes_of(entry: Any) -> list[dict[str, Any]]:
+    return list_changes(entry.before, entry.after)
+
+
 FILTERS = {
-    "audit_changes": lambda entry: list_changes(entry.before, entry.after),
+    "audit_changes": _list_changes_of,
     "audit_action": write_action,
     "audit_actor": write_actor,
     "audit_object": write_object,
