@@ -1,7 +1,7 @@
 """The audit trail in words. Pure functions, used as filters of templates."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # What somebody did, by the action; each of `workspaces.schemas.ACTIONS` is here
@@ -98,6 +98,60 @@ def write_value(value: Any, name: str = "") -> str:
     return json.dumps(value)
 
 
+def list_changes(before: Any, after: Any) -> list[dict[str, Any]]:
+    """Return what an entry changed: the `name` of each property, and `before` and `after` as far as it was there.
+
+    What stayed the same is left out, and so is the content of a chat prompt, which is its messages. Of the variants of
+    an experiment each is a property.
+    """
+    old, new = (values if isinstance(values, Mapping) else {} for values in (before, after))
+    messages = [values["messages"] for values in (old, new) if "messages" in values]
+    is_chat = bool(messages) and None not in messages
+    changes: list[dict[str, Any]] = []
+    for name in dict.fromkeys([*old, *new]):
+        if (name in old and name in new and old[name] == new[name]) or (name == "content" and is_chat):
+            continue
+        if name == "variants" and old.get(name) and new.get(name):
+            changes += _compare_variants(old[name], new[name])
+        else:
+            sides = {side: values[name] for side, values in (("before", old), ("after", new)) if name in values}
+            changes.append({"name": name, **sides})
+    return changes
+
+
+def _compare_variants(before: Any, after: Any) -> list[dict[str, Any]]:
+    """Return the variants that were changed, added or removed. Those that the trail has only in part have no values."""
+    if isinstance(before, str) or isinstance(after, str):
+        return [{"name": "variants", "after": "changed"}]
+    old, new = ({variant["key"]: variant for variant in variants} for variants in (before, after))
+    changes: list[dict[str, Any]] = []
+    for key in dict.fromkeys([*old, *new]):
+        names = [
+            name
+            for name in ("trafficPercent", "promptId", "promptVersion")
+            if old.get(key, {}).get(name) != new.get(key, {}).get(name)
+        ]
+        sides = {
+            side: _write_variant(variants[key], names)
+            for side, variants in (("before", old), ("after", new))
+            if key in variants
+        }
+        if names:
+            changes.append({"name": f"variant {key}", **sides})
+    return changes or [{"name": "variants", "after": "in another order"}]
+
+
+def _write_variant(variant: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Return the share and the version of a variant, as far as they are named; the prompt by the end of its id."""
+    words = [f"{write_value(variant['trafficPercent'])} %"] if "trafficPercent" in names else []
+    if "promptVersion" in names or "promptId" in names:
+        number, prompt_id = variant.get("promptVersion"), variant.get("promptId")
+        words.append("no version" if number is None else f"version {number}")
+        if "promptId" in names and prompt_id:
+            words[-1] += f" of prompt …{prompt_id[-_IDS_SHOWN:]}"
+    return ", ".join(words)
+
+
 def _write_mapping(value: Mapping[str, Any]) -> str:
     if value.keys() == {"role", "content"}:
         return f"{write_value(value['role'])}: {write_value(value['content'])}"
@@ -106,7 +160,12 @@ def _write_mapping(value: Mapping[str, Any]) -> str:
     return ", ".join(f"{write_name(name)}: {write_value(each, name)}" for name, each in value.items()) or "none"
 
 
+def _list_changes_of(entry: Any) -> list[dict[str, Any]]:
+    return list_changes(entry.before, entry.after)
+
+
 FILTERS = {
+    "audit_changes": _list_changes_of,
     "audit_action": write_action,
     "audit_actor": write_actor,
     "audit_object": write_object,

@@ -137,7 +137,9 @@ def excerpt(text: str | None, maximum: int = 200) -> str:
     if not text:
         return ""
     line = " ".join(text[: maximum * 2].split())
-    return line if len(line) <= maximum and len(text) <= maximum * 2 else f"{line[: find_cut(line, maximum)]}…"
+    if len(line) <= maximum and len(text) <= maximum * 2:
+        return line
+    return f"{line[: find_cut(line, maximum)].rstrip('.')}…"  # no four dots
 
 
 def find_cut(text: str, maximum: int) -> int:

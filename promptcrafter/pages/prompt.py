@@ -32,6 +32,7 @@ from promptcrafter.prompts.models import Version
 from promptcrafter.prompts.prompt_file import write_prompt_file
 from promptcrafter.prompts.render import render_messages, render_text
 from promptcrafter.prompts.schemas import LabelIn, PromptOut, VersionOut, VersionQuery
+from promptcrafter.prompts.unclosed import find_unclosed
 from promptcrafter.statistics import newest
 from promptcrafter.workspaces import audit
 from promptcrafter.workspaces.authentication import current_principal
@@ -157,6 +158,7 @@ def _show(prompt: SimpleNamespace, version: SimpleNamespace, query: Mapping[str,
         summaries=newest.summarize_versions(prompt.id),
         scores_max=newest.SCORES_OF_VERSIONS,
         variables=find_names(version),
+        unclosed=_find_unclosed(version),
         variables_max=_VARIABLES_MAX,
         placeholders=[message["placeholder"] for message in version.messages or [] if "placeholder" in message],
         filled=filled,
@@ -166,6 +168,12 @@ def _show(prompt: SimpleNamespace, version: SimpleNamespace, query: Mapping[str,
         protected=find_protected(prompt.workspace_id),
         tab="content",
     )
+
+
+def _find_unclosed(version: SimpleNamespace) -> list[str]:
+    if version.messages is None:
+        return find_unclosed(version.content)
+    return find_unclosed(*(message["content"] for message in version.messages if "content" in message))
 
 
 def _read_versions(prompt_id: str, query: Mapping[str, Any]) -> lists.PageOfRows:

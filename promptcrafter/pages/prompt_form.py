@@ -23,6 +23,7 @@ from promptcrafter.prompts.fields import MESSAGES_MAX
 from promptcrafter.prompts.messages import ROLES, Message
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.prompts.schemas import PromptIn, PromptPatch, RestoreIn
+from promptcrafter.prompts.unclosed import find_unclosed
 from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.principal import refuse_role
 
@@ -243,6 +244,12 @@ def _show_conflict(sent: Mapping[str, Any], values: Mapping[str, Any], prompt: P
     return _show_form({**sent, "seen": _state_of(prompt)}, {}, prompt, 409, conflict)
 
 
+def _find_unclosed(sent: Mapping[str, Any]) -> list[str]:
+    if sent.get("type") != "chat":
+        return find_unclosed(sent.get("content", ""))
+    return find_unclosed(*(row["content"] for row in sent["messages"] if row["role"] != PLACEHOLDER))
+
+
 def _state_of(prompt: Prompt) -> str:
     """Return what a form carries of the state that it began with: the version, and when anything was last changed."""
     return f"{prompt.version} {clock.to_text(prompt.updated_at)}"
@@ -275,6 +282,7 @@ def _show_form(
         errors=by_field,
         prompt=prompt,
         roles=(*ROLES, PLACEHOLDER),
+        unclosed=_find_unclosed(sent),
         conflict=conflict,
         # programs that fetch a protected label find the prompt by its slug
         is_slug_kept=prompt is not None and not set(prompt.labels).isdisjoint(find_protected(prompt.workspace_id)),

@@ -85,14 +85,17 @@ def show_new() -> Response:
 
 @blueprint.page("/workspaces", methods=["POST"], permission=Permission.ACCOUNT)
 def create_workspace() -> Response:
-    """Make a workspace, which the account owns."""
+    """Make a workspace, which the account owns, and the default one of the account if the form says so."""
+    principal = current_principal()
     form = read_form(WorkspaceIn())
     errors, status = form.errors, 400
     if not errors:
         try:
             with writing():
-                workspace = store.add_workspace(current_principal(), form.values["name"], form.values.get("slug"))
+                workspace = store.add_workspace(principal, form.values["name"], form.values.get("slug"))
                 slug = workspace.slug
+                if form.sent.get("opensFirst"):
+                    member_store.set_default(principal.user_id, workspace.id)
             return redirect_with(url_for("settings_team.show_team", workspace=slug), "workspace_created")
         except Problem as problem:
             if problem.code != "slug_taken":

@@ -94,6 +94,7 @@ def test_an_excerpt_is_one_line_and_variables_are_marked_in_escaped_text() -> No
     assert formatting.excerpt("x" * 300, 10) == "x" * 10 + "…"
     assert formatting.excerpt("What we send, then", 11) == "What we…"
     assert formatting.excerpt("What we send, then", 13) == "What we send…"
+    assert formatting.excerpt("We send it. Then", 12) == "We send it…"
     assert formatting.excerpt(None) == ""
     shown = formatting.variables("<b>{{ name }}</b>")
     assert shown == '&lt;b&gt;<mark class="variable">{{ name }}</mark>&lt;/b&gt;'

@@ -24,6 +24,17 @@ def test_the_first_page_says_what_happened_and_what_waits(app: Flask, ada: Perso
     assert "First steps" not in shown
 
 
+def test_the_personal_workspace_leads_to_those_of_teams_and_the_logo_stays_in_each(app: Flask, ada: Person) -> None:
+    visitor = Visitor(app, ada)
+    assert "Make a workspace for the team" in text_of(visitor.get(""))
+    for name in ("Alpha", "Beta", "Gamma"):
+        ada.post("/workspaces", {"name": name})
+    page = visitor.get("")
+    assert "You share prompts and outputs in Alpha , Beta and Gamma ." in text_of(page)
+    assert "Make a workspace for the team" not in text_of(page)
+    assert 'class="brand" href="/app/w/beta"' in visitor.get("/app/w/beta/prompts").text
+
+
 def test_a_cost_that_nobody_knows_is_not_zero(app: Flask, ada: Person) -> None:
     log = {"output": "Hello", "modelUsed": "a-model-without-a-price"}
     prompt = ada.prompt()

@@ -55,3 +55,38 @@ def test_what_was_written_for_the_chosen_type_is_never_replaced(app: Flask, ada:
     refused = visitor.submit("/prompts", {**both, "type": "text", "content": "", "message": ["One", "Two", ""]})
     assert refused.status_code == 400, "which of several messages would it be"
     assert 'id="content-error"' in refused.text or "content" in text_of(refused)
+
+
+def test_a_variable_that_is_not_closed_is_saved_with_a_warning(app: Flask, ada: Person) -> None:
+    visitor = Visitor(app, ada)
+    fields = {"title": "Reply", "type": "text", "content": "Answer {{complaint", "model": "gpt-4o"}
+    page = visitor.follow(visitor.submit("/prompts", fields))
+    assert "{{complaint is not closed: it is sent as it is." in text_of(page)
+    prompt = ada.get("/prompts").json[0]
+    assert prompt["content"] == "Answer {{complaint"
+    assert "{{complaint is not closed" in text_of(visitor.get(f"/prompts/{prompt['_id']}/edit"))
+    chat = {"title": "Reply", "type": "chat", "role": ["user"], "message": ["{{a b}}, c}}"], "message-name": [""]}
+    page = visitor.follow(visitor.submit("/prompts", {**chat, "model": "gpt-4o"}))
+    assert "c}} is not closed" in text_of(page)
+    chat["message"] = ["{{a and\nb}}"]
+    page = visitor.follow(visitor.submit("/prompts", {**chat, "model": "gpt-4o"}))
+    assert "{{a and b}} are not closed: they are sent as they are." in text_of(page)
+    page = visitor.follow(visitor.submit("/prompts", {**fields, "content": '{"a": {"b": 1}} {{complaint}}'}))
+    assert "not closed" not in text_of(page)
+
+
+def test_the_form_says_which_version_results(app: Flask, ada: Person) -> None:
+    visitor, prompt = Visitor(app, ada), ada.prompt()
+    page = text_of(visitor.get(f"/prompts/{prompt['_id']}/edit"))
+    assert "Another text, model or parameters become version 2; version 1 stays as it is" in page
+    assert "Save as version 2" in page
+    assert "Save as" not in text_of(visitor.get("/prompts/new"))
+
+
+def test_the_call_that_logs_outputs_is_found_beside_them(app: Flask, ada: Person) -> None:
+    visitor, prompt = Visitor(app, ada), ada.prompt()
+    path = f"/prompts/{prompt['_id']}"
+    assert 'href="#log-call"' not in visitor.get(path).text
+    ada.log(prompt)
+    page = visitor.get(path).text
+    assert ('href="#log-call"' in page, 'id="log-call"' in page) == (True, True)

@@ -54,7 +54,7 @@ def test_actions_and_values_are_in_the_words_of_the_pages(app: Flask, ada: Perso
     variants = [{"key": each, "name": each, "trafficPercent": 50} for each in ("a", "b")]
     body = {"name": "Tone", "slug": "tone", "variants": variants}
     ada.post("/experiments", body)
-    ada.patch("/experiments/tone", {"status": "ACTIVE"})
+    ada.patch("/experiments/tone", {"status": "ACTIVE", "name": "Tone"})
     ada.delete(f"/logs/{ada.log(ada.prompt())['_id']}")
     app.test_client().post(
         "/prompts", json={"title": "By key", "content": "c", "model": "m"}, headers={"X-Api-Key": key}

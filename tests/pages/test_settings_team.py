@@ -153,3 +153,11 @@ def test_a_personal_workspace_says_that_it_is_alone_and_how_what_it_has_comes_al
     assert "/app/w/shop-team/settings/transfer" in page.text
     home = text_of(visitor.get("/app/w/shop-team"))
     assert ("Working with others?" in home, "import a copy here" in home) == (False, True)
+
+
+def test_an_open_invitation_says_by_whom_and_until_when(app: Flask, ada: Person) -> None:
+    visitor = Visitor(app, ada)
+    visitor.submit("/workspaces", {"name": "Team"})
+    visitor.submit("/app/w/team/settings/team/invitations", {"role": "viewer"})
+    page = text_of(visitor.get("/app/w/team/settings/team"))
+    assert "viewer made just now by ada , ends in " in page, page

@@ -46,6 +46,17 @@ def test_a_workspace_that_cannot_be_made_is_asked_for_again(app: Flask, ada: Per
     assert (taken.status_code, 'id="slug-error"' in taken.text) == (409, True)
 
 
+def test_a_new_workspace_opens_first_if_the_form_says_so(app: Flask, ada: Person) -> None:
+    visitor = Visitor(app, ada)
+    assert 'name="opensFirst" value="true" checked' in visitor.get("/workspaces/new").text
+    refused = visitor.submit("/workspaces", {"name": "", "slug": "team"})
+    assert 'name="opensFirst" value="true" checked' not in refused.text
+    visitor.submit("/workspaces", {"name": "Later"})
+    assert visitor.get("/app").headers["Location"] == visitor.home
+    visitor.submit("/workspaces", {"name": "Team", "opensFirst": "true"})
+    assert visitor.get("/app").headers["Location"] == "/app/w/team"
+
+
 def test_a_workspace_is_deleted_with_its_slug_typed_in(app: Flask, ada: Person) -> None:
     visitor = Visitor(app, ada)
     visitor.submit("/workspaces", {"name": "Team"})
