@@ -110,7 +110,7 @@ def run(app: Flask, ada: Person, page: str, directory: Path, *names: str) -> lis
     """
     commands = []
     for name in names:
-        (shown,) = re.findall(f'<pre class="code unwrapped" id="{name}" tabindex="0">(.*?)</pre>', page, re.DOTALL)
+        (shown,) = re.findall(f'<pre class="code unwrapped" id="{name}"[^>]*>(.*?)</pre>', page, re.DOTALL)
         commands.append(unescape(shown))
     key = ada.post("/auth/keys", {"name": "k", "scopes": ["ingest"]}).json["key"]
     answers: list[Any] = []
