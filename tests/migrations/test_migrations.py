@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
 
@@ -646,16 +646,27 @@ def test_a_migration_that_postgresql_ends_for_a_deadlock_begins_again(
 ) -> None:
     with empty_app.app_context():
         upgrade(revision=BEFORE_WRITERS)
-    waiting = text("SELECT count(*) FROM pg_locks WHERE relation = 'log_search'::regclass AND NOT granted")
-    request = create_engine(empty_database_url, poolclass=NullPool)
-    with request.connect() as reader, ThreadPoolExecutor(1) as pool:
-        reader.execute(text("SELECT 1 FROM log_search"))  # the migration locks users first
-        migrated = pool.submit(migrate_in, empty_app)
-        with request.connect() as observer:
-            while not observer.scalar(waiting) and not migrated.done():
+    waiting = text("SELECT count(*) FROM pg_locks WHERE relation = 'users'::regclass AND NOT granted")
+    other = create_engine(empty_database_url, poolclass=NullPool)
+
+    def wait_for(count: int, migrated: Future[None]) -> None:
+        with other.connect() as observer:
+            while observer.scalar(waiting) < count and not migrated.done():
                 time.sleep(0.01)
-        reader.execute(text("SELECT 1 FROM users"))
-        reader.rollback()
+
+    with other.connect() as earlier, other.connect() as request, ThreadPoolExecutor(2) as pool:
+        earlier.execute(text("SELECT 1 FROM users"))
+        request.execute(text("SELECT 1 FROM log_search"))  # the migration locks users first
+        # Of two that block each other, the one that looks first is ended: the request never looks.
+        request.execute(text("SET deadlock_timeout = '1h'"))
+        request.execute(text("SET lock_timeout = '1min'"))
+        migrated = pool.submit(migrate_in, empty_app)
+        wait_for(1, migrated)
+        asked = pool.submit(request.execute, text("SELECT 1 FROM users"))
+        wait_for(2, migrated)
+        earlier.rollback()  # the migration has users now, and waits for log_search
+        asked.result()
+        request.rollback()
         migrated.result()
     with empty_app.app_context():
         assert revisions.find_mismatch() is None
