@@ -103,7 +103,7 @@ def log_result(body: dict[str, Any], slug: str) -> dict[str, Any]:
     def attempt() -> dict[str, Any]:
         experiment = experiments.get_experiment(current_principal(), slug)
         variant = _get_variant(experiment, body["variant_key"])
-        version = prompts.find_version(variant.prompt_id, variant.prompt_version) if variant.prompt_id else None
+        version = prompts.get_version_or_none(variant.prompt_id, variant.prompt_version) if variant.prompt_id else None
         values = logs.prepare({**translate(body, experiment, variant, version), "scores": scores})
         with writing():
             return logs.record(current_principal(), values)

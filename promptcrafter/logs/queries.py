@@ -61,7 +61,7 @@ def resolve(principal: Principal, query: Mapping[str, Any]) -> tuple[dict[str, A
         prompts.refuse_prompt_not_owned(principal, query["promptId"])
         name = query.get("promptVersion", query.get("label"))
         if isinstance(name, str):
-            filters["promptVersion"] = prompts.find_number(query["promptId"], name)
+            filters["promptVersion"] = prompts.get_version_number(query["promptId"], name)
             filters.pop("label", None)
             resolved = {"promptVersion": filters["promptVersion"], **({"label": None} if "label" in query else {})}
     if "q" not in query:

@@ -220,7 +220,7 @@ def get_logs(principal: Principal, log_ids: Sequence[str]) -> list[Log]:
     return [by_id[log_id] for log_id in log_ids]
 
 
-def find_same_input(log: Log, most: int) -> list[Log]:
+def get_logs_with_same_input(log: Log, most: int) -> list[Log]:
     """Return a log and the newest outputs of the same input by other versions of its prompt, `most` in all.
 
     There is one of each version, in the order of these. Only the newest `_SAME_INPUT_READ` logs of the prompt are
@@ -263,7 +263,7 @@ def complete_logs(changes: Mapping[int, Mapping[str, Any]], words: Mapping[int, 
         request_connection().execute(search.update_words_statement(), rows)
 
 
-def find_scored(seqs: Sequence[int]) -> set[int]:
+def get_scored_seqs(seqs: Sequence[int]) -> set[int]:
     """Return those of the sequence numbers of logs that have a score of their own, not one of their trace."""
     is_own = Score.log_seq.in_(seqs) & Score.trace_id.is_(None)
     return set(session.scalars(select(Score.log_seq).where(is_own).distinct())) if seqs else set()

@@ -253,7 +253,7 @@ def _show(
     principal = current_principal()
     log = store.get_log(principal, log_id)
     prompt = fetching.get_prompt(principal, log.prompt_id).load() if log.prompt_id else None
-    version = prompts.find_version(prompt.id, log.prompt_version) if prompt and log.prompt_version else None
+    version = prompts.get_version_or_none(prompt.id, log.prompt_version) if prompt and log.prompt_version else None
     changes = compare(log.ideal_output, [log.output])[0] if log.ideal_output and log.output else None
     shown_scores = scores.get_newest_scores(log, _SCORES_SHOWN)
     own = scores.get_own_score(principal, log, query["name"])

@@ -166,7 +166,7 @@ def _find_next(query: dict[str, Any]) -> tuple[Log | None, bool]:
     is_too_much = False
     for left_out in ([*excluded, *skipped], excluded) if skipped else (excluded,):
         try:
-            log = reviews.find_next(current_principal(), query, left_out)
+            log = reviews.get_next(current_principal(), query, left_out)
         except Problem as problem:
             if problem.code != reviews.TOO_MANY:
                 raise

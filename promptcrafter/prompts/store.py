@@ -213,7 +213,7 @@ def get_changed_last(principal: Principal, count: int) -> Sequence[Version]:
 def get_changed_last_version(principal: Principal) -> Version | None:
     """Return the newest version of the principal's prompt that was changed last, with its content; None without any."""
     newest = get_changed_last(principal, 1)
-    return find_version(newest[0].prompt_id, newest[0].number) if newest else None
+    return get_version_or_none(newest[0].prompt_id, newest[0].number) if newest else None
 
 
 def get_titles(prompt_ids: Collection[str]) -> dict[str, str]:
@@ -275,7 +275,7 @@ def get_labelled_numbers(names: Collection[tuple[str, str]]) -> dict[tuple[str, 
     return {(prompt_id, name): number for prompt_id, name, number in request_connection().execute(statement)}
 
 
-def find_number(prompt_id: str, name: str) -> int:
+def get_version_number(prompt_id: str, name: str) -> int:
     """Return the number of the version of an existing prompt that a label or `latest` names. Raises 404."""
     if name == LATEST:
         number = get_latest_numbers([prompt_id]).get(prompt_id, ("", 0))[1]
@@ -447,7 +447,7 @@ def get_version(prompt: Prompt, name: str) -> Version:
     return version
 
 
-def find_version(prompt_id: str, number: int | None) -> Version | None:
+def get_version_or_none(prompt_id: str, number: int | None) -> Version | None:
     """Return a version of a prompt, without a number the newest one; None if the prompt has been deleted."""
     statement = select(Version).where(Version.prompt_id == prompt_id)
     if number is not None:

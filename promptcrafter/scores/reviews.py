@@ -43,11 +43,11 @@ def resolve(principal: Principal, query: Mapping[str, Any]) -> dict[str, Any]:
     if "promptId" in query:
         prompts.refuse_prompt_not_owned(principal, query["promptId"])
     if isinstance(query.get("promptVersion"), str):
-        return {**query, "promptVersion": prompts.find_number(query["promptId"], query["promptVersion"])}
+        return {**query, "promptVersion": prompts.get_version_number(query["promptId"], query["promptVersion"])}
     return dict(query)
 
 
-def find_next(principal: Principal, query: Mapping[str, Any], excluded: Collection[str] = ()) -> Log | None:
+def get_next(principal: Principal, query: Mapping[str, Any], excluded: Collection[str] = ()) -> Log | None:
     """Return a log that the principal has still to review, or None if there is none. It is none of the `excluded` ids.
 
     `query` is a loaded NextReviewQuery with the number of the version. With `promptId` the caller must have checked
@@ -87,7 +87,7 @@ def find_next(principal: Principal, query: Mapping[str, Any], excluded: Collecti
 def get_progress(principal: Principal, query: Mapping[str, Any]) -> dict[str, Any]:
     """Return how far people have come, as ReviewProgressOut shows it. Raises 400 for too many logs or scores.
 
-    `query` is a loaded ReviewQuery; otherwise as for `find_next`.
+    `query` is a loaded ReviewQuery; otherwise as for `get_next`.
     """
     logs = _find_indexed(principal, query)
     if _count_logs(logs) > LOGS_MAX:
@@ -132,7 +132,7 @@ def get_progress(principal: Principal, query: Mapping[str, Any]) -> dict[str, An
 def get_agreement(principal: Principal, query: Mapping[str, Any]) -> dict[str, Any]:
     """Return how far raters agree, as AgreementOut shows it. Raises 400 for too many scores.
 
-    `query` is a loaded AgreementQuery; otherwise as for `find_next`.
+    `query` is a loaded AgreementQuery; otherwise as for `get_next`.
     """
     scores = _read_scores(principal, query)
     counts = Counter(dict.fromkeys(get_args(ValueKind), 0))

@@ -244,14 +244,14 @@ class _Batch:
         own = [node.key for node in of_existing]
         outer = [node.parent for node in of_existing if node.is_call]
         keys = self._to_stored_keys([*own, *filter(None, outer)])
-        stored = _to_nodes(external, growing_store.find_logs(keys), growing_store.find_spans(keys))
+        stored = _to_nodes(external, growing_store.get_logs(keys), growing_store.get_spans(keys))
         self._merge_nodes(stored)
         inside = [key for key in own if self.nodes[key].is_call]
         read: set[Key] = set()  # calls whose own calls inside have been read
         for _ in range(calls.LEVELS):
             read.update(inside)
             here = self._to_stored_keys(inside)
-            found = _to_nodes(external, growing_store.find_logs_inside(here), growing_store.find_calls_inside(here))
+            found = _to_nodes(external, growing_store.get_logs_inside(here), growing_store.get_calls_inside(here))
             self._merge_nodes({key: node for key, node in found.items() if key not in self.nodes})
             inside = [key for key, node in found.items() if node.stored_step is not None and key not in read]
             if not inside:
@@ -362,7 +362,7 @@ class _Batch:
         """Mark the logs with calls inside that must stay logs, because they have notes or a score."""
         outer = {node.parent for node in self.nodes.values() if node.is_call}
         candidates = [node for key, node in self.nodes.items() if node.stored_log is not None and key in outer]
-        scored = logs.find_scored([node.stored_log for node in candidates if node.stored_log is not None])
+        scored = logs.get_scored_seqs([node.stored_log for node in candidates if node.stored_log is not None])
         for node in candidates:
             node.is_reviewed = node.stored["notes"] is not None or node.stored_log in scored
 
