@@ -179,6 +179,18 @@ def test_only_some_modules_access_the_request_and_only_stores_query() -> None:
             assert last in QUERIES, name
 
 
+def test_what_stores_name_find_returns_a_select() -> None:
+    for name, tree in modules():
+        if name.rpartition(".")[2].split("_")[-1] == "store":
+            functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+            others = {
+                node.name
+                for node in functions
+                if node.name.startswith("find_") and not ast.unparse(node.returns or node).startswith("Select[")
+            }
+            assert others <= {"find_places"}, name
+
+
 def test_each_infrastructure_library_is_imported_by_its_module_only() -> None:
     doors = {
         "flask_smorest": ["http.blueprint", "http.openapi"],
