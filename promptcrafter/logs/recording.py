@@ -99,12 +99,7 @@ def _pin_one(
     if obstacle is not None:
         return obstacle
     version = output.get("prompt_version") or prompts.LATEST
-    if version == prompts.LATEST:
-        number: int | None = latest
-    elif isinstance(version, str):
-        number = labelled.get((output["prompt_id"], version))
-    else:
-        number = version if version <= latest else None
+    number = prompts.choose_number(version, latest, labelled.get((output["prompt_id"], version)))
     if number is None:
         return Invalid({"promptVersion": [prompts.not_a_version(version, latest)]})
     return {**output, "workspace_id": workspace_id, "prompt_version": number}

@@ -455,6 +455,18 @@ def get_version_or_none(prompt_id: str, number: int | None) -> Version | None:
     return session.scalar(statement.order_by(Version.number.desc()).limit(1))
 
 
+def choose_number(version: int | str, latest: int, labelled: int | None) -> int | None:
+    """Return the number of the version that a number, a label or `latest` names, None if the prompt has none such.
+
+    `latest` is the number of the prompt's newest version, `labelled` that of the version with the label `version`.
+    """
+    if version == LATEST:
+        return latest
+    if isinstance(version, str):
+        return labelled
+    return version if 0 < version <= latest else None
+
+
 def not_a_version(version: int | str, latest: int) -> str:
     """Return the reason, for a field, why a number or label is not a version of a prompt whose latest one is given."""
     if isinstance(version, str):
@@ -505,9 +517,9 @@ def set_label(principal: Principal, prompt: Prompt, name: str, version: int | st
     labels as it can have. The prompt must be locked.
     """
     _refuse_protected(principal, prompt, [name])
-    named = {LATEST: prompt.version, **{row.name: row.version for row in prompt.label_rows}}
-    number = version if isinstance(version, int) else named.get(version)
-    if number is None or number > prompt.version:
+    named = {row.name: row.version for row in prompt.label_rows}
+    number = choose_number(version, prompt.version, named.get(str(version)))
+    if number is None:
         raise Invalid({"version": [not_a_version(version, prompt.version)]})
     if name not in named and len(prompt.label_rows) >= LABELS_MAX:
         raise Invalid({"label": [f"must be one of those that the prompt has: there may be {LABELS_MAX:,}"]})
