@@ -1,10 +1,10 @@
 """Find the prompts and versions that the references of other systems' clients name."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from promptcrafter.dialects.langfuse.names import slug_of
+from promptcrafter.dialects.prompt_names import slug_of
 from promptcrafter.dialects.version_choice import choose_version
 from promptcrafter.logs.store import ParentDeleted
 from promptcrafter.problems import Problem
@@ -29,6 +29,9 @@ class Resolved:
     warning: str | None = None
 
 
+Resolver = Callable[[Principal, Iterable[Mapping[str, Any]]], dict[ReferenceKey, Resolved]]  # such as `resolve_all`
+
+
 def reference_key(reference: Mapping[str, Any]) -> ReferenceKey:
     """Return slug, version and tag of a client's reference; version and tag may be missing or empty."""
     return reference["slug"], reference.get("version"), reference.get("tag")
@@ -37,9 +40,8 @@ def reference_key(reference: Mapping[str, Any]) -> ReferenceKey:
 def resolve_all(principal: Principal, references: Iterable[Mapping[str, Any]]) -> dict[ReferenceKey, Resolved]:
     """Find what references name, reading each prompt and each version once.
 
-    What stands in the place of a slug may be Langfuse's name of the prompt, too.
-
-    Raises ParentDeleted if a prompt is deleted in between.
+    A reference may have the prompt's name in Langfuse in place of its slug: see `prompt_names`. Raises ParentDeleted
+    if a prompt is deleted in between.
     """
     keys = list(dict.fromkeys(map(reference_key, references)))
     slugs = {slug: slug_of(slug) for slug, _, _ in keys}

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from promptcrafter.dialects.langfuse.fields import MESSAGE, PLACEHOLDER
-from promptcrafter.dialects.langfuse.names import name_of, title_of
+from promptcrafter.dialects.prompt_names import name_of, title_of
 from promptcrafter.logs.schemas import read_model
 from promptcrafter.prompts.messages import Message, flatten
 from promptcrafter.prompts.models import Prompt

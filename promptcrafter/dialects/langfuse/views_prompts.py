@@ -5,7 +5,6 @@ from typing import Any
 
 from promptcrafter.database.transactions import writing
 from promptcrafter.dialects.langfuse import translate
-from promptcrafter.dialects.langfuse.names import slug_of
 from promptcrafter.dialects.langfuse.schemas import (
     LangfuseLabelsIn,
     LangfuseListOut,
@@ -14,6 +13,7 @@ from promptcrafter.dialects.langfuse.schemas import (
     LangfusePromptOut,
     LangfusePromptQuery,
 )
+from promptcrafter.dialects.prompt_names import slug_of
 from promptcrafter.dialects.version_choice import PRODUCTION, read_version
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.permissions import Permission

@@ -25,7 +25,7 @@ The steps of a batch:
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -41,8 +41,7 @@ from promptcrafter.dialects.otlp.records import EventOfSpan, SortedRecords, comp
 from promptcrafter.dialects.otlp.spans import Event
 from promptcrafter.dialects.otlp.translate import SOURCE, Limits, Part
 from promptcrafter.dialects.prompt_references import (
-    ReferenceKey,
-    Resolved,
+    Resolver,
     reference_key,
     resolve_all,
     resolve_as_missing,
@@ -69,7 +68,6 @@ _JSON_OF_STEP = ("input", "output", "meta", "call")
 # What is computed for a log where its client does not send it, by the names in its `computed`
 _COMPUTED = {"inputTokens": "input_tokens", "outputTokens": "output_tokens", "cost": "cost"}
 _PINNED = ("prompt_id", "prompt_version")  # the prompt that a reference was resolved to
-_Resolve = Callable[[Principal, Iterable[Mapping[str, Any]]], dict[ReferenceKey, Resolved]]
 
 
 def ingest(principal: Principal, parts: Sequence[Part]) -> None:
@@ -102,7 +100,7 @@ def _store_batch(principal: Principal, parts: Sequence[Part]) -> None:
     )
 
 
-def _write_batch(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> None:
+def _write_batch(principal: Principal, parts: Sequence[Part], resolve: Resolver) -> None:
     batch = _Batch(principal, _merge_parts(principal, parts, resolve), _collect_trace_values(parts))
     batch.prepare()
     with writing_in_bulk():
@@ -161,7 +159,7 @@ def _to_arrival(trace_id: str, span_id: str, event: Event) -> Arrival:
     return Arrival(trace_id, span_id, "event", (span_id, *content.values()), content)
 
 
-def _merge_parts(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> dict[Key, Node]:
+def _merge_parts(principal: Principal, parts: Sequence[Part], resolve: Resolver) -> dict[Key, Node]:
     """Return one node for each span. Calls have the prompts and versions that they name, where these exist."""
     references = [part.reference for part in parts if part.reference]
     resolved = resolve(principal, references) if references else {}
