@@ -1,6 +1,7 @@
 """The slugs of prompts: up to four segments, such as `support/reply/short`, of which all but the last are folders."""
 
 import re
+import unicodedata
 
 SLUG_MAX = 120  # characters
 SEGMENTS_MAX = 4
@@ -13,6 +14,7 @@ SLUG = f"^{_SEGMENT}(?:/{_SEGMENT}){{0,{SEGMENTS_MAX - 1}}}$"
 FOLDER = f"^{_SEGMENT}(?:/{_SEGMENT}){{0,{SEGMENTS_MAX - 2}}}$"
 FOLDER_MAX = SLUG_MAX - 2  # a slash and one character more make a slug
 _NOT_RESERVED = f"(?!(?:{'|'.join(RESERVED)})(?:/|$))"
+_DERIVED_MAX = 100  # characters; leaves room for a number at the end
 IN_PATH = f"[^/]+(?:/{_NOT_RESERVED}[^/]+)*"  # what is taken for a slug in a path, whether it is well-formed or not
 
 
@@ -24,6 +26,12 @@ def is_slug(text: str) -> bool:
 def is_folder(text: str) -> bool:
     """Return whether this is the well-formed beginning of slugs, without the slash that follows."""
     return _fits(text, FOLDER, FOLDER_MAX)
+
+
+def derive_slug(title: str) -> str:
+    """Return the slug for a title, which may be taken."""
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    return re.sub("[^a-z0-9]+", "-", plain)[:_DERIVED_MAX].strip("-") or "prompt"
 
 
 def _fits(text: str, pattern: str, maximum: int) -> bool:

@@ -8,7 +8,7 @@ from promptcrafter.dialects.prompt_names import slug_of
 from promptcrafter.dialects.version_choice import choose_version
 from promptcrafter.logs.store import ParentDeleted
 from promptcrafter.problems import Problem
-from promptcrafter.prompts import store
+from promptcrafter.prompts import store, version_store
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.text import shorten
 from promptcrafter.workspaces.principal import Principal
@@ -74,6 +74,6 @@ def _missing_prompt(slug: str) -> Resolved:
 
 def _get_version(prompt: Prompt, number: int) -> Version:
     try:
-        return store.get_version(prompt, str(number))
+        return version_store.get_version(prompt, str(number))
     except Problem as problem:
         raise ParentDeleted from problem  # versions are deleted only with their prompt

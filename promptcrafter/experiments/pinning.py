@@ -5,7 +5,9 @@ from typing import Any
 
 from promptcrafter.ids import is_well_formed
 from promptcrafter.problems import Invalid
+from promptcrafter.prompts import label_store, version_store
 from promptcrafter.prompts import store as prompts
+from promptcrafter.prompts.version_names import choose_number, not_a_version
 from promptcrafter.workspaces.access import refuse_inaccessible
 from promptcrafter.workspaces.principal import Principal
 
@@ -17,7 +19,7 @@ def pin_prompts(principal: Principal, variants: Sequence[dict[str, Any]]) -> lis
     another workspace of the caller is answered as an unknown one. Raises 400 for a version that a prompt does not have.
     """
     prompt_ids = list(dict.fromkeys(variant["prompt_id"] for variant in variants if "prompt_id" in variant))
-    latest = prompts.get_latest_numbers([each for each in prompt_ids if is_well_formed("prompt", each)])
+    latest = version_store.get_latest_numbers([each for each in prompt_ids if is_well_formed("prompt", each)])
     for prompt_id in prompt_ids:
         if prompt_id not in latest:
             raise prompts.prompt_not_found(prompt_id)
@@ -30,7 +32,7 @@ def pin_prompts(principal: Principal, variants: Sequence[dict[str, Any]]) -> lis
         for variant in variants
         if isinstance(variant.get("prompt_version"), str)
     }
-    labelled = prompts.get_labelled_numbers(names)
+    labelled = label_store.get_labelled_numbers(names)
     pinned = [_pin(variant, latest, labelled) for variant in variants]
     faults = {
         f"variants.{position}.promptVersion": [found] for position, found in enumerate(pinned) if isinstance(found, str)
@@ -47,7 +49,7 @@ def _pin(
     if "prompt_version" not in variant:
         return variant
     version, (_, newest) = variant["prompt_version"], latest[variant["prompt_id"]]
-    number = prompts.choose_number(version, newest, labelled.get((variant["prompt_id"], version)))
+    number = choose_number(version, newest, labelled.get((variant["prompt_id"], version)))
     if number is None:
-        return prompts.not_a_version(version, newest)
+        return not_a_version(version, newest)
     return {**variant, "prompt_version": number}

@@ -15,7 +15,9 @@ from promptcrafter.ids import is_well_formed
 from promptcrafter.logs import store, token_costs
 from promptcrafter.logs.store import ParentDeleted
 from promptcrafter.problems import Invalid, Problem, Unavailable
+from promptcrafter.prompts import label_store, version_store
 from promptcrafter.prompts import store as prompts
+from promptcrafter.prompts.version_names import LATEST, choose_number, not_a_version
 from promptcrafter.workspaces.access import find_obstacle
 from promptcrafter.workspaces.principal import Principal
 
@@ -67,13 +69,13 @@ def retry_if_parent_deleted(attempt: Callable[[], _Recorded], last_attempt: Call
 def _pin(principal: Principal, outputs: Sequence[Output]) -> list[Output]:
     """Pin each output to a version of its prompt: the one it names, by number or label, or else the latest."""
     ids = {output["prompt_id"] for output in outputs if isinstance(output, dict)}
-    latest = prompts.get_latest_numbers([prompt_id for prompt_id in ids if is_well_formed("prompt", prompt_id)])
+    latest = version_store.get_latest_numbers([prompt_id for prompt_id in ids if is_well_formed("prompt", prompt_id)])
     labels = {
         (output["prompt_id"], output["prompt_version"])
         for output in outputs
         if isinstance(output, dict) and isinstance(output.get("prompt_version"), str) and output["prompt_id"] in latest
     }
-    labelled = prompts.get_labelled_numbers(labels)
+    labelled = label_store.get_labelled_numbers(labels)
     return [
         output
         if isinstance(output, Problem)
@@ -98,8 +100,8 @@ def _pin_one(
     obstacle = find_obstacle(principal, "prompt", workspace_id)
     if obstacle is not None:
         return obstacle
-    version = output.get("prompt_version") or prompts.LATEST
-    number = prompts.choose_number(version, latest, labelled.get((output["prompt_id"], version)))
+    version = output.get("prompt_version") or LATEST
+    number = choose_number(version, latest, labelled.get((output["prompt_id"], version)))
     if number is None:
-        return Invalid({"promptVersion": [prompts.not_a_version(version, latest)]})
+        return Invalid({"promptVersion": [not_a_version(version, latest)]})
     return {**output, "workspace_id": workspace_id, "prompt_version": number}

@@ -35,6 +35,7 @@ from promptcrafter.pages.rendering import render
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem
 from promptcrafter.prompts import store as prompts
+from promptcrafter.prompts import version_store
 from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = PageBlueprint("experiments_page", __name__)
@@ -249,7 +250,7 @@ def _show_form(
         offered |= prompts.get_titles(missing & own)
     versions: dict[str, list[Any]] = {}
     chosen = {row["prompt"] for row in sent["variants"]} & offered.keys()
-    for prompt_id, *version in prompts.get_newest_versions(chosen, _VERSIONS_OFFERED):
+    for prompt_id, *version in version_store.get_newest_versions(chosen, _VERSIONS_OFFERED):
         versions.setdefault(prompt_id, []).append(version)
     page = render(
         "experiment_form.html",

@@ -18,6 +18,7 @@ from promptcrafter.pages.rendering import render
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem
 from promptcrafter.prompts import store as prompts
+from promptcrafter.prompts import version_store
 from promptcrafter.statistics.asking import ask
 from promptcrafter.workspaces.authentication import current_principal
 
@@ -52,11 +53,11 @@ def show_home() -> Response:
     by_day = {group["day"]: group for group in found["groups"]}
     answered = charts.Series("answered", [float(by_day[day]["count"]) if day in by_day else None for day in days])
     failed = charts.Series("failed", [float(by_day[day]["failed"]) if day in by_day else None for day in days])
-    versions = prompts.get_changed_last(principal, _SHOWN)
+    versions = version_store.get_changed_last(principal, _SHOWN)
     has_outputs = any(answered.values) or any(failed.values)
     return render(
         "home.html",
-        example=prompts.get_changed_last_version(principal) if not has_outputs else None,
+        example=version_store.get_changed_last_version(principal) if not has_outputs else None,
         chart=charts.for_all_widths(partial(_draw, days, [answered, failed])),
         legend=charts.legend(["answered", "failed"]) if any(failed.values) else "",
         since=clock.to_text(since),

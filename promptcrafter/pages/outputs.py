@@ -22,7 +22,7 @@ from promptcrafter.pages.rendering import render
 from promptcrafter.pages.scoring import get_scoring, give_score, remove_own_score
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem
-from promptcrafter.prompts import fetching
+from promptcrafter.prompts import fetching, version_store
 from promptcrafter.prompts import store as prompts
 from promptcrafter.scores.schemas import name_field
 from promptcrafter.statistics.word_diff import compare
@@ -131,7 +131,7 @@ def _render_list(
     """Return the page of the list; without rows if the filters were refused."""
     rows = page.rows if page else ()
     sent = request.args
-    example = prompts.get_changed_last_version(current_principal()) if page and not rows and not sent else None
+    example = version_store.get_changed_last_version(current_principal()) if page and not rows and not sent else None
     shown = {log.prompt_id for log in rows if log.prompt_id} | ({example.prompt_id} if example else set())
     return render(
         "outputs.html",
@@ -253,7 +253,9 @@ def _show(
     principal = current_principal()
     log = store.get_log(principal, log_id)
     prompt = fetching.get_prompt(principal, log.prompt_id).load() if log.prompt_id else None
-    version = prompts.get_version_or_none(prompt.id, log.prompt_version) if prompt and log.prompt_version else None
+    version = (
+        version_store.get_version_or_none(prompt.id, log.prompt_version) if prompt and log.prompt_version else None
+    )
     changes = compare(log.ideal_output, [log.output])[0] if log.ideal_output and log.output else None
     shown_scores = scores.get_newest_scores(log, _SCORES_SHOWN)
     own = scores.get_own_score(principal, log, query["name"])

@@ -20,6 +20,7 @@ from promptcrafter.logs.scores import ValueKind
 from promptcrafter.logs.store import conditions, find_stored_logs
 from promptcrafter.problems import Problem
 from promptcrafter.prompts import store as prompts
+from promptcrafter.prompts import version_store
 from promptcrafter.scores.agreement import Metric, Rating, describe_agreement, merge_ratings
 from promptcrafter.workspaces.access import in_current_workspace
 from promptcrafter.workspaces.principal import Principal
@@ -43,7 +44,7 @@ def resolve(principal: Principal, query: Mapping[str, Any]) -> dict[str, Any]:
     if "promptId" in query:
         prompts.refuse_prompt_not_owned(principal, query["promptId"])
     if isinstance(query.get("promptVersion"), str):
-        return {**query, "promptVersion": prompts.get_version_number(query["promptId"], query["promptVersion"])}
+        return {**query, "promptVersion": version_store.get_version_number(query["promptId"], query["promptVersion"])}
     return dict(query)
 
 

@@ -20,10 +20,11 @@ from promptcrafter.logs.arriving_scores import ScoresChanged, restore_scores
 from promptcrafter.logs.scores import SCORES_MAX
 from promptcrafter.logs.store import ParentDeleted, prepare, restore_all, restore_scored
 from promptcrafter.problems import DeletionPending, Invalid, Problem
+from promptcrafter.prompts.label_store import label_protected
 from promptcrafter.prompts.models import VERSIONED
 from promptcrafter.prompts.restore import restore_prompts
 from promptcrafter.prompts.search import search_columns
-from promptcrafter.prompts.store import label_protected, refuse_label
+from promptcrafter.prompts.version_names import refuse_label
 from promptcrafter.scores.configs import CONFIGS_MAX, refuse_other_default, restore_configs
 from promptcrafter.traces.store import restore_spans, restore_traces
 from promptcrafter.transfer import form_1, store

@@ -21,8 +21,8 @@ from promptcrafter.logs.arriving_scores import count_scores, get_taken
 from promptcrafter.logs.models import Log, Score
 from promptcrafter.logs.scores import ScoreKey, find_scores
 from promptcrafter.problems import Unavailable
+from promptcrafter.prompts.label_store import find_protected_labels
 from promptcrafter.prompts.models import LARGE_COLUMNS, VERSIONED, Prompt, Version
-from promptcrafter.prompts.store import find_protected_labels
 from promptcrafter.scores.configs import find_configs
 from promptcrafter.scores.models import ScoreConfig
 from promptcrafter.traces.models import Span, Trace

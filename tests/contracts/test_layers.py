@@ -36,6 +36,9 @@ QUERIES = {
         "invitation_store",
         "key_store",
         "member_store",
+        "label_store",
+        "list_store",
+        "version_store",
         "early_arrivals",
         "span_scores",
         "scores",
@@ -156,6 +159,8 @@ def test_inside_a_feature_schemas_import_neither_models_nor_store_and_stores_no_
             "orders",
             "audit",
             "member_store",
+            "label_store",
+            "version_store",
         },
     }
     for name, tree in modules():

@@ -15,7 +15,7 @@ from promptcrafter.logs.usage import INPUT_COUNTS, OUTPUT_COUNTS
 from promptcrafter.prompts.messages import INSTRUCTING_ROLES, Message, flatten
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.prompts.render import find_variables, find_variables_of_messages
-from promptcrafter.prompts.store import LATEST
+from promptcrafter.prompts.version_names import LATEST
 
 SOURCE = "basalt"
 _GENERATION = "generation"

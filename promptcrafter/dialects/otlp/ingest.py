@@ -50,7 +50,7 @@ from promptcrafter.logs import recording, search, token_costs, trace_costs
 from promptcrafter.logs import store as logs
 from promptcrafter.logs.input_keys import find_input_key
 from promptcrafter.problems import Problem
-from promptcrafter.prompts.store import get_latest_numbers
+from promptcrafter.prompts.version_store import get_latest_numbers
 from promptcrafter.scores import reported
 from promptcrafter.traces import early_arrivals, growing_store, span_scores
 from promptcrafter.traces.early_arrivals import Arrival

@@ -13,7 +13,7 @@ from typing import Any
 from promptcrafter.ids import Kind
 from promptcrafter.problems import REQUIRED
 from promptcrafter.prompts.schemas import DESCRIPTION_MAX
-from promptcrafter.prompts.store import derive_slug
+from promptcrafter.slugs import derive_slug
 from promptcrafter.transfer.importers import Unreadable
 from promptcrafter.transfer.importers.foreign_ids import RULE, ForeignIds, normalize
 from promptcrafter.transfer.importers.stored_versions import (
