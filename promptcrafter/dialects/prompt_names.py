@@ -7,7 +7,7 @@ as far as it can be one.
 
 from hashlib import sha256
 
-from promptcrafter.prompts.schemas import TITLE_MAX, TITLE_MIN
+from promptcrafter.prompts.fields import TITLE_MAX, TITLE_MIN
 from promptcrafter.slugs import derive_slug, is_slug
 from promptcrafter.text import count_columns
 

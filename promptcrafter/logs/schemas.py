@@ -39,7 +39,7 @@ from promptcrafter.jsonio import dumps
 from promptcrafter.logs.questions import INPUT, NOTES, TEXTS
 from promptcrafter.logs.usage import INPUT_COUNTS, OUTPUT_COUNTS, find_excess, read_usage
 from promptcrafter.problems import TooLarge
-from promptcrafter.prompts.schemas import (
+from promptcrafter.prompts.fields import (
     A_LABEL,
     MODEL_MAX,
     QUERY_MAX,

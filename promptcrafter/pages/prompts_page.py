@@ -16,9 +16,10 @@ from promptcrafter.pages.blueprint import PageBlueprint
 from promptcrafter.pages.rendering import render
 from promptcrafter.problems import Invalid
 from promptcrafter.prompts import list_store, version_store
+from promptcrafter.prompts.fields import QUERY_MAX
 from promptcrafter.prompts.models import LARGE_COLUMNS, Prompt
 from promptcrafter.prompts.ranking import find_best
-from promptcrafter.prompts.schemas import QUERY_MAX, PromptOut, PromptQuery
+from promptcrafter.prompts.schemas import PromptOut, PromptQuery
 from promptcrafter.prompts.search import make_pattern, parse_words
 from promptcrafter.statistics import newest
 from promptcrafter.workspaces.authentication import current_principal

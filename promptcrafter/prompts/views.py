@@ -15,13 +15,13 @@ from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid
 from promptcrafter.prompts import fetching, label_store, list_store, ranking, search, store, version_store
 from promptcrafter.prompts.fetching import FetchedPrompt, FetchedVersion
+from promptcrafter.prompts.fields import SLUG_EXAMPLE
 from promptcrafter.prompts.line_diff import unified_diff
 from promptcrafter.prompts.message_diff import compare_configs, compare_messages
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.prompts.prompt_file import write_prompt_file
 from promptcrafter.prompts.render import render_messages, render_text
 from promptcrafter.prompts.schemas import (
-    SLUG_EXAMPLE,
     DiffOut,
     DiffQuery,
     LabelIn,

@@ -9,7 +9,7 @@ from promptcrafter.ids import pattern
 from promptcrafter.logs.models import ANNOTATORS, DEFAULT_NAME
 from promptcrafter.logs.schemas import LogOut
 from promptcrafter.logs.scores import ValueKind
-from promptcrafter.prompts.schemas import VERSION_NAME, QueryVersionReference
+from promptcrafter.prompts.fields import VERSION_NAME, QueryVersionReference
 from promptcrafter.scores.schemas import RaterOut, name_field
 
 KINDS = get_args(ValueKind)

@@ -16,7 +16,7 @@ from promptcrafter.idempotency.store import RETENTION
 from promptcrafter.logs.schemas import BATCH_MAX
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Unavailable
-from promptcrafter.prompts import schemas as prompts
+from promptcrafter.prompts import fields as prompts
 from promptcrafter.prompts import search
 from promptcrafter.version import VERSION
 

@@ -19,8 +19,8 @@ from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import REQUIRED, Invalid, Problem
 from promptcrafter.prompts import label_store, list_store, store
+from promptcrafter.prompts.fields import SLUG_EXAMPLE
 from promptcrafter.prompts.models import Prompt, Version
-from promptcrafter.prompts.schemas import SLUG_EXAMPLE
 from promptcrafter.prompts.version_names import refuse_label, version_not_found
 from promptcrafter.workspaces.access import not_found
 from promptcrafter.workspaces.authentication import current_principal

@@ -17,8 +17,7 @@ from promptcrafter.http.fields import (
     TimestampText,
 )
 from promptcrafter.http.schemas import CreateSchema, JsonObject, SparseSchema
-from promptcrafter.prompts.fields import config_field
-from promptcrafter.prompts.schemas import LABEL, NUMBER_MAX, TYPES, comment_field, tags_field
+from promptcrafter.prompts.fields import LABEL, NUMBER_MAX, TYPES, comment_field, config_field, tags_field
 from promptcrafter.prompts.version_names import LATEST
 from promptcrafter.text import LABEL_PATTERN
 

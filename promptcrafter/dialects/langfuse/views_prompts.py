@@ -19,7 +19,7 @@ from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem
 from promptcrafter.prompts import fetching, label_store, list_store, search, store, version_store
-from promptcrafter.prompts.schemas import SLUG_EXAMPLE
+from promptcrafter.prompts.fields import SLUG_EXAMPLE
 from promptcrafter.prompts.version_names import LATEST
 from promptcrafter.text import LABEL_PATTERN, shorten
 from promptcrafter.workspaces.authentication import current_principal

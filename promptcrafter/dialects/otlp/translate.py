@@ -21,7 +21,7 @@ from promptcrafter.jsonio import dumps
 from promptcrafter.logs import model_names
 from promptcrafter.logs.input_keys import find_response_key
 from promptcrafter.logs.schemas import ERROR_MAX, FAILED, ORIGIN_MAX
-from promptcrafter.prompts.schemas import MODEL_MAX
+from promptcrafter.prompts.fields import MODEL_MAX
 from promptcrafter.traces.schemas import SPAN_TYPE_MAX
 
 SOURCE = "otlp"

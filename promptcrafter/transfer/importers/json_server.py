@@ -12,7 +12,7 @@ from typing import Any
 
 from promptcrafter.ids import Kind
 from promptcrafter.problems import REQUIRED
-from promptcrafter.prompts.schemas import DESCRIPTION_MAX
+from promptcrafter.prompts.fields import DESCRIPTION_MAX
 from promptcrafter.slugs import derive_slug
 from promptcrafter.transfer.importers import Unreadable
 from promptcrafter.transfer.importers.foreign_ids import RULE, ForeignIds, normalize

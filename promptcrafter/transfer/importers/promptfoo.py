@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from promptcrafter.jsonio import JsonError, dumps, loads
-from promptcrafter.prompts.schemas import MODEL_MAX, TITLE_MAX, TITLE_MIN
+from promptcrafter.prompts.fields import MODEL_MAX, TITLE_MAX, TITLE_MIN
 from promptcrafter.slugs import derive_slug
 from promptcrafter.transfer.importers import Unreadable, stable_id
 from promptcrafter.transfer.importers.stored_versions import (
