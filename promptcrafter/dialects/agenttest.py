@@ -18,8 +18,8 @@ from promptcrafter.idempotency.decorator import idempotent
 from promptcrafter.ids import pattern
 from promptcrafter.jsonio import dumps
 from promptcrafter.logs import store as logs
+from promptcrafter.logs.fields import read_model, refuse_large_output
 from promptcrafter.logs.recording import retry_if_parent_deleted
-from promptcrafter.logs.schemas import read_model, refuse_large_output
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem
 from promptcrafter.prompts import version_store

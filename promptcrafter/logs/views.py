@@ -12,7 +12,8 @@ from promptcrafter.http.row_serializer import RowSerializer
 from promptcrafter.idempotency.decorator import idempotent_in
 from promptcrafter.logs import queries, recording, store
 from promptcrafter.logs.models import Log
-from promptcrafter.logs.schemas import LogBatchIn, LogBatchOut, LogIn, LogOut, LogPatch, LogQuery, PromptLogQuery
+from promptcrafter.logs.schemas import LogBatchIn, LogBatchOut, LogIn, LogOut, LogPatch
+from promptcrafter.logs.schemas_filters import LogQuery, PromptLogQuery
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem, describe
 from promptcrafter.prompts import store as prompts

@@ -12,7 +12,8 @@ from promptcrafter.http.fields import QueryFlag, RepeatedText, Text
 from promptcrafter.http.row_serializer import RowSerializer
 from promptcrafter.logs import hits, queries, scores, store
 from promptcrafter.logs.models import DEFAULT_NAME, Log
-from promptcrafter.logs.schemas import LogOut, LogPatch, LogQuery
+from promptcrafter.logs.schemas import LogOut, LogPatch
+from promptcrafter.logs.schemas_filters import LogQuery
 from promptcrafter.pages import errors, lists, text_views
 from promptcrafter.pages.blueprint import PageBlueprint
 from promptcrafter.pages.forms import read_fields, read_form

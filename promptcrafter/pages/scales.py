@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from promptcrafter.http.fields import as_number
-from promptcrafter.logs.schemas import SCORE_MAX
+from promptcrafter.logs.fields import SCORE_MAX
 from promptcrafter.scores.models import ScoreConfig
 
 BUTTONS_MAX = 11  # of a range of numbers; a longer one has a field instead

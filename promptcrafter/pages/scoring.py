@@ -7,8 +7,8 @@ from typing import Any
 from promptcrafter.database.transactions import writing
 from promptcrafter.http.schemas import load
 from promptcrafter.logs import scores, store
+from promptcrafter.logs.fields import SCORE_MAX
 from promptcrafter.logs.models import DEFAULT_NAME, HUMAN
-from promptcrafter.logs.schemas import SCORE_MAX
 from promptcrafter.pages.forms import to_number
 from promptcrafter.pages.scales import Scale, make_scale
 from promptcrafter.scores.configs import get_configs, list_configs, make_check

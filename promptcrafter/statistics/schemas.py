@@ -10,7 +10,8 @@ from promptcrafter.http.page_query import bom_field
 from promptcrafter.http.schemas import FieldGroup
 from promptcrafter.ids import is_well_formed, pattern
 from promptcrafter.logs.models import ANNOTATORS, DEFAULT_NAME, HUMAN
-from promptcrafter.logs.schemas import LogFilters, LogOut
+from promptcrafter.logs.schemas import LogOut
+from promptcrafter.logs.schemas_filters import LogFilters
 from promptcrafter.scores.schemas import name_field
 from promptcrafter.statistics.fields import GroupBy, Zone
 from promptcrafter.statistics.keys import KEYS

@@ -29,8 +29,7 @@ from promptcrafter.http.fields import (
     WholeNumber,
 )
 from promptcrafter.http.schemas import CreateSchema, JsonObject, Objects, TextAndFormat, split_formats
-from promptcrafter.logs.models import ANNOTATORS, IMPORTED
-from promptcrafter.logs.schemas import (
+from promptcrafter.logs.fields import (
     FAILED,
     SOURCES,
     call_fields,
@@ -39,6 +38,7 @@ from promptcrafter.logs.schemas import (
     review_fields,
     token_part_fields,
 )
+from promptcrafter.logs.models import ANNOTATORS, IMPORTED
 from promptcrafter.problems import REQUIRED
 from promptcrafter.prompts import fields as prompts
 from promptcrafter.prompts.models import LABELS_MAX

@@ -5,7 +5,7 @@ from typing import Any
 
 from promptcrafter.dialects.langfuse.fields import MESSAGE, PLACEHOLDER
 from promptcrafter.dialects.prompt_names import name_of, title_of
-from promptcrafter.logs.schemas import read_model
+from promptcrafter.logs.fields import read_model
 from promptcrafter.prompts.messages import Message, flatten
 from promptcrafter.prompts.models import Prompt
 from promptcrafter.prompts.version_names import LATEST

@@ -23,7 +23,7 @@ from promptcrafter.dialects.otlp.media import describe_media
 from promptcrafter.dialects.otlp.sorting import Sorted
 from promptcrafter.dialects.otlp.spans import Attributes, Span
 from promptcrafter.jsonio import dumps
-from promptcrafter.logs.schemas import ORIGIN_MAX
+from promptcrafter.logs.fields import ORIGIN_MAX
 
 OBJECT_MAX = 64 * 1024  # bytes of the JSON of parameters, of the sender's metadata, and of unknown attributes
 _NAME_MAX = 100  # characters of the name of an entry that is left out
