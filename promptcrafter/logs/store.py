@@ -110,7 +110,10 @@ def restore_all(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> None
 
 
 def restore_scored(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> None:
-    """Do the same for logs of an import that has no scores besides: each `score` becomes one of an unknown author."""
+    """Insert logs as `restore_all` does, of an import without scores of its own.
+
+    The `score` of each becomes a score of an unknown author.
+    """
     own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
     rows = [arriving_scores.complete_log({**values, **own}) for values in _without_taken_spans(logs)]
     _insert(rows)
@@ -203,7 +206,7 @@ def count_up_to(logs: Select[Any], most: int) -> int:
 def get_logs(principal: Principal, log_ids: Sequence[str]) -> list[Log]:
     """Return the principal's logs in the order of the ids.
 
-    Raises 404 for an unknown id and 403 for a log of another account; the message names the first such id.
+    Raises 404 for an unknown id and 403 for a log in a workspace of others; the message names the first such id.
     """
     by_id = {log.id: log for log in session.scalars(select(Log).where(Log.id.in_(log_ids), is_present(Log)))}
     for log_id in log_ids:

@@ -10,6 +10,7 @@ from promptcrafter.http.fields import ERRORS, BoundedList, Name, PatternText, Ta
 from promptcrafter.http.schemas import FieldGroup, JsonObject, name_component
 from promptcrafter.jsonio import count_levels, dumps
 from promptcrafter.prompts.messages import ROLES
+from promptcrafter.prompts.version_names import LABEL_RULE, LATEST, is_label
 from promptcrafter.slugs import SLUG, SLUG_MAX, SLUG_RULE, is_slug
 from promptcrafter.text import INVISIBLE_BMP, LABEL_PATTERN, WIDE_LETTERS_BMP, count_columns, shorten
 
@@ -22,8 +23,7 @@ DESCRIPTION_MAX = 10_000  # characters
 TYPES = ("text", "chat")
 VERSION_NAME = "A version's number, a label, or `latest`"
 LABEL = f"^{LABEL_PATTERN}$"  # also fits `latest`
-A_LABEL = {"pattern": LABEL, "not": {"const": "latest"}}  # in the description of a name that must be that of a label
-LABEL_RULE = f"must match {LABEL_PATTERN} and not be latest"
+A_LABEL = {"pattern": LABEL, "not": {"const": LATEST}}  # in the description of a name that must be that of a label
 NUMBER_MAX = 2**31 - 1  # the largest number that a version can have
 _ANY, _VISIBLE, _WIDE = r"[^\u0000]", rf"[^\s{INVISIBLE_BMP}]", f"[{WIDE_LETTERS_BMP}]"
 # What `refuse_bad_title_length` and a name require, for the OpenAPI document: one of three characters is visible, or
@@ -197,7 +197,7 @@ class QueryVersionReference(VersionReference):
 
 def refuse_bad_label(label: str) -> None:
     """Raise ValidationError unless a text may be the name of a label."""
-    if label == "latest" or not re.fullmatch(LABEL_PATTERN, label):
+    if not is_label(label):
         raise ValidationError(LABEL_RULE)
 
 

@@ -210,11 +210,11 @@ def _require(prompt: Prompt | None) -> Prompt:
 
 @contextmanager
 def _explaining_slug(prompt_id: str) -> Iterator[None]:
-    """Add to an error of the block where a prompt is found by its slug, if the id has the form of one."""
+    """Add a hint to an error raised in the block: if the id looks like a slug, say which call finds a prompt by it."""
     try:
         yield
     except Problem as problem:
-        problem.details = _explain_slug(prompt_id)
+        problem.details = _explain_slug(prompt_id) or problem.details
         raise
 
 

@@ -6,6 +6,12 @@ from promptcrafter.problems import Invalid, Problem
 from promptcrafter.text import LABEL_PATTERN, shorten
 
 LATEST = "latest"  # selects the newest version of a prompt, as a label would
+LABEL_RULE = f"must match {LABEL_PATTERN} and not be {LATEST}"
+
+
+def is_label(name: str) -> bool:
+    """Return whether a text may be the name of a label."""
+    return name != LATEST and re.fullmatch(LABEL_PATTERN, name) is not None
 
 
 def choose_number(version: int | str, latest: int, labelled: int | None) -> int | None:
@@ -35,5 +41,5 @@ def version_not_found(name: str = "") -> Problem:
 
 def refuse_label(name: str, field: str) -> None:
     """Raise 400 unless `name`, the value of this field, is a valid label."""
-    if name == LATEST or not re.fullmatch(LABEL_PATTERN, name):
-        raise Invalid({field: [f"must match {LABEL_PATTERN} and not be {LATEST}"]})
+    if not is_label(name):
+        raise Invalid({field: [LABEL_RULE]})

@@ -164,7 +164,10 @@ def count_nodes(trace: Trace) -> int:
 
 
 def get_links(trace: Trace, most: int) -> list[Link]:
-    """Return the spans and logs of a trace as `tree.arrange` takes them; `most` of those that arrived first."""
+    """Return the spans and logs of a trace as `tree.arrange` takes them, at most `most`.
+
+    Spans come first, in the order in which they arrived. Logs are only returned as far as there is room left.
+    """
     spans, logs = _parts(trace)
     of_spans = spans.with_only_columns(Span.seq, Span.span_id, Span.parent_id, Span.start_time)
     of_logs = logs.with_only_columns(Log.seq, Log.span_id, Log.parent_span_id, Log.start_time)
