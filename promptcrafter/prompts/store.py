@@ -23,7 +23,7 @@ from promptcrafter.prompts.version_store import (
     update_search_text,
     versioned_columns,
 )
-from promptcrafter.slugs import derive_slug, is_slug
+from promptcrafter.slugs import derive_slug, is_slug, make_unique
 from promptcrafter.workspaces import audit, quota
 from promptcrafter.workspaces.access import (
     find_resources,
@@ -247,4 +247,4 @@ def _choose_slug(principal: Principal, title: str) -> str:
     slug = derive_slug(title)
     is_similar = or_(Prompt.slug == slug, Prompt.slug.startswith(f"{slug}-", autoescape=True))
     taken = set(session.scalars(select(Prompt.slug).where(in_current_workspace(principal, Prompt), is_similar)))
-    return next(name for name in (slug, *(f"{slug}-{n}" for n in range(2, len(taken) + 3))) if name not in taken)
+    return make_unique(slug, taken)
