@@ -14,6 +14,7 @@ from promptcrafter.experiments import store as experiments
 from promptcrafter.logs.models import DEFAULT_NAME, HUMAN
 from promptcrafter.pages import charts
 from promptcrafter.pages.blueprint import PageBlueprint
+from promptcrafter.pages.chart_parts import for_all_widths, legend
 from promptcrafter.pages.rendering import render
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem
@@ -58,8 +59,8 @@ def show_home() -> Response:
     return render(
         "home.html",
         example=version_store.get_changed_last_version(principal) if not has_outputs else None,
-        chart=charts.for_all_widths(partial(_draw, days, [answered, failed])),
-        legend=charts.legend(["answered", "failed"]) if any(failed.values) else "",
+        chart=for_all_widths(partial(_draw, days, [answered, failed])),
+        legend=legend(["answered", "failed"]) if any(failed.values) else "",
         since=clock.to_text(since),
         has_outputs=has_outputs,
         days=[(day, by_day.get(day)) for day in reversed(days)],

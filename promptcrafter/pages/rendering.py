@@ -9,6 +9,7 @@ from typing import Any
 from flask import Flask, Response, g, render_template, request, url_for
 
 from promptcrafter.pages import audit_words, charts, formatting, lists, notices
+from promptcrafter.pages.chart_parts import legend
 from promptcrafter.pages.example_calls import write_log_call
 from promptcrafter.pages.field_names import to_words
 from promptcrafter.pages.scales import write_value
@@ -40,7 +41,7 @@ def init_app(app: Flask) -> None:
         write_curl=lists.write_curl,
         write_log_call=write_log_call,
         waterfall_bar=charts.waterfall_bar,
-        chart_legend=charts.legend,
+        chart_legend=legend,
     )
 
 
