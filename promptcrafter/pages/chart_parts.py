@@ -1,14 +1,16 @@
 """The parts that charts have in common, as SVG: their frame, texts, grids and marks. Pure functions."""
 
 import math
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 
 from markupsafe import Markup, escape
 
 from promptcrafter.pages.chart_scales import TICKS, Scale
 
 WIDE, NARROW = 800, 300  # widths of charts, in the units of their view boxes
-_LABEL_CHARACTERS = 40
+_LABEL_CHARACTERS = 40  # of which wide ones count twice
 CHARACTER = 6.7  # about the width of one, in the same units
 SERIES = 6  # that differ in colour and shape
 MARGIN = 16  # at the right end
@@ -32,8 +34,11 @@ def legend(names: Sequence[str]) -> Markup:
 
 
 def shorten(label: str, maximum: int = _LABEL_CHARACTERS) -> str:
-    """Return the beginning of a label that is longer than `maximum` characters."""
-    return label if len(label) <= maximum else f"{label[: maximum - 1]}…"
+    """Return the beginning of a label that is longer than `maximum` characters, of which wide ones count twice."""
+    if _count_columns(label) <= maximum:
+        return label
+    ends = accumulate(map(_count_columns, label))
+    return f"{label[: sum(end < maximum for end in ends)]}…"
 
 
 def count_ticks(width: int) -> int:
@@ -43,7 +48,12 @@ def count_ticks(width: int) -> int:
 
 def width_of(text: str) -> float:
     """Return about the width of a text, in the units of the view box."""
-    return len(text) * CHARACTER
+    return _count_columns(text) * CHARACTER
+
+
+def _count_columns(text: str) -> int:
+    """Return the number of characters of a text, of which Chinese letters, emoji and other wide ones count twice."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def write_shape(number: int, x: float, y: float, size: float, title: str) -> str:
@@ -93,7 +103,7 @@ def write_tick(value: float) -> str:
 
 def position_labels(positions: Sequence[str], scale: Scale, height: float, width: int) -> str:
     """Return the labels of some positions, as many as there is room for."""
-    longest = max(map(len, positions), default=0) * CHARACTER + 12
+    longest = max(map(width_of, positions), default=0) + 12
     every = max(1, math.ceil(len(positions) * longest / (scale.end - scale.start)))
     return "".join(
         write_text(scale.place(at), height - 8, positions[at], "chart-tick", anchor="middle")

@@ -165,18 +165,19 @@ def line_chart(
     Events are upright lines, whose labels are in several rows where they are close to each other.
     """
     left, bottom, height = 40, 26, 240
-    rows = _stack([(event.at, event.label) for event in events], len(positions), width - left - MARGIN)
-    top = 12 + 15 * (max(rows, default=-1) + 1)
     x = Scale(-0.5, max(1, len(positions)) - 0.5, left, width - MARGIN)
+    spans = [_span_of(event.label, x.place(event.at), width - MARGIN) for event in events]
+    rows = _stack(spans)
+    top = 12 + 15 * (max(rows, default=-1) + 1)
     y = Scale(low, high, height - bottom, top)
     parts = [horizontal_grid(y, ticks(low, high), left, width), position_labels(positions, x, height, width)]
-    for event, row in zip(events, rows, strict=True):
+    for event, (start, _), row in zip(events, spans, rows, strict=True):
         at, base = x.place(event.at), 12 + 15 * row
-        is_right = at > width - MARGIN - width_of(event.label) - 6
+        is_before = start < at
         parts.append(f'<line class="chart-event" x1="{at}" y1="{base - 8}" x2="{at}" y2="{height - bottom}">')
         parts.append(f"{write_title(event.note)}</line>")
-        anchor = "end" if is_right else "start"
-        parts.append(write_text(at - 4 if is_right else at + 4, base, event.label, "chart-tick", anchor=anchor))
+        anchor = "end" if is_before else "start"
+        parts.append(write_text(at - 4 if is_before else at + 4, base, event.label, "chart-tick", anchor=anchor))
     for number, line in enumerate(lines):
         css = f"chart-line-{number % SERIES}"
         for run in _runs(line.values):
@@ -377,15 +378,19 @@ def _score_ticks(low: float, high: float, width: int) -> list[float]:
     return many if is_roomy else ticks(low, high, count_ticks(width))
 
 
-def _stack(labels: Sequence[tuple[float, str]], positions: int, room: float) -> list[int]:
-    """Return the row of each label, so that no two in a row overlap; all from the fourth row on are in the third."""
-    scale = room / max(1, positions)
+def _span_of(label: str, at: float, right: float) -> tuple[float, float]:
+    """Return from where to where an event's line and its label are: the label stands before it if there is no room."""
+    length = width_of(label) + 4
+    return (at - length, at) if at + length + 2 > right else (at, at + length)
+
+
+def _stack(spans: Iterable[tuple[float, float]]) -> list[int]:
+    """Return a row for each span, so that no two in a row overlap; all from the fourth row on are in the third."""
     ends = [-math.inf] * 3
     rows = []
-    for at, label in labels:
-        start = at * scale
-        row = next((number for number, end in enumerate(ends) if end <= start), 2)
-        ends[row] = start + width_of(label) + 10
+    for start, end in spans:
+        row = next((number for number, last in enumerate(ends) if last <= start), 2)
+        ends[row] = end + 6
         rows.append(row)
     return rows
 

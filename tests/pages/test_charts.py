@@ -80,6 +80,21 @@ def test_a_label_is_whole_where_there_is_room_and_no_label_reaches_into_the_plot
 
 
 @WIDTHS
+def test_labels_of_wide_characters_are_cut_where_they_would_leave_the_chart(width: int) -> None:
+    label, value = "客服回复" * 20, "1.25"
+    chart = charts.interval_chart([IntervalRow(label, 1, 0, 2, value=value)], 0, 10, caption="c", width=width)
+    (shown,) = [each for each in parse(chart).iter("text") if each.get("class") == "chart-label"]
+    text, x = shown.text or "", float(shown.get("x") or 0)
+    assert text.endswith("…")
+    length = 6.7 * (2 * len(text) - 1)  # the ellipsis is narrow
+    start = x - length if shown.get("text-anchor") == "end" else x
+    assert 0 <= start < start + length <= width - 6.7 * len(value)
+    assert shorten("客" * 20) == "客" * 20
+    assert shorten("客" * 21) == "客" * 19 + "…"
+    assert shorten("x" + "客" * 20) == "x" + "客" * 19 + "…"
+
+
+@WIDTHS
 def test_two_percentiles_are_where_the_scale_says_from_zero(width: int) -> None:
     rows = [charts.RangeRow("v1", 100, 400, "n", "100 – 400 ms"), charts.RangeRow("v2", 250, 250)]
     chart = charts.range_chart(rows, caption="Latencies", format_x=lambda value: f"{value:g} ms", width=width)
@@ -148,6 +163,22 @@ def test_events_are_lines_at_their_times_whose_labels_do_not_overlap(width: int)
     tops = [y for (y,) in positions_of(chart, "line", "chart-event", "y1")]
     assert len(set(tops[1:4])) == 3, "close ones have rows of their own"
     assert "moved to 3" in chart
+
+
+@WIDTHS
+def test_labels_of_events_at_the_right_end_stand_before_their_lines_and_overlap_none(width: int) -> None:
+    right = width - 16  # the end of the axis
+    for gap in (20, 25, 30, 40):  # units between two events, of which the last has no room behind it
+        ends = [right - 5 - gap, right - 5]
+        events = [charts.Event((x - 40) / (right - 40) - 0.5, "v12", "moved") for x in ends]
+        chart = charts.line_chart(["w1"], [Series("a", [1])], 0, 10, caption="c", events=events, width=width)
+        spans = []
+        for each in parse(chart).iter("text"):
+            if each.text == "v12":
+                x, y, length = float(each.get("x") or 0), each.get("y"), 3 * 6.7
+                spans.append((y, x - length if each.get("text-anchor") == "end" else x, length))
+        (first_row, first, length), (last_row, last, _) = spans
+        assert first_row != last_row or first + length <= last, gap
 
 
 def test_series_differ_in_shape_as_in_colour() -> None:
