@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, Select, bindparam, func, select, update
+from sqlalchemy import Row, Select, bindparam, func, or_, select, update
 from sqlalchemy.orm import defer, undefer
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -23,6 +23,7 @@ from promptcrafter.workspaces import audit, quota
 from promptcrafter.workspaces.access import in_current_workspace
 from promptcrafter.workspaces.principal import Principal
 
+_PROMPTS_PER_QUERY = 100  # SQLite allows 1,000 levels of an expression
 _COMMENT_SHOWN = 80  # characters, in a choice of versions
 _PROMPTS = Base.metadata.tables["prompts"]
 # Each request that records or lists logs executes one of these
@@ -121,6 +122,24 @@ def get_version(prompt: Prompt, name: str) -> Version:
     if version is None:
         raise version_not_found(name)
     return version
+
+
+def get_versions(keys: Collection[tuple[str, int]]) -> dict[tuple[str, int], Version]:
+    """Return the versions with these prompt ids and numbers, by both; those that do not exist are left out.
+
+    The caller must have checked that the prompts may be read.
+    """
+    numbers: dict[str, list[int]] = {}
+    for prompt_id, number in sorted(keys):
+        numbers.setdefault(prompt_id, []).append(number)
+    prompt_ids = list(numbers)
+    found: dict[tuple[str, int], Version] = {}
+    for start in range(0, len(prompt_ids), _PROMPTS_PER_QUERY):
+        some = prompt_ids[start : start + _PROMPTS_PER_QUERY]
+        # no list of pairs, for which SQLite uses no index
+        wanted = or_(*((Version.prompt_id == each) & Version.number.in_(numbers[each]) for each in some))
+        found |= {(each.prompt_id, each.number): each for each in session.scalars(select(Version).where(wanted))}
+    return found
 
 
 def get_version_or_none(prompt_id: str, number: int | None) -> Version | None:
