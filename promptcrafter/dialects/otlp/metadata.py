@@ -122,7 +122,7 @@ def read_metadata_of_trace(span: Span, of_span: Sorted, environment: str | None)
     found, _ = leave_out_largest(own)
     more = {
         "tags": read_texts(attributes, names.TAGS),
-        "release": first_text(attributes, ("langfuse.release",), _TEXT_MAX),
+        "release": first_text(attributes, (names.RELEASE,), _TEXT_MAX),
         "environment": environment,
     }
     return {**{name: value for name, value in more.items() if value not in EMPTY}, **found}
