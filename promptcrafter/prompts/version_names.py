@@ -33,10 +33,10 @@ def not_a_version(version: int | str, latest: int) -> str:
     return f"must be a version of the prompt; the latest is {latest}"
 
 
-def version_not_found(name: str = "") -> Problem:
+def version_not_found(name: str) -> Problem:
     """Return the error 404 for a version, which tells by what name it was asked for."""
     details = {"version": [f"{shorten(name)} is neither the number nor a label of a version of this prompt"]}
-    return Problem(404, "Version not found", "version_not_found", details=details if name else None)
+    return Problem(404, "Version not found", "version_not_found", details=details)
 
 
 def refuse_label(name: str, field: str) -> None:

@@ -81,7 +81,7 @@ def publish_basalt_prompt(body: dict[str, Any], slug: str) -> dict[str, Any]:
         prompt = store.lock_prompt_by_slug(principal, slug)  # before `_get_version` reads its labels
         _, version, resolved = _get_version(slug, body)
         if resolved.warning:
-            raise version_not_found()
+            raise version_not_found(body.get("version") or body["tag"])
         label_store.set_label(principal, prompt, label, version.number)
     return {"deploymentTag": {"id": translate.tag_id(prompt, label), "label": label}}
 
