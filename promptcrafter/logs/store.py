@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from blinker import Signal
-from sqlalchemy import Select, bindparam, delete, func, insert, inspect, or_, select, tuple_
+from sqlalchemy import Select, bindparam, delete, func, insert, inspect, or_, select, tuple_, update
 
 from promptcrafter import clock
 from promptcrafter.database.base import Base
@@ -39,6 +39,9 @@ RECOMPUTED_FROM = (
     *("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens"),
     *("cost", "computed", "priced_as", "priced"),
 )
+# What shows that a log has changed since these were read: the texts have other lengths, or one of these is another
+_TEXTS = ("input", "output")
+_COMPARED = tuple(name for name in RECOMPUTED_FROM if name not in (*_TEXTS, "computed", "priced"))
 # The attributes of a log that a later part of its span may set
 SENT = (
     *("prompt_id", "prompt_version", "prompt_reference", "model_used", "provider", "output", "output_format"),
@@ -357,12 +360,30 @@ def each_recomputable(principal: Principal, size: int) -> Iterator[list[dict[str
         yield [dict(row) for row in rows]
 
 
-def change_costs(changes: Mapping[str, Mapping[str, Any]]) -> None:
-    """Set attributes of logs, given by their id. Their `updated_at` stays: it is the time of the last review."""
+def change_costs(changes: Mapping[str, Mapping[str, Any]], read: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Set attributes of logs, given by their id, and return the ids of those that were changed.
+
+    `read` has the attributes from which the changes were computed. A log that has others by now is left as it is: more
+    of its span has arrived since, and its cost was computed with that. The `updated_at` of logs stays: it is the time
+    of the last review.
+    """
     changed_days.mark_where(_TABLE.c.id.in_(list(changes)))
     trace_costs.note_logs(_TABLE.c.id.in_(list(changes)))
+    changed = set()
     for log_id, values in changes.items():
-        session.execute(_TABLE.update().where(_TABLE.c.id == log_id).values(dict(values)))
+        before = read[log_id]
+        is_same = [
+            *(getattr(Log, name).is_not_distinct_from(before[name]) for name in _COMPARED),
+            *(func.length(getattr(Log, name)).is_not_distinct_from(_length(before[name])) for name in _TEXTS),
+        ]
+        same = update(Log).where(Log.id == log_id, *is_same).values(dict(values)).returning(Log.id)
+        if session.scalar(same, execution_options={"synchronize_session": False}) is not None:
+            changed.add(log_id)
+    return changed
+
+
+def _length(text: str | None) -> int | None:
+    return None if text is None else len(text)
 
 
 def _mark(logs: Sequence[Mapping[str, Any]]) -> None:
