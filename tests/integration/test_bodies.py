@@ -151,6 +151,14 @@ def test_a_body_whose_chunks_are_cut_off_has_the_error_of_broken_chunks(live_ser
     assert b'"code":"invalid_chunks"' in answer
 
 
+def test_broken_chunks_of_a_form_are_a_page_with_400(live_server: LiveServer) -> None:
+    form, header = "application/x-www-form-urlencoded", "Sec-Fetch-Site: same-origin\r\n"
+    answer = send_raw(live_server, broken_chunks("/app/sign-in", form, header))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"The request body is not valid chunked transfer coding." in answer
+    assert "unexpected" not in live_server.log
+
+
 def test_a_request_refused_for_another_reason_keeps_its_answer_when_its_chunks_are_broken(
     live_server: LiveServer,
 ) -> None:
