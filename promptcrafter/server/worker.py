@@ -390,7 +390,10 @@ class InlineWorker(Worker):
             if excess <= 0:
                 break
             excess -= connection.incoming.held
-            self._refuse(connection, 503, "The server is receiving too many requests at once.")
+            with self._closing_on_failure(
+                connection
+            ):  # its client may have gone, which must not end another connection
+                self._refuse(connection, 503, "The server is receiving too many requests at once.")
 
     def _collect_large_body(self, connection: Connection) -> None:
         """Collect the body for which the application has asked, and then call it again."""
