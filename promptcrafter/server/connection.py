@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from promptcrafter.server.clients import identify_peer
 from promptcrafter.server.incoming import Incoming
 from promptcrafter.server.outgoing import Outgoing, Room
 
@@ -58,6 +59,7 @@ class Connection:
         "is_gone",
         "measured",
         "outgoing",
+        "peer",
         "pieces",
         "response",
         "server",
@@ -75,7 +77,8 @@ class Connection:
         sock.setblocking(False)
         self.sock = sock
         self.address = address
-        self.client: str = address[0] if isinstance(address, tuple) and address else ""
+        self.peer = identify_peer(address)
+        self.client = self.peer  # or, of the present request, the client that a trusted proxy reports
         self.server = server
         self.incoming = Incoming(cfg, address, limits.body_bytes)
         self.outgoing = Outgoing(sock, room)

@@ -37,6 +37,7 @@ from gunicorn.workers.base import Worker
 
 from config import Config
 from promptcrafter.dialects.otlp.signals import LOGS, PREFIXES, TRACES
+from promptcrafter.server.clients import identify_client
 from promptcrafter.server.connection import Connection, Limits, State
 from promptcrafter.server.fair_queue import FairQueue
 from promptcrafter.server.incoming import PIECE, BodyWanted
@@ -347,20 +348,13 @@ class InlineWorker(Worker):
             self._send(connection)
             return
         if is_complete:
-            connection.client = self._find_client(connection)
+            fields = incoming.request.headers
+            connection.client = identify_client(connection.peer, fields, self.trusted_proxies)
             self._enqueue(connection)
         elif incoming.has_ended:
             self._close(connection)
         else:
             self._wait_for_rest(connection)
-
-    def _find_client(self, connection: Connection) -> str:
-        """Return the client's address, to tell clients apart; behind trusted proxies it is the one that they report."""
-        if self.trusted_proxies:
-            for name, value in connection.incoming.request.headers:
-                if name == "X-FORWARDED-FOR":
-                    return str(value.split(",")[-self.trusted_proxies :][0].strip())
-        return connection.client
 
     def _wait_for_rest(self, connection: Connection) -> None:
         """Wait for the rest of a request, or for its beginning."""

@@ -355,6 +355,30 @@ def test_more_connections_than_descriptors_displace_each_other_and_nobody_else(
     assert "Traceback" not in server.log
 
 
+def test_addresses_that_a_client_makes_up_before_that_of_the_proxy_do_not_protect_its_connections(
+    start_server: Launch,
+) -> None:
+    server = start_server(
+        command=["sh", "-c", 'ulimit -n 80; exec "$@"', "sh"],
+        WEB_CONCURRENCY="1",
+        WEB_THREADS="2",
+        CLIENT_TIMEOUT_S="60",
+        TRUSTED_PROXIES="1",
+    )
+    with ExitStack() as stack:
+        other = stack.enter_context(connect(server))
+        other.sendall(head("GET", "/healthz", "X-Forwarded-For: 192.0.2.1"))
+        assert other.recv(65536).startswith(b"HTTP/1.1 200")
+        other.sendall(head("GET", "/healthz", "X-Forwarded-For: 192.0.2.1")[:-2])
+        for number in range(80):
+            connection = stack.enter_context(connect(server))
+            made_up = f"X-Forwarded-For: 198.51.100.{number}"
+            connection.sendall(head("GET", "/healthz", made_up, "X-Forwarded-For: 192.0.2.2"))
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        other.sendall(b"\r\n")
+        assert other.recv(65536).startswith(b"HTTP/1.1 200")
+
+
 def test_as_few_descriptors_as_a_worker_needs_do_not_end_it(start_server: Launch) -> None:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert soft > 200, "for the connections of this test"
