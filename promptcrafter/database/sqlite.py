@@ -195,13 +195,18 @@ def read_revisions(connection: sqlalchemy.Connection) -> list[str]:
 
 @contextmanager
 def busy_timeout(connection: sqlalchemy.Connection, seconds: float, usual_seconds: float) -> Iterator[None]:
-    """Let statements in the block wait for the locks of other processes for `seconds`, instead of the usual time."""
+    """Let statements in the block wait for the locks of other processes for `seconds`, instead of the usual time.
+
+    Raises DBAPIError.
+    """
     driver: Any = connection.connection.dbapi_connection
-    driver.execute(f"PRAGMA busy_timeout={max(0, round(seconds * 1000))}")
+    with translating_driver_errors():
+        driver.execute(f"PRAGMA busy_timeout={max(0, round(seconds * 1000))}")
     try:
         yield
     finally:
-        driver.execute(f"PRAGMA busy_timeout={round(usual_seconds * 1000)}")
+        with translating_driver_errors():
+            driver.execute(f"PRAGMA busy_timeout={round(usual_seconds * 1000)}")
 
 
 def _begin(connection: PoolProxiedConnection) -> None:
@@ -212,9 +217,10 @@ def _begin(connection: PoolProxiedConnection) -> None:
 
 @contextmanager
 def without_checkpoints(connection: sqlalchemy.Connection) -> Iterator[None]:
-    """Let commits of the connection make no checkpoint inside the block."""
+    """Let commits of the connection make no checkpoint inside the block. Raises DBAPIError."""
     driver: Any = connection.connection.dbapi_connection
-    driver.execute("PRAGMA wal_autocheckpoint=0")
+    with translating_driver_errors():
+        driver.execute("PRAGMA wal_autocheckpoint=0")
     try:
         yield
     finally:
