@@ -232,22 +232,25 @@ def acquire_shared_lock(database: str | Path) -> int:
     """Take the shared "open" lock; return its file descriptor.
 
     It is held until the descriptor is closed in this process and in all its forks. Raises FileUnusable when the lock
-    file cannot be opened, Restoring during a restore.
+    file cannot be opened or locked, Restoring during a restore.
     """
     try:
-        lock = open_beside(database, OPEN_LOCK_SUFFIX)
+        lock = open_locked(os.path.realpath(database), OPEN_LOCK_SUFFIX, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
         raise lock_file_error(error) from error
-    if not try_lock(lock, fcntl.LOCK_SH):
+    if lock is None:
         raise Restoring("a restore is under way")
     return lock
 
 
 @contextmanager
 def exclusive_lock(database: Path, suffix: str) -> Iterator[None]:
-    """Hold the lock file of that suffix exclusively inside the block. Raises InUse at once when it is taken."""
-    file = open_beside(database, suffix)
-    if not try_lock(file, fcntl.LOCK_EX):
+    """Hold the lock file of that suffix exclusively inside the block. Raises InUse at once when it is taken.
+
+    Raises OSError when it cannot be opened or locked.
+    """
+    file = open_locked(os.path.realpath(database), suffix, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if file is None:
         raise InUse
     try:
         yield
@@ -271,9 +274,9 @@ def open_beside(database: str | Path, suffix: str) -> int:
 
 def lock_file_error(error: OSError) -> FileUnusable:
     """Return the error of the database that says why a lock file cannot be used."""
-    text = f"unable to open the lock file {error.filename}: {error.strerror}"
+    text = f"unable to use the lock file {error.filename}: {error.strerror}"
     is_missing = error.errno == errno.ENOENT  # with its folder: a lock file that is not there is created
-    summary = "The database file is missing." if is_missing else "A lock file of the database cannot be opened."
+    summary = "The database file is missing." if is_missing else "A lock file of the database cannot be used."
     return FileUnusable(text, summary, error.errno)
 
 
@@ -286,9 +289,22 @@ def serve(database: Path) -> None:
     file_identity.keep(os.path.realpath(database))
 
 
-def open_queue(database: Path, suffix: str) -> int:
-    """Open the lock file of a queue as `open_beside` does; the path has no symbolic link in it."""
-    return _open_beside(str(database), suffix)
+def open_locked(database: str, suffix: str, operation: int) -> int | None:
+    """Open the lock file of that suffix as `open_beside` does, lock it, and return its descriptor.
+
+    `operation` is that of `flock`: with `LOCK_NB`, return None when the lock is taken. The path has no symbolic link in
+    it. Raises OSError, with the name of the lock file, when it cannot be opened, or when the file system has no locks.
+    """
+    file = _open_beside(database, suffix)
+    try:
+        fcntl.flock(file, operation)
+    except BlockingIOError:
+        os.close(file)
+        return None
+    except OSError as error:
+        os.close(file)
+        raise OSError(error.errno, error.strerror, database + suffix) from error
+    return file
 
 
 def _open_beside(path: str, suffix: str) -> int:
@@ -314,13 +330,3 @@ def refuse_full_disk(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise NoSpace(f"it takes {needed:,} bytes in {folder}, where {free:,} are free")
-
-
-def try_lock(file: int, kind: int) -> bool:
-    """Lock an open file without waiting and return True; close it and return False when the lock is taken."""
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(file)
-        return False
-    return True
