@@ -20,7 +20,7 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 class Limits:
     """How long a connection may take, and how much."""
 
-    patience_s: float = 15  # for a head, and for each measurement of a rate
+    client_timeout_s: float = 15  # for a head, and for each measurement of a rate
     keepalive_s: float = 5  # between two requests
     drain_s: float = 2  # for what is received after the connection has been ended
     drain_bytes: int = 1024 * 1024
@@ -84,7 +84,7 @@ class Connection:
         self.outgoing = Outgoing(sock, room)
         self.state = State.IDLE
         self.since = now  # it is in this state
-        self.deadline = now + limits.patience_s
+        self.deadline = now + limits.client_timeout_s
         self.measured = 0  # bytes received since the present measurement of the rate began
         self.watched = 0  # the events that the poller reports
         self.context = copy_context()  # the context variables of the present request, in whatever thread

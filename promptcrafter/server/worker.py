@@ -47,7 +47,7 @@ _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _LARGEST_READ = 256 * 1024
 _SHORT_REQUEST_S = 0.05  # other connections wait at most twice as long; most requests take a few milliseconds
 _TURN_S = 1.0  # the longest time between two looks at deadlines
-_FAREWELL_S = 2.0  # a stopping worker answers requests that are on their way (RFC 9112, section 9.6)
+_STOPPING_KEEPALIVE_S = 2.0  # a stopping worker answers requests that are on their way (RFC 9112, section 9.6)
 _OWN_FILES = 24  # descriptors that the worker keeps for files and for connections to the database
 _WAITING = (State.IDLE, State.HEAD, State.BODY, State.ENDED)
 _TOO_SLOW = "The request did not arrive in time."
@@ -111,7 +111,7 @@ class InlineWorker(Worker):
         end = now + self.cfg.graceful_timeout
         for connection in self._connections:
             if connection.state is State.IDLE:
-                connection.deadline = min(connection.deadline, now + _FAREWELL_S)
+                connection.deadline = min(connection.deadline, now + _STOPPING_KEEPALIVE_S)
         while self._connections and time.monotonic() < end:
             self._turn(0.1)
         for connection in list(self._connections):
@@ -245,13 +245,13 @@ class InlineWorker(Worker):
 
     def _accept(self, listener: Any) -> None:
         """Accept a connection; close another one if there are too many."""
-        if len(self._connections) >= self._connections_max and not self._make_room():
+        if len(self._connections) >= self._connections_max and not self._close_one_connection():
             self._accept_connections(False)  # until the next turn
             return
         try:
             sock, address = listener.accept()
         except OSError as error:
-            if error.errno in _NO_MORE_FILES and not self._make_room():
+            if error.errno in _NO_MORE_FILES and not self._close_one_connection():
                 self._accept_connections(False)
             return
         now = time.monotonic()
@@ -259,7 +259,7 @@ class InlineWorker(Worker):
         self._connections.add(connection)
         self._watch(connection, _READ)
 
-    def _make_room(self) -> bool:
+    def _close_one_connection(self) -> bool:
         """Close the oldest connection of the client that has most of them; return False if there is none to close.
 
         So a client that opens connections without end loses its own, not those of others. Those that wait for their
@@ -317,10 +317,10 @@ class InlineWorker(Worker):
         rate = limits.stream_bytes_per_s if is_stream else limits.bytes_per_s
         moved = connection.outgoing.measure() if connection.state is State.SENDING else connection.measured
         connection.measured = 0
-        connection.deadline = now + limits.patience_s
+        connection.deadline = now + limits.client_timeout_s
         has_more = connection.pieces is not None or connection.outgoing.is_in_file
         is_over = has_more and now - connection.started > limits.stream_s
-        return moved >= rate * limits.patience_s and not is_over
+        return moved >= rate * limits.client_timeout_s and not is_over
 
     # Receiving
 
@@ -363,9 +363,9 @@ class InlineWorker(Worker):
         if state is not connection.state:
             connection.since = now
             if state is State.IDLE:
-                connection.deadline = now + (self.limits.keepalive_s if self.alive else _FAREWELL_S)
+                connection.deadline = now + (self.limits.keepalive_s if self.alive else _STOPPING_KEEPALIVE_S)
             else:
-                connection.deadline = now + self.limits.patience_s
+                connection.deadline = now + self.limits.client_timeout_s
                 connection.measured = 0
             connection.state = state
         if state is State.BODY and incoming.expects_continue:
@@ -538,7 +538,7 @@ class InlineWorker(Worker):
                 now = time.monotonic()
                 connection.state, connection.since = State.SENDING, now
                 connection.started = connection.started or now
-                connection.deadline = now + self.limits.patience_s
+                connection.deadline = now + self.limits.client_timeout_s
                 connection.outgoing.measure()
             self._watch(connection, _WRITE)
             if self._room.memory.is_exceeded:
@@ -638,7 +638,7 @@ def choose_worker(config: Config) -> type[InlineWorker] | str:
         return "gthread"
     base = InlineWorker if config.database_url.startswith("sqlite") else PooledWorker
     limits = Limits(
-        patience_s=config.client_timeout_s,
+        client_timeout_s=config.client_timeout_s,
         body_bytes=config.max_body_bytes,
         held_bytes=max(Limits.held_bytes, 8 * config.max_body_bytes),
     )
