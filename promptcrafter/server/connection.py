@@ -11,7 +11,7 @@ from typing import Any
 
 from promptcrafter.server.clients import identify_peer
 from promptcrafter.server.incoming import Incoming
-from promptcrafter.server.outgoing import Outgoing, Room
+from promptcrafter.server.outgoing import Budgets, Outgoing
 
 _NO_LINGER = struct.pack("ii", 1, 0)
 
@@ -72,7 +72,7 @@ class Connection:
     )
 
     def __init__(
-        self, sock: socket.socket, address: Any, server: Any, cfg: Any, limits: Limits, room: Room, now: float
+        self, sock: socket.socket, address: Any, server: Any, cfg: Any, limits: Limits, budgets: Budgets, now: float
     ) -> None:
         sock.setblocking(False)
         self.sock = sock
@@ -81,7 +81,7 @@ class Connection:
         self.client = self.peer  # or, of the present request, the client that a trusted proxy reports
         self.server = server
         self.incoming = Incoming(cfg, address, limits.body_bytes)
-        self.outgoing = Outgoing(sock, room)
+        self.outgoing = Outgoing(sock, budgets)
         self.state = State.IDLE
         self.since = now  # it is in this state
         self.deadline = now + limits.client_timeout_s

@@ -41,7 +41,7 @@ from promptcrafter.server.clients import identify_client
 from promptcrafter.server.connection import Connection, Limits, State
 from promptcrafter.server.fair_queue import FairQueue
 from promptcrafter.server.incoming import PIECE, BodyWanted
-from promptcrafter.server.outgoing import Budget, ClientGone, Room
+from promptcrafter.server.outgoing import Budget, Budgets, ClientGone
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _LARGEST_READ = 256 * 1024
@@ -82,7 +82,7 @@ class InlineWorker(Worker):
         self._standby_needed = Event()  # set when the main thread starts a request
         self._pool = ThreadPoolExecutor(max(1, self.cfg.threads - self.answers_inline), "answers")
         self._connections: set[Connection] = set()
-        self._room = Room(memory=Budget(self.limits.answer_bytes), files=Budget(self.limits.disk_bytes))
+        self._budgets = Budgets(memory=Budget(self.limits.answer_bytes), files=Budget(self.limits.disk_bytes))
         self._large_bodies = 0  # that are being collected
         self._poller = selectors.DefaultSelector()
         self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()  # for the event loop, from other threads
@@ -169,7 +169,7 @@ class InlineWorker(Worker):
 
     def _handle(self, connection: Connection) -> None:
         """Do what a connection has been waiting for."""
-        if connection not in self._connections:  # closed since the poller has reported it, to make room
+        if connection not in self._connections:  # closed since the poller has reported it
             return
         with self._closing_on_failure(connection):
             if connection.state is State.THREAD:  # it sends more already, or has gone; see to that later
@@ -255,7 +255,7 @@ class InlineWorker(Worker):
                 self._accept_connections(False)
             return
         now = time.monotonic()
-        connection = Connection(sock, address, listener.getsockname(), self.cfg, self.limits, self._room, now)
+        connection = Connection(sock, address, listener.getsockname(), self.cfg, self.limits, self._budgets, now)
         self._connections.add(connection)
         self._watch(connection, _READ)
 
@@ -499,7 +499,7 @@ class InlineWorker(Worker):
             self.alive = False
 
     def _produce(self, connection: Connection) -> None:
-        """Make the answer until it is complete or there is no room for more."""
+        """Make the answer until it is complete or no more of it may be held."""
         response = connection.response
         for piece in connection.pieces or ():
             response.write(piece)
@@ -541,7 +541,7 @@ class InlineWorker(Worker):
                 connection.deadline = now + self.limits.client_timeout_s
                 connection.outgoing.measure()
             self._watch(connection, _WRITE)
-            if self._room.memory.is_exceeded:
+            if self._budgets.memory.is_exceeded:
                 self._limit_held_answers()
         elif connection.pieces is not None:
             self._enqueue(connection)
@@ -561,7 +561,7 @@ class InlineWorker(Worker):
         held: Counter[str] = Counter()
         for each in waiting:
             held[each.client] += each.outgoing.in_memory
-        while waiting and self._room.memory.is_exceeded:
+        while waiting and self._budgets.memory.is_exceeded:
             connection = min(waiting, key=lambda each: (-held[each.client], each.since))
             waiting.remove(connection)
             held[connection.client] -= connection.outgoing.in_memory
