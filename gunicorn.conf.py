@@ -63,7 +63,7 @@ def on_starting(server: Any) -> None:
         path = sqlite_path()
     if path is not None:
         try:
-            sqlite.serve(path)
+            sqlite.hold_open(path)
         except sqlite.Restoring as error:
             raise RuntimeError("A restore of the database is under way. Start again when it is done.") from error
         with server.app.callable.app_context():  # whose settings say what is indexed

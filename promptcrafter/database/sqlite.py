@@ -58,7 +58,7 @@ class Connection(sqlite3.Connection):
         lock = acquire_shared_lock(database)
         self._path = os.path.realpath(database)
         try:
-            file_identity.enter(self._path)
+            file_identity.add_connection(self._path)
         except sqlite3.Error:
             os.close(lock)
             raise
@@ -98,7 +98,7 @@ class Connection(sqlite3.Connection):
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-            file_identity.leave(self._path)
+            file_identity.remove_connection(self._path)
 
 
 def path_of(url: str) -> Path:
@@ -280,13 +280,13 @@ def lock_file_error(error: OSError) -> FileUnusable:
     return FileUnusable(text, summary, error.errno)
 
 
-def serve(database: Path) -> None:
+def hold_open(database: Path) -> None:
     """Take the shared "open" lock, and expect the same file at the path, until this process and its forks have ended.
 
     Raises sqlite3.OperationalError, and Restoring during a restore.
     """
     acquire_shared_lock(database)
-    file_identity.keep(os.path.realpath(database))
+    file_identity.keep_known(os.path.realpath(database))
 
 
 def open_locked(database: str, suffix: str, operation: int) -> int | None:
