@@ -152,17 +152,6 @@ def test_a_secret_file_without_a_secret_stops_the_start(tmp_path: Path) -> None:
             Config.from_env({"INSTANCE_PATH": str(tmp_path)})
 
 
-def test_the_address_is_shown_as_a_url_with_brackets_around_ipv6() -> None:
-    shown = {host: startup.format_url(host, 8000) for host in ("::1", "::", "0.0.0.0", "127.0.0.1", "localhost")}
-    assert shown == {
-        "::1": "http://[::1]:8000",
-        "::": "http://[::1]:8000",
-        "0.0.0.0": "http://127.0.0.1:8000",
-        "127.0.0.1": "http://127.0.0.1:8000",
-        "localhost": "http://localhost:8000",
-    }
-
-
 def test_an_address_that_cannot_be_listened_on_names_host_or_port() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
