@@ -84,11 +84,6 @@ class Outgoing:
         self._measured = 0  # bytes that had arrived at the last measurement
 
     @property
-    def is_empty(self) -> bool:
-        """Whether nothing is held."""
-        return not self._memory and self._file is None
-
-    @property
     def is_in_file(self) -> bool:
         """Whether a part is held in a file."""
         return self._file is not None
