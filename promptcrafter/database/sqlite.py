@@ -118,14 +118,16 @@ def ensure_file(path: Path) -> None:
 
 
 def refuse_unusable(path: Path) -> None:
-    """Raise OSError, with the reason, if the file is not a database or may not be read and written."""
+    """Raise OSError, with the reason, if the file is not a database or may not be read, written and locked."""
     with path.open("rb") as file:
         start = file.read(len(_MAGIC))
     if start not in (b"", _MAGIC):  # SQLite makes a database of an empty file
         raise OSError(errno.EINVAL, "it is not a SQLite database")
     if not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    os.close(open_beside(path, OPEN_LOCK_SUFFIX))
+    lock = open_locked(os.path.realpath(path), OPEN_LOCK_SUFFIX, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    if lock is not None:  # otherwise a restore has it, which the start of the server reports
+        os.close(lock)
 
 
 def largest_file(path: Path) -> int:
@@ -267,11 +269,6 @@ def is_open(database: Path) -> bool:
         return True
 
 
-def open_beside(database: str | Path, suffix: str) -> int:
-    """Open the lock file of that suffix and return its descriptor; create it if needed, with the database's owner."""
-    return _open_beside(os.path.realpath(database), suffix)
-
-
 def lock_file_error(error: OSError) -> FileUnusable:
     """Return the error of the database that says why a lock file cannot be used."""
     text = f"unable to use the lock file {error.filename}: {error.strerror}"
@@ -290,12 +287,17 @@ def hold_open(database: Path) -> None:
 
 
 def open_locked(database: str, suffix: str, operation: int) -> int | None:
-    """Open the lock file of that suffix as `open_beside` does, lock it, and return its descriptor.
+    """Open the lock file of that suffix, lock it, and return its descriptor; create it with the database's owner.
 
     `operation` is that of `flock`: with `LOCK_NB`, return None when the lock is taken. The path has no symbolic link in
     it. Raises OSError, with the name of the lock file, when it cannot be opened, or when the file system has no locks.
     """
-    file = _open_beside(database, suffix)
+    path = database + suffix
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        chown_like(file, Path(database))
     try:
         fcntl.flock(file, operation)
     except BlockingIOError:
@@ -303,18 +305,8 @@ def open_locked(database: str, suffix: str, operation: int) -> int | None:
         return None
     except OSError as error:
         os.close(file)
-        raise OSError(error.errno, error.strerror, database + suffix) from error
+        raise OSError(error.errno, error.strerror, path) from error
     return file
-
-
-def _open_beside(path: str, suffix: str) -> int:
-    """Open a lock file as `open_beside` does; `path` has no symbolic link in it."""
-    try:
-        return os.open(path + suffix, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        file = os.open(path + suffix, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        chown_like(file, Path(path))
-        return file
 
 
 def chown_like(file: int | Path, like: Path) -> None:

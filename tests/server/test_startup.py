@@ -1,5 +1,7 @@
 """What stops the start: settings with which the service could not listen or use its database, each in one line."""
 
+import errno
+import fcntl
 import os
 import shutil
 import socket
@@ -17,7 +19,7 @@ from sqlalchemy import NullPool, create_engine, make_url
 
 from config import Config, ConfigError
 from promptcrafter import create_app
-from promptcrafter.database import revisions
+from promptcrafter.database import revisions, sqlite
 from promptcrafter.database.session import get_engine
 from promptcrafter.server import startup
 from tests.support import programs
@@ -127,6 +129,17 @@ def test_every_bad_setting_stops_the_start_with_a_short_line_that_names_it(
             assert line.endswith("."), line
             assert "\n" not in line
             assert len(line) < 400
+
+
+def test_a_file_system_without_locks_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(file: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    sqlite.create(tmp_path / "promptcrafter.db")
+    config = Config.from_env({"INSTANCE_PATH": str(tmp_path), "PORT": str(free_port()), "HOST": "127.0.0.1"})
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(ConfigError, match=r"^INSTANCE_PATH names the SQLite .*, which cannot be used: No locks avail"):
+        startup.check(config)
 
 
 def test_other_forms_of_good_values_are_accepted(tmp_path: Path) -> None:
