@@ -16,6 +16,7 @@ from promptcrafter.auth.models import DELETED_ACCOUNT, User
 from promptcrafter.database.deletions import has_pending, is_present
 from promptcrafter.database.session import request_connection, session
 from promptcrafter.logs.models import HUMAN, IMPORTED, Log, Score
+from promptcrafter.logs.raters import identify_rater
 from promptcrafter.logs.scores import ValueKind
 from promptcrafter.logs.store import conditions, find_stored_logs
 from promptcrafter.problems import Problem
@@ -239,14 +240,10 @@ def _read_scores(principal: Principal, query: Mapping[str, Any]) -> Sequence[Any
 
 
 def _each_rating(scores: Iterable[Any], raters: dict[str, Any]) -> Iterator[Rating]:
-    """Yield the ratings for scores of one kind, and collect a score of each rater by the rater's key.
-
-    A person is one rater, whatever the identifier. An account may have several judges and programs, and send the
-    opinions of several customers.
-    """
+    """Yield the ratings for scores of one kind, and collect a score of each rater by the rater's key."""
     for score in scores:
         log_seq, kind, number, category, annotator, account, identifier, _ = score
-        rater = f"{annotator}\n{account}\n{'' if annotator == HUMAN else identifier}"
+        rater = "\n".join((annotator, *identify_rater(annotator, account, identifier)))
         raters.setdefault(rater, score)
         value = category if kind == "category" else number if kind == "number" else str(bool(number))
         yield str(log_seq), rater, value, annotator

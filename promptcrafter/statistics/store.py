@@ -31,6 +31,7 @@ from promptcrafter.database.deletions import has_pending, is_present
 from promptcrafter.database.json_scalar import TEXT, JsonScalar
 from promptcrafter.database.session import ReadSession, is_sqlite, read_snapshot
 from promptcrafter.logs.models import DEFAULT_NAME, HUMAN, Log, Score
+from promptcrafter.logs.raters import identify_rater
 from promptcrafter.logs.store import find_stored_logs
 from promptcrafter.problems import Invalid
 from promptcrafter.prompts.models import Label, Prompt
@@ -268,8 +269,7 @@ def _read_scores(snapshot: ReadSession, logs: Select[Log], question: Question) -
     columns = (Score.log_seq, Score.rater, Score.identifier, Score.value_kind, Score.number, Score.category)
     for rows in each_batch(snapshot, scored.with_only_columns(*columns, plain_time(Score.created_at))):
         for row in rows:
-            # one account may send the scores of several judges and programs, each with its identifier
-            rater = row[1] if question.annotator == HUMAN else f"{row[1]} {row[2]}"
+            rater = " ".join(identify_rater(question.annotator, row[1], row[2]))
             given[row[0]].append((rater, *row[3:]))
             kinds[row[3]] += 1
         if kinds.total() > SCORES_MAX:

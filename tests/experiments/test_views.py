@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.databases import only_sqlite
+from tests.support.members import share
 from tests.support.people import Answer, Caller, Person
 
 A = {"key": "A", "payload": {"prompt": "Hello", "temperature": 0.5}, "trafficPercent": 50}
@@ -303,6 +304,22 @@ def test_scores_of_the_results_count_as_a_metric_whenever_they_arrive(ada: Perso
     assert (compared["metrics"]["score"]["difference"], compared["metrics"]["score"]["settled"]) == (-0.5, False)
     ada.delete(f"/logs/{logs[2]}")
     assert shown("?metric=score", "score") == [(2, 6.5), None]
+
+
+@pytest.mark.parametrize("annotator", ["human", "enduser", "judge", "code"])
+def test_scores_are_averaged_over_the_same_raters_as_in_statistics(
+    ada: Person, ben: Person, make: MakeExperiment, annotator: str
+) -> None:
+    make()
+    log_id = report(ada).json["logId"]
+    of_ada = share(ada, ben, "editor")
+    for person, identifier, value in ((ada, "j1", 1), (ada, "j2", 2), (ben, "j3", 9)):
+        body = {"name": "depth", "value": value, "annotator": annotator, "identifier": identifier}
+        assert person.post(f"/logs/{log_id}/scores", body, headers=of_ada).status_code == 201
+    (group,) = ada.get(f"/stats?score=depth&annotator={annotator}").json["groups"]
+    found = ada.get(f"/experiments/greeting/results?metric=depth&annotator={annotator}").json
+    assert found["variants"][0]["metrics"]["depth"]["mean"] == group["score"]["mean"]
+    assert group["score"]["mean"] == (5.25 if annotator == "human" else 4), "a person is one rater"
 
 
 @only_sqlite
