@@ -89,6 +89,7 @@ def put_scores(
     now = clock.now()
     results: list[tuple[Score, bool] | Problem] = []
     figures: dict[int, float] = {}
+    replaced: list[str] = []
     for values in scores:
         if isinstance(values, Problem):
             results.append(values)
@@ -110,6 +111,7 @@ def put_scores(
         is_new = key not in stored
         if former is not None:
             session.delete(former)
+            replaced.append(former.id)
             tally.count -= 1
         if is_new:
             tally.count += 1
@@ -130,6 +132,7 @@ def put_scores(
     for workspace_id in {result[0].workspace_id for result in results if not isinstance(result, Problem)}:
         quota.check_growth(workspace_id)
     session.flush()
+    audit.forget(*replaced)
     refresh_logs(figures, now)
     return results
 
