@@ -17,14 +17,7 @@ from operator import itemgetter
 from statistics import fmean
 from typing import Any
 
-from sqlalchemy import (
-    Select,
-    SQLColumnExpression,
-    and_,
-    func,
-    literal,
-    select,
-)
+from sqlalchemy import CompoundSelect, Select, SQLColumnExpression, and_, func, literal, select, union_all
 
 from promptcrafter.database.base import Base
 from promptcrafter.database.deletions import has_pending, is_present
@@ -51,6 +44,7 @@ PERIODS_MAX = 1000
 GROUPS_MAX = 2000
 _ROWS_AT_ONCE = 20_000
 _IDS_AT_ONCE = 10_000
+_PARTS_AT_ONCE = 100  # SQLite takes 500 selects in a statement
 _FIGURES = 15  # columns of a `cells.Row`
 _STORED_KEYS = {"model", "day", "week", "month"}
 _STORED_DETAILS = {"prompt", "version", "label", "author"}
@@ -110,13 +104,12 @@ def get_groups(principal: Principal, filters: Mapping[str, Any], question: Quest
         scope = None if is_pending else _find_scope(snapshot, principal, filters, question)
         plan = _plan(snapshot, scope, filters)
         cells = list(_each_stored(snapshot, scope, plan, question, filters.get("promptId")))
-        kinds: dict[str, int] = {"number": 1}
-        for part in [logs] if plan is None else _find_unstored(principal, filters, plan):
-            if question.is_bounded:
-                _refuse_many(snapshot, part)
-            scores = _read_scores(snapshot, part, question)
-            kinds = scores.kinds
-            cells += get_cells(snapshot, part, question, scores)
+        parts = [logs] if plan is None else _find_unstored(principal, filters, plan)
+        if question.is_bounded:
+            _refuse_many(snapshot, parts)
+        scores = _read_scores(snapshot, parts, question)
+        kinds = scores.kinds
+        cells += get_cells(snapshot, parts, question, scores)
         if "promptId" not in filters and "version" not in question.keys and "label" not in question.keys:
             # versions of different prompts have nothing in common
             cells = [(slot._replace(version=None), cell) for slot, cell in cells]
@@ -199,11 +192,11 @@ class Scores:
 
 
 def get_cells(
-    snapshot: ReadSession, logs: Select[Log], question: Question, scores: Scores
+    snapshot: ReadSession, parts: Sequence[Select[Log]], question: Question, scores: Scores
 ) -> Iterator[tuple[Slot, Cell]]:
     """Yield the cells of logs, read from the logs themselves; those of a slot are never split.
 
-    `logs` is a select of logs. The slots have the prompt only if it is needed, else None.
+    `parts` are selects of logs. The slots have the prompt only if it is needed, else None.
     """
     of_prompts = question.is_of_prompts
     columns = [*row_columns(), *([Log.prompt_id] if of_prompts else []), *map(_other_column, question.others)]
@@ -216,7 +209,7 @@ def get_cells(
 
     different: set[tuple[str | None, ...]] = set()
     cells: dict[tuple[Any, ...], Cell] = defaultdict(Cell)
-    for rows in each_batch(snapshot, logs.with_only_columns(*columns)):
+    for rows in _each_batch(snapshot, parts, *columns):
         slots: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
         for row in rows:
             slots[read_day(row[0]), row[2], row[3], row[_FIGURES:]].append(row)
@@ -244,21 +237,40 @@ def _add(cell: Cell, rows: list[Any], scores: Scores) -> None:
         cell.ratings += len(categories)
 
 
-def _refuse_many(snapshot: ReadSession, logs: Select[Log]) -> None:
-    some = logs.with_only_columns(literal(1)).limit(LOGS_MAX + 1).subquery("limited")
-    if snapshot.scalars(select(func.count()).select_from(some)).one() > LOGS_MAX:
-        raise Invalid({"since": [f"selects more than {LOGS_MAX:,} logs; {_NARROW}"]})
+def _each_batch(
+    snapshot: ReadSession, parts: Sequence[Select[Any]], *columns: SQLColumnExpression[Any]
+) -> Iterator[Sequence[Any]]:
+    """Yield the rows that all parts have in these columns."""
+    for statement in _unite(parts, *columns):
+        yield from each_batch(snapshot, statement)
 
 
-def _read_scores(snapshot: ReadSession, logs: Select[Log], question: Question) -> Scores:
+def _unite(parts: Sequence[Select[Any]], *columns: SQLColumnExpression[Any]) -> Iterator[Select[Any] | CompoundSelect]:
+    """Yield statements that select the columns of many parts at once: each part costs a look-up, but no statement."""
+    for start in range(0, len(parts), _PARTS_AT_ONCE):
+        selects = [part.with_only_columns(*columns) for part in parts[start : start + _PARTS_AT_ONCE]]
+        yield selects[0] if len(selects) == 1 else union_all(*selects)
+
+
+def _refuse_many(snapshot: ReadSession, parts: Sequence[Select[Log]]) -> None:
+    """Raise 400 if the parts together have too many logs."""
+    count = 0
+    for statement in _unite(parts, literal(1).label("one")):
+        some = statement.limit(LOGS_MAX + 1 - count).subquery("limited")
+        count += snapshot.scalars(select(func.count()).select_from(some)).one()
+        if count > LOGS_MAX:
+            raise Invalid({"since": [f"selects more than {LOGS_MAX:,} logs; {_NARROW}"]})
+
+
+def _read_scores(snapshot: ReadSession, parts: Sequence[Select[Log]], question: Question) -> Scores:
     """Return what the logs themselves do not have: raters if they are asked for, and values of other scores."""
     if question.is_default and not question.with_raters:
         return Scores({"number": 1})
     of_logs = and_(Score.log_seq == Log.seq, Score.name == question.name, Score.annotator == question.annotator)
-    scored = logs.join(Score, of_logs)
+    scored = [part.join(Score, of_logs) for part in parts]
     if question.is_default:
         raters = defaultdict(list)
-        for rows in each_batch(snapshot, scored.with_only_columns(Score.log_seq, Score.rater)):
+        for rows in _each_batch(snapshot, scored, Score.log_seq, Score.rater):
             for seq, rater in rows:
                 raters[seq].append(rater)
             if len(raters) > SCORES_MAX:
@@ -267,7 +279,7 @@ def _read_scores(snapshot: ReadSession, logs: Select[Log], question: Question) -
     given: dict[int, list[Any]] = defaultdict(list)
     kinds: Counter[str] = Counter()
     columns = (Score.log_seq, Score.rater, Score.identifier, Score.value_kind, Score.number, Score.category)
-    for rows in each_batch(snapshot, scored.with_only_columns(*columns, plain_time(Score.created_at))):
+    for rows in _each_batch(snapshot, scored, *columns, plain_time(Score.created_at)):
         for row in rows:
             rater = " ".join(identify_rater(question.annotator, row[1], row[2]))
             given[row[0]].append((rater, *row[3:]))
