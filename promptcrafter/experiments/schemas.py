@@ -4,6 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validates_schema
 
+from promptcrafter.experiments.results import METRICS_MAX, OTHERS_MAX
 from promptcrafter.http.fields import ForeignId, Name, Number, PatternText, Text, Timestamp, WholeNumber
 from promptcrafter.http.page_query import PageQuery
 from promptcrafter.http.schemas import BodySchema, CreateSchema, JsonObject, Objects, SparseSchema, TextAndFormat
@@ -234,3 +235,11 @@ class ResultsOut(Schema):
     method = fields.Nested(MethodOut(), required=True)
     variants = fields.List(fields.Nested(VariantResultOut()), required=True)
     comparisons = fields.List(fields.Nested(ComparisonOut()), required=True)
+    other_metrics = fields.Integer(
+        required=True,
+        data_key="otherMetrics",
+        metadata={
+            "description": f"Number of metrics that are left out, since the results had {METRICS_MAX} others before "
+            f"them; counted up to {OTHERS_MAX:,}"
+        },
+    )

@@ -236,10 +236,29 @@ def test_scaling_a_metric_scales_its_intervals_and_keeps_the_verdict(scale: floa
 
 def test_values_that_are_not_finite_numbers_are_left_out_and_large_ones_do_not_fail() -> None:
     metrics = {"a": True, "b": "7", "c": None, "d": [1], "e": {"f": 1}, "g": 1e200, "h": 10**400, "i": 1e149, "j": -3}
-    counts, samples = results.collect([("A", metrics), ("A", None), ("A", {"i": -1e149})])
+    counts, samples, _ = results.collect([("A", metrics), ("A", None), ("A", {"i": -1e149})])
     assert counts == {"A": 3}
     assert {name: list(sample.values) for name, sample in samples["A"].items()} == {"i": [1e149, -1e149], "j": [-3.0]}
     assert all(map(math.isfinite, _numbers(results.evaluate([("A", 1)], [("A", metrics), ("A", {"i": -1e149})]))))
+
+
+def test_the_first_metrics_are_evaluated_and_the_others_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "METRICS_MAX", 2)
+    monkeypatch.setattr(results, "OTHERS_MAX", 3)
+    measurements: list[tuple[str, dict[str, Any]]] = [("A", {"text": "x", "first": 1, "second": 2, "third": 3})]
+    measurements += [("B", {"second": 5, "third": 6, "kept": 7})]
+
+    def names_of(shown: dict[str, Any]) -> list[set[str]]:
+        return [set(variant["metrics"]) for variant in shown["variants"]]
+
+    shares = [("A", 1), ("B", 1)]
+    shown = results.evaluate(shares, measurements)
+    assert (names_of(shown), shown["other_metrics"]) == ([{"first", "second"}, {"second"}], 2)
+    shown = results.evaluate(shares, measurements, kept_metric="kept")
+    assert (names_of(shown), shown["other_metrics"]) == ([{"first", "second"}, {"second", "kept"}], 1)
+    measurements += [("A", {f"latency_{number}": number}) for number in range(9)]
+    shown = results.evaluate(shares, measurements)
+    assert (names_of(shown), shown["other_metrics"]) == ([{"first", "second"}, {"second"}], 3), "counted up to 3"
 
 
 @pytest.mark.parametrize("size", [1, 5, 23, 24, 25, 1000])
