@@ -8,7 +8,7 @@ that log waits for the other.
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from sqlalchemy import (
     ColumnElement,
@@ -41,6 +41,7 @@ from promptcrafter.workspaces.principal import Principal, refuse_non_owner
 
 SCORES_MAX = 1000  # of a log
 ValueKind = Literal["number", "boolean", "category"]
+VALUE_KINDS: tuple[ValueKind, ...] = get_args(ValueKind)
 # Returns what the workspace with this id has against the value of a score, if anything
 FindFault = Callable[[str, Mapping[str, Any]], Problem | None]
 

@@ -7,7 +7,7 @@ than LOGS_MAX logs, which follow one another in an index, and reads no more than
 import secrets
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, case, func, literal, select, tuple_
 
@@ -17,7 +17,7 @@ from promptcrafter.database.deletions import has_pending, is_present
 from promptcrafter.database.session import request_connection, session
 from promptcrafter.logs.models import HUMAN, IMPORTED, Log, Score
 from promptcrafter.logs.raters import identify_rater
-from promptcrafter.logs.scores import ValueKind
+from promptcrafter.logs.scores import VALUE_KINDS
 from promptcrafter.logs.store import conditions, find_stored_logs
 from promptcrafter.problems import Problem
 from promptcrafter.prompts import store as prompts
@@ -136,7 +136,7 @@ def get_agreement(principal: Principal, query: Mapping[str, Any]) -> dict[str, A
     `query` is a loaded AgreementQuery; otherwise as for `find_next`.
     """
     scores = _read_scores(principal, query)
-    counts = Counter(dict.fromkeys(get_args(ValueKind), 0))
+    counts = Counter(dict.fromkeys(VALUE_KINDS, 0))
     counts.update(score.value_kind for score in scores)
     kind = query.get("kind") or counts.most_common(1)[0][0]
     metric: Metric = "interval" if kind == "number" else "nominal"

@@ -38,7 +38,7 @@ def answer(
     """
     config = configs.get_configs([workspace_id], [question.name]).get((workspace_id, question.name))
     found = store.get_groups(principal, filters, question)
-    bounds, direction = _read_scale(question, config, found.kinds)
+    bounds, direction = _read_scale(question, config, found.kind)
     if margin is None and question.name == DEFAULT_NAME:
         margin = _MARGIN
     comparisons = []
@@ -56,6 +56,7 @@ def answer(
         "groups": describe(found.groups, question.keys, found.log_ids, bounds),
         "score": question.name,
         "annotator": question.annotator,
+        "kind": found.kind,
         **({} if question.is_default else {"kinds": found.kinds}),
         "comparisons": comparisons,
         "scale": bounds,
@@ -63,14 +64,12 @@ def answer(
     }
 
 
-def _read_scale(
-    question: store.Question, config: ScoreConfig | None, kinds: Mapping[str, int]
-) -> tuple[Interval | None, Direction]:
+def _read_scale(question: store.Question, config: ScoreConfig | None, kind: str) -> tuple[Interval | None, Direction]:
     """Return the least and the greatest score that may be, as far as that is known, and which scores are better."""
     if question.name == DEFAULT_NAME:
         return (0.0, float(SCORE_MAX)), "up"
     direction = "none" if config is None else cast(Direction, config.direction)
-    if next(iter(kinds), None) == "boolean":
+    if kind == "boolean":
         return (0.0, 1.0), direction
     if config is None or config.minimum is None or config.maximum is None:
         return None, direction

@@ -11,6 +11,7 @@ from promptcrafter.http.schemas import FieldGroup
 from promptcrafter.ids import is_well_formed, pattern
 from promptcrafter.logs.models import ANNOTATORS, DEFAULT_NAME, HUMAN
 from promptcrafter.logs.schemas import LogFilters, LogOut
+from promptcrafter.logs.scores import VALUE_KINDS
 from promptcrafter.scores.schemas import name_field
 from promptcrafter.statistics.fields import GroupBy, Zone
 from promptcrafter.statistics.keys import KEYS
@@ -191,13 +192,14 @@ def answer_fields() -> FieldGroup:
         "groups": fields.List(fields.Nested(GroupOut()), required=True),
         "score": fields.String(required=True, metadata={"description": "The name of the scores"}),
         "annotator": fields.String(required=True, metadata={"enum": ANNOTATORS}),
+        "kind": fields.String(
+            required=True,
+            metadata={"enum": VALUE_KINDS, "description": "The kind of the scores that the groups describe"},
+        ),
         "kinds": fields.Dict(
             keys=fields.String(),
             values=fields.Integer(),
-            metadata={
-                "description": "The number of scores of each kind, unless it is the default score; the figures are "
-                "those of the first kind"
-            },
+            metadata={"description": "The number of scores of each kind, unless it is the default score"},
         ),
         "comparisons": fields.List(
             fields.Nested(GroupComparisonOut()),

@@ -25,6 +25,7 @@ from promptcrafter.database.json_scalar import TEXT, JsonScalar
 from promptcrafter.database.session import ReadSession, is_sqlite, read_snapshot
 from promptcrafter.logs.models import DEFAULT_NAME, HUMAN, Log, Score
 from promptcrafter.logs.raters import identify_rater
+from promptcrafter.logs.scores import VALUE_KINDS
 from promptcrafter.logs.store import find_stored_logs
 from promptcrafter.problems import Invalid
 from promptcrafter.prompts.models import Label, Prompt
@@ -37,7 +38,6 @@ from promptcrafter.statistics.log_rows import each_batch, plain_time, row_column
 from promptcrafter.statistics.periods import count_periods
 from promptcrafter.workspaces.principal import Principal
 
-KINDS = ("number", "boolean", "category")  # of scores; of several in the same answer, the most frequent has the figures
 LOGS_MAX = SCORES_MAX = 100_000  # that are read for an answer
 CELLS_MAX = 20_000  # of a workspace's details: so many take a second; of more, logs are read, or refused
 PERIODS_MAX = 1000
@@ -86,7 +86,8 @@ class Found:
     """The groups of an answer, with the kinds of the scores that were found, and the ids of logs by their numbers."""
 
     groups: list[Group]
-    kinds: Mapping[str, int]
+    kind: str  # of the scores that the groups have the aggregates of
+    kinds: Mapping[str, int]  # -> number of scores, the most frequent first
     log_ids: Mapping[int, str]
     course: Course | None = None  # if the question asks for it, and there are any logs
 
@@ -108,7 +109,6 @@ def get_groups(principal: Principal, filters: Mapping[str, Any], question: Quest
         if question.is_bounded:
             _refuse_many(snapshot, parts)
         scores = _read_scores(snapshot, parts, question)
-        kinds = scores.kinds
         cells += get_cells(snapshot, parts, question, scores)
         if "promptId" not in filters and "version" not in question.keys and "label" not in question.keys:
             # versions of different prompts have nothing in common
@@ -118,7 +118,7 @@ def get_groups(principal: Principal, filters: Mapping[str, Any], question: Quest
         course = follow(cells, question.keys, question.others, labels) if question.with_course and cells else None
         groups = _fill(groups, question, {slot.day for slot, _ in cells})
         extremes = [each[1] for group in groups for each in (group.cell.best, group.cell.worst) if each]
-        return Found(groups, kinds, _get_ids(snapshot, extremes), course)
+        return Found(groups, scores.kind, scores.kinds, _get_ids(snapshot, extremes), course)
 
 
 def _find_scope(
@@ -185,7 +185,8 @@ def _find_unstored(principal: Principal, filters: Mapping[str, Any], plan: Plan)
 class Scores:
     """The scores of the logs, by sequence number, as far as the logs do not store what is asked for."""
 
-    kinds: dict[str, int] = field(default_factory=dict)
+    kind: str = VALUE_KINDS[0]  # of the values and categories
+    kinds: dict[str, int] = field(default_factory=dict)  # -> number of scores
     values: dict[int, tuple[float, int, Any]] | None = None  # value, number of scores, time of the first; None: stored
     categories: dict[int, list[str]] = field(default_factory=dict)
     raters: dict[int, list[str]] = field(default_factory=dict)
@@ -265,7 +266,7 @@ def _refuse_many(snapshot: ReadSession, parts: Sequence[Select[Log]]) -> None:
 def _read_scores(snapshot: ReadSession, parts: Sequence[Select[Log]], question: Question) -> Scores:
     """Return what the logs themselves do not have: raters if they are asked for, and values of other scores."""
     if question.is_default and not question.with_raters:
-        return Scores({"number": 1})
+        return Scores()
     of_logs = and_(Score.log_seq == Log.seq, Score.name == question.name, Score.annotator == question.annotator)
     scored = [part.join(Score, of_logs) for part in parts]
     if question.is_default:
@@ -274,8 +275,8 @@ def _read_scores(snapshot: ReadSession, parts: Sequence[Select[Log]], question: 
             for seq, rater in rows:
                 raters[seq].append(rater)
             if len(raters) > SCORES_MAX:
-                return Scores({"number": 1})  # without raters no warning says whether they differ
-        return Scores({"number": 1}, raters=raters)
+                return Scores()  # without raters no warning says whether they differ
+        return Scores(raters=raters)
     given: dict[int, list[Any]] = defaultdict(list)
     kinds: Counter[str] = Counter()
     columns = (Score.log_seq, Score.rater, Score.identifier, Score.value_kind, Score.number, Score.category)
@@ -290,10 +291,10 @@ def _read_scores(snapshot: ReadSession, parts: Sequence[Select[Log]], question: 
 
 
 def _take_apart(given: Mapping[int, Sequence[Any]], kinds: Mapping[str, int]) -> Scores:
-    """Return the scores of the kind that most have, which comes first among the kinds: a stray one hides nothing."""
-    ordered = sorted((each for each in KINDS if each in kinds), key=lambda each: -kinds[each])
-    kind = next(iter(ordered), KINDS[0])
-    found = Scores({each: kinds[each] for each in ordered}, {})
+    """Return the scores of the most frequent kind: a stray one of another kind hides nothing."""
+    ordered = sorted((each for each in VALUE_KINDS if each in kinds), key=lambda each: -kinds[each])
+    kind = next(iter(ordered), VALUE_KINDS[0])
+    found = Scores(kind, {each: kinds[each] for each in ordered}, {})
     for seq, scores in given.items():
         # larger numbers are left out of groups, too, and the mean of two might not be finite
         of_kind = [score for score in scores if score[1] == kind and abs(score[2] or 0) <= LARGEST]
