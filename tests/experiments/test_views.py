@@ -346,8 +346,8 @@ def test_a_bad_parameter_of_the_results_is_named(
 def test_names_of_metrics_that_are_made_of_ids_are_counted_and_not_shown(ada: Person, make: MakeExperiment) -> None:
     make()
     for number in range(3):
-        metrics = {f"latency_{number}_{each}": each for each in range(100)}
-        log_id = report(ada, metrics={"rating": 3, **metrics}).json["logId"]
+        sent = {f"latency_{number}_{each}": each for each in range(100)}
+        log_id = report(ada, metrics={"rating": 3, **sent}).json["logId"]
     assert ada.post(f"/logs/{log_id}/scores", {"name": "depth", "value": 4}).status_code == 201
     for query, count in (("", 200), ("?metric=depth", 201)):
         shown = ada.get(f"/experiments/greeting/results{query}").json
