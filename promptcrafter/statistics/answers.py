@@ -36,7 +36,7 @@ def answer(
     `is_since_fixed` says that `since` is a time, not how long ago one was. What is grouped by what may change later, or
     filtered by anything else, may have been chosen to have a difference: nothing is settled then.
     """
-    config = configs.get_configs([workspace_id], [question.name]).get((workspace_id, question.name))
+    config = configs.get_config(workspace_id, question.name)
     found = store.get_groups(principal, filters, question)
     bounds, direction = _read_scale(question, config, found.kind)
     if margin is None and question.name == DEFAULT_NAME:

@@ -246,7 +246,9 @@ def _each_batch(
         yield from each_batch(snapshot, statement)
 
 
-def _unite(parts: Sequence[Select[Any]], *columns: SQLColumnExpression[Any]) -> Iterator[Select[Any] | CompoundSelect[Any]]:
+def _unite(
+    parts: Sequence[Select[Any]], *columns: SQLColumnExpression[Any]
+) -> Iterator[Select[Any] | CompoundSelect[Any]]:
     """Yield statements that select the columns of many parts at once: each part costs a look-up, but no statement."""
     for start in range(0, len(parts), _PARTS_AT_ONCE):
         selects = [part.with_only_columns(*columns) for part in parts[start : start + _PARTS_AT_ONCE]]
