@@ -14,7 +14,7 @@ from promptcrafter.permissions import Permission
 from promptcrafter.prompts import store as prompts
 from promptcrafter.statistics.comparison_markdown import write_comparison
 from promptcrafter.statistics.keys import DOCUMENTED
-from promptcrafter.statistics.responding import respond
+from promptcrafter.statistics.report_response import respond
 from promptcrafter.statistics.schemas import (
     AllStatsOut,
     AllStatsQuery,

@@ -1,8 +1,9 @@
-"""What is answered to a question about logs: the figures of groups, and how they differ."""
+"""Statistics of logs: the aggregates of their groups, and how the groups differ."""
 
 from collections.abc import Mapping
 from typing import Any, cast
 
+from promptcrafter.logs import queries
 from promptcrafter.logs.models import DEFAULT_NAME
 from promptcrafter.logs.schemas import SCORE_MAX
 from promptcrafter.scores import configs
@@ -12,13 +13,52 @@ from promptcrafter.statistics.aggregates import describe, to_group_samples
 from promptcrafter.statistics.comparisons import Direction, compare_groups
 from promptcrafter.statistics.intervals import Interval
 from promptcrafter.statistics.keys import FIXED
+from promptcrafter.statistics.schemas import question_fields
 from promptcrafter.workspaces.principal import Principal
 
 _FIXED_FILTERS = {"promptId", "since"}
 _MARGIN = 0.5  # by default, of the score from 0 to 10
+_QUESTION = question_fields().keys()
 
 
-def answer(
+def report_for_query(
+    principal: Principal,
+    query: Mapping[str, Any],
+    *,
+    workspace_id: str,
+    is_bounded: bool,
+    is_since_fixed: bool,
+    with_comparisons: bool,
+    with_course: bool = False,
+) -> dict[str, Any]:
+    """Return a dict in the shape of StatsOut for a loaded StatsQuery or AllStatsQuery.
+
+    The caller must have checked that the prompt `promptId` may be read. `workspace_id` is that of the logs.
+    `compute_report` and `store.Question` describe the others.
+    """
+    selecting = {name: value for name, value in query.items() if name not in _QUESTION}
+    filters, _ = queries.resolve(principal, selecting)
+    question = store.Question(
+        keys=query["groupBy"],
+        name=query["score"],
+        annotator=query["annotator"],
+        zone=query["tz"],
+        with_raters=with_comparisons,
+        is_bounded=is_bounded,
+        with_course=with_course,
+    )
+    return compute_report(
+        principal,
+        {**filters, **{name: selecting[name] for name in ("promptId",) if name in selecting}},
+        question,
+        workspace_id=workspace_id,
+        margin=query.get("margin"),
+        is_since_fixed=is_since_fixed,
+        with_comparisons=with_comparisons,
+    )
+
+
+def compute_report(
     principal: Principal,
     filters: Mapping[str, Any],
     question: store.Question,
