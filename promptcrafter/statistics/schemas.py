@@ -21,8 +21,8 @@ BASES = ("randomised", "paired", "observational")
 LOGS_MIN, LOGS_MAX = 2, 5
 
 
-def question_fields() -> FieldGroup:
-    """Return the fields of what is asked of logs, beside which ones."""
+def request_fields() -> FieldGroup:
+    """Return the fields of a `store.StatsRequest`."""
     return {
         "groupBy": GroupBy(),
         "score": name_field(
@@ -41,7 +41,7 @@ def question_fields() -> FieldGroup:
 class StatsQuery(Schema):
     """What is asked of the logs of a prompt, and their period."""
 
-    locals().update(question_fields())
+    locals().update(request_fields())
     since = TimestampText(description="Created at this time or later, such as `2024-06-20T13:10:00Z`")
     until = TimestampText(description="Created before this time")
 
@@ -49,7 +49,7 @@ class StatsQuery(Schema):
 class AllStatsQuery(LogFilters):
     """What is asked of the logs of a workspace, and which ones: by the filters of the list of logs."""
 
-    locals().update(question_fields())
+    locals().update(request_fields())
 
     @validates_schema
     def refuse_versions_of_prompts(self, data: dict[str, Any], **kwargs: Any) -> None:

@@ -30,7 +30,7 @@ from promptcrafter.logs.store import find_stored_logs
 from promptcrafter.problems import Invalid
 from promptcrafter.prompts.models import Label, Prompt
 from promptcrafter.statistics import day_aggregates
-from promptcrafter.statistics.aggregates import Course, Group, Slot, fill_periods, follow, gather
+from promptcrafter.statistics.aggregates import Group, Slot, TimeSeries, fill_periods, gather, to_time_series
 from promptcrafter.statistics.cells import LARGEST, Cell
 from promptcrafter.statistics.day_aggregates import EARLIEST, LATEST, Plan, Scope
 from promptcrafter.statistics.keys import METADATA, UNITS
@@ -45,7 +45,7 @@ GROUPS_MAX = 2000
 _ROWS_AT_ONCE = 20_000
 _IDS_AT_ONCE = 10_000
 _PARTS_AT_ONCE = 100  # SQLite takes 500 selects in a statement
-_FIGURES = 15  # columns of a `cells.Row`
+_ROW_COLUMNS = 15  # columns of a `cells.Row`
 _STORED_KEYS = {"model", "day", "week", "month"}
 _STORED_DETAILS = {"prompt", "version", "label", "author"}
 _STORED_FILTERS = {"promptId", "since", "until"}
@@ -54,8 +54,8 @@ _NARROW = "narrow it, for example by since or promptId"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
-    """What is asked of the logs, beside the filters."""
+class StatsRequest:
+    """What is to be computed of logs, beside the filters that select them."""
 
     keys: Sequence[str]  # see `statistics.keys`
     name: str = DEFAULT_NAME  # of the scores
@@ -63,7 +63,7 @@ class Question:
     zone: tzinfo = UTC  # in which a day begins and ends
     with_raters: bool = False
     is_bounded: bool = True  # whether more than LOGS_MAX logs are refused
-    with_course: bool = False  # over time
+    with_time_series: bool = False
 
     @property
     def others(self) -> list[str]:
@@ -89,10 +89,10 @@ class Found:
     kind: str  # of the scores that the groups have the aggregates of
     kinds: Mapping[str, int]  # -> number of scores, the most frequent first
     log_ids: Mapping[int, str]
-    course: Course | None = None  # if the question asks for it, and there are any logs
+    time_series: TimeSeries | None = None  # if the request asks for it, and there are any logs
 
 
-def get_groups(principal: Principal, filters: Mapping[str, Any], question: Question) -> Found:
+def get_groups(principal: Principal, filters: Mapping[str, Any], request: StatsRequest) -> Found:
     """Return the groups of the principal's logs that match `filters`, empty ones for periods without logs included.
 
     `filters` has the keys that `logs.store.find_logs` takes, and no others. Raises 400 for too many logs, periods or
@@ -102,32 +102,34 @@ def get_groups(principal: Principal, filters: Mapping[str, Any], question: Quest
         is_pending = has_pending(snapshot)  # in the snapshot: a deletion may be committed at any time
         logs = find_stored_logs(principal, filters)
         logs = logs.where(is_present(Log)) if is_pending else logs
-        scope = None if is_pending else _find_scope(snapshot, principal, filters, question)
+        scope = None if is_pending else _find_scope(snapshot, principal, filters, request)
         plan = _plan(snapshot, scope, filters)
-        cells = list(_each_stored(snapshot, scope, plan, question, filters.get("promptId")))
+        cells = list(_each_stored(snapshot, scope, plan, request, filters.get("promptId")))
         parts = [logs] if plan is None else _find_unstored(principal, filters, plan)
-        if question.is_bounded:
+        if request.is_bounded:
             _refuse_many(snapshot, parts)
-        scores = _read_scores(snapshot, parts, question)
-        cells += get_cells(snapshot, parts, question, scores)
-        if "promptId" not in filters and "version" not in question.keys and "label" not in question.keys:
+        scores = _read_scores(snapshot, parts, request)
+        cells += get_cells(snapshot, parts, request, scores)
+        if "promptId" not in filters and "version" not in request.keys and "label" not in request.keys:
             # versions of different prompts have nothing in common
             cells = [(slot._replace(version=None), cell) for slot, cell in cells]
-        labels = _get_labels(snapshot, principal, filters) if "label" in question.keys else {}
-        groups = gather(cells, question.keys, question.others, labels)
-        course = follow(cells, question.keys, question.others, labels) if question.with_course and cells else None
-        groups = _fill(groups, question, {slot.day for slot, _ in cells})
+        labels = _get_labels(snapshot, principal, filters) if "label" in request.keys else {}
+        groups = gather(cells, request.keys, request.others, labels)
+        time_series = (
+            to_time_series(cells, request.keys, request.others, labels) if request.with_time_series and cells else None
+        )
+        groups = _fill(groups, request, {slot.day for slot, _ in cells})
         extremes = [each[1] for group in groups for each in (group.cell.best, group.cell.worst) if each]
-        return Found(groups, scores.kind, scores.kinds, _get_ids(snapshot, extremes), course)
+        return Found(groups, scores.kind, scores.kinds, _get_ids(snapshot, extremes), time_series)
 
 
 def _find_scope(
-    snapshot: ReadSession, principal: Principal, filters: Mapping[str, Any], question: Question
+    snapshot: ReadSession, principal: Principal, filters: Mapping[str, Any], request: StatsRequest
 ) -> Scope | None:
-    """Return the scope whose stored aggregates answer the question, or None if only the logs do."""
-    if not question.is_default or question.zone is not UTC or not _STORED_FILTERS.issuperset(filters):
+    """Return the scope whose stored aggregates answer the request, or None if only the logs do."""
+    if not request.is_default or request.zone is not UTC or not _STORED_FILTERS.issuperset(filters):
         return None
-    details = set(question.keys) - _STORED_KEYS
+    details = set(request.keys) - _STORED_KEYS
     if not details <= _STORED_DETAILS:
         return None
     if "promptId" not in filters:
@@ -151,7 +153,7 @@ def _plan(snapshot: ReadSession, scope: Scope | None, filters: Mapping[str, Any]
 
 
 def _each_stored(
-    snapshot: ReadSession, scope: Scope | None, plan: Plan | None, question: Question, prompt_id: str | None
+    snapshot: ReadSession, scope: Scope | None, plan: Plan | None, request: StatsRequest, prompt_id: str | None
 ) -> Iterator[tuple[Slot, Cell]]:
     if scope is None or plan is None:
         return
@@ -159,13 +161,13 @@ def _each_stored(
     of_prompt = prompt_id if is_detailed else None
     for (day, version, text), cell in day_aggregates.each_cell(snapshot, scope.id, plan, of_prompt):
         prompt, author, model = split_details(text) if is_detailed else (prompt_id, None, text or None)
-        others = tuple(author for _ in question.others)  # what is stored has no other key
+        others = tuple(author for _ in request.others)  # what is stored has no other key
         yield (
             Slot(
                 day_aggregates.start_of(day).date(),
                 version or None,
                 model,
-                prompt if question.is_of_prompts else None,
+                prompt if request.is_of_prompts else None,
                 others,
             ),
             cell,
@@ -193,16 +195,16 @@ class Scores:
 
 
 def get_cells(
-    snapshot: ReadSession, parts: Sequence[Select[Log]], question: Question, scores: Scores
+    snapshot: ReadSession, parts: Sequence[Select[Log]], request: StatsRequest, scores: Scores
 ) -> Iterator[tuple[Slot, Cell]]:
     """Yield the cells of logs, read from the logs themselves; those of a slot are never split.
 
     `parts` are selects of logs. The slots have the prompt only if it is needed, else None.
     """
-    of_prompts = question.is_of_prompts
-    columns = [*row_columns(), *([Log.prompt_id] if of_prompts else []), *map(_other_column, question.others)]
-    read_day = _make_day_reader(question.zone)
-    readers = [_read_scalar if key.startswith(METADATA) else str for key in question.others]
+    of_prompts = request.is_of_prompts
+    columns = [*row_columns(), *([Log.prompt_id] if of_prompts else []), *map(_other_column, request.others)]
+    read_day = _make_day_reader(request.zone)
+    readers = [_read_scalar if key.startswith(METADATA) else str for key in request.others]
 
     def read_others(rest: Sequence[Any]) -> tuple[str | None, ...]:
         values = rest[of_prompts:]
@@ -213,7 +215,7 @@ def get_cells(
     for rows in _each_batch(snapshot, parts, *columns):
         slots: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
         for row in rows:
-            slots[read_day(row[0]), row[2], row[3], row[_FIGURES:]].append(row)
+            slots[read_day(row[0]), row[2], row[3], row[_ROW_COLUMNS:]].append(row)
         # refused before cells are made of them, which take far more time and memory than rows
         different.update(read_others(rest) for _, _, _, rest in slots)
         if len(different) > GROUPS_MAX:
@@ -227,7 +229,7 @@ def get_cells(
 def _add(cell: Cell, rows: list[Any], scores: Scores) -> None:
     if scores.values is not None:
         unknown = (None, None, None)
-        rows = [(*row[:4], *scores.values.get(row[1], unknown), *row[7:_FIGURES]) for row in rows]
+        rows = [(*row[:4], *scores.values.get(row[1], unknown), *row[7:_ROW_COLUMNS]) for row in rows]
     cell.add(rows, to_milliseconds)
     seqs = [row[1] for row in rows if row[7] is None]
     if scores.raters:
@@ -265,13 +267,13 @@ def _refuse_many(snapshot: ReadSession, parts: Sequence[Select[Log]]) -> None:
             raise Invalid({"since": [f"selects more than {LOGS_MAX:,} logs; {_NARROW}"]})
 
 
-def _read_scores(snapshot: ReadSession, parts: Sequence[Select[Log]], question: Question) -> Scores:
+def _read_scores(snapshot: ReadSession, parts: Sequence[Select[Log]], request: StatsRequest) -> Scores:
     """Return what the logs themselves do not have: raters if they are asked for, and values of other scores."""
-    if question.is_default and not question.with_raters:
+    if request.is_default and not request.with_raters:
         return Scores()
-    of_logs = and_(Score.log_seq == Log.seq, Score.name == question.name, Score.annotator == question.annotator)
+    of_logs = and_(Score.log_seq == Log.seq, Score.name == request.name, Score.annotator == request.annotator)
     scored = [part.join(Score, of_logs) for part in parts]
-    if question.is_default:
+    if request.is_default:
         raters = defaultdict(list)
         for rows in _each_batch(snapshot, scored, Score.log_seq, Score.rater):
             for seq, rater in rows:
@@ -284,7 +286,7 @@ def _read_scores(snapshot: ReadSession, parts: Sequence[Select[Log]], question: 
     columns = (Score.log_seq, Score.rater, Score.identifier, Score.value_kind, Score.number, Score.category)
     for rows in _each_batch(snapshot, scored, *columns, plain_time(Score.created_at)):
         for row in rows:
-            rater = " ".join(identify_rater(question.annotator, row[1], row[2]))
+            rater = " ".join(identify_rater(request.annotator, row[1], row[2]))
             given[row[0]].append((rater, *row[3:]))
             kinds[row[3]] += 1
         if kinds.total() > SCORES_MAX:
@@ -326,15 +328,15 @@ def _get_labels(
     return names
 
 
-def _fill(groups: list[Group], question: Question, days: set[date]) -> list[Group]:
+def _fill(groups: list[Group], request: StatsRequest, days: set[date]) -> list[Group]:
     """Return the groups with empty ones for periods without logs. Raises 400 for too many."""
-    unit = next((key for key in question.keys if key in UNITS), None)
+    unit = next((key for key in request.keys if key in UNITS), None)
     if unit is not None and days:
         number = count_periods(unit, min(days), max(days))
         if number > PERIODS_MAX:
             raise Invalid({"groupBy": [f"makes {number:,} groups by {unit}, of {PERIODS_MAX:,} at most; {_NARROW}"]})
-        groups = list(islice(fill_periods(groups, question.keys, days), GROUPS_MAX + 1))
-    if question.is_bounded and len(groups) > GROUPS_MAX:
+        groups = list(islice(fill_periods(groups, request.keys, days), GROUPS_MAX + 1))
+    if request.is_bounded and len(groups) > GROUPS_MAX:
         raise _too_many_groups()
     return groups
 
