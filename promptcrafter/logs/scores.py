@@ -89,7 +89,7 @@ def put_scores(
     tallies = tally_scores(logs.values())
     now = clock.now()
     results: list[tuple[Score, bool] | Problem] = []
-    figures: dict[int, float] = {}
+    shown_scores: dict[int, float] = {}
     replaced: list[str] = []
     for values in scores:
         if isinstance(values, Problem):
@@ -128,13 +128,13 @@ def put_scores(
             session.add(stored[key])
         _set_value(stored[key], values, tally.next_time(now), now)
         if is_default(stored[key]):
-            figures[log.seq] = values["number"]
+            shown_scores[log.seq] = values["number"]
         results.append((stored[key], is_new))
     for workspace_id in {result[0].workspace_id for result in results if not isinstance(result, Problem)}:
         quota.check_growth(workspace_id)
     session.flush()
     audit.forget(*replaced)
-    refresh_logs(figures, now)
+    refresh_logs(shown_scores, now)
     return results
 
 
@@ -247,13 +247,13 @@ def remove_score(principal: Principal, score: Score, log: Log) -> None:
     session.flush()
     if not is_default(score):
         return
-    figure = log.score
-    if figure is not None:
+    shown_score = log.score
+    if shown_score is not None:
         is_shown = newest is None or newest.id == score.id
-        if is_shown or session.execute(counted.where(Score.number == figure).limit(1)).first() is None:
+        if is_shown or session.execute(counted.where(Score.number == shown_score).limit(1)).first() is None:
             left = session.execute(counted.limit(1)).first()
-            figure = None if left is None else left.number
-    refresh_logs({log.seq: figure}, clock.now())
+            shown_score = None if left is None else left.number
+    refresh_logs({log.seq: shown_score}, clock.now())
 
 
 @dataclass
