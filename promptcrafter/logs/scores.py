@@ -1,8 +1,8 @@
 """Scores in the database. Call the writing functions inside `transactions.writing()`.
 
-Everybody's score of a log is kept; a log shows one figure, the last score that a member gave it, and statistics read
-the mean of all members. Both are columns of the log, written in the transaction of the score: nobody but the writers of
-that log waits for the other.
+All scores of a log are kept. The log stores two values derived from them: `score`, the one given last, and
+`mean_score`, the mean over its raters, imported ones included. Both are written in the transaction of the score, so
+only writers of the same log wait for each other.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

@@ -94,9 +94,9 @@ def get_progress(principal: Principal, query: Mapping[str, Any]) -> dict[str, An
     if _count_logs(logs) > LOGS_MAX:
         raise _too_many(f"More than {LOGS_MAX:,} logs match", "promptId, model")
     logs = logs.where(*_other_conditions(query), _IS_REVIEWABLE, is_present(Log))
-    given = (Score.log_seq == Log.seq) & (Score.name == query["name"]) & (Score.annotator == HUMAN)
+    is_given = (Score.log_seq == Log.seq) & (Score.name == query["name"]) & (Score.annotator == HUMAN)
     columns = (Score.log_seq, Score.rater, Score.imported_name, Score.updated_at)
-    scores = logs.join(Score, given).with_only_columns(*columns).limit(SCORES_MAX + 1).subquery().c
+    scores = logs.join(Score, is_given).with_only_columns(*columns).limit(SCORES_MAX + 1).subquery().c
     by_rater = select(
         scores.rater,
         func.max(scores.imported_name).label("imported_name"),
@@ -112,9 +112,10 @@ def get_progress(principal: Principal, query: Mapping[str, Any]) -> dict[str, An
     people = select(func.count(scores.rater.distinct()).label("people")).group_by(scores.log_seq).subquery().c.people
     is_done = people >= wanted
     sums = select(func.count().filter(is_done), func.coalesce(func.sum(case((is_done, wanted), else_=people)), 0))
-    done_count, given = session.execute(sums.select_from(people.table)).one()
+    done_count, given_count = session.execute(sums.select_from(people.table)).one()
     count = _count_logs(logs)
-    done_count, given = min(done_count, count), min(given, count * wanted)  # a log may have been deleted since
+    # a log may have been deleted since
+    done_count, given_count = min(done_count, count), min(given_count, count * wanted)
     shown = raters[:RATERS_MAX]
     names = _get_names(rater.rater for rater in shown)
     return {
@@ -122,7 +123,7 @@ def get_progress(principal: Principal, query: Mapping[str, Any]) -> dict[str, An
         "logs": count,
         "done": done_count,
         "open": count - done_count,
-        "given": int(given),  # PostgreSQL adds whole numbers to a Decimal
+        "given": int(given_count),  # PostgreSQL adds whole numbers to a Decimal
         "wanted": count * wanted,
         "scores": total,
         "raters": [_describe_progress(rater, names) for rater in shown],
