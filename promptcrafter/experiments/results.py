@@ -22,6 +22,7 @@ from promptcrafter.statistics.intervals import (
     sequential_difference_interval,
     sequential_interval,
 )
+from promptcrafter.statistics.sample_sizes import estimate_for_difference
 
 ALPHA = 0.05
 METRICS_MAX = 200  # names of metrics in the results, each of which has a sample in every variant
@@ -69,7 +70,16 @@ class Sample:
     @cached_property
     def has_reliable_variance(self) -> bool:
         """Whether the variance is above 0 and enough values differ from the mode to rely on it."""
-        return self.variance > 0 and self.count - max(Counter(self.values).values()) >= MIN_NON_MODAL_VALUES
+        return self.variance > 0 and self._non_modal_count >= MIN_NON_MODAL_VALUES
+
+    @property
+    def factor_to_reliable_variance(self) -> float:
+        """How many times as many values of the same shares have a reliable variance; infinite if none ever do."""
+        return max(1.0, MIN_NON_MODAL_VALUES / self._non_modal_count) if self._non_modal_count else math.inf
+
+    @cached_property
+    def _non_modal_count(self) -> int:
+        return self.count - max(Counter(self.values).values())
 
 
 class Collected(NamedTuple):
@@ -223,7 +233,7 @@ def evaluate(
             "baseline": keys[0],
             "variant": key,
             "metrics": {
-                name: compare(key, sample, keys[0], samples[keys[0]][name], len(keys) - 1)
+                name: _compare_and_estimate(key, sample, keys[0], samples[keys[0]][name], len(keys) - 1)
                 for name, sample in sorted(samples.get(key, {}).items())
                 if name in samples.get(keys[0], {})
             },
@@ -255,6 +265,26 @@ def summarize(sample: Sample) -> dict[str, Any]:
         if sample.has_reliable_variance
         else None,
     }
+
+
+def _compare_and_estimate(
+    key: str, sample: Sample, baseline_key: str, baseline: Sample, comparisons: int
+) -> dict[str, Any]:
+    """Return what `compare` returns, with `n`, the number of values of both, and `needed`.
+
+    `needed` is about how many values both must have together until the difference is settled, if everything stays as it
+    is; None if it is settled, or there is no estimate: see `sample_sizes`.
+    """
+    found, needed = compare(key, sample, baseline_key, baseline, comparisons), None
+    if not found["settled"]:
+        needed = estimate_for_difference(
+            found["difference"],
+            (sample.variance, baseline.variance),
+            (sample.count, baseline.count),
+            ALPHA / comparisons,
+            max(sample.factor_to_reliable_variance, baseline.factor_to_reliable_variance),
+        )
+    return {**found, "n": sample.count + baseline.count, "needed": needed}
 
 
 def compare(

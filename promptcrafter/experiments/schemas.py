@@ -213,6 +213,12 @@ class DifferenceOut(Schema):
     interval95 = fields.List(Number(), required=True, allow_none=True)
     settled = fields.Boolean(required=True)
     verdict = fields.String(required=True)
+    n = fields.Integer(required=True, metadata={"description": "Number of values of both variants"})
+    needed = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "About how large n must be until it is settled, if the difference stays"},
+    )
 
 
 class ComparisonOut(Schema):

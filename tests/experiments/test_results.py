@@ -242,6 +242,44 @@ def test_values_that_are_not_finite_numbers_are_left_out_and_large_ones_do_not_f
     assert all(map(math.isfinite, _numbers(results.evaluate([("A", 1)], [("A", metrics), ("A", {"i": -1e149})]))))
 
 
+@pytest.mark.parametrize("share", [1, 3])
+def test_what_is_needed_is_where_the_same_values_again_and_again_are_settled(share: int) -> None:
+    first, second = [5.0, 6.0, 7.0, 8.0, 4.0, 5.0] * 2, [8.0, 7.0, 9.0, 7.0, 6.0, 9.0] * 2 * share
+
+    def look(times: int) -> dict[str, Any]:
+        measurements = [("A", {"m": value}) for value in first * times] + [
+            ("B", {"m": value}) for value in second * times
+        ]
+        found: dict[str, Any] = results.evaluate([("A", 1), ("B", 1)], measurements)["comparisons"][0]["metrics"]["m"]
+        return found
+
+    looks = {times: look(times) for times in range(1, 12)}
+    once, enough = looks[1], min(times for times, each in looks.items() if each["settled"])
+    assert enough > 1
+    assert once["n"] == len(first) + len(second)
+    assert (enough - 1) * once["n"] < once["needed"] <= enough * once["n"] * 1.02
+    assert all((each["needed"] is None) is each["settled"] for each in looks.values())
+    assert all(each["needed"] > each["n"] for times, each in looks.items() if times < enough)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ([5.0, 7.0] * 3, [6.0] * 6),  # equal means
+        ([5.0, 7.0], [8.0, 9.0]),
+        ([5.0] * 6, [6.0] * 6),  # no spread
+        ([5.0, 9.0] * 300, [5.0, 9.01] * 300),  # more than 100,000
+        ([1e150, -1e150] * 5, [1e-150, 2e-150] * 5),
+    ],
+)
+def test_nothing_is_needed_where_no_number_of_values_tells_or_too_few_are_known(
+    first: list[float], second: list[float]
+) -> None:
+    measurements = [("A", {"m": value}) for value in first] + [("B", {"m": value}) for value in second]
+    found = results.evaluate([("A", 1), ("B", 1)], measurements)["comparisons"][0]["metrics"]["m"]
+    assert (found["settled"], found["needed"]) == (False, None)
+
+
 def test_the_first_metrics_are_evaluated_and_the_others_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "METRICS_MAX", 2)
     monkeypatch.setattr(results, "OTHERS_MAX", 3)
