@@ -29,6 +29,7 @@ METRICS_MAX = 200  # names of metrics in the results, each of which has a sample
 OTHERS_MAX = 10_000  # up to which the names of further metrics are counted
 _POINTS_MAX = 24  # at which the growth of results is traced
 _LARGEST = 1e150  # the square of a larger number may not be finite
+_LEAST_VARIANCE = 1e-305  # a smaller one counts as 0, as it does when it is divided by a number of values
 NOT_ENOUGH = "not enough data yet"
 METHOD = {
     "name": "mixture sequential t-test",
@@ -69,13 +70,15 @@ class Sample:
 
     @cached_property
     def has_reliable_variance(self) -> bool:
-        """Whether the variance is above 0 and enough values differ from the mode to rely on it."""
-        return self.variance > 0 and self._non_modal_count >= MIN_NON_MODAL_VALUES
+        """Whether there is a variance, and enough values differ from the mode to rely on it."""
+        return self.variance > _LEAST_VARIANCE and self._non_modal_count >= MIN_NON_MODAL_VALUES
 
     @property
     def factor_to_reliable_variance(self) -> float:
         """How many times as many values of the same shares have a reliable variance; infinite if none ever do."""
-        return max(1.0, MIN_NON_MODAL_VALUES / self._non_modal_count) if self._non_modal_count else math.inf
+        if self.variance <= _LEAST_VARIANCE or not self._non_modal_count:  # the mean of equal values may be rounded
+            return math.inf
+        return max(1.0, MIN_NON_MODAL_VALUES / self._non_modal_count)
 
     @cached_property
     def _non_modal_count(self) -> int:
@@ -149,8 +152,8 @@ class _Running:
 
     @property
     def has_reliable_variance(self) -> bool:
-        """Whether the variance is above 0 and enough values differ from the mode to rely on it."""
-        return self.variance > 0 and self.count - max(self._modes.values()) >= MIN_NON_MODAL_VALUES
+        """Whether there is a variance, and enough values differ from the mode to rely on it."""
+        return self.variance > _LEAST_VARIANCE and self.count - max(self._modes.values()) >= MIN_NON_MODAL_VALUES
 
 
 class Growth:

@@ -242,6 +242,15 @@ def test_values_that_are_not_finite_numbers_are_left_out_and_large_ones_do_not_f
     assert all(map(math.isfinite, _numbers(results.evaluate([("A", 1)], [("A", metrics), ("A", {"i": -1e149})]))))
 
 
+@pytest.mark.parametrize("size", [1e-150, 3e-160, 1e-161, 1e-165, 5e-324])
+def test_values_whose_squares_are_hardly_numbers_do_not_fail(size: float) -> None:
+    measurements = [(key, {"m": value + size * (key == "B")}) for key in "AB" for value in [0.0, size] * 20]
+    shown = results.evaluate([("A", 1), ("B", 1)], measurements, with_growth=True)
+    assert all(map(math.isfinite, _numbers({**shown, "trace": shown["trace"]("B", "m")})))
+    difference = shown["comparisons"][0]["metrics"]["m"]
+    assert (difference["settled"], difference["needed"]) == (size == 1e-150, None)
+
+
 @pytest.mark.parametrize("share", [1, 3])
 def test_what_is_needed_is_where_the_same_values_again_and_again_are_settled(share: int) -> None:
     first, second = [5.0, 6.0, 7.0, 8.0, 4.0, 5.0] * 2, [8.0, 7.0, 9.0, 7.0, 6.0, 9.0] * 2 * share
@@ -268,6 +277,7 @@ def test_what_is_needed_is_where_the_same_values_again_and_again_are_settled(sha
         ([5.0, 7.0] * 3, [6.0] * 6),  # equal means
         ([5.0, 7.0], [8.0, 9.0]),
         ([5.0] * 6, [6.0] * 6),  # no spread
+        ([0.1 + 0.7] * 11, [3.3] * 11),  # none but that of a rounded mean
         ([5.0, 9.0] * 300, [5.0, 9.01] * 300),  # more than 100,000
         ([1e150, -1e150] * 5, [1e-150, 2e-150] * 5),
     ],
