@@ -134,7 +134,7 @@ def describe_difference(variant: str, baseline: str, found: Mapping[str, Any]) -
         text = f"Not settled yet: {variant} is the same as {baseline} so far"
     else:
         text = f"Not settled yet: {variant} is {direction} than {baseline} by {size} so far"
-    missing = _what_is_missing(found, "results")
+    missing = _what_is_missing(found, "results of both")
     if not interval:
         return Verdict(f"{text}, of too few results for an interval{missing}.", "", (), "open")
     text += f". The difference may be anything between {_ends(interval)}, zero included{missing}."

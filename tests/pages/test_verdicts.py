@@ -120,7 +120,7 @@ def test_many_verdicts_are_grouped_with_the_surest_first() -> None:
         (
             (3.2, [-2.0, 8.0], False, 143),
             "Not settled yet: polite is higher than answer first by 3.2 so far. The difference may be anything between "
-            "−2 and 8, zero included. If the difference stays as it is, about 110 more results will tell.",
+            "−2 and 8, zero included. If the difference stays as it is, about 110 more results of both will tell.",
         ),
         (
             (-3.2, None, False, None),
