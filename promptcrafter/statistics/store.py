@@ -109,6 +109,9 @@ def get_groups(principal: Principal, filters: Mapping[str, Any], request: StatsR
         if request.is_bounded:
             _refuse_many(snapshot, parts)
         scores = _read_scores(snapshot, parts, request)
+        if scores.raters is None:  # those of some logs would say that they differ where they do not
+            for _, cell in cells:
+                cell.raters.clear()
         cells += get_cells(snapshot, parts, request, scores)
         if "promptId" not in filters and "version" not in request.keys and "label" not in request.keys:
             # versions of different prompts have nothing in common
@@ -191,7 +194,7 @@ class Scores:
     kinds: dict[str, int] = field(default_factory=dict)  # -> number of scores
     values: dict[int, tuple[float, int, Any]] | None = None  # value, number of scores, time of the first; None: stored
     categories: dict[int, list[str]] = field(default_factory=dict)
-    raters: dict[int, list[str]] = field(default_factory=dict)
+    raters: dict[int, list[str]] | None = field(default_factory=dict)  # None: there are too many scores to read them
 
 
 def get_cells(
@@ -279,7 +282,7 @@ def _read_scores(snapshot: ReadSession, parts: Sequence[Select[Log]], request: S
             for seq, rater in rows:
                 raters[seq].append(rater)
             if len(raters) > SCORES_MAX:
-                return Scores()  # without raters no warning says whether they differ
+                return Scores(raters=None)
         return Scores(raters=raters)
     given: dict[int, list[Any]] = defaultdict(list)
     kinds: Counter[str] = Counter()
@@ -298,13 +301,14 @@ def _take_apart(given: Mapping[int, Sequence[Any]], kinds: Mapping[str, int]) ->
     """Return the scores of the most frequent kind: a stray one of another kind hides nothing."""
     ordered = sorted((each for each in VALUE_KINDS if each in kinds), key=lambda each: -kinds[each])
     kind = next(iter(ordered), VALUE_KINDS[0])
-    found = Scores(kind, {each: kinds[each] for each in ordered}, {})
+    raters: dict[int, list[str]] = {}
+    found = Scores(kind, {each: kinds[each] for each in ordered}, {}, raters=raters)
     for seq, scores in given.items():
         # larger numbers are left out of groups, too, and the mean of two might not be finite
         of_kind = [score for score in scores if score[1] == kind and abs(score[2] or 0) <= LARGEST]
         if not of_kind:
             continue
-        found.raters[seq] = [score[0] for score in of_kind]
+        raters[seq] = [score[0] for score in of_kind]
         if kind == "category":
             found.categories[seq] = [score[3] for score in of_kind]
             continue

@@ -391,6 +391,26 @@ def test_the_limit_of_logs_is_that_of_all_changed_days_together(
     }
 
 
+def test_raters_are_those_of_all_logs_or_of_none(
+    app: Flask, ada: Person, ben: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = share(ada, ben, "editor")
+    prompt = ada.prompt()
+    for model, person in (("a", ada), ("b", ben)):
+        for _ in range(15):
+            body = {"promptId": prompt["_id"], "promptVersion": 1, "output": "o", "modelUsed": model}
+            log = person.post("/logs", {**body, "score": 5}, headers=there)
+            assert log.status_code == 201, log.text
+    with app.app_context():
+        Aggregation(Event()).run()
+    for _ in range(2):
+        ada.log(prompt, score=7, modelUsed="a")
+    path = f"/prompts/{prompt['_id']}/stats?groupBy=model"
+    assert ada.get(path).json["comparisons"][0]["warnings"] == ["The raters differ"]
+    monkeypatch.setattr(store, "SCORES_MAX", 1)
+    assert ada.get(path).json["comparisons"][0]["warnings"] == []
+
+
 def test_changed_days_are_read_together(app: Flask, ada: Person) -> None:
     prompt = ada.prompt()
     ada.log(prompt, score=1)
