@@ -1,13 +1,13 @@
 """The parts that charts have in common, as SVG: their frame, texts, grids and marks. Pure functions."""
 
 import math
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 
 from markupsafe import Markup, escape
 
 from promptcrafter.pages.chart_scales import TICKS, Scale
+from promptcrafter.text import display_width
 
 WIDE, NARROW = 800, 300  # widths of charts, in the units of their view boxes
 _LABEL_CHARACTERS = 40  # of which wide ones count twice
@@ -35,9 +35,9 @@ def legend(names: Sequence[str]) -> Markup:
 
 def shorten(label: str, maximum: int = _LABEL_CHARACTERS) -> str:
     """Return the beginning of a label that is longer than `maximum` characters, of which wide ones count twice."""
-    if _count_columns(label) <= maximum:
+    if display_width(label) <= maximum:
         return label
-    ends = accumulate(map(_count_columns, label))
+    ends = accumulate(map(display_width, label))
     return f"{label[: sum(end < maximum for end in ends)]}…"
 
 
@@ -48,12 +48,7 @@ def count_ticks(width: int) -> int:
 
 def width_of(text: str) -> float:
     """Return about the width of a text, in the units of the view box."""
-    return _count_columns(text) * CHARACTER
-
-
-def _count_columns(text: str) -> int:
-    """Return the number of characters of a text, of which Chinese letters, emoji and other wide ones count twice."""
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+    return display_width(text) * CHARACTER
 
 
 def write_shape(number: int, x: float, y: float, size: float, title: str) -> str:
