@@ -11,6 +11,8 @@ read one row or a few      `compiled.CompiledQuery`             as `request_conn
                                                                 else, on SQLite, none     returned at once
 write                      `transactions.writing()`             a new one, on SQLite      commits and closes at the
                                                                 after the write queue     block's end, or rolls back
+write what a reader can    `transactions.                       as `writing()`, after a   as `writing()`; the function
+do without                 write_if_possible()`                 short wait for others     returns if it fails
 write for long, step by    `transactions.                       as `writing()`            as `writing()`, without a
 step                       writing_in_background()`                                       checkpoint
 write in several steps,    `transactions.writing_in_bulk()`     as `writing()`, after a   as `writing()`

@@ -3,20 +3,35 @@
 import fcntl
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
+from sqlalchemy import text, update
 
 from config import Config
+from promptcrafter import clock
+from promptcrafter.auth.models import User
+from promptcrafter.database.session import session
+from promptcrafter.database.transactions import write_if_possible, writing
 from tests.support.databases import only_sqlite
 from tests.support.otlp import encode, make_span
-from tests.support.people import Person
+from tests.support.people import Caller, Person
 
 TIMEOUT_S = 0.6
+
+
+@contextmanager
+def busy_queue(config: Config) -> Iterator[None]:
+    """Let no other writer have its turn inside the block."""
+    with open(f"{config.database_url.removeprefix('sqlite:///')}-queue", "w", encoding="ascii") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        yield
 
 
 @only_sqlite
@@ -58,3 +73,48 @@ def test_exporters_wait_for_a_long_writer_before_the_queue_in_which_other_client
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
         assert client.post("/logs", json=log, headers=ada.headers).status_code == 201
     assert client.post("/v1/traces", data=spans, headers={**ada.headers, **media}).status_code == 200
+
+
+@only_sqlite
+def test_calls_that_only_read_succeed_while_others_write(
+    ada: Person,
+    make_app: Callable[[Config], Flask],
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = make_app(replace(config, database_timeout_ms=200))
+    key = ada.post("/auth/keys", {"name": "k"}).json["key"]
+    by_key = Caller(app.test_client(), {"x-api-key": key})
+    old_hash = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(ada.password)
+    with app.app_context(), writing():
+        session.execute(update(User).where(User.id == ada.id).values(password_hash=old_hash))
+    with busy_queue(config):
+        assert by_key.get("/prompts").status_code == 200
+        assert by_key.get("/prompts").status_code == 200
+        log_in = Caller(app.test_client()).post("/auth/login", {"email": ada.email, "password": ada.password})
+        assert log_in.status_code == 200
+        export = Caller(app.test_client(), ada.headers).get("/export")
+        assert export.status_code == 200
+        assert by_key.post("/prompts", {"title": "A title", "content": "c", "model": "m"}).status_code == 503
+    assert f"an export of {ada.get('/workspaces').json[0]['_id']} is not in its audit trail" in caplog.text
+    # the use of the key is noted when it is next used, and not an hour later
+    assert ada.get("/auth/keys").json[0]["lastUsedAt"] is None
+    later = clock.now() + timedelta(minutes=2)
+    monkeypatch.setattr(clock, "now", lambda: later)
+    assert by_key.get("/prompts").status_code == 200
+    assert ada.get("/auth/keys").json[0]["lastUsedAt"] == clock.to_text(later)
+
+
+def test_a_write_that_may_be_left_out_waits_for_a_short_time_and_others_as_before(app: Flask) -> None:
+    waits: list[str] = []
+
+    def note_wait() -> None:
+        is_sqlite = session.get_bind().dialect.name == "sqlite"
+        waits.append(session.scalar(text("SELECT 'none'" if is_sqlite else "SHOW lock_timeout")))
+
+    with app.app_context():
+        assert write_if_possible(note_wait)
+        with writing():
+            note_wait()
+    assert waits in (["none", "none"], ["250ms", "2s"])
