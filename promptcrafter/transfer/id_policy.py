@@ -43,6 +43,7 @@ class IdPolicy(Protocol):
     """What an import does with the ids in the file."""
 
     retry_advice: str  # a sentence about importing the file again after an interruption
+    is_repeatable: bool  # whether that stores the rest only
 
     def assign(self, record: LoadedRecord) -> None:
         """Set the ids of a record and of what it refers to. Called for each record, in the order of the file."""
@@ -58,6 +59,7 @@ class KeptIds:
     """The ids and slugs of the file."""
 
     retry_advice = "Importing again is safe."
+    is_repeatable = True
 
     def assign(self, record: LoadedRecord) -> None:
         """Leave the record as it is."""
@@ -80,10 +82,13 @@ class NewIds:
     """
 
     def __init__(self, principal: Principal, key: str | None = None) -> None:
-        self._make_id = _derive_from(principal, key) if key else _make_id
+        self._make_id = _make_id if key is None else _derive_from(principal, key)
         self.retry_advice = (
-            "Importing again with the same key stores the rest." if key else "Importing again makes another copy of it."
+            "Importing again makes another copy of it."
+            if key is None
+            else "Importing again with the same key stores the rest."
         )
+        self.is_repeatable = key is not None
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.execute("CREATE TABLE ids (old PRIMARY KEY, new) WITHOUT ROWID")
         self._db.execute("BEGIN")  # never committed: no other connection reads it

@@ -2,24 +2,27 @@
 
 `check` validates all records without writing. `store_checked` then stores them in batches of some hundred, each in a
 transaction of its own, so that other writers wait for the lock of a batch only. If the import stops halfway, importing
-the file again stores the rest: what the account already has is skipped.
+the file again stores the rest: what the account already has is skipped. The import has one entry in the audit trail,
+which each batch brings up to date in its transaction: whatever ends the import, it has what is stored.
 """
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager
 from typing import Any
 
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, TimeoutError
 
 from promptcrafter import jsonio
+from promptcrafter.database.errors import is_deadlock
 from promptcrafter.database.session import ReadSession, read_snapshot, request_session
-from promptcrafter.database.transactions import writing
+from promptcrafter.database.transactions import on_commit, writing
 from promptcrafter.experiments.store import restore_experiments
+from promptcrafter.http import error_handlers
 from promptcrafter.logs.arriving_scores import ScoresChanged, restore_scores
 from promptcrafter.logs.scores import SCORES_MAX
 from promptcrafter.logs.store import ParentDeleted, prepare, restore_all, restore_scored
-from promptcrafter.problems import DeletionPending, Invalid, Problem
+from promptcrafter.problems import DeletionPending, Invalid, Problem, Unavailable
 from promptcrafter.prompts.models import VERSIONED
 from promptcrafter.prompts.restore import restore_prompts
 from promptcrafter.prompts.search import search_columns
@@ -63,6 +66,21 @@ class ImportInterrupted(Problem):
         super().__init__(409, f"{problem.message} {explanation}", "import_interrupted", details=problem.details)
 
 
+class ImportSuspended(Problem):
+    """503 or 507: the database cannot be used at the moment. At least what stands before `location` is stored.
+
+    There is a `Retry-After` only if importing the file again stores the rest.
+    """
+
+    def __init__(self, problem: Problem, location: str, ids: IdPolicy) -> None:
+        reason = problem.message
+        for sentence in (" Try again.", " Nothing was stored."):
+            reason = reason.removesuffix(sentence)
+        message = f"{reason} What stands before {location} is stored. {ids.retry_advice}"
+        headers = problem.headers if ids.is_repeatable else {}
+        super().__init__(problem.status, message, "import_interrupted", headers=headers)
+
+
 class ImportRefused(Problem):
     """401, 403 or 404: the caller may no longer import, or not with these labels."""
 
@@ -93,31 +111,65 @@ def check(principal: Principal, source: Iterable[Record], ids: IdPolicy = KEPT_I
 
 
 def store_checked(principal: Principal, checked: Iterable[Sequence[LoadedRecord]], ids: IdPolicy = KEPT_IDS) -> Counts:
-    """Store the records that the account does not have yet. Raises ImportInterrupted and ImportRefused.
+    """Store the records that the account does not have yet.
 
     `ids` is what the records were checked with. Returns for each type, such as `logs`, the number `created` and the
-    number `skipped`.
+    number `skipped`. Raises ImportInterrupted, ImportRefused and, if the database fails, ImportSuspended when something
+    is stored, and else what `writing()` raises.
     """
-    counts = {plural(kind): {"created": 0, "skipped": 0} for kind in KINDS}
+    read: Counter[str] = Counter()
+    entry = _AuditEntry(principal)
+    for batch in checked:
+        with _telling_what_is_stored(batch[0].location, entry, ids):
+            _store_batch(batch, principal, ids, entry)
+        read.update(record.kind for record in batch)
+    if not entry.created:
+        with writing():
+            entry.note(())
+    created = entry.created
+    return {plural(kind): {"created": created[kind], "skipped": read[kind] - created[kind]} for kind in KINDS}
+
+
+class _AuditEntry:
+    """The entry of an import in the audit trail. `created` has how many records of each type are stored."""
+
+    def __init__(self, principal: Principal) -> None:
+        self._principal = principal
+        self._id: str | None = None
+        self.created: Counter[str] = Counter()
+
+    def note(self, new: Sequence[LoadedRecord]) -> None:
+        """Add the entry, or add these records to it. Call it inside the `writing()` that stores them."""
+        created = self.created + Counter(record.kind for record in new)
+        after = {plural(kind): created[kind] for kind in KINDS}
+        entry_id, workspace_id = self._id, self._principal.current_id
+        if entry_id is None:
+            entry_id = audit.note(self._principal, workspace_id, "import", "workspace", workspace_id, after=after)
+        else:
+            audit.replace_after(entry_id, after)
+
+        def keep() -> None:
+            self._id, self.created = entry_id, created
+
+        on_commit(keep)
+
+
+@contextmanager
+def _telling_what_is_stored(location: str, entry: _AuditEntry, ids: IdPolicy) -> Iterator[None]:
+    """Raise ImportSuspended if the database fails in the block, and an earlier batch is stored."""
     try:
-        for batch in checked:
-            created = Counter(record.kind for record in _store_batch(batch, principal, ids))
-            for kind, count in Counter(record.kind for record in batch).items():
-                counts[plural(kind)]["created"] += created[kind]
-                counts[plural(kind)]["skipped"] += count - created[kind]
-    except Problem:
-        if any(count["created"] for count in counts.values()):
-            with suppress(IntegrityError):  # of a workspace that is deleted
-                _note(principal, counts)
-        raise
-    _note(principal, counts)
-    return counts
-
-
-def _note(principal: Principal, counts: Counts) -> None:
-    created = {kind: count["created"] for kind, count in counts.items()}
-    with writing():
-        audit.note(principal, principal.current_id, "import", "workspace", principal.current_id, after=created)
+        yield
+    except Unavailable as problem:
+        if not entry.created:
+            raise
+        raise ImportSuspended(problem, location, ids) from problem
+    except (DBAPIError, TimeoutError) as error:
+        if not entry.created or isinstance(error, IntegrityError):
+            raise
+        reported = error_handlers.report(error)
+        if reported is None:
+            raise
+        raise ImportSuspended(reported, location, ids) from error
 
 
 def find_existing(principal: Principal, kind: str, ids: Collection[str]) -> dict[str, bool]:
@@ -378,10 +430,10 @@ def _add_keys(batch: Sequence[LoadedRecord], new: Collection[LoadedRecord], seen
                 raise invalid_record(record.location, {reference.field: [told]})
 
 
-def _store_batch(batch: Sequence[LoadedRecord], principal: Principal, ids: IdPolicy) -> list[LoadedRecord]:
-    """Store the records that the account does not have yet, and return them.
+def _store_batch(batch: Sequence[LoadedRecord], principal: Principal, ids: IdPolicy, entry: _AuditEntry) -> None:
+    """Store the records that the account does not have yet, and note them in the audit trail.
 
-    Raises ImportInterrupted and ImportRefused.
+    Raises ImportInterrupted, ImportRefused, and what `writing()` raises.
     """
     for attempts_left in reversed(range(_MAX_ATTEMPTS)):
         try:
@@ -389,24 +441,25 @@ def _store_batch(batch: Sequence[LoadedRecord], principal: Principal, ids: IdPol
         except Problem as problem:
             raise ImportInterrupted(problem, ids.retry_advice) from problem
         if not new:
-            break
+            return
         write = _prepare_write(new, principal)
         try:
             with writing():
                 _refuse_revoked(principal, new)
                 write()
+                entry.note(new)
         except quota.WorkspaceFull as problem:
-            raise ImportInterrupted(problem, ids.retry_advice) from problem
-        except (
-            IntegrityError,
-            ParentDeleted,
-            ScoresChanged,
-        ):  # another transaction has added or deleted rows since the check
+            full = quota.WorkspaceFull(problem.size, problem.limit, "Not all of the file was stored.")
+            raise ImportInterrupted(full, ids.retry_advice) from problem
+        # another transaction has added or deleted rows since the check, or waits for ours as ours for it
+        except (ParentDeleted, ScoresChanged) as problem:
             if not attempts_left:
+                raise ImportInterrupted(problem, ids.retry_advice) from problem
+        except DBAPIError as error:
+            if not attempts_left or not (isinstance(error, IntegrityError) or is_deadlock(error)):
                 raise
         else:
-            break
-    return new
+            return
 
 
 def _refuse_revoked(principal: Principal, new: Sequence[LoadedRecord]) -> None:

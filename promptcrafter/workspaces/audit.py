@@ -46,8 +46,8 @@ def note(
     after: Mapping[str, Any] | None = None,
     is_whole: bool = False,
     created_at: datetime | None = None,
-) -> None:
-    """Add an entry, of now unless `created_at` is given. Texts are shortened unless `is_whole`.
+) -> str:
+    """Add an entry, of now unless `created_at` is given, and return its id. Texts are shortened unless `is_whole`.
 
     Call it inside `transactions.writing()`.
     """
@@ -76,6 +76,12 @@ def note(
         request_id=principal.request_id,
     )
     session.add(entry)
+    return entry.id
+
+
+def replace_after(entry_id: str, after: Mapping[str, Any]) -> None:
+    """Replace the values after the change, for a request that writes in several transactions: one entry is for all."""
+    session.execute(update(AuditEntry).where(AuditEntry.id == entry_id).values(after=_shorten(after)))
 
 
 def forget(*object_ids: str) -> None:
