@@ -160,6 +160,7 @@ class RequestSession(ReadSession, BoundSession):
     """
 
     open_connection: Connection | None = None
+    is_writing = False  # inside a write transaction, which `transactions` begins and ends
 
     def get_connection(self) -> Connection:
         """Return the request's connection, in a transaction; open it and begin one if need be. Raises DBAPIError."""

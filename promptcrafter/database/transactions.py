@@ -40,7 +40,8 @@ def writing() -> Iterator[None]:
     """Run the block as one write transaction: committed at its end, rolled back when it raises.
 
     The session is closed first, so the block must load again what it changes, and sees nothing stale. Inside
-    `joined_transaction()` the transaction stays open until that block ends.
+    `joined_transaction()` the transaction stays open until that block ends. The block must not write in a transaction
+    of its own, nor close the session, as reading a snapshot does: RuntimeError reports either.
 
     Raises DBAPIError, SQLAlchemy's TimeoutError when the wait in the write queue is too long, and NotMigrated or
     NewerSchema when this release must not write to the schema, which cannot change before the transaction ends.
@@ -197,6 +198,7 @@ def autocommit_connection() -> Iterator[Connection]:
 
     The session is closed first. Raises DBAPIError, and TimeoutError as `writing()` does.
     """
+    _refuse_nested(request_session())
     session.close()
     with _wait_in(write_queue_lock), get_engine().connect() as connection:
         if is_sqlite():
@@ -231,20 +233,31 @@ def _transaction(
     and `wait_s` how long to wait for other writers, if it is not the usual time.
     """
     request = request_session()
+    _refuse_nested(request)
     request.close()  # before the wait: its connection goes back to the pool
     for name in (_BEFORE_COMMIT, _ON_COMMIT):
         request.info.pop(name, None)  # of a transaction that was rolled back
     with _wait_in(queue, wait_s) as seconds_left:
         try:
-            with around(_begin(request, seconds_left)):
+            request.is_writing = True
+            connection = _begin(request, seconds_left)
+            with around(connection):
                 yield
-                _commit(request)
+                _commit(request, connection)
             request.release()
         except BaseException:
             request.close()
             raise
+        finally:
+            request.is_writing = False
     for callback in request.info.pop(_ON_COMMIT, ()):
         callback()
+
+
+def _refuse_nested(request: RequestSession) -> None:
+    """Raise RuntimeError inside a write transaction: a second one would end it, and on SQLite wait for itself first."""
+    if request.is_writing:
+        raise RuntimeError("a write transaction inside another one of the same request")
 
 
 @contextmanager
@@ -286,11 +299,12 @@ def _begin(request: RequestSession, seconds_left: float) -> Connection:
     return connection
 
 
-def _commit(request: RequestSession) -> None:
+def _commit(request: RequestSession, connection: Connection) -> None:
     request.flush()
     for check in request.info.pop(_BEFORE_COMMIT, {}).values():
         check()
-    if request.open_connection is not None:
-        request.open_connection.commit()
+    if request.open_connection is not connection:
+        raise RuntimeError("the session was closed inside of `writing()`, which has rolled back what was written")
+    connection.commit()
     if request.in_transaction():
         request.commit()  # ends the session's own transaction, which is part of the connection's

@@ -5,20 +5,28 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
 from flask import Flask
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 
 from config import Config
 from promptcrafter import clock
 from promptcrafter.auth.models import User
-from promptcrafter.database.session import session
-from promptcrafter.database.transactions import write_if_possible, writing
+from promptcrafter.database.session import read_snapshot, session
+from promptcrafter.database.transactions import (
+    autocommit_connection,
+    joined_transaction,
+    write_if_possible,
+    writing,
+    writing_in_background,
+    writing_in_bulk,
+)
 from tests.support.databases import only_sqlite
 from tests.support.otlp import encode, make_span
 from tests.support.people import Caller, Person
@@ -118,3 +126,47 @@ def test_a_write_that_may_be_left_out_waits_for_a_short_time_and_others_as_befor
         with writing():
             note_wait()
     assert waits in (["none", "none"], ["250ms", "2s"])
+
+
+def rename(person: Person, name: str) -> None:
+    session.execute(update(User).where(User.id == person.id).values(name=name))
+
+
+@pytest.mark.parametrize("is_joined", [False, True])
+def test_a_write_whose_session_is_closed_before_the_commit_does_not_pass_for_stored(
+    app: Flask, ada: Person, is_joined: bool
+) -> None:
+    def read_between_writes() -> None:
+        with joined_transaction(lambda: None) if is_joined else nullcontext(), writing():
+            rename(ada, "Late")
+            with read_snapshot() as reader:
+                assert reader.scalar(select(User.name).where(User.id == ada.id)) == "ada"
+            rename(ada, "Later")
+
+    with app.app_context(), pytest.raises(RuntimeError, match="the session was closed inside of"):
+        read_between_writes()
+    assert ada.get("/auth/me").json["name"] == "ada"
+
+
+@pytest.mark.parametrize(
+    "write", [writing, writing_in_bulk, writing_in_background, autocommit_connection, lambda: write_if_possible(int)]
+)
+def test_a_write_transaction_inside_another_one_is_refused_at_once(
+    app: Flask, ada: Person, write: Callable[[], Any]
+) -> None:
+    def write_twice(outer: AbstractContextManager[None]) -> None:
+        with outer, writing():
+            rename(ada, "Late")
+            with write():
+                raise AssertionError
+
+    for outer in (nullcontext(), joined_transaction(lambda: None)):
+        with app.app_context(), pytest.raises(RuntimeError, match="a write transaction inside another one"):
+            write_twice(outer)
+        assert ada.get("/auth/me").json["name"] == "ada"
+    with app.app_context():
+        with writing():
+            rename(ada, "Ada")
+        with writing():  # and one after the other is as before
+            rename(ada, "Augusta")
+    assert ada.get("/auth/me").json["name"] == "Augusta"
