@@ -134,6 +134,25 @@ def test_a_deleted_account_gets_no_password_and_is_not_enabled(
         assert user.disabled_since is not None
 
 
+def test_the_password_of_an_account_that_is_deleted_before_it_is_compared_is_wrong(
+    app: Flask, ben: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def delete_account() -> None:
+        with app.app_context(), writing():
+            account_store.remove_account(at_home(ben.id), anonymise=False)
+
+    get_user, waiting = accounts.get_user, [delete_account]
+
+    def get_deleted_user(user_id: str) -> Any:
+        if waiting:
+            do_in_other_request(waiting.pop())
+        return get_user(user_id)
+
+    monkeypatch.setattr(accounts, "get_user", get_deleted_user)
+    answer = ben.post("/auth/password", {"currentPassword": ben.password, "newPassword": "a password of ben's"})
+    assert (answer.status_code, answer.json["code"]) == (401, "wrong_password")
+
+
 def test_a_request_about_a_workspace_that_was_deleted_meanwhile_is_refused(
     app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
 ) -> None:
