@@ -203,7 +203,8 @@ def count_up_to(logs: Select[Any], most: int) -> int:
 def get_logs(principal: Principal, log_ids: Sequence[str]) -> list[Log]:
     """Return the principal's logs in the order of the ids.
 
-    Raises 404 for an unknown id and 403 for a log of another account; the message names the first such id.
+    Raises 404 for an unknown id and 403 for a log in a workspace that the principal is no member of; the message names
+    the first such id.
     """
     by_id = {log.id: log for log in session.scalars(select(Log).where(Log.id.in_(log_ids), is_present(Log)))}
     for log_id in log_ids:

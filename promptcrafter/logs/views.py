@@ -51,7 +51,7 @@ def create_logs(body: dict[str, Any]) -> Response:
 @blueprint.arguments(LogQuery(), location="query")
 @blueprint.list_response(LogOut(many=True))
 def list_logs(query: dict[str, Any]) -> Response:
-    """List the caller's logs, or those of one prompt, newest first."""
+    """List the logs of the workspace, or those of one prompt, newest first."""
     principal = current_principal()
     with queries.limit_page(query):
         filters, resolved = queries.resolve(principal, query)

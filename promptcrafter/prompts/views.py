@@ -72,7 +72,7 @@ def create_prompt(body: dict[str, Any]) -> tuple[Prompt, int, dict[str, str]]:
 @blueprint.arguments(PromptQuery(), location="query")
 @blueprint.list_response(PromptOut(many=True))
 def list_prompts(query: dict[str, Any]) -> Response:
-    """List the caller's prompts, newest first."""
+    """List the prompts of the workspace, newest first."""
     prompts = store.find_prompts(current_principal(), query)
     return lists.list_response(prompts, (Prompt.created_at, Prompt.seq), _prompt_out, query)
 
@@ -251,7 +251,7 @@ def render_version_by_slug(body: dict[str, Any], slug: str) -> dict[str, Any]:
 @blueprint.arguments(SearchQuery(), location="query")
 @blueprint.list_response(PromptOut(many=True))
 def search_prompts(query: dict[str, Any]) -> Response:
-    """Search the title, tags and content of the caller's prompts for words or parts of words."""
+    """Search the title, tags and content of the workspace's prompts for words or parts of words."""
     order = ranking.find_best(current_principal(), query["q"])
     return lists.list_response(order.matching, order, _prompt_out, query)
 

@@ -22,7 +22,7 @@ _FIRST_SUFFIXES = 20  # `-2` to `-21` are tried at first, then ten times as many
 
 
 class ImportConflict(Problem):
-    """409: a record contradicts what the account or another account has. `advice` says what a client can do instead."""
+    """409: a record contradicts what the workspace or another one has. `advice` says what a client can do instead."""
 
     def __init__(self, location: str, field: str, reason: str, advice: str = "") -> None:
         self.without_advice = f"{location}.{field} {reason}."  # for a command, whose options have other names
@@ -65,18 +65,18 @@ class KeptIds:
         """Leave the record as it is."""
 
     def check_slugs(self, reader: ReadSession, new: Sequence[LoadedRecord], principal: Principal) -> None:
-        """Raise ImportConflict if the account has one of the slugs."""
+        """Raise ImportConflict if the workspace has one of the slugs."""
         slugs = _find_slugs(new)
         for slug, id in _get_taken(reader, new, principal, list(slugs)).items():
-            raise ImportConflict(slugs[slug].location, "slug", f"is that of {id} in the account: {slug}")
+            raise ImportConflict(slugs[slug].location, "slug", f"is that of {id} in the workspace: {slug}")
 
     settle_slugs = check_slugs
 
 
 class NewIds:
-    """New ids, and a slug with `-2`, `-3` … at its end where the account has that of the file.
+    """New ids, and a slug with `-2`, `-3` … at its end where the workspace has that of the file.
 
-    What a record refers to has a new id if an earlier record of the file defines it; else it must be in the account.
+    What a record refers to has a new id if an earlier record of the file defines it; else it must be in the workspace.
     With a `key`, the new ids are derived from it: importing the same file with the same key again changes nothing.
     Which new id belongs to which one is kept in a temporary SQLite database until `close()`.
     """
@@ -107,7 +107,7 @@ class NewIds:
         """Accept all slugs: they are settled when the records are stored."""
 
     def settle_slugs(self, reader: ReadSession, new: Sequence[LoadedRecord], principal: Principal) -> None:
-        """Replace the slugs that the account has by ones that neither the account nor these records have."""
+        """Replace the slugs that the workspace has by ones that neither it nor these records have."""
         slugs = _find_slugs(new)
         used = set(slugs)
         pending = [slugs[slug] for slug in _get_taken(reader, new, principal, list(slugs))]
@@ -173,7 +173,7 @@ def _find_slugs(records: Sequence[LoadedRecord]) -> Mapping[str, LoadedRecord]:
 def _get_taken(
     reader: ReadSession, records: Sequence[LoadedRecord], principal: Principal, slugs: Sequence[str]
 ) -> dict[str, str]:
-    """Return the ids of what has one of these slugs in the account, of the kind of the records, by slug."""
+    """Return the ids of what has one of these slugs in the workspace, of the kind of the records, by slug."""
     return store.get_slugs(reader, records[0].group, principal, slugs) if slugs else {}
 
 

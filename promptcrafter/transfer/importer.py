@@ -1,8 +1,8 @@
-"""Import records into an account, in two steps.
+"""Import records into a workspace, in two steps.
 
 `check` validates all records without writing. `store_checked` then stores them in batches of some hundred, each in a
 transaction of its own, so that other writers wait for the lock of a batch only. If the import stops halfway, importing
-the file again stores the rest: what the account already has is skipped. The import has one entry in the audit trail,
+the file again stores the rest: what the workspace already has is skipped. The import has one entry in the audit trail,
 which each batch brings up to date in its transaction: whatever ends the import, it has what is stored.
 """
 
@@ -91,7 +91,7 @@ class ImportRefused(Problem):
 
 
 def check(principal: Principal, source: Iterable[Record], ids: IdPolicy = KEPT_IDS) -> BatchFile:
-    """Return the records in batches, to be closed by the caller, if all of them can be stored in the account.
+    """Return the records in batches, to be closed by the caller, if all of them can be stored in the workspace.
 
     The records have the ids that `ids` assigns. Raises Invalid, ImportConflict, InsufficientStorage and WorkspaceFull,
     and what `source` raises.
@@ -111,7 +111,7 @@ def check(principal: Principal, source: Iterable[Record], ids: IdPolicy = KEPT_I
 
 
 def store_checked(principal: Principal, checked: Iterable[Sequence[LoadedRecord]], ids: IdPolicy = KEPT_IDS) -> Counts:
-    """Store the records that the account does not have yet.
+    """Store the records that the workspace does not have yet.
 
     `ids` is what the records were checked with. Returns for each type, such as `logs`, the number `created` and the
     number `skipped`. Raises ImportInterrupted, ImportRefused and, if the database fails, ImportSuspended when something
@@ -268,13 +268,13 @@ def _refuse_without_version(prompt: LoadedRecord | None, number: int) -> None:
 def _check_batch(
     batch: Sequence[LoadedRecord], principal: Principal, ids: IdPolicy, seen_keys: SeenKeys | None
 ) -> list[LoadedRecord]:
-    """Return the records that the account does not have yet.
+    """Return the records that the workspace does not have yet.
 
     Raises Invalid and ImportConflict, and during the check 403 for a version to store that has a label which only
     owners may set: `_refuse_revoked` asks for that while storing.
 
-    What a record refers to must be in the account or, during the check, in `seen_keys`, to which the keys of the batch
-    are then added. While storing, `seen_keys` is None: the records before the batch are in the account.
+    What a record refers to must be in the workspace or, during the check, in `seen_keys`, to which the keys of the
+    batch are then added. While storing, `seen_keys` is None: the records before the batch are in the workspace.
     """
     with read_snapshot() as reader:
         if batch[0].kind == CONFIG:
@@ -294,7 +294,7 @@ def _check_batch(
 def _find_new(reader: ReadSession, batch: Sequence[LoadedRecord], principal: Principal) -> list[LoadedRecord]:
     """Return the records that are not in the database yet.
 
-    Raises ImportConflict for an id of another account, and for a version that is not the stored one;
+    Raises ImportConflict for an id of another workspace, and for a version that is not the stored one;
     DeletionPending for an id of what was deleted and is still to be removed.
     """
     if batch[0].kind == "span":
@@ -344,12 +344,12 @@ def _find_stored_versions(reader: ReadSession, versions: Mapping[tuple[str, int]
     for prompt_id, number, *values in store.each_version(reader, ids, min(numbers), max(numbers)):
         record = versions.get((prompt_id, number))
         if record is None:
-            continue  # the account has more versions than the batch
+            continue  # the workspace has more versions than the batch
         stored.add(record)
         for field, value in zip(VERSIONED, values, strict=True):
             if not jsonio.is_same(record.values[field], value):
                 conflicts.append(
-                    ImportConflict(record.location, field, f"is not that of version {number} in the account")
+                    ImportConflict(record.location, field, f"is not that of version {number} in the workspace")
                 )
     if conflicts:  # raised only after all rows are read: a PostgreSQL cursor must be read to its end
         raise conflicts[0]
@@ -368,11 +368,11 @@ def _refuse_missing_references(
     missing = keys - _find_owned(reader, keys, principal)
     for record, reference in references:
         if reference.key in missing:
-            raise invalid_record(record.location, {reference.field: ["must be in a line before or in the account"]})
+            raise invalid_record(record.location, {reference.field: ["must be in a line before or in the workspace"]})
 
 
 def _find_owned(reader: ReadSession, keys: Collection[Key], principal: Principal) -> set[Key]:
-    """Return those of the keys that exist in the account."""
+    """Return those of the keys that exist in the workspace."""
     ids: dict[str, set[str]] = {}
     for kind, id, *_ in keys:
         ids.setdefault(kind, set()).add(id)
@@ -431,7 +431,7 @@ def _add_keys(batch: Sequence[LoadedRecord], new: Collection[LoadedRecord], seen
 
 
 def _store_batch(batch: Sequence[LoadedRecord], principal: Principal, ids: IdPolicy, entry: _AuditEntry) -> None:
-    """Store the records that the account does not have yet, and note them in the audit trail.
+    """Store the records that the workspace does not have yet, and note them in the audit trail.
 
     Raises ImportInterrupted, ImportRefused, and what `writing()` raises.
     """

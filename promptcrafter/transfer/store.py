@@ -1,4 +1,4 @@
-"""Queries of export and import: all rows of an account, and which of the records of an import exist already.
+"""Queries of export and import: all rows of a workspace, and which of the records of an import exist already.
 
 Each function reads with a session from `read_snapshot()`, but `note_export`.
 """

@@ -15,7 +15,7 @@ from promptcrafter.transfer.import_file import LimitedFile, import_file
 from promptcrafter.transfer.schemas import ExportQuery, ImportOut, ImportQuery
 from promptcrafter.workspaces.authentication import current_principal
 
-blueprint = Blueprint("transfer", __name__, description="Export everything that an account owns, and import it")
+blueprint = Blueprint("transfer", __name__, description="Export everything in a workspace, and import it")
 _IDEMPOTENCY_KEY = {
     "in": "header",
     "name": HEADER,
@@ -45,7 +45,7 @@ def export_all(query: dict[str, Any]) -> Response:
 @blueprint.response(200, ImportOut())
 @blueprint.doc(parameters=[_IDEMPOTENCY_KEY])
 def import_all(query: dict[str, Any]) -> importer.Counts:
-    """Import an export into the caller's account. What the account has already is skipped."""
+    """Import an export into the workspace. What the workspace has already is skipped."""
     limit = current_app.config["MAX_IMPORT_BYTES"]
     request.max_content_length = limit + 1  # Werkzeug cuts a longer chunked body without an error
     if (request.content_length or 0) > limit:

@@ -120,7 +120,7 @@ ID_RULE = "must be a whole number or a string of 1 to 1,000 characters"
         ({"prompts": {2: {"id": ""}}}, {"prompts.2.id": ["is required"]}),
         ({"prompts": {2: {"id": "prompt104"}}}, {"prompts.2.id": ["stands in prompts.0 already"]}),
         ({"logs": {0: {"score": "8"}}}, {"logs.0.score": ["must be a number from 0 to 10"]}),
-        ({"logs": {0: {"promptId": "prompt9"}}}, {"logs.0.promptId": ["must be in a line before or in the account"]}),
+        ({"logs": {0: {"promptId": "prompt9"}}}, {"logs.0.promptId": ["must be in a line before or in the workspace"]}),
         ({"logs": {1: {"_id": "log104"}}}, {"logs.1._id": ["stands in logs.0 already"]}),
         ({"logs": {1: {"output": None}}}, {"logs.1.output": ["is required"]}),
     ],

@@ -1,8 +1,8 @@
 """A JSON file of json-server with the `prompts` and `logs` that PromptCrafter's first documents describe.
 
 Ids such as `prompt104` and `log3` are kept; an id without a prefix, such as `104`, gets it. All other ids, such as
-`5-Ti0M5`, and those that another account has already, are replaced (see `foreign_ids`). Accounts (`users`) are not
-imported: all prompts and logs, or those of one given owner, go to the account that imports. Messages, parameters and
+`5-Ti0M5`, and those that another workspace has already, are replaced (see `foreign_ids`). Accounts (`users`) are not
+imported: all prompts and logs, or those of one given owner, go to the workspace. Messages, parameters and
 descriptions are kept if they have our shape.
 """
 
@@ -55,7 +55,7 @@ def read(
     `document` is the parsed JSON, `now` the time, in RFC 3339, of entries without one. With `only_owner`, entries of
     other owners are skipped; a log without an owner has that of its prompt. `ids` chooses the ids of the records. Lists
     other than prompts and logs, and unknown keys of prompts, are counted by name in `left_out`. A prompt that the
-    account has already as a text, or without parameters, stays so. Raises Unreadable and Invalid.
+    workspace has already as a text, or without parameters, stays so. Raises Unreadable and Invalid.
     """
     if not isinstance(document, dict) or not any(isinstance(document.get(name), list) for name in _LISTS):
         raise Unreadable("It has neither prompts nor logs.")
@@ -67,7 +67,7 @@ def read(
     prompts, logs = (list(_each_entry(document, name)) for name in _LISTS)
     owners = {normalize("prompt", _get_id(prompt)): prompt.get(_OWNER) for _, prompt in prompts}
     prompts = [entry for entry in prompts if only_owner in (None, entry[1].get(_OWNER))]
-    # prompts of the account that the file does not have may be referred to
+    # prompts of the workspace that the file does not have may be referred to
     ids.choose("prompt", [*(_get_id(prompt) for _, prompt in prompts), *(log.get("promptId") for _, log in logs)])
     ids.choose("log", [_get_id(log) for _, log in logs])
     seen: dict[str, str] = {}

@@ -2,8 +2,7 @@
 
 A prompt under test becomes a prompt with one version, the template; a result becomes a log of it. A template that is a
 JSON list of messages becomes a chat prompt; one whose messages have more than text, such as images, stays a text. The
-parameters of its provider, as far as they are known to be no credentials, become its `config`.
- Scores from 0 to 1
+parameters of its provider, as far as they are known to be no credentials, become its `config`. Scores from 0 to 1
 become scores from 0 to 10; a score outside that range, or of a result without an output, is dropped. The metadata have
 the original result without its output, input and variables.
 
@@ -45,8 +44,8 @@ _Object = Mapping[str, Any]
 def read(document: Any, account: str, now: str, find_versions: FindVersions = find_none) -> Iterator[Record]:
     """Yield the records of the file's prompts and results.
 
-    `document` is the parsed JSON. `account` identifies the account and is part of each derived id: two accounts may
-    import the same file. `now` is the time, in RFC 3339, of a file without one. A prompt that the account has already
+    `document` is the parsed JSON. `account` is part of each derived id, so that two workspaces may import one file; see
+    `foreign_ids`. `now` is the time, in RFC 3339, of a file without one. A prompt that the workspace has already
     keeps its type and its parameters, which another evaluation of it may have changed. Raises Unreadable and Invalid.
     """
     summary = _find_summary(document)
