@@ -23,7 +23,7 @@ read one snapshot          `read_snapshot()`                    its own, at the 
                                                                 statement                 closes it
 stream a response          `stream_session()`, or               its own, at the first     commits nothing; the caller
                            `stream_snapshot()`                  statement                 closes it
-VACUUM, checkpoints        `transactions.autocommit_connection` none; waits in the write  each statement commits; closed
+VACUUM, ANALYZE            `transactions.autocommit_connection` none; waits in the write  each statement commits; closed
                                                                 queue of SQLite first     at the block's end
 write another database     `open_postgresql()`, then            at the block's start      commits and closes at the
                            `transactions.writing_to()`                                    block's end, or rolls back
