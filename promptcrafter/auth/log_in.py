@@ -10,7 +10,7 @@ from promptcrafter.problems import Problem
 
 def verify_log_in(email: str, password: str) -> User:
     """Return the account with this address and password. Raises 401, and 403 if the account is disabled."""
-    with hashing.place():
+    with hashing.slot():
         user = store.get_by_email_or_none(email)
         verdict = hashing.run(passwords.verify, user.password_hash if user else None, password)
     if user is None or not verdict.is_right:
