@@ -73,9 +73,9 @@ def _delete(owners: list[Principal], filters: dict[str, Any], expected: int) -> 
                             deleted[kind] += store.remove_expired(owner, filters, part)
                         on_progress(sum(deleted), max(expected, sum(deleted)))
             if deleted != before:
-                told = {"logs": deleted[0] - before[0], "traces": deleted[1] - before[1]}
+                removed = {"logs": deleted[0] - before[0], "traces": deleted[1] - before[1]}
                 with writing():
-                    audit.note(owner, owner.current_id, "prune", "workspace", owner.current_id, after=told)
+                    audit.note(owner, owner.current_id, "prune", "workspace", owner.current_id, after=removed)
     return deleted
 
 

@@ -27,7 +27,7 @@ _log_rows = RowSerializer(Log, _log_out)
 
 @blueprint.route("/logs", methods=["POST"], permission=Permission.INGEST, refuses=(403, 404))
 @blueprint.arguments(_log_in)
-@idempotent_in(lambda principal, body: _find_places(principal, [body]))
+@idempotent_in(lambda principal, body: _get_workspace_ids(principal, [body]))
 @blueprint.response(201, _log_out, headers={"Location": {"schema": {"type": "string"}}})
 def create_log(body: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Log an output of a prompt."""
@@ -39,7 +39,7 @@ def create_log(body: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str
 
 @blueprint.route("/logs/batch", methods=["POST"], permission=Permission.INGEST, ndjson_field="logs")
 @blueprint.arguments(LogBatchIn())
-@idempotent_in(lambda principal, body: _find_places(principal, body["logs"]))
+@idempotent_in(lambda principal, body: _get_workspace_ids(principal, body["logs"]))
 @blueprint.response(200, LogBatchOut())
 def create_logs(body: dict[str, Any]) -> Response:
     """Log up to 1,000 outputs in one transaction; one that is invalid does not reject the others."""
@@ -98,9 +98,9 @@ def delete_log(log_id: str) -> None:
         store.remove_log(principal, store.lock_log(principal, log_id))
 
 
-def _find_places(principal: Principal, outputs: Sequence[recording.Output]) -> list[str]:
+def _get_workspace_ids(principal: Principal, outputs: Sequence[recording.Output]) -> list[str]:
     """Return the ids of the workspaces in which these outputs will be logged."""
-    return prompts.find_places(principal, [each["prompt_id"] for each in outputs if isinstance(each, dict)])
+    return prompts.get_workspace_ids(principal, [each["prompt_id"] for each in outputs if isinstance(each, dict)])
 
 
 def _to_result(log: recording.Output) -> dict[str, Any]:

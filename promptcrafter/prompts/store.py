@@ -258,7 +258,7 @@ def get_latest_numbers(prompt_ids: Collection[str]) -> dict[str, tuple[str, int]
     return {prompt_id: (workspace_id, number) for prompt_id, workspace_id, number in rows}
 
 
-def find_places(principal: Principal, prompt_ids: Iterable[str]) -> list[str]:
+def get_workspace_ids(principal: Principal, prompt_ids: Iterable[str]) -> list[str]:
     """Return the ids of the workspaces of prompts, in their order; for an unknown prompt that of the current one."""
     ids = list(prompt_ids)
     known = get_latest_numbers({prompt_id for prompt_id in ids if is_well_formed("prompt", prompt_id)})

@@ -169,7 +169,7 @@ def get_version_by_slug(slug: str, name: str) -> Response:
     refuses=(403, 404, 412),
 )
 @blueprint.arguments(RestoreIn(), required=False)
-@idempotent_in(lambda principal, body, prompt_id, name: store.find_places(principal, [prompt_id]))
+@idempotent_in(lambda principal, body, prompt_id, name: store.get_workspace_ids(principal, [prompt_id]))
 @blueprint.response(201, _version_out, headers={"Location": _HEADER})
 def restore_version(body: dict[str, Any], prompt_id: str, name: str) -> tuple[Version, int, dict[str, str]]:
     """Add a version that is the same as an old one."""

@@ -26,9 +26,9 @@ class ImportConflict(Problem):
 
     def __init__(self, location: str, field: str, reason: str, advice: str = "") -> None:
         self.without_advice = f"{location}.{field} {reason}."  # for a command, whose options have other names
-        told = f"{reason}; {advice}" if advice else reason
-        details = add_location(location, {field: [told]})
-        super().__init__(409, f"{location}.{field} {told}.", "import_conflict", details=details)
+        full_reason = f"{reason}; {advice}" if advice else reason
+        details = add_location(location, {field: [full_reason]})
+        super().__init__(409, f"{location}.{field} {full_reason}.", "import_conflict", details=details)
 
 
 class ExistsElsewhere(ImportConflict):

@@ -120,7 +120,7 @@ def store_checked(principal: Principal, checked: Iterable[Sequence[LoadedRecord]
     read: Counter[str] = Counter()
     entry = _AuditEntry(principal)
     for batch in checked:
-        with _telling_what_is_stored(batch[0].location, entry, ids):
+        with _reporting_what_is_stored(batch[0].location, entry, ids):
             _store_batch(batch, principal, ids, entry)
         read.update(record.kind for record in batch)
     if not entry.created:
@@ -155,7 +155,7 @@ class _AuditEntry:
 
 
 @contextmanager
-def _telling_what_is_stored(location: str, entry: _AuditEntry, ids: IdPolicy) -> Iterator[None]:
+def _reporting_what_is_stored(location: str, entry: _AuditEntry, ids: IdPolicy) -> Iterator[None]:
     """Raise ImportSuspended if the database fails in the block, and an earlier batch is stored."""
     try:
         yield
@@ -175,7 +175,7 @@ def _telling_what_is_stored(location: str, entry: _AuditEntry, ids: IdPolicy) ->
 def find_existing(principal: Principal, kind: str, ids: Collection[str]) -> dict[str, bool]:
     """Return which of the ids of a type exist on the server, and whether in the current workspace, by id."""
     with read_snapshot() as reader:
-        return {id: place == principal.workspace_id for id, place in store.get_workspaces(reader, kind, ids).items()}
+        return {id: found == principal.workspace_id for id, found in store.get_workspaces(reader, kind, ids).items()}
 
 
 def find_first_versions(prompt_ids: Collection[str]) -> dict[str, StoredVersion]:
@@ -302,18 +302,20 @@ def _find_new(reader: ReadSession, batch: Sequence[LoadedRecord], principal: Pri
         taken = store.get_taken_spans(reader, keys_of_spans)
         return [record for record in batch if get_span_key(record.values) not in taken]
     ids = {record.id for record in batch}
-    places = store.get_workspaces(reader, batch[0].group, ids)
-    if deleted := store.get_deleted(reader, batch[0].group, ids - places.keys()):
+    workspaces = store.get_workspaces(reader, batch[0].group, ids)
+    if deleted := store.get_deleted(reader, batch[0].group, ids - workspaces.keys()):
         location = next(record.location for record in batch if record.id in deleted)
         raise DeletionPending(
             f"What had the id in {location} is", add_location(location, {"_id": ["is being deleted"]})
         )
     for record in batch:
-        if places.get(record.id, principal.workspace_id) != principal.workspace_id:
+        if workspaces.get(record.id, principal.workspace_id) != principal.workspace_id:
             raise ExistsElsewhere(record.location)
-    stored = {record for record in batch if record.kind != "version" and record.id in places}
+    stored = {record for record in batch if record.kind != "version" and record.id in workspaces}
     versions = {(record.id, record.values["number"]): record for record in batch if record.kind == "version"}
-    stored |= _find_stored_versions(reader, {key: record for key, record in versions.items() if record.id in places})
+    stored |= _find_stored_versions(
+        reader, {key: record for key, record in versions.items() if record.id in workspaces}
+    )
     if batch[0].kind == "score":
         keys = {get_score_key(record.values): record for record in batch if record not in stored}
         stored |= {keys[key] for key in store.get_taken_scores(reader, keys)}
@@ -378,13 +380,13 @@ def _find_owned(reader: ReadSession, keys: Collection[Key], principal: Principal
         ids.setdefault(kind, set()).add(id)
     latest = store.get_latest_numbers(reader, principal, ids.pop("version", ()))
     variants = store.get_variants(reader, principal, ids.pop("variant", ()))
-    places = {kind: store.get_workspaces(reader, kind, ids[kind]) for kind in ids}
+    workspaces = {kind: store.get_workspaces(reader, kind, ids[kind]) for kind in ids}
     return {
         key
         for key in keys
         if (key[0] == "version" and int(key[2]) <= latest.get(key[1], 0))
         or (key[0] == "variant" and key[1:] in variants)
-        or (key[0] in places and places[key[0]].get(key[1]) == principal.workspace_id)
+        or (key[0] in workspaces and workspaces[key[0]].get(key[1]) == principal.workspace_id)
     }
 
 
@@ -426,8 +428,8 @@ def _add_keys(batch: Sequence[LoadedRecord], new: Collection[LoadedRecord], seen
                 continue
             before = seen_keys.add(reference.key, record.location)
             if before is not None:
-                told = _TWICE.get(reference.key[0], "stands in {} already").format(before)
-                raise invalid_record(record.location, {reference.field: [told]})
+                reason = _TWICE.get(reference.key[0], "stands in {} already").format(before)
+                raise invalid_record(record.location, {reference.field: [reason]})
 
 
 def _store_batch(batch: Sequence[LoadedRecord], principal: Principal, ids: IdPolicy, entry: _AuditEntry) -> None:
