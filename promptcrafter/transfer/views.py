@@ -4,9 +4,9 @@ from typing import Any
 
 from flask import Response, current_app, request
 
-from promptcrafter.http.blueprint import Blueprint
+from promptcrafter.http.blueprint import Blueprint, idempotency_key
 from promptcrafter.http.request_checks import NDJSON
-from promptcrafter.idempotency.decorator import HEADER, read_key
+from promptcrafter.idempotency.decorator import read_key
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import TooLarge
 from promptcrafter.transfer import importer
@@ -16,12 +16,7 @@ from promptcrafter.transfer.schemas import ExportQuery, ImportOut, ImportQuery
 from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = Blueprint("transfer", __name__, description="Export everything in a workspace, and import it")
-_IDEMPOTENCY_KEY = {
-    "in": "header",
-    "name": HEADER,
-    "description": "With `ids=new`: importing the same file with the same key again changes nothing",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]{1,255}$"},
-}
+_IDEMPOTENCY_KEY = idempotency_key("With `ids=new`: importing the same file with the same key again changes nothing")
 
 
 @blueprint.route("/export", permission=Permission.READ, refuses=(403, 404))
