@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, TimeoutError
 from promptcrafter import jsonio
 from promptcrafter.database.errors import is_deadlock
 from promptcrafter.database.session import ReadSession, read_snapshot, request_session
-from promptcrafter.database.transactions import on_commit, writing
+from promptcrafter.database.transactions import writing
 from promptcrafter.experiments.store import restore_experiments
 from promptcrafter.http import error_handlers
 from promptcrafter.logs.arriving_scores import ScoresChanged, restore_scores
@@ -118,53 +118,33 @@ def store_checked(principal: Principal, checked: Iterable[Sequence[LoadedRecord]
     is stored, and else what `writing()` raises.
     """
     read: Counter[str] = Counter()
-    entry = _AuditEntry(principal)
+    entry = audit.CountingEntry(principal, "import", map(plural, KINDS))
     for batch in checked:
         with _reporting_what_is_stored(batch[0].location, entry, ids):
             _store_batch(batch, principal, ids, entry)
-        read.update(record.kind for record in batch)
-    if not entry.created:
+        read += _count(batch)
+    if not any(entry.counts.values()):
         with writing():
-            entry.note(())
-    created = entry.created
-    return {plural(kind): {"created": created[kind], "skipped": read[kind] - created[kind]} for kind in KINDS}
+            entry.add({})
+    return {name: {"created": created, "skipped": read[name] - created} for name, created in entry.counts.items()}
 
 
-class _AuditEntry:
-    """The entry of an import in the audit trail. `created` has how many records of each type are stored."""
-
-    def __init__(self, principal: Principal) -> None:
-        self._principal = principal
-        self._id: str | None = None
-        self.created: Counter[str] = Counter()
-
-    def note(self, new: Sequence[LoadedRecord]) -> None:
-        """Add the entry, or add these records to it. Call it inside the `writing()` that stores them."""
-        created = self.created + Counter(record.kind for record in new)
-        after = {plural(kind): created[kind] for kind in KINDS}
-        entry_id, workspace_id = self._id, self._principal.current_id
-        if entry_id is None:
-            entry_id = audit.note(self._principal, workspace_id, "import", "workspace", workspace_id, after=after)
-        else:
-            audit.replace_after(entry_id, after)
-
-        def keep() -> None:
-            self._id, self.created = entry_id, created
-
-        on_commit(keep)
+def _count(records: Iterable[LoadedRecord]) -> Counter[str]:
+    """Return how many records there are of each type, such as `logs`."""
+    return Counter(plural(record.kind) for record in records)
 
 
 @contextmanager
-def _reporting_what_is_stored(location: str, entry: _AuditEntry, ids: IdPolicy) -> Iterator[None]:
+def _reporting_what_is_stored(location: str, entry: audit.CountingEntry, ids: IdPolicy) -> Iterator[None]:
     """Raise ImportSuspended if the database fails in the block, and an earlier batch is stored."""
     try:
         yield
     except Unavailable as problem:
-        if not entry.created:
+        if not any(entry.counts.values()):
             raise
         raise ImportSuspended(problem, location, ids) from problem
     except (DBAPIError, TimeoutError) as error:
-        if not entry.created or isinstance(error, IntegrityError):
+        if not any(entry.counts.values()) or isinstance(error, IntegrityError):
             raise
         reported = error_handlers.report(error)
         if reported is None:
@@ -432,7 +412,9 @@ def _add_keys(batch: Sequence[LoadedRecord], new: Collection[LoadedRecord], seen
                 raise invalid_record(record.location, {reference.field: [reason]})
 
 
-def _store_batch(batch: Sequence[LoadedRecord], principal: Principal, ids: IdPolicy, entry: _AuditEntry) -> None:
+def _store_batch(
+    batch: Sequence[LoadedRecord], principal: Principal, ids: IdPolicy, entry: audit.CountingEntry
+) -> None:
     """Store the records that the workspace does not have yet, and note them in the audit trail.
 
     Raises ImportInterrupted, ImportRefused, and what `writing()` raises.
@@ -449,7 +431,7 @@ def _store_batch(batch: Sequence[LoadedRecord], principal: Principal, ids: IdPol
             with writing():
                 _refuse_revoked(principal, new)
                 write()
-                entry.note(new)
+                entry.add(_count(new))
         except quota.WorkspaceFull as problem:
             full = quota.WorkspaceFull(problem.size, problem.limit, "Not all of the file was stored.")
             raise ImportInterrupted(full, ids.retry_advice) from problem
