@@ -49,7 +49,8 @@ def read(document: Any, account: str, now: str, find_versions: FindVersions = fi
     keeps its type and its parameters, which another evaluation of it may have changed. Raises Unreadable and Invalid.
     """
     summary = _find_summary(document)
-    created_at = summary.get("timestamp") or document.get("createdAt") or now
+    own_time = summary.get("timestamp") or document.get("createdAt")
+    created_at = own_time or now
     templates = _find_templates(document, summary)
     ids: dict[tuple[str, str], str] = {}
     first: list[tuple[int, dict[str, Any], str]] = []
@@ -71,7 +72,7 @@ def read(document: Any, account: str, now: str, find_versions: FindVersions = fi
             raise Unreadable(f"{location} must be an object.")
         template = _find_template(result, templates, by_label)
         prompt_id = ids.get((_get_label(template), _to_text(template.get("raw"))))
-        origin = [account, SOURCE, document.get("evalId") or created_at, result.get("id") or [index, result]]
+        origin = [account, SOURCE, document.get("evalId") or own_time, result.get("id") or [index, result]]
         fields = _to_log(result, names.get(result), prompt_id, stable_id("log", *origin), document, created_at)
         yield make_record(location, "log", fields)
 
@@ -118,9 +119,14 @@ def _find_summary(document: Any) -> _Object:
 
 
 def _find_templates(document: _Object, summary: _Object) -> list[_Object]:
-    """Return the prompts under test, one for each provider. In version 2 they are in the head of a table."""
-    table = summary.get("table") or {}
-    templates = summary.get("prompts") or (table.get("head") or {}).get("prompts") or document.get("prompts") or []
+    """Return the prompts under test, one for each provider. In version 2 they are in the head of a table.
+
+    Raises Unreadable.
+    """
+    head = _as_object(_as_object(summary.get("table")).get("head"))
+    templates = summary.get("prompts") or head.get("prompts") or document.get("prompts") or []
+    if not isinstance(templates, list):
+        raise Unreadable("prompts must be an array.")
     return [template for template in templates if isinstance(template, dict)]
 
 
