@@ -1,5 +1,6 @@
 """Imports that the database interrupts: what is stored is in the audit trail, and the response says what to do."""
 
+import errno
 import fcntl
 import io
 from collections.abc import Callable, Iterator
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 from flask import Flask
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
+from promptcrafter.database.errors import FileUnusable
 from promptcrafter.database.session import session, sqlite_path
 from promptcrafter.database.transactions import writing
 from promptcrafter.transfer import importer
@@ -105,8 +108,23 @@ def test_the_page_says_that_an_import_stopped_halfway(
     page = visitor.submit("/settings/import", {"ids": "keep", "file": (io.BytesIO(FILE), "export.ndjson")})
     shown = text_of(page)
     assert page.status_code == 503
-    assert "The import stopped halfway. The database is busy or away." in shown
-    assert f"{STORED} Importing again is safe." in shown
+    assert f"The import stopped halfway. The database is busy or away. {STORED} Importing again is safe." in shown
+
+
+def test_the_page_says_that_an_import_stopped_halfway_on_a_full_disk(
+    app: Flask, ada: Person, interrupt: Callable[[Interrupt], None]
+) -> None:
+    @contextmanager
+    def on_a_full_disk() -> Iterator[None]:
+        with writing():
+            yield
+            raise OperationalError("", {}, FileUnusable("a lock file", "A lock file.", errno.ENOSPC))
+
+    interrupt(on_a_full_disk)
+    page = Visitor(app, ada).submit("/settings/import", {"ids": "keep", "file": (io.BytesIO(FILE), "export.ndjson")})
+    shown = text_of(page)
+    assert page.status_code == 507
+    assert f"The import stopped halfway. The server's disk is full. {STORED} Importing again is safe." in shown
 
 
 def test_an_import_into_a_workspace_that_becomes_full_does_not_say_that_nothing_is_stored(
