@@ -11,7 +11,7 @@ from promptcrafter.logs.models import DEFAULT_NAME, HUMAN
 from promptcrafter.logs.schemas import SCORE_MAX
 from promptcrafter.pages.forms import to_number
 from promptcrafter.pages.scales import Scale, make_scale
-from promptcrafter.scores.configs import get_configs, list_configs, make_check
+from promptcrafter.scores.configs import get_config, list_configs, make_check
 from promptcrafter.scores.models import ScoreConfig
 from promptcrafter.scores.schemas import ScoreIn
 from promptcrafter.workspaces.principal import Principal
@@ -52,7 +52,7 @@ def give_score(principal: Principal, log_id: str, name: str, sent: str, comment:
 
     `sent` is the text of a number or a category, or `true` or `false` where the workspace configures the name so.
     """
-    config = get_configs([principal.workspace_id], [name]).get((principal.workspace_id, name))
+    config = get_config(principal.workspace_id, name)
     body: dict[str, Any] = {"name": name, "value": _read_value(sent, config), "annotator": HUMAN}
     if comment:
         body["comment"] = comment
