@@ -30,8 +30,9 @@ def record(principal: Principal, outputs: Sequence[Output]) -> list[Output]:
     """Insert valid outputs in their order, in one transaction; return the columns of the log, or the problem, of each.
 
     An output has at least the columns `prompt_id` and `model_used`; without `prompt_version` it gets the latest one. A
-    `Problem` among the outputs is returned unchanged, and an output whose prompt or version does not exist or belongs
-    to another account becomes one. Raises Unavailable if prompts are deleted during each of several attempts.
+    `Problem` among the outputs is returned unchanged, and an output whose prompt or version does not exist, or is in a
+    workspace that the principal may not log to, becomes one. Raises Unavailable if prompts are deleted during each of
+    several attempts.
     """
 
     def attempt() -> list[Output]:

@@ -245,11 +245,11 @@ def get_logs_with_same_input(log: Log, most: int) -> list[Log]:
     return sorted([log, *others], key=lambda each: (each.prompt_version or 0, each.seq))
 
 
-def find_places(principal: Principal, log_ids: Sequence[str]) -> list[str]:
+def get_workspace_ids(principal: Principal, log_ids: Sequence[str]) -> list[str]:
     """Return the ids of the workspaces of logs, in their order; for an unknown log that of the current one."""
     found = session.execute(select(Log.id, Log.workspace_id).where(Log.id.in_(set(log_ids))))
-    places = {row.id: row.workspace_id for row in found}
-    return [places.get(log_id, principal.current_id) for log_id in log_ids]
+    workspace_ids = {row.id: row.workspace_id for row in found}
+    return [workspace_ids.get(log_id, principal.current_id) for log_id in log_ids]
 
 
 def complete_logs(changes: Mapping[int, Mapping[str, Any]], words: Mapping[int, str]) -> None:

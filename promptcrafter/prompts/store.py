@@ -78,7 +78,7 @@ def refuse_malformed_id(prompt_id: str) -> None:
         refuse_malformed("prompt", prompt_id)
 
 
-def find_places(principal: Principal, prompt_ids: Iterable[str]) -> list[str]:
+def get_workspace_ids(principal: Principal, prompt_ids: Iterable[str]) -> list[str]:
     """Return the ids of the workspaces of prompts, in their order; for an unknown prompt that of the current one."""
     ids = list(prompt_ids)
     known = get_latest_numbers({prompt_id for prompt_id in ids if is_well_formed("prompt", prompt_id)})

@@ -73,7 +73,7 @@ def create_prompt(body: dict[str, Any]) -> tuple[Prompt, int, dict[str, str]]:
 @blueprint.arguments(PromptQuery(), location="query")
 @blueprint.list_response(PromptOut(many=True))
 def list_prompts(query: dict[str, Any]) -> Response:
-    """List the caller's prompts, newest first."""
+    """List the prompts of the workspace, newest first."""
     prompts = list_store.find_prompts(current_principal(), query)
     return lists.list_response(prompts, (Prompt.created_at, Prompt.seq), _prompt_out, query)
 
@@ -170,7 +170,7 @@ def get_version_by_slug(slug: str, name: str) -> Response:
     refuses=(403, 404, 412),
 )
 @blueprint.arguments(RestoreIn(), required=False)
-@idempotent_in(lambda principal, body, prompt_id, name: store.find_places(principal, [prompt_id]))
+@idempotent_in(lambda principal, body, prompt_id, name: store.get_workspace_ids(principal, [prompt_id]))
 @blueprint.response(201, _version_out, headers={"Location": _HEADER})
 def restore_version(body: dict[str, Any], prompt_id: str, name: str) -> tuple[Version, int, dict[str, str]]:
     """Add a version that is the same as an old one."""
@@ -253,7 +253,7 @@ def render_version_by_slug(body: dict[str, Any], slug: str) -> dict[str, Any]:
 @blueprint.arguments(SearchQuery(), location="query")
 @blueprint.list_response(PromptOut(many=True))
 def search_prompts(query: dict[str, Any]) -> Response:
-    """Search the title, tags and content of the caller's prompts for words or parts of words."""
+    """Search the title, tags and content of the workspace's prompts for words or parts of words."""
     order = ranking.find_best(current_principal(), query["q"])
     return lists.list_response(order.matching, order, _prompt_out, query)
 

@@ -81,9 +81,7 @@ def check_health() -> dict[str, str]:
 @blueprint.response(200, HealthOut())
 def check_readiness() -> dict[str, str]:
     """Answer 200 if the database can be reached and written and has the schema of this release, otherwise 503."""
-    mismatch = revisions.find_mismatch()
-    if mismatch is not None:
-        raise mismatch
+    revisions.refuse_mismatch()
     storage.check_files()
     obstacle = storage.find_obstacle()
     if storage.was_full_lately() or (obstacle is not None and storage.is_no_room(obstacle)):

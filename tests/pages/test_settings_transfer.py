@@ -63,7 +63,7 @@ def test_an_import_that_meets_what_is_elsewhere_leads_to_a_copy_in_the_words_of_
     else:
         ada.delete(f"/prompts/{prompt['_id']}")
         other = ada.prompt(title="Two", slug="one")["_id"]
-        reason = f"line 2.slug is that of {other} in the account: one"
+        reason = f"line 2.slug is that of {other} in the workspace: one"
     visitor = Visitor(app, person)
     keep, copy = (f'name="ids" value="{each}" checked' for each in ("keep", "new"))
     assert keep in visitor.get("/settings/transfer").text

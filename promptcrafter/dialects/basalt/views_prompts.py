@@ -37,7 +37,7 @@ blueprint = Blueprint(
 @blueprint.arguments(BasaltListQuery(), location="query")
 @blueprint.response(200, BasaltListOut())
 def list_basalt_prompts(query: dict[str, Any]) -> dict[str, Any]:
-    """List the caller's prompts, newest first; with `featureSlug`, those that have it as a tag."""
+    """List the prompts of the workspace, newest first; with `featureSlug`, those that have it as a tag."""
     filters = {"tags": [query["featureSlug"]]} if query.get("featureSlug") else {}
     prompts = list_store.get_prompts(current_principal(), filters)
     return {"prompts": [translate.to_entry(prompt) for prompt in prompts], "warning": None}
