@@ -47,6 +47,20 @@ def test_the_last_output_is_shown_with_its_score_and_comment(app: Flask, ada: Pe
     assert "Clear" in page.text
 
 
+def test_a_score_that_is_sent_without_a_comment_field_keeps_the_comment(app: Flask, ada: Person) -> None:
+    log = ada.log(ada.prompt())
+    visitor = Visitor(app, ada)
+    visitor.submit("/review?raters=1", {"output": log["_id"], "value": "8", "comment": "Clear"})
+    account = ada.get("/scores").json[0]["author"]["userId"]
+    sent = {"output": log["_id"], "account": account}
+    expected = [("7", None, "Clear"), ("6", "Too long", "Too long"), ("5", "", None)]
+    for value, comment, kept in expected:
+        fields = {**sent, "value": value} if comment is None else {**sent, "value": value, "comment": comment}
+        assert visitor.submit("/review/scores", fields).status_code == 204
+        (stored,) = ada.get("/scores").json
+        assert (stored["value"], stored["comment"]) == (int(value), kept)
+
+
 def test_the_buttons_fit_the_configuration_of_the_score(app: Flask, ada: Person) -> None:
     logs = [ada.log(ada.prompt()) for _ in range(2)]
     ada.put("/score-configs/verdict", {"kind": "category", "categories": ["good <b>", "5"]})
