@@ -85,11 +85,29 @@ def test_the_buttons_fit_the_configuration_of_the_score(app: Flask, ada: Person)
     ]
     assert "Yes" in text_of(visitor.get("/review?name=fits"))
     page = visitor.get(f"/review?name=share&output={logs[0]['_id']}")
-    assert 'min="0.0" max="100.0" value="87.5"' in page.text
+    assert 'min="0" max="100" required aria-label="A number from 0 to 100"' in page.text
+    assert 'value="87.5"' in page.text
     assert "In percent" in page.text
     refused = visitor.submit("/review?name=stars", {"output": logs[1]["_id"], "value": "6"})
     assert refused.status_code == 400
     assert "at most 5" in text_of(refused)
+
+
+def test_every_field_of_a_number_has_its_limits_as_browsers_read_them(app: Flask, ada: Person) -> None:
+    logs = [ada.log(ada.prompt())["_id"] for _ in range(2)]
+    ada.put("/score-configs/mood", {"kind": "number", "min": -1234.5, "max": 0.30000000000000004})
+    ada.put("/score-configs/tilt", {"kind": "number", "min": -2, "max": 2})
+    visitor = Visitor(app, ada)
+    compared = f"/compare?log={logs[0]}&log={logs[1]}"
+    limits = 'type="number" step="any" min="-1234.5" max="0.30000000000000004"'
+    for page in ("/review?raters=1&", f"/outputs/{logs[0]}?", f"{compared}&"):
+        assert limits in visitor.get(f"{page}name=mood").text
+        assert re.search('name="value" value="-2"|min="-2" max="2"', visitor.get(f"{page}name=tilt").text)
+    settings = visitor.get("/settings/scores?edit=mood")
+    assert 'value="-1234.5"' in settings.text
+    assert 'value="0.30000000000000004"' in settings.text
+    assert "from −1,234.5 to 0.3" in text_of(settings)
+    assert "A number from −1234.5 to" in text_of(visitor.get("/review?raters=1&name=mood"))
 
 
 def test_at_the_end_the_agreement_of_two_raters_is_said_in_words(app: Flask, ada: Person, ben: Person) -> None:
