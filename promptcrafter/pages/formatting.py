@@ -1,5 +1,6 @@
 """How numbers, times and ids are written on pages. Pure functions, used as filters of templates."""
 
+import json
 import math
 import re
 from collections.abc import Callable, Iterable
@@ -193,6 +194,11 @@ def _mark(text: str, spans: Iterable[Span], write: Callable[[str], str] = str) -
     return Markup("").join([*pieces, escape(write(text[last:]))])
 
 
+def write_json(value: Any, indent: int | None = None) -> str:
+    """Return a value as JSON to read: with the characters themselves, which the template escapes as those of a text."""
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
 def sentence(text: str) -> str:
     """Return a text with a capital letter at its beginning; `capitalize` would make the others small."""
     return text[:1].upper() + text[1:]
@@ -221,6 +227,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
         short_id,
         excerpt,
         sentence,
+        write_json,
         variables,
         excerpt_around_hit,
         mark_hits,

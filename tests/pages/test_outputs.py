@@ -121,6 +121,20 @@ def test_the_time_of_an_output_is_the_latency_that_was_sent_or_else_measured_fro
     assert compared.count("2.5 s") == 1
 
 
+def test_what_was_sent_as_json_is_shown_as_it_was_sent(app: Flask, ada: Person) -> None:
+    sent = {"note": "it’s <b> & 'so'", "tries": 2, "ok": True}
+    log = ada.log(ada.prompt(), metadata=sent, parameters={"stop": ["</s>"]}, variables={"list": [1, None]})
+    visitor = Visitor(app, ada)
+    page = visitor.get(f"/outputs/{log['_id']}")
+    text = text_of(page)
+    assert '{ "note": "it’s <b> & \'so\'", "tries": 2, "ok": true }' in text
+    assert "&lt;b&gt;" in page.text
+    assert "<b>" not in page.text
+    assert '"stop": [ "</s>" ]' in text
+    assert "list [1, null]" in text
+    assert "list [1, null]" in text_of(visitor.get("/outputs?column=variables"))
+
+
 def test_refused_notes_are_kept_in_the_form(app: Flask, ada: Person) -> None:
     log = ada.log(ada.prompt())
     answer = Visitor(app, ada).submit(f"/outputs/{log['_id']}", {"notes": "Kept\0"})

@@ -110,6 +110,21 @@ def test_every_field_of_a_number_has_its_limits_as_browsers_read_them(app: Flask
     assert "A number from −1234.5 to" in text_of(visitor.get("/review?raters=1&name=mood"))
 
 
+def test_a_text_that_is_both_input_and_variable_is_shown_once(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt(content="Answer {{message}} of {{customer}}")
+    alone = ada.log(prompt, input="Where is my tea?", variables={"message": "Where is my tea?"})["_id"]
+    both = ada.log(prompt, input="It broke", variables={"message": "It broke", "customer": "Eva", "vip": True})["_id"]
+    visitor = Visitor(app, ada)
+    text = text_of(visitor.get(f"/review?raters=1&output={alone}"))
+    assert (text.count("Where is my tea?"), "Variables" in text) == (1, False)
+    for page in (f"/review?raters=1&output={both}", f"/outputs/{both}"):
+        text = text_of(visitor.get(page))
+        assert "Variables message the whole input customer Eva vip true" in text
+        assert text.count("It broke") == 1
+    compared = text_of(visitor.get(f"/compare?log={alone}&log={both}"))
+    assert compared.count("It broke") == 1, "the inputs differ, and so are not shown"
+
+
 def test_at_the_end_the_agreement_of_two_raters_is_said_in_words(app: Flask, ada: Person, ben: Person) -> None:
     workspace = ada.post("/workspaces", {"name": "Team"}).json
     member = {"X-Workspace": workspace["_id"]}
