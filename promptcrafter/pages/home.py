@@ -14,6 +14,7 @@ from promptcrafter.experiments import store as experiments
 from promptcrafter.logs.models import DEFAULT_NAME, HUMAN
 from promptcrafter.pages import charts
 from promptcrafter.pages.blueprint import PageBlueprint
+from promptcrafter.pages.formatting import period
 from promptcrafter.pages.rendering import render
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem
@@ -70,7 +71,7 @@ def show_home() -> Response:
 
 
 def _draw(days: Sequence[str], stacks: Sequence[charts.Series], width: int) -> Markup:
-    return charts.bar_chart([day[5:] for day in days], stacks, caption="Outputs of the last days", width=width)
+    return charts.bar_chart([period(day) for day in days], stacks, caption="Outputs of the last days", width=width)
 
 
 def _sum_up(groups: Collection[Mapping[str, Any]]) -> dict[str, Any]:

@@ -112,13 +112,13 @@ def test_the_time_of_an_output_is_the_latency_that_was_sent_or_else_measured_fro
     statistics = ada.get(f"/prompts/{prompt['_id']}/stats").json
     assert statistics["groups"][0]["latencyMs"]["count"] == 2
     visitor = Visitor(app, ada)
-    expected = {both: "Time 900 ms Tokens", measured: "Time 2.5 s from start to end Tokens", turned: "Time – Tokens"}
+    expected = {both: "Time 900 ms Tokens", measured: "Time 2.50 s from start to end Tokens", turned: "Time – Tokens"}
     for log_id, shown in expected.items():
         assert shown in text_of(visitor.get(f"/outputs/{log_id}"))
     listed = visitor.get("/outputs?column=time").text
-    assert re.findall('<td class="number small nowrap[^>]*>([^<]*)</td>', listed) == ["–", "2.5 s", "900 ms"]
+    assert re.findall('<td class="number small nowrap[^>]*>([^<]*)</td>', listed) == ["–", "2.50 s", "900 ms"]
     compared = text_of(visitor.get(f"/compare?log={measured}&log={turned}"))
-    assert compared.count("2.5 s") == 1
+    assert compared.count("2.50 s") == 1
 
 
 def test_what_was_sent_as_json_is_shown_as_it_was_sent(app: Flask, ada: Person) -> None:

@@ -62,7 +62,7 @@ def test_each_step_has_its_kind_time_and_cost_and_shows_its_texts_as_an_output_d
     visitor = Visitor(app, ada)
     one = f"/runs/{trace['_id']}"
     shown = text_of(visitor.get(one))
-    for row in ("agent agent 4 s", "look up retriever 1 s", "chat gpt-4o output 1 s $0."):
+    for row in ("agent agent 4.00 s", "look up retriever 1.00 s", "chat gpt-4o output 1.00 s $0."):
         assert row in shown
     step = visitor.get(f"{one}?step={found['span_id']}")
     assert 'aria-current="true"' in step.text
