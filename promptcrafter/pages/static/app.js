@@ -71,6 +71,14 @@ document.addEventListener("submit", (event) => {
   if (isRefused) event.preventDefault();
 });
 
+// How many of a list are chosen
+document.addEventListener("change", (event) => {
+  const label = event.target.form?.querySelector(`[data-count-of="${CSS.escape(event.target.name)}"]`);
+  if (!label) return;
+  const count = event.target.form.querySelectorAll(`[name="${CSS.escape(event.target.name)}"]:checked`).length;
+  label.textContent = count ? `${count} chosen:` : "Chosen ones:";
+});
+
 // The token of an invitation stands behind the `#` of its link, which no server sees. A link that is opened where another
 // one is open changes the part behind the `#` alone
 const tokenField = document.querySelector("[data-from-fragment]");
