@@ -96,6 +96,19 @@ def _host(text: str) -> str:
     return host
 
 
+def format_address(host: str, port: int) -> str:
+    """Return the address as in a URL, with an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _is_every_address(host: str) -> bool:
+    """Return whether a host means all addresses of the machine, in any spelling, such as `0.0.0.0`, `0` or `::`."""
+    try:
+        return not int(ipaddress.IPv6Address(host)) if ":" in host else not any(socket.inet_aton(host))
+    except (ValueError, OSError):
+        return False
+
+
 def _store(text: str) -> str:
     """Return the URI of a store of rate limits. It is not connected to."""
     scheme, separator, _ = text.partition("://")
@@ -322,6 +335,14 @@ class Config:
     def absolute_instance_path(self) -> Path:
         """`instance_path`, relative to the current directory, as an absolute path."""
         return Path(self.instance_path).absolute()
+
+    @property
+    def own_url(self) -> str:
+        """The URL of the service on the machine that it runs on, without a slash at the end."""
+        host = self.host
+        if _is_every_address(host):
+            host = "::1" if ":" in host else "127.0.0.1"
+        return f"http://{format_address(host, self.port)}{self.script_name}"
 
     @property
     def database_variable(self) -> str:

@@ -11,7 +11,7 @@ import gunicorn.util
 
 gc.disable()  # loaded code is never garbage, and collecting takes a tenth of the startup time
 
-from config import Config, ConfigError, find_misspelt
+from config import Config, ConfigError, find_misspelt, format_address
 from promptcrafter.database import checkpoints, sqlite
 from promptcrafter.database.session import get_engine, sqlite_path
 from promptcrafter.http import cors
@@ -32,7 +32,7 @@ except ConfigError as error:
 _SEND_TIMEOUT_S = 60
 _CLOSE_LOG_S = 5  # platforms kill a service some seconds after they have asked it to stop
 
-bind = startup.format_address(_config.host, _config.port)
+bind = format_address(_config.host, _config.port)
 workers = _config.web_concurrency
 threads = _config.web_threads
 worker_class = choose_worker(_config)
@@ -63,7 +63,7 @@ def on_starting(server: Any) -> None:
         path = sqlite_path()
     if path is not None:
         try:
-            sqlite.serve(path)
+            sqlite.hold_open(path)
         except sqlite.Restoring as error:
             raise RuntimeError("A restore of the database is under way. Start again when it is done.") from error
         with server.app.callable.app_context():  # whose settings say what is indexed
@@ -84,8 +84,8 @@ def when_ready(server: Any) -> None:
                 listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", seconds, 0))
     for name, setting in find_misspelt():
         server.log.warning("The environment has %s, which is no setting. Is %s meant?", name, setting)
-    url = startup.format_url(_config.host, _config.port) + _config.script_name
-    server.log.info("PromptCrafter is at %s - open it in a browser, or try the five requests of README.md", url)
+    message = "PromptCrafter is at %s - open it in a browser, or try the five requests of README.md"
+    server.log.info(message, _config.own_url)
 
 
 def pre_fork(server: Any, worker: Any) -> None:

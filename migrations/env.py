@@ -95,6 +95,10 @@ def _writers_of(head: str) -> list[str]:
 
 # `revisions.migrate` may name the engine of another database
 engine: Engine = context.config.attributes.get("engine") or get_engine()
+if engine.dialect.name == "postgresql":
+    from promptcrafter.database import postgresql  # loads the driver
+
+    postgresql.leave_request()
 with engine.connect() as connection:
     if connection.dialect.name == "sqlite":
         # Rebuilding a table drops the old one, which with foreign keys on deletes every row that points to it.

@@ -367,3 +367,23 @@ def test_a_malformed_script_name_is_refused(tmp_path: Path, value: str) -> None:
     with pytest.raises(ConfigError, match=r"^SCRIPT_NAME must be a path such as /promptcrafter") as raised:
         read(tmp_path, SCRIPT_NAME=value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:9000"),
+        ("localhost", "http://localhost:9000"),
+        ("192.0.2.1", "http://192.0.2.1:9000"),
+        ("::1", "http://[::1]:9000"),
+        ("[2001:db8::1]", "http://[2001:db8::1]:9000"),
+        ("0.0.0.0", "http://127.0.0.1:9000"),
+        ("0", "http://127.0.0.1:9000"),
+        ("::", "http://[::1]:9000"),
+        ("[0:0:0:0:0:0:0:0]", "http://[::1]:9000"),
+    ],
+)
+def test_the_own_url_is_one_that_this_machine_can_open(tmp_path: Path, host: str, url: str) -> None:
+    variables = {"INSTANCE_PATH": str(tmp_path), "HOST": host, "PORT": "9000"}
+    assert Config.from_env(variables).own_url == url
+    assert Config.from_env({**variables, "SCRIPT_NAME": "/prompts/"}).own_url == f"{url}/prompts"

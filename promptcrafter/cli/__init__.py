@@ -9,8 +9,6 @@ from flask.cli import AppGroup
 from config import Config
 from promptcrafter.database import revisions
 
-_ALL_ADDRESSES = ("0.0.0.0", "::", "")  # noqa: S104 - what to listen on, not where to connect to
-
 
 class _Commands(AppGroup):
     """The commands, imported at first use: a server never uses them and would hold their libraries in memory."""
@@ -71,11 +69,5 @@ def _copy(group: click.Command) -> click.Group:
 
 def init_app(app: Flask, config: Config) -> None:
     """Register the commands."""
-    app.config["OWN_URL"] = _make_url(config)
+    app.config["OWN_URL"] = config.own_url
     app.cli = _Commands(app)
-
-
-def _make_url(config: Config) -> str:
-    """Return where the service answers on this host, if it runs as it is configured."""
-    host = "127.0.0.1" if config.host in _ALL_ADDRESSES else config.host
-    return f"http://{f'[{host}]' if ':' in host else host}:{config.port}{config.script_name}"

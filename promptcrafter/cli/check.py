@@ -75,7 +75,7 @@ def _explain(found: Comparison) -> list[str]:
 def _explain_scores(found: Differences) -> list[str]:
     lines = {
         "Mean or number of scores is not that of the scores": found.aggregates,
-        "Shows a score that it does not have": found.figures,
+        "Shows a score that it does not have": found.shown_scores,
     }
     return [f"{title}: {count(len(logs), 'log')}." for title, logs in lines.items() if logs]
 

@@ -6,10 +6,10 @@ exits with 1 after a message of one line.
 
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from flask import current_app
@@ -22,6 +22,7 @@ from promptcrafter.database.errors import find_lasting_refusal, find_refusal
 from promptcrafter.http import error_handlers
 from promptcrafter.maintenance import Progress
 
+_T = TypeVar("_T")
 _COUNTED = ("user", "prompt", "log", "experiment", "trace")
 
 
@@ -125,13 +126,23 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 @contextmanager
 def progress(label: str) -> Iterator[Progress]:
     """Show a progress bar, if standard error is a terminal; yield the function that moves it."""
-    with click.progressbar(length=1, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+    with _make_bar(label, length=1) as bar:
 
         def on_progress(done: int, total: int) -> None:
             bar.length = max(total, 1)
             bar.update(done - bar.pos)
 
         yield on_progress
+
+
+def with_progress(items: Iterable[_T], label: str) -> Iterator[_T]:
+    """Yield the items, and show a progress bar as `progress` does; of items without a length it shows no end."""
+    with _make_bar(label, iterable=items) as bar:
+        yield from bar
+
+
+def _make_bar(label: str, **extent: Any) -> Any:
+    return click.progressbar(label=label, file=sys.stderr, hidden=not sys.stderr.isatty(), **extent)
 
 
 def _unusable(refusal: str) -> Refusal:

@@ -83,7 +83,8 @@ def _prune_audit(owners: list[Principal], moment: datetime, *, dry_run: bool) ->
     """Delete the entries of the audit trails that are older than a moment, in small transactions."""
     workspace_ids = [owner.current_id for owner in owners]
     if dry_run:
-        click.echo(f"{audit.count_before(moment, workspace_ids):,} entries of the audit trail would go.")
+        entries = count(audit.count_before(moment, workspace_ids), "entry", "entries")
+        click.echo(f"{entries} of the audit trail would go.")
         return
     deleted, pace = 0, Pace()
     while True:
@@ -92,7 +93,7 @@ def _prune_audit(owners: list[Principal], moment: datetime, *, dry_run: bool) ->
         deleted += some
         if some < _ROWS_AT_ONCE:
             break
-    click.echo(f"Deleted {deleted:,} entries of the audit trail.")
+    click.echo(f"Deleted {count(deleted, 'entry', 'entries')} of the audit trail.")
 
 
 def _reclaim(before: int) -> None:

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 import click
 
 from promptcrafter import clock, jsonio
 from promptcrafter.auth.store import get_by_email
-from promptcrafter.cli.commands import Command, Refusal, say
+from promptcrafter.cli.commands import Command, Refusal, count, say, with_progress
 from promptcrafter.cli.workspaces import list_principals, workspace_option
 from promptcrafter.database.session import read_snapshot
 from promptcrafter.files import fsync_folder
@@ -36,7 +36,6 @@ from promptcrafter.workspaces.principal import Principal, at_home
 _FORMATS = _AUTO, _EXPORT, _JSON_SERVER, _LLM, _PROMPTFOO = "auto", "promptcrafter", "json-server", "llm", "promptfoo"
 _SQLITE_HEADER = b"SQLite format 3\x00"  # the first bytes of every SQLite file
 _FIRST_LINE_MAX = 1024  # bytes; the first line of an export has about fifty
-_T = TypeVar("_T")
 
 
 @click.command("import", cls=Command)
@@ -94,10 +93,11 @@ def import_file(
             skip_unknown=skip_unknown,
         )
         purge.run()  # the file may have ids of what was deleted
-        with importer.check(principal, _with_progress(source, "Checking"), ids) as checked:
-            counts = importer.store_checked(principal, _with_progress(checked, "Storing"), ids)
+        with importer.check(principal, with_progress(source, "Checking"), ids) as checked:
+            counts = importer.store_checked(principal, with_progress(checked, "Storing"), ids)
     created, skipped = (
-        _describe_counts({name: count[outcome] for name, count in counts.items()}) for outcome in ("created", "skipped")
+        _describe_counts({name: numbers[outcome] for name, numbers in counts.items()})
+        for outcome in ("created", "skipped")
     )
     if left_out:
         say(f"Not imported: {enumerate_counts(left_out)}.")
@@ -124,7 +124,7 @@ def export_file(path: str, email: str | None, workspace: str | None, force: bool
     store.note_export(principal)
     with read_snapshot() as reader, _open_target(path, force) as file:
         found = store.each_row(reader, principal, int(form))
-        rows = _with_progress(_count_rows(found, counts), "Exporting")
+        rows = with_progress(_count_rows(found, counts), "Exporting")
         for line in export_format.write_lines(rows, int(form)):
             file.write(line.encode())
     source = f"for {get_by_email(email).email}" if email is not None else f"from {workspace}"
@@ -266,16 +266,7 @@ def _count_rows(rows: Iterable[tuple[str, Any]], counts: Counter[str]) -> Iterat
         yield kind, row
 
 
-def _with_progress(items: Iterable[_T], label: str) -> Iterator[_T]:
-    """Yield the items, with a progress bar on standard error if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield from items
-        return
-    with click.progressbar(items, label=label, file=sys.stderr) as bar:
-        yield from bar
-
-
 def _describe_counts(counts: Mapping[str, int]) -> str:
-    """Return counts as text: `1 prompt, 2 logs`, or `nothing`."""
-    parts = [f"{count} {name if count != 1 else name[:-1]}" for name, count in counts.items() if count]
+    """Return counts as text: `1 prompt, 2,000 logs`, or `nothing`."""
+    parts = [count(number, name.removesuffix("s")) for name, number in counts.items() if number]
     return ", ".join(parts) or "nothing"

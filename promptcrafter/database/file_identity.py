@@ -31,13 +31,13 @@ _open_files: dict[str, _OpenFile] = {}
 _lock = RLock()  # a connection may be closed by the garbage collector at any time
 
 
-def keep(path: str) -> None:
+def keep_known(path: str) -> None:
     """Remember the file at a path until the process ends, in its forks, too. Raises FileUnusable."""
     with _lock:
         _look(path).is_kept = True
 
 
-def enter(path: str) -> None:
+def add_connection(path: str) -> None:
     """Count a new connection. Raises FileUnusable, also if the file is not the one that others are connected to."""
     with _lock:
         known = _look(path)
@@ -45,7 +45,7 @@ def enter(path: str) -> None:
         known.connections += 1
 
 
-def leave(path: str) -> None:
+def remove_connection(path: str) -> None:
     """Count a connection that is closed. After the last one, any file may be at the path."""
     with _lock:
         known = _open_files[path]

@@ -8,6 +8,7 @@ process that is stopped, and TCP takes many seconds to notice a network that dro
 """
 
 import os
+import select
 import socket
 import time
 from collections.abc import Callable
@@ -22,11 +23,11 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 
 _POLL_S = 0.1  # how often the driver looks up from a wait
-_PROBE_S = 0.5  # for the answer to the question whether the server works
+_PROBE_S = 0.5  # for the answer to the question whether the server works, if a request waits; a command has more time
 _TRIALS_EVERY_S = 0.5  # in which one request waits longer for a server that has left another one without an answer
 _FIRST_TRIAL_S = 0.25
 _LONGEST_S = 60  # that a request waits for one statement that the server executes
-# A backend without a row has ended. One that waits for its client has lost what we have sent, or we have its answer
+# A backend without a row has ended. One that waits for its client has lost what we have sent, or has just answered
 _IS_WORKING = """
     SELECT state = 'active' AND coalesce(wait_event_type, '') <> 'Client' AND coalesce(wait_event, '') <> 'SyncRep'
            AND (coalesce(wait_event_type, '') <> 'Lock' OR %s)
@@ -113,6 +114,11 @@ def limit_engine(engine: Engine, timeout_s: float) -> Callable[[], None]:
     return begin_request
 
 
+def leave_request() -> None:
+    """Forget the request that this thread has answered last: what follows is none, as in a command or a migration."""
+    _budget.set(None)
+
+
 def _count_hosts(engine: Engine) -> int:
     """Return to how many hosts a connection is tried, one after the other."""
     hosts = engine.url.query.get("host", "")
@@ -183,17 +189,18 @@ class LimitedConnection(psycopg.Connection[Any]):
             return result
 
     def _is_working(self, elapsed_s: float, longest_s: float) -> bool:
-        """Return whether the server executes this connection's statement, asked over a new connection.
+        """Return whether the server executes this connection's statement, or just has; ask over a new connection.
 
         If the server does not execute it, or has executed it for too long, the server is told to end the transaction.
         """
-        token = _budget.set(_Budget(min(_PROBE_S, self.server.timeout_s), longest_s, is_probe=True))
+        is_command = longest_s == float("inf")
+        probe_s = self.server.timeout_s if is_command else min(_PROBE_S, self.server.timeout_s)
+        token = _budget.set(_Budget(probe_s, longest_s, is_probe=True))
         options: dict[str, Any] = {**self.info.get_parameters(), "password": self.info.password}
         try:
             with type(self).connect(autocommit=True, **options) as probe:
-                waits_for_locks = longest_s == float("inf")
-                row = probe.execute(_IS_WORKING, [waits_for_locks, self.info.backend_pid]).fetchone()
-                is_working = bool(row and row[0]) and elapsed_s < longest_s
+                row = probe.execute(_IS_WORKING, [is_command, self.info.backend_pid]).fetchone()
+                is_working = (bool(row and row[0]) and elapsed_s < longest_s) or self._has_answer()
                 if not is_working:
                     probe.execute(_END, [self.info.backend_pid])
                 return is_working
@@ -204,6 +211,12 @@ class LimitedConnection(psycopg.Connection[Any]):
             return False
         finally:
             _budget.reset(token)
+
+    def _has_answer(self) -> bool:
+        """Return whether the server has sent something that is not read yet."""
+        poll = select.poll()
+        poll.register(self.pgconn.socket, select.POLLIN)
+        return bool(poll.poll(0))
 
     def _drop(self) -> None:
         """Close the connection without a word to the server, which could not be sent."""

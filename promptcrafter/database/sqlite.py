@@ -58,7 +58,7 @@ class Connection(sqlite3.Connection):
         lock = acquire_shared_lock(database)
         self._path = os.path.realpath(database)
         try:
-            file_identity.enter(self._path)
+            file_identity.add_connection(self._path)
         except sqlite3.Error:
             os.close(lock)
             raise
@@ -98,7 +98,7 @@ class Connection(sqlite3.Connection):
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-            file_identity.leave(self._path)
+            file_identity.remove_connection(self._path)
 
 
 def path_of(url: str) -> Path:
@@ -118,14 +118,16 @@ def ensure_file(path: Path) -> None:
 
 
 def refuse_unusable(path: Path) -> None:
-    """Raise OSError, with the reason, if the file is not a database or may not be read and written."""
+    """Raise OSError, with the reason, if the file is not a database or may not be read, written and locked."""
     with path.open("rb") as file:
         start = file.read(len(_MAGIC))
     if start not in (b"", _MAGIC):  # SQLite makes a database of an empty file
         raise OSError(errno.EINVAL, "it is not a SQLite database")
     if not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    os.close(open_beside(path, OPEN_LOCK_SUFFIX))
+    lock = open_locked(os.path.realpath(path), OPEN_LOCK_SUFFIX, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    if lock is not None:  # otherwise a restore has it, which the start of the server reports
+        os.close(lock)
 
 
 def largest_file(path: Path) -> int:
@@ -195,13 +197,18 @@ def read_revisions(connection: sqlalchemy.Connection) -> list[str]:
 
 @contextmanager
 def busy_timeout(connection: sqlalchemy.Connection, seconds: float, usual_seconds: float) -> Iterator[None]:
-    """Let statements in the block wait for the locks of other processes for `seconds`, instead of the usual time."""
+    """Let statements in the block wait for the locks of other processes for `seconds`, instead of the usual time.
+
+    Raises DBAPIError.
+    """
     driver: Any = connection.connection.dbapi_connection
-    driver.execute(f"PRAGMA busy_timeout={max(0, round(seconds * 1000))}")
+    with translating_driver_errors():
+        driver.execute(f"PRAGMA busy_timeout={max(0, round(seconds * 1000))}")
     try:
         yield
     finally:
-        driver.execute(f"PRAGMA busy_timeout={round(usual_seconds * 1000)}")
+        with translating_driver_errors():
+            driver.execute(f"PRAGMA busy_timeout={round(usual_seconds * 1000)}")
 
 
 def _begin(connection: PoolProxiedConnection) -> None:
@@ -212,9 +219,10 @@ def _begin(connection: PoolProxiedConnection) -> None:
 
 @contextmanager
 def without_checkpoints(connection: sqlalchemy.Connection) -> Iterator[None]:
-    """Let commits of the connection make no checkpoint inside the block."""
+    """Let commits of the connection make no checkpoint inside the block. Raises DBAPIError."""
     driver: Any = connection.connection.dbapi_connection
-    driver.execute("PRAGMA wal_autocheckpoint=0")
+    with translating_driver_errors():
+        driver.execute("PRAGMA wal_autocheckpoint=0")
     try:
         yield
     finally:
@@ -226,22 +234,25 @@ def acquire_shared_lock(database: str | Path) -> int:
     """Take the shared "open" lock; return its file descriptor.
 
     It is held until the descriptor is closed in this process and in all its forks. Raises FileUnusable when the lock
-    file cannot be opened, Restoring during a restore.
+    file cannot be opened or locked, Restoring during a restore.
     """
     try:
-        lock = open_beside(database, OPEN_LOCK_SUFFIX)
+        lock = open_locked(os.path.realpath(database), OPEN_LOCK_SUFFIX, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
         raise lock_file_error(error) from error
-    if not try_lock(lock, fcntl.LOCK_SH):
+    if lock is None:
         raise Restoring("a restore is under way")
     return lock
 
 
 @contextmanager
 def exclusive_lock(database: Path, suffix: str) -> Iterator[None]:
-    """Hold the lock file of that suffix exclusively inside the block. Raises InUse at once when it is taken."""
-    file = open_beside(database, suffix)
-    if not try_lock(file, fcntl.LOCK_EX):
+    """Hold the lock file of that suffix exclusively inside the block. Raises InUse at once when it is taken.
+
+    Raises OSError when it cannot be opened or locked.
+    """
+    file = open_locked(os.path.realpath(database), suffix, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if file is None:
         raise InUse
     try:
         yield
@@ -258,41 +269,44 @@ def is_open(database: Path) -> bool:
         return True
 
 
-def open_beside(database: str | Path, suffix: str) -> int:
-    """Open the lock file of that suffix and return its descriptor; create it if needed, with the database's owner."""
-    return _open_beside(os.path.realpath(database), suffix)
-
-
 def lock_file_error(error: OSError) -> FileUnusable:
     """Return the error of the database that says why a lock file cannot be used."""
-    text = f"unable to open the lock file {error.filename}: {error.strerror}"
+    text = f"unable to use the lock file {error.filename}: {error.strerror}"
     is_missing = error.errno == errno.ENOENT  # with its folder: a lock file that is not there is created
-    summary = "The database file is missing." if is_missing else "A lock file of the database cannot be opened."
+    summary = "The database file is missing." if is_missing else "A lock file of the database cannot be used."
     return FileUnusable(text, summary, error.errno)
 
 
-def serve(database: Path) -> None:
+def hold_open(database: Path) -> None:
     """Take the shared "open" lock, and expect the same file at the path, until this process and its forks have ended.
 
     Raises sqlite3.OperationalError, and Restoring during a restore.
     """
     acquire_shared_lock(database)
-    file_identity.keep(os.path.realpath(database))
+    file_identity.keep_known(os.path.realpath(database))
 
 
-def open_queue(database: Path, suffix: str) -> int:
-    """Open the lock file of a queue as `open_beside` does; the path has no symbolic link in it."""
-    return _open_beside(str(database), suffix)
+def open_locked(database: str, suffix: str, operation: int) -> int | None:
+    """Open the lock file of that suffix, lock it, and return its descriptor; create it with the database's owner.
 
-
-def _open_beside(path: str, suffix: str) -> int:
-    """Open a lock file as `open_beside` does; `path` has no symbolic link in it."""
+    `operation` is that of `flock`: with `LOCK_NB`, return None when the lock is taken. The path has no symbolic link in
+    it. Raises OSError, with the name of the lock file, when it cannot be opened, or when the file system has no locks.
+    """
+    path = database + suffix
     try:
-        return os.open(path + suffix, os.O_RDWR | os.O_CLOEXEC)
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
-        file = os.open(path + suffix, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        chown_like(file, Path(path))
-        return file
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        chown_like(file, Path(database))
+    try:
+        fcntl.flock(file, operation)
+    except BlockingIOError:
+        os.close(file)
+        return None
+    except OSError as error:
+        os.close(file)
+        raise OSError(error.errno, error.strerror, path) from error
+    return file
 
 
 def chown_like(file: int | Path, like: Path) -> None:
@@ -308,13 +322,3 @@ def refuse_full_disk(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise NoSpace(f"it takes {needed:,} bytes in {folder}, where {free:,} are free")
-
-
-def try_lock(file: int, kind: int) -> bool:
-    """Lock an open file without waiting and return True; close it and return False when the lock is taken."""
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(file)
-        return False
-    return True

@@ -4,6 +4,7 @@ All workers share what they know about a full disk: the memory map is made befor
 """
 
 import errno
+import fcntl
 import mmap
 import os
 import resource
@@ -57,9 +58,11 @@ def check_files() -> None:
     with translating_driver_errors():
         file_identity.check_all(str(path))
         try:
-            os.close(sqlite.open_beside(path, sqlite.WRITE_QUEUE_SUFFIX))
+            file = sqlite.open_locked(str(path), sqlite.WRITE_QUEUE_SUFFIX, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError as error:
             raise sqlite.lock_file_error(error) from error
+        if file is not None:
+            os.close(file)
 
 
 def find_obstacle() -> int | None:

@@ -241,19 +241,19 @@ def _wait_in(queue: _Queue) -> Iterator[float]:
 
 def _begin(request: RequestSession, seconds_left: float) -> Connection:
     connection = request.open_connection = get_engine().connect()
-    engine: Any = sqlite
+    backend: Any = sqlite
     if not is_sqlite():
         from promptcrafter.database import postgresql  # loads the driver
 
-        engine = postgresql
-    engine.prepare_to_write(connection)
+        backend = postgresql
+    backend.prepare_to_write(connection)
     usual = lock_timeout_s()
     if not is_sqlite() or usual - seconds_left < _SHORT_WAIT_S:
         connection.begin()
     else:  # a program that is not in the queue may hold SQLite's own lock: both waits together have one timeout
         with sqlite.busy_timeout(connection, seconds_left, usual):
             connection.begin()
-    applied = engine.read_revisions(connection)
+    applied = backend.read_revisions(connection)
     if applied != [revisions.HEAD]:
         revisions.refuse_mismatch(connection, applied)
     return connection

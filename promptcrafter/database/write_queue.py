@@ -24,7 +24,7 @@ from promptcrafter.database import sqlite
 
 
 class _Ticket:
-    """A place in the line: `granted` is released when the lock file, or the error of opening it, is there."""
+    """A place in the line: `granted` is released when the locked file, or the error that prevents it, is there."""
 
     def __init__(self) -> None:
         self.granted = Lock()
@@ -37,7 +37,7 @@ class _Line:
     """The threads of this process that wait for one lock file of one database."""
 
     def __init__(self, database: Path, suffix: str) -> None:
-        self._database = database
+        self._database = str(database)
         self._suffix = suffix
         self._changed = Condition(Lock())
         self._tickets: deque[_Ticket] = deque()
@@ -47,14 +47,15 @@ class _Line:
         """Return the descriptor of the locked file; closing it releases the lock. Raises TimeoutError and OSError."""
         with self._changed:
             if not self._tickets:
-                file = sqlite.open_queue(self._database, self._suffix)
-                if sqlite.try_lock(file, fcntl.LOCK_EX):
+                file = sqlite.open_locked(self._database, self._suffix, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if file is not None:
                     return file
+            if self._helper is None:
+                helper = Thread(target=self._serve, name="write-queue", daemon=True)
+                helper.start()
+                self._helper = helper
             ticket = _Ticket()
             self._tickets.append(ticket)
-            if self._helper is None:
-                self._helper = Thread(target=self._serve, name="write-queue", daemon=True)
-                self._helper.start()
             self._changed.notify()
         if not ticket.granted.acquire(timeout=seconds):
             with self._changed:
@@ -74,8 +75,7 @@ class _Line:
                     self._changed.wait()
             file, error = None, None
             try:
-                file = sqlite.open_queue(self._database, self._suffix)
-                fcntl.flock(file, fcntl.LOCK_EX)
+                file = sqlite.open_locked(self._database, self._suffix, fcntl.LOCK_EX)
             except OSError as failure:
                 error = failure
             with self._changed:
@@ -92,7 +92,7 @@ def write_queue_lock(database: Path, seconds: float) -> Iterator[float]:
     """Hold the first place in the queue inside the block; yield how many of the `seconds` are left.
 
     The path `database` must have no symbolic link in it. Raises SQLAlchemy's TimeoutError after `seconds`, and OSError
-    if the lock file cannot be opened.
+    if the lock file cannot be opened or locked.
     """
     with _hold(database, sqlite.WRITE_QUEUE_SUFFIX, seconds) as seconds_left:
         yield seconds_left

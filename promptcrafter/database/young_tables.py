@@ -27,14 +27,19 @@ def note_growth(table: Table, columns: Iterable[str], seqs: Iterable[int]) -> No
     """
     if is_sqlite():
         return
-    analyzed = _analyzed.setdefault(get_engine(), set())
-    if table.name not in analyzed and ENOUGH <= max(seqs, default=0) < MANY:
-        analyzed.add(table.name)
+    if table.name not in _names_of_analyzed() and ENOUGH <= max(seqs, default=0) < MANY:
         on_commit(lambda: _analyze(table, columns))
 
 
 def _analyze(table: Table, columns: Iterable[str]) -> None:
-    """Gather statistics, unless somebody else does. The request has succeeded by now, whatever comes of this."""
+    """Gather statistics, unless another thread or process does. The request has succeeded, whatever comes of this."""
+    if table.name in _names_of_analyzed():
+        return
+    _names_of_analyzed().add(table.name)  # only now: a transaction that was rolled back leaves it to the next one
     statement = f"ANALYZE (SKIP_LOCKED) {table.name} ({', '.join(columns)})"
     with suppress(DBAPIError, TimeoutError), autocommit_connection() as connection:
         connection.exec_driver_sql(statement)
+
+
+def _names_of_analyzed() -> set[str]:
+    return _analyzed.setdefault(get_engine(), set())

@@ -15,6 +15,6 @@ def evaluate_experiment(
     shares = [(variant.key, variant.traffic_percent) for variant in experiment.variants]
     score = {"name": query["metric"], "annotator": query.get("annotator", HUMAN)} if "metric" in query else None
     measurements = store.each_scored(experiment, **score) if score else store.each_measurement(experiment)
-    found = results.evaluate(shares, measurements, with_growth=with_growth)
+    found = results.evaluate(shares, measurements, kept_metric=query.get("metric"), with_growth=with_growth)
     shown = {"slug": experiment.slug, "name": experiment.name, "status": experiment.status}
     return {**shown, **({"score_metric": score} if score else {}), **found}

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from promptcrafter.statistics.intervals import (
     MIN_NON_MODAL_VALUES,
@@ -22,10 +22,14 @@ from promptcrafter.statistics.intervals import (
     sequential_difference_interval,
     sequential_interval,
 )
+from promptcrafter.statistics.sample_sizes import estimate_for_difference
 
 ALPHA = 0.05
+METRICS_MAX = 200  # names of metrics in the results, each of which has a sample in every variant
+OTHERS_MAX = 10_000  # up to which the names of further metrics are counted
 _POINTS_MAX = 24  # at which the growth of results is traced
 _LARGEST = 1e150  # the square of a larger number may not be finite
+_LEAST_VARIANCE = 1e-305  # a smaller one counts as 0, as it does when it is divided by a number of values
 NOT_ENOUGH = "not enough data yet"
 METHOD = {
     "name": "mixture sequential t-test",
@@ -66,31 +70,58 @@ class Sample:
 
     @cached_property
     def has_reliable_variance(self) -> bool:
-        """Whether the variance is above 0 and enough values differ from the mode to rely on it."""
-        return self.variance > 0 and self.count - max(Counter(self.values).values()) >= MIN_NON_MODAL_VALUES
+        """Whether there is a variance, and enough values differ from the mode to rely on it."""
+        return self.variance > _LEAST_VARIANCE and self._non_modal_count >= MIN_NON_MODAL_VALUES
+
+    @property
+    def factor_to_reliable_variance(self) -> float:
+        """How many times as many values of the same shares have a reliable variance; infinite if none ever do."""
+        if self.variance <= _LEAST_VARIANCE or not self._non_modal_count:  # the mean of equal values may be rounded
+            return math.inf
+        return max(1.0, MIN_NON_MODAL_VALUES / self._non_modal_count)
+
+    @cached_property
+    def _non_modal_count(self) -> int:
+        return self.count - max(Counter(self.values).values())
 
 
-def collect(
-    measurements: Measurements, growth: "Growth | None" = None
-) -> tuple[dict[str, int], dict[str, dict[str, Sample]]]:
-    """Return the number of measurements by variant, and the samples by variant and metric.
+class Collected(NamedTuple):
+    """The measurements of an experiment, by variant."""
 
-    Booleans, values that are not numbers, and numbers beyond ±1e150 are left out of the samples. `growth` notes their
-    sizes after some of the measurements.
+    counts: dict[str, int]  # of measurements
+    samples: dict[str, dict[str, Sample]]  # by variant and metric
+    other_metrics: int  # the number of metrics that are left out of the samples, counted up to `OTHERS_MAX`
+
+
+def collect(measurements: Measurements, growth: "Growth | None" = None, kept_metric: str | None = None) -> Collected:
+    """Return the number of measurements by variant, and the samples of the first `METRICS_MAX` metrics.
+
+    Names such as `latency_<request id>` would make a metric of each measurement. `kept_metric` has a sample in any
+    case, beside the others. Booleans, values that are not numbers, and numbers beyond ±1e150 are left out of the
+    samples. `growth` notes their sizes after some of the measurements.
     """
     counts: dict[str, int] = {}
     samples: dict[str, dict[str, Sample]] = {}
+    names: set[str] = set()
+    others: set[int] = set()  # hashes of names, which may be long
     for number, (key, metrics) in enumerate(measurements, 1):
         counts[key] = counts.get(key, 0) + 1
         variant_samples = samples.setdefault(key, {})
         for name, value in (metrics or {}).items():
-            if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST:
-                variant_samples.setdefault(name, Sample()).values.append(value)
+            if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) > _LARGEST:
+                continue
+            if name != kept_metric and name not in names:
+                if len(names) >= METRICS_MAX:
+                    if len(others) < OTHERS_MAX:
+                        others.add(hash(name))
+                    continue
+                names.add(name)
+            variant_samples.setdefault(name, Sample()).values.append(value)
         if growth is not None:
             growth.note(number, samples)
     if growth is not None:
         growth.close(samples)
-    return counts, samples
+    return Collected(counts, samples, len(others))
 
 
 class _Running:
@@ -121,8 +152,8 @@ class _Running:
 
     @property
     def has_reliable_variance(self) -> bool:
-        """Whether the variance is above 0 and enough values differ from the mode to rely on it."""
-        return self.variance > 0 and self.count - max(self._modes.values()) >= MIN_NON_MODAL_VALUES
+        """Whether there is a variance, and enough values differ from the mode to rely on it."""
+        return self.variance > _LEAST_VARIANCE and self.count - max(self._modes.values()) >= MIN_NON_MODAL_VALUES
 
 
 class Growth:
@@ -173,16 +204,22 @@ class Growth:
 
 
 def evaluate(
-    shares: Sequence[tuple[str, int]], measurements: Measurements, *, with_growth: bool = False
+    shares: Sequence[tuple[str, int]],
+    measurements: Measurements,
+    *,
+    kept_metric: str | None = None,
+    with_growth: bool = False,
 ) -> dict[str, Any]:
-    """Return the results of an experiment: `method`, `variants` and `comparisons`, in the shape of ResultsOut.
+    """Return the results: `method`, `variants`, `comparisons` and `other_metrics`, in the shape of ResultsOut.
 
-    `shares` has a pair of key and share for each variant, in order. Every other variant is compared with the first.
+    `shares` has a pair of key and share for each variant, in order. Every other variant is compared with the first. Of
+    many metrics, the first ones are shown, and `kept_metric` in any case.
+
     With `with_growth` there is also `trace`, a function of the key of a variant and the name of a metric that returns
     what their comparison was after some of the measurements; see `Growth.trace`.
     """
     growth = Growth() if with_growth else None
-    counts, samples = collect(measurements, growth)
+    counts, samples, other_metrics = collect(measurements, growth, kept_metric)
     total = sum(share for _, share in shares)
     variants = [
         {
@@ -199,14 +236,14 @@ def evaluate(
             "baseline": keys[0],
             "variant": key,
             "metrics": {
-                name: compare(key, sample, keys[0], samples[keys[0]][name], len(keys) - 1)
+                name: _compare_and_estimate(key, sample, keys[0], samples[keys[0]][name], len(keys) - 1)
                 for name, sample in sorted(samples.get(key, {}).items())
                 if name in samples.get(keys[0], {})
             },
         }
         for key in keys[1:]
     ]
-    found = {"method": METHOD, "variants": variants, "comparisons": comparisons}
+    found = {"method": METHOD, "variants": variants, "comparisons": comparisons, "other_metrics": other_metrics}
     if growth is None:
         return found
     return {**found, "trace": partial(growth.trace, samples, keys[0], len(keys) - 1)}
@@ -231,6 +268,26 @@ def summarize(sample: Sample) -> dict[str, Any]:
         if sample.has_reliable_variance
         else None,
     }
+
+
+def _compare_and_estimate(
+    key: str, sample: Sample, baseline_key: str, baseline: Sample, comparisons: int
+) -> dict[str, Any]:
+    """Return what `compare` returns, with `n`, the number of values of both, and `needed`.
+
+    `needed` is about how many values both must have together until the difference is settled, if everything stays as it
+    is; None if it is settled, or there is no estimate: see `sample_sizes`.
+    """
+    found, needed = compare(key, sample, baseline_key, baseline, comparisons), None
+    if not found["settled"]:
+        needed = estimate_for_difference(
+            found["difference"],
+            (sample.variance, baseline.variance),
+            (sample.count, baseline.count),
+            ALPHA / comparisons,
+            max(sample.factor_to_reliable_variance, baseline.factor_to_reliable_variance),
+        )
+    return {**found, "n": sample.count + baseline.count, "needed": needed}
 
 
 def compare(

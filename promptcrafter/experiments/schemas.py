@@ -4,6 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validates_schema
 
+from promptcrafter.experiments.results import METRICS_MAX, OTHERS_MAX
 from promptcrafter.http.fields import ForeignId, Name, Number, PatternText, Text, Timestamp, WholeNumber
 from promptcrafter.http.page_query import PageQuery
 from promptcrafter.http.schemas import BodySchema, CreateSchema, JsonObject, Objects, SparseSchema, TextAndFormat
@@ -212,6 +213,12 @@ class DifferenceOut(Schema):
     interval95 = fields.List(Number(), required=True, allow_none=True)
     settled = fields.Boolean(required=True)
     verdict = fields.String(required=True)
+    n = fields.Integer(required=True, metadata={"description": "Number of values of both variants"})
+    needed = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "About how large n must be until it is settled, if the difference stays"},
+    )
 
 
 class ComparisonOut(Schema):
@@ -234,3 +241,11 @@ class ResultsOut(Schema):
     method = fields.Nested(MethodOut(), required=True)
     variants = fields.List(fields.Nested(VariantResultOut()), required=True)
     comparisons = fields.List(fields.Nested(ComparisonOut()), required=True)
+    other_metrics = fields.Integer(
+        required=True,
+        data_key="otherMetrics",
+        metadata={
+            "description": f"Number of metrics that are left out, since the results had {METRICS_MAX} others before "
+            f"them; counted up to {OTHERS_MAX:,}"
+        },
+    )

@@ -16,6 +16,7 @@ from promptcrafter.database.session import request_session, session
 from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.ids import new_id
 from promptcrafter.logs.models import DEFAULT_NAME, HUMAN, Log, Score
+from promptcrafter.logs.raters import identify_rater
 from promptcrafter.problems import DeletionPending, Problem
 from promptcrafter.workspaces import audit, quota
 from promptcrafter.workspaces.access import find_resources, not_found
@@ -182,7 +183,8 @@ def _value_of_scores(experiment: Experiment, name: str, annotator: str) -> Colum
     has_numbers = session.scalar(numbers.where(Score.value_kind == "number").limit(1)) is not None
     counted = named & (Score.value_kind == ("number" if has_numbers else "boolean"))
     of_rater = select(func.avg(Score.number).label("mean")).where(Score.log_seq == Log.seq, counted)
-    raters = of_rater.group_by(Score.rater).correlate(Log).subquery()
+    rater = identify_rater(annotator, Score.rater, Score.identifier)
+    raters = of_rater.group_by(*rater).correlate(Log).subquery()
     return select(func.avg(raters.c.mean)).scalar_subquery()
 
 

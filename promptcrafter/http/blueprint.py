@@ -126,12 +126,14 @@ class Blueprint(flask_smorest.Blueprint):
         takes_basic: bool = False,
         is_page: bool = False,
         returns_secret: bool = False,
+        tag: str | None = None,
     ) -> Callable[[_View], _View]:
         """Register a view and attach its `Route`; must be the outermost decorator.
 
         `refuses` are the status codes of errors that only this view raises. `takes_file` describes the NDJSON file that
         the view itself reads from the body. `bodies` describes those that the view reads and makes itself, in any media
-        types. The other parameters are those of `Route`.
+        types. `tag` is the one that the OpenAPI description gives the call, by default the name of the blueprint;
+        generated clients are divided by tags. The other parameters are those of `Route`.
         """
 
         def register(view: _View) -> _View:
@@ -168,7 +170,8 @@ class Blueprint(flask_smorest.Blueprint):
             declare(view, route)
             _describe(view, endpoint, route, takes_file, bodies)
             described = _id_parameters(rule) + _name_parameters(rule, self._path_examples)
-            self.add_url_rule(rule, endpoint, view, methods=methods, parameters=described)
+            tags = None if tag is None else [tag]
+            self.add_url_rule(rule, endpoint, view, methods=methods, parameters=described, tags=tags)
             return view
 
         return register

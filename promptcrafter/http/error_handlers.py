@@ -8,6 +8,7 @@ stack traces are never sent. Only the paths of `use_body` have another body.
 import logging
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
+from typing import Any
 
 from flask import Flask, Response, current_app, g, jsonify, request
 from sqlalchemy.exc import DBAPIError
@@ -29,23 +30,13 @@ _log = logging.getLogger(__name__)
 def init_app(app: Flask) -> None:
     """Register the handlers."""
     app.extensions[_BODIES] = {}
-    app.register_error_handler(Problem, render)
-    app.register_error_handler(HTTPException, _from_werkzeug)
-    app.register_error_handler(DBAPIError, from_database)
-    app.register_error_handler(PoolTimeout, _from_timeout)
-    app.register_error_handler(InvalidChunks, _from_invalid_chunks)
-    app.register_error_handler(Exception, _from_bug)
+    for kind, handle in _HANDLERS.items():
+        app.register_error_handler(kind, handle)
 
 
 def to_response(error: Exception) -> Response:
-    """Return the response with the JSON body for any exception, as the handlers do."""
-    if isinstance(error, Problem):
-        return render(error)
-    if isinstance(error, HTTPException):
-        return _from_werkzeug(error)
-    if isinstance(error, DBAPIError):
-        return from_database(error)
-    return _from_timeout(error) if isinstance(error, PoolTimeout) else _from_bug(error)
+    """Return the response with the JSON body for any exception, by the handler that Flask would choose."""
+    return next(_HANDLERS[kind] for kind in type(error).__mro__ if kind in _HANDLERS)(error)
 
 
 def use_body(app: Flask, paths: Iterable[str], write: BodyWriter) -> None:
@@ -139,3 +130,13 @@ def _from_bug(error: Exception) -> Response:
     name = f"{type(error).__name__} {find_code(error)}" if isinstance(error, DBAPIError) else type(error).__name__
     _log.error("unexpected %s", name, exc_info=error, extra={"fields": fields})
     return render(Problem(500, "Unexpected server error", "internal_error"))
+
+
+_HANDLERS: dict[type, Callable[[Any], Response]] = {
+    Problem: render,
+    HTTPException: _from_werkzeug,
+    DBAPIError: from_database,
+    PoolTimeout: _from_timeout,
+    InvalidChunks: _from_invalid_chunks,
+    Exception: _from_bug,
+}

@@ -3,6 +3,7 @@
 import codecs
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Any, cast
 from urllib.parse import unquote_to_bytes
@@ -96,18 +97,22 @@ def refuse_unknown_parameters(route: Route) -> None:
 def ignore_unread_body() -> None:
     """Report the fields of a JSON body that a route does not read, or refuse them in strict mode.
 
-    Anything else in such a body is ignored without a word.
+    Anything else in such a body is ignored without a word, and so is one that is too large.
     """
-    load_body(_NO_FIELDS, read_optional_object())
+    if (request.content_length or 0) <= current_app.config["MAX_BODY_BYTES"]:
+        with suppress(TooLarge):  # of a body in chunks
+            load_body(_NO_FIELDS, read_optional_object())
 
 
 def read_optional_object() -> dict[str, Any]:
-    """Return the JSON object in the body; an empty one if there is no body, or anything else in it."""
-    is_readable = request.is_json and 0 < (request.content_length or 0) <= current_app.config["MAX_BODY_BYTES"]
-    if not is_readable:
+    """Return the JSON object in the body; an empty one if there is no body, or anything else in it.
+
+    Raises 413 when it is too large.
+    """
+    if not request.is_json or request.content_length == 0:  # it is None for a body in chunks
         return {}
     try:
-        body = jsonio.loads(request.get_data())
+        body = jsonio.loads(_read_body(request))
     except jsonio.JsonError:
         return {}
     return body if isinstance(body, dict) else {}

@@ -81,7 +81,7 @@ class Route:
         statuses |= set() if self.is_public else {401, 404}  # 404: the workspace that the request names
         statuses |= {403} if self.is_restricted else set()
         statuses |= {422} if self.is_idempotent else set()
-        statuses |= {413, 415} if self.takes_body else set()
+        statuses |= {413, 415} if self.takes_body else {413} if self.may_take_json else set()
         statuses |= {507} if self.writes else set()
         return sorted(statuses, reverse=True)
 

@@ -152,7 +152,7 @@ def insert_for_logs(logs: Sequence[Mapping[str, Any]], *, imported: bool) -> Non
 
 
 def restore_scores(principal: Principal, scores: Sequence[Mapping[str, Any]]) -> None:
-    """Insert scores of an import in their order, with their own ids and times. The figures that the logs show stay.
+    """Insert scores of an import in their order, with their own ids and times. The scores that the logs show stay.
 
     A score has all columns but those of the log, and `log_id`. Raises ScoresChanged if a log is not in the current
     workspace, has the score of the rater already, or would have too many.

@@ -1,4 +1,4 @@
-"""What logs keep of their scores: the figure that a log shows, and the mean, the number and the first time of them all.
+"""What logs keep of their scores: the one that a log shows, and the mean, the number and the first time of them all.
 
 They are columns of the log, written in the transaction of the score. Call the writing functions inside
 `transactions.writing()`.
@@ -69,8 +69,8 @@ def aggregate(log_seqs: Collection[int]) -> list[dict[str, Any]]:
     return [{"seq": seq, **{name: row and getattr(row, name) for name in AGGREGATES}} for seq, row in rows]
 
 
-def refresh_aggregates(log_seqs: Collection[int], figures: Collection[int]) -> None:
-    """Set what logs keep of their scores anew, and let those in `figures` show their newest one."""
+def refresh_aggregates(log_seqs: Collection[int], showing_newest: Collection[int]) -> None:
+    """Set what logs keep of their scores anew, and let those in `showing_newest` show their newest one."""
     session.scalars(
         select(Log.seq).where(Log.seq.in_(log_seqs)).order_by(Log.seq).with_for_update(key_share=True)
     ).all()
@@ -78,17 +78,17 @@ def refresh_aggregates(log_seqs: Collection[int], figures: Collection[int]) -> N
     if rows:
         session.execute(update(Log), rows)
     newest = select(Score.number).where(Score.log_seq == Log.seq, COUNTED).order_by(Score.valued_at.desc()).limit(1)
-    if figures:
+    if showing_newest:
         session.execute(
-            update(Log).where(Log.seq.in_(figures)).values(score=newest.scalar_subquery()),
+            update(Log).where(Log.seq.in_(showing_newest)).values(score=newest.scalar_subquery()),
             execution_options={"synchronize_session": False},
         )
     changed_days.mark_logs(log_seqs)
 
 
-def refresh_logs(figures: Mapping[int, float | None], now: datetime) -> None:
-    """Set what logs show of their scores: the figures, by sequence number, and the mean of all that people gave."""
-    if figures:
-        rows = [{**row, "score": figures[row["seq"]], "updated_at": now} for row in aggregate(figures)]
+def refresh_logs(shown_scores: Mapping[int, float | None], now: datetime) -> None:
+    """Set what logs keep of their scores: those that they show, by sequence number, and the mean of all by people."""
+    if shown_scores:
+        rows = [{**row, "score": shown_scores[row["seq"]], "updated_at": now} for row in aggregate(shown_scores)]
         session.execute(update(Log), rows)
-        changed_days.mark_logs(figures)
+        changed_days.mark_logs(shown_scores)

@@ -1,14 +1,14 @@
 """Scores in the database. Call the writing functions inside `transactions.writing()`.
 
-Everybody's score of a log is kept; a log shows one figure, the last score that a member gave it, and statistics read
-the mean of all members. Both are columns of the log, written in the transaction of the score: nobody but the writers of
-that log waits for the other.
+All scores of a log are kept. The log stores two values derived from them: `score`, the one given last, and
+`mean_score`, the mean over its raters, imported ones included. Both are written in the transaction of the score, so
+only writers of the same log wait for each other.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from sqlalchemy import (
     ColumnElement,
@@ -41,6 +41,7 @@ from promptcrafter.workspaces.principal import Principal, refuse_non_owner
 
 SCORES_MAX = 1000  # of a log
 ValueKind = Literal["number", "boolean", "category"]
+VALUE_KINDS: tuple[ValueKind, ...] = get_args(ValueKind)
 # Returns what the workspace with this id has against the value of a score, if anything
 FindFault = Callable[[str, Mapping[str, Any]], Problem | None]
 
@@ -88,7 +89,8 @@ def put_scores(
     tallies = tally_scores(logs.values())
     now = clock.now()
     results: list[tuple[Score, bool] | Problem] = []
-    figures: dict[int, float] = {}
+    shown_scores: dict[int, float] = {}
+    replaced: list[str] = []
     for values in scores:
         if isinstance(values, Problem):
             results.append(values)
@@ -110,6 +112,7 @@ def put_scores(
         is_new = key not in stored
         if former is not None:
             session.delete(former)
+            replaced.append(former.id)
             tally.count -= 1
         if is_new:
             tally.count += 1
@@ -125,12 +128,13 @@ def put_scores(
             session.add(stored[key])
         _set_value(stored[key], values, tally.next_time(now), now)
         if is_default(stored[key]):
-            figures[log.seq] = values["number"]
+            shown_scores[log.seq] = values["number"]
         results.append((stored[key], is_new))
     for workspace_id in {result[0].workspace_id for result in results if not isinstance(result, Problem)}:
         quota.check_growth(workspace_id)
     session.flush()
-    refresh_logs(figures, now)
+    audit.forget(*replaced)
+    refresh_logs(shown_scores, now)
     return results
 
 
@@ -243,13 +247,13 @@ def remove_score(principal: Principal, score: Score, log: Log) -> None:
     session.flush()
     if not is_default(score):
         return
-    figure = log.score
-    if figure is not None:
+    shown_score = log.score
+    if shown_score is not None:
         is_shown = newest is None or newest.id == score.id
-        if is_shown or session.execute(counted.where(Score.number == figure).limit(1)).first() is None:
+        if is_shown or session.execute(counted.where(Score.number == shown_score).limit(1)).first() is None:
             left = session.execute(counted.limit(1)).first()
-            figure = None if left is None else left.number
-    refresh_logs({log.seq: figure}, clock.now())
+            shown_score = None if left is None else left.number
+    refresh_logs({log.seq: shown_score}, clock.now())
 
 
 @dataclass

@@ -10,18 +10,23 @@ from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.row_serializer import RowSerializer
 from promptcrafter.idempotency.decorator import idempotent_in
+from promptcrafter.jsonio import dumps
 from promptcrafter.logs import queries, recording, store
+from promptcrafter.logs.comparison_markdown import write_comparison
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.schemas import LogBatchIn, LogBatchOut, LogIn, LogOut, LogPatch, LogQuery, PromptLogQuery
+from promptcrafter.logs.schemas_comparison import CompareOut, CompareQuery
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem, describe
 from promptcrafter.prompts import store as prompts
+from promptcrafter.word_diff import compare
 from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.principal import Principal
 
 blueprint = Blueprint("logs", __name__, description="Outputs with notes and scores")
 _log_in = LogIn()
 _log_out = LogOut()
+_compare_out = CompareOut()
 _log_rows = RowSerializer(Log, _log_out)
 
 
@@ -96,6 +101,23 @@ def delete_log(log_id: str) -> None:
     principal = current_principal()
     with writing():
         store.remove_log(principal, store.lock_log(principal, log_id))
+
+
+@blueprint.route("/compare", permission=Permission.READ, refuses=(403, 404), tag="stats")
+@blueprint.arguments(CompareQuery(), location="query")
+@blueprint.negotiated_response(_compare_out, "text/markdown")
+def compare_logs(query: dict[str, Any]) -> Response:
+    """Return logs side by side, with the differences of their outputs from the first one's, word by word."""
+    logs = store.get_logs(current_principal(), query["logs"])
+    first, *others = [log.output or "" for log in logs]
+    differences = [
+        {"logId": log.id, "against": logs[0].id, "words": [{"op": op, "text": text} for op, text in changes]}
+        for log, changes in zip(logs[1:], compare(first, others), strict=True)
+    ]
+    compared = _compare_out.dump({"logs": logs, "differences": differences})
+    return lists.negotiated_response(
+        {"application/json": lambda: [dumps(compared)], "text/markdown": lambda: write_comparison(compared)}
+    )
 
 
 def _find_places(principal: Principal, outputs: Sequence[recording.Output]) -> list[str]:

@@ -66,8 +66,8 @@ def _counts() -> dict[str, dict[str, Select[int]]]:
     of_call = (Log.status, Log.error, Log.user_id, Log.session_id, Log.environment, Log.parameters)
     newer = aliased(Score)
     is_newer = (newer.log_seq == Score.log_seq) & is_counted(newer) & (newer.valued_at > Score.valued_at)
-    has_figure = select(Log.seq).where(Log.seq == Score.log_seq, Log.score.is_not(None)).exists()
-    is_shown = is_counted(Score) & has_figure & ~select(newer.seq).where(is_newer).exists()
+    shows_score = select(Log.seq).where(Log.seq == Score.log_seq, Log.score.is_not(None)).exists()
+    is_shown = is_counted(Score) & shows_score & ~select(newer.seq).where(is_newer).exists()
     return {
         _ADDS_WORKSPACES: {
             "workspaces": _count(Workspace).where(shared),

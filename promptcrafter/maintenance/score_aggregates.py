@@ -1,7 +1,7 @@
 """Compare what logs keep of their scores with the scores, and set it anew.
 
 Mean, number and first time of the scores that people gave follow from these alone. The score that a log shows is one of
-them, unless it has none: an import may have brought the figure without its scores.
+them, unless it has none: an import may have brought it without the scores of the log.
 """
 
 import math
@@ -29,7 +29,7 @@ class Differences:
     """The sequence numbers of logs that differ from their scores: in what follows from these, and in what they show."""
 
     aggregates: list[int] = field(default_factory=list)
-    figures: list[int] = field(default_factory=list)
+    shown_scores: list[int] = field(default_factory=list)
 
 
 def compare(on_progress: Progress) -> Differences:
@@ -37,7 +37,7 @@ def compare(on_progress: Progress) -> Differences:
     found = Differences()
     for differing in _each_batch(on_progress):
         found.aggregates += differing.aggregates
-        found.figures += differing.figures
+        found.shown_scores += differing.shown_scores
     return found
 
 
@@ -45,10 +45,10 @@ def mend(on_progress: Progress) -> int:
     """Let all logs follow from their scores; return how many did not. Raises DBAPIError, and what `writing` raises."""
     mended = 0
     for differing in _each_batch(on_progress):
-        wrong = {*differing.aggregates, *differing.figures}
+        wrong = {*differing.aggregates, *differing.shown_scores}
         if wrong:
             with writing():
-                refresh_aggregates(wrong, figures=differing.figures)
+                refresh_aggregates(wrong, showing_newest=differing.shown_scores)
             mended += len(wrong)
     return mended
 

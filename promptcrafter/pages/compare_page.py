@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response
 from promptcrafter.http.fields import ForeignId, RepeatedText, Text
 from promptcrafter.logs import scores, store
 from promptcrafter.logs.models import DEFAULT_NAME, Log
+from promptcrafter.logs.schemas_comparison import LOGS_MAX, LOGS_MIN, LogIds
 from promptcrafter.pages import lists, text_views
 from promptcrafter.pages.blueprint import PageBlueprint
 from promptcrafter.pages.forms import read_fields
@@ -23,8 +24,7 @@ from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid
 from promptcrafter.prompts import store as prompts
 from promptcrafter.scores.schemas import name_field
-from promptcrafter.statistics.schemas import LOGS_MAX, LOGS_MIN, LogIds
-from promptcrafter.statistics.word_diff import compare, find_equal_share
+from promptcrafter.word_diff import compare, find_equal_share
 from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = PageBlueprint("compare_page", __name__)

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Flask, Response, redirect, request, url_for
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.wrappers import Response as AnyResponse
 
 from promptcrafter import ids
@@ -43,8 +41,7 @@ def init_app(app: Flask, root: str) -> None:
 
 def register(blueprint: Blueprint) -> None:
     """Let errors of a blueprint's routes be pages."""
-    for kind in (Problem, HTTPException, DBAPIError, PoolTimeout, Exception):
-        blueprint.register_error_handler(kind, show)
+    blueprint.register_error_handler(Exception, show)
 
 
 def show(error: Any) -> AnyResponse:

@@ -19,7 +19,7 @@ from promptcrafter.pages.rendering import render
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem
 from promptcrafter.prompts import store as prompts
-from promptcrafter.statistics.asking import ask
+from promptcrafter.statistics.report import report_for_query
 from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = PageBlueprint("home", __name__)
@@ -42,7 +42,7 @@ def show_home() -> Response:
     days = [f"{today - timedelta(days=ago):%Y-%m-%d}" for ago in reversed(range(_DAYS))]
     since = today - timedelta(days=_DAYS - 1)
     question = {"groupBy": ["day"], "score": DEFAULT_NAME, "annotator": HUMAN, "tz": UTC}
-    found = ask(
+    found = report_for_query(
         principal,
         {**question, "since": since},
         workspace_id=principal.current_id,

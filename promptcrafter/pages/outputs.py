@@ -25,7 +25,7 @@ from promptcrafter.problems import Invalid, Problem
 from promptcrafter.prompts import fetching
 from promptcrafter.prompts import store as prompts
 from promptcrafter.scores.schemas import name_field
-from promptcrafter.statistics.word_diff import compare
+from promptcrafter.word_diff import compare
 from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = PageBlueprint("outputs", __name__)

@@ -183,7 +183,7 @@ def _describe(query: dict[str, Any], log: Log | None, *, is_chosen: bool = False
     """
     principal, name = current_principal(), query["name"]
     is_markdown = query["view"] == "markdown"
-    config = configs.get_configs([principal.workspace_id], [name]).get((principal.workspace_id, name))
+    config = configs.get_config(principal.workspace_id, name)
     own = scores.get_own_score(principal, log, name) if log is not None and is_chosen else None
     return {
         "log": log,

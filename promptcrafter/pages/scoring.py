@@ -11,7 +11,7 @@ from promptcrafter.logs.models import DEFAULT_NAME, HUMAN
 from promptcrafter.logs.schemas import SCORE_MAX
 from promptcrafter.pages.forms import to_number
 from promptcrafter.pages.scales import Scale, make_scale
-from promptcrafter.scores.configs import get_configs, list_configs, make_check
+from promptcrafter.scores.configs import get_config, list_configs, make_check
 from promptcrafter.scores.models import ScoreConfig
 from promptcrafter.scores.schemas import ScoreIn
 from promptcrafter.workspaces.principal import Principal
@@ -54,7 +54,7 @@ def give_score(principal: Principal, log_id: str, name: str, sent: str, comment:
     `comment` is what a form has sent: None, from a form without the field, keeps the comment that the account gave
     before, and an empty one removes it. The API's call, which has no third way, removes it in both cases.
     """
-    config = get_configs([principal.workspace_id], [name]).get((principal.workspace_id, name))
+    config = get_config(principal.workspace_id, name)
     body: dict[str, Any] = {"name": name, "value": _read_value(sent, config), "annotator": HUMAN}
     if comment is not None:
         body["comment"] = comment.strip() or None

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from promptcrafter.pages import charts
 from promptcrafter.pages.formatting import duration, mean, money, number, period, sentence
-from promptcrafter.statistics.aggregates import Course
+from promptcrafter.statistics.aggregates import TimeSeries
 from promptcrafter.statistics.periods import find_place
 
 _LINES_MAX = 6  # in a chart, as many as have colours and shapes of their own
@@ -72,13 +72,13 @@ def draw_groups(
 ) -> list[Drawn]:
     """Return the charts of groups that are no periods; each only if it has something to show.
 
-    `moves` has when a label was put on which version, for marks in the course of the scores.
+    `moves` has when a label was put on which version, for marks in the scores over time.
     """
     low, high = _find_scale([each.group for each in named], found)
     drawn = [
         _draw_scores(named, low, high),
         _draw_costs(named, low, high),
-        _draw_course(named, found.get("course"), low, high, label, moves),
+        _draw_time_series(named, found.get("time_series"), low, high, label, moves),
         _draw_histogram(named, low, high),
         _draw_latencies(named),
     ]
@@ -212,46 +212,46 @@ def _draw_costs(named: Sequence[Named], low: float, high: float) -> Drawn | None
     return Drawn("Cost against score", text, _draw(draw))
 
 
-def _draw_course(
+def _draw_time_series(
     named: Sequence[Named],
-    course: Course | None,
+    time_series: TimeSeries | None,
     low: float,
     high: float,
     label: str,
     moves: Sequence[tuple[datetime, int]],
 ) -> Drawn | None:
-    if course is None or not course.groups:
+    if time_series is None or not time_series.groups:
         return None
-    positions = course.periods
+    positions = time_series.periods
     if len(positions) < 2:
         return None
     shown = sorted(named, key=lambda each: -each.group["score"]["count"])[:_LINES_MAX]
     lines = []
     for each in named:  # in the order of the table
-        by_time = course.groups.get(each.values)
+        by_time = time_series.groups.get(each.values)
         if each in shown and by_time:
             lines.append(charts.Series(each.name, [_mean_of(by_time.get(at)) for at in positions]))
     means = [value for line in lines for value in line.values if value is not None]
     ends = charts.zoom(means, low, high)
-    events = _place_moves(course, label, moves)
+    events = _place_moves(time_series, label, moves)
     labels = [period(each) for each in positions]
-    draw = partial(charts.line_chart, labels, lines, *ends, caption=f"Mean scores by {course.unit}", events=events)
+    draw = partial(charts.line_chart, labels, lines, *ends, caption=f"Mean scores by {time_series.unit}", events=events)
     marks = f" The upright lines are where {label} moved to another version." if events else ""
     left_out = f" The {_LINES_MAX} with the most scores." if len(named) > _LINES_MAX else ""
-    begins = ", named by its Monday" if course.unit == "week" else ""
-    text = f"The mean score of each {course.unit}{begins}.{marks}{_about_zoom(ends, low, high)}{left_out}"
-    names = [f"{each}, from {period(each)}" if course.unit == "week" else each for each in positions]
+    begins = ", named by its Monday" if time_series.unit == "week" else ""
+    text = f"The mean score of each {time_series.unit}{begins}.{marks}{_about_zoom(ends, low, high)}{left_out}"
+    names = [f"{each}, from {period(each)}" if time_series.unit == "week" else each for each in positions]
     return Drawn(
-        "Scores over time", text, _draw(draw), [line.name for line in lines], _tabulate(course.unit, names, lines)
+        "Scores over time", text, _draw(draw), [line.name for line in lines], _tabulate(time_series.unit, names, lines)
     )
 
 
-def _place_moves(course: Course, label: str, moves: Iterable[tuple[datetime, int]]) -> list[charts.Event]:
-    """Return the marks of the moves within the course, from left to right."""
+def _place_moves(time_series: TimeSeries, label: str, moves: Iterable[tuple[datetime, int]]) -> list[charts.Event]:
+    """Return the marks of the moves within the time series, from left to right."""
     events = []
     for moment, version in sorted(moves):
-        place = find_place(course.unit, course.first, moment)
-        if -0.5 <= place <= len(course.periods) - 0.5:
+        place = find_place(time_series.unit, time_series.first, moment)
+        if -0.5 <= place <= len(time_series.periods) - 0.5:
             note = f"{label} moved to version {version}, {moment:%Y-%m-%d %H:%M} UTC"
             events.append(charts.Event(place, f"v{version}", note))
     return events

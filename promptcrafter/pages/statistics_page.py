@@ -21,9 +21,9 @@ from promptcrafter.permissions import Permission
 from promptcrafter.prompts import store as prompts
 from promptcrafter.prompts.models import Prompt
 from promptcrafter.statistics import newest
-from promptcrafter.statistics.asking import ask
 from promptcrafter.statistics.keys import UNITS
-from promptcrafter.statistics.responding import respond
+from promptcrafter.statistics.report import report_for_query
+from promptcrafter.statistics.report_response import respond
 from promptcrafter.statistics.schemas import AllStatsOut, AllStatsQuery
 from promptcrafter.workspaces import audit
 from promptcrafter.workspaces.authentication import current_principal
@@ -66,7 +66,7 @@ def show_statistics(query: dict[str, Any]) -> Response:
         return lists.name_file(kind, partial(respond, query, _all_stats_out, **of_logs))
     keys: Sequence[str] = query["groupBy"]
     is_by_period = not set(UNITS).isdisjoint(keys)
-    found = ask(principal, query, **of_logs, with_comparisons=True, with_course=not is_by_period)
+    found = report_for_query(principal, query, **of_logs, with_comparisons=True, with_time_series=not is_by_period)
     groups = found["groups"]
     leads = None
     if len(groups) == 1:
@@ -193,7 +193,7 @@ def _draw(
         others = [key for key in keys if key != period]
         return draw_periods(named, period, lambda group: _name(group, others, names) if others else "all", found)
     moves = []
-    if prompt is not None and found.get("course") is not None:
+    if prompt is not None and found.get("time_series") is not None:
         moves = audit.get_label_moves(prompt.workspace_id, prompt.id, _LABEL, _MOVES_SHOWN)
     return draw_groups(named[:_GROUPS_SHOWN], found, _LABEL, moves)
 

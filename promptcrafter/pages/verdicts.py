@@ -95,7 +95,8 @@ def describe(comparison: Mapping[str, Any], name_of: Mapping[str, str], *, keeps
         certainty = "higher" if comparison["higher"] else "observed"
         text = f"{first} scored higher than {second} {by}."
     else:
-        why = _why_open(difference, interval) + _what_is_missing(comparison)
+        what = "inputs that both answer" if comparison["basis"] == "paired" else "scores"
+        why = _why_open(difference, interval) + _what_is_missing(comparison, what)
         text, certainty = f"{first} and {second} cannot be told apart yet{why}.", "open"
     basis = _ONE_LOOK if comparison["oneLook"] else _BASES[comparison["basis"]]
     basis = basis.format(n=number(comparison["n"]))
@@ -133,9 +134,11 @@ def describe_difference(variant: str, baseline: str, found: Mapping[str, Any]) -
         text = f"Not settled yet: {variant} is the same as {baseline} so far"
     else:
         text = f"Not settled yet: {variant} is {direction} than {baseline} by {size} so far"
+    missing = _what_is_missing(found, "results of both")
     if not interval:
-        return Verdict(f"{text}, of too few results for an interval.", "", (), "open")
-    return Verdict(f"{text}. The difference may be anything between {_ends(interval)}, zero included.", "", (), "open")
+        return Verdict(f"{text}, of too few results for an interval{missing}.", "", (), "open")
+    text += f". The difference may be anything between {_ends(interval)}, zero included{missing}."
+    return Verdict(text, "", (), "open")
 
 
 def _within(interval: Sequence[float] | None) -> str:
@@ -150,14 +153,13 @@ def _why_open(difference: float, interval: Sequence[float] | None) -> str:
     return f": the difference of {number(abs(difference))} may be chance, and be anything between {_ends(interval)}"
 
 
-def _what_is_missing(comparison: Mapping[str, Any]) -> str:
-    """Say how many more scores will tell, with two digits: the number is an estimate."""
+def _what_is_missing(comparison: Mapping[str, Any], what: str) -> str:
+    """Say how many more will tell, with two digits: the number is an estimate."""
     if comparison["needed"] is None:
         return ""
     missing = max(1, comparison["needed"] - comparison["n"])
     unit = 10 ** max(0, len(str(missing)) - 2)
     more = number(math.ceil(missing / unit) * unit)
-    what = "inputs that both answer" if comparison["basis"] == "paired" else "scores"
     return f". If the difference stays as it is, about {more} more {what} will tell"
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from promptcrafter.prompts.message_diff import MessageChange, compare_messages
 from promptcrafter.prompts.messages import Message
 from promptcrafter.prompts.models import Version
-from promptcrafter.statistics.word_diff import Change, compare
+from promptcrafter.word_diff import Change, compare
 
 _PAIRS_MAX = 40  # that are compared word by word; more of them are compared as one text
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from promptcrafter.matching import Budget, match
+from promptcrafter.matching import Budget, count_common_prefix, match
 
 _MAX_STEPS = 300_000
 _MAX_LINES = 50_000  # of both texts together, without those at their beginnings and ends that are equal
@@ -74,23 +74,14 @@ def _split_off_common(before: str, after: str) -> tuple[str, str, str, str]:
 
     Each line, the last one as well, ends with a line break.
     """
-    head = before.rfind("\n", 0, _count_common(before, after)) + 1
+    head = before.rfind("\n", 0, count_common_prefix(before, after)) + 1
     before, after, common = before[head:], after[head:], before[:head]
-    tail = _count_common(before[::-1], after[::-1])
+    tail = count_common_prefix(before[::-1], after[::-1])
     # where a common end begins within a line, it is cut at the end of that line
     end = len(before) - tail
     if tail and any(len(side) > tail and side[-tail - 1] != "\n" for side in (before, after)):
         end = before.index("\n", end) + 1
     return common, before[:end], after[: len(after) - len(before) + end], before[end:]
-
-
-def _count_common(left: str, right: str) -> int:
-    """Return the length of the longest common prefix of two texts."""
-    low, high = 0, min(len(left), len(right))
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if left[low:middle] == right[low:middle] else (low, middle - 1)
-    return low
 
 
 def _match(before: Sequence[str], after: Sequence[str]) -> tuple[_Pairs, bool]:

@@ -108,6 +108,11 @@ def archive_config(principal: Principal, name: str) -> None:
     _note(principal, name, "score_config.archive")
 
 
+def get_config(workspace_id: str, name: str) -> ScoreConfig | None:
+    """Return the configuration of this name that applies in a workspace; None without one."""
+    return get_configs([workspace_id], [name]).get((workspace_id, name))
+
+
 def get_configs(workspace_ids: Iterable[str], names: Iterable[str]) -> dict[tuple[str, str], ScoreConfig]:
     """Return the configurations of these names that apply, by workspace id and name."""
     found = select(ScoreConfig).where(

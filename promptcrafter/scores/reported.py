@@ -14,8 +14,9 @@ _score_in = ScoreIn()
 def fit(workspace_id: str, reported: Sequence[Sequence[Mapping[str, Any]]]) -> list[list[dict[str, Any]]]:
     """Return the columns of the scores that are reported for each of several logs of a workspace.
 
-    A score is reported as the body of `POST /logs/:id/scores`. It is left out if that call would refuse it, or if
-    there are BATCH_MAX before it. Of several with the same keys the last one counts.
+    A score is reported as the body of `POST /logs/:id/scores`, and must have the `annotator`, which is optional there.
+    It is left out if that call would refuse it, or if there are BATCH_MAX before it. Of several with the same keys the
+    last one counts.
     """
     left = BATCH_MAX
     loaded = []

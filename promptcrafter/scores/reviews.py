@@ -7,7 +7,7 @@ than LOGS_MAX logs, which follow one another in an index, and reads no more than
 import secrets
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, case, func, literal, select, tuple_
 
@@ -16,7 +16,8 @@ from promptcrafter.auth.models import DELETED_ACCOUNT, User
 from promptcrafter.database.deletions import has_pending, is_present
 from promptcrafter.database.session import request_connection, session
 from promptcrafter.logs.models import HUMAN, IMPORTED, Log, Score
-from promptcrafter.logs.scores import ValueKind
+from promptcrafter.logs.raters import identify_rater
+from promptcrafter.logs.scores import VALUE_KINDS
 from promptcrafter.logs.store import conditions, find_stored_logs
 from promptcrafter.problems import Problem
 from promptcrafter.prompts import store as prompts
@@ -93,9 +94,9 @@ def get_progress(principal: Principal, query: Mapping[str, Any]) -> dict[str, An
     if _count_logs(logs) > LOGS_MAX:
         raise _too_many(f"More than {LOGS_MAX:,} logs match", "promptId, model")
     logs = logs.where(*_other_conditions(query), _IS_REVIEWABLE, is_present(Log))
-    given = (Score.log_seq == Log.seq) & (Score.name == query["name"]) & (Score.annotator == HUMAN)
+    is_given = (Score.log_seq == Log.seq) & (Score.name == query["name"]) & (Score.annotator == HUMAN)
     columns = (Score.log_seq, Score.rater, Score.imported_name, Score.updated_at)
-    scores = logs.join(Score, given).with_only_columns(*columns).limit(SCORES_MAX + 1).subquery().c
+    scores = logs.join(Score, is_given).with_only_columns(*columns).limit(SCORES_MAX + 1).subquery().c
     by_rater = select(
         scores.rater,
         func.max(scores.imported_name).label("imported_name"),
@@ -111,9 +112,10 @@ def get_progress(principal: Principal, query: Mapping[str, Any]) -> dict[str, An
     people = select(func.count(scores.rater.distinct()).label("people")).group_by(scores.log_seq).subquery().c.people
     is_done = people >= wanted
     sums = select(func.count().filter(is_done), func.coalesce(func.sum(case((is_done, wanted), else_=people)), 0))
-    done_count, given = session.execute(sums.select_from(people.table)).one()
+    done_count, given_count = session.execute(sums.select_from(people.table)).one()
     count = _count_logs(logs)
-    done_count, given = min(done_count, count), min(given, count * wanted)  # a log may have been deleted since
+    # a log may have been deleted since
+    done_count, given_count = min(done_count, count), min(given_count, count * wanted)
     shown = raters[:RATERS_MAX]
     names = _get_names(rater.rater for rater in shown)
     return {
@@ -121,7 +123,7 @@ def get_progress(principal: Principal, query: Mapping[str, Any]) -> dict[str, An
         "logs": count,
         "done": done_count,
         "open": count - done_count,
-        "given": int(given),  # PostgreSQL adds whole numbers to a Decimal
+        "given": int(given_count),  # PostgreSQL adds whole numbers to a Decimal
         "wanted": count * wanted,
         "scores": total,
         "raters": [_describe_progress(rater, names) for rater in shown],
@@ -135,7 +137,7 @@ def get_agreement(principal: Principal, query: Mapping[str, Any]) -> dict[str, A
     `query` is a loaded AgreementQuery; otherwise as for `find_next`.
     """
     scores = _read_scores(principal, query)
-    counts = Counter(dict.fromkeys(get_args(ValueKind), 0))
+    counts = Counter(dict.fromkeys(VALUE_KINDS, 0))
     counts.update(score.value_kind for score in scores)
     kind = query.get("kind") or counts.most_common(1)[0][0]
     metric: Metric = "interval" if kind == "number" else "nominal"
@@ -239,14 +241,10 @@ def _read_scores(principal: Principal, query: Mapping[str, Any]) -> Sequence[Any
 
 
 def _each_rating(scores: Iterable[Any], raters: dict[str, Any]) -> Iterator[Rating]:
-    """Yield the ratings for scores of one kind, and collect a score of each rater by the rater's key.
-
-    A person is one rater, whatever the identifier. An account may have several judges and programs, and send the
-    opinions of several customers.
-    """
+    """Yield the ratings for scores of one kind, and collect a score of each rater by the rater's key."""
     for score in scores:
         log_seq, kind, number, category, annotator, account, identifier, _ = score
-        rater = f"{annotator}\n{account}\n{'' if annotator == HUMAN else identifier}"
+        rater = "\n".join((annotator, *identify_rater(annotator, account, identifier)))
         raters.setdefault(rater, score)
         value = category if kind == "category" else number if kind == "number" else str(bool(number))
         yield str(log_seq), rater, value, annotator

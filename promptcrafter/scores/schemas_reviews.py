@@ -1,6 +1,6 @@
 """The query parameters and responses of reviews and of the agreement of raters."""
 
-from typing import Any, get_args
+from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validates_schema
 
@@ -8,11 +8,10 @@ from promptcrafter.http.fields import ForeignId, Number, QueryInteger, Text, Tim
 from promptcrafter.ids import pattern
 from promptcrafter.logs.models import ANNOTATORS, DEFAULT_NAME
 from promptcrafter.logs.schemas import LogOut
-from promptcrafter.logs.scores import ValueKind
+from promptcrafter.logs.scores import VALUE_KINDS
 from promptcrafter.prompts.schemas import VERSION_NAME, QueryVersionReference
 from promptcrafter.scores.schemas import RaterOut, name_field
 
-KINDS = get_args(ValueKind)
 # What a blind review shows: all that a person needs to judge an output, and nothing from which model, version or the
 # opinion of others follows. The times are missing because versions follow one another
 BLIND = (
@@ -114,7 +113,7 @@ class AgreementQuery(Schema):
     promptId = ForeignId(metadata={"description": "Scores of logs of this prompt", "pattern": pattern("prompt")})
     annotator = Text(choices=ANNOTATORS, metadata={"description": "Scores of these raters only"})
     kind = Text(
-        choices=KINDS,
+        choices=VALUE_KINDS,
         metadata={"description": "The kind of the values to compare; by default the one that most scores have"},
     )
     since = TimestampText(description="Given at this time or later, such as `2024-06-20T13:10:00Z`")
@@ -163,7 +162,7 @@ class HumanAgainstJudgeOut(RaterPairOut):
 class OtherKindOut(Schema):
     """How many scores have another kind of value, and are left out."""
 
-    kind = fields.String(required=True, metadata={"enum": KINDS})
+    kind = fields.String(required=True, metadata={"enum": VALUE_KINDS})
     scores = fields.Integer(required=True)
 
 
@@ -171,7 +170,7 @@ class AgreementOut(Schema):
     """How far the raters of the same logs agree."""
 
     name = fields.String(required=True)
-    kind = fields.String(required=True, metadata={"enum": KINDS})
+    kind = fields.String(required=True, metadata={"enum": VALUE_KINDS})
     otherKinds = fields.List(fields.Nested(OtherKindOut()), required=True)
     metric = fields.String(required=True, metadata={"enum": ["interval", "nominal"]})
     logs = fields.Integer(required=True, metadata={"description": "Logs that at least two raters have scored"})

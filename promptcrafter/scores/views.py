@@ -171,7 +171,7 @@ def _refuse_fault(score: Score, values: dict[str, Any]) -> None:
         refuse_default_beyond_scale({"name": score.name, "value": (values["value_kind"], values["number"])})
     except ValidationError as error:
         raise Invalid({"value": [str(rule) for rule in error.messages]}) from error
-    config = configs.get_configs([score.workspace_id], [score.name]).get((score.workspace_id, score.name))
+    config = configs.get_config(score.workspace_id, score.name)
     fault = configs.find_fault(config, values)
     if fault is not None:
         raise fault

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from promptcrafter.server.clients import identify_peer
 from promptcrafter.server.incoming import Incoming
-from promptcrafter.server.outgoing import Outgoing, Room
+from promptcrafter.server.outgoing import Budgets, Outgoing
 
 _NO_LINGER = struct.pack("ii", 1, 0)
 
@@ -19,7 +20,7 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 class Limits:
     """How long a connection may take, and how much."""
 
-    patience_s: float = 15  # for a head, and for each measurement of a rate
+    client_timeout_s: float = 15  # for a head, and for each measurement of a rate
     keepalive_s: float = 5  # between two requests
     drain_s: float = 2  # for what is received after the connection has been ended
     drain_bytes: int = 1024 * 1024
@@ -58,6 +59,7 @@ class Connection:
         "is_gone",
         "measured",
         "outgoing",
+        "peer",
         "pieces",
         "response",
         "server",
@@ -70,18 +72,19 @@ class Connection:
     )
 
     def __init__(
-        self, sock: socket.socket, address: Any, server: Any, cfg: Any, limits: Limits, room: Room, now: float
+        self, sock: socket.socket, address: Any, server: Any, cfg: Any, limits: Limits, budgets: Budgets, now: float
     ) -> None:
         sock.setblocking(False)
         self.sock = sock
         self.address = address
-        self.client: str = address[0] if isinstance(address, tuple) and address else ""
+        self.peer = identify_peer(address)
+        self.client = self.peer  # or, of the present request, the client that a trusted proxy reports
         self.server = server
         self.incoming = Incoming(cfg, address, limits.body_bytes)
-        self.outgoing = Outgoing(sock, room)
+        self.outgoing = Outgoing(sock, budgets)
         self.state = State.IDLE
         self.since = now  # it is in this state
-        self.deadline = now + limits.patience_s
+        self.deadline = now + limits.client_timeout_s
         self.measured = 0  # bytes received since the present measurement of the rate began
         self.watched = 0  # the events that the poller reports
         self.context = copy_context()  # the context variables of the present request, in whatever thread

@@ -17,6 +17,7 @@ _GROWTH = 4 * 1024 * 1024  # bytes; less is left to Python and glibc
 _PAUSE_S = 0.5  # between two looks at the memory, which take some microseconds
 _AGAIN_S = (5, 30, 120)  # after a growth: what was in use at first, such as answers that wait, is free later
 _STATUS = "/proc/self/statm"  # Linux only
+_STATUS_MAX = 256  # bytes
 _PAGE = resource.getpagesize()
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # glibc's malloc.h
 
@@ -44,18 +45,20 @@ class Reclaimer:
 
     def __init__(self) -> None:
         self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only glibc has it
+        self._status = -1  # the descriptor of the open file
         self._baseline = 0
         self._due: list[float] = []  # the times of the next collections, the last one first
 
     def start(self) -> None:
         """Start the thread. Call it in each worker, because a fork has none of its parent's threads."""
         if os.path.exists(_STATUS):
-            self._baseline = _private_bytes()
+            self._status = os.open(_STATUS, os.O_RDONLY | os.O_CLOEXEC)  # stays open: later none may be left to open it
+            self._baseline = self._read_private_bytes()
             Thread(target=self._run, name="reclaimer", daemon=True).start()
 
     def reclaim(self) -> None:
         """Free memory if the process has much more than after the last time, or had some time ago."""
-        used, now = _private_bytes(), time.monotonic()
+        used, now = self._read_private_bytes(), time.monotonic()
         if used > self._baseline + _GROWTH:
             self._due = [now + seconds for seconds in (*reversed(_AGAIN_S), 0)]
         if self._due and self._due[-1] <= now:
@@ -63,7 +66,7 @@ class Reclaimer:
             gc.collect()
             if self._trim is not None:
                 self._trim(0)
-            self._baseline = used = _private_bytes()
+            self._baseline = used = self._read_private_bytes()
         self._baseline = min(self._baseline, used)
 
     def _run(self) -> None:
@@ -71,12 +74,10 @@ class Reclaimer:
             time.sleep(_PAUSE_S)
             self.reclaim()
 
-
-def _private_bytes() -> int:
-    """Return the bytes of memory that this process has beside files, such as code and what SQLite maps."""
-    with open(_STATUS) as file:
-        _, resident, shared, *_ = map(int, file.read().split())
-    return (resident - shared) * _PAGE
+    def _read_private_bytes(self) -> int:
+        """Return the bytes of memory that this process has beside files, such as code and what SQLite maps."""
+        _, resident, shared, *_ = map(int, os.pread(self._status, _STATUS_MAX, 0).split())
+        return (resident - shared) * _PAGE
 
 
 reclaimer = Reclaimer()

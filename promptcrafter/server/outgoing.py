@@ -55,8 +55,8 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Room:
-    """The room of a worker for answers that wait for their clients."""
+class Budgets:
+    """How many bytes a worker may hold of answers that wait for their clients."""
 
     memory: Budget
     files: Budget
@@ -66,27 +66,22 @@ class Outgoing:
     """The output of one connection: it stands in for the socket to which Gunicorn writes an answer.
 
     What the system does not take at once is held: first in memory, then in a file. When `is_full`, no more of the
-    answer must be made until `flush` has sent what is held. What is made already and finds no room in the file is held
-    in memory, too, and may exceed the worker's room for that.
+    answer must be made until `flush` has sent what is held. What is made already and does not fit into the file is held
+    in memory, too, and may exceed the budget for that.
     """
 
-    def __init__(self, sock: socket.socket, room: Room) -> None:
+    def __init__(self, sock: socket.socket, budgets: Budgets) -> None:
         self._sock = sock
-        self._room = room
+        self._budgets = budgets
         self._memory: deque[memoryview] = deque()  # is sent first,
         self._in_memory = 0  # bytes of it
         self._file: IO[bytes] | None = None  # then this file,
         self._read = self._written = 0  # bytes of it
-        self._rest: list[bytes] = []  # then what found no room
+        self._rest: list[bytes] = []  # then what did not fit
         self._in_rest = 0  # bytes of it
-        self._charged = 0  # bytes for which the worker's room in memory is taken
+        self._charged = 0  # bytes that are taken from the budget of memory
         self._sent = 0  # bytes that the system has taken
         self._measured = 0  # bytes that had arrived at the last measurement
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is held."""
-        return not self._memory and self._file is None
 
     @property
     def is_in_file(self) -> bool:
@@ -95,7 +90,7 @@ class Outgoing:
 
     @property
     def is_full(self) -> bool:
-        """Whether something has found no room."""
+        """Whether something did not fit into the file."""
         return bool(self._rest)
 
     @property
@@ -113,7 +108,7 @@ class Outgoing:
         return since
 
     def sendall(self, data: bytes) -> None:
-        """Take data, whether there is room for it or not. Raises ClientGone."""
+        """Take data, whether the budgets suffice or not. Raises ClientGone."""
         if not data:
             return
         if self._file is None and not self._rest:
@@ -169,21 +164,21 @@ class Outgoing:
 
     def _spill(self) -> None:
         """Move what is too much for the memory of one connection to the file."""
-        room = _MEMORY_MAX
-        if self._in_memory > room:
+        left = _MEMORY_MAX
+        if self._in_memory > left:
             held, self._memory, self._in_memory = self._memory, deque(), 0
             for data in held:
-                if room:
-                    self._hold(bytes(data[:room]))  # a copy: a view would keep all of the data
-                if len(data) > room:
-                    self._hold_behind(data[room:])
-                room = max(0, room - len(data))
+                if left:
+                    self._hold(bytes(data[:left]))  # a copy: a view would keep all of the data
+                if len(data) > left:
+                    self._hold_behind(data[left:])
+                left = max(0, left - len(data))
         self._charge()
 
     def _charge(self) -> None:
-        """Take or give back the worker's room for what is held in memory."""
+        """Take what is held in memory from its budget, or give it back."""
         if self.in_memory != self._charged:
-            self._room.memory.charge(self.in_memory - self._charged)
+            self._budgets.memory.charge(self.in_memory - self._charged)
             self._charged = self.in_memory
 
     def _refill(self) -> bool:
@@ -201,8 +196,8 @@ class Outgoing:
         return bool(self._memory)
 
     def _write_to_file(self, data: bytes | memoryview) -> bool:
-        """Append to the file; return False if there is no room for that."""
-        if self._written + len(data) > _FILE_MAX or not self._room.files.take(len(data)):
+        """Append to the file; return False if it may not become so large, or cannot."""
+        if self._written + len(data) > _FILE_MAX or not self._budgets.files.take(len(data)):
             return False
         at = self._written
         try:
@@ -211,7 +206,7 @@ class Outgoing:
             while at < self._written + len(data):
                 at += os.pwrite(self._file.fileno(), memoryview(data)[at - self._written :], at)
         except OSError:  # the disk is full, or there are too many files
-            self._room.files.give_back(len(data))
+            self._budgets.files.give_back(len(data))
             if self._file is not None and not self._written:
                 self._forget_file()
             return False
@@ -222,7 +217,7 @@ class Outgoing:
         if self._file is not None:
             with suppress(OSError):
                 self._file.close()
-            self._room.files.give_back(self._written)
+            self._budgets.files.give_back(self._written)
         self._file, self._read, self._written = None, 0, 0
 
 

@@ -59,8 +59,9 @@ class _Purger:
         with self._lock:
             self._has_more = True
             if self._thread is None and not self._stop.is_set():
-                self._thread = Thread(target=self._run, name="purger", daemon=True)
-                self._thread.start()
+                thread = Thread(target=self._run, name="purger", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def stop(self) -> None:
         """End the thread, if there is one, after the transaction that it is in."""
@@ -71,6 +72,14 @@ class _Purger:
             thread.join(_STOP_S)
 
     def _run(self) -> None:
+        try:
+            self._purge_until_done()
+        except BaseException:  # a bug: the next deletion starts another thread
+            with self._lock:
+                self._thread = None
+            raise
+
+    def _purge_until_done(self) -> None:
         while True:
             with self._lock:
                 if not self._has_more or self._stop.is_set():

@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
-from config import Config, ConfigError
+from config import Config, ConfigError, format_address
 from promptcrafter.database import revisions, sqlite
 from promptcrafter.database.errors import find_lasting_refusal
 from promptcrafter.database.session import open_postgresql
@@ -65,17 +65,6 @@ def refuse_unusable_address(host: str, port: int) -> None:
         raise ConfigError(
             f"{variable} is {value}, but {address} cannot be listened on: {error.strerror}.{advice}"
         ) from error
-
-
-def format_address(host: str, port: int) -> str:
-    """Return the address as in a URL, with an IPv6 address in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def format_url(host: str, port: int) -> str:
-    """Return the URL at which the service can be called from the same machine."""
-    own = {"0.0.0.0": "127.0.0.1", "0": "127.0.0.1", "::": "::1"}  # noqa: S104 - all addresses, this machine's included
-    return f"http://{format_address(own.get(host, host), port)}"
 
 
 def check_search_after_unclean_stop(path: Path) -> None:

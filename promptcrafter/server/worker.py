@@ -37,16 +37,17 @@ from gunicorn.workers.base import Worker
 
 from config import Config
 from promptcrafter.dialects.otlp.signals import LOGS, PREFIXES, TRACES
+from promptcrafter.server.clients import identify_client
 from promptcrafter.server.connection import Connection, Limits, State
 from promptcrafter.server.fair_queue import FairQueue
 from promptcrafter.server.incoming import PIECE, BodyWanted
-from promptcrafter.server.outgoing import Budget, ClientGone, Room
+from promptcrafter.server.outgoing import Budget, Budgets, ClientGone
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _LARGEST_READ = 256 * 1024
 _SHORT_REQUEST_S = 0.05  # other connections wait at most twice as long; most requests take a few milliseconds
 _TURN_S = 1.0  # the longest time between two looks at deadlines
-_FAREWELL_S = 2.0  # a stopping worker answers requests that are on their way (RFC 9112, section 9.6)
+_STOPPING_KEEPALIVE_S = 2.0  # a stopping worker answers requests that are on their way (RFC 9112, section 9.6)
 _OWN_FILES = 24  # descriptors that the worker keeps for files and for connections to the database
 _WAITING = (State.IDLE, State.HEAD, State.BODY, State.ENDED)
 _TOO_SLOW = "The request did not arrive in time."
@@ -81,7 +82,7 @@ class InlineWorker(Worker):
         self._standby_needed = Event()  # set when the main thread starts a request
         self._pool = ThreadPoolExecutor(max(1, self.cfg.threads - self.answers_inline), "answers")
         self._connections: set[Connection] = set()
-        self._room = Room(memory=Budget(self.limits.answer_bytes), files=Budget(self.limits.disk_bytes))
+        self._budgets = Budgets(memory=Budget(self.limits.answer_bytes), files=Budget(self.limits.disk_bytes))
         self._large_bodies = 0  # that are being collected
         self._poller = selectors.DefaultSelector()
         self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()  # for the event loop, from other threads
@@ -110,7 +111,7 @@ class InlineWorker(Worker):
         end = now + self.cfg.graceful_timeout
         for connection in self._connections:
             if connection.state is State.IDLE:
-                connection.deadline = min(connection.deadline, now + _FAREWELL_S)
+                connection.deadline = min(connection.deadline, now + _STOPPING_KEEPALIVE_S)
         while self._connections and time.monotonic() < end:
             self._turn(0.1)
         for connection in list(self._connections):
@@ -168,7 +169,7 @@ class InlineWorker(Worker):
 
     def _handle(self, connection: Connection) -> None:
         """Do what a connection has been waiting for."""
-        if connection not in self._connections:  # closed since the poller has reported it, to make room
+        if connection not in self._connections:  # closed since the poller has reported it
             return
         with self._closing_on_failure(connection):
             if connection.state is State.THREAD:  # it sends more already, or has gone; see to that later
@@ -244,21 +245,21 @@ class InlineWorker(Worker):
 
     def _accept(self, listener: Any) -> None:
         """Accept a connection; close another one if there are too many."""
-        if len(self._connections) >= self._connections_max and not self._make_room():
+        if len(self._connections) >= self._connections_max and not self._close_one_connection():
             self._accept_connections(False)  # until the next turn
             return
         try:
             sock, address = listener.accept()
         except OSError as error:
-            if error.errno in _NO_MORE_FILES and not self._make_room():
+            if error.errno in _NO_MORE_FILES and not self._close_one_connection():
                 self._accept_connections(False)
             return
         now = time.monotonic()
-        connection = Connection(sock, address, listener.getsockname(), self.cfg, self.limits, self._room, now)
+        connection = Connection(sock, address, listener.getsockname(), self.cfg, self.limits, self._budgets, now)
         self._connections.add(connection)
         self._watch(connection, _READ)
 
-    def _make_room(self) -> bool:
+    def _close_one_connection(self) -> bool:
         """Close the oldest connection of the client that has most of them; return False if there is none to close.
 
         So a client that opens connections without end loses its own, not those of others. Those that wait for their
@@ -316,10 +317,10 @@ class InlineWorker(Worker):
         rate = limits.stream_bytes_per_s if is_stream else limits.bytes_per_s
         moved = connection.outgoing.measure() if connection.state is State.SENDING else connection.measured
         connection.measured = 0
-        connection.deadline = now + limits.patience_s
+        connection.deadline = now + limits.client_timeout_s
         has_more = connection.pieces is not None or connection.outgoing.is_in_file
         is_over = has_more and now - connection.started > limits.stream_s
-        return moved >= rate * limits.patience_s and not is_over
+        return moved >= rate * limits.client_timeout_s and not is_over
 
     # Receiving
 
@@ -347,20 +348,13 @@ class InlineWorker(Worker):
             self._send(connection)
             return
         if is_complete:
-            connection.client = self._find_client(connection)
+            fields = incoming.request.headers
+            connection.client = identify_client(connection.peer, fields, self.trusted_proxies)
             self._enqueue(connection)
         elif incoming.has_ended:
             self._close(connection)
         else:
             self._wait_for_rest(connection)
-
-    def _find_client(self, connection: Connection) -> str:
-        """Return the client's address, to tell clients apart; behind trusted proxies it is the one that they report."""
-        if self.trusted_proxies:
-            for name, value in connection.incoming.request.headers:
-                if name == "X-FORWARDED-FOR":
-                    return str(value.split(",")[-self.trusted_proxies :][0].strip())
-        return connection.client
 
     def _wait_for_rest(self, connection: Connection) -> None:
         """Wait for the rest of a request, or for its beginning."""
@@ -369,9 +363,9 @@ class InlineWorker(Worker):
         if state is not connection.state:
             connection.since = now
             if state is State.IDLE:
-                connection.deadline = now + (self.limits.keepalive_s if self.alive else _FAREWELL_S)
+                connection.deadline = now + (self.limits.keepalive_s if self.alive else _STOPPING_KEEPALIVE_S)
             else:
-                connection.deadline = now + self.limits.patience_s
+                connection.deadline = now + self.limits.client_timeout_s
                 connection.measured = 0
             connection.state = state
         if state is State.BODY and incoming.expects_continue:
@@ -390,7 +384,10 @@ class InlineWorker(Worker):
             if excess <= 0:
                 break
             excess -= connection.incoming.held
-            self._refuse(connection, 503, "The server is receiving too many requests at once.")
+            with self._closing_on_failure(
+                connection
+            ):  # its client may have gone, which must not end another connection
+                self._refuse(connection, 503, "The server is receiving too many requests at once.")
 
     def _collect_large_body(self, connection: Connection) -> None:
         """Collect the body for which the application has asked, and then call it again."""
@@ -502,7 +499,7 @@ class InlineWorker(Worker):
             self.alive = False
 
     def _produce(self, connection: Connection) -> None:
-        """Make the answer until it is complete or there is no room for more."""
+        """Make the answer until it is complete or no more of it may be held."""
         response = connection.response
         for piece in connection.pieces or ():
             response.write(piece)
@@ -541,10 +538,10 @@ class InlineWorker(Worker):
                 now = time.monotonic()
                 connection.state, connection.since = State.SENDING, now
                 connection.started = connection.started or now
-                connection.deadline = now + self.limits.patience_s
+                connection.deadline = now + self.limits.client_timeout_s
                 connection.outgoing.measure()
             self._watch(connection, _WRITE)
-            if self._room.memory.is_exceeded:
+            if self._budgets.memory.is_exceeded:
                 self._limit_held_answers()
         elif connection.pieces is not None:
             self._enqueue(connection)
@@ -564,7 +561,7 @@ class InlineWorker(Worker):
         held: Counter[str] = Counter()
         for each in waiting:
             held[each.client] += each.outgoing.in_memory
-        while waiting and self._room.memory.is_exceeded:
+        while waiting and self._budgets.memory.is_exceeded:
             connection = min(waiting, key=lambda each: (-held[each.client], each.since))
             waiting.remove(connection)
             held[connection.client] -= connection.outgoing.in_memory
@@ -641,7 +638,7 @@ def choose_worker(config: Config) -> type[InlineWorker] | str:
         return "gthread"
     base = InlineWorker if config.database_url.startswith("sqlite") else PooledWorker
     limits = Limits(
-        patience_s=config.client_timeout_s,
+        client_timeout_s=config.client_timeout_s,
         body_bytes=config.max_body_bytes,
         held_bytes=max(Limits.held_bytes, 8 * config.max_body_bytes),
     )

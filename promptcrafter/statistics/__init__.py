@@ -1,1 +1,1 @@
-"""Statistics of a prompt's logs, and the comparison of logs side by side."""
+"""Statistics of the logs of a prompt or a workspace."""

@@ -18,7 +18,7 @@ from promptcrafter.statistics.samples import GroupSample
 # Inputs of a group that are compared: of two groups, of many, and pairs of inputs of all groups together in between
 _INPUTS_MAX, _INPUTS_MIN, _PAIRS_MAX = 5000, 500, 5000
 _PERCENTS = (0.5, 0.95)
-_COURSE_PERIODS = 40  # of a course over time; of months there may be more
+_TIME_SERIES_PERIODS = 40  # of a time series; of months there may be more
 
 
 class Slot(NamedTuple):
@@ -43,8 +43,8 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Course:
-    """How the values of groups went over time: for each group, the number of values and their sum in each period."""
+class TimeSeries:
+    """The values of groups over time: for each group, the number of values and their sum in each period."""
 
     unit: str  # see `periods`
     first: date
@@ -83,16 +83,16 @@ def gather(
     return list(groups.values())
 
 
-def follow(
+def to_time_series(
     cells: Sequence[tuple[Slot, Cell]],
     keys: Sequence[str],
     others: Sequence[str] = (),
     labels: Mapping[tuple[str | None, int | None], Sequence[str]] | None = None,
-) -> Course:
-    """Return how the groups that `gather` returns went, in the shortest periods of which there are not too many."""
+) -> TimeSeries:
+    """Return the values over time of what `gather` returns, by the shortest periods that are few enough."""
     scored = [(slot, cell) for slot, cell in cells if cell.values]
     first, last = (end((slot.day for slot, _ in scored), default=date.min) for end in (min, max))
-    unit = next((each for each in UNITS if periods.count_periods(each, first, last) <= _COURSE_PERIODS), UNITS[-1])
+    unit = next((each for each in UNITS if periods.count_periods(each, first, last) <= _TIME_SERIES_PERIODS), UNITS[-1])
     groups: dict[tuple[Any, ...], dict[str, tuple[int, float]]] = {}
     for slot, cell in scored:
         count, total = cell.scored, math.fsum(_repeated(cell.values))
@@ -101,7 +101,7 @@ def follow(
             of_group = groups.setdefault(values, {})
             known = of_group.get(name, (0, 0.0))
             of_group[name] = known[0] + count, known[1] + total
-    return Course(unit, first, last, groups)
+    return TimeSeries(unit, first, last, groups)
 
 
 def fill_periods(groups: Sequence[Group], keys: Sequence[str], days: Collection[date]) -> Iterator[Group]:

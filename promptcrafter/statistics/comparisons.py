@@ -50,7 +50,6 @@ Direction = Literal["up", "down", "none"]
 Metric = Literal["cost", "latency"]
 _Pair = tuple[InputScore, InputScore]
 Basis = Literal["randomised", "paired", "observational"]
-_LARGEST = 1e140  # sums of squares of larger numbers may not be finite
 _RATIO_DIGITS = 12
 _DIFFERENT = 0.1  # a total variation distance up to this is no difference worth a warning
 
@@ -69,10 +68,10 @@ class _Sample(Protocol):
 
 
 class _Values:
-    """A sample of values with the number of times that each occurs; numbers beyond ±1e140 are left out."""
+    """A sample of values with the number of times that each occurs."""
 
     def __init__(self, counts: Mapping[float, int]) -> None:
-        self.counts = {value: count for value, count in counts.items() if abs(value) <= _LARGEST and count > 0}
+        self.counts = counts
         self.count = sum(self.counts.values())
 
     @cached_property
@@ -339,7 +338,7 @@ def _pair(a: GroupSample, b: GroupSample) -> Iterator[_Pair]:
     """Yield the first scored logs of the two groups for each input that both have."""
     for digest, score in a.inputs.items():
         other = b.inputs.get(digest)
-        if other is not None and abs(score.value) <= _LARGEST and abs(other.value) <= _LARGEST:
+        if other is not None:
             yield score, other
 
 

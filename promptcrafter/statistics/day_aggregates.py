@@ -115,7 +115,18 @@ def plan(coverage: Coverage, begin: datetime, end: datetime) -> Plan:
     tail = min(start_of(last + 1), coverage.until)
     if tail < end:
         periods.append((tail, end))
-    return Plan((first, last), without, periods)
+    return Plan((first, last), without, _join(periods))
+
+
+def _join(periods: Sequence[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
+    """Return periods in the order of time, those that touch as one: each is read by statements of its own."""
+    joined: list[tuple[datetime, datetime]] = []
+    for begin, end in periods:
+        if joined and joined[-1][1] == begin:
+            joined[-1] = joined[-1][0], end
+        else:
+            joined.append((begin, end))
+    return joined
 
 
 def each_cell(

@@ -1,7 +1,7 @@
 """Confidence intervals and percentiles, for the statistics of prompts and the results of experiments. Pure functions.
 
-Two kinds of interval: Student's t for a mean that is looked at once, and the mixture sequential t-test for estimates
-that are looked at repeatedly while data arrives.
+For a single look there are Student's t (a mean) and Welch's t (a difference of two means); for repeated looks while
+data arrives, the mixture sequential t-test.
 """
 
 import math

@@ -1,45 +1,22 @@
-"""What is known of a group of logs before it is compared with others: a mergeable sample. Pure functions.
+"""What comparisons need of a group of logs. `cells.to_samples` makes it from the cell of the group.
 
-A sample is built from stored aggregates: merging the samples of days gives that of their period. Counts, times and
-first scores are merged exactly, means and variances of logarithms to rounding.
+Values are at most `cells.LARGEST` in size, so that the sums of their squares are finite.
 """
 
-import math
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-_Key = TypeVar("_Key")
 Arm = tuple[str, str]  # the id of an experiment and the key of its variant
 
 
 @dataclass(slots=True)
 class LogMoments:
-    """Count, mean and sum of squared deviations of the natural logarithms of positive values.
-
-    The updates are those of Welford, "Note on a method for calculating corrected sums of squares and products",
-    Technometrics 4 (1962), and for two samples of Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm
-    for computing sample variances", COMPSTAT 1982.
-    """
+    """Count, mean and sum of squared deviations of the natural logarithms of positive values."""
 
     count: int = 0
     mean: float = 0.0
     squares: float = 0.0
-
-    def add(self, value: float) -> None:
-        """Add a value. Values that are not positive and finite have no logarithm, and are left out."""
-        if 0 < value < math.inf:
-            self.merge(LogMoments(1, math.log(value)))
-
-    def merge(self, other: "LogMoments") -> None:
-        """Add the values of another sample."""
-        if not other.count:
-            return
-        count = self.count + other.count
-        step = other.mean - self.mean
-        self.squares += other.squares + step * step * (self.count / count) * other.count
-        self.mean += step * (other.count / count)
-        self.count = count
 
     @property
     def variance(self) -> float:
@@ -50,9 +27,9 @@ class LogMoments:
 class InputScore(NamedTuple):
     """The scored logs of a group that have the same input. Its first one is compared with that of another group.
 
-    `position` orders the first scores of logs and is unique, such as the sequence number of a log's first score: the
-    log that stands for its input must not depend on the value of the score. Cost and latency are those of this log, and
-    None if they are unknown. `logs` is the number of scored logs with this input.
+    `position` orders logs by the time of their first score: it is that time in milliseconds, with the last bits of the
+    log's sequence number below. The log that stands for its input must not depend on the value of the score. Cost and
+    latency are those of this log, and None if they are unknown. `logs` is the number of scored logs with this input.
     """
 
     position: int
@@ -89,34 +66,3 @@ class GroupSample:
     def scored(self) -> int:
         """The number of logs with a value."""
         return sum(self.values.values())
-
-    def merge(self, other: "GroupSample") -> None:
-        """Add the logs of another sample, which has none of the logs of this one."""
-        self.first_logged = _earlier(self.first_logged, other.first_logged)
-        self.first_scored = _earlier(self.first_scored, other.first_scored)
-        self.logs += other.logs
-        self.ratings += other.ratings
-        self.costs.merge(other.costs)
-        self.latencies.merge(other.latencies)
-        _add_counts(self.values, other.values)
-        _add_counts(self.arms, other.arms)
-        _add_counts(self.logged_arms, other.logged_arms)
-        _add_counts(self.raters, other.raters)
-        _add_counts(self.weeks, other.weeks)
-        _add_counts(self.models, other.models)
-        _add_counts(self.versions, other.versions)
-        for digest, score in other.inputs.items():
-            own = self.inputs.get(digest)
-            first = score if own is None else min(own, score)  # by position
-            self.inputs[digest] = first._replace(logs=score.logs + (own.logs if own else 0))
-
-
-def _earlier(first: datetime | None, second: datetime | None) -> datetime | None:
-    if first is None or second is None:
-        return first or second
-    return min(first, second)
-
-
-def _add_counts(counts: dict[_Key, int], others: dict[_Key, int]) -> None:
-    for key, count in others.items():
-        counts[key] = counts.get(key, 0) + count

@@ -1,6 +1,5 @@
 """The query parameters and responses of statistics and comparisons."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validates_schema
@@ -8,20 +7,19 @@ from marshmallow import Schema, ValidationError, fields, validates_schema
 from promptcrafter.http.fields import Number, QueryNumber, Text, TimestampText
 from promptcrafter.http.page_query import bom_field
 from promptcrafter.http.schemas import FieldGroup
-from promptcrafter.ids import is_well_formed, pattern
+from promptcrafter.ids import pattern
 from promptcrafter.logs.models import ANNOTATORS, DEFAULT_NAME, HUMAN
-from promptcrafter.logs.schemas import LogFilters, LogOut
+from promptcrafter.logs.schemas import LogFilters
+from promptcrafter.logs.scores import VALUE_KINDS
 from promptcrafter.scores.schemas import name_field
 from promptcrafter.statistics.fields import GroupBy, Zone
 from promptcrafter.statistics.keys import KEYS
 
 BASES = ("randomised", "paired", "observational")
 
-LOGS_MIN, LOGS_MAX = 2, 5
 
-
-def question_fields() -> FieldGroup:
-    """Return the fields of what is asked of logs, beside which ones."""
+def request_fields() -> FieldGroup:
+    """Return the fields of a `store.StatsRequest`."""
     return {
         "groupBy": GroupBy(),
         "score": name_field(
@@ -40,7 +38,7 @@ def question_fields() -> FieldGroup:
 class StatsQuery(Schema):
     """What is asked of the logs of a prompt, and their period."""
 
-    locals().update(question_fields())
+    locals().update(request_fields())
     since = TimestampText(description="Created at this time or later, such as `2024-06-20T13:10:00Z`")
     until = TimestampText(description="Created before this time")
 
@@ -48,7 +46,7 @@ class StatsQuery(Schema):
 class AllStatsQuery(LogFilters):
     """What is asked of the logs of a workspace, and which ones: by the filters of the list of logs."""
 
-    locals().update(question_fields())
+    locals().update(request_fields())
 
     @validates_schema
     def refuse_versions_of_prompts(self, data: dict[str, Any], **kwargs: Any) -> None:
@@ -191,13 +189,14 @@ def answer_fields() -> FieldGroup:
         "groups": fields.List(fields.Nested(GroupOut()), required=True),
         "score": fields.String(required=True, metadata={"description": "The name of the scores"}),
         "annotator": fields.String(required=True, metadata={"enum": ANNOTATORS}),
+        "kind": fields.String(
+            required=True,
+            metadata={"enum": VALUE_KINDS, "description": "The kind of the scores that the groups describe"},
+        ),
         "kinds": fields.Dict(
             keys=fields.String(),
             values=fields.Integer(),
-            metadata={
-                "description": "The number of scores of each kind, unless it is the default score; the figures are "
-                "those of the first kind"
-            },
+            metadata={"description": "The number of scores of each kind, unless it is the default score"},
         ),
         "comparisons": fields.List(
             fields.Nested(GroupComparisonOut()),
@@ -218,68 +217,3 @@ class StatsOut(Schema):
 
     promptId = fields.String(required=True, metadata={"pattern": pattern("prompt")})
     locals().update(answer_fields())
-
-
-class LogIds(Text):
-    """Ids of `minimum` to `maximum` different logs, separated by commas; loads to a list."""
-
-    def __init__(self, minimum: int, maximum: int, **kwargs: Any) -> None:
-        self.minimum, self.maximum = minimum, maximum
-        log_id = pattern("log")[1:-1]
-        described = {"pattern": f"^{log_id}(,{log_id}){{{minimum - 1},{maximum - 1}}}$", **kwargs.pop("metadata", {})}
-        super().__init__(metadata=described, **kwargs)
-
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
-        ids: list[str] = super()._deserialize(value, attr, data, **kwargs).split(",")
-        if not self.minimum <= len(ids) <= self.maximum:
-            raise ValidationError(f"must have {self.minimum} to {self.maximum} ids, with commas between them")
-        for index, log_id in enumerate(ids):
-            if not is_well_formed("log", log_id):
-                raise ValidationError("must have ids of logs only")
-            if log_id in ids[:index]:
-                raise ValidationError(f"must not have {log_id} twice")
-        return ids
-
-
-class CompareQuery(Schema):
-    """The logs to compare."""
-
-    logs = LogIds(
-        LOGS_MIN,
-        LOGS_MAX,
-        required=True,
-        metadata={"description": "Ids of logs, separated by commas; the others are compared with the first"},
-    )
-
-
-class ChangeOut(Schema):
-    """A run of words that both outputs or one of them has."""
-
-    op = fields.String(required=True, metadata={"enum": ["equal", "delete", "insert"]})
-    text = fields.String(required=True)
-
-
-class Changes(fields.List[Any]):
-    """A list of changes, dumped as they are: there may be 100,000, and a schema takes longer than the comparison."""
-
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        return value
-
-
-class DifferenceFromOut(Schema):
-    """The differences of a log's output from the first log's."""
-
-    logId = fields.String(required=True, metadata={"pattern": pattern("log")})
-    against = fields.String(required=True, metadata={"pattern": pattern("log")})
-    words = Changes(
-        fields.Nested(ChangeOut()),
-        required=True,
-        metadata={"description": "`equal` and `delete` make up the first output, `equal` and `insert` this one"},
-    )
-
-
-class CompareOut(Schema):
-    """Logs and the differences between their outputs."""
-
-    logs = fields.List(fields.Nested(LogOut()), required=True)
-    differences = fields.List(fields.Nested(DifferenceFromOut()), required=True)

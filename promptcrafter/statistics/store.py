@@ -17,25 +17,20 @@ from operator import itemgetter
 from statistics import fmean
 from typing import Any
 
-from sqlalchemy import (
-    Select,
-    SQLColumnExpression,
-    and_,
-    func,
-    literal,
-    select,
-)
+from sqlalchemy import CompoundSelect, Select, SQLColumnExpression, and_, func, literal, select, union_all
 
 from promptcrafter.database.base import Base
 from promptcrafter.database.deletions import has_pending, is_present
 from promptcrafter.database.json_scalar import TEXT, JsonScalar
 from promptcrafter.database.session import ReadSession, is_sqlite, read_snapshot
 from promptcrafter.logs.models import DEFAULT_NAME, HUMAN, Log, Score
+from promptcrafter.logs.raters import identify_rater
+from promptcrafter.logs.scores import VALUE_KINDS
 from promptcrafter.logs.store import find_stored_logs
 from promptcrafter.problems import Invalid
 from promptcrafter.prompts.models import Label, Prompt
 from promptcrafter.statistics import day_aggregates
-from promptcrafter.statistics.aggregates import Course, Group, Slot, fill_periods, follow, gather
+from promptcrafter.statistics.aggregates import Group, Slot, TimeSeries, fill_periods, gather, to_time_series
 from promptcrafter.statistics.cells import LARGEST, Cell
 from promptcrafter.statistics.day_aggregates import EARLIEST, LATEST, Plan, Scope
 from promptcrafter.statistics.keys import METADATA, UNITS
@@ -43,14 +38,14 @@ from promptcrafter.statistics.log_rows import each_batch, plain_time, row_column
 from promptcrafter.statistics.periods import count_periods
 from promptcrafter.workspaces.principal import Principal
 
-KINDS = ("number", "boolean", "category")  # of scores; of several in the same answer, the most frequent has the figures
 LOGS_MAX = SCORES_MAX = 100_000  # that are read for an answer
 CELLS_MAX = 20_000  # of a workspace's details: so many take a second; of more, logs are read, or refused
 PERIODS_MAX = 1000
 GROUPS_MAX = 2000
 _ROWS_AT_ONCE = 20_000
 _IDS_AT_ONCE = 10_000
-_FIGURES = 15  # columns of a `cells.Row`
+_PARTS_AT_ONCE = 25  # in a statement, which takes some tens of milliseconds to compile the first time; of 100 a second
+_ROW_COLUMNS = 15  # columns of a `cells.Row`
 _STORED_KEYS = {"model", "day", "week", "month"}
 _STORED_DETAILS = {"prompt", "version", "label", "author"}
 _STORED_FILTERS = {"promptId", "since", "until"}
@@ -59,8 +54,8 @@ _NARROW = "narrow it, for example by since or promptId"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
-    """What is asked of the logs, beside the filters."""
+class StatsRequest:
+    """What is to be computed of logs, beside the filters that select them."""
 
     keys: Sequence[str]  # see `statistics.keys`
     name: str = DEFAULT_NAME  # of the scores
@@ -68,7 +63,7 @@ class Question:
     zone: tzinfo = UTC  # in which a day begins and ends
     with_raters: bool = False
     is_bounded: bool = True  # whether more than LOGS_MAX logs are refused
-    with_course: bool = False  # over time
+    with_time_series: bool = False
 
     @property
     def others(self) -> list[str]:
@@ -91,12 +86,13 @@ class Found:
     """The groups of an answer, with the kinds of the scores that were found, and the ids of logs by their numbers."""
 
     groups: list[Group]
-    kinds: Mapping[str, int]
+    kind: str  # of the scores that the groups have the aggregates of
+    kinds: Mapping[str, int]  # -> number of scores, the most frequent first
     log_ids: Mapping[int, str]
-    course: Course | None = None  # if the question asks for it, and there are any logs
+    time_series: TimeSeries | None = None  # if the request asks for it, and there are any logs
 
 
-def get_groups(principal: Principal, filters: Mapping[str, Any], question: Question) -> Found:
+def get_groups(principal: Principal, filters: Mapping[str, Any], request: StatsRequest) -> Found:
     """Return the groups of the principal's logs that match `filters`, empty ones for periods without logs included.
 
     `filters` has the keys that `logs.store.find_logs` takes, and no others. Raises 400 for too many logs, periods or
@@ -106,34 +102,37 @@ def get_groups(principal: Principal, filters: Mapping[str, Any], question: Quest
         is_pending = has_pending(snapshot)  # in the snapshot: a deletion may be committed at any time
         logs = find_stored_logs(principal, filters)
         logs = logs.where(is_present(Log)) if is_pending else logs
-        scope = None if is_pending else _find_scope(snapshot, principal, filters, question)
+        scope = None if is_pending else _find_scope(snapshot, principal, filters, request)
         plan = _plan(snapshot, scope, filters)
-        cells = list(_each_stored(snapshot, scope, plan, question, filters.get("promptId")))
-        kinds: dict[str, int] = {"number": 1}
-        for part in [logs] if plan is None else _find_unstored(principal, filters, plan):
-            if question.is_bounded:
-                _refuse_many(snapshot, part)
-            scores = _read_scores(snapshot, part, question)
-            kinds = scores.kinds
-            cells += get_cells(snapshot, part, question, scores)
-        if "promptId" not in filters and "version" not in question.keys and "label" not in question.keys:
+        cells = list(_each_stored(snapshot, scope, plan, request, filters.get("promptId")))
+        parts = [logs] if plan is None else _find_unstored(principal, filters, plan)
+        if request.is_bounded:
+            _refuse_many(snapshot, parts)
+        scores = _read_scores(snapshot, parts, request)
+        if scores.raters is None:  # those of some logs would say that they differ where they do not
+            for _, cell in cells:
+                cell.raters.clear()
+        cells += get_cells(snapshot, parts, request, scores)
+        if "promptId" not in filters and "version" not in request.keys and "label" not in request.keys:
             # versions of different prompts have nothing in common
             cells = [(slot._replace(version=None), cell) for slot, cell in cells]
-        labels = _get_labels(snapshot, principal, filters) if "label" in question.keys else {}
-        groups = gather(cells, question.keys, question.others, labels)
-        course = follow(cells, question.keys, question.others, labels) if question.with_course and cells else None
-        groups = _fill(groups, question, {slot.day for slot, _ in cells})
+        labels = _get_labels(snapshot, principal, filters) if "label" in request.keys else {}
+        groups = gather(cells, request.keys, request.others, labels)
+        time_series = (
+            to_time_series(cells, request.keys, request.others, labels) if request.with_time_series and cells else None
+        )
+        groups = _fill(groups, request, {slot.day for slot, _ in cells})
         extremes = [each[1] for group in groups for each in (group.cell.best, group.cell.worst) if each]
-        return Found(groups, kinds, _get_ids(snapshot, extremes), course)
+        return Found(groups, scores.kind, scores.kinds, _get_ids(snapshot, extremes), time_series)
 
 
 def _find_scope(
-    snapshot: ReadSession, principal: Principal, filters: Mapping[str, Any], question: Question
+    snapshot: ReadSession, principal: Principal, filters: Mapping[str, Any], request: StatsRequest
 ) -> Scope | None:
-    """Return the scope whose stored aggregates answer the question, or None if only the logs do."""
-    if not question.is_default or question.zone is not UTC or not _STORED_FILTERS.issuperset(filters):
+    """Return the scope whose stored aggregates answer the request, or None if only the logs do."""
+    if not request.is_default or request.zone is not UTC or not _STORED_FILTERS.issuperset(filters):
         return None
-    details = set(question.keys) - _STORED_KEYS
+    details = set(request.keys) - _STORED_KEYS
     if not details <= _STORED_DETAILS:
         return None
     if "promptId" not in filters:
@@ -157,7 +156,7 @@ def _plan(snapshot: ReadSession, scope: Scope | None, filters: Mapping[str, Any]
 
 
 def _each_stored(
-    snapshot: ReadSession, scope: Scope | None, plan: Plan | None, question: Question, prompt_id: str | None
+    snapshot: ReadSession, scope: Scope | None, plan: Plan | None, request: StatsRequest, prompt_id: str | None
 ) -> Iterator[tuple[Slot, Cell]]:
     if scope is None or plan is None:
         return
@@ -165,13 +164,13 @@ def _each_stored(
     of_prompt = prompt_id if is_detailed else None
     for (day, version, text), cell in day_aggregates.each_cell(snapshot, scope.id, plan, of_prompt):
         prompt, author, model = split_details(text) if is_detailed else (prompt_id, None, text or None)
-        others = tuple(author for _ in question.others)  # what is stored has no other key
+        others = tuple(author for _ in request.others)  # what is stored has no other key
         yield (
             Slot(
                 day_aggregates.start_of(day).date(),
                 version or None,
                 model,
-                prompt if question.is_of_prompts else None,
+                prompt if request.is_of_prompts else None,
                 others,
             ),
             cell,
@@ -191,23 +190,24 @@ def _find_unstored(principal: Principal, filters: Mapping[str, Any], plan: Plan)
 class Scores:
     """The scores of the logs, by sequence number, as far as the logs do not store what is asked for."""
 
-    kinds: dict[str, int] = field(default_factory=dict)
+    kind: str = VALUE_KINDS[0]  # of the values and categories
+    kinds: dict[str, int] = field(default_factory=dict)  # -> number of scores
     values: dict[int, tuple[float, int, Any]] | None = None  # value, number of scores, time of the first; None: stored
     categories: dict[int, list[str]] = field(default_factory=dict)
-    raters: dict[int, list[str]] = field(default_factory=dict)
+    raters: dict[int, list[str]] | None = field(default_factory=dict)  # None: there are too many scores to read them
 
 
 def get_cells(
-    snapshot: ReadSession, logs: Select[Log], question: Question, scores: Scores
+    snapshot: ReadSession, parts: Sequence[Select[Log]], request: StatsRequest, scores: Scores
 ) -> Iterator[tuple[Slot, Cell]]:
     """Yield the cells of logs, read from the logs themselves; those of a slot are never split.
 
-    `logs` is a select of logs. The slots have the prompt only if it is needed, else None.
+    `parts` are selects of logs. The slots have the prompt only if it is needed, else None.
     """
-    of_prompts = question.is_of_prompts
-    columns = [*row_columns(), *([Log.prompt_id] if of_prompts else []), *map(_other_column, question.others)]
-    read_day = _make_day_reader(question.zone)
-    readers = [_read_scalar if key.startswith(METADATA) else str for key in question.others]
+    of_prompts = request.is_of_prompts
+    columns = [*row_columns(), *([Log.prompt_id] if of_prompts else []), *map(_other_column, request.others)]
+    read_day = _make_day_reader(request.zone)
+    readers = [_read_scalar if key.startswith(METADATA) else str for key in request.others]
 
     def read_others(rest: Sequence[Any]) -> tuple[str | None, ...]:
         values = rest[of_prompts:]
@@ -215,10 +215,10 @@ def get_cells(
 
     different: set[tuple[str | None, ...]] = set()
     cells: dict[tuple[Any, ...], Cell] = defaultdict(Cell)
-    for rows in each_batch(snapshot, logs.with_only_columns(*columns)):
+    for rows in _each_batch(snapshot, parts, *columns):
         slots: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
         for row in rows:
-            slots[read_day(row[0]), row[2], row[3], row[_FIGURES:]].append(row)
+            slots[read_day(row[0]), row[2], row[3], row[_ROW_COLUMNS:]].append(row)
         # refused before cells are made of them, which take far more time and memory than rows
         different.update(read_others(rest) for _, _, _, rest in slots)
         if len(different) > GROUPS_MAX:
@@ -232,7 +232,7 @@ def get_cells(
 def _add(cell: Cell, rows: list[Any], scores: Scores) -> None:
     if scores.values is not None:
         unknown = (None, None, None)
-        rows = [(*row[:4], *scores.values.get(row[1], unknown), *row[7:_FIGURES]) for row in rows]
+        rows = [(*row[:4], *scores.values.get(row[1], unknown), *row[7:_ROW_COLUMNS]) for row in rows]
     cell.add(rows, to_milliseconds)
     seqs = [row[1] for row in rows if row[7] is None]
     if scores.raters:
@@ -243,33 +243,53 @@ def _add(cell: Cell, rows: list[Any], scores: Scores) -> None:
         cell.ratings += len(categories)
 
 
-def _refuse_many(snapshot: ReadSession, logs: Select[Log]) -> None:
-    some = logs.with_only_columns(literal(1)).limit(LOGS_MAX + 1).subquery("limited")
-    if snapshot.scalars(select(func.count()).select_from(some)).one() > LOGS_MAX:
-        raise Invalid({"since": [f"selects more than {LOGS_MAX:,} logs; {_NARROW}"]})
+def _each_batch(
+    snapshot: ReadSession, parts: Sequence[Select[Any]], *columns: SQLColumnExpression[Any]
+) -> Iterator[Sequence[Any]]:
+    """Yield the rows that all parts have in these columns."""
+    for statement in _unite(parts, *columns):
+        yield from each_batch(snapshot, statement)
 
 
-def _read_scores(snapshot: ReadSession, logs: Select[Log], question: Question) -> Scores:
+def _unite(
+    parts: Sequence[Select[Any]], *columns: SQLColumnExpression[Any]
+) -> Iterator[Select[Any] | CompoundSelect[Any]]:
+    """Yield statements that select the columns of many parts at once: each part costs a look-up, but no statement."""
+    for start in range(0, len(parts), _PARTS_AT_ONCE):
+        selects = [part.with_only_columns(*columns) for part in parts[start : start + _PARTS_AT_ONCE]]
+        yield selects[0] if len(selects) == 1 else union_all(*selects)
+
+
+def _refuse_many(snapshot: ReadSession, parts: Sequence[Select[Log]]) -> None:
+    """Raise 400 if the parts together have too many logs."""
+    count = 0
+    for statement in _unite(parts, literal(1).label("one")):
+        some = statement.limit(LOGS_MAX + 1 - count).subquery("limited")
+        count += snapshot.scalars(select(func.count()).select_from(some)).one()
+        if count > LOGS_MAX:
+            raise Invalid({"since": [f"selects more than {LOGS_MAX:,} logs; {_NARROW}"]})
+
+
+def _read_scores(snapshot: ReadSession, parts: Sequence[Select[Log]], request: StatsRequest) -> Scores:
     """Return what the logs themselves do not have: raters if they are asked for, and values of other scores."""
-    if question.is_default and not question.with_raters:
-        return Scores({"number": 1})
-    of_logs = and_(Score.log_seq == Log.seq, Score.name == question.name, Score.annotator == question.annotator)
-    scored = logs.join(Score, of_logs)
-    if question.is_default:
+    if request.is_default and not request.with_raters:
+        return Scores()
+    of_logs = and_(Score.log_seq == Log.seq, Score.name == request.name, Score.annotator == request.annotator)
+    scored = [part.join(Score, of_logs) for part in parts]
+    if request.is_default:
         raters = defaultdict(list)
-        for rows in each_batch(snapshot, scored.with_only_columns(Score.log_seq, Score.rater)):
+        for rows in _each_batch(snapshot, scored, Score.log_seq, Score.rater):
             for seq, rater in rows:
                 raters[seq].append(rater)
             if len(raters) > SCORES_MAX:
-                return Scores({"number": 1})  # without raters no warning says whether they differ
-        return Scores({"number": 1}, raters=raters)
+                return Scores(raters=None)
+        return Scores(raters=raters)
     given: dict[int, list[Any]] = defaultdict(list)
     kinds: Counter[str] = Counter()
     columns = (Score.log_seq, Score.rater, Score.identifier, Score.value_kind, Score.number, Score.category)
-    for rows in each_batch(snapshot, scored.with_only_columns(*columns, plain_time(Score.created_at))):
+    for rows in _each_batch(snapshot, scored, *columns, plain_time(Score.created_at)):
         for row in rows:
-            # one account may send the scores of several judges and programs, each with its identifier
-            rater = row[1] if question.annotator == HUMAN else f"{row[1]} {row[2]}"
+            rater = " ".join(identify_rater(request.annotator, row[1], row[2]))
             given[row[0]].append((rater, *row[3:]))
             kinds[row[3]] += 1
         if kinds.total() > SCORES_MAX:
@@ -278,16 +298,17 @@ def _read_scores(snapshot: ReadSession, logs: Select[Log], question: Question) -
 
 
 def _take_apart(given: Mapping[int, Sequence[Any]], kinds: Mapping[str, int]) -> Scores:
-    """Return the scores of the kind that most have, which comes first among the kinds: a stray one hides nothing."""
-    ordered = sorted((each for each in KINDS if each in kinds), key=lambda each: -kinds[each])
-    kind = next(iter(ordered), KINDS[0])
-    found = Scores({each: kinds[each] for each in ordered}, {})
+    """Return the scores of the most frequent kind: a stray one of another kind hides nothing."""
+    ordered = sorted((each for each in VALUE_KINDS if each in kinds), key=lambda each: -kinds[each])
+    kind = next(iter(ordered), VALUE_KINDS[0])
+    raters: dict[int, list[str]] = {}
+    found = Scores(kind, {each: kinds[each] for each in ordered}, {}, raters=raters)
     for seq, scores in given.items():
         # larger numbers are left out of groups, too, and the mean of two might not be finite
         of_kind = [score for score in scores if score[1] == kind and abs(score[2] or 0) <= LARGEST]
         if not of_kind:
             continue
-        found.raters[seq] = [score[0] for score in of_kind]
+        raters[seq] = [score[0] for score in of_kind]
         if kind == "category":
             found.categories[seq] = [score[3] for score in of_kind]
             continue
@@ -311,15 +332,15 @@ def _get_labels(
     return names
 
 
-def _fill(groups: list[Group], question: Question, days: set[date]) -> list[Group]:
+def _fill(groups: list[Group], request: StatsRequest, days: set[date]) -> list[Group]:
     """Return the groups with empty ones for periods without logs. Raises 400 for too many."""
-    unit = next((key for key in question.keys if key in UNITS), None)
+    unit = next((key for key in request.keys if key in UNITS), None)
     if unit is not None and days:
         number = count_periods(unit, min(days), max(days))
         if number > PERIODS_MAX:
             raise Invalid({"groupBy": [f"makes {number:,} groups by {unit}, of {PERIODS_MAX:,} at most; {_NARROW}"]})
-        groups = list(islice(fill_periods(groups, question.keys, days), GROUPS_MAX + 1))
-    if question.is_bounded and len(groups) > GROUPS_MAX:
+        groups = list(islice(fill_periods(groups, request.keys, days), GROUPS_MAX + 1))
+    if request.is_bounded and len(groups) > GROUPS_MAX:
         raise _too_many_groups()
     return groups
 

@@ -1,34 +1,26 @@
-"""The routes of statistics of logs and of comparisons between logs."""
+"""The routes of statistics of logs."""
 
 from datetime import UTC
 from typing import Any
 
 from flask import Response, request
 
-from promptcrafter.http import lists
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.http.fields import is_relative_time
-from promptcrafter.jsonio import dumps
-from promptcrafter.logs.store import get_logs
 from promptcrafter.permissions import Permission
 from promptcrafter.prompts import store as prompts
-from promptcrafter.statistics.comparison_markdown import write_comparison
 from promptcrafter.statistics.keys import DOCUMENTED
-from promptcrafter.statistics.responding import respond
+from promptcrafter.statistics.report_response import respond
 from promptcrafter.statistics.schemas import (
     AllStatsOut,
     AllStatsQuery,
-    CompareOut,
-    CompareQuery,
     StatsOut,
     StatsQuery,
 )
-from promptcrafter.statistics.word_diff import compare
 from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = Blueprint("stats", __name__, description="Statistics of logs, and comparisons between logs")
 _stats_out, _all_stats_out = StatsOut(), AllStatsOut()
-_compare_out = CompareOut()
 
 
 @blueprint.route("/prompts/<prompt_id>/stats", permission=Permission.READ, refuses=(403, 404))
@@ -56,23 +48,6 @@ def get_all_stats(query: dict[str, Any]) -> Response:
     if "promptId" in query:
         workspace_id = prompts.get_workspace_id(current_principal(), query["promptId"])
     return respond(query, _all_stats_out, workspace_id=workspace_id, is_bounded=True, is_since_fixed=_is_since_fixed())
-
-
-@blueprint.route("/compare", permission=Permission.READ, refuses=(403, 404))
-@blueprint.arguments(CompareQuery(), location="query")
-@blueprint.negotiated_response(_compare_out, "text/markdown")
-def compare_logs(query: dict[str, Any]) -> Response:
-    """Return logs side by side, with the differences of their outputs from the first one's, word by word."""
-    logs = get_logs(current_principal(), query["logs"])
-    first, *others = [log.output or "" for log in logs]
-    differences = [
-        {"logId": log.id, "against": logs[0].id, "words": [{"op": op, "text": text} for op, text in changes]}
-        for log, changes in zip(logs[1:], compare(first, others), strict=True)
-    ]
-    compared = _compare_out.dump({"logs": logs, "differences": differences})
-    return lists.negotiated_response(
-        {"application/json": lambda: [dumps(compared)], "text/markdown": lambda: write_comparison(compared)}
-    )
 
 
 def _is_since_fixed() -> bool:

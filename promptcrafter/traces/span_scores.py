@@ -28,6 +28,7 @@ from promptcrafter.scores import configs
 from promptcrafter.traces import early_arrivals, growing_store
 from promptcrafter.traces.early_arrivals import ANY_OUTPUT, Arrival
 from promptcrafter.traces.models import EarlyArrival, Trace
+from promptcrafter.workspaces import audit
 from promptcrafter.workspaces.principal import Principal
 
 Result = tuple[Score, bool] | Problem | None
@@ -210,7 +211,7 @@ def _get_outputs(condition: ColumnElement[bool]) -> list[_Output]:
 
 
 def _get_kept(trace_ids: Collection[str]) -> Sequence[Any]:
-    columns = (Score.seq, Score.log_seq, Score.trace_id, *_KEY)
+    columns = (Score.seq, Score.id, Score.log_seq, Score.trace_id, *_KEY)
     return session.execute(select(*columns).where(Score.trace_id.in_(trace_ids)).order_by(Score.seq)).all()
 
 
@@ -236,20 +237,22 @@ def _move(kept: Sequence[Any], outputs: Sequence[_Output]) -> None:
     at_outputs = select(*columns).where(Score.log_seq.in_({output.seq for _, _, output, _ in moved}))
     going = {score.seq for score, *_ in moved}
     taken = {ScoreKey(*row[1:]) for row in session.execute(at_outputs) if row.seq not in going}
-    rows, lost = [], []
+    rows, lost = [], set()
     for score, key, output, trace_id in moved:
         if key in taken:
-            lost.append(score.seq)
+            lost.add(score.seq)
             continue
         taken.add(key)
         place = {"log_seq": output.seq, "prompt_id": output.prompt_id, "trace_id": trace_id}
         rows.append({"score_seq": score.seq, **place, "identifier": key.identifier})
     if lost:
-        session.execute(delete(_SCORES).where(_SCORES.c.seq.in_(lost)))
+        ids = session.scalars(delete(_SCORES).where(_SCORES.c.seq.in_(lost)).returning(_SCORES.c.id)).all()
+        audit.forget(*ids)
     if rows:
         names = ("log_seq", "prompt_id", "trace_id", "identifier")
         change = update(_SCORES).where(_SCORES.c.seq == bindparam("score_seq"))
         request_connection().execute(change.values({name: bindparam(name) for name in names}), rows)
+        audit.place_within({score.id: output.id for score, _, output, _ in moved if score.seq not in lost})
     is_default = [
         {score.log_seq, output.seq}
         for score, _, output, _ in moved

@@ -8,18 +8,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, func, or_, select, update
 
 from promptcrafter import clock
 from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.database import cascade
-from promptcrafter.database.session import session
+from promptcrafter.database.base import Base
+from promptcrafter.database.session import request_connection, session
 from promptcrafter.ids import new_id
 from promptcrafter.jsonio import dumps
 from promptcrafter.text import shorten
 from promptcrafter.workspaces.models import AuditEntry
 from promptcrafter.workspaces.principal import Principal
 
+_ENTRIES = Base.metadata.tables[AuditEntry.__tablename__]
 _TEXT_MAX = 1000  # characters of a text, except where all of it is wanted
 _COMMAND_LINE = "command line"
 _IDS_PER_STATEMENT = 1000  # SQLite allows 32,766 parameters in a statement
@@ -91,6 +93,15 @@ def forget(*object_ids: str) -> None:
         ids = object_ids[start : start + _IDS_PER_STATEMENT]
         is_about = or_(AuditEntry.object_id.in_(ids), AuditEntry.within_id.in_(ids))
         session.execute(cleared.where(is_about).execution_options(synchronize_session=False))
+
+
+def place_within(parents: Mapping[str, str]) -> None:
+    """Let the entries about objects, given by their ids, be of what these belong to from now on: see `forget`."""
+    moved = [{"moved_id": object_id, "parent_id": parent_id} for object_id, parent_id in parents.items()]
+    if moved:
+        session.flush()
+        entries = update(_ENTRIES).where(_ENTRIES.c.object_id == bindparam("moved_id"))
+        request_connection().execute(entries.values(within_id=bindparam("parent_id")), moved)
 
 
 @cascade.removed.connect

@@ -1,16 +1,24 @@
 """The command `demo`."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from flask import Flask
 
+from config import Config
 from promptcrafter import clock
 from promptcrafter.maintenance.aggregation import mark_wrong
 from promptcrafter.transfer import demo, demo_data
 from tests.support.commands import done, refused, run
 from tests.support.databases import only_sqlite
 from tests.support.people import Caller, Person
+
+
+@pytest.fixture
+def config(config: Config) -> Config:
+    """The settings of a service that listens on all addresses, so that its own URL names another one."""
+    return replace(config, host="0")
 
 
 @pytest.fixture

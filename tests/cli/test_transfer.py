@@ -16,11 +16,13 @@ from click.testing import Result
 from flask import Flask
 
 from config import Config
+from promptcrafter.database.session import get_engine
 from tests.support import llm_database
 from tests.support.commands import done
 from tests.support.commands import run as run_command
 from tests.support.databases import only_sqlite
 from tests.support.environment import SECRET
+from tests.support.many_logs import add_logs
 from tests.support.people import Person
 from tests.support.transfer import EMPTY_EXPORT, as_imported, counts, export, import_file, join, remove_all
 from tests.transfer.test_importer_damage import GOOD, change
@@ -65,6 +67,19 @@ def test_an_exported_account_can_be_imported(run: Run, full_account: Person, tmp
     assert export(full_account) == as_imported(left)
     again = run("import", path, "--user", "ada@example.com")
     assert again.stderr == f"Imported for ada@example.com: nothing. There already: {counted}.\n"
+
+
+@only_sqlite
+def test_large_numbers_are_written_as_other_commands_write_them(
+    app: Flask, run: Run, ada: Person, ben: Person, tmp_path: Path
+) -> None:
+    path, prompt = tmp_path / "ada.ndjson", ada.prompt()
+    with app.app_context():
+        add_logs(get_engine(), ada.id, 1_000, prompt_id=prompt["_id"])
+    counted = "1 prompt, 1 version, 1,000 logs"
+    assert run("export", path, "--user", ada.email).stderr == f"Exported for {ada.email}: {counted}.\n"
+    imported = run("import", path, "--user", ben.email, "--new-ids").stderr
+    assert imported == f"Imported for {ben.email}: {counted}. There already: nothing.\n"
 
 
 def test_a_hyphen_means_standard_input_or_output(run: Run, ada: Person) -> None:

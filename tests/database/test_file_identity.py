@@ -1,5 +1,7 @@
 """The SQLite file, or what is beside it, is taken away, replaced or damaged while the service runs."""
 
+import errno
+import fcntl
 import os
 import re
 import shutil
@@ -9,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
 from config import Config
+from promptcrafter.database.session import get_engine
 from tests.support.connection import Connection, create_prompt, sign_up
 from tests.support.databases import only_sqlite
 from tests.support.errors import assert_error
@@ -57,7 +61,7 @@ FAULTS: dict[str, tuple[Act, Act, str, str]] = {
     "folder renamed": (
         lambda file: file.parent.rename(beside(file.parent, ".away")),
         restore_folder,
-        "unable to open the lock file|cannot be found",
+        "unable to use the lock file|cannot be found",
         MISSING,
     ),
     "log moved away": (
@@ -75,8 +79,8 @@ FAULTS: dict[str, tuple[Act, Act, str, str]] = {
     "lock file unusable": (
         replace_lock,
         lambda file: beside(file, "-queue").rmdir(),
-        "unable to open the lock file .*-queue: Is a directory",
-        "A lock file of the database cannot be opened.",
+        "unable to use the lock file .*-queue: Is a directory",
+        "A lock file of the database cannot be used.",
     ),
 }
 
@@ -106,6 +110,40 @@ def test_a_fault_of_the_file_is_503_with_a_cause_in_the_log_until_it_is_mended(
     assert ada.get("/readyz").status_code == 200
     assert ada.post("/prompts", BODY).status_code == 201
     assert len(ada.get("/prompts").json) == 2
+
+
+@only_sqlite
+@pytest.mark.parametrize("suffix", ["-queue", "-open"])
+def test_a_lock_that_the_file_system_refuses_is_503_and_keeps_no_descriptor_open(
+    ada: Person,
+    app: Flask,
+    config: Config,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    suffix: str,
+) -> None:
+    lock, flock = f"{config.database_url.removeprefix('sqlite:///')}{suffix}", fcntl.flock
+    ada.prompt()
+
+    def refuse(file: int, operation: int) -> None:
+        if os.path.samestat(os.fstat(file), os.stat(lock)):
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        flock(file, operation)
+
+    def write() -> int:
+        with app.app_context():
+            get_engine().dispose()  # each new connection takes the lock for the open file
+        message = "A lock file of the database cannot be used. The operator of the server has to mend that."
+        for answer in (ada.post("/prompts", BODY), ada.get("/readyz")):
+            assert_error(answer, 503, "database_unavailable", message)
+        return len(os.listdir("/dev/fd"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", refuse)
+        before = write()
+        assert {write() for _ in range(5)} == {before}
+    assert f"unable to use the lock file {lock}: No locks available" in caplog.text
+    assert ada.post("/prompts", BODY).status_code == 201
 
 
 @only_sqlite

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from config import Config
+from promptcrafter.database import postgresql
 from promptcrafter.database.session import get_engine, open_postgresql
 from tests.support.errors import assert_error
 from tests.support.people import Answer, Caller, Person
@@ -152,3 +153,25 @@ def test_a_command_waits_for_a_working_server_and_not_for_a_silent_one(proxy: Tc
         proxy.is_silent = True
         with within_the_timeout(), pytest.raises(OperationalError):
             connection.execute(text("SELECT 1"))
+
+
+def test_a_command_on_a_busy_machine_has_longer_to_learn_that_the_server_works(
+    service: Flask, proxy: TcpProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with service.test_request_context():
+        service.preprocess_request()
+    postgresql.leave_request()
+    monkeypatch.setattr(postgresql, "_PROBE_S", 0)  # so that any delay is too long for a request
+    with open_postgresql(proxy.url, 1_500) as engine, engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+        proxy.delay_s = 0.15
+        assert connection.execute(text("SELECT 1 FROM pg_sleep(2.5)")).scalar() == 1
+
+
+def test_an_answer_that_arrives_while_the_server_is_asked_is_read(service: Flask, proxy: TcpProxy) -> None:
+    with service.test_request_context(), get_engine().connect() as connection:
+        service.preprocess_request()
+        connection.execute(text("SELECT 1"))
+        proxy.is_slow = True
+        assert connection.execute(text("SELECT 'late'")).scalar() == "late"
+        assert not proxy.is_slow

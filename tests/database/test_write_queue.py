@@ -1,7 +1,9 @@
 """The queue of writers, by threads and processes."""
 
+import errno
 import fcntl
 import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -126,3 +128,43 @@ def test_an_unusable_lock_file_is_an_error_for_all_who_wait(tmp_path: Path) -> N
     missing = tmp_path / "missing" / "a.db"
     with pytest.raises(FileNotFoundError), write_queue_lock(missing, 1):
         pass
+
+
+def test_a_lock_that_is_refused_while_it_is_waited_for_keeps_no_descriptor_open(
+    database: Path, holder: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = fcntl.flock
+
+    def refuse_to_wait(file: int, operation: int) -> None:
+        if not operation & fcntl.LOCK_NB:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", refuse_to_wait)
+
+    def count_after_refusal() -> int:
+        with pytest.raises(OSError, match=f"No locks available: '{database}-queue'"), write_queue_lock(database, 30):
+            pass
+        return len(os.listdir("/dev/fd"))
+
+    before = count_after_refusal()
+    assert {count_after_refusal() for _ in range(5)} == {before}
+    os.close(holder)
+
+
+def test_writers_wait_in_line_again_after_the_system_has_refused_a_thread(
+    database: Path, holder: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            wait(database, 30)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(wait, database, 30)
+        time.sleep(0.1)
+        os.close(holder)
+        assert waiting.result() is not None
+    assert wait(database, 0) is not None, "no line is left"

@@ -1,5 +1,7 @@
 """PostgreSQL knows a table soon after it has begun to grow."""
 
+from contextlib import suppress
+
 import pytest
 from flask import Flask
 from sqlalchemy import Column, MetaData, String, Table
@@ -27,6 +29,23 @@ def test_statistics_of_traces_are_gathered_once(
     monkeypatch.setattr(young_tables, "MANY", 2**63)
     expected = ["ANALYZE (SKIP_LOCKED) traces (workspace_id, id, source, external_id)"]
     assert gathered(app, ada, 3) == (expected if engine_name == "postgresql" else [])
+
+
+def test_statistics_are_gathered_after_the_first_commit_not_after_a_transaction_that_is_rolled_back(
+    app: Flask, engine_name: str
+) -> None:
+    unknown = Table("unheard_of_too", MetaData(), Column("id", String))
+    with app.app_context(), statements(app) as seen:
+        with suppress(LookupError), writing():
+            young_tables.note_growth(unknown, ["id"], [young_tables.ENOUGH])
+            raise LookupError
+        assert not [statement for statement, _ in seen if statement.startswith("ANALYZE")]
+        for _ in range(2):
+            with writing():
+                young_tables.note_growth(unknown, ["id"], [young_tables.ENOUGH])
+                young_tables.note_growth(unknown, ["id"], [young_tables.ENOUGH])
+    gathered = [statement for statement, _ in seen if statement.startswith("ANALYZE")]
+    assert gathered == (["ANALYZE (SKIP_LOCKED) unheard_of_too (id)"] if engine_name == "postgresql" else [])
 
 
 @pytest.mark.parametrize("name", ["ENOUGH", "MANY"])

@@ -236,10 +236,77 @@ def test_scaling_a_metric_scales_its_intervals_and_keeps_the_verdict(scale: floa
 
 def test_values_that_are_not_finite_numbers_are_left_out_and_large_ones_do_not_fail() -> None:
     metrics = {"a": True, "b": "7", "c": None, "d": [1], "e": {"f": 1}, "g": 1e200, "h": 10**400, "i": 1e149, "j": -3}
-    counts, samples = results.collect([("A", metrics), ("A", None), ("A", {"i": -1e149})])
+    counts, samples, _ = results.collect([("A", metrics), ("A", None), ("A", {"i": -1e149})])
     assert counts == {"A": 3}
     assert {name: list(sample.values) for name, sample in samples["A"].items()} == {"i": [1e149, -1e149], "j": [-3.0]}
     assert all(map(math.isfinite, _numbers(results.evaluate([("A", 1)], [("A", metrics), ("A", {"i": -1e149})]))))
+
+
+@pytest.mark.parametrize("size", [1e-150, 3e-160, 1e-161, 1e-165, 5e-324])
+def test_values_whose_squares_are_hardly_numbers_do_not_fail(size: float) -> None:
+    measurements = [(key, {"m": value + size * (key == "B")}) for key in "AB" for value in [0.0, size] * 20]
+    shown = results.evaluate([("A", 1), ("B", 1)], measurements, with_growth=True)
+    assert all(map(math.isfinite, _numbers({**shown, "trace": shown["trace"]("B", "m")})))
+    difference = shown["comparisons"][0]["metrics"]["m"]
+    assert (difference["settled"], difference["needed"]) == (size == 1e-150, None)
+
+
+@pytest.mark.parametrize("share", [1, 3])
+def test_what_is_needed_is_where_the_same_values_again_and_again_are_settled(share: int) -> None:
+    first, second = [5.0, 6.0, 7.0, 8.0, 4.0, 5.0] * 2, [8.0, 7.0, 9.0, 7.0, 6.0, 9.0] * 2 * share
+
+    def look(times: int) -> dict[str, Any]:
+        measurements = [("A", {"m": value}) for value in first * times] + [
+            ("B", {"m": value}) for value in second * times
+        ]
+        found: dict[str, Any] = results.evaluate([("A", 1), ("B", 1)], measurements)["comparisons"][0]["metrics"]["m"]
+        return found
+
+    looks = {times: look(times) for times in range(1, 12)}
+    once, enough = looks[1], min(times for times, each in looks.items() if each["settled"])
+    assert enough > 1
+    assert once["n"] == len(first) + len(second)
+    assert (enough - 1) * once["n"] < once["needed"] <= enough * once["n"] * 1.02
+    assert all((each["needed"] is None) is each["settled"] for each in looks.values())
+    assert all(each["needed"] > each["n"] for times, each in looks.items() if times < enough)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ([5.0, 7.0] * 3, [6.0] * 6),  # equal means
+        ([5.0, 7.0], [8.0, 9.0]),
+        ([5.0] * 6, [6.0] * 6),  # no spread
+        ([0.1 + 0.7] * 11, [3.3] * 11),  # none but that of a rounded mean
+        ([5.0, 9.0] * 300, [5.0, 9.01] * 300),  # more than 100,000
+        ([1e150, -1e150] * 5, [1e-150, 2e-150] * 5),
+    ],
+)
+def test_nothing_is_needed_where_no_number_of_values_tells_or_too_few_are_known(
+    first: list[float], second: list[float]
+) -> None:
+    measurements = [("A", {"m": value}) for value in first] + [("B", {"m": value}) for value in second]
+    found = results.evaluate([("A", 1), ("B", 1)], measurements)["comparisons"][0]["metrics"]["m"]
+    assert (found["settled"], found["needed"]) == (False, None)
+
+
+def test_the_first_metrics_are_evaluated_and_the_others_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "METRICS_MAX", 2)
+    monkeypatch.setattr(results, "OTHERS_MAX", 3)
+    measurements: list[tuple[str, dict[str, Any]]] = [("A", {"text": "x", "first": 1, "second": 2, "third": 3})]
+    measurements += [("B", {"second": 5, "third": 6, "kept": 7})]
+
+    def names_of(shown: dict[str, Any]) -> list[set[str]]:
+        return [set(variant["metrics"]) for variant in shown["variants"]]
+
+    shares = [("A", 1), ("B", 1)]
+    shown = results.evaluate(shares, measurements)
+    assert (names_of(shown), shown["other_metrics"]) == ([{"first", "second"}, {"second"}], 2)
+    shown = results.evaluate(shares, measurements, kept_metric="kept")
+    assert (names_of(shown), shown["other_metrics"]) == ([{"first", "second"}, {"second", "kept"}], 1)
+    measurements += [("A", {f"latency_{number}": number}) for number in range(9)]
+    shown = results.evaluate(shares, measurements)
+    assert (names_of(shown), shown["other_metrics"]) == ([{"first", "second"}, {"second"}], 3), "counted up to 3"
 
 
 @pytest.mark.parametrize("size", [1, 5, 23, 24, 25, 1000])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.databases import only_sqlite
+from tests.support.members import share
 from tests.support.people import Answer, Caller, Person
 
 A = {"key": "A", "payload": {"prompt": "Hello", "temperature": 0.5}, "trafficPercent": 50}
@@ -305,6 +306,22 @@ def test_scores_of_the_results_count_as_a_metric_whenever_they_arrive(ada: Perso
     assert shown("?metric=score", "score") == [(2, 6.5), None]
 
 
+@pytest.mark.parametrize("annotator", ["human", "enduser", "judge", "code"])
+def test_scores_are_averaged_over_the_same_raters_as_in_statistics(
+    ada: Person, ben: Person, make: MakeExperiment, annotator: str
+) -> None:
+    make()
+    log_id = report(ada).json["logId"]
+    of_ada = share(ada, ben, "editor")
+    for person, identifier, value in ((ada, "j1", 1), (ada, "j2", 2), (ben, "j3", 9)):
+        body = {"name": "depth", "value": value, "annotator": annotator, "identifier": identifier}
+        assert person.post(f"/logs/{log_id}/scores", body, headers=of_ada).status_code == 201
+    (group,) = ada.get(f"/stats?score=depth&annotator={annotator}").json["groups"]
+    found = ada.get(f"/experiments/greeting/results?metric=depth&annotator={annotator}").json
+    assert found["variants"][0]["metrics"]["depth"]["mean"] == group["score"]["mean"]
+    assert group["score"]["mean"] == (5.25 if annotator == "human" else 4), "a person is one rater"
+
+
 @only_sqlite
 @pytest.mark.parametrize(
     ("query", "field", "rule"),
@@ -324,6 +341,21 @@ def test_a_bad_parameter_of_the_results_is_named(
     assert answer.status_code == 400
     (reason,) = answer.json["details"][field]
     assert rule in reason
+
+
+def test_names_of_metrics_that_are_made_of_ids_are_counted_and_not_shown(ada: Person, make: MakeExperiment) -> None:
+    make()
+    for number in range(3):
+        sent = {f"latency_{number}_{each}": each for each in range(100)}
+        log_id = report(ada, metrics={"rating": 3, **sent}).json["logId"]
+    assert ada.post(f"/logs/{log_id}/scores", {"name": "depth", "value": 4}).status_code == 201
+    for query, count in (("", 200), ("?metric=depth", 201)):
+        shown = ada.get(f"/experiments/greeting/results{query}").json
+        metrics = shown["variants"][0]["metrics"]
+        assert (len(metrics), shown["otherMetrics"]) == (count, 101)
+        assert metrics["rating"]["count"] == 3
+        assert {"latency_0_0", "latency_1_98"} < metrics.keys()
+    assert metrics["depth"]["mean"] == 4
 
 
 def test_an_experiment_without_results_has_empty_results(ada: Person, make: MakeExperiment) -> None:

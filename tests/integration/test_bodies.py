@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -55,6 +56,40 @@ def test_a_chunked_body_up_to_the_limit_is_accepted_and_one_byte_more_is_413(con
     assert post(LIMIT + 1) == (413, "The request body may have at most 2,097,152 bytes; it is more.")
     assert post(10 * LIMIT)[0] == 413
     assert post(1000) == (201, "")
+
+
+def test_an_optional_body_in_chunks_is_read_as_a_declared_one(connection: Connection) -> None:
+    prompt = create_prompt(connection)
+    path, media = f"/prompts/{prompt}/versions/1/restore", {"Content-Type": "application/json"}
+
+    def post(body: bytes) -> tuple[int, Any]:
+        connection.connection.request("POST", path, chunks(body), {**connection.headers, **media}, encode_chunked=True)
+        response = connection.connection.getresponse()
+        return response.status, json.loads(response.read())
+
+    status, version = post(b'{"comment": "Two was worse"}')
+    assert (status, version["comment"]) == (201, "Two was worse")
+    status, error = post(b'{"comment": 7}')
+    assert (status, error["details"]) == (400, {"comment": ["must be a string"]})
+    for body in (b"", b"[1]", b"{"):
+        assert post(body)[0] == 201
+    large = b'{"comment": "x"' + b" " * LIMIT + b"}"
+    assert post(large)[0] == 413
+    assert connection.call("POST", path, large, **{"Content_Type": "application/json"}).status == 413
+    assert len(connection.call("GET", f"/prompts/{prompt}/versions").json) == 5
+
+
+def test_fields_of_a_body_in_chunks_that_a_call_does_not_read_are_named(connection: Connection) -> None:
+    headers = {**connection.headers, "Content-Type": "application/json"}
+
+    def post(body: bytes, query: str = "") -> tuple[int, str | None]:
+        connection.connection.request("POST", f"/auth/logout{query}", chunks(body), headers, encode_chunked=True)
+        response = connection.connection.getresponse()
+        response.read()
+        return response.status, response.headers["X-Ignored-Fields"]
+
+    assert post(b'{"everywhere": true}', "?strict=true") == (400, None)
+    assert post(b'{"everywhere": true, "x": "' + b" " * LIMIT + b'"}', "?strict=true")[0] == 204
 
 
 def test_a_refused_body_of_any_size_gets_its_response_and_a_small_one_keeps_the_connection(
@@ -149,6 +184,14 @@ def test_a_body_whose_chunks_are_cut_off_has_the_error_of_broken_chunks(live_ser
             answer += piece
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b'"code":"invalid_chunks"' in answer
+
+
+def test_broken_chunks_of_a_form_are_a_page_with_400(live_server: LiveServer) -> None:
+    form, header = "application/x-www-form-urlencoded", "Sec-Fetch-Site: same-origin\r\n"
+    answer = send_raw(live_server, broken_chunks("/app/sign-in", form, header))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"The request body is not valid chunked transfer coding." in answer
+    assert "unexpected" not in live_server.log
 
 
 def test_a_request_refused_for_another_reason_keeps_its_answer_when_its_chunks_are_broken(

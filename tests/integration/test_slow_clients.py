@@ -4,6 +4,8 @@ import json
 import re
 import resource
 import socket
+import struct
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +20,7 @@ import pytest
 from promptcrafter.database import sqlite
 from promptcrafter.database.write_queue import write_queue_lock
 from tests.support.connection import Connection, create_prompt, sign_up
-from tests.support.servers import Launch, LiveServer, running_server
+from tests.support.servers import Launch, LiveServer, running_server, suspended
 
 QUICK_S = 4  # far below what a client waits that is behind slow ones
 PATIENCE_S = 30
@@ -243,6 +245,42 @@ def test_a_large_file_is_asked_for_only_after_its_sender_is_known(start_server: 
     assert b"HTTP/1.1 200" not in received or b"409" in received
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="what the server has not read yet is in /proc")
+def test_a_client_that_goes_when_its_unfinished_request_is_refused_takes_no_other_with_it(start_server: Launch) -> None:
+    size, step, held_max = 8_000_000, 100_000, 64 * 1024 * 1024
+    server = start_server(WEB_CONCURRENCY="1", WEB_THREADS="2", MAX_BODY_BYTES=str(size), CLIENT_TIMEOUT_S="60")
+    with ExitStack() as stack:
+        oldest, *others, last = [stack.enter_context(connect(server)) for _ in range(9)]
+        sent = held_max - 8 * (size - step) - step // 2  # the next step is too much
+        for connection in (oldest, *others, last):
+            connection.sendall(head("POST", "/prompts", "Content-Type: application/json", f"Content-Length: {size}"))
+            connection.sendall(bytes(sent if connection is last else size - step))
+            wait_until_read(server)
+        (worker,) = server.workers()
+        with suspended(worker):
+            last.sendall(bytes(step))
+            oldest.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            oldest.close()
+        last.sendall(bytes(size - sent - step))
+        assert last.recv(12) == b"HTTP/1.1 401"
+        for connection in others:
+            connection.sendall(bytes(step))
+            assert connection.recv(12) == b"HTTP/1.1 401"
+    assert "Traceback" not in server.log
+
+
+def wait_until_read(server: LiveServer) -> None:
+    """Wait until the server has read all that was sent to it."""
+    port = f":{urlsplit(server.url).port:04X}"
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+        if {queues for _, own, other, _, queues, *_ in lines if port in own + other} == {"00000000:00000000"}:
+            return
+        time.sleep(0.01)
+    raise AssertionError("The server does not read.")
+
+
 def test_a_refused_request_is_answered_while_its_sender_goes_on_and_then_ended(server: LiveServer) -> None:
     with connect(server) as connection:
         connection.sendall(head("POST", "/logs", "Content-Type: application/json", "Content-Length: 100000000"))
@@ -317,6 +355,30 @@ def test_more_connections_than_descriptors_displace_each_other_and_nobody_else(
             assert_quick(Connection(server, token), "/healthz", "/prompts")
     assert len(server.workers()) == 1
     assert "Traceback" not in server.log
+
+
+def test_addresses_that_a_client_makes_up_before_that_of_the_proxy_do_not_protect_its_connections(
+    start_server: Launch,
+) -> None:
+    server = start_server(
+        command=["sh", "-c", 'ulimit -n 80; exec "$@"', "sh"],
+        WEB_CONCURRENCY="1",
+        WEB_THREADS="2",
+        CLIENT_TIMEOUT_S="60",
+        TRUSTED_PROXIES="1",
+    )
+    with ExitStack() as stack:
+        other = stack.enter_context(connect(server))
+        other.sendall(head("GET", "/healthz", "X-Forwarded-For: 192.0.2.1"))
+        assert other.recv(65536).startswith(b"HTTP/1.1 200")
+        other.sendall(head("GET", "/healthz", "X-Forwarded-For: 192.0.2.1")[:-2])
+        for number in range(80):
+            connection = stack.enter_context(connect(server))
+            made_up = f"X-Forwarded-For: 198.51.100.{number}"
+            connection.sendall(head("GET", "/healthz", made_up, "X-Forwarded-For: 192.0.2.2"))
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        other.sendall(b"\r\n")
+        assert other.recv(65536).startswith(b"HTTP/1.1 200")
 
 
 def test_as_few_descriptors_as_a_worker_needs_do_not_end_it(start_server: Launch) -> None:

@@ -76,6 +76,14 @@ def test_the_growth_of_a_metric_is_drawn_on_request_with_its_table(app: Flask, a
     assert visitor.get("/experiments/shorter?growth=unknown").text.count("Show how this grew") == 2
 
 
+def test_a_page_says_how_many_metrics_are_left_out(app: Flask, ada: Person) -> None:
+    start(ada)
+    for number in range(3):
+        report(ada, "control", **{f"latency_{number}_{each}": each for each in range(100)})
+    page = text_of(Visitor(app, ada).get("/experiments/shorter"))
+    assert "more metrics than are evaluated: 100 that came later are left out" in page
+
+
 def test_the_foot_has_the_results_of_the_api(app: Flask, ada: Person) -> None:
     start(ada)
     for number in range(5):

@@ -37,7 +37,7 @@ def test_the_page_says_what_the_comparison_says_and_shows_the_figures_of_the_api
     assert "style=" not in page.text
 
 
-def test_the_course_of_the_scores_has_marks_where_production_moved(
+def test_the_scores_over_time_have_marks_where_production_moved(
     app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompt, start = ada.prompt(), clock.now()

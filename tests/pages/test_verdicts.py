@@ -110,25 +110,30 @@ def test_many_verdicts_are_grouped_with_the_surest_first() -> None:
 @pytest.mark.parametrize(
     ("found", "sentence"),
     [
-        ((17.7, [10.3, 25.0], True), "Polite is higher than answer first by 17.7 (95% interval: 10.3 to 25)."),
-        ((-17.7, [-25.0, -10.3], True), "Polite is lower than answer first by 17.7 (95% interval: 10.3 to 25)."),
+        ((17.7, [10.3, 25.0], True, None), "Polite is higher than answer first by 17.7 (95% interval: 10.3 to 25)."),
+        ((-17.7, [-25.0, -10.3], True, None), "Polite is lower than answer first by 17.7 (95% interval: 10.3 to 25)."),
         (
-            (3.2, [-2.0, 8.0], False),
+            (3.2, [-2.0, 8.0], False, None),
             "Not settled yet: polite is higher than answer first by 3.2 so far. The difference may be anything between "
             "−2 and 8, zero included.",
         ),
         (
-            (-3.2, None, False),
+            (3.2, [-2.0, 8.0], False, 143),
+            "Not settled yet: polite is higher than answer first by 3.2 so far. The difference may be anything between "
+            "−2 and 8, zero included. If the difference stays as it is, about 110 more results of both will tell.",
+        ),
+        (
+            (-3.2, None, False, None),
             "Not settled yet: polite is lower than answer first by 3.2 so far, of too few results for an interval.",
         ),
         (
-            (0.0, None, False),
+            (0.0, None, False, None),
             "Not settled yet: polite is the same as answer first so far, of too few results for an interval.",
         ),
     ],
 )
 def test_a_difference_of_an_experiment_has_no_better(found: tuple[Any, ...], sentence: str) -> None:
-    difference = dict(zip(("difference", "interval95", "settled"), found, strict=True))
+    difference = {"n": 40, **dict(zip(("difference", "interval95", "settled", "needed"), found, strict=True))}
     verdict = describe_difference("polite", "answer first", difference)
     assert verdict.sentence == sentence
     assert (verdict.certainty == "settled") is found[2]

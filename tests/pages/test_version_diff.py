@@ -5,7 +5,7 @@ from typing import Any
 from promptcrafter.pages.version_diff import Row, align
 from promptcrafter.prompts.messages import flatten
 from promptcrafter.prompts.models import Version
-from promptcrafter.statistics.word_diff import Change
+from promptcrafter.word_diff import Change
 
 
 def chat(*messages: dict[str, Any]) -> Version:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from promptcrafter.server.outgoing import Budget, ClientGone, Outgoing, Room
+from promptcrafter.server.outgoing import Budget, Budgets, ClientGone, Outgoing
 
 MEBIBYTE = 1024 * 1024
 
@@ -21,8 +21,8 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield ours, theirs
 
 
-def room(disk: int, memory: int = 64 * MEBIBYTE) -> Room:
-    return Room(memory=Budget(memory), files=Budget(disk))
+def budgets(disk: int, memory: int = 64 * MEBIBYTE) -> Budgets:
+    return Budgets(memory=Budget(memory), files=Budget(disk))
 
 
 def read(theirs: socket.socket, held: Outgoing) -> bytes:
@@ -42,7 +42,7 @@ def read(theirs: socket.socket, held: Outgoing) -> bytes:
 def test_all_arrives_in_order_wherever_it_was_held(ends: tuple[socket.socket, socket.socket], disk: int) -> None:
     rng = random.Random(5)
     sent = rng.randbytes(9 * MEBIBYTE)
-    held = Outgoing(ends[0], room(disk))
+    held = Outgoing(ends[0], budgets(disk))
     at, received = 0, b""
     while at < len(sent):
         while at < len(sent) and not held.is_full:
@@ -52,14 +52,13 @@ def test_all_arrives_in_order_wherever_it_was_held(ends: tuple[socket.socket, so
         received += read(ends[1], held) if rng.random() < 0.5 or held.is_full else b""
     received += read(ends[1], held)
     assert received == sent
-    assert held.is_empty
-    assert held.in_memory == 0
+    assert (held.in_memory, held.is_in_file) == (0, False)
 
 
 def test_a_file_gives_its_bytes_back_when_it_was_sent_or_is_not_needed(
     ends: tuple[socket.socket, socket.socket],
 ) -> None:
-    both = room(4 * MEBIBYTE)
+    both = budgets(4 * MEBIBYTE)
     first, second = Outgoing(ends[0], both), Outgoing(ends[0], both)
     while not first.is_full:
         first.sendall(bytes(100_000))
@@ -79,7 +78,7 @@ def test_a_disk_without_room_is_no_failure(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "pwrite", write_nothing)
-    of_worker = room(MEBIBYTE)
+    of_worker = budgets(MEBIBYTE)
     held = Outgoing(ends[0], of_worker)
     sent = b""
     while not held.is_full:
@@ -91,14 +90,14 @@ def test_a_disk_without_room_is_no_failure(
 
 
 def test_a_client_that_has_gone_is_noticed(ends: tuple[socket.socket, socket.socket]) -> None:
-    held = Outgoing(ends[0], room(0))
+    held = Outgoing(ends[0], budgets(0))
     ends[1].close()
     with pytest.raises(ClientGone):
         held.sendall(bytes(100_000))
 
 
 def test_one_large_piece_waits_in_a_file_but_for_its_beginning(ends: tuple[socket.socket, socket.socket]) -> None:
-    held = Outgoing(ends[0], room(100 * MEBIBYTE))
+    held = Outgoing(ends[0], budgets(100 * MEBIBYTE))
     sent = random.Random(1).randbytes(9 * MEBIBYTE)
     held.sendall(sent)
     assert held.in_memory <= MEBIBYTE // 4
@@ -108,7 +107,7 @@ def test_one_large_piece_waits_in_a_file_but_for_its_beginning(ends: tuple[socke
 def test_what_is_made_and_finds_no_room_exceeds_the_memory_of_the_worker(
     ends: tuple[socket.socket, socket.socket],
 ) -> None:
-    of_worker = room(0, MEBIBYTE)
+    of_worker = budgets(0, MEBIBYTE)
     held = Outgoing(ends[0], of_worker)
     held.sendall(bytes(3 * MEBIBYTE))
     assert of_worker.memory.is_exceeded
@@ -122,7 +121,7 @@ def test_only_what_arrives_at_the_client_counts_as_progress() -> None:
         ours, _ = listener.accept()
     with ours, theirs:
         ours.setblocking(False)
-        held = Outgoing(ours, room(100 * MEBIBYTE))
+        held = Outgoing(ours, budgets(100 * MEBIBYTE))
         held.sendall(bytes(50 * MEBIBYTE))
         while held.measure():  # its system takes some
             time.sleep(0.1)

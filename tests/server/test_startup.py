@@ -1,5 +1,7 @@
 """What stops the start: settings with which the service could not listen or use its database, each in one line."""
 
+import errno
+import fcntl
 import os
 import shutil
 import socket
@@ -17,7 +19,7 @@ from sqlalchemy import NullPool, create_engine, make_url
 
 from config import Config, ConfigError
 from promptcrafter import create_app
-from promptcrafter.database import revisions
+from promptcrafter.database import revisions, sqlite
 from promptcrafter.database.session import get_engine
 from promptcrafter.server import startup
 from tests.support import programs
@@ -129,6 +131,17 @@ def test_every_bad_setting_stops_the_start_with_a_short_line_that_names_it(
             assert len(line) < 400
 
 
+def test_a_file_system_without_locks_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(file: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    sqlite.create(tmp_path / "promptcrafter.db")
+    config = Config.from_env({"INSTANCE_PATH": str(tmp_path), "PORT": str(free_port()), "HOST": "127.0.0.1"})
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(ConfigError, match=r"^INSTANCE_PATH names the SQLite .*, which cannot be used: No locks avail"):
+        startup.check(config)
+
+
 def test_other_forms_of_good_values_are_accepted(tmp_path: Path) -> None:
     for name, values in {
         "HOST": ["[::1]", "::1", "::", "localhost", "0.0.0.0", "fe80::1%eth0", "my-host.example.com"],
@@ -150,17 +163,6 @@ def test_a_secret_file_without_a_secret_stops_the_start(tmp_path: Path) -> None:
             ConfigError, match=r"^INSTANCE_PATH names the folder .*, where the file jwt_secret_key cannot"
         ):
             Config.from_env({"INSTANCE_PATH": str(tmp_path)})
-
-
-def test_the_address_is_shown_as_a_url_with_brackets_around_ipv6() -> None:
-    shown = {host: startup.format_url(host, 8000) for host in ("::1", "::", "0.0.0.0", "127.0.0.1", "localhost")}
-    assert shown == {
-        "::1": "http://[::1]:8000",
-        "::": "http://[::1]:8000",
-        "0.0.0.0": "http://127.0.0.1:8000",
-        "127.0.0.1": "http://127.0.0.1:8000",
-        "localhost": "http://localhost:8000",
-    }
 
 
 def test_an_address_that_cannot_be_listened_on_names_host_or_port() -> None:

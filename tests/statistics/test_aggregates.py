@@ -189,7 +189,7 @@ def test_a_prompt_without_logs_has_no_groups(ada: Person) -> None:
     prompt = ada.prompt()
     assert stats_of(ada, prompt, "?groupBy=model,version") == {
         **{"promptId": prompt["_id"], "groupBy": ["model", "version"], "groups": []},
-        **{"score": "score", "annotator": "human", "comparisons": []},
+        **{"score": "score", "annotator": "human", "kind": "number", "comparisons": []},
     }
     ada.log(prompt)
     assert stats_of(ada, prompt, "?since=2999-01-01")["groups"] == []
@@ -209,6 +209,7 @@ def test_statistics_have_the_documented_shape(ada: Person) -> None:
         "groupBy": ["model"],
         "score": "score",
         "annotator": "human",
+        "kind": "number",
         "groups": [
             {
                 "model": "a",

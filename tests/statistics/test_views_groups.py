@@ -157,11 +157,10 @@ def test_other_scores_are_taken_apart_by_name_annotator_and_kind(ada: Person) ->
         score(ada, logs[log], value, name="passed", annotator="code")
     path = f"/prompts/{prompt['_id']}/stats"
     tone = ada.get(f"{path}?score=tone&annotator=judge").json
-    assert (tone["score"], tone["annotator"], tone["kinds"]) == (
-        "tone",
-        "judge",
-        {"number": 3, "boolean": 1, "category": 1},
-    )
+    assert (tone["score"], tone["annotator"], tone["kind"]) == ("tone", "judge", "number")
+    assert tone["kinds"] == {"number": 3, "boolean": 1, "category": 1}
+    kinds = [ada.get(f"{path}?{query}").json["kind"] for query in ("", "score=label", "score=passed&annotator=code")]
+    assert kinds == ["number", "category", "boolean"]
     (group,) = tone["groups"]
     assert (group["score"]["count"], group["score"]["mean"], group["ratings"]) == (2, 3.5, 3)
     assert (group["bestLogId"], group["latencyMs"]["count"]) == (logs[1]["_id"], 3)

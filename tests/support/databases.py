@@ -16,6 +16,7 @@ from sqlalchemy import Engine, text
 from config import Config
 from promptcrafter import create_app
 from promptcrafter.database import revisions
+from promptcrafter.database.postgresql import leave_request
 from promptcrafter.database.session import get_engine
 from tests.support.environment import SECRET
 
@@ -24,6 +25,12 @@ DELETE_ALL = tuple(f"DELETE FROM {table}" for table in ("experiments", "workspac
 
 POSTGRESQL_TEMPLATE = "migrated_template"
 EMPTIER = "emptier"  # the name of a connection that stays open between tests
+
+
+@pytest.fixture(autouse=True)
+def no_request_yet() -> None:
+    """Do not count what the requests of the test before have waited for PostgreSQL: all tests run in one thread."""
+    leave_request()
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,15 @@
 """A TCP proxy in front of PostgreSQL that stops to forward, as a network does that loses packets."""
 
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import Any
 
 import psycopg
+
+_ONE_ROW = b"SELECT 1\0"  # what PostgreSQL says after the only row of a result
 
 
 class TcpProxy:
@@ -19,6 +22,9 @@ class TcpProxy:
         self.is_silent = False
         self.answers_until_silence: int | None = None  # of the server; the next one is lost
         self._silenced: set[int] = set()
+        self.delay_s = 0.0  # of each answer of the server
+        self.is_slow = False  # whether the server's next answer waits for a row on a later connection
+        self._late: tuple[socket.socket, bytes] | None = None
         self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self._listener.getsockname()[1]}/tests"
         Thread(target=self._accept, daemon=True).start()
 
@@ -46,9 +52,17 @@ class TcpProxy:
     def _forward(self, number: int, source: socket.socket, target: socket.socket, is_answer: bool) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
+                time.sleep(self.delay_s if is_answer else 0)
                 if is_answer and self.answers_until_silence is not None:
                     self.answers_until_silence -= 1
                     self.is_silent = self.is_silent or self.answers_until_silence < 0
+                if is_answer and self.is_slow:
+                    if self._late is None:
+                        self._late = target, data
+                        continue
+                    if _ONE_ROW in data:
+                        self.is_slow = False
+                        self._late[0].sendall(self._late[1])
                 if self.is_silent:
                     self._silenced.add(number)
                 if number not in self._silenced:

@@ -4,8 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from flask import Flask
+from sqlalchemy import insert, select, update
 
+from promptcrafter.database.session import session
 from promptcrafter.database.transactions import writing
+from promptcrafter.ids import new_id
+from promptcrafter.logs.models import Score
 from promptcrafter.problems import Problem
 from promptcrafter.traces.span_scores import put_scores_of_spans
 from promptcrafter.workspaces.principal import in_workspace, personal_workspace_id
@@ -182,3 +186,49 @@ def test_a_score_that_a_span_reports_is_there_once_however_often_it_is_sent(ada:
     (log,) = ada.get("/logs").json
     found = [(score["logId"], score.get("spanId")) for score in ada.get("/scores").json]
     assert sorted(found, key=str) == sorted([(log["_id"], None), (log["_id"], tool["span_id"])], key=str)
+
+
+def audited(person: Person, query: str = "") -> list[tuple[Any, Any]]:
+    """Return what the audit trail has of changed scores, newest first: before and after."""
+    workspace_id = personal_workspace_id(person.id)
+    entries = person.get(f"/workspaces/{workspace_id}/audit?action=score.change{query}").json
+    return [(entry["before"], entry["after"]) for entry in entries]
+
+
+def give_to_another_rater(app: Flask) -> None:
+    """Let all scores be those of a rater from elsewhere: the audit trail has what an owner changes of them."""
+    with app.app_context(), writing():
+        session.execute(update(Score).values(rater="imported:", imported_name="Eve"))
+
+
+def test_the_trail_about_a_moved_score_goes_with_the_log_that_has_it_now(app: Flask, ada: Person) -> None:
+    export(ada, make_span(CALL, name="early"))
+    assert put(app, ada, {"name": "whole"}) == [True]
+    give_to_another_rater(app)
+    (score,) = ada.get("/scores").json
+    assert ada.patch(f"/scores/{score['_id']}", {"comment": "private"}).status_code == 200
+    export(ada, make_span(CALL, name="late", end_ns=START_NS + 9_000_000_000))
+    logs = logs_by_name(ada)
+    assert scores_of_trace(ada) == [("whole", 5, logs["late"]["_id"], None)]
+    assert audited(ada, f"&object={logs['late']['_id']}") == [({"comment": None}, {"comment": "private"})]
+    assert ada.delete(f"/logs/{logs['early']['_id']}").status_code == 204
+    assert audited(ada) == [({"comment": None}, {"comment": "private"})]
+    assert ada.delete(f"/logs/{logs['late']['_id']}").status_code == 204
+    assert audited(ada) == [(None, None)]
+
+
+def test_no_text_is_kept_about_a_score_that_is_there_already_where_it_moves(app: Flask, ada: Person) -> None:
+    export(ada, make_span(CALL, name="early"))
+    assert put(app, ada, {"name": "whole"}) == [True]
+    give_to_another_rater(app)
+    with app.app_context():
+        early = session.execute(select(Score.__table__)).mappings().one()
+    export(ada, make_span(CALL, name="late", end_ns=START_NS + 9_000_000_000))
+    again = new_id("score")
+    with app.app_context(), writing():
+        own = {name: value for name, value in early.items() if name not in ("seq", "rater_id")}
+        session.execute(insert(Score).values({**own, "id": again}))
+    assert ada.patch(f"/scores/{again}", {"comment": "private"}).status_code == 200
+    export(ada, make_span(CALL, name="last", end_ns=START_NS + 10_000_000_000))
+    assert len(scores_of_trace(ada)) == 1
+    assert audited(ada) == [(None, None)]

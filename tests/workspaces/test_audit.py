@@ -100,6 +100,20 @@ def test_what_a_colleague_wrote_is_kept_whole_until_the_log_is_deleted(ada: Pers
     assert [(entry["action"], entry["before"]) for entry in entries] == [("log.delete", None), ("log.change", None)]
 
 
+def test_no_text_is_kept_about_an_imported_score_that_its_rater_gives_again(ada: Person) -> None:
+    path = f"/logs/{ada.log(ada.prompt(), score=9)['_id']}"
+    mine = export(ada)
+    ada.delete(path)
+    import_file(ada, mine)
+    (imported,) = ada.get(f"{path}/scores").json
+    assert ada.patch(f"/scores/{imported['_id']}", {"comment": "private"}).status_code == 200
+    (entry,) = trail(ada, personal(ada), "?action=score.change")
+    assert entry["after"] == {"comment": "private"}
+    assert ada.patch(path, {"score": 3}).status_code == 200
+    (entry,) = trail(ada, personal(ada), "?action=score.change")
+    assert (entry["before"], entry["after"]) == (None, None)
+
+
 @pytest.mark.parametrize("way", ["log", "trace", "experiment", "purge", "prune"])
 def test_no_text_is_kept_about_a_log_whatever_takes_it(
     app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch, way: str

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from promptcrafter.matching import MIN_STEPS, Budget, match
+from promptcrafter.matching import MIN_STEPS, Budget, count_common_prefix, match
 from promptcrafter.text import EAST_ASIAN_SYMBOLS, SPACELESS_SCRIPTS
 
 _SINGLE = rf"!-/:-@\[-`{{-~{SPACELESS_SCRIPTS}{EAST_ASIAN_SYMBOLS}"  # characters that are words on their own
@@ -62,10 +62,10 @@ def _change(before: str, after: str, units: Sequence[re.Pattern[str]], budget: B
     if budget.steps <= 0:
         yield from (Change("delete", before), Change("insert", after))
         return
-    head = _count_common(before, after)
+    head = _count_common_words(before, after)
     yield Change("equal", before[:head])
     before, after = before[head:], after[head:]
-    tail = _count_common(before[::-1], after[::-1])
+    tail = _count_common_words(before[::-1], after[::-1])
     suffix, before, after = before[len(before) - tail :], before[: len(before) - tail], after[: len(after) - tail]
     parts, other_parts = (_split(text, units[0]) if units else [] for text in (before, after))
     if parts and other_parts:
@@ -82,16 +82,13 @@ def _change(before: str, after: str, units: Sequence[re.Pattern[str]], budget: B
     yield Change("equal", suffix)
 
 
-def _count_common(left: str, right: str) -> int:
+def _count_common_words(left: str, right: str) -> int:
     """Return the length of the longest common prefix of two texts that ends at a word boundary."""
-    low, high = 0, min(len(left), len(right))
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if left[low:middle] == right[low:middle] else (low, middle - 1)
-    if all(low == len(text) or _WORD_BOUNDARY.match(text, low) for text in (left, right)):
-        return low
-    boundary = _WORD_BOUNDARY.search(left[:low][::-1])
-    return low - boundary.start() if boundary else 0
+    count = count_common_prefix(left, right)
+    if all(count == len(text) or _WORD_BOUNDARY.match(text, count) for text in (left, right)):
+        return count
+    boundary = _WORD_BOUNDARY.search(left[:count][::-1])
+    return count - boundary.start() if boundary else 0
 
 
 def _split(text: str, unit: re.Pattern[str]) -> list[str]:

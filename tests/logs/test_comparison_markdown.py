@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from promptcrafter.statistics.comparison_markdown import write_comparison
-from promptcrafter.statistics.word_diff import compare
+from promptcrafter.logs.comparison_markdown import write_comparison
+from promptcrafter.word_diff import compare
 
 RENDERER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 OWN_TAGS = re.compile(r"</?(?:table|thead|tbody|tr|th|td|h2|blockquote|p|del|ins)>|<br ?/?>|<!-- -->")

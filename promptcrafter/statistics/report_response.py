@@ -10,7 +10,7 @@ from promptcrafter.http import lists
 from promptcrafter.http.formats import write_csv, write_markdown
 from promptcrafter.jsonio import dumps
 from promptcrafter.logs.models import DEFAULT_NAME
-from promptcrafter.statistics.asking import ask
+from promptcrafter.statistics.report import report_for_query
 from promptcrafter.statistics.schemas import GroupOut, key_fields
 from promptcrafter.workspaces.authentication import current_principal
 
@@ -20,12 +20,12 @@ _COLUMNS = [name for name in lists.columns_of(GroupOut()) if name not in key_fie
 def respond(
     query: Mapping[str, Any], schema: Schema, *, workspace_id: str, is_bounded: bool, is_since_fixed: bool
 ) -> Response:
-    """Return what `asking.ask` answers as JSON in the shape of `schema`, or its groups as CSV or a Markdown table."""
+    """Return the report for a query as JSON in the shape of `schema`, or its groups as CSV or a Markdown table."""
     keys = query["groupBy"]
     columns = [*keys, *(name for name in _COLUMNS if name != "categories" or query["score"] != DEFAULT_NAME)]
 
     def find(*, with_comparisons: bool) -> dict[str, Any]:
-        found = ask(
+        found = report_for_query(
             current_principal(),
             query,
             workspace_id=workspace_id,
