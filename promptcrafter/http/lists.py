@@ -129,14 +129,17 @@ def _read_page(select: Select[Any], columns: Columns, serializer: _Serializer, p
     """Return the rows of a page and the next one, each followed by its sort values; None if they are too large.
 
     A few rows are always read. Of more, the size is known while SQLite reads them one by one. PostgreSQL sends all at
-    once, and objects are loaded at once, so the database is asked for the size first.
+    once, so it leaves out those that are too large. Objects are loaded at once, so the database is asked for the size
+    first.
     """
     request = request_session()
     if per_page <= _FEW_ROWS:
         return list(serializer.execute(request, select, *columns))
-    if not is_sqlite() or isinstance(serializer, _ModelRows):
+    if isinstance(serializer, _ModelRows):
         is_large = _weigh_in_database(select, serializer) > _PAGE_BYTES
         return None if is_large else list(serializer.execute(request, select, *columns))
+    if not is_sqlite():
+        return serializer.read_small(request, select, columns, _PAGE_BYTES)
     rows: list[Row[Any]] = []
     weight = 0
     result = serializer.execute(request, select, *columns)
@@ -162,7 +165,7 @@ def _stream_page(
     return response, list(keys[per_page - 1 :])
 
 
-def _weigh_in_database(select: Select[Any], serializer: _Serializer) -> int:
+def _weigh_in_database(select: Select[Any], serializer: _ModelRows) -> int:
     """Return how many bytes of text the rows have. PostgreSQL need not read the texts for that."""
     sizes = select.with_only_columns(serializer.size_of(select).label("size")).subquery()
     return int(session.connection().execute(sqlalchemy.select(func.coalesce(func.sum(sizes.c.size), 0))).scalar_one())

@@ -6,9 +6,9 @@ and which are left out: a serializer is built from it once. See docs/decisions/0
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from operator import itemgetter
 from typing import Any
 
@@ -23,6 +23,8 @@ from sqlalchemy import (
     Text,
     inspect,
     literal_column,
+    select,
+    text,
     type_coerce,
 )
 from sqlalchemy.orm import Session
@@ -34,6 +36,19 @@ from promptcrafter.http.fields import Number, TextOut, Timestamp, as_number
 from promptcrafter.http.schemas import SparseSchema
 
 _Write = Callable[[Any], Any]
+_SHORT, _REMEMBERED = 100, 128  # characters of a JSON text, and how many such texts of a column are remembered
+# The columns of subqueries as text: to list them would take longer than the query
+_WEIGHED: Select[Any, Any, Any] = select(
+    literal_column("sized.*"),
+    literal_column("row_number() OVER ()").label("place"),
+    literal_column("sum(sized.size) OVER ()").label("total"),
+)
+_SENT: Select[Any] = (
+    select(literal_column("weighed.*"))
+    .where(text("weighed.total <= :bytes_max OR weighed.place = 1"))
+    .order_by(text("weighed.place"))
+)
+_ADDED = 3  # columns of `_SENT` after those of the select: the size, the place, and the total of the sizes
 
 
 class RowSerializer:
@@ -65,9 +80,18 @@ class RowSerializer:
         # on the connection, because the session would look for objects in every row
         return reader.connection().execute(select.with_only_columns(*self._columns, *others))
 
-    def size_of(self, select: Select[Any]) -> ColumnElement[int]:
-        """Return how many bytes of text a row has in the columns of the schema; on PostgreSQL only."""
-        return self._size
+    def read_small(
+        self, reader: Session, statement: Select[Any], others: Sequence[SQLColumnExpression[Any]], bytes_max: int
+    ) -> list[Any] | None:
+        """Return what `execute` does, all rows; None if they have more than `bytes_max` bytes of text. PostgreSQL only.
+
+        The values of `others` must need no conversion. PostgreSQL adds up the sizes without reading long texts, and
+        sends no more than the first row of a result that is too large.
+        """
+        sized = statement.with_only_columns(*self._columns, *others, self._size.label("size")).subquery("sized")
+        weighed = _WEIGHED.select_from(sized).subquery("weighed")
+        found = reader.connection().execute(_SENT.select_from(weighed), {"bytes_max": bytes_max}).all()
+        return None if found and found[0][-1] > bytes_max else [row[:-_ADDED] for row in found]
 
     def weigh(self, row: Row[Any]) -> int:
         """Return how many characters a row has in the columns that have no maximum length; it is called for each."""
@@ -98,8 +122,18 @@ def _writer(column: ColumnElement[Any], field: fields.Field[Any]) -> _Write | No
     """Return the function that converts a column's value as the field would; None if the value stays unchanged."""
     serialize = partial(field._serialize, attr=None, obj=None)
     if isinstance(column.type, JsonText):
-        return lambda text: serialize(json.loads(text))
+        return _remember_short(lambda text: serialize(json.loads(text)))
     return _WRITERS.get((type(field)._serialize, column.type.python_type), serialize)
+
+
+def _remember_short(write: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return a function that calls `write` once for each of the last short texts.
+
+    Many rows have the same JSON, such as which of their numbers were computed. They share what is returned, so it must
+    not be changed.
+    """
+    remembering = lru_cache(maxsize=_REMEMBERED)(write)
+    return lambda text: remembering(text) if len(text) <= _SHORT else write(text)
 
 
 def _write_time(value: datetime | str) -> str:

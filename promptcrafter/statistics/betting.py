@@ -70,6 +70,15 @@ def is_difference_within(
     return _is_higher(one, other, -scaled, threshold) and _is_higher(other, one, -scaled, threshold)
 
 
+def is_difference_settled(
+    first: Mapping[float, int], second: Mapping[float, int], bounds: Interval, alpha: float
+) -> bool:
+    """Return whether the interval that `difference_interval` returns leaves out 0, without computing it."""
+    one, other = _scale(first, bounds), _scale(second, bounds)
+    threshold = math.log(2 / alpha)
+    return _is_higher(one, other, 0, threshold) or _is_higher(other, one, 0, threshold)
+
+
 def grow_capital(values: Mapping[float, int], bounds: Interval, mean: float) -> Callable[[float], float]:
     """Return how capital grows that is bet on the side of `mean` on which the mean of the values is.
 

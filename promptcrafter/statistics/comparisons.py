@@ -11,14 +11,17 @@ Intervals may be looked at after every score: the chance that any difference of 
 is none is at most 5 %, over all groups and looks (docs/decisions/0052). Which interval is used depends on the values:
 
 - Randomised: the mixture sequential t-test (`intervals.sequential_difference_interval`), once the variances of both
-  groups are reliable. Until then, values on a scale have the interval by betting, because a group that always scores
-  the same, such as a check that always passes, would otherwise never be better than another.
+  groups are reliable.
+- Randomised, on a scale: by betting, too. It needs no variance, such as that of a check that always passes, and few
+  values for a large difference. And it must agree with the t-test, which takes a good series of a group that fails
+  rarely for a difference.
 - Paired, on a scale: by betting. Differences of scores pile up at 0 with rare large ones, such as a version that fails
   for one input in twenty. The t-test takes a good series before the first failure for a difference.
 - Costs, latencies and values without a scale: the sequential t-test of differences. Those of costs and latencies are
   differences of logarithms, because costs and latencies are skewed.
 
-While logs arrive, two groups may have all of the first three, so each has a third of their error probability.
+Two groups may be settled by either of the first two, or as pairs: each of the three has a third of their error
+probability.
 """
 
 import math
@@ -30,7 +33,12 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any, Literal, Protocol
 
-from promptcrafter.statistics.betting import difference_interval, is_difference_within, mean_interval
+from promptcrafter.statistics.betting import (
+    difference_interval,
+    is_difference_settled,
+    is_difference_within,
+    mean_interval,
+)
 from promptcrafter.statistics.intervals import (
     MIN_NON_MODAL_VALUES,
     Interval,
@@ -94,6 +102,10 @@ class _Values:
         """How many times as many values of the same shares have a reliable variance; infinite if none ever do."""
         others = self.count - max(self.counts.values())
         return max(1.0, MIN_NON_MODAL_VALUES / others) if others else math.inf
+
+    def is_binary(self, bounds: Interval) -> bool:
+        """Return whether all values are ends of the scale."""
+        return set(bounds).issuperset(self.counts)
 
     def is_within(self, bounds: Interval) -> bool:
         return all(bounds[0] <= value <= bounds[1] for value in self.counts)
@@ -296,17 +308,40 @@ def _compare_scores(
     basis: Basis = "randomised" if is_randomised else "observational"
     if not (first.count and second.count):
         return _Estimate(None, None, first.count + second.count, basis)
-    has_reliable_variances = first.has_reliable_variance and second.has_reliable_variance
-    if bounds is None or not is_randomised or is_one_look or has_reliable_variances:
-        interval = _two_sample_interval(first, second, alpha, is_one_look)
-    else:
-        interval = difference_interval(first.counts, second.counts, bounds, alpha)
+    interval = _two_sample_interval(first, second, alpha, is_one_look)
+    if bounds is not None and is_randomised and not is_one_look:
+        interval = _combine_with_bets(interval, first, second, bounds, alpha)
     difference, needed = second.mean - first.mean, None
     if not is_one_look and _has_zero(interval):
         least = max(first.factor_to_reliable_variance, second.factor_to_reliable_variance)
         variances, counts = (first.variance, second.variance), (first.count, second.count)
         needed = estimate_for_difference(difference, variances, counts, alpha, least)
-    return _Estimate(difference, _clamp(interval, bounds), first.count + second.count, basis, needed)
+    count = first.count + second.count
+    # as many as there are would be enough for the t-test alone
+    return _Estimate(difference, _clamp(interval, bounds), count, basis, needed if needed != count else None)
+
+
+def _combine_with_bets(
+    by_t_test: Interval | None, first: _Values, second: _Values, bounds: Interval, alpha: float
+) -> Interval:
+    """Return the interval of the t-test, or that by betting if it alone leaves out 0 or there is no other.
+
+    If the t-test alone leaves out 0, the interval covers the one by betting at an error of 5 %, too. So the chance that
+    a comparison is settled although there is no difference is at most 5 % for values of any distribution, also while a
+    group that fails rarely has not failed yet; what is divided among the comparisons is the error of the t-test. Two
+    values alone, such as passed and failed, need no such check: groups with one mean have one distribution then.
+    """
+    if by_t_test is None:
+        return difference_interval(first.counts, second.counts, bounds, alpha)
+    if _has_zero(by_t_test):
+        is_settled = is_difference_settled(first.counts, second.counts, bounds, alpha)
+        return difference_interval(first.counts, second.counts, bounds, alpha) if is_settled else by_t_test
+    if first.is_binary(bounds) and second.is_binary(bounds):
+        return by_t_test
+    if is_difference_settled(first.counts, second.counts, bounds, ALPHA):
+        return by_t_test
+    by_bets = difference_interval(first.counts, second.counts, bounds, ALPHA)
+    return min(by_t_test[0], by_bets[0]), max(by_t_test[1], by_bets[1])
 
 
 def _compare_logarithms(

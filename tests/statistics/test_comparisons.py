@@ -129,6 +129,31 @@ def test_randomised_groups_have_the_interval_of_the_sequential_test_and_name_the
     assert (comparison["equivalent"], comparison["oneLook"], comparison["warnings"]) == (False, False, [])
 
 
+def test_a_large_difference_on_a_scale_is_settled_by_betting_before_the_t_test_can_tell() -> None:
+    lower, higher = [4.0, 5.0, 5.0, 6.0] * 5, [6.0, 7.0, 7.0, 8.0] * 5
+    on_scale, without = (compare_two(*variants(lower, higher), scale=scale) for scale in ((0, 10), None))
+    expected = difference_interval(Counter(lower), Counter(higher), (0, 10), FIRST_ALPHA)
+    assert (on_scale["interval95"], on_scale["settled"]) == (pytest.approx(expected), "b")
+    assert without["settled"] is None
+
+
+def test_the_t_test_alone_settles_nothing_on_a_scale_while_a_group_may_fail_that_has_not_yet() -> None:
+    never_failed, other = [8.0, 8.5, 8.0, 7.5] * 10, [7.5, 8.0, 7.5, 7.0] * 10
+    on_scale, without = (compare_two(*variants(other, never_failed), scale=scale) for scale in ((0, 10), None))
+    by_bets = difference_interval(Counter(other), Counter(never_failed), (0, 10), 0.05)
+    assert (without["settled"], on_scale["settled"]) == ("b", None)
+    assert on_scale["interval95"] == pytest.approx(
+        [min(by_bets[0], without["interval95"][0]), max(by_bets[1], without["interval95"][1])]
+    )
+    assert on_scale["interval95"][0] < 0
+    assert on_scale["needed"] is None, "the t-test has enough"
+    passed, failed = [10.0] * 90 + [0.0] * 10, [10.0] * 60 + [0.0] * 40
+    assert (
+        compare_two(*variants(failed, passed))["interval95"]
+        == compare_two(*variants(failed, passed), scale=None)["interval95"]
+    )
+
+
 @pytest.mark.parametrize(("direction", "settled"), [("up", "b"), ("down", "a"), ("none", None)])
 def test_settled_names_the_better_group_in_the_direction_of_the_score(direction: str, settled: str | None) -> None:
     comparison = compare_two(*variants(LOWER, SPREAD), direction=direction)
