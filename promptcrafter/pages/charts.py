@@ -105,14 +105,12 @@ class BandPoint(NamedTuple):
     high: float | None
 
 
-def interval_chart(
-    rows: Sequence[IntervalRow], low: float, high: float, *, caption: str, axis: str = "", width: int = WIDE
-) -> Markup:
+def interval_chart(rows: Sequence[IntervalRow], low: float, high: float, *, caption: str, width: int = WIDE) -> Markup:
     """Return means as dots on lines that are their intervals, one row each, from `low` to `high`.
 
     A scale with values on both sides of zero has a line there.
     """
-    plot = _Rows.of([row.label for row in rows], [row.value for row in rows], width, axis)
+    plot = _Rows.of([row.label for row in rows], [row.value for row in rows], width)
     scale = Scale(low, high, plot.left, plot.right)
     parts = [vertical_grid(scale, _score_ticks(low, high, width), plot.top, plot.bottom)]
     if low < 0 < high:
@@ -128,14 +126,14 @@ def interval_chart(
         if row.mean is not None:
             css = "chart-dot open" if row.is_open else "chart-dot"
             parts.append(f'<circle class="{css}" cx="{scale.place(row.mean)}" cy="{y}" r="5.5">{title}</circle>')
-    return write_frame(plot.height, caption, [*parts, plot.write_axis(axis)], width)
+    return write_frame(plot.height, caption, parts, width)
 
 
 def range_chart(
-    rows: Sequence[RangeRow], *, caption: str, format_x: Callable[[float], str], axis: str = "", width: int = WIDE
+    rows: Sequence[RangeRow], *, caption: str, format_x: Callable[[float], str], width: int = WIDE
 ) -> Markup:
     """Return two values of each row, a dot and a ring, with a line between them, on an axis that begins at zero."""
-    plot = _Rows.of([row.label for row in rows], [row.value for row in rows], width, axis)
+    plot = _Rows.of([row.label for row in rows], [row.value for row in rows], width)
     most = max((bound(row.high) for row in rows), default=0) or 1
     scale = Scale(0, round_up(most), plot.left, plot.right)
     values = ticks(0, scale.high, count_ticks(width) - 1)
@@ -147,7 +145,7 @@ def range_chart(
         parts.append(f'<line class="chart-interval" x1="{start}" y1="{y}" x2="{end}" y2="{y}">{title}</line>')
         parts.append(f'<circle class="chart-dot open" cx="{end}" cy="{y}" r="5">{title}</circle>')
         parts.append(f'<circle class="chart-dot" cx="{start}" cy="{y}" r="5">{title}</circle>')
-    return write_frame(plot.height, caption, [*parts, plot.write_axis(axis)], width)
+    return write_frame(plot.height, caption, parts, width)
 
 
 def line_chart(
@@ -327,18 +325,17 @@ class _Rows(NamedTuple):
     right: float
     row_height: int
     is_narrow: bool
-    has_axis: bool
     width: int
     top: int = 8
 
     @classmethod
-    def of(cls, labels: Sequence[str], values: Sequence[str], width: int, axis: str) -> "_Rows":
+    def of(cls, labels: Sequence[str], values: Sequence[str], width: int) -> "_Rows":
         """Return the places of rows with these labels and written values."""
         if width < WIDE:
-            return cls(labels, values, 10, width - 12, 42, True, bool(axis), width)
+            return cls(labels, values, 10, width - 12, 42, True, width)
         beside = max((width_of(value) for value in values), default=0)
         left = min(280.0, max((width_of(shorten(label)) for label in labels), default=0) + 16)
-        return cls(labels, values, max(60.0, left), width - MARGIN - beside, 32, False, bool(axis), width)
+        return cls(labels, values, max(60.0, left), width - MARGIN - beside, 32, False, width)
 
     @property
     def bottom(self) -> int:
@@ -348,7 +345,7 @@ class _Rows(NamedTuple):
     @property
     def height(self) -> int:
         """That of the chart."""
-        return self.bottom + 22 + 16 * self.has_axis
+        return self.bottom + 22
 
     def y_of(self, number: int) -> float:
         """Return the middle of the mark of a row."""
@@ -363,12 +360,6 @@ class _Rows(NamedTuple):
             return write_text(4, y - 13, shorten(label, room), "chart-label", anchor="start") + written
         written = write_text(self.width - 4, y + 4, value, "chart-value", anchor="end") if value else ""
         return write_text(self.left - 12, y + 4, shorten(label), "chart-label", anchor="end") + written
-
-    def write_axis(self, axis: str) -> str:
-        """Return what the axis shows, below it."""
-        if not axis:
-            return ""
-        return write_text((self.left + self.right) / 2, self.height - 5, axis, "chart-tick", anchor="middle")
 
 
 def _score_ticks(low: float, high: float, width: int) -> list[float]:

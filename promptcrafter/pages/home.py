@@ -15,6 +15,7 @@ from promptcrafter.logs.models import DEFAULT_NAME, HUMAN
 from promptcrafter.pages import charts
 from promptcrafter.pages.blueprint import PageBlueprint
 from promptcrafter.pages.chart_parts import for_all_widths, legend
+from promptcrafter.pages.formatting import period
 from promptcrafter.pages.rendering import render
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem
@@ -72,7 +73,7 @@ def show_home() -> Response:
 
 
 def _draw(days: Sequence[str], stacks: Sequence[charts.Series], width: int) -> Markup:
-    return charts.bar_chart([day[5:] for day in days], stacks, caption="Outputs of the last days", width=width)
+    return charts.bar_chart([period(day) for day in days], stacks, caption="Outputs of the last days", width=width)
 
 
 def _sum_up(groups: Collection[Mapping[str, Any]]) -> dict[str, Any]:

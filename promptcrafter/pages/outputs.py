@@ -224,10 +224,10 @@ def show_output(query: dict[str, Any], log_id: str) -> Response:
 def score_output(query: dict[str, Any], log_id: str) -> Response:
     """Store the account's own score, or remove it if the field is empty."""
     principal, fields = current_principal(), read_fields()
-    value, comment = (fields.get(name, "").strip() for name in ("value", "comment"))
+    value = fields.get("value", "").strip()
     try:
         if value:
-            give_score(principal, log_id, query["name"], value, comment or None)
+            give_score(principal, log_id, query["name"], value, fields.get("comment"))
         else:
             remove_own_score(principal, log_id, query["name"])
     except Invalid as problem:

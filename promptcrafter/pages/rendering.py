@@ -29,7 +29,10 @@ def init_app(app: Flask) -> None:
     """Add the filters and functions of the templates."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
-        formatting.FILTERS, to_words=to_words, score_value=lambda score: write_value(score.value)
+        formatting.FILTERS,
+        to_words=to_words,
+        form_number=write_value,
+        score_value=lambda score: write_value(score.value),
     )
     app.jinja_env.filters.update(audit_words.FILTERS)
     app.jinja_env.globals.update(

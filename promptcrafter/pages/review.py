@@ -141,8 +141,8 @@ def save_score(query: dict[str, Any]) -> Response:
 
 
 def _store_score(name: str, fields: dict[str, str]) -> None:
-    comment = fields.get("comment", "").strip() or None
-    give_score(current_principal(), fields.get("output", ""), name, fields.get("value", "").strip(), comment)
+    value = fields.get("value", "").strip()
+    give_score(current_principal(), fields.get("output", ""), name, value, fields.get("comment"))
 
 
 def _with_raters(query: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from promptcrafter.pages import charts
 from promptcrafter.pages.chart_parts import for_all_widths
 from promptcrafter.pages.chart_scales import bound, round_up, ticks, zoom
-from promptcrafter.pages.formatting import duration, money, number, sentence
+from promptcrafter.pages.formatting import duration, mean, money, number, period, sentence
 from promptcrafter.statistics.aggregates import TimeSeries
 from promptcrafter.statistics.periods import find_place
 
@@ -175,12 +175,11 @@ def _draw_scores(named: Sequence[Named], low: float, high: float) -> Drawn | Non
         if score["mean"] is not None:
             start, end = score["interval95"] or (None, None)
             note = _describe_score(score)
-            rows.append(charts.IntervalRow(each.name, score["mean"], start, end, note, number(score["mean"])))
+            rows.append(charts.IntervalRow(each.name, score["mean"], start, end, note, mean(score["mean"])))
     if not rows:
         return None
     ends = zoom([end for row in rows for end in row[1:4] if end is not None], low, high)
-    axis = "" if ends == (low, high) else f"{_write_ends(*ends)} of {_write_ends(low, high)}"
-    draw = partial(charts.interval_chart, rows, *ends, caption="Mean scores with their 95% intervals", axis=axis)
+    draw = partial(charts.interval_chart, rows, *ends, caption="Mean scores with their 95% intervals")
     text = f"The mean score of each, within its 95% interval.{_about_zoom(ends, low, high)}"
     return Drawn("Scores", text, _draw(draw), certainty=_CERTAINTY)
 
@@ -237,18 +236,15 @@ def _draw_time_series(
     means = [value for line in lines for value in line.values if value is not None]
     ends = zoom(means, low, high)
     events = _place_moves(time_series, label, moves)
-    draw = partial(
-        charts.line_chart, positions, lines, *ends, caption=f"Mean scores by {time_series.unit}", events=events
-    )
+    labels = [period(each) for each in positions]
+    draw = partial(charts.line_chart, labels, lines, *ends, caption=f"Mean scores by {time_series.unit}", events=events)
     marks = f" The upright lines are where {label} moved to another version." if events else ""
     left_out = f" The {_LINES_MAX} with the most scores." if len(named) > _LINES_MAX else ""
-    text = f"The mean score of each {time_series.unit}.{marks}{_about_zoom(ends, low, high)}{left_out}"
+    begins = ", named by its Monday" if time_series.unit == "week" else ""
+    text = f"The mean score of each {time_series.unit}{begins}.{marks}{_about_zoom(ends, low, high)}{left_out}"
+    names = [f"{each}, from {period(each)}" if time_series.unit == "week" else each for each in positions]
     return Drawn(
-        "Scores over time",
-        text,
-        _draw(draw),
-        [line.name for line in lines],
-        _tabulate(time_series.unit, positions, lines),
+        "Scores over time", text, _draw(draw), [line.name for line in lines], _tabulate(time_series.unit, names, lines)
     )
 
 
@@ -351,7 +347,8 @@ def _write_cost(value: float) -> str:
 
 
 def _write_duration(value: float) -> str:
-    return duration(value) if value else "0"
+    digits, _, unit = duration(value).partition(" ")
+    return f"{digits.rstrip('0').rstrip('.') if '.' in digits else digits} {unit}" if value else "0"
 
 
 def _write_ends(low: float, high: float) -> str:
