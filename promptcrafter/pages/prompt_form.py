@@ -26,7 +26,7 @@ from promptcrafter.prompts.schemas import PromptIn, PromptPatch, RestoreIn
 from promptcrafter.prompts.unclosed import find_unclosed
 from promptcrafter.prompts.version_names import LATEST
 from promptcrafter.workspaces.authentication import current_principal
-from promptcrafter.workspaces.principal import refuse_role
+from promptcrafter.workspaces.principal import Principal, refuse_role
 
 blueprint = PageBlueprint("prompt_form", __name__)
 _FIRST_MESSAGES = ({"role": "system", "content": ""}, {"role": "user", "content": ""})  # of a new prompt
@@ -98,11 +98,14 @@ def change_prompt(prompt_id: str) -> Response:
     try:
         with writing():
             prompt = store.lock_prompt(principal, prompt_id)
-            if sent.get("seen", "") not in ("", _state_of(prompt)):
+            if sent.get("seen", "") in ("", _state_of(prompt)):
+                before = prompt.version
+                store.change_prompt(principal, prompt, form.values)
+                notice = "version_saved" if prompt.version > before else "prompt_saved"
+            elif _is_saved_already(principal, prompt, sent, form.values):
+                notice = "version_saved" if _has_new_version(prompt, sent) else "prompt_saved"
+            else:
                 raise Problem(409, "The prompt has been changed meanwhile.", _CHANGED_MEANWHILE)
-            before = prompt.version
-            store.change_prompt(principal, prompt, form.values)
-            notice = "version_saved" if prompt.version > before else "prompt_saved"
     except Problem as problem:
         prompt = store.get_prompt(principal, prompt_id)
         if problem.code == _CHANGED_MEANWHILE:
@@ -228,6 +231,24 @@ def _explain(problem: Problem) -> dict[str, list[str]]:
     return dict(problem.details or {"": [problem.message]})
 
 
+def _is_saved_already(principal: Principal, prompt: Prompt, sent: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    """Return whether a prompt is as a form would make it because the form was sent twice, such as by two Enters.
+
+    A version of another account, or with another comment, is a conflict even with the same content.
+    """
+    if not store.has_all(prompt, values):
+        return False
+    if not _has_new_version(prompt, sent):
+        return True
+    latest = version_store.get_version(prompt, LATEST)
+    return latest.author_id == principal.user_id and latest.comment == values.get("comment")
+
+
+def _has_new_version(prompt: Prompt, sent: Mapping[str, Any]) -> bool:
+    """Return whether a prompt has a version that a form with `seen` did not begin with."""
+    return not sent["seen"].startswith(f"{prompt.version} ")
+
+
 def _show_conflict(sent: Mapping[str, Any], values: Mapping[str, Any], prompt: Prompt) -> Response:
     """Show the form again, with what was saved meanwhile beside what was written; saving again replaces the former."""
     latest = version_store.get_version(prompt, LATEST)
@@ -239,7 +260,7 @@ def _show_conflict(sent: Mapping[str, Any], values: Mapping[str, Any], prompt: P
     others["tags"] = ", ".join(prompt.tags)
     conflict = {
         "latest": latest,
-        "has_new_version": not sent["seen"].startswith(f"{prompt.version} "),
+        "has_new_version": _has_new_version(prompt, sent),
         "rows": align(latest, written),
         "others": [(name, saved, sent[name]) for name, saved in others.items() if sent.get(name, saved) != saved],
     }

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.e2e.test_pages import call, window
 from tests.support.connection import Connection
@@ -46,3 +46,36 @@ def test_the_page_of_a_reset_link_has_its_secret(browser: Browser, live_server: 
     with window(browser, live_server) as opened:
         opened.open("/app/password-reset#reset_secret")
         expect(opened.page.get_by_label("Secret")).to_have_value("reset_secret")
+
+
+def test_two_enters_make_one_key_and_the_form_can_be_sent_again_after_going_back(
+    browser: Browser, live_server: LiveServer
+) -> None:
+    token = Connection(live_server).call("POST", "/auth/signup", ACCOUNT).json["token"]
+    with window(browser, live_server) as opened:
+        page = opened.page
+        opened.sign_in(ACCOUNT["email"], ACCOUNT["password"])
+        page.goto(f"{page.url}/settings/keys")
+        held: list[Route] = []
+        sent: list[str] = []
+
+        def hold_first(route: Route) -> None:
+            if route.request.method == "POST":
+                sent.append(route.request.url)
+            if route.request.method == "POST" and not held:
+                held.append(route)
+            else:
+                route.continue_()
+
+        page.route("**/settings/keys", hold_first)
+        for sendings in (1, 2):
+            page.get_by_label("What it is for").fill(f"Key {sendings}")
+            page.keyboard.press("Enter")
+            while not held:
+                page.wait_for_timeout(10)
+            page.keyboard.press("Enter")
+            held.pop().continue_()
+            page.locator("#secret").wait_for()
+            assert len(sent) == sendings
+            assert len(call(live_server, token, "GET", "/auth/keys")) == sendings
+            page.go_back()

@@ -122,6 +122,28 @@ def test_a_change_by_two_people_loses_nothing_of_either(app: Flask, ada: Person,
     assert stale.status_code == 400, "what is wrong with the form itself comes first"
 
 
+def test_a_form_that_is_sent_twice_is_saved_once_and_is_no_conflict(app: Flask, ada: Person, ben: Person) -> None:
+    prompt = ada.prompt(title="Shared", content="Explain {{topic}}.", tags=["school"])
+    one, home = f"/prompts/{prompt['_id']}", home_of(ada)
+    share(ada, ben, "editor")
+    visitor = Visitor(app, ada)
+    form = fields_of(visitor.get(f"{home}{one}/edit"))
+    unchanged = visitor.follow(visitor.submit(f"{home}{one}/edit", form))
+    assert "no new version" in text_of(unchanged), "an unchanged form that is saved"
+    form = fields_of(visitor.get(f"{home}{one}/edit"))
+    written = {**form, "content": "Explain {{topic}} kindly.", "comment": "Kinder", "tags": "school, new"}
+    for _ in range(2):
+        assert "A new version is saved." in text_of(visitor.follow(visitor.submit(f"{home}{one}/edit", written)))
+    assert ada.get(one).json["version"] == 2
+    for changed in ({"comment": "Why not"}, {"title": "Another"}, {"content": form["content"]}):
+        assert visitor.submit(f"{home}{one}/edit", {**written, **changed}).status_code == 409, changed
+    assert Visitor(app, ben).submit(f"{home}{one}/edit", written).status_code == 409, "it is not Ben's version"
+    titled = {**fields_of(visitor.get(f"{home}{one}/edit")), "title": "Another title"}
+    for _ in range(2):
+        assert "no new version" in text_of(visitor.follow(visitor.submit(f"{home}{one}/edit", titled)))
+    assert (ada.get(one).json["title"], ada.get(one).json["version"]) == ("Another title", 2)
+
+
 def test_placeholders_and_names_of_messages_survive_the_form(app: Flask, ada: Person) -> None:
     messages = [
         {"role": "system", "content": "Be kind.", "name": "house"},

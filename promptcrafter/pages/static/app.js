@@ -94,6 +94,22 @@ document.addEventListener("submit", (event) => {
   if (isRefused) event.preventDefault();
 });
 
+// Two Enters, or a double click, send a form once: the second request would be a conflict, or make a second one of
+// what the form makes. The page stays where the answer is a download, so the same may be sent again after a while
+const SENT_ONCE_MS = 3000;
+let sentForms = new WeakMap();
+document.addEventListener("submit", (event) => {
+  const { target: form, submitter } = event;
+  const isPost = (submitter?.getAttribute("formmethod") ?? form.getAttribute("method"))?.toLowerCase() === "post";
+  if (event.defaultPrevented || !isPost || form.hasAttribute("hx-post")) return;
+  const data = [...new FormData(form, submitter)].map(([name, value]) => [name, value.name ?? value]);
+  const what = JSON.stringify([submitter?.getAttribute("formaction"), data]);
+  const before = sentForms.get(form);
+  if (before?.what === what && event.timeStamp - before.at < SENT_ONCE_MS) event.preventDefault();
+  else sentForms.set(form, { what, at: event.timeStamp });
+});
+window.addEventListener("pageshow", () => { sentForms = new WeakMap(); }); // the page is back, so the form may be sent
+
 // How many of a list are chosen
 document.addEventListener("change", (event) => {
   const label = event.target.form?.querySelector(`[data-count-of="${CSS.escape(event.target.name)}"]`);
