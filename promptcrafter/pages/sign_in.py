@@ -32,7 +32,7 @@ _TARGET_MAX = 2000  # characters of the path that a sign-in leads to
 # What a form says of an error, in the words of the pages, and beside which field
 _WRONG_CREDENTIALS = "The e-mail or the password is wrong."
 _SIGN_UP_ERRORS = {
-    "email_taken": ("email", "Somebody has an account with this e-mail. If it is yours, sign in."),
+    "email_taken": ("email", "Somebody has an account with this e-mail."),
     "invitation_not_found": (
         "invitation",
         "This invitation is used, revoked, expired or unknown. Ask who sent it for another one.",
@@ -59,7 +59,10 @@ def show_sign_in(query: dict[str, str]) -> Response:
 
 @blueprint.page_of_account("/sign-in", methods=["POST"], permission=Permission.PUBLIC)
 def sign_in() -> Response:
-    """Begin a session."""
+    """Begin a session; for the button `show` of the sign-up only show the form, with the e-mail typed there."""
+    fields = read_fields()
+    if "show" in fields:  # by POST, so that the address is in no log and no history
+        return _show_sign_in({name: fields[name] for name in ("email", "invitation") if name in fields}, {})
     form = read_form(LoginIn())
     if form.errors:
         return _show_sign_in(form.sent, form.errors, 400)
@@ -94,9 +97,8 @@ def sign_up() -> Response:
         user, joined = _sign_up(form.values)
     except Problem as problem:
         field, text = _SIGN_UP_ERRORS.get(problem.code, ("", problem.message))
-        if problem.code == "email_taken" and form.sent.get("invitation"):
-            text = "Somebody has an account with this e-mail. If it is yours, sign in to join."
-        return _add_headers(_show_sign_up(form.sent, {field: [text]}, problem.status), problem)
+        is_taken = problem.code == "email_taken"
+        return _add_headers(_show_sign_up(form.sent, {field: [text]}, problem.status, is_taken=is_taken), problem)
     return _begin(user, redirect(url_for("home.find_home"), 303) if joined is None else _lead_to_joined(joined))
 
 
@@ -228,12 +230,15 @@ def _show_sign_in(sent: dict[str, str], errors: dict[str, list[str]], status: in
     return page
 
 
-def _show_sign_up(sent: dict[str, str], errors: dict[str, list[str]], status: int = 200) -> Response:
+def _show_sign_up(
+    sent: dict[str, str], errors: dict[str, list[str]], status: int = 200, *, is_taken: bool = False
+) -> Response:
     page = render(
         "sign_up.html",
         sent=sent,
         errors=errors,
         invitation=_find_invitation(sent),
+        is_taken=is_taken,
         signup=current_app.config["SIGNUP"],
     )
     page.status_code = status
@@ -246,7 +251,7 @@ def _show_invitation(
     invitation: ShownInvitation | None = None,
     status: int = 200,
 ) -> Response:
-    user_id = find_signed_in() if invitation else None
+    user_id = find_signed_in() if invitation or errors else None
     page = render(
         "invitation.html",
         sent=sent,

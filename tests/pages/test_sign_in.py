@@ -6,7 +6,7 @@ from collections.abc import Callable
 from flask import Flask
 
 from tests.support.people import Caller, Person, sign_up
-from tests.support.visitors import Visitor, text_of
+from tests.support.visitors import Visitor, fields_of, text_of
 
 MakeClient = Callable[..., Caller]
 
@@ -68,3 +68,42 @@ def test_the_pages_say_what_to_do_about_a_forgotten_password_and_write_e_mail_in
     assert (changed.status_code, "Somebody has an account with this e-mail" in text_of(changed)) == (409, True)
     for shown in (page, wrong, taken, changed):
         assert not re.search(r"\bemails?\b", text_of(shown), re.IGNORECASE)
+
+
+def test_a_sign_up_with_a_known_address_leads_to_the_sign_in_with_it(app: Flask, ada: Person, ben: Person) -> None:
+    fields = {"name": "Ben", "email": ben.email, "password": "a long password"}
+    taken = Visitor(app).submit("/app/sign-up", fields)
+    assert "If it is yours, sign in ." in text_of(taken)
+    assert '<button class="link small" form="known" name="show"' in taken.text
+    shown = Visitor(app).submit("/app/sign-in", {"email": ben.email, "show": "1"})
+    assert (shown.status_code, fields_of(shown)) == (200, {"email": ben.email, "password": ""})
+    ada.post("/workspaces", {"name": "Team", "slug": "team"})
+    token = ada.post("/workspaces/team/invitations", {"role": "viewer"}).json["token"]
+    taken = Visitor(app).submit("/app/sign-up", {**fields, "invitation": token})
+    assert "If it is yours, sign in to join ." in text_of(taken)
+    shown = Visitor(app).submit("/app/sign-in", {"email": ben.email, "invitation": token, "show": "1"})
+    assert "invites you to Team" in text_of(shown)
+    assert fields_of(shown)["email"] == ben.email
+
+
+def test_a_sign_up_that_is_sent_twice_asks_for_no_invitation(app: Flask, ada: Person) -> None:
+    ada.post("/workspaces", {"name": "Team", "slug": "team"})
+    token = ada.post("/workspaces/team/invitations", {"role": "viewer"}).json["token"]
+    fields = {"name": "Cleo", "email": "cleo@example.com", "password": "a long password", "invitation": token}
+    assert Visitor(app).submit("/app/sign-up", fields).status_code == 303
+    again = Visitor(app).submit("/app/sign-up", fields)
+    assert (again.status_code, "If it is yours, sign in ." in text_of(again)) == (409, True)
+    assert "ask a colleague" not in text_of(again)
+    assert '<input type="hidden" name="invitation"' in again.text
+    assert 'for="invitation"' not in again.text
+
+
+def test_somebody_who_has_used_an_invitation_is_led_to_their_workspaces(app: Flask, ada: Person, ben: Person) -> None:
+    ada.post("/workspaces", {"name": "Team", "slug": "team"})
+    token = ada.post("/workspaces/team/invitations", {"role": "viewer"}).json["token"]
+    guest = Visitor(app, ben)
+    guest.submit("/app/invitation/accept", {"invitation": token})
+    again = guest.submit("/app/invitation", {"invitation": token})
+    assert "you are in already: go on to your workspaces" in text_of(again)
+    assert "your workspaces" not in text_of(Visitor(app).submit("/app/invitation", {"invitation": token}))
+    assert "Team" not in text_of(Visitor(app).submit("/app/invitation", {"invitation": token}))
