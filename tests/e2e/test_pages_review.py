@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.e2e.test_pages import Window, call
 from tests.support.connection import Connection
@@ -301,4 +301,51 @@ def test_a_held_key_scores_once_and_keys_do_nothing_behind_the_list_of_keys(
     page.keyboard.up("3")
     _wait_until_saved(page)
     assert list(_stored(live_server, token).values()) == [3]
+    opened.context.close()
+
+
+_TYPE_TEN = """for (const key of ["1", "0"]) {
+    document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+    document.activeElement.dispatchEvent(new KeyboardEvent("keyup", { key, bubbles: true }));
+}"""
+
+
+def test_a_typed_ten_is_one_score_also_while_the_one_is_being_sent_and_on_the_last_output(
+    browser: Browser, live_server: LiveServer, token: str
+) -> None:
+    _log(live_server, token, 4)
+    opened = _open(browser, live_server)
+    page, given = opened.page, {}
+    sent: list[Route] = []
+    page.route("**/review/scores**", lambda route: sent.append(route))
+    first = _shown(page)
+    given[first] = 10
+    page.keyboard.press("n")
+    page.keyboard.type("Good")
+    page.keyboard.press("Enter")
+    page.evaluate(_TYPE_TEN)
+    expect(page.get_by_role("status")).to_contain_text("The last output is scored 10, not 1.")
+    second = _shown(page)
+    assert second != first
+    for count, value in enumerate(("value=1&", "value=10&"), start=1):
+        while len(sent) < count:
+            page.wait_for_timeout(10)
+        assert value in (sent[-1].request.post_data or "")
+        sent[-1].continue_()
+    _wait_until_saved(page)
+    page.unroute("**/review/scores**")
+    assert _stored(live_server, token) == given
+    assert call(live_server, token, "GET", "/scores")[0]["comment"] == "Good"
+
+    page.keyboard.press("1")
+    expect(page.get_by_role("status")).to_have_text("")
+    page.wait_for_timeout(750)  # later it is a score of its own
+    third = _shown(page)
+    page.keyboard.press("0")
+    expect(page.locator(f".output-text:text-is('{third}')")).to_have_count(0)
+    given |= {second: 1, third: 0}
+    given[_shown(page)] = 10
+    page.evaluate(_TYPE_TEN)
+    expect(page.get_by_text("Every output is scored")).to_be_visible()
+    assert _stored(live_server, token) == given
     opened.context.close()

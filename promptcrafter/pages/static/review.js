@@ -8,6 +8,7 @@ const STEPS_MAX = 50; // outputs to go back to
 const UNSAVED_MAX = 40; // scores that wait; no further output is fetched until some are saved
 const SKIPPED_MAX = 50; // that the server is asked to leave out
 const PATIENCE_MS = 15_000; // for an answer
+const TEN_MS = 700; // between the two keys of a typed 10
 const DELAY_MS = { first: 500, most: 15_000 }; // between attempts
 
 const root = document.querySelector("#review");
@@ -290,6 +291,12 @@ function finish() {
     showWaiting("Nothing left to review.");
     return;
   }
+  const patience = lastOne ? TEN_MS - (performance.now() - lastOne.at) : 0;
+  if (patience > 0) { // the page that follows could not make 10 of it
+    showWaiting("Nothing left to review.");
+    setTimeout(() => { if (isWaiting) fetching.wake(); }, patience);
+    return;
+  }
   const url = new URL(root.dataset.page, location.href);
   const last = steps.findLast((each) => each.value !== null);
   if (last) url.searchParams.set("last", last.output);
@@ -297,6 +304,7 @@ function finish() {
 }
 
 // What the page says beside
+let note = ""; // of what was done last
 const COUNT = `review count ${account} ${root.dataset.page}`;
 const RECENT = `review recent ${account} ${root.dataset.save}`;
 const scored = new Set();
@@ -340,6 +348,7 @@ function showStatus() {
   if (said) lines.push(["notice warn", said]);
   refused.slice(-5).forEach((text) => lines.push(["notice bad", text]));
   if (fetchTrouble) lines.push(["notice bad", fetchTrouble]);
+  if (note) lines.push(["small muted", note]);
   const all = JSON.stringify(lines);
   if (status.dataset.said === all) return; // it is read aloud once
   status.dataset.said = all;
@@ -378,10 +387,34 @@ function findScored() {
   return -1;
 }
 
+// Who types 10 means one score. The 1 has been given by then, and is perhaps being sent: a score of 10 replaces it, as
+// one does that is changed later, and is sent after it. This runs before the key presses a button of the next output
+let pressed = null; // the key that is being dealt with
+let lastOne = null; // the score of 1 that the last key gave
+window.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  const one = lastOne;
+  lastOne = null;
+  pressed = { key: event.key, at: event.timeStamp };
+  if (event.key !== "0" || !one || event.timeStamp - one.at >= TEN_MS) return;
+  if (event.target.closest?.("input, textarea, select") || document.querySelector("dialog[open]")) return;
+  event.preventDefault();
+  event.stopPropagation();
+  one.step.value = "10";
+  keep({ output: one.step.output, value: "10", comment: one.comment, url: root.dataset.save, at: Date.now() });
+  note = "The last output is scored 10, not 1.";
+  saving.wake();
+  showStatus();
+}, { capture: true });
+window.addEventListener("keyup", () => { pressed = null; });
+
 root.addEventListener("submit", (event) => {
   event.preventDefault();
   const step = steps[position];
   const form = event.target;
+  const keyed = pressed;
+  pressed = lastOne = null;
+  note = "";
   if (event.submitter?.name === "skip") {
     if (position === steps.length - 1 && step.value === null) skipped.add(step.output);
     showNext();
@@ -395,6 +428,9 @@ root.addEventListener("submit", (event) => {
   scored.add(step.output);
   setRecent(step.output, true);
   keep({ output: step.output, value: step.value, comment, url: root.dataset.save, at: Date.now() });
+  if (keyed?.key === "1" && step.value === "1" && form.querySelector('button[value="10"][data-key="t"]')) {
+    lastOne = { step, comment, at: keyed.at };
+  }
   showNext();
   saving.wake();
   showStatus();
