@@ -36,6 +36,7 @@ blueprint = PageBlueprint("review", __name__)
 _CHOICES_MAX = 200  # prompts to choose from
 _IDS_MAX = 60  # in a list of a query: two of them fit into the line of a request
 _SKIPPED_MAX = 20  # that a page without JavaScript remembers
+_BLIND_COOKIE = "blind-review"
 _OF_PAGE = ("output", "last", "skipped", "exclude")  # parameters that do not say which outputs are reviewed
 _OF_AGREEMENT = ("name", "promptId", "since", "until")
 
@@ -69,6 +70,8 @@ class _NameQuery(Schema):
 @blueprint.arguments(_ReviewQuery(), location="query")
 def show_review(query: dict[str, Any]) -> Response:
     """Show the next output to review, and how far everybody is; at the end, how far the raters agree."""
+    if "blind" not in request.args and request.cookies.get(_BLIND_COOKIE) == "true":
+        return redirect(lists.link(blind="true"), 303)
     principal = current_principal()
     query = _with_raters(query)
     resolved = reviews.resolve(principal, query)
@@ -86,7 +89,7 @@ def show_review(query: dict[str, Any]) -> Response:
     except Problem as problem:
         trouble = problem.message
     names = {DEFAULT_NAME, query["name"], *(config.name for config in configs.list_configs(principal))}
-    return render(
+    page = render(
         "review.html",
         **_describe(query, log, is_chosen=shown is not None),
         action=lists.link(output=None, last=None),
@@ -101,6 +104,9 @@ def show_review(query: dict[str, Any]) -> Response:
         names=sorted(names),
         prompts=prompts.get_newest_titles(principal, _CHOICES_MAX),
     )
+    if "blind" in request.args:  # until the browser is closed, links to the review lead to the same choice
+        page.set_cookie(_BLIND_COOKIE, query["blind"], httponly=True, samesite="Lax", secure=request.is_secure)
+    return page
 
 
 @blueprint.page("/review", methods=["POST"], permission=Permission.SCORE)

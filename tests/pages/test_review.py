@@ -85,7 +85,9 @@ def test_the_buttons_fit_the_configuration_of_the_score(app: Flask, ada: Person)
     ]
     assert "1 Yes 0 No n Comment" in text_of(visitor.get("/review?name=fits"))
     assert "Keys: v value, j skip" in text_of(visitor.get("/review?name=share"))
-    assert "Keys: 0 – 9 score, t ten (or quickly 1 0 ), j skip" in text_of(visitor.get("/review")).replace("0–9", "0 – 9")
+    assert "Keys: 0 – 9 score, t ten (or quickly 1 0 ), j skip" in text_of(visitor.get("/review")).replace(
+        "0–9", "0 – 9"
+    )
     page = visitor.get(f"/review?name=share&output={logs[0]['_id']}")
     assert 'min="0" max="100" required aria-label="A number from 0 to 100"' in page.text
     assert 'value="87.5"' in page.text
@@ -257,12 +259,20 @@ def test_model_and_version_are_hidden_with_one_click(app: Flask, ada: Person) ->
     visitor = Visitor(app, ada)
     page = visitor.get("/review?promptId=")
     assert "secret-model" in page.text
-    hide = re.search('href="([^"]+)">Hide model and version', page.text)
-    assert hide is not None
-    blind = visitor.get(hide[1].replace("&amp;", "&"))
+    choices = dict(re.findall('href="([^"]+)"(?: aria-current="true")?>(Shown|Hidden)<', page.text))
+    links = {title: link.replace("&amp;", "&") for link, title in choices.items()}
+    assert 'aria-current="true">Shown<' in page.text
+    blind = visitor.get(links["Hidden"])
     assert "secret-model" not in blind.text
-    assert "Show model and version" in blind.text
+    assert 'aria-current="true">Hidden<' in blind.text
     assert '<input type="hidden" name="blind" value="true">' in blind.text, "changing other choices keeps it"
+    again = visitor.get("/review?raters=1")
+    assert again.headers["Location"].endswith("/review?raters=1&blind=true"), (
+        "links keep it until the browser is closed"
+    )
+    assert "secret-model" not in visitor.follow(again).text
+    assert "secret-model" in visitor.get(links["Shown"]).text
+    assert "secret-model" in visitor.get("/review").text
 
 
 def test_markdown_is_rendered_if_the_reader_wants_it_and_stays_chosen(app: Flask, ada: Person) -> None:
