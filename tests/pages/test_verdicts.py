@@ -141,6 +141,7 @@ def test_a_difference_of_an_experiment_has_no_better(found: tuple[Any, ...], sen
 
 def test_what_cannot_be_told_apart_names_its_pairs_because_their_difference_is_not_that_of_the_means() -> None:
     pairs, others = (describe({**COMPARISON, **OPEN, "basis": basis}, NAMES) for basis in ("paired", "observational"))
-    assert pairs is not None and others is not None
+    assert pairs is not None
+    assert others is not None
     assert "the first scored output of each, not all outputs" in pairs.basis
     assert others.basis == ""
