@@ -9,6 +9,7 @@ from alembic import context
 from sqlalchemy import Connection, Engine, column, inspect, select, table, text
 from sqlalchemy.exc import OperationalError
 
+from config import ConfigError
 from promptcrafter.database import revisions, sqlite, usage
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import get_engine
@@ -42,6 +43,10 @@ def _migrate(connection: Connection) -> None:
     )
     with context.begin_transaction():
         if connection.dialect.name == "postgresql":
+            from promptcrafter.database import postgresql  # loads the driver
+
+            if fault := postgresql.find_encoding_fault(connection):
+                raise ConfigError(f"DATABASE_URL names a database that cannot be used: {fault}.")
             connection.execute(text(f"SET LOCAL lock_timeout = {_WAIT_MS}"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             if inspect(connection).has_table("alembic_version"):

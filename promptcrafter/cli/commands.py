@@ -17,6 +17,7 @@ from flask.cli import ScriptInfo
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as QueueTimeoutError
 
+from config import ConfigError
 from promptcrafter import jsonio, problems
 from promptcrafter.database.errors import find_lasting_refusal, find_refusal
 from promptcrafter.http import error_handlers
@@ -37,6 +38,8 @@ def refusing_known_errors() -> Iterator[None]:
         yield
     except problems.Problem as problem:
         raise Refusal(problem.message) from problem
+    except ConfigError as error:
+        raise Refusal(str(error)) from error
     except QueueTimeoutError as error:
         raise Refusal(problems.Unavailable().message) from error
     except DBAPIError as error:

@@ -363,6 +363,7 @@ def _postgresql_arguments(timeout_ms: int) -> dict[str, Any]:
         **{f"tcp_keepalives_{name}": value for name, value in keepalives.items()},
     }
     return {
+        "client_encoding": "UTF8",  # the driver reads nothing from a server of SQL_ASCII in its own encoding
         "connect_timeout": max(2, seconds),
         "tcp_user_timeout": timeout_ms,
         **{f"keepalives_{name}": value for name, value in keepalives.items()},

@@ -104,6 +104,10 @@ def _refuse_rejected_connection(config: Config) -> None:
     """Connect once; raise ConfigError if PostgreSQL, or each of several hosts, rejects the connection for good."""
     try:
         with open_postgresql(config.database_url, _CONNECT_TIMEOUT_MS) as engine, engine.connect() as connection:
+            from promptcrafter.database.postgresql import find_encoding_fault  # its module loads the driver
+
+            if fault := find_encoding_fault(connection):
+                raise ConfigError(f"DATABASE_URL names a database that cannot be used: {fault}.")
             _refuse_newer_schema(config, connection)
     except DBAPIError as error:
         refusal = find_lasting_refusal(error)

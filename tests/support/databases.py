@@ -24,6 +24,7 @@ from tests.support.environment import SECRET
 DELETE_ALL = tuple(f"DELETE FROM {table}" for table in ("experiments", "workspaces", "users", "pending_deletions"))
 
 POSTGRESQL_TEMPLATE = "migrated_template"
+OTHER_ENCODINGS = ("LATIN1", "SQL_ASCII")  # that PostgreSQL has beside UTF8
 EMPTIER = "emptier"  # the name of a connection that stays open between tests
 
 
@@ -100,6 +101,14 @@ def create_database(server: Any, name: str, template: str = "template1") -> str:
     """Create a PostgreSQL database, by default one without tables, and return its URL."""
     with psycopg.connect(server.get_uri("postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+    return _postgresql_url(server, name)
+
+
+def create_database_in(server: Any, encoding: str) -> str:
+    """Create a PostgreSQL database with an encoding, without tables, and return its URL."""
+    name = f"{encoding.lower()}_{time.monotonic_ns()}"
+    with psycopg.connect(server.get_uri("postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0".encode())
     return _postgresql_url(server, name)
 
 
