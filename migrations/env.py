@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from config import ConfigError
 from promptcrafter.database import revisions, sqlite, usage
 from promptcrafter.database.base import Base
-from promptcrafter.database.session import get_engine
+from promptcrafter.database.session import ensure_database, get_engine
 
 _LOCK = 0x50C0_AF7E  # the key of PostgreSQL's advisory lock: an arbitrary number
 _WAIT_MS = 600_000
@@ -100,7 +100,9 @@ def _writers_of(head: str) -> list[str]:
 
 # `revisions.migrate` may name the engine of another database
 engine: Engine = context.config.attributes.get("engine") or get_engine()
-if engine.dialect.name == "postgresql":
+if engine.dialect.name == "sqlite":
+    ensure_database()
+else:
     from promptcrafter.database import postgresql  # loads the driver
 
     postgresql.leave_request()

@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as QueueTimeoutError
 from config import ConfigError
 from promptcrafter import jsonio, problems
 from promptcrafter.database.errors import find_lasting_refusal, find_refusal
+from promptcrafter.database.session import sqlite_path
 from promptcrafter.http import error_handlers
 from promptcrafter.maintenance import Progress
 
@@ -57,15 +58,18 @@ def refusing_known_errors() -> Iterator[None]:
         raise Refusal(f"{error.strerror or error}{end}") from error
 
 
-def refusing(callback: Callable[..., Any] | None) -> Callable[..., Any]:
+def refusing(callback: Callable[..., Any] | None, *, needs_file: bool) -> Callable[..., Any]:
     """Return the callback of a library's command, which has an application context, with its errors as Refusals.
 
-    Such commands prepare the start of the service, so an unreachable database is reported with the setting.
+    Such commands prepare the start of the service, so an unreachable database is reported with the setting. With
+    `needs_file` a missing SQLite file is an error, too.
     """
     assert callback is not None
 
     @wraps(callback)
     def call(*args: Any, **kwargs: Any) -> Any:
+        if needs_file:
+            refuse_missing_file()
         with refusing_known_errors():
             try:
                 return callback(*args, **kwargs)
@@ -79,7 +83,12 @@ def refusing(callback: Callable[..., Any] | None) -> Callable[..., Any]:
 
 
 class Command(click.Command):
-    """A command that runs in an application context and turns known errors into a message and exit status 1."""
+    """A command that runs in an application context and turns known errors into a message and exit status 1.
+
+    It does not run without the SQLite file, which it would create.
+    """
+
+    needs_file = True
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Raises Refusal for errors of the service, the database and the file system."""
@@ -87,14 +96,37 @@ class Command(click.Command):
             ctx.with_resource(ctx.ensure_object(ScriptInfo).load_app().app_context())
         if jsonio.find_unstorable_text([value for value in ctx.params.values() if isinstance(value, str)]):
             raise Refusal("The arguments must be UTF-8.")
+        if self.needs_file:
+            refuse_missing_file()
         with refusing_known_errors():
             return super().invoke(ctx)
+
+
+class FileLessCommand(Command):
+    """A command that runs also without the SQLite file."""
+
+    needs_file = False
 
 
 class Group(click.Group):
     """A group of commands, each a `Command`."""
 
     command_class = Command
+
+
+def refuse_missing_file() -> None:
+    """Raise Refusal if the database is a SQLite file that does not exist or is empty; needs an application context."""
+    path = sqlite_path()
+    new = "For a new installation run flask --app wsgi db upgrade."
+    try:
+        if path is None or path.stat().st_size:
+            return
+    except FileNotFoundError as error:
+        question = f"Is {current_app.config['DATABASE_VARIABLE']} set as for the service, and the disk mounted?"
+        raise Refusal(f"The database file {path} does not exist. {question} {new}") from error
+    except OSError as error:
+        raise Refusal(f"The database file {path} cannot be used: {error.strerror}.") from error
+    raise Refusal(f"The database file {path} is empty. Restore a backup with flask --app wsgi restore FILE. {new}")
 
 
 def say(text: str) -> None:

@@ -2,11 +2,11 @@
 
 import click
 
-from promptcrafter.cli.commands import Command
+from promptcrafter.cli.commands import FileLessCommand
 from promptcrafter.version import VERSION
 
 
-@click.command("version", cls=Command)
+@click.command("version", cls=FileLessCommand)
 def show_version() -> None:
     """Show the version of PromptCrafter."""
     click.echo(f"PromptCrafter {VERSION}")

@@ -50,7 +50,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 
-from config import Config
+from config import Config, ConfigError
 from promptcrafter.database import checkpoints, sqlite
 from promptcrafter.database.base import Base
 from promptcrafter.database.errors import ignoring_unavailable, translating_driver_errors
@@ -70,6 +70,7 @@ class _Database:
     sqlite_path: Path | None  # None on PostgreSQL
     lock_timeout_s: float
     stream_slots: BoundedSemaphore
+    make_error: Callable[[Exception], ConfigError]  # that says why the SQLite file cannot be used
 
 
 class TooManyStreams(Unavailable):
@@ -289,10 +290,25 @@ def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return UnaryExpression(column, operator=custom_op("+"), type_=column.type) if is_sqlite() else column
 
 
-def init_app(app: Flask, config: Config) -> None:
-    """Bind the session to the configured database and set up its connections; create a missing SQLite file.
+def ensure_database() -> None:
+    """Create the current application's SQLite file if it does not exist; do nothing on PostgreSQL.
 
-    Raises ConfigError if that fails. An existing file is not opened, and PostgreSQL is not connected to.
+    Raises ConfigError if that fails, or if the file is missing or empty although there was a database.
+    """
+    database = _database()
+    if database.sqlite_path is not None:
+        try:
+            sqlite.refuse_lost(database.sqlite_path)
+            sqlite.ensure_file(database.sqlite_path)
+        except (OSError, sqlite3.Error) as error:
+            raise database.make_error(error) from error
+
+
+def init_app(app: Flask, config: Config) -> None:
+    """Bind the session to the configured database and set up its connections.
+
+    Raises ConfigError if the SQLite file could not be one. It is neither created nor opened: see `ensure_database`; and
+    PostgreSQL is not connected to.
     """
     app.config["SQLALCHEMY_DATABASE_URI"] = config.database_url
     app.config["DATABASE_VARIABLE"] = config.database_variable
@@ -303,8 +319,8 @@ def init_app(app: Flask, config: Config) -> None:
         # resolved, since the lock files lie beside the file itself
         path = sqlite.path_of(config.database_url).resolve()
         try:
-            sqlite.ensure_file(path)
-        except (OSError, sqlite3.Error) as error:
+            sqlite.refuse_no_file(path)
+        except OSError as error:
             raise config.database_error(error) from error
         options: dict[str, Any] = {
             "connect_args": {"timeout": seconds, "isolation_level": None, "factory": sqlite.Connection}
@@ -319,7 +335,7 @@ def init_app(app: Flask, config: Config) -> None:
         "pool_timeout": seconds,
         "hide_parameters": True,
     }
-    app.extensions[_EXTENSION] = _Database(path, seconds, BoundedSemaphore(streams))
+    app.extensions[_EXTENSION] = _Database(path, seconds, BoundedSemaphore(streams), config.database_error)
     _db.init_app(app)
     with app.app_context():
         # SQLite deletes its log when the last connection is closed, which the end of a command alone does not do

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 
 from config import Config
 from promptcrafter import create_app
-from promptcrafter.database import revisions
+from promptcrafter.database import revisions, sqlite
 from promptcrafter.database.postgresql import leave_request
 from promptcrafter.database.session import get_engine
 from tests.support.environment import SECRET
@@ -151,6 +151,7 @@ only_sqlite = pytest.mark.parametrize("engine_name", ["sqlite"])
 def empty_database_url(engine_name: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a database without tables."""
     if engine_name == "sqlite":
+        sqlite.create(tmp_path / "empty.db")
         return f"sqlite:///{tmp_path / 'empty.db'}"
     server = request.getfixturevalue("postgresql")
     return create_database(server, f"empty_{time.monotonic_ns()}")
