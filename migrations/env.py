@@ -52,8 +52,7 @@ def _migrate(connection: Connection) -> None:
             if inspect(connection).has_table("alembic_version"):
                 # against writers, see database/postgresql.py, but not against those who only read it
                 connection.execute(text("LOCK TABLE alembic_version IN EXCLUSIVE MODE"))
-        if not inspect(connection).has_table("alembic_version"):  # a mistyped path would otherwise go unnoticed
-            print(f"A new database: {connection.engine.url.render_as_string()}", file=sys.stderr)
+        is_new = not inspect(connection).has_table("alembic_version")
         if _has_steps():
             usage.drop_counters(connection)  # they read tables that a migration rebuilds; the service creates them anew
         context.run_migrations()
@@ -62,6 +61,8 @@ def _migrate(connection: Connection) -> None:
         _update_writers(connection)
         if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
             raise RuntimeError("A migration left rows whose parents are gone; nothing was changed.")
+    if is_new:  # a mistyped path would otherwise go unnoticed
+        print(f"A new database: {connection.engine.url.render_as_string()}", file=sys.stderr)
 
 
 def _has_steps() -> bool:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import TimeoutError as QueueTimeoutError
 
 from config import ConfigError
 from promptcrafter import jsonio, problems
-from promptcrafter.database.errors import find_lasting_refusal, find_refusal
+from promptcrafter.database.errors import find_denial, find_lasting_refusal, find_refusal
 from promptcrafter.database.session import sqlite_path
 from promptcrafter.http import error_handlers
 from promptcrafter.maintenance import Progress
@@ -47,6 +47,9 @@ def refusing_known_errors() -> Iterator[None]:
         refusal = find_lasting_refusal(error)
         if refusal is not None:
             raise _unusable(refusal) from error
+        denial = find_denial(error)
+        if denial is not None:
+            raise Refusal(f"PostgreSQL says: {denial}.") from error
         explained = error_handlers.explain(error)
         if explained is None:
             raise
