@@ -20,7 +20,7 @@ from sqlalchemy.exc import TimeoutError as QueueTimeoutError
 from config import ConfigError
 from promptcrafter import jsonio, problems
 from promptcrafter.database.errors import find_denial, find_lasting_refusal, find_refusal
-from promptcrafter.database.session import sqlite_path
+from promptcrafter.database.session import describe_database, sqlite_path
 from promptcrafter.http import error_handlers
 from promptcrafter.maintenance import Progress
 
@@ -88,9 +88,11 @@ def refusing(callback: Callable[..., Any] | None, *, needs_file: bool) -> Callab
 class Command(click.Command):
     """A command that runs in an application context and turns known errors into a message and exit status 1.
 
-    It does not run without the SQLite file, which it would create.
+    It does not run without the SQLite file, which it would create. On a terminal it says which database it uses: its
+    settings may be others than those of the service.
     """
 
+    uses_database = True
     needs_file = True
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -101,6 +103,8 @@ class Command(click.Command):
             raise Refusal("The arguments must be UTF-8.")
         if self.needs_file:
             refuse_missing_file()
+        if self.uses_database and sys.stderr.isatty():
+            say(f"Database: {describe_database()}")
         with refusing_known_errors():
             return super().invoke(ctx)
 

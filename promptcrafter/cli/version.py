@@ -6,7 +6,11 @@ from promptcrafter.cli.commands import FileLessCommand
 from promptcrafter.version import VERSION
 
 
-@click.command("version", cls=FileLessCommand)
+class _Command(FileLessCommand):
+    uses_database = False
+
+
+@click.command("version", cls=_Command)
 def show_version() -> None:
     """Show the version of PromptCrafter."""
     click.echo(f"PromptCrafter {VERSION}")

@@ -256,6 +256,12 @@ def stream_snapshot() -> StreamSession:
     return StreamSession(_snapshot_engine())
 
 
+def describe_database() -> str:
+    """Return the URL of the current application's database without a password."""
+    url = get_engine().url
+    return url.difference_update_query(["password", "sslpassword"]).render_as_string()
+
+
 def get_engine() -> Engine:
     """Return the engine of the current application."""
     return _db.engine

@@ -1,13 +1,16 @@
-"""What all commands do with a SQLite file that is missing or empty: they do not make an empty installation of it."""
+"""What all commands have in common: no empty installation where a file is missing, and the database that they name."""
 
+import os
+import pty
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from promptcrafter.database import sqlite
 from tests.support.commands import flask, refusal
-from tests.support.environment import SECRET
+from tests.support.environment import ROOT, SECRET, bin_path
 from tests.support.programs import run
 from tests.support.servers import Launch
 
@@ -118,3 +121,66 @@ def test_a_log_that_was_left_without_its_file_does_not_damage_what_is_restored(
     assert flask(f"sqlite:///{path}", "restore", str(sqlite_template)).returncode == 0
     assert flask(f"sqlite:///{path}", "db", "upgrade").returncode == 0
     assert flask(f"sqlite:///{path}", "user", "list").returncode == 0
+
+
+def run_in_terminal(url: str, *arguments: str) -> str:
+    """Return what a command shows on a terminal, whose lines end with CR LF."""
+    ours, terminal = pty.openpty()
+    program = subprocess.Popen(
+        [bin_path("flask"), "--app", "wsgi", *arguments],
+        cwd=ROOT,
+        env={"DATABASE_URL": url, "JWT_SECRET_KEY": SECRET},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+    )
+    program.wait(timeout=60)
+    os.close(terminal)
+    shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    return shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine_name", ["sqlite", "postgresql"])
+def test_on_a_terminal_a_command_names_its_database_without_a_password(own_database_url: str, engine_name: str) -> None:
+    url = own_database_url.replace("+psycopg", "")
+    if engine_name == "postgresql":
+        url = url.replace("postgres:", "postgres:hush").replace("postgres@", "postgres:hush@") + "&sslpassword=hush"
+    shown = run_in_terminal(url, "user", "disable", "nobody@example.com")
+    first = shown.splitlines()[0]
+    if engine_name == "sqlite":
+        assert first == f"Database: {url}"
+    else:
+        assert first.startswith("Database: postgresql+psycopg://postgres:***@/own_")
+    assert "hush" not in shown
+    assert "Error: " in shown.splitlines()[1]
+    ended = flask(own_database_url, "user", "disable", "nobody@example.com")
+    assert "Database: " not in ended.stderr
+
+
+ALL_CHARACTERS = 'postgresql://u:$HOME`id`\\"#;~*%27@h/d?sslmode=disable&connect_timeout=3'
+
+
+def test_what_single_quotes_keep_of_a_value_is_what_the_documented_command_reads(tmp_path: Path) -> None:
+    """As the documents say: in the template of the settings every value has single quotes, and a shell reads them."""
+    document = (ROOT / "docs" / "self-hosting.md").read_text()
+    template = document.split("/etc/promptcrafter.env >/dev/null <<END\n")[1].split("\nEND\n")[0]
+    wrapper = document.split("/usr/local/bin/promptcrafter >/dev/null <<'END'\n")[1].split("END\n")[0]
+    settings = subprocess.run(
+        ["sh", "-c", f"cat <<END\n{template}\nEND\n"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    values = dict(line.split("=", 1) for line in settings)
+    assert all(value[0] == value[-1] == "'" and value.count("'") == 2 for value in values.values()), settings
+    assert len(values["JWT_SECRET_KEY"]) > len("''") + 32
+    values["DATABASE_URL"] = f"'{ALL_CHARACTERS}'"
+    (tmp_path / "env").write_text("".join(f"{name}={value}\n" for name, value in values.items()))
+    reading = wrapper.split("cd /opt")[0].replace("/etc/promptcrafter.env", str(tmp_path / "env"))
+    read = subprocess.run(
+        ["sh", "-c", f"{reading}exec printenv DATABASE_URL"],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (read.stdout, read.stderr) == (f"{ALL_CHARACTERS}\n", "")
