@@ -338,8 +338,18 @@ def test_a_row_that_postgresql_refuses_is_named(
 
 
 @pytest.mark.parametrize(
-    "url", ["sqlite:////tmp/x.db", "mysql://h/d", "postgres://ada:secret@h:port/d", "promptcrafter", ""]
+    ("url", "fault"),
+    [
+        ("postgres://ada:secret@h:port/d", "it must look like postgresql://user:password@host:5432/database"),
+        ("postgres://ada:s@cret@h/d", "characters such as @, / and : in the password must be percent-encoded"),
+    ],
 )
+def test_a_malformed_url_is_refused_with_the_reason_and_not_quoted(app: Flask, url: str, fault: str) -> None:
+    assert refused(run(app, "move-to", url)) == f"The URL is malformed: {fault}."
+    assert refused(run(app, "move-to", "-", stdin=f"{url}\n")) == f"The URL is malformed: {fault}."
+
+
+@pytest.mark.parametrize("url", ["sqlite:////tmp/x.db", "mysql://h/d", "promptcrafter", ""])
 def test_a_url_that_is_not_postgresqls_is_refused_and_not_quoted(app: Flask, url: str) -> None:
     assert refused(run(app, "move-to", url)) == NO_ADDRESS
     assert refused(run(app, "move-to", "-", stdin=f"{url}\n")) == NO_ADDRESS
