@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from promptcrafter import clock
-from promptcrafter.cli.commands import Command, FileLessCommand, Refusal, describe_rows, progress, say
+from promptcrafter.cli.commands import IN_USE, Command, FileLessCommand, Refusal, describe_rows, progress, say
 from promptcrafter.database import revisions, sqlite
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import sqlite_path
@@ -65,9 +65,8 @@ def restore(file: Path) -> None:
     _refuse_own_file(file, path)
     draft = path.with_name(f"{path.name}.restoring")
     path.parent.mkdir(parents=True, exist_ok=True)
-    in_use = "The database is in use: stop the service, and whatever else has it open."
     with (
-        _exclusive_lock(path, sqlite.OPEN_LOCK_SUFFIX, in_use),
+        _exclusive_lock(path, sqlite.OPEN_LOCK_SUFFIX, IN_USE),
         closing(open_read_only(file)) as source,
         _temporary_file(draft),
     ):

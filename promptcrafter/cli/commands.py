@@ -24,6 +24,7 @@ from promptcrafter.database.session import describe_database, sqlite_path
 from promptcrafter.http import error_handlers
 from promptcrafter.maintenance import Progress
 
+IN_USE = "The database is in use: stop the service, and whatever else has it open."
 _T = TypeVar("_T")
 _COUNTED = ("user", "prompt", "log", "experiment", "trace")
 
@@ -65,17 +66,21 @@ def refusing(callback: Callable[..., Any] | None, *, needs_file: bool) -> Callab
     """Return the callback of a library's command, which has an application context, with its errors as Refusals.
 
     Such commands prepare the start of the service, so an unreachable database is reported with the setting. With
-    `needs_file` a missing SQLite file is an error, too.
+    `needs_file` a missing SQLite file is an error, too, and the database is named as by a `Command`.
     """
     assert callback is not None
+    from alembic.script.revision import RevisionError  # which loads slowly, and only these commands need
 
     @wraps(callback)
     def call(*args: Any, **kwargs: Any) -> Any:
         if needs_file:
             refuse_missing_file()
+            _name_database()
         with refusing_known_errors():
             try:
                 return callback(*args, **kwargs)
+            except RevisionError as error:  # Alembic raises it uncaught for a revision to go back to
+                raise Refusal(f"{error}.") from error
             except DBAPIError as error:
                 refusal = find_refusal(error)
                 if refusal is None:
@@ -103,8 +108,8 @@ class Command(click.Command):
             raise Refusal("The arguments must be UTF-8.")
         if self.needs_file:
             refuse_missing_file()
-        if self.uses_database and sys.stderr.isatty():
-            say(f"Database: {describe_database()}")
+        if self.uses_database:
+            _name_database()
         with refusing_known_errors():
             return super().invoke(ctx)
 
@@ -185,6 +190,12 @@ def with_progress(items: Iterable[_T], label: str) -> Iterator[_T]:
 
 def _make_bar(label: str, **extent: Any) -> Any:
     return click.progressbar(label=label, file=sys.stderr, hidden=not sys.stderr.isatty(), **extent)
+
+
+def _name_database() -> None:
+    """Say on a terminal which database the command uses."""
+    if sys.stderr.isatty():
+        say(f"Database: {describe_database()}")
 
 
 def _unusable(refusal: str) -> Refusal:
