@@ -14,9 +14,7 @@ def erase() -> None:
     Deleted texts are in no answer, but their bytes stay in the files until something else is written there. The service
     may run; it waits while the files are written anew.
     """
-    mismatch = revisions.find_mismatch()
-    if mismatch is not None:
-        raise mismatch
+    revisions.refuse_mismatch()
     if purge.run() is purge.Outcome.BUSY:
         raise Refusal("Another process is still removing what was deleted. Try again when it is done.")
     with progress("Indexing") as on_progress:
