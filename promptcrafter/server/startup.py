@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import socket
+import sqlite3
 import sys
 from contextlib import suppress
 from functools import cache
@@ -32,6 +33,7 @@ _log = logging.getLogger(__name__)
 def check(config: Config) -> None:
     """Raise ConfigError if the service could not listen on its address, or not use its database.
 
+    A SQLite file that does not exist is created, unless files beside it show that there was one.
     It may not use one that a newer release has migrated. To one that lacks migrations of this release it does not write
     until they are applied. A PostgreSQL that cannot be reached is no error: the service answers 503 until it can. The
     result is cached, because Gunicorn reads its configuration again on SIGHUP, when the address is in use by itself.
@@ -87,23 +89,28 @@ def _is_bind_option(argument: str) -> bool:
 
 
 def _refuse_unusable_file(config: Config) -> None:
-    path = sqlite.path_of(config.database_url)
-    if path.exists():
-        try:
-            sqlite.refuse_unusable(path)
-        except OSError as error:
-            raise config.database_error(error) from error
-        with (
-            suppress(DBAPIError),
-            _read_only_engine(path).connect() as connection,
-        ):  # the service reports a damaged file
-            _refuse_newer_schema(config, connection)
+    path = sqlite.path_of(config.database_url).resolve()
+    try:
+        sqlite.refuse_lost(path)
+        sqlite.ensure_file(path)
+        sqlite.refuse_unusable(path)
+    except (OSError, sqlite3.Error) as error:
+        raise config.database_error(error) from error
+    with (
+        suppress(DBAPIError),
+        _read_only_engine(path).connect() as connection,
+    ):  # the service reports a damaged file
+        _refuse_newer_schema(config, connection)
 
 
 def _refuse_rejected_connection(config: Config) -> None:
     """Connect once; raise ConfigError if PostgreSQL, or each of several hosts, rejects the connection for good."""
     try:
         with open_postgresql(config.database_url, _CONNECT_TIMEOUT_MS) as engine, engine.connect() as connection:
+            from promptcrafter.database.postgresql import find_encoding_fault  # its module loads the driver
+
+            if fault := find_encoding_fault(connection):
+                raise ConfigError(f"DATABASE_URL names a database that cannot be used: {fault}.")
             _refuse_newer_schema(config, connection)
     except DBAPIError as error:
         refusal = find_lasting_refusal(error)

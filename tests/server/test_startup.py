@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from flask import Flask
 from sqlalchemy import NullPool, create_engine, make_url
@@ -24,7 +25,7 @@ from promptcrafter.database.session import get_engine
 from promptcrafter.server import startup
 from tests.support import programs
 from tests.support.connection import Connection
-from tests.support.databases import only_sqlite
+from tests.support.databases import OTHER_ENCODINGS, create_database, create_database_in, only_sqlite
 from tests.support.environment import ROOT, SECRET, bin_path, free_port
 from tests.support.people import Person
 from tests.support.servers import LiveServer
@@ -285,6 +286,44 @@ def test_a_rejected_connection_stops_the_start_and_an_unreachable_server_does_no
         assert "\n" not in str(raised.value)
     startup.check(replace(config, database_url="postgresql+psycopg://u@127.0.0.1:1/d"))
     startup.check(replace(config, database_url="postgresql+psycopg://u@nothing.invalid/d"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", OTHER_ENCODINGS)
+def test_a_database_with_another_encoding_than_utf8_stops_migration_and_server(
+    postgresql: Any, tmp_path: Path, encoding: str
+) -> None:
+    url = create_database_in(postgresql, encoding)
+    refused = f"DATABASE_URL names a database that cannot be used: its encoding is {encoding}, and must be UTF8."
+    for command in ("migration", "server"):
+        ended = run(command, tmp_path, DATABASE_URL=url.replace("+psycopg", ""))
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert ended.stderr.removeprefix("Error: ") == f"{refused}\n"
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        tables = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'"
+        assert connection.execute(tables).fetchone() == (0,)
+
+
+@pytest.mark.slow
+def test_commands_of_a_role_without_permission_say_which_it_lacks(postgresql: Any, tmp_path: Path) -> None:
+    url = create_database(postgresql, "not_owned").replace("+psycopg", "")
+    role = "only_reader"
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in (
+            f"CREATE ROLE {role} LOGIN PASSWORD 'hush'",
+            "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+        ):
+            connection.execute(statement.encode())
+    of_role = make_url(url).set(username=role, password="hush").render_as_string(hide_password=False)
+    refused = run("migration", tmp_path, DATABASE_URL=of_role)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "Error: PostgreSQL says: permission denied for schema public.\n"
+    made = run("migration", tmp_path, DATABASE_URL=url)
+    assert made.returncode == 0
+    assert made.stderr.startswith("A new database: postgresql+psycopg://")
+    refused = run("command", tmp_path, DATABASE_URL=of_role)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "Error: PostgreSQL says: permission denied for table users.\n"
 
 
 @pytest.mark.slow
