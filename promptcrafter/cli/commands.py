@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as QueueTimeoutError
 
 from promptcrafter import jsonio, problems
-from promptcrafter.database.errors import find_lasting_refusal, find_refusal
+from promptcrafter.database.errors import find_lasting_refusal, find_refusal, is_unavailable
 from promptcrafter.http import error_handlers
 from promptcrafter.maintenance import Progress
 
@@ -38,7 +38,7 @@ def refusing_known_errors() -> Iterator[None]:
     except problems.Problem as problem:
         raise Refusal(problem.message) from problem
     except QueueTimeoutError as error:
-        raise Refusal(problems.Unavailable().message) from error
+        raise _unavailable(error) from error
     except DBAPIError as error:
         refusal = find_lasting_refusal(error)
         if refusal is not None:
@@ -46,6 +46,8 @@ def refusing_known_errors() -> Iterator[None]:
         explained = error_handlers.explain(error)
         if explained is None:
             raise
+        if type(explained) is problems.Unavailable:  # and not of the subclasses, which say what to do
+            raise _unavailable(error) from error
         raise Refusal(explained.message) from error
     except sqlite3.Error as error:
         raise Refusal(f"SQLite says: {error}.") from error
@@ -147,6 +149,14 @@ def _make_bar(label: str, **extent: Any) -> Any:
 
 def _unusable(refusal: str) -> Refusal:
     return Refusal(f"{current_app.config['DATABASE_VARIABLE']} names a database that cannot be used: {refusal}.")
+
+
+def _unavailable(error: DBAPIError | QueueTimeoutError) -> Refusal:
+    """Return the refusal with the cause that the log of the service has; to try again helps only against some."""
+    cause = error_handlers.describe_obstacle(error)
+    if isinstance(error, DBAPIError) and not is_unavailable(error):
+        return Refusal(f"The database cannot be used: {cause}.")
+    return Refusal(f"The database is busy or away: {cause}. Try again.")
 
 
 def _replace_unprintable(text: str) -> str:

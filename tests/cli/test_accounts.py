@@ -3,8 +3,10 @@
 import json
 import os
 import pty
+import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -373,7 +375,31 @@ def test_a_database_without_tables_is_reported_in_one_line(
     assert refused(run(app, "user", "list")) == message
 
 
-def test_an_unavailable_database_is_reported_in_one_line(make_app: Callable[[Config], Flask]) -> None:
-    url = "postgresql+psycopg://nobody@127.0.0.1:1/nothing"
+def test_an_unavailable_database_is_reported_in_one_line_with_the_cause(make_app: Callable[[Config], Flask]) -> None:
+    url = "postgresql+psycopg://nobody:hush@127.0.0.1:1/nothing"
     app = make_app(Config(database_url=url, jwt_secret_key=SECRET, database_timeout_ms=100))
-    assert refused(run(app, "user", "list")) == "The database is busy or away. Try again."
+    commands = (["user", "list"], ["key", "list", "a@b.example"], ["workspace", "list"], ["check"], ["erase"])
+    for command in (*commands, ["prune", "--older-than", "1d"]):
+        line = refused(run(app, *command))
+        assert line.startswith("The database is busy or away: ")
+        assert '"127.0.0.1", port 1 failed: Connection refused' in line
+        assert line.endswith("). Try again.")
+        assert "hush" not in line
+
+
+@only_sqlite
+def test_a_database_that_another_program_has_locked_is_reported_with_the_cause(
+    make_app: Callable[[Config], Flask], config: Config, ada: Person, database_url: str
+) -> None:
+    app = make_app(replace(config, database_timeout_ms=50))
+    with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        line = refused(run(app, "user", "disable", ada.email))
+    assert line == "The database is busy or away: SQLITE_BUSY (database is locked). Try again."
+
+
+def test_a_role_without_rights_is_reported_with_the_cause(
+    make_app: Callable[[Config], Flask], config: Config, url_without_rights: str
+) -> None:
+    app = make_app(replace(config, database_url=url_without_rights.replace("postgresql://", "postgresql+psycopg://")))
+    assert refused(run(app, "user", "list")) == "The database cannot be used: 42501 (InsufficientPrivilege)."

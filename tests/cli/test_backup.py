@@ -351,7 +351,8 @@ def test_a_database_cannot_be_opened_while_it_is_restored(elsewhere: Elsewhere, 
     with sqlite.exclusive_lock(path, sqlite.OPEN_LOCK_SUFFIX):
         answer = client.post("/auth/login", {"email": "ada@example.com", "password": "x"})
         assert (answer.status_code, answer.json["code"]) == (503, "database_unavailable")
-        assert refused(run(app, "user", "list")) == "The database is busy or away. Try again."
+        message = "The database is busy or away: Restoring (a restore is under way). Try again."
+        assert refused(run(app, "user", "list")) == message
         assert refused(run(app, "backup", str(tmp_path / "copy.db"))) == "SQLite says: a restore is under way."
         environment = {"DATABASE_URL": f"sqlite:///{path}", "JWT_SECRET_KEY": SECRET, "PORT": str(free_port())}
         started = programs.run("gunicorn", "-c", "gunicorn.conf.py", "wsgi:app", environment=environment)

@@ -311,18 +311,6 @@ def test_a_server_serves_without_its_postgresql_and_names_a_misspelt_setting(
     assert "Traceback" not in server.log
 
 
-@pytest.fixture
-def url_without_rights(migrated_postgresql_url: str) -> Iterator[str]:
-    """The URL of a role that may connect to the migrated database, and read nothing in it."""
-    engine = create_engine(migrated_postgresql_url, poolclass=NullPool)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("CREATE ROLE without_rights LOGIN")
-    url = make_url(migrated_postgresql_url).set(username="without_rights", drivername="postgresql")
-    yield url.render_as_string(hide_password=False)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("DROP ROLE without_rights")
-
-
 @pytest.mark.slow
 def test_the_log_of_the_start_says_why_the_database_cannot_be_used(
     start_server: Callable[..., LiveServer], tmp_path: Path, url_without_rights: str
