@@ -11,7 +11,7 @@ import gunicorn.util
 
 gc.disable()  # loaded code is never garbage, and collecting takes a tenth of the startup time
 
-from config import Config, ConfigError, find_misspelt, format_address
+from config import Config, ConfigError, describe_misspelt, format_address
 from promptcrafter.database import checkpoints, sqlite
 from promptcrafter.database.session import get_engine, sqlite_path
 from promptcrafter.http import cors
@@ -85,8 +85,8 @@ def when_ready(server: Any) -> None:
                 (socket.SO_SNDTIMEO, _SEND_TIMEOUT_S),
             ):
                 listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", seconds, 0))
-    for name, setting in find_misspelt():
-        server.log.warning("The environment has %s, which is no setting. Is %s meant?", name, setting)
+    for line in describe_misspelt():
+        server.log.warning("%s", line)
     if _database_obstacle is not None:
         server.log.warning("%s", _database_obstacle)
     message = "PromptCrafter is at %s - open it in a browser, or try the five requests of README.md"

@@ -17,6 +17,7 @@ from flask.cli import ScriptInfo
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as QueueTimeoutError
 
+from config import describe_misspelt
 from promptcrafter import jsonio, problems
 from promptcrafter.database.errors import find_lasting_refusal, find_refusal, is_unavailable
 from promptcrafter.http import error_handlers
@@ -65,6 +66,7 @@ def refusing(callback: Callable[..., Any] | None) -> Callable[..., Any]:
 
     @wraps(callback)
     def call(*args: Any, **kwargs: Any) -> Any:
+        _warn_of_misspelt_settings()
         with refusing_known_errors():
             try:
                 return callback(*args, **kwargs)
@@ -86,6 +88,7 @@ class Command(click.Command):
             ctx.with_resource(ctx.ensure_object(ScriptInfo).load_app().app_context())
         if jsonio.find_unstorable_text([value for value in ctx.params.values() if isinstance(value, str)]):
             raise Refusal("The arguments must be UTF-8.")
+        _warn_of_misspelt_settings()
         with refusing_known_errors():
             return super().invoke(ctx)
 
@@ -145,6 +148,11 @@ def with_progress(items: Iterable[_T], label: str) -> Iterator[_T]:
 
 def _make_bar(label: str, **extent: Any) -> Any:
     return click.progressbar(label=label, file=sys.stderr, hidden=not sys.stderr.isatty(), **extent)
+
+
+def _warn_of_misspelt_settings() -> None:
+    for line in describe_misspelt():
+        say(line)
 
 
 def _unusable(refusal: str) -> Refusal:
