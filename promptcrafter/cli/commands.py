@@ -20,11 +20,12 @@ from sqlalchemy.exc import TimeoutError as QueueTimeoutError
 from config import describe_misspelt
 from promptcrafter import jsonio, problems
 from promptcrafter.database.errors import find_lasting_refusal, find_refusal, is_unavailable
+from promptcrafter.database.session import sqlite_path
 from promptcrafter.http import error_handlers
 from promptcrafter.maintenance import Progress
 
 _T = TypeVar("_T")
-_COUNTED = ("user", "prompt", "log", "experiment", "trace")
+_COUNTED = ("user", "workspace", "prompt", "log", "experiment", "trace")
 
 
 class Refusal(click.ClickException):
@@ -49,6 +50,8 @@ def refusing_known_errors() -> Iterator[None]:
             raise
         if type(explained) is problems.Unavailable:  # and not of the subclasses, which say what to do
             raise _unavailable(error) from error
+        if isinstance(explained, problems.DiskFull):
+            raise Refusal(f"{describe_full_disk()} Nothing was stored.") from error
         raise Refusal(explained.message) from error
     except sqlite3.Error as error:
         raise Refusal(f"SQLite says: {error}.") from error
@@ -102,6 +105,25 @@ class Group(click.Group):
 def say(text: str) -> None:
     """Print a message to standard error."""
     click.echo(text, err=True)
+
+
+@contextmanager
+def naming_options(options: Mapping[str, str]) -> Iterator[None]:
+    """Raise Invalid with the names of options and arguments in place of those of the fields that they give."""
+    try:
+        yield
+    except problems.Invalid as invalid:
+        details: problems.Details = {}
+        for field, reasons in (invalid.details or {}).items():
+            known = details.setdefault(options.get(field.partition(".")[0], field), [])
+            known += [reason for reason in reasons if reason not in known]
+        raise problems.Invalid(details, invalid.code) from invalid
+
+
+def describe_full_disk() -> str:
+    """Return the sentence that says which disk is full."""
+    path = sqlite_path()
+    return f"The disk of {'PostgreSQL' if path is None else path.parent} is full."
 
 
 def require_terminal(subject: str, option: str) -> None:

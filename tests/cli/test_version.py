@@ -32,3 +32,10 @@ def test_a_misspelt_setting_is_reported_once_by_commands(empty_database_url: str
         assert ended.stderr.count(warning) == 1
         assert ended.stderr.startswith(warning)
         assert warning not in ended.stdout
+
+
+@pytest.mark.slow
+@only_sqlite
+def test_help_and_errors_give_commands_that_can_be_run(empty_database_url: str) -> None:
+    assert flask(empty_database_url, "prune", "--help").stdout.startswith("Usage: flask --app wsgi prune [OPTIONS]\n")
+    assert "Try 'flask --app wsgi user --help' for help." in flask(empty_database_url, "user", "lis").stderr

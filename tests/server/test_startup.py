@@ -243,7 +243,7 @@ def test_a_server_without_room_for_its_metrics_exits_at_once_with_one_line(tmp_p
     message = (
         f"METRICS is on and takes 6,291,456 bytes in {tmp_path}/tmp, where they cannot be written: File too large. "
     )
-    assert (ended.stdout, ended.stderr) == ("", f"{message}TMPDIR names another folder.\n")
+    assert (ended.stdout, ended.stderr) == ("", f"{message}Set TMPDIR to another folder.\n")
     assert ended.returncode == 1
     assert list((tmp_path / "tmp").iterdir()) == []
 
