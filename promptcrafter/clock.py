@@ -52,6 +52,13 @@ def from_number(milliseconds: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
+def measure_ms(start: datetime | None, end: datetime | None) -> float | None:
+    """Return the milliseconds between two times; None if one is unknown, or they are in the wrong order."""
+    if start is None or end is None or end < start:
+        return None
+    return (end - start).total_seconds() * 1000
+
+
 def from_any_number(milliseconds: int) -> datetime:
     """Return the datetime in UTC for milliseconds since 1970, or the nearest that there is."""
     return from_number(min(max(milliseconds, _FIRST), _LAST))

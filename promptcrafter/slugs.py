@@ -1,6 +1,11 @@
-"""The slugs of prompts: up to four segments, such as `support/reply/short`, of which all but the last are folders."""
+"""The slugs of prompts: up to four segments, such as `support/reply/short`, of which all but the last are folders.
+
+A workspace has a slug of one segment, which is derived from its name in the same way.
+"""
 
 import re
+import unicodedata
+from collections.abc import Collection
 
 SLUG_MAX = 120  # characters
 SEGMENTS_MAX = 4
@@ -13,6 +18,7 @@ SLUG = f"^{_SEGMENT}(?:/{_SEGMENT}){{0,{SEGMENTS_MAX - 1}}}$"
 FOLDER = f"^{_SEGMENT}(?:/{_SEGMENT}){{0,{SEGMENTS_MAX - 2}}}$"
 FOLDER_MAX = SLUG_MAX - 2  # a slash and one character more make a slug
 _NOT_RESERVED = f"(?!(?:{'|'.join(RESERVED)})(?:/|$))"
+_DERIVED_MAX = 100  # characters of a prompt's; leaves room for a number at the end
 IN_PATH = f"[^/]+(?:/{_NOT_RESERVED}[^/]+)*"  # what is taken for a slug in a path, whether it is well-formed or not
 
 
@@ -24,6 +30,17 @@ def is_slug(text: str) -> bool:
 def is_folder(text: str) -> bool:
     """Return whether this is the well-formed beginning of slugs, without the slash that follows."""
     return _fits(text, FOLDER, FOLDER_MAX)
+
+
+def derive_slug(title: str, maximum: int = _DERIVED_MAX, fallback: str = "prompt") -> str:
+    """Return the slug for a title, which may be taken: `fallback` if no letter of the title can be in a slug."""
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    return re.sub("[^a-z0-9]+", "-", plain)[:maximum].strip("-") or fallback
+
+
+def make_unique(slug: str, taken: Collection[str]) -> str:
+    """Return the slug, with `-2`, `-3` … at the end if it is taken."""
+    return next(each for each in (slug, *(f"{slug}-{n}" for n in range(2, len(taken) + 3))) if each not in taken)
 
 
 def _fits(text: str, pattern: str, maximum: int) -> bool:

@@ -93,6 +93,14 @@ def find_invisible(text: str) -> str | None:
     return found and found[0]
 
 
+def display_width(text: str) -> int:
+    """Return how many columns a text takes in a font of fixed width: wide characters take two, combining ones none."""
+    return sum(
+        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in _WIDE else 1
+        for character in text
+    )
+
+
 def count_columns(text: str) -> int:
     """Return the number of characters of a text, with letters counted twice that are wide in East Asian scripts."""
     return len(text) + sum(

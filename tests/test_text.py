@@ -10,6 +10,7 @@ from promptcrafter.text import (
     INVISIBLE_BMP,
     WIDE_LETTERS_BMP,
     count_columns,
+    display_width,
     find_invisible,
     fold,
     is_invisible,
@@ -97,6 +98,13 @@ def test_the_first_invisible_character_is_found_and_white_space_is_none() -> Non
 )
 def test_wide_letters_take_two_columns(text: str, columns: int) -> None:
     assert count_columns(text) == columns
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"), [("", 0), ("R1", 2), ("客服", 4), ("，", 2), ("🙂", 2), ("e\u0301", 1), ("ｱ", 1), ("Ａ", 2)]
+)
+def test_the_width_of_a_text_is_that_in_a_font_of_fixed_width(text: str, columns: int) -> None:
+    assert display_width(text) == columns
 
 
 def test_a_text_is_folded_in_bounded_time_however_many_marks_follow_each_other() -> None:

@@ -24,7 +24,7 @@ def init_app(app: Flask, config: Config) -> None:
     app.config.update(
         JWT_SECRET_KEY=config.jwt_secret_key,
         JWT_ALGORITHM=tokens.ALGORITHM,
-        JWT_COOKIE_CSRF_PROTECT=False,  # tokens come in a header only
+        JWT_COOKIE_CSRF_PROTECT=False,  # tokens need no claim "csrf": pages/forgery.py protects the cookie of pages
         JWT_ACCESS_TOKEN_EXPIRES=timedelta(days=config.token_days),
     )
     JWTManager(app)

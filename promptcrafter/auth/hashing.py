@@ -24,10 +24,10 @@ _Result = TypeVar("_Result")
 
 
 class _Hashing:
-    """The places of a worker, and the thread on which one request after the other hashes."""
+    """The slots of a worker, and the thread on which one request after the other hashes."""
 
-    def __init__(self, places: int) -> None:
-        self.places = BoundedSemaphore(places)
+    def __init__(self, slots: int) -> None:
+        self.slots = BoundedSemaphore(slots)
         # starts at the first use, and so in the worker
         self.thread = ThreadPoolExecutor(1, "passwords", _lower_priority)
 
@@ -38,23 +38,23 @@ def init_app(app: Flask, config: Config) -> None:
 
 
 @contextmanager
-def place() -> Iterator[None]:
-    """Keep a place for the block, which calls `run` once. Raises 503 at once if all are taken.
+def slot() -> Iterator[None]:
+    """Keep a slot for the block, which calls `run` once. Raises 503 at once if all are taken.
 
     Whatever else the block does for the hash is then not done for a request that is refused.
     """
-    places = _hashing().places
-    if not places.acquire(blocking=False):
+    slots = _hashing().slots
+    if not slots.acquire(blocking=False):
         message = "The server is busy with other passwords. Try again."
         raise Problem(503, message, "passwords_busy", headers={"Retry-After": str(RETRY_AFTER_S)})
     try:
         yield
     finally:
-        places.release()
+        slots.release()
 
 
 def run(work: Callable[_Parameters, _Result], *args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
-    """Call a function that hashes, when it is its turn, and return its result. Call it inside `place()`."""
+    """Call a function that hashes, when it is its turn, and return its result. Call it inside `slot()`."""
     return _hashing().thread.submit(work, *args, **kwargs).result()
 
 

@@ -9,7 +9,7 @@ def check_password(user_id: str, password: str | None) -> None:
     """Raise 400 without a password, and 401 unless it is that of the account."""
     if password is None:
         raise Invalid({"currentPassword": ["is required"]})
-    with hashing.place():
+    with hashing.slot():
         verdict = hashing.run(passwords.verify, store.get_user(user_id).password_hash, password)
     if not verdict.is_right:
         raise _wrong_password()
@@ -17,7 +17,7 @@ def check_password(user_id: str, password: str | None) -> None:
 
 def change_password(user_id: str, current: str, new: str) -> None:
     """Change the password of an account, and revoke every token issued before. Raises 401."""
-    with hashing.place():
+    with hashing.slot():
         user = store.get_user(user_id)
         password_hash = hashing.run(passwords.replace, user.password_hash, current, new)
     if password_hash is None:
@@ -31,7 +31,7 @@ def change_password(user_id: str, current: str, new: str) -> None:
 
 def reset_password(token: str, new: str) -> None:
     """Set another password with a one-time secret, and revoke every token issued before. Raises 404."""
-    with hashing.place():
+    with hashing.slot():
         store.refuse_unknown_reset(token)
         password_hash = hashing.run(passwords.hash_password, new)
     with writing():

@@ -35,26 +35,32 @@ def hash_password(password: str) -> str:
 
 
 def verify(password_hash: str | None, password: str) -> Verdict:
-    """Compare a password with a hash; without a hash (no such account) take as long and find it wrong.
+    """Compare a password with a hash. Without one (no such account, or a deleted one) take as long, and it is wrong.
 
     A password that is not in normal form is compared as it was typed, too. How many hashes a wrong password costs
     depends on it alone, not on the account, so that the time does not reveal whether the account exists.
     """
-    compared_hash = password_hash or _DUMMY_HASH
-    normalized = _normalize(password)
-    for candidate in dict.fromkeys((normalized, password)):
-        if _matches(compared_hash, candidate) and password_hash is not None:
-            is_current = candidate == normalized and not _hasher.check_needs_rehash(password_hash)
-            return Verdict(is_right=True, renewed_hash=None if is_current else hash_password(password))
-    return _WRONG
+    hashed = _find_hashed(password_hash, password)
+    if not password_hash or hashed is None:
+        return _WRONG
+    is_current = hashed == _normalize(password) and not _hasher.check_needs_rehash(password_hash)
+    return Verdict(is_right=True, renewed_hash=None if is_current else hash_password(password))
 
 
-def replace(password_hash: str, password: str, new_password: str) -> str | None:
+def replace(password_hash: str | None, password: str, new_password: str) -> str | None:
     """Return the hash of a new password, or None if `password` is not the one that was hashed."""
-    normalized = _normalize(password)
-    if any(_matches(password_hash, candidate) for candidate in dict.fromkeys((normalized, password))):
-        return hash_password(new_password)
-    return None
+    return None if _find_hashed(password_hash, password) is None else hash_password(new_password)
+
+
+def _find_hashed(password_hash: str | None, password: str) -> str | None:
+    """Return the form of the password that was hashed, the normal one or the typed one; None if it is another password.
+
+    A deleted account has the hash "".
+    """
+    compared_hash = password_hash or _DUMMY_HASH
+    return next(
+        (form for form in dict.fromkeys((_normalize(password), password)) if _matches(compared_hash, form)), None
+    )
 
 
 def _normalize(password: str) -> str:

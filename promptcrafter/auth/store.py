@@ -282,7 +282,7 @@ def remove_key_of_any_user(key_id: str) -> ApiKey:
 
 
 def digest(secret: str) -> str:
-    """Return the digest by which an API key is found."""
+    """Return the digest by which a secret is found: an API key, a reset of a password or an invitation."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

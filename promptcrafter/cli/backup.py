@@ -33,7 +33,7 @@ def backup(file: Path, force: bool) -> None:
 
     The service may run. The copy is written aside, and takes its place only when it is whole.
     """
-    path = _find_database("pg_dump copies it, and flask export what one account owns")
+    path = _find_database("pg_dump copies it, and flask export what one workspace has")
     _refuse_own_file(file, path)
     if file.is_dir():
         raise Refusal(f"{_format(file)} is a folder.")

@@ -17,7 +17,7 @@ def check() -> None:
 
     The service may run. On SQLite, writers wait while an index is compared.
     """
-    _refuse_mismatch()
+    revisions.refuse_mismatch()
     with progress("Comparing") as on_progress:
         found = search_index.compare(on_progress)
         wrong_days = aggregation.mark_wrong(on_progress)
@@ -43,7 +43,7 @@ def reindex() -> None:
 
     The service may run. On SQLite, writers wait while an index is rebuilt.
     """
-    _refuse_mismatch()
+    revisions.refuse_mismatch()
     with progress("Indexing") as on_progress:
         mended = search_index.reindex(on_progress)
     say(f"The search indices are rebuilt; {count(mended, 'entry', 'entries')} changed.")
@@ -54,12 +54,6 @@ def reindex() -> None:
 
 
 COMMANDS = (check, reindex)
-
-
-def _refuse_mismatch() -> None:
-    mismatch = revisions.find_mismatch()
-    if mismatch is not None:
-        raise mismatch
 
 
 def _explain(found: Comparison) -> list[str]:

@@ -23,6 +23,7 @@ from promptcrafter.database.errors import find_lasting_refusal, find_refusal, is
 from promptcrafter.database.session import sqlite_path
 from promptcrafter.http import error_handlers
 from promptcrafter.maintenance import Progress
+from promptcrafter.text import display_width
 
 _T = TypeVar("_T")
 _COUNTED = ("user", "workspace", "prompt", "log", "experiment", "trace")
@@ -145,9 +146,10 @@ def describe_rows(rows: Mapping[str, int]) -> str:
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table with aligned columns to standard output; control characters are replaced."""
     lines = [columns, *([_replace_unprintable(cell) for cell in row] for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(columns))]
+    widths = [max(display_width(line[column]) for line in lines) for column in range(len(columns))]
     for line in lines:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        padded = (cell + " " * (width - display_width(cell)) for cell, width in zip(line, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
 
 
 @contextmanager

@@ -59,16 +59,17 @@ def recompute(is_applied: bool, email: str | None, workspace: str | None) -> Non
     with progress("Computing") as on_progress:
         for owner in owners:
             for logs in store.each_recomputable(owner, _ROWS_AT_ONCE):
+                by_id = {log["id"]: log for log in logs}
                 changes = {log["id"]: changed for log in logs if (changed := token_costs.recomputed(log))}
-                for log in logs:
-                    if log["id"] in changes:
-                        model = log["model_used"] or ""
-                        if model not in differences and len(differences) >= _MODELS_KEPT:
-                            model = _OTHERS
-                        differences.setdefault(model, _Difference()).add(log, changes[log["id"]])
                 if is_applied and changes:
                     with writing():
-                        store.change_costs(changes)
+                        stored = store.change_costs(changes, by_id)
+                    changes = {log_id: changes[log_id] for log_id in changes if log_id in stored}
+                for log_id, changed in changes.items():
+                    model = by_id[log_id]["model_used"] or ""
+                    if model not in differences and len(differences) >= _MODELS_KEPT:
+                        model = _OTHERS
+                    differences.setdefault(model, _Difference()).add(by_id[log_id], changed)
                 seen += len(logs)
                 on_progress(seen, max(expected, seen))
     _show(differences, seen, is_applied)

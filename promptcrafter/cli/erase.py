@@ -16,9 +16,7 @@ def erase() -> None:
     may run; it waits while the files are written anew.
     """
     try:
-        mismatch = revisions.find_mismatch()
-        if mismatch is not None:
-            raise mismatch
+        revisions.refuse_mismatch()
         if purge.run() is purge.Outcome.BUSY:
             raise Refusal("Another process is still removing what was deleted. Try again when it is done.")
         with progress("Indexing") as on_progress:

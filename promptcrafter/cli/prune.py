@@ -11,7 +11,6 @@ from promptcrafter.cli.commands import Command, Refusal, count, progress, say
 from promptcrafter.cli.workspaces import list_principals, workspace_option
 from promptcrafter.database import sqlite
 from promptcrafter.database.session import database_size, is_sqlite
-from promptcrafter.database.transactions import writing
 from promptcrafter.logs import store as logs
 from promptcrafter.maintenance import purge, vacuum
 from promptcrafter.maintenance.pace import Pace
@@ -65,17 +64,16 @@ def _delete(owners: list[Principal], filters: dict[str, Any], expected: int) -> 
     pace = Pace()
     with progress("Deleting") as on_progress:
         for owner in owners:
-            before = list(deleted)
-            for kind, store in enumerate((logs, traces)):
+            entry = audit.CountingEntry(owner, "prune", ("logs", "traces"))
+            for kind, (name, store) in enumerate((("logs", logs), ("traces", traces))):
                 for rows in store.each_expired(owner, filters, _ROWS_AT_ONCE):
                     for part in pace.parts(rows):
                         with pace.transaction():
-                            deleted[kind] += store.remove_expired(owner, filters, part)
+                            removed = store.remove_expired(owner, filters, part)
+                            if removed:
+                                entry.add({name: removed})
+                        deleted[kind] += removed
                         on_progress(sum(deleted), max(expected, sum(deleted)))
-            if deleted != before:
-                told = {"logs": deleted[0] - before[0], "traces": deleted[1] - before[1]}
-                with writing():
-                    audit.note(owner, owner.current_id, "prune", "workspace", owner.current_id, after=told)
     return deleted
 
 

@@ -36,7 +36,9 @@ _IS_WORKING = """
 # One round trip, as BEGIN alone would be. `migrations/env.py` locks the table in a mode that conflicts with this one: a
 # migration waits for the writers before it, and those after it wait and then read its revision. SELECT alone would lock
 # too little, and a row lock would write to the disk.
-_BEGIN_AS_WRITER = "BEGIN; LOCK TABLE alembic_version IN ROW SHARE MODE; SELECT version_num FROM alembic_version"
+_BEGIN_AS_WRITER = (
+    "BEGIN; {settings}LOCK TABLE alembic_version IN ROW SHARE MODE; SELECT version_num FROM alembic_version"
+)
 _END = "SELECT pg_terminate_backend(%s)"  # a mere cancel would leave a transaction open, with its locks
 
 
@@ -244,15 +246,19 @@ def prepare_to_write(connection: Connection) -> None:
     connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
-def read_revisions(connection: Connection) -> list[str]:
+def read_revisions(connection: Connection, lock_timeout_s: float | None = None) -> list[str]:
     """Begin the transaction; return the revisions of the schema, which stay until its end.
+
+    `lock_timeout_s` is how long the transaction waits for each lock, if it is not the connection's usual time.
 
     Raises DBAPIError, also if the database has no table of revisions.
     """
     driver: Any = connection.connection.driver_connection
     error_class = connection.dialect.loaded_dbapi.Error
+    # 0 would be no timeout at all
+    settings = "" if lock_timeout_s is None else f"SET LOCAL lock_timeout = {max(1, round(lock_timeout_s * 1000))}; "
     try:
-        cursor = driver.execute(_BEGIN_AS_WRITER)
+        cursor = driver.execute(_BEGIN_AS_WRITER.format(settings=settings))
         while cursor.nextset():
             pass
         return [revision for (revision,) in cursor]

@@ -56,20 +56,22 @@ BOOKKEEPING_TABLES = ("alembic_version", _WRITERS.name)  # rows of them are abou
 _SEARCH_INDICES = ("ix_prompt_search_",)
 
 
-def find_mismatch(connection: Connection | None = None) -> NotMigrated | NewerSchema | None:
+def find_mismatch(
+    connection: Connection | None = None, applied: Iterable[str] | None = None
+) -> NotMigrated | NewerSchema | None:
     """Return why this release may not write to a database, by default the current application's; None if it may.
 
-    Raises DBAPIError when the database is unavailable.
+    `applied` are its revisions, if they have been read already. Raises DBAPIError when the database is unavailable.
     """
     if connection is None:
         with get_engine().connect() as connection:
-            return _find_mismatch(connection, applied_to(connection))
-    return _find_mismatch(connection, applied_to(connection))
+            return find_mismatch(connection, applied)
+    return _find_mismatch(connection, applied_to(connection) if applied is None else set(applied))
 
 
-def refuse_mismatch(connection: Connection, applied: Iterable[str]) -> None:
-    """Raise NotMigrated or NewerSchema unless this release may write to a database with these revisions."""
-    problem = _find_mismatch(connection, set(applied))
+def refuse_mismatch(connection: Connection | None = None, applied: Iterable[str] | None = None) -> None:
+    """Raise NotMigrated or NewerSchema if `find_mismatch` returns it."""
+    problem = find_mismatch(connection, applied)
     if problem is not None:
         raise problem
 

@@ -11,6 +11,8 @@ read one row or a few      `compiled.CompiledQuery`             as `request_conn
                                                                 else, on SQLite, none     returned at once
 write                      `transactions.writing()`             a new one, on SQLite      commits and closes at the
                                                                 after the write queue     block's end, or rolls back
+write what a reader can    `transactions.                       as `writing()`, after a   as `writing()`; the function
+do without                 write_if_possible()`                 short wait for others     returns if it fails
 write for long, step by    `transactions.                       as `writing()`            as `writing()`, without a
 step                       writing_in_background()`                                       checkpoint
 write in several steps,    `transactions.writing_in_bulk()`     as `writing()`, after a   as `writing()`
@@ -21,7 +23,7 @@ read one snapshot          `read_snapshot()`                    its own, at the 
                                                                 statement                 closes it
 stream a response          `stream_session()`, or               its own, at the first     commits nothing; the caller
                            `stream_snapshot()`                  statement                 closes it
-VACUUM, checkpoints        `transactions.autocommit_connection` none; waits in the write  each statement commits; closed
+VACUUM, ANALYZE            `transactions.autocommit_connection` none; waits in the write  each statement commits; closed
                                                                 queue of SQLite first     at the block's end
 write another database     `open_postgresql()`, then            at the block's start      commits and closes at the
                            `transactions.writing_to()`                                    block's end, or rolls back
@@ -158,6 +160,7 @@ class RequestSession(ReadSession, BoundSession):
     """
 
     open_connection: Connection | None = None
+    is_writing = False  # inside a write transaction, which `transactions` begins and ends
 
     def get_connection(self) -> Connection:
         """Return the request's connection, in a transaction; open it and begin one if need be. Raises DBAPIError."""

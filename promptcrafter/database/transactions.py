@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, func, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from promptcrafter.database import revisions, sqlite
-from promptcrafter.database.errors import ignoring_unavailable, is_deadlock, translating_driver_errors
+from promptcrafter.database.errors import ignoring_unavailable, is_deadlock, is_unavailable, translating_driver_errors
 from promptcrafter.database.session import (
     RequestSession,
     get_engine,
@@ -25,12 +25,14 @@ from promptcrafter.database.session import (
     sqlite_path,
 )
 from promptcrafter.database.write_queue import bulk_write_queue_lock, write_queue_lock
+from promptcrafter.problems import Unavailable
 
 _BEFORE_COMMIT, _ON_COMMIT = "promptcrafter_before_commit", "promptcrafter_on_commit"
 _ATTEMPTS = 4  # of what ends in deadlocks; each of them takes a second
 _Written = TypeVar("_Written")
 _Queue = Callable[[Path, float], AbstractContextManager[float]]
 _SHORT_WAIT_S = 0.1  # in the queue; the pragma that shortens the wait after it takes some microseconds
+_OPTIONAL_WAIT_S = 0.25  # of a request that only reads, for a write that may be left out
 
 
 @contextmanager
@@ -38,7 +40,8 @@ def writing() -> Iterator[None]:
     """Run the block as one write transaction: committed at its end, rolled back when it raises.
 
     The session is closed first, so the block must load again what it changes, and sees nothing stale. Inside
-    `joined_transaction()` the transaction stays open until that block ends.
+    `joined_transaction()` the transaction stays open until that block ends. The block must not write in a transaction
+    of its own, nor close the session, as reading a snapshot does: RuntimeError reports either.
 
     Raises DBAPIError, SQLAlchemy's TimeoutError when the wait in the write queue is too long, and NotMigrated or
     NewerSchema when this release must not write to the schema, which cannot change before the transaction ends.
@@ -69,6 +72,25 @@ def write_until_done(write: Callable[[], _Written]) -> _Written:
             if not is_deadlock(error):
                 raise
     return write()
+
+
+def write_if_possible(write: Callable[[], object], wait_s: float = _OPTIONAL_WAIT_S) -> bool:
+    """Call `write` as one write transaction, not in a joined one; return whether it was committed.
+
+    For what a request that only reads writes by the way: it must not fail, nor wait for long, because the database is
+    busy, read-only or full, or another release's. `wait_s` is how long to wait for other writers, at most the usual
+    time. Raises what `writing()` does otherwise, and what `write` raises.
+    """
+    try:
+        with _transaction(wait_s=min(wait_s, lock_timeout_s())):
+            write()
+    except (Unavailable, TimeoutError):
+        return False
+    except DBAPIError as error:
+        if not is_unavailable(error):
+            raise
+        return False
+    return True
 
 
 @contextmanager
@@ -176,6 +198,7 @@ def autocommit_connection() -> Iterator[Connection]:
 
     The session is closed first. Raises DBAPIError, and TimeoutError as `writing()` does.
     """
+    _refuse_nested(request_session())
     session.close()
     with _wait_in(write_queue_lock), get_engine().connect() as connection:
         if is_sqlite():
@@ -200,39 +223,54 @@ def writing_to(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def _transaction(
-    around: Callable[[Connection], AbstractContextManager[object]] = nullcontext, queue: _Queue = write_queue_lock
+    around: Callable[[Connection], AbstractContextManager[object]] = nullcontext,
+    queue: _Queue = write_queue_lock,
+    wait_s: float | None = None,
 ) -> Iterator[None]:
     """Run the block in a write transaction of the request's session, then call what `on_commit` has registered.
 
-    `around` makes a context, from the connection, for the block and the commit. `queue` is where to wait on SQLite.
+    `around` makes a context, from the connection, for the block and the commit. `queue` is where to wait on SQLite,
+    and `wait_s` how long to wait for other writers, if it is not the usual time.
     """
     request = request_session()
+    _refuse_nested(request)
     request.close()  # before the wait: its connection goes back to the pool
     for name in (_BEFORE_COMMIT, _ON_COMMIT):
         request.info.pop(name, None)  # of a transaction that was rolled back
-    with _wait_in(queue) as seconds_left:
+    with _wait_in(queue, wait_s) as seconds_left:
         try:
-            with around(_begin(request, seconds_left)):
+            request.is_writing = True
+            connection = _begin(request, seconds_left)
+            with around(connection):
                 yield
-                _commit(request)
+                _commit(request, connection)
             request.release()
         except BaseException:
             request.close()
             raise
+        finally:
+            request.is_writing = False
     for callback in request.info.pop(_ON_COMMIT, ()):
         callback()
 
 
+def _refuse_nested(request: RequestSession) -> None:
+    """Raise RuntimeError inside a write transaction: a second one would end it, and on SQLite wait for itself first."""
+    if request.is_writing:
+        raise RuntimeError("a write transaction inside another one of the same request")
+
+
 @contextmanager
-def _wait_in(queue: _Queue) -> Iterator[float]:
+def _wait_in(queue: _Queue, wait_s: float | None = None) -> Iterator[float]:
     """Wait for the other writers on SQLite, and yield how long the begin may wait; PostgreSQL has no queue."""
+    seconds = lock_timeout_s() if wait_s is None else wait_s
     path = sqlite_path()
     if path is None:
-        yield lock_timeout_s()
+        yield seconds
         return
     with ExitStack() as turn:
         try:
-            seconds_left = turn.enter_context(queue(path, lock_timeout_s()))
+            seconds_left = turn.enter_context(queue(path, seconds))
         except OSError as error:
             with translating_driver_errors():
                 raise sqlite.lock_file_error(error) from error
@@ -241,29 +279,32 @@ def _wait_in(queue: _Queue) -> Iterator[float]:
 
 def _begin(request: RequestSession, seconds_left: float) -> Connection:
     connection = request.open_connection = get_engine().connect()
-    backend: Any = sqlite
-    if not is_sqlite():
+    usual = lock_timeout_s()
+    if is_sqlite():
+        sqlite.prepare_to_write(connection)
+        if usual - seconds_left < _SHORT_WAIT_S:
+            connection.begin()
+        else:  # a program that is not in the queue may hold SQLite's own lock: both waits together have one timeout
+            with sqlite.busy_timeout(connection, seconds_left, usual):
+                connection.begin()
+        applied = sqlite.read_revisions(connection)
+    else:
         from promptcrafter.database import postgresql  # loads the driver
 
-        backend = postgresql
-    backend.prepare_to_write(connection)
-    usual = lock_timeout_s()
-    if not is_sqlite() or usual - seconds_left < _SHORT_WAIT_S:
+        postgresql.prepare_to_write(connection)
         connection.begin()
-    else:  # a program that is not in the queue may hold SQLite's own lock: both waits together have one timeout
-        with sqlite.busy_timeout(connection, seconds_left, usual):
-            connection.begin()
-    applied = backend.read_revisions(connection)
+        applied = postgresql.read_revisions(connection, None if seconds_left == usual else seconds_left)
     if applied != [revisions.HEAD]:
         revisions.refuse_mismatch(connection, applied)
     return connection
 
 
-def _commit(request: RequestSession) -> None:
+def _commit(request: RequestSession, connection: Connection) -> None:
     request.flush()
     for check in request.info.pop(_BEFORE_COMMIT, {}).values():
         check()
-    if request.open_connection is not None:
-        request.open_connection.commit()
+    if request.open_connection is not connection:
+        raise RuntimeError("the session was closed inside of `writing()`, which has rolled back what was written")
+    connection.commit()
     if request.in_transaction():
         request.commit()  # ends the session's own transaction, which is part of the connection's

@@ -18,11 +18,11 @@ from promptcrafter.idempotency.decorator import idempotent
 from promptcrafter.ids import pattern
 from promptcrafter.jsonio import dumps
 from promptcrafter.logs import store as logs
+from promptcrafter.logs.fields import read_model, refuse_large_output
 from promptcrafter.logs.recording import retry_if_parent_deleted
-from promptcrafter.logs.schemas import read_model, refuse_large_output
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem
-from promptcrafter.prompts import store as prompts
+from promptcrafter.prompts import version_store
 from promptcrafter.prompts.models import Version
 from promptcrafter.scores import reported
 from promptcrafter.text import shorten
@@ -103,7 +103,9 @@ def log_result(body: dict[str, Any], slug: str) -> dict[str, Any]:
     def attempt() -> dict[str, Any]:
         experiment = experiments.get_experiment(current_principal(), slug)
         variant = _get_variant(experiment, body["variant_key"])
-        version = prompts.find_version(variant.prompt_id, variant.prompt_version) if variant.prompt_id else None
+        version = (
+            version_store.get_version_or_none(variant.prompt_id, variant.prompt_version) if variant.prompt_id else None
+        )
         values = logs.prepare({**translate(body, experiment, variant, version), "scores": scores})
         with writing():
             return logs.record(current_principal(), values)

@@ -1,14 +1,13 @@
 """Find the prompts and versions that the references of other systems' clients name."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from promptcrafter.dialects.langfuse.names import slug_of
-from promptcrafter.dialects.version_choice import choose_version
+from promptcrafter.dialects.prompt_names import slug_of
+from promptcrafter.dialects.version_choice import Choice, choose_version
 from promptcrafter.logs.store import ParentDeleted
-from promptcrafter.problems import Problem
-from promptcrafter.prompts import store
+from promptcrafter.prompts import store, version_store
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.text import shorten
 from promptcrafter.workspaces.principal import Principal
@@ -29,35 +28,40 @@ class Resolved:
     warning: str | None = None
 
 
+Resolver = Callable[[Principal, Iterable[Mapping[str, Any]]], dict[ReferenceKey, Resolved]]  # such as `resolve_all`
+
+
 def reference_key(reference: Mapping[str, Any]) -> ReferenceKey:
     """Return slug, version and tag of a client's reference; version and tag may be missing or empty."""
     return reference["slug"], reference.get("version"), reference.get("tag")
 
 
 def resolve_all(principal: Principal, references: Iterable[Mapping[str, Any]]) -> dict[ReferenceKey, Resolved]:
-    """Find what references name, reading each prompt and each version once.
+    """Find what references name, reading all prompts and all versions at once.
 
-    What stands in the place of a slug may be Langfuse's name of the prompt, too.
-
-    Raises ParentDeleted if a prompt is deleted in between.
+    A reference may have the prompt's name in Langfuse in place of its slug: see `prompt_names`. Raises ParentDeleted
+    if a prompt is deleted in between.
     """
     keys = list(dict.fromkeys(map(reference_key, references)))
     slugs = {slug: slug_of(slug) for slug, _, _ in keys}
     prompts = store.get_prompts_by_slug(principal, set(slugs.values()))
-    versions: dict[tuple[str, int], Version] = {}
-    resolved = {}
+    chosen: dict[ReferenceKey, tuple[Prompt, Choice]] = {}
     for key in keys:
         slug, version, tag = key
-        prompt = prompts.get(slugs[slug])
-        if prompt is None:
-            resolved[key] = _missing_prompt(slug)
-            continue
-        labels = {row.name: row.version for row in prompt.label_rows}
-        choice = choose_version(prompt.version, labels, version, tag)
-        version_key = (prompt.id, choice.number or 0)
-        if choice.number is not None and version_key not in versions:
-            versions[version_key] = _get_version(prompt, choice.number)
-        resolved[key] = Resolved(prompt, versions.get(version_key), choice.tag, choice.warning)
+        if (prompt := prompts.get(slugs[slug])) is not None:
+            labels = {row.name: row.version for row in prompt.label_rows}
+            chosen[key] = prompt, choose_version(prompt.version, labels, version, tag)
+    numbers = {(prompt.id, choice.number) for prompt, choice in chosen.values() if choice.number is not None}
+    versions = version_store.get_versions(numbers)
+    if versions.keys() != numbers:
+        raise ParentDeleted  # versions are deleted only with their prompt
+    resolved = {}
+    for key in keys:
+        if key in chosen:
+            prompt, choice = chosen[key]
+            resolved[key] = Resolved(prompt, versions.get((prompt.id, choice.number or 0)), choice.tag, choice.warning)
+        else:
+            resolved[key] = _missing_prompt(key[0])
     return resolved
 
 
@@ -68,10 +72,3 @@ def resolve_as_missing(principal: Principal, references: Iterable[Mapping[str, A
 
 def _missing_prompt(slug: str) -> Resolved:
     return Resolved(warning=f"There is no prompt with the slug {shorten(slug)}.")
-
-
-def _get_version(prompt: Prompt, number: int) -> Version:
-    try:
-        return store.get_version(prompt, str(number))
-    except Problem as problem:
-        raise ParentDeleted from problem  # versions are deleted only with their prompt

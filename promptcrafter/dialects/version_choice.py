@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from promptcrafter.prompts.store import LATEST
+from promptcrafter.prompts.version_names import LATEST
 from promptcrafter.text import shorten
 
 PRODUCTION = "production"

@@ -10,7 +10,7 @@ from promptcrafter.http.page_query import PageQuery
 from promptcrafter.http.schemas import BodySchema, CreateSchema, JsonObject, Objects, SparseSchema, TextAndFormat
 from promptcrafter.ids import pattern
 from promptcrafter.logs.models import ANNOTATORS, HUMAN
-from promptcrafter.prompts.schemas import VERSION_NAME, VersionReference
+from promptcrafter.prompts.fields import VERSION_NAME, VersionReference
 from promptcrafter.scores.schemas import NAME, NAME_RULE
 
 STATUSES = ("DRAFT", "ACTIVE", "PAUSED", "COMPLETED")

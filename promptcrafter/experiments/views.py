@@ -53,7 +53,7 @@ def create_experiment(body: dict[str, Any]) -> tuple[Experiment, int, dict[str, 
 @blueprint.arguments(PageQuery(), location="query")
 @blueprint.list_response(ExperimentOut(many=True))
 def list_experiments(query: dict[str, Any]) -> Response:
-    """List the caller's experiments, newest first."""
+    """List the experiments of the workspace, newest first."""
     experiments = store.find_experiments(current_principal())
     return lists.list_response(experiments, (Experiment.created_at, Experiment.seq), _experiment_out, query)
 

@@ -42,12 +42,17 @@ _STRICT = {
     f"in `{ignored_fields.HEADER}`",
     "schema": {"type": "boolean", "default": False},
 }
-_IDEMPOTENCY_KEY = {
-    "in": "header",
-    "name": "Idempotency-Key",
-    "description": "A request repeated with the same key and body within 24 hours gets the first response again",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]{1,255}$"},
-}
+
+
+def idempotency_key(description: str) -> dict[str, Any]:
+    """Return the OpenAPI parameter of the header `Idempotency-Key` with this description."""
+    schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]{1,255}$"}
+    return {"in": "header", "name": "Idempotency-Key", "description": description, "schema": schema}
+
+
+_IDEMPOTENCY_KEY = idempotency_key(
+    "A request repeated with the same key and body within 24 hours gets the first response again"
+)
 _WORKSPACE = {
     "in": "header",
     "name": headers.WORKSPACE,

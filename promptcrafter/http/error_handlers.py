@@ -93,6 +93,21 @@ def describe_obstacle(error: DBAPIError | PoolTimeout | OSError | Problem) -> st
     return problem.message.removesuffix(".")
 
 
+def report(error: DBAPIError | PoolTimeout) -> Problem | None:
+    """Return the problem that an error of the database is reported as, and log its cause; None if it is a bug."""
+    if isinstance(error, PoolTimeout):
+        _log.warning("database unavailable: %s", describe_obstacle(error))
+        return Unavailable()
+    problem = explain(error)
+    if isinstance(problem, DiskFull):
+        _log.error("the disk of the database is full: %s", describe_cause(error))
+    elif is_unavailable(error):
+        _log.warning("database unavailable: %s", describe_cause(error))
+    elif isinstance(problem, WorkspaceNotFound):
+        _log.info("a workspace or a membership ended during a request: %s", describe_cause(error))
+    return problem
+
+
 def render(problem: Problem) -> Response:
     """Return the response with the error body of the path, the status and the headers of a problem."""
     # A view that raised a problem from a variable is in its trace: that cycle would keep the request for a while
@@ -128,23 +143,17 @@ def from_database(error: DBAPIError) -> Response:
 
     A full disk is 503 for a request that only reads, because SQLite may need space for that, too.
     """
-    problem = explain(error)
+    problem = report(error)
     if problem is None:
         return _from_bug(error)
-    if isinstance(problem, DiskFull):
-        _log.error("the disk of the database is full: %s", describe_cause(error))
-        if request.method in ("GET", "HEAD"):
-            problem = Unavailable("The server's disk is full. Try again.", problem.code)
-    elif is_unavailable(error):
-        _log.warning("database unavailable: %s", describe_cause(error))
-    elif isinstance(problem, WorkspaceNotFound):
-        _log.info("a workspace or a membership ended during a request: %s", describe_cause(error))
+    if isinstance(problem, DiskFull) and request.method in ("GET", "HEAD"):
+        problem = Unavailable("The server's disk is full. Try again.", problem.code)
     return render(problem)
 
 
 def _from_timeout(error: PoolTimeout) -> Response:
-    _log.warning("database unavailable: %s", describe_obstacle(error))
-    return render(Unavailable())
+    problem = report(error)
+    return _from_bug(error) if problem is None else render(problem)
 
 
 def _from_invalid_chunks(error: InvalidChunks) -> Response:

@@ -25,7 +25,7 @@ REPLAYED = "Idempotency-Replayed"  # response header, `true` if the response is 
 _KEY_PATTERN = "[\x21-\x7e]{1,255}"
 
 _View = Callable[..., Any]
-_FindPlaces = Callable[..., Iterable[str]]
+_FindWorkspaces = Callable[..., Iterable[str]]
 
 
 def idempotent(view: _View) -> _View:
@@ -38,13 +38,13 @@ def idempotent(view: _View) -> _View:
     return idempotent_in(_find_current)(view)
 
 
-def idempotent_in(find_places: _FindPlaces) -> Callable[[_View], _View]:
+def idempotent_in(find_workspaces: _FindWorkspaces) -> Callable[[_View], _View]:
     """Return `idempotent` for a view that creates in the workspaces of what the request names by ids.
 
-    `find_places` gets the principal and the arguments of the view, and returns the ids of these workspaces: the current
-    one for an unknown id. The key belongs to the first of them where the role of the caller suffices, and so does the
-    stored response: it is replayed to those only who could make the request still. Where no role suffices nothing is
-    looked up, since the view refuses the request.
+    `find_workspaces` gets the principal and the arguments of the view, and returns the ids of these workspaces: the
+    current one for an unknown id. The key belongs to the first of them where the role of the caller suffices, and so
+    does the stored response: it is replayed to those only who could make the request still. Where no role suffices
+    nothing is looked up, since the view refuses the request.
     """
 
     def decorate(view: _View) -> _View:
@@ -52,12 +52,12 @@ def idempotent_in(find_places: _FindPlaces) -> Callable[[_View], _View]:
         def wrapper(*args: Any, **kwargs: Any) -> Response:
             key = read_key()
             principal = current_principal()
-            place = None if key is None else _choose_place(principal, find_places, args, kwargs)
+            workspace_id = None if key is None else _choose_workspace(principal, find_workspaces, args, kwargs)
             response: Response
-            if key is None or place is None:
+            if key is None or workspace_id is None:
                 response = view(*args, **kwargs)
                 return response
-            scope = store.Scope(principal.user_id, principal.api_key_id, place, key)
+            scope = store.Scope(principal.user_id, principal.api_key_id, workspace_id, key)
             fingerprint = _fingerprint()
             record = store.get_record(scope)
             if record is None:
@@ -89,15 +89,15 @@ def _find_current(principal: Principal, *args: Any, **kwargs: Any) -> list[str]:
     return [principal.current_id]
 
 
-def _choose_place(
-    principal: Principal, find_places: _FindPlaces, args: tuple[Any, ...], kwargs: dict[str, Any]
+def _choose_workspace(
+    principal: Principal, find_workspaces: _FindWorkspaces, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> str | None:
     """Return the id of the first workspace where the caller may do what the route requires, None if there is none."""
     # what is in no workspace of the caller's is refused by the view, so that with one of them no query is necessary
-    is_alone = len(principal.memberships) == 1
-    places = [principal.current_id] if is_alone else find_places(principal, *args, **kwargs)
+    has_one_workspace = len(principal.memberships) == 1
+    workspace_ids = [principal.current_id] if has_one_workspace else find_workspaces(principal, *args, **kwargs)
     allowed = (
-        place for place in places if place in principal.memberships and find_role_obstacle(principal, place) is None
+        each for each in workspace_ids if each in principal.memberships and find_role_obstacle(principal, each) is None
     )
     return next(allowed, None)
 

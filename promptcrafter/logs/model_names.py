@@ -99,9 +99,8 @@ _PATHS = {
     "google": {"anthropic"},
 }
 _FAMILIES = {"anthropic": "claude", "google": "gemini", "openai": "gpt", "x-ai": "grok"}  # Basalt's 3.5-sonnet, 4o
-_AWS_REGION = re.compile(
-    r"(?:us-east-1|us-west-2)/|(?:us|eu|ap|ca|sa)-[a-z]+-\d/(?=anthropic\.)"
-)  # Llama's price varies
+# A model of Anthropic costs the same in all of these regions; the price of Llama varies
+_AWS_REGION = re.compile(r"(?:us-east-1|us-west-2)/|(?:us|eu|ap|ca|sa)-[a-z]+-\d/(?=anthropic\.)")
 _REGION = r"(?:regional|global|us-gov|us|eu|apac|ap|jp|au|in|ca|sa|me|af|il|mx|uk|ch|kr)"
 _BEDROCK = re.compile(
     rf"(?:{_REGION}\.)?(?:ai21|amazon|anthropic|cohere|deepseek|google|luma|meta|minimax|mistral|moonshotai?|nvidia|openai"
@@ -129,7 +128,7 @@ class Reading(NamedTuple):
 
 
 def readings(provider: str | None, model: str) -> Iterator[Reading]:
-    """Yield what a name can mean, in lower case, best first; nothing for a model that runs at home.
+    """Yield what a name can mean, in lower case, best first; nothing for a model that runs on the user's own machine.
 
     A provider that is named, by `provider` or in the name, is the only one whose prices count. A provider that is not
     known has no prices.
@@ -307,12 +306,12 @@ def _is_date(year: int, month: int, day: int) -> bool:
 
 
 def _is_closed(name: str) -> bool:
-    """Tell whether a model cannot run at home, because its weights are not published."""
+    """Return whether the weights of a model are not published, so that nobody but its maker can run it."""
     return bool(re.match(r"(?:gpt-?\d(?!.*oss)|chatgpt|o\d|claude|gemini|grok|sonar)", name)) and "oss" not in name
 
 
 def is_text_only(name: str) -> bool:
-    """Tell whether a name, or the id of an entry, is that of a model whose tokens are those of text, or free."""
+    """Return whether a name, or the id of an entry, is that of a model whose tokens are those of text, or free."""
     return name.endswith(":free") or not _NOT_TEXT.intersection(re.split(r"[^a-z0-9]+", name.lower()))
 
 
@@ -354,6 +353,6 @@ _HIDES = re.compile(
 
 @lru_cache(maxsize=4096)
 def hides_reasoning(model: str) -> bool:
-    """Tell whether a model bills tokens of reasoning that its output does not show, under any spelling of its name."""
+    """Return whether a model, by any spelling of its name, bills tokens of reasoning that its output does not show."""
     text = re.sub(r"[\s_]+", "-", model.strip().lower()[:MAX_LENGTH])
     return bool(_HIDES.search(re.sub(r"(^|[/:])ft:", r"\1", text))) and "non-reasoning" not in text

@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, column_property, mapped_column
 
+from promptcrafter import clock
 from promptcrafter.auth.models import DELETED_ACCOUNT, User
 from promptcrafter.database.base import DERIVED, SEQUENCE, Base, JsonText, Resource, UtcTime
 
@@ -164,6 +165,11 @@ class Log(Resource):
     context: Mapped[Any | None] = mapped_column(JsonText)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     updated_at: Mapped[datetime] = mapped_column(UtcTime)
+
+    @property
+    def duration_ms(self) -> float | None:
+        """The latency that was sent, or else the time from start to end if both are known: as statistics count it."""
+        return clock.measure_ms(self.start_time, self.end_time) if self.latency_ms is None else self.latency_ms
 
 
 class Score(Resource):

@@ -50,7 +50,7 @@ _MAKERS = {
     "arcee": "trinity-",
     "typesafe": "jev-",
 }
-# Whose prices a cloud takes for models that the list does not have for the cloud itself
+# The makers whose prices a cloud takes too, for models that the list does not have for the cloud itself
 _SAME_PRICES = {"azure": ("openai", "anthropic"), "google": ("anthropic",)}
 # Open weights that the list has for the company that published them, which does not sell them
 _NOT_SOLD = {"openai": "gpt-oss-", "google": "gemma-2-"}
@@ -149,7 +149,7 @@ def clear_caches() -> None:
 
 
 def find(provider: str | None, model: str, moment: datetime) -> Price | None:
-    """Return the price of a model at a time; None if it is not known, or if the model runs at home.
+    """Return the price of a model at a time; None if it is not known, or if the model runs on the user's own machine.
 
     With a provider, beside the name or in it, only the prices of that provider count; otherwise those of the maker.
     """
@@ -375,7 +375,7 @@ def _clauses(match: Any) -> Iterator[tuple[str, str]]:
 
 
 def _is_whole_name(kind: str, text: str) -> bool:
-    """Tell whether the text of a clause is a name, not only the beginning of names or a pattern."""
+    """Return whether the text of a clause is a name, not only the beginning of names or a pattern."""
     return kind == "equals" or (kind != "regex" and text[-1:].isalnum() and not re.search(r"-20\d\d$|^ft:", text))
 
 

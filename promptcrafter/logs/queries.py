@@ -18,6 +18,7 @@ from promptcrafter.logs.models import Log
 from promptcrafter.logs.questions import DEFAULT_TEXTS, INPUT, NOTES, OUTPUT, find_question
 from promptcrafter.problems import Invalid, Problem
 from promptcrafter.prompts import store as prompts
+from promptcrafter.prompts import version_store
 from promptcrafter.workspaces.principal import Principal
 
 CANDIDATES_MAX = 10_000  # logs whose texts are read for one page
@@ -61,7 +62,7 @@ def resolve(principal: Principal, query: Mapping[str, Any]) -> tuple[dict[str, A
         prompts.refuse_prompt_not_owned(principal, query["promptId"])
         name = query.get("promptVersion", query.get("label"))
         if isinstance(name, str):
-            filters["promptVersion"] = prompts.find_number(query["promptId"], name)
+            filters["promptVersion"] = version_store.get_version_number(query["promptId"], name)
             filters.pop("label", None)
             resolved = {"promptVersion": filters["promptVersion"], **({"label": None} if "label" in query else {})}
     if "q" not in query:

@@ -15,7 +15,9 @@ from promptcrafter.ids import is_well_formed
 from promptcrafter.logs import store, token_costs
 from promptcrafter.logs.store import ParentDeleted
 from promptcrafter.problems import Invalid, Problem, Unavailable
+from promptcrafter.prompts import label_store, version_store
 from promptcrafter.prompts import store as prompts
+from promptcrafter.prompts.version_names import LATEST, choose_number, not_a_version
 from promptcrafter.workspaces.access import find_obstacle
 from promptcrafter.workspaces.principal import Principal
 
@@ -28,8 +30,9 @@ def record(principal: Principal, outputs: Sequence[Output]) -> list[Output]:
     """Insert valid outputs in their order, in one transaction; return the columns of the log, or the problem, of each.
 
     An output has at least the columns `prompt_id` and `model_used`; without `prompt_version` it gets the latest one. A
-    `Problem` among the outputs is returned unchanged, and an output whose prompt or version does not exist or belongs
-    to another account becomes one. Raises Unavailable if prompts are deleted during each of several attempts.
+    `Problem` among the outputs is returned unchanged, and an output whose prompt or version does not exist, or is in a
+    workspace that the principal may not log to, becomes one. Raises Unavailable if prompts are deleted during each of
+    several attempts.
     """
 
     def attempt() -> list[Output]:
@@ -67,13 +70,13 @@ def retry_if_parent_deleted(attempt: Callable[[], _Recorded], last_attempt: Call
 def _pin(principal: Principal, outputs: Sequence[Output]) -> list[Output]:
     """Pin each output to a version of its prompt: the one it names, by number or label, or else the latest."""
     ids = {output["prompt_id"] for output in outputs if isinstance(output, dict)}
-    latest = prompts.get_latest_numbers([prompt_id for prompt_id in ids if is_well_formed("prompt", prompt_id)])
+    latest = version_store.get_latest_numbers([prompt_id for prompt_id in ids if is_well_formed("prompt", prompt_id)])
     labels = {
         (output["prompt_id"], output["prompt_version"])
         for output in outputs
         if isinstance(output, dict) and isinstance(output.get("prompt_version"), str) and output["prompt_id"] in latest
     }
-    labelled = prompts.get_labelled_numbers(labels)
+    labelled = label_store.get_labelled_numbers(labels)
     return [
         output
         if isinstance(output, Problem)
@@ -98,13 +101,8 @@ def _pin_one(
     obstacle = find_obstacle(principal, "prompt", workspace_id)
     if obstacle is not None:
         return obstacle
-    version = output.get("prompt_version") or prompts.LATEST
-    if version == prompts.LATEST:
-        number: int | None = latest
-    elif isinstance(version, str):
-        number = labelled.get((output["prompt_id"], version))
-    else:
-        number = version if version <= latest else None
+    version = output.get("prompt_version") or LATEST
+    number = choose_number(version, latest, labelled.get((output["prompt_id"], version)))
     if number is None:
-        return Invalid({"promptVersion": [prompts.not_a_version(version, latest)]})
+        return Invalid({"promptVersion": [not_a_version(version, latest)]})
     return {**output, "workspace_id": workspace_id, "prompt_version": number}

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from blinker import Signal
-from sqlalchemy import Select, bindparam, delete, func, insert, inspect, or_, select, tuple_
+from sqlalchemy import Select, bindparam, delete, func, insert, inspect, or_, select, tuple_, update
 
 from promptcrafter import clock
 from promptcrafter.database.base import Base
@@ -39,6 +39,9 @@ RECOMPUTED_FROM = (
     *("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens"),
     *("cost", "computed", "priced_as", "priced"),
 )
+# What shows that a log has changed since these were read: the texts have other lengths, or one of these is another
+_TEXTS = ("input", "output")
+_COMPARED = tuple(name for name in RECOMPUTED_FROM if name not in (*_TEXTS, "computed", "priced"))
 # The attributes of a log that a later part of its span may set
 SENT = (
     *("prompt_id", "prompt_version", "prompt_reference", "model_used", "provider", "output", "output_format"),
@@ -110,7 +113,10 @@ def restore_all(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> None
 
 
 def restore_scored(principal: Principal, logs: Sequence[Mapping[str, Any]]) -> None:
-    """Do the same for logs of an import that has no scores besides: each `score` becomes one of an unknown author."""
+    """Insert logs as `restore_all` does, of an import without scores of its own.
+
+    The `score` of each becomes a score of an unknown author.
+    """
     own = {"workspace_id": principal.workspace_id, "author_id": principal.user_id}
     rows = [arriving_scores.complete_log({**values, **own}) for values in _without_taken_spans(logs)]
     _insert(rows)
@@ -203,7 +209,8 @@ def count_up_to(logs: Select[Any], most: int) -> int:
 def get_logs(principal: Principal, log_ids: Sequence[str]) -> list[Log]:
     """Return the principal's logs in the order of the ids.
 
-    Raises 404 for an unknown id and 403 for a log of another account; the message names the first such id.
+    Raises 404 for an unknown id and 403 for a log in a workspace that the principal is no member of; the message names
+    the first such id.
     """
     by_id = {log.id: log for log in session.scalars(select(Log).where(Log.id.in_(log_ids), is_present(Log)))}
     for log_id in log_ids:
@@ -220,7 +227,7 @@ def get_logs(principal: Principal, log_ids: Sequence[str]) -> list[Log]:
     return [by_id[log_id] for log_id in log_ids]
 
 
-def find_same_input(log: Log, most: int) -> list[Log]:
+def get_logs_with_same_input(log: Log, most: int) -> list[Log]:
     """Return a log and the newest outputs of the same input by other versions of its prompt, `most` in all.
 
     There is one of each version, in the order of these. Only the newest `_SAME_INPUT_READ` logs of the prompt are
@@ -238,11 +245,11 @@ def find_same_input(log: Log, most: int) -> list[Log]:
     return sorted([log, *others], key=lambda each: (each.prompt_version or 0, each.seq))
 
 
-def find_places(principal: Principal, log_ids: Sequence[str]) -> list[str]:
+def get_workspace_ids(principal: Principal, log_ids: Sequence[str]) -> list[str]:
     """Return the ids of the workspaces of logs, in their order; for an unknown log that of the current one."""
     found = session.execute(select(Log.id, Log.workspace_id).where(Log.id.in_(set(log_ids))))
-    places = {row.id: row.workspace_id for row in found}
-    return [places.get(log_id, principal.current_id) for log_id in log_ids]
+    workspace_ids = {row.id: row.workspace_id for row in found}
+    return [workspace_ids.get(log_id, principal.current_id) for log_id in log_ids]
 
 
 def complete_logs(changes: Mapping[int, Mapping[str, Any]], words: Mapping[int, str]) -> None:
@@ -263,7 +270,7 @@ def complete_logs(changes: Mapping[int, Mapping[str, Any]], words: Mapping[int, 
         request_connection().execute(search.update_words_statement(), rows)
 
 
-def find_scored(seqs: Sequence[int]) -> set[int]:
+def get_scored_seqs(seqs: Sequence[int]) -> set[int]:
     """Return those of the sequence numbers of logs that have a score of their own, not one of their trace."""
     is_own = Score.log_seq.in_(seqs) & Score.trace_id.is_(None)
     return set(session.scalars(select(Score.log_seq).where(is_own).distinct())) if seqs else set()
@@ -354,12 +361,30 @@ def each_recomputable(principal: Principal, size: int) -> Iterator[list[dict[str
         yield [dict(row) for row in rows]
 
 
-def change_costs(changes: Mapping[str, Mapping[str, Any]]) -> None:
-    """Set attributes of logs, given by their id. Their `updated_at` stays: it is the time of the last review."""
+def change_costs(changes: Mapping[str, Mapping[str, Any]], read: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Set attributes of logs, given by their id, and return the ids of those that were changed.
+
+    `read` has the attributes from which the changes were computed. A log that has others by now is left as it is: more
+    of its span has arrived since, and its cost was computed with that. The `updated_at` of logs stays: it is the time
+    of the last review.
+    """
     changed_days.mark_where(_TABLE.c.id.in_(list(changes)))
     trace_costs.note_logs(_TABLE.c.id.in_(list(changes)))
+    changed = set()
     for log_id, values in changes.items():
-        session.execute(_TABLE.update().where(_TABLE.c.id == log_id).values(dict(values)))
+        before = read[log_id]
+        is_same = [
+            *(getattr(Log, name).is_not_distinct_from(before[name]) for name in _COMPARED),
+            *(func.length(getattr(Log, name)).is_not_distinct_from(_length(before[name])) for name in _TEXTS),
+        ]
+        same = update(Log).where(Log.id == log_id, *is_same).values(dict(values)).returning(Log.id)
+        if session.scalar(same, execution_options={"synchronize_session": False}) is not None:
+            changed.add(log_id)
+    return changed
+
+
+def _length(text: str | None) -> int | None:
+    return None if text is None else len(text)
 
 
 def _mark(logs: Sequence[Mapping[str, Any]]) -> None:

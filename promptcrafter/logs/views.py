@@ -14,8 +14,9 @@ from promptcrafter.jsonio import dumps
 from promptcrafter.logs import queries, recording, store
 from promptcrafter.logs.comparison_markdown import write_comparison
 from promptcrafter.logs.models import Log
-from promptcrafter.logs.schemas import LogBatchIn, LogBatchOut, LogIn, LogOut, LogPatch, LogQuery, PromptLogQuery
+from promptcrafter.logs.schemas import LogBatchIn, LogBatchOut, LogIn, LogOut, LogPatch
 from promptcrafter.logs.schemas_comparison import CompareOut, CompareQuery
+from promptcrafter.logs.schemas_filters import LogQuery, PromptLogQuery
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem, describe
 from promptcrafter.prompts import store as prompts
@@ -32,7 +33,7 @@ _log_rows = RowSerializer(Log, _log_out)
 
 @blueprint.route("/logs", methods=["POST"], permission=Permission.INGEST, refuses=(403, 404))
 @blueprint.arguments(_log_in)
-@idempotent_in(lambda principal, body: _find_places(principal, [body]))
+@idempotent_in(lambda principal, body: _get_workspace_ids(principal, [body]))
 @blueprint.response(201, _log_out, headers={"Location": {"schema": {"type": "string"}}})
 def create_log(body: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Log an output of a prompt."""
@@ -44,7 +45,7 @@ def create_log(body: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str
 
 @blueprint.route("/logs/batch", methods=["POST"], permission=Permission.INGEST, ndjson_field="logs")
 @blueprint.arguments(LogBatchIn())
-@idempotent_in(lambda principal, body: _find_places(principal, body["logs"]))
+@idempotent_in(lambda principal, body: _get_workspace_ids(principal, body["logs"]))
 @blueprint.response(200, LogBatchOut())
 def create_logs(body: dict[str, Any]) -> Response:
     """Log up to 1,000 outputs in one transaction; one that is invalid does not reject the others."""
@@ -56,7 +57,7 @@ def create_logs(body: dict[str, Any]) -> Response:
 @blueprint.arguments(LogQuery(), location="query")
 @blueprint.list_response(LogOut(many=True))
 def list_logs(query: dict[str, Any]) -> Response:
-    """List the caller's logs, or those of one prompt, newest first."""
+    """List the logs of the workspace, or those of one prompt, newest first."""
     principal = current_principal()
     with queries.limit_page(query):
         filters, resolved = queries.resolve(principal, query)
@@ -120,9 +121,9 @@ def compare_logs(query: dict[str, Any]) -> Response:
     )
 
 
-def _find_places(principal: Principal, outputs: Sequence[recording.Output]) -> list[str]:
+def _get_workspace_ids(principal: Principal, outputs: Sequence[recording.Output]) -> list[str]:
     """Return the ids of the workspaces in which these outputs will be logged."""
-    return prompts.find_places(principal, [each["prompt_id"] for each in outputs if isinstance(each, dict)])
+    return prompts.get_workspace_ids(principal, [each["prompt_id"] for each in outputs if isinstance(each, dict)])
 
 
 def _to_result(log: recording.Output) -> dict[str, Any]:

@@ -4,7 +4,7 @@ One process of all that share the database does it at a time.
 """
 
 import time
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager
 from threading import Event
 
 from promptcrafter.database.session import read_snapshot, session
@@ -81,7 +81,7 @@ def mark_wrong(on_progress: Progress) -> int:
     count = 0
     scopes = day_aggregates.list_stored()
     for done, scope in enumerate(scopes, 1):
-        with closing(read_snapshot()) as reader:
+        with read_snapshot() as reader:
             days = day_aggregates.find_wrong_days(reader, scope)
         if days:
             with writing():

@@ -3,46 +3,39 @@
 They set no style, only classes and positions, so that the policy of the pages holds and colours follow the scheme. Each
 mark has a title that says its values, and each chart stands above a table of what it shows.
 
-A chart is drawn for a width in the units of its view box. `for_all_widths` draws it twice, for wide and for narrow
-screens, and the style sheet shows the one that fits: a wide chart that is scaled down to a phone cannot be read.
+A chart is drawn for a width in the units of its view box. `chart_parts.for_all_widths` draws it twice, for wide and for
+narrow screens, and the style sheet shows the one that fits: a wide chart that is scaled down to a phone cannot be read.
 """
 
 import math
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from promptcrafter.pages import formatting
 from promptcrafter.pages.chart_labels import Box, Label, place_labels
+from promptcrafter.pages.chart_parts import (
+    CHARACTER,
+    MARGIN,
+    SERIES,
+    WIDE,
+    count_ticks,
+    horizontal_grid,
+    position_labels,
+    shorten,
+    vertical_grid,
+    width_of,
+    write_frame,
+    write_shape,
+    write_text,
+    write_tick,
+    write_title,
+)
+from promptcrafter.pages.chart_scales import Scale, bound, log_ticks, round_up, ticks
 
-_TICKS = 5  # about as many on each axis
-_LABEL_CHARACTERS = 40
 _SHORT_TICK = 4  # characters, of which a narrow axis has room for all ticks
-WIDE, NARROW = 800, 300  # widths of charts, in the units of their view boxes
-_CHARACTER = 6.7  # about the width of one, in the same units
-_SERIES = 6  # that differ in colour and shape
-_MARGIN = 16  # at the right end
-_LARGEST, _SMALLEST = 1e300, 1e-300  # beyond, a difference may be infinite and a step zero
-
-
-class Scale(NamedTuple):
-    """Maps values from `low` to `high` to positions from `start` to `end`, by their logarithms with `is_log`."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-    is_log: bool = False
-
-    def place(self, value: float) -> float:
-        """Return the position of a value; one beyond the ends is at the end."""
-        convert = _log if self.is_log else bound
-        low, high, at = map(convert, (self.low, self.high, value))
-        share = 0.5 if high == low else (at - low) / (high - low)
-        return round(self.start + min(1.0, max(0.0, share)) * (self.end - self.start), 2)
 
 
 class IntervalRow(NamedTuple):
@@ -112,79 +105,20 @@ class BandPoint(NamedTuple):
     high: float | None
 
 
-def bound(value: float) -> float:
-    """Return the value as a chart can draw it: limited where sums of floats overflow, zero where steps underflow.
-
-    Clients send any number that a float can hold.
-    """
-    return 0.0 if abs(value) < _SMALLEST else min(_LARGEST, max(-_LARGEST, value))
-
-
-def for_all_widths(draw: Callable[[int], Markup]) -> Markup:
-    """Return a chart drawn for a wide and for a narrow screen, of which the style sheet shows one."""
-    return Markup('<div class="charts">{}{}</div>').format(draw(WIDE), draw(NARROW))
-
-
-def legend(names: Sequence[str]) -> Markup:
-    """Return what the colours and shapes of lines or bars stand for."""
-    items = (
-        Markup('<li><svg class="chart-swatch" viewBox="0 0 12 12" aria-hidden="true">{}</svg>{}</li>').format(
-            Markup(_shape(number, 6, 6, 4.5, "")),  # noqa: S704 - numbers only
-            name,
-        )
-        for number, name in enumerate(names[:_SERIES])
-    )
-    return Markup('<ul class="chart-legend">{}</ul>').format(Markup("").join(items))
-
-
-def ticks(low: float, high: float, count: int = _TICKS, *, least_step: float = 0) -> list[float]:
-    """Return round values from `low` to `high`, about `count` of them; the ends need not be among them."""
-    start, end = bound(low), bound(high)
-    if end <= start:
-        return [low]
-    step = _find_step(start, end, count, least_step)
-    first, last = math.ceil(start / step - 1e-9), math.floor(end / step + 1e-9)
-    decimals = max(0, 2 - math.floor(math.log10(step)))
-    # Ends that differ by less than a float can tell apart may have no round value between them.
-    return [round(number * step, decimals) for number in range(first, last + 1)][: 2 * count + 2] or [low]
-
-
-def zoom(values: Iterable[float], low: float, high: float) -> tuple[float, float]:
-    """Return round ends of an axis that shows the values: the whole scale, or the part of it that has them all.
-
-    The part is taken if the values fill less than half of the scale. Bars, whose lengths are compared, need the whole.
-    """
-    low, high = bound(low), bound(high)
-    inside = [min(high, max(low, bound(value))) for value in values]
-    if not inside or high <= low:
-        return low, high
-    least, most = min(inside), max(inside)
-    margin = max((most - least) * 0.15, (high - low) * 0.04)
-    if most - least + 2 * margin > (high - low) / 2:
-        return low, high
-    step = _find_step(least - margin, most + margin, _TICKS, 0)
-    decimals = max(0, 2 - math.floor(math.log10(step)))
-    start = round(math.floor((least - margin) / step) * step, decimals)
-    end = round(math.ceil((most + margin) / step) * step, decimals)
-    return max(low, start), min(high, end)
-
-
-def interval_chart(
-    rows: Sequence[IntervalRow], low: float, high: float, *, caption: str, axis: str = "", width: int = WIDE
-) -> Markup:
+def interval_chart(rows: Sequence[IntervalRow], low: float, high: float, *, caption: str, width: int = WIDE) -> Markup:
     """Return means as dots on lines that are their intervals, one row each, from `low` to `high`.
 
     A scale with values on both sides of zero has a line there.
     """
-    plot = _Rows.of([row.label for row in rows], [row.value for row in rows], width, axis)
+    plot = _Rows.of([row.label for row in rows], [row.value for row in rows], width)
     scale = Scale(low, high, plot.left, plot.right)
-    parts = [_vertical_grid(scale, _score_ticks(low, high, width), plot.top, plot.bottom)]
+    parts = [vertical_grid(scale, _score_ticks(low, high, width), plot.top, plot.bottom)]
     if low < 0 < high:
         at = scale.place(0)
         parts.append(f'<line class="chart-zero" x1="{at}" y1="{plot.top}" x2="{at}" y2="{plot.bottom}"/>')
     for number, row in enumerate(rows):
         y = plot.y_of(number)
-        title = _title(f"{row.label}: {row.note}")
+        title = write_title(f"{row.label}: {row.note}")
         parts.append(plot.write(number))
         if row.low is not None and row.high is not None:
             start, end = scale.place(row.low), scale.place(row.high)
@@ -192,26 +126,26 @@ def interval_chart(
         if row.mean is not None:
             css = "chart-dot open" if row.is_open else "chart-dot"
             parts.append(f'<circle class="{css}" cx="{scale.place(row.mean)}" cy="{y}" r="5.5">{title}</circle>')
-    return _frame(plot.height, caption, [*parts, plot.write_axis(axis)], width)
+    return write_frame(plot.height, caption, parts, width)
 
 
 def range_chart(
-    rows: Sequence[RangeRow], *, caption: str, format_x: Callable[[float], str], axis: str = "", width: int = WIDE
+    rows: Sequence[RangeRow], *, caption: str, format_x: Callable[[float], str], width: int = WIDE
 ) -> Markup:
     """Return two values of each row, a dot and a ring, with a line between them, on an axis that begins at zero."""
-    plot = _Rows.of([row.label for row in rows], [row.value for row in rows], width, axis)
+    plot = _Rows.of([row.label for row in rows], [row.value for row in rows], width)
     most = max((bound(row.high) for row in rows), default=0) or 1
     scale = Scale(0, round_up(most), plot.left, plot.right)
-    values = ticks(0, scale.high, _count_ticks(width) - 1)
-    parts = [_vertical_grid(scale, values, plot.top, plot.bottom, format_x)]
+    values = ticks(0, scale.high, count_ticks(width) - 1)
+    parts = [vertical_grid(scale, values, plot.top, plot.bottom, format_x)]
     for number, row in enumerate(rows):
         y, start, end = plot.y_of(number), scale.place(row.low), scale.place(row.high)
-        title = _title(f"{row.label}: {row.note}")
+        title = write_title(f"{row.label}: {row.note}")
         parts.append(plot.write(number))
         parts.append(f'<line class="chart-interval" x1="{start}" y1="{y}" x2="{end}" y2="{y}">{title}</line>')
         parts.append(f'<circle class="chart-dot open" cx="{end}" cy="{y}" r="5">{title}</circle>')
         parts.append(f'<circle class="chart-dot" cx="{start}" cy="{y}" r="5">{title}</circle>')
-    return _frame(plot.height, caption, [*parts, plot.write_axis(axis)], width)
+    return write_frame(plot.height, caption, parts, width)
 
 
 def line_chart(
@@ -229,29 +163,30 @@ def line_chart(
     Events are upright lines, whose labels are in several rows where they are close to each other.
     """
     left, bottom, height = 40, 26, 240
-    rows = _stack([(event.at, event.label) for event in events], len(positions), width - left - _MARGIN)
+    x = Scale(-0.5, max(1, len(positions)) - 0.5, left, width - MARGIN)
+    spans = [_span_of(event.label, x.place(event.at), width - MARGIN) for event in events]
+    rows = _stack(spans)
     top = 12 + 15 * (max(rows, default=-1) + 1)
-    x = Scale(-0.5, max(1, len(positions)) - 0.5, left, width - _MARGIN)
     y = Scale(low, high, height - bottom, top)
-    parts = [_horizontal_grid(y, ticks(low, high), left, width), _position_labels(positions, x, height, width)]
-    for event, row in zip(events, rows, strict=True):
+    parts = [horizontal_grid(y, ticks(low, high), left, width), position_labels(positions, x, height, width)]
+    for event, (start, _), row in zip(events, spans, rows, strict=True):
         at, base = x.place(event.at), 12 + 15 * row
-        is_right = at > width - _MARGIN - _width_of(event.label) - 6
+        is_before = start < at
         parts.append(f'<line class="chart-event" x1="{at}" y1="{base - 8}" x2="{at}" y2="{height - bottom}">')
-        parts.append(f"{_title(event.note)}</line>")
-        anchor = "end" if is_right else "start"
-        parts.append(_text(at - 4 if is_right else at + 4, base, event.label, "chart-tick", anchor=anchor))
+        parts.append(f"{write_title(event.note)}</line>")
+        anchor = "end" if is_before else "start"
+        parts.append(write_text(at - 4 if is_before else at + 4, base, event.label, "chart-tick", anchor=anchor))
     for number, line in enumerate(lines):
-        css = f"chart-line-{number % _SERIES}"
+        css = f"chart-line-{number % SERIES}"
         for run in _runs(line.values):
             points = " ".join(f"{x.place(at)},{y.place(value)}" for at, value in run)
             if len(run) > 1:
                 parts.append(f'<polyline class="chart-line {css}" points="{points}"/>')
         for at, value in enumerate(line.values):
             if value is not None:
-                title = _title(f"{line.name}, {positions[at]}: {value:.2f}")
-                parts.append(_shape(number, x.place(at), y.place(value), 4, title))
-    return _frame(height, caption, parts, width)
+                title = write_title(f"{line.name}, {positions[at]}: {value:.2f}")
+                parts.append(write_shape(number, x.place(at), y.place(value), 4, title))
+    return write_frame(height, caption, parts, width)
 
 
 def bar_chart(positions: Sequence[str], stacks: Sequence[Series], *, caption: str, width: int = WIDE) -> Markup:
@@ -261,13 +196,13 @@ def bar_chart(positions: Sequence[str], stacks: Sequence[Series], *, caption: st
     """
     totals = [sum(stack.values[at] or 0 for stack in stacks) for at in range(len(positions))]
     most = round_up(max(totals, default=0) or 1, least_step=1)
-    left, bottom, top, height = max(32.0, 16 + _width_of(f"{most:,g}")), 26, 12, 200
+    left, bottom, top, height = max(32.0, 16 + width_of(f"{most:,g}")), 26, 12, 200
     y = Scale(0, most, height - bottom, top)
-    step = (width - _MARGIN - left) / max(1, len(positions))
+    step = (width - MARGIN - left) / max(1, len(positions))
     thickness = max(1.0, min(36.0, step * 0.72))
-    x = Scale(-0.5, max(1, len(positions)) - 0.5, left, width - _MARGIN)
+    x = Scale(-0.5, max(1, len(positions)) - 0.5, left, width - MARGIN)
     values = ticks(0, most, least_step=1)
-    parts = [_horizontal_grid(y, values, left, width), _position_labels(positions, x, height, width)]
+    parts = [horizontal_grid(y, values, left, width), position_labels(positions, x, height, width)]
     for at, position in enumerate(positions):
         below = 0.0
         for number, stack in enumerate(stacks):
@@ -277,10 +212,10 @@ def bar_chart(positions: Sequence[str], stacks: Sequence[Series], *, caption: st
                 text = f"{position}, {stack.name}: {value:,g}"
                 place = f'x="{round(x.place(at) - thickness / 2, 2)}" y="{end}"'
                 size = f'width="{round(thickness, 2)}" height="{round(start - end, 2)}"'
-                parts.append(f'<rect class="chart-bar chart-fill-{number % _SERIES}" {place} {size}>')
-                parts.append(f"{_title(text)}</rect>")
+                parts.append(f'<rect class="chart-bar chart-fill-{number % SERIES}" {place} {size}>')
+                parts.append(f"{write_title(text)}</rect>")
             below += value
-    return _frame(height, caption, parts, width)
+    return write_frame(height, caption, parts, width)
 
 
 def band_chart(points: Sequence[BandPoint], *, caption: str, x_name: str, width: int = WIDE) -> Markup:
@@ -293,13 +228,13 @@ def band_chart(points: Sequence[BandPoint], *, caption: str, x_name: str, width:
     ends = [bound(end) for point in later for end in (point.low, point.mean, point.high) if end is not None]
     low, high = min([0.0, *ends]), max([0.0, *ends])
     low, high = (low - (high - low) * 0.05, high + (high - low) * 0.05) if high > low else (-1.0, 1.0)
-    x = Scale(0, max((point.x for point in points), default=1), left, width - _MARGIN)
+    x = Scale(0, max((point.x for point in points), default=1), left, width - MARGIN)
     y = Scale(low, high, height - bottom, top)
-    parts = [_horizontal_grid(y, ticks(low, high, 4), left, width)]
-    parts.append(f'<line class="chart-zero" x1="{left}" y1="{y.place(0)}" x2="{width - _MARGIN}" y2="{y.place(0)}"/>')
-    for value in ticks(0, x.high, _count_ticks(width), least_step=1):
-        parts.append(_text(x.place(value), height - 24, f"{value:,g}", "chart-tick", anchor="middle"))
-    parts.append(_text((left + width - _MARGIN) / 2, height - 6, x_name, "chart-tick", anchor="middle"))
+    parts = [horizontal_grid(y, ticks(low, high, 4), left, width)]
+    parts.append(f'<line class="chart-zero" x1="{left}" y1="{y.place(0)}" x2="{width - MARGIN}" y2="{y.place(0)}"/>')
+    for value in ticks(0, x.high, count_ticks(width), least_step=1):
+        parts.append(write_text(x.place(value), height - 24, f"{value:,g}", "chart-tick", anchor="middle"))
+    parts.append(write_text((left + width - MARGIN) / 2, height - 6, x_name, "chart-tick", anchor="middle"))
     known = [(point.x, point.low, point.high) for point in points if point.low is not None and point.high is not None]
     if len(known) > 1:
         upper = [f"{x.place(at)},{y.place(end)}" for at, _, end in known]
@@ -312,10 +247,10 @@ def band_chart(points: Sequence[BandPoint], *, caption: str, x_name: str, width:
         within = (
             "" if point.low is None else f", between {formatting.number(point.low)} and {formatting.number(point.high)}"
         )
-        title = _title(f"after {point.x:,g}: {formatting.number(point.mean)}{within}")
+        title = write_title(f"after {point.x:,g}: {formatting.number(point.mean)}{within}")
         parts.append(f'<circle class="chart-dot" cx="{x.place(point.x)}" cy="{y.place(point.mean)}" r="3">{title}')
         parts.append("</circle>")
-    return _frame(height, caption, parts, width)
+    return write_frame(height, caption, parts, width)
 
 
 def scatter_chart(
@@ -337,12 +272,12 @@ def scatter_chart(
     shown = [point for point in points if bound(point.x) > 0]
     left, bottom, top, height = 40, 42, 14, 300
     least, most = min((point.x for point in shown), default=1), max((point.x for point in shown), default=1)
-    x = Scale(bound(least) / 1.6, bound(most) * 1.6, left, width - _MARGIN, is_log=True)
+    x = Scale(bound(least) / 1.6, bound(most) * 1.6, left, width - MARGIN, is_log=True)
     y = Scale(low, high, height - bottom, top)
-    parts = [_horizontal_grid(y, ticks(low, high), left, width)]
-    for value in _log_ticks(x.low, x.high, 3 if width < WIDE else 6):
-        parts.append(_text(x.place(value), height - 24, format_x(value), "chart-tick", anchor="middle"))
-    parts.append(_text((left + width - _MARGIN) / 2, height - 6, x_name, "chart-tick", anchor="middle"))
+    parts = [horizontal_grid(y, ticks(low, high), left, width)]
+    for value in log_ticks(x.low, x.high, 3 if width < WIDE else 6):
+        parts.append(write_text(x.place(value), height - 24, format_x(value), "chart-tick", anchor="middle"))
+    parts.append(write_text((left + width - MARGIN) / 2, height - 6, x_name, "chart-tick", anchor="middle"))
     best = [(x.place(point.x), y.place(point.y)) for point in find_unbeaten(shown)]
     if len(best) > 1:
         line = " ".join(f"{at},{up}" for at, up in best)
@@ -352,14 +287,14 @@ def scatter_chart(
     for point in shown:
         at, up = x.place(point.x), y.place(point.y)
         radius = round(4 + largest * math.sqrt(min(1.0, max(0.0, point.size))), 2)
-        text = _title(f"{point.label}: {point.note}")
+        text = write_title(f"{point.label}: {point.note}")
         parts.append(f'<circle class="chart-bubble" cx="{at}" cy="{up}" r="{radius}">{text}</circle>')
         name = shorten(point.label, 26 if width == WIDE else 18)
-        labels.append(Label(name, at, up, radius, _width_of(name)))
+        labels.append(Label(name, at, up, radius, width_of(name)))
     plot = Box(left, 0, width, height - bottom)
     for label, place in place_labels(labels, list(pairwise(best)), plot):
-        parts.append(_text(place.left, place.bottom - 4, label.text, "chart-label", anchor="start"))
-    return _frame(height, caption, parts, width)
+        parts.append(write_text(place.left, place.bottom - 4, label.text, "chart-label", anchor="start"))
+    return write_frame(height, caption, parts, width)
 
 
 def waterfall_bar(bar: Bar, *, has_failed: bool) -> Markup:
@@ -381,21 +316,6 @@ def find_unbeaten(points: Iterable[Point]) -> list[Point]:
     return best
 
 
-def shorten(label: str, maximum: int = _LABEL_CHARACTERS) -> str:
-    """Return the beginning of a label that is longer than `maximum` characters."""
-    return label if len(label) <= maximum else f"{label[: maximum - 1]}…"
-
-
-def round_up(value: float, *, least_step: float = 0) -> float:
-    """Return the least round value that a positive one does not exceed, at which an axis from zero has a tick."""
-    end = value = bound(value) or _SMALLEST
-    step = 0.0
-    while (next_step := _find_step(0, end, _TICKS, least_step)) > step:  # an axis up to `end` may have wider steps
-        step = next_step
-        end = round(math.ceil(value / step - 1e-9) * step, max(0, 2 - math.floor(math.log10(step))))
-    return end
-
-
 class _Rows(NamedTuple):
     """Where the rows of a chart are: labels beside the rows or, on narrow screens, above them."""
 
@@ -405,18 +325,17 @@ class _Rows(NamedTuple):
     right: float
     row_height: int
     is_narrow: bool
-    has_axis: bool
     width: int
     top: int = 8
 
     @classmethod
-    def of(cls, labels: Sequence[str], values: Sequence[str], width: int, axis: str) -> "_Rows":
+    def of(cls, labels: Sequence[str], values: Sequence[str], width: int) -> "_Rows":
         """Return the places of rows with these labels and written values."""
         if width < WIDE:
-            return cls(labels, values, 10, width - 12, 42, True, bool(axis), width)
-        beside = max((_width_of(value) for value in values), default=0)
-        left = min(280.0, max((_width_of(shorten(label)) for label in labels), default=0) + 16)
-        return cls(labels, values, max(60.0, left), width - _MARGIN - beside, 32, False, bool(axis), width)
+            return cls(labels, values, 10, width - 12, 42, True, width)
+        beside = max((width_of(value) for value in values), default=0)
+        left = min(280.0, max((width_of(shorten(label)) for label in labels), default=0) + 16)
+        return cls(labels, values, max(60.0, left), width - MARGIN - beside, 32, False, width)
 
     @property
     def bottom(self) -> int:
@@ -426,7 +345,7 @@ class _Rows(NamedTuple):
     @property
     def height(self) -> int:
         """That of the chart."""
-        return self.bottom + 22 + 16 * self.has_axis
+        return self.bottom + 22
 
     def y_of(self, number: int) -> float:
         """Return the middle of the mark of a row."""
@@ -436,75 +355,33 @@ class _Rows(NamedTuple):
         """Return label and value of a row."""
         label, value, y = self.labels[number], self.values[number], self.y_of(number)
         if self.is_narrow:
-            room = int((self.width - 24 - _width_of(value)) / _CHARACTER)
-            written = _text(self.width - 4, y - 13, value, "chart-value", anchor="end") if value else ""
-            return _text(4, y - 13, shorten(label, room), "chart-label", anchor="start") + written
-        written = _text(self.width - 4, y + 4, value, "chart-value", anchor="end") if value else ""
-        return _text(self.left - 12, y + 4, shorten(label), "chart-label", anchor="end") + written
-
-    def write_axis(self, axis: str) -> str:
-        """Return what the axis shows, below it."""
-        if not axis:
-            return ""
-        return _text((self.left + self.right) / 2, self.height - 5, axis, "chart-tick", anchor="middle")
-
-
-def _log(value: float) -> float:
-    return math.log10(max(value, sys.float_info.min))
-
-
-def _find_step(low: float, high: float, count: int, least_step: float) -> float:
-    resolution = max(abs(low), abs(high)) * sys.float_info.epsilon  # no step is less than floats can tell apart
-    raw = max((high - low) / max(1, count), resolution, _SMALLEST)
-    magnitude = 10.0 ** math.floor(math.log10(raw))
-    # of numbers of things, whose least step is 1, 2.5 are none
-    factors = (1, 2, 5, 10) if magnitude == least_step else (1, 2, 2.5, 5, 10)
-    step = next(factor * magnitude for factor in factors if factor * magnitude >= raw * 0.999)
-    return max(step, least_step)
+            room = int((self.width - 24 - width_of(value)) / CHARACTER)
+            written = write_text(self.width - 4, y - 13, value, "chart-value", anchor="end") if value else ""
+            return write_text(4, y - 13, shorten(label, room), "chart-label", anchor="start") + written
+        written = write_text(self.width - 4, y + 4, value, "chart-value", anchor="end") if value else ""
+        return write_text(self.left - 12, y + 4, shorten(label), "chart-label", anchor="end") + written
 
 
 def _score_ticks(low: float, high: float, width: int) -> list[float]:
     """Return the ticks of an axis; where it is narrow, fewer of them only if their labels are long."""
     many = ticks(low, high)
-    is_roomy = width == WIDE or max(len(_write_tick(value)) for value in many) <= _SHORT_TICK
-    return many if is_roomy else ticks(low, high, _count_ticks(width))
+    is_roomy = width == WIDE or max(len(write_tick(value)) for value in many) <= _SHORT_TICK
+    return many if is_roomy else ticks(low, high, count_ticks(width))
 
 
-def _count_ticks(width: int) -> int:
-    return _TICKS if width == WIDE else 4
+def _span_of(label: str, at: float, right: float) -> tuple[float, float]:
+    """Return from where to where an event's line and its label are: the label stands before it if there is no room."""
+    length = width_of(label) + 4
+    return (at - length, at) if at + length + 2 > right else (at, at + length)
 
 
-def _width_of(text: str) -> float:
-    return len(text) * _CHARACTER
-
-
-def _shape(number: int, x: float, y: float, size: float, title: str) -> str:
-    """Return the mark of a series: those of six differ in their shapes as in their colours."""
-    number %= _SERIES
-    css = f'class="chart-mark chart-fill-{number}"'
-    if number == 0:
-        return f'<circle {css} cx="{x}" cy="{y}" r="{size}">{title}</circle>'
-    left, right, top, bottom = x - size, x + size, y - size, y + size
-    path = (
-        "",
-        f"M{left:g} {top:g}H{right:g}V{bottom:g}H{left:g}Z",
-        f"M{x:g} {top:g}L{right:g} {bottom:g}H{left:g}Z",
-        f"M{x:g} {top:g}L{right:g} {y:g}L{x:g} {bottom:g}L{left:g} {y:g}Z",
-        f"M{left:g} {top:g}H{right:g}L{x:g} {bottom:g}Z",
-        f"M{left:g} {y - size / 2.5:g}H{right:g}V{y + size / 2.5:g}H{left:g}Z",
-    )[number]
-    return f'<path {css} d="{path}">{title}</path>'
-
-
-def _stack(labels: Sequence[tuple[float, str]], positions: int, room: float) -> list[int]:
-    """Return the row of each label, so that no two in a row overlap; all from the fourth row on are in the third."""
-    scale = room / max(1, positions)
+def _stack(spans: Iterable[tuple[float, float]]) -> list[int]:
+    """Return a row for each span, so that no two in a row overlap; all from the fourth row on are in the third."""
     ends = [-math.inf] * 3
     rows = []
-    for at, label in labels:
-        start = at * scale
-        row = next((number for number, end in enumerate(ends) if end <= start), 2)
-        ends[row] = start + _width_of(label) + 10
+    for start, end in spans:
+        row = next((number for number, last in enumerate(ends) if last <= start), 2)
+        ends[row] = end + 6
         rows.append(row)
     return rows
 
@@ -517,61 +394,3 @@ def _runs(values: Sequence[float | None]) -> list[list[tuple[int, float]]]:
         else:
             runs[-1].append((at, value))
     return [run for run in runs if run]
-
-
-def _log_ticks(low: float, high: float, most: int) -> list[float]:
-    """Return 1, 2 and 5 of each power of ten between two numbers; of too many the powers, and of these every n-th."""
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    values = [value for power in powers for factor in (1, 2, 5) if low <= (value := factor * 10.0**power) <= high]
-    if len(values) <= most:
-        return values
-    values = [value for power in powers if low <= (value := 10.0**power) <= high]
-    return values[:: math.ceil(len(values) / most)] if values else []
-
-
-def _vertical_grid(
-    scale: Scale, values: Iterable[float], top: float, bottom: float, format_x: Callable[[float], str] | None = None
-) -> str:
-    write = format_x or _write_tick
-    return "".join(
-        f'<line class="chart-grid" x1="{scale.place(value)}" y1="{top}" x2="{scale.place(value)}" y2="{bottom}"/>'
-        + _text(scale.place(value), bottom + 15, write(value), "chart-tick", anchor="middle")
-        for value in values
-    )
-
-
-def _horizontal_grid(scale: Scale, values: Iterable[float], left: float, width: float) -> str:
-    end = width - _MARGIN
-    return "".join(
-        f'<line class="chart-grid" x1="{left}" y1="{scale.place(value)}" x2="{end}" y2="{scale.place(value)}"/>'
-        + _text(left - 8, scale.place(value) + 4, _write_tick(value), "chart-tick", anchor="end")
-        for value in values
-    )
-
-
-def _write_tick(value: float) -> str:
-    return f"{value:,g}".replace("-", "−")
-
-
-def _position_labels(positions: Sequence[str], scale: Scale, height: float, width: int) -> str:
-    """Return the labels of some positions, as many as there is room for."""
-    longest = max(map(len, positions), default=0) * _CHARACTER + 12
-    every = max(1, math.ceil(len(positions) * longest / (scale.end - scale.start)))
-    return "".join(
-        _text(scale.place(at), height - 8, positions[at], "chart-tick", anchor="middle")
-        for at in range(0, len(positions), every)
-    )
-
-
-def _text(x: float, y: float, text: str, css: str, *, anchor: str) -> str:
-    return f'<text class="{css}" x="{round(x, 2)}" y="{round(y, 2)}" text-anchor="{anchor}">{escape(text)}</text>'
-
-
-def _title(text: str) -> str:
-    return f"<title>{escape(text)}</title>"
-
-
-def _frame(height: float, caption: str, parts: Iterable[str], width: int) -> Markup:
-    css = "chart" if width == WIDE else "chart narrow"
-    head = f'class="{css}" viewBox="0 0 {width} {round(height)}" role="img" aria-label="{escape(caption)}"'
-    return Markup(f"<svg {head}>{''.join(parts)}</svg>")  # noqa: S704 - all texts in it are escaped

@@ -107,5 +107,5 @@ def _show(
 def _get_logs(query: Mapping[str, Any]) -> list[Log]:
     principal = current_principal()
     if "input" in query:
-        return store.find_same_input(store.get_log(principal, query["input"]), LOGS_MAX)
+        return store.get_logs_with_same_input(store.get_log(principal, query["input"]), LOGS_MAX)
     return store.get_logs(principal, query.get("logs") or list(dict.fromkeys(query["log"])))

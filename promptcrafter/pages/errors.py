@@ -6,7 +6,8 @@ A script of a page asks for JSON, and gets the error as the API returns it.
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Blueprint, Flask, Response, redirect, request, url_for
+from flask import Blueprint, Flask, Response, g, redirect, request, url_for
+from sqlalchemy.exc import DBAPIError, TimeoutError
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -15,7 +16,7 @@ from promptcrafter.http import error_handlers
 from promptcrafter.pages.field_names import list_sentences
 from promptcrafter.pages.lists import find_way_back
 from promptcrafter.pages.rendering import render
-from promptcrafter.problems import InOtherWorkspace, Problem
+from promptcrafter.problems import InOtherWorkspace, Problem, Unauthorized
 
 _TITLES = {
     400: "That does not work",
@@ -58,13 +59,18 @@ def show(error: Any) -> AnyResponse:
         return response
     body: dict[str, Any] = response.get_json()
     status = response.status_code
-    page = render(
-        "error.html",
-        title=_TITLES.get(status, "Something went wrong"),
-        reasons=[body["message"]] if isinstance(error, InOtherWorkspace) else _describe(body),
-        back=find_way_back(),
-        request_id=body.get("requestId", "") if status >= 500 else "",  # which is of use to who reads the server's log
-    )
+    values = {
+        "title": _TITLES.get(status, "Something went wrong"),
+        "reasons": [body["message"]] if isinstance(error, InOtherWorkspace) else _describe(body),
+        "back": find_way_back(),
+        # which is of use to who reads the server's log
+        "request_id": body.get("requestId", "") if status >= 500 else "",
+    }
+    try:
+        page = render("error.html", **values)
+    except (DBAPIError, TimeoutError, Unauthorized):  # what the layout reads is away since the request began
+        g.pop("principal", None)
+        page = render("error.html", **values)
     page.status_code = status
     for name in ("Allow", "Retry-After"):
         if name in response.headers:

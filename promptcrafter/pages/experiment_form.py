@@ -9,7 +9,7 @@ from promptcrafter.experiments.schemas import VARIANTS_MAX
 from promptcrafter.http.schemas import BodySchema
 from promptcrafter.pages.forms import Form, read_fields, read_form, read_rows
 from promptcrafter.problems import Details
-from promptcrafter.prompts.store import derive_slug
+from promptcrafter.slugs import derive_slug
 
 _COLUMNS = {
     "key": "key",

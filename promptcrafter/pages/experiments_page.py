@@ -28,6 +28,8 @@ from promptcrafter.jsonio import dumps
 from promptcrafter.logs.models import ANNOTATORS
 from promptcrafter.pages import charts, experiment_form, lists, verdicts
 from promptcrafter.pages.blueprint import PageBlueprint
+from promptcrafter.pages.chart_parts import for_all_widths
+from promptcrafter.pages.chart_scales import bound
 from promptcrafter.pages.formatting import signed
 from promptcrafter.pages.forms import read_form
 from promptcrafter.pages.notices import redirect_with
@@ -35,6 +37,7 @@ from promptcrafter.pages.rendering import render
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem
 from promptcrafter.prompts import store as prompts
+from promptcrafter.prompts import version_store
 from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = PageBlueprint("experiments_page", __name__)
@@ -249,7 +252,7 @@ def _show_form(
         offered |= prompts.get_titles(missing & own)
     versions: dict[str, list[Any]] = {}
     chosen = {row["prompt"] for row in sent["variants"]} & offered.keys()
-    for prompt_id, *version in prompts.get_newest_versions(chosen, _VERSIONS_OFFERED):
+    for prompt_id, *version in version_store.get_newest_versions(chosen, _VERSIONS_OFFERED):
         versions.setdefault(prompt_id, []).append(version)
     page = render(
         "experiment_form.html",
@@ -330,14 +333,14 @@ def _draw(results: Mapping[str, Any], name: str, *, with_growth: bool) -> _Metri
         differences.append((label, found["difference"], interval))
         if with_growth and len(growth) < _GROWTH_SHOWN:
             growth.append(_draw_growth(label, name, results["trace"](variant, name)))
-    ends = [charts.bound(abs(end)) for row in rows for end in row[1:4] if end is not None]
+    ends = [bound(abs(end)) for row in rows for end in row[1:4] if end is not None]
     most = max(ends, default=0) * 1.1 or 1
     draw = partial(charts.interval_chart, rows, -most, most, caption=f"Differences in {name}")
-    return _Metric(name, said, charts.for_all_widths(lambda width: draw(width=width)), differences, growth)
+    return _Metric(name, said, for_all_widths(lambda width: draw(width=width)), differences, growth)
 
 
 def _draw_growth(label: str, name: str, traced: Sequence[tuple[int, Mapping[str, Any]]]) -> _Growth:
     rows = [(count, found["difference"], found["interval95"]) for count, found in traced]
     points = [charts.BandPoint(count, difference, *(ends or (None, None))) for count, difference, ends in rows]
     draw = partial(charts.band_chart, points, caption=f"{label} in {name}, as results came in", x_name="results")
-    return _Growth(label, charts.for_all_widths(lambda width: draw(width=width)), rows)
+    return _Growth(label, for_all_widths(lambda width: draw(width=width)), rows)

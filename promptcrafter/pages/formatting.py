@@ -1,9 +1,10 @@
 """How numbers, times and ids are written on pages. Pure functions, used as filters of templates."""
 
+import json
 import math
 import re
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -66,6 +67,27 @@ def _with_exponent(value: float) -> str:
     return f"{value:.3g}".replace("e+", "e").replace("-", "−")
 
 
+def mean(value: float | None, digits: int = 2) -> str:
+    """Return a mean, or an end of its interval, for a column of them: with the same decimals in each row.
+
+    What would be zero then, or is very large, is written as `number` does.
+    """
+    if value is None or 0 < abs(value) < 0.1 or abs(value) >= _WRITTEN_OUT:
+        return number(value, digits)
+    return f"{value:,.{digits}f}".replace("-", "−")
+
+
+def period(name: str) -> str:
+    """Return the name of a day, an ISO week or a month as an axis has it: the first day, or the month."""
+    if "W" in name:
+        day = date.fromisocalendar(int(name[:4]), int(name[6:]), 1)
+    elif len(name) == len("2026-06"):
+        return f"{date.fromisoformat(f'{name}-01'):%b %Y}"
+    else:
+        day = date.fromisoformat(name)
+    return f"{day:%d %b}".lstrip("0")
+
+
 def signed(value: float) -> str:
     """Return a difference, with a plus if it is above zero."""
     text = number(value)
@@ -109,14 +131,14 @@ def cost(value: float | None) -> Markup | str:
 
 
 def duration(milliseconds: float | None) -> str:
-    """Return a duration in the unit that reads best."""
+    """Return a duration in the unit that reads best, with the same digits for all seconds of a column."""
     if milliseconds is None:
         return _NONE
     if milliseconds < 1000:
         return f"{number(milliseconds, 0 if milliseconds >= 10 else 1)} ms"
     seconds = milliseconds / 1000
     if seconds < 60:
-        return f"{seconds:.3g} s"
+        return f"{seconds:#.3g} s"
     if seconds >= _WRITTEN_OUT:
         return f"{_with_exponent(seconds)} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -193,6 +215,11 @@ def _mark(text: str, spans: Iterable[Span], write: Callable[[str], str] = str) -
     return Markup("").join([*pieces, escape(write(text[last:]))])
 
 
+def write_json(value: Any, indent: int | None = None) -> str:
+    """Return a value as JSON to read: with the characters themselves, which the template escapes as those of a text."""
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
 def sentence(text: str) -> str:
     """Return a text with a capital letter at its beginning; `capitalize` would make the others small."""
     return text[:1].upper() + text[1:]
@@ -213,6 +240,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     for each in (
         when,
         number,
+        mean,
         signed,
         file_size,
         money,
@@ -221,6 +249,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
         short_id,
         excerpt,
         sentence,
+        write_json,
         variables,
         excerpt_around_hit,
         mark_hits,

@@ -14,10 +14,13 @@ from promptcrafter.experiments import store as experiments
 from promptcrafter.logs.models import DEFAULT_NAME, HUMAN
 from promptcrafter.pages import charts
 from promptcrafter.pages.blueprint import PageBlueprint
+from promptcrafter.pages.chart_parts import for_all_widths, legend
+from promptcrafter.pages.formatting import period
 from promptcrafter.pages.rendering import render
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem
 from promptcrafter.prompts import store as prompts
+from promptcrafter.prompts import version_store
 from promptcrafter.statistics.report import report_for_query
 from promptcrafter.workspaces.authentication import current_principal
 
@@ -52,13 +55,13 @@ def show_home() -> Response:
     by_day = {group["day"]: group for group in found["groups"]}
     answered = charts.Series("answered", [float(by_day[day]["count"]) if day in by_day else None for day in days])
     failed = charts.Series("failed", [float(by_day[day]["failed"]) if day in by_day else None for day in days])
-    versions = prompts.get_changed_last(principal, _SHOWN)
+    versions = version_store.get_changed_last(principal, _SHOWN)
     has_outputs = any(answered.values) or any(failed.values)
     return render(
         "home.html",
-        example=prompts.get_changed_last_version(principal) if not has_outputs else None,
-        chart=charts.for_all_widths(partial(_draw, days, [answered, failed])),
-        legend=charts.legend(["answered", "failed"]) if any(failed.values) else "",
+        example=version_store.get_changed_last_version(principal) if not has_outputs else None,
+        chart=for_all_widths(partial(_draw, days, [answered, failed])),
+        legend=legend(["answered", "failed"]) if any(failed.values) else "",
         since=clock.to_text(since),
         has_outputs=has_outputs,
         days=[(day, by_day.get(day)) for day in reversed(days)],
@@ -70,7 +73,7 @@ def show_home() -> Response:
 
 
 def _draw(days: Sequence[str], stacks: Sequence[charts.Series], width: int) -> Markup:
-    return charts.bar_chart([day[5:] for day in days], stacks, caption="Outputs of the last days", width=width)
+    return charts.bar_chart([period(day) for day in days], stacks, caption="Outputs of the last days", width=width)
 
 
 def _sum_up(groups: Collection[Mapping[str, Any]]) -> dict[str, Any]:

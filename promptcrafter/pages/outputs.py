@@ -12,7 +12,8 @@ from promptcrafter.http.fields import QueryFlag, RepeatedText, Text
 from promptcrafter.http.row_serializer import RowSerializer
 from promptcrafter.logs import hits, queries, scores, store
 from promptcrafter.logs.models import DEFAULT_NAME, Log
-from promptcrafter.logs.schemas import LogOut, LogPatch, LogQuery
+from promptcrafter.logs.schemas import LogOut, LogPatch
+from promptcrafter.logs.schemas_filters import LogQuery
 from promptcrafter.pages import errors, lists, text_views
 from promptcrafter.pages.blueprint import PageBlueprint
 from promptcrafter.pages.forms import read_fields, read_form
@@ -22,7 +23,7 @@ from promptcrafter.pages.rendering import render
 from promptcrafter.pages.scoring import get_scoring, give_score, remove_own_score
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid, Problem
-from promptcrafter.prompts import fetching
+from promptcrafter.prompts import fetching, version_store
 from promptcrafter.prompts import store as prompts
 from promptcrafter.scores.schemas import name_field
 from promptcrafter.word_diff import compare
@@ -131,7 +132,7 @@ def _render_list(
     """Return the page of the list; without rows if the filters were refused."""
     rows = page.rows if page else ()
     sent = request.args
-    example = prompts.get_changed_last_version(current_principal()) if page and not rows and not sent else None
+    example = version_store.get_changed_last_version(current_principal()) if page and not rows and not sent else None
     shown = {log.prompt_id for log in rows if log.prompt_id} | ({example.prompt_id} if example else set())
     return render(
         "outputs.html",
@@ -223,10 +224,10 @@ def show_output(query: dict[str, Any], log_id: str) -> Response:
 def score_output(query: dict[str, Any], log_id: str) -> Response:
     """Store the account's own score, or remove it if the field is empty."""
     principal, fields = current_principal(), read_fields()
-    value, comment = (fields.get(name, "").strip() for name in ("value", "comment"))
+    value = fields.get("value", "").strip()
     try:
         if value:
-            give_score(principal, log_id, query["name"], value, comment or None)
+            give_score(principal, log_id, query["name"], value, fields.get("comment"))
         else:
             remove_own_score(principal, log_id, query["name"])
     except Invalid as problem:
@@ -253,7 +254,9 @@ def _show(
     principal = current_principal()
     log = store.get_log(principal, log_id)
     prompt = fetching.get_prompt(principal, log.prompt_id).load() if log.prompt_id else None
-    version = prompts.find_version(prompt.id, log.prompt_version) if prompt and log.prompt_version else None
+    version = (
+        version_store.get_version_or_none(prompt.id, log.prompt_version) if prompt and log.prompt_version else None
+    )
     changes = compare(log.ideal_output, [log.output])[0] if log.ideal_output and log.output else None
     shown_scores = scores.get_newest_scores(log, _SCORES_SHOWN)
     own = scores.get_own_score(principal, log, query["name"])

@@ -26,13 +26,14 @@ from promptcrafter.pages.rendering import render
 from promptcrafter.pages.version_diff import align
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem
-from promptcrafter.prompts import fetching, store
+from promptcrafter.prompts import fetching, label_store, store, version_store
 from promptcrafter.prompts.message_diff import compare_configs
 from promptcrafter.prompts.models import Version
 from promptcrafter.prompts.prompt_file import write_prompt_file
 from promptcrafter.prompts.render import render_messages, render_text
 from promptcrafter.prompts.schemas import LabelIn, PromptOut, VersionOut, VersionQuery
 from promptcrafter.prompts.unclosed import find_unclosed
+from promptcrafter.prompts.version_names import LATEST, refuse_label
 from promptcrafter.statistics import newest
 from promptcrafter.workspaces import audit
 from promptcrafter.workspaces.authentication import current_principal
@@ -77,14 +78,14 @@ def show_prompt(query: dict[str, Any], prompt_id: str) -> Response:
     """Show a version of a prompt, with the other versions beside it, its newest outputs and its audit trail below."""
     if "format" in query:
         return _download(query["format"], prompt_id, query.get("version"))
-    return _show(*_fetch(prompt_id, query.get("version", store.LATEST)), query, _Filled())
+    return _show(*_fetch(prompt_id, query.get("version", LATEST)), query, _Filled())
 
 
 @blueprint.page("/prompts/<prompt_id>/render", methods=["POST"])
 def render_prompt(prompt_id: str) -> Response:
     """Show a version with its variables filled in; nothing is stored."""
     fields = read_fields()
-    prompt, version = _fetch(prompt_id, fields.get("version", "") or store.LATEST)
+    prompt, version = _fetch(prompt_id, fields.get("version", "") or LATEST)
     filled = _fill_in(version, fields)
     page = _show(prompt, version, {}, filled)
     # browsers write a failed request of a script to their console
@@ -98,7 +99,7 @@ def set_label(prompt_id: str) -> Response:
     principal = current_principal()
     fields = read_fields()
     label, is_removed = fields.get("label", "").strip(), fields.get("remove") == "1"
-    store.refuse_label(label, "label")
+    refuse_label(label, "label")
     number = fields.get("version", "")
     form = Form({}) if is_removed else read_form(LabelIn(), version=int(number) if number.isdecimal() else number)
     if form.errors:
@@ -107,9 +108,9 @@ def set_label(prompt_id: str) -> Response:
         prompt = store.lock_prompt(principal, prompt_id)
         notice = "label_removed" if is_removed else "label_moved" if label in prompt.labels else "label_put"
         if is_removed:
-            store.remove_label(principal, prompt, label)
+            label_store.remove_label(principal, prompt, label)
         else:
-            store.set_label(principal, prompt, label, form.values["version"])
+            label_store.set_label(principal, prompt, label, form.values["version"])
         latest = prompt.version
     seen = number if number.isdecimal() and number != str(latest) else None  # the version that the page showed
     target = url_for("prompt.show_prompt", prompt_id=prompt_id, version=seen)
@@ -121,7 +122,7 @@ def set_label(prompt_id: str) -> Response:
 def show_diff(query: dict[str, Any], prompt_id: str) -> Response:
     """Show the difference between two versions, word by word, side by side."""
     prompt = store.get_prompt(current_principal(), prompt_id)
-    before, after = (store.get_version(prompt, query[name]) for name in ("before", "after"))
+    before, after = (version_store.get_version(prompt, query[name]) for name in ("before", "after"))
     numbers = {each.number for each in _read_versions(prompt.id, {}).rows} | {before.number, after.number}
     return render(
         "prompt_diff.html",
@@ -177,14 +178,14 @@ def _find_unclosed(version: SimpleNamespace) -> list[str]:
 
 
 def _read_versions(prompt_id: str, query: Mapping[str, Any]) -> lists.PageOfRows:
-    versions = store.find_versions(prompt_id).options(defer(Version.content), defer(Version.messages))
+    versions = version_store.find_versions(prompt_id).options(defer(Version.content), defer(Version.messages))
     return lists.read_page(versions, (Version.number,), query)
 
 
 def find_protected(workspace_id: str) -> list[str]:
     """Return the labels that the account may not move because they are protected."""
     principal = current_principal()
-    return [] if is_owner(principal, workspace_id) else store.get_protected_labels(workspace_id)
+    return [] if is_owner(principal, workspace_id) else label_store.get_protected_labels(workspace_id)
 
 
 def _download(kind: str, prompt_id: str, name: str | None) -> Response:

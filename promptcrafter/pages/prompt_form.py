@@ -18,12 +18,13 @@ from promptcrafter.pages.rendering import render
 from promptcrafter.pages.version_diff import align
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem
-from promptcrafter.prompts import search, store
+from promptcrafter.prompts import search, store, version_store
 from promptcrafter.prompts.fields import MESSAGES_MAX
 from promptcrafter.prompts.messages import ROLES, Message
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.prompts.schemas import PromptIn, PromptPatch, RestoreIn
 from promptcrafter.prompts.unclosed import find_unclosed
+from promptcrafter.prompts.version_names import LATEST
 from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.principal import refuse_role
 
@@ -127,7 +128,8 @@ def restore_version(prompt_id: str) -> Response:
         return _show_restore(store.get_prompt(principal, prompt_id), name, form.sent, form.errors)
     with writing():
         prompt = store.lock_prompt(principal, prompt_id)
-        store.restore_version(principal, prompt, store.get_version(prompt, name), form.values.get("comment"))
+        version = version_store.get_version(prompt, name)
+        version_store.restore_version(principal, prompt, version, form.values.get("comment"))
     return redirect_with(url_for("prompt.show_prompt", prompt_id=prompt_id), "version_restored")
 
 
@@ -228,7 +230,7 @@ def _explain(problem: Problem) -> dict[str, list[str]]:
 
 def _show_conflict(sent: Mapping[str, Any], values: Mapping[str, Any], prompt: Prompt) -> Response:
     """Show the form again, with what was saved meanwhile beside what was written; saving again replaces the former."""
-    latest = store.get_version(prompt, store.LATEST)
+    latest = version_store.get_version(prompt, LATEST)
     written = Version(
         content=values.get("content") or latest.content,
         messages=values["messages"] if values.get("content") else latest.messages,
@@ -256,7 +258,7 @@ def _state_of(prompt: Prompt) -> str:
 
 
 def _show_restore(prompt: Prompt, name: str, sent: Mapping[str, str], errors: Mapping[str, list[str]]) -> Response:
-    latest, old = store.get_version(prompt, store.LATEST), store.get_version(prompt, name)
+    latest, old = version_store.get_version(prompt, LATEST), version_store.get_version(prompt, name)
     page = render(
         "prompt_restore.html", prompt=prompt, old=old, latest=latest, rows=align(latest, old), sent=sent, errors=errors
     )

@@ -15,10 +15,11 @@ from promptcrafter.pages import lists
 from promptcrafter.pages.blueprint import PageBlueprint
 from promptcrafter.pages.rendering import render
 from promptcrafter.problems import Invalid
-from promptcrafter.prompts import store
+from promptcrafter.prompts import list_store, version_store
+from promptcrafter.prompts.fields import QUERY_MAX
 from promptcrafter.prompts.models import LARGE_COLUMNS, Prompt
 from promptcrafter.prompts.ranking import find_best
-from promptcrafter.prompts.schemas import QUERY_MAX, PromptOut, PromptQuery
+from promptcrafter.prompts.schemas import PromptOut, PromptQuery
 from promptcrafter.prompts.search import make_pattern, parse_words
 from promptcrafter.statistics import newest
 from promptcrafter.workspaces.authentication import current_principal
@@ -51,7 +52,7 @@ def list_prompts(query: dict[str, Any]) -> Response:
         found: Select[Any] = best.matching
         order: Order = best
     else:
-        found, order = store.find_prompts(principal, query), _NEWEST_FIRST
+        found, order = list_store.find_prompts(principal, query), _NEWEST_FIRST
     if "format" in query:
         return lists.download(query["format"], found, order, PromptOut(), query)
     page = lists.read_page(found if words else found.options(*map(defer, LARGE_COLUMNS)), order, query)
@@ -64,11 +65,11 @@ def list_prompts(query: dict[str, Any]) -> Response:
         words=words,
         pattern=make_pattern(words),
         is_filtered=not query.keys().isdisjoint(("tags", "model", "label", "author", "folder", "slug")),
-        changes=store.get_last_changes(ids),
+        changes=version_store.get_last_changes(ids),
         summaries=newest.summarize_prompts(ids, clock.now() - _RECENT),
         newest=newest,
         folder=folder,
-        folders=[] if words else store.get_folders(principal, folder, _FOLDERS_SHOWN),
-        tags=[] if words else store.get_top_tags(principal, _TAGS_SHOWN),
-        choices={} if words else store.get_filter_values(principal, _CHOICES_SHOWN),
+        folders=[] if words else list_store.get_folders(principal, folder, _FOLDERS_SHOWN),
+        tags=[] if words else list_store.get_top_tags(principal, _TAGS_SHOWN),
+        choices={} if words else list_store.get_filter_values(principal, _CHOICES_SHOWN),
     )

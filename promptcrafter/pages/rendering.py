@@ -9,6 +9,7 @@ from typing import Any
 from flask import Flask, Response, g, render_template, request, url_for
 
 from promptcrafter.pages import audit_words, charts, formatting, lists, notices
+from promptcrafter.pages.chart_parts import legend
 from promptcrafter.pages.example_calls import write_log_call
 from promptcrafter.pages.field_names import to_words
 from promptcrafter.pages.scales import write_value
@@ -28,7 +29,10 @@ def init_app(app: Flask) -> None:
     """Add the filters and functions of the templates."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
-        formatting.FILTERS, to_words=to_words, score_value=lambda score: write_value(score.value)
+        formatting.FILTERS,
+        to_words=to_words,
+        form_number=write_value,
+        score_value=lambda score: write_value(score.value),
     )
     app.jinja_env.filters.update(audit_words.FILTERS)
     app.jinja_env.globals.update(
@@ -40,7 +44,7 @@ def init_app(app: Flask) -> None:
         write_curl=lists.write_curl,
         write_log_call=write_log_call,
         waterfall_bar=charts.waterfall_bar,
-        chart_legend=charts.legend,
+        chart_legend=legend,
     )
 
 

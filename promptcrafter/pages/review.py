@@ -141,8 +141,8 @@ def save_score(query: dict[str, Any]) -> Response:
 
 
 def _store_score(name: str, fields: dict[str, str]) -> None:
-    comment = fields.get("comment", "").strip() or None
-    give_score(current_principal(), fields.get("output", ""), name, fields.get("value", "").strip(), comment)
+    value = fields.get("value", "").strip()
+    give_score(current_principal(), fields.get("output", ""), name, value, fields.get("comment"))
 
 
 def _with_raters(query: dict[str, Any]) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def _find_next(query: dict[str, Any]) -> tuple[Log | None, bool]:
     is_too_much = False
     for left_out in ([*excluded, *skipped], excluded) if skipped else (excluded,):
         try:
-            log = reviews.find_next(current_principal(), query, left_out)
+            log = reviews.get_next(current_principal(), query, left_out)
         except Problem as problem:
             if problem.code != reviews.TOO_MANY:
                 raise

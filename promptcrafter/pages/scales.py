@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from promptcrafter.http.fields import as_number
-from promptcrafter.logs.schemas import SCORE_MAX
+from promptcrafter.logs.fields import SCORE_MAX
 from promptcrafter.scores.models import ScoreConfig
 
 BUTTONS_MAX = 11  # of a range of numbers; a longer one has a field instead
@@ -45,7 +45,10 @@ def make_scale(config: ScoreConfig | None) -> Scale:
 
 
 def write_value(value: float | bool | str | None) -> str:
-    """Return the value of a score as the buttons and the field send it."""
+    """Return the value of a score, or a limit of it, as buttons and fields have it.
+
+    A number has neither the minus nor the separators with which pages show one, which browsers do not read.
+    """
     if isinstance(value, bool):
         return str(value).lower()
     return str(as_number(value)) if isinstance(value, float) else str(value)
@@ -54,13 +57,18 @@ def write_value(value: float | bool | str | None) -> str:
 def _number_scale(minimum: float | None, maximum: float | None) -> Scale:
     if minimum is None or maximum is None or minimum % 1 or maximum % 1 or maximum - minimum >= BUTTONS_MAX:
         named = (("from", minimum), ("to", maximum))
-        limits = [f"{word} {as_number(limit)}" for word, limit in named if limit is not None]
+        limits = [f"{word} {_show(limit)}" for word, limit in named if limit is not None]
         return Scale(" ".join(["A number", *limits]), (), minimum, maximum)
     values = range(int(minimum), int(maximum) + 1)
-    label = f"Score from {values[0]} to {values[-1]}"
+    label = f"Score from {_show(values[0])} to {_show(values[-1])}"
     if values[0] >= 0 and values[-1] <= SCORE_MAX:
         return Scale(label, tuple(Choice(str(each), str(each), str(each) if each < 10 else "t") for each in values))
-    return Scale(label, _by_position([(str(each), str(each)) for each in values]))
+    return Scale(label, _by_position([(str(each), _show(each)) for each in values]))
+
+
+def _show(number: float) -> str:
+    """Return a whole number, not rounded, with the minus of pages."""
+    return str(as_number(number)).replace("-", "−")
 
 
 def _by_position(pairs: Sequence[tuple[str, str]]) -> tuple[Choice, ...]:

@@ -7,8 +7,8 @@ from typing import Any
 from promptcrafter.database.transactions import writing
 from promptcrafter.http.schemas import load
 from promptcrafter.logs import scores, store
+from promptcrafter.logs.fields import SCORE_MAX
 from promptcrafter.logs.models import DEFAULT_NAME, HUMAN
-from promptcrafter.logs.schemas import SCORE_MAX
 from promptcrafter.pages.forms import to_number
 from promptcrafter.pages.scales import Scale, make_scale
 from promptcrafter.scores.configs import get_config, list_configs, make_check
@@ -51,12 +51,16 @@ def give_score(principal: Principal, log_id: str, name: str, sent: str, comment:
     """Store a score of the account; return it. Raises what the call does.
 
     `sent` is the text of a number or a category, or `true` or `false` where the workspace configures the name so.
+    `comment` is what a form has sent: None, from a form without the field, keeps the comment that the account gave
+    before, and an empty one removes it. The API's call, which has no third way, removes it in both cases.
     """
     config = get_config(principal.workspace_id, name)
     body: dict[str, Any] = {"name": name, "value": _read_value(sent, config), "annotator": HUMAN}
-    if comment:
-        body["comment"] = comment
+    if comment is not None:
+        body["comment"] = comment.strip() or None
     values = load(_score_in, body) | {"log_id": log_id}
+    if comment is None:
+        del values["comment"]  # which the schema sets to null, as a whole score has it
     with writing():
         score, _ = scores.put_score(principal, values, make_check(principal.memberships, [values]))
     return score

@@ -14,6 +14,7 @@ from promptcrafter.pages.rendering import render
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid
 from promptcrafter.prompts import store as prompts
+from promptcrafter.prompts import version_store
 from promptcrafter.workspaces import key_store, store
 from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.schemas import KeyIn
@@ -71,7 +72,7 @@ def revoke_key(key_id: str) -> Response:
 def _show_keys(form: Form, secret: str | None = None, can_log: bool = False) -> Response:
     principal = current_principal()
     keys = accounts.list_keys(principal.user_id)
-    example = prompts.get_changed_last_version(principal) if secret else None
+    example = version_store.get_changed_last_version(principal) if secret else None
     page = render(
         "settings_keys.html",
         tab="keys",

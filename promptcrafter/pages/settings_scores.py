@@ -12,6 +12,7 @@ from promptcrafter.pages.blueprint import PageBlueprint
 from promptcrafter.pages.forms import Form, join_errors, read_fields, read_form, read_lines, read_number
 from promptcrafter.pages.notices import redirect_with
 from promptcrafter.pages.rendering import render
+from promptcrafter.pages.scales import write_value
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid
 from promptcrafter.scores import configs
@@ -72,7 +73,7 @@ def _to_fields(config: ScoreConfig) -> dict[str, str]:
     """Return a configuration as the fields of the form."""
     values: dict[str, Any] = {"min": config.minimum, "max": config.maximum}
     return {
-        **{name: "" if value is None else f"{value:.15g}" for name, value in values.items()},
+        **{name: "" if value is None else write_value(value) for name, value in values.items()},
         **{name: getattr(config, name) for name in ("name", "kind", "direction", "description")},
         "categories": "\n".join(config.categories or ()),
     }

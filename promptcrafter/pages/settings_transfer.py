@@ -15,7 +15,7 @@ from promptcrafter.problems import Problem
 from promptcrafter.transfer.export_response import export_response
 from promptcrafter.transfer.id_policy import ExistsElsewhere, ImportConflict
 from promptcrafter.transfer.import_file import LimitedFile, import_file
-from promptcrafter.transfer.importer import Counts
+from promptcrafter.transfer.importer import Counts, ImportInterrupted, ImportRefused, ImportSuspended
 from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.principal import refuse_role
 
@@ -67,18 +67,22 @@ def import_upload() -> Response:
         fields, file = read_upload(limit)
         counts = import_file(principal, LimitedFile(file, limit), has_new_ids=fields.get("ids") == "new")
     except Problem as problem:
-        if problem.status in (401, 429, 503):
+        is_partial = isinstance(problem, (ImportInterrupted, ImportRefused, ImportSuspended))
+        if problem.status == 401 or (problem.status in (429, 503) and not is_partial):
             raise
         # a browser sends the file once more with the form; that it is to be a copy then is chosen already
         makes_copy = fields.get("ids") == "new" or isinstance(problem, ImportConflict)
-        page = _show_transfer(problem=problem, makes_copy=makes_copy)
+        page = _show_transfer(problem=problem, makes_copy=makes_copy, is_partial=is_partial)
         page.status_code = problem.status
         return page
     return _show_transfer(counts=counts)
 
 
-def _show_transfer(counts: Counts | None = None, problem: Problem | None = None, makes_copy: bool = False) -> Response:
-    values: dict[str, Any] = {"counts": counts, "problem": problem, "makes_copy": makes_copy}
+def _show_transfer(
+    counts: Counts | None = None, problem: Problem | None = None, *, makes_copy: bool = False, is_partial: bool = False
+) -> Response:
+    """Show the page. With a problem, `is_partial` is whether a part of the file may be stored."""
+    values: dict[str, Any] = {"counts": counts, "problem": problem, "makes_copy": makes_copy, "is_partial": is_partial}
     values["elsewhere"] = problem.location if isinstance(problem, ExistsElsewhere) else None
     if counts is not None:
         values |= {kind: _describe(counts, kind) for kind in ("created", "skipped")}

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from promptcrafter.pages import charts
-from promptcrafter.pages.formatting import duration, money, number, sentence
+from promptcrafter.pages.chart_parts import for_all_widths
+from promptcrafter.pages.chart_scales import bound, round_up, ticks, zoom
+from promptcrafter.pages.formatting import duration, mean, money, number, period, sentence
 from promptcrafter.statistics.aggregates import TimeSeries
 from promptcrafter.statistics.periods import find_place
 
@@ -110,7 +112,7 @@ def draw_periods(
     scores = read(lambda group: group["score"]["mean"])
     means = [value for line in scores for value in line.values if value is not None]
     if means:
-        ends = charts.zoom(means, low, high)
+        ends = zoom(means, low, high)
         draw = partial(charts.line_chart, positions, scores, *ends, caption=f"Mean scores by {period}")
         text = f"The mean score of each {period}.{_about_zoom(ends, low, high)}{left_out}"
         drawn.append(Drawn(f"Scores by {period}", text, _draw(draw), legend))
@@ -130,7 +132,7 @@ def _draw_latencies_by(period: str, positions: Sequence[str], by_time: Mapping[s
     known = [value for line in lines for value in line.values if value is not None]
     if not known:
         return []
-    top = charts.round_up(charts.bound(max(known)) or 1)
+    top = round_up(bound(max(known)) or 1)
     draw = partial(charts.line_chart, positions, lines, 0, top, caption=f"Latencies by {period}")
     text = "Half of the outputs took at most p50, and 95 of 100 at most p95, in seconds."
     return [Drawn(f"Latency by {period}", text, _draw(draw), ("p50", "p95"))]
@@ -148,7 +150,7 @@ def find_bins(counts: Mapping[float, int], low: float, high: float) -> list[Bin]
     has_whole_ends = float(low).is_integer() and float(high).is_integer()
     if has_whole_ends and (is_whole or high - low >= _WHOLE_SPAN) and high - low < _BARS_MAX:
         return [Bin(value, value) for value in map(float, range(int(low), int(high) + 1))]
-    edges = charts.ticks(low, high, _BARS_MAX // 2)
+    edges = ticks(low, high, _BARS_MAX // 2)
     step = edges[1] - edges[0] if len(edges) > 1 else 1.0
     if edges[0] > low:
         edges.insert(0, edges[0] - step)
@@ -173,12 +175,11 @@ def _draw_scores(named: Sequence[Named], low: float, high: float) -> Drawn | Non
         if score["mean"] is not None:
             start, end = score["interval95"] or (None, None)
             note = _describe_score(score)
-            rows.append(charts.IntervalRow(each.name, score["mean"], start, end, note, number(score["mean"])))
+            rows.append(charts.IntervalRow(each.name, score["mean"], start, end, note, mean(score["mean"])))
     if not rows:
         return None
-    ends = charts.zoom([end for row in rows for end in row[1:4] if end is not None], low, high)
-    axis = "" if ends == (low, high) else f"{_write_ends(*ends)} of {_write_ends(low, high)}"
-    draw = partial(charts.interval_chart, rows, *ends, caption="Mean scores with their 95% intervals", axis=axis)
+    ends = zoom([end for row in rows for end in row[1:4] if end is not None], low, high)
+    draw = partial(charts.interval_chart, rows, *ends, caption="Mean scores with their 95% intervals")
     text = f"The mean score of each, within its 95% interval.{_about_zoom(ends, low, high)}"
     return Drawn("Scores", text, _draw(draw), certainty=_CERTAINTY)
 
@@ -193,7 +194,7 @@ def _draw_costs(named: Sequence[Named], low: float, high: float) -> Drawn | None
             points.append(charts.Point(each.name, cost, score["mean"], (latency or 0) / slowest, note))
     if len(points) < 2:
         return None
-    ends = charts.zoom([point.y for point in points], low, high)
+    ends = zoom([point.y for point in points], low, high)
     draw = partial(
         charts.scatter_chart,
         points,
@@ -233,20 +234,17 @@ def _draw_time_series(
         if each in shown and by_time:
             lines.append(charts.Series(each.name, [_mean_of(by_time.get(at)) for at in positions]))
     means = [value for line in lines for value in line.values if value is not None]
-    ends = charts.zoom(means, low, high)
+    ends = zoom(means, low, high)
     events = _place_moves(time_series, label, moves)
-    draw = partial(
-        charts.line_chart, positions, lines, *ends, caption=f"Mean scores by {time_series.unit}", events=events
-    )
+    labels = [period(each) for each in positions]
+    draw = partial(charts.line_chart, labels, lines, *ends, caption=f"Mean scores by {time_series.unit}", events=events)
     marks = f" The upright lines are where {label} moved to another version." if events else ""
     left_out = f" The {_LINES_MAX} with the most scores." if len(named) > _LINES_MAX else ""
-    text = f"The mean score of each {time_series.unit}.{marks}{_about_zoom(ends, low, high)}{left_out}"
+    begins = ", named by its Monday" if time_series.unit == "week" else ""
+    text = f"The mean score of each {time_series.unit}{begins}.{marks}{_about_zoom(ends, low, high)}{left_out}"
+    names = [f"{each}, from {period(each)}" if time_series.unit == "week" else each for each in positions]
     return Drawn(
-        "Scores over time",
-        text,
-        _draw(draw),
-        [line.name for line in lines],
-        _tabulate(time_series.unit, positions, lines),
+        "Scores over time", text, _draw(draw), [line.name for line in lines], _tabulate(time_series.unit, names, lines)
     )
 
 
@@ -349,7 +347,8 @@ def _write_cost(value: float) -> str:
 
 
 def _write_duration(value: float) -> str:
-    return duration(value) if value else "0"
+    digits, _, unit = duration(value).partition(" ")
+    return f"{digits.rstrip('0').rstrip('.') if '.' in digits else digits} {unit}" if value else "0"
 
 
 def _write_ends(low: float, high: float) -> str:
@@ -364,4 +363,4 @@ def _about_zoom(ends: tuple[float, float], low: float, high: float) -> str:
 
 
 def _draw(draw: Callable[..., Markup]) -> Markup:
-    return charts.for_all_widths(lambda width: draw(width=width))
+    return for_all_widths(lambda width: draw(width=width))

@@ -5,7 +5,8 @@ from typing import IO
 from flask import request
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
-from promptcrafter.problems import Problem, TooLarge
+from promptcrafter.problems import Invalid, Problem, TooLarge
+from promptcrafter.text import shorten
 
 _PIECE_BYTES = 64 * 1024
 _BUFFER_BYTES = 4 * _PIECE_BYTES
@@ -37,7 +38,10 @@ class _Parts:
 
 
 class SentFile:
-    """The file of a form, which can be read once."""
+    """The file of a form, which can be read once.
+
+    Reading its end raises 400 for a field behind it: what the form asks would be known too late, and be ignored.
+    """
 
     def __init__(self, parts: _Parts) -> None:
         self._parts = parts
@@ -49,8 +53,15 @@ class SentFile:
         while not self._rest and self._has_more:
             data = self._parts.read_data()
             self._rest, self._has_more = data.data, data.more_data
+            if not self._has_more:
+                self._refuse_further_parts()
         piece, self._rest = self._rest[:size], self._rest[size:]
         return piece
+
+    def _refuse_further_parts(self) -> None:
+        event = self._parts.read()
+        if isinstance(event, File | Field):
+            raise Invalid({shorten(event.name): ["must come before the file in the form"]})
 
 
 def read_upload(limit: int) -> tuple[dict[str, str], SentFile]:

@@ -22,7 +22,8 @@ from promptcrafter.database.deletions import is_present
 from promptcrafter.database.json_rows import JsonRows
 from promptcrafter.http.etags import etag_of
 from promptcrafter.prompts.models import Label, Prompt, Tag, Version
-from promptcrafter.prompts.store import LATEST, refuse_malformed_id, version_not_found
+from promptcrafter.prompts.store import refuse_malformed_id
+from promptcrafter.prompts.version_names import LATEST, version_not_found
 from promptcrafter.text import LABEL_PATTERN
 from promptcrafter.workspaces.access import not_found, refuse_inaccessible
 from promptcrafter.workspaces.principal import Principal

@@ -27,8 +27,8 @@ LABELS_MAX = 10_000  # of a prompt
 class Versioned(Base):
     """What a version keeps of a prompt: a change of any of it makes a new version.
 
-    To add a column, add it here and to VERSIONED, and its field to `schemas.version_fields` and
-    `schemas.version_fields_out`.
+    To add a column, add it here and to VERSIONED, and its field to `fields.version_fields` and
+    `fields.version_fields_out`.
     """
 
     __abstract__ = True

@@ -10,7 +10,8 @@ from sqlalchemy import insert, select
 
 from promptcrafter.database.session import session
 from promptcrafter.prompts.models import VERSIONED, Label, Prompt, SearchText, Tag, Version
-from promptcrafter.prompts.store import lock_slugs, update_search_text
+from promptcrafter.prompts.store import lock_slugs
+from promptcrafter.prompts.version_store import update_search_text
 from promptcrafter.workspaces import quota
 from promptcrafter.workspaces.principal import Principal
 

@@ -1,142 +1,46 @@
-"""The requests, responses and query parameters of prompts and their versions."""
+"""The requests, responses and query parameters of prompts and their versions. `fields.py` has what others share."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validate, validates_schema
+from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validates_schema
 
-from promptcrafter.http.fields import Name, RepeatedText, Tags, Text, Timestamp, WholeNumber
+from promptcrafter.http.fields import RepeatedText, Text, Timestamp
 from promptcrafter.http.ignored_fields import SERVER_SET
 from promptcrafter.http.page_query import SEQUENCE, TIME, Cursor, PageQuery
 from promptcrafter.http.schemas import CreateSchema, FieldGroup, JsonObject, SparseSchema
 from promptcrafter.ids import pattern
-from promptcrafter.prompts.fields import BESIDE_PARAMETERS, config_field, messages_field, messages_field_out
-from promptcrafter.prompts.messages import ROLES, flatten
-from promptcrafter.slugs import FOLDER, FOLDER_MAX, FOLDER_RULE, SLUG, SLUG_MAX, SLUG_RULE, is_folder, is_slug
-from promptcrafter.text import INVISIBLE_BMP, LABEL_PATTERN, WIDE_LETTERS_BMP, count_columns
-
-TITLE_MIN, TITLE_MAX = 3, 100  # characters; fewer are enough if they are as wide, see `refuse_bad_title_length`
-MODEL_MAX = 200
-TAGS_MAX, TAG_MAX = 100, 100
-QUERY_MAX = 500
-COMMENT_MAX = 1000  # characters
-DESCRIPTION_MAX = 10_000  # characters
-TYPES = ("text", "chat")
-CHANGES = ("added", "removed", "changed")
-VERSION_NAME = "A version's number, a label, or `latest`"
-LABEL = f"^{LABEL_PATTERN}$"  # also fits `latest`
-A_LABEL = {"pattern": LABEL, "not": {"const": "latest"}}  # in the description of a name that must be that of a label
-LABEL_RULE = f"must match {LABEL_PATTERN} and not be latest"
-NUMBER_MAX = 2**31 - 1  # the largest number that a version can have
-_ANY, _VISIBLE, _WIDE = r"[^\u0000]", rf"[^\s{INVISIBLE_BMP}]", f"[{WIDE_LETTERS_BMP}]"
-# What `refuse_bad_title_length` and a name require, for the OpenAPI document: one of three characters is visible, or
-# one of two is a wide letter
-_TITLE = (
-    f"^(?:{_VISIBLE}{_ANY}{{2,}}|{_ANY}{_VISIBLE}{_ANY}+|{_ANY}{{2,}}{_VISIBLE}{_ANY}*|{_WIDE}{_ANY}|{_ANY}{_WIDE})$"
+from promptcrafter.prompts.fields import (
+    A_LABEL,
+    BESIDE_PARAMETERS,
+    QUERY_MAX,
+    TAGS_MAX,
+    TYPES,
+    VERSION_NAME,
+    VersionReference,
+    chat_fields_out,
+    comment_field,
+    config_field,
+    describe_slug,
+    description_field,
+    refuse_bad_label,
+    refuse_bad_slug,
+    slug_field,
+    tags_field,
+    title_field,
+    version_fields,
+    version_fields_out,
 )
+from promptcrafter.prompts.messages import ROLES, flatten
+from promptcrafter.slugs import FOLDER, FOLDER_MAX, FOLDER_RULE, is_folder
+
+CHANGES = ("added", "removed", "changed")
 _FLATTENED = "the text of the messages"  # stands in for a content until the messages are loaded
-SLUG_EXAMPLE = "explain-the-industrial-revolution"  # that of a prompt with the example of a title
-
-
 # For the OpenAPI document: messages take the place of a content
 _WITH_MESSAGES: dict[str, Any] = {
     "if": {"required": ["messages"], "properties": {"messages": {"not": {"type": "null"}}}},
     "then": {"properties": {"content": {"type": "null"}}},
 }
-
-
-class VersionReference(WholeNumber):
-    """A version of a prompt: its number, a label or `latest`. Loads to an integer, or to the name as text.
-
-    The name is resolved when the request is processed.
-    """
-
-    def __init__(self, **kwargs: Any) -> None:
-        described = {"type": ["integer", "string"], "minimum": 1, "maximum": NUMBER_MAX, "pattern": LABEL}
-        described |= {"description": VERSION_NAME, **kwargs.pop("metadata", {})}
-        super().__init__(minimum=1, maximum=NUMBER_MAX, metadata=described, **kwargs)
-        rule = f"must be a whole number from 1 to {NUMBER_MAX}, a label or latest"
-        self.error_messages |= {"invalid": rule, "too_large": rule}
-        self.validators.pop()
-        self._in_range = validate.Range(min=1, max=NUMBER_MAX, error=rule)
-
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
-        if isinstance(value, str) and re.fullmatch(LABEL_PATTERN, value):
-            return value
-        number = self.deserialize_number(value, attr, data)
-        self._in_range(number)
-        return number
-
-    def deserialize_number(self, value: Any, attr: str | None, data: Mapping[str, Any] | None) -> int:
-        """Load what is not a name."""
-        return super()._deserialize(value, attr, data)
-
-
-class QueryVersionReference(VersionReference):
-    """A version of a prompt in a query string, where a number is text as well."""
-
-    def deserialize_number(self, value: Any, attr: str | None, data: Mapping[str, Any] | None) -> int:
-        number = int(value) if re.fullmatch("[0-9]{1,18}", value) else value
-        return super().deserialize_number(number, attr, data)
-
-
-def title_field(required: bool, name: type[Text] = Name) -> Text:
-    """Return the field of a title, for requests and, with the `name` StoredName, for lines of an export."""
-    described = {
-        **{"pattern": _TITLE, "maxLength": TITLE_MAX, "example": "Explain the Industrial Revolution"},
-        "description": "At least 3 characters, or 2 that are 3 columns wide, as 2 letters of Chinese are",
-    }
-    return name(required=required, allow_none=not required, validate=refuse_bad_title_length, metadata=described)
-
-
-def refuse_bad_title_length(title: str) -> None:
-    """Raise ValidationError for a title that is too long, or has too few characters and takes too few columns."""
-    # the length comes first: the width of a long text takes long to count
-    if len(title) > TITLE_MAX or (len(title) < TITLE_MIN and count_columns(title) < TITLE_MIN):
-        raise ValidationError(f"must have {TITLE_MIN} to {TITLE_MAX} characters")
-
-
-def version_fields(required: bool, name: type[Text] = Name) -> FieldGroup:
-    """Return the fields whose change makes a new version, for requests and lines of an export.
-
-    `name` is the class of the fields for names, StoredName in an export.
-    """
-    return {
-        "content": Text(
-            required=required,
-            allow_none=not required,
-            minimum=1,
-            metadata={
-                **({"type": ["string", "null"]} if required else {}),  # null beside messages
-                "description": "Instead of `messages`",
-                "example": "Explain the Industrial Revolution to a twelve-year-old.",
-            },
-        ),
-        "model": name(
-            required=required,
-            allow_none=not required,
-            minimum=1,
-            maximum=MODEL_MAX,
-            metadata={"example": "gpt-4o", "description": "Free text"},
-        ),
-        "messages": messages_field(),
-        "config": config_field(),
-    }
-
-
-def version_fields_out() -> FieldGroup:
-    """Return the same fields as `version_fields`, for responses; those of chat prompts are in `chat_fields_out`."""
-    return {"content": fields.String(required=True), "model": fields.String(required=True)}
-
-
-def chat_fields_out() -> FieldGroup:
-    """Return the fields of a version that come after all others of a response."""
-    return {
-        "type": fields.String(required=True, metadata={"enum": [*TYPES]}),
-        "messages": messages_field_out(),
-        "config": JsonObject(required=True, metadata={"description": "Parameters of the model"}),
-    }
 
 
 class VersionedSchema(CreateSchema):
@@ -168,55 +72,9 @@ class VersionedSchema(CreateSchema):
         return data
 
 
-def tags_field(required: bool = False, tags: type[Tags] = Tags) -> Tags:
-    """Return the field of a prompt's tags, for requests and, with the class StoredTags, for lines of an export."""
-    return tags(
-        required=required,
-        allow_none=not required,
-        maximum=TAGS_MAX,
-        maximum_length=TAG_MAX,
-        metadata={"example": ["history", "school"], "description": "A repeated tag is kept once"},
-    )
-
-
-def slug_field(required: bool = False) -> Text:
-    """Return the field of a prompt's slug, for requests and lines of an export."""
-    described = "Unique in the workspace; made from the title if absent. Its segments but the last are folders"
-    return Text(required=required, allow_none=not required, validate=_refuse_bad_slug, metadata=_describe(described))
-
-
-def _refuse_bad_slug(slug: str) -> None:
-    if not is_slug(slug):
-        raise ValidationError(SLUG_RULE)
-
-
 def _refuse_bad_folder(folder: str) -> None:
     if not is_folder(folder):
         raise ValidationError(FOLDER_RULE)
-
-
-def _describe(description: str) -> dict[str, Any]:
-    """Return the metadata of a field with a slug."""
-    return {"pattern": SLUG, "maxLength": SLUG_MAX, "description": description}
-
-
-def comment_field() -> Text:
-    """Return the field of a version's comment, for requests and lines of an export."""
-    return Text(
-        allow_none=True,
-        maximum=COMMENT_MAX,
-        blank=False,
-        metadata={"description": "Why the prompt was changed; kept with the new version", "example": "Shorter answers"},
-    )
-
-
-def description_field() -> Text:
-    """Return the field of a prompt's description, for requests and lines of an export."""
-    return Text(
-        allow_none=True,
-        maximum=DESCRIPTION_MAX,
-        metadata={"description": "What the prompt is for; a change makes no version", "example": "For school classes"},
-    )
 
 
 def prompt_fields(required: bool) -> FieldGroup:
@@ -348,12 +206,6 @@ class PromptOut(Schema):
     locals().update(chat_fields_out())
 
 
-def refuse_bad_label(label: str) -> None:
-    """Raise ValidationError unless a text may be the name of a label."""
-    if label == "latest" or not re.fullmatch(LABEL_PATTERN, label):
-        raise ValidationError(LABEL_RULE)
-
-
 class PromptQuery(PageQuery):
     """Filters of the list of prompts."""
 
@@ -364,7 +216,7 @@ class PromptQuery(PageQuery):
         data_key="tag",
         metadata={"description": "Prompts with exactly this tag; if given several times, with all of the tags"},
     )
-    slug = Text(validate=_refuse_bad_slug, metadata=_describe("The prompt with this slug"))
+    slug = Text(validate=refuse_bad_slug, metadata=describe_slug("The prompt with this slug"))
     folder = Text(
         validate=_refuse_bad_folder,
         metadata={

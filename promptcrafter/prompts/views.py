@@ -13,15 +13,15 @@ from promptcrafter.http.yaml_form import YAML, YAML_TYPES, prefers_yaml, yaml_re
 from promptcrafter.idempotency.decorator import idempotent, idempotent_in
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Invalid
-from promptcrafter.prompts import fetching, ranking, search, store
+from promptcrafter.prompts import fetching, label_store, list_store, ranking, search, store, version_store
 from promptcrafter.prompts.fetching import FetchedPrompt, FetchedVersion
+from promptcrafter.prompts.fields import SLUG_EXAMPLE
 from promptcrafter.prompts.line_diff import unified_diff
 from promptcrafter.prompts.message_diff import compare_configs, compare_messages
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.prompts.prompt_file import write_prompt_file
 from promptcrafter.prompts.render import render_messages, render_text
 from promptcrafter.prompts.schemas import (
-    SLUG_EXAMPLE,
     DiffOut,
     DiffQuery,
     LabelIn,
@@ -40,13 +40,14 @@ from promptcrafter.prompts.schemas import (
     VersionOut,
     VersionQuery,
 )
+from promptcrafter.prompts.version_names import LATEST, refuse_label
 from promptcrafter.workspaces.authentication import current_principal
 
 blueprint = Blueprint(
     "prompts",
     __name__,
     description="Prompts and the search over them",
-    path_examples={"slug": SLUG_EXAMPLE, "name": store.LATEST, "label": "production"},
+    path_examples={"slug": SLUG_EXAMPLE, "name": LATEST, "label": "production"},
 )
 _prompt_out = PromptOut()
 _version_out = VersionOut()
@@ -72,8 +73,8 @@ def create_prompt(body: dict[str, Any]) -> tuple[Prompt, int, dict[str, str]]:
 @blueprint.arguments(PromptQuery(), location="query")
 @blueprint.list_response(PromptOut(many=True))
 def list_prompts(query: dict[str, Any]) -> Response:
-    """List the caller's prompts, newest first."""
-    prompts = store.find_prompts(current_principal(), query)
+    """List the prompts of the workspace, newest first."""
+    prompts = list_store.find_prompts(current_principal(), query)
     return lists.list_response(prompts, (Prompt.created_at, Prompt.seq), _prompt_out, query)
 
 
@@ -82,7 +83,7 @@ def list_prompts(query: dict[str, Any]) -> Response:
 @blueprint.list_response(TagOut(many=True))
 def list_tags(query: dict[str, Any]) -> Response:
     """List the tags of the workspace's prompts with the numbers of prompts that have them, the most frequent first."""
-    tags, order = store.rank_tags(current_principal())
+    tags, order = list_store.rank_tags(current_principal())
     return lists.list_response(tags, order, _tag_rows, query)
 
 
@@ -143,7 +144,7 @@ def delete_prompt(prompt_id: str) -> None:
 def list_versions(query: dict[str, Any], prompt_id: str) -> Response:
     """List a prompt's versions, newest first."""
     prompt = store.get_prompt(current_principal(), prompt_id)
-    return lists.list_response(store.find_versions(prompt.id), (Version.number,), _version_out, query)
+    return lists.list_response(version_store.find_versions(prompt.id), (Version.number,), _version_out, query)
 
 
 @blueprint.route("/prompts/<prompt_id>/versions/<name>", permission=Permission.READ, refuses=(403, 404))
@@ -169,7 +170,7 @@ def get_version_by_slug(slug: str, name: str) -> Response:
     refuses=(403, 404, 412),
 )
 @blueprint.arguments(RestoreIn(), required=False)
-@idempotent_in(lambda principal, body, prompt_id, name: store.find_places(principal, [prompt_id]))
+@idempotent_in(lambda principal, body, prompt_id, name: store.get_workspace_ids(principal, [prompt_id]))
 @blueprint.response(201, _version_out, headers={"Location": _HEADER})
 def restore_version(body: dict[str, Any], prompt_id: str, name: str) -> tuple[Version, int, dict[str, str]]:
     """Add a version that is the same as an old one."""
@@ -177,7 +178,8 @@ def restore_version(body: dict[str, Any], prompt_id: str, name: str) -> tuple[Ve
     with writing():
         prompt = store.lock_prompt(principal, prompt_id)
         _refuse_lost_update(prompt)
-        version = store.restore_version(principal, prompt, store.get_version(prompt, name), body.get("comment"))
+        old = version_store.get_version(prompt, name)
+        version = version_store.restore_version(principal, prompt, old, body.get("comment"))
     return version, 201, {"Location": url_for("prompts.get_version", prompt_id=prompt_id, name=version.number)}
 
 
@@ -189,11 +191,11 @@ def restore_version(body: dict[str, Any], prompt_id: str, name: str) -> tuple[Ve
 def set_label(body: dict[str, Any], prompt_id: str, label: str) -> Response:
     """Set a label such as `production` on a version, and remove it from the version that had it."""
     principal = current_principal()
-    store.refuse_label(label, "label")
+    refuse_label(label, "label")
     with writing():
         prompt = store.lock_prompt(principal, prompt_id)
         _refuse_lost_update(prompt)
-        store.set_label(principal, prompt, label, body["version"])
+        label_store.set_label(principal, prompt, label, body["version"])
         labelled = fetching.read_prompt(prompt_id)
     return _show(labelled)
 
@@ -208,7 +210,7 @@ def remove_label(prompt_id: str, label: str) -> None:
     with writing():
         prompt = store.lock_prompt(principal, prompt_id)
         _refuse_lost_update(prompt)
-        store.remove_label(principal, prompt, label)
+        label_store.remove_label(principal, prompt, label)
 
 
 @blueprint.route("/prompts/<prompt_id>/diff", permission=Permission.READ, refuses=(403, 404))
@@ -217,7 +219,7 @@ def remove_label(prompt_id: str, label: str) -> None:
 def diff_versions(query: dict[str, Any], prompt_id: str) -> dict[str, Any]:
     """Return the difference between two versions."""
     prompt = store.get_prompt(current_principal(), prompt_id)
-    before, after = (store.get_version(prompt, query[name]) for name in ("before", "after"))
+    before, after = (version_store.get_version(prompt, query[name]) for name in ("before", "after"))
     diff = unified_diff(before.content, after.content, f"version {before.number}", f"version {after.number}")
     changes = compare_messages(before.messages or [], after.messages or [])
     return {
@@ -236,7 +238,7 @@ def diff_versions(query: dict[str, Any], prompt_id: str) -> dict[str, Any]:
 @blueprint.response(200, RenderOut())
 def render_version(body: dict[str, Any], prompt_id: str) -> dict[str, Any]:
     """Return a version's text or messages with its variables replaced; nothing but `{{name}}` is interpreted."""
-    return _render(fetching.get_version(current_principal(), prompt_id, body.get("version", store.LATEST)), body)
+    return _render(fetching.get_version(current_principal(), prompt_id, body.get("version", LATEST)), body)
 
 
 @blueprint.route("/prompts/by-slug/<slug:slug>/render", methods=["POST"], permission=Permission.READ, refuses=(404,))
@@ -244,14 +246,14 @@ def render_version(body: dict[str, Any], prompt_id: str) -> dict[str, Any]:
 @blueprint.response(200, RenderOut())
 def render_version_by_slug(body: dict[str, Any], slug: str) -> dict[str, Any]:
     """Return the same for a version of the prompt with this slug."""
-    return _render(fetching.get_version_by_slug(current_principal(), slug, body.get("version", store.LATEST)), body)
+    return _render(fetching.get_version_by_slug(current_principal(), slug, body.get("version", LATEST)), body)
 
 
 @blueprint.route("/search", permission=Permission.READ)
 @blueprint.arguments(SearchQuery(), location="query")
 @blueprint.list_response(PromptOut(many=True))
 def search_prompts(query: dict[str, Any]) -> Response:
-    """Search the title, tags and content of the caller's prompts for words or parts of words."""
+    """Search the title, tags and content of the workspace's prompts for words or parts of words."""
     order = ranking.find_best(current_principal(), query["q"])
     return lists.list_response(order.matching, order, _prompt_out, query)
 

@@ -8,8 +8,8 @@ from sqlalchemy import Select, func, insert, select
 from promptcrafter import clock
 from promptcrafter.database.session import session
 from promptcrafter.http.fields import as_number
+from promptcrafter.logs.fields import SCORE_MAX
 from promptcrafter.logs.models import DEFAULT_NAME
-from promptcrafter.logs.schemas import SCORE_MAX
 from promptcrafter.logs.scores import FindFault
 from promptcrafter.problems import Invalid, Problem
 from promptcrafter.scores.models import ScoreConfig

@@ -21,6 +21,7 @@ from promptcrafter.logs.scores import VALUE_KINDS
 from promptcrafter.logs.store import conditions, find_stored_logs
 from promptcrafter.problems import Problem
 from promptcrafter.prompts import store as prompts
+from promptcrafter.prompts import version_store
 from promptcrafter.scores.agreement import Metric, Rating, describe_agreement, merge_ratings
 from promptcrafter.workspaces.access import in_current_workspace
 from promptcrafter.workspaces.principal import Principal
@@ -44,11 +45,11 @@ def resolve(principal: Principal, query: Mapping[str, Any]) -> dict[str, Any]:
     if "promptId" in query:
         prompts.refuse_prompt_not_owned(principal, query["promptId"])
     if isinstance(query.get("promptVersion"), str):
-        return {**query, "promptVersion": prompts.find_number(query["promptId"], query["promptVersion"])}
+        return {**query, "promptVersion": version_store.get_version_number(query["promptId"], query["promptVersion"])}
     return dict(query)
 
 
-def find_next(principal: Principal, query: Mapping[str, Any], excluded: Collection[str] = ()) -> Log | None:
+def get_next(principal: Principal, query: Mapping[str, Any], excluded: Collection[str] = ()) -> Log | None:
     """Return a log that the principal has still to review, or None if there is none. It is none of the `excluded` ids.
 
     `query` is a loaded NextReviewQuery with the number of the version. With `promptId` the caller must have checked
@@ -88,7 +89,7 @@ def find_next(principal: Principal, query: Mapping[str, Any], excluded: Collecti
 def get_progress(principal: Principal, query: Mapping[str, Any]) -> dict[str, Any]:
     """Return how far people have come, as ReviewProgressOut shows it. Raises 400 for too many logs or scores.
 
-    `query` is a loaded ReviewQuery; otherwise as for `find_next`.
+    `query` is a loaded ReviewQuery; otherwise as for `get_next`.
     """
     logs = _find_indexed(principal, query)
     if _count_logs(logs) > LOGS_MAX:
@@ -134,7 +135,7 @@ def get_progress(principal: Principal, query: Mapping[str, Any]) -> dict[str, An
 def get_agreement(principal: Principal, query: Mapping[str, Any]) -> dict[str, Any]:
     """Return how far raters agree, as AgreementOut shows it. Raises 400 for too many scores.
 
-    `query` is a loaded AgreementQuery; otherwise as for `find_next`.
+    `query` is a loaded AgreementQuery; otherwise as for `get_next`.
     """
     scores = _read_scores(principal, query)
     counts = Counter(dict.fromkeys(VALUE_KINDS, 0))

@@ -19,8 +19,8 @@ from promptcrafter.http.fields import (
 from promptcrafter.http.page_query import PageQuery
 from promptcrafter.http.schemas import Batch, BodySchema, CreateSchema, SparseSchema, result_fields
 from promptcrafter.ids import pattern
+from promptcrafter.logs.fields import SCORE_MAX
 from promptcrafter.logs.models import ANNOTATORS, DEFAULT_NAME, OF_TRACE
-from promptcrafter.logs.schemas import SCORE_MAX
 from promptcrafter.problems import Invalid
 
 NAME = r"^[A-Za-z][A-Za-z0-9 _.\-]{0,63}$"

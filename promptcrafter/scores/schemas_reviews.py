@@ -9,7 +9,7 @@ from promptcrafter.ids import pattern
 from promptcrafter.logs.models import ANNOTATORS, DEFAULT_NAME
 from promptcrafter.logs.schemas import LogOut
 from promptcrafter.logs.scores import VALUE_KINDS
-from promptcrafter.prompts.schemas import VERSION_NAME, QueryVersionReference
+from promptcrafter.prompts.fields import VERSION_NAME, QueryVersionReference
 from promptcrafter.scores.schemas import RaterOut, name_field
 
 # What a blind review shows: all that a person needs to judge an output, and nothing from which model, version or the

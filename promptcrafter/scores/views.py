@@ -49,7 +49,7 @@ _ORDER = (Score.created_at, Score.seq)
     "/logs/<not_batch:log_id>/scores", methods=["POST"], permission=Permission.SCORE, refuses=(403, 404, 409)
 )
 @blueprint.arguments(ScoreIn())
-@idempotent_in(lambda principal, body, log_id: logs.find_places(principal, [log_id]))
+@idempotent_in(lambda principal, body, log_id: logs.get_workspace_ids(principal, [log_id]))
 @blueprint.response(201, _score_out, headers={"Location": {"schema": {"type": "string"}}})
 @blueprint.alt_response(200, schema=_score_out, description="It replaced the one before", success=True)
 def create_score(body: dict[str, Any], log_id: str) -> tuple[Score, int, dict[str, str]]:
@@ -65,7 +65,7 @@ def create_score(body: dict[str, Any], log_id: str) -> tuple[Score, int, dict[st
 @blueprint.route("/scores/batch", methods=["POST"], permission=Permission.SCORE, ndjson_field="scores")
 @blueprint.arguments(ScoreBatchIn())
 @idempotent_in(
-    lambda principal, body: logs.find_places(
+    lambda principal, body: logs.get_workspace_ids(
         principal, [each["log_id"] for each in body["scores"] if isinstance(each, dict)]
     )
 )

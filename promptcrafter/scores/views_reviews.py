@@ -30,7 +30,7 @@ _blind_out = LogOut(only=BLIND)
 @blueprint.alt_response(204, description="There is none")
 def get_next_review(query: dict[str, Any]) -> Response:
     """Return a log that the caller has not scored, and that fewer people than asked for have."""
-    log = reviews.find_next(current_principal(), reviews.resolve(current_principal(), query))
+    log = reviews.get_next(current_principal(), reviews.resolve(current_principal(), query))
     if log is None:
         return Response(status=204)
     return jsonify((_blind_out if query["blind"] == "true" else _log_out).dump(log))

@@ -31,7 +31,7 @@ from promptcrafter.dialects.langfuse.views_scores import events_dropped
 from promptcrafter.dialects.otlp.outcomes import OUTCOMES, items_handled
 from promptcrafter.http import error_handlers
 from promptcrafter.http.blueprint import Blueprint
-from promptcrafter.logs.schemas import NATIVE, SOURCES
+from promptcrafter.logs.fields import NATIVE, SOURCES
 from promptcrafter.logs.store import logs_committed
 from promptcrafter.permissions import Permission
 from promptcrafter.server.incoming import BodyWanted

@@ -16,7 +16,7 @@ from promptcrafter.idempotency.store import RETENTION
 from promptcrafter.logs.schemas import BATCH_MAX
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Unavailable
-from promptcrafter.prompts import schemas as prompts
+from promptcrafter.prompts import fields as prompts
 from promptcrafter.prompts import search
 from promptcrafter.version import VERSION
 
@@ -81,9 +81,7 @@ def check_health() -> dict[str, str]:
 @blueprint.response(200, HealthOut())
 def check_readiness() -> dict[str, str]:
     """Answer 200 if the database can be reached and written and has the schema of this release, otherwise 503."""
-    mismatch = revisions.find_mismatch()
-    if mismatch is not None:
-        raise mismatch
+    revisions.refuse_mismatch()
     storage.check_files()
     obstacle = storage.find_obstacle()
     if storage.was_full_lately() or (obstacle is not None and storage.is_no_room(obstacle)):

@@ -13,7 +13,7 @@ read, or leaves a mark that is not removed.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -167,7 +167,7 @@ def extend(scope: Scope, transaction: _Transaction, stop: Event) -> bool:
         mark = None if is_sqlite() else request_connection().scalar(text("SELECT pg_current_xact_id()::text::bigint"))
     if mark is not None and not _wait_for_older(mark, stop):
         return False
-    with closing(read_snapshot()) as reader:
+    with read_snapshot() as reader:
         coverage = read_coverage(reader, scope.id)
         if coverage is None or coverage.until != covered:
             return False
@@ -191,7 +191,7 @@ def recompute(scope: Scope, day: int, transaction: _Transaction) -> None:
 
     Raises DBAPIError and Problem.
     """
-    with closing(read_snapshot()) as reader:
+    with read_snapshot() as reader:
         coverage = read_coverage(reader, scope.id)
         is_of_day = (ChangedDay.scope_id == scope.id) & (ChangedDay.day == day)
         marks = list(reader.scalars(select(ChangedDay.seq).where(is_of_day).limit(_MOST_MARKS)))

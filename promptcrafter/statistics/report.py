@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from promptcrafter.logs import queries
+from promptcrafter.logs.fields import SCORE_MAX
 from promptcrafter.logs.models import DEFAULT_NAME
-from promptcrafter.logs.schemas import SCORE_MAX
 from promptcrafter.scores import configs
 from promptcrafter.scores.models import ScoreConfig
 from promptcrafter.statistics import store

@@ -9,7 +9,7 @@ from promptcrafter.http.page_query import bom_field
 from promptcrafter.http.schemas import FieldGroup
 from promptcrafter.ids import pattern
 from promptcrafter.logs.models import ANNOTATORS, DEFAULT_NAME, HUMAN
-from promptcrafter.logs.schemas import LogFilters
+from promptcrafter.logs.schemas_filters import LogFilters
 from promptcrafter.logs.scores import VALUE_KINDS
 from promptcrafter.scores.schemas import name_field
 from promptcrafter.statistics.fields import GroupBy, Zone

@@ -8,7 +8,6 @@ aggregates of days are stored (decision 56), they are read instead.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, tzinfo
 from functools import lru_cache
@@ -98,7 +97,7 @@ def get_groups(principal: Principal, filters: Mapping[str, Any], request: StatsR
     `filters` has the keys that `logs.store.find_logs` takes, and no others. Raises 400 for too many logs, periods or
     groups.
     """
-    with closing(read_snapshot()) as snapshot:
+    with read_snapshot() as snapshot:
         is_pending = has_pending(snapshot)  # in the snapshot: a deletion may be committed at any time
         logs = find_stored_logs(principal, filters)
         logs = logs.where(is_present(Log)) if is_pending else logs

@@ -150,34 +150,34 @@ def change_traces(changes: Mapping[int, Mapping[str, Any]]) -> None:
     change_rows(_TRACES, {seq: _by_column(Trace, values) for seq, values in changes.items()})
 
 
-def find_spans(keys: Collection[SpanKey]) -> list[Mapping[str, Any]]:
+def get_spans(keys: Collection[SpanKey]) -> list[Mapping[str, Any]]:
     """Return the rows of the stored spans with these keys."""
-    return _find(keys, _SPANS_NEAR)
+    return _read(keys, _SPANS_NEAR)
 
 
-def find_calls_inside(keys: Collection[SpanKey]) -> list[Mapping[str, Any]]:
+def get_calls_inside(keys: Collection[SpanKey]) -> list[Mapping[str, Any]]:
     """Return the rows of the spans that are calls directly inside of these spans."""
-    return _find(keys, _CALLS_INSIDE)
+    return _read(keys, _CALLS_INSIDE)
 
 
-def find_logs(keys: Collection[SpanKey]) -> list[Mapping[str, Any]]:
+def get_logs(keys: Collection[SpanKey]) -> list[Mapping[str, Any]]:
     """Return the rows of the logs of these spans, locked until the commit: nobody can review them meanwhile."""
-    return _find(keys, _LOGS_NEAR)
+    return _read(keys, _LOGS_NEAR)
 
 
-def find_logs_inside(keys: Collection[SpanKey]) -> list[Mapping[str, Any]]:
-    """Return the rows of the logs of calls directly inside of these spans, locked as those of `find_logs`."""
-    return _find(keys, _LOGS_INSIDE)
+def get_logs_inside(keys: Collection[SpanKey]) -> list[Mapping[str, Any]]:
+    """Return the rows of the logs of calls directly inside of these spans, locked as those of `get_logs`."""
+    return _read(keys, _LOGS_INSIDE)
 
 
-def find_log_ids(keys: Collection[SpanKey]) -> dict[SpanKey, str]:
+def get_log_ids(keys: Collection[SpanKey]) -> dict[SpanKey, str]:
     """Return the ids of the logs of these spans, without those that are deleted, by their keys."""
-    return {(row["trace_id"], row["span_id"]): row["id"] for row in _find(keys, _IDS_OF_LOGS)}
+    return {(row["trace_id"], row["span_id"]): row["id"] for row in _read(keys, _IDS_OF_LOGS)}
 
 
-def find_known_spans(keys: Collection[SpanKey]) -> set[SpanKey]:
+def get_known_spans(keys: Collection[SpanKey]) -> set[SpanKey]:
     """Return those of the keys for which there is a span."""
-    return {(row["trace_id"], row["span_id"]) for row in _find(keys, _IDS_OF_SPANS)}
+    return {(row["trace_id"], row["span_id"]) for row in _read(keys, _IDS_OF_SPANS)}
 
 
 def add_spans(spans: Sequence[Mapping[str, Any]]) -> None:
@@ -197,14 +197,14 @@ def remove_spans(seqs: Collection[int]) -> None:
         request_connection().execute(delete(_SPANS).where(_SPANS.c.seq.in_(seqs)))
 
 
-def _find(keys: Collection[SpanKey], find: Callable[[bool], Select[Any]]) -> list[Mapping[str, Any]]:
+def _read(keys: Collection[SpanKey], make_select: Callable[[bool], Select[Any]]) -> list[Mapping[str, Any]]:
     """Return the rows that the select has for these keys. Its text is always the same, so it is compiled once."""
     if not keys:
         return []
     ordered = sorted(keys)
     trace_ids, span_ids = zip(*ordered, strict=True)
     parameters = {"keys": dumps(ordered)} if is_sqlite() else {"trace_id": list(trace_ids), "span_id": list(span_ids)}
-    return [dict(row) for row in request_connection().execute(find(is_sqlite()), parameters).mappings()]
+    return [dict(row) for row in request_connection().execute(make_select(is_sqlite()), parameters).mappings()]
 
 
 def _select_near(

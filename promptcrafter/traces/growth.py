@@ -11,7 +11,6 @@ and so counts: the user becomes "grace". If `b` is sent again, its rank is not l
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
 from promptcrafter import clock
@@ -63,13 +62,6 @@ def compute_changes(
             times = [time for time in (current(name), values.get(name)) if time is not None]
             if times:
                 changes[name] = choose(times)
-    changes["duration_ms"] = measure(current("start_time"), current("end_time"))
+    changes["duration_ms"] = clock.measure_ms(current("start_time"), current("end_time"))
     changes["said_by"] = said_by
     return {name: value for name, value in changes.items() if value != trace.get(name)}
-
-
-def measure(start: datetime | None, end: datetime | None) -> float | None:
-    """Return the milliseconds between two times; None if one is unknown, or they are in the wrong order."""
-    if start is None or end is None or end < start:
-        return None
-    return (end - start).total_seconds() * 1000

@@ -9,7 +9,8 @@ from promptcrafter.http.fields import Number, Text, Timestamp, TimestampText
 from promptcrafter.http.page_query import RANK, SEQUENCE, TIME, Cursor, PageQuery
 from promptcrafter.http.schemas import FieldGroup, JsonArray, JsonObject, JsonOrText, SparseSchema
 from promptcrafter.ids import pattern
-from promptcrafter.logs.schemas import ORIGIN_MAX, SOURCES, STATUSES, LogOut
+from promptcrafter.logs.fields import ORIGIN_MAX, SOURCES, STATUSES
+from promptcrafter.logs.schemas import LogOut
 
 SPAN_TYPE_MAX = 64  # characters
 SORTS = ("-createdAt", "createdAt", "-duration", "duration", "-cost", "cost")

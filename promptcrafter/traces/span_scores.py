@@ -184,9 +184,9 @@ def _find_places(principal: Principal, targets: Collection[Target]) -> dict[Targ
     ids = {external_id: trace.id for external_id, trace in traces.items()}
     known = {(ids[target.trace_id], target.span_id): target for target in targets if target.trace_id in ids}
     spans = {key for key in known if key[1] != _WHOLE}
-    logs = growing_store.find_log_ids(spans)
+    logs = growing_store.get_log_ids(spans)
     places = {known[key]: _Place(log_id, None) for key, log_id in logs.items()}
-    arrived = known.keys() - spans | growing_store.find_known_spans(spans - logs.keys())
+    arrived = known.keys() - spans | growing_store.get_known_spans(spans - logs.keys())
     last = _get_last_outputs({trace_id for trace_id, _ in arrived})
     for key in arrived:
         output = last.get(key[0])

@@ -14,7 +14,6 @@ from promptcrafter.database.session import session
 from promptcrafter.ids import new_id
 from promptcrafter.logs.models import Log
 from promptcrafter.logs.store import ParentDeleted, conditions, find_logs_of_trace
-from promptcrafter.traces.growth import measure
 from promptcrafter.traces.models import Span, Trace
 from promptcrafter.traces.tree import Link, Place
 from promptcrafter.workspaces import audit, quota
@@ -70,7 +69,7 @@ def add_trace(principal: Principal, values: Mapping[str, Any]) -> Trace:
         workspace_id=principal.workspace_id,
         author_id=principal.user_id,
         created_at=clock.now(),
-        duration_ms=measure(values.get("start_time"), values.get("end_time")),
+        duration_ms=clock.measure_ms(values.get("start_time"), values.get("end_time")),
         **{name: value for name, value in values.items() if name != "spans"},
     )
     session.add(trace)
@@ -93,7 +92,7 @@ def restore_traces(principal: Principal, traces: Sequence[Mapping[str, Any]]) ->
     rows = []
     for values in traces:
         row = {**_EMPTY_TRACE, **values, **own}
-        row["duration_ms"] = measure(row["start_time"], row["end_time"])
+        row["duration_ms"] = clock.measure_ms(row["start_time"], row["end_time"])
         if row["external_id"] is not None and (row["source"], row["external_id"]) in taken:
             row["external_id"] = None
         taken.add((row["source"], row["external_id"]))
@@ -164,7 +163,10 @@ def count_nodes(trace: Trace) -> int:
 
 
 def get_links(trace: Trace, most: int) -> list[Link]:
-    """Return the spans and logs of a trace as `tree.arrange` takes them; `most` of those that arrived first."""
+    """Return the spans and logs of a trace as `tree.arrange` takes them, at most `most`.
+
+    Spans come first, in the order in which they arrived. Logs are only returned as far as there is room left.
+    """
     spans, logs = _parts(trace)
     of_spans = spans.with_only_columns(Span.seq, Span.span_id, Span.parent_id, Span.start_time)
     of_logs = logs.with_only_columns(Log.seq, Log.span_id, Log.parent_span_id, Log.start_time)
@@ -184,9 +186,9 @@ def get_nodes(trace: Trace, places: Sequence[Place]) -> list[dict[str, Any]]:
     for place in places:
         row = found.get((place.is_log, place.seq))
         if row is not None:  # else it was deleted meanwhile
-            duration = (
-                row["duration_ms"] if row["duration_ms"] is not None else measure(row["start_time"], row["end_time"])
-            )
+            duration = row["duration_ms"]
+            if duration is None:
+                duration = clock.measure_ms(row["start_time"], row["end_time"])
             nodes.append({**row, "depth": place.depth, "duration_ms": duration})
     return nodes
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 SHOWN_MAX = 10_000  # nodes of a response
-READ_MAX = 100_000  # nodes that are arranged; of larger traces those that arrived first
+READ_MAX = 100_000  # nodes that are arranged; of larger traces spans come before logs, see `store.get_links`
 
 
 class Link(NamedTuple):

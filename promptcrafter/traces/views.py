@@ -27,7 +27,7 @@ _span_rows, _log_rows = RowSerializer(Span, SpanOut()), RowSerializer(Log, LogOu
 @blueprint.arguments(TraceQuery(), location="query")
 @blueprint.list_response(TraceOut(many=True))
 def list_traces(query: dict[str, Any]) -> Response:
-    """List the caller's traces, newest first or in another order."""
+    """List the traces of the workspace, newest first or in another order."""
     found = store.find_matching(current_principal(), query)
     return lists.list_response(found, store.order_traces(query["sort"]), _trace_rows, query)
 

@@ -1,6 +1,6 @@
-"""Export everything that an account owns as one file, and import such a file or the files of other tools.
+"""Export everything in a workspace as one file, and import such a file or the files of other tools.
 
-- Export: `store.each_row` reads the account's rows, `export_format.write_lines` writes them as NDJSON.
+- Export: `store.each_row` reads the workspace's rows, `export_format.write_lines` writes them as NDJSON.
 - Import: `export_format.read_records`, or the `read` of a module in `importers`, yields records; `importer.check`
   validates them all, then `importer.store_checked` stores them.
 - `id_policy` keeps the ids of the file, or replaces them by new ones.

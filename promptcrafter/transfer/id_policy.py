@@ -22,13 +22,13 @@ _FIRST_SUFFIXES = 20  # `-2` to `-21` are tried at first, then ten times as many
 
 
 class ImportConflict(Problem):
-    """409: a record contradicts what the account or another account has. `advice` says what a client can do instead."""
+    """409: a record contradicts what the workspace or another one has. `advice` says what a client can do instead."""
 
     def __init__(self, location: str, field: str, reason: str, advice: str = "") -> None:
         self.without_advice = f"{location}.{field} {reason}."  # for a command, whose options have other names
-        told = f"{reason}; {advice}" if advice else reason
-        details = add_location(location, {field: [told]})
-        super().__init__(409, f"{location}.{field} {told}.", "import_conflict", details=details)
+        full_reason = f"{reason}; {advice}" if advice else reason
+        details = add_location(location, {field: [full_reason]})
+        super().__init__(409, f"{location}.{field} {full_reason}.", "import_conflict", details=details)
 
 
 class ExistsElsewhere(ImportConflict):
@@ -43,6 +43,7 @@ class IdPolicy(Protocol):
     """What an import does with the ids in the file."""
 
     retry_advice: str  # a sentence about importing the file again after an interruption
+    is_repeatable: bool  # whether that stores the rest only
 
     def assign(self, record: LoadedRecord) -> None:
         """Set the ids of a record and of what it refers to. Called for each record, in the order of the file."""
@@ -58,32 +59,36 @@ class KeptIds:
     """The ids and slugs of the file."""
 
     retry_advice = "Importing again is safe."
+    is_repeatable = True
 
     def assign(self, record: LoadedRecord) -> None:
         """Leave the record as it is."""
 
     def check_slugs(self, reader: ReadSession, new: Sequence[LoadedRecord], principal: Principal) -> None:
-        """Raise ImportConflict if the account has one of the slugs."""
+        """Raise ImportConflict if the workspace has one of the slugs."""
         slugs = _find_slugs(new)
         for slug, id in _get_taken(reader, new, principal, list(slugs)).items():
-            raise ImportConflict(slugs[slug].location, "slug", f"is that of {id} in the account: {slug}")
+            raise ImportConflict(slugs[slug].location, "slug", f"is that of {id} in the workspace: {slug}")
 
     settle_slugs = check_slugs
 
 
 class NewIds:
-    """New ids, and a slug with `-2`, `-3` … at its end where the account has that of the file.
+    """New ids, and a slug with `-2`, `-3` … at its end where the workspace has that of the file.
 
-    What a record refers to has a new id if an earlier record of the file defines it; else it must be in the account.
+    What a record refers to has a new id if an earlier record of the file defines it; else it must be in the workspace.
     With a `key`, the new ids are derived from it: importing the same file with the same key again changes nothing.
     Which new id belongs to which one is kept in a temporary SQLite database until `close()`.
     """
 
     def __init__(self, principal: Principal, key: str | None = None) -> None:
-        self._make_id = _derive_from(principal, key) if key else _make_id
+        self._make_id = _make_id if key is None else _derive_from(principal, key)
         self.retry_advice = (
-            "Importing again with the same key stores the rest." if key else "Importing again makes another copy of it."
+            "Importing again makes another copy of it."
+            if key is None
+            else "Importing again with the same key stores the rest."
         )
+        self.is_repeatable = key is not None
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.execute("CREATE TABLE ids (old PRIMARY KEY, new) WITHOUT ROWID")
         self._db.execute("BEGIN")  # never committed: no other connection reads it
@@ -102,7 +107,7 @@ class NewIds:
         """Accept all slugs: they are settled when the records are stored."""
 
     def settle_slugs(self, reader: ReadSession, new: Sequence[LoadedRecord], principal: Principal) -> None:
-        """Replace the slugs that the account has by ones that neither the account nor these records have."""
+        """Replace the slugs that the workspace has by ones that neither it nor these records have."""
         slugs = _find_slugs(new)
         used = set(slugs)
         pending = [slugs[slug] for slug in _get_taken(reader, new, principal, list(slugs))]
@@ -168,7 +173,7 @@ def _find_slugs(records: Sequence[LoadedRecord]) -> Mapping[str, LoadedRecord]:
 def _get_taken(
     reader: ReadSession, records: Sequence[LoadedRecord], principal: Principal, slugs: Sequence[str]
 ) -> dict[str, str]:
-    """Return the ids of what has one of these slugs in the account, of the kind of the records, by slug."""
+    """Return the ids of what has one of these slugs in the workspace, of the kind of the records, by slug."""
     return store.get_slugs(reader, records[0].group, principal, slugs) if slugs else {}
 
 

@@ -41,8 +41,8 @@ def import_file(
 ) -> importer.Counts:
     """Import an export into the current workspace; return how many of each type were created and skipped.
 
-    What the account has already is skipped. With new ids that is nothing, unless they are derived from a `key`. Raises
-    403 before the file is read, and what `importer.check` and `importer.store_checked` raise.
+    What is there already is skipped. With new ids that is nothing, unless they are derived from a `key`. Raises 403
+    before the file is read, and what `importer.check` and `importer.store_checked` raise.
     """
     refuse_role(principal)  # a file without records would never ask
     policy: AbstractContextManager[IdPolicy] = NewIds(principal, key) if has_new_ids else nullcontext(KEPT_IDS)

@@ -1,29 +1,33 @@
-"""Import records into an account, in two steps.
+"""Import records into a workspace, in two steps.
 
 `check` validates all records without writing. `store_checked` then stores them in batches of some hundred, each in a
 transaction of its own, so that other writers wait for the lock of a batch only. If the import stops halfway, importing
-the file again stores the rest: what the account already has is skipped.
+the file again stores the rest: what the workspace already has is skipped. The import has one entry in the audit trail,
+which each batch brings up to date in its transaction: whatever ends the import, it has what is stored.
 """
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager
 from typing import Any
 
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, TimeoutError
 
 from promptcrafter import jsonio
+from promptcrafter.database.errors import is_deadlock
 from promptcrafter.database.session import ReadSession, read_snapshot, request_session
 from promptcrafter.database.transactions import writing
 from promptcrafter.experiments.store import restore_experiments
+from promptcrafter.http import error_handlers
 from promptcrafter.logs.arriving_scores import ScoresChanged, restore_scores
 from promptcrafter.logs.scores import SCORES_MAX
 from promptcrafter.logs.store import ParentDeleted, prepare, restore_all, restore_scored
-from promptcrafter.problems import DeletionPending, Invalid, Problem
+from promptcrafter.problems import DeletionPending, Invalid, Problem, Unavailable
+from promptcrafter.prompts.label_store import label_protected
 from promptcrafter.prompts.models import VERSIONED
 from promptcrafter.prompts.restore import restore_prompts
 from promptcrafter.prompts.search import search_columns
-from promptcrafter.prompts.store import label_protected, refuse_label
+from promptcrafter.prompts.version_names import refuse_label
 from promptcrafter.scores.configs import CONFIGS_MAX, refuse_other_default, restore_configs
 from promptcrafter.traces.store import restore_spans, restore_traces
 from promptcrafter.transfer import form_1, store
@@ -63,6 +67,21 @@ class ImportInterrupted(Problem):
         super().__init__(409, f"{problem.message} {explanation}", "import_interrupted", details=problem.details)
 
 
+class ImportSuspended(Problem):
+    """503 or 507: the database cannot be used at the moment. At least what stands before `location` is stored.
+
+    There is a `Retry-After` only if importing the file again stores the rest.
+    """
+
+    def __init__(self, problem: Problem, location: str, ids: IdPolicy) -> None:
+        reason = problem.message
+        for sentence in (" Try again.", " Nothing was stored."):
+            reason = reason.removesuffix(sentence)
+        message = f"{reason} What stands before {location} is stored. {ids.retry_advice}"
+        headers = problem.headers if ids.is_repeatable else {}
+        super().__init__(problem.status, message, "import_interrupted", headers=headers)
+
+
 class ImportRefused(Problem):
     """401, 403 or 404: the caller may no longer import, or not with these labels."""
 
@@ -73,7 +92,7 @@ class ImportRefused(Problem):
 
 
 def check(principal: Principal, source: Iterable[Record], ids: IdPolicy = KEPT_IDS) -> BatchFile:
-    """Return the records in batches, to be closed by the caller, if all of them can be stored in the account.
+    """Return the records in batches, to be closed by the caller, if all of them can be stored in the workspace.
 
     The records have the ids that `ids` assigns. Raises Invalid, ImportConflict, InsufficientStorage and WorkspaceFull,
     and what `source` raises.
@@ -93,37 +112,51 @@ def check(principal: Principal, source: Iterable[Record], ids: IdPolicy = KEPT_I
 
 
 def store_checked(principal: Principal, checked: Iterable[Sequence[LoadedRecord]], ids: IdPolicy = KEPT_IDS) -> Counts:
-    """Store the records that the account does not have yet. Raises ImportInterrupted and ImportRefused.
+    """Store the records that the workspace does not have yet.
 
     `ids` is what the records were checked with. Returns for each type, such as `logs`, the number `created` and the
-    number `skipped`.
+    number `skipped`. Raises ImportInterrupted, ImportRefused and, if the database fails, ImportSuspended when something
+    is stored, and else what `writing()` raises.
     """
-    counts = {plural(kind): {"created": 0, "skipped": 0} for kind in KINDS}
+    read: Counter[str] = Counter()
+    entry = audit.CountingEntry(principal, "import", map(plural, KINDS))
+    for batch in checked:
+        with _reporting_what_is_stored(batch[0].location, entry, ids):
+            _store_batch(batch, principal, ids, entry)
+        read += _count(batch)
+    if not any(entry.counts.values()):
+        with writing():
+            entry.add({})
+    return {name: {"created": created, "skipped": read[name] - created} for name, created in entry.counts.items()}
+
+
+def _count(records: Iterable[LoadedRecord]) -> Counter[str]:
+    """Return how many records there are of each type, such as `logs`."""
+    return Counter(plural(record.kind) for record in records)
+
+
+@contextmanager
+def _reporting_what_is_stored(location: str, entry: audit.CountingEntry, ids: IdPolicy) -> Iterator[None]:
+    """Raise ImportSuspended if the database fails in the block, and an earlier batch is stored."""
     try:
-        for batch in checked:
-            created = Counter(record.kind for record in _store_batch(batch, principal, ids))
-            for kind, count in Counter(record.kind for record in batch).items():
-                counts[plural(kind)]["created"] += created[kind]
-                counts[plural(kind)]["skipped"] += count - created[kind]
-    except Problem:
-        if any(count["created"] for count in counts.values()):
-            with suppress(IntegrityError):  # of a workspace that is deleted
-                _note(principal, counts)
-        raise
-    _note(principal, counts)
-    return counts
-
-
-def _note(principal: Principal, counts: Counts) -> None:
-    created = {kind: count["created"] for kind, count in counts.items()}
-    with writing():
-        audit.note(principal, principal.current_id, "import", "workspace", principal.current_id, after=created)
+        yield
+    except Unavailable as problem:
+        if not any(entry.counts.values()):
+            raise
+        raise ImportSuspended(problem, location, ids) from problem
+    except (DBAPIError, TimeoutError) as error:
+        if not any(entry.counts.values()) or isinstance(error, IntegrityError):
+            raise
+        reported = error_handlers.report(error)
+        if reported is None:
+            raise
+        raise ImportSuspended(reported, location, ids) from error
 
 
 def find_existing(principal: Principal, kind: str, ids: Collection[str]) -> dict[str, bool]:
     """Return which of the ids of a type exist on the server, and whether in the current workspace, by id."""
     with read_snapshot() as reader:
-        return {id: place == principal.workspace_id for id, place in store.get_workspaces(reader, kind, ids).items()}
+        return {id: found == principal.workspace_id for id, found in store.get_workspaces(reader, kind, ids).items()}
 
 
 def find_first_versions(prompt_ids: Collection[str]) -> dict[str, StoredVersion]:
@@ -216,13 +249,13 @@ def _refuse_without_version(prompt: LoadedRecord | None, number: int) -> None:
 def _check_batch(
     batch: Sequence[LoadedRecord], principal: Principal, ids: IdPolicy, seen_keys: SeenKeys | None
 ) -> list[LoadedRecord]:
-    """Return the records that the account does not have yet.
+    """Return the records that the workspace does not have yet.
 
     Raises Invalid and ImportConflict, and during the check 403 for a version to store that has a label which only
     owners may set: `_refuse_revoked` asks for that while storing.
 
-    What a record refers to must be in the account or, during the check, in `seen_keys`, to which the keys of the batch
-    are then added. While storing, `seen_keys` is None: the records before the batch are in the account.
+    What a record refers to must be in the workspace or, during the check, in `seen_keys`, to which the keys of the
+    batch are then added. While storing, `seen_keys` is None: the records before the batch are in the workspace.
     """
     with read_snapshot() as reader:
         if batch[0].kind == CONFIG:
@@ -242,7 +275,7 @@ def _check_batch(
 def _find_new(reader: ReadSession, batch: Sequence[LoadedRecord], principal: Principal) -> list[LoadedRecord]:
     """Return the records that are not in the database yet.
 
-    Raises ImportConflict for an id of another account, and for a version that is not the stored one;
+    Raises ImportConflict for an id of another workspace, and for a version that is not the stored one;
     DeletionPending for an id of what was deleted and is still to be removed.
     """
     if batch[0].kind == "span":
@@ -250,18 +283,20 @@ def _find_new(reader: ReadSession, batch: Sequence[LoadedRecord], principal: Pri
         taken = store.get_taken_spans(reader, keys_of_spans)
         return [record for record in batch if get_span_key(record.values) not in taken]
     ids = {record.id for record in batch}
-    places = store.get_workspaces(reader, batch[0].group, ids)
-    if deleted := store.get_deleted(reader, batch[0].group, ids - places.keys()):
+    workspaces = store.get_workspaces(reader, batch[0].group, ids)
+    if deleted := store.get_deleted(reader, batch[0].group, ids - workspaces.keys()):
         location = next(record.location for record in batch if record.id in deleted)
         raise DeletionPending(
             f"What had the id in {location} is", add_location(location, {"_id": ["is being deleted"]})
         )
     for record in batch:
-        if places.get(record.id, principal.workspace_id) != principal.workspace_id:
+        if workspaces.get(record.id, principal.workspace_id) != principal.workspace_id:
             raise ExistsElsewhere(record.location)
-    stored = {record for record in batch if record.kind != "version" and record.id in places}
+    stored = {record for record in batch if record.kind != "version" and record.id in workspaces}
     versions = {(record.id, record.values["number"]): record for record in batch if record.kind == "version"}
-    stored |= _find_stored_versions(reader, {key: record for key, record in versions.items() if record.id in places})
+    stored |= _find_stored_versions(
+        reader, {key: record for key, record in versions.items() if record.id in workspaces}
+    )
     if batch[0].kind == "score":
         keys = {get_score_key(record.values): record for record in batch if record not in stored}
         stored |= {keys[key] for key in store.get_taken_scores(reader, keys)}
@@ -292,12 +327,12 @@ def _find_stored_versions(reader: ReadSession, versions: Mapping[tuple[str, int]
     for prompt_id, number, *values in store.each_version(reader, ids, min(numbers), max(numbers)):
         record = versions.get((prompt_id, number))
         if record is None:
-            continue  # the account has more versions than the batch
+            continue  # the workspace has more versions than the batch
         stored.add(record)
         for field, value in zip(VERSIONED, values, strict=True):
             if not jsonio.is_same(record.values[field], value):
                 conflicts.append(
-                    ImportConflict(record.location, field, f"is not that of version {number} in the account")
+                    ImportConflict(record.location, field, f"is not that of version {number} in the workspace")
                 )
     if conflicts:  # raised only after all rows are read: a PostgreSQL cursor must be read to its end
         raise conflicts[0]
@@ -316,23 +351,23 @@ def _refuse_missing_references(
     missing = keys - _find_owned(reader, keys, principal)
     for record, reference in references:
         if reference.key in missing:
-            raise invalid_record(record.location, {reference.field: ["must be in a line before or in the account"]})
+            raise invalid_record(record.location, {reference.field: ["must be in a line before or in the workspace"]})
 
 
 def _find_owned(reader: ReadSession, keys: Collection[Key], principal: Principal) -> set[Key]:
-    """Return those of the keys that exist in the account."""
+    """Return those of the keys that exist in the workspace."""
     ids: dict[str, set[str]] = {}
     for kind, id, *_ in keys:
         ids.setdefault(kind, set()).add(id)
     latest = store.get_latest_numbers(reader, principal, ids.pop("version", ()))
     variants = store.get_variants(reader, principal, ids.pop("variant", ()))
-    places = {kind: store.get_workspaces(reader, kind, ids[kind]) for kind in ids}
+    workspaces = {kind: store.get_workspaces(reader, kind, ids[kind]) for kind in ids}
     return {
         key
         for key in keys
         if (key[0] == "version" and int(key[2]) <= latest.get(key[1], 0))
         or (key[0] == "variant" and key[1:] in variants)
-        or (key[0] in places and places[key[0]].get(key[1]) == principal.workspace_id)
+        or (key[0] in workspaces and workspaces[key[0]].get(key[1]) == principal.workspace_id)
     }
 
 
@@ -374,14 +409,16 @@ def _add_keys(batch: Sequence[LoadedRecord], new: Collection[LoadedRecord], seen
                 continue
             before = seen_keys.add(reference.key, record.location)
             if before is not None:
-                told = _TWICE.get(reference.key[0], "stands in {} already").format(before)
-                raise invalid_record(record.location, {reference.field: [told]})
+                reason = _TWICE.get(reference.key[0], "stands in {} already").format(before)
+                raise invalid_record(record.location, {reference.field: [reason]})
 
 
-def _store_batch(batch: Sequence[LoadedRecord], principal: Principal, ids: IdPolicy) -> list[LoadedRecord]:
-    """Store the records that the account does not have yet, and return them.
+def _store_batch(
+    batch: Sequence[LoadedRecord], principal: Principal, ids: IdPolicy, entry: audit.CountingEntry
+) -> None:
+    """Store the records that the workspace does not have yet, and note them in the audit trail.
 
-    Raises ImportInterrupted and ImportRefused.
+    Raises ImportInterrupted, ImportRefused, and what `writing()` raises.
     """
     for attempts_left in reversed(range(_MAX_ATTEMPTS)):
         try:
@@ -389,24 +426,25 @@ def _store_batch(batch: Sequence[LoadedRecord], principal: Principal, ids: IdPol
         except Problem as problem:
             raise ImportInterrupted(problem, ids.retry_advice) from problem
         if not new:
-            break
+            return
         write = _prepare_write(new, principal)
         try:
             with writing():
                 _refuse_revoked(principal, new)
                 write()
+                entry.add(_count(new))
         except quota.WorkspaceFull as problem:
-            raise ImportInterrupted(problem, ids.retry_advice) from problem
-        except (
-            IntegrityError,
-            ParentDeleted,
-            ScoresChanged,
-        ):  # another transaction has added or deleted rows since the check
+            full = quota.WorkspaceFull(problem.size, problem.limit, "Not all of the file was stored.")
+            raise ImportInterrupted(full, ids.retry_advice) from problem
+        # another transaction has added or deleted rows since the check, or waits for ours as ours for it
+        except (ParentDeleted, ScoresChanged) as problem:
             if not attempts_left:
+                raise ImportInterrupted(problem, ids.retry_advice) from problem
+        except DBAPIError as error:
+            if not attempts_left or not (isinstance(error, IntegrityError) or is_deadlock(error)):
                 raise
         else:
-            break
-    return new
+            return
 
 
 def _refuse_revoked(principal: Principal, new: Sequence[LoadedRecord]) -> None:

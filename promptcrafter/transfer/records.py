@@ -67,7 +67,7 @@ class Record(NamedTuple):
 
 @dataclass(eq=False)
 class LoadedRecord:
-    """A record that is valid by itself, with column values. Whether it fits the account is checked by `importer`."""
+    """A record that is valid by itself, with column values. Whether it fits the workspace is checked by `importer`."""
 
     location: str
     kind: str

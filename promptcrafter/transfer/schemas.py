@@ -29,8 +29,7 @@ from promptcrafter.http.fields import (
     WholeNumber,
 )
 from promptcrafter.http.schemas import CreateSchema, JsonObject, Objects, TextAndFormat, split_formats
-from promptcrafter.logs.models import ANNOTATORS, IMPORTED
-from promptcrafter.logs.schemas import (
+from promptcrafter.logs.fields import (
     FAILED,
     SOURCES,
     call_fields,
@@ -39,9 +38,11 @@ from promptcrafter.logs.schemas import (
     review_fields,
     token_part_fields,
 )
+from promptcrafter.logs.models import ANNOTATORS, IMPORTED
 from promptcrafter.problems import REQUIRED
-from promptcrafter.prompts import schemas as prompts
+from promptcrafter.prompts import fields as prompts
 from promptcrafter.prompts.models import LABELS_MAX
+from promptcrafter.prompts.schemas import VersionedSchema
 from promptcrafter.scores import schemas as scores
 from promptcrafter.traces.schemas import SPAN_TYPE_MAX, evaluation_fields, span_fields, trace_fields
 
@@ -141,7 +142,7 @@ class PromptLine(Line):
         return {name: value for name, value in data.items() if name != "description" or value}
 
 
-class VersionLine(Line, prompts.VersionedSchema):
+class VersionLine(Line, VersionedSchema):
     """A version of a prompt, with its labels. A chat prompt has messages instead of a content."""
 
     prompt_id = Id("prompt", data_key="promptId", required=True)

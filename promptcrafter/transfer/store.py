@@ -1,10 +1,10 @@
-"""Queries of export and import: all rows of an account, and which of the records of an import exist already.
+"""Queries of export and import: all rows of a workspace, and which of the records of an import exist already.
 
 Each function reads with a session from `read_snapshot()`, but `note_export`.
 """
 
+import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
 from itertools import chain, islice
 from typing import Any, TypeVar
 
@@ -13,16 +13,14 @@ from sqlalchemy.orm import defer, lazyload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from promptcrafter.database.deletions import PendingDeletion, is_deleted, is_present
-from promptcrafter.database.errors import ignoring_unavailable
-from promptcrafter.database.session import FEW_ROWS, STREAM_ROWS, ReadSession
-from promptcrafter.database.transactions import writing
+from promptcrafter.database.session import FEW_ROWS, STREAM_ROWS, ReadSession, lock_timeout_s
+from promptcrafter.database.transactions import write_if_possible
 from promptcrafter.experiments.models import Experiment, Variant
 from promptcrafter.logs.arriving_scores import count_scores, get_taken
 from promptcrafter.logs.models import Log, Score
 from promptcrafter.logs.scores import ScoreKey, find_scores
-from promptcrafter.problems import Unavailable
+from promptcrafter.prompts.label_store import find_protected_labels
 from promptcrafter.prompts.models import LARGE_COLUMNS, VERSIONED, Prompt, Version
-from promptcrafter.prompts.store import find_protected_labels
 from promptcrafter.scores.configs import find_configs
 from promptcrafter.scores.models import ScoreConfig
 from promptcrafter.traces.models import Span, Trace
@@ -36,6 +34,8 @@ _MAX_KEYS = 1000  # in one statement: SQLite allows 32,766 parameters
 _MODELS: dict[str, Any] = {"prompt": Prompt, "experiment": Experiment, "trace": Trace, "log": Log, "score": Score}
 _OF_SPAN_LINES = "otlp"  # the source of traces whose spans have lines of their own
 _T = TypeVar("_T")
+
+_log = logging.getLogger(__name__)
 
 
 def each_row(
@@ -94,10 +94,18 @@ def _each_trace(reader: ReadSession, traces: Select[Trace]) -> Iterator[tuple[st
 
 
 def note_export(principal: Principal, prompt_id: str | None = None) -> None:
-    """Add an entry about an export to the audit trail, unless the database cannot be written at the moment."""
-    told = None if prompt_id is None else {"promptId": prompt_id}
-    with ignoring_unavailable(), suppress(Unavailable), writing():  # a full disk must not prevent an export
-        audit.note(principal, principal.current_id, "export", "workspace", principal.current_id, after=told)
+    """Add an entry about an export to the audit trail, unless the database cannot be written at the moment.
+
+    It waits for other writers as long as any request: an account must not be able to hide an export by writing much.
+    """
+    noted = None if prompt_id is None else {"promptId": prompt_id}
+    workspace_id = principal.current_id
+
+    def write() -> None:
+        audit.note(principal, workspace_id, "export", "workspace", workspace_id, after=noted)
+
+    if not write_if_possible(write, lock_timeout_s()):  # a full disk must not prevent an export
+        _log.warning("an export of %s is not in its audit trail: the database could not be written", workspace_id)
 
 
 def _of_prompt(prompt_id: str) -> dict[str, ColumnElement[bool]]:

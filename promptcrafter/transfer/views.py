@@ -4,9 +4,9 @@ from typing import Any
 
 from flask import Response, current_app, request
 
-from promptcrafter.http.blueprint import Blueprint
+from promptcrafter.http.blueprint import Blueprint, idempotency_key
 from promptcrafter.http.request_checks import NDJSON
-from promptcrafter.idempotency.decorator import HEADER, read_key
+from promptcrafter.idempotency.decorator import read_key
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import TooLarge
 from promptcrafter.transfer import importer
@@ -15,13 +15,8 @@ from promptcrafter.transfer.import_file import LimitedFile, import_file
 from promptcrafter.transfer.schemas import ExportQuery, ImportOut, ImportQuery
 from promptcrafter.workspaces.authentication import current_principal
 
-blueprint = Blueprint("transfer", __name__, description="Export everything that an account owns, and import it")
-_IDEMPOTENCY_KEY = {
-    "in": "header",
-    "name": HEADER,
-    "description": "With `ids=new`: importing the same file with the same key again changes nothing",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]{1,255}$"},
-}
+blueprint = Blueprint("transfer", __name__, description="Export everything in a workspace, and import it")
+_IDEMPOTENCY_KEY = idempotency_key("With `ids=new`: importing the same file with the same key again changes nothing")
 
 
 @blueprint.route("/export", permission=Permission.READ, refuses=(403, 404))
@@ -45,7 +40,7 @@ def export_all(query: dict[str, Any]) -> Response:
 @blueprint.response(200, ImportOut())
 @blueprint.doc(parameters=[_IDEMPOTENCY_KEY])
 def import_all(query: dict[str, Any]) -> importer.Counts:
-    """Import an export into the caller's account. What the account has already is skipped."""
+    """Import an export into the workspace. What the workspace has already is skipped."""
     limit = current_app.config["MAX_IMPORT_BYTES"]
     request.max_content_length = limit + 1  # Werkzeug cuts a longer chunked body without an error
     if (request.content_length or 0) > limit:

@@ -15,6 +15,7 @@ from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.database import cascade
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import request_connection, session
+from promptcrafter.database.transactions import on_commit
 from promptcrafter.ids import new_id
 from promptcrafter.jsonio import dumps
 from promptcrafter.text import shorten
@@ -48,8 +49,8 @@ def note(
     after: Mapping[str, Any] | None = None,
     is_whole: bool = False,
     created_at: datetime | None = None,
-) -> None:
-    """Add an entry, of now unless `created_at` is given. Texts are shortened unless `is_whole`.
+) -> str:
+    """Add an entry, of now unless `created_at` is given, and return its id. Texts are shortened unless `is_whole`.
 
     Call it inside `transactions.writing()`.
     """
@@ -78,6 +79,38 @@ def note(
         request_id=principal.request_id,
     )
     session.add(entry)
+    return entry.id
+
+
+class CountingEntry:
+    """The one entry of what writes in several transactions, each of which adds to its numbers.
+
+    Whatever ends it, the entry has what is stored. It is about the current workspace of the principal. `names` are all
+    numbers that it has, and `counts` those by now.
+    """
+
+    def __init__(self, principal: Principal, action: str, names: Iterable[str]) -> None:
+        self._principal = principal
+        self._action = action
+        self._id: str | None = None
+        self.counts = dict.fromkeys(names, 0)
+
+    def add(self, numbers: Mapping[str, int]) -> None:
+        """Add the entry if there is none yet, and these numbers to it. Call it last inside of `transactions.writing()`.
+
+        They count in `counts` when that is committed.
+        """
+        counts = {name: count + numbers.get(name, 0) for name, count in self.counts.items()}
+        entry_id, workspace_id = self._id, self._principal.current_id
+        if entry_id is None:
+            entry_id = note(self._principal, workspace_id, self._action, "workspace", workspace_id, after=counts)
+        else:
+            session.execute(update(AuditEntry).where(AuditEntry.id == entry_id).values(after=counts))
+
+        def keep() -> None:
+            self._id, self.counts = entry_id, counts
+
+        on_commit(keep)
 
 
 def forget(*object_ids: str) -> None:

@@ -6,9 +6,9 @@ takes no round trip of its own.
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -21,12 +21,11 @@ from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.auth.store import KEY_PREFIX, KEY_USE_PRECISION, digest, note_use
 from promptcrafter.database.base import Base
 from promptcrafter.database.compiled import CompiledQuery
-from promptcrafter.database.errors import ignoring_unavailable
-from promptcrafter.database.transactions import writing
+from promptcrafter.database.transactions import write_if_possible
 from promptcrafter.http.headers import WORKSPACE
 from promptcrafter.http.route import requested_route
 from promptcrafter.permissions import NEVER_OF_BOUND_KEY, OF_SCOPE, SCOPES, Permission
-from promptcrafter.problems import Problem, Unauthorized, Unavailable
+from promptcrafter.problems import Problem, Unauthorized
 from promptcrafter.workspaces.models import Member, Workspace
 from promptcrafter.workspaces.principal import (
     Membership,
@@ -49,7 +48,11 @@ _BY_TOKEN = CompiledQuery(
     .where(_USERS.c.id == bindparam("user_id"), _USERS.c.disabled_since.is_(None))
 )
 _BY_KEY = CompiledQuery(
-    select(_USERS.c.id, _KEYS.c.id, _KEYS.c.workspace_id, type_coerce(_KEYS.c.scopes, Text), *_MEMBERSHIP)
+    select(
+        *(_USERS.c.id, _KEYS.c.id, _KEYS.c.workspace_id, type_coerce(_KEYS.c.scopes, Text)),
+        or_(_KEYS.c.last_used_at.is_(None), _KEYS.c.last_used_at <= bindparam("noted_before")),
+        *_MEMBERSHIP,
+    )
     .join(_KEYS, _KEYS.c.user_id == _USERS.c.id)
     .join(_MEMBERS, _MEMBERS.c.user_id == _USERS.c.id)
     .join(_WORKSPACES, _WORKSPACES.c.id == _MEMBERS.c.workspace_id)
@@ -63,8 +66,9 @@ _BY_KEY = CompiledQuery(
 _COLUMNS = len(_MEMBERSHIP)
 _WORKSPACE_VARIABLE = f"HTTP_{WORKSPACE.upper().replace('-', '_')}"  # WSGI's name of the header
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
-_NOTED_MAX = 10_000
-_noted: dict[str, datetime] = {}  # when this process has last noted the use of a key, by its id
+_ATTEMPTS_EVERY = timedelta(minutes=1)  # to note the use of a key, which other requests may be noting, or which failed
+_ATTEMPTS_MAX = 10_000
+_attempts: dict[str, datetime] = {}  # when this process has last attempted that, by the id of the key
 _lock = Lock()
 
 
@@ -108,7 +112,8 @@ def _identify(credential: str, permission: Permission) -> Principal | None:
     """
     route = requested_route()
     if credential.startswith(KEY_PREFIX) and not (route is not None and route.is_page):
-        rows = _BY_KEY.all(digest=digest(credential), now=clock.now())
+        now = clock.now()
+        rows = _BY_KEY.all(digest=digest(credential), now=now, noted_before=now - KEY_USE_PRECISION)
         return _principal_of_key(rows, permission) if rows else None
     claims = verify_token(credential)
     rows = [] if claims is None else _BY_TOKEN.all(user_id=claims.user_id)
@@ -117,22 +122,22 @@ def _identify(credential: str, permission: Permission) -> Principal | None:
 
 
 def _note_use(key_id: str) -> None:
-    """Note the use of a key, once an hour in each process: that takes no write for each request."""
+    """Note the use of a key, unless this process has attempted it a moment ago."""
     now = clock.now()
     with _lock:
-        if now - _noted.get(key_id, _LONG_AGO) < KEY_USE_PRECISION:
+        if now - _attempts.get(key_id, _LONG_AGO) < _ATTEMPTS_EVERY:
             return
-        if len(_noted) >= _NOTED_MAX:
-            _noted.clear()
-        _noted[key_id] = now
-    with ignoring_unavailable(), suppress(Unavailable), writing():  # a full disk must not prevent reading
-        note_use(key_id, now)
+        if len(_attempts) >= _ATTEMPTS_MAX:
+            _attempts.clear()
+        _attempts[key_id] = now
+    write_if_possible(partial(note_use, key_id, now))  # a full disk must not prevent reading
 
 
 def _principal_of_key(rows: Sequence[Sequence[Any]], permission: Permission) -> Principal:
-    user_id, key_id, bound_to, scopes = rows[0][:-_COLUMNS]
+    user_id, key_id, bound_to, scopes, is_use_due = rows[0][:-_COLUMNS]
     granted = _grant(permission, json.loads(scopes) if scopes else ["admin"], is_bound=bound_to is not None)
-    _note_use(key_id)
+    if is_use_due:  # once an hour, so that not each request writes
+        _note_use(key_id)
     memberships = _memberships(rows)
     default = bound_to or personal_workspace_id(user_id)
     return Principal(

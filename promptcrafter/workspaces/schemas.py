@@ -196,7 +196,7 @@ class AcceptIn(StrictSchema):
 
 
 class KeyIn(CreateSchema):
-    """A new API key. Unknown fields and nulls are refused: a key would have more permissions than was meant."""
+    """A new API key. Unknown fields and a null as a restriction are refused: the key would do more than was meant."""
 
     class Meta:
         unknown = RAISE

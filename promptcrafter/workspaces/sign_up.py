@@ -48,7 +48,7 @@ def _prepare(body: Mapping[str, Any]) -> str:
         raise Problem(403, "Sign-up is closed on this server.", "signup_closed")
     if current_app.config["SIGNUP"] == "invited" and "invitation" not in body:
         raise _invitation_required()
-    with hashing.place():
+    with hashing.slot():
         return hashing.run(passwords.hash_password, body["password"])
 
 

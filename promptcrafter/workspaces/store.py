@@ -1,7 +1,5 @@
 """Workspaces in the database. Call the writing functions inside `transactions.writing()`."""
 
-import re
-import unicodedata
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -17,6 +15,7 @@ from promptcrafter.database.session import session
 from promptcrafter.database.transactions import lock_name
 from promptcrafter.ids import new_id
 from promptcrafter.problems import Invalid, Problem, Unauthorized
+from promptcrafter.slugs import derive_slug, make_unique
 from promptcrafter.workspaces import audit, member_store
 from promptcrafter.workspaces.models import Invitation, Member, Workspace
 from promptcrafter.workspaces.principal import (
@@ -256,11 +255,10 @@ def _no_such_workspace(reference: str) -> Problem:
 
 def _choose_slug(name: str) -> str:
     """Return a slug for the name that is free, with `-2`, `-3` … at the end if necessary."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    slug = re.sub("[^a-z0-9]+", "-", plain)[:_DERIVED_SLUG_MAX].strip("-") or "workspace"
+    slug = derive_slug(name, _DERIVED_SLUG_MAX, fallback="workspace")
     is_similar = or_(Workspace.slug == slug, Workspace.slug.startswith(f"{slug}-", autoescape=True))
     taken = set(session.scalars(select(Workspace.slug).where(is_similar)))
-    return next(each for each in (slug, *(f"{slug}-{n}" for n in range(2, len(taken) + 3))) if each not in taken)
+    return make_unique(slug, taken)
 
 
 def _get_workspace(principal: Principal, reference: str, *, lock: bool) -> Workspace:

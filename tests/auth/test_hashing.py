@@ -23,13 +23,13 @@ class Hashes:
         self._go_on, self._begun = Event(), Semaphore(0)
         self.running = self.most_running = self.made = 0
         self.niceness: list[int] = []
-        self._has_place = Semaphore(0)
+        self._has_slot = Semaphore(0)
         verify, hash_password, run = PasswordHasher.verify, PasswordHasher.hash, hashing.run
         monkeypatch.setattr(PasswordHasher, "verify", lambda *args: self._wait(verify, *args))
         monkeypatch.setattr(PasswordHasher, "hash", lambda *args: self._wait(hash_password, *args))
 
         def watch_run(*args: Any) -> Any:
-            self._has_place.release()
+            self._has_slot.release()
             return run(*args)
 
         monkeypatch.setattr(hashing, "run", watch_run)
@@ -44,9 +44,9 @@ class Hashes:
         self.running -= 1
         return work(*args)
 
-    def wait_until_all_places_are_taken(self) -> None:
+    def wait_until_all_slots_are_taken(self) -> None:
         for _ in range(PLACES):
-            assert self._has_place.acquire(timeout=10)
+            assert self._has_slot.acquire(timeout=10)
         assert self._begun.acquire(timeout=10)
 
     def finish(self) -> None:
@@ -71,18 +71,18 @@ def assert_busy(answer: Answer) -> None:
 
 
 def occupy(client: Caller, pool: ThreadPoolExecutor, hashes: Hashes) -> list[Future[Answer]]:
-    """Send as many log-ins as there are places; return when one of them hashes and the others wait."""
+    """Send as many log-ins as there are slots; return when one of them hashes and the others wait."""
     application = client.client.application
 
     def log_in(number: int) -> Answer:
         return Caller(application.test_client()).post("/auth/login", credentials(f"{number}@example.com"))
 
     sent = [pool.submit(log_in, number) for number in range(PLACES)]
-    hashes.wait_until_all_places_are_taken()
+    hashes.wait_until_all_slots_are_taken()
     return sent
 
 
-def test_whatever_hashes_is_503_while_the_places_are_taken_and_all_else_is_answered(
+def test_whatever_hashes_is_503_while_the_slots_are_taken_and_all_else_is_answered(
     client: Caller, ada: Person, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashes = Hashes(monkeypatch)
@@ -122,7 +122,7 @@ def test_a_refused_log_in_is_no_wrong_password(
     assert client.post("/auth/login", credentials(person.email, person.password)).status_code == 200
 
 
-def test_a_throttled_log_in_takes_no_place_and_hashes_nothing(
+def test_a_throttled_log_in_takes_no_slot_and_hashes_nothing(
     with_settings: Callable[..., Caller], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = with_settings(ratelimit_enabled=True, login_rate="2 per hour")
@@ -133,7 +133,7 @@ def test_a_throttled_log_in_takes_no_place_and_hashes_nothing(
     assert hashes.made == 2
 
 
-def test_a_place_is_free_again_after_an_error(client: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slot_is_free_again_after_an_error(client: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: Any) -> bool:
         raise MemoryError
 

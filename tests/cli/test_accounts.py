@@ -158,6 +158,17 @@ def test_a_password_is_set_in_each_normal_form(app: Flask, client: Caller, ada: 
     done(run(app, "user", "disable", "\u00c9@example.com"))
 
 
+def test_columns_of_a_table_are_aligned_whatever_the_script(app: Flask, ada: Person, ben: Person) -> None:
+    with app.app_context(), writing():
+        store.get_user(ada.id).name = "客服 🙂"
+    heading, *lines = done(run(app, "user", "list")).splitlines()
+    place = heading.index("CREATED")
+    name = next(line for line in lines if ada.id in line)
+    other = next(line for line in lines if ben.id in line)
+    assert other[place:].startswith("20")
+    assert name[place - 3 :].startswith("20"), "three characters of the name take two columns each"
+
+
 def test_accounts_whose_addresses_look_the_same_are_listed(app: Flask, ada: Person, ben: Person) -> None:
     assert done(run(app, "user", "twins")).split() == ["ID", "EMAIL", "SPELLING", "NAME", "CREATED"]
     with app.app_context(), writing():

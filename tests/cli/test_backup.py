@@ -196,7 +196,7 @@ def test_a_killed_backup_is_removed_by_the_next_one_to_its_folder(app: Flask, ad
 
 @pytest.mark.parametrize("engine_name", ["postgresql"])
 def test_on_postgresql_the_error_names_its_own_programs(app: Flask, tmp_path: Path) -> None:
-    message = "The database is PostgreSQL's: pg_dump copies it, and flask export what one account owns."
+    message = "The database is PostgreSQL's: pg_dump copies it, and flask export what one workspace has."
     assert refused(run(app, "backup", str(tmp_path / "copy.db"))) == message
     assert refused(run(app, "restore", str(tmp_path))) == "The database is PostgreSQL's: pg_restore restores it."
 

@@ -8,7 +8,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from promptcrafter.database.session import get_engine
-from promptcrafter.logs import prices
+from promptcrafter.logs import prices, token_costs
 from tests.dialects.test_agenttest import EXPERIMENT, LOG, PAYLOAD
 from tests.support.commands import done, refused, run
 from tests.support.people import Caller, Person, sign_up
@@ -39,6 +39,28 @@ def test_computed_costs_become_those_of_the_list_and_sent_values_stay(app: Flask
     assert ada.get(f"/logs/{sent['_id']}").json == sent
     assert ada.get(f"/logs/{unpriced['_id']}").json == unpriced
     assert "0 of 2 logs would change" in done(run(app, "costs", "recompute"))
+
+
+def test_a_log_of_which_more_arrives_meanwhile_keeps_what_was_computed_with_that(
+    app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = ada.prompt()
+    first, second = (ada.log(prompt, modelUsed="gpt-4o", input="What?", output="Paris") for _ in range(2))
+    for log in (first, second):
+        spoil(app, log, cost=99)
+    recompute = token_costs.recomputed
+
+    def recompute_late(values: Any) -> dict[str, Any]:
+        changes = recompute(values)
+        if values["id"] == first["_id"]:
+            spoil(app, first, output="Paris, of course", output_tokens=4, cost=1)
+        return changes
+
+    monkeypatch.setattr(token_costs, "recomputed", recompute_late)
+    assert "1 of 2 logs changed" in done(run(app, "costs", "recompute", "--apply"))
+    shown = ada.get(f"/logs/{first['_id']}").json
+    assert (shown["output"], shown["outputTokens"], shown["cost"]) == ("Paris, of course", 4, 1)
+    assert ada.get(f"/logs/{second['_id']}").json == second
 
 
 def test_one_workspace_can_be_computed_alone(app: Flask, ada: Person) -> None:

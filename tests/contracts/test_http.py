@@ -200,12 +200,12 @@ def test_a_well_formed_request_id_is_echoed(client: Caller) -> None:
 def test_an_unexpected_exception_is_a_500_without_details(
     app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from promptcrafter.prompts import store
+    from promptcrafter.prompts import list_store
 
     def fail(*args: Any) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(store, "find_prompts", fail)
+    monkeypatch.setattr(list_store, "find_prompts", fail)
     answer = ada.get("/prompts")
     assert_error(answer, 500, "internal_error", "Unexpected server error")
     assert "secret" not in answer.text

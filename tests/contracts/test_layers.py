@@ -36,6 +36,9 @@ QUERIES = {
         "invitation_store",
         "key_store",
         "member_store",
+        "label_store",
+        "list_store",
+        "version_store",
         "early_arrivals",
         "span_scores",
         "scores",
@@ -156,6 +159,8 @@ def test_inside_a_feature_schemas_import_neither_models_nor_store_and_stores_no_
             "orders",
             "audit",
             "member_store",
+            "label_store",
+            "version_store",
         },
     }
     for name, tree in modules():
@@ -177,6 +182,18 @@ def test_only_some_modules_access_the_request_and_only_stores_query() -> None:
             assert not names & {"flask.request", "flask.g"}, name
         if "promptcrafter.database.session.session" in names:
             assert last in QUERIES, name
+
+
+def test_what_stores_name_find_returns_a_select() -> None:
+    for name, tree in modules():
+        if name.rpartition(".")[2].split("_")[-1] == "store":
+            functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+            others = {
+                node.name
+                for node in functions
+                if node.name.startswith("find_") and not ast.unparse(node.returns or node).startswith("Select[")
+            }
+            assert others == set(), name
 
 
 def test_each_infrastructure_library_is_imported_by_its_module_only() -> None:

@@ -295,7 +295,7 @@ def test_an_import_refers_to_nothing_in_another_workspace(
         data = b"".join(json.dumps(line).encode() + b"\n" for line in wrap(record))
         answer = caller.post(f"/import{query}", data=data, headers=NDJSON_HEADERS)
         assert code(answer) == (400, "invalid_fields"), answer.text
-        assert answer.json["details"] == {field: ["must be in a line before or in the account"]}
+        assert answer.json["details"] == {field: ["must be in a line before or in the workspace"]}
         assert CANARY not in answer.text
 
 

@@ -10,6 +10,16 @@ from tests.e2e.test_pages import AXE, RULES, call, window
 from tests.support.connection import Connection
 from tests.support.servers import LiveServer
 
+# The examples of empty fields that are wider than their field
+_FIND_CUT = """() => {
+    const drawing = document.createElement("canvas").getContext("2d");
+    return [...document.querySelectorAll("input[placeholder]")].filter((field) => {
+        const style = getComputedStyle(field), {fontSize, fontFamily} = getComputedStyle(field, "::placeholder");
+        drawing.font = `${fontSize} ${fontFamily}`;
+        const room = field.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+        return field.clientWidth && drawing.measureText(field.placeholder).width > room + 0.5;
+    }).map((field) => field.placeholder);
+}"""
 _HOSTILE = """# Hello
 
 <script>document.title = "run"</script> <img src=x onerror="document.title='run'"> ![x](http://evil.example/x.png)
@@ -101,3 +111,4 @@ def test_axe_finds_nothing_on_the_pages_of_outputs(
             assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found["violations"]] == [], path
             wide = opened.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             assert wide <= 0, path
+            assert opened.page.evaluate(_FIND_CUT) == [], path

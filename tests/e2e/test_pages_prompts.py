@@ -45,6 +45,32 @@ def test_prompts_are_searched_and_their_variables_filled_in(
         expect(page.get_by_text("Explain tides well.")).to_be_visible()
 
 
+def test_a_part_of_a_page_stays_as_it_is_if_something_else_answers_in_place_of_the_server(
+    browser: Browser, live_server: LiveServer, prompt: Any
+) -> None:
+    with window(browser, live_server) as opened:
+        page = opened.page
+        opened.sign_in(ACCOUNT["email"], ACCOUNT["password"])
+        page.get_by_role("link", name="Prompts", exact=True).click()
+        listed = page.url
+        page.route("**/prompts?q=*", lambda route: route.fulfill(content_type="text/html", body="<h1>Hotel</h1>"))
+        page.get_by_label("Search all prompts").press_sequentially("topi")
+        note = page.get_by_text("That could not be fetched")
+        expect(note).to_be_visible()
+        expect(page.get_by_role("row")).to_have_count(3)
+        assert page.url == listed
+        page.unroute("**/prompts?q=*")
+        page.get_by_label("Search all prompts").press_sequentially("c")
+        expect(page.get_by_role("row")).to_have_count(2)
+        expect(note).to_have_count(0)
+        page.get_by_role("link", name="Explain", exact=True).click()
+        page.route("**/render", lambda route: route.fulfill(content_type="text/html", body="<h1>Hotel</h1>"))
+        page.get_by_label("topic").fill("tides")
+        page.get_by_role("button", name="Show the text").click()
+        expect(note).to_be_visible()
+        expect(page.get_by_label("topic")).to_have_value("tides")
+
+
 def test_a_text_is_the_message_of_the_user_while_the_prompt_is_a_chat(
     browser: Browser, live_server: LiveServer, prompt: Any
 ) -> None:

@@ -177,6 +177,113 @@ def test_a_deleted_output_and_an_ended_session_are_said_and_do_not_block_the_res
     opened.context.close()
 
 
+@pytest.mark.parametrize(
+    ("status", "kind", "body"),
+    [
+        (200, "text/html", "<h1>Welcome to the network</h1>"),
+        (200, "application/json", '{"message": "Sign in", "code": "sso"}'),
+        (403, "text/html", "<h1>Blocked</h1>"),
+        (404, "application/json", '{"message": "no Route matched with those values"}'),
+    ],
+)
+def test_what_the_sign_in_page_of_a_network_or_a_proxy_answers_is_no_answer_of_the_server(
+    browser: Browser, live_server: LiveServer, token: str, status: int, kind: str, body: str
+) -> None:
+    _log(live_server, token, 3)
+    opened = _open(browser, live_server)
+    page = opened.page
+    patterns = ("**/review/scores**", "**/review/next**")
+    for pattern in patterns:
+        page.route(pattern, lambda route: route.fulfill(status=status, content_type=kind, body=body))
+    page.reload()  # without the outputs that were fetched ahead
+    given = {_shown(page): 6}
+    page.keyboard.press("6")
+    expect(page.get_by_role("status")).to_contain_text("Something else answered in place of the server")
+    expect(page.locator("#review-slot")).to_contain_text("No connection to the server")
+    page.reload()
+    expect(page.get_by_role("status")).to_contain_text("Not saved yet, trying again: 1 score. It is kept")
+    assert _stored(live_server, token) == {}
+    for pattern in patterns:
+        page.unroute(pattern)
+    _wait_until_saved(page)
+    assert _stored(live_server, token) == given
+    expect(page.get_by_role("status")).to_have_text("")
+    page.locator(".output-text").wait_for()
+    assert [each for each in opened.complaints if f"status of {status}" not in each] == []
+    opened.context.close()
+
+
+def test_an_ended_session_is_said_with_the_number_of_scores_that_wait(
+    browser: Browser, live_server: LiveServer, token: str
+) -> None:
+    _log(live_server, token, 12)
+    opened = _open(browser, live_server)
+    page, status = opened.page, opened.page.get_by_role("status")
+    cookies = json.loads(json.dumps(opened.context.cookies()))
+    fetched: list[str] = []
+    page.on("response", lambda response: fetched.append(response.url) if "/review/next" in response.url else None)
+    page.reload()
+    for _ in range(200):
+        if len(fetched) == 3:
+            break
+        page.wait_for_timeout(50)
+    skipped = _shown(page)
+    opened.context.clear_cookies()
+    page.keyboard.press("j")  # another output is fetched
+    expect(status).to_have_text("Your session has ended. Sign in")
+    given = {}
+    for count, words in ((1, "1 score. It is kept"), (2, "2 scores. They are kept")):
+        shown = _shown(page)
+        given[shown] = 4
+        assert shown != skipped
+        page.keyboard.press("4")
+        expect(status).to_have_text(f"Your session has ended. Not saved yet: {words} in this browser. Sign in")
+        assert len(given) == count
+    expect(status.get_by_role("link", name="Sign in")).to_have_attribute("href", f"/app/sign-in?next={_path(page)}")
+    opened.context.add_cookies(cookies)
+    expect(status).to_have_text("")
+    _wait_until_saved(page)
+    assert _stored(live_server, token) == given
+    opened.context.close()
+
+
+def _path(page: Page) -> str:
+    path: str = page.evaluate("encodeURIComponent(location.pathname + location.search)")
+    return path
+
+
+def test_a_second_window_does_not_overwrite_a_newer_score_nor_remove_its_comment(
+    browser: Browser, live_server: LiveServer, token: str
+) -> None:
+    _log(live_server, token, 6)
+    opened = _open(browser, live_server)
+    page, pattern = opened.page, "**/review/scores**"
+    page.route(pattern, lambda route: route.fulfill(status=503, body="down"))
+    output, shown = page.locator("article").get_attribute("data-output"), _shown(page)
+    page.keyboard.press("n")
+    page.keyboard.type("Too long")
+    page.keyboard.press("Enter")
+    page.keyboard.press("3")
+    expect(page.get_by_role("status")).to_contain_text("Not saved yet, trying again: 1 score")
+    second = opened.context.new_page()
+    second.route(pattern, lambda route: route.fulfill(status=503, body="down"))
+    second.goto(f"{page.url}&output={output}")
+    expect(second.get_by_role("button", name="3", exact=True)).to_have_attribute("aria-pressed", "true")
+    second.keyboard.press("9")
+    second.unroute(pattern)
+    _wait_until_saved(second)
+    expect(page.get_by_role("status")).to_have_text("")
+    page.unroute(pattern)
+    other = _shown(page)
+    page.keyboard.press("5")  # what waited before it would be sent first
+    expect(page.locator(f".output-text:text-is('{other}')")).to_have_count(0)
+    _wait_until_saved(page)
+    assert _stored(live_server, token) == {shown: 9, other: 5}
+    comments = {each["logId"]: each["comment"] for each in call(live_server, token, "GET", "/scores")}
+    assert comments[output] == "Too long"
+    opened.context.close()
+
+
 def test_a_held_key_scores_once_and_keys_do_nothing_behind_the_list_of_keys(
     browser: Browser, live_server: LiveServer, token: str
 ) -> None:

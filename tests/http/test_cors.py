@@ -8,7 +8,7 @@ import pytest
 
 from config import Config
 from promptcrafter.http.formats import WRITERS
-from promptcrafter.prompts import store
+from promptcrafter.prompts import list_store
 from tests.support.databases import only_sqlite
 from tests.support.people import Answer, Caller, Person
 
@@ -109,7 +109,7 @@ def errors(ada: Person, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, 
     yield 405, ada.delete("/prompts", headers=headers)
     yield 413, ada.post("/prompts", {"title": "title", "content": "x" * 3000, "model": "m"}, headers=headers)
     yield 415, ada.post("/prompts", data="x", headers=text)
-    monkeypatch.setattr(store, "find_prompts", fail)
+    monkeypatch.setattr(list_store, "find_prompts", fail)
     yield 500, ada.get("/prompts", headers=headers)
 
 

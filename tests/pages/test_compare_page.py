@@ -73,6 +73,20 @@ def test_scores_are_given_changed_and_removed_in_a_comparison(app: Flask, ada: P
     assert visitor.submit(address, {"output": "log_unknown", "value": "1"}).status_code == 404
 
 
+def test_a_score_given_in_a_comparison_keeps_the_comment_that_the_person_gave_before(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    logs = [ada.log(prompt, output=f"Answer {n}")["_id"] for n in range(2)]
+    ada.put("/score-configs/tone", {"kind": "category", "categories": ["kind", "curt"]})
+    visitor = Visitor(app, ada)
+    for name, before, after in (("score", "6", "4"), ("tone", "kind", "curt")):
+        visitor.submit(f"/outputs/{logs[1]}/score?name={name}", {"value": before, "comment": "Ends too early"})
+        visitor.submit(f"/compare?log={logs[0]}&log={logs[1]}&name={name}", {"output": logs[1], "value": after})
+        (stored,) = ada.get(f"/scores?name={name}").json
+        assert (str(stored["value"]), stored["comment"]) == (after, "Ends too early")
+    visitor.submit(f"/outputs/{logs[1]}/score", {"value": "4", "comment": " "})
+    assert ada.get("/scores?name=score").json[0]["comment"] is None, "an empty field removes it"
+
+
 def test_the_outputs_of_one_input_are_compared_over_versions(app: Flask, ada: Person) -> None:
     prompt = ada.prompt(title="Explain")
     for number in range(2, 8):

@@ -64,14 +64,39 @@ def test_costs_in_a_column_have_the_same_decimals_and_the_exact_value_in_a_title
         (None, "–"),
         (3.25, "3.2 ms"),
         (640, "640 ms"),
-        (1500, "1.5 s"),
+        (1500, "1.50 s"),
+        (12_000, "12.0 s"),
         (61_000, "1 min 1 s"),
-        (59_990, "60 s"),
+        (59_990, "60.0 s"),
         (1.7e308, "1.7e305 s"),
     ],
 )
 def test_durations_have_the_unit_that_reads_best(value: float | None, text: str) -> None:
     assert formatting.duration(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (7, "7.00"),
+        (7.2, "7.20"),
+        (-0.5, "−0.50"),
+        (0, "0.00"),
+        (0.0031, "0.0031"),
+        (1e15, "1e15"),
+    ],
+)
+def test_means_in_a_column_have_the_same_decimals(value: float | None, text: str) -> None:
+    assert formatting.mean(value) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("2026-06-03", "3 Jun"), ("2026-W40", "28 Sep"), ("2026-W01", "29 Dec"), ("2026-06", "Jun 2026")],
+)
+def test_periods_on_an_axis_are_named_by_their_first_day(name: str, text: str) -> None:
+    assert formatting.period(name) == text
 
 
 @pytest.mark.parametrize(

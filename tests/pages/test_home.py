@@ -16,7 +16,7 @@ def test_the_first_page_says_what_happened_and_what_waits(app: Flask, ada: Perso
         ada.log(prompt, **({"score": 5} if number == 0 else {}))
     ada.log(prompt, output=None, status="error", error="timed out")
     shown = text_of(visitor.get(""))
-    assert "Not scored by anybody yet 2" in shown
+    assert "Not scored yet 2" in shown
     assert "Outputs 4 " in shown
     assert "Failed 1 show them" in shown
     assert "Mean score 5 of 1 scored by people" in shown
@@ -67,5 +67,5 @@ def test_the_first_page_lists_running_and_completed_experiments(app: Flask, ada:
 def test_the_way_to_the_review_is_there_for_whoever_has_not_scored_what_another_has(app: Flask, ada: Person) -> None:
     ada.log(ada.prompt(), score=8)
     page = Visitor(app, ada).get("")
-    assert "Not scored by anybody yet 0 Review" in text_of(page)
+    assert "Not scored yet 0 Review" in text_of(page)
     assert "each has a score" not in page.text

@@ -101,6 +101,40 @@ def test_an_output_says_what_it_cost_and_how_that_is_known(app: Flask, ada: Pers
     assert "no price for its audio tokens" in show(modelUsed="gpt-4o", usage=audio)
 
 
+def test_the_time_of_an_output_is_the_latency_that_was_sent_or_else_measured_from_start_to_end(
+    app: Flask, ada: Person
+) -> None:
+    prompt = ada.prompt()
+    times = {"startTime": "2026-06-20T10:00:00.000Z", "endTime": "2026-06-20T10:00:02.500Z"}
+    both = ada.log(prompt, **times, latencyMs=900)["_id"]
+    measured = ada.log(prompt, **times)["_id"]
+    turned = ada.log(prompt, startTime=times["endTime"], endTime=times["startTime"])["_id"]
+    statistics = ada.get(f"/prompts/{prompt['_id']}/stats").json
+    assert statistics["groups"][0]["latencyMs"]["count"] == 2
+    visitor = Visitor(app, ada)
+    expected = {both: "Time 900 ms Tokens", measured: "Time 2.50 s from start to end Tokens", turned: "Time – Tokens"}
+    for log_id, shown in expected.items():
+        assert shown in text_of(visitor.get(f"/outputs/{log_id}"))
+    listed = visitor.get("/outputs?column=time").text
+    assert re.findall('<td class="number small nowrap[^>]*>([^<]*)</td>', listed) == ["–", "2.50 s", "900 ms"]
+    compared = text_of(visitor.get(f"/compare?log={measured}&log={turned}"))
+    assert compared.count("2.50 s") == 1
+
+
+def test_what_was_sent_as_json_is_shown_as_it_was_sent(app: Flask, ada: Person) -> None:
+    sent = {"note": "it’s <b> & 'so'", "tries": 2, "ok": True}
+    log = ada.log(ada.prompt(), metadata=sent, parameters={"stop": ["</s>"]}, variables={"list": [1, None]})
+    visitor = Visitor(app, ada)
+    page = visitor.get(f"/outputs/{log['_id']}")
+    text = text_of(page)
+    assert '{ "note": "it’s <b> & \'so\'", "tries": 2, "ok": true }' in text
+    assert "&lt;b&gt;" in page.text
+    assert "<b>" not in page.text
+    assert '"stop": [ "</s>" ]' in text
+    assert "list [1, null]" in text
+    assert "list [1, null]" in text_of(visitor.get("/outputs?column=variables"))
+
+
 def test_refused_notes_are_kept_in_the_form(app: Flask, ada: Person) -> None:
     log = ada.log(ada.prompt())
     answer = Visitor(app, ada).submit(f"/outputs/{log['_id']}", {"notes": "Kept\0"})

@@ -50,3 +50,13 @@ def test_a_page_shows_the_account_and_its_workspaces_with_the_personal_one_first
         assert [link for link, is_current in links if is_current] == [path]
     assert ada.delete(f"/workspaces/{slugs[0]}?confirm={slugs[0]}").status_code == 204
     assert f'href="/app/w/{slugs[0]}"' not in visitor.get(own).text
+
+
+@only_sqlite
+def test_the_navigation_marks_where_a_page_belongs_whatever_its_path_is(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt()
+    logs = "&".join(f"log={ada.log(prompt)['_id']}" for _ in range(2))
+    visitor = Visitor(app, ada)
+    for path, name in (("/experiment/new", "Experiments"), (f"/compare?{logs}", "Outputs"), ("", "Home")):
+        navigation = visitor.get(path).text.partition('<nav aria-label="Main">')[2].partition("</nav>")[0]
+        assert re.findall(r'aria-current="page">.*?</svg>(\w+)</a>', navigation, re.DOTALL) == [name]

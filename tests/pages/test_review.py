@@ -47,6 +47,20 @@ def test_the_last_output_is_shown_with_its_score_and_comment(app: Flask, ada: Pe
     assert "Clear" in page.text
 
 
+def test_a_score_that_is_sent_without_a_comment_field_keeps_the_comment(app: Flask, ada: Person) -> None:
+    log = ada.log(ada.prompt())
+    visitor = Visitor(app, ada)
+    visitor.submit("/review?raters=1", {"output": log["_id"], "value": "8", "comment": "Clear"})
+    account = ada.get("/scores").json[0]["author"]["userId"]
+    sent = {"output": log["_id"], "account": account}
+    expected = [("7", None, "Clear"), ("6", "Too long", "Too long"), ("5", "", None)]
+    for value, comment, kept in expected:
+        fields = {**sent, "value": value} if comment is None else {**sent, "value": value, "comment": comment}
+        assert visitor.submit("/review/scores", fields).status_code == 204
+        (stored,) = ada.get("/scores").json
+        assert (stored["value"], stored["comment"]) == (int(value), kept)
+
+
 def test_the_buttons_fit_the_configuration_of_the_score(app: Flask, ada: Person) -> None:
     logs = [ada.log(ada.prompt()) for _ in range(2)]
     ada.put("/score-configs/verdict", {"kind": "category", "categories": ["good <b>", "5"]})
@@ -69,13 +83,48 @@ def test_the_buttons_fit_the_configuration_of_the_score(app: Flask, ada: Person)
         "4",
         "5",
     ]
-    assert "Yes" in text_of(visitor.get("/review?name=fits"))
+    assert "1 Yes 0 No n Comment" in text_of(visitor.get("/review?name=fits"))
+    assert "Keys: v value, j skip" in text_of(visitor.get("/review?name=share"))
+    assert "Keys: 0 – 9 score, t ten, j skip" in text_of(visitor.get("/review")).replace("0–9", "0 – 9")
     page = visitor.get(f"/review?name=share&output={logs[0]['_id']}")
-    assert 'min="0.0" max="100.0" value="87.5"' in page.text
+    assert 'min="0" max="100" required aria-label="A number from 0 to 100"' in page.text
+    assert 'value="87.5"' in page.text
     assert "In percent" in page.text
     refused = visitor.submit("/review?name=stars", {"output": logs[1]["_id"], "value": "6"})
     assert refused.status_code == 400
     assert "at most 5" in text_of(refused)
+
+
+def test_every_field_of_a_number_has_its_limits_as_browsers_read_them(app: Flask, ada: Person) -> None:
+    logs = [ada.log(ada.prompt())["_id"] for _ in range(2)]
+    ada.put("/score-configs/mood", {"kind": "number", "min": -1234.5, "max": 0.30000000000000004})
+    ada.put("/score-configs/tilt", {"kind": "number", "min": -2, "max": 2})
+    visitor = Visitor(app, ada)
+    compared = f"/compare?log={logs[0]}&log={logs[1]}"
+    limits = 'type="number" step="any" min="-1234.5" max="0.30000000000000004"'
+    for page in ("/review?raters=1&", f"/outputs/{logs[0]}?", f"{compared}&"):
+        assert limits in visitor.get(f"{page}name=mood").text
+        assert re.search('name="value" value="-2"|min="-2" max="2"', visitor.get(f"{page}name=tilt").text)
+    settings = visitor.get("/settings/scores?edit=mood")
+    assert 'value="-1234.5"' in settings.text
+    assert 'value="0.30000000000000004"' in settings.text
+    assert "from −1,234.5 to 0.3" in text_of(settings)
+    assert "A number from −1234.5 to" in text_of(visitor.get("/review?raters=1&name=mood"))
+
+
+def test_a_text_that_is_both_input_and_variable_is_shown_once(app: Flask, ada: Person) -> None:
+    prompt = ada.prompt(content="Answer {{message}} of {{customer}}")
+    alone = ada.log(prompt, input="Where is my tea?", variables={"message": "Where is my tea?"})["_id"]
+    both = ada.log(prompt, input="It broke", variables={"message": "It broke", "customer": "Eva", "vip": True})["_id"]
+    visitor = Visitor(app, ada)
+    text = text_of(visitor.get(f"/review?raters=1&output={alone}"))
+    assert (text.count("Where is my tea?"), "Variables" in text) == (1, False)
+    for page in (f"/review?raters=1&output={both}", f"/outputs/{both}"):
+        text = text_of(visitor.get(page))
+        assert "Variables message the whole input customer Eva vip true" in text
+        assert text.count("It broke") == 1
+    compared = text_of(visitor.get(f"/compare?log={alone}&log={both}"))
+    assert compared.count("It broke") == 1, "the inputs differ, and so are not shown"
 
 
 def test_at_the_end_the_agreement_of_two_raters_is_said_in_words(app: Flask, ada: Person, ben: Person) -> None:

@@ -62,7 +62,7 @@ def test_each_step_has_its_kind_time_and_cost_and_shows_its_texts_as_an_output_d
     visitor = Visitor(app, ada)
     one = f"/runs/{trace['_id']}"
     shown = text_of(visitor.get(one))
-    for row in ("agent agent 4 s", "look up retriever 1 s", "chat gpt-4o output 1 s $0."):
+    for row in ("agent agent 4.00 s", "look up retriever 1.00 s", "chat gpt-4o output 1.00 s $0."):
         assert row in shown
     step = visitor.get(f"{one}?step={found['span_id']}")
     assert 'aria-current="true"' in step.text
@@ -72,3 +72,15 @@ def test_each_step_has_its_kind_time_and_cost_and_shows_its_texts_as_an_output_d
     (log,) = ada.get("/logs").json
     assert f'<a class="button" href="{visitor.home}/outputs/{log["_id"]}">Open the output</a>' in of_call.text
     assert "Hi." in text_of(of_call)
+
+
+def test_filters_that_nothing_matches_lead_to_the_whole_list_and_not_to_the_first_steps(
+    app: Flask, ada: Person
+) -> None:
+    visitor = Visitor(app, ada)
+    assert "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" in visitor.get("/runs").text
+    for path in ("/runs?name=none", "/statistics?model=none"):
+        page = visitor.get(path)
+        assert "Try fewer filters. Show all" in text_of(page)
+        assert "OTEL_EXPORTER" not in page.text
+    assert "Statistics appear with the first outputs" in text_of(visitor.get("/statistics?groupBy=model"))

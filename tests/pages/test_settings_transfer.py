@@ -63,7 +63,7 @@ def test_an_import_that_meets_what_is_elsewhere_leads_to_a_copy_in_the_words_of_
     else:
         ada.delete(f"/prompts/{prompt['_id']}")
         other = ada.prompt(title="Two", slug="one")["_id"]
-        reason = f"line 2.slug is that of {other} in the account: one"
+        reason = f"line 2.slug is that of {other} in the workspace: one"
     visitor = Visitor(app, person)
     keep, copy = (f'name="ids" value="{each}" checked' for each in ("keep", "new"))
     assert keep in visitor.get("/settings/transfer").text
@@ -105,6 +105,19 @@ def test_a_form_without_a_file_or_cut_off_is_refused(app: Flask, ada: Person) ->
     field = b'--b\r\nContent-Disposition: form-data; name="ids"\r\n\r\n' + b"x" * 2000 + b"\r\n--b--\r\n"
     assert visitor.submit("/settings/import", field, headers).status_code == 413
     assert visitor.submit("/settings/import", b"x" * 1_000_000, headers).status_code == 413, "no boundary in sight"
+
+
+def test_a_field_behind_the_file_is_refused_before_anything_is_imported(app: Flask, ada: Person, ben: Person) -> None:
+    ada.prompt(title="One")
+    visitor = Visitor(app, ben)
+    file = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n' + export(ada)
+    field = b'--b\r\nContent-Disposition: form-data; name="ids"\r\n\r\nnew\r\n'
+    headers = {"Origin": "http://localhost", "Content-Type": "multipart/form-data; boundary=b"}
+    page = visitor.submit("/settings/import", file + b"\r\n" + field + b"--b--\r\n", headers)
+    assert (page.status_code, "ids must come before the file in the form" in text_of(page)) == (400, True)
+    assert ben.get("/prompts").json == []
+    page = visitor.submit("/settings/import", field + file + b"\r\n--b--\r\n", headers)
+    assert "Imported: 1 prompt, 1 version" in text_of(page)
 
 
 def test_a_file_may_be_larger_than_other_bodies_but_not_than_its_own_limit(

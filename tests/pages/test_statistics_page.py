@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 
 from promptcrafter import clock
+from promptcrafter.pages.formatting import period
 from tests.support.members import share
 from tests.support.people import Person
 from tests.support.visitors import Visitor, text_of
@@ -56,7 +57,7 @@ def test_the_scores_over_time_have_marks_where_production_moved(
     assert "chart-event" not in Visitor(app, ada).get("/statistics?groupBy=model").text
     by_day = ada.get(f"/stats?promptId={prompt['_id']}&groupBy=day,version").json["groups"]
     expected = {
-        f"version {group['version']}, {group['day']}: {group['score']['mean']:.2f}"
+        f"version {group['version']}, {period(group['day'])}: {group['score']['mean']:.2f}"
         for group in by_day
         if group["count"]
     }

@@ -5,11 +5,11 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from promptcrafter.prompts.fields import NAME_MAX, messages_field
+from promptcrafter.prompts.fields import MESSAGE_NAME_MAX, messages_field
 from promptcrafter.prompts.messages import ROLES, flatten
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"))
-NAME = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=NAME_MAX)
+NAME = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=MESSAGE_NAME_MAX)
 MESSAGE = st.fixed_dictionaries({"role": st.sampled_from(ROLES), "content": TEXT}, optional={"name": NAME})
 MESSAGES = st.lists(MESSAGE | st.fixed_dictionaries({"placeholder": NAME}), min_size=1, max_size=8)
 

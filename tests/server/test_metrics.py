@@ -139,9 +139,9 @@ def test_files_are_counted_like_other_answers(ada: Person) -> None:
 
 @only_sqlite
 def test_an_unexpected_exception_is_counted_as_a_500(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    from promptcrafter.prompts import store
+    from promptcrafter.prompts import list_store
 
-    monkeypatch.delattr(store, "find_prompts")
+    monkeypatch.delattr(list_store, "find_prompts")
     ada.get("/prompts")
     assert counted(ada, REQUESTS) == {'{method="GET",route="/prompts",status="500"}': 1}
     assert scrape(ada)[IN_PROGRESS] == 1, "the scrape alone"

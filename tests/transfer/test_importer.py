@@ -154,7 +154,7 @@ def test_lines_may_refer_to_resources_that_are_only_in_the_account(ada: Person) 
     assert counts(import_file(ada, [GOOD[0], *more, {"type": "end"}]), "created") == (0, 0, 1, 1, 2)
     assert len(ada.get("/logs?promptId=prompt1").json) == 2
     answer = import_file(ada, [GOOD[0], {**GOOD[LOG], "_id": "log5", "promptVersion": 3}, {"type": "end"}])
-    assert answer.json["details"] == {"line 2.promptVersion": ["must be in a line before or in the account"]}
+    assert answer.json["details"] == {"line 2.promptVersion": ["must be in a line before or in the workspace"]}
 
 
 def test_missing_versions_are_restored_with_their_labels(ada: Person) -> None:
@@ -188,12 +188,12 @@ def test_versions_with_another_content_or_model_are_a_conflict(ada: Person) -> N
     import_file(ada, prompt_lines("prompt1", ["one", "two"]))
     left = export(ada)
     answer = import_file(ada, prompt_lines("prompt1", ["one", "other", "three"]))
-    assert_error(answer, 409, "import_conflict", "line 4.content is not that of version 2 in the account.")
-    assert answer.json["details"] == {"line 4.content": ["is not that of version 2 in the account"]}
+    assert_error(answer, 409, "import_conflict", "line 4.content is not that of version 2 in the workspace.")
+    assert answer.json["details"] == {"line 4.content": ["is not that of version 2 in the workspace"]}
     other_model = prompt_lines("prompt1", ["one"])
     other_model[2]["model"] = "other"
     assert import_file(ada, other_model).json["details"] == {
-        "line 3.model": ["is not that of version 1 in the account"]
+        "line 3.model": ["is not that of version 1 in the workspace"]
     }
     assert export(ada) == left
 
@@ -216,7 +216,7 @@ def test_versions_with_other_messages_or_parameters_are_a_conflict(ada: Person) 
         (text, "messages"),
     ):
         answer = import_file(ada, [*lines[:2], version, lines[3]])
-        assert_error(answer, 409, "import_conflict", f"line 3.{field} is not that of version 1 in the account.")
+        assert_error(answer, 409, "import_conflict", f"line 3.{field} is not that of version 1 in the workspace.")
     assert export(ada) == left
 
 
@@ -224,7 +224,7 @@ def test_a_slug_that_another_prompt_has_is_a_conflict(ada: Person, ben: Person) 
     prompt = ada.prompt(slug="one")
     ben.prompt(slug="one")
     answer = import_file(ada, join(GOOD))
-    assert_error(answer, 409, "import_conflict", f"line 2.slug is that of {prompt['_id']} in the account: one.")
+    assert_error(answer, 409, "import_conflict", f"line 2.slug is that of {prompt['_id']} in the workspace: one.")
     ada.patch(f"/prompts/{prompt['_id']}", {"slug": "two"})
     ada.post("/experiments", {"slug": "S", "name": "n", "variants": [{"key": "A", "trafficPercent": 1}]})
     answer = import_file(ada, join(GOOD))
@@ -238,7 +238,7 @@ def test_an_existing_experiment_keeps_its_variants(ada: Person) -> None:
     result = {**GOOD[LOG + 1], "_id": "log3", "variantKey": "B"}
     file = [*GOOD[:EXPERIMENT], {**GOOD[EXPERIMENT], "variants": two}, GOOD[5], result, {"type": "end"}]
     answer = import_file(ada, file)
-    assert answer.json["details"] == {"line 7.variantKey": ["must be in a line before or in the account"]}
+    assert answer.json["details"] == {"line 7.variantKey": ["must be in a line before or in the workspace"]}
 
 
 def test_a_resource_deleted_between_check_and_storing_interrupts_the_import(app: Flask, ada: Person) -> None:
@@ -249,8 +249,8 @@ def test_a_resource_deleted_between_check_and_storing_interrupts_the_import(app:
         with pytest.raises(importer.ImportInterrupted) as raised:
             importer.store_checked(at_home(ada.id), checked)
     assert raised.value.message == (
-        "line 2.promptId must be in a line before or in the account. It was not so when the import began: what stands "
-        "before it is stored. Importing again is safe."
+        "line 2.promptId must be in a line before or in the workspace. It was not so when the import began: what "
+        "stands before it is stored. Importing again is safe."
     )
     assert export(ada) == EMPTY_EXPORT
 
@@ -370,7 +370,7 @@ def test_a_prompt_deleted_between_batches_of_its_history_interrupts_the_import(a
         importer.store_checked(at_home(ada.id), [first])
         ada.delete("/prompts/prompt1")
         with pytest.raises(
-            importer.ImportInterrupted, match=r"^line 502\.promptId must be in a line before or in the account"
+            importer.ImportInterrupted, match=r"^line 502\.promptId must be in a line before or in the workspace"
         ):
             importer.store_checked(at_home(ada.id), [second])
     assert export(ada) == EMPTY_EXPORT

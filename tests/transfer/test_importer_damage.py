@@ -40,7 +40,7 @@ EXPORT, PROMPT, FIRST, SECOND, EXPERIMENT, TRACE, LOG, RESULT, SCORE, END = rang
 MESSAGES = [{"role": "user", "content": "c"}]
 CHAT = {name: value for name, value in GOOD[FIRST].items() if name != "content"}
 REQUIRED = ["is required"]
-UNKNOWN = ["must be in a line before or in the account"]
+UNKNOWN = ["must be in a line before or in the workspace"]
 
 
 def change(number: int, **values: Any) -> bytes:

@@ -108,6 +108,23 @@ ID_RULE = "must be a whole number or a string of 1 to 1,000 characters"
 
 
 @only_sqlite
+@pytest.mark.parametrize("owner", [7, 7.0, "7", "user_7"])
+def test_an_owner_of_json_server_may_be_a_number_and_a_null_is_none(app: Flask, ada: Person, owner: Any) -> None:
+    prompts = [
+        {"id": number, "ownerId": each, "title": "A title", "content": "c", "model": "m"}
+        for number, each in enumerate((owner, 8, None, ""), 1)
+    ]
+    logs = [
+        {"id": prompt["id"], "promptId": prompt["id"], "ownerId": None, "output": "o", "model": "m"}
+        for prompt in prompts
+    ]
+    document = {"prompts": prompts, "logs": logs}
+    assert created(take(app, ada, json_server.read(document, NOW, "7"))) == (1, 1, 0, 0, 1)
+    assert created(take(app, ada, json_server.read(document, NOW, ""))) == (0, 0, 0, 0, 0)
+    assert created(take(app, ada, json_server.read(document, NOW))) == (3, 3, 0, 0, 3)
+
+
+@only_sqlite
 @pytest.mark.parametrize(
     ("change", "details"),
     [
@@ -120,7 +137,7 @@ ID_RULE = "must be a whole number or a string of 1 to 1,000 characters"
         ({"prompts": {2: {"id": ""}}}, {"prompts.2.id": ["is required"]}),
         ({"prompts": {2: {"id": "prompt104"}}}, {"prompts.2.id": ["stands in prompts.0 already"]}),
         ({"logs": {0: {"score": "8"}}}, {"logs.0.score": ["must be a number from 0 to 10"]}),
-        ({"logs": {0: {"promptId": "prompt9"}}}, {"logs.0.promptId": ["must be in a line before or in the account"]}),
+        ({"logs": {0: {"promptId": "prompt9"}}}, {"logs.0.promptId": ["must be in a line before or in the workspace"]}),
         ({"logs": {1: {"_id": "log104"}}}, {"logs.1._id": ["stands in logs.0 already"]}),
         ({"logs": {1: {"output": None}}}, {"logs.1.output": ["is required"]}),
     ],
@@ -627,6 +644,9 @@ def test_version_2_of_promptfoo_is_read_too(app: Flask, ada: Person, wrapped: bo
         ({"results": [], "version": 5}, "of version 5"),
         ({"results": {"results": [], "version": "3"}}, "of version 3"),
         ({"results": [1]}, "results.0 must be an object"),
+        ({"results": {"results": [], "prompts": 5}}, "prompts must be an array"),
+        ({"results": {"results": [], "table": {"head": {"prompts": "p"}}}}, "prompts must be an array"),
+        ({"results": {"results": [], "table": [1], "timestamp": []}, "prompts": True}, "prompts must be an array"),
         ({"results": [{}], "timestamp": 5e300}, "results.0.createdAt must be an ISO 8601 time"),
         ({"results": [{"response": {"output": "\ud83d"}}]}, "results.0.output must not contain a lone surrogate"),
         ({"results": [{"provider": {"id": 7}, "prompt": 5, "vars": "v", "score": True, "response": []}]}, ""),
@@ -643,3 +663,15 @@ def test_a_hostile_file_of_promptfoo_is_refused_with_the_reason(
     else:
         assert created(take(app, ada, source)) == (0, 0, 0, 0, 1)
         assert logs_of(ada)[0]["metadata"] == {**document["results"][0], "response": [], "prompt": 5}
+
+
+@only_sqlite
+def test_a_file_of_promptfoo_without_an_id_and_a_time_is_imported_once(app: Flask, ada: Person) -> None:
+    document = fixture("promptfoo_v3.json")
+    for holder, name in ((document, "evalId"), (document["results"], "timestamp"), (document, "createdAt")):
+        holder.pop(name, None)
+    for result in document["results"]["results"]:
+        result.pop("id", None)
+    assert created(take(app, ada, promptfoo.read(document, ada.email, NOW))) == (2, 2, 0, 0, 3)
+    later = "2027-01-01T00:00:00.000Z"
+    assert created(take(app, ada, promptfoo.read(document, ada.email, later))) == (0, 0, 0, 0, 0)

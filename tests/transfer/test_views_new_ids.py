@@ -137,7 +137,7 @@ def test_a_copy_may_refer_to_what_only_the_account_has(ada: Person, ben: Person)
     assert counts(import_copy(ada, [GOOD[0], *more, {"type": "end"}]), "created") == (0, 0, 1, 1, 2)
     assert len(ada.get("/logs?promptId=prompt1").json) == 2
     answer = import_copy(ben, [GOOD[0], *more, {"type": "end"}])
-    assert answer.json["details"] == {"line 2.variants.0.promptId": ["must be in a line before or in the account"]}
+    assert answer.json["details"] == {"line 2.variants.0.promptId": ["must be in a line before or in the workspace"]}
     assert export(ben) == EMPTY_EXPORT
 
 

@@ -100,7 +100,7 @@ def test_the_first_form_has_no_traces_of_opentelemetry(ada: Person, lines: list[
 @pytest.mark.parametrize(
     ("change", "details"),
     [
-        ({"traceId": "trace_1"}, {"line 6.traceId": ["must be in a line before or in the account"]}),
+        ({"traceId": "trace_1"}, {"line 6.traceId": ["must be in a line before or in the workspace"]}),
         ({"durationMs": -1}, {"line 6.durationMs": ["must be a number, at least 0"]}),
         ({"status": "bad"}, {"line 6.status": ["must be one of error"]}),
         ({"call": {"cost": "much"}}, {"line 6.call.cost": ["must be a number, at least 0"]}),

@@ -223,7 +223,7 @@ def test_what_is_there_is_skipped_and_what_is_elsewhere_a_conflict(app: Flask, a
     assert_error(answer, 409, "import_conflict")
     assert list(answer.json["details"]) == ["line 2._id"]
     assert import_file(ben, [START, score("score9"), FINISH]).json["details"] == {
-        "line 2.logId": ["must be in a line before or in the account"]
+        "line 2.logId": ["must be in a line before or in the workspace"]
     }
     left = export(ada)
     key = {**NDJSON_HEADERS, "Idempotency-Key": "k"}
@@ -293,7 +293,7 @@ def test_what_changes_between_check_and_storing_is_seen(app: Flask, ada: Person)
         ada.delete("/logs/log1")
         with pytest.raises(importer.ImportInterrupted) as interrupted:
             importer.store_checked(principal, checked)
-    assert interrupted.value.details == {"line 2.logId": ["must be in a line before or in the account"]}
+    assert interrupted.value.details == {"line 2.logId": ["must be in a line before or in the workspace"]}
     assert [row["logId"] for row in lines(ada)] == ["log3"]
 
 

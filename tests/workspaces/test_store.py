@@ -14,7 +14,7 @@ from promptcrafter.auth import store as accounts
 from promptcrafter.auth.models import ApiKey, User
 from promptcrafter.cli import accounts as commands
 from promptcrafter.database.session import session
-from promptcrafter.database.transactions import writing
+from promptcrafter.database.transactions import write_if_possible, writing
 from promptcrafter.dialects.basalt import views_monitor
 from promptcrafter.logs import recording
 from promptcrafter.problems import Unauthorized
@@ -53,12 +53,26 @@ def writing_after(meanwhile: Callable[[], None]) -> Callable[[], AbstractContext
     @contextmanager
     def do_and_write() -> Iterator[None]:
         if waiting:
-            with ThreadPoolExecutor(1) as other:  # another request, with a session of its own
-                other.submit(waiting.pop()).result()
+            do_in_other_request(waiting.pop())
         with writing():
             yield
 
     return do_and_write
+
+
+def write_if_possible_after(meanwhile: Callable[[], None]) -> Callable[..., bool]:
+    """Return `write_if_possible` for a module: before it, another request does something."""
+
+    def do_and_write(write: Callable[[], object], wait_s: float) -> bool:
+        do_in_other_request(meanwhile)
+        return write_if_possible(write, wait_s)
+
+    return do_and_write
+
+
+def do_in_other_request(act: Callable[[], None]) -> None:
+    with ThreadPoolExecutor(1) as other:  # which has a session of its own
+        other.submit(act).result()
 
 
 def writing_after_the_deletion(app: Flask, person: Person) -> Callable[[], AbstractContextManager[None]]:
@@ -120,6 +134,25 @@ def test_a_deleted_account_gets_no_password_and_is_not_enabled(
         assert user.disabled_since is not None
 
 
+def test_the_password_of_an_account_that_is_deleted_before_it_is_compared_is_wrong(
+    app: Flask, ben: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def delete_account() -> None:
+        with app.app_context(), writing():
+            account_store.remove_account(at_home(ben.id), anonymise=False)
+
+    get_user, waiting = accounts.get_user, [delete_account]
+
+    def get_deleted_user(user_id: str) -> Any:
+        if waiting:
+            do_in_other_request(waiting.pop())
+        return get_user(user_id)
+
+    monkeypatch.setattr(accounts, "get_user", get_deleted_user)
+    answer = ben.post("/auth/password", {"currentPassword": ben.password, "newPassword": "a password of ben's"})
+    assert (answer.status_code, answer.json["code"]) == (401, "wrong_password")
+
+
 def test_a_request_about_a_workspace_that_was_deleted_meanwhile_is_refused(
     app: Flask, ada: Person, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
 ) -> None:
@@ -162,7 +195,10 @@ def test_a_request_about_a_workspace_that_was_deleted_meanwhile_is_refused(
                 store.delete_with_contents(store.lock_any_workspace(workspace_id))
 
         with monkeypatch.context() as patched, subtests.test(name):
-            patched.setattr(module, "writing", writing_after(delete_workspace))
+            if module is transfer:
+                patched.setattr(module, "write_if_possible", write_if_possible_after(delete_workspace))
+            else:
+                patched.setattr(module, "writing", writing_after(delete_workspace))
             answer = call(there)
             for problem in [answer.json] if name != "batch" else answer.json["results"]:
                 assert problem["code"] in ("workspace_not_found", "prompt_not_found"), answer.text

@@ -7,9 +7,9 @@ from marshmallow import Schema, ValidationError, fields, post_load
 from promptcrafter.http.fields import ERRORS, Name, Number, Text, Timestamp, TimestampIn
 from promptcrafter.http.ignored_fields import note_ignored
 from promptcrafter.http.schemas import CreateSchema, JsonArray, JsonObject, Objects, TextAndFormat
-from promptcrafter.logs.schemas import complete_counts, refuse_large_output, token_part_fields, usage_fields
+from promptcrafter.logs.fields import complete_counts, refuse_large_output, token_part_fields, usage_fields
 from promptcrafter.problems import REQUIRED
-from promptcrafter.prompts.schemas import SLUG_EXAMPLE
+from promptcrafter.prompts.fields import SLUG_EXAMPLE
 from promptcrafter.traces.schemas import evaluation_fields, trace_fields
 
 SPAN_TYPES = ("span", "function", "tool", "retrieval", "event", "generation")

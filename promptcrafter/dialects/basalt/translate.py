@@ -10,12 +10,12 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from promptcrafter.dialects.version_choice import PRODUCTION, write_version
-from promptcrafter.logs.schemas import read_model
+from promptcrafter.logs.fields import read_model
 from promptcrafter.logs.usage import INPUT_COUNTS, OUTPUT_COUNTS
 from promptcrafter.prompts.messages import INSTRUCTING_ROLES, Message, flatten
 from promptcrafter.prompts.models import Prompt, Version
 from promptcrafter.prompts.render import find_variables, find_variables_of_messages
-from promptcrafter.prompts.store import LATEST
+from promptcrafter.prompts.version_names import LATEST
 
 SOURCE = "basalt"
 _GENERATION = "generation"

@@ -4,7 +4,6 @@ A reference to an unknown prompt is not an error: the output is recorded without
 response has a warning.
 """
 
-from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -19,8 +18,8 @@ from promptcrafter.dialects.basalt.schemas import (
     TraceLogged,
 )
 from promptcrafter.dialects.prompt_references import (
-    ReferenceKey,
     Resolved,
+    Resolver,
     reference_key,
     resolve_all,
     resolve_as_missing,
@@ -37,8 +36,6 @@ from promptcrafter.text import shorten
 from promptcrafter.traces import store as traces
 from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.principal import Principal
-
-Resolver = Callable[[Principal, Iterable[Mapping[str, Any]]], dict[ReferenceKey, Resolved]]
 
 blueprint = Blueprint("basalt", __name__, description="For Basalt's clients: outputs, traces and experiments")
 

@@ -18,9 +18,10 @@ from promptcrafter.dialects.prompt_references import Resolved, reference_key, re
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import REQUIRED, Invalid, Problem
-from promptcrafter.prompts import store
+from promptcrafter.prompts import label_store, list_store, store
+from promptcrafter.prompts.fields import SLUG_EXAMPLE
 from promptcrafter.prompts.models import Prompt, Version
-from promptcrafter.prompts.schemas import SLUG_EXAMPLE
+from promptcrafter.prompts.version_names import refuse_label, version_not_found
 from promptcrafter.workspaces.access import not_found
 from promptcrafter.workspaces.authentication import current_principal
 
@@ -36,9 +37,9 @@ blueprint = Blueprint(
 @blueprint.arguments(BasaltListQuery(), location="query")
 @blueprint.response(200, BasaltListOut())
 def list_basalt_prompts(query: dict[str, Any]) -> dict[str, Any]:
-    """List the caller's prompts, newest first; with `featureSlug`, those that have it as a tag."""
+    """List the prompts of the workspace, newest first; with `featureSlug`, those that have it as a tag."""
     filters = {"tags": [query["featureSlug"]]} if query.get("featureSlug") else {}
-    prompts = store.get_prompts(current_principal(), filters)
+    prompts = list_store.get_prompts(current_principal(), filters)
     return {"prompts": [translate.to_entry(prompt) for prompt in prompts], "warning": None}
 
 
@@ -75,13 +76,13 @@ def publish_basalt_prompt(body: dict[str, Any], slug: str) -> dict[str, Any]:
         raise Invalid({"version": [f"{REQUIRED} unless tag is given"]})
     label = body["new_tag"]
     principal = current_principal()
-    store.refuse_label(label, "newTag")
+    refuse_label(label, "newTag")
     with writing():
         prompt = store.lock_prompt_by_slug(principal, slug)  # before `_get_version` reads its labels
         _, version, resolved = _get_version(slug, body)
         if resolved.warning:
-            raise store.version_not_found()
-        store.set_label(principal, prompt, label, version.number)
+            raise version_not_found(body.get("version") or body["tag"])
+        label_store.set_label(principal, prompt, label, version.number)
     return {"deploymentTag": {"id": translate.tag_id(prompt, label), "label": label}}
 
 

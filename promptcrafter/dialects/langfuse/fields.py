@@ -6,11 +6,11 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
+from promptcrafter.dialects.prompt_names import NAME_MAX
 from promptcrafter.http.blueprint import VERSIONED_NAME
 from promptcrafter.http.fields import ERRORS, Name, Text
 from promptcrafter.prompts.fields import messages_field
 
-NAME_MAX = 255  # characters, as Langfuse's own server says
 MESSAGE, PLACEHOLDER = "chatmessage", "placeholder"  # the types of what a chat prompt consists of
 WIRE_MESSAGE = {
     "oneOf": [

@@ -17,9 +17,8 @@ from promptcrafter.http.fields import (
     TimestampText,
 )
 from promptcrafter.http.schemas import CreateSchema, JsonObject, SparseSchema
-from promptcrafter.prompts.fields import config_field
-from promptcrafter.prompts.schemas import LABEL, NUMBER_MAX, TYPES, comment_field, tags_field
-from promptcrafter.prompts.store import LATEST
+from promptcrafter.prompts.fields import LABEL, NUMBER_MAX, TYPES, comment_field, config_field, tags_field
+from promptcrafter.prompts.version_names import LATEST
 from promptcrafter.text import LABEL_PATTERN
 
 _LABELS_MAX = 50  # of one request

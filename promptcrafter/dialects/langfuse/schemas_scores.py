@@ -75,11 +75,14 @@ class LangfuseScoreIn(ScoreIn):
 
     @post_load
     def shorten_identifier(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Replace an id that cannot be an identifier by its hash."""
-        identifier = data["identifier"]
+        """Replace an id that cannot be an identifier by its hash, and keep what was sent as `sent_id`."""
+        identifier = sent_id = data["identifier"]
         if len(identifier) > IDENTIFIER_MAX or OF_TRACE.fullmatch(identifier):
             identifier = hashlib.sha256(identifier.encode()).hexdigest()[:IDENTIFIER_MAX]
-        return {name: value for name, value in data.items() if name != "data_type"} | {"identifier": identifier}
+        return {name: value for name, value in data.items() if name != "data_type"} | {
+            "identifier": identifier,
+            "sent_id": sent_id,
+        }
 
 
 def scores_array() -> Batch:

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from promptcrafter.dialects.langfuse.fields import MESSAGE, PLACEHOLDER
-from promptcrafter.dialects.langfuse.names import name_of, title_of
-from promptcrafter.logs.schemas import read_model
+from promptcrafter.dialects.prompt_names import name_of, title_of
+from promptcrafter.logs.fields import read_model
 from promptcrafter.prompts.messages import Message, flatten
 from promptcrafter.prompts.models import Prompt
-from promptcrafter.prompts.store import LATEST
+from promptcrafter.prompts.version_names import LATEST
 from promptcrafter.text import is_invisible
 
 NO_MODEL = "unspecified"  # of a prompt whose config names none: Langfuse's prompts have no model of their own

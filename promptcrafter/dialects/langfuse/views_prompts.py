@@ -5,7 +5,6 @@ from typing import Any
 
 from promptcrafter.database.transactions import writing
 from promptcrafter.dialects.langfuse import translate
-from promptcrafter.dialects.langfuse.names import slug_of
 from promptcrafter.dialects.langfuse.schemas import (
     LangfuseLabelsIn,
     LangfuseListOut,
@@ -14,12 +13,14 @@ from promptcrafter.dialects.langfuse.schemas import (
     LangfusePromptOut,
     LangfusePromptQuery,
 )
+from promptcrafter.dialects.prompt_names import slug_of
 from promptcrafter.dialects.version_choice import PRODUCTION, read_version
 from promptcrafter.http.blueprint import Blueprint
 from promptcrafter.permissions import Permission
 from promptcrafter.problems import Problem
-from promptcrafter.prompts import fetching, search, store
-from promptcrafter.prompts.schemas import SLUG_EXAMPLE
+from promptcrafter.prompts import fetching, label_store, list_store, search, store, version_store
+from promptcrafter.prompts.fields import SLUG_EXAMPLE
+from promptcrafter.prompts.version_names import LATEST
 from promptcrafter.text import LABEL_PATTERN, shorten
 from promptcrafter.workspaces.authentication import current_principal
 from promptcrafter.workspaces.principal import Principal
@@ -44,9 +45,9 @@ def list_langfuse_prompts(query: dict[str, Any]) -> dict[str, Any]:
         query["slug"] = slug_of(query.pop("name"))
     if "tag" in query:
         query["tags"] = [query.pop("tag")]
-    if query.get("label") == store.LATEST:
+    if query.get("label") == LATEST:
         del query["label"]  # every prompt has it
-    total, prompts = store.get_page(store.find_prompts(current_principal(), query), page, limit)
+    total, prompts = list_store.get_page(list_store.find_prompts(current_principal(), query), page, limit)
     meta = {"page": page, "limit": limit, "total": total, "pages": -(-total // limit)}
     return {"data": [translate.to_entry(prompt, is_chat=is_chat) for prompt, is_chat in prompts], "meta": meta}
 
@@ -84,11 +85,11 @@ def create_langfuse_prompt(body: dict[str, Any]) -> dict[str, Any]:
         if prompt is None:
             prompt = store.add_prompt(principal, new, search_text)
         else:
-            store.add_version(principal, prompt, translate.to_state(body, prompt.model), body.get("comment"))
+            version_store.add_version(principal, prompt, translate.to_state(body, prompt.model), body.get("comment"))
             if body.get("tags", prompt.tags) != prompt.tags:
                 store.change_prompt(principal, prompt, {"tags": body["tags"]})
         for label in body["labels"]:
-            store.set_label(principal, prompt, label, prompt.version)
+            label_store.set_label(principal, prompt, label, prompt.version)
         return _show(principal, body["name"], prompt.id, prompt.version)
 
 
@@ -110,7 +111,7 @@ def label_langfuse_prompt(body: dict[str, Any], name: str, number: str) -> dict[
         if prompt is None or version is None or version > prompt.version:
             raise _not_found(name, f"version {shorten(number)}")
         for label in body["labels"]:
-            store.set_label(principal, prompt, label, version)
+            label_store.set_label(principal, prompt, label, version)
         return _show(principal, name, prompt.id, version)
 
 

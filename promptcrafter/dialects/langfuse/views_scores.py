@@ -49,7 +49,7 @@ def create_langfuse_scores(body: dict[str, Any] | list[Any]) -> Response:
         (fault,) = _store([body])
         if fault is not None:
             raise fault
-        return jsonify(id=body["identifier"])
+        return jsonify(id=body["sent_id"])
     faults = _store(body)
     errors = [
         {"message": f"scores.{place}: {fault.message}"} for place, fault in enumerate(faults) if fault is not None
@@ -105,7 +105,12 @@ def _store(scores: Sequence[dict[str, Any] | Problem]) -> list[Problem | None]:
         return []
     principal = current_principal()
     annotator = "code" if principal.api_key_id else HUMAN
-    items = [score if isinstance(score, Problem) else {**score, "annotator": annotator} for score in scores]
+    items = [score if isinstance(score, Problem) else _to_columns(score, annotator) for score in scores]
     with writing():
         results = put_scores_of_spans(principal, items)
     return [result if isinstance(result, Problem) else None for result in results]
+
+
+def _to_columns(score: dict[str, Any], annotator: str) -> dict[str, Any]:
+    columns = {name: value for name, value in score.items() if name != "sent_id"}
+    return {**columns, "annotator": annotator}

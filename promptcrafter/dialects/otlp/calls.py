@@ -19,13 +19,8 @@ Key = tuple[str, str]  # the id of a trace and that of a span, as OpenTelemetry'
 LEVELS = 4  # of calls inside each other that inherit: no program has that many instrumentations of one call
 _PROMPT = ("prompt_reference", "prompt_id", "prompt_version")
 _INHERITED = ("variables", "user_id", "session_id", "environment")
-_OF_SPAN_ONLY = (
-    "attributes",
-    "scope",
-    "truncated",
-    "omitted",
-    "stackTrace",
-)  # of the metadata: what is about a span, not about the call
+# Of the metadata: what is about a span, not about the call
+_OF_SPAN_ONLY = ("attributes", "scope", "truncated", "omitted", "stackTrace")
 # The columns of a step by those of a log; inputs and outputs are apart, since a step has them as JSON values
 _SAME = {
     **{name: name for name in ("span_id", "name", "start_time", "end_time", "status", "error", "meta")},

@@ -25,7 +25,7 @@ The steps of a batch:
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -41,8 +41,7 @@ from promptcrafter.dialects.otlp.records import EventOfSpan, SortedRecords, comp
 from promptcrafter.dialects.otlp.spans import Event
 from promptcrafter.dialects.otlp.translate import SOURCE, Limits, Part
 from promptcrafter.dialects.prompt_references import (
-    ReferenceKey,
-    Resolved,
+    Resolver,
     reference_key,
     resolve_all,
     resolve_as_missing,
@@ -51,7 +50,7 @@ from promptcrafter.logs import recording, search, token_costs, trace_costs
 from promptcrafter.logs import store as logs
 from promptcrafter.logs.input_keys import find_input_key
 from promptcrafter.problems import Problem
-from promptcrafter.prompts.store import get_latest_numbers
+from promptcrafter.prompts.version_store import get_latest_numbers
 from promptcrafter.scores import reported
 from promptcrafter.traces import early_arrivals, growing_store, span_scores
 from promptcrafter.traces.early_arrivals import Arrival
@@ -69,7 +68,6 @@ _JSON_OF_STEP = ("input", "output", "meta", "call")
 # What is computed for a log where its client does not send it, by the names in its `computed`
 _COMPUTED = {"inputTokens": "input_tokens", "outputTokens": "output_tokens", "cost": "cost"}
 _PINNED = ("prompt_id", "prompt_version")  # the prompt that a reference was resolved to
-_Resolve = Callable[[Principal, Iterable[Mapping[str, Any]]], dict[ReferenceKey, Resolved]]
 
 
 def ingest(principal: Principal, parts: Sequence[Part]) -> None:
@@ -102,7 +100,7 @@ def _store_batch(principal: Principal, parts: Sequence[Part]) -> None:
     )
 
 
-def _write_batch(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> None:
+def _write_batch(principal: Principal, parts: Sequence[Part], resolve: Resolver) -> None:
     batch = _Batch(principal, _merge_parts(principal, parts, resolve), _collect_trace_values(parts))
     batch.prepare()
     with writing_in_bulk():
@@ -161,7 +159,7 @@ def _to_arrival(trace_id: str, span_id: str, event: Event) -> Arrival:
     return Arrival(trace_id, span_id, "event", (span_id, *content.values()), content)
 
 
-def _merge_parts(principal: Principal, parts: Sequence[Part], resolve: _Resolve) -> dict[Key, Node]:
+def _merge_parts(principal: Principal, parts: Sequence[Part], resolve: Resolver) -> dict[Key, Node]:
     """Return one node for each span. Calls have the prompts and versions that they name, where these exist."""
     references = [part.reference for part in parts if part.reference]
     resolved = resolve(principal, references) if references else {}
@@ -244,14 +242,14 @@ class _Batch:
         own = [node.key for node in of_existing]
         outer = [node.parent for node in of_existing if node.is_call]
         keys = self._to_stored_keys([*own, *filter(None, outer)])
-        stored = _to_nodes(external, growing_store.find_logs(keys), growing_store.find_spans(keys))
+        stored = _to_nodes(external, growing_store.get_logs(keys), growing_store.get_spans(keys))
         self._merge_nodes(stored)
         inside = [key for key in own if self.nodes[key].is_call]
         read: set[Key] = set()  # calls whose own calls inside have been read
         for _ in range(calls.LEVELS):
             read.update(inside)
             here = self._to_stored_keys(inside)
-            found = _to_nodes(external, growing_store.find_logs_inside(here), growing_store.find_calls_inside(here))
+            found = _to_nodes(external, growing_store.get_logs_inside(here), growing_store.get_calls_inside(here))
             self._merge_nodes({key: node for key, node in found.items() if key not in self.nodes})
             inside = [key for key, node in found.items() if node.stored_step is not None and key not in read]
             if not inside:
@@ -362,7 +360,7 @@ class _Batch:
         """Mark the logs with calls inside that must stay logs, because they have notes or a score."""
         outer = {node.parent for node in self.nodes.values() if node.is_call}
         candidates = [node for key, node in self.nodes.items() if node.stored_log is not None and key in outer]
-        scored = logs.find_scored([node.stored_log for node in candidates if node.stored_log is not None])
+        scored = logs.get_scored_seqs([node.stored_log for node in candidates if node.stored_log is not None])
         for node in candidates:
             node.is_reviewed = node.stored["notes"] is not None or node.stored_log in scored
 

@@ -23,7 +23,7 @@ from promptcrafter.dialects.otlp.media import describe_media
 from promptcrafter.dialects.otlp.sorting import Sorted
 from promptcrafter.dialects.otlp.spans import Attributes, Span
 from promptcrafter.jsonio import dumps
-from promptcrafter.logs.schemas import ORIGIN_MAX
+from promptcrafter.logs.fields import ORIGIN_MAX
 
 OBJECT_MAX = 64 * 1024  # bytes of the JSON of parameters, of the sender's metadata, and of unknown attributes
 _NAME_MAX = 100  # characters of the name of an entry that is left out
@@ -122,7 +122,7 @@ def read_metadata_of_trace(span: Span, of_span: Sorted, environment: str | None)
     found, _ = leave_out_largest(own)
     more = {
         "tags": read_texts(attributes, names.TAGS),
-        "release": first_text(attributes, ("langfuse.release",), _TEXT_MAX),
+        "release": first_text(attributes, (names.RELEASE,), _TEXT_MAX),
         "environment": environment,
     }
     return {**{name: value for name, value in more.items() if value not in EMPTY}, **found}

@@ -289,8 +289,9 @@ FINISH_REASONS = (
     *("gen_ai.response.finish_reason", "llm.response.finish_reason", "llm.response.stop_reason"),
 )
 RESPONSE_ID = ("gen_ai.response.id", "ai.response.id", "gen_ai.response_id")
+RELEASE = "langfuse.release"
 METADATA = (  # our names of single values, and theirs
-    *(("release", "langfuse.release"), ("version", "langfuse.version"), ("level", LEVEL)),
+    *(("release", RELEASE), ("version", "langfuse.version"), ("level", LEVEL)),
     *(("promptVendor", "prompt.vendor"), ("functionId", "ai.telemetry.functionId")),
 )
 

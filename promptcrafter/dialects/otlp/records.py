@@ -18,7 +18,7 @@ from promptcrafter.dialects.otlp.media import describe_media
 from promptcrafter.dialects.otlp.spans import BODY, Event, LogRecord, Span
 from promptcrafter.dialects.otlp.translate import Limits, translate
 from promptcrafter.jsonio import dumps
-from promptcrafter.logs.schemas import ORIGIN_MAX
+from promptcrafter.logs.fields import ORIGIN_MAX
 from promptcrafter.problems import Invalid, flatten
 from promptcrafter.scores.schemas import IDENTIFIER_MAX, ScoreIn
 

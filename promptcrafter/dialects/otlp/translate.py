@@ -19,9 +19,9 @@ from promptcrafter.dialects.otlp.sorting import Sorted, sort
 from promptcrafter.dialects.otlp.spans import ERROR, OK, Attributes, Span
 from promptcrafter.jsonio import dumps
 from promptcrafter.logs import model_names
+from promptcrafter.logs.fields import ERROR_MAX, FAILED, ORIGIN_MAX
 from promptcrafter.logs.input_keys import find_response_key
-from promptcrafter.logs.schemas import ERROR_MAX, FAILED, ORIGIN_MAX
-from promptcrafter.prompts.schemas import MODEL_MAX
+from promptcrafter.prompts.fields import MODEL_MAX
 from promptcrafter.traces.schemas import SPAN_TYPE_MAX
 
 SOURCE = "otlp"

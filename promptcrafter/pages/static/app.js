@@ -31,6 +31,29 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => { button.textContent = before; }, 1500);
 });
 
+// A part of the page that is fetched anew. What a proxy, or the sign-in page of a network, answers in place of the server
+// does not have that part: then the page stays as it is, with what was written into it
+const noteFailure = (select, hasFailed) => {
+  const part = select && document.querySelector(select);
+  if (!part) return;
+  document.querySelectorAll("[data-failure]").forEach((note) => note.remove());
+  if (!hasFailed) return;
+  const note = document.createElement("p");
+  note.className = "notice warn";
+  note.setAttribute("role", "status");
+  note.dataset.failure = "";
+  note.textContent = "That could not be fetched, so what follows may be old. Try again, or reload the page.";
+  part.before(note);
+};
+document.addEventListener("htmx:after:request", (event) => {
+  const { select, text, hx } = event.detail.ctx;
+  if (!select || hx?.redirect) return;
+  const hasPart = text.includes(`id="${select.slice(1)}"`);
+  if (!hasPart) event.preventDefault();
+  noteFailure(select, !hasPart);
+});
+document.addEventListener("htmx:error", (event) => noteFailure(event.detail.ctx?.select, true));
+
 // Leaving a form with changes that are not saved
 const guarded = document.querySelector("form[data-guard]");
 if (guarded) {
@@ -69,6 +92,14 @@ document.addEventListener("submit", (event) => {
   const isRefused = count < Number(least) || count > Number(most ?? Infinity);
   event.target.querySelector("[data-refused]").textContent = isRefused ? refusal : "";
   if (isRefused) event.preventDefault();
+});
+
+// How many of a list are chosen
+document.addEventListener("change", (event) => {
+  const label = event.target.form?.querySelector(`[data-count-of="${CSS.escape(event.target.name)}"]`);
+  if (!label) return;
+  const count = event.target.form.querySelectorAll(`[name="${CSS.escape(event.target.name)}"]:checked`).length;
+  label.textContent = count ? `${count} chosen:` : "Chosen ones:";
 });
 
 // The token of an invitation stands behind the `#` of its link, which no server sees. A link that is opened where another

@@ -17,7 +17,7 @@ const status = root.querySelector("#review-status");
 const { account, name } = root.dataset;
 const undo = document.querySelector("[data-step=undo]");
 
-// What is to be saved: by output and name, each kept in the browser's storage too
+// What is to be saved: by output and name, each kept in the browser's storage too, which the other windows share
 const PREFIX = `review ${account} `;
 const unsaved = new Map();
 const refused = [];
@@ -27,39 +27,82 @@ function keyOf(score) { return `${PREFIX}${score.output} ${score.url}`; }
 
 function keep(score) {
   const key = keyOf(score);
+  if (score.comment === undefined) score.comment = unsaved.get(key)?.comment;
   unsaved.delete(key); // so that it is the last one again
   unsaved.set(key, score);
   try { localStorage.setItem(key, JSON.stringify(score)); } catch { isStored = false; }
 }
 
-function release(key) {
-  unsaved.delete(key);
-  try { localStorage.removeItem(key); } catch { /* it was not stored */ }
+function release(key, score) {
+  if (unsaved.get(key) === score) unsaved.delete(key);
+  try {
+    // else another window has a newer one
+    if (localStorage.getItem(key) === JSON.stringify(score)) localStorage.removeItem(key);
+  } catch { /* it was not stored */ }
 }
 
-try {
-  for (const key of Object.keys(localStorage).filter((each) => each.startsWith(PREFIX))) {
-    try { unsaved.set(key, JSON.parse(localStorage.getItem(key))); } catch { localStorage.removeItem(key); }
+// Another window may have saved the score meanwhile, or have a newer one
+function reread(key) {
+  if (!isStored) return;
+  try {
+    const text = localStorage.getItem(key);
+    if (text === null) unsaved.delete(key);
+    else if (text !== JSON.stringify(unsaved.get(key))) unsaved.set(key, JSON.parse(text));
+  } catch (error) {
+    if (error instanceof SyntaxError) localStorage.removeItem(key); else isStored = false;
   }
-} catch { isStored = false; }
+}
+
+function rereadAll() {
+  let stored = [];
+  try { stored = Object.keys(localStorage); } catch { isStored = false; }
+  new Set([...unsaved.keys(), ...stored.filter((each) => each.startsWith(PREFIX))]).forEach(reread);
+}
+
+rereadAll();
+window.addEventListener("storage", (event) => {
+  if (event.key === null) [...unsaved.values()].forEach(keep); // all was removed, also what is not saved
+  else if (event.key.startsWith(PREFIX)) reread(event.key);
+  else return;
+  showStatus();
+});
+// A page that is shown again has missed what was stored meanwhile
+window.addEventListener("pageshow", (event) => { if (event.persisted) rereadAll(); });
 
 window.addEventListener("beforeunload", (event) => { if (unsaved.size && !isStored) event.preventDefault(); });
 
-// Requests. The result has the status 0 if there was no answer
+// Requests. Only what this server says is an answer: a proxy before it, or the sign-in page of a network, may answer in
+// its place. Without an answer the status is 0
+let isSignedOut = false;
+
 async function ask(url, options = {}) {
+  const none = { status: 0, article: null, message: "", code: "", isTransient: true, isForeign: false };
   try {
     const signal = AbortSignal.timeout(PATIENCE_MS);
     const response = await fetch(url, { headers: { Accept: "application/json" }, signal, ...options });
-    const text = await response.text();
-    let error = {};
-    if (!response.ok) {
-      try { error = JSON.parse(text); } catch { /* not from this server, but from a proxy before it */ }
-    }
-    const isTransient = response.status >= 500 || [408, 425, 429].includes(response.status);
-    return { status: response.status, text, message: error.message ?? "", code: error.code ?? "", isTransient };
+    const answer = read(response, await response.text());
+    if (!answer) return { ...none, isForeign: true };
+    if (answer.status === 401) isSignedOut = true;
+    else if (!answer.isTransient) isSignedOut = false;
+    return { ...none, ...answer };
   } catch {
-    return { status: 0, text: "", message: "", code: "", isTransient: true };
+    return none;
   }
+}
+
+function read({ status, ok }, text) {
+  if (status === 204) return { status, isTransient: false };
+  if (ok) {
+    const article = new DOMParser().parseFromString(text, "text/html").querySelector("article[data-output]");
+    return article && { status, article, isTransient: false };
+  }
+  const isTransient = status >= 500 || [401, 408, 425, 429].includes(status);
+  let error = null;
+  try { error = JSON.parse(text); } catch { /* it is not from this server */ }
+  if (typeof error?.code === "string" && typeof error.message === "string") {
+    return { status, message: error.message, code: error.code, isTransient };
+  }
+  return isTransient ? { status, isTransient } : null;
 }
 
 class Repeater {
@@ -81,7 +124,12 @@ class Repeater {
     let isDone = false;
     do {
       this.isWanted = false;
-      isDone = await this.attempt();
+      try {
+        isDone = await this.attempt();
+      } catch (error) {
+        isDone = false;
+        reportError(error);
+      }
     } while (isDone && this.isWanted);
     this.isRunning = false;
     if (isDone) { this.delay = DELAY_MS.first; return; }
@@ -94,36 +142,45 @@ class Repeater {
 }
 
 // Saving
-let trouble = ""; // why scores are not saved: "", "failed", "signed-out" or "other-account"
+let trouble = ""; // why scores are not saved: "", "failed", "foreign" or "other-account"
 const saving = new Repeater(async () => {
   const tried = new Map();
   for (;;) {
     const next = [...unsaved].find(([key, score]) => tried.get(key) !== score);
     if (!next) break;
-    const [key, score] = next;
+    const [key] = next;
+    reread(key);
+    const score = unsaved.get(key);
+    if (!score) continue;
     tried.set(key, score);
-    const body = new URLSearchParams({ output: score.output, value: score.value, comment: score.comment, account });
+    const body = new URLSearchParams({ output: score.output, value: score.value, account });
+    if (score.comment !== undefined) body.set("comment", score.comment);
     // With keepalive the request outlives the page; browsers allow it for short bodies
     const keepalive = body.toString().length < 30_000;
     const answer = await ask(score.url, { method: "POST", body, keepalive });
-    if (answer.status >= 200 && answer.status < 300) {
-      if (unsaved.get(key) === score) release(key);
+    if (answer.status === 204) {
+      release(key, score);
       trouble = "";
       if (score.url === root.dataset.save) showProgress(score.output);
-    } else if (answer.status === 401 || answer.code === "other_account") {
-      trouble = answer.status === 401 ? "signed-out" : "other-account";
+    } else if (answer.status === 401) {
+      trouble = "failed";
+      break;
+    } else if (answer.code === "other_account") {
+      trouble = "other-account";
+      break;
+    } else if (answer.isForeign || answer.article) {
+      trouble = "foreign";
       break;
     } else if (answer.isTransient) {
       trouble = "failed";
       if (answer.status === 0) break;
     } else {
-      if (unsaved.get(key) === score) release(key);
+      release(key, score);
       setRecent(score.output, false);
       refused.push(`The score ${score.value} of output …${score.output.slice(-6)} was not saved. ${answer.message}`);
     }
     showStatus();
   }
-  if (!unsaved.size) trouble = "";
   showStatus();
   if (isWaiting) fetching.wake();
   return !unsaved.size;
@@ -150,23 +207,20 @@ const fetching = new Repeater(async () => {
     fetchTrouble = "";
     if (answer.status === 204) {
       nothingMore = true;
-    } else if (answer.status === 200) {
-      const article = new DOMParser().parseFromString(answer.text, "text/html").querySelector("article");
-      const output = article.dataset.output;
+    } else if (answer.article) {
+      const { output } = answer.article.dataset;
       const isJustScored = [...unsaved.values()].some((each) => each.output === output && each.url === root.dataset.save);
       if (isJustScored || queue.some((each) => each.output === output)) continue;
       skipped.delete(output);
-      queue.push({ output, article: document.adoptNode(article), value: null, comment: "" });
-    } else if (answer.status === 401) {
-      trouble = "signed-out";
+      queue.push({ output, article: document.adoptNode(answer.article), value: null });
     } else if (!answer.isTransient) {
       fetchTrouble = answer.message || "The next output cannot be shown.";
     }
     if (isWaiting) showNext();
     showStatus();
     if (fetchTrouble) return true; // asking again would not help
-    if (answer.isTransient || answer.status === 401) {
-      if (isWaiting) showWaiting("No connection to the server. The next output appears as soon as there is one.");
+    if (answer.isTransient) {
+      if (isWaiting) showOffline();
       return false;
     }
   }
@@ -208,7 +262,7 @@ function showNext() {
   showWaiting(fetchTrouble || "The next output is coming…");
   fetchTrouble = "";
   showSteps();
-  if (fetching.timer) showWaiting("No connection to the server. The next output appears as soon as there is one.");
+  if (fetching.timer) showOffline();
   fetching.isRunning ? fetching.run() : fetching.wake();
 }
 
@@ -219,6 +273,12 @@ function showWaiting(text) {
   card.className = "card empty";
   card.append(line);
   slot.replaceChildren(card);
+}
+
+function showOffline() {
+  showWaiting(isSignedOut
+    ? "The next output appears when you have signed in."
+    : "No connection to the server. The next output appears as soon as there is one.");
 }
 
 function finish() {
@@ -275,32 +335,41 @@ function showProgress(output) {
 }
 
 function showStatus() {
-  const count = unsaved.size === 1 ? "1 score" : `${unsaved.size} scores`;
-  const kept = isStored ? "It is kept in this browser." : "Leave this page open.";
-  const texts = {
-    failed: `Not saved yet, trying again: ${count}. ${kept}`,
-    "signed-out": `Your session has ended. Not saved yet: ${count}. ${kept} `,
-    "other-account": `Another account has signed in in this browser. Not saved yet: ${count}. Sign in as before. `,
-  };
   const lines = [];
-  if (trouble) lines.push(["notice warn", texts[trouble]]);
+  const said = describeTrouble();
+  if (said) lines.push(["notice warn", said]);
   refused.slice(-5).forEach((text) => lines.push(["notice bad", text]));
   if (fetchTrouble) lines.push(["notice bad", fetchTrouble]);
-  const said = JSON.stringify(lines);
-  if (status.dataset.said === said) return; // it is read aloud once
-  status.dataset.said = said;
+  const all = JSON.stringify(lines);
+  if (status.dataset.said === all) return; // it is read aloud once
+  status.dataset.said = all;
   status.replaceChildren(...lines.map(([className, text]) => {
     const line = document.createElement("p");
     line.className = className;
     line.textContent = text;
-    if (text === texts["signed-out"] || text === texts["other-account"]) {
-      const link = document.createElement("a");
-      link.href = `${root.dataset.signIn}?next=${encodeURIComponent(location.pathname + location.search)}`;
-      link.textContent = "Sign in";
-      line.append(link);
-    }
     return line;
   }));
+  if (!said || !(isSignedOut || trouble === "other-account")) return;
+  const link = document.createElement("a");
+  link.href = `${root.dataset.signIn}?next=${encodeURIComponent(location.pathname + location.search)}`;
+  link.textContent = "Sign in";
+  if (!isStored) link.target = "_blank"; // with this page the scores would go
+  status.firstChild.append(" ", link);
+}
+
+function describeTrouble() {
+  if (!unsaved.size) trouble = "";
+  const count = unsaved.size === 1 ? "1 score" : `${unsaved.size} scores`;
+  const kept = isStored ? `${unsaved.size === 1 ? "It is" : "They are"} kept in this browser.` : "Leave this page open.";
+  if (trouble === "other-account") {
+    return `Another account has signed in in this browser. Not saved yet: ${count}. Sign in as before.`;
+  }
+  if (isSignedOut) return `Your session has ended.${unsaved.size ? ` Not saved yet: ${count}. ${kept}` : ""}`;
+  const retried = `Not saved yet, trying again: ${count}. ${kept}`;
+  if (trouble === "foreign") {
+    return `${retried} Something else answered in place of the server, such as the sign-in page of a network.`;
+  }
+  return trouble ? retried : "";
 }
 
 // What the person does
@@ -318,12 +387,14 @@ root.addEventListener("submit", (event) => {
     showNext();
     return;
   }
+  const given = form.elements.comment.value;
+  // An empty field says nothing of a comment that the first score has got elsewhere; later it removes the comment
+  const comment = given || step.value !== null ? given : undefined;
   step.value = event.submitter?.name === "value" ? event.submitter.value : form.elements.value.value;
-  step.comment = form.elements.comment.value;
   skipped.delete(step.output);
   scored.add(step.output);
   setRecent(step.output, true);
-  keep({ output: step.output, value: step.value, comment: step.comment, url: root.dataset.save });
+  keep({ output: step.output, value: step.value, comment, url: root.dataset.save, at: Date.now() });
   showNext();
   saving.wake();
   showStatus();
@@ -346,21 +417,23 @@ root.addEventListener("keydown", (event) => {
 });
 
 document.addEventListener("visibilitychange", () => {
-  if (document.visibilityState === "visible" && unsaved.size) saving.run();
+  if (document.visibilityState !== "visible") return;
+  if (unsaved.size) saving.run();
+  if (fetching.timer) fetching.run();
 });
 
 // The output that came with the page
 const first = slot.querySelector("article");
 if (first) {
   if ("scored" in first.dataset) isScoredBefore = first.dataset.output;
-  const pressed = first.querySelector("[aria-pressed]");
-  steps.push({ output: first.dataset.output, article: first, value: pressed ? pressed.value : null, comment: "" });
+  const given = "scored" in first.dataset ? first.querySelector("[name=value][aria-pressed], input[name=value]") : null;
+  steps.push({ output: first.dataset.output, article: first, value: given ? given.value : null });
   position = 0;
   const isChosen = new URLSearchParams(location.search).has("output");
   const waiting = [...unsaved.values()].find((each) => each.output === first.dataset.output && each.url === root.dataset.save);
   if (waiting) {
     steps[0].value = waiting.value;
-    first.querySelector("[name=comment]").value = waiting.comment;
+    first.querySelector("[name=comment]").value = waiting.comment ?? "";
     if (isChosen) show(0);
   }
   if (!isChosen && (waiting || recent.includes(first.dataset.output))) showNext();

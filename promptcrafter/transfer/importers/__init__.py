@@ -1,8 +1,8 @@
 """Importers: one module for each tool whose files can be imported, with a function `read` that yields records.
 
 The records are then checked and stored like those of an export (see `transfer.importer`). Importers yield the same
-records for the same file and account, ids included, so that importing a file twice changes nothing. They do not use the
-database; the importer of json-server is given a function that tells which ids are taken (see `foreign_ids`).
+records for the same file and workspace, ids included, so that importing a file twice changes nothing. They do not use
+the database; the importer of json-server is given a function that tells which ids are taken (see `foreign_ids`).
 """
 
 import hashlib

@@ -1,8 +1,9 @@
 """The ids that records of another tool get here.
 
 Ids of other tools are unique in one file, not in the world: the files of two people both have a prompt 7. So they
-belong to the account that imports them. An id that can be one of ours is kept for the first account that imports it.
-For other accounts, and in place of all other ids, one is derived from the account, the tool and the id in the file.
+belong to the workspace that they are imported into. An id that can be one of ours is kept for the first workspace that
+imports it. For others, and in place of all other ids, one is derived from `account`, the tool and the id in the file.
+`account` is the address of the account whose personal workspace it is, or the id of another workspace.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -14,7 +15,7 @@ from promptcrafter.transfer.importers import stable_id
 
 LENGTH_MAX = 1000
 RULE = f"must be a whole number or a string of 1 to {LENGTH_MAX:,} characters"
-# Returns which ids of a kind exist, and whether they belong to the account that imports
+# Returns which ids of a kind exist, and whether they belong to the workspace of the import
 FindExisting = Callable[[Kind, Collection[str]], Mapping[str, bool]]
 
 

@@ -1,8 +1,8 @@
 """A JSON file of json-server with the `prompts` and `logs` that PromptCrafter's first documents describe.
 
 Ids such as `prompt104` and `log3` are kept; an id without a prefix, such as `104`, gets it. All other ids, such as
-`5-Ti0M5`, and those that another account has already, are replaced (see `foreign_ids`). Accounts (`users`) are not
-imported: all prompts and logs, or those of one given owner, go to the account that imports. Messages, parameters and
+`5-Ti0M5`, and those that another workspace has already, are replaced (see `foreign_ids`). Accounts (`users`) are not
+imported: all prompts and logs, or those of one given owner, go to the workspace. Messages, parameters and
 descriptions are kept if they have our shape.
 """
 
@@ -12,8 +12,8 @@ from typing import Any
 
 from promptcrafter.ids import Kind
 from promptcrafter.problems import REQUIRED
-from promptcrafter.prompts.schemas import DESCRIPTION_MAX
-from promptcrafter.prompts.store import derive_slug
+from promptcrafter.prompts.fields import DESCRIPTION_MAX
+from promptcrafter.slugs import derive_slug
 from promptcrafter.transfer.importers import Unreadable
 from promptcrafter.transfer.importers.foreign_ids import RULE, ForeignIds, normalize
 from promptcrafter.transfer.importers.stored_versions import (
@@ -53,9 +53,10 @@ def read(
     """Yield the records of the file's prompts and logs.
 
     `document` is the parsed JSON, `now` the time, in RFC 3339, of entries without one. With `only_owner`, entries of
-    other owners are skipped; a log without an owner has that of its prompt. `ids` chooses the ids of the records. Lists
-    other than prompts and logs, and unknown keys of prompts, are counted by name in `left_out`. A prompt that the
-    account has already as a text, or without parameters, stays so. Raises Unreadable and Invalid.
+    other owners are skipped; 7 and `"7"` are the same owner, and a log without an owner has that of its prompt. `ids`
+    chooses the ids of the records. Lists other than prompts and logs, and unknown keys of prompts, are counted by name
+    in `left_out`. A prompt that the workspace has already as a text, or without parameters, stays so. Raises Unreadable
+    and Invalid.
     """
     if not isinstance(document, dict) or not any(isinstance(document.get(name), list) for name in _LISTS):
         raise Unreadable("It has neither prompts nor logs.")
@@ -65,9 +66,10 @@ def read(
         if name not in _LISTS:
             left_out[name] += len(value) if isinstance(value, list) else 1
     prompts, logs = (list(_each_entry(document, name)) for name in _LISTS)
-    owners = {normalize("prompt", _get_id(prompt)): prompt.get(_OWNER) for _, prompt in prompts}
-    prompts = [entry for entry in prompts if only_owner in (None, entry[1].get(_OWNER))]
-    # prompts of the account that the file does not have may be referred to
+    owners = {normalize("prompt", _get_id(prompt)): _get_owner(prompt) for _, prompt in prompts}
+    wanted = None if only_owner is None else normalize("user", only_owner) or ""  # no owner is ""
+    prompts = [entry for entry in prompts if wanted in (None, _get_owner(entry[1]))]
+    # prompts of the workspace that the file does not have may be referred to
     ids.choose("prompt", [*(_get_id(prompt) for _, prompt in prompts), *(log.get("promptId") for _, log in logs)])
     ids.choose("log", [_get_id(log) for _, log in logs])
     seen: dict[str, str] = {}
@@ -79,7 +81,8 @@ def read(
         yield from _read_prompt(location, id, prompt, version, now, slugs, left_out)
     for location, log in logs:
         prompt_id = log.get("promptId")
-        if only_owner in (None, log.get(_OWNER, owners.get(normalize("prompt", prompt_id)))):
+        owner = _get_owner(log) or owners.get(normalize("prompt", prompt_id))
+        if wanted in (None, owner):
             id = _read_id(location, "log", log, ids, seen)
             # a value that cannot be an id is refused by the schema
             yield _read_log(location, id, ids.get("prompt", prompt_id) or prompt_id, log, now)
@@ -187,6 +190,10 @@ def _other_fields(entry: Mapping[str, Any], *names: str) -> dict[str, Any]:
 def _find_name(entry: Mapping[str, Any], *names: str) -> str:
     """Return the first of the names under which the entry has a value, or the last if there is none."""
     return next((name for name in names if entry.get(name) is not None), names[-1])
+
+
+def _get_owner(entry: Mapping[str, Any]) -> str | None:
+    return normalize("user", entry.get(_OWNER))
 
 
 def _get_id(entry: Mapping[str, Any]) -> Any:

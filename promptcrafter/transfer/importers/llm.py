@@ -106,7 +106,7 @@ def read(
 ) -> Iterator[Record]:
     """Yield a record for each response in the database.
 
-    `account` identifies the account and is part of each derived id: two accounts may import the same file. `now` is the
+    `account` is part of each derived id, so that two workspaces may import one file; see `foreign_ids`. `now` is the
     time, in RFC 3339, of responses without one. What is not imported is counted by name in `skipped`. With
     `skip_unknown`, tables and columns of a newer llm are left out instead of refused.
 

@@ -2,8 +2,7 @@
 
 A prompt under test becomes a prompt with one version, the template; a result becomes a log of it. A template that is a
 JSON list of messages becomes a chat prompt; one whose messages have more than text, such as images, stays a text. The
-parameters of its provider, as far as they are known to be no credentials, become its `config`.
- Scores from 0 to 1
+parameters of its provider, as far as they are known to be no credentials, become its `config`. Scores from 0 to 1
 become scores from 0 to 10; a score outside that range, or of a result without an output, is dropped. The metadata have
 the original result without its output, input and variables.
 
@@ -16,8 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from promptcrafter.jsonio import JsonError, dumps, loads
-from promptcrafter.prompts.schemas import MODEL_MAX, TITLE_MAX, TITLE_MIN
-from promptcrafter.prompts.store import derive_slug
+from promptcrafter.prompts.fields import MODEL_MAX, TITLE_MAX, TITLE_MIN
+from promptcrafter.slugs import derive_slug
 from promptcrafter.transfer.importers import Unreadable, stable_id
 from promptcrafter.transfer.importers.stored_versions import (
     FindVersions,
@@ -45,12 +44,13 @@ _Object = Mapping[str, Any]
 def read(document: Any, account: str, now: str, find_versions: FindVersions = find_none) -> Iterator[Record]:
     """Yield the records of the file's prompts and results.
 
-    `document` is the parsed JSON. `account` identifies the account and is part of each derived id: two accounts may
-    import the same file. `now` is the time, in RFC 3339, of a file without one. A prompt that the account has already
+    `document` is the parsed JSON. `account` is part of each derived id, so that two workspaces may import one file; see
+    `foreign_ids`. `now` is the time, in RFC 3339, of a file without one. A prompt that the workspace has already
     keeps its type and its parameters, which another evaluation of it may have changed. Raises Unreadable and Invalid.
     """
     summary = _find_summary(document)
-    created_at = summary.get("timestamp") or document.get("createdAt") or now
+    own_time = summary.get("timestamp") or document.get("createdAt")
+    created_at = own_time or now
     templates = _find_templates(document, summary)
     ids: dict[tuple[str, str], str] = {}
     first: list[tuple[int, dict[str, Any], str]] = []
@@ -72,7 +72,7 @@ def read(document: Any, account: str, now: str, find_versions: FindVersions = fi
             raise Unreadable(f"{location} must be an object.")
         template = _find_template(result, templates, by_label)
         prompt_id = ids.get((_get_label(template), _to_text(template.get("raw"))))
-        origin = [account, SOURCE, document.get("evalId") or created_at, result.get("id") or [index, result]]
+        origin = [account, SOURCE, document.get("evalId") or own_time, result.get("id") or [index, result]]
         fields = _to_log(result, names.get(result), prompt_id, stable_id("log", *origin), document, created_at)
         yield make_record(location, "log", fields)
 
@@ -119,9 +119,14 @@ def _find_summary(document: Any) -> _Object:
 
 
 def _find_templates(document: _Object, summary: _Object) -> list[_Object]:
-    """Return the prompts under test, one for each provider. In version 2 they are in the head of a table."""
-    table = summary.get("table") or {}
-    templates = summary.get("prompts") or (table.get("head") or {}).get("prompts") or document.get("prompts") or []
+    """Return the prompts under test, one for each provider. In version 2 they are in the head of a table.
+
+    Raises Unreadable.
+    """
+    head = _as_object(_as_object(summary.get("table")).get("head"))
+    templates = summary.get("prompts") or head.get("prompts") or document.get("prompts") or []
+    if not isinstance(templates, list):
+        raise Unreadable("prompts must be an array.")
     return [template for template in templates if isinstance(template, dict)]
 
 

@@ -1,4 +1,4 @@
-"""What an account has of a prompt that is imported again.
+"""What a workspace has of a prompt that is imported again.
 
 Earlier releases imported every prompt as a text without parameters. A version is never changed, so what was imported as
 a text stays one, although this release would read messages from the same file.
@@ -13,7 +13,7 @@ from promptcrafter.prompts.fields import config_field, messages_field
 
 
 class StoredVersion(NamedTuple):
-    """The first version of a prompt in the account."""
+    """The first version of a prompt in the workspace."""
 
     is_text: bool
     config: Mapping[str, Any]
@@ -24,7 +24,7 @@ FindVersions = Callable[[Collection[str]], Mapping[str, StoredVersion]]
 
 
 def find_none(ids: Collection[str]) -> Mapping[str, StoredVersion]:
-    """Return nothing, for imports that refer to nothing in the account."""
+    """Return nothing, for imports that refer to nothing in the workspace."""
     return {}
 
 

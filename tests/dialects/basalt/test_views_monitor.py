@@ -530,6 +530,25 @@ def test_each_prompt_of_a_trace_is_looked_up_once(app: Flask, ada: Person) -> No
     assert count(8) == count(400) < 25
 
 
+def test_all_versions_that_a_trace_names_are_read_at_once(app: Flask, ada: Person) -> None:
+    for slug in ("one", "two"):
+        prompt = ada.prompt(slug=slug)
+        for number in range(2, 11):
+            ada.patch(f"/prompts/{prompt['_id']}", {"content": f"Version {number}"})
+
+    def count(versions: int) -> int:
+        named = [{"slug": slug, "version": str(number + 1)} for slug in ("one", "two") for number in range(versions)]
+        spans = [{"id": "1", "type": "generation", "prompt": each} for each in named]
+        with statements(app) as seen:
+            answer = ada.post(TRACE, {"featureSlug": "f", "logs": spans})
+        assert answer.json["warning"] is None
+        logs = ada.get(f"/logs?traceId={answer.json['trace']['id']}").json
+        assert sorted(log["promptVersion"] for log in logs) == sorted([*range(1, versions + 1)] * 2)
+        return len(seen)
+
+    assert count(1) == count(10)
+
+
 @only_sqlite
 @pytest.mark.parametrize(
     ("method", "path", "status"),

@@ -211,6 +211,10 @@ def test_publishing_does_not_fall_back_to_the_version_in_production(
     prompt = prompt_with(ada, production=1)
     answer = ada.post("/basalt/prompts/qa/publish", body)
     assert (answer.status_code, answer.json["error"]) == (status, message)
+    if status == 404:
+        named = body.get("version") or body["tag"]
+        details = {"version": [f"{named} is neither the number nor a label of a version of this prompt"]}
+        assert answer.json["details"] == details
     assert ada.get(f"/prompts/{prompt['_id']}").json["labels"] == ["production"]
 
 

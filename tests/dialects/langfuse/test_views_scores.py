@@ -67,6 +67,8 @@ def test_a_single_score_is_an_object(ada: Person) -> None:
     send_generation(ada)
     answer = ada.post(SCORES, SCORE)
     assert (answer.status_code, answer.json) == (200, {"id": SCORE["id"]})
+    for id in ("x" * 65, f"trace:{SPAN}:1", ""):
+        assert ada.post(SCORES, {**SCORE, "id": id}).json == {"id": id}, "the id that was sent"
     bad = ada.post(SCORES, {**SCORE, "name": "1st"})
     assert bad.status_code == 400
     assert bad.json["error"].startswith("name must be a letter and up to 63 letters")

@@ -7,12 +7,11 @@ as far as it can be one.
 
 from hashlib import sha256
 
-from promptcrafter.dialects.langfuse.fields import NAME_MAX
-from promptcrafter.prompts.schemas import TITLE_MAX, TITLE_MIN
-from promptcrafter.prompts.store import derive_slug
-from promptcrafter.slugs import is_slug
+from promptcrafter.prompts.fields import TITLE_MAX, TITLE_MIN
+from promptcrafter.slugs import derive_slug, is_slug
 from promptcrafter.text import count_columns
 
+NAME_MAX = 255  # characters, as Langfuse's own server says
 _MARK = 8  # hexadecimal digits
 _STEM_MAX = 100  # characters, which leave room for the mark
 

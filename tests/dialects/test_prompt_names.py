@@ -2,7 +2,7 @@
 
 import pytest
 
-from promptcrafter.dialects.langfuse.names import name_of, slug_of, title_of
+from promptcrafter.dialects.prompt_names import name_of, slug_of, title_of
 from promptcrafter.slugs import is_slug
 
 
