@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from limits import parse_many
 from limits.errors import ConfigurationError
 from limits.storage import storage_from_string
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 _FROM_FILES = ("JWT_SECRET_KEY", "DATABASE_URL")  # may be read from files
@@ -503,6 +503,8 @@ def _postgresql_url(address: str) -> str:
         url = make_url(f"postgresql+psycopg://{address}").update_query_dict(host_options)
     except (ValueError, ArgumentError) as error:  # its text may quote a part of the password
         raise ValueError("it must look like postgresql://user:password@host:5432/database") from error
+    if _has_shifted_password(url):
+        raise ValueError("characters such as @, / and : in the password must be percent-encoded")
     if url.port is not None and not 0 < url.port < 65536:
         raise ValueError("the port must be a number from 1 to 65535")
     host = url.query.get("host", "")
@@ -511,10 +513,21 @@ def _postgresql_url(address: str) -> str:
     return url.render_as_string(hide_password=False)
 
 
+def _has_shifted_password(url: URL) -> bool:
+    """Return whether a part of the password was read as something else, because of an `@` in it.
+
+    It would be shown then, in errors about the host, the database or an option of that name.
+    """
+    return (
+        "@" in (url.host or "") or bool(re.search("@.*/", url.database or "")) or any("@" in key for key in url.query)
+    )
+
+
 def _host_and_port(text: str) -> tuple[str, str]:
     parts = re.fullmatch(r"(?:\[(.+)\]|([^:]+))(?::(\d*))?", text)
     if parts is None:
-        raise ValueError(f"{text!r} is no host with a port")
+        # without a quotation: of a password with a slash and a comma it is a part
+        raise ValueError("each of several hosts must look like host:5432")
     return parts[1] or parts[2], parts[3] or ""
 
 

@@ -171,6 +171,27 @@ def test_each_of_several_hosts_may_lack_a_port_or_be_an_ipv6_address(tmp_path: P
     }
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:hu@sh@h:5432/d",
+        "postgresql://u:hu@sh@h1:5432,h2:5432/d",
+        "postgres://u:hu@sh/hush@h/d",
+        "postgres://u:hu@sh?hush@h/d=1",
+        "postgres://hu@sh:hu@sh@h/d",
+    ],
+)
+def test_a_password_with_an_unescaped_at_sign_is_refused_and_not_shown(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        read(tmp_path, DATABASE_URL=url)
+    encode = "characters such as @, / and : in the password must be percent-encoded"
+    assert str(raised.value) == f"DATABASE_URL is malformed: {encode}."
+    with pytest.raises(ConfigError) as raised:
+        read(tmp_path, DATABASE_URL="postgresql://u:hu,sh/hush@h/d")
+    assert str(raised.value) == "DATABASE_URL is malformed: each of several hosts must look like host:5432."
+    assert connection_parameters(tmp_path, "postgresql://u:hu%40s%2Fh@h/d@e")["password"] == "hu@s/h"
+
+
 def connection_parameters(tmp_path: Path, url: str) -> dict[str, str]:
     """Return what the driver hands to libpq."""
     kept = make_url(read(tmp_path, DATABASE_URL=url).database_url)

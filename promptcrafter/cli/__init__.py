@@ -9,6 +9,8 @@ from flask.cli import AppGroup
 from config import Config
 from promptcrafter.database import revisions
 
+_NEED_DATABASE = ("check", "current", "downgrade", "migrate", "stamp")  # commands of Flask-Migrate
+
 
 class _Commands(AppGroup):
     """The commands, imported at first use: a server never uses them and would hold their libraries in memory."""
@@ -53,8 +55,8 @@ class _Commands(AppGroup):
         revisions.add_commands(self._app)
         database_commands = _copy(self.commands["db"])
         downgrade.add_confirmation(database_commands.commands["downgrade"])
-        for command in database_commands.commands.values():
-            command.callback = commands.refusing(command.callback)
+        for name, command in database_commands.commands.items():
+            command.callback = commands.refusing(command.callback, needs_file=name in _NEED_DATABASE)
         self.add_command(database_commands)
         for module in (accounts, backup, check, costs, demo, erase, move_to, prune, transfer, version, workspaces):
             for command in module.COMMANDS:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from promptcrafter import clock
-from promptcrafter.cli.commands import Command, Refusal, describe_rows, progress, say
+from promptcrafter.cli.commands import IN_USE, Command, FileLessCommand, Refusal, describe_rows, progress, say
 from promptcrafter.database import revisions, sqlite
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import sqlite_path
@@ -52,7 +52,7 @@ def backup(file: Path, force: bool) -> None:
     click.echo(_format(file))
 
 
-@click.command("restore", cls=Command)
+@click.command("restore", cls=FileLessCommand)
 @click.argument("file", type=click.Path(path_type=Path))
 def restore(file: Path) -> None:
     """Put a backup in the database's place.
@@ -64,14 +64,15 @@ def restore(file: Path) -> None:
         raise Refusal(f"There is no file {_format(file)}.")
     _refuse_own_file(file, path)
     draft = path.with_name(f"{path.name}.restoring")
-    in_use = "The database is in use: stop the service, and whatever else has it open."
+    path.parent.mkdir(parents=True, exist_ok=True)
     with (
-        _exclusive_lock(path, sqlite.OPEN_LOCK_SUFFIX, in_use),
+        _exclusive_lock(path, sqlite.OPEN_LOCK_SUFFIX, IN_USE),
         closing(open_read_only(file)) as source,
         _temporary_file(draft),
     ):
         contents = _copy(source, draft, f"{_format(file)} cannot be restored")
         _refuse_unknown_revision(file, contents)
+        sqlite.ensure_file(path)
         _prepare(draft, path)
         kept = _replace(path, draft)
     say(f"Restored {_format(file)}: {describe_rows(contents.rows)}.")

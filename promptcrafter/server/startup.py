@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import socket
+import sqlite3
 import sys
 from contextlib import suppress
 from functools import cache
@@ -32,6 +33,7 @@ _log = logging.getLogger(__name__)
 def check(config: Config) -> str | None:
     """Raise ConfigError if the service could not listen on its address, or not use its database.
 
+    A SQLite file that does not exist is created, unless files beside it show that there was one.
     It may not use one that a newer release has migrated. To one that lacks migrations of this release it does not write
     until they are applied. A PostgreSQL that cannot be reached is no error: the service answers 503 until it can.
 
@@ -89,14 +91,17 @@ def _is_bind_option(argument: str) -> bool:
 
 def _refuse_unusable_file(config: Config) -> str | None:
     """Raise ConfigError if the file cannot be used; return, for the log, why it cannot be used yet."""
-    path = sqlite.path_of(config.database_url)
-    if not path.exists():
-        remedy = f"{MIGRATE}, or correct {config.database_variable}"
-        return f"the database file {path} does not exist: {remedy}"
+    path = sqlite.path_of(config.database_url).resolve()
+    is_new = not path.exists()
     try:
+        sqlite.refuse_lost(path)
+        sqlite.ensure_file(path)
         sqlite.refuse_unusable(path)
-    except OSError as error:
+    except (OSError, sqlite3.Error) as error:
         raise config.database_error(error) from error
+    if is_new:
+        remedy = f"{MIGRATE}, or correct {config.database_variable}"
+        return f"the database file {path} did not exist and was created empty: {remedy}"
     try:
         with _read_only_engine(path).connect() as connection:
             return _refuse_newer_schema(config, connection)
@@ -109,9 +114,12 @@ def _refuse_rejected_connection(config: Config) -> str | None:
 
     Return, for the log, why the database cannot be used yet.
     """
-    timeout_ms = min(config.database_timeout_ms, _CONNECT_TIMEOUT_MS)
     try:
-        with open_postgresql(config.database_url, timeout_ms) as engine, engine.connect() as connection:
+        with open_postgresql(config.database_url, _CONNECT_TIMEOUT_MS) as engine, engine.connect() as connection:
+            from promptcrafter.database.postgresql import find_encoding_fault  # its module loads the driver
+
+            if fault := find_encoding_fault(connection):
+                raise ConfigError(f"DATABASE_URL names a database that cannot be used: {fault}.")
             return _refuse_newer_schema(config, connection)
     except DBAPIError as error:
         refusal = find_lasting_refusal(error)

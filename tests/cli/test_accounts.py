@@ -435,4 +435,4 @@ def test_a_role_without_rights_is_reported_with_the_cause(
     make_app: Callable[[Config], Flask], config: Config, url_without_rights: str
 ) -> None:
     app = make_app(replace(config, database_url=url_without_rights.replace("postgresql://", "postgresql+psycopg://")))
-    assert refused(run(app, "user", "list")) == "The database cannot be used: 42501 (InsufficientPrivilege)."
+    assert refused(run(app, "user", "list")) == "PostgreSQL says: permission denied for table users."

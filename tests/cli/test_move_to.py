@@ -14,14 +14,14 @@ import psycopg
 import pytest
 from flask import Flask
 from flask_migrate import upgrade
-from sqlalchemy import Engine, event, make_url
+from sqlalchemy import Engine, event
 
 from config import Config
 from promptcrafter.database import revisions
 from promptcrafter.database.session import sqlite_path
 from promptcrafter.maintenance.sqlite_to_postgresql.tables import derived_tables, every_table
 from tests.support.commands import done, refusal, refused, run
-from tests.support.databases import create_database, empty_database
+from tests.support.databases import OTHER_ENCODINGS, create_database, create_database_in, empty_database
 from tests.support.environment import ROOT, SECRET, bin_path, free_port
 from tests.support.full_account import fill_account
 from tests.support.people import Caller, Person, sign_up
@@ -339,8 +339,18 @@ def test_a_row_that_postgresql_refuses_is_named(
 
 
 @pytest.mark.parametrize(
-    "url", ["sqlite:////tmp/x.db", "mysql://h/d", "postgres://ada:secret@h:port/d", "promptcrafter", ""]
+    ("url", "fault"),
+    [
+        ("postgres://ada:secret@h:port/d", "it must look like postgresql://user:password@host:5432/database"),
+        ("postgres://ada:s@cret@h/d", "characters such as @, / and : in the password must be percent-encoded"),
+    ],
 )
+def test_a_malformed_url_is_refused_with_the_reason_and_not_quoted(app: Flask, url: str, fault: str) -> None:
+    assert refused(run(app, "move-to", url)) == f"The URL is malformed: {fault}."
+    assert refused(run(app, "move-to", "-", stdin=f"{url}\n")) == f"The URL is malformed: {fault}."
+
+
+@pytest.mark.parametrize("url", ["sqlite:////tmp/x.db", "mysql://h/d", "promptcrafter", ""])
 def test_a_url_that_is_not_postgresqls_is_refused_and_not_quoted(app: Flask, url: str) -> None:
     assert refused(run(app, "move-to", url)) == NO_ADDRESS
     assert refused(run(app, "move-to", "-", stdin=f"{url}\n")) == NO_ADDRESS
@@ -360,12 +370,13 @@ def test_a_server_that_goes_away_is_reported(app: Flask, ada: Person, target: st
     assert set(rows(target).values()) == {0}
 
 
-def test_a_target_with_another_encoding_than_utf8_is_refused(app: Flask, ada: Person, bare_target: str) -> None:
-    with connect(bare_target) as connection:
-        connection.execute("DROP DATABASE IF EXISTS latin")
-        connection.execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
-    latin = make_url(bare_target).set(database="latin").render_as_string(hide_password=False)
-    assert refused_move(app, latin) == "The database to move to must have the encoding UTF8."
+@pytest.mark.parametrize("encoding", OTHER_ENCODINGS)
+def test_a_target_with_another_encoding_than_utf8_is_refused(
+    app: Flask, ada: Person, postgresql: Any, encoding: str
+) -> None:
+    url = create_database_in(postgresql, encoding)
+    fault = f"its encoding is {encoding}, and must be UTF8."
+    assert refused_move(app, url) == f"The database to move to cannot be used: {fault}"
 
 
 def test_a_target_of_an_older_release_is_migrated_if_it_is_empty_and_otherwise_not_changed(

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from flask import Flask
 from sqlalchemy import NullPool, create_engine, make_url
@@ -26,7 +27,7 @@ from promptcrafter.database.session import get_engine
 from promptcrafter.server import startup
 from tests.support import programs
 from tests.support.connection import Connection
-from tests.support.databases import only_sqlite
+from tests.support.databases import OTHER_ENCODINGS, create_database, create_database_in, only_sqlite
 from tests.support.environment import ROOT, SECRET, bin_path, free_port
 from tests.support.people import Person
 from tests.support.servers import LiveServer
@@ -290,6 +291,44 @@ def test_a_rejected_connection_stops_the_start_and_an_unreachable_server_does_no
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("encoding", OTHER_ENCODINGS)
+def test_a_database_with_another_encoding_than_utf8_stops_migration_and_server(
+    postgresql: Any, tmp_path: Path, encoding: str
+) -> None:
+    url = create_database_in(postgresql, encoding)
+    refused = f"DATABASE_URL names a database that cannot be used: its encoding is {encoding}, and must be UTF8."
+    for command in ("migration", "server"):
+        ended = run(command, tmp_path, DATABASE_URL=url.replace("+psycopg", ""))
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert ended.stderr.removeprefix("Error: ") == f"{refused}\n"
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        tables = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'"
+        assert connection.execute(tables).fetchone() == (0,)
+
+
+@pytest.mark.slow
+def test_commands_of_a_role_without_permission_say_which_it_lacks(postgresql: Any, tmp_path: Path) -> None:
+    url = create_database(postgresql, "not_owned").replace("+psycopg", "")
+    role = "only_reader"
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in (
+            f"CREATE ROLE {role} LOGIN PASSWORD 'hush'",
+            "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+        ):
+            connection.execute(statement.encode())
+    of_role = make_url(url).set(username=role, password="hush").render_as_string(hide_password=False)
+    refused = run("migration", tmp_path, DATABASE_URL=of_role)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "Error: PostgreSQL says: permission denied for schema public.\n"
+    made = run("migration", tmp_path, DATABASE_URL=url)
+    assert made.returncode == 0
+    assert made.stderr.startswith("A new database: postgresql+psycopg://")
+    refused = run("command", tmp_path, DATABASE_URL=of_role)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "Error: PostgreSQL says: permission denied for table users.\n"
+
+
+@pytest.mark.slow
 def test_a_migration_names_an_unreachable_postgresql(tmp_path: Path) -> None:
     ended = run("migration", tmp_path, DATABASE_URL="postgresql://u:hush@127.0.0.1:1/d")
     assert ended.returncode == 1
@@ -322,8 +361,8 @@ def test_the_log_of_the_start_says_why_the_database_cannot_be_used(
         "postgresql://u:hush@nothing.invalid/d": r"database unavailable: .*nothing\.invalid",
         url_without_rights: r"database unavailable: 42501 \(InsufficientPrivilege\)",
         f"sqlite:///{tmp_path}/new.db": "the database is not migrated: run flask --app wsgi db upgrade",
-        f"sqlite:///{tmp_path}/none.db": f"the database file {tmp_path}/none.db does not exist: run flask --app wsgi "
-        "db upgrade, or correct DATABASE_URL",
+        f"sqlite:///{tmp_path}/none.db": f"the database file {tmp_path}/none.db did not exist and was created empty: "
+        "run flask --app wsgi db upgrade, or correct DATABASE_URL",
     }
     for url, cause in causes.items():
         server = start_server(url, migrate=False, JWT_SECRET_KEY=SECRET, WEB_CONCURRENCY="1")

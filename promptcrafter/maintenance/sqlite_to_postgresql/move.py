@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from promptcrafter.database import revisions, usage
 from promptcrafter.database.base import Base
+from promptcrafter.database.postgresql import find_encoding_fault
 from promptcrafter.database.session import open_postgresql
 from promptcrafter.database.transactions import writing_to
 from promptcrafter.maintenance import Progress
@@ -149,8 +150,8 @@ def compare(target: Connection, copied: Copy, on_progress: Progress) -> None:
 
 def _refuse_used(connection: Connection) -> None:
     """Raise MoveError unless the database has the encoding UTF-8 and no tables except this service's, without rows."""
-    if connection.scalar(text("SHOW server_encoding")) != "UTF8":
-        raise MoveError("The database to move to must have the encoding UTF8.")
+    if fault := find_encoding_fault(connection):
+        raise MoveError(f"The database to move to cannot be used: {fault}.")
     applied = revisions.applied_to(connection)
     present = set(inspect(connection).get_table_names()) - {*revisions.BOOKKEEPING_TABLES, usage.NAME}
     ours = {*(table.name for table in every_table()), *derived_tables()} if applied else set()
