@@ -109,9 +109,8 @@ def _refuse_rejected_connection(config: Config) -> str | None:
 
     Return, for the log, why the database cannot be used yet.
     """
-    timeout_ms = min(config.database_timeout_ms, _CONNECT_TIMEOUT_MS)
     try:
-        with open_postgresql(config.database_url, timeout_ms) as engine, engine.connect() as connection:
+        with open_postgresql(config.database_url, _CONNECT_TIMEOUT_MS) as engine, engine.connect() as connection:
             return _refuse_newer_schema(config, connection)
     except DBAPIError as error:
         refusal = find_lasting_refusal(error)
