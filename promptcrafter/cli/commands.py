@@ -141,7 +141,7 @@ def refuse_missing_file() -> None:
         if path is None or path.stat().st_size:
             return
     except FileNotFoundError as error:
-        question = f"Is {current_app.config['DATABASE_VARIABLE']} set as for the service, and the disk mounted?"
+        question = "Are DATABASE_URL and INSTANCE_PATH set as for the service, and is the disk mounted?"
         raise Refusal(f"The database file {path} does not exist. {question} {new}") from error
     except OSError as error:
         raise Refusal(f"The database file {path} cannot be used: {error.strerror}.") from error
