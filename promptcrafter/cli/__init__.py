@@ -22,6 +22,8 @@ class _Commands(AppGroup):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of that name; None if there is none."""
+        if ctx.info_name == "flask":  # what help and messages repeat, to be used as it is
+            ctx.info_name = "flask --app wsgi"
         self._load()
         return super().get_command(ctx, cmd_name)
 
@@ -71,5 +73,7 @@ def _copy(group: click.Command) -> click.Group:
 
 def init_app(app: Flask, config: Config) -> None:
     """Register the commands."""
-    app.config["OWN_URL"] = config.own_url
+    app.config["PUBLIC_URL"] = f"https://YOUR-SERVER{config.script_name}"
+    # of a proxy only the path is known
+    app.config["BROWSER_URL"] = app.config["PUBLIC_URL"] if config.trusted_proxies else config.own_url
     app.cli = _Commands(app)

@@ -124,7 +124,7 @@ def _locked_partial(file: Path) -> Iterator[Path]:
     A lock file beside the partial copy is held until the block ends. One that nobody holds is of a killed backup.
     """
     partial = file.with_name(f"{file.name}{_PARTIAL_SUFFIX}")
-    partial.parent.stat()  # so that the error of a folder that is missing names the folder
+    partial.absolute().parent.stat()  # so that the error of a folder that is missing names the folder
     with _partial_lock(partial, f"Another backup to {_format(file)} is being made."):
         for lock in sorted(file.absolute().parent.glob(f"*{_PARTIAL_SUFFIX}{_PARTIAL_LOCK_SUFFIX}")):
             leftover = lock.with_name(lock.name.removesuffix(_PARTIAL_LOCK_SUFFIX))

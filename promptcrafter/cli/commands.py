@@ -17,9 +17,9 @@ from flask.cli import ScriptInfo
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as QueueTimeoutError
 
-from config import ConfigError
+from config import ConfigError, describe_misspelt
 from promptcrafter import jsonio, problems
-from promptcrafter.database.errors import find_denial, find_lasting_refusal, find_refusal
+from promptcrafter.database.errors import find_denial, find_lasting_refusal, find_refusal, is_unavailable
 from promptcrafter.database.session import describe_database, sqlite_path
 from promptcrafter.http import error_handlers
 from promptcrafter.maintenance import Progress
@@ -27,7 +27,7 @@ from promptcrafter.text import display_width
 
 IN_USE = "The database is in use: stop the service, and whatever else has it open."
 _T = TypeVar("_T")
-_COUNTED = ("user", "prompt", "log", "experiment", "trace")
+_COUNTED = ("user", "workspace", "prompt", "log", "experiment", "trace")
 
 
 class Refusal(click.ClickException):
@@ -44,7 +44,7 @@ def refusing_known_errors() -> Iterator[None]:
     except ConfigError as error:
         raise Refusal(str(error)) from error
     except QueueTimeoutError as error:
-        raise Refusal(problems.Unavailable().message) from error
+        raise _unavailable(error) from error
     except DBAPIError as error:
         refusal = find_lasting_refusal(error)
         if refusal is not None:
@@ -55,6 +55,10 @@ def refusing_known_errors() -> Iterator[None]:
         explained = error_handlers.explain(error)
         if explained is None:
             raise
+        if type(explained) is problems.Unavailable:  # and not of the subclasses, which say what to do
+            raise _unavailable(error) from error
+        if isinstance(explained, problems.DiskFull):
+            raise Refusal(f"{describe_full_disk()} Nothing was stored.") from error
         raise Refusal(explained.message) from error
     except sqlite3.Error as error:
         raise Refusal(f"SQLite says: {error}.") from error
@@ -74,6 +78,7 @@ def refusing(callback: Callable[..., Any] | None, *, needs_file: bool) -> Callab
 
     @wraps(callback)
     def call(*args: Any, **kwargs: Any) -> Any:
+        _warn_of_misspelt_settings()
         if needs_file:
             refuse_missing_file()
             _name_database()
@@ -107,6 +112,7 @@ class Command(click.Command):
             ctx.with_resource(ctx.ensure_object(ScriptInfo).load_app().app_context())
         if jsonio.find_unstorable_text([value for value in ctx.params.values() if isinstance(value, str)]):
             raise Refusal("The arguments must be UTF-8.")
+        _warn_of_misspelt_settings()
         if self.needs_file:
             refuse_missing_file()
         if self.uses_database:
@@ -145,6 +151,25 @@ def refuse_missing_file() -> None:
 def say(text: str) -> None:
     """Print a message to standard error."""
     click.echo(text, err=True)
+
+
+@contextmanager
+def naming_options(options: Mapping[str, str]) -> Iterator[None]:
+    """Raise Invalid with the names of options and arguments in place of those of the fields that they give."""
+    try:
+        yield
+    except problems.Invalid as invalid:
+        details: problems.Details = {}
+        for field, reasons in (invalid.details or {}).items():
+            known = details.setdefault(options.get(field.partition(".")[0], field), [])
+            known += [reason for reason in reasons if reason not in known]
+        raise problems.Invalid(details, invalid.code) from invalid
+
+
+def describe_full_disk() -> str:
+    """Return the sentence that says which disk is full."""
+    path = sqlite_path()
+    return f"The disk of {'PostgreSQL' if path is None else path.parent} is full."
 
 
 def require_terminal(subject: str, option: str) -> None:
@@ -194,6 +219,11 @@ def _make_bar(label: str, **extent: Any) -> Any:
     return click.progressbar(label=label, file=sys.stderr, hidden=not sys.stderr.isatty(), **extent)
 
 
+def _warn_of_misspelt_settings() -> None:
+    for line in describe_misspelt():
+        say(line)
+
+
 def _name_database() -> None:
     """Say on a terminal which database the command uses."""
     if sys.stderr.isatty():
@@ -202,6 +232,14 @@ def _name_database() -> None:
 
 def _unusable(refusal: str) -> Refusal:
     return Refusal(f"{current_app.config['DATABASE_VARIABLE']} names a database that cannot be used: {refusal}.")
+
+
+def _unavailable(error: DBAPIError | QueueTimeoutError) -> Refusal:
+    """Return the refusal with the cause that the log of the service has; to try again helps only against some."""
+    cause = error_handlers.describe_obstacle(error)
+    if isinstance(error, DBAPIError) and not is_unavailable(error):
+        return Refusal(f"The database cannot be used: {cause}.")
+    return Refusal(f"The database is busy or away: {cause}. Try again.")
 
 
 def _replace_unprintable(text: str) -> str:

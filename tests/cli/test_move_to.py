@@ -31,6 +31,7 @@ NO_ADDRESS = "The URL must be one of PostgreSQL: postgresql://user:password@host
 TABLES = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
 USER = "1, 'user_1', 'n', 'e', 'e', 'h', 0, now()"
 NOT_EMPTY = "The database to move to is not empty:"
+OTHER = "Create another database and move to that one."
 READS = (
     *("/prompts", "/logs", "/traces", "/experiments", "/auth/me", "/auth/keys", "/search?q=gravi", "/search?q=zebra"),
     *("/logs?q=falls", "/logs?q=bet*", "/logs?q=🏳️‍🌈", "/logs?sort=-score&minScore=1", "/prompts?per_page=2"),
@@ -117,7 +118,7 @@ def test_everything_moves_and_calls_answer_as_before(
     assert done(moved) == ""
     assert moved.stderr.splitlines()[1].startswith("A new database: ")
     assert moved.stderr.splitlines()[2:] == [
-        "Moved and compared: 2 users, 5 prompts, 38 logs, 2 experiments, 3 traces.",
+        "Moved and compared: 2 users, 2 workspaces, 5 prompts, 38 logs, 2 experiments, 3 traces.",
         "Now set DATABASE_URL to that address and start the service with it. JWT_SECRET_KEY must stay what it is.",
     ]
     target = "SELECT attstattarget FROM pg_attribute WHERE attrelid = 'ix_prompt_search_content_trigrams'::regclass"
@@ -173,7 +174,7 @@ def test_every_table_is_moved_and_the_target_has_all_its_indices(app: Flask, ada
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        ("CREATE TABLE users (mine INTEGER)", f"{NOT_EMPTY} it has a table users, which is not ours."),
+        ("CREATE TABLE users (mine INTEGER)", f"{NOT_EMPTY} it has a table users, which is not ours. {OTHER}"),
         (
             "CREATE TABLE alembic_version (version_num TEXT); INSERT INTO alembic_version VALUES ('theirs')",
             "The database to move to is of a newer release than this one, or of another program.",
@@ -193,14 +194,14 @@ def test_a_target_with_tables_of_others_is_refused_and_not_changed(
 def test_a_target_with_rows_is_refused_and_not_changed(app: Flask, ada: Person, target: str) -> None:
     done(run(app, "move-to", target))
     ada.prompt()
-    assert refused_move(app, target) == f"{NOT_EMPTY} there are rows in its table members."
+    assert refused_move(app, target) == f"{NOT_EMPTY} there are rows in its table members. {OTHER}"
     assert rows(target)["prompts"] == 0
     with connect(target) as connection:
         connection.execute("DELETE FROM workspaces")
         connection.execute("DELETE FROM users")
         connection.execute("CREATE TABLE theirs (id INTEGER)")
         try:
-            assert refused_move(app, target) == f"{NOT_EMPTY} it has a table theirs, which is not ours."
+            assert refused_move(app, target) == f"{NOT_EMPTY} it has a table theirs, which is not ours. {OTHER}"
         finally:
             connection.execute("DROP TABLE theirs")
 
@@ -273,14 +274,14 @@ def test_concurrent_writes_make_the_move_fail_without_live(app: Flask, ada: Pers
         assert set(rows(target).values()) == {0}
         moved = run(app, "move-to", target, "--live")
     assert done(moved) == ""
-    assert "Moved and compared: 1 user, 2 prompts, 0 logs" in moved.stderr
+    assert "Moved and compared: 1 user, 1 workspace, 2 prompts, 0 logs" in moved.stderr
     assert "Somebody has written to the SQLite file meanwhile. That is not in PostgreSQL.\n" in moved.stderr
     assert len(ada.get("/prompts").json) == 3
 
 
 def test_a_target_that_gets_rows_before_it_is_locked_is_refused(app: Flask, ada: Person, target: str) -> None:
     with when_copying(lambda: ask(target, f"INSERT INTO users VALUES ({USER}) RETURNING id")):
-        assert refused_move(app, target) == f"{NOT_EMPTY} there are rows in its table users."
+        assert refused_move(app, target) == f"{NOT_EMPTY} there are rows in its table users. {OTHER}"
     assert ask(target, "SELECT id FROM users") == [("user_1",)]
 
 
@@ -387,7 +388,7 @@ def test_a_target_of_an_older_release_is_migrated_if_it_is_empty_and_otherwise_n
         upgrade(revision=older)
     with connect(bare_target) as connection:
         connection.execute(f"INSERT INTO users VALUES ({USER})".encode())
-        assert refused_move(app, bare_target) == f"{NOT_EMPTY} there are rows in its table users."
+        assert refused_move(app, bare_target) == f"{NOT_EMPTY} there are rows in its table users. {OTHER}"
         assert ask(bare_target, "SELECT version_num FROM alembic_version") == [(older,)]
         connection.execute("DELETE FROM users")
     done(run(app, "move-to", bare_target))

@@ -3,10 +3,12 @@
 import errno
 import fcntl
 import os
+import re
 import shutil
 import socket
 import sqlite3
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -242,7 +244,7 @@ def test_a_server_without_room_for_its_metrics_exits_at_once_with_one_line(tmp_p
     message = (
         f"METRICS is on and takes 6,291,456 bytes in {tmp_path}/tmp, where they cannot be written: File too large. "
     )
-    assert (ended.stdout, ended.stderr) == ("", f"{message}TMPDIR names another folder.\n")
+    assert (ended.stdout, ended.stderr) == ("", f"{message}Set TMPDIR to another folder.\n")
     assert ended.returncode == 1
     assert list((tmp_path / "tmp").iterdir()) == []
 
@@ -346,6 +348,54 @@ def test_a_server_serves_without_its_postgresql_and_names_a_misspelt_setting(
     probe = Connection(server)
     assert [probe.call("GET", path).status for path in ("/healthz", "/readyz")] == [200, 503]
     assert "Traceback" not in server.log
+
+
+@pytest.mark.slow
+def test_the_log_of_the_start_says_why_the_database_cannot_be_used(
+    start_server: Callable[..., LiveServer], tmp_path: Path, url_without_rights: str
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "new.db")) as connection:
+        connection.execute("CREATE TABLE other (id)")
+    causes = {
+        "postgresql://u:hush@127.0.0.1:1/d": r"database unavailable: .*127\.0\.0\.1.*: Connection refused",
+        "postgresql://u:hush@nothing.invalid/d": r"database unavailable: .*nothing\.invalid",
+        url_without_rights: r"database unavailable: 42501 \(InsufficientPrivilege\)",
+        f"sqlite:///{tmp_path}/new.db": "the database is not migrated: run flask --app wsgi db upgrade",
+        f"sqlite:///{tmp_path}/none.db": f"the database file {tmp_path}/none.db did not exist and was created empty: "
+        "run flask --app wsgi db upgrade, or correct DATABASE_URL",
+    }
+    for url, cause in causes.items():
+        server = start_server(url, migrate=False, JWT_SECRET_KEY=SECRET, WEB_CONCURRENCY="1")
+        before, _, after = server.log.partition("PromptCrafter is at")
+        assert re.search(cause, before), server.log
+        assert "hush" not in server.log
+        assert "Booting worker" in after
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["refused", "rights", "not migrated"])
+def test_the_threads_of_a_worker_log_why_they_wait(
+    start_server: Callable[..., LiveServer], tmp_path: Path, url_without_rights: str, kind: str
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "new.db")) as connection:
+        connection.execute("CREATE TABLE other (id)")
+    url, cause = {
+        "refused": ("postgresql://u:hush@127.0.0.1:1/d", r"OperationalError \(.*Connection refused\)"),
+        "rights": (url_without_rights, r"42501 \(InsufficientPrivilege\)"),
+        "not migrated": (
+            f"sqlite:///{tmp_path}/new.db",
+            "The database is not migrated: run flask --app wsgi db upgrade",
+        ),
+    }[kind]
+    settings = {"JWT_SECRET_KEY": SECRET, "WEB_CONCURRENCY": "1", "MAX_WORKSPACE_BYTES": "1000000"}
+    server = start_server(url, migrate=False, LOG_FORMAT="text", **settings)
+    subjects = ("the purge of what was deleted waits", "counting what workspaces store waits")
+    waiting = (*subjects, "the aggregates of statistics wait")
+    deadline = time.monotonic() + 40
+    while not all(re.search(f"{subject}: {cause}", server.log) for subject in waiting):
+        assert time.monotonic() < deadline, server.log
+        time.sleep(0.1)
+    assert "hush" not in server.log
 
 
 def test_a_damaged_file_stops_the_server_but_not_the_commands_that_could_replace_it(folder: Path) -> None:

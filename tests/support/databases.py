@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, NullPool, create_engine, make_url, text
 
 from config import Config
 from promptcrafter import create_app
@@ -129,6 +129,18 @@ def vacuum(engine: Engine, *tables: str) -> None:
                 return
             assert time.monotonic() < deadline
             time.sleep(0.1)
+
+
+@pytest.fixture
+def url_without_rights(migrated_postgresql_url: str) -> Iterator[str]:
+    """The URL of a role that may connect to the migrated database, and read nothing in it."""
+    engine = create_engine(migrated_postgresql_url, poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE ROLE without_rights LOGIN")
+    url = make_url(migrated_postgresql_url).set(username="without_rights", drivername="postgresql")
+    yield url.render_as_string(hide_password=False)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP ROLE without_rights")
 
 
 def _postgresql_url(server: Any, name: str) -> str:

@@ -31,6 +31,7 @@ from promptcrafter.maintenance.sqlite_to_postgresql.tables import (
 
 _TIMEOUT_MS = 30_000  # more than a request's: a busy disk may delay PostgreSQL for long
 _ROWS_PER_PROGRESS = 500
+_EMPTY = "Create another database and move to that one."
 _COPY_LINE = re.compile(r"COPY \D*(\d+)")  # the number of the faulty row, in any language of the server
 _INDICES = text(
     "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index "
@@ -155,7 +156,9 @@ def _refuse_used(connection: Connection) -> None:
     present = set(inspect(connection).get_table_names()) - {*revisions.BOOKKEEPING_TABLES, usage.NAME}
     ours = {*(table.name for table in every_table()), *derived_tables()} if applied else set()
     if unknown := sorted(present - ours):
-        raise MoveError(f"The database to move to is not empty: it has a table {unknown[0]}, which is not ours.")
+        raise MoveError(
+            f"The database to move to is not empty: it has a table {unknown[0]}, which is not ours. {_EMPTY}"
+        )
     if not all(revisions.is_newest(revision) or revisions.is_older(revision) for revision in applied):
         raise MoveError("The database to move to is of a newer release than this one, or of another program.")
     _refuse_rows(connection, present)
@@ -164,7 +167,7 @@ def _refuse_used(connection: Connection) -> None:
 def _refuse_rows(connection: Connection, names: Iterable[str]) -> None:
     for name in sorted(names):
         if connection.scalar(text(f"SELECT EXISTS (SELECT FROM {name})")):  # noqa: S608
-            raise MoveError(f"The database to move to is not empty: there are rows in its table {name}.")
+            raise MoveError(f"The database to move to is not empty: there are rows in its table {name}. {_EMPTY}")
 
 
 def _drop_indices(connection: Connection) -> list[str]:
