@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from limits import parse_many
 from limits.errors import ConfigurationError
 from limits.storage import storage_from_string
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 _FROM_FILES = ("JWT_SECRET_KEY", "DATABASE_URL")  # may be read from files
@@ -38,6 +38,13 @@ MIN_SECRET_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as the
 _QUOTED_MAX = 100  # characters of a bad value
 _NAME_MAX = 64  # characters of a variable that may be a misspelt setting
 _MISSPELT = 0.9  # similarity from which on it is one, by the measure of difflib
+_NOT_COMPARED = ("HOST", "PORT")  # too similar to variables of shells, containers and other programs
+_ALIASES = {
+    "JWTSECRET": "JWT_SECRET_KEY",
+    "TRUSTEDPROXY": "TRUSTED_PROXIES",
+    "WORKERS": "WEB_CONCURRENCY",
+    "WEBWORKERS": "WEB_CONCURRENCY",
+}
 _STORES = ("memory", "redis", "rediss", "redis+unix", "redis+sentinel", "valkey", "valkeys", "valkey+unix")
 
 _log = logging.getLogger(__name__)
@@ -397,15 +404,41 @@ class Config:
 
 
 def find_misspelt(environ: Mapping[str, str] = os.environ) -> list[tuple[str, str]]:
-    """Return the variables that are probably misspelt settings, each with the setting that is most similar.
+    """Return the variables that are probably misspelt settings, each with the setting that is probably meant.
 
-    Names of one word, such as `HOST` and `PORT`, are too similar to variables of other programs.
+    It is the one with the same letters, in any case and with underscores anywhere, or the most similar one, or what
+    other services call it; the latter only if the setting itself is not set.
     """
     settings = {setting.metadata["env"] for setting in fields(Config)} | {f"{name}_FILE" for name in _FROM_FILES}
-    compared = [name for name in settings if "_" in name]
-    unknown = [name for name in sorted(environ) if name not in settings and len(name) <= _NAME_MAX]
-    nearest = {name: difflib.get_close_matches(name.upper(), compared, n=1, cutoff=_MISSPELT) for name in unknown}
-    return [(name, found[0]) for name, found in nearest.items() if found]
+    compared = sorted(settings.difference(_NOT_COMPARED))
+    by_letters = {_letters(name): name for name in compared}
+    found = []
+    for name in sorted(environ):
+        if name in settings or len(name) > _NAME_MAX:
+            continue
+        nearest = by_letters.get(_letters(name)) or _find_alias(name, environ)
+        if nearest is None and _letters(name) not in _ALIASES:
+            nearest = next(iter(difflib.get_close_matches(name.upper(), compared, n=1, cutoff=_MISSPELT)), None)
+        if nearest is not None:
+            found.append((name, nearest))
+    return found
+
+
+def describe_misspelt(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return a line for each variable that is probably a misspelt setting."""
+    return [
+        f"The environment has {name}, which is no setting. Is {setting} meant?"
+        for name, setting in find_misspelt(environ)
+    ]
+
+
+def _letters(name: str) -> str:
+    return name.upper().replace("_", "")
+
+
+def _find_alias(name: str, environ: Mapping[str, str]) -> str | None:
+    setting = _ALIASES.get(_letters(name))
+    return None if setting is None or setting in environ or f"{setting}_FILE" in environ else setting
 
 
 def _quote(name: str, text: str) -> str:
@@ -470,6 +503,8 @@ def _postgresql_url(address: str) -> str:
         url = make_url(f"postgresql+psycopg://{address}").update_query_dict(host_options)
     except (ValueError, ArgumentError) as error:  # its text may quote a part of the password
         raise ValueError("it must look like postgresql://user:password@host:5432/database") from error
+    if _has_shifted_password(url):
+        raise ValueError("characters such as @, / and : in the password must be percent-encoded")
     if url.port is not None and not 0 < url.port < 65536:
         raise ValueError("the port must be a number from 1 to 65535")
     host = url.query.get("host", "")
@@ -478,10 +513,21 @@ def _postgresql_url(address: str) -> str:
     return url.render_as_string(hide_password=False)
 
 
+def _has_shifted_password(url: URL) -> bool:
+    """Return whether a part of the password was read as something else, because of an `@` in it.
+
+    It would be shown then, in errors about the host, the database or an option of that name.
+    """
+    return (
+        "@" in (url.host or "") or bool(re.search("@.*/", url.database or "")) or any("@" in key for key in url.query)
+    )
+
+
 def _host_and_port(text: str) -> tuple[str, str]:
     parts = re.fullmatch(r"(?:\[(.+)\]|([^:]+))(?::(\d*))?", text)
     if parts is None:
-        raise ValueError(f"{text!r} is no host with a port")
+        # without a quotation: of a password with a slash and a comma it is a part
+        raise ValueError("each of several hosts must look like host:5432")
     return parts[1] or parts[2], parts[3] or ""
 
 

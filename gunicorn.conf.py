@@ -11,7 +11,7 @@ import gunicorn.util
 
 gc.disable()  # loaded code is never garbage, and collecting takes a tenth of the startup time
 
-from config import Config, ConfigError, find_misspelt, format_address
+from config import Config, ConfigError, describe_misspelt, format_address
 from promptcrafter.database import checkpoints, sqlite
 from promptcrafter.database.session import get_engine, sqlite_path
 from promptcrafter.http import cors
@@ -25,7 +25,7 @@ gc.enable()
 
 try:
     _config = Config.from_env()
-    startup.check(_config)
+    _database_obstacle = startup.check(_config)
     metrics.share(_config)
 except ConfigError as error:
     raise SystemExit(str(error)) from None
@@ -71,7 +71,10 @@ def on_starting(server: Any) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Load what the workers share, set the timeouts of connections, and log misspelt settings and the address."""
+    """Load what the workers share, set the timeouts of connections, and log the start.
+
+    The log has misspelt settings, why the database cannot be used, and the address.
+    """
     with server.app.callable.app_context():
         token_costs.load()
     gc.freeze()  # workers do not traverse it: their memory stays shared, and they exit ten times as fast
@@ -82,8 +85,10 @@ def when_ready(server: Any) -> None:
                 (socket.SO_SNDTIMEO, _SEND_TIMEOUT_S),
             ):
                 listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", seconds, 0))
-    for name, setting in find_misspelt():
-        server.log.warning("The environment has %s, which is no setting. Is %s meant?", name, setting)
+    for line in describe_misspelt():
+        server.log.warning("%s", line)
+    if _database_obstacle is not None:
+        server.log.warning("%s", _database_obstacle)
     message = "PromptCrafter is at %s - open it in a browser, or try the five requests of README.md"
     server.log.info(message, _config.own_url)
 

@@ -4,14 +4,17 @@ A second process waits for the first, and then finds nothing to do. A migration 
 """
 
 import sys
+from collections.abc import Sequence
 
+import click
 from alembic import context
 from sqlalchemy import Connection, Engine, column, inspect, select, table, text
 from sqlalchemy.exc import OperationalError
 
+from config import ConfigError
 from promptcrafter.database import revisions, sqlite, usage
 from promptcrafter.database.base import Base
-from promptcrafter.database.session import get_engine
+from promptcrafter.database.session import ensure_database, get_engine
 
 _LOCK = 0x50C0_AF7E  # the key of PostgreSQL's advisory lock: an arbitrary number
 _WAIT_MS = 600_000
@@ -42,21 +45,44 @@ def _migrate(connection: Connection) -> None:
     )
     with context.begin_transaction():
         if connection.dialect.name == "postgresql":
+            from promptcrafter.database import postgresql  # loads the driver
+
+            if fault := postgresql.find_encoding_fault(connection):
+                raise ConfigError(f"DATABASE_URL names a database that cannot be used: {fault}.")
             connection.execute(text(f"SET LOCAL lock_timeout = {_WAIT_MS}"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             if inspect(connection).has_table("alembic_version"):
                 # against writers, see database/postgresql.py, but not against those who only read it
                 connection.execute(text("LOCK TABLE alembic_version IN EXCLUSIVE MODE"))
-        if not inspect(connection).has_table("alembic_version"):  # a mistyped path would otherwise go unnoticed
-            print(f"A new database: {connection.engine.url.render_as_string()}", file=sys.stderr)
+        is_new = not inspect(connection).has_table("alembic_version")
+        before = context.get_context().get_current_heads()
         if _has_steps():
             usage.drop_counters(connection)  # they read tables that a migration rebuilds; the service creates them anew
         context.run_migrations()
         if not inspect(connection).has_table("workspaces"):
             connection.execute(text(f"DROP TABLE IF EXISTS {usage.NAME}"))
+        after = context.get_context().get_current_heads()
         _update_writers(connection)
         if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
             raise RuntimeError("A migration left rows whose parents are gone; nothing was changed.")
+    if is_new and after:  # a mistyped path would otherwise go unnoticed
+        print(f"A new database: {connection.engine.url.render_as_string()}", file=sys.stderr)
+    else:
+        _report(before, after)
+
+
+def _report(before: Sequence[str], after: Sequence[str]) -> None:
+    """Say what a command that migrates has done. Others, and callers without a command, say it themselves."""
+    command = click.get_current_context(silent=True)
+    if command is None or command.info_name not in ("upgrade", "downgrade"):
+        return
+    now = " and ".join(after) or "base"
+    if before != after:
+        print(f"Migrated from {' and '.join(before) or 'base'} to {now}.", file=sys.stderr)
+    elif all(map(revisions.is_newest, after)):
+        print("The database is up to date.", file=sys.stderr)
+    else:
+        print(f"The database has the revision {now} already.", file=sys.stderr)
 
 
 def _has_steps() -> bool:
@@ -95,7 +121,9 @@ def _writers_of(head: str) -> list[str]:
 
 # `revisions.migrate` may name the engine of another database
 engine: Engine = context.config.attributes.get("engine") or get_engine()
-if engine.dialect.name == "postgresql":
+if engine.dialect.name == "sqlite":
+    ensure_database()
+else:
     from promptcrafter.database import postgresql  # loads the driver
 
     postgresql.leave_request()

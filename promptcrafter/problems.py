@@ -13,6 +13,7 @@ Details = dict[str, list[str]]
 REQUIRED = "is required"
 UNCHECKED = "has more faults than are listed"  # of a list whose items were not all checked
 RETRY_AFTER_S = 1
+MIGRATE = "run flask --app wsgi db upgrade"  # the end of what is said about a database that is not migrated
 _DELETION_S = 5
 # A body of 2 MiB can have hundreds of thousands of invalid fields, with names as long as the body. An error has each
 # reason three times: in its message, in `error`, and in its details
@@ -140,7 +141,7 @@ class NotMigrated(Unavailable):
     """503: the database lacks migrations of this release."""
 
     def __init__(self) -> None:
-        super().__init__("The database is not migrated: run flask --app wsgi db upgrade.", "database_not_migrated")
+        super().__init__(f"The database is not migrated: {MIGRATE}.", "database_not_migrated")
 
 
 class NewerSchema(Unavailable):

@@ -1,3 +1,6 @@
-"""The version of this release: the newest one in CHANGELOG.md."""
+"""The version: that of the newest release in CHANGELOG.md or, with unreleased changes, a development version after it.
 
-VERSION = "0.1.0"
+`0.2.0.dev0` is the code on the way to 0.2.0; the release removes `.dev0`.
+"""
+
+VERSION = "0.2.0.dev0"

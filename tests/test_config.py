@@ -41,10 +41,15 @@ def test_every_setting_is_in_the_readme_with_its_default_and_no_other() -> None:
     assert rows == expected
 
 
-def test_the_version_is_the_newest_of_the_changelog() -> None:
-    newest = re.search(r"^## (?!Unreleased$)(\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert newest is not None
-    assert newest[1] == VERSION
+def test_the_version_is_the_newest_of_the_changelog_or_with_unreleased_changes_a_later_development_version() -> None:
+    headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    newest = next(heading for heading in headings if heading != "Unreleased")
+    number, dot, rest = VERSION.partition(".dev")
+    if headings[0] == "Unreleased":
+        assert (dot, rest) == (".dev", "0")
+        assert [int(part) for part in number.split(".")] > [int(part) for part in newest.split(".")]
+    else:
+        assert newest == VERSION
 
 
 def test_an_empty_environment_gives_the_defaults_and_one_generated_secret(tmp_path: Path) -> None:
@@ -166,6 +171,27 @@ def test_each_of_several_hosts_may_lack_a_port_or_be_an_ipv6_address(tmp_path: P
     }
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:hu@sh@h:5432/d",
+        "postgresql://u:hu@sh@h1:5432,h2:5432/d",
+        "postgres://u:hu@sh/hush@h/d",
+        "postgres://u:hu@sh?hush@h/d=1",
+        "postgres://hu@sh:hu@sh@h/d",
+    ],
+)
+def test_a_password_with_an_unescaped_at_sign_is_refused_and_not_shown(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        read(tmp_path, DATABASE_URL=url)
+    encode = "characters such as @, / and : in the password must be percent-encoded"
+    assert str(raised.value) == f"DATABASE_URL is malformed: {encode}."
+    with pytest.raises(ConfigError) as raised:
+        read(tmp_path, DATABASE_URL="postgresql://u:hu,sh/hush@h/d")
+    assert str(raised.value) == "DATABASE_URL is malformed: each of several hosts must look like host:5432."
+    assert connection_parameters(tmp_path, "postgresql://u:hu%40s%2Fh@h/d@e")["password"] == "hu@s/h"
+
+
 def connection_parameters(tmp_path: Path, url: str) -> dict[str, str]:
     """Return what the driver hands to libpq."""
     kept = make_url(read(tmp_path, DATABASE_URL=url).database_url)
@@ -207,6 +233,8 @@ def test_a_variable_that_is_nearly_a_setting_is_found_and_those_of_other_program
         **{"MAX_OUTPUT_BYTE": "MAX_OUTPUT_BYTES", "CORS_ORIGIN": "CORS_ORIGINS", "WEB_THREAD": "WEB_THREADS"},
         **{"database_url": "DATABASE_URL", "RATELIMIT_STORAGE_URL": "RATELIMIT_STORAGE_URI"},
         **{"JWT_SECRET_KEY_FIL": "JWT_SECRET_KEY_FILE", "DATABSE_URL": "DATABASE_URL"},
+        **{"SIGNUPS": "SIGNUP", "SIGN_UP": "SIGNUP", "signup": "SIGNUP", "METRIC": "METRICS", "Metrics": "METRICS"},
+        **{"WEBTHREADS": "WEB_THREADS", "MAX_BODYBYTES": "MAX_BODY_BYTES", "LOG__FORMAT": "LOG_FORMAT"},
     }
     others = [
         *(
@@ -224,7 +252,7 @@ def test_a_variable_that_is_nearly_a_setting_is_found_and_those_of_other_program
             "PORTS",
             "DYNO",
         ),
-        *("LOG_LEVEL", "LOGNAME", "LC_ALL", "HTTP_PROXY", "https_proxy", "NO_PROXY", "SECRET_KEY", "JWT_SECRET"),
+        *("LOG_LEVEL", "LOGNAME", "LC_ALL", "HTTP_PROXY", "https_proxy", "NO_PROXY", "SECRET_KEY"),
         *("DATABASE_PUBLIC_URL", "DATABASE_PRIVATE_URL", "POSTGRES_URL", "POSTGRES_USER", "PGDATABASE", "REDIS_URL"),
         *(
             "PYTHONPATH",
@@ -235,13 +263,64 @@ def test_a_variable_that_is_nearly_a_setting_is_found_and_those_of_other_program
             "FLASK_DEBUG",
             "GUNICORN_CMD_ARGS",
         ),
-        *("OMP_NUM_THREADS", "WORKERS", "WEB_PORT", "WEB_SERVICE_HOST", "KUBERNETES_SERVICE_HOST", "INVOCATION_ID"),
+        *("OMP_NUM_THREADS", "WEB_PORT", "WEB_SERVICE_HOST", "KUBERNETES_SERVICE_HOST", "INVOCATION_ID"),
         *("RAILWAY_ENVIRONMENT", "RAILWAY_VOLUME_MOUNT_PATH", "RAILWAY_PROJECT_ID", "SCRIPT_FILENAME", "METRICS_PORT"),
+        *(
+            "host",
+            "port",
+            "HOST_IP",
+            "EDITOR",
+            "PAGER",
+            "LS_COLORS",
+            "SUDO_USER",
+            "WORKER_ID",
+            "WORKER_PORT",
+            "RO_DATABASE_URL",
+        ),
+        *("TEST_DATABASE_URL", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_USER", "DATABASE_PASSWORD"),
+        *("GITHUB_WORKFLOW", "GITHUB_SHA", "GITHUB_REF_NAME", "RUNNER_OS", "RUNNER_TEMP", "CI_JOB_ID", "CI_JOB_TOKEN"),
+        *("CI_COMMIT_SHA", "GITLAB_CI", "BUILD_NUMBER", "JENKINS_URL", "CIRCLECI", "TRAVIS", "BUILDKITE", "TF_BUILD"),
+        *("HEROKU_APP_NAME", "HEROKU_POSTGRESQL_RED_URL", "HEROKU_SLUG_COMMIT", "STACK", "PS", "WEB_MEMORY"),
+        *("RAILWAY_PUBLIC_DOMAIN", "RAILWAY_SERVICE_NAME", "RAILWAY_REPLICA_ID", "RAILWAY_DEPLOYMENT_ID", "PGHOST"),
+        *(
+            "SIGNUP_SERVICE_HOST",
+            "METRICS_SERVICE_PORT",
+            "WORKER_PORT_80_TCP",
+            "KUBERNETES_PORT",
+            "container",
+            "NOTIFY_SOCKET",
+        ),
+        *(
+            "JOURNAL_STREAM",
+            "LISTEN_PID",
+            "LISTEN_FDS",
+            "SYSTEMD_EXEC_PID",
+            "MEMORY_PRESSURE_WATCH",
+            "TMPDIR",
+            "GPG_KEY",
+        ),
+        *(
+            "PYTHON_VERSION",
+            "PYTHON_SHA256",
+            "PIP_NO_CACHE_DIR",
+            "NODE_ENV",
+            "NVM_DIR",
+            "PYENV_ROOT",
+            "DEBIAN_FRONTEND",
+        ),
         *("XDG_RUNTIME_DIR", "SSH_AUTH_SOCK", "MAIL", "OLDPWD", "SHLVL", "DISPLAY", "CI", "GITHUB_TOKEN", "A" * 10_000),
     ]
     settings = [setting.metadata["env"] for setting in fields(Config)]
     environ = dict.fromkeys([*misspelt, *others, *settings, "JWT_SECRET_KEY_FILE", "DATABASE_URL_FILE"], "x")
     assert dict(find_misspelt(environ)) == misspelt
+
+
+def test_what_other_services_call_a_setting_is_found_unless_the_setting_is_set() -> None:
+    names = {"JWT_SECRET": "JWT_SECRET_KEY", "TRUSTED_PROXY": "TRUSTED_PROXIES", "WORKERS": "WEB_CONCURRENCY"}
+    for name, setting in names.items():
+        assert find_misspelt({name: "x"}) == [(name, setting)]
+        assert find_misspelt({name: "x", setting: "x"}) == []
+    assert find_misspelt({"JWT_SECRET": "x", "JWT_SECRET_KEY_FILE": "x"}) == []
 
 
 def test_secrets_may_be_read_from_files(tmp_path: Path) -> None:

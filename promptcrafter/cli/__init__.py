@@ -9,6 +9,8 @@ from flask.cli import AppGroup
 from config import Config
 from promptcrafter.database import revisions
 
+_NEED_DATABASE = ("check", "current", "downgrade", "migrate", "stamp")  # commands of Flask-Migrate
+
 
 class _Commands(AppGroup):
     """The commands, imported at first use: a server never uses them and would hold their libraries in memory."""
@@ -20,6 +22,8 @@ class _Commands(AppGroup):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of that name; None if there is none."""
+        if ctx.info_name == "flask":  # what help and messages repeat, to be used as it is
+            ctx.info_name = "flask --app wsgi"
         self._load()
         return super().get_command(ctx, cmd_name)
 
@@ -51,8 +55,8 @@ class _Commands(AppGroup):
         revisions.add_commands(self._app)
         database_commands = _copy(self.commands["db"])
         downgrade.add_confirmation(database_commands.commands["downgrade"])
-        for command in database_commands.commands.values():
-            command.callback = commands.refusing(command.callback)
+        for name, command in database_commands.commands.items():
+            command.callback = commands.refusing(command.callback, needs_file=name in _NEED_DATABASE)
         self.add_command(database_commands)
         for module in (accounts, backup, check, costs, demo, erase, move_to, prune, transfer, version, workspaces):
             for command in module.COMMANDS:
@@ -69,5 +73,7 @@ def _copy(group: click.Command) -> click.Group:
 
 def init_app(app: Flask, config: Config) -> None:
     """Register the commands."""
-    app.config["OWN_URL"] = config.own_url
+    app.config["PUBLIC_URL"] = f"https://YOUR-SERVER{config.script_name}"
+    # of a proxy only the path is known
+    app.config["BROWSER_URL"] = app.config["PUBLIC_URL"] if config.trusted_proxies else config.own_url
     app.cli = _Commands(app)

@@ -4,12 +4,13 @@ import sys
 from typing import Any
 
 import click
+from flask import current_app
 
 from promptcrafter import clock, jsonio
 from promptcrafter.auth import passwords, store
 from promptcrafter.auth.models import User
 from promptcrafter.auth.schemas import AccountOut, KeyOut, SignupIn
-from promptcrafter.cli.commands import Group, Refusal, require_terminal, say, show_table
+from promptcrafter.cli.commands import Group, Refusal, naming_options, require_terminal, say, show_table
 from promptcrafter.cli.workspaces import describe_contents
 from promptcrafter.database.transactions import write_until_done, writing
 from promptcrafter.http.schemas import load
@@ -42,7 +43,9 @@ def user() -> None:
 @_password_stdin
 def add_user(email: str, name: str, password_stdin: bool) -> None:
     """Create an account, also while sign-up is closed, and write its id."""
-    values = load(SignupIn(), {"email": email, "name": name, "password": _read_password(password_stdin)})
+    given = {"email": email, "name": name, "password": _read_password(password_stdin)}
+    with naming_options({"email": "EMAIL", "name": "--name"}):
+        values = load(SignupIn(), given)
     password_hash = passwords.hash_password(values["password"])
     with writing():
         added = account_store.add_account(values["name"], values["email"], password_hash)
@@ -101,9 +104,10 @@ def add_reset(email: str) -> None:
         secret, expires_at = store.add_reset(account.id)
     say(f"Made a secret for {account.email}, good once until {clock.to_text(expires_at)}. Its owner sets another")
     say("password on this page, with the address of your server and the secret:")
-    say("  https://YOUR-SERVER/app/password-reset#THE-SECRET")
+    url = current_app.config["PUBLIC_URL"]
+    say(f"  {url}/app/password-reset#THE-SECRET")
     say("or by this command:")
-    say("  curl https://YOUR-SERVER/auth/password/reset -H 'Content-Type: application/json' \\")
+    say(f"  curl {url}/auth/password/reset -H 'Content-Type: application/json' \\")
     say("""    -d '{"token": "THE-SECRET", "newPassword": "…"}'""")
     say("The secret is shown this once:")
     click.echo(secret)
@@ -176,13 +180,15 @@ def add_key(email: str, name: str, expires: str | None, workspace: str | None, s
     """Make an API key for an account and write it: it is shown this once."""
     restrictions = {"workspace": workspace, "scopes": list(scopes) or None}
     given = {field: value for field, value in restrictions.items() if value is not None}
-    values = load(KeyIn(), {"name": name, "expiresAt": expires, **given})
-    with writing():
-        account = store.lock_by_email(email)
-        if "workspace" in values:
-            bound_to = workspaces.lock_any_workspace(values.pop("workspace"))
-            values["workspace_id"] = member_store.act_as_member(bound_to, account, Permission.READ).workspace_id
-        added, text = key_store.add_key(at_home(account.id), values)
+    options = {"name": "NAME", "expiresAt": "--expires", "workspace": "--workspace", "scopes": "--scope"}
+    with naming_options(options):
+        values = load(KeyIn(), {"name": name, "expiresAt": expires, **given})
+        with writing():
+            account = store.lock_by_email(email)
+            if "workspace" in values:
+                bound_to = workspaces.lock_any_workspace(values.pop("workspace"))
+                values["workspace_id"] = member_store.act_as_member(bound_to, account, Permission.READ).workspace_id
+            added, text = key_store.add_key(at_home(account.id), values)
     until = f"until {clock.to_text(added.expires_at)}" if added.expires_at else "until it is revoked"
     say(f"Made the key {added.id} for {account.email}, good {until}. Nobody will see it again:")
     click.echo(text)
@@ -195,7 +201,10 @@ def list_keys(email: str, as_json: bool) -> None:
     """List the API keys of an account that have not been revoked, oldest first."""
     rows = [_key_schema.dump(api_key) for api_key in store.list_keys(store.get_by_email(email).id)]
     if not as_json:
-        rows = [{**row, "workspaceId": row["workspaceId"] or "all", "scopes": _join(row["scopes"])} for row in rows]
+        slugs = workspaces.list_slugs({row["workspaceId"] for row in rows if row["workspaceId"]})
+        rows = [
+            {**row, "workspaceId": slugs.get(row["workspaceId"], "all"), "scopes": _join(row["scopes"])} for row in rows
+        ]
     _show(rows, _KEY_COLUMNS, as_json)
 
 

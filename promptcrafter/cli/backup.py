@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from promptcrafter import clock
-from promptcrafter.cli.commands import Command, Refusal, describe_rows, progress, say
+from promptcrafter.cli.commands import IN_USE, Command, FileLessCommand, Refusal, describe_rows, progress, say
 from promptcrafter.database import revisions, sqlite
 from promptcrafter.database.base import Base
 from promptcrafter.database.session import sqlite_path
@@ -52,7 +52,7 @@ def backup(file: Path, force: bool) -> None:
     click.echo(_format(file))
 
 
-@click.command("restore", cls=Command)
+@click.command("restore", cls=FileLessCommand)
 @click.argument("file", type=click.Path(path_type=Path))
 def restore(file: Path) -> None:
     """Put a backup in the database's place.
@@ -64,14 +64,15 @@ def restore(file: Path) -> None:
         raise Refusal(f"There is no file {_format(file)}.")
     _refuse_own_file(file, path)
     draft = path.with_name(f"{path.name}.restoring")
-    in_use = "The database is in use: stop the service, and whatever else has it open."
+    path.parent.mkdir(parents=True, exist_ok=True)
     with (
-        _exclusive_lock(path, sqlite.OPEN_LOCK_SUFFIX, in_use),
+        _exclusive_lock(path, sqlite.OPEN_LOCK_SUFFIX, IN_USE),
         closing(open_read_only(file)) as source,
         _temporary_file(draft),
     ):
         contents = _copy(source, draft, f"{_format(file)} cannot be restored")
         _refuse_unknown_revision(file, contents)
+        sqlite.ensure_file(path)
         _prepare(draft, path)
         kept = _replace(path, draft)
     say(f"Restored {_format(file)}: {describe_rows(contents.rows)}.")
@@ -123,7 +124,7 @@ def _locked_partial(file: Path) -> Iterator[Path]:
     A lock file beside the partial copy is held until the block ends. One that nobody holds is of a killed backup.
     """
     partial = file.with_name(f"{file.name}{_PARTIAL_SUFFIX}")
-    partial.parent.stat()  # so that the error of a folder that is missing names the folder
+    partial.absolute().parent.stat()  # so that the error of a folder that is missing names the folder
     with _partial_lock(partial, f"Another backup to {_format(file)} is being made."):
         for lock in sorted(file.absolute().parent.glob(f"*{_PARTIAL_SUFFIX}{_PARTIAL_LOCK_SUFFIX}")):
             leftover = lock.with_name(lock.name.removesuffix(_PARTIAL_LOCK_SUFFIX))

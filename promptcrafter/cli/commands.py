@@ -17,14 +17,17 @@ from flask.cli import ScriptInfo
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as QueueTimeoutError
 
+from config import ConfigError, describe_misspelt
 from promptcrafter import jsonio, problems
-from promptcrafter.database.errors import find_lasting_refusal, find_refusal
+from promptcrafter.database.errors import find_denial, find_lasting_refusal, find_refusal, is_unavailable
+from promptcrafter.database.session import describe_database, sqlite_path
 from promptcrafter.http import error_handlers
 from promptcrafter.maintenance import Progress
 from promptcrafter.text import display_width
 
+IN_USE = "The database is in use: stop the service, and whatever else has it open."
 _T = TypeVar("_T")
-_COUNTED = ("user", "prompt", "log", "experiment", "trace")
+_COUNTED = ("user", "workspace", "prompt", "log", "experiment", "trace")
 
 
 class Refusal(click.ClickException):
@@ -38,15 +41,24 @@ def refusing_known_errors() -> Iterator[None]:
         yield
     except problems.Problem as problem:
         raise Refusal(problem.message) from problem
+    except ConfigError as error:
+        raise Refusal(str(error)) from error
     except QueueTimeoutError as error:
-        raise Refusal(problems.Unavailable().message) from error
+        raise _unavailable(error) from error
     except DBAPIError as error:
         refusal = find_lasting_refusal(error)
         if refusal is not None:
             raise _unusable(refusal) from error
+        denial = find_denial(error)
+        if denial is not None:
+            raise Refusal(f"PostgreSQL says: {denial}.") from error
         explained = error_handlers.explain(error)
         if explained is None:
             raise
+        if type(explained) is problems.Unavailable:  # and not of the subclasses, which say what to do
+            raise _unavailable(error) from error
+        if isinstance(explained, problems.DiskFull):
+            raise Refusal(f"{describe_full_disk()} Nothing was stored.") from error
         raise Refusal(explained.message) from error
     except sqlite3.Error as error:
         raise Refusal(f"SQLite says: {error}.") from error
@@ -55,18 +67,26 @@ def refusing_known_errors() -> Iterator[None]:
         raise Refusal(f"{error.strerror or error}{end}") from error
 
 
-def refusing(callback: Callable[..., Any] | None) -> Callable[..., Any]:
+def refusing(callback: Callable[..., Any] | None, *, needs_file: bool) -> Callable[..., Any]:
     """Return the callback of a library's command, which has an application context, with its errors as Refusals.
 
-    Such commands prepare the start of the service, so an unreachable database is reported with the setting.
+    Such commands prepare the start of the service, so an unreachable database is reported with the setting. With
+    `needs_file` a missing SQLite file is an error, too, and the database is named as by a `Command`.
     """
     assert callback is not None
+    from alembic.script.revision import RevisionError  # which loads slowly, and only these commands need
 
     @wraps(callback)
     def call(*args: Any, **kwargs: Any) -> Any:
+        _warn_of_misspelt_settings()
+        if needs_file:
+            refuse_missing_file()
+            _name_database()
         with refusing_known_errors():
             try:
                 return callback(*args, **kwargs)
+            except RevisionError as error:  # Alembic raises it uncaught for a revision to go back to
+                raise Refusal(f"{error}.") from error
             except DBAPIError as error:
                 refusal = find_refusal(error)
                 if refusal is None:
@@ -77,7 +97,14 @@ def refusing(callback: Callable[..., Any] | None) -> Callable[..., Any]:
 
 
 class Command(click.Command):
-    """A command that runs in an application context and turns known errors into a message and exit status 1."""
+    """A command that runs in an application context and turns known errors into a message and exit status 1.
+
+    It does not run without the SQLite file, which it would create. On a terminal it says which database it uses: its
+    settings may be others than those of the service.
+    """
+
+    uses_database = True
+    needs_file = True
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Raises Refusal for errors of the service, the database and the file system."""
@@ -85,8 +112,19 @@ class Command(click.Command):
             ctx.with_resource(ctx.ensure_object(ScriptInfo).load_app().app_context())
         if jsonio.find_unstorable_text([value for value in ctx.params.values() if isinstance(value, str)]):
             raise Refusal("The arguments must be UTF-8.")
+        _warn_of_misspelt_settings()
+        if self.needs_file:
+            refuse_missing_file()
+        if self.uses_database:
+            _name_database()
         with refusing_known_errors():
             return super().invoke(ctx)
+
+
+class FileLessCommand(Command):
+    """A command that runs also without the SQLite file."""
+
+    needs_file = False
 
 
 class Group(click.Group):
@@ -95,9 +133,43 @@ class Group(click.Group):
     command_class = Command
 
 
+def refuse_missing_file() -> None:
+    """Raise Refusal if the database is a SQLite file that does not exist or is empty; needs an application context."""
+    path = sqlite_path()
+    new = "For a new installation run flask --app wsgi db upgrade."
+    try:
+        if path is None or path.stat().st_size:
+            return
+    except FileNotFoundError as error:
+        question = "Are DATABASE_URL and INSTANCE_PATH set as for the service, and is the disk mounted?"
+        raise Refusal(f"The database file {path} does not exist. {question} {new}") from error
+    except OSError as error:
+        raise Refusal(f"The database file {path} cannot be used: {error.strerror}.") from error
+    raise Refusal(f"The database file {path} is empty. Restore a backup with flask --app wsgi restore FILE. {new}")
+
+
 def say(text: str) -> None:
     """Print a message to standard error."""
     click.echo(text, err=True)
+
+
+@contextmanager
+def naming_options(options: Mapping[str, str]) -> Iterator[None]:
+    """Raise Invalid with the names of options and arguments in place of those of the fields that they give."""
+    try:
+        yield
+    except problems.Invalid as invalid:
+        details: problems.Details = {}
+        for field, reasons in (invalid.details or {}).items():
+            known = details.setdefault(options.get(field.partition(".")[0], field), [])
+            known += [reason for reason in reasons if reason not in known]
+        raise problems.Invalid(details, invalid.code) from invalid
+
+
+def describe_full_disk() -> str:
+    """Return the sentence that says which disk is full."""
+    path = sqlite_path()
+    return f"The disk of {'PostgreSQL' if path is None else path.parent} is full."
 
 
 def require_terminal(subject: str, option: str) -> None:
@@ -147,8 +219,27 @@ def _make_bar(label: str, **extent: Any) -> Any:
     return click.progressbar(label=label, file=sys.stderr, hidden=not sys.stderr.isatty(), **extent)
 
 
+def _warn_of_misspelt_settings() -> None:
+    for line in describe_misspelt():
+        say(line)
+
+
+def _name_database() -> None:
+    """Say on a terminal which database the command uses."""
+    if sys.stderr.isatty():
+        say(f"Database: {describe_database()}")
+
+
 def _unusable(refusal: str) -> Refusal:
     return Refusal(f"{current_app.config['DATABASE_VARIABLE']} names a database that cannot be used: {refusal}.")
+
+
+def _unavailable(error: DBAPIError | QueueTimeoutError) -> Refusal:
+    """Return the refusal with the cause that the log of the service has; to try again helps only against some."""
+    cause = error_handlers.describe_obstacle(error)
+    if isinstance(error, DBAPIError) and not is_unavailable(error):
+        return Refusal(f"The database cannot be used: {cause}.")
+    return Refusal(f"The database is busy or away: {cause}. Try again.")
 
 
 def _replace_unprintable(text: str) -> str:

@@ -21,7 +21,7 @@ def make_demo(remove: bool) -> None:
         sign_in = demo.add(on_progress)
     say(f"Made the workspace {demo.SLUG}: {len(demo_data.PROMPTS)} prompts, {demo_data.OUTPUTS:,} outputs.")
     say("Sign in at this page, with this address and this password, which is shown this once:")
-    click.echo(f"{current_app.config['OWN_URL']}/app/sign-in")
+    click.echo(f"{current_app.config['BROWSER_URL']}/app/sign-in")
     click.echo(sign_in.email)
     click.echo(sign_in.password)
 

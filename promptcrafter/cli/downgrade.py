@@ -1,4 +1,7 @@
-"""The command `db downgrade` of Flask-Migrate, which asks before it loses what the older release has no place for."""
+"""The command `db downgrade` of Flask-Migrate, which asks before it loses what the older release has no place for.
+
+It does not run while the SQLite file is in use: the service would answer calls that write with 503 afterwards.
+"""
 
 from collections.abc import Callable
 from functools import wraps
@@ -6,7 +9,9 @@ from typing import Any
 
 import click
 
-from promptcrafter.cli.commands import Refusal, count, require_terminal, say
+from promptcrafter.cli.commands import IN_USE, Refusal, count, require_terminal, say
+from promptcrafter.database import sqlite
+from promptcrafter.database.session import get_engine, sqlite_path
 from promptcrafter.maintenance.downgrade import Losses, find_losses
 
 
@@ -22,12 +27,23 @@ def _asking(callback: Callable[..., Any] | None) -> Callable[..., Any]:
 
     @wraps(callback)
     def call(*args: Any, yes: bool, **kwargs: Any) -> Any:
-        losses = Losses() if kwargs["sql"] else find_losses(kwargs["revision"])
-        if losses:
-            _confirm(_describe(losses), is_confirmed=yes)
+        if not kwargs["sql"]:
+            _refuse_in_use()
+            losses = find_losses(kwargs["revision"])
+            if losses:
+                _confirm(_describe(losses), is_confirmed=yes)
+                _refuse_in_use()  # the service may have been started meanwhile
         return callback(*args, **kwargs)
 
     return call
+
+
+def _refuse_in_use() -> None:
+    """Raise Refusal if a process has the SQLite file open; nothing shows that of PostgreSQL."""
+    path = sqlite_path()
+    get_engine().dispose()  # this process has it open, too, as long as it keeps a connection
+    if path is not None and sqlite.is_open(path):
+        raise Refusal(IN_USE)
 
 
 def _confirm(losses: str, is_confirmed: bool) -> None:

@@ -75,7 +75,9 @@ def _read_url(argument: str) -> str:
     """
     try:
         url = read_database_url(sys.stdin.readline().strip() if argument == "-" else argument)
-    except ValueError:
+    except ValueError as error:
+        if str(error).startswith("is malformed"):
+            raise Refusal(f"The URL {error}.") from error
         url = ""
     if not url.startswith("postgresql"):
         raise Refusal("The URL must be one of PostgreSQL: postgresql://user:password@host:5432/name.")

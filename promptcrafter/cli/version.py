@@ -2,11 +2,15 @@
 
 import click
 
-from promptcrafter.cli.commands import Command
+from promptcrafter.cli.commands import FileLessCommand
 from promptcrafter.version import VERSION
 
 
-@click.command("version", cls=Command)
+class _Command(FileLessCommand):
+    uses_database = False
+
+
+@click.command("version", cls=_Command)
 def show_version() -> None:
     """Show the version of PromptCrafter."""
     click.echo(f"PromptCrafter {VERSION}")

@@ -7,7 +7,7 @@ import click
 
 from promptcrafter import jsonio
 from promptcrafter.auth.store import lock_by_email
-from promptcrafter.cli.commands import Group, Refusal, describe_rows, require_terminal, say, show_table
+from promptcrafter.cli.commands import Group, Refusal, describe_rows, naming_options, require_terminal, say, show_table
 from promptcrafter.database import usage
 from promptcrafter.database.session import read_snapshot
 from promptcrafter.database.transactions import write_until_done, writing
@@ -45,7 +45,9 @@ def workspace() -> None:
 @click.option("--slug", help="1 to 64 lower-case letters, digits and hyphens. By default made from the name.")
 def add_workspace(name: str, email: str, slug: str | None) -> None:
     """Create a workspace and write its id."""
-    values = load(WorkspaceIn(), {"name": name} if slug is None else {"name": name, "slug": slug})
+    given = {"name": name} if slug is None else {"name": name, "slug": slug}
+    with naming_options({"name": "NAME", "slug": "--slug"}):
+        values = load(WorkspaceIn(), given)
     with writing():
         owner = lock_by_email(email)
         added = store.add_workspace(at_home(owner.id), values["name"], values.get("slug"))
@@ -58,14 +60,14 @@ def add_workspace(name: str, email: str, slug: str | None) -> None:
 def list_workspaces(as_json: bool) -> None:
     """List all workspaces, oldest first; if there is a limit, with how many bytes they store."""
     most, rows = quota.limit(), store.list_all_workspaces()
-    used = {} if most is None else usage.list_bytes()
+    used = {} if most is None else usage.list_bytes()  # without entries until a service has counted
     if as_json:
-        uses = [{} if most is None else {"usedBytes": used.get(row["_id"], 0), "maxBytes": most} for row in rows]
+        uses = [{"usedBytes": used.get(row["_id"], 0), "maxBytes": most} if used else {} for row in rows]
         click.echo(jsonio.dumps([{**row, **use} for row, use in zip(rows, uses, strict=True)]))
     elif most is None:
         show_table(_COLUMNS, [_to_cells(row) for row in rows])
     else:
-        cells = [[*_to_cells(row), f"{used.get(row['_id'], 0):,}"] for row in rows]
+        cells = [[*_to_cells(row), f"{used.get(row['_id'], 0):,}" if used else "-"] for row in rows]
         show_table([*_COLUMNS, f"BYTES OF {most:,}"], cells)
 
 

@@ -20,6 +20,7 @@ _SQLITE_UNAVAILABLE = tuple(
 _PERMANENT = re.compile(
     "authentication failed|no password supplied|does not exist|no pg_hba.conf entry|not permitted to log in|invalid "
 )
+_INSUFFICIENT_PRIVILEGE = "42501"
 _SQLITE_UNUSABLE = tuple(f"SQLITE_{name}" for name in ["CANTOPEN", "READONLY", "CORRUPT", "NOTADB", "PERM"])
 
 
@@ -96,6 +97,17 @@ def find_refusal(error: DBAPIError) -> str | None:
         text = re.sub(r"\s*Is the server running [^?]*\?", "", str(error.orig))
         return " ".join(text.split()).rstrip(".")
     return None
+
+
+def find_denial(error: DBAPIError) -> str | None:
+    """Return, in one line, which permission the role lacks by the words of PostgreSQL; None for other errors.
+
+    The text names tables and schemas, and quotes no values.
+    """
+    if getattr(error.orig, "sqlstate", None) != _INSUFFICIENT_PRIVILEGE:
+        return None
+    diagnostics: Any = getattr(error.orig, "diag", None)
+    return " ".join(str(diagnostics.message_primary).split())
 
 
 def find_lasting_refusal(error: DBAPIError) -> str | None:

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 import psycopg
 from psycopg.abc import RV, PQGen, PQGenConn
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
 _POLL_S = 0.1  # how often the driver looks up from a wait
@@ -119,6 +119,15 @@ def limit_engine(engine: Engine, timeout_s: float) -> Callable[[], None]:
 def leave_request() -> None:
     """Forget the request that this thread has answered last: what follows is none, as in a command or a migration."""
     _budget.set(None)
+
+
+def find_encoding_fault(connection: Connection) -> str | None:
+    """Return why the encoding of a database cannot hold all texts, as the end of a sentence about it; None for UTF8.
+
+    Raises DBAPIError.
+    """
+    encoding = connection.scalar(text("SHOW server_encoding"))
+    return None if encoding == "UTF8" else f"its encoding is {encoding}, and must be UTF8"
 
 
 def _count_hosts(engine: Engine) -> int:

@@ -52,7 +52,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 
-from config import Config
+from config import Config, ConfigError
 from promptcrafter.database import checkpoints, sqlite
 from promptcrafter.database.base import Base
 from promptcrafter.database.errors import ignoring_unavailable, translating_driver_errors
@@ -72,6 +72,7 @@ class _Database:
     sqlite_path: Path | None  # None on PostgreSQL
     lock_timeout_s: float
     stream_slots: BoundedSemaphore
+    make_error: Callable[[Exception], ConfigError]  # that says why the SQLite file cannot be used
 
 
 class TooManyStreams(Unavailable):
@@ -258,6 +259,12 @@ def stream_snapshot() -> StreamSession:
     return StreamSession(_snapshot_engine())
 
 
+def describe_database() -> str:
+    """Return the URL of the current application's database without a password."""
+    url = get_engine().url
+    return url.difference_update_query(["password", "sslpassword"]).render_as_string()
+
+
 def get_engine() -> Engine:
     """Return the engine of the current application."""
     return _db.engine
@@ -292,10 +299,25 @@ def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return UnaryExpression(column, operator=custom_op("+"), type_=column.type) if is_sqlite() else column
 
 
-def init_app(app: Flask, config: Config) -> None:
-    """Bind the session to the configured database and set up its connections; create a missing SQLite file.
+def ensure_database() -> None:
+    """Create the current application's SQLite file if it does not exist; do nothing on PostgreSQL.
 
-    Raises ConfigError if that fails. An existing file is not opened, and PostgreSQL is not connected to.
+    Raises ConfigError if that fails, or if the file is missing or empty although there was a database.
+    """
+    database = _database()
+    if database.sqlite_path is not None:
+        try:
+            sqlite.refuse_lost(database.sqlite_path)
+            sqlite.ensure_file(database.sqlite_path)
+        except (OSError, sqlite3.Error) as error:
+            raise database.make_error(error) from error
+
+
+def init_app(app: Flask, config: Config) -> None:
+    """Bind the session to the configured database and set up its connections.
+
+    Raises ConfigError if the SQLite file could not be one. It is neither created nor opened: see `ensure_database`; and
+    PostgreSQL is not connected to.
     """
     app.config["SQLALCHEMY_DATABASE_URI"] = config.database_url
     app.config["DATABASE_VARIABLE"] = config.database_variable
@@ -306,8 +328,8 @@ def init_app(app: Flask, config: Config) -> None:
         # resolved, since the lock files lie beside the file itself
         path = sqlite.path_of(config.database_url).resolve()
         try:
-            sqlite.ensure_file(path)
-        except (OSError, sqlite3.Error) as error:
+            sqlite.refuse_no_file(path)
+        except OSError as error:
             raise config.database_error(error) from error
         options: dict[str, Any] = {
             "connect_args": {"timeout": seconds, "isolation_level": None, "factory": sqlite.Connection}
@@ -322,7 +344,7 @@ def init_app(app: Flask, config: Config) -> None:
         "pool_timeout": seconds,
         "hide_parameters": True,
     }
-    app.extensions[_EXTENSION] = _Database(path, seconds, BoundedSemaphore(streams))
+    app.extensions[_EXTENSION] = _Database(path, seconds, BoundedSemaphore(streams), config.database_error)
     _db.init_app(app)
     with app.app_context():
         # SQLite deletes its log when the last connection is closed, which the end of a command alone does not do
@@ -366,6 +388,7 @@ def _postgresql_arguments(timeout_ms: int) -> dict[str, Any]:
         **{f"tcp_keepalives_{name}": value for name, value in keepalives.items()},
     }
     return {
+        "client_encoding": "UTF8",  # the driver reads nothing from a server of SQL_ASCII in its own encoding
         "connect_timeout": max(2, seconds),
         "tcp_user_timeout": timeout_ms,
         **{f"keepalives_{name}": value for name, value in keepalives.items()},

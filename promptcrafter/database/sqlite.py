@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -32,6 +33,11 @@ WRITE_QUEUE_SUFFIX = "-queue"
 BULK_QUEUE_SUFFIX = "-bulk"  # of those who hold the write lock for long: one of them at a time is in the write queue
 PURGE_LOCK_SUFFIX = "-purge"  # held exclusively by the one process that purges
 AGGREGATION_LOCK_SUFFIX = "-aggregation"  # held exclusively by the one process that computes aggregates
+# Beside a database that has been written to. The other lock files may also be made beside one that was never there
+_EVIDENCE = (
+    *("-wal", "-shm", "-journal", WRITE_QUEUE_SUFFIX),
+    *(BULK_QUEUE_SUFFIX, PURGE_LOCK_SUFFIX, AGGREGATION_LOCK_SUFFIX),
+)
 _CHECKPOINT_PAGES = 1000  # SQLite's own default: a commit makes a checkpoint when the log has so many pages
 LOG_LIMIT_BYTES = 16 * 1024 * 1024  # of the write-ahead log; SQLite copies it into the file at each 4 MiB
 
@@ -113,8 +119,31 @@ def ensure_file(path: Path) -> None:
         fsync_folder(path.parent.parent)
     if not path.exists():
         create(path)
-    if not path.is_file():
-        raise OSError(errno.EISDIR if path.is_dir() else errno.EINVAL, "it is not a file")
+    refuse_no_file(path)
+
+
+def refuse_no_file(path: Path) -> None:
+    """Raise OSError, with the reason, if something else than a file is at the path. That nothing is there is right."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(mode := path.stat().st_mode):
+            raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL, "it is not a file")
+
+
+def refuse_lost(path: Path) -> None:
+    """Raise OSError, with the reason, if the file is missing or empty, but files beside it show that there was one.
+
+    Other processes may create the file and write to it meanwhile: what lies beside it is looked at first.
+    """
+    evidence = [f"{path.name}{suffix}" for suffix in _EVIDENCE if Path(f"{path}{suffix}").exists()]
+    if not evidence or (path.exists() and (not path.is_file() or path.stat().st_size)):
+        return
+    is_missing = not path.exists()
+    raise OSError(
+        errno.ENOENT if is_missing else errno.EINVAL,
+        f"it {'does not exist' if is_missing else 'is empty'}, but there was a database, which has left "
+        f"{', '.join(evidence)}. Put the file back, or restore a backup with flask --app wsgi restore FILE. To begin "
+        "with an empty database, remove what was left",
+    )
 
 
 def refuse_unusable(path: Path) -> None:

@@ -18,10 +18,21 @@ from werkzeug.exceptions import HTTPException
 from promptcrafter.database import revisions, storage
 from promptcrafter.database.errors import FileUnusable, describe_cause, find_code, is_of_ended_workspace, is_unavailable
 from promptcrafter.http.route import requested_route
-from promptcrafter.problems import DiskFull, InvalidChunks, Problem, TooLarge, Unavailable, WorkspaceNotFound, describe
+from promptcrafter.problems import (
+    DiskFull,
+    InvalidChunks,
+    NewerSchema,
+    NotMigrated,
+    Problem,
+    TooLarge,
+    Unavailable,
+    WorkspaceNotFound,
+    describe,
+)
 
 BodyWriter = Callable[[Problem, str], tuple[bytes, str]]
 _BODIES = "promptcrafter-error-bodies"
+_NO_TURN = "no turn to write, or no free connection, within DATABASE_TIMEOUT_MS"
 _BEARER, _BASIC = "Bearer", 'Basic realm="PromptCrafter", charset="UTF-8"'
 
 _log = logging.getLogger(__name__)
@@ -66,10 +77,26 @@ def explain(error: DBAPIError) -> Problem | None:
         return Unavailable()
 
 
+def describe_obstacle(error: DBAPIError | PoolTimeout | OSError | Problem) -> str:
+    """Return, in one line for the log or a command, why the database could not be used; needs an application context.
+
+    The line has no password, and no text or value of a statement.
+    """
+    if isinstance(error, PoolTimeout):
+        return _NO_TURN
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    problem = error if isinstance(error, Problem) else explain(error)
+    if isinstance(error, DBAPIError) and not isinstance(problem, NotMigrated | NewerSchema):
+        return describe_cause(error)
+    assert problem is not None
+    return problem.message.removesuffix(".")
+
+
 def report(error: DBAPIError | PoolTimeout) -> Problem | None:
     """Return the problem that an error of the database is reported as, and log its cause; None if it is a bug."""
     if isinstance(error, PoolTimeout):
-        _log.warning("database unavailable: no turn to write, or no free connection, within DATABASE_TIMEOUT_MS")
+        _log.warning("database unavailable: %s", describe_obstacle(error))
         return Unavailable()
     problem = explain(error)
     if isinstance(problem, DiskFull):

@@ -12,7 +12,7 @@ from promptcrafter.pages.formatting import number, sentence
 
 _BASES = {  # with the number of scored outputs, or of inputs that both groups have
     "randomised": "An experiment assigned them at random; {n} scored outputs.",
-    "paired": "Compared on the same {n} inputs, pair by pair.",
+    "paired": "Compared on the same {n} inputs, pair by pair: the first scored output of each, not all outputs.",
     "observational": "Only observed, in {n} scored outputs: nothing assigned them at random, and the inputs were not "
     "the same. An experiment, or scores of both for the same inputs, would settle it.",
 }
@@ -99,7 +99,8 @@ def describe(comparison: Mapping[str, Any], name_of: Mapping[str, str], *, keeps
         why = _why_open(difference, interval) + _what_is_missing(comparison, what)
         text, certainty = f"{first} and {second} cannot be told apart yet{why}.", "open"
     basis = _ONE_LOOK if comparison["oneLook"] else _BASES[comparison["basis"]]
-    basis = basis.format(n=number(comparison["n"]))
+    # of what cannot be told apart, only pairs are named, because their difference is not that of the means
+    basis = "" if certainty == "open" and comparison["basis"] != "paired" else basis.format(n=number(comparison["n"]))
     return Verdict(text if keeps_case else sentence(text), basis, comparison["warnings"], certainty)
 
 

@@ -10,6 +10,7 @@ from flask import Flask
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from promptcrafter.database import sqlite
+from promptcrafter.http.error_handlers import describe_obstacle
 from promptcrafter.maintenance.aggregation import Aggregation
 from promptcrafter.maintenance.only_process import only_process
 from promptcrafter.problems import Problem
@@ -46,7 +47,7 @@ class _Aggregator:
                         if is_only:
                             self._run_rounds()
                 except (DBAPIError, TimeoutError, OSError, Problem) as error:
-                    _log.warning("the aggregates of statistics wait: %s", type(error).__name__)
+                    _log.warning("the aggregates of statistics wait: %s", describe_obstacle(error))
             self._stop.wait(_RETRY_S)
 
     def _run_rounds(self) -> None:

@@ -206,7 +206,7 @@ def share(config: Config) -> None:
         size = (1 + config.web_concurrency) * len(_FILES) * len(_EMPTY)
         raise ConfigError(
             f"METRICS is on and takes {size:,} bytes in {_describe_folder()}, where they cannot be written: "
-            f"{error.strerror}. TMPDIR names another folder."
+            f"{error.strerror}. Set TMPDIR to another folder."
         ) from error
     os.environ[_FOLDER_VARIABLE] = _sharing.folder
     values.ValueClass = values.MultiProcessValue(lambda: _sharing.name)  # type: ignore[no-untyped-call]

@@ -14,6 +14,7 @@ from flask import Flask, current_app
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from promptcrafter.database import deletions
+from promptcrafter.http.error_handlers import describe_obstacle
 from promptcrafter.maintenance import purge
 from promptcrafter.problems import Problem
 from promptcrafter.traces import early_arrivals
@@ -104,7 +105,7 @@ class _Purger:
             try:
                 return purge.run(self._stop) is purge.Outcome.DONE
             except (DBAPIError, TimeoutError, OSError, Problem) as error:
-                _log.warning("the purge of what was deleted waits: %s", type(error).__name__)
+                _log.warning("the purge of what was deleted waits: %s", describe_obstacle(error))
                 return False
 
 

@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import socket
+import sqlite3
 import sys
 from contextlib import suppress
 from functools import cache
@@ -14,11 +15,11 @@ from sqlalchemy.exc import DBAPIError
 
 from config import Config, ConfigError, format_address
 from promptcrafter.database import revisions, sqlite
-from promptcrafter.database.errors import find_lasting_refusal
+from promptcrafter.database.errors import describe_cause, find_lasting_refusal
 from promptcrafter.database.session import open_postgresql
 from promptcrafter.maintenance import search_index
 from promptcrafter.maintenance.backup import open_read_only
-from promptcrafter.problems import NewerSchema
+from promptcrafter.problems import MIGRATE, NewerSchema
 
 _INHERITED = ("GUNICORN_FD", "LISTEN_FDS")  # the listening socket comes from the previous server or from systemd
 _BIND_OPTIONS = ("-b", "--bind")
@@ -29,19 +30,21 @@ _log = logging.getLogger(__name__)
 
 
 @cache
-def check(config: Config) -> None:
+def check(config: Config) -> str | None:
     """Raise ConfigError if the service could not listen on its address, or not use its database.
 
+    A SQLite file that does not exist is created, unless files beside it show that there was one.
     It may not use one that a newer release has migrated. To one that lacks migrations of this release it does not write
-    until they are applied. A PostgreSQL that cannot be reached is no error: the service answers 503 until it can. The
-    result is cached, because Gunicorn reads its configuration again on SIGHUP, when the address is in use by itself.
+    until they are applied. A PostgreSQL that cannot be reached is no error: the service answers 503 until it can.
+
+    Return, in one line for the log, why the database cannot be used yet; None if it can. The result is cached, because
+    Gunicorn reads its configuration again on SIGHUP, when the address is in use by itself.
     """
     if not is_bound_elsewhere():
         refuse_unusable_address(config.host, config.port)
     if config.database_url.startswith("sqlite"):
-        _refuse_unusable_file(config)
-    else:
-        _refuse_rejected_connection(config)
+        return _refuse_unusable_file(config)
+    return _refuse_rejected_connection(config)
 
 
 def is_bound_elsewhere() -> bool:
@@ -86,37 +89,58 @@ def _is_bind_option(argument: str) -> bool:
     return argument.startswith(_BIND_OPTIONS)
 
 
-def _refuse_unusable_file(config: Config) -> None:
-    path = sqlite.path_of(config.database_url)
-    if path.exists():
-        try:
-            sqlite.refuse_unusable(path)
-        except OSError as error:
-            raise config.database_error(error) from error
-        with (
-            suppress(DBAPIError),
-            _read_only_engine(path).connect() as connection,
-        ):  # the service reports a damaged file
-            _refuse_newer_schema(config, connection)
+def _refuse_unusable_file(config: Config) -> str | None:
+    """Raise ConfigError if the file cannot be used; return, for the log, why it cannot be used yet."""
+    path = sqlite.path_of(config.database_url).resolve()
+    is_new = not path.exists()
+    try:
+        sqlite.refuse_lost(path)
+        sqlite.ensure_file(path)
+        sqlite.refuse_unusable(path)
+    except (OSError, sqlite3.Error) as error:
+        raise config.database_error(error) from error
+    if is_new:
+        remedy = f"{MIGRATE}, or correct {config.database_variable}"
+        return f"the database file {path} did not exist and was created empty: {remedy}"
+    try:
+        with _read_only_engine(path).connect() as connection:
+            return _refuse_newer_schema(config, connection)
+    except DBAPIError as error:  # a locked or a damaged file is no reason not to start
+        return _unavailable(error)
 
 
-def _refuse_rejected_connection(config: Config) -> None:
-    """Connect once; raise ConfigError if PostgreSQL, or each of several hosts, rejects the connection for good."""
+def _refuse_rejected_connection(config: Config) -> str | None:
+    """Connect once; raise ConfigError if PostgreSQL, or each of several hosts, rejects the connection for good.
+
+    Return, for the log, why the database cannot be used yet.
+    """
     try:
         with open_postgresql(config.database_url, _CONNECT_TIMEOUT_MS) as engine, engine.connect() as connection:
-            _refuse_newer_schema(config, connection)
+            from promptcrafter.database.postgresql import find_encoding_fault  # its module loads the driver
+
+            if fault := find_encoding_fault(connection):
+                raise ConfigError(f"DATABASE_URL names a database that cannot be used: {fault}.")
+            return _refuse_newer_schema(config, connection)
     except DBAPIError as error:
         refusal = find_lasting_refusal(error)
         if refusal is not None:
             raise ConfigError(f"DATABASE_URL names a database that cannot be used: {refusal}.") from error
+        return _unavailable(error)
 
 
-def _refuse_newer_schema(config: Config, connection: Connection) -> None:
-    if isinstance(revisions.find_mismatch(connection), NewerSchema):
+def _refuse_newer_schema(config: Config, connection: Connection) -> str | None:
+    """Raise ConfigError if a newer release has migrated the database; return, for the log, whether it is to migrate."""
+    mismatch = revisions.find_mismatch(connection)
+    if isinstance(mismatch, NewerSchema):
         raise ConfigError(
             f"{config.database_variable} names a database that was migrated by a newer release than this one: upgrade "
             "this one, or restore a backup from before."
         )
+    return None if mismatch is None else f"the database is not migrated: {MIGRATE}"
+
+
+def _unavailable(error: DBAPIError) -> str:
+    return f"database unavailable: {describe_cause(error)}"
 
 
 def _read_only_engine(path: Path) -> Engine:

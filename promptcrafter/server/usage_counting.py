@@ -10,6 +10,7 @@ from threading import Event, Thread
 from flask import Flask
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
+from promptcrafter.http.error_handlers import describe_obstacle
 from promptcrafter.maintenance import usage_counters
 from promptcrafter.problems import Problem
 from promptcrafter.workspaces import quota
@@ -41,5 +42,5 @@ def _try() -> bool:
         return usage_counters.prepare()
     except (DBAPIError, TimeoutError, OSError, Problem) as error:
         if quota.limit() is not None:
-            _log.warning("counting what workspaces store waits: %s", type(error).__name__)
+            _log.warning("counting what workspaces store waits: %s", describe_obstacle(error))
         return False

@@ -1,6 +1,6 @@
 """Workspaces in the database. Call the writing functions inside `transactions.writing()`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row, Select, bindparam, delete, func, or_, select, update
@@ -85,6 +85,12 @@ def get_any_workspace(reference: str) -> Workspace:
     if workspace is None:
         raise _no_such_workspace(reference)
     return workspace
+
+
+def list_slugs(workspace_ids: Collection[str]) -> dict[str, str]:
+    """Return the slugs of these workspaces by their ids."""
+    found = session.execute(select(Workspace.id, Workspace.slug).where(Workspace.id.in_(workspace_ids)))
+    return {row.id: row.slug for row in found}
 
 
 def lock_any_workspace(reference: str) -> Workspace:

@@ -3,9 +3,12 @@
 import json
 import os
 import pty
+import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -17,6 +20,7 @@ from promptcrafter.database.session import sqlite_path
 from promptcrafter.database.transactions import writing
 from tests.support.commands import done, flask, refusal, refused, run
 from tests.support.databases import only_sqlite
+from tests.support.disks import limited_files
 from tests.support.environment import ROOT, SECRET, bin_path
 from tests.support.people import Caller, Person
 
@@ -52,8 +56,8 @@ def test_an_account_is_added_while_sign_up_is_closed_and_can_log_in(
     [
         ("ada@example.com", "Ada", "too short", "password must have 10 to 128 characters."),
         ("ada@example.com", "Ada", "\n", "password is required"),
-        ("ada", "Ada", PASSWORD, "email must be an e-mail address."),
-        ("ada@example.com", " ", PASSWORD, "name must not be blank."),
+        ("ada", "Ada", PASSWORD, "EMAIL must be an e-mail address."),
+        ("ada@example.com", " ", PASSWORD, "--name must not be blank."),
         ("ada@example.com", "Ada", b"\xff a latin-1 password", "password must not contain a lone surrogate (U+DCFF)."),
         ("ada\udcff@example.com", "Ada", PASSWORD, "The arguments must be UTF-8."),
     ],
@@ -265,18 +269,19 @@ def test_a_key_is_bound_to_a_workspace_and_to_scopes(app: Flask, client: Caller,
     assert (free["workspaceId"], free["scopes"]) == (None, None)
     heading, first, second = done(run(app, "key", "list", ada.email)).splitlines()
     assert heading.split()[-4:] == ["WORKSPACE", "SCOPES", "LAST", "USED"]
-    assert f"{team}  read, ingest  {bound['lastUsedAt']}" in first
+    assert first.split()[-4:] == ["team", "read,", "ingest", bound["lastUsedAt"]]
     assert second.split()[-2:] == ["all", "all"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--workspace", ""], "workspace must be left out, or say which."),
+        (["--workspace", ""], "--workspace must be left out, or say which."),
         (["--workspace", "nowhere"], "No workspace has the id or the slug nowhere."),
         (["--workspace", "team"], "ben@example.com is no member of team."),
-        (["--scope", "reads"], "scopes.0 must be one of read, ingest, write, admin."),
-        (["--scope", ""], "scopes.0 must be one of read, ingest, write, admin."),
+        (["--scope", "reads"], "--scope must be one of read, ingest, write, admin."),
+        (["--scope", "a", "--scope", "b"], "--scope must be one of read, ingest, write, admin."),
+        (["--scope", ""], "--scope must be one of read, ingest, write, admin."),
     ],
 )
 @only_sqlite
@@ -286,6 +291,25 @@ def test_a_restriction_of_a_key_that_cannot_be_kept_makes_no_key(
     create_team(ada)
     assert refused(run(app, "key", "add", ben.email, "k", *arguments)) == message
     assert ben.get("/auth/keys").json == []
+
+
+@only_sqlite
+def test_a_reset_link_has_the_path_below_which_the_service_is_served(
+    make_app: Callable[[Config], Flask], config: Config, ada: Person
+) -> None:
+    made = run(make_app(replace(config, script_name="/prompts")), "user", "reset-link", ada.email)
+    assert "\n  https://YOUR-SERVER/prompts/app/password-reset#THE-SECRET\n" in made.stderr
+    assert "\n  curl https://YOUR-SERVER/prompts/auth/password/reset " in made.stderr
+
+
+@only_sqlite
+def test_a_full_disk_is_named_by_its_folder(app: Flask, ada: Person, database_url: str) -> None:
+    folder = Path(database_url.removeprefix("sqlite:///")).parent
+    with limited_files():
+        link = refused(run(app, "user", "reset-link", ada.email))
+        erased = refused(run(app, "erase"))
+    assert link == f"The disk of {folder} is full. Nothing was stored."
+    assert erased == f"The disk of {folder} is full. Nothing was erased."
 
 
 def test_a_reset_link_is_written_once_and_sets_another_password(app: Flask, client: Caller, ada: Person) -> None:
@@ -355,8 +379,8 @@ def test_a_deletion_says_what_it_deletes_and_asks(app: Flask, ada: Person, monke
 @pytest.mark.parametrize(
     ("expires", "message"),
     [
-        ("2020-01-01", "expiresAt must be in the future."),
-        ("tomorrow", "expiresAt must be an ISO 8601 time or a Unix time."),
+        ("2020-01-01", "--expires must be in the future."),
+        ("tomorrow", "--expires must be an ISO 8601 time or a Unix time."),
     ],
 )
 @only_sqlite
@@ -384,7 +408,31 @@ def test_a_database_without_tables_is_reported_in_one_line(
     assert refused(run(app, "user", "list")) == message
 
 
-def test_an_unavailable_database_is_reported_in_one_line(make_app: Callable[[Config], Flask]) -> None:
-    url = "postgresql+psycopg://nobody@127.0.0.1:1/nothing"
+def test_an_unavailable_database_is_reported_in_one_line_with_the_cause(make_app: Callable[[Config], Flask]) -> None:
+    url = "postgresql+psycopg://nobody:hush@127.0.0.1:1/nothing"
     app = make_app(Config(database_url=url, jwt_secret_key=SECRET, database_timeout_ms=100))
-    assert refused(run(app, "user", "list")) == "The database is busy or away. Try again."
+    commands = (["user", "list"], ["key", "list", "a@b.example"], ["workspace", "list"], ["check"], ["erase"])
+    for command in (*commands, ["prune", "--older-than", "1d"]):
+        line = refused(run(app, *command))
+        assert line.startswith("The database is busy or away: ")
+        assert '"127.0.0.1", port 1 failed: Connection refused' in line
+        assert line.endswith("). Try again.")
+        assert "hush" not in line
+
+
+@only_sqlite
+def test_a_database_that_another_program_has_locked_is_reported_with_the_cause(
+    make_app: Callable[[Config], Flask], config: Config, ada: Person, database_url: str
+) -> None:
+    app = make_app(replace(config, database_timeout_ms=50))
+    with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        line = refused(run(app, "user", "disable", ada.email))
+    assert line == "The database is busy or away: SQLITE_BUSY (database is locked). Try again."
+
+
+def test_a_role_without_rights_is_reported_with_the_cause(
+    make_app: Callable[[Config], Flask], config: Config, url_without_rights: str
+) -> None:
+    app = make_app(replace(config, database_url=url_without_rights.replace("postgresql://", "postgresql+psycopg://")))
+    assert refused(run(app, "user", "list")) == "PostgreSQL says: permission denied for table users."

@@ -89,7 +89,7 @@ def test_a_backup_is_one_private_file_with_everything_in_it(app: Flask, ada: Per
     target.parent.mkdir()
     made = run(app, "backup", str(target))
     assert done(made) == f"{target}\n"
-    assert made.stderr == "Backed up and checked: 1 user, 1 prompt, 1 log, 0 experiments, 0 traces.\n"
+    assert made.stderr == "Backed up and checked: 1 user, 1 workspace, 1 prompt, 1 log, 0 experiments, 0 traces.\n"
     assert names(target.parent) == {"copy.db"}
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     with closing(sqlite3.connect(f"file:{target}?mode=ro", uri=True)) as connection:
@@ -114,6 +114,8 @@ def test_neither_the_database_nor_a_folder_is_ever_replaced(app: Flask, ada: Per
     assert refused(run(app, "backup", str(tmp_path), "--force")) == f"{tmp_path} is a folder."
     nowhere = tmp_path / "nowhere" / "copy.db"
     assert refused(run(app, "backup", str(nowhere))) == f"No such file or directory: {nowhere.parent}"
+    relative = "no-such-folder/copy.db"
+    assert refused(run(app, "backup", relative)) == f"No such file or directory: {Path(relative).absolute().parent}"
 
 
 def test_a_damaged_copy_is_refused(app: Flask, ada: Person, copy: Path) -> None:
@@ -211,7 +213,8 @@ def test_a_restored_database_has_what_the_backup_had_and_the_old_one_is_kept(
     assert kept.name.startswith("other.db.before-restore-2")
     assert rows(kept, "SELECT id FROM users") == [(ben.id,)]
     assert restored.stderr == (
-        f"Restored {copy}: 1 user, 1 prompt, 1 log, 0 experiments, 0 traces.\nWhat was there before is kept in:\n"
+        f"Restored {copy}: 1 user, 1 workspace, 1 prompt, 1 log, 0 experiments, 0 traces.\n"
+        "What was there before is kept in:\n"
     )
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert names(path.parent) == {"other.db", kept.name, "other.db-open", "other.db-queue"}
@@ -351,7 +354,8 @@ def test_a_database_cannot_be_opened_while_it_is_restored(elsewhere: Elsewhere, 
     with sqlite.exclusive_lock(path, sqlite.OPEN_LOCK_SUFFIX):
         answer = client.post("/auth/login", {"email": "ada@example.com", "password": "x"})
         assert (answer.status_code, answer.json["code"]) == (503, "database_unavailable")
-        assert refused(run(app, "user", "list")) == "The database is busy or away. Try again."
+        message = "The database is busy or away: Restoring (a restore is under way). Try again."
+        assert refused(run(app, "user", "list")) == message
         assert refused(run(app, "backup", str(tmp_path / "copy.db"))) == "SQLite says: a restore is under way."
         environment = {"DATABASE_URL": f"sqlite:///{path}", "JWT_SECRET_KEY": SECRET, "PORT": str(free_port())}
         started = programs.run("gunicorn", "-c", "gunicorn.conf.py", "wsgi:app", environment=environment)

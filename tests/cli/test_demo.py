@@ -1,5 +1,6 @@
 """The command `demo`."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +32,14 @@ def mara(app: Flask, client: Caller) -> Person:
     signed_in = client.post("/auth/login", json={"email": email, "password": password})
     assert signed_in.status_code == 200
     return Person(client, signed_in.json["user"]["_id"], signed_in.json["token"], email, password)
+
+
+@only_sqlite
+def test_behind_a_proxy_the_address_has_its_path_and_a_placeholder(
+    make_app: Callable[[Config], Flask], config: Config
+) -> None:
+    made = run(make_app(replace(config, trusted_proxies=1, script_name="/prompts")), "demo")
+    assert done(made).splitlines()[0] == "https://YOUR-SERVER/prompts/app/sign-in"
 
 
 def ask(person: Person, path: str) -> Any:

@@ -15,10 +15,11 @@ from promptcrafter.database.session import get_engine, session
 from promptcrafter.database.transactions import writing
 from promptcrafter.logs.models import Log
 from promptcrafter.workspaces.models import Member, Workspace
-from tests.support.commands import done, run
+from tests.support.commands import done, flask, refusal, refused, run
 from tests.support.databases import only_sqlite
 from tests.support.environment import ROOT, SECRET, bin_path
 from tests.support.people import Caller, sign_up
+from tests.support.servers import Launch
 
 BEFORE_WORKSPACES = "2f96d0a8b4e3"
 LOSSES = (
@@ -91,10 +92,39 @@ def test_a_downgrade_that_loses_nothing_does_not_ask(migrated_app: Flask) -> Non
 def test_a_downgrade_to_a_schema_with_workspaces_or_to_an_unknown_one_does_not_ask(migrated_app: Flask) -> None:
     add_team(migrated_app)
     done(run(migrated_app, "db", "downgrade", revisions.HEAD))
-    result = run(migrated_app, "db", "downgrade", "unknown")
-    assert result.exit_code == 1
-    assert LOSSES not in result.output
-    assert applied(migrated_app) == {revisions.HEAD}
+    for unknown, fault in (
+        ("unknown", "No such revision or branch 'unknown'."),
+        ("-99", "Relative revision -99 didn't produce 99 migrations."),
+    ):
+        assert refused(run(migrated_app, "db", "downgrade", "--yes", "--", unknown)) == fault
+        assert applied(migrated_app) == {revisions.HEAD}
+
+
+def test_a_downgrade_and_an_upgrade_say_from_where_to_where_they_went(migrated_app: Flask) -> None:
+    before = revisions.OLDER[-1]
+    for arguments, said in (
+        (("downgrade", before), f"Migrated from {revisions.HEAD} to {before}."),
+        (("downgrade", before), f"The database has the revision {before} already."),
+        (("upgrade",), f"Migrated from {before} to {revisions.HEAD}."),
+        (("upgrade",), "The database is up to date."),
+        (("downgrade", "base"), f"Migrated from {revisions.HEAD} to base."),
+    ):
+        result = run(migrated_app, "db", *arguments)
+        assert done(result) == ""
+        assert result.stderr.splitlines() == [said]
+
+
+@only_sqlite
+def test_a_downgrade_is_refused_while_the_service_runs(own_database_url: str, start_server: Launch) -> None:
+    server = start_server(own_database_url, migrate=False, JWT_SECRET_KEY=SECRET)
+    ended = flask(own_database_url, "db", "downgrade", "--yes", "--", "-1")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert refusal(ended.stderr) == "The database is in use: stop the service, and whatever else has it open."
+    server.process.terminate()
+    server.process.wait(timeout=20)
+    ended = flask(own_database_url, "db", "downgrade", "--yes", "--", "-1")
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert ended.stderr == f"Migrated from {revisions.HEAD} to {revisions.OLDER[-1]}.\n"
 
 
 def test_a_downgrade_says_what_it_loses_of_an_account_that_is_alone(migrated_app: Flask) -> None:
@@ -140,6 +170,8 @@ def first_line(result: Result) -> str:
 @pytest.mark.parametrize(("answer", "revision"), [("n", revisions.HEAD), ("y", BEFORE_WORKSPACES)])
 def test_in_a_terminal_a_downgrade_asks(migrated_app: Flask, own_database_url: str, answer: str, revision: str) -> None:
     add_team(migrated_app)
+    with migrated_app.app_context():
+        get_engine().dispose()  # this process would have the database open
     ours, terminal = pty.openpty()
     os.write(ours, f"{answer}\n".encode())
     result = subprocess.run(

@@ -14,14 +14,14 @@ import psycopg
 import pytest
 from flask import Flask
 from flask_migrate import upgrade
-from sqlalchemy import Engine, event, make_url
+from sqlalchemy import Engine, event
 
 from config import Config
 from promptcrafter.database import revisions
 from promptcrafter.database.session import sqlite_path
 from promptcrafter.maintenance.sqlite_to_postgresql.tables import derived_tables, every_table
 from tests.support.commands import done, refusal, refused, run
-from tests.support.databases import create_database, empty_database
+from tests.support.databases import OTHER_ENCODINGS, create_database, create_database_in, empty_database
 from tests.support.environment import ROOT, SECRET, bin_path, free_port
 from tests.support.full_account import fill_account
 from tests.support.people import Caller, Person, sign_up
@@ -31,6 +31,7 @@ NO_ADDRESS = "The URL must be one of PostgreSQL: postgresql://user:password@host
 TABLES = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
 USER = "1, 'user_1', 'n', 'e', 'e', 'h', 0, now()"
 NOT_EMPTY = "The database to move to is not empty:"
+OTHER = "Create another database and move to that one."
 READS = (
     *("/prompts", "/logs", "/traces", "/experiments", "/auth/me", "/auth/keys", "/search?q=gravi", "/search?q=zebra"),
     *("/logs?q=falls", "/logs?q=bet*", "/logs?q=🏳️‍🌈", "/logs?sort=-score&minScore=1", "/prompts?per_page=2"),
@@ -117,7 +118,7 @@ def test_everything_moves_and_calls_answer_as_before(
     assert done(moved) == ""
     assert moved.stderr.splitlines()[1].startswith("A new database: ")
     assert moved.stderr.splitlines()[2:] == [
-        "Moved and compared: 2 users, 5 prompts, 38 logs, 2 experiments, 3 traces.",
+        "Moved and compared: 2 users, 2 workspaces, 5 prompts, 38 logs, 2 experiments, 3 traces.",
         "Now set DATABASE_URL to that address and start the service with it. JWT_SECRET_KEY must stay what it is.",
     ]
     target = "SELECT attstattarget FROM pg_attribute WHERE attrelid = 'ix_prompt_search_content_trigrams'::regclass"
@@ -173,7 +174,7 @@ def test_every_table_is_moved_and_the_target_has_all_its_indices(app: Flask, ada
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        ("CREATE TABLE users (mine INTEGER)", f"{NOT_EMPTY} it has a table users, which is not ours."),
+        ("CREATE TABLE users (mine INTEGER)", f"{NOT_EMPTY} it has a table users, which is not ours. {OTHER}"),
         (
             "CREATE TABLE alembic_version (version_num TEXT); INSERT INTO alembic_version VALUES ('theirs')",
             "The database to move to is of a newer release than this one, or of another program.",
@@ -193,14 +194,14 @@ def test_a_target_with_tables_of_others_is_refused_and_not_changed(
 def test_a_target_with_rows_is_refused_and_not_changed(app: Flask, ada: Person, target: str) -> None:
     done(run(app, "move-to", target))
     ada.prompt()
-    assert refused_move(app, target) == f"{NOT_EMPTY} there are rows in its table members."
+    assert refused_move(app, target) == f"{NOT_EMPTY} there are rows in its table members. {OTHER}"
     assert rows(target)["prompts"] == 0
     with connect(target) as connection:
         connection.execute("DELETE FROM workspaces")
         connection.execute("DELETE FROM users")
         connection.execute("CREATE TABLE theirs (id INTEGER)")
         try:
-            assert refused_move(app, target) == f"{NOT_EMPTY} it has a table theirs, which is not ours."
+            assert refused_move(app, target) == f"{NOT_EMPTY} it has a table theirs, which is not ours. {OTHER}"
         finally:
             connection.execute("DROP TABLE theirs")
 
@@ -273,14 +274,14 @@ def test_concurrent_writes_make_the_move_fail_without_live(app: Flask, ada: Pers
         assert set(rows(target).values()) == {0}
         moved = run(app, "move-to", target, "--live")
     assert done(moved) == ""
-    assert "Moved and compared: 1 user, 2 prompts, 0 logs" in moved.stderr
+    assert "Moved and compared: 1 user, 1 workspace, 2 prompts, 0 logs" in moved.stderr
     assert "Somebody has written to the SQLite file meanwhile. That is not in PostgreSQL.\n" in moved.stderr
     assert len(ada.get("/prompts").json) == 3
 
 
 def test_a_target_that_gets_rows_before_it_is_locked_is_refused(app: Flask, ada: Person, target: str) -> None:
     with when_copying(lambda: ask(target, f"INSERT INTO users VALUES ({USER}) RETURNING id")):
-        assert refused_move(app, target) == f"{NOT_EMPTY} there are rows in its table users."
+        assert refused_move(app, target) == f"{NOT_EMPTY} there are rows in its table users. {OTHER}"
     assert ask(target, "SELECT id FROM users") == [("user_1",)]
 
 
@@ -338,8 +339,18 @@ def test_a_row_that_postgresql_refuses_is_named(
 
 
 @pytest.mark.parametrize(
-    "url", ["sqlite:////tmp/x.db", "mysql://h/d", "postgres://ada:secret@h:port/d", "promptcrafter", ""]
+    ("url", "fault"),
+    [
+        ("postgres://ada:secret@h:port/d", "it must look like postgresql://user:password@host:5432/database"),
+        ("postgres://ada:s@cret@h/d", "characters such as @, / and : in the password must be percent-encoded"),
+    ],
 )
+def test_a_malformed_url_is_refused_with_the_reason_and_not_quoted(app: Flask, url: str, fault: str) -> None:
+    assert refused(run(app, "move-to", url)) == f"The URL is malformed: {fault}."
+    assert refused(run(app, "move-to", "-", stdin=f"{url}\n")) == f"The URL is malformed: {fault}."
+
+
+@pytest.mark.parametrize("url", ["sqlite:////tmp/x.db", "mysql://h/d", "promptcrafter", ""])
 def test_a_url_that_is_not_postgresqls_is_refused_and_not_quoted(app: Flask, url: str) -> None:
     assert refused(run(app, "move-to", url)) == NO_ADDRESS
     assert refused(run(app, "move-to", "-", stdin=f"{url}\n")) == NO_ADDRESS
@@ -359,12 +370,13 @@ def test_a_server_that_goes_away_is_reported(app: Flask, ada: Person, target: st
     assert set(rows(target).values()) == {0}
 
 
-def test_a_target_with_another_encoding_than_utf8_is_refused(app: Flask, ada: Person, bare_target: str) -> None:
-    with connect(bare_target) as connection:
-        connection.execute("DROP DATABASE IF EXISTS latin")
-        connection.execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
-    latin = make_url(bare_target).set(database="latin").render_as_string(hide_password=False)
-    assert refused_move(app, latin) == "The database to move to must have the encoding UTF8."
+@pytest.mark.parametrize("encoding", OTHER_ENCODINGS)
+def test_a_target_with_another_encoding_than_utf8_is_refused(
+    app: Flask, ada: Person, postgresql: Any, encoding: str
+) -> None:
+    url = create_database_in(postgresql, encoding)
+    fault = f"its encoding is {encoding}, and must be UTF8."
+    assert refused_move(app, url) == f"The database to move to cannot be used: {fault}"
 
 
 def test_a_target_of_an_older_release_is_migrated_if_it_is_empty_and_otherwise_not_changed(
@@ -376,7 +388,7 @@ def test_a_target_of_an_older_release_is_migrated_if_it_is_empty_and_otherwise_n
         upgrade(revision=older)
     with connect(bare_target) as connection:
         connection.execute(f"INSERT INTO users VALUES ({USER})".encode())
-        assert refused_move(app, bare_target) == f"{NOT_EMPTY} there are rows in its table users."
+        assert refused_move(app, bare_target) == f"{NOT_EMPTY} there are rows in its table users. {OTHER}"
         assert ask(bare_target, "SELECT version_num FROM alembic_version") == [(older,)]
         connection.execute("DELETE FROM users")
     done(run(app, "move-to", bare_target))

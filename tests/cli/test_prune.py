@@ -189,7 +189,8 @@ def test_what_a_prune_has_deleted_is_in_the_audit_trail_although_it_is_interrupt
         return remove(*arguments)
 
     monkeypatch.setattr(log_store, "remove_expired", remove_twice)
-    assert refused(run(app, "prune", "--older-than", "1d")) == "The database is busy or away. Try again."
+    cause = "no turn to write, or no free connection, within DATABASE_TIMEOUT_MS"
+    assert refused(run(app, "prune", "--older-than", "1d")) == f"The database is busy or away: {cause}. Try again."
     assert len(ada.get("/logs").json) == 1
     slug = ada.get("/workspaces").json[0]["slug"]
     (entry,) = ada.get(f"/workspaces/{slug}/audit?action=prune").json

@@ -3,7 +3,6 @@
 import gzip
 import io
 import json
-import shutil
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from click.testing import Result
 from flask import Flask
 
 from config import Config
+from promptcrafter.database import sqlite
 from promptcrafter.database.session import get_engine
 from tests.support import llm_database
 from tests.support.commands import done
@@ -154,10 +154,10 @@ def test_a_missing_file_or_account_is_reported_in_one_line(
     assert failure(run("import", path, "--user", "x@example.com")) == (
         "Error: No account has the address x@example.com."
     )
+    sqlite.create(tmp_path / "new.db")
     unmigrated = make_app(Config(database_url=f"sqlite:///{tmp_path}/new.db", jwt_secret_key=SECRET))
     result = unmigrated.test_cli_runner().invoke(args=["import", str(path), "--user", "x@example.com"])
     assert failure(result) == "Error: The database is not migrated: run flask --app wsgi db upgrade."
-    shutil.rmtree(tmp_path / "new.db", ignore_errors=True)
 
 
 @only_sqlite

@@ -1,10 +1,13 @@
 """The commands `workspace`."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from flask import Flask
 
+from config import Config
 from promptcrafter.cli import workspaces
 from tests.support.commands import done, refused, run
 from tests.support.databases import only_sqlite
@@ -34,8 +37,8 @@ def test_a_workspace_is_added_for_its_owner(app: Flask, ada: Person) -> None:
     ("name", "email", "slug", "message"),
     [
         ("x", "nobody@example.com", "x", "No account has the address nobody@example.com."),
-        (" ", "ada@example.com", "x", "name must not be blank."),
-        ("x", "ada@example.com", "A b", "slug must consist of 1 to 64 lower-case letters, digits and hyphens."),
+        (" ", "ada@example.com", "x", "NAME must not be blank."),
+        ("x", "ada@example.com", "A b", "--slug must consist of 1 to 64 lower-case letters, digits and hyphens."),
     ],
 )
 @only_sqlite
@@ -134,3 +137,14 @@ def test_at_a_terminal_a_deletion_says_what_it_deletes_and_asks_for_the_slug(
     assert ada.get(f"/workspaces/{team}").status_code == 200
     done(run(app, "workspace", "delete", team, stdin="support-team\n"))
     assert ada.get(f"/workspaces/{team}").status_code == 404
+
+
+@only_sqlite
+def test_what_no_service_has_counted_yet_is_not_shown_as_nothing(
+    make_app: Callable[[Config], Flask], config: Config, ada: Person
+) -> None:
+    app = make_app(replace(config, max_workspace_bytes=1000))
+    heading, *rows = done(run(app, "workspace", "list")).splitlines()
+    assert heading.endswith("BYTES OF 1,000")
+    assert [row.split()[-1] for row in rows] == ["-"]
+    assert "usedBytes" not in json.loads(done(run(app, "workspace", "list", "--json")))[0]

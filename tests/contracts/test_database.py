@@ -11,7 +11,7 @@ from flask import Flask, Response, request
 from sqlalchemy import select, text
 
 from config import Config
-from promptcrafter.database.session import get_engine, read_snapshot
+from promptcrafter.database.session import ensure_database, get_engine, read_snapshot
 from promptcrafter.prompts.models import SearchText
 from promptcrafter.prompts.search import FIELDS, index_matches
 from tests.support.databases import EMPTIER, only_sqlite
@@ -233,7 +233,10 @@ def test_sqlite_runs_as_documented(app: Flask, with_settings: Callable[..., Any]
 
 def test_a_new_database_is_readable_by_its_owner_only(make_app: Callable[[Config], Flask], tmp_path: Path) -> None:
     path = tmp_path / "folder" / "new.db"
-    make_app(Config(database_url=f"sqlite:///{path}", jwt_secret_key=SECRET))
+    app = make_app(Config(database_url=f"sqlite:///{path}", jwt_secret_key=SECRET))
+    assert not path.parent.exists()
+    with app.app_context():
+        ensure_database()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 

@@ -1,10 +1,9 @@
 """A full disk: 507 from every call that writes, /readyz 503, reads go on, and it recovers without a restart."""
 
-import resource
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from promptcrafter.database.transactions import writing
 from tests.support.calls import calls, send
 from tests.support.connection import Connection, create_prompt, sign_up
 from tests.support.databases import only_sqlite
+from tests.support.disks import limited_files
 from tests.support.errors import assert_error
 from tests.support.people import Answer, Caller, Person
 from tests.support.people import sign_up as sign_up_in_process
@@ -37,17 +37,6 @@ READING = {
     "POST /invitations/accept",  # by somebody who is a member already
 }
 LARGE = {"title": "A large one", "content": "word " * 8000, "model": "m"}  # 40 KB
-
-
-@contextmanager
-def limited_files(size: int = 4096) -> Iterator[None]:
-    """Let no write of this process make a file longer than that: SQLite gets EFBIG, as EDQUOT of a quota."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def assert_full(answer: Answer) -> None:

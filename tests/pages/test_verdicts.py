@@ -137,3 +137,11 @@ def test_a_difference_of_an_experiment_has_no_better(found: tuple[Any, ...], sen
     verdict = describe_difference("polite", "answer first", difference)
     assert verdict.sentence == sentence
     assert (verdict.certainty == "settled") is found[2]
+
+
+def test_what_cannot_be_told_apart_names_its_pairs_because_their_difference_is_not_that_of_the_means() -> None:
+    pairs, others = (describe({**COMPARISON, **OPEN, "basis": basis}, NAMES) for basis in ("paired", "observational"))
+    assert pairs is not None
+    assert others is not None
+    assert "the first scored output of each, not all outputs" in pairs.basis
+    assert others.basis == ""

@@ -15,6 +15,7 @@ from config import Config
 from promptcrafter.database.transactions import writing
 from promptcrafter.logs import store as logs
 from promptcrafter.server import metrics
+from promptcrafter.version import VERSION
 from promptcrafter.workspaces.principal import at_home
 from tests.support.databases import only_sqlite
 from tests.support.environment import ROOT, SECRET
@@ -250,7 +251,7 @@ def test_a_database_that_is_not_migrated_is_503_as_for_other_routes(
 
 
 def test_the_build_is_reported(ada: Person, engine_name: str) -> None:
-    assert scrape(ada)[f'promptcrafter_build_info{{database="{engine_name}",version="0.1.0"}}'] == 1
+    assert scrape(ada)[f'promptcrafter_build_info{{database="{engine_name}",version="{VERSION}"}}'] == 1
 
 
 @only_sqlite

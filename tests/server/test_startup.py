@@ -3,16 +3,19 @@
 import errno
 import fcntl
 import os
+import re
 import shutil
 import socket
 import sqlite3
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from flask import Flask
 from sqlalchemy import NullPool, create_engine, make_url
@@ -24,7 +27,7 @@ from promptcrafter.database.session import get_engine
 from promptcrafter.server import startup
 from tests.support import programs
 from tests.support.connection import Connection
-from tests.support.databases import only_sqlite
+from tests.support.databases import OTHER_ENCODINGS, create_database, create_database_in, only_sqlite
 from tests.support.environment import ROOT, SECRET, bin_path, free_port
 from tests.support.people import Person
 from tests.support.servers import LiveServer
@@ -241,7 +244,7 @@ def test_a_server_without_room_for_its_metrics_exits_at_once_with_one_line(tmp_p
     message = (
         f"METRICS is on and takes 6,291,456 bytes in {tmp_path}/tmp, where they cannot be written: File too large. "
     )
-    assert (ended.stdout, ended.stderr) == ("", f"{message}TMPDIR names another folder.\n")
+    assert (ended.stdout, ended.stderr) == ("", f"{message}Set TMPDIR to another folder.\n")
     assert ended.returncode == 1
     assert list((tmp_path / "tmp").iterdir()) == []
 
@@ -288,6 +291,44 @@ def test_a_rejected_connection_stops_the_start_and_an_unreachable_server_does_no
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("encoding", OTHER_ENCODINGS)
+def test_a_database_with_another_encoding_than_utf8_stops_migration_and_server(
+    postgresql: Any, tmp_path: Path, encoding: str
+) -> None:
+    url = create_database_in(postgresql, encoding)
+    refused = f"DATABASE_URL names a database that cannot be used: its encoding is {encoding}, and must be UTF8."
+    for command in ("migration", "server"):
+        ended = run(command, tmp_path, DATABASE_URL=url.replace("+psycopg", ""))
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert ended.stderr.removeprefix("Error: ") == f"{refused}\n"
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        tables = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'"
+        assert connection.execute(tables).fetchone() == (0,)
+
+
+@pytest.mark.slow
+def test_commands_of_a_role_without_permission_say_which_it_lacks(postgresql: Any, tmp_path: Path) -> None:
+    url = create_database(postgresql, "not_owned").replace("+psycopg", "")
+    role = "only_reader"
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in (
+            f"CREATE ROLE {role} LOGIN PASSWORD 'hush'",
+            "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+        ):
+            connection.execute(statement.encode())
+    of_role = make_url(url).set(username=role, password="hush").render_as_string(hide_password=False)
+    refused = run("migration", tmp_path, DATABASE_URL=of_role)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "Error: PostgreSQL says: permission denied for schema public.\n"
+    made = run("migration", tmp_path, DATABASE_URL=url)
+    assert made.returncode == 0
+    assert made.stderr.startswith("A new database: postgresql+psycopg://")
+    refused = run("command", tmp_path, DATABASE_URL=of_role)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "Error: PostgreSQL says: permission denied for table users.\n"
+
+
+@pytest.mark.slow
 def test_a_migration_names_an_unreachable_postgresql(tmp_path: Path) -> None:
     ended = run("migration", tmp_path, DATABASE_URL="postgresql://u:hush@127.0.0.1:1/d")
     assert ended.returncode == 1
@@ -307,6 +348,54 @@ def test_a_server_serves_without_its_postgresql_and_names_a_misspelt_setting(
     probe = Connection(server)
     assert [probe.call("GET", path).status for path in ("/healthz", "/readyz")] == [200, 503]
     assert "Traceback" not in server.log
+
+
+@pytest.mark.slow
+def test_the_log_of_the_start_says_why_the_database_cannot_be_used(
+    start_server: Callable[..., LiveServer], tmp_path: Path, url_without_rights: str
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "new.db")) as connection:
+        connection.execute("CREATE TABLE other (id)")
+    causes = {
+        "postgresql://u:hush@127.0.0.1:1/d": r"database unavailable: .*127\.0\.0\.1.*: Connection refused",
+        "postgresql://u:hush@nothing.invalid/d": r"database unavailable: .*nothing\.invalid",
+        url_without_rights: r"database unavailable: 42501 \(InsufficientPrivilege\)",
+        f"sqlite:///{tmp_path}/new.db": "the database is not migrated: run flask --app wsgi db upgrade",
+        f"sqlite:///{tmp_path}/none.db": f"the database file {tmp_path}/none.db did not exist and was created empty: "
+        "run flask --app wsgi db upgrade, or correct DATABASE_URL",
+    }
+    for url, cause in causes.items():
+        server = start_server(url, migrate=False, JWT_SECRET_KEY=SECRET, WEB_CONCURRENCY="1")
+        before, _, after = server.log.partition("PromptCrafter is at")
+        assert re.search(cause, before), server.log
+        assert "hush" not in server.log
+        assert "Booting worker" in after
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["refused", "rights", "not migrated"])
+def test_the_threads_of_a_worker_log_why_they_wait(
+    start_server: Callable[..., LiveServer], tmp_path: Path, url_without_rights: str, kind: str
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "new.db")) as connection:
+        connection.execute("CREATE TABLE other (id)")
+    url, cause = {
+        "refused": ("postgresql://u:hush@127.0.0.1:1/d", r"OperationalError \(.*Connection refused\)"),
+        "rights": (url_without_rights, r"42501 \(InsufficientPrivilege\)"),
+        "not migrated": (
+            f"sqlite:///{tmp_path}/new.db",
+            "The database is not migrated: run flask --app wsgi db upgrade",
+        ),
+    }[kind]
+    settings = {"JWT_SECRET_KEY": SECRET, "WEB_CONCURRENCY": "1", "MAX_WORKSPACE_BYTES": "1000000"}
+    server = start_server(url, migrate=False, LOG_FORMAT="text", **settings)
+    subjects = ("the purge of what was deleted waits", "counting what workspaces store waits")
+    waiting = (*subjects, "the aggregates of statistics wait")
+    deadline = time.monotonic() + 40
+    while not all(re.search(f"{subject}: {cause}", server.log) for subject in waiting):
+        assert time.monotonic() < deadline, server.log
+        time.sleep(0.1)
+    assert "hush" not in server.log
 
 
 def test_a_damaged_file_stops_the_server_but_not_the_commands_that_could_replace_it(folder: Path) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, NullPool, create_engine, make_url, text
 
 from config import Config
 from promptcrafter import create_app
-from promptcrafter.database import revisions
+from promptcrafter.database import revisions, sqlite
 from promptcrafter.database.postgresql import leave_request
 from promptcrafter.database.session import get_engine
 from tests.support.environment import SECRET
@@ -24,6 +24,7 @@ from tests.support.environment import SECRET
 DELETE_ALL = tuple(f"DELETE FROM {table}" for table in ("experiments", "workspaces", "users", "pending_deletions"))
 
 POSTGRESQL_TEMPLATE = "migrated_template"
+OTHER_ENCODINGS = ("LATIN1", "SQL_ASCII")  # that PostgreSQL has beside UTF8
 EMPTIER = "emptier"  # the name of a connection that stays open between tests
 
 
@@ -103,6 +104,14 @@ def create_database(server: Any, name: str, template: str = "template1") -> str:
     return _postgresql_url(server, name)
 
 
+def create_database_in(server: Any, encoding: str) -> str:
+    """Create a PostgreSQL database with an encoding, without tables, and return its URL."""
+    name = f"{encoding.lower()}_{time.monotonic_ns()}"
+    with psycopg.connect(server.get_uri("postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0".encode())
+    return _postgresql_url(server, name)
+
+
 def vacuum(engine: Engine, *tables: str) -> None:
     """Vacuum and analyse tables of PostgreSQL until all their pages are known to be visible to everybody.
 
@@ -120,6 +129,18 @@ def vacuum(engine: Engine, *tables: str) -> None:
                 return
             assert time.monotonic() < deadline
             time.sleep(0.1)
+
+
+@pytest.fixture
+def url_without_rights(migrated_postgresql_url: str) -> Iterator[str]:
+    """The URL of a role that may connect to the migrated database, and read nothing in it."""
+    engine = create_engine(migrated_postgresql_url, poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE ROLE without_rights LOGIN")
+    url = make_url(migrated_postgresql_url).set(username="without_rights", drivername="postgresql")
+    yield url.render_as_string(hide_password=False)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP ROLE without_rights")
 
 
 def _postgresql_url(server: Any, name: str) -> str:
@@ -142,6 +163,7 @@ only_sqlite = pytest.mark.parametrize("engine_name", ["sqlite"])
 def empty_database_url(engine_name: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a database without tables."""
     if engine_name == "sqlite":
+        sqlite.create(tmp_path / "empty.db")
         return f"sqlite:///{tmp_path / 'empty.db'}"
     server = request.getfixturevalue("postgresql")
     return create_database(server, f"empty_{time.monotonic_ns()}")

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from promptcrafter.database import revisions, usage
 from promptcrafter.database.base import Base
+from promptcrafter.database.postgresql import find_encoding_fault
 from promptcrafter.database.session import open_postgresql
 from promptcrafter.database.transactions import writing_to
 from promptcrafter.maintenance import Progress
@@ -30,6 +31,7 @@ from promptcrafter.maintenance.sqlite_to_postgresql.tables import (
 
 _TIMEOUT_MS = 30_000  # more than a request's: a busy disk may delay PostgreSQL for long
 _ROWS_PER_PROGRESS = 500
+_EMPTY = "Create another database and move to that one."
 _COPY_LINE = re.compile(r"COPY \D*(\d+)")  # the number of the faulty row, in any language of the server
 _INDICES = text(
     "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index "
@@ -148,13 +150,15 @@ def compare(target: Connection, copied: Copy, on_progress: Progress) -> None:
 
 def _refuse_used(connection: Connection) -> None:
     """Raise MoveError unless the database has the encoding UTF-8 and no tables except this service's, without rows."""
-    if connection.scalar(text("SHOW server_encoding")) != "UTF8":
-        raise MoveError("The database to move to must have the encoding UTF8.")
+    if fault := find_encoding_fault(connection):
+        raise MoveError(f"The database to move to cannot be used: {fault}.")
     applied = revisions.applied_to(connection)
     present = set(inspect(connection).get_table_names()) - {*revisions.BOOKKEEPING_TABLES, usage.NAME}
     ours = {*(table.name for table in every_table()), *derived_tables()} if applied else set()
     if unknown := sorted(present - ours):
-        raise MoveError(f"The database to move to is not empty: it has a table {unknown[0]}, which is not ours.")
+        raise MoveError(
+            f"The database to move to is not empty: it has a table {unknown[0]}, which is not ours. {_EMPTY}"
+        )
     if not all(revisions.is_newest(revision) or revisions.is_older(revision) for revision in applied):
         raise MoveError("The database to move to is of a newer release than this one, or of another program.")
     _refuse_rows(connection, present)
@@ -163,7 +167,7 @@ def _refuse_used(connection: Connection) -> None:
 def _refuse_rows(connection: Connection, names: Iterable[str]) -> None:
     for name in sorted(names):
         if connection.scalar(text(f"SELECT EXISTS (SELECT FROM {name})")):  # noqa: S608
-            raise MoveError(f"The database to move to is not empty: there are rows in its table {name}.")
+            raise MoveError(f"The database to move to is not empty: there are rows in its table {name}. {_EMPTY}")
 
 
 def _drop_indices(connection: Connection) -> list[str]:
