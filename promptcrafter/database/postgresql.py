@@ -224,10 +224,10 @@ class LimitedConnection(psycopg.Connection[Any]):
             _budget.reset(token)
 
     def _has_answer(self) -> bool:
-        """Return whether the server has sent something that is not read yet."""
+        """Return whether the server has sent something that is not read yet; it may be on its way."""
         poll = select.poll()
         poll.register(self.pgconn.socket, select.POLLIN)
-        return bool(poll.poll(0))
+        return bool(poll.poll(1000 * _POLL_S))
 
     def _drop(self) -> None:
         """Close the connection without a word to the server, which could not be sent."""

@@ -143,12 +143,12 @@ def test_a_locked_table_is_503_in_time_and_calls_that_do_not_need_it_go_on(
 def test_a_statement_that_the_server_executes_may_take_longer(service: Flask) -> None:
     with service.test_request_context(), get_engine().connect() as connection:
         service.preprocess_request()
-        assert connection.execute(text("SELECT 1 FROM pg_sleep(:seconds)"), {"seconds": 3 * TIMEOUT_S}).scalar() == 1
+        assert connection.execute(text("SELECT 1 FROM pg_sleep(:seconds)"), {"seconds": 2.5 * TIMEOUT_S}).scalar() == 1
 
 
 def test_a_command_waits_for_a_working_server_and_not_for_a_silent_one(proxy: TcpProxy) -> None:
     with open_postgresql(proxy.url, round(TIMEOUT_S * 1000)) as engine, engine.connect() as connection:
-        assert connection.execute(text("SELECT 1 FROM pg_sleep(:seconds)"), {"seconds": 2 * TIMEOUT_S}).scalar() == 1
+        assert connection.execute(text("SELECT 1 FROM pg_sleep(:seconds)"), {"seconds": 2.5 * TIMEOUT_S}).scalar() == 1
         proxy.is_silent = True
         with within_the_timeout(waits=2), pytest.raises(OperationalError):  # the second one for the question
             connection.execute(text("SELECT 1"))
